@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # What modules and plugins have in common: descriptions and types.
+    DOCUMENTATION = r"""
+options:
+  url:
+    description:
+      - Base URL of the workspace, such as V(https://my-workspace.us1.alpacon.io).
+      - Needed, in one of the ways that are listed in the notes.
+    type: str
+  token:
+    description:
+      - API token or service token.
+      - Needed, in one of the ways that are listed in the notes.
+    type: str
+  validate_certs:
+    description:
+      - Whether TLS certificates are verified.
+    type: bool
+    default: true
+  ca_path:
+    description:
+      - File or folder with the CA certificates to trust, in PEM form.
+      - Left out, the file that E(REQUESTS_CA_BUNDLE) names counts, else the one of the Python library C(requests).
+    type: path
+  request_timeout:
+    description:
+      - For how many seconds the workspace may stay silent within one request.
+      - This is not how long a command may take.
+    type: int
+    default: 30
+requirements:
+  - requests
+notes:
+  - >-
+    The connection settings O(url), O(token), O(validate_certs), O(ca_path) and O(request_timeout) are looked for in
+    this order. First, as options of the task or lookup, or for modules in C(module_defaults) under
+    C(group/herdops.alpacon.alpacon). Then, as the variables C(alpacon_url), C(alpacon_token),
+    C(alpacon_validate_certs), C(alpacon_ca_path) and C(alpacon_request_timeout) of the host. Last, in the environment
+    as E(ALPACON_URL), E(ALPACON_TOKEN), E(ALPACON_VALIDATE_CERTS), E(ALPACON_CA_PATH) and E(ALPACON_REQUEST_TIMEOUT).
+  - The usual variables of the environment for proxies are honoured.
+"""
+
+    # What plugins need besides: where each option comes from.
+    PLUGINS = r"""
+options:
+  url:
+    env:
+      - name: ALPACON_URL
+    vars:
+      - name: alpacon_url
+  token:
+    env:
+      - name: ALPACON_TOKEN
+    vars:
+      - name: alpacon_token
+  validate_certs:
+    env:
+      - name: ALPACON_VALIDATE_CERTS
+    vars:
+      - name: alpacon_validate_certs
+  ca_path:
+    env:
+      - name: ALPACON_CA_PATH
+    vars:
+      - name: alpacon_ca_path
+  request_timeout:
+    env:
+      - name: ALPACON_REQUEST_TIMEOUT
+    vars:
+      - name: alpacon_request_timeout
+"""

@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: alpacon_command
+short_description: Look up the latest command of servers in an Alpacon workspace
+version_added: 0.1.0
+description:
+  - Returns, for each server, the output, the id or the whole record of the latest command that matches.
+  - It only reads. However many servers there are, the list of commands is read once.
+author:
+  - herdops.alpacon contributors (@herdops)
+options:
+  _terms:
+    description: Names or UUIDs of servers.
+    required: true
+    type: list
+    elements: str
+  line:
+    description: The exact command line, but for blanks at its ends.
+    type: str
+  status:
+    description: One or more of the words that a command's status can have.
+    type: list
+    elements: str
+    default: [success]
+  within:
+    description:
+      - How long ago the command may have been added at most, as a duration such as V(90s), V(10m) or V(1h30m).
+      - Left out, the whole list is read if need be.
+    type: str
+  want:
+    description:
+      - What to return for each server.
+      - V(record) is a dictionary with the keys that M(herdops.alpacon.alpacon_command_info#module) returns for a
+        command.
+    type: str
+    default: output
+    choices: [output, id, record]
+  default:
+    description:
+      - What to return for a server that has no such command. Left out, that is an error.
+    type: raw
+extends_documentation_fragment:
+  - herdops.alpacon.connection
+  - herdops.alpacon.connection.plugins
+seealso:
+  - module: herdops.alpacon.alpacon_command
+  - module: herdops.alpacon.alpacon_command_info
+"""
+
+EXAMPLES = r"""
+- name: Show the latest uptime of two servers, if it is not older than an hour
+  ansible.builtin.debug:
+    msg: "{{ query('herdops.alpacon.alpacon_command', 'web-01', 'web-02', line='uptime', within='1h') }}"
+
+- name: Show when the last backup ended
+  ansible.builtin.debug:
+    msg: "{{ query('herdops.alpacon.alpacon_command', 'db-01', line='/usr/local/bin/backup', want='record')[0].end }}"
+
+- name: Await the command that runs on the host
+  herdops.alpacon.alpacon_command:
+    ids: "{{ query('herdops.alpacon.alpacon_command', inventory_hostname, status=['running'], want='id') }}"
+    state: finished
+"""
+
+RETURN = r"""
+_list:
+  description: One element for each term, in the same order.
+  type: list
+  elements: raw
+  sample: [" 10:30:44 up 12 days,  3:04,  1 user,  load average: 0.00, 0.01, 0.05"]
+"""
+
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+from ansible.utils.display import Display
+
+from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError
+
+display = Display()
+
+
+class LookupModule(LookupBase):
+    """Look up the latest command of servers."""
+
+    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
+        """One element for each term."""
+        self.set_options(var_options=variables, direct=kwargs)
+        servers = [str(term) for term in self._flatten(terms)]
+        names = (*CONNECTION, "line", "status", "within", "want")
+        options = {name: self.get_option(name) for name in names}
+        try:
+            found, warnings = _operations.run_lookup(servers, options)
+        except AlpaconError as error:
+            raise AnsibleError(str(error)) from None
+        for warning in warnings:
+            display.warning(warning)
+        return [self._or_default(term, value, kwargs) for term, value in zip(servers, found, strict=True)]
+
+    @staticmethod
+    def _or_default(term: str, value: Any, kwargs: dict[str, Any]) -> Any:
+        if value is not None:
+            return value
+        if "default" in kwargs:
+            return kwargs["default"]
+        raise AnsibleError(
+            f"{term} has no such command. Give default to get a value of your own instead of this error."
+        )

@@ -1,0 +1,479 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""HTTP towards one workspace: authentication, TLS, timeouts, paging, Retry-After, safe repetition, a request counter.
+
+Knows nothing of commands or servers. Threads may share one client.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import ssl
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Callable
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+from ._errors import ApiError, ConnectionFailed, LostAnswer, MissingLibrary, Untrusted, UsageError, error_from_body
+
+try:
+    import requests
+    import urllib3.exceptions
+    from requests.adapters import HTTPAdapter
+    from requests.auth import AuthBase
+    from requests.cookies import RequestsCookieJar
+    from requests.utils import get_environ_proxies
+except ImportError:
+    HAS_REQUESTS = False
+    REQUESTS_IMPORT_ERROR = traceback.format_exc()
+    AuthBase = object  # type: ignore[assignment, misc]
+else:
+    HAS_REQUESTS = True
+    REQUESTS_IMPORT_ERROR = ""
+
+VERSION = "0.1.0"
+PAGE_SIZE = 100
+#: How long a connection may take to be made, in seconds.
+CONNECT_TIMEOUT = 10.0
+#: How often a call is sent at the most when it fails for a passing reason.
+ATTEMPTS = 5
+#: The longest that a call waits for a used-up request budget where :attr:`Client.deadline` is not set, in seconds.
+THROTTLE_PATIENCE = 300.0
+
+_REDIRECTS = 5
+_PAUSE = 0.5
+_PAUSE_CAP = 30.0
+_PASSING = frozenset((408, 429, 500, 502, 503, 504))
+_LOOPBACK = ("localhost", "127.", "::1")
+# A list that grows while it is read shifts rows into later pages: remember so many rows to know them again.
+_REMEMBERED_ROWS = 20 * PAGE_SIZE
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the workspace is and how to talk to it.
+
+    Attributes:
+        url: base URL of the workspace, without ``/api``.
+        token: API or service token.
+        validate_certs: whether TLS certificates are verified.
+        ca_path: file or folder of CA certificates, or None for the default ones.
+        request_timeout: seconds that the server may stay silent within one request.
+    """
+
+    url: str
+    token: str
+    validate_certs: bool = True
+    ca_path: str | None = None
+    request_timeout: float = 30.0
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Settings:
+        """Check the connection options of a task or plugin; :class:`UsageError` says which one is wrong."""
+        for name, meaning in (("url", "the base URL of the workspace"), ("token", "an API or service token")):
+            if not options.get(name):
+                raise UsageError(
+                    name,
+                    f"{meaning} is missing",
+                    f"Give it as the option {name}, in module_defaults under group/herdops.alpacon.alpacon,"
+                    f" as the variable alpacon_{name} or in the environment as ALPACON_{name.upper()}.",
+                )
+        ca_path = options.get("ca_path") or None
+        if ca_path and not os.path.exists(ca_path):
+            raise UsageError(
+                "ca_path", f"{ca_path} does not exist", "Name a file or folder of CA certificates in PEM form."
+            )
+        timeout = float(options.get("request_timeout") or cls.request_timeout)
+        if timeout <= 0:
+            raise UsageError("request_timeout", f"{timeout:g} is not a time", "Give a positive number of seconds.")
+        validate_certs = options.get("validate_certs")
+        return cls(
+            url=_base_url(str(options["url"])),
+            token=_token(str(options["token"])),
+            validate_certs=True if validate_certs is None else bool(validate_certs),
+            ca_path=ca_path,
+            request_timeout=timeout,
+        )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is allowed and still unwise about these settings."""
+        parts = urlsplit(self.url)
+        if parts.scheme == "http" and not (parts.hostname or "").startswith(_LOOPBACK):
+            return [f"url: the token goes to {parts.netloc} unencrypted, since the URL is http. Use https."]
+        return []
+
+
+def _base_url(url: str) -> str:
+    example = "Give one such as https://my-workspace.us1.alpacon.io."
+    url = url.strip()
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError("url", f"'{url}' is not an http or https URL", example)
+    if parts.username or parts.password:
+        raise UsageError("url", "it carries a user name or password", "Give the credential in token instead.")
+    if parts.query or parts.fragment:
+        raise UsageError("url", f"'{url}' has a query or fragment", example)
+    path = parts.path.rstrip("/")
+    if path.endswith("/api"):
+        path = path[: -len("/api")]
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _token(token: str) -> str:
+    token = token.strip()
+    if any(char in '"\\' or char.isspace() or not char.isprintable() or ord(char) > 126 for char in token):
+        raise UsageError(
+            "token", "it has a character that no token has", "Give the key alone, without quotes or 'token='."
+        )
+    return token
+
+
+class _TokenAuth(AuthBase):
+    # As an auth object, so that a ~/.netrc entry for the host never replaces the header.
+    def __init__(self, token: str) -> None:
+        self._header = f'token="{token}"'
+
+    def __call__(self, request: Any) -> Any:
+        request.headers["Authorization"] = self._header
+        return request
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer: HTTP status and decoded JSON (None where there is no body)."""
+
+    status: int
+    body: Any
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list: its rows, and how many rows the whole list has, where the server says so."""
+
+    rows: list[Any]
+    count: int | None = None
+
+
+class Client:
+    """One keep-alive session with a workspace.
+
+    Args:
+        settings: the connection settings.
+        pool: how many connections are kept open, that is, how many threads may send at once.
+        sleep: called with seconds to pause.
+    """
+
+    def __init__(self, settings: Settings, pool: int = 16, sleep: Callable[[float], None] = time.sleep) -> None:
+        if not HAS_REQUESTS:
+            from ansible.module_utils.basic import missing_required_lib
+
+            raise MissingLibrary(f"{missing_required_lib('requests')} {REQUESTS_IMPORT_ERROR}".strip())
+        self.settings = settings
+        #: Until when a used-up request budget is waited for, in monotonic seconds.
+        self.deadline: float | None = None
+        self._sleep = sleep
+        self._origin = _origin(settings.url)
+        self._lock = threading.Lock()
+        self._requests = 0
+        self._paused_until = 0.0
+        self._clock_low: float | None = None
+        self._session = self._open_session(pool)
+
+    def _open_session(self, pool: int) -> Any:
+        session = requests.Session()
+        # The environment may name proxies; its CA bundle and netrc must not replace explicit settings.
+        session.trust_env = False
+        session.proxies = get_environ_proxies(self.settings.url, no_proxy=None)
+        session.verify = self._verify()
+        session.auth = _TokenAuth(self.settings.token)
+        session.cookies = _NoCookies()
+        session.headers.update({"Accept": "application/json", "User-Agent": f"herdops.alpacon/{VERSION}"})
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        return session
+
+    def _verify(self) -> bool | str:
+        if not self.settings.validate_certs:
+            return False
+        environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        return self.settings.ca_path or environment or True
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._session.close()
+
+    @property
+    def requests(self) -> int:
+        """How many HTTP requests were sent so far."""
+        return self._requests
+
+    def server_time(self, local: float) -> float:
+        """The earliest time, in seconds since the epoch, that the workspace's clock can have shown at ``local``."""
+        return local + (self._clock_low or 0.0)
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """Read a path and return its decoded JSON.
+
+        Repeats what fails for a passing reason, with widening pauses, up to :data:`ATTEMPTS` times;
+        a used-up budget (429) is waited for as long as :attr:`deadline` allows.
+
+        Raises:
+            ApiError: the server states an error.
+            ConnectionFailed, LostAnswer: no answer, or none that can be read.
+        """
+        return self._repeat("GET", path, params, None, self._is_passing).body
+
+    def write(self, method: str, path: str, body: Any = None) -> Answer:
+        """Send a write, once.
+
+        It is sent again only where it certainly was not accepted: no connection was made, 429, or a 503
+        that does not say that the server is offline.
+
+        Raises:
+            ApiError: the server refused it.
+            ConnectionFailed: it was never sent.
+            LostAnswer: it may have taken effect.
+        """
+        return self._repeat(method, path, None, body, self._is_unaccepted)
+
+    def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Page]:
+        """Read a list page by page, whatever its paging: page numbers, URLs, cursors or a bare list.
+
+        Rows that a growing list shows twice come once. Sizes of pages stay the same during a walk.
+        """
+        query: dict[str, Any] = {**(params or {}), "page_size": PAGE_SIZE}
+        seen: deque[Any] = deque(maxlen=_REMEMBERED_ROWS)
+        while True:
+            try:
+                body = self.get(path, query)
+            except ApiError as error:
+                if error.status == 404 and int(query.get("page", 1)) > 1:
+                    return  # the list became shorter while it was read
+                raise
+            rows, count = _rows_of(path, body)
+            known = set(seen)
+            fresh = [
+                row for row in rows if not isinstance(row, dict) or row.get("id") is None or row["id"] not in known
+            ]
+            seen.extend(row["id"] for row in fresh if isinstance(row, dict) and row.get("id") is not None)
+            yield Page(fresh, count)
+            following = _next_query(query, body) if rows else None
+            if following is None:
+                return
+            query = following
+
+    def rows(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Any]:
+        """The rows of all pages, one at a time."""
+        for page in self.pages(path, params):
+            yield from page.rows
+
+    def _repeat(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        body: Any,
+        may_repeat: Callable[[Exception], bool],
+    ) -> Answer:
+        patience = self.deadline if self.deadline is not None else time.monotonic() + THROTTLE_PATIENCE
+        attempt = 0
+        while True:
+            try:
+                return self._send(method, path, params, body)
+            except (ApiError, ConnectionFailed, LostAnswer) as error:
+                throttled = isinstance(error, ApiError) and error.status == 429
+                attempt += 0 if throttled else 1
+                if attempt >= ATTEMPTS or not may_repeat(error):
+                    raise
+                pause = self._pause_after(error, attempt)
+                if time.monotonic() + pause > patience:
+                    raise
+                if throttled:
+                    self._hold(pause)
+                self._sleep(pause)
+
+    @staticmethod
+    def _is_passing(error: Exception) -> bool:
+        if isinstance(error, ApiError):
+            return error.status in _PASSING and error.code != "server_not_connected"
+        return not isinstance(error, Untrusted)
+
+    @staticmethod
+    def _is_unaccepted(error: Exception) -> bool:
+        if isinstance(error, ApiError):
+            return error.status == 429 or (error.status == 503 and error.code != "server_not_connected")
+        return isinstance(error, ConnectionFailed) and not isinstance(error, Untrusted)
+
+    @staticmethod
+    def _pause_after(error: Exception, attempt: int) -> float:
+        if isinstance(error, ApiError) and error.retry_after is not None:
+            return error.retry_after
+        pause: float = min(_PAUSE * 2 ** max(attempt - 1, 0), _PAUSE_CAP)
+        return pause * random.uniform(0.8, 1.2)
+
+    def _hold(self, seconds: float) -> None:
+        # A used-up budget concerns every thread of this client, not only the one that met it.
+        with self._lock:
+            self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+
+    def _send(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Answer:
+        wait = self._paused_until - time.monotonic()
+        if wait > 0:
+            self._sleep(wait)
+        url = self.settings.url + path
+        for _redirect in range(_REDIRECTS):
+            response = self._exchange(method, url, path, params, body)
+            if response.status_code not in (301, 302, 303, 307, 308):
+                return self._read(method, path, response)
+            url, params = self._redirected(method, path, url, response), None
+        raise ApiError(method, path, response.status_code, text=f"More than {_REDIRECTS} redirects.")
+
+    def _exchange(self, method: str, url: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Any:
+        with self._lock:
+            self._requests += 1
+        started = time.time()
+        timeout = (min(CONNECT_TIMEOUT, self.settings.request_timeout), self.settings.request_timeout)
+        try:
+            response = self._session.request(
+                method, url, params=params, json=body, timeout=timeout, allow_redirects=False
+            )
+        except requests.exceptions.RequestException as error:
+            raise _transport_error(method, path, self._origin, error) from None
+        self._note_clock(response, started)
+        return response
+
+    def _note_clock(self, response: Any, started: float) -> None:
+        # The Date header is cut to whole seconds: the offset is at least header minus the time of arrival.
+        stated = response.headers.get("Date")
+        if not stated:
+            return
+        try:
+            low = parsedate_to_datetime(stated).timestamp() - time.time()
+        except (TypeError, ValueError):
+            return
+        with self._lock:
+            self._clock_low = low if self._clock_low is None else max(self._clock_low, low)
+
+    def _redirected(self, method: str, path: str, url: str, response: Any) -> str:
+        target: str = urljoin(url, response.headers.get("Location", ""))
+        if method != "GET":
+            raise ApiError(
+                method,
+                path,
+                response.status_code,
+                text=f"A write was redirected to {target}, which is not followed. Check url.",
+            )
+        if _origin(target) != self._origin:
+            raise ApiError(
+                method,
+                path,
+                response.status_code,
+                text=f"Redirected to {_origin(target)}, which the token is not for. Check url.",
+            )
+        return target
+
+    def _read(self, method: str, path: str, response: Any) -> Answer:
+        status = response.status_code
+        try:
+            body = response.json() if response.content.strip() else None
+            readable = True
+        except (ValueError, requests.exceptions.RequestException):
+            body, readable = response.text, False
+        if status >= 400:
+            return self._refuse(method, path, status, body, response.headers.get("Retry-After"))
+        if not readable:
+            raise LostAnswer(
+                f"{method} {path}: HTTP {status} with a body that is not JSON"
+                f" ({response.headers.get('Content-Type', 'no content type')})."
+                " A proxy may stand in between, or url is not an Alpacon workspace."
+            )
+        return Answer(status, body)
+
+    @staticmethod
+    def _refuse(method: str, path: str, status: int, body: Any, retry_after: str | None) -> Answer:
+        error = error_from_body(method, path, status, body, _seconds(retry_after))
+        if method != "GET" and (status == 408 or status >= 500) and status != 503:
+            raise LostAnswer(f"The server failed while it handled the request: {error}")
+        raise error
+
+
+class _NoCookies(RequestsCookieJar if HAS_REQUESTS else object):  # type: ignore[misc]
+    # A session cookie would be a second credential beside the token.
+    def set_cookie(self, cookie: Any, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    try:
+        return max(0.0, float(retry_after)) if retry_after else None
+    except ValueError:
+        return None
+
+
+def _transport_error(method: str, path: str, origin: str, error: Exception) -> ConnectionFailed | LostAnswer:
+    """Tell apart what was certainly not sent from what may have arrived."""
+    reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
+    what = f"{method} {path}"
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in (reason, *getattr(reason, "args", ()))):
+        return Untrusted(
+            f"{what}: the certificate of {origin} is not trusted: {reason}."
+            " Name the CA in ca_path if it is a private one."
+        )
+    never_made = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    if isinstance(error, (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError)) or isinstance(
+        reason, never_made
+    ):
+        return ConnectionFailed(f"{what}: no connection to {origin}: {reason}. Check url, the network and any proxy.")
+    if isinstance(error, requests.exceptions.Timeout):
+        return LostAnswer(f"{what}: no answer within request_timeout.")
+    return LostAnswer(f"{what}: the connection broke before an answer was read: {reason}.")
+
+
+def _rows_of(path: str, body: Any) -> tuple[list[Any], int | None]:
+    if isinstance(body, list):
+        return body, len(body)
+    if isinstance(body, dict) and isinstance(body.get("results"), list):
+        count = body.get("count")
+        return body["results"], count if isinstance(count, int) else None
+    raise LostAnswer(f"GET {path}: the answer is not a list. Check that url is the one of an Alpacon workspace.")
+
+
+def _next_query(query: Mapping[str, Any], body: Any) -> dict[str, Any] | None:
+    """The query of the page after this one, or None at the end.
+
+    ``next`` is a page number, a URL of which only ``page`` or ``cursor`` is read, a cursor, or null, 0 or absent.
+    """
+    following = body.get("next") if isinstance(body, dict) else None
+    if not following:
+        return None
+    if isinstance(following, str) and not following.isdigit():
+        inside = parse_qs(urlsplit(following).query)
+        if "page" not in inside:
+            cursor = inside.get("cursor", [following])[0]
+            return None if cursor == query.get("cursor") else {**query, "cursor": cursor}
+        following = inside["page"][0]
+    try:
+        page = int(following)
+    except (TypeError, ValueError):
+        return None
+    # A server that points backwards would keep us reading for ever.
+    return {**query, "page": page} if page > int(query.get("page", 1)) else None

@@ -1,0 +1,331 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""The commands API: list, get, submit, cancel and output."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, Callable
+
+from ._client import PAGE_SIZE, Client
+from ._errors import AlpaconError, ApiError, LostAnswer
+from ._model import Command
+
+PATH = "/api/events/commands/"
+NEWEST_FIRST = "-added_at"
+LATEST_SCHEDULE_FIRST = "-scheduled_at"
+
+#: Pauses between looks for a command whose submit got no answer, in seconds.
+_RECONCILE_PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)
+#: Pauses between looks for chunks that are missing, in seconds: the agent repeats a lost one after 1, 2, 4 ... s.
+_CHUNK_PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8)
+#: How old a finish must be before "no chunks" is believed, in seconds.
+_CHUNK_SETTLE = 0.3
+#: What has not arrived so long after the finish never will, in seconds.
+_CHUNK_PATIENCE = 60.0
+
+
+def get(client: Client, command_id: str) -> Command:
+    """Read one command; :class:`ApiError` with status 404 where there is none."""
+    return Command.from_row(client.get(f"{PATH}{command_id}/"))
+
+
+def listing(client: Client, ordering: str = NEWEST_FIRST, **filters: Any) -> Iterator[Command]:
+    """Walk the list of commands. Servers ignore filters that they do not know: check what comes."""
+    for row in client.rows(PATH, {"ordering": ordering, **filters}):
+        yield Command.from_row(row)
+
+
+def submit(client: Client, body: Mapping[str, Any]) -> Command:
+    """Submit a command to one server.
+
+    Raises:
+        ApiError: refused.
+        LostAnswer: it may have been accepted; see :func:`find_submitted`.
+        ConnectionFailed: it was not sent.
+    """
+    answer = client.write("POST", PATH, dict(body))
+    # Today's servers answer with a list of one, those of 2024 with the record itself.
+    row = answer.body[0] if isinstance(answer.body, list) and answer.body else answer.body
+    if not isinstance(row, Mapping) or not row.get("id"):
+        raise LostAnswer(f"POST {PATH}: HTTP {answer.status} without a command in it.")
+    return Command.from_row(row)
+
+
+def find_submitted(
+    client: Client,
+    body: Mapping[str, Any],
+    sent_at: float,
+    known: frozenset[str],
+    sleep: Callable[[float], None] = time.sleep,
+) -> tuple[Command | None, list[Command]]:
+    """Look for the command of a submit whose answer was lost, among the newest of its server.
+
+    Args:
+        body: what was submitted.
+        sent_at: local time of the submit, in seconds since the epoch.
+        known: ids that are known to be other commands.
+
+    Returns:
+        The command, if exactly one can be it, and all that could.
+    """
+    candidates: list[Command] = []
+    for pause in _RECONCILE_PAUSES:
+        if pause:
+            sleep(pause)
+        try:
+            candidates = list(_added_since(client, body, sent_at, known))
+        except AlpaconError:
+            continue
+        if candidates:
+            break
+    return (candidates[0] if len(candidates) == 1 else None), candidates
+
+
+def _added_since(client: Client, body: Mapping[str, Any], sent_at: float, known: frozenset[str]) -> Iterator[Command]:
+    wanted = Match.of_body(body)
+    for command in listing(client, server=body["server"]):
+        # Read after the first answer, which tells the offset between both clocks.
+        since = datetime.fromtimestamp(client.server_time(sent_at), timezone.utc)
+        if command.added_at and command.added_at < since:
+            return
+        if command.id not in known and wanted.matches(command):
+            yield command
+
+
+@dataclass(frozen=True)
+class Match:
+    """What makes two commands the same. What is None is not compared."""
+
+    server_id: str | None = None
+    line: str | None = None
+    shell: str | None = None
+    username: str | None = None
+    groupname: str | None = None
+
+    @classmethod
+    def of_body(cls, body: Mapping[str, Any]) -> Match:
+        """The commands that are the same as one that this body submits."""
+        return cls(
+            server_id=body["server"],
+            line=body["line"],
+            shell=body["shell"],
+            username=body.get("username") or None,
+            groupname=body.get("groupname") or None,
+        )
+
+    def matches(self, command: Command) -> bool:
+        """Whether a command is one of these, as far as its row says."""
+        return self.server_id in (None, command.server.id) and self._same_line(command) and self.runs_as(command)
+
+    def _same_line(self, command: Command) -> bool:
+        # The API trims lines.
+        return self.line is None or self.line == command.line or self.line.strip() == command.line.strip()
+
+    def runs_as(self, command: Command) -> bool:
+        """Whether shell, user and group are the ones asked for."""
+        return (
+            self.shell in (None, command.shell)
+            and (self.username is None or command.username in (None, self.username))
+            and (self.groupname is None or command.groupname in (None, self.groupname))
+        )
+
+
+CANCELLED = "cancelled"
+GONE = "gone"
+SENT = "sent"
+
+
+def cancel(client: Client, command_id: str) -> str:
+    """Withdraw a command: :data:`CANCELLED`, :data:`GONE` (there is none) or :data:`SENT` (too late).
+
+    Raises:
+        LostAnswer: the answer was lost, and the command still waits.
+    """
+    try:
+        client.write("DELETE", f"{PATH}{command_id}/")
+    except ApiError as error:
+        if error.status == 404:
+            return GONE
+        if error.code == "event_command_already_sent" or error.status == 409:
+            return SENT
+        raise
+    except LostAnswer:
+        return _seen_cancelled(client, command_id)
+    return CANCELLED
+
+
+def _seen_cancelled(client: Client, command_id: str) -> str:
+    try:
+        command = get(client, command_id)
+    except ApiError as error:
+        if error.status == 404:
+            return CANCELLED
+        raise
+    if command.pending:
+        raise LostAnswer(
+            f"DELETE {PATH}{command_id}/: the answer was lost and the command still waits. Run the task again."
+        )
+    return CANCELLED if command.status == "cancelled" else SENT
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command wrote.
+
+    Attributes:
+        text: both streams merged, as the API has them.
+        complete: whether nothing of it is missing.
+        note: what is missing, for a user; empty if nothing is.
+    """
+
+    text: str
+    complete: bool = True
+    note: str = ""
+
+
+def output(client: Client, command: Command, sleep: Callable[[float], None] = time.sleep) -> Output:
+    """The output of a finished command, from its row where that carries it, else from its chunks."""
+    if not command.may_have_chunks or (command.result and not command.truncated):
+        return _from_result(command)
+    if command.ran is False:
+        return _from_result(command)
+    age = time.time() - command.handled_at.timestamp() if command.handled_at else 0.0
+    if 0.0 <= age < _CHUNK_SETTLE:
+        # The last chunk may arrive after the word that the command is over.
+        sleep(_CHUNK_SETTLE - age)
+    chunks: dict[int, str] = {}
+    missing = _fetch_chunks(client, command, chunks)
+    for pause in _CHUNK_PAUSES if age < _CHUNK_PATIENCE else ():
+        if not missing:
+            break
+        sleep(pause)
+        missing = _fetch_chunks(client, command, chunks)
+    if not chunks:
+        return _from_result(command)
+    text = "".join(chunks[seq] for seq in sorted(chunks))
+    return Output(text, not missing, f"Output is incomplete: {missing}." if missing else "")
+
+
+def _from_result(command: Command) -> Output:
+    if command.truncated:
+        return Output(command.result or "", False, "Output is incomplete: the agent cut it in the middle.")
+    return Output(command.result or "")
+
+
+def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str:
+    """Add the chunks that are not there yet; say what is still missing."""
+    first_unknown = _first_gap(chunks)
+    params = {"ordering": "seq", **({"seq__gte": first_unknown} if first_unknown else {})}
+    try:
+        for row in client.rows(f"{PATH}{command.id}/chunks/", params):
+            chunks[int(row["seq"])] = str(row.get("content") or "")
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return ""  # a server that knows no chunks
+    return _missing(command, chunks)
+
+
+def _first_gap(chunks: Mapping[int, str]) -> int:
+    return next((seq for seq in range(len(chunks)) if seq not in chunks), len(chunks))
+
+
+def _missing(command: Command, chunks: Mapping[int, str]) -> str:
+    gaps = [seq for seq in range(max(chunks, default=-1) + 1) if seq not in chunks]
+    if gaps:
+        return f"{_plural(len(gaps), 'chunk')} of {max(chunks) + 1} never arrived ({_ranges(gaps)})"
+    if command.truncated and chunks:
+        # The agent's own copy keeps the end: chunks that do not end alike stopped early.
+        tail = command.split_result()[1].rstrip()
+        whole = "".join(chunks[seq] for seq in sorted(chunks)).rstrip()
+        if not whole.endswith(tail[-1000:]):
+            return "its last chunks never arrived"
+    return ""
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """3, 5-8"""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts)
+
+
+def walk(
+    client: Client,
+    server_ids: Sequence[str],
+    ordering: str,
+    ends: Callable[[Command], bool] | None = None,
+) -> Iterator[Command]:
+    """The commands of some servers in the given order, with as few requests as possible.
+
+    One server is asked for by itself. For more, the whole list is read as long as that costs no more requests
+    than asking for each of them; then each is asked for. A command may come twice.
+
+    Args:
+        ends: whether nothing from this command on is wanted. Without it, everything that may still be pending is:
+            then the list of a server ends where :class:`_Quiet` says so.
+    """
+    if len(server_ids) > 1:
+        commands = _walk_all(client, frozenset(server_ids), ordering, ends)
+        if commands is not None:
+            yield from commands
+            return
+    for server_id in server_ids:
+        stop = ends or _Quiet()
+        for command in listing(client, ordering, server=server_id):
+            if stop(command):
+                break
+            if command.server.id == server_id:
+                yield command
+
+
+def _walk_all(
+    client: Client, wanted: frozenset[str], ordering: str, ends: Callable[[Command], bool] | None
+) -> list[Command] | None:
+    """The commands of the wanted servers out of the whole list, or None where that costs too many requests."""
+    commands: list[Command] = []
+    for number, page in enumerate(client.pages(PATH, {"ordering": ordering}), start=1):
+        for row in page.rows:
+            command = Command.from_row(row)
+            if ends and ends(command):
+                return commands
+            if command.server.id in wanted:
+                commands.append(command)
+        left = (page.count or 0) - number * PAGE_SIZE
+        too_many = number >= len(wanted) if ends else number + left // PAGE_SIZE >= len(wanted)
+        if left > 0 and too_many:
+            return None
+    return commands
+
+
+class _Quiet:
+    """Tells the stretch of a server's list, latest schedule first, behind which nothing can be pending any more.
+
+    What a server has not been sent yet is younger than what it has been sent, but for commands that are held
+    or wait for another: those are looked for among the last day and the last hundred.
+    """
+
+    def __init__(self) -> None:
+        self._since = datetime.now(timezone.utc) - timedelta(days=1)
+        self._rows = 0
+
+    def __call__(self, command: Command) -> bool:
+        due = command.latest_schedule
+        over = not command.pending and due is not None and due < self._since
+        self._rows = self._rows + 1 if over else 0
+        return self._rows > PAGE_SIZE

@@ -1,0 +1,208 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What can go wrong, each error able to render itself for a user.
+
+The codes and what they mean are those of the published API page and of the official clients;
+they are compared without regard to case, since the page prints them in upper case and the
+clients read them in lower case.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_BAD_TOKEN = "The token is unknown, disabled or expired. Check it against the workspace's list of tokens."
+_NO_WORKSPACE = "This does not speak JSON as an Alpacon workspace does. Check url."
+
+#: code -> what it means and what to do about it.
+SENTENCES: dict[str, str] = {
+    "api_cursor_expired": "The listing took too long and its cursor expired. Run the task again.",
+    "api_invalid_cursor": "The server does not know the cursor of this listing. Run the task again.",
+    "api_not_acceptable": _NO_WORKSPACE,
+    "api_not_found": "There is no such record, or the token may not see it. Check the name or id.",
+    "api_rate_limited": "The request budget of this token is used up. Wait, or ask for fewer servers at once.",
+    "api_search_unavailable": "The search of the workspace is down. Try again later, or leave the search out.",
+    "api_token_acl_not_allowed": (
+        "The access list of this token does not allow that command on that server as that user."
+        " Add a command ACL whose pattern matches the whole line, or use a token that has one."
+    ),
+    "api_token_already_expired": "The token has expired. Rotate it in the workspace and use the new one.",
+    "api_token_scope_action_unresolved": "The scopes of this token do not cover this action. Grant them to the token.",
+    "api_token_scope_missing": "The token lacks a scope. Grant it, or use a token that has it.",
+    "api_unsupported_media_type": _NO_WORKSPACE,
+    "auth_authentication_failed": _BAD_TOKEN,
+    "auth_mfa_required": "The workspace asks for multi-factor authentication. Use an API or service token.",
+    "auth_token_mfa_missing": "The workspace asks for multi-factor authentication. Use an API or service token.",
+    "auth_token_missing": "No token arrived. Check whether a proxy strips the Authorization header.",
+    "auth_verification_unavailable": "The authentication service of the workspace is down. Try again later.",
+    "command_inline_credential": (
+        "The line carries a credential, which everyone who may read commands would see."
+        " Move it to env and refer to it as $NAME."
+    ),
+    "command_not_found": "There is no such command, or the token may not see it. It may have been cancelled.",
+    "event_command_already_sent": "The command was delivered to the server already and can no longer be cancelled.",
+    "event_oversized_unsupported_platform": "That server does not take lines of this length. Put it into a script there.",
+    "forbidden": "The token may not do this.",
+    "invalid_command": "The server does not accept this command. Check line, shell, username and groupname.",
+    "not_found": "There is no such record, or the token may not see it. Check the name or id.",
+    "rbac_object_permission_required": "The role of this token may not do this with this record.",
+    "rbac_permission_required": "The role of this token may not do this.",
+    "server_busy_with_user_work": "Somebody is working on the server. Try again later.",
+    "server_not_connected": "The server is offline: its agent is not connected. Check it, or leave the server out.",
+    "unauthorized": _BAD_TOKEN,
+    "user_username_required": "The account behind this token has no system username. Set one, or give username.",
+    "work_session_assignee_mismatch": "The work session belongs to somebody else.",
+    "work_session_expired": "The work session has expired. Extend it, or give another in work_session.",
+    "work_session_not_active": "The work session is not active. Activate it, or give another in work_session.",
+    "work_session_not_usable": "The work session cannot be used. Give another in work_session.",
+    "work_session_required": "This login needs a work session. Give it in work_session, or use an API token.",
+    "work_session_scope_not_allowed": "The work session does not allow commands. Ask for one that does.",
+    "work_session_server_not_allowed": "The work session does not cover that server.",
+    "workspace_extension_not_enabled": "The workspace has not enabled this feature.",
+}
+
+#: What the servers of 2024 say in words, and the code that today's servers give for it.
+_WORDS = (
+    (re.compile(r"already been sent", re.I), "event_command_already_sent"),
+    (re.compile(r"server is not connected", re.I), "server_not_connected"),
+    (re.compile(r"authentication credentials were not provided", re.I), "auth_authentication_failed"),
+)
+
+_SHOWN_BODY = 200
+
+
+class AlpaconError(Exception):
+    """Anything that ends a task; str() of it is meant for the user."""
+
+    def as_result(self) -> dict[str, Any]:
+        """What a failed task returns beside RV(msg)."""
+        return {}
+
+
+class UsageError(AlpaconError):
+    """A bad option, found before anything is written: which one, what is wrong, what would be right."""
+
+    def __init__(self, option: str, problem: str, remedy: str = "") -> None:
+        self.option = option
+        text = f"{option}: {problem}"
+        super().__init__(f"{text.rstrip('.')}. {remedy}" if remedy else text)
+
+    def as_result(self) -> dict[str, Any]:
+        return {"option": self.option}
+
+
+class MissingLibrary(AlpaconError):
+    """A Python library that is needed and not installed."""
+
+
+class ConnectionFailed(AlpaconError):
+    """No connection was made, so nothing was sent."""
+
+
+class Untrusted(ConnectionFailed):
+    """The server's certificate is not trusted, which no repetition mends."""
+
+
+class LostAnswer(AlpaconError):
+    """A request went out and no readable answer came back: it may have taken effect."""
+
+
+class ApiError(AlpaconError):
+    """An answer that states an error.
+
+    Args:
+        method, path: the request, without the workspace's address.
+        status: the HTTP status.
+        code: the error code in lower case, empty where the body states none.
+        text: what the body says in words.
+        retry_after: seconds that the server asks to wait, or None.
+    """
+
+    def __init__(
+        self, method: str, path: str, status: int, code: str = "", text: str = "", retry_after: float | None = None
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.status = status
+        self.code = code
+        self.text = text
+        self.retry_after = retry_after
+        super().__init__(self._render())
+
+    def _render(self) -> str:
+        known = SENTENCES.get(self.code, "")
+        parts = [known, self.text]
+        if not known and not self.text:
+            parts = [_sentence_for_status(self.status)]
+        said = " ".join(part for part in parts if part)
+        code = f" {self.code}" if self.code else ""
+        return f"{said} [{self.method} {self.path}: HTTP {self.status}{code}]"
+
+    def as_result(self) -> dict[str, Any]:
+        return {"error": {"status": self.status, "code": self.code or None, "message": self.text}}
+
+    @property
+    def refuses_token(self) -> bool:
+        """Whether every further request with this token would be refused as well."""
+        return self.status == 401 or self.code == "auth_authentication_failed"
+
+
+def _sentence_for_status(status: int) -> str:
+    if status == 401:
+        return SENTENCES["auth_authentication_failed"]
+    if status == 403:
+        return SENTENCES["forbidden"]
+    if status == 404:
+        return SENTENCES["not_found"]
+    if status == 429:
+        return SENTENCES["api_rate_limited"]
+    if status >= 500:
+        return "The workspace, or a proxy in front of it, failed."
+    return "The server refused the request."
+
+
+def error_from_body(method: str, path: str, status: int, body: Any, retry_after: float | None = None) -> ApiError:
+    """Read an error out of any body shape that the API is known to send.
+
+    ``body`` is the decoded JSON, or the text of a body that is not JSON (a page of a proxy, say).
+    Shapes: ``{"code", "source"}``, ``{"detail"}``, ``{"<field>": [...]}``, ``{"non_field_errors": [...]}``,
+    ``{"field_errors": {path: [{code, message}]}}``, a list, HTML or nothing.
+    """
+    code, text = "", ""
+    if isinstance(body, Mapping):
+        code = str(body.get("code") or "").lower()
+        text = "; ".join(_words_of(body))
+    elif isinstance(body, list):
+        text = "; ".join(str(item) for item in body)
+    elif body:
+        text = " ".join(re.sub(r"<[^>]*>", " ", str(body)).split())[:_SHOWN_BODY]
+    if not code:
+        code = next((known for pattern, known in _WORDS if pattern.search(text)), "")
+    return ApiError(method, path, status, code, text, retry_after)
+
+
+def _words_of(body: Mapping[str, Any]) -> list[str]:
+    words = []
+    for key, value in body.items():
+        if key in ("code", "status", "status_code"):
+            continue
+        if key == "field_errors" and isinstance(value, Mapping):
+            words += [f"{path}: {_flat(errors)}" for path, errors in value.items()]
+        elif key in ("detail", "message", "non_field_errors", "error"):
+            words.append(_flat(value))
+        elif value not in (None, "", [], {}):
+            words.append(f"{key}: {_flat(value)}")
+    return words
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("message") or value.get("code") or ", ".join(f"{k}: {_flat(v)}" for k, v in value.items()))
+    if isinstance(value, list):
+        return " ".join(_flat(item) for item in value)
+    return str(value)

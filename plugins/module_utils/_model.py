@@ -1,0 +1,308 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Server and Command records, read from any dialect of the API and from list, detail and create rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+_UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.I)
+
+#: The lifecycle: every status that the API is known to give, in the words that users of this collection see.
+PENDING = frozenset(("scheduled", "queued", "verifying", "awaiting_purpose", "awaiting_approval"))
+UNDER_WAY = frozenset(("delivered", "running", "stuck"))
+NEVER_RAN = frozenset(("denied", "rejected", "expired", "cancelled"))
+RAN = frozenset(("success", "failed"))
+FINISHED = RAN | NEVER_RAN | {"error"}
+
+#: Other words of the API for the same things.
+_SYNONYMS = {
+    "sent": "delivered",
+    "acked": "running",
+    "completed": "success",
+    "canceled": "cancelled",
+    "succeeded": "success",
+}
+
+_CASCADE = re.compile(r"^cancelled due to prior comm+and failure", re.I)
+_TIME_IN_TEXT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
+_TRUNCATED = re.compile(r"\.\.\. \[\d+ bytes truncated\] \.\.\.")
+
+
+def is_uuid(text: Any) -> bool:
+    """Whether a text is a UUID, in any case, with or without dashes."""
+    return isinstance(text, str) and bool(_UUID.fullmatch(text.strip()))
+
+
+def canonical_uuid(text: str) -> str:
+    """A UUID as the API writes it: lower case, with dashes."""
+    digits = text.strip().replace("-", "").lower()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def parse_time(text: Any) -> datetime | None:
+    """Read a time of the API (ISO 8601; without a zone it is UTC), or None where there is none."""
+    if not isinstance(text, str) or not text.strip():
+        return None
+    text = text.strip().replace(" ", "T", 1)
+    text = re.sub(r"[zZ]$", "+00:00", text)
+    # Python before 3.11 reads three or six digits of a second only.
+    text = re.sub(r"\.(\d+)", lambda match: "." + (match.group(1) + "000000")[:6], text)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+
+def iso(time: datetime | None) -> str | None:
+    """A time as results give it: ISO 8601 in UTC, with a trailing Z."""
+    return time.astimezone(timezone.utc).isoformat().replace("+00:00", "Z") if time else None
+
+
+def _reference(row: Mapping[str, Any], key: str) -> tuple[str | None, str | None]:
+    """Id and name of another record: an object, or a bare id with ``<key>_name`` beside it."""
+    value = row.get(key)
+    if isinstance(value, Mapping):
+        name = value.get("name") or value.get("username") or value.get("email")
+        return _text(value.get("id")), _text(name)
+    return _text(value), _text(row.get(f"{key}_name"))
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True)
+class Server:
+    """A machine of a workspace.
+
+    Attributes:
+        id: UUID, or None where only the name is known.
+        name: None where only the id is known.
+        is_connected, commissioned: None where the row does not say.
+        groups: UUIDs of its IAM groups.
+        fields: the row as it came, for what has no attribute of its own.
+    """
+
+    id: str | None
+    name: str | None = None
+    is_connected: bool | None = None
+    commissioned: bool | None = None
+    groups: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Server:
+        """Read a row of the servers list, a detail, or the summary inside another record."""
+        return cls(
+            id=_text(row.get("id")),
+            name=_text(row.get("name")),
+            is_connected=row.get("is_connected"),
+            commissioned=row.get("commissioned"),
+            groups=tuple(
+                str(group.get("id")) if isinstance(group, Mapping) else str(group) for group in row.get("groups") or ()
+            ),
+            fields=row,
+        )
+
+    def __str__(self) -> str:
+        return self.name or self.id or "?"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A record of the commands API.
+
+    Times are datetimes with a zone, or None where the row does not state them: list rows of some servers
+    leave most of them out. ``status`` is one word of the lifecycle above; a word that is not known is kept as it came
+    and counts as unfinished.
+    """
+
+    id: str
+    server: Server
+    line: str
+    shell: str
+    status: str
+    cancellable: bool | None = None
+    success: bool | None = None
+    exit_code: int | None = None
+    error_phase: str | None = None
+    result: str | None = None
+    username: str | None = None
+    groupname: str | None = None
+    requested_by: str | None = None
+    requested_by_name: str | None = None
+    added_at: datetime | None = None
+    scheduled_at: datetime | None = None
+    delivered_at: datetime | None = None
+    acked_at: datetime | None = None
+    handled_at: datetime | None = None
+    response_delay: float | None = None
+    elapsed: float | None = None
+    run_after: tuple[str, ...] = ()
+    #: Whether the output may exist as chunks beside ``result``: only servers that give the status as a word have them.
+    may_have_chunks: bool = False
+    #: Whether the row states when the command was handed over and handled; otherwise they are derived.
+    states_times: bool = False
+    #: Whether the row names the requester at all, be it as null.
+    states_requester: bool = False
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Command:
+        """Read a list, detail or create row of any dialect."""
+        server_id, server_name = _reference(row, "server")
+        requester_id, requester_name = _reference(row, "requested_by")
+        stated = row.get("status")
+        exit_code = row.get("exit_code")
+        message = stated.get("message") if isinstance(stated, Mapping) else None
+        success = row.get("success") if isinstance(row.get("success"), bool) else None
+        handled_at = parse_time(row.get("handled_at"))
+        return cls(
+            id=str(row["id"]),
+            server=Server(server_id, server_name),
+            line=str(row.get("line") or ""),
+            shell=str(row.get("shell") or "system"),
+            status=_status(row),
+            cancellable=stated.get("cancellable") if isinstance(stated, Mapping) else row.get("cancellable"),
+            success=success,
+            exit_code=exit_code if isinstance(exit_code, int) and not isinstance(exit_code, bool) else None,
+            error_phase=_text(row.get("error_phase")),
+            result=row["result"] if isinstance(row.get("result"), str) else None,
+            username=_text(row.get("username")),
+            groupname=_text(row.get("groupname")),
+            requested_by=requester_id,
+            requested_by_name=requester_name,
+            added_at=parse_time(row.get("added_at")),
+            scheduled_at=parse_time(row.get("scheduled_at")),
+            delivered_at=parse_time(row.get("delivered_at")),
+            acked_at=parse_time(row.get("acked_at")),
+            handled_at=handled_at or (_time_in(message) if success is not None else None),
+            response_delay=_number(row.get("response_delay")),
+            elapsed=_number(row.get("elapsed_time")),
+            run_after=tuple(
+                _text(item.get("id") if isinstance(item, Mapping) else item) or ""
+                for item in row.get("run_after") or ()
+            ),
+            may_have_chunks=isinstance(stated, str),
+            states_times="handled_at" in row,
+            states_requester="requested_by" in row,
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to it, as far as the server says."""
+        return self.status in FINISHED or (self.status == "stuck" and self.error_phase is not None)
+
+    @property
+    def pending(self) -> bool:
+        """Whether it still waits to be delivered, so that it can be withdrawn."""
+        if self.delivered_at or self.finished:
+            return False
+        return self.status in PENDING or self.cancellable is True
+
+    @property
+    def parent_failed(self) -> bool:
+        """Whether it was dropped because a command that it should run after failed."""
+        if self.status != "failed" or self.delivered_at or self.acked_at or self.exit_code is not None:
+            return False
+        return bool(_CASCADE.match(self.result or "")) or (self.states_times and bool(self.run_after))
+
+    @property
+    def ran(self) -> bool | None:
+        """Whether the line was run: True, False, or None where nobody can know."""
+        if self.parent_failed or self.status in PENDING or self.status in NEVER_RAN:
+            return False
+        if self.status in RAN or self.status == "running" or self.acked_at:
+            return True
+        return None
+
+    @property
+    def rc(self) -> int | None:
+        """Exit code: as stated, else what success or failure of a command that ran amounts to."""
+        if self.exit_code is not None:
+            return self.exit_code
+        if self.status in RAN and self.ran:
+            return 0 if self.status == "success" else 1
+        return None
+
+    @property
+    def end(self) -> datetime | None:
+        """When it was handled; on rows without times, when it must have been by what they do state."""
+        if self.handled_at or not self.finished or self.elapsed is None or not self.scheduled_at:
+            return self.handled_at
+        return self.scheduled_at + timedelta(seconds=(self.response_delay or 0.0) + self.elapsed)
+
+    @property
+    def start(self) -> datetime | None:
+        """When the server began; on rows without times, its end less what it took."""
+        if self.acked_at or self.end is None or self.elapsed is None or not self.ran:
+            return self.acked_at
+        return self.end - timedelta(seconds=self.elapsed)
+
+    @property
+    def latest_schedule(self) -> datetime | None:
+        """A time that ``scheduled_at`` is certainly not after, or None where the row allows no such bound."""
+        return self.scheduled_at or self.delivered_at or self.handled_at
+
+    @property
+    def truncated(self) -> bool:
+        """Whether ``result`` is a copy that the agent cut in the middle."""
+        return bool(self.result and _TRUNCATED.search(self.result))
+
+    def split_result(self) -> tuple[str, str]:
+        """Head and tail of a cut ``result``."""
+        head, tail = _TRUNCATED.split(self.result or "", maxsplit=1)
+        return head.rstrip("\n"), tail.lstrip("\n")
+
+    def with_status(self, status: str) -> Command:
+        """The same record with another status."""
+        return replace(self, status=status)
+
+
+def _status(row: Mapping[str, Any]) -> str:
+    stated = row.get("status")
+    if stated is None:
+        return _status_of_new(row)
+    text = stated.get("text") if isinstance(stated, Mapping) else stated
+    word = re.sub(r"[\s-]+", "_", str(text or "").strip().lower())
+    word = _SYNONYMS.get(word, word)
+    if word in PENDING or word in UNDER_WAY or word in FINISHED:
+        return word
+    return _status_from_facts(row) or word
+
+
+def _status_of_new(row: Mapping[str, Any]) -> str:
+    """The status of a row that gives none, as the answers to a submit do."""
+    added, scheduled = parse_time(row.get("added_at")), parse_time(row.get("scheduled_at"))
+    later = added and scheduled and scheduled > added + timedelta(seconds=1)
+    return _status_from_facts(row) or ("scheduled" if later else "queued")
+
+
+def _status_from_facts(row: Mapping[str, Any]) -> str | None:
+    """What the rest of a row says where its word is translated or missing."""
+    if isinstance(row.get("status"), str):
+        return None  # a word of a newer server: kept verbatim, never guessed
+    if isinstance(row.get("success"), bool):
+        return "success" if row["success"] else "failed"
+    if row.get("acked_at"):
+        return "running"
+    if row.get("delivered_at"):
+        return "delivered"
+    return None
+
+
+def _time_in(message: Any) -> datetime | None:
+    found = _TIME_IN_TEXT.search(str(message or ""))
+    return parse_time(found.group()) if found else None

@@ -1,0 +1,478 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What a task means: executed, scheduled, finished or cancelled, and listing; options in, result out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any, Callable
+
+from . import _commands, _queries, _results, _servers, _values
+from ._client import Client, Settings
+from ._commands import LATEST_SCHEDULE_FIRST
+from ._errors import AlpaconError, ApiError, UsageError
+from ._fleet import OUTCOMES, Fleet, Job, outcome_of
+from ._model import UNDER_WAY, Command, Server, iso
+from ._orders import Order
+from ._queries import Query
+from ._results import FINE, describe
+
+_NAMED_SERVERS = 5
+
+
+@dataclass
+class Report:
+    """What a task has done so far, on the way to its result."""
+
+    jobs: list[Job] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    #: Outcomes that are no failure in this state.
+    fine: frozenset[str] = FINE
+
+
+def run_command(options: Mapping[str, Any], check_mode: bool = False, diff_mode: bool = False) -> dict[str, Any]:
+    """Carry out a task of M(herdops.alpacon.alpacon_command).
+
+    Args:
+        options: the validated options of the task, with at least one server or id.
+
+    Returns:
+        The result of the task, with ``failed`` where it failed.
+
+    Raises:
+        AlpaconError: nothing was written.
+    """
+    settings = Settings.from_options(options)
+    order = Order.from_options(options)
+    with Client(settings) as client:
+        report = _STATES[order.state](client, order, check_mode)
+        result = _results.of_jobs(report.jobs, report.fine)
+        result["requests"] = client.requests
+    result["warnings"] = settings.warnings + report.warnings
+    if diff_mode and (report.before or report.after):
+        result["diff"] = {"before": _lines(report.before), "after": _lines(report.after)}
+    return result
+
+
+def _lines(texts: Sequence[str]) -> str:
+    return "".join(f"{text}\n" for text in texts)
+
+
+# state: executed
+
+
+def _executed(client: Client, order: Order, check_mode: bool) -> Report:
+    servers = _servers.resolve(client, order.servers)
+    reused = _reusable(client, order, servers) if order.reuse_within is not None else {}
+    jobs = [_reused_job(server, reused[server.id], order) if server.id in reused else Job(server) for server in servers]
+    fresh = [job for job in jobs if not job.outcome]
+    report = Report(jobs)
+    if check_mode:
+        for job in fresh:
+            job.changed, job.msg = True, "Would be submitted."
+    else:
+        for job in fresh:
+            job.body = order.body(job.server)
+        fleet = Fleet(client, order.limits)
+        fleet.run(fresh)
+        _fetch_outputs(fleet, [job for job in jobs if job.outcome == "success"])
+        report.warnings += _unconfirmed(order, fresh)
+    return report
+
+
+def _reused_job(server: Server, command: Command, order: Order) -> Job:
+    job = Job(server, command=command, outcome=outcome_of(command, order.limits.success_codes))
+    job.msg = f"Taken from a command that ended at {iso(command.end)}, within reuse_within."
+    return job
+
+
+def _fetch_outputs(fleet: Fleet, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        if job.output is None:
+            fleet.fetch_output(job)
+
+
+def _reusable(client: Client, order: Order, servers: Sequence[Server]) -> dict[str | None, Command]:
+    """For each server the latest matching command that succeeded recently enough."""
+    since = datetime.now(timezone.utc) - timedelta(seconds=order.reuse_within or 0.0)
+    ids = [str(server.id) for server in servers]
+    found: dict[str | None, Command] = {}
+    for command in _commands.walk(client, ids, LATEST_SCHEDULE_FIRST, _due_before(since)):
+        ended = command.end
+        if not order.match().matches(command) or not ended or ended < since:
+            continue
+        if outcome_of(command, order.limits.success_codes) != "success":
+            continue
+        known = found.get(command.server.id)
+        if known is None or not known.end or known.end < ended:
+            found[command.server.id] = command
+    return found
+
+
+def _due_before(time: datetime) -> Callable[[Command], bool]:
+    return lambda command: command.latest_schedule is not None and command.latest_schedule < time
+
+
+def _unconfirmed(order: Order, jobs: Sequence[Job]) -> list[str]:
+    """Servers of 2024 ignore fields that they do not know."""
+    newer = [name for name in ("env", "work_session", "purpose") if name in order.extra]
+    old = any(job.command and job.output and not job.command.may_have_chunks for job in jobs)
+    if newer and old:
+        return [f"{', '.join(newer)}: this workspace answers like one that does not know it, and may have ignored it."]
+    return []
+
+
+# state: finished
+
+
+def _finished(client: Client, order: Order, check_mode: bool) -> Report:
+    jobs = [Job(Server(None), command=_placeholder(command_id)) for command_id in order.ids]
+    limits = order.limits
+    if check_mode:
+        limits = replace(limits, cancel_on_timeout=False)
+    Fleet(client, limits).run(jobs)
+    return Report(jobs)
+
+
+def _placeholder(command_id: str) -> Command:
+    return Command(command_id, Server(None), line="", shell="", status="unknown")
+
+
+# state: scheduled
+
+
+@dataclass
+class _Standing:
+    """The commands of one server that are the same as the one to schedule, but perhaps for the time."""
+
+    pending: list[Command] = field(default_factory=list)
+    ran: list[Command] = field(default_factory=list)
+    other_times: list[Command] = field(default_factory=list)
+
+
+def _scheduled(client: Client, order: Order, check_mode: bool) -> Report:
+    servers = _servers.resolve(client, order.servers)
+    standing = _standing(client, order, servers)
+    jobs = [_scheduled_job(server, standing[str(server.id)]) for server in servers]
+    report = Report(jobs, fine=frozenset(OUTCOMES) - {"refused", "unknown", "sent", "not_tried"})
+    missing = [job for job in jobs if job.command is None]
+    _check_time(order, missing)
+    for job in missing:
+        old = standing[str(job.server.id)].other_times if order.reschedule else []
+        report.before += [_schedule_line(job.server, order, command.scheduled_at) for command in old]
+        report.after.append(_schedule_line(job.server, order, order.scheduled_at))
+        job.changed = True
+        job.msg = f"{'Would be s' if check_mode else 'S'}cheduled for {iso(order.scheduled_at)}."
+        if check_mode:
+            continue
+        if _withdraw_old(client, job, old):
+            job.body = order.body(job.server)
+    fleet = Fleet(client, replace(order.limits, wait=False))
+    _fetch_outputs(fleet, [job for job in jobs if job.command and job.command.finished])
+    if not check_mode:
+        submitted = [job for job in missing if job.body]
+        fleet.run(submitted)
+        _settle_races(client, order, [job for job in submitted if job.command], report)
+    return report
+
+
+def _schedule_line(server: Server, order: Order, time: datetime | None) -> str:
+    return f"{server}: {order.line} at {iso(time)}"
+
+
+def _standing(client: Client, order: Order, servers: Sequence[Server]) -> dict[str, _Standing]:
+    """What stands on each server already."""
+    assert order.scheduled_at is not None
+    found = {str(server.id): _Standing() for server in servers}
+    ends = None if order.reschedule else _due_before(order.scheduled_at)
+    seen: set[str] = set()
+    for row in _commands.walk(client, list(found), LATEST_SCHEDULE_FIRST, ends):
+        if row.id in seen or not order.match().matches(row):
+            continue
+        seen.add(row.id)
+        command = _with_schedule(client, row)
+        standing = found[str(row.server.id)]
+        if command is None or command.scheduled_at is None:
+            continue
+        if command.scheduled_at != order.scheduled_at:
+            if command.pending and _was_scheduled(command):
+                standing.other_times.append(command)
+        elif command.pending:
+            standing.pending.append(command)
+        elif command.ran is not False:
+            standing.ran.append(command)
+    return found
+
+
+def _with_schedule(client: Client, command: Command) -> Command | None:
+    """The same command with its scheduled_at, which list rows of 2024 leave out; None if it is gone."""
+    if command.scheduled_at:
+        return command
+    try:
+        detail = _commands.get(client, command.id)
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+    return detail
+
+
+def _was_scheduled(command: Command) -> bool:
+    """Whether it was meant for later, and does not just wait for a server that is offline."""
+    if not command.added_at or not command.scheduled_at:
+        return True
+    return command.scheduled_at > command.added_at + timedelta(seconds=1)
+
+
+def _scheduled_job(server: Server, standing: _Standing) -> Job:
+    job = Job(server)
+    if standing.pending:
+        job.command, job.outcome = min(standing.pending, key=_age), "pending"
+        job.msg = "Stands already."
+    elif standing.ran:
+        job.command = min(standing.ran, key=_age)
+        job.outcome = outcome_of(job.command) or "pending"
+        job.msg = "Was carried out at that time already."
+    return job
+
+
+def _age(command: Command) -> tuple[datetime, str]:
+    return command.added_at or datetime.max.replace(tzinfo=timezone.utc), command.id
+
+
+def _check_time(order: Order, missing: Sequence[Job]) -> None:
+    assert order.scheduled_at is not None
+    if missing and order.scheduled_at <= datetime.now(timezone.utc):
+        names = ", ".join(str(job.server) for job in missing[:_NAMED_SERVERS])
+        raise UsageError(
+            "scheduled_at",
+            f"{iso(order.scheduled_at)} is in the past, and no such command was carried out then on {names}",
+            "Give a time to come, or use state=executed to run it now.",
+        )
+
+
+def _withdraw_old(client: Client, job: Job, old: Sequence[Command]) -> bool:
+    """Cancel what stands at other times; whether all of it is withdrawn."""
+    for command in old:
+        try:
+            done = _commands.cancel(client, command.id)
+        except AlpaconError as error:
+            job.outcome, job.error, job.command, job.changed = "refused", error, command, False
+            job.msg = f"Not rescheduled: command {command.id} could not be cancelled. {error}"
+            return False
+        if done == _commands.SENT:
+            job.outcome, job.command, job.changed = "sent", command, False
+            job.msg = f"Not rescheduled: command {command.id} was delivered to the server already."
+            return False
+    return True
+
+
+def _settle_races(client: Client, order: Order, jobs: Sequence[Job], report: Report) -> None:
+    """Where another run scheduled the same meanwhile, leave the earliest command alone and withdraw the others."""
+    if not jobs:
+        return
+    standing = _standing(client, order, [job.server for job in jobs])
+    for job in jobs:
+        rivals = sorted(standing[str(job.server.id)].pending, key=_age)
+        for late in rivals[1:]:
+            if _commands.cancel(client, late.id) == _commands.SENT:
+                report.warnings.append(
+                    f"{job.server}: command {late.id} was scheduled twice and delivered before it could be withdrawn."
+                )
+            elif job.command and late.id == job.command.id:
+                job.command, job.changed = rivals[0], False
+                job.msg = "Another run scheduled it first; the later command was withdrawn."
+
+
+# state: cancelled
+
+
+def _cancelled(client: Client, order: Order, check_mode: bool) -> Report:
+    jobs = _jobs_by_id(client, order.ids) if order.ids else _jobs_by_match(client, order)
+    report = Report(jobs, fine=FINE | {"cancelled"} | (frozenset() if order.fail_if_sent else {"sent"}))
+    for job in jobs:
+        command = job.command
+        if command is None or job.outcome:
+            continue
+        if command.pending:
+            report.before.append(f"{job.server}: {command.line} at {iso(command.scheduled_at)}")
+            _cancel_job(client, job, check_mode)
+        elif command.ran is False:
+            job.outcome, job.msg = "cancelled", f"Will not run: it is {command.status} already."
+        else:
+            job.outcome, job.msg = "sent", OUTCOMES["sent"]
+    return report
+
+
+def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
+    jobs = []
+    for command_id in ids:
+        try:
+            command = _commands.get(client, command_id)
+            jobs.append(Job(command.server, command=command))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            job = Job(Server(None), command=_placeholder(command_id).with_status("cancelled"), outcome="cancelled")
+            job.msg = "There is no such command (any more)."
+            jobs.append(job)
+    return jobs
+
+
+def _jobs_by_match(client: Client, order: Order) -> list[Job]:
+    """A job for each matching command that waits, or is under way; one without a command for a server that has none."""
+    servers = {str(server.id): server for server in _servers.resolve(client, order.servers)}
+    found: dict[str, list[Job]] = {server_id: [] for server_id in servers}
+    seen: set[str] = set()
+    for row in _commands.walk(client, list(servers), LATEST_SCHEDULE_FIRST):
+        if row.id in seen or not order.match().matches(row):
+            continue
+        seen.add(row.id)
+        command = _meant_by(client, order, row)
+        if command:
+            server_id = str(row.server.id)
+            found[server_id].append(Job(servers[server_id], command=command))
+    nothing = "Nothing waits to be cancelled."
+    return [
+        job
+        for server_id, server in servers.items()
+        for job in found[server_id] or [Job(server, outcome="cancelled", msg=nothing)]
+    ]
+
+
+def _meant_by(client: Client, order: Order, row: Command) -> Command | None:
+    """The command, if a request to cancel means it: pending or under way, or at the very time that is given."""
+    if order.scheduled_at is None:
+        return row if row.pending or (row.status in UNDER_WAY and row.status != "stuck") else None
+    command = _with_schedule(client, row)
+    if command is None or command.scheduled_at != order.scheduled_at or command.status == "cancelled":
+        return None
+    return command
+
+
+def _cancel_job(client: Client, job: Job, check_mode: bool) -> None:
+    assert job.command is not None
+    if check_mode:
+        job.changed, job.outcome, job.msg = True, "cancelled", "Would be cancelled."
+        return
+    try:
+        done = _commands.cancel(client, job.command.id)
+    except AlpaconError as error:
+        job.outcome, job.error, job.msg = "unknown", error, f"Not known to be cancelled. {error}"
+        return
+    if done == _commands.SENT:
+        job.outcome, job.msg = "sent", OUTCOMES["sent"]
+        return
+    job.command = job.command.with_status("cancelled")
+    job.changed, job.outcome = done == _commands.CANCELLED, "cancelled"
+    job.msg = "Cancelled." if job.changed else "Gone already."
+
+
+_STATES: dict[str, Callable[[Client, Order, bool], Report]] = {
+    "executed": _executed,
+    "scheduled": _scheduled,
+    "finished": _finished,
+    "cancelled": _cancelled,
+}
+
+
+# Listing
+
+
+def run_info(options: Mapping[str, Any], check_mode: bool = False, diff_mode: bool = False) -> dict[str, Any]:
+    """Carry out a task of M(herdops.alpacon.alpacon_command_info); it only ever reads."""
+    settings = Settings.from_options(options)
+    warnings = list(settings.warnings)
+    ids = _values.uuids("ids", options.get("ids"))
+    if ids:
+        _refuse_filters(options)
+    if options["limit"] < 0:
+        raise UsageError("limit", f"{options['limit']} is negative", "Give a number of commands, or 0 for all of them.")
+    with Client(settings) as client:
+        if ids:
+            found = _by_ids(client, ids, warnings)
+        else:
+            query = Query.from_options(client, options)
+            found = list(_queries.find(client, query, options["limit"]))
+            if not _queries.is_ordered(found, query.ordering):
+                warnings.append(
+                    f"ordering: this workspace ignores {query.ordering}; the commands come in an order of its own."
+                )
+        commands = [_listed(client, command, options["with_output"]) for command in found]
+        return {"commands": commands, "changed": False, "requests": client.requests, "warnings": warnings}
+
+
+def _refuse_filters(options: Mapping[str, Any]) -> None:
+    for name in _queries.FILTERS:
+        if options.get(name) not in (None, "", []):
+            raise UsageError(name, "it does not go with ids", "Give either ids or filters.")
+
+
+def _by_ids(client: Client, ids: Sequence[str], warnings: list[str]) -> list[Command]:
+    found = []
+    for command_id in ids:
+        try:
+            found.append(_commands.get(client, command_id))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            warnings.append(f"ids: there is no command {command_id}, or the token may not see it.")
+    return found
+
+
+_OUTPUT_KEYS = ("stdout", "stdout_lines", "stderr", "stderr_lines", "output_complete")
+
+
+def _listed(client: Client, command: Command, with_output: bool) -> dict[str, Any]:
+    output = _commands.output(client, command) if with_output and command.finished else None
+    described = describe(command, output)
+    if not with_output:
+        for key in _OUTPUT_KEYS:
+            described.pop(key)
+    described.update(
+        shell=command.shell,
+        username=command.username,
+        groupname=command.groupname,
+        requested_by={"id": command.requested_by, "name": command.requested_by_name},
+        cancellable=command.cancellable,
+        added_at=iso(command.added_at),
+        scheduled_at=iso(command.scheduled_at),
+        delivered_at=iso(command.delivered_at),
+        acked_at=iso(command.acked_at),
+        handled_at=iso(command.handled_at),
+        run_after=list(command.run_after),
+    )
+    return described
+
+
+# Looking up
+
+
+def run_lookup(terms: Sequence[str], options: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
+    """What the lookup wants of each server's latest command, or None where it has none; and warnings."""
+    settings = Settings.from_options(options)
+    within = options.get("within")
+    since = within and datetime.now(timezone.utc) - timedelta(seconds=_values.duration("within", within))
+    statuses = frozenset(str(status).strip().lower() for status in options.get("status") or ())
+    query = Query(line=options.get("line"), statuses=statuses, since=since or None)
+    with Client(settings) as client:
+        servers = _servers.find(client, terms, "_terms")
+        found = _queries.latest(client, query, servers)
+        values = [_wanted(client, found.get(str(server.id)), options["want"]) for server in servers]
+    return values, settings.warnings
+
+
+def _wanted(client: Client, command: Command | None, want: str) -> Any:
+    if command is None:
+        return None
+    if want == "id":
+        return command.id
+    described = _listed(client, command, with_output=True)
+    return described if want == "record" else described["stdout"]

@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Resolve names and ids of servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+
+from ._client import Client
+from ._errors import UsageError
+from ._model import Server, canonical_uuid, is_uuid
+
+PATH = "/api/servers/servers/"
+
+
+def resolve(client: Client, references: Sequence[str], option: str = "servers") -> list[Server]:
+    """As :func:`find`, but each server may be named once only."""
+    servers = find(client, references, option)
+    seen: dict[str | None, str] = {}
+    for reference, server in zip(references, servers):
+        if server.id in seen:
+            raise UsageError(option, f"{seen[server.id]} and {reference} are the same server", "Name each server once.")
+        seen[server.id] = reference
+    return servers
+
+
+def find(client: Client, references: Sequence[str], option: str = "servers") -> list[Server]:
+    """Find the server that each reference means, in order, with as few requests as possible.
+
+    A UUID is taken as it is, without a request; the API refuses it at the submit if there is no such server.
+    Names are compared exactly.
+
+    Raises:
+        UsageError: a name is unknown or stands for several servers.
+    """
+    names = list(dict.fromkeys(reference for reference in references if not is_uuid(reference)))
+    found = _by_name(client, names, option)
+    return [Server(canonical_uuid(ref)) if is_uuid(ref) else found[ref] for ref in references]
+
+
+def _by_name(client: Client, names: Sequence[str], option: str) -> dict[str, Server]:
+    if not names:
+        return {}
+    if len(names) == 1:
+        return {names[0]: _the_one(names[0], list(_named(client, names[0])), [], option)}
+    by_name: dict[str, list[Server]] = {name: [] for name in names}
+    known: list[str] = []
+    for row in client.rows(PATH):
+        server = Server.from_row(row)
+        known.append(server.name or "")
+        if server.name in by_name:
+            by_name[server.name].append(server)
+    return {name: _the_one(name, servers, known, option) for name, servers in by_name.items()}
+
+
+def _named(client: Client, name: str) -> Iterator[Server]:
+    # A server that ignores the filter sends every server: compare each.
+    for row in client.rows(PATH, {"name": name}):
+        server = Server.from_row(row)
+        if server.name == name:
+            yield server
+
+
+def _the_one(name: str, servers: Sequence[Server], known: Sequence[str], option: str) -> Server:
+    if len(servers) == 1:
+        return servers[0]
+    if servers:
+        ids = ", ".join(str(server.id) for server in servers)
+        raise UsageError(
+            option, f"{len(servers)} servers are named {name}: {ids}", "Give the id of the one that is meant."
+        )
+    close = get_close_matches(name, known, n=1)
+    remedy = f"Did you mean {close[0]}?" if close else "Check the name; the token may also not see that server."
+    raise UsageError(option, f"no server is named {name}", remedy)

@@ -1,0 +1,251 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: alpacon_command_info
+short_description: List commands of an Alpacon workspace
+version_added: 0.1.0
+description:
+  - Lists commands by id or by filters, over all pages, with their exit codes and outputs.
+  - Some filters the workspace applies, the others this module. Every command is checked against all of them, since
+    workspaces
+    silently ignore filters that they do not know.
+author:
+  - herdops.alpacon contributors (@herdops)
+options:
+  ids:
+    description:
+      - UUIDs of commands. They do not go together with filters.
+    type: list
+    elements: str
+    aliases: [id]
+  server:
+    description:
+      - Name or UUID of the server. The workspace filters by it.
+    type: str
+  shell:
+    description:
+      - What took the line, such as V(system). The workspace filters by it.
+    type: str
+  requested_by:
+    description:
+      - Id of the user that requested the command, a number or a UUID as the workspace has it. The workspace filters
+        by it.
+    type: str
+  requested_by_isnull:
+    description:
+      - Whether the command has no requester, as those of service tokens have none. The workspace filters by it.
+    type: bool
+  is_scheduled:
+    description:
+      - V(true) for commands that are scheduled for a time to come, V(false) for the others. The workspace filters by
+        it.
+    type: bool
+  search:
+    description:
+      - Words that stand in the server's name, the line or the requester's name. The workspace filters by it.
+    type: str
+  ordering:
+    description:
+      - By which time the commands are ordered; with a minus, the latest first. The workspace orders, and a warning
+        says where it does not.
+    type: str
+    default: -added_at
+    choices:
+      - -added_at
+      - added_at
+      - -scheduled_at
+      - scheduled_at
+      - -delivered_at
+      - delivered_at
+      - -acked_at
+      - acked_at
+      - -handled_at
+      - handled_at
+  limit:
+    description:
+      - How many commands to return at most; V(0) for all of them.
+    type: int
+    default: 100
+  status:
+    description:
+      - One or more of the words that RV(commands[].status) can have. This module filters by it.
+    type: list
+    elements: str
+  success:
+    description:
+      - Whether the command succeeded; only commands that ran count. This module filters by it.
+    type: bool
+  line:
+    description:
+      - The exact command line, but for blanks at its ends. This module filters by it.
+    type: str
+    aliases: [cmd]
+  since:
+    description:
+      - Only commands that were added at this time or later, as ISO 8601 with a zone, or as a duration back from now
+        such as V(2h).
+      - This module filters by it, and with O(ordering=-added_at) stops reading there.
+    type: str
+  until:
+    description:
+      - Only commands that were added at this time or earlier, as ISO 8601 with a zone, or as a duration back from now.
+      - This module filters by it.
+    type: str
+  with_output:
+    description:
+      - Whether to return outputs. An output that is kept in pieces costs a request of its own.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - herdops.alpacon.connection
+  - herdops.alpacon.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - It only reads.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+seealso:
+  - module: herdops.alpacon.alpacon_command
+  - plugin: herdops.alpacon.alpacon_command
+    plugin_type: lookup
+"""
+
+EXAMPLES = r"""
+- name: List what failed on a server today
+  herdops.alpacon.alpacon_command_info:
+    server: web-01
+    success: false
+    since: 24h
+  register: failures
+
+- name: Show the lines
+  ansible.builtin.debug:
+    msg: "{{ failures.commands | map(attribute='line') }}"
+
+- name: List what is scheduled, without outputs
+  herdops.alpacon.alpacon_command_info:
+    is_scheduled: true
+    ordering: scheduled_at
+    with_output: false
+
+- name: Read one command
+  herdops.alpacon.alpacon_command_info:
+    id: 550e8400-e29b-41d4-a716-446655440000
+
+- name: Wait, with Ansible's own means, until nothing runs on a server
+  herdops.alpacon.alpacon_command_info:
+    server: web-01
+    status: [delivered, running]
+    since: 1h
+    with_output: false
+  register: busy
+  until: busy.commands | length == 0
+  retries: 10
+  delay: 30
+"""
+
+RETURN = r"""
+commands:
+  description:
+    - The commands, in the order asked for. They have the keys that M(herdops.alpacon.alpacon_command) returns, but
+      for C(changed), and these.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - id: 550e8400-e29b-41d4-a716-446655440000
+      server: {id: 7e3984de-49ab-4cc6-bcdf-21fbd35858b8, name: web-01}
+      line: df -h /
+      shell: system
+      username: ubuntu
+      groupname: alpacon
+      requested_by: {id: "1", name: admin}
+      status: success
+      outcome: success
+      cancellable: false
+      rc: 0
+      stdout: "/dev/xvda1  20G  8.5G  11G  46% /"
+      stdout_lines: ["/dev/xvda1  20G  8.5G  11G  46% /"]
+      stderr: ""
+      stderr_lines: []
+      output_complete: true
+      start: "2026-11-24T10:30:44.125000Z"
+      end: "2026-11-24T10:30:44.148000Z"
+      delta: "0:00:00.023000"
+      success: true
+      ran: true
+      error_phase: null
+      added_at: "2026-11-24T10:30:44Z"
+      scheduled_at: "2026-11-24T10:30:44Z"
+      delivered_at: "2026-11-24T10:30:44.010000Z"
+      acked_at: "2026-11-24T10:30:44.125000Z"
+      handled_at: "2026-11-24T10:30:44.148000Z"
+      run_after: []
+  contains:
+    status:
+      description: Where the workspace has it, in the words of M(herdops.alpacon.alpacon_command).
+      type: str
+    shell:
+      description: What took the line.
+      type: str
+    username:
+      description: System user; null where the workspace did not say.
+      type: str
+    groupname:
+      description: System group; null where the workspace did not say.
+      type: str
+    requested_by:
+      description: The requester's id and name; null for a service token.
+      type: dict
+    cancellable:
+      description: Whether the workspace says that it can be cancelled.
+      type: bool
+    added_at:
+      description: When it was created.
+      type: str
+    scheduled_at:
+      description:
+        - When it is or was to run. This time and the following are null where the workspace does not list them.
+      type: str
+    delivered_at:
+      description: When it was sent to the server.
+      type: str
+    acked_at:
+      description: When the server began.
+      type: str
+    handled_at:
+      description: When it was over.
+      type: str
+    run_after:
+      description: UUIDs of the commands that it runs after.
+      type: list
+      elements: str
+requests:
+  description: How many HTTP requests the task made.
+  returned: success
+  type: int
+  sample: 1
+"""
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
+from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_info
+
+
+def main() -> None:
+    """List commands."""
+    run_module(info_spec(), run_info)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What the action plugins share: settings from variables, and where the work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible import constants as C
+from ansible.module_utils.common.parameters import remove_values
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError
+
+
+class AlpaconAction(ActionBase):
+    """Runs an operation in the controller's process, or ships its module where the task is delegated to another host.
+
+    Subclasses name the module, its argument spec and the operation.
+    """
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    module_name: str
+    spec: Callable[[], dict[str, dict[str, Any]]]
+    operation: Callable[..., dict[str, Any]]
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Carry out the task."""
+        super().run(tmp, task_vars)
+        self._task.args = self.arguments(task_vars or {})
+        if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
+            return self._execute_module(module_name=self.module_name, module_args=self._task.args, task_vars=task_vars)
+        _validation, options = self.validate_argument_spec(type(self).spec())
+        try:
+            result = type(self).operation(options, check_mode=self._task.check_mode, diff_mode=self._task.diff)
+        except AlpaconError as error:
+            result = {"failed": True, "msg": str(error), **error.as_result()}
+        shown: dict[str, Any] = remove_values(result, secrets(options))
+        return shown
+
+    def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """The task's arguments, with connection settings that it leaves out taken from variables of the host."""
+        settings = {
+            name: self._templar.template(task_vars[f"alpacon_{name}"])
+            for name in CONNECTION
+            if f"alpacon_{name}" in task_vars and self._task.args.get(name) in (None, "")
+        }
+        return {**self._task.args, **settings}
