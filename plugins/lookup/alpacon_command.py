@@ -98,11 +98,9 @@ class LookupModule(LookupBase):
         names = (*CONNECTION, "line", "status", "within", "want")
         options = {name: self.get_option(name) for name in names}
         try:
-            found, warnings = _operations.run_lookup(servers, options)
+            found = _operations.run_lookup(servers, options, display.warning)
         except AlpaconError as error:
             raise AnsibleError(str(error)) from None
-        for warning in warnings:
-            display.warning(warning)
         return [self._or_default(term, value, kwargs) for term, value in zip(servers, found, strict=True)]
 
     @staticmethod

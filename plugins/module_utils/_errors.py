@@ -46,7 +46,7 @@ SENTENCES: dict[str, str] = {
     ),
     "command_not_found": "There is no such command, or the token may not see it. It may have been cancelled.",
     "event_command_already_sent": "The command was delivered to the server already and can no longer be cancelled.",
-    "event_oversized_unsupported_platform": "That server does not take lines of this length. Put it into a script there.",
+    "event_oversized_unsupported_platform": "That server does not take lines so long. Put it into a script there.",
     "forbidden": "The token may not do this.",
     "invalid_command": "The server does not accept this command. Check line, shell, username and groupname.",
     "not_found": "There is no such record, or the token may not see it. Check the name or id.",

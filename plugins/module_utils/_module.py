@@ -20,12 +20,12 @@ def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[st
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     # Ansible hides every value of a secret dict, be it "0": that would hide exit codes as well.
     module.no_log_values = secrets(module.params)
+    hidden = {name: "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" for name in spec if spec[name].get("no_log")}
+    invocation = {"module_args": {**module.params, **hidden}}
     try:
-        result = operation(module.params, check_mode=module.check_mode, diff_mode=module._diff)
+        result = operation(module.params, module.warn, check_mode=module.check_mode, diff_mode=module._diff)
     except AlpaconError as error:
-        module.fail_json(msg=str(error), **error.as_result())
-    for warning in result.pop("warnings"):
-        module.warn(warning)
+        module.fail_json(msg=str(error), invocation=invocation, **error.as_result())
     if result.pop("failed", False):
-        module.fail_json(**result)
-    module.exit_json(**result)
+        module.fail_json(invocation=invocation, **result)
+    module.exit_json(invocation=invocation, **result)

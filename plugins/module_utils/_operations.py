@@ -37,11 +37,17 @@ class Report:
     fine: frozenset[str] = FINE
 
 
-def run_command(options: Mapping[str, Any], check_mode: bool = False, diff_mode: bool = False) -> dict[str, Any]:
+#: Takes a warning for the user.
+Warn = Callable[[str], None]
+
+
+def run_command(
+    options: Mapping[str, Any], warn: Warn, check_mode: bool = False, diff_mode: bool = False
+) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_command).
 
     Args:
-        options: the validated options of the task, with at least one server or id.
+        options: the validated options of the task.
 
     Returns:
         The result of the task, with ``failed`` where it failed.
@@ -49,16 +55,24 @@ def run_command(options: Mapping[str, Any], check_mode: bool = False, diff_mode:
     Raises:
         AlpaconError: nothing was written.
     """
-    settings = Settings.from_options(options)
+    settings = _settings(options, warn)
     order = Order.from_options(options)
     with Client(settings) as client:
         report = _STATES[order.state](client, order, check_mode)
         result = _results.of_jobs(report.jobs, report.fine)
         result["requests"] = client.requests
-    result["warnings"] = settings.warnings + report.warnings
+    for warning in report.warnings:
+        warn(warning)
     if diff_mode and (report.before or report.after):
         result["diff"] = {"before": _lines(report.before), "after": _lines(report.after)}
     return result
+
+
+def _settings(options: Mapping[str, Any], warn: Warn) -> Settings:
+    settings = Settings.from_options(options)
+    for warning in settings.warnings:
+        warn(warning)
+    return settings
 
 
 def _lines(texts: Sequence[str]) -> str:
@@ -278,17 +292,24 @@ def _settle_races(client: Client, order: Order, jobs: Sequence[Job], report: Rep
     """Where another run scheduled the same meanwhile, leave the earliest command alone and withdraw the others."""
     if not jobs:
         return
-    standing = _standing(client, order, [job.server for job in jobs])
-    for job in jobs:
-        rivals = sorted(standing[str(job.server.id)].pending, key=_age)
-        for late in rivals[1:]:
-            if _commands.cancel(client, late.id) == _commands.SENT:
-                report.warnings.append(
-                    f"{job.server}: command {late.id} was scheduled twice and delivered before it could be withdrawn."
-                )
-            elif job.command and late.id == job.command.id:
-                job.command, job.changed = rivals[0], False
-                job.msg = "Another run scheduled it first; the later command was withdrawn."
+    try:
+        standing = _standing(client, order, [job.server for job in jobs])
+        for job in jobs:
+            _settle_race(client, job, standing[str(job.server.id)].pending, report)
+    except AlpaconError as error:
+        report.warnings.append(f"Whether another run scheduled the same at the same time could not be seen: {error}")
+
+
+def _settle_race(client: Client, job: Job, rivals: Sequence[Command], report: Report) -> None:
+    rivals = sorted(rivals, key=_age)
+    for late in rivals[1:]:
+        if _commands.cancel(client, late.id) == _commands.SENT:
+            report.warnings.append(
+                f"{job.server}: {late.id} was scheduled twice and sent before it could be withdrawn."
+            )
+        elif job.command and late.id == job.command.id:
+            job.command, job.changed = rivals[0], False
+            job.msg = "Another run scheduled it first; the later command was withdrawn."
 
 
 # state: cancelled
@@ -386,10 +407,14 @@ _STATES: dict[str, Callable[[Client, Order, bool], Report]] = {
 # Listing
 
 
-def run_info(options: Mapping[str, Any], check_mode: bool = False, diff_mode: bool = False) -> dict[str, Any]:
+def run_info(
+    options: Mapping[str, Any],
+    warn: Warn,
+    check_mode: bool = False,
+    diff_mode: bool = False,
+) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_command_info); it only ever reads."""
-    settings = Settings.from_options(options)
-    warnings = list(settings.warnings)
+    settings = _settings(options, warn)
     ids = _values.uuids("ids", options.get("ids"))
     if ids:
         _refuse_filters(options)
@@ -397,16 +422,14 @@ def run_info(options: Mapping[str, Any], check_mode: bool = False, diff_mode: bo
         raise UsageError("limit", f"{options['limit']} is negative", "Give a number of commands, or 0 for all of them.")
     with Client(settings) as client:
         if ids:
-            found = _by_ids(client, ids, warnings)
+            found = _by_ids(client, ids, warn)
         else:
             query = Query.from_options(client, options)
             found = list(_queries.find(client, query, options["limit"]))
             if not _queries.is_ordered(found, query.ordering):
-                warnings.append(
-                    f"ordering: this workspace ignores {query.ordering}; the commands come in an order of its own."
-                )
+                warn(f"ordering: this workspace ignores {query.ordering}; the commands come in an order of its own.")
         commands = [_listed(client, command, options["with_output"]) for command in found]
-        return {"commands": commands, "changed": False, "requests": client.requests, "warnings": warnings}
+        return {"commands": commands, "changed": False, "requests": client.requests}
 
 
 def _refuse_filters(options: Mapping[str, Any]) -> None:
@@ -415,7 +438,7 @@ def _refuse_filters(options: Mapping[str, Any]) -> None:
             raise UsageError(name, "it does not go with ids", "Give either ids or filters.")
 
 
-def _by_ids(client: Client, ids: Sequence[str], warnings: list[str]) -> list[Command]:
+def _by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command]:
     found = []
     for command_id in ids:
         try:
@@ -423,7 +446,7 @@ def _by_ids(client: Client, ids: Sequence[str], warnings: list[str]) -> list[Com
         except ApiError as error:
             if error.status != 404:
                 raise
-            warnings.append(f"ids: there is no command {command_id}, or the token may not see it.")
+            warn(f"ids: there is no command {command_id}, or the token may not see it.")
     return found
 
 
@@ -455,9 +478,9 @@ def _listed(client: Client, command: Command, with_output: bool) -> dict[str, An
 # Looking up
 
 
-def run_lookup(terms: Sequence[str], options: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
-    """What the lookup wants of each server's latest command, or None where it has none; and warnings."""
-    settings = Settings.from_options(options)
+def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> list[Any]:
+    """What the lookup wants of each server's latest command, or None where it has none."""
+    settings = _settings(options, warn)
     within = options.get("within")
     since = within and datetime.now(timezone.utc) - timedelta(seconds=_values.duration("within", within))
     statuses = frozenset(str(status).strip().lower() for status in options.get("status") or ())
@@ -465,8 +488,7 @@ def run_lookup(terms: Sequence[str], options: Mapping[str, Any]) -> tuple[list[A
     with Client(settings) as client:
         servers = _servers.find(client, terms, "_terms")
         found = _queries.latest(client, query, servers)
-        values = [_wanted(client, found.get(str(server.id)), options["want"]) for server in servers]
-    return values, settings.warnings
+        return [_wanted(client, found.get(str(server.id)), options["want"]) for server in servers]
 
 
 def _wanted(client: Client, command: Command | None, want: str) -> Any:

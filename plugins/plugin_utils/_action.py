@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,18 +41,28 @@ class AlpaconAction(ActionBase):
         if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
             return self._execute_module(module_name=self.module_name, module_args=self._task.args, task_vars=task_vars)
         _validation, options = self.validate_argument_spec(type(self).spec())
+        warnings: list[str] = []
+        modes = {"check_mode": self._task.check_mode, "diff_mode": self._task.diff}
         try:
-            result = type(self).operation(options, check_mode=self._task.check_mode, diff_mode=self._task.diff)
+            result = type(self).operation(options, warnings.append, **modes)
         except AlpaconError as error:
             result = {"failed": True, "msg": str(error), **error.as_result()}
+        result["warnings"] = warnings
         shown: dict[str, Any] = remove_values(result, secrets(options))
         return shown
 
     def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        """The task's arguments, with connection settings that it leaves out taken from variables of the host."""
-        settings = {
-            name: self._templar.template(task_vars[f"alpacon_{name}"])
-            for name in CONNECTION
-            if f"alpacon_{name}" in task_vars and self._task.args.get(name) in (None, "")
-        }
+        """The task's arguments, completed by connection settings from variables of the host and from the environment.
+
+        The environment is read here, so that a module shipped to another host gets the controller's settings.
+        """
+        settings = {}
+        for name in CONNECTION:
+            variable = f"alpacon_{name}"
+            if self._task.args.get(name) not in (None, ""):
+                continue
+            if variable in task_vars:
+                settings[name] = self._templar.template(task_vars[variable])
+            elif os.environ.get(variable.upper()):
+                settings[name] = os.environ[variable.upper()]
         return {**self._task.args, **settings}
