@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(READY) ## install the development tools into .venv and link the collection
+
+$(READY): pyproject.toml uv.lock tests/tools/setup.sh
+	@tests/tools/setup.sh
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## start a workspace with a small fleet and run the playbooks against it
+	@$(PYTHON) tests/tools/demo.py
+
+.PHONY: test
+test: $(READY) ## run the whole suite: lint, unit, contract, integration and sanity
+	@$(PYTHON) tests/tools/run_suite.py lint,unit,contract,integration,build sanity-oldest,sanity-newest,integration-oldest
+
+.PHONY: unit
+unit: $(READY) ## run the unit tests
+	@$(PYTHON) -m pytest tests/unit
+
+.PHONY: contract
+contract: $(READY) ## run the tests of the stand-in workspace against the recorded API
+	@$(PYTHON) -m pytest tests/contract
+
+.PHONY: integration
+integration: $(READY) ## run the integration targets on the development ansible-core, against all dialects
+	@$(PYTHON) tests/tools/run_integration.py development
+
+.PHONY: integration-oldest
+integration-oldest: $(READY) ## run the integration targets on the oldest supported ansible-core
+	@$(PYTHON) tests/tools/run_integration.py oldest
+
+.PHONY: sanity
+sanity: sanity-oldest sanity-newest ## run ansible-test sanity on the oldest and the newest supported ansible-core
+
+.PHONY: sanity-oldest
+sanity-oldest: $(READY) ## run ansible-test sanity on the oldest supported ansible-core
+	@$(PYTHON) tests/tools/check_sanity.py oldest
+
+.PHONY: sanity-newest
+sanity-newest: $(READY) ## run ansible-test sanity on the newest supported ansible-core
+	@$(PYTHON) tests/tools/check_sanity.py newest
+
+.PHONY: lint
+lint: $(READY) ## check style, types, documentation, changelog and metadata
+	@$(PYTHON) tests/tools/check_lint.py
+
+.PHONY: format
+format: $(READY) ## put the Python code in order
+	@.venv/bin/ruff check --fix-only --quiet .
+	@.venv/bin/ruff format .
+
+.PHONY: docs
+docs: $(READY) ## build the HTML documentation into build/docs
+	@$(PYTHON) tests/tools/build_docs.py
+
+.PHONY: build
+build: $(READY) ## build the tarball into build/ and check that it installs
+	@$(PYTHON) tests/tools/check_build.py
+
+.PHONY: clean
+clean: ## remove everything that make made
+	@rm -rf build .venv .ansible .nox .mypy_cache .pytest_cache .ruff_cache tests/output changelogs/.plugin-cache.yaml

@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check style, types, documentation, changelog and metadata, and show the output of what failed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import collection_tree
+
+ROOT = collection_tree.ROOT
+PLUGINS = collection_tree.COLLECTIONS / collection_tree.NAME / "plugins"
+SEARCHED = ("tests", "tests/tools", str(collection_tree.COLLECTIONS))
+
+
+def main() -> int:
+    """Run every check and return 1 if one failed."""
+    checks = {
+        "ruff": ["ruff", "check", "--output-format=concise", "."],
+        "ruff format": ["ruff", "format", "--check", "--output-format=concise", "."],
+        "mypy plugins": ["mypy", str(PLUGINS)],
+        "mypy tests": ["mypy", *tested_folders()],
+        "yamllint": ["yamllint", "--strict", "."],
+        "shellcheck": ["shellcheck", "tests/tools/setup.sh", ".ci/run"],
+        "ansible-lint": ["ansible-lint", "--nocolor", "-q"],
+        "changelog": ["antsibull-changelog", "lint"],
+        "docs": ["antsibull-docs", "lint-collection-docs", ".", "--plugin-docs", "--validate-collection-refs=self"],
+        # The environment already holds what the sessions would install.
+        "nox": ["nox", "--no-venv", "--no-color", "--envdir", "build/nox", "-s", "extra-checks", "build-import-check"],
+    }
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        passed = list(pool.map(run, checks, checks.values()))
+    return 0 if all(passed) else 1
+
+
+def tested_folders() -> list[str]:
+    """The folders of Python code beside the plugins, apart from targets, which hold none."""
+    names = ("benchmark", "contract", "unit", "workspace")
+    return ["tests/tools", *(f"tests/{name}" for name in names if any((ROOT / "tests" / name).glob("**/*.py")))]
+
+
+def run(name: str, command: list[str]) -> bool:
+    """Run one check, print a line about it, and its output if it failed."""
+    started = time.monotonic()
+    environ = collection_tree.environ() | {
+        "MYPYPATH": os.pathsep.join(SEARCHED),
+        # It runs here already, and offline.
+        "GALAXY_IMPORTER_RUN_ANSIBLE_LINT": "false",
+    }
+    done = subprocess.run(
+        command, cwd=ROOT, env=environ, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    passed = done.returncode == 0
+    line = f"{name}: {'ok' if passed else 'FAILED'} ({time.monotonic() - started:.1f} s)"
+    print(line if passed else f"{line}\n$ {' '.join(map(shorten, command))}\n{done.stdout.rstrip()}\n", flush=True)
+    return passed
+
+
+def shorten(argument: str) -> str:
+    """An argument as it would be typed in the checkout."""
+    path = Path(argument)
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else argument
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where the checkout stands in for an installed collection, and the environment in which tools find it there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+COLLECTIONS = BUILD / "collections"
+NAME = Path("ansible_collections/herdops/alpacon")
+TOOLS = Path(sys.executable).parent
+
+
+def link() -> Path:
+    """Link the checkout into a collections path, and return that path."""
+    place = COLLECTIONS / NAME
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not (place.is_symlink() and place.resolve() == ROOT):
+        place.unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError):  # made by a process that runs beside this one
+            place.symlink_to(ROOT, target_is_directory=True)
+    return COLLECTIONS
+
+
+def environ(collections: Path | None = None) -> dict[str, str]:
+    """The environment for Ansible's programs: the linked collection, and no folder of the user's own Ansible."""
+    return {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(collections or link()),
+        "ANSIBLE_HOME": str(BUILD / "home/.ansible"),
+        "PATH": os.pathsep.join([str(TOOLS), os.environ.get("PATH", os.defpath)]),
+    }
+
+
+def copy(destination: Path, leave_out: tuple[str, ...] = ()) -> Path:
+    """Copy what git knows or would add into a fresh collections path, for tools that follow links out of it."""
+    shutil.rmtree(destination, ignore_errors=True)
+    place = destination / NAME
+    for name in _files():
+        source = ROOT / name
+        if name.startswith(leave_out) or not source.exists():
+            continue
+        target = place / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target, follow_symlinks=False)
+    return place
+
+
+def _files() -> list[str]:
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return [name for name in listed.stdout.split("\0") if name]
+
+
+if __name__ == "__main__":
+    link()

@@ -1,0 +1,45 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run the integration targets on one of the supported ansible-core releases, against a workspace of each dialect."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+import ansible_cores
+import check_sanity
+import collection_tree
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from workspace.client import Workspace
+
+
+def main(name: str, targets: list[str]) -> int:
+    """Run the targets, all of them if none is named, and return the exit code."""
+    try:
+        ansible_cores.prepare(name)
+    except ansible_cores.MissingPythonError as error:
+        return check_sanity.without_python(error)
+    version = ansible_cores.CORES[name].version
+    collection = collection_tree.copy(collection_tree.BUILD / "integration" / version)
+    with contextlib.ExitStack() as stack:
+        workspaces = [
+            stack.enter_context(Workspace("current")),
+            stack.enter_context(Workspace("published")),
+            stack.enter_context(Workspace("2024")),
+        ]
+        known = {workspace.dialect: {"url": workspace.url, "token": workspace.token} for workspace in workspaces}
+        # JSON is YAML, and it keeps the dialect 2024 a string.
+        settings = collection / "tests/integration/integration_config.yml"
+        settings.write_text(json.dumps({"workspaces": known}, indent=2))
+        return ansible_cores.ansible_test(name, collection, "integration", "--local", "--color", "no", *targets)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
