@@ -35,7 +35,7 @@ options:
   want:
     description:
       - What to return for each server.
-      - V(record) is a dictionary with the keys that M(herdops.alpacon.alpacon_command_info#module) returns for a
+      - V(record) is a dictionary with the keys that M(herdops.alpacon.alpacon_command_info) returns for a
         command.
     type: str
     default: output

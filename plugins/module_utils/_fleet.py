@@ -62,13 +62,13 @@ class Job:
     """One command on its way: what to submit, or which command to await, and what came of it.
 
     Attributes:
-        body: what to submit; None for a command that exists already.
+        body: what to submit; empty for a command that exists already.
         outcome: how it ended, see :data:`OUTCOMES`; empty while it goes on.
         msg: what a user should know beside the outcome.
     """
 
     server: Server
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
     command: Command | None = None
     outcome: str = ""
     msg: str = ""
@@ -83,6 +83,13 @@ class Job:
     def id(self) -> str | None:
         """Id of the command, as soon as there is one."""
         return self.command.id if self.command else None
+
+    @property
+    def known(self) -> Command:
+        """The command, of a job that has one."""
+        if self.command is None:
+            raise ValueError("this job has no command yet")
+        return self.command
 
 
 #: Outcome -> what it says. The first three are no failures.
@@ -151,7 +158,6 @@ class Fleet:
 
     def submit(self, job: Job) -> None:
         """Submit a job, once, and keep what is known of it."""
-        assert job.body is not None
         sent_at = time.time()
         try:
             job.command = _commands.submit(self._client, job.body)
@@ -165,7 +171,6 @@ class Fleet:
             job.server = _fuller(job.server, job.command.server)
 
     def _adopt(self, job: Job, sent_at: float, error: LostAnswer) -> None:
-        assert job.body is not None
         found, candidates = _commands.find_submitted(
             self._client, job.body, sent_at, frozenset(self._known), self.sleep
         )
@@ -180,32 +185,29 @@ class Fleet:
 
     def fetch_output(self, job: Job) -> None:
         """Fetch what a finished command wrote."""
-        assert job.command is not None
         try:
-            job.output = _commands.output(self._client, job.command, self.sleep)
+            job.output = _commands.output(self._client, job.known, self.sleep)
         except AlpaconError as error:
-            job.output = Output(job.command.result or "", False, f"Its output could not be read: {error}")
+            job.output = Output(job.known.result or "", False, f"Its output could not be read: {error}")
 
     def withdraw(self, job: Job) -> None:
         """Take back a command whose time is up."""
-        assert job.command is not None
         try:
-            done = _commands.cancel(self._client, job.command.id)
+            done = _commands.cancel(self._client, job.known.id)
         except AlpaconError as error:
             job.msg = f"{job.msg} It could not be cancelled: {error}"
             return
         if done == _commands.SENT:
             job.msg = f"{job.msg} It could not be cancelled: it was delivered already."
         else:
-            job.command = job.command.with_status("cancelled")
+            job.command = job.known.with_status("cancelled")
             job.msg = "Not finished within wait_timeout, and cancelled before it was delivered."
 
     # What the loop decides.
 
     def settle(self, job: Job) -> bool:
         """Give a job its outcome if its command allows one; whether its output is still to be fetched."""
-        command, limits = job.command, self._limits
-        assert command is not None
+        command, limits = job.known, self._limits
         if command.status == "awaiting_approval" and not limits.wait_for_approval:
             job.outcome = command.status
         elif not (limits.wait_for_approval and command.status == "error" and command.handled_at is None):
@@ -215,12 +217,11 @@ class Fleet:
 
     def time_out(self, job: Job) -> bool:
         """End the wait of a job; whether its command is to be withdrawn."""
-        assert job.command is not None
-        status = job.command.status
+        status = job.known.status
         job.outcome = status if status in ("stuck", "error") else "timed_out"
         last = (job.error and f" The last look failed: {job.error}") or ""
         job.msg = f"{OUTCOMES[job.outcome]} Last status: {status}.{last}"
-        return self._limits.cancel_on_timeout and job.command.pending
+        return self._limits.cancel_on_timeout and job.known.pending
 
     def count(self, job: Job) -> None:
         """Note how a job ended, and stop submitting where too much goes wrong."""
@@ -264,15 +265,14 @@ class Fleet:
         job.server = _fuller(job.server, command.server)
 
     def _look_at(self, job: Job) -> None:
-        assert job.command is not None
         try:
-            self._note(job, _commands.get(self._client, job.command.id), in_list=False)
+            self._note(job, _commands.get(self._client, job.known.id), in_list=False)
         except ApiError as error:
             if error.status != 404:
                 raise
             # Servers of 2024 delete what is cancelled.
-            job.command = job.command.with_status("cancelled")
-            was_there = job.body is not None or job.command.line
+            job.command = job.known.with_status("cancelled")
+            was_there = job.body or job.known.line
             job.msg = (
                 "Never ran: it is no longer in the workspace, so it was cancelled."
                 if was_there

@@ -26,6 +26,6 @@ def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[st
         result = operation(module.params, module.warn, check_mode=module.check_mode, diff_mode=module._diff)
     except AlpaconError as error:
         module.fail_json(msg=str(error), invocation=invocation, **error.as_result())
-    if result.pop("failed", False):
+    if result.get("failed"):
         module.fail_json(invocation=invocation, **result)
     module.exit_json(invocation=invocation, **result)

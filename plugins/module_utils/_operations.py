@@ -203,9 +203,8 @@ def _schedule_line(server: Server, order: Order, time: datetime | None) -> str:
 
 def _standing(client: Client, order: Order, servers: Sequence[Server]) -> dict[str, _Standing]:
     """What stands on each server already."""
-    assert order.scheduled_at is not None
     found = {str(server.id): _Standing() for server in servers}
-    ends = None if order.reschedule else _due_before(order.scheduled_at)
+    ends = None if order.reschedule else _due_before(order.time)
     seen: set[str] = set()
     for row in _commands.walk(client, list(found), LATEST_SCHEDULE_FIRST, ends):
         if row.id in seen or not order.match().matches(row):
@@ -262,8 +261,7 @@ def _age(command: Command) -> tuple[datetime, str]:
 
 
 def _check_time(order: Order, missing: Sequence[Job]) -> None:
-    assert order.scheduled_at is not None
-    if missing and order.scheduled_at <= datetime.now(timezone.utc):
+    if missing and order.time <= datetime.now(timezone.utc):
         names = ", ".join(str(job.server) for job in missing[:_NAMED_SERVERS])
         raise UsageError(
             "scheduled_at",
@@ -379,19 +377,18 @@ def _meant_by(client: Client, order: Order, row: Command) -> Command | None:
 
 
 def _cancel_job(client: Client, job: Job, check_mode: bool) -> None:
-    assert job.command is not None
     if check_mode:
         job.changed, job.outcome, job.msg = True, "cancelled", "Would be cancelled."
         return
     try:
-        done = _commands.cancel(client, job.command.id)
+        done = _commands.cancel(client, job.known.id)
     except AlpaconError as error:
         job.outcome, job.error, job.msg = "unknown", error, f"Not known to be cancelled. {error}"
         return
     if done == _commands.SENT:
         job.outcome, job.msg = "sent", OUTCOMES["sent"]
         return
-    job.command = job.command.with_status("cancelled")
+    job.command = job.known.with_status("cancelled")
     job.changed, job.outcome = done == _commands.CANCELLED, "cancelled"
     job.msg = "Cancelled." if job.changed else "Gone already."
 

@@ -67,6 +67,13 @@ class Order:
             limits=_limits(options, len(servers)),
         )
 
+    @property
+    def time(self) -> datetime:
+        """When the command is to run, of an order that has a time."""
+        if self.scheduled_at is None:
+            raise ValueError("this order has no time")
+        return self.scheduled_at
+
     def match(self, server_id: str | None = None) -> Match:
         """What counts as the same command, on one server or on any."""
         return Match(server_id, self.line, self.shell, self.username, self.groupname)

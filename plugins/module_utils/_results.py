@@ -36,13 +36,13 @@ def of_jobs(jobs: Sequence[Job], fine: frozenset[str] = FINE) -> dict[str, Any]:
         "commands": commands,
         "summary": dict(Counter(job.outcome for job in jobs if job.outcome)),
         "changed": any(job.changed for job in jobs),
+        # Said either way: Ansible takes every rc but 0 for a failure where a result says nothing.
+        "failed": bool(bad),
     }
     if len(commands) == 1:
         result = {**commands[0], **result}
     else:
         result["msg"] = _summary(jobs, bad)
-    if bad:
-        result["failed"] = True
     return result
 
 
@@ -73,9 +73,8 @@ def _last_words(job: Job) -> str:
 
 
 def _why(job: Job) -> str:
-    assert job.command is not None
-    if job.command.error_phase:
-        return f" ({job.command.error_phase})"
+    if job.known.error_phase:
+        return f" ({job.known.error_phase})"
     if job.output and _SUDO_DENIED in job.output.text:
         return " and says that Alpacon denied its sudo; run it with username=root instead, if the token may"
     return ""
@@ -87,7 +86,7 @@ def describe_job(job: Job) -> dict[str, Any]:
         return {
             **_EMPTY,
             "server": {"id": job.server.id, "name": job.server.name},
-            "line": (job.body or {}).get("line"),
+            "line": job.body.get("line"),
             "outcome": job.outcome or None,
             "ran": None if job.outcome == "unknown" else False,
             "changed": job.changed,
