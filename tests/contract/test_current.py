@@ -1,0 +1,579 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The `current` dialect: shapes, codes, holds, and agents that run lines for real."""
+
+from __future__ import annotations
+
+import json
+import time
+import typing as t
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from workspace.client import Workspace
+
+COMMANDS = "events/commands/"
+CREATE_KEYS = {
+    *("id", "shell", "line", "data", "username", "groupname", "added_at", "scheduled_at", "server"),
+    *("requested_by", "run_after"),
+}
+TIMES = {"delivered_at", "acked_at", "handled_at"}
+
+
+def create(workspace: Workspace, line: str = "true", token: str | None = None, **fields: t.Any) -> requests.Response:
+    server = workspace.server_ids()[fields.pop("server", "web-01")]
+    return workspace.api("POST", COMMANDS, token=token, json={"server": server, "line": line, **fields})
+
+
+def header(workspace: Workspace) -> dict[str, str]:
+    return {"Authorization": f'token="{workspace.token}"'}
+
+
+def detail(workspace: Workspace, key: str) -> dict[str, t.Any]:
+    return t.cast("dict[str, t.Any]", workspace.api("GET", f"{COMMANDS}{key}/").json())
+
+
+def chunks(workspace: Workspace, key: str, **query: t.Any) -> list[tuple[int, str]]:
+    query = {"ordering": "seq", "page_size": 100, **query}
+    rows = workspace.api("GET", f"{COMMANDS}{key}/chunks/", params=query).json()["results"]
+    return [(row["seq"], row["content"]) for row in rows]
+
+
+def run(workspace: Workspace, line: str, **fields: t.Any) -> dict[str, t.Any]:
+    key = workspace.submit("web-01", line, **fields)
+    workspace.wait_for_command(key)
+    return detail(workspace, key)
+
+
+# shapes
+
+
+def test_create_answers_with_a_list_of_one(current: Workspace) -> None:
+    response = create(current)
+    assert response.status_code == 201
+    (row,) = response.json()
+    assert set(row) == CREATE_KEYS
+    assert row["server"] == {
+        "id": current.server_ids()["web-01"],
+        "name": "web-01",
+        "os": "Debian 13",
+        "is_connected": True,
+    }
+    assert set(row["requested_by"]) == {"id", "name", "email"}
+    assert uuid.UUID(row["requested_by"]["id"])
+
+
+def test_service_token_has_no_requester(current: Workspace) -> None:
+    (row,) = create(current, token=current.tokens()["service"]).json()
+    assert row["requested_by"] is None
+    assert current.api("GET", f"{COMMANDS}?requested_by_isnull=true").json()["count"] == 1
+
+
+def test_detail_and_list_rows(current: Workspace) -> None:
+    row = run(current, "echo out")
+    assert row["status"] == "success"
+    assert row["cancellable"] is False
+    assert (row["success"], row["exit_code"], row["error_phase"], row["result"]) == (True, 0, None, "out\n")
+    (listed,) = current.api("GET", COMMANDS).json()["results"]
+    assert listed == {key: value for key, value in row.items() if key not in ("data", "run_after", "purpose")}
+
+
+def test_lean_rows(current: Workspace) -> None:
+    current.settings(lean_rows=True)
+    row = run(current, "true")
+    (listed,) = current.api("GET", COMMANDS).json()["results"]
+    assert not {"exit_code", "error_phase", *TIMES} & set(listed)
+    assert {"exit_code", "error_phase", *TIMES} <= set(row)
+
+
+def test_pages_are_numbers(current: Workspace) -> None:
+    current.add_many_commands(45, status="success")
+    first = current.api("GET", COMMANDS, params={"page_size": 20}).json()
+    middle = current.api("GET", COMMANDS, params={"page_size": 20, "page": 2}).json()
+    last = current.api("GET", COMMANDS, params={"page_size": 20, "page": "last"}).json()
+    shape = ("count", "current", "next", "previous", "last")
+    assert [first[name] for name in shape] == [45, 1, 2, None, 3]
+    assert [middle[name] for name in shape] == [45, 2, 3, 1, 3]
+    assert [last[name] for name in shape] == [45, 3, None, 2, 3]
+    assert len(last["results"]) == 5
+
+
+def test_an_empty_list_has_one_page(current: Workspace) -> None:
+    body = current.api("GET", COMMANDS).json()
+    assert body == {"count": 0, "current": 1, "next": None, "previous": None, "last": 1, "results": []}
+
+
+def test_past_the_last_page(current: Workspace) -> None:
+    response = current.api("GET", f"{COMMANDS}?page=2")
+    assert (response.status_code, response.json()) == (404, {"code": "api_not_found"})
+
+
+@pytest.mark.parametrize(
+    ("status", "cancellable"),
+    [
+        ("scheduled", True),
+        ("queued", True),
+        ("verifying", True),
+        ("awaiting_purpose", True),
+        ("awaiting_approval", True),
+        ("delivered", False),
+        ("running", False),
+        ("success", False),
+        ("completed", False),
+        ("failed", False),
+        ("denied", False),
+        ("rejected", False),
+        ("expired", False),
+        ("stuck", False),
+        ("error", False),
+        ("cancelled", False),
+    ],
+)
+def test_every_status_can_be_staged(current: Workspace, status: str, cancellable: bool) -> None:
+    current.add_servers("off-01", connected=False)
+    fields = {"scheduled_at": 3600} if status == "scheduled" else {"server": "off-01"}
+    (key,) = current.add_commands([{"status": status, **fields}])
+    row = detail(current, key)
+    assert (row["status"], row["cancellable"]) == (status, cancellable)
+
+
+def test_servers(current: Workspace) -> None:
+    body = current.api("GET", "servers/servers/?name=web-02").json()
+    (server,) = body["results"]
+    assert (body["count"], server["name"], server["is_connected"]) == (1, "web-02", True)
+    assert set(server["owner"]) == {"id", "name", "email"}
+    # There is no such filter, so it is ignored.
+    assert current.api("GET", f"servers/servers/?id={server['id']}").json()["count"] == 2
+
+
+def test_users_see_servers_of_their_groups(current: Workspace) -> None:
+    carol = current.tokens()["carol"]
+    names = [row["name"] for row in current.api("GET", "servers/servers/", token=carol).json()["results"]]
+    assert names == ["web-02"]
+    assert create(current, server="web-01", token=carol).status_code == 400
+    current.add_commands([{"server": "web-01", "line": "a"}, {"server": "web-02", "line": "b"}])
+    rows = current.api("GET", COMMANDS, token=carol).json()["results"]
+    assert [row["line"] for row in rows] == ["b"]
+
+
+# codes
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        ({"line": "   "}, {"code": "invalid_command", "source": "line"}),
+        ({"line": "#" * 2049}, {"code": "invalid_command", "source": "line"}),
+        ({"shell": "bash"}, {"code": "invalid_command", "source": "shell"}),
+        ({"scheduled_at": "tomorrow"}, {"code": "invalid_command", "source": "scheduled_at"}),
+        ({"purpose": ""}, {"code": "invalid_command", "source": "purpose"}),
+        ({"purpose": "x" * 2001}, {"code": "invalid_command", "source": "purpose"}),
+        ({"username": "stranger"}, {"code": "invalid_command", "source": "username"}),
+        ({"line": "PGPASSWORD=hunter2 psql"}, {"code": "command_inline_credential", "source": "line"}),
+        ({"line": "curl https://me:hunter2@host/"}, {"code": "command_inline_credential", "source": "line"}),
+        ({"line": "tool --password hunter2"}, {"code": "command_inline_credential", "source": "line"}),
+        ({"line": "mysql -u root -phunter2"}, {"code": "command_inline_credential", "source": "line"}),
+    ],
+)
+def test_refused_with_a_code(current: Workspace, fields: dict[str, str], body: dict[str, str]) -> None:
+    response = create(current, **fields)
+    assert (response.status_code, response.json()) == (400, body)
+
+
+@pytest.mark.parametrize("line", ["mkdir -p /srv/x", 'psql "password=$PGPASSWORD"', "TOKEN=$SECRET tool", "ps -p 1"])
+def test_harmless_lines_are_no_credentials(current: Workspace, line: str) -> None:
+    assert create(current, line).status_code == 201
+
+
+@pytest.mark.parametrize(("header", "code"), [("", "auth_token_missing"), ('token="x"', "auth_authentication_failed")])
+def test_unauthenticated(current: Workspace, header: str, code: str) -> None:
+    response = current.api("GET", COMMANDS, headers={"Authorization": header})
+    assert (response.status_code, response.json()) == (401, {"code": code})
+
+
+def test_other_codes(current: Workspace) -> None:
+    current.add_servers("off-01", connected=False)
+    unknown = current.api("GET", f"{COMMANDS}{uuid.uuid4()}/")
+    assert (unknown.status_code, unknown.json()) == (404, {"code": "command_not_found"})
+    forbidden = create(current, token=current.tokens()["noacl"])
+    assert (forbidden.status_code, forbidden.json()) == (403, {"code": "api_token_acl_not_allowed"})
+    current.settings(offline_mode="refuse")
+    offline = create(current, server="off-01")
+    assert (offline.status_code, offline.json()) == (503, {"code": "server_not_connected", "source": "server"})
+
+
+def test_throttle(current: Workspace) -> None:
+    current.settings(throttle="3/min")
+    statuses = [current.api("GET", COMMANDS).status_code for _ in range(3)]
+    refused = current.api("GET", COMMANDS)
+    assert statuses == [200, 200, 200]
+    assert (refused.status_code, refused.json()) == (429, {"code": "api_rate_limited"})
+    assert 0 < int(refused.headers["Retry-After"]) <= 60
+    assert current.api("GET", COMMANDS, token=current.tokens()["bob"]).status_code == 200
+
+
+# cancelling, queueing, holding
+
+
+def test_cancel_marks_the_row(current: Workspace) -> None:
+    key = current.submit("web-01", "true", scheduled_at="2031-01-01T00:00:00Z")
+    response = current.api("DELETE", f"{COMMANDS}{key}/")
+    assert (response.status_code, response.json()["status"]) == (200, "cancelled")
+    assert detail(current, key)["status"] == "cancelled"
+
+
+def test_cancel_deletes_the_row(current: Workspace) -> None:
+    current.settings(cancel_mode="delete")
+    key = current.submit("web-01", "true", scheduled_at="2031-01-01T00:00:00Z")
+    assert current.api("DELETE", f"{COMMANDS}{key}/").status_code == 204
+    assert current.api("DELETE", f"{COMMANDS}{key}/").status_code == 404
+
+
+def test_cancel_too_late(current: Workspace) -> None:
+    key = run(current, "true")["id"]
+    response = current.api("DELETE", f"{COMMANDS}{key}/")
+    assert (response.status_code, response.json()) == (409, {"code": "event_command_already_sent"})
+
+
+def test_offline_server_queues_until_it_returns(current: Workspace) -> None:
+    current.disconnect("web-02")
+    key = current.submit("web-02", "echo back")
+    assert detail(current, key)["status"] == "queued"
+    current.connect("web-02")
+    assert current.wait_for_command(key)["run_count"] == 1
+
+
+def test_scheduled_command_is_delivered_by_the_tick(current: Workspace) -> None:
+    (key,) = current.add_commands([{"server": "web-01", "line": "echo soon", "scheduled_at": 0.5}])
+    assert detail(current, key)["status"] == "scheduled"
+    truth = current.wait_for_command(key)
+    assert (truth["delivered_count"], truth["run_count"], truth["fin_count"]) == (1, 1, 1)
+
+
+def test_hold_and_release(current: Workspace) -> None:
+    current.settings(holds=[{"line": "^reboot", "status": "awaiting_approval"}])
+    key = current.submit("web-01", "reboot --no")
+    current.tick()
+    assert detail(current, key)["status"] == "awaiting_approval"
+    current.change_command(key, status="", line="echo approved")
+    assert current.wait_for_command(key)["status"] == "success"
+
+
+@pytest.mark.parametrize("verdict", ["denied", "rejected", "expired"])
+def test_hold_that_ends_badly(current: Workspace, verdict: str) -> None:
+    current.settings(holds=[{"status": "verifying", "seconds": 0.3, "then": verdict}])
+    key = current.submit("web-01", "true")
+    assert detail(current, key)["status"] == "verifying"
+    assert current.wait_for_command(key, verdict)["delivered_count"] == 0
+
+
+def test_purpose_releases(current: Workspace) -> None:
+    current.settings(holds=[{"status": "awaiting_purpose"}])
+    key = current.submit("web-01", "true")
+    response = current.api("POST", f"{COMMANDS}{key}/purpose/", json={"purpose": "an audit"})
+    assert response.status_code == 202
+    assert current.wait_for_command(key)["purpose"] == "an audit"
+
+
+def test_run_after_waits(current: Workspace) -> None:
+    first = current.submit("web-01", "sleep 0.5; touch first")
+    second = current.submit("web-01", "ls first", run_after=[first])
+    assert detail(current, second)["status"] == "queued"
+    assert current.wait_for_command(second)["status"] == "success"
+
+
+def test_run_after_cascades(current: Workspace) -> None:
+    first = current.submit("web-01", "sleep 0.3; exit 1")
+    second = current.submit("web-01", "true", run_after=[first])
+    third = current.submit("web-01", "true", run_after=[second])
+    current.wait_for_command(third)
+    for key in (second, third):
+        row = detail(current, key)
+        assert (row["status"], row["success"], row["exit_code"]) == ("failed", False, None)
+        assert row["result"] == "Cancelled due to prior commmand failure."
+        assert (row["delivered_at"], bool(row["handled_at"])) == (None, True)
+
+
+# agents
+
+
+def test_a_line_really_runs(current: Workspace) -> None:
+    row = run(current, "echo '안녕 ✓ café'; echo err >&2; echo $SECRET; exit 7", env={"SECRET": "s3cret"})
+    assert row["result"] == "안녕 ✓ café\nerr\ns3cret\n"
+    assert (row["exit_code"], row["status"]) == (7, "failed")
+    assert chunks(current, row["id"]) == [(0, row["result"])]
+    assert current.commands(id=row["id"])[0]["env_keys"] == ["SECRET"]
+    assert "s3cret" not in json.dumps({key: value for key, value in row.items() if key != "result"})
+
+
+def test_long_output_comes_in_chunks_that_split_no_character(current: Workspace) -> None:
+    row = run(current, "i=0; while [ $i -lt 3000 ]; do echo '안녕하세요✓'; i=$((i+1)); done")
+    assert row["result"] == "안녕하세요✓\n" * 3000
+    pieces = chunks(current, row["id"])
+    assert [seq for seq, _ in pieces] == list(range(len(pieces)))
+    assert len(pieces) > 10
+    assert "".join(content for _, content in pieces) == row["result"]
+    assert all(len(content.encode()) <= 4099 for _, content in pieces)
+
+
+def test_slow_output_is_flushed_while_the_line_runs(current: Workspace) -> None:
+    key = current.submit("web-01", "echo early; sleep 1; echo late")
+    current._until(lambda: chunks(current, key), "no chunk came", 5)
+    assert chunks(current, key) == [(0, "early\n")]
+    assert detail(current, key)["status"] == "running"
+    current.wait_for_command(key)
+    assert chunks(current, key) == [(0, "early\n"), (1, "late\n")]
+
+
+def test_audit_copy_is_cut_in_the_middle(current: Workspace) -> None:
+    row = run(current, "head -c 1500000 /dev/zero | tr '\\0' x; echo END")
+    assert len(row["result"].encode()) <= 1024 * 1024
+    assert "bytes truncated] ..." in row["result"]
+    assert row["result"].endswith("xEND\n")
+
+
+@pytest.mark.parametrize(("output", "result", "has_chunks"), [("chunks", "", True), ("result", "hi\n", False)])
+def test_output_switch(current: Workspace, output: str, result: str, has_chunks: bool) -> None:
+    current.settings(output=output)
+    row = run(current, "echo hi")
+    assert row["result"] == result
+    assert bool(chunks(current, row["id"])) is has_chunks
+
+
+def test_output_switch_of_one_server(current: Workspace) -> None:
+    current.change_server("web-01", output="chunks")
+    assert run(current, "echo hi")["result"] == ""
+
+
+@pytest.mark.parametrize(
+    ("shell", "line", "code", "result"),
+    [
+        ("internal", "frobnicate", 1, "Unknown command: frobnicate"),
+        ("osquery", "SELECT 1;", 1, "Invalid command shell argument."),
+        ("internal", "help", 0, None),
+    ],
+)
+def test_other_shells(current: Workspace, shell: str, line: str, code: int, result: str | None) -> None:
+    row = run(current, line, shell=shell)
+    assert row["exit_code"] == code
+    assert result in (None, row["result"])
+
+
+def test_data_that_is_no_json_is_acknowledged_and_dropped(current: Workspace) -> None:
+    key = current.submit("web-01", "true", data="not json")
+    current.wait_for_command(key, "running")
+
+
+def test_chunk_bounds_and_holes(current: Workspace) -> None:
+    pieces = [{"seq": seq, "content": str(seq)} for seq in (0, 1, 3, 4)]
+    (key,) = current.add_commands([{"status": "success", "chunks": pieces}])
+    assert [seq for seq, _ in chunks(current, key)] == [0, 1, 3, 4]
+    assert [seq for seq, _ in chunks(current, key, seq__gte=1, seq__lte=3)] == [1, 3]
+    assert [seq for seq, _ in chunks(current, key, ordering="-seq")] == [4, 3, 1, 0]
+    assert current.api("GET", f"{COMMANDS}{key}/chunks/?seq__gte=").status_code == 400
+
+
+def test_chunk_that_a_test_adds_late(current: Workspace) -> None:
+    (key,) = current.add_commands([{"status": "success", "chunks": ["a"]}])
+    current.change_command(key, chunks=[{"seq": 1, "content": "b", "delay": 0.4}])
+    assert chunks(current, key) == [(0, "a")]
+    current._until(lambda: chunks(current, key) == [(0, "a"), (1, "b")], "the late chunk did not come", 5)
+
+
+def test_genuine_agents_start_up_path(current: Workspace) -> None:
+    server = current.state()["servers"][0]
+    headers = {"Authorization": f'id="{server["id"]}", key="{server["key"]}"', "User-Agent": "alpamon/2.5.0"}
+
+    def ask(method: str, path: str, body: t.Any = None) -> requests.Response:
+        return requests.request(method, f"{current.url}/api/{path}", headers=headers, json=body, timeout=5)
+
+    assert ask("GET", "servers/servers/-/").json()["commissioned"] is True
+    assert ask("POST", "events/events/", {"reporter": "alpamon", "record": "started"}).ok
+    assert ask("PUT", "servers/servers/-/commit/", {"version": "9.9", "os": {"name": "Debian"}}).ok
+    assert ask("PATCH", "servers/servers/-/sync/", {"load": 0.1}).json() == {}
+    assert ask("POST", "servers/servers/-/sync-check/", {"hashes": {}}).json() == {"sync_required": []}
+    assert ask("GET", "metrics/config/").json() == []
+    assert ask("POST", "history/logs/", {}).json() == {}
+    assert requests.get(f"{current.url}/api/servers/servers/-/", timeout=5).status_code == 403
+    current.change_server(server["name"], version="2.5.0")
+
+
+# faults of agents
+
+
+def test_agent_that_vanishes(current: Workspace) -> None:
+    current.fault("vanish", server="web-01")
+    current.settings(stuck_after=0.5)
+    key = current.submit("web-01", "true")
+    current.wait_for_command(key, "stuck")
+    assert detail(current, key)["error_phase"] == "agent_timeout"
+
+
+def test_agent_that_never_acknowledges(current: Workspace) -> None:
+    current.fault("never_ack", times=1)
+    current.settings(stuck_after=0.5)
+    key = current.submit("web-01", "true")
+    current.wait_for_command(key, "stuck")
+    assert detail(current, key)["error_phase"] == "agent_disconnected"
+    assert current.wait_for_command(current.submit("web-01", "true"))["status"] == "success"
+
+
+def test_late_fin_turns_stuck_into_success(current: Workspace) -> None:
+    current.fault("late_fin", seconds=1)
+    current.settings(stuck_after=0.3)
+    key = current.submit("web-01", "true")
+    current.wait_for_command(key, "stuck")
+    assert current.wait_for_command(key)["status"] == "success"
+
+
+THREE_CHUNKS = "echo a; sleep 0.25; echo b; sleep 0.25; echo c"
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ({"kind": "drop_chunk", "seq": 1}, [0, 2]),
+        ({"kind": "duplicate_chunk", "seq": 1}, [0, 1, 1, 2]),
+        ({"kind": "late_chunk", "seq": 0, "seconds": 60}, [1, 2]),
+        ({"kind": "reverse_chunks"}, [0, 1, 2]),
+    ],
+)
+def test_faulty_chunks(current: Workspace, fault: dict[str, t.Any], expected: list[int]) -> None:
+    current.fault(**fault)
+    row = run(current, THREE_CHUNKS)
+    assert [seq for seq, _ in chunks(current, row["id"])] == expected
+
+
+def test_agent_that_disconnects_and_returns(current: Workspace) -> None:
+    current.fault("disconnect", times=1, seconds=0.5)
+    key = current.submit("web-01", "true")
+    current._until(lambda: not current.state()["servers"][0]["is_connected"], "the agent stayed", 5)
+    current.wait_connected("web-01")
+    assert current.commands(id=key)[0]["run_count"] == 0
+
+
+# faults of the network; a POST that was lost before was never seen, one that was lost after is there
+
+
+@pytest.mark.parametrize("kind", ["lose_before", "lose_after"])
+def test_lost_connection(current: Workspace, kind: str) -> None:
+    current.fault(kind, method="POST", path="events/commands/", times=1)
+    with pytest.raises(requests.ConnectionError):
+        create(current)
+    assert len(current.commands()) == (kind == "lose_after")
+    assert create(current).status_code == 201
+
+
+@pytest.mark.parametrize("length", ["correct", "wrong"])
+def test_truncated_answer(current: Workspace, length: str) -> None:
+    current.fault("truncate", method="POST", times=1, length=length)
+    if length == "correct":
+        with pytest.raises(requests.exceptions.JSONDecodeError):
+            create(current).json()
+    else:
+        with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+            create(current)
+    assert len(current.commands()) == 1
+
+
+def test_reset_in_the_body(current: Workspace) -> None:
+    current.fault("reset", method="GET", times=1)
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        current.api("GET", COMMANDS)
+
+
+@pytest.mark.parametrize(("kind", "count"), [("status", 0), ("status_after", 1)])
+def test_stated_status(current: Workspace, kind: str, count: int) -> None:
+    current.fault(kind, method="POST", times=1, status=503, headers={"Retry-After": 7}, body="<h1>busy</h1>")
+    response = create(current)
+    assert (response.status_code, response.text) == (503, "<h1>busy</h1>")
+    assert (response.headers["Retry-After"], response.headers["Content-Type"]) == ("7", "text/html")
+    assert len(current.commands()) == count
+
+
+def test_html_from_a_proxy(current: Workspace) -> None:
+    current.fault("html", method="POST", times=1)
+    response = create(current)
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html")
+    assert len(current.commands()) == 1
+
+
+@pytest.mark.parametrize("dribble", [False, True])
+def test_slow_answer_blocks_nobody_else(current: Workspace, dribble: bool) -> None:
+    current.fault("slow", path="slow=1", delay=1.0, dribble=dribble)
+    with ThreadPoolExecutor(1) as pool:
+        started = time.monotonic()
+        slow = pool.submit(requests.get, f"{current.url}/api/{COMMANDS}?slow=1", headers=header(current), timeout=5)
+        assert current.api("GET", COMMANDS, timeout=0.5).status_code == 200
+        assert slow.result().json()["count"] == 0
+    assert time.monotonic() - started >= 1
+
+
+def test_timeout_after_the_commit(current: Workspace) -> None:
+    current.fault("timeout_after", method="POST", times=1)
+    server = current.server_ids()["web-01"]
+    with pytest.raises(requests.ReadTimeout):
+        current.api("POST", COMMANDS, json={"server": server, "line": "true"}, timeout=0.5)
+    assert len(current.commands()) == 1
+
+
+def test_after_times_and_probability(current: Workspace) -> None:
+    current.fault("status", method="GET", status=502, after=2, times=1)
+    assert [current.api("GET", COMMANDS).status_code for _ in range(4)] == [200, 200, 502, 200]
+    current.clear_faults()
+    current.fault("status", status=502, probability=0.5, seed=1)
+    first = [current.api("GET", COMMANDS).status_code for _ in range(20)]
+    current.clear_faults()
+    current.fault("status", status=502, probability=0.5, seed=1)
+    assert [current.api("GET", COMMANDS).status_code for _ in range(20)] == first
+    assert {200, 502} == set(first)
+
+
+def test_unknown_fault_is_refused(current: Workspace) -> None:
+    with pytest.raises(Exception, match="unknown kind"):
+        current.fault("nonsense")
+
+
+# counters and log
+
+
+def test_counters(current: Workspace) -> None:
+    key = create(current).json()[0]["id"]
+    detail(current, key)
+    current.fault("lose_before", method="DELETE", times=1)
+    with pytest.raises(requests.ConnectionError):
+        current.api("DELETE", f"{COMMANDS}{key}/")
+    current.wait_for_command(key)
+    counters = current.counters()
+    assert (counters["requests"], counters["writes"]) == (3, 2)
+    assert counters["routes"] == {
+        "POST /api/events/commands/": {"total": 1, "201": 1},
+        "GET /api/events/commands/{id}/": {"total": 1, "200": 1},
+        "DELETE /api/events/commands/{id}/": {"total": 1, "lost": 1},
+    }
+    assert counters["tokens"] == {"admin": 3}
+    assert counters["agents"] >= 2
+    current.reset_counters()
+    assert current.requests_made() == 0
+
+
+def test_log_knows_all_but_the_token(current: Workspace) -> None:
+    create(current, "echo logged", token=current.tokens()["bob"])
+    (entry,) = current.log()
+    assert (entry["method"], entry["path"], entry["status"]) == ("POST", "/api/events/commands/", 201)
+    assert json.loads(entry["body"])["line"] == "echo logged"
+    assert entry["token"] == "bob"
+    assert entry["authorization"] == {"present": True, "scheme": "token", "quoted": True, "well_formed": True}
+    assert "authorization" not in entry["headers"]
+    assert current.commands()[0]["created_by_request"] == entry["number"]
+
+
+def test_history_in_bulk(current: Workspace) -> None:
+    ids = current.add_many_commands(20_000, status="success", line="echo {n}", servers=["web-01", "web-02"])
+    assert len(set(ids)) == 20_000
+    body = current.api("GET", COMMANDS, params={"ordering": "-added_at", "page_size": 100, "page": 200}).json()
+    assert (body["count"], body["last"]) == (20_000, 200)
+    assert body["results"][-1]["line"] == "echo 19999"

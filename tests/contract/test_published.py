@@ -1,0 +1,317 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The `published` dialect against the published page: its example, its tables, its errors."""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+
+import pytest
+import requests
+from workspace.client import Workspace
+
+COMMANDS = "events/commands/"
+ID = "550e8400-e29b-41d4-a716-446655440000"
+SERVER = "7e3984de-49ab-4cc6-bcdf-21fbd35858b8"
+
+# The row of the page's example response.
+EXAMPLE = {
+    "id": ID,
+    "shell": "system",
+    "line": "df -h",
+    "success": True,
+    "result": "Filesystem  Size  Used Avail Use% Mounted on\n/dev/xvda1  20G  8.5G  11G  46% /",
+    "status": {
+        "text": "Success",
+        "color": "success",
+        "cancellable": False,
+        "message": "Finished at 2024-01-15 10:30:45",
+    },
+    "response_delay": 0.125,
+    "elapsed_time": 0.023,
+    "added_at": "2024-01-15T10:30:44Z",
+    "server": SERVER,
+    "username": "ubuntu",
+    "groupname": "alpacon",
+    "requested_by": {"id": 1, "username": "admin", "email": "admin@example.com"},
+    "scheduled_at": "2024-01-15T10:30:44Z",
+}
+TIMES = {
+    "delivered_at": "2024-01-15T10:30:44Z",
+    "acked_at": "2024-01-15T10:30:44.125000Z",
+    "handled_at": "2024-01-15T10:30:45Z",
+}
+
+
+def page(workspace: Workspace, **query: t.Any) -> dict[str, t.Any]:
+    response = workspace.api("GET", COMMANDS, params=query)
+    assert response.status_code == 200, response.text
+    return t.cast("dict[str, t.Any]", response.json())
+
+
+def lines(workspace: Workspace, **query: t.Any) -> list[str]:
+    return [row["line"] for row in page(workspace, **query)["results"]]
+
+
+def refused(response: requests.Response, status: int, code: str) -> None:
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json()["code"] == code
+    assert set(response.json()) == {"code", "detail"}
+
+
+@pytest.fixture
+def example(published: Workspace) -> Workspace:
+    published.add_servers("db-01", id=SERVER, connected=True)
+    fields = ("id", "shell", "line", "success", "result", "elapsed_time", "added_at", "scheduled_at", "username")
+    row = {name: EXAMPLE[name] for name in fields}
+    published.add_commands([row | TIMES | {"groupname": "alpacon", "server": "db-01", "requested_by": "admin"}])
+    return published
+
+
+@pytest.fixture
+def varied(published: Workspace) -> Workspace:
+    """Four commands that every filter tells apart."""
+    published.add_commands(
+        [
+            {"line": "uptime", "server": "web-01", "added_at": -400, "status": "success"},
+            {"line": "id", "server": "web-02", "requested_by": "bob", "added_at": -300, "status": "failed"},
+            {"line": "SELECT 1;", "server": "web-01", "shell": "osquery", "requested_by": None, "added_at": -200},
+            {"line": "reboot", "server": "web-02", "added_at": -100, "scheduled_at": 3600},
+        ]
+    )
+    return published
+
+
+# the response
+
+
+def test_example_row_in_the_list(example: Workspace) -> None:
+    assert page(example) == {"count": 1, "next": None, "previous": None, "results": [EXAMPLE]}
+
+
+def test_example_in_detail(example: Workspace) -> None:
+    detail = example.api("GET", f"{COMMANDS}{ID}/").json()
+    assert detail == EXAMPLE | TIMES | {"run_after": [], "data": None}
+
+
+def test_next_and_previous_are_addresses(published: Workspace) -> None:
+    published.add_many_commands(85, status="success", line="echo {n}")
+    first = page(published)
+    assert (first["count"], first["previous"], len(first["results"])) == (85, None, 15)
+    assert first["next"] == f"{published.url}/api/events/commands/?page=2"
+    second = published.api("GET", first["next"]).json()
+    assert second["previous"] == f"{published.url}/api/events/commands/"
+    assert not {row["id"] for row in first["results"]} & {row["id"] for row in second["results"]}
+
+
+def test_walk_by_address_finds_everything(published: Workspace) -> None:
+    published.add_many_commands(250, status="success", line="echo {n}")
+    address, seen = f"{COMMANDS}?page_size=100", []
+    while address:
+        body = published.api("GET", address).json()
+        seen += [row["line"] for row in body["results"]]
+        address = body["next"]
+    assert seen == [f"echo {number}" for number in range(250)]
+
+
+# the query parameters
+
+
+def test_server(varied: Workspace) -> None:
+    assert lines(varied, server=varied.server_ids()["web-02"]) == ["reboot", "id"]
+
+
+def test_server_unknown_and_malformed(varied: Workspace) -> None:
+    assert lines(varied, server="00000000-0000-4000-8000-000000000000") == []
+    assert varied.api("GET", COMMANDS, params={"server": "web-02"}).status_code == 400
+
+
+def test_shell(varied: Workspace) -> None:
+    assert lines(varied, shell="osquery") == ["SELECT 1;"]
+
+
+def test_requested_by_is_an_integer(varied: Workspace) -> None:
+    numbers = {user["username"]: user["number"] for user in varied.state()["users"]}
+    assert lines(varied, requested_by=numbers["bob"]) == ["id"]
+
+
+@pytest.mark.parametrize(("value", "expected"), [("true", ["SELECT 1;"]), ("false", ["reboot", "id", "uptime"])])
+def test_requested_by_isnull(varied: Workspace, value: str, expected: list[str]) -> None:
+    assert lines(varied, requested_by_isnull=value) == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [("true", ["reboot"]), ("false", ["SELECT 1;", "id", "uptime"])])
+def test_is_scheduled(varied: Workspace, value: str, expected: list[str]) -> None:
+    assert lines(varied, is_scheduled=value) == expected
+
+
+@pytest.mark.parametrize(
+    ("term", "expected"),
+    [
+        ("web-01", ["SELECT 1;", "uptime"]),
+        ("upti", ["uptime"]),
+        ("Builder", ["id"]),
+        ("bob", ["id"]),
+        ("web-01 upti", ["uptime"]),
+        ("no such thing", []),
+    ],
+)
+def test_search(varied: Workspace, term: str, expected: list[str]) -> None:
+    assert lines(varied, search=term) == expected
+
+
+def test_filters_combine(varied: Workspace) -> None:
+    assert lines(varied, server=varied.server_ids()["web-02"], is_scheduled="true", search="reb") == ["reboot"]
+
+
+def test_default_ordering_is_the_latest_schedule_first(varied: Workspace) -> None:
+    assert lines(varied) == lines(varied, ordering="-scheduled_at") == ["reboot", "SELECT 1;", "id", "uptime"]
+
+
+@pytest.mark.parametrize("field", ["added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at"])
+def test_ordering(published: Workspace, field: str) -> None:
+    moments = {"a": -300, "b": -100, "c": -200}
+    published.add_commands([{"line": line, "status": "success", field: at} for line, at in moments.items()])
+    assert lines(published, ordering=field) == ["a", "c", "b"]
+    assert lines(published, ordering=f"-{field}") == ["b", "c", "a"]
+
+
+def test_page(published: Workspace) -> None:
+    published.add_many_commands(20, status="success", line="echo {n}")
+    assert lines(published, page=2) == [f"echo {number}" for number in range(15, 20)]
+    assert published.api("GET", COMMANDS, params={"page": 3}).status_code == 404
+
+
+@pytest.mark.parametrize(("size", "rows"), [(None, 15), (7, 7), (100, 100), (101, 100), (1000, 100)])
+def test_page_size(published: Workspace, size: int | None, rows: int) -> None:
+    published.add_many_commands(120, status="success")
+    assert len(lines(published, **({"page_size": size} if size else {}))) == rows
+
+
+# create and the lifecycle
+
+
+def test_create_answers_with_one_object_without_status(published: Workspace) -> None:
+    server = published.server_ids()["web-01"]
+    response = published.api("POST", COMMANDS, json={"server": server, "line": "true"})
+    assert response.status_code == 201
+    body = response.json()
+    assert set(body) == {
+        *("id", "shell", "line", "data", "username", "groupname", "added_at", "scheduled_at", "server"),
+        *("requested_by", "run_after"),
+    }
+    assert (body["server"], body["shell"], body["username"]) == (server, "system", "admin")
+
+
+def test_lifecycle(published: Workspace) -> None:
+    key = published.submit("web-01", "echo out; echo err >&2; exit 3")
+    published.wait_for_command(key)
+    row = published.api("GET", f"{COMMANDS}{key}/").json()
+    order = ("scheduled_at", "delivered_at", "acked_at", "handled_at")
+    moments = [datetime.datetime.fromisoformat(row[name]) for name in order]
+    assert moments == sorted(moments)
+    assert row["success"] is False
+    assert row["result"] == "out\nerr"
+    assert row["status"]["text"] == "Failed"
+    assert row["response_delay"] > 0
+    assert row["elapsed_time"] > 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "text", "cancellable"),
+    [
+        ({"scheduled_at": 3600}, "Scheduled", True),
+        ({"server": "off-01"}, "Queued", True),
+        ({"status": "delivered"}, "Sent", False),
+        ({"status": "running"}, "Acked", False),
+        ({"status": "delivered", "added_at": -3600}, "Stuck", False),
+        ({"status": "success"}, "Success", False),
+        ({"status": "failed"}, "Failed", False),
+    ],
+)
+def test_status_object(published: Workspace, fields: dict[str, t.Any], text: str, cancellable: bool) -> None:
+    published.add_servers("off-01", connected=False)
+    (key,) = published.add_commands([fields])
+    status = published.api("GET", f"{COMMANDS}{key}/").json()["status"]
+    assert set(status) == {"text", "color", "cancellable", "message"}
+    assert (status["text"], status["cancellable"]) == (text, cancellable)
+
+
+def test_cancel_before_delivery(published: Workspace) -> None:
+    key = published.submit("web-01", "true", scheduled_at="2031-01-01T00:00:00Z")
+    assert published.api("DELETE", f"{COMMANDS}{key}/").status_code == 204
+    refused(published.api("GET", f"{COMMANDS}{key}/"), 404, "COMMAND_NOT_FOUND")
+
+
+def test_line_limit(published: Workspace) -> None:
+    server = published.server_ids()["web-01"]
+    assert published.api("POST", COMMANDS, json={"server": server, "line": "#" * 2048}).status_code == 201
+    refused(published.api("POST", COMMANDS, json={"server": server, "line": "#" * 2049}), 400, "INVALID_COMMAND")
+
+
+def test_chunks_came_later(published: Workspace) -> None:
+    (key,) = published.add_commands([{"status": "success"}])
+    assert published.api("GET", f"{COMMANDS}{key}/chunks/").status_code == 404
+
+
+# the errors
+
+
+def test_invalid_command(published: Workspace) -> None:
+    refused(published.api("POST", COMMANDS, json={"line": "true"}), 400, "INVALID_COMMAND")
+
+
+def test_acl_not_allowed(published: Workspace) -> None:
+    body = {"server": published.server_ids()["web-01"], "line": "true"}
+    response = published.api("POST", COMMANDS, json=body, token=published.tokens()["noacl"])
+    refused(response, 403, "API_TOKEN_ACL_NOT_ALLOWED")
+    assert published.commands() == []
+
+
+def test_acl_patterns(published: Workspace) -> None:
+    published.settings(acl={"noacl": ["uptime", "df *"]})
+    token, server = published.tokens()["noacl"], published.server_ids()["web-01"]
+    statuses = [
+        published.api("POST", COMMANDS, json={"server": server, "line": line}, token=token).status_code
+        for line in ("uptime", "df -h", "uptime -p", "sh -c uptime")
+    ]
+    assert statuses == [201, 201, 403, 403]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_command_not_found(published: Workspace, method: str) -> None:
+    refused(published.api(method, f"{COMMANDS}00000000-0000-4000-8000-000000000000/"), 404, "COMMAND_NOT_FOUND")
+
+
+@pytest.mark.parametrize("status", ["delivered", "running", "success", "failed"])
+def test_already_sent(published: Workspace, status: str) -> None:
+    (key,) = published.add_commands([{"status": status}])
+    refused(published.api("DELETE", f"{COMMANDS}{key}/"), 409, "EVENT_COMMAND_ALREADY_SENT")
+
+
+def test_server_not_connected(published: Workspace) -> None:
+    published.add_servers("off-01", connected=False)
+    body = {"server": published.server_ids()["off-01"], "line": "true"}
+    refused(published.api("POST", COMMANDS, json=body), 503, "SERVER_NOT_CONNECTED")
+
+
+# the header
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ('token="{token}"', 200),
+        ("token={token}", 200),
+        ('token="unknown"', 401),
+        ("Token {token}", 401),
+        ("Bearer {token}", 401),
+        ("", 401),
+    ],
+)
+def test_authorization_header(published: Workspace, header: str, status: int) -> None:
+    headers = {"Authorization": header.format(token=published.token)}
+    assert published.api("GET", COMMANDS, headers=headers).status_code == status

@@ -1,0 +1,182 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run a stand-in workspace until it is stopped: python -m workspace --dialect current --servers 10"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import typing as t
+from pathlib import Path
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import django
+import uvicorn
+
+from workspace.settings import DIALECTS, Switches, configure
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="workspace", description=__doc__)
+    parser.add_argument("--dialect", choices=DIALECTS, default="current")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--servers", type=int, help="so many servers named web-01, web-02, ... (default 3)")
+    parser.add_argument("--server", action="append", metavar="NAME", help="a server of that name; may be repeated")
+    parser.add_argument("--agents", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--tick", type=float, default=1.0, help="seconds between two looks at what is due")
+    parser.add_argument("--throttle", default="none", help="such as 1000/hour or 60/min, per token")
+    parser.add_argument("--ready-file", type=Path)
+    parser.add_argument("--lifetime", type=float, help="seconds after which it ends by itself")
+    parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin is closed")
+    return parser.parse_args()
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket; never on a port with 8000 in it, for which genuine agents have a rule of their own."""
+    refused = []
+    while True:
+        listener = socket.create_server(("127.0.0.1", port), backlog=4096)
+        if "8000" not in str(listener.getsockname()[1]):
+            break
+        if port:
+            raise SystemExit("the port must not contain 8000: agents would dial another one")
+        refused.append(listener)
+    for other in refused:
+        other.close()
+    # asyncio does not set this by itself on connections taken from a ready-made socket: each answer would cost 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+class Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> t.Iterator[None]:
+        """Leave the signals alone: the workspace ends cleanly, with status 0."""
+        yield
+
+
+async def serve(arguments: argparse.Namespace, folder: Path) -> None:
+    from workspace import asgi, dialects, faults, fleet, hub, state, traffic
+
+    loop = asyncio.get_running_loop()
+    listener = listen(arguments.port)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    dialect = dialects.DIALECTS[arguments.dialect]()
+    switches = Switches()
+    switches.change({"tick": arguments.tick, "throttle": arguments.throttle, **dialect.switches})
+    injector = faults.Faults(asgi.router())
+    counter = traffic.Traffic(injector)
+    agents = fleet.Fleet(loop, url, folder / "homes")
+    state.current = state.State(dialect, hub.Hub(loop), agents, injector, counter, switches, {}, url)
+    if arguments.agents:
+        agents.start()
+
+    config = uvicorn.Config(
+        counter,
+        lifespan="off",
+        proxy_headers=False,
+        access_log=False,
+        server_header=False,
+        log_level="warning",
+        loop="asyncio",
+        ws="websockets-sansio",
+        ws_ping_interval=None,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
+    )
+    server = Server(config)
+    stop = lambda: setattr(server, "should_exit", True)  # noqa: E731
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    if arguments.exit_with_parent:
+        loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 4096) or stop())
+    if arguments.lifetime:
+        loop.call_later(arguments.lifetime, stop)
+
+    await state.in_database(_fill, arguments)
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    ticking = asyncio.ensure_future(_tick())
+    announcing = asyncio.ensure_future(_announce(arguments, url))
+    try:
+        await serving
+    finally:
+        ticking.cancel()
+        announcing.cancel()
+        await loop.run_in_executor(None, agents.stop)
+
+
+def _fill(arguments: argparse.Namespace) -> None:
+    import dataclasses
+
+    from workspace import seeding, state
+
+    seeding.create_tables()
+    seeding.fresh_workspace()
+    count = 3 if arguments.servers is None and not arguments.server else arguments.servers or 0
+    names = (arguments.server or []) + seeding.server_names(count)
+    servers = seeding.add_servers(names, agent=arguments.agents, **({} if arguments.agents else {"connected": True}))
+    state.current.initial = {
+        "servers": [server.id for server in servers],
+        "switches": dataclasses.asdict(state.current.switches),
+    }
+
+
+async def _tick() -> None:
+    from workspace import lifecycle, state
+
+    while True:
+        await asyncio.sleep(state.current.switches.tick)
+        await state.in_database(lifecycle.deliver_due)
+
+
+async def _announce(arguments: argparse.Namespace, url: str) -> None:
+    """Say where the workspace is, once its agents are there."""
+    from workspace import state
+    from workspace.models import Server, Token
+
+    missing = Server.objects.filter(agent=True, is_connected=False)
+    while await state.in_database(missing.exists):
+        await asyncio.sleep(0.02)
+    token = await state.in_database(lambda: Token.objects.get(name="admin").key)
+    text = json.dumps({"url": url, "token": token, "dialect": arguments.dialect})
+    print(text, flush=True)
+    if arguments.ready_file:
+        partial = arguments.ready_file.with_name(arguments.ready_file.name + ".part")
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(arguments.ready_file)
+
+
+def raise_file_limit() -> None:
+    """A thousand agents need more open files than many systems grant unasked."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    raise_file_limit()
+    folder = Path(tempfile.mkdtemp(prefix="workspace-"))
+    try:
+        configure(folder / "workspace.sqlite3")
+        django.setup()
+        logging.getLogger("django.request").setLevel(logging.ERROR)
+        asyncio.run(serve(arguments, folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

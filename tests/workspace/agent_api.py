@@ -1,0 +1,160 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What agents talk to: their HTTP routes and their two websockets. Plain Django, since it is the busiest part."""
+
+from __future__ import annotations
+
+import functools
+import json
+import typing as t
+import uuid
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
+
+from workspace import auth, lifecycle, state
+from workspace.models import Command, Server
+
+View = t.Callable[..., JsonResponse]
+
+
+def agent_only(view: View) -> View:
+    """Call the view with the server whose agent asks."""
+
+    @functools.wraps(view)
+    def wrapped(request: HttpRequest, **arguments: t.Any) -> JsonResponse:
+        server = auth.server_of(request.META.get("HTTP_AUTHORIZATION", ""))
+        if server is None:
+            return JsonResponse({"detail": "Authentication credentials were not provided."}, status=403)
+        return view(request, server, **arguments)
+
+    return wrapped
+
+
+def _for_command(view: t.Callable[[Command, dict[str, t.Any]], None]) -> View:
+    @functools.wraps(view)
+    def wrapped(request: HttpRequest, pk: uuid.UUID) -> JsonResponse:
+        pairs = auth.header_pairs(request.META.get("HTTP_AUTHORIZATION", ""))
+        try:
+            # One query finds the command and proves the agent's key.
+            command = Command.objects.get(id=pk, server_id=pairs.get("id"), server__key=pairs.get("key", ""))
+        except (Command.DoesNotExist, ValidationError):
+            return JsonResponse({"detail": "Not found."}, status=404)
+        view(command, json.loads(request.body or b"{}"))
+        return JsonResponse({})
+
+    return wrapped
+
+
+@_for_command
+def acknowledge(command: Command, body: dict[str, t.Any]) -> None:
+    lifecycle.acknowledge(command)
+
+
+@_for_command
+def chunk(command: Command, body: dict[str, t.Any]) -> None:
+    lifecycle.add_chunk(command, int(body["seq"]), body["content"])
+
+
+@_for_command
+def finish(command: Command, body: dict[str, t.Any]) -> None:
+    exit_code = body.get("exit_code")
+    lifecycle.finish(command, bool(body.get("success")), body.get("result"), body.get("elapsed_time"), exit_code)
+
+
+@_for_command
+def reject(command: Command, body: dict[str, t.Any]) -> None:
+    lifecycle.finish(command, False, f"Rejected by the agent: {body.get('reason', '')}", None, None)
+
+
+@agent_only
+def myself(request: HttpRequest, server: Server) -> JsonResponse:
+    return JsonResponse({"id": str(server.id), "name": server.name, "commissioned": server.commissioned})
+
+
+@agent_only
+def commit(request: HttpRequest, server: Server) -> JsonResponse:
+    body = json.loads(request.body or b"{}")
+    info, system = body.get("info") or {}, body.get("os") or {}
+    values = {
+        "commissioned": True,
+        "version": body.get("version"),
+        "load": body.get("load"),
+        "cpu_type": info.get("cpu_type"),
+        "cpu_physical_cores": info.get("cpu_physical_cores"),
+        "cpu_logical_cores": info.get("cpu_logical_cores"),
+        "physical_memory": info.get("physical_memory"),
+        "os_name": system.get("name"),
+        "os_version": system.get("version"),
+        "platform": system.get("platform"),
+    }
+    known = {name: value for name, value in values.items() if value is not None}
+    Server.objects.filter(id=server.id).update(updated_at=timezone.now(), **known)
+    return JsonResponse({})
+
+
+@agent_only
+def event(request: HttpRequest, server: Server) -> JsonResponse:
+    if json.loads(request.body or b"{}").get("record") == "started":
+        Server.objects.filter(id=server.id).update(started_at=timezone.now())
+    return JsonResponse({}, status=201)
+
+
+@agent_only
+def sync_check(request: HttpRequest, server: Server) -> JsonResponse:
+    return JsonResponse({"sync_required": []})
+
+
+@agent_only
+def no_metrics(request: HttpRequest, server: Server) -> JsonResponse:
+    return JsonResponse([], safe=False)
+
+
+def anything(request: HttpRequest, rest: str) -> JsonResponse:
+    """Whatever else the genuine agent reports is taken and dropped."""
+    if auth.is_agent(request.META.get("HTTP_AUTHORIZATION", "")):
+        return t.cast(JsonResponse, agent_only(lambda request, server: JsonResponse({}))(request))
+    return JsonResponse({"detail": "Not found."}, status=404)
+
+
+class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
+    server_id: uuid.UUID | None = None
+
+    async def connect(self) -> None:
+        header = dict(self.scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        server = await state.in_database(auth.server_of, header)
+        if server is None or not server.enabled:
+            await self.close()
+            return
+        self.server_id = server.id
+        await self.accept()
+        await self.connected()
+
+    async def connected(self) -> None:
+        pass
+
+    async def frame(self, event: dict[str, t.Any]) -> None:
+        await self.send(text_data=event["text"])
+
+    async def hangup(self, event: dict[str, t.Any]) -> None:
+        await self.close()
+
+
+class Control(Socket):
+    """The control websocket: opened by the agent, and silent."""
+
+
+class Backhaul(Socket):
+    async def connected(self) -> None:
+        hub = state.current.hub
+        previous = hub.attach(str(self.server_id), self.channel_name)
+        if previous is not None:
+            hub.quit(previous, "Another session of this server has connected.")
+        await state.in_database(lifecycle.agent_connected, self.server_id, self.scope["client"][0])
+
+    async def disconnect(self, code: int) -> None:
+        if self.server_id is not None and state.current.hub.detach(str(self.server_id), self.channel_name):
+            await state.in_database(lifecycle.agent_disconnected, self.server_id)

@@ -1,0 +1,317 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The control API under /_control/: what tests and demos use to set the stage, and to see the truth."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+
+from workspace import auth, lifecycle, seeding, state
+from workspace.faults import AGENT_KINDS, Fault
+from workspace.models import Chunk, Command, Group, Server, Token, User
+from workspace.settings import Switches
+
+Body = t.Any
+Answer = t.Any
+
+
+def dispatch(request: HttpRequest, route: str) -> HttpResponse:
+    parts = [part for part in route.split("/") if part]
+    handler = ROUTES.get((request.method or "", parts[0] if parts else "", len(parts)))
+    if handler is None:
+        return JsonResponse({"error": "no such control route", "routes": _route_names()}, status=404)
+    try:
+        body = json.loads(request.body or b"null")
+        return JsonResponse(handler(request, body, *parts[1:]), safe=False)
+    except (ValueError, TypeError, KeyError, Command.DoesNotExist, Server.DoesNotExist, User.DoesNotExist) as error:
+        return JsonResponse({"error": f"{type(error).__name__}: {error}"}, status=400)
+
+
+def get_state(request: HttpRequest, body: Body) -> Answer:
+    current = state.current
+    return {
+        "dialect": current.dialect.name,
+        "url": current.url,
+        "switches": vars(current.switches),
+        "tokens": {token.name: token.key for token in Token.objects.all()},
+        "users": [
+            {"id": str(user.id), "number": user.number, "username": user.username} for user in User.objects.all()
+        ],
+        "groups": [{"id": str(group.id), "name": group.name} for group in Group.objects.all()],
+        "servers": [
+            {
+                "id": str(server.id),
+                "name": server.name,
+                "key": server.key,
+                "agent": server.agent,
+                "is_connected": server.is_connected,
+                "enabled": server.enabled,
+                "commissioned": server.commissioned,
+            }
+            for server in Server.objects.all()
+        ],
+        "commands": Command.objects.count(),
+    }
+
+
+def reset(request: HttpRequest, body: Body) -> Answer:
+    """Back to the start: no commands, no faults, servers, users, tokens and switches as they were, counters at zero."""
+    current = state.current
+    Chunk.objects.all().delete()
+    Command.objects.all().delete()
+    for server in Server.objects.exclude(id__in=current.initial["servers"]):
+        _remove(server)
+    Server.objects.update(enabled=True, commissioned=True, output="")
+    current.faults.http.clear()
+    current.faults.agent.clear()
+    if current.fleet.started:
+        current.fleet.tell("faults", faults=[])
+    current.switches.change(current.initial["switches"])
+    _agents_follow_switches()
+    Token.objects.exclude(name__in=seeding.TOKENS).delete()
+    User.objects.exclude(username__in=seeding.TOKENS).delete()
+    Token.objects.exclude(name="noacl").update(acl=["*"])
+    Token.objects.filter(name="noacl").update(acl=[])
+    gone = Server.objects.filter(id__in=current.initial["servers"], agent=True, is_connected=False)
+    seeding.start_agents(list(gone))
+    Server.objects.filter(agent=False).update(is_connected=True)
+    counters_reset(request, body)
+    current.traffic.log.clear()
+    auth.TokenThrottle.cache.clear()
+    return {}
+
+
+def settings(request: HttpRequest, body: Body) -> Answer:
+    """Change switches; `acl` sets a token's command patterns: {"acl": {"bob": ["uptime", "df *"]}}."""
+    body = dict(body)
+    for name, patterns in body.pop("acl", {}).items():
+        if not Token.objects.filter(name=name).update(acl=patterns):
+            raise ValueError(f"no token named {name}")
+    state.current.switches.change(body)
+    if {"output", "ack_delay"} & set(body):
+        _agents_follow_switches()
+    if "throttle" in body:
+        auth.TokenThrottle.cache.clear()
+    return vars(state.current.switches)
+
+
+def _agents_follow_switches() -> None:
+    switches: Switches = state.current.switches
+    if Server.objects.filter(agent=True).exists():
+        options = {"output": switches.output, "ack_delay": switches.ack_delay}
+        state.current.fleet.tell("options", options=options)
+
+
+def counters(request: HttpRequest, body: Body) -> Answer:
+    return state.current.traffic.counters()
+
+
+def counters_reset(request: HttpRequest, body: Body) -> Answer:
+    state.current.traffic.reset()
+    return {}
+
+
+def log(request: HttpRequest, body: Body) -> Answer:
+    return list(state.current.traffic.log)[-int(request.GET.get("last", 1000)) :]
+
+
+def get_commands(request: HttpRequest, body: Body) -> Answer:
+    """The truth about commands, oldest first; narrowed by ?server=, ?line= and ?id=."""
+    commands = Command.objects.select_related("server", "requested_by").order_by("number")
+    query = request.GET
+    if "server" in query:
+        commands = commands.filter(server__name=query["server"])
+    if "line" in query:
+        commands = commands.filter(line=query["line"])
+    if "id" in query:
+        commands = commands.filter(id=query["id"])
+    return [_truth(command) for command in commands]
+
+
+def _truth(command: Command) -> dict[str, t.Any]:
+    return {
+        "id": str(command.id),
+        "server": command.server.name,
+        "shell": command.shell,
+        "line": command.line,
+        "data": command.data,
+        "status": command.status_at(timezone.now(), state.current.switches.stuck_after),
+        "success": command.success,
+        "exit_code": command.exit_code,
+        "requested_by": command.requested_by.username if command.requested_by else None,
+        "token": command.created_by_token,
+        "created_by_request": command.created_by_request,
+        "delivered_count": command.delivered_count,
+        "run_count": command.ack_count,
+        "fin_count": command.fin_count,
+        "env_keys": sorted(command.env or {}),
+        "purpose": command.purpose,
+        "work_session": str(command.work_session) if command.work_session else None,
+        "added_at": command.added_at.isoformat(),
+        "scheduled_at": command.scheduled_at.isoformat(),
+    }
+
+
+def post_commands(request: HttpRequest, body: Body) -> Answer:
+    """History: a list of rows, or {count, template} where "{n}" in a text stands for the row's number."""
+    rows = body if isinstance(body, list) else list(_from_template(body["count"], body.get("template", {})))
+    return [str(command.id) for command in seeding.add_commands(rows)]
+
+
+def _from_template(count: int, template: dict[str, t.Any]) -> t.Iterator[dict[str, t.Any]]:
+    """`step` seconds (default -1) lie between the rows, counted from `added_at` or from now."""
+    step = template.pop("step", -1)
+    names = template.pop("servers", None)
+    start = seeding.moment(template.pop("added_at", 0))
+    assert start is not None
+    for number in range(count):
+        row = {
+            key: value.replace("{n}", str(number)) if isinstance(value, str) else value
+            for key, value in template.items()
+        }
+        if names:
+            row["server"] = names[number % len(names)]
+        yield {"added_at": start + seeding.datetime.timedelta(seconds=step * number), **row}
+
+
+def patch_command(request: HttpRequest, body: Body, key: str) -> Answer:
+    return _truth(seeding.change_command(Command.objects.get(id=key), body))
+
+
+def delete_command(request: HttpRequest, body: Body, key: str) -> Answer:
+    Command.objects.get(id=key).delete()
+    return {}
+
+
+def post_servers(request: HttpRequest, body: Body) -> Answer:
+    """{names | count, connected, commissioned, enabled, groups, agent, ...}, or a list of such."""
+    made = []
+    for fields in body if isinstance(body, list) else [body]:
+        fields = dict(fields)
+        count = fields.pop("count", None)
+        names = fields.pop("names", None) or ([fields.pop("name")] if "name" in fields else None)
+        made += seeding.add_servers(names or seeding.server_names(count or 1), **fields)
+    return [{"id": str(server.id), "name": server.name, "key": server.key} for server in made]
+
+
+def patch_server(request: HttpRequest, body: Body, name: str) -> Answer:
+    server = Server.objects.get(name=name)
+    for field, value in seeding._times_read(body).items():
+        if not hasattr(server, field):
+            raise ValueError(f"unknown field: {field}")
+        setattr(server, field, value)
+    server.save()
+    if "output" in body and server.agent:
+        options = {"output": server.output or state.current.switches.output}
+        state.current.fleet.tell("options", id=str(server.id), options=options)
+    return {"id": str(server.id), "name": server.name}
+
+
+def delete_server(request: HttpRequest, body: Body, name: str) -> Answer:
+    _remove(Server.objects.get(name=name))
+    return {}
+
+
+def _remove(server: Server) -> None:
+    _disconnect(server)
+    server.delete()
+
+
+def connection(request: HttpRequest, body: Body, name: str, action: str) -> Answer:
+    server = Server.objects.get(name=name)
+    if action == "connect":
+        if server.agent:
+            seeding.start_agents([server])
+        else:
+            lifecycle.agent_connected(server.id, None)
+    elif action == "disconnect":
+        _disconnect(server)
+    else:
+        raise ValueError(f"no such action: {action}")
+    return {}
+
+
+def _disconnect(server: Server) -> None:
+    if server.agent:
+        state.current.fleet.tell("stop", id=str(server.id))
+    state.current.hub.hang_up(str(server.id))
+    lifecycle.agent_disconnected(server.id)
+
+
+def post_users(request: HttpRequest, body: Body) -> Answer:
+    users = [seeding.add_user(**fields) for fields in (body if isinstance(body, list) else [body])]
+    return {user.username: Token.objects.get(name=user.username).key for user in users}
+
+
+def post_tokens(request: HttpRequest, body: Body) -> Answer:
+    tokens = [seeding.add_token(**fields) for fields in (body if isinstance(body, list) else [body])]
+    return {token.name: token.key for token in tokens}
+
+
+def post_groups(request: HttpRequest, body: Body) -> Answer:
+    groups = [seeding.add_group(**fields) for fields in (body if isinstance(body, list) else [body])]
+    return {group.name: str(group.id) for group in groups}
+
+
+def get_faults(request: HttpRequest, body: Body) -> Answer:
+    faults = state.current.faults
+    return [fault.describe() for fault in faults.http] + faults.agent
+
+
+def post_faults(request: HttpRequest, body: Body) -> Answer:
+    faults = state.current.faults
+    wanted = body if isinstance(body, list) else [body]
+    agent = [fault for fault in wanted if fault.get("kind") in AGENT_KINDS]
+    faults.http += [Fault(**fault) for fault in wanted if fault not in agent]
+    if agent:
+        faults.agent += agent
+        state.current.fleet.tell("add faults", faults=agent)
+    return get_faults(request, None)
+
+
+def delete_faults(request: HttpRequest, body: Body) -> Answer:
+    faults = state.current.faults
+    faults.http.clear()
+    if faults.agent:
+        faults.agent.clear()
+        state.current.fleet.tell("faults", faults=[])
+    return {}
+
+
+def tick(request: HttpRequest, body: Body) -> Answer:
+    return {"delivered": lifecycle.deliver_due()}
+
+
+# by method, first part of the path, and number of parts
+ROUTES: dict[tuple[str, str, int], t.Callable[..., Answer]] = {
+    ("GET", "state", 1): get_state,
+    ("POST", "reset", 1): reset,
+    ("POST", "settings", 1): settings,
+    ("POST", "tick", 1): tick,
+    ("GET", "counters", 1): counters,
+    ("POST", "counters", 2): lambda request, body, action: counters_reset(request, body),
+    ("GET", "log", 1): log,
+    ("GET", "commands", 1): get_commands,
+    ("POST", "commands", 1): post_commands,
+    ("PATCH", "commands", 2): patch_command,
+    ("DELETE", "commands", 2): delete_command,
+    ("POST", "servers", 1): post_servers,
+    ("PATCH", "servers", 2): patch_server,
+    ("DELETE", "servers", 2): delete_server,
+    ("POST", "servers", 3): connection,
+    ("POST", "users", 1): post_users,
+    ("POST", "tokens", 1): post_tokens,
+    ("POST", "groups", 1): post_groups,
+    ("GET", "faults", 1): get_faults,
+    ("POST", "faults", 1): post_faults,
+    ("DELETE", "faults", 1): delete_faults,
+}
+
+
+def _route_names() -> list[str]:
+    return [f"{method} {name} ({parts})" for method, name, parts in ROUTES]

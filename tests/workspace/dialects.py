@@ -1,0 +1,472 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The three shapes of the API: rows, answers, pages and refusals, and where their rules differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import typing as t
+
+from django.http import Http404
+from rest_framework import exceptions
+
+from workspace import state
+from workspace.models import Command, Server, User
+
+Row = dict[str, t.Any]
+
+
+def stamp(moment: datetime.datetime | None) -> str | None:
+    """A time as Django REST framework writes it."""
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reason:
+    """Why a request is refused, in the words of each dialect."""
+
+    status: int
+    code: str
+    text: str
+    source: str | None
+    old_body: dict[str, t.Any]
+
+
+def _general(message: str) -> dict[str, t.Any]:
+    return {"non_field_errors": [message]}
+
+
+REASONS = {
+    "not_connected": Reason(
+        503,
+        "server_not_connected",
+        "Server is offline",
+        "server",
+        _general("Requested server is not connected. Please check the server status first."),
+    ),
+    "not_commissioned": Reason(
+        400,
+        "invalid_command",
+        "Server is not commissioned yet",
+        "server",
+        _general("Requested server is not commissioned yet. Please finish the installation steps first."),
+    ),
+    "identity": Reason(
+        400,
+        "invalid_command",
+        "Username or groupname is not registered",
+        "username",
+        _general("Username or groupname is not registered or you do not have permission."),
+    ),
+    "acl": Reason(
+        403, "api_token_acl_not_allowed", "Command not allowed by token ACL", None, {"line": ["Permission denied"]}
+    ),
+    "already_sent": Reason(
+        409,
+        "event_command_already_sent",
+        "Cannot cancel (already delivered to server)",
+        None,
+        _general("Command cannot be cancelled as it has already been sent to the server."),
+    ),
+    "inline_credential": Reason(
+        400, "command_inline_credential", "The line carries a credential", "line", {"line": ["Permission denied"]}
+    ),
+}
+
+
+class Refusal(exceptions.APIException):  # type: ignore[misc]
+    def __init__(self, reason: str) -> None:
+        self.reason = REASONS[reason]
+        self.status_code = state.current.dialect.status_of_refusal(self.reason)
+        super().__init__(self.reason.text)
+
+
+class Dialect:
+    name: str
+    challenge: str | None = "token"
+    unknown_token_is_anonymous = False
+    ignores_run_after = False
+    cascades_deep = True
+    trims_result = True
+    has_chunks = False
+    paging: t.Literal["numbers", "links"] = "numbers"
+    switches: t.ClassVar[dict[str, t.Any]] = {}
+
+    def now_and_stuck(self) -> tuple[datetime.datetime, float]:
+        return datetime.datetime.now(datetime.UTC), state.current.switches.stuck_after
+
+    def list_row(self, command: Command) -> Row:
+        raise NotImplementedError
+
+    def detail_row(self, command: Command) -> Row:
+        raise NotImplementedError
+
+    def server_reference(self, command: Command) -> t.Any:
+        return str(command.server_id)
+
+    def requester(self, user: User | None) -> t.Any:
+        raise NotImplementedError
+
+    def create_row(self, command: Command) -> Row:
+        return {
+            "id": str(command.id),
+            "shell": command.shell,
+            "line": command.line,
+            "data": command.data,
+            "username": command.username,
+            "groupname": command.groupname,
+            "added_at": stamp(command.added_at),
+            "scheduled_at": stamp(command.scheduled_at),
+            "server": self.server_reference(command),
+            "requested_by": self.requester(command.requested_by),
+            "run_after": command.run_after,
+        }
+
+    def create_answer(self, command: Command) -> t.Any:
+        return self.create_row(command)
+
+    def server_row(self, server: Server, detail: bool) -> Row:
+        row: Row = {
+            "id": str(server.id),
+            "name": server.name,
+            "remote_ip": server.remote_ip,
+            "status": server_status(server),
+            "is_root": server.is_root,
+            "is_connected": server.is_connected,
+            "commissioned": server.commissioned,
+            "starred": server.starred,
+            "cpu_physical_cores": server.cpu_physical_cores,
+            "cpu_logical_cores": server.cpu_logical_cores,
+            "cpu_type": server.cpu_type,
+            "physical_memory": server.physical_memory,
+            "os_name": server.os_name,
+            "os_version": server.os_version,
+            "load": server.load,
+            "boot_time": stamp(server.boot_time),
+            "groups": [str(group.id) for group in server.groups.all()],
+            "groups_name": [group.name for group in server.groups.all()],
+        }
+        row |= self.owner(server.owner)
+        if detail:
+            row |= {
+                "version": server.version,
+                "osquery_version": server.osquery_version,
+                "uptime": uptime(server),
+                "last_connectivity": stamp(server.last_connectivity),
+                "started_at": stamp(server.started_at),
+                "added_at": stamp(server.added_at),
+                "updated_at": stamp(server.updated_at),
+            }
+        return row
+
+    def owner(self, user: User | None) -> Row:
+        return {"owner": str(user.id) if user else None, "owner_name": user.name if user else None}
+
+    def status_of_refusal(self, reason: Reason) -> int:
+        return reason.status
+
+    def error_body(self, error: Exception, body: t.Any, commands: bool, write: bool) -> t.Any:
+        """What an error answer says; `body` is what the framework would say."""
+        raise NotImplementedError
+
+
+def uptime(server: Server) -> float | None:
+    if server.boot_time is None:
+        return None
+    return round((datetime.datetime.now(datetime.UTC) - server.boot_time).total_seconds(), 6)
+
+
+def server_status(server: Server) -> t.Any:
+    if server.status != "auto":
+        return server.status
+    meta = {"delay_1d": 0.1, "delay_1h": 0.1, "delay_1w": 0.1, "delay_now": 0.1}
+    if server.is_connected:
+        return {
+            "code": "ok",
+            "icon": "circle-check",
+            "meta": meta,
+            "text": "Good",
+            "color": "success",
+            "messages": ["Server is okay."],
+        }
+    return {
+        "code": "error",
+        "icon": "triangle-exclamation",
+        "meta": meta,
+        "text": "Error",
+        "color": "danger",
+        "messages": ["Server is not connected."],
+    }
+
+
+# text, colour and message of the status object, by the word that `current` uses
+_STATUS_OBJECTS = {
+    "scheduled": ("Scheduled", "secondary", "Command will be sent if the scheduled time arrives."),
+    "queued": ("Queued", "warning", "Command is on due, waiting for delivery."),
+    "delivered": ("Sent", "warning", "Sent command to server, waiting response."),
+    "running": ("Acked", "warning", "Command is being executed on the server."),
+    "success": ("Success", "success", "Finished at {end}"),
+    "failed": ("Failed", "danger", "Failed at {end}"),
+}
+_STUCK = {False: "Sent command to server, but got no response.", True: "Command started to run, but got no result."}
+_UNDELIVERED = ("scheduled", "queued", "verifying", "awaiting_purpose", "awaiting_approval")
+
+
+def is_cancellable(command: Command, status: str) -> bool:
+    return status in _UNDELIVERED and command.delivered_at is None
+
+
+def status_object(command: Command, status: str, end: str) -> Row:
+    if status == "stuck":
+        text, colour, message = "Stuck", "danger", _STUCK[command.acked_at is not None]
+    elif status in _STATUS_OBJECTS:
+        text, colour, message = _STATUS_OBJECTS[status]
+    else:
+        text = status.replace("_", " ").capitalize()
+        colour, message = ("warning" if status in _UNDELIVERED else "danger"), f"Command is {text.lower()}."
+    cancellable = is_cancellable(command, status) or (status == "error" and command.delivered_at is None)
+    return {"text": text, "color": colour, "cancellable": cancellable, "message": message.format(end=end)}
+
+
+class Dialect2024(Dialect):
+    """The open-source server of April 2024, as recorded."""
+
+    name = "2024"
+    challenge = None
+    unknown_token_is_anonymous = True
+    ignores_run_after = True
+    cascades_deep = False
+    switches: t.ClassVar = {
+        "cancel_mode": "delete",
+        "offline_mode": "refuse",
+        "output": "result",
+        "line_max": 512,
+        "inline_credentials": False,
+    }
+
+    def _row(self, command: Command) -> Row:
+        status = command.status_at(*self.now_and_stuck())
+        user = command.requested_by
+        return {
+            "id": str(command.id),
+            "shell": command.shell,
+            "line": command.line,
+            "success": command.success,
+            "result": command.result,
+            "status": status_object(command, status, f"{command.handled_at}."),
+            "response_delay": command.response_delay,
+            "elapsed_time": command.elapsed_time,
+            "added_at": stamp(command.added_at),
+            "server": str(command.server_id),
+            "server_name": command.server.name,
+            "requested_by": self.requester(user),
+            "requested_by_name": user.name if user else "None",
+        }
+
+    def list_row(self, command: Command) -> Row:
+        return self._row(command) | {"username": command.username, "groupname": command.groupname}
+
+    def detail_row(self, command: Command) -> Row:
+        return self._row(command) | {
+            "data": command.data,
+            "scheduled_at": stamp(command.scheduled_at),
+            "delivered_at": stamp(command.delivered_at),
+            "acked_at": stamp(command.acked_at),
+            "handled_at": stamp(command.handled_at),
+            "run_after": command.run_after,
+        }
+
+    def requester(self, user: User | None) -> t.Any:
+        return str(user.id) if user else None
+
+    def status_of_refusal(self, reason: Reason) -> int:
+        return 400
+
+    def error_body(self, error: Exception, body: t.Any, commands: bool, write: bool) -> t.Any:
+        if isinstance(error, Refusal):
+            return error.reason.old_body
+        if isinstance(error, Http404):
+            return {"detail": "Not found."}
+        return body
+
+
+class Published(Dialect):
+    """The published page, word for word."""
+
+    name = "published"
+    paging = "links"
+    switches: t.ClassVar = {
+        "cancel_mode": "delete",
+        "offline_mode": "refuse",
+        "output": "result",
+        "inline_credentials": False,
+    }
+
+    def list_row(self, command: Command) -> Row:
+        status = command.status_at(*self.now_and_stuck())
+        end = command.handled_at.strftime("%Y-%m-%d %H:%M:%S") if command.handled_at else ""
+        return {
+            "id": str(command.id),
+            "shell": command.shell,
+            "line": command.line,
+            "success": command.success,
+            "result": command.result,
+            "status": status_object(command, status, end),
+            "response_delay": command.response_delay,
+            "elapsed_time": command.elapsed_time,
+            "added_at": stamp(command.added_at),
+            "server": str(command.server_id),
+            "username": command.username,
+            "groupname": command.groupname,
+            "requested_by": self.requester(command.requested_by),
+            "scheduled_at": stamp(command.scheduled_at),
+        }
+
+    def detail_row(self, command: Command) -> Row:
+        return self.list_row(command) | {
+            "delivered_at": stamp(command.delivered_at),
+            "acked_at": stamp(command.acked_at),
+            "handled_at": stamp(command.handled_at),
+            "run_after": command.run_after,
+            "data": command.data,
+        }
+
+    def requester(self, user: User | None) -> t.Any:
+        return {"id": user.number, "username": user.username, "email": user.email} if user else None
+
+    def error_body(self, error: Exception, body: t.Any, commands: bool, write: bool) -> t.Any:
+        if isinstance(error, Refusal):
+            return {"code": error.reason.code.upper(), "detail": error.reason.text}
+        if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
+            return {"code": "UNAUTHORIZED", "detail": str(error.detail)}
+        if isinstance(error, Http404):
+            if commands:
+                return {"code": "COMMAND_NOT_FOUND", "detail": "Command not found"}
+            return {"code": "NOT_FOUND", "detail": "Not found"}
+        if commands and write and isinstance(error, (exceptions.ValidationError, exceptions.ParseError)):
+            return {"code": "INVALID_COMMAND", "detail": f"Invalid command: {_as_text(body)}"}
+        return body
+
+
+class Current(Dialect):
+    """What today's clients read."""
+
+    name = "current"
+    has_chunks = True
+    trims_result = False
+
+    def list_row(self, command: Command) -> Row:
+        row = self._row(command)
+        if state.current.switches.lean_rows:
+            for key in ("exit_code", "error_phase", "delivered_at", "acked_at", "handled_at"):
+                del row[key]
+        return row
+
+    def _row(self, command: Command) -> Row:
+        status = command.status_at(*self.now_and_stuck())
+        return {
+            "id": str(command.id),
+            "shell": command.shell,
+            "line": command.line,
+            "success": command.success,
+            "exit_code": command.exit_code,
+            "error_phase": command.error_phase or self._derived_phase(command, status),
+            "result": command.result,
+            "status": status,
+            "cancellable": is_cancellable(command, status),
+            "response_delay": command.response_delay,
+            "elapsed_time": command.elapsed_time,
+            "added_at": stamp(command.added_at),
+            "scheduled_at": stamp(command.scheduled_at),
+            "delivered_at": stamp(command.delivered_at),
+            "acked_at": stamp(command.acked_at),
+            "handled_at": stamp(command.handled_at),
+            "server": self.server_reference(command),
+            "username": command.username,
+            "groupname": command.groupname,
+            "requested_by": self.requester(command.requested_by),
+        }
+
+    def _derived_phase(self, command: Command, status: str) -> str | None:
+        if status != "stuck":
+            return None
+        return "agent_timeout" if command.acked_at else "agent_disconnected"
+
+    def detail_row(self, command: Command) -> Row:
+        return self._row(command) | {"data": command.data, "run_after": command.run_after, "purpose": command.purpose}
+
+    def server_reference(self, command: Command) -> t.Any:
+        server = command.server
+        return {
+            "id": str(server.id),
+            "name": server.name,
+            "os": f"{server.os_name or ''} {server.os_version or ''}".strip(),
+            "is_connected": server.is_connected,
+        }
+
+    def requester(self, user: User | None) -> t.Any:
+        return {"id": str(user.id), "name": user.name, "email": user.email} if user else None
+
+    def create_answer(self, command: Command) -> t.Any:
+        return [self.create_row(command)]
+
+    def server_row(self, server: Server, detail: bool) -> Row:
+        row = super().server_row(server, detail=True)
+        row |= {
+            "description": server.description,
+            "platform": server.platform,
+            "offline_alert_enabled": server.offline_alert_enabled,
+        }
+        if server.tags:
+            row["tags"] = server.tags
+        return row
+
+    def owner(self, user: User | None) -> Row:
+        return {"owner": self.requester(user)}
+
+    def error_body(self, error: Exception, body: t.Any, commands: bool, write: bool) -> t.Any:
+        code, source = self._code(error, body, commands, write)
+        if code is None:
+            return body
+        return {"code": code} if source is None else {"code": code, "source": source}
+
+    def _code(self, error: Exception, body: t.Any, commands: bool, write: bool) -> tuple[str | None, str | None]:
+        if isinstance(error, Refusal):
+            return error.reason.code, error.reason.source
+        if isinstance(error, Http404):
+            return ("command_not_found" if commands else "api_not_found"), None
+        if isinstance(error, exceptions.ValidationError):
+            if not write:
+                return None, None
+            return "invalid_command" if commands else "invalid", next(iter(body), None)
+        for kind, code in _CODES.items():
+            if isinstance(error, kind):
+                return code, None
+        return None, None
+
+
+_CODES: dict[type[Exception], str] = {
+    exceptions.NotFound: "api_not_found",
+    exceptions.Throttled: "api_rate_limited",
+    exceptions.NotAuthenticated: "auth_token_missing",
+    exceptions.AuthenticationFailed: "auth_authentication_failed",
+    exceptions.PermissionDenied: "forbidden",
+    exceptions.MethodNotAllowed: "api_method_not_allowed",
+    exceptions.ParseError: "api_parse_error",
+    exceptions.NotAcceptable: "api_not_acceptable",
+    exceptions.UnsupportedMediaType: "api_unsupported_media_type",
+}
+
+
+def _as_text(body: t.Any) -> str:
+    """The framework's error body as one sentence."""
+    if isinstance(body, dict):
+        return "; ".join(f"{field}: {_as_text(messages)}" for field, messages in body.items())
+    if isinstance(body, list):
+        return " ".join(_as_text(item) for item in body)
+    return str(body)
+
+
+DIALECTS: dict[str, type[Dialect]] = {"current": Current, "published": Published, "2024": Dialect2024}

@@ -1,0 +1,234 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults between a client and the workspace, injected outside of everything that handles a request."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import random
+import re
+import socket
+import struct
+import typing as t
+
+from workspace.traffic import App, Message, Receive, Scope, Send
+
+AGENT_KINDS = (
+    "vanish",
+    "never_ack",
+    "slow_ack",
+    "late_fin",
+    "drop_chunk",
+    "late_chunk",
+    "duplicate_chunk",
+    "reverse_chunks",
+    "disconnect",
+)
+HTML = "<html><head><title>Proxy</title></head><body><h1>Please sign in</h1></body></html>\n"
+_ids = itertools.count(1)
+
+
+@dataclasses.dataclass
+class Fault:
+    """One HTTP fault: which requests it hits, and what it does to them."""
+
+    kind: str
+    method: str | None = None
+    path: str = ""
+    times: int | None = None
+    probability: float = 1.0
+    after: int = 0
+    delay: float = 0.0
+    status: int | None = None
+    body: str | None = None
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    seed: int = 0
+    length: t.Literal["correct", "wrong"] = "wrong"
+    dribble: bool = False
+    id: int = dataclasses.field(default_factory=lambda: next(_ids))
+    hits: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind {self.kind!r}; known: {', '.join([*KINDS, *AGENT_KINDS])}")
+        self._pattern = re.compile(self.path)
+        self._random = random.Random(self.seed)
+
+    def strikes(self, method: str, path: str) -> bool:
+        if self.method not in (None, "*", method) or not self._pattern.search(path):
+            return False
+        if self.after > 0:
+            self.after -= 1
+            return False
+        if self.times == 0 or self._random.random() >= self.probability:
+            return False
+        if self.times is not None:
+            self.times -= 1
+        self.hits += 1
+        return True
+
+    def describe(self) -> dict[str, t.Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass
+class Answer:
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    async def deliver(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+class Faults:
+    """The outermost layer but for the counters; requests without a fault pass straight through."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.http: list[Fault] = []
+        self.agent: list[dict[str, t.Any]] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        fault = self._choose(scope)
+        if fault is None:
+            await self._app(scope, receive, send)
+            return
+        scope["workspace.fault"] = fault.kind
+        await KINDS[fault.kind](self, fault, scope, receive, send)
+
+    def _choose(self, scope: Scope) -> Fault | None:
+        if not self.http or "workspace.request" not in scope:
+            return None
+        query = scope["query_string"].decode("latin-1")
+        path = scope["path"] + (f"?{query}" if query else "")
+        return next((fault for fault in self.http if fault.strikes(scope["method"], path)), None)
+
+    async def _handle(self, scope: Scope, receive: Receive) -> Answer:
+        """Let the workspace do all of its work, and keep the answer."""
+        answer = Answer(500, [], b"")
+
+        async def keep(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer.status, answer.headers = message["status"], list(message["headers"])
+            else:
+                answer.body += message.get("body", b"")
+
+        await self._app(scope, receive, keep)
+        return answer
+
+    async def lose_before(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        await _swallow(receive)
+        await asyncio.sleep(fault.delay)
+        await _reset(scope, receive)
+
+    async def lose_after(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._handle(scope, receive)
+        await asyncio.sleep(fault.delay)
+        await _reset(scope, receive)
+
+    async def reset(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._handle(scope, receive)
+        await asyncio.sleep(fault.delay)
+        _write_raw(scope, answer, len(answer.body), answer.body[: len(answer.body) // 2])
+        # What was written has to leave before the reset throws the rest away.
+        await asyncio.sleep(0.05)
+        await _reset(scope, receive)
+
+    async def status(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        await _swallow(receive)
+        await asyncio.sleep(fault.delay)
+        await _stated(fault).deliver(send)
+
+    async def status_after(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._handle(scope, receive)
+        await asyncio.sleep(fault.delay)
+        await _stated(fault).deliver(send)
+
+    async def html(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._handle(scope, receive)
+        await asyncio.sleep(fault.delay)
+        page = dataclasses.replace(fault, status=fault.status or 200, body=fault.body or HTML)
+        await _stated(page).deliver(send)
+
+    async def truncate(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._handle(scope, receive)
+        await asyncio.sleep(fault.delay)
+        part = answer.body[: len(answer.body) // 2]
+        _write_raw(scope, answer, len(part if fault.length == "correct" else answer.body), part)
+        scope["workspace.transport"].close()
+        await _disconnected(receive)
+
+    async def slow(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._handle(scope, receive)
+        if not fault.dribble:
+            await asyncio.sleep(fault.delay)
+            await answer.deliver(send)
+            return
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        pieces = 10
+        size = -(-len(answer.body) // pieces) or 1
+        for start in range(0, len(answer.body), size):
+            await asyncio.sleep(fault.delay / pieces)
+            part = answer.body[start : start + size]
+            await send({"type": "http.response.body", "body": part, "more_body": start + size < len(answer.body)})
+
+    async def timeout_after(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._handle(scope, receive)
+        await _disconnected(receive)
+
+
+Kind = t.Callable[[Faults, Fault, Scope, Receive, Send], t.Awaitable[None]]
+KINDS: dict[str, Kind] = {
+    "lose_before": Faults.lose_before,
+    "lose_after": Faults.lose_after,
+    "reset": Faults.reset,
+    "status": Faults.status,
+    "status_after": Faults.status_after,
+    "html": Faults.html,
+    "truncate": Faults.truncate,
+    "slow": Faults.slow,
+    "timeout_after": Faults.timeout_after,
+}
+
+
+def _stated(fault: Fault) -> Answer:
+    status = fault.status or 502
+    body = fault.body if fault.body is not None else f"<html><body><h1>{status}</h1></body></html>\n"
+    kind = "application/json" if body[:1] in ("{", "[") else "text/html"
+    headers = {"content-type": kind, "content-length": str(len(body.encode()))}
+    headers |= {name.lower(): str(value) for name, value in fault.headers.items()}
+    return Answer(status, [(name.encode(), value.encode()) for name, value in headers.items()], body.encode())
+
+
+def _write_raw(scope: Scope, answer: Answer, length: int, body: bytes) -> None:
+    """Write an answer past the HTTP server, which would not let a wrong length out."""
+    kind = dict(answer.headers).get(b"Content-Type", b"application/json").decode()
+    head = (
+        f"HTTP/1.1 {answer.status} OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    )
+    scope["workspace.transport"].write(head.encode() + body)
+
+
+async def _swallow(receive: Receive) -> None:
+    while True:
+        message = await receive()
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _reset(scope: Scope, receive: Receive) -> None:
+    """Close with a RST rather than a FIN, as a crashed peer does."""
+    transport = scope["workspace.transport"]
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+    await _disconnected(receive)

@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which agent is connected on which websocket, and the way to send it a frame from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import typing as t
+
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+
+
+class Layer(InMemoryChannelLayer):  # type: ignore[misc]
+    def _clean_expired(self) -> None:
+        """Do nothing: frames must not expire, and the sweep costs too much with a thousand agents."""
+
+
+class Hub:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._channels: dict[str, str] = {}
+
+    def attach(self, server_id: str, channel: str) -> str | None:
+        """Take note of an agent's websocket; gives back the one that it replaces."""
+        previous = self._channels.get(server_id)
+        self._channels[server_id] = channel
+        return previous
+
+    def detach(self, server_id: str, channel: str) -> bool:
+        """Forget a websocket; false when a newer one has taken its place."""
+        if self._channels.get(server_id) != channel:
+            return False
+        del self._channels[server_id]
+        return True
+
+    def connected(self, server_id: str) -> bool:
+        return server_id in self._channels
+
+    def send(self, server_id: str, frame: dict[str, t.Any]) -> None:
+        self._post(self._channels.get(server_id), {"type": "frame", "text": json.dumps(frame)})
+
+    def quit(self, channel: str, reason: str) -> None:
+        self._post(channel, {"type": "frame", "text": json.dumps({"query": "quit", "reason": reason})})
+
+    def hang_up(self, server_id: str) -> None:
+        self._post(self._channels.pop(server_id, None), {"type": "hangup"})
+
+    def _post(self, channel: str | None, message: dict[str, t.Any]) -> None:
+        if channel is not None:
+            asyncio.run_coroutine_threadsafe(get_channel_layer().send(channel, message), self._loop)

@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Under which account a line may run, and whether a token may send it."""
+
+from __future__ import annotations
+
+import functools
+import re
+import typing as t
+
+from workspace.dialects import Refusal
+from workspace.models import Group, User
+
+# Accounts that every server is taken to have, with their own groups.
+SYSTEM_ACCOUNTS = {
+    name: name for name in ("root", "ubuntu", "debian", "deploy", "nobody", "postgres", "www-data", "backup")
+}
+DEFAULT_GROUP = "alpacon"
+
+
+def resolve(principal: t.Any, username: str, groupname: str) -> tuple[str, str]:
+    """Fill in what the client left blank, and refuse what is not registered or not the requester's to use."""
+    username = username or principal.username
+    own = username == principal.username
+    if not own and (username not in SYSTEM_ACCOUNTS or not _may_use_system_accounts(principal)):
+        raise Refusal("identity")
+    groupname = groupname or SYSTEM_ACCOUNTS.get(username, DEFAULT_GROUP)
+    if groupname not in SYSTEM_ACCOUNTS.values() and not _is_group(groupname):
+        raise Refusal("identity")
+    return username, groupname
+
+
+def _may_use_system_accounts(principal: t.Any) -> bool:
+    return principal.is_staff or not isinstance(principal, User)
+
+
+def _is_group(groupname: str) -> bool:
+    return groupname == DEFAULT_GROUP or Group.objects.filter(groupname=groupname).exists()
+
+
+def acl_allows(patterns: list[str], line: str) -> bool:
+    return any(_compiled(pattern).fullmatch(line) for pattern in patterns)
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")), re.DOTALL)

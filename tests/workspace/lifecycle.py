@@ -1,0 +1,217 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happens to a command between its creation and its end."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import typing as t
+import uuid
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from workspace import state
+from workspace.models import Chunk, Command, Server
+
+CASCADED = "Cancelled due to prior commmand failure."  # sic: so the real server spells it
+NEVER_RAN = ("cancelled", "denied", "rejected", "expired")
+
+
+def is_hidden(shell: str, line: str, requested: bool) -> bool:
+    """Commands that the API never shows: the workspace's own pings, and terminal resizes."""
+    if shell != "internal":
+        return False
+    verb = line.split(" ", 1)[0]
+    return verb == "resizepty" or (verb in ("ping", "debug") and not requested)
+
+
+def submit(command: Command) -> None:
+    """Store a new command, held or delivered at once where that is due."""
+    now = timezone.now()
+    command.hidden = is_hidden(command.shell, command.line, command.requested_by_id is not None)
+    _hold(command, now)
+    if not command.forced_status and not state.current.dialect.ignores_run_after and command.run_after:
+        _cascade_at_birth(command, now)
+    due = command.scheduled_at <= now and _is_deliverable(command)
+    if due:
+        _mark_delivered(command, now)
+    command.save(force_insert=True)
+    if due:
+        _send(command)
+
+
+def _hold(command: Command, now: datetime.datetime) -> None:
+    for rule in state.current.switches.holds:
+        if re.search(rule.get("line", ""), command.line):
+            command.forced_status = rule["status"]
+            if "seconds" in rule:
+                command.release_at = now + datetime.timedelta(seconds=rule["seconds"])
+                command.release_to = rule.get("then", "")
+            return
+
+
+def _cascade_at_birth(command: Command, now: datetime.datetime) -> None:
+    parents = Command.objects.filter(id__in=command.run_after)
+    if any(_has_failed(parent) for parent in parents):
+        _fail_unrun(command, now)
+
+
+def _has_failed(command: Command) -> bool:
+    return command.forced_status in NEVER_RAN or (command.handled_at is not None and not command.success)
+
+
+def _is_deliverable(command: Command) -> bool:
+    if command.forced_status or command.delivered_at or command.handled_at:
+        return False
+    server = command.server
+    if not (server.is_connected and server.enabled):
+        return False
+    if not command.run_after or state.current.dialect.ignores_run_after:
+        return True
+    return not Command.objects.filter(id__in=command.run_after, handled_at__isnull=True).exists()
+
+
+def _mark_delivered(command: Command, now: datetime.datetime) -> None:
+    command.delivered_at = now
+    command.delivered_count += 1
+
+
+def _send(command: Command) -> None:
+    state.current.hub.send(
+        str(command.server_id),
+        {
+            "query": "command",
+            "command": {
+                "id": str(command.id),
+                "shell": command.shell,
+                "line": command.line,
+                "user": command.username,
+                "group": command.groupname,
+                "env": command.env or {},
+                "allow_sh": True,
+                "data": command.data or "",
+            },
+        },
+    )
+
+
+def deliver_due(server_id: uuid.UUID | None = None) -> int:
+    """Deliver what is due: the scheduler's tick, and what waited for an agent that has just connected."""
+    now = timezone.now()
+    if server_id is None:
+        _release_held(now)
+    waiting = Command.objects.filter(
+        delivered_at__isnull=True,
+        handled_at__isnull=True,
+        forced_status="",
+        scheduled_at__lte=now,
+        server__is_connected=True,
+        server__enabled=True,
+    )
+    if server_id is not None:
+        waiting = waiting.filter(server_id=server_id)
+    due = [command for command in waiting.select_related("server").order_by("number") if _is_deliverable(command)]
+    for command in due:
+        _mark_delivered(command, now)
+    Command.objects.bulk_update(due, ["delivered_at", "delivered_count"], batch_size=200)
+    for command in due:
+        _send(command)
+    return len(due)
+
+
+def _release_held(now: datetime.datetime) -> None:
+    for command in Command.objects.filter(release_at__isnull=False, release_at__lte=now):
+        command.forced_status, command.release_at = command.release_to, None
+        command.save(update_fields=["forced_status", "release_at"])
+        if command.forced_status in NEVER_RAN:
+            cascade(command)
+
+
+def acknowledge(command: Command) -> None:
+    command.ack_count += 1
+    if command.acked_at is None and command.handled_at is None:
+        command.acked_at = timezone.now()
+        if command.forced_status == "stuck":
+            command.forced_status = ""
+    command.save(update_fields=["ack_count", "acked_at", "forced_status"])
+
+
+def add_chunk(command: Command, seq: int, content: str) -> None:
+    Chunk.objects.create(command=command, seq=seq, content=content)
+
+
+def finish(command: Command, success: bool, result: str | None, elapsed: float | None, exit_code: int | None) -> None:
+    command.fin_count += 1
+    if command.handled_at is not None:
+        command.save(update_fields=["fin_count"])
+        return
+    command.handled_at = timezone.now()
+    command.success, command.elapsed_time, command.exit_code = success, elapsed, exit_code
+    command.result = result.strip() if result and state.current.dialect.trims_result else result
+    command.forced_status = ""
+    with transaction.atomic():
+        command.save()
+        if not success:
+            cascade(command)
+
+
+def cascade(parent: Command) -> None:
+    """Fail what waits for a command that failed or never ran."""
+    now = timezone.now()
+    for child in _dependents(parent):
+        _fail_unrun(child, now)
+        child.save()
+        if state.current.dialect.cascades_deep:
+            cascade(child)
+
+
+def _dependents(parent: Command) -> list[Command]:
+    waiting = Command.objects.filter(~Q(run_after=[]), handled_at__isnull=True)
+    return [child for child in waiting if str(parent.id) in child.run_after]
+
+
+def _fail_unrun(command: Command, now: datetime.datetime) -> None:
+    command.success, command.result, command.handled_at, command.forced_status = False, CASCADED, now, ""
+
+
+def cancel(command: Command) -> bool:
+    """Withdraw a command that no agent has yet; true when its row is gone."""
+    if state.current.switches.cancel_mode == "delete":
+        command.delete()
+        return True
+    if command.forced_status != "cancelled":
+        command.forced_status, command.release_at = "cancelled", None
+        command.save(update_fields=["forced_status", "release_at"])
+        cascade(command)
+    return False
+
+
+def agent_connected(server_id: uuid.UUID, address: str | None) -> None:
+    Server.objects.filter(id=server_id).update(is_connected=True, remote_ip=address, last_connectivity=timezone.now())
+    deliver_due(server_id)
+
+
+def agent_disconnected(server_id: uuid.UUID) -> None:
+    Server.objects.filter(id=server_id).update(is_connected=False)
+
+
+def visible_servers(principal: t.Any) -> QuerySet[Server]:
+    servers = Server.objects.all()
+    if isinstance(principal, Server):
+        return servers.filter(id=principal.id)
+    if getattr(principal, "is_staff", True):
+        return servers
+    return servers.filter(groups__in=principal.groups.all()).distinct()
+
+
+def visible_commands(principal: t.Any) -> QuerySet[Command]:
+    commands = Command.objects.filter(hidden=False)
+    if isinstance(principal, Server):
+        return commands.filter(server_id=principal.id)
+    if getattr(principal, "is_staff", True):
+        return commands
+    return commands.filter(server__in=visible_servers(principal))

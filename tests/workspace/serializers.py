@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What clients may send."""
+
+from __future__ import annotations
+
+import typing as t
+
+from django.db.models import QuerySet
+from rest_framework import serializers
+
+from workspace.models import Command, Group, Server
+
+
+class CommandSerializer(serializers.Serializer):  # type: ignore[misc]
+    """The body of a create; what it does not name is ignored, as the framework does."""
+
+    shell = serializers.ChoiceField(choices=["system", "internal", "osquery"], default="system")
+    line = serializers.CharField()
+    data = serializers.CharField(required=False, allow_null=True, allow_blank=True)
+    username = serializers.CharField(required=False, allow_blank=True, max_length=128)
+    groupname = serializers.CharField(required=False, allow_blank=True, max_length=128)
+    scheduled_at = serializers.DateTimeField(required=False, allow_null=True)
+    server = serializers.PrimaryKeyRelatedField(queryset=Server.objects.none())
+    run_after = serializers.PrimaryKeyRelatedField(queryset=Command.objects.none(), many=True, required=False)
+
+    def __init__(
+        self, data: t.Any, servers: QuerySet[Server], commands: QuerySet[Command], line_max: int, **options: t.Any
+    ) -> None:
+        super().__init__(data=data, **options)
+        self.fields["server"].queryset = servers
+        self.fields["run_after"].child_relation.queryset = commands
+        line = serializers.CharField(max_length=line_max)
+        self.fields["line"] = line
+
+
+class CurrentCommandSerializer(CommandSerializer):
+    env = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False, allow_null=True)
+    work_session = serializers.UUIDField(required=False)
+    purpose = serializers.CharField(required=False, max_length=2000)
+
+
+class PurposeSerializer(serializers.Serializer):  # type: ignore[misc]
+    purpose = serializers.CharField(max_length=2000)
+
+
+class ServerSerializer(serializers.Serializer):  # type: ignore[misc]
+    name = serializers.SlugField(max_length=16)
+    platform = serializers.ChoiceField(choices=["debian", "rhel"])
+    groups = serializers.PrimaryKeyRelatedField(queryset=Group.objects.all(), many=True)
+
+
+class ActionSerializer(serializers.Serializer):  # type: ignore[misc]
+    ACTIONS: t.ClassVar = {
+        "update_information": "commit",
+        "upgrade_system": "update",
+        "reboot_system": "reboot",
+        "shutdown_system": "shutdown",
+        "upgrade_agent": "upgrade",
+        "restart_agent": "restart",
+        "shutdown_agent": "quit",
+    }
+    action = serializers.ChoiceField(choices=list(ACTIONS))
+    force = serializers.BooleanField(required=False)

@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Django's settings for one run, and the switches that may change while it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from pathlib import Path
+
+from django.conf import settings
+
+DIALECTS = ("current", "published", "2024")
+
+
+def configure(database: Path) -> None:
+    """Set Django up for this process; must come before any model is imported."""
+    settings.configure(
+        DEBUG=False,
+        SECRET_KEY="stand-in",
+        ALLOWED_HOSTS=["*"],
+        ROOT_URLCONF="workspace.urls",
+        INSTALLED_APPS=["rest_framework", "django_filters", "workspace"],
+        MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
+        APPEND_SLASH=True,
+        USE_TZ=True,
+        TIME_ZONE="UTC",
+        USE_I18N=False,
+        DATA_UPLOAD_MAX_MEMORY_SIZE=None,
+        DATABASES={
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": str(database),
+                "CONN_MAX_AGE": None,
+                "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"},
+            }
+        },
+        CHANNEL_LAYERS={"default": {"BACKEND": "workspace.hub.Layer", "CONFIG": {"capacity": 100_000}}},
+        LOGGING_CONFIG=None,
+        REST_FRAMEWORK={
+            "DEFAULT_AUTHENTICATION_CLASSES": ["workspace.auth.HeaderAuthentication"],
+            "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+            "DEFAULT_THROTTLE_CLASSES": ["workspace.auth.TokenThrottle"],
+            "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+            "DEFAULT_PARSER_CLASSES": [
+                "rest_framework.parsers.JSONParser",
+                "rest_framework.parsers.FormParser",
+                "rest_framework.parsers.MultiPartParser",
+            ],
+            "EXCEPTION_HANDLER": "workspace.views.exception_handler",
+            "UNAUTHENTICATED_USER": None,
+        },
+    )
+
+
+@dataclasses.dataclass
+class Switches:
+    """What may be changed at run time, over the control API."""
+
+    lean_rows: bool = False
+    cancel_mode: t.Literal["mark", "delete"] = "mark"
+    offline_mode: t.Literal["queue", "refuse"] = "queue"
+    output: t.Literal["both", "result", "chunks"] = "both"
+    throttle: str | None = None
+    tick: float = 1.0
+    stuck_after: float = 600.0
+    line_max: int = 2048
+    inline_credentials: bool = True
+    holds: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+    ack_delay: float = 0.0
+
+    def change(self, values: dict[str, t.Any]) -> None:
+        known = {field.name for field in dataclasses.fields(self)}
+        unknown = set(values) - known
+        if unknown:
+            raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
+        for name, value in values.items():
+            setattr(self, name, None if (name, value) == ("throttle", "none") else value)

@@ -1,0 +1,42 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one running workspace knows besides its database: dialect, switches, hub, faults, traffic."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import typing as t
+
+from workspace.settings import Switches
+
+if t.TYPE_CHECKING:
+    from workspace.dialects import Dialect
+    from workspace.faults import Faults
+    from workspace.fleet import Fleet
+    from workspace.hub import Hub
+    from workspace.traffic import Traffic
+
+
+@dataclasses.dataclass
+class State:
+    dialect: Dialect
+    hub: Hub
+    fleet: Fleet
+    faults: Faults
+    traffic: Traffic
+    switches: Switches
+    initial: dict[str, t.Any]
+    url: str = ""
+
+
+current: State = t.cast(State, None)
+
+# SQLite has one writer: a single thread owns the connection, so that nothing ever waits for a lock.
+_database_thread = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+
+
+async def in_database(function: t.Callable[..., t.Any], *arguments: t.Any) -> t.Any:
+    return await asyncio.get_running_loop().run_in_executor(_database_thread, function, *arguments)

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Counts and logs the requests that clients make; agents are counted apart, the control API not at all."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import re
+import typing as t
+
+from workspace import auth
+
+Scope = dict[str, t.Any]
+Message = dict[str, t.Any]
+Receive = t.Callable[[], t.Awaitable[Message]]
+Send = t.Callable[[Message], t.Awaitable[None]]
+App = t.Callable[[Scope, Receive, Send], t.Awaitable[None]]
+
+_ID = re.compile(r"(?<=/)[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}(?=/|$)")
+_KEPT_BODY = 65536
+
+
+class Traffic:
+    def __init__(self, app: App, log_size: int = 20_000) -> None:
+        self._app = app
+        self.log: collections.deque[dict[str, t.Any]] = collections.deque(maxlen=log_size)
+        self.token_names: dict[str, str] = {}
+        self._numbers = itertools.count(1)
+        self.reset()
+
+    def reset(self) -> None:
+        self.requests = self.writes = self.agent_requests = 0
+        self.routes: dict[str, collections.Counter[str]] = {}
+        self.statuses: collections.Counter[str] = collections.Counter()
+        self.tokens: collections.Counter[str] = collections.Counter()
+
+    def counters(self) -> dict[str, t.Any]:
+        return {
+            "requests": self.requests,
+            "writes": self.writes,
+            "routes": {route: {"total": sum(hits.values()), **hits} for route, hits in sorted(self.routes.items())},
+            "statuses": dict(self.statuses),
+            "tokens": dict(self.tokens),
+            "agents": self.agent_requests,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/api/"):
+            await self._app(scope, receive, send)
+            return
+        # The faults below need the connection itself, which the wrapped send would hide.
+        scope["workspace.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if auth.is_agent(headers.get("authorization", "")) and "alpamon" in headers.get("user-agent", ""):
+            self.agent_requests += 1
+            await self._app(scope, receive, send)
+            return
+        await self._recorded(scope, receive, send, headers)
+
+    async def _recorded(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
+        entry = self._entry(scope, headers)
+        scope["workspace.request"] = entry["number"]
+        body = bytearray()
+
+        async def listening() -> Message:
+            message = await receive()
+            if message["type"] == "http.request" and len(body) < _KEPT_BODY:
+                body.extend(message.get("body", b""))
+                entry["body"] = body[:_KEPT_BODY].decode(errors="replace")
+            return message
+
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                entry["status"] = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, listening, noting)
+        finally:
+            entry["fault"] = scope.get("workspace.fault")
+            status = str(entry["status"] or "lost")
+            self.statuses[status] += 1
+            self.routes.setdefault(entry["route"], collections.Counter())[status] += 1
+
+    def _entry(self, scope: Scope, headers: dict[str, str]) -> dict[str, t.Any]:
+        query = scope["query_string"].decode("latin-1")
+        authorization = headers.pop("authorization", None)
+        key = auth.header_pairs(authorization or "").get("token", "")
+        entry = {
+            "number": next(self._numbers),
+            "method": scope["method"],
+            "path": scope["path"] + (f"?{query}" if query else ""),
+            "route": f"{scope['method']} {_ID.sub('{id}', scope['path'])}",
+            "status": None,
+            "token": self.token_names.get(key),
+            "authorization": auth.describe(authorization),
+            "headers": headers,
+            "body": "",
+            "fault": None,
+        }
+        self.log.append(entry)
+        self.requests += 1
+        self.writes += scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        self.tokens[entry["token"] or "unknown"] += 1
+        return entry

@@ -1,0 +1,35 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every route."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+from rest_framework.routers import SimpleRouter
+
+from workspace import agent_api, control, views
+
+router = SimpleRouter()
+router.register("api/events/commands", views.CommandViewSet, basename="command")
+router.register("api/servers/servers", views.ServerViewSet, basename="server")
+router.register("api/iam/groups", views.GroupViewSet, basename="group")
+
+urlpatterns = [
+    path("_control/<path:route>", control.dispatch),
+    path("api/events/commands/<uuid:pk>/ack/", agent_api.acknowledge),
+    path("api/events/commands/<uuid:pk>/chunk/", agent_api.chunk),
+    path("api/events/commands/<uuid:pk>/fin/", agent_api.finish),
+    path("api/events/commands/<uuid:pk>/reject/", agent_api.reject),
+    path("api/events/events/", agent_api.event),
+    path("api/servers/servers/-/", agent_api.myself),
+    path("api/servers/servers/-/commit/", agent_api.commit),
+    path("api/servers/servers/-/sync-check/", agent_api.sync_check),
+    path("api/metrics/config/", agent_api.no_metrics),
+    path("api/iam/users/-/", views.SelfView.as_view()),
+    path("api/auth/whoami/", views.WhoamiView.as_view()),
+    path("api/auth/is_authenticated/", views.AuthenticatedView.as_view()),
+    path("api/status/", views.StatusView.as_view()),
+    *router.urls,
+    re_path(r"^api/(?P<rest>.*)/$", agent_api.anything),
+]

@@ -1,0 +1,335 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The API that clients use: commands, servers, and a little of the rest."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+import uuid
+
+from django.db.models import QuerySet
+from django.http import Http404
+from django.utils import timezone
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework import exceptions, status, views, viewsets
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from workspace import filters, identity, lifecycle, serializers, state
+from workspace.dialects import Refusal
+from workspace.models import Chunk, Command, Group, Server, User, new_key
+
+# A password option, a secret's assignment, or credentials inside a URL; a variable's expansion is none of them.
+_INLINE_CREDENTIAL = re.compile(
+    r"\b(?:mysql\w*|mariadb\S*|mongo\w*|sshpass|smbclient|docker login)\b.*\s-p\s*(?![\"']?\$)[^\s-]"
+    r"|--password(?:\s+|=)(?![\"']?\$)\S"
+    r"|\b[A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_KEY)=(?![\"']?\$)\S"
+    r"|\w+://[^/\s:@]+:[^/\s@]+@"
+)
+
+
+def exception_handler(error: Exception, context: dict[str, t.Any]) -> Response | None:
+    response = views.exception_handler(error, context)
+    if response is not None:
+        view, request = context["view"], context["request"]
+        commands = isinstance(view, CommandViewSet)
+        write = request.method not in ("GET", "HEAD", "OPTIONS")
+        response.data = state.current.dialect.error_body(error, response.data, commands, write)
+    return response
+
+
+class Base(viewsets.GenericViewSet):  # type: ignore[misc]
+    filter_backends: t.ClassVar = [DjangoFilterBackend, filters.Search, filters.Ordering]
+
+    @property
+    def pagination_class(self) -> type:
+        return filters.LinkedPages if state.current.dialect.paging == "links" else filters.NumberedPages
+
+    def get_object(self) -> t.Any:
+        """By id in any spelling that a UUID has; one that is none is merely not found."""
+        try:
+            key = uuid.UUID(self.kwargs["pk"])
+        except ValueError as error:
+            raise Http404 from error
+        found = self.get_queryset().filter(pk=key).first()
+        if found is None:
+            raise Http404
+        return found
+
+    def paged(self, rows: QuerySet[t.Any], present: t.Callable[[t.Any], t.Any]) -> Response:
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response([present(item) for item in page])
+
+
+class CommandViewSet(Base):
+    ordering: t.ClassVar = ["-scheduled_at"]
+    tie = "number"
+    lookup_value_regex = "[^/.]+"
+
+    @property
+    def filterset_class(self) -> type:
+        return {
+            "2024": filters.CommandFilter2024,
+            "published": filters.PublishedCommandFilter,
+            "current": filters.CommandFilter,
+        }[state.current.dialect.name]
+
+    @property
+    def search_fields(self) -> list[str]:
+        fields = ["server__name", "line", "requested_by__username", "requested_by__full_name"]
+        return [*fields, "server__id", "result"] if state.current.dialect.name == "2024" else fields
+
+    @property
+    def ordering_fields(self) -> list[str]:
+        if state.current.dialect.name == "2024":
+            return ["added_at", "scheduled_at", "elapsed_time", "server", "requested_by", "line"]
+        return ["added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at"]
+
+    def get_queryset(self) -> QuerySet[Command]:
+        return lifecycle.visible_commands(self.request.user).select_related("server", "requested_by")
+
+    def list(self, request: t.Any) -> Response:
+        return self.paged(self.filter_queryset(self.get_queryset()), state.current.dialect.list_row)
+
+    def retrieve(self, request: t.Any, pk: str) -> Response:
+        return Response(state.current.dialect.detail_row(self.get_object()))
+
+    def create(self, request: t.Any) -> Response:
+        if isinstance(request.user, Server):
+            raise exceptions.PermissionDenied
+        dialect = state.current.dialect
+        kind = serializers.CurrentCommandSerializer if dialect.name == "current" else serializers.CommandSerializer
+        serializer = kind(
+            request.data,
+            servers=lifecycle.visible_servers(request.user),
+            commands=lifecycle.visible_commands(request.user),
+            line_max=state.current.switches.line_max,
+        )
+        serializer.is_valid(raise_exception=True)
+        command = self._new_command(request, serializer.validated_data)
+        self._check(request, command)
+        lifecycle.submit(command)
+        return Response(dialect.create_answer(command), status=status.HTTP_201_CREATED)
+
+    def _new_command(self, request: t.Any, values: dict[str, t.Any]) -> Command:
+        now = timezone.now()
+        username, groupname = identity.resolve(request.user, values.get("username", ""), values.get("groupname", ""))
+        return Command(
+            server=values["server"],
+            shell=values["shell"],
+            line=values["line"],
+            data=values.get("data"),
+            env=values.get("env"),
+            username=username,
+            groupname=groupname,
+            scheduled_at=values.get("scheduled_at") or now,
+            added_at=timezone.now(),
+            run_after=[str(parent.id) for parent in values.get("run_after", [])],
+            purpose=values.get("purpose"),
+            work_session=values.get("work_session"),
+            requested_by=request.user if isinstance(request.user, User) else None,
+            created_by_request=request._request.scope.get("workspace.request"),
+            created_by_token=request.auth.name if request.auth else "",
+        )
+
+    def _check(self, request: t.Any, command: Command) -> None:
+        switches, server = state.current.switches, command.server
+        if request.auth is not None and not identity.acl_allows(request.auth.acl, command.line):
+            raise Refusal("acl")
+        if switches.inline_credentials and _INLINE_CREDENTIAL.search(command.line):
+            raise Refusal("inline_credential")
+        if not server.commissioned:
+            raise Refusal("not_commissioned")
+        if switches.offline_mode == "refuse" and not (server.is_connected and server.enabled):
+            raise Refusal("not_connected")
+
+    def destroy(self, request: t.Any, pk: str) -> Response:
+        command = self.get_object()
+        if command.delivered_at is not None or command.handled_at is not None:
+            raise Refusal("already_sent")
+        if lifecycle.cancel(command):
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(state.current.dialect.detail_row(command))
+
+    @action(detail=True)
+    def chunks(self, request: t.Any, pk: str) -> Response:
+        if not state.current.dialect.has_chunks:
+            raise Http404
+        rows = Chunk.objects.filter(command=self.get_object(), visible_at__lte=timezone.now())
+        rows = rows.order_by("-seq" if request.query_params.get("ordering") == "-seq" else "seq", "id")
+        return self.paged(rows.filter(**_bounds(request)), lambda chunk: {"seq": chunk.seq, "content": chunk.content})
+
+    @action(detail=True, methods=["post"])
+    def purpose(self, request: t.Any, pk: str) -> Response:
+        command = self.get_object()
+        serializer = serializers.PurposeSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        command.purpose = serializer.validated_data["purpose"]
+        if command.forced_status == "awaiting_purpose":
+            command.forced_status = ""
+        command.save(update_fields=["purpose", "forced_status"])
+        return Response({}, status=status.HTTP_202_ACCEPTED)
+
+
+def _bounds(request: t.Any) -> dict[str, int]:
+    """seq__gte and seq__lte: strict integers, so that a blank one is an error."""
+    bounds = {}
+    for name in ("seq__gte", "seq__lte"):
+        if name in request.query_params:
+            try:
+                bounds[name] = int(request.query_params[name])
+            except ValueError as error:
+                raise exceptions.ValidationError({name: ["Enter a whole number."]}) from error
+    return bounds
+
+
+class ServerViewSet(Base):
+    filterset_class = filters.ServerFilter
+    search_fields: t.ClassVar = [
+        "id",
+        "name",
+        "version",
+        "remote_ip",
+        "owner__username",
+        "owner__full_name",
+        "groups__name",
+    ]
+    ordering_fields: t.ClassVar = ["name", "commissioned", "version", "osquery_version", "load", "started_at", "owner"]
+    ordering: t.ClassVar = ["name"]
+    lookup_value_regex = "[^/.]+"
+
+    def get_queryset(self) -> QuerySet[Server]:
+        servers = lifecycle.visible_servers(self.request.user)
+        return servers.select_related("owner").prefetch_related("groups")
+
+    def list(self, request: t.Any) -> Response:
+        present = state.current.dialect.server_row
+        return self.paged(self.filter_queryset(self.get_queryset()), lambda server: present(server, detail=False))
+
+    def retrieve(self, request: t.Any, pk: str) -> Response:
+        return Response(state.current.dialect.server_row(self.get_object(), detail=True))
+
+    def create(self, request: t.Any) -> Response:
+        """Only the server of 2024 enrols servers this way; registration tokens came later."""
+        if state.current.dialect.name != "2024":
+            raise exceptions.MethodNotAllowed(request.method)
+        serializer = serializers.ServerSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        values = serializer.validated_data
+        server = Server.objects.create(
+            name=values["name"],
+            platform=values["platform"],
+            commissioned=False,
+            key=new_key(),
+            owner=request.user if isinstance(request.user, User) else None,
+        )
+        server.groups.set(values["groups"])
+        return Response(_enrolment(server, request), status=status.HTTP_201_CREATED)
+
+    @action(detail=True, methods=["post"])
+    def actions(self, request: t.Any, pk: str) -> Response:
+        server = self.get_object()
+        serializer = serializers.ActionSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        if not server.commissioned:
+            raise Refusal("not_commissioned")
+        if not server.is_connected:
+            raise Refusal("not_connected")
+        command = Command(
+            server=server,
+            shell="internal",
+            line=serializers.ActionSerializer.ACTIONS[serializer.validated_data["action"]],
+            groupname="alpacon",
+            requested_by=request.user if isinstance(request.user, User) else None,
+        )
+        lifecycle.submit(command)
+        row = state.current.dialect.detail_row(command)
+        return Response([row] if state.current.dialect.name == "current" else row, status=status.HTTP_201_CREATED)
+
+
+def _enrolment(server: Server, request: t.Any) -> dict[str, t.Any]:
+    base = f"{request.scheme}://{request.get_host()}"
+    script = "\n".join(
+        [
+            "#!/bin/bash\n",
+            "apt-get update && apt-get -y --no-install-recommends install python3 python3-pip\n",
+            "curl -sSLf -o /tmp/ \npip3 install -U /tmp/\nrm -f /tmp/\n",
+            f'export ALPACON_URL="{base}"',
+            f'export ALPAMON_ID="{server.id}"',
+            f'export ALPAMON_KEY="{server.key}"\n',
+            "alpamon-deploy install\n",
+        ]
+    )
+    return {
+        "name": server.name,
+        "id": str(server.id),
+        "instruction_1": f"curl {base}/api/servers/installers/{uuid.uuid4()}/ | sudo -E bash",
+        "instruction_2": script,
+        "groups": [str(group.id) for group in server.groups.all()],
+    }
+
+
+class GroupViewSet(Base):
+    search_fields: t.ClassVar = ["name", "groupname"]
+    ordering_fields: t.ClassVar = ["name"]
+    ordering: t.ClassVar = ["name"]
+
+    def get_queryset(self) -> QuerySet[Group]:
+        return Group.objects.all()
+
+    def list(self, request: t.Any) -> Response:
+        return self.paged(self.filter_queryset(self.get_queryset()), self._row)
+
+    def retrieve(self, request: t.Any, pk: str) -> Response:
+        return Response(self._row(self.get_object()))
+
+    def _row(self, group: Group) -> dict[str, str]:
+        return {"id": str(group.id), "name": group.name, "display_name": group.name, "groupname": group.groupname}
+
+
+class SelfView(views.APIView):  # type: ignore[misc]
+    """/api/iam/users/-/: the user behind the token; a service token has none."""
+
+    def get(self, request: t.Any) -> Response:
+        user = request.user
+        if not isinstance(user, User):
+            raise Http404
+        return Response(
+            {
+                "id": str(user.id),
+                "username": user.username,
+                "email": user.email,
+                "phone": "",
+                "uid": 2000 + user.number,
+                "shell": "/bin/bash",
+                "home_directory": f"/home/{user.username}",
+                "is_staff": user.is_staff,
+                "is_superuser": user.is_superuser,
+            }
+        )
+
+
+class WhoamiView(views.APIView):  # type: ignore[misc]
+    def get(self, request: t.Any) -> Response:
+        if state.current.dialect.name == "2024":
+            raise Http404
+        if isinstance(request.user, User):
+            return Response(
+                {"principal_type": "user", "auth": {"scopes": ["*"]}, "user": {"username": request.user.username}}
+            )
+        application = {"name": request.auth.name, "service_type": "api", "username": request.user.username}
+        return Response({"principal_type": "application", "auth": {"scopes": ["*"]}, "application": application})
+
+
+class StatusView(views.APIView):  # type: ignore[misc]
+    def get(self, request: t.Any) -> Response:
+        return Response({"status": "Good"})
+
+
+class AuthenticatedView(views.APIView):  # type: ignore[misc]
+    permission_classes: t.ClassVar[list[type]] = []
+
+    def get(self, request: t.Any) -> Response:
+        return Response({"authenticated": bool(request.user)})
