@@ -57,6 +57,14 @@ sanity-oldest: $(READY) ## run ansible-test sanity on the oldest supported ansib
 sanity-newest: $(READY) ## run ansible-test sanity on the newest supported ansible-core
 	@$(PYTHON) tests/tools/check_sanity.py newest
 
+.PHONY: bench
+bench: $(READY) ## measure what commands cost (ONLY=name: one scenario, CHECK=1: fail if a target is missed)
+	@$(PYTHON) tests/benchmark $(ONLY:%=--only=%) $(if $(CHECK),--check)
+
+.PHONY: faults
+faults: $(READY) ## run thousands of commands under random faults (SEED=n, COMMANDS=5000)
+	@$(PYTHON) tests/faults $(SEED:%=--seed=%) $(COMMANDS:%=--commands=%)
+
 .PHONY: lint
 lint: $(READY) ## check style, types, documentation, changelog and metadata
 	@$(PYTHON) tests/tools/check_lint.py

@@ -93,7 +93,7 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
         """One element for each term."""
-        self.set_options(var_options=variables, direct=kwargs)
+        self.set_options(var_options=self._settings(variables or {}), direct=kwargs)
         servers = [str(term) for term in self._flatten(terms)]
         names = (*CONNECTION, "line", "status", "within", "want")
         options = {name: self.get_option(name) for name in names}
@@ -102,6 +102,11 @@ class LookupModule(LookupBase):
         except AlpaconError as error:
             raise AnsibleError(str(error)) from None
         return [self._or_default(term, value, kwargs) for term, value in zip(servers, found, strict=True)]
+
+    def _settings(self, variables: dict[str, Any]) -> dict[str, Any]:
+        # Lookups get variables as they are written, templates and all.
+        names = [f"alpacon_{name}" for name in CONNECTION]
+        return {name: self._templar.template(variables[name]) for name in names if name in variables}  # type: ignore[union-attr]
 
     @staticmethod
     def _or_default(term: str, value: Any, kwargs: dict[str, Any]) -> Any:

@@ -50,6 +50,7 @@ COMMAND: dict[str, dict[str, Any]] = {
     "fail_if_sent": {"type": "bool", "default": True},
     "max_concurrency": {"type": "str"},
     "max_errors": {"type": "str"},
+    "progress": {"type": "bool"},
     "success_codes": {"type": "list", "elements": "int", "default": [0]},
 }
 

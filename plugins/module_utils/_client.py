@@ -10,6 +10,7 @@ Knows nothing of commands or servers. Threads may share one client.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import random
 import ssl
@@ -18,12 +19,13 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from ._errors import ApiError, ConnectionFailed, LostAnswer, MissingLibrary, Untrusted, UsageError, error_from_body
+from ._run import Pause
 
 try:
     import requests
@@ -49,11 +51,12 @@ ATTEMPTS = 5
 #: The longest that a call waits for a used-up request budget where :attr:`Client.deadline` is not set, in seconds.
 THROTTLE_PATIENCE = 300.0
 
+#: A wait for the request budget that a user is told of, in seconds.
+_TOLD_WAIT = 3.0
 _REDIRECTS = 5
 _PAUSE = 0.5
 _PAUSE_CAP = 30.0
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
-_LOOPBACK = ("localhost", "127.", "::1")
 # A list that grows while it is read shifts rows into later pages: remember so many rows to know them again.
 _REMEMBERED_ROWS = 20 * PAGE_SIZE
 
@@ -71,7 +74,7 @@ class Settings:
     """
 
     url: str
-    token: str
+    token: str = field(repr=False)
     validate_certs: bool = True
     ca_path: str | None = None
     request_timeout: float = 30.0
@@ -80,7 +83,7 @@ class Settings:
     def from_options(cls, options: Mapping[str, Any]) -> Settings:
         """Check the connection options of a task or plugin; :class:`UsageError` says which one is wrong."""
         for name, meaning in (("url", "the base URL of the workspace"), ("token", "an API or service token")):
-            if not options.get(name):
+            if not str(options.get(name) or "").strip():
                 raise UsageError(
                     name,
                     f"{meaning} is missing",
@@ -92,7 +95,8 @@ class Settings:
             raise UsageError(
                 "ca_path", f"{ca_path} does not exist", "Name a file or folder of CA certificates in PEM form."
             )
-        timeout = float(options.get("request_timeout") or cls.request_timeout)
+        given = options.get("request_timeout")
+        timeout = cls.request_timeout if given is None else float(given)
         if timeout <= 0:
             raise UsageError("request_timeout", f"{timeout:g} is not a time", "Give a positive number of seconds.")
         validate_certs = options.get("validate_certs")
@@ -108,16 +112,27 @@ class Settings:
     def warnings(self) -> list[str]:
         """What is allowed and still unwise about these settings."""
         parts = urlsplit(self.url)
-        if parts.scheme == "http" and not (parts.hostname or "").startswith(_LOOPBACK):
+        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
             return [f"url: the token goes to {parts.netloc} unencrypted, since the URL is http. Use https."]
         return []
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _base_url(url: str) -> str:
     example = "Give one such as https://my-workspace.us1.alpacon.io."
     url = url.strip()
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
         raise UsageError("url", f"'{url}' is not an http or https URL", example)
     if parts.username or parts.password:
         raise UsageError("url", "it carries a user name or password", "Give the credential in token instead.")
@@ -160,7 +175,7 @@ class Answer:
 class Page:
     """One page of a list: its rows, and how many rows the whole list has, where the server says so."""
 
-    rows: list[Any]
+    rows: list[dict[str, Any]]
     count: int | None = None
 
 
@@ -171,9 +186,18 @@ class Client:
         settings: the connection settings.
         pool: how many connections are kept open, that is, how many threads may send at once.
         sleep: called with seconds to pause.
+        pause: until when requests wait because the request budget is used up; shared by all who use the token.
+        tell: takes a line for the user about such a wait.
     """
 
-    def __init__(self, settings: Settings, pool: int = 16, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pool: int = 17,
+        sleep: Callable[[float], None] = time.sleep,
+        pause: Pause | None = None,
+        tell: Callable[[str], None] = lambda _text: None,
+    ) -> None:
         if not HAS_REQUESTS:
             from ansible.module_utils.basic import missing_required_lib
 
@@ -185,7 +209,8 @@ class Client:
         self._origin = _origin(settings.url)
         self._lock = threading.Lock()
         self._requests = 0
-        self._paused_until = 0.0
+        self._pause = pause or Pause()
+        self._tell = tell
         self._clock_low: float | None = None
         self._session = self._open_session(pool)
 
@@ -265,17 +290,15 @@ class Client:
                 raise
             rows, count = _rows_of(path, body)
             known = set(seen)
-            fresh = [
-                row for row in rows if not isinstance(row, dict) or row.get("id") is None or row["id"] not in known
-            ]
-            seen.extend(row["id"] for row in fresh if isinstance(row, dict) and row.get("id") is not None)
+            fresh = [row for row in rows if row.get("id") is None or row["id"] not in known]
+            seen.extend(row["id"] for row in fresh if row.get("id") is not None)
             yield Page(fresh, count)
             following = _next_query(query, body) if rows else None
             if following is None:
                 return
             query = following
 
-    def rows(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Any]:
+    def rows(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
         """The rows of all pages, one at a time."""
         for page in self.pages(path, params):
             yield from page.rows
@@ -289,21 +312,25 @@ class Client:
         may_repeat: Callable[[Exception], bool],
     ) -> Answer:
         patience = self.deadline if self.deadline is not None else time.monotonic() + THROTTLE_PATIENCE
-        attempt = 0
+        attempt = failures = 0
         while True:
             try:
                 return self._send(method, path, params, body)
             except (ApiError, ConnectionFailed, LostAnswer) as error:
                 throttled = isinstance(error, ApiError) and error.status == 429
-                attempt += 0 if throttled else 1
-                if attempt >= ATTEMPTS or not may_repeat(error):
+                attempt += 1
+                failures += not throttled
+                if failures >= ATTEMPTS or not may_repeat(error):
                     raise
                 pause = self._pause_after(error, attempt)
                 if time.monotonic() + pause > patience:
+                    if throttled:
+                        self._pause.hold(time.monotonic() + pause)
                     raise
                 if throttled:
                     self._hold(pause)
-                self._sleep(pause)
+                else:
+                    self._sleep(pause)
 
     @staticmethod
     def _is_passing(error: Exception) -> bool:
@@ -321,18 +348,25 @@ class Client:
     def _pause_after(error: Exception, attempt: int) -> float:
         if isinstance(error, ApiError) and error.retry_after is not None:
             return error.retry_after
-        pause: float = min(_PAUSE * 2 ** max(attempt - 1, 0), _PAUSE_CAP)
+        pause: float = min(_PAUSE * 2 ** min(attempt - 1, 10), _PAUSE_CAP)
         return pause * random.uniform(0.8, 1.2)
 
     def _hold(self, seconds: float) -> None:
-        # A used-up budget concerns every thread of this client, not only the one that met it.
-        with self._lock:
-            self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+        # A used-up budget concerns everybody who uses the token, not only the thread that met it.
+        self._pause.hold(time.monotonic() + seconds)
+        if seconds >= _TOLD_WAIT:
+            self._tell(f"alpacon: the request budget of the token is used up, waiting {seconds:.0f} s")
+
+    def _await_budget(self, method: str, path: str) -> None:
+        wait = self._pause.until() - time.monotonic()
+        if wait <= 0:
+            return
+        if self.deadline is not None and time.monotonic() + wait > self.deadline:
+            raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
+        self._sleep(wait)
 
     def _send(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Answer:
-        wait = self._paused_until - time.monotonic()
-        if wait > 0:
-            self._sleep(wait)
+        self._await_budget(method, path)
         url = self.settings.url + path
         for _redirect in range(_REDIRECTS):
             response = self._exchange(method, url, path, params, body)
@@ -405,8 +439,10 @@ class Client:
     @staticmethod
     def _refuse(method: str, path: str, status: int, body: Any, retry_after: str | None) -> Answer:
         error = error_from_body(method, path, status, body, _seconds(retry_after))
-        if method != "GET" and (status == 408 or status >= 500) and status != 503:
-            raise LostAnswer(f"The server failed while it handled the request: {error}")
+        # A proxy that loses the server after it passed a request on says 503 as well, in a page of its own.
+        unaccepted = status == 503 and (retry_after or isinstance(body, dict))
+        if method != "GET" and (status == 408 or status >= 500) and not unaccepted:
+            raise LostAnswer(f"The request may have been carried out: {error}")
         raise error
 
 
@@ -432,6 +468,8 @@ def _seconds(retry_after: str | None) -> float | None:
 def _transport_error(method: str, path: str, origin: str, error: Exception) -> ConnectionFailed | LostAnswer:
     """Tell apart what was certainly not sent from what may have arrived."""
     reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
+    # A connection that breaks behind a proxy counts as a failure of the proxy: what matters is how it broke.
+    reason = getattr(reason, "original_error", reason)
     what = f"{method} {path}"
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in (reason, *getattr(reason, "args", ()))):
         return Untrusted(
@@ -439,21 +477,23 @@ def _transport_error(method: str, path: str, origin: str, error: Exception) -> C
             " Name the CA in ca_path if it is a private one."
         )
     never_made = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-    if isinstance(error, (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError)) or isinstance(
-        reason, never_made
-    ):
+    no_tunnel = isinstance(reason, OSError) and str(reason).startswith("Tunnel connection failed")
+    if isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(reason, never_made) or no_tunnel:
         return ConnectionFailed(f"{what}: no connection to {origin}: {reason}. Check url, the network and any proxy.")
     if isinstance(error, requests.exceptions.Timeout):
         return LostAnswer(f"{what}: no answer within request_timeout.")
     return LostAnswer(f"{what}: the connection broke before an answer was read: {reason}.")
 
 
-def _rows_of(path: str, body: Any) -> tuple[list[Any], int | None]:
+def _rows_of(path: str, body: Any) -> tuple[list[dict[str, Any]], int | None]:
+    rows: Any = None
+    count: Any = None
     if isinstance(body, list):
-        return body, len(body)
-    if isinstance(body, dict) and isinstance(body.get("results"), list):
-        count = body.get("count")
-        return body["results"], count if isinstance(count, int) else None
+        rows, count = body, len(body)
+    elif isinstance(body, dict):
+        rows, count = body.get("results"), body.get("count")
+    if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+        return rows, count if isinstance(count, int) else None
     raise LostAnswer(f"GET {path}: the answer is not a list. Check that url is the one of an Alpacon workspace.")
 
 

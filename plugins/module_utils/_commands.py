@@ -33,13 +33,23 @@ _CHUNK_PATIENCE = 60.0
 
 def get(client: Client, command_id: str) -> Command:
     """Read one command; :class:`ApiError` with status 404 where there is none."""
-    return Command.from_row(client.get(f"{PATH}{command_id}/"))
+    path = f"{PATH}{command_id}/"
+    row = client.get(path)
+    if not isinstance(row, Mapping) or row.get("id") != command_id:
+        raise LostAnswer(f"GET {path}: the answer is not that command.")
+    return Command.from_row(row)
+
+
+def with_rc(client: Client, command: Command) -> Command:
+    """The same command with its exit code, where the server knows one that its list row leaves out."""
+    return get(client, command.id) if command.hides_rc else command
 
 
 def listing(client: Client, ordering: str = NEWEST_FIRST, **filters: Any) -> Iterator[Command]:
     """Walk the list of commands. Servers ignore filters that they do not know: check what comes."""
     for row in client.rows(PATH, {"ordering": ordering, **filters}):
-        yield Command.from_row(row)
+        if row.get("id"):
+            yield Command.from_row(row)
 
 
 def submit(client: Client, body: Mapping[str, Any]) -> Command:
@@ -190,12 +200,17 @@ class Output:
     note: str = ""
 
 
+def output_of_row(command: Command) -> Output | None:
+    """The output of a finished command as far as its row carries it, or None where chunks may have more."""
+    complete = bool(command.result) and not command.truncated
+    return _from_result(command) if complete or not command.may_have_chunks or command.ran is False else None
+
+
 def output(client: Client, command: Command, sleep: Callable[[float], None] = time.sleep) -> Output:
     """The output of a finished command, from its row where that carries it, else from its chunks."""
-    if not command.may_have_chunks or (command.result and not command.truncated):
-        return _from_result(command)
-    if command.ran is False:
-        return _from_result(command)
+    carried = output_of_row(command)
+    if carried:
+        return carried
     age = time.time() - command.handled_at.timestamp() if command.handled_at else 0.0
     if 0.0 <= age < _CHUNK_SETTLE:
         # The last chunk may arrive after the word that the command is over.
@@ -225,7 +240,8 @@ def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> s
     params = {"ordering": "seq", **({"seq__gte": first_unknown} if first_unknown else {})}
     try:
         for row in client.rows(f"{PATH}{command.id}/chunks/", params):
-            chunks[int(row["seq"])] = str(row.get("content") or "")
+            if isinstance(row.get("seq"), int):
+                chunks[row["seq"]] = str(row.get("content") or "")
     except ApiError as error:
         if error.status != 404:
             raise
@@ -300,8 +316,7 @@ def _walk_all(
     """The commands of the wanted servers out of the whole list, or None where that costs too many requests."""
     commands: list[Command] = []
     for number, page in enumerate(client.pages(PATH, {"ordering": ordering}), start=1):
-        for row in page.rows:
-            command = Command.from_row(row)
+        for command in (Command.from_row(row) for row in page.rows if row.get("id")):
             if ends and ends(command):
                 return commands
             if command.server.id in wanted:

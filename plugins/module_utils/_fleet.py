@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ from . import _commands
 from ._client import Client
 from ._commands import Output
 from ._errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer
-from ._model import NEVER_RAN, Command, Server
+from ._model import NEVER_RAN, Command, Server, parse_time
+from ._run import Ids, Shared
 
 #: How many requests are under way at once.
 THREADS = 16
@@ -26,10 +28,17 @@ THREADS = 16
 #: Pause before the first look at a command, in seconds.
 _FIRST_LOOK = 0.1
 #: The pause grows with the age of a command: by so much of it while it is young, and later.
-_YOUNG, _GROWTH_YOUNG, _GROWTH = 10.0, 0.25, 0.08
+_YOUNG, _GROWTH_YOUNG, _GROWTH = 5.0, 0.2, 0.08
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.15, 10.0
-#: While commands are still being submitted and nothing waits for a free place, looks are this far apart, in seconds.
-_PAUSE_WHILE_SUBMITTING = 5.0
+#: While commands are still being submitted and nothing waits for a free place, looks are this far apart, in seconds;
+#: with max_errors more often.
+_PAUSE_WHILE_SUBMITTING, _PAUSE_BEFORE_TOO_MANY = 20.0, 5.0
+#: Workers poll often only while so many commands are awaited, since a poll is to serve several of them.
+_POLL_FOR = 8
+#: A worker looks for itself when no other one has polled for so long, in seconds.
+_POLLER_PATIENCE = 15.0
+#: Lines about the progress are this far apart, in seconds.
+_TELL_EVERY = 5.0
 #: Pause after a look that failed, in seconds.
 _PAUSE_AFTER_FAILURE = 5.0
 
@@ -75,9 +84,12 @@ class Job:
     error: AlpaconError | None = None
     output: Output | None = None
     changed: bool = False
-    #: Monotonic times: since when it is awaited, and when it is to be looked at.
+    #: Since when it is awaited and when it is to be looked at, in monotonic seconds.
     since: float = 0.0
     due: float = 0.0
+    #: When it was looked at last, and whether the list is worth reading for it.
+    looked: float = 0.0
+    listed: bool = True
 
     @property
     def id(self) -> str | None:
@@ -92,7 +104,10 @@ class Job:
         return self.command
 
 
-#: Outcome -> what it says. The first three are no failures.
+#: Outcomes that are no failure.
+FINE = frozenset(("success", "pending"))
+
+#: Outcome -> what it says.
 OUTCOMES: dict[str, str] = {
     "success": "Succeeded.",
     "pending": "Accepted by the workspace, not finished yet.",
@@ -131,12 +146,30 @@ class Fleet:
 
     Args:
         sleep: called with seconds to pause.
+        tell: takes a line about the progress every few seconds; None for no such lines.
+        submitted: the commands that this run has submitted, so that none is taken for another.
+        journal: those that are under way, which an interrupted run leaves behind.
+        shared: what the workers of the run share; with it they poll for each other.
     """
 
-    def __init__(self, client: Client, limits: Limits, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        client: Client,
+        limits: Limits,
+        sleep: Callable[[float], None] = time.sleep,
+        tell: Callable[[str], None] | None = None,
+        submitted: Ids | None = None,
+        journal: Ids | None = None,
+        shared: Shared | None = None,
+    ) -> None:
         self._client = client
         self._limits = limits
         self.sleep = sleep
+        self.tell = tell
+        self._submitted = submitted
+        self._journal = journal
+        self._shared = shared
+        self._pages = 1
         self._known: set[str] = set()
         self._errors = 0
         self._stopped = ""
@@ -144,15 +177,21 @@ class Fleet:
     def run(self, jobs: Sequence[Job]) -> None:
         """Bring every job to its outcome. Errors of one job never lose another."""
         self._known.update(job.id for job in jobs if job.id)
-        if self._limits.wait:
-            self._client.deadline = time.monotonic() + self._limits.wait_timeout
         waiting = deque(job for job in jobs if job.command is None)
         awaited = [job for job in jobs if job.command is not None and not job.outcome]
         started = time.monotonic()
         for job in awaited:
             job.since, job.due = started, started
-        with ThreadPoolExecutor(max_workers=max(1, min(THREADS, len(jobs)))) as pool:
-            _Round(self, pool, waiting, awaited).run()
+        self.pool = ThreadPoolExecutor(max_workers=max(1, min(THREADS, len(jobs))))
+        try:
+            _Round(self, waiting, awaited).run()
+        finally:
+            # After an interrupt nobody waits for requests that hang.
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            if self._shared and self._polls_for_others(jobs):
+                self._shared.forget(str(jobs[0].id))
+        if self._journal:
+            self._journal.remove(job.id for job in jobs if job.id)
 
     # What the threads do.
 
@@ -167,15 +206,17 @@ class Fleet:
             job.outcome, job.error, job.msg = "refused", error, str(error)
         if job.command:
             self._known.add(job.command.id)
+            for ids in (self._submitted, self._journal):
+                if ids:
+                    ids.add(job.command.id)
             job.changed = True
             job.server = _fuller(job.server, job.command.server)
 
     def _adopt(self, job: Job, sent_at: float, error: LostAnswer) -> None:
-        found, candidates = _commands.find_submitted(
-            self._client, job.body, sent_at, frozenset(self._known), self.sleep
-        )
+        known = frozenset(self._known | (self._submitted.read() if self._submitted else set()))
+        found, candidates = _commands.find_submitted(self._client, job.body, sent_at, known, self.sleep)
         if found:
-            job.command = found
+            job.command = found.with_status("running") if found.hides_rc else found
             job.msg = "The answer to its submit was lost; it was found in the workspace."
             return
         seen = ", ".join(command.id for command in candidates)
@@ -225,11 +266,13 @@ class Fleet:
 
     def count(self, job: Job) -> None:
         """Note how a job ended, and stop submitting where too much goes wrong."""
-        if job.outcome in ("success", "pending"):
+        if job.outcome in FINE:
             return
         self._errors += 1
         if isinstance(job.error, ApiError) and job.error.refuses_token:
             self._stopped = f"Not tried: the workspace refuses the token. {job.error}"
+        elif isinstance(job.error, ApiError) and job.error.status == 429:
+            self._stopped = f"Not tried: the request budget is used up for longer than wait_timeout. {job.error}"
         elif self._limits.max_errors is not None and self._errors > self._limits.max_errors:
             self._stopped = f"Not tried: more than max_errors={self._limits.max_errors} commands ended badly before."
 
@@ -239,27 +282,92 @@ class Fleet:
         The list shows a hundred commands a request, newest first; it is read as long as that costs no more
         than asking for each command that has not been seen in it.
         """
-        unseen = {job.id: job for job in jobs}
+        if self._shared and self._polls_for_others(jobs):
+            try:
+                self._look_with_others(self._shared, jobs[0])
+            except OSError:
+                self._look_at(jobs[0])  # the run's temporary folder is full, or gone
+            return
+        unseen = {job.id: job for job in jobs if job.listed}
         if len(unseen) > 1:
             self._look_in_list(unseen)
-        for job in unseen.values():
-            self._look_at(job)
+        singly = [job for job in jobs if not job.listed or job.id in unseen]
+        for _looked in self.pool.map(self._look_at, singly):
+            pass
 
     def _look_in_list(self, unseen: dict[str | None, Job]) -> None:
         servers = {job.server.id for job in unseen.values()}
         only = {"server": next(iter(servers))} if len(servers) == 1 and None not in servers else {}
         pages = self._client.pages(_commands.PATH, {"ordering": _commands.NEWEST_FIRST, **only})
         for number, page in enumerate(pages, start=1):
+            self._pages = number
             for row in page.rows:
                 job = unseen.pop(row.get("id"), None)
                 if job:
                     self._note(job, Command.from_row(row), in_list=True)
+            if number >= len(unseen) or _is_older(page.rows, unseen.values()):
+                break
+        for job in unseen.values():
+            job.listed = False  # too far down, or gone: from now on it is asked for by its id
+
+    def _polls_for_others(self, jobs: Sequence[Job]) -> bool:
+        return len(jobs) == 1 and jobs[0].id is not None
+
+    def _look_with_others(self, shared: Shared, job: Job) -> None:
+        """Take what another worker has seen, or look for all of them."""
+        row = shared.take(job.known.id)
+        if row:
+            self._note(job, Command.from_row(row), in_list=True)
+            shared.expect(job.known.id)
+        elif row is not None or not job.listed or self._is_left_alone(shared, job):
+            job.listed = False
+            self._look_at(job)
+        elif self._needs_poll(shared, job):
+            with shared.lock("poll") as mine:
+                if mine and self._needs_poll(shared, job):
+                    self._poll_for_all(shared, job)
+
+    def _is_left_alone(self, shared: Shared, job: Job) -> bool:
+        now = time.monotonic()
+        forsaken = now - max(shared.polled_at(), job.since) > _POLLER_PATIENCE + _LONGEST_PAUSE
+        return forsaken or now >= job.since + self._limits.wait_timeout
+
+    @staticmethod
+    def _needs_poll(shared: Shared, job: Job) -> bool:
+        polled = shared.polled_at()
+        gap = _SHORTEST_PAUSE if len(shared.expected()) >= _POLL_FOR else _POLL_FOR * _SHORTEST_PAUSE / 2
+        return polled <= max(job.since, job.looked) and time.monotonic() - polled >= gap
+
+    def _poll_for_all(self, shared: Shared, own: Job) -> None:
+        began = time.monotonic()
+        unseen = shared.expected() | {own.known.id}
+        if len(unseen) == 1:
+            self._look_at(own)
+            return
+        pages = self._client.pages(_commands.PATH, {"ordering": _commands.NEWEST_FIRST})
+        for number, page in enumerate(pages, start=1):
+            for row in page.rows:
+                if row.get("id") in unseen:
+                    unseen.remove(row["id"])
+                    self._hand_out(shared, own, row)
             if number >= len(unseen):
-                return
+                break
+        if own.known.id in unseen:
+            self._look_at(own)
+        for command_id in unseen - {own.known.id}:
+            shared.offer(command_id, {})
+        shared.note_poll(began)
+
+    def _hand_out(self, shared: Shared, own: Job, row: Mapping[str, Any]) -> None:
+        command = Command.from_row(row)
+        if command.id == own.known.id:
+            self._note(own, command, in_list=True)
+        elif command.finished or command.status == "awaiting_approval":
+            shared.offer(command.id, dict(row))
 
     def _note(self, job: Job, command: Command, in_list: bool) -> None:
-        if in_list and command.status == "failed" and command.exit_code is None and command.may_have_chunks:
-            self._look_at(job)  # today's servers know the exit code; this row leaves it out
+        if in_list and command.hides_rc:
+            self._look_at(job)
             return
         job.command, job.error = command, None
         job.server = _fuller(job.server, command.server)
@@ -279,6 +387,24 @@ class Fleet:
                 else "There is no such command: it was cancelled, or the id is wrong."
             )
 
+    def stop(self, why: str) -> None:
+        """Submit no more."""
+        self._stopped = self._stopped or why
+
+    def allow_time(self) -> None:
+        """Let requests wait for their budget as long as commands may take from now on."""
+        self._client.deadline = time.monotonic() + self._limits.wait_timeout
+
+    def expect(self, job: Job) -> None:
+        """Ask the other workers to look for this command as well."""
+        if self._shared and job.id:
+            self._shared.expect(job.id)
+
+    @property
+    def pages(self) -> int:
+        """How many requests the last look at the list took."""
+        return self._pages
+
     @property
     def limits(self) -> Limits:
         """The limits in force."""
@@ -295,18 +421,22 @@ class _Round:
     """The state of one run of a fleet: who waits to be submitted, what is under way, who is awaited."""
 
     fleet: Fleet
-    pool: ThreadPoolExecutor
     waiting: deque[Job]
     awaited: list[Job]
     under_way: dict[Future[None], tuple[Job, str]] = field(default_factory=dict)
-    last_look: float = field(default_factory=time.monotonic)
+    done: Counter[bool] = field(default_factory=Counter)
+    began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.last_look = self.last_told = self.began
+        self.due = min((job.due for job in self.awaited), default=math.inf)
 
     def run(self) -> None:
         """Go on until every job has its outcome."""
         while self.waiting or self.under_way or self.awaited:
+            self._tell()
             self._start_submits()
             self._collect(self._pause())
-            self._end_overdue()
             if self.awaited and time.monotonic() >= self._next_look():
                 self._look()
 
@@ -318,15 +448,21 @@ class _Round:
         return queue_room if limit is None else min(queue_room, limit - len(self.awaited) - submitting)
 
     def _start(self, what: str, work: Callable[[Job], None], job: Job) -> None:
-        self.under_way[self.pool.submit(work, job)] = (job, what)
+        self.under_way[self.fleet.pool.submit(work, job)] = (job, what)
 
     def _start_submits(self) -> None:
+        if not self.waiting:
+            return
+        if time.monotonic() > self.began + self.fleet.limits.wait_timeout:
+            self.fleet.stop("Not tried: wait_timeout was over before its turn came.")
         if self.fleet.stopped:
             for job in self.waiting:
                 job.outcome, job.msg = "not_tried", self.fleet.stopped
             self.waiting.clear()
         for _place in range(min(self._free, len(self.waiting))):
             self._start("submit", self.fleet.submit, self.waiting.popleft())
+        if not self.waiting:
+            self.fleet.allow_time()
 
     def _collect(self, pause: float) -> None:
         if not self.under_way:
@@ -335,33 +471,58 @@ class _Round:
         done, _not_done = wait(self.under_way, timeout=pause, return_when=FIRST_COMPLETED)
         for future in done:
             job, what = self.under_way.pop(future)
-            future.result()
+            error = future.exception()
+            if error:
+                # Whatever it is, it must not take the ids of the other commands with it.
+                job.outcome, job.error = "unknown", AlpaconError(repr(error))
+                job.msg = f"{OUTCOMES['unknown']} {error!r}"
             if what == "submit":
                 self._submitted(job)
 
     def _submitted(self, job: Job) -> None:
         if job.outcome:
-            self.fleet.count(job)
+            self._over(job)
         elif not self.fleet.limits.wait:
             job.outcome = "pending"
+            self._over(job)
         else:
             job.since = time.monotonic()
             job.due = job.since + _FIRST_LOOK
+            self.due = min(self.due, job.due)
+            self.fleet.expect(job)
             self.awaited.append(job)
 
+    def _over(self, job: Job) -> None:
+        self.fleet.count(job)
+        self.done[job.outcome in FINE] += 1
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if self.fleet.tell is None or now < self.last_told + _TELL_EVERY:
+            return
+        self.last_told = now
+        submitting = sum(1 for _job, what in self.under_way.values() if what == "submit")
+        left = f"{len(self.waiting) + submitting} to submit, " if self.waiting or submitting else ""
+        self.fleet.tell(
+            f"alpacon: {left}{len(self.awaited)} running, {self.done[True]} done, {self.done[False]} failed"
+            f" after {now - self.began:.0f} s"
+        )
+
     def _next_look(self) -> float:
-        due = min(job.due for job in self.awaited)
-        if self.waiting and self._free > 0:
-            due = max(due, self.last_look + _PAUSE_WHILE_SUBMITTING)
-        return due
+        limits = self.fleet.limits
+        if self.waiting and (limits.max_concurrency is None or self._free > 0):
+            pause = _PAUSE_WHILE_SUBMITTING if limits.max_errors is None else _PAUSE_BEFORE_TOO_MANY
+            return max(self.due, self.last_look + pause)
+        return self.due
 
     def _pause(self) -> float:
         if not self.awaited:
-            return _LONGEST_PAUSE if self.under_way else 0.0
-        return max(0.0, self._next_look() - time.monotonic())
+            return _TELL_EVERY if self.under_way else 0.0
+        return min(_TELL_EVERY, max(0.0, self._next_look() - time.monotonic()))
 
     def _look(self) -> None:
         failure: AlpaconError | None = None
+        began = time.monotonic()
         try:
             self.fleet.look(self.awaited)
         except AlpaconError as error:
@@ -369,41 +530,52 @@ class _Round:
         self.last_look = now = time.monotonic()
         awaited, self.awaited = self.awaited, []
         for job in awaited:
-            if self.fleet.settle(job):
-                self._start("output", self.fleet.fetch_output, job)
-            if job.outcome:
-                self.fleet.count(job)
-                continue
-            if failure:
-                job.error = failure
-            job.due = now + (_PAUSE_AFTER_FAILURE if failure else _pause_at(now - job.since))
-            job.due = min(job.due, max(now + _SHORTEST_PAUSE, job.since + self.fleet.limits.wait_timeout))
-            self.awaited.append(job)
+            job.looked = began
+            self._settle(job, failure)
+            if not job.outcome:
+                job.due = now + (_PAUSE_AFTER_FAILURE if failure else _pause_at(now - job.since, self.fleet.pages))
+                # Its time is up only after a last look.
+                job.due = min(job.due, max(now + _SHORTEST_PAUSE, self._ends(job)))
+                self.awaited.append(job)
+        self.due = min((job.due for job in self.awaited), default=math.inf)
         if failure and isinstance(failure, ApiError) and failure.status in (401, 403):
             self._give_up(failure)
+
+    def _ends(self, job: Job) -> float:
+        return job.since + self.fleet.limits.wait_timeout
+
+    def _settle(self, job: Job, failure: AlpaconError | None) -> None:
+        if self.fleet.settle(job):
+            job.output = _commands.output_of_row(job.known)
+            if job.output is None:
+                self._start("output", self.fleet.fetch_output, job)
+        elif failure:
+            job.error = failure
+        if not job.outcome and time.monotonic() >= self._ends(job) and self.fleet.time_out(job):
+            self._start("withdraw", self.fleet.withdraw, job)
+        if job.outcome:
+            self._over(job)
 
     def _give_up(self, error: ApiError) -> None:
         for job in self.awaited:
             job.outcome, job.error = "unknown", error
             job.msg = f"Submitted, but its outcome cannot be read: {error}"
+            self._over(job)
         self.awaited = []
 
-    def _end_overdue(self) -> None:
-        now = time.monotonic()
-        for job in list(self.awaited):
-            ends = job.since + self.fleet.limits.wait_timeout
-            # Its time is up only after a last look.
-            if self.last_look < ends and now < ends + _PAUSE_AFTER_FAILURE:
-                continue
-            self.awaited.remove(job)
-            if self.fleet.time_out(job):
-                self._start("withdraw", self.fleet.withdraw, job)
-            self.fleet.count(job)
 
-
-def _pause_at(age: float) -> float:
+def _pause_at(age: float, pages: int = 1) -> float:
+    """Pause until the next look: the older the command and the more a look costs, the longer."""
     growth = _GROWTH_YOUNG if age < _YOUNG else _GROWTH
-    return min(max(age * growth, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+    cost = 1 + math.log2(pages)
+    return max(min(age * growth * cost, _LONGEST_PAUSE), _SHORTEST_PAUSE * pages)
+
+
+def _is_older(rows: Sequence[Mapping[str, Any]], jobs: Iterable[Job]) -> bool:
+    """Whether all of these jobs, newest first, would have had to come before the end of these rows."""
+    last = parse_time(rows[-1].get("added_at")) if rows else None
+    added = [job.known.added_at for job in jobs]
+    return last is not None and all(time is not None and time > last for time in added)
 
 
 def _fuller(known: Server, seen: Server) -> Server:

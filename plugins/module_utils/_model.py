@@ -53,7 +53,8 @@ def parse_time(text: Any) -> datetime | None:
         return None
     text = text.strip().replace(" ", "T", 1)
     text = re.sub(r"[zZ]$", "+00:00", text)
-    # Python before 3.11 reads three or six digits of a second only.
+    # Python before 3.11 reads zones with a colon, and three or six digits of a second only.
+    text = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", text)
     text = re.sub(r"\.(\d+)", lambda match: "." + (match.group(1) + "000000")[:6], text)
     try:
         time = datetime.fromisoformat(text)
@@ -73,7 +74,8 @@ def _reference(row: Mapping[str, Any], key: str) -> tuple[str | None, str | None
     if isinstance(value, Mapping):
         name = value.get("name") or value.get("username") or value.get("email")
         return _text(value.get("id")), _text(name)
-    return _text(value), _text(row.get(f"{key}_name"))
+    # A name beside an id that is null is nobody's: some servers put the word "None" there.
+    return _text(value), None if value is None else _text(row.get(f"{key}_name"))
 
 
 def _text(value: Any) -> str | None:
@@ -236,6 +238,11 @@ class Command:
         if self.status in RAN and self.ran:
             return 0 if self.status == "success" else 1
         return None
+
+    @property
+    def hides_rc(self) -> bool:
+        """Whether the server knows an exit code that this row leaves out, so that only the detail tells it."""
+        return self.status == "failed" and self.exit_code is None and self.may_have_chunks
 
     @property
     def end(self) -> datetime | None:

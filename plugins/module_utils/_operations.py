@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -16,11 +17,12 @@ from . import _commands, _queries, _results, _servers, _values
 from ._client import Client, Settings
 from ._commands import LATEST_SCHEDULE_FIRST
 from ._errors import AlpaconError, ApiError, UsageError
-from ._fleet import OUTCOMES, Fleet, Job, outcome_of
+from ._fleet import FINE, OUTCOMES, Fleet, Job, outcome_of
 from ._model import UNDER_WAY, Command, Server, iso
 from ._orders import Order
 from ._queries import Query
-from ._results import FINE, describe
+from ._results import describe
+from ._run import ALONE, Ids, Run, Shared
 
 _NAMED_SERVERS = 5
 
@@ -41,13 +43,44 @@ class Report:
 Warn = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Task:
+    """A task at work: what it orders, and with what it works."""
+
+    client: Client
+    order: Order
+    check_mode: bool
+    run: Run
+    shared: Shared | None
+
+    def servers(self) -> list[Server]:
+        """The servers that it names."""
+        return _servers.resolve(self.client, self.order.servers, "servers", self.shared, self.run.hosts)
+
+    def fleet(self, **limits: Any) -> Fleet:
+        """A fleet within the limits of the order, but for those that are given."""
+        return Fleet(
+            self.client,
+            replace(self.order.limits, **limits),
+            tell=self.run.tell if self.order.progress else None,
+            submitted=Ids(self.run.folder / "alpacon-submitted") if self.run.folder else None,
+            journal=Ids(self.run.journal) if self.run.journal else None,
+            shared=self.shared,
+        )
+
+
 def run_command(
-    options: Mapping[str, Any], warn: Warn, check_mode: bool = False, diff_mode: bool = False
+    options: Mapping[str, Any],
+    warn: Warn,
+    check_mode: bool = False,
+    diff_mode: bool = False,
+    run: Run = ALONE,
 ) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_command).
 
     Args:
         options: the validated options of the task.
+        run: the run that the task is part of.
 
     Returns:
         The result of the task, with ``failed`` where it failed.
@@ -57,8 +90,10 @@ def run_command(
     """
     settings = _settings(options, warn)
     order = Order.from_options(options)
-    with Client(settings) as client:
-        report = _STATES[order.state](client, order, check_mode)
+    shared = Shared(run.folder, settings.url, settings.token) if run.folder and run.hosts > 1 else None
+    with Client(settings, pause=shared.pause if shared else None, tell=run.tell) as client:
+        client.deadline = time.monotonic() + order.limits.wait_timeout
+        report = _STATES[order.state](Task(client, order, check_mode, run, shared))
         result = _results.of_jobs(report.jobs, report.fine)
         result["requests"] = client.requests
     for warning in report.warnings:
@@ -82,19 +117,19 @@ def _lines(texts: Sequence[str]) -> str:
 # state: executed
 
 
-def _executed(client: Client, order: Order, check_mode: bool) -> Report:
-    servers = _servers.resolve(client, order.servers)
-    reused = _reusable(client, order, servers) if order.reuse_within is not None else {}
+def _executed(task: Task) -> Report:
+    order, servers = task.order, task.servers()
+    reused = _reusable(task.client, order, servers) if order.reuse_within is not None else {}
     jobs = [_reused_job(server, reused[server.id], order) if server.id in reused else Job(server) for server in servers]
     fresh = [job for job in jobs if not job.outcome]
     report = Report(jobs)
-    if check_mode:
+    for job in fresh:
+        job.body = order.body(job.server)
+    if task.check_mode:
         for job in fresh:
             job.changed, job.msg = True, "Would be submitted."
     else:
-        for job in fresh:
-            job.body = order.body(job.server)
-        fleet = Fleet(client, order.limits)
+        fleet = task.fleet()
         fleet.run(fresh)
         _fetch_outputs(fleet, [job for job in jobs if job.outcome == "success"])
         report.warnings += _unconfirmed(order, fresh)
@@ -122,6 +157,8 @@ def _reusable(client: Client, order: Order, servers: Sequence[Server]) -> dict[s
         ended = command.end
         if not order.match().matches(command) or not ended or ended < since:
             continue
+        if order.limits.success_codes - {0}:
+            command = _commands.with_rc(client, command)
         if outcome_of(command, order.limits.success_codes) != "success":
             continue
         known = found.get(command.server.id)
@@ -146,12 +183,10 @@ def _unconfirmed(order: Order, jobs: Sequence[Job]) -> list[str]:
 # state: finished
 
 
-def _finished(client: Client, order: Order, check_mode: bool) -> Report:
-    jobs = [Job(Server(None), command=_placeholder(command_id)) for command_id in order.ids]
-    limits = order.limits
-    if check_mode:
-        limits = replace(limits, cancel_on_timeout=False)
-    Fleet(client, limits).run(jobs)
+def _finished(task: Task) -> Report:
+    jobs = [Job(Server(None), command=_placeholder(command_id)) for command_id in task.order.ids]
+    cancels = task.order.limits.cancel_on_timeout and not task.check_mode
+    task.fleet(cancel_on_timeout=cancels).run(jobs)
     return Report(jobs)
 
 
@@ -168,37 +203,37 @@ class _Standing:
 
     pending: list[Command] = field(default_factory=list)
     ran: list[Command] = field(default_factory=list)
+    refused: list[Command] = field(default_factory=list)
     other_times: list[Command] = field(default_factory=list)
 
 
-def _scheduled(client: Client, order: Order, check_mode: bool) -> Report:
-    servers = _servers.resolve(client, order.servers)
+def _scheduled(task: Task) -> Report:
+    client, order, servers = task.client, task.order, task.servers()
     standing = _standing(client, order, servers)
-    jobs = [_scheduled_job(server, standing[str(server.id)]) for server in servers]
-    report = Report(jobs, fine=frozenset(OUTCOMES) - {"refused", "unknown", "sent", "not_tried"})
+    jobs = [_scheduled_job(task, server, standing[str(server.id)]) for server in servers]
+    report = Report(jobs, fine=frozenset(OUTCOMES) - {"refused", "denied", "rejected", "unknown", "sent", "not_tried"})
     missing = [job for job in jobs if job.command is None]
     _check_time(order, missing)
     for job in missing:
         old = standing[str(job.server.id)].other_times if order.reschedule else []
-        report.before += [_schedule_line(job.server, order, command.scheduled_at) for command in old]
-        report.after.append(_schedule_line(job.server, order, order.scheduled_at))
-        job.changed = True
-        job.msg = f"{'Would be s' if check_mode else 'S'}cheduled for {iso(order.scheduled_at)}."
-        if check_mode:
-            continue
-        if _withdraw_old(client, job, old):
+        report.before += [_schedule_line(job.server, order.line, command.scheduled_at) for command in old]
+        report.after.append(_schedule_line(job.server, order.line, order.scheduled_at))
+        job.changed = task.check_mode
+        job.msg = f"{'Would be s' if task.check_mode else 'S'}cheduled for {iso(order.scheduled_at)}."
+        if task.check_mode or _withdraw_old(client, job, old):
             job.body = order.body(job.server)
-    fleet = Fleet(client, replace(order.limits, wait=False))
+    fleet = task.fleet(wait=False)
     _fetch_outputs(fleet, [job for job in jobs if job.command and job.command.finished])
-    if not check_mode:
+    if not task.check_mode:
         submitted = [job for job in missing if job.body]
         fleet.run(submitted)
         _settle_races(client, order, [job for job in submitted if job.command], report)
     return report
 
 
-def _schedule_line(server: Server, order: Order, time: datetime | None) -> str:
-    return f"{server}: {order.line} at {iso(time)}"
+def _schedule_line(server: Server, line: str, time: datetime | None) -> str:
+    # Rows of 2024 do not state the time.
+    return f"{server}: {line} at {iso(time)}" if time else f"{server}: {line}"
 
 
 def _standing(client: Client, order: Order, servers: Sequence[Server]) -> dict[str, _Standing]:
@@ -221,6 +256,8 @@ def _standing(client: Client, order: Order, servers: Sequence[Server]) -> dict[s
             standing.pending.append(command)
         elif command.ran is not False:
             standing.ran.append(command)
+        elif command.status in ("denied", "rejected"):
+            standing.refused.append(command)
     return found
 
 
@@ -244,15 +281,18 @@ def _was_scheduled(command: Command) -> bool:
     return command.scheduled_at > command.added_at + timedelta(seconds=1)
 
 
-def _scheduled_job(server: Server, standing: _Standing) -> Job:
+def _scheduled_job(task: Task, server: Server, standing: _Standing) -> Job:
     job = Job(server)
     if standing.pending:
         job.command, job.outcome = min(standing.pending, key=_age), "pending"
         job.msg = "Stands already."
     elif standing.ran:
-        job.command = min(standing.ran, key=_age)
-        job.outcome = outcome_of(job.command) or "pending"
+        job.command = _commands.with_rc(task.client, min(standing.ran, key=_age))
+        job.outcome = outcome_of(job.command, task.order.limits.success_codes) or "pending"
         job.msg = "Was carried out at that time already."
+    elif standing.refused:
+        job.command = max(standing.refused, key=_age)
+        job.outcome = job.command.status
     return job
 
 
@@ -276,13 +316,14 @@ def _withdraw_old(client: Client, job: Job, old: Sequence[Command]) -> bool:
         try:
             done = _commands.cancel(client, command.id)
         except AlpaconError as error:
-            job.outcome, job.error, job.command, job.changed = "refused", error, command, False
+            job.outcome, job.error, job.command = "refused", error, command
             job.msg = f"Not rescheduled: command {command.id} could not be cancelled. {error}"
             return False
         if done == _commands.SENT:
-            job.outcome, job.command, job.changed = "sent", command, False
+            job.outcome, job.command = "sent", command
             job.msg = f"Not rescheduled: command {command.id} was delivered to the server already."
             return False
+        job.changed = True
     return True
 
 
@@ -292,10 +333,15 @@ def _settle_races(client: Client, order: Order, jobs: Sequence[Job], report: Rep
         return
     try:
         standing = _standing(client, order, [job.server for job in jobs])
-        for job in jobs:
-            _settle_race(client, job, standing[str(job.server.id)].pending, report)
     except AlpaconError as error:
-        report.warnings.append(f"Whether another run scheduled the same at the same time could not be seen: {error}")
+        names = ", ".join(str(job.server) for job in jobs[:_NAMED_SERVERS])
+        report.warnings.append(f"Whether another run scheduled the same on {names} could not be seen: {error}")
+        return
+    for job in jobs:
+        try:
+            _settle_race(client, job, standing[str(job.server.id)].pending, report)
+        except AlpaconError as error:
+            report.warnings.append(f"{job.server}: another run scheduled the same, and one of both stays. {error}")
 
 
 def _settle_race(client: Client, job: Job, rivals: Sequence[Command], report: Report) -> None:
@@ -313,16 +359,17 @@ def _settle_race(client: Client, job: Job, rivals: Sequence[Command], report: Re
 # state: cancelled
 
 
-def _cancelled(client: Client, order: Order, check_mode: bool) -> Report:
-    jobs = _jobs_by_id(client, order.ids) if order.ids else _jobs_by_match(client, order)
+def _cancelled(task: Task) -> Report:
+    order = task.order
+    jobs = _jobs_by_id(task.client, order.ids) if order.ids else _jobs_by_match(task)
     report = Report(jobs, fine=FINE | {"cancelled"} | (frozenset() if order.fail_if_sent else {"sent"}))
     for job in jobs:
         command = job.command
         if command is None or job.outcome:
             continue
         if command.pending:
-            report.before.append(f"{job.server}: {command.line} at {iso(command.scheduled_at)}")
-            _cancel_job(client, job, check_mode)
+            report.before.append(_schedule_line(job.server, command.line, command.scheduled_at))
+            _cancel_job(task.client, job, task.check_mode)
         elif command.ran is False:
             job.outcome, job.msg = "cancelled", f"Will not run: it is {command.status} already."
         else:
@@ -345,9 +392,10 @@ def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
     return jobs
 
 
-def _jobs_by_match(client: Client, order: Order) -> list[Job]:
+def _jobs_by_match(task: Task) -> list[Job]:
     """A job for each matching command that waits, or is under way; one without a command for a server that has none."""
-    servers = {str(server.id): server for server in _servers.resolve(client, order.servers)}
+    client, order = task.client, task.order
+    servers = {str(server.id): server for server in task.servers()}
     found: dict[str, list[Job]] = {server_id: [] for server_id in servers}
     seen: set[str] = set()
     for row in _commands.walk(client, list(servers), LATEST_SCHEDULE_FIRST):
@@ -393,7 +441,7 @@ def _cancel_job(client: Client, job: Job, check_mode: bool) -> None:
     job.msg = "Cancelled." if job.changed else "Gone already."
 
 
-_STATES: dict[str, Callable[[Client, Order, bool], Report]] = {
+_STATES: dict[str, Callable[[Task], Report]] = {
     "executed": _executed,
     "scheduled": _scheduled,
     "finished": _finished,
@@ -409,6 +457,7 @@ def run_info(
     warn: Warn,
     check_mode: bool = False,
     diff_mode: bool = False,
+    run: Run = ALONE,
 ) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_command_info); it only ever reads."""
     settings = _settings(options, warn)
@@ -417,7 +466,7 @@ def run_info(
         _refuse_filters(options)
     if options["limit"] < 0:
         raise UsageError("limit", f"{options['limit']} is negative", "Give a number of commands, or 0 for all of them.")
-    with Client(settings) as client:
+    with Client(settings, tell=run.tell) as client:
         if ids:
             found = _by_ids(client, ids, warn)
         else:

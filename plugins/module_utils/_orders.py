@@ -35,6 +35,7 @@ class Order:
     reschedule: bool
     reuse_within: float | None
     fail_if_sent: bool
+    progress: bool
     limits: Limits
 
     @classmethod
@@ -64,6 +65,7 @@ class Order:
             reschedule=options["reschedule"],
             reuse_within=_given("reuse_within", options, _values.duration),
             fail_if_sent=options["fail_if_sent"],
+            progress=_progress(options),
             limits=_limits(options, len(servers)),
         )
 
@@ -89,6 +91,11 @@ class Order:
             "scheduled_at": iso(self.scheduled_at),
             **self.extra,
         }
+
+
+def _progress(options: Mapping[str, Any]) -> bool:
+    several = max(len(options.get(name) or ()) for name in ("servers", "ids")) > 1
+    return several if options.get("progress") is None else bool(options["progress"])
 
 
 def _given(name: str, options: Mapping[str, Any], read: Callable[[str, Any], Any]) -> Any:

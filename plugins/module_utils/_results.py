@@ -13,11 +13,8 @@ from datetime import timedelta
 from typing import Any
 
 from ._commands import Output
-from ._fleet import OUTCOMES, Job, outcome_of
+from ._fleet import FINE, OUTCOMES, Job, outcome_of
 from ._model import Command, Server, iso
-
-#: Outcomes that are no failure of a task.
-FINE = frozenset(("success", "pending"))
 
 _NAMED_FAILURES = 5
 _SHOWN_OUTPUT = 300
@@ -95,6 +92,9 @@ def describe_job(job: Job) -> dict[str, Any]:
         }
     described = describe(job.command, job.output, job.server)
     described.update(outcome=job.outcome or None, changed=job.changed, msg=_message(job))
+    if job.outcome in ("timed_out", "unknown") and job.command.status != "cancelled":
+        # It may have run since the last look.
+        described["ran"] = described["ran"] or None
     if job.outcome in ("success", "failed"):
         described["success"] = job.outcome == "success"
     return described

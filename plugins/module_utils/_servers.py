@@ -10,16 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
-from ._client import Client
+from ._client import PAGE_SIZE, Client
 from ._errors import UsageError
 from ._model import Server, canonical_uuid, is_uuid
+from ._run import Shared
 
 PATH = "/api/servers/servers/"
 
 
-def resolve(client: Client, references: Sequence[str], option: str = "servers") -> list[Server]:
+def resolve(
+    client: Client,
+    references: Sequence[str],
+    option: str = "servers",
+    shared: Shared | None = None,
+    hosts: int = 1,
+) -> list[Server]:
     """As :func:`find`, but each server may be named once only."""
-    servers = find(client, references, option)
+    servers = find(client, references, option, shared, hosts)
     seen: dict[str | None, str] = {}
     for reference, server in zip(references, servers):
         if server.id in seen:
@@ -28,18 +35,44 @@ def resolve(client: Client, references: Sequence[str], option: str = "servers") 
     return servers
 
 
-def find(client: Client, references: Sequence[str], option: str = "servers") -> list[Server]:
+def find(
+    client: Client,
+    references: Sequence[str],
+    option: str = "servers",
+    shared: Shared | None = None,
+    hosts: int = 1,
+) -> list[Server]:
     """Find the server that each reference means, in order, with as few requests as possible.
 
     A UUID is taken as it is, without a request; the API refuses it at the submit if there is no such server.
     Names are compared exactly.
 
+    Args:
+        shared: what the workers of the run share; with it the list is read once for all of them.
+        hosts: for how many hosts the task runs.
+
     Raises:
         UsageError: a name is unknown or stands for several servers.
     """
     names = list(dict.fromkeys(reference for reference in references if not is_uuid(reference)))
-    found = _by_name(client, names, option)
+    found = _shared_names(client, names, option, shared, hosts) if shared and names and hosts > 1 else {}
+    found.update(_by_name(client, [name for name in names if name not in found], option))
     return [Server(canonical_uuid(ref)) if is_uuid(ref) else found[ref] for ref in references]
+
+
+def _shared_names(client: Client, names: Sequence[str], option: str, shared: Shared, hosts: int) -> dict[str, Server]:
+    """Of these names the ones that the list of a worker of this run has; the others may be newer."""
+
+    def read() -> Iterator[tuple[str, str]]:
+        for page in client.pages(PATH):
+            if (page.count or 0) > hosts * PAGE_SIZE:
+                return  # asking for each name costs less
+            yield from ((str(row.get("id")), str(row.get("name"))) for row in page.rows)
+
+    by_name: dict[str, list[Server]] = {}
+    for server_id, name in shared.servers(read):
+        by_name.setdefault(name, []).append(Server(server_id, name))
+    return {name: _the_one(name, by_name[name], [], option) for name in names if name in by_name}
 
 
 def _by_name(client: Client, names: Sequence[str], option: str) -> dict[str, Server]:

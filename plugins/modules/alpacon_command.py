@@ -126,6 +126,12 @@ options:
       - How many commands may end badly before no more are submitted, as a number or as a percentage of O(servers).
       - The servers that were not tried are named. Left out, every server is tried.
     type: str
+  progress:
+    description:
+      - Whether a line every few seconds says how many commands are still to be submitted, run, are done and failed.
+      - Left out, it is on for several servers or ids, and off for one. A module that is shipped to another host cannot
+        show it.
+    type: bool
   success_codes:
     description:
       - Exit codes that count as success.

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
+from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION, secrets
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
 
 
 class AlpaconAction(ActionBase):
@@ -40,11 +44,15 @@ class AlpaconAction(ActionBase):
         self._task.args = self.arguments(task_vars or {})
         if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
             return self._execute_module(module_name=self.module_name, module_args=self._task.args, task_vars=task_vars)
-        _validation, options = self.validate_argument_spec(type(self).spec())
+        try:
+            _validation, options = self.validate_argument_spec(type(self).spec())
+        except AnsibleActionFail as error:
+            # Raised on, it would show all arguments, and the token with them.
+            return {"failed": True, "msg": error.message}
         warnings: list[str] = []
         modes = {"check_mode": self._task.check_mode, "diff_mode": self._task.diff}
         try:
-            result = type(self).operation(options, warnings.append, **modes)
+            result = type(self).operation(options, warnings.append, run=_run(task_vars or {}), **modes)
         except AlpaconError as error:
             result = {"failed": True, "msg": str(error), **error.as_result()}
         result["warnings"] = warnings
@@ -66,3 +74,15 @@ class AlpaconAction(ActionBase):
             elif os.environ.get(variable.upper()):
                 settings[name] = os.environ[variable.upper()]
         return {**self._task.args, **settings}
+
+
+def _run(task_vars: Mapping[str, Any]) -> Run:
+    """The run that a task is part of, which one temporary folder belongs to."""
+    folder = Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
+    home = C.config.get_config_value("ANSIBLE_HOME")
+    return Run(
+        tell=Display().display,
+        hosts=len(task_vars.get("ansible_play_batch") or [None]),
+        folder=folder,
+        journal=Path(home) / "alpacon" / f"{folder.name}.ids",
+    )
