@@ -32,11 +32,11 @@ test: $(READY) ## run the whole suite: lint, unit, contract, integration and san
 
 .PHONY: unit
 unit: $(READY) ## run the unit tests
-	@$(PYTHON) -m pytest tests/unit
+	@$(PYTHON) -m pytest -n 2 tests/unit
 
 .PHONY: contract
 contract: $(READY) ## run the tests of the stand-in workspace against the recorded API
-	@$(PYTHON) -m pytest tests/contract
+	@$(PYTHON) -m pytest -n 2 tests/contract
 
 .PHONY: integration
 integration: $(READY) ## run the integration targets on the development ansible-core, against all dialects

@@ -29,7 +29,7 @@ from ._run import Pause
 
 try:
     import requests
-    import urllib3.exceptions
+    import urllib3
     from requests.adapters import HTTPAdapter
     from requests.auth import AuthBase
     from requests.cookies import RequestsCookieJar
@@ -54,6 +54,17 @@ THROTTLE_PATIENCE = 300.0
 #: A wait for the request budget that a user is told of, in seconds.
 _TOLD_WAIT = 3.0
 _REDIRECTS = 5
+#: What OpenSSL says while a TLS connection is made, before anything is sent.
+_HANDSHAKE_FAILURES = frozenset(
+    (
+        "HTTP_REQUEST",
+        "NO_PROTOCOLS_AVAILABLE",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "UNSUPPORTED_PROTOCOL",
+        "WRONG_VERSION_NUMBER",
+    )
+)
 _PAUSE = 0.5
 _PAUSE_CAP = 30.0
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
@@ -220,6 +231,9 @@ class Client:
         session.trust_env = False
         session.proxies = get_environ_proxies(self.settings.url, no_proxy=None)
         session.verify = self._verify()
+        if not session.verify:
+            # The user has said so; a warning for each request would tell nothing new.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         session.auth = _TokenAuth(self.settings.token)
         session.cookies = _NoCookies()
         session.headers.update({"Accept": "application/json", "User-Agent": f"herdops.alpacon/{VERSION}"})
@@ -293,7 +307,9 @@ class Client:
             fresh = [row for row in rows if row.get("id") is None or row["id"] not in known]
             seen.extend(row["id"] for row in fresh if row.get("id") is not None)
             yield Page(fresh, count)
-            following = _next_query(query, body) if rows else None
+            # A cursor that goes round in circles brings nothing new.
+            ended = not rows or ("cursor" in query and not fresh)
+            following = None if ended else _next_query(query, body)
             if following is None:
                 return
             query = following
@@ -471,11 +487,14 @@ def _transport_error(method: str, path: str, origin: str, error: Exception) -> C
     # A connection that breaks behind a proxy counts as a failure of the proxy: what matters is how it broke.
     reason = getattr(reason, "original_error", reason)
     what = f"{method} {path}"
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in (reason, *getattr(reason, "args", ()))):
-        return Untrusted(
-            f"{what}: the certificate of {origin} is not trusted: {reason}."
-            " Name the CA in ca_path if it is a private one."
-        )
+    for cause in (reason, *getattr(reason, "args", ())):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Untrusted(
+                f"{what}: the certificate of {origin} is not trusted: {reason}."
+                " Name the CA in ca_path if it is a private one."
+            )
+        if isinstance(cause, ssl.SSLError) and cause.reason in _HANDSHAKE_FAILURES:
+            return Untrusted(f"{what}: {origin} does not speak TLS as it should: {reason}. Check the scheme of url.")
     never_made = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     no_tunnel = isinstance(reason, OSError) and str(reason).startswith("Tunnel connection failed")
     if isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(reason, never_made) or no_tunnel:

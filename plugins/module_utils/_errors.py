@@ -32,6 +32,7 @@ SENTENCES: dict[str, str] = {
         " Add a command ACL whose pattern matches the whole line, or use a token that has one."
     ),
     "api_token_already_expired": "The token has expired. Rotate it in the workspace and use the new one.",
+    "api_token_exists": "A token of that name exists already. Choose another name.",
     "api_token_scope_action_unresolved": "The scopes of this token do not cover this action. Grant them to the token.",
     "api_token_scope_missing": "The token lacks a scope. Grant it, or use a token that has it.",
     "api_unsupported_media_type": _NO_WORKSPACE,
@@ -40,6 +41,7 @@ SENTENCES: dict[str, str] = {
     "auth_token_mfa_missing": "The workspace asks for multi-factor authentication. Use an API or service token.",
     "auth_token_missing": "No token arrived. Check whether a proxy strips the Authorization header.",
     "auth_verification_unavailable": "The authentication service of the workspace is down. Try again later.",
+    "command_acl_moved": "This workspace keeps command ACLs in its pre-approval ledger. Change them there.",
     "command_inline_credential": (
         "The line carries a credential, which everyone who may read commands would see."
         " Move it to env and refer to it as $NAME."
@@ -47,23 +49,42 @@ SENTENCES: dict[str, str] = {
     "command_not_found": "There is no such command, or the token may not see it. It may have been cancelled.",
     "event_command_already_sent": "The command was delivered to the server already and can no longer be cancelled.",
     "event_oversized_unsupported_platform": "That server does not take lines so long. Put it into a script there.",
+    "file_exec_assessor_disabled": "The workspace has turned off the assessment that verified files need.",
+    "file_exec_content_too_large": "The file is larger than the 65536 bytes that are verified.",
+    "file_exec_data_not_allowed": "A verified file takes no data. Leave it out.",
+    "file_exec_empty_content": "The file is empty.",
+    "file_exec_env_not_allowed": "A verified file takes no env. Leave it out.",
+    "file_exec_invalid_path": "The path of the file, or of its interpreter, is not absolute.",
+    "file_exec_invalid_reuse_days": "An approval can be reused for 1 to 366 days.",
+    "file_exec_line_not_allowed": "A verified file takes no line. Leave it out.",
+    "file_exec_line_too_long": "Interpreter, path and arguments are too long together.",
+    "file_exec_reuse_exceeds_max": "The workspace does not let an approval be reused for so long.",
+    "file_exec_unsupported_agent": "The agent of that server is too old for verified files. Upgrade it.",
     "forbidden": "The token may not do this.",
     "invalid_command": "The server does not accept this command. Check line, shell, username and groupname.",
     "not_found": "There is no such record, or the token may not see it. Check the name or id.",
+    "note_pin_limit_exceeded": "No more notes can be pinned.",
     "rbac_object_permission_required": "The role of this token may not do this with this record.",
     "rbac_permission_required": "The role of this token may not do this.",
     "server_busy_with_user_work": "Somebody is working on the server. Try again later.",
+    "server_cannot_be_deleted": "The server is still connected. Unregister its agent first.",
     "server_not_connected": "The server is offline: its agent is not connected. Check it, or leave the server out.",
     "unauthorized": _BAD_TOKEN,
+    "user_username_invalid": "The system username of the account behind this token is not valid. Give username.",
     "user_username_required": "The account behind this token has no system username. Set one, or give username.",
+    "webftp_transfer_in_progress": "A file transfer to that server is still under way. Try again later.",
+    "work_session_admission_denied": "The work session was not admitted. Ask for another.",
     "work_session_assignee_mismatch": "The work session belongs to somebody else.",
     "work_session_expired": "The work session has expired. Extend it, or give another in work_session.",
+    "work_session_extension_already_pending": "An extension of the work session waits for approval already.",
+    "work_session_extension_reason_required": "Say why the work session is to be extended.",
     "work_session_not_active": "The work session is not active. Activate it, or give another in work_session.",
     "work_session_not_usable": "The work session cannot be used. Give another in work_session.",
     "work_session_required": "This login needs a work session. Give it in work_session, or use an API token.",
     "work_session_scope_not_allowed": "The work session does not allow commands. Ask for one that does.",
     "work_session_server_not_allowed": "The work session does not cover that server.",
     "workspace_extension_not_enabled": "The workspace has not enabled this feature.",
+    "workspace_extension_plan_required": "The plan of the workspace does not include this.",
 }
 
 #: What the servers of 2024 say in words, and the code that today's servers give for it.
@@ -157,6 +178,8 @@ def _sentence_for_status(status: int) -> str:
         return SENTENCES["auth_authentication_failed"]
     if status == 403:
         return SENTENCES["forbidden"]
+    if status == 402:
+        return SENTENCES["workspace_extension_plan_required"]
     if status == 404:
         return SENTENCES["not_found"]
     if status == 429:

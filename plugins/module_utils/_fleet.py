@@ -30,6 +30,8 @@ _FIRST_LOOK = 0.1
 #: The pause grows with the age of a command: by so much of it while it is young, and later.
 _YOUNG, _GROWTH_YOUNG, _GROWTH = 5.0, 0.2, 0.08
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.15, 10.0
+#: After a look that took several requests, the pause is at least so long for each of them, in seconds.
+_PAUSE_A_PAGE = 0.3
 #: While commands are still being submitted and nothing waits for a free place, looks are this far apart, in seconds;
 #: with max_errors more often.
 _PAUSE_WHILE_SUBMITTING, _PAUSE_BEFORE_TOO_MANY = 20.0, 5.0
@@ -568,7 +570,7 @@ def _pause_at(age: float, pages: int = 1) -> float:
     """Pause until the next look: the older the command and the more a look costs, the longer."""
     growth = _GROWTH_YOUNG if age < _YOUNG else _GROWTH
     cost = 1 + math.log2(pages)
-    return max(min(age * growth * cost, _LONGEST_PAUSE), _SHORTEST_PAUSE * pages)
+    return max(min(age * growth * cost, _LONGEST_PAUSE), _SHORTEST_PAUSE, (pages - 1) * _PAUSE_A_PAGE)
 
 
 def _is_older(rows: Sequence[Mapping[str, Any]], jobs: Iterable[Job]) -> bool:

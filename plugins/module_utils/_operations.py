@@ -509,7 +509,7 @@ def _listed(client: Client, command: Command, with_output: bool) -> dict[str, An
         shell=command.shell,
         username=command.username,
         groupname=command.groupname,
-        requested_by={"id": command.requested_by, "name": command.requested_by_name},
+        requested_by=_requester(command),
         cancellable=command.cancellable,
         added_at=iso(command.added_at),
         scheduled_at=iso(command.scheduled_at),
@@ -535,6 +535,12 @@ def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> 
         servers = _servers.find(client, terms, "_terms")
         found = _queries.latest(client, query, servers)
         return [_wanted(client, found.get(str(server.id)), options["want"]) for server in servers]
+
+
+def _requester(command: Command) -> dict[str, str | None] | None:
+    if command.requested_by is None and command.requested_by_name is None:
+        return None
+    return {"id": command.requested_by, "name": command.requested_by_name}
 
 
 def _wanted(client: Client, command: Command | None, want: str) -> Any:

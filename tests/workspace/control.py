@@ -154,6 +154,8 @@ def _truth(command: Command) -> dict[str, t.Any]:
         "work_session": str(command.work_session) if command.work_session else None,
         "added_at": command.added_at.isoformat(),
         "scheduled_at": command.scheduled_at.isoformat(),
+        "delivered_at": command.delivered_at.isoformat() if command.delivered_at else None,
+        "handled_at": command.handled_at.isoformat() if command.handled_at else None,
     }
 
 

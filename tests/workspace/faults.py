@@ -229,6 +229,7 @@ async def _disconnected(receive: Receive) -> None:
 async def _reset(scope: Scope, receive: Receive) -> None:
     """Close with a RST rather than a FIN, as a crashed peer does."""
     transport = scope["workspace.transport"]
-    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
+    if not transport.is_closing():
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
     await _disconnected(receive)

@@ -19,6 +19,9 @@ from workspace.models import Chunk, Command, Server
 
 CASCADED = "Cancelled due to prior commmand failure."  # sic: so the real server spells it
 NEVER_RAN = ("cancelled", "denied", "rejected", "expired")
+# What a delivery changes, where an instant answer comes with it.
+_DELIVERY = ["delivered_at", "delivered_count", "acked_at", "handled_at", "ack_count", "fin_count"]
+_DELIVERY += ["success", "exit_code", "elapsed_time", "result"]
 
 
 def is_hidden(shell: str, line: str, requested: bool) -> bool:
@@ -46,7 +49,8 @@ def submit(command: Command) -> None:
 
 def _hold(command: Command, now: datetime.datetime) -> None:
     for rule in state.current.switches.holds:
-        if re.search(rule.get("line", ""), command.line):
+        named = rule.get("servers", [command.server.name])
+        if command.server.name in named and re.search(rule.get("line", ""), command.line):
             command.forced_status = rule["status"]
             if "seconds" in rule:
                 command.release_at = now + datetime.timedelta(seconds=rule["seconds"])
@@ -78,6 +82,11 @@ def _is_deliverable(command: Command) -> bool:
 def _mark_delivered(command: Command, now: datetime.datetime) -> None:
     command.delivered_at = now
     command.delivered_count += 1
+    if state.current.switches.instant and not command.server.agent:
+        command.acked_at = command.handled_at = now
+        command.ack_count = command.fin_count = 1
+        command.success, command.exit_code, command.elapsed_time = True, 0, 0.0
+        command.result = command.line
 
 
 def _send(command: Command) -> None:
@@ -117,7 +126,7 @@ def deliver_due(server_id: uuid.UUID | None = None) -> int:
     due = [command for command in waiting.select_related("server").order_by("number") if _is_deliverable(command)]
     for command in due:
         _mark_delivered(command, now)
-    Command.objects.bulk_update(due, ["delivered_at", "delivered_count"], batch_size=200)
+    Command.objects.bulk_update(due, _DELIVERY, batch_size=200)
     for command in due:
         _send(command)
     return len(due)

@@ -69,6 +69,7 @@ class Switches:
     inline_credentials: bool = True
     holds: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
     ack_delay: float = 0.0
+    instant: bool = False
 
     def change(self, values: dict[str, t.Any]) -> None:
         known = {field.name for field in dataclasses.fields(self)}

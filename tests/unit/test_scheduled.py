@@ -1,0 +1,313 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""state=scheduled: one pending command, however often and by however many it is asked for."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from unit.support import FAR, Outcome, command_options, methods, run
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils import _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._model import iso
+from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_command
+
+LATER = "2998-06-01T03:00:00Z"
+
+
+def schedule(workspace: Workspace, **given: Any) -> Outcome:
+    return run(
+        workspace, **{"state": "scheduled", "servers": ["web-01"], "line": "reboot", "scheduled_at": FAR, **given}
+    )
+
+
+def pending(workspace: Workspace, line: str = "reboot") -> list[str]:
+    return [row["id"] for row in workspace.commands(line=line) if row["status"] in ("scheduled", "queued")]
+
+
+def truth_of(workspace: Workspace, command_id: str) -> datetime:
+    return datetime.fromisoformat(workspace.commands(id=command_id)[0]["scheduled_at"])
+
+
+def test_the_first_run_schedules_and_the_second_finds_it(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    assert (first.changed, first.failed, first["outcome"]) == (True, False, "pending")
+    assert (first["ran"], first["rc"]) == (False, None)
+    workspace.reset_counters()
+    second = schedule(workspace)
+    assert (second.changed, second.failed) == (False, False)
+    assert second["id"] == first["id"]
+    assert second["msg"] == "Stands already."
+    assert workspace.counters()["writes"] == 0
+    assert pending(workspace) == [first["id"]]
+    assert truth_of(workspace, first["id"]) == datetime(2999, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "spelling", ["2999-01-01T09:00:00+09:00", "2998-12-31 19:00:00-05:00", "2999-01-01T00:00:00.0Z"]
+)
+def test_the_same_moment_in_another_zone_is_the_same(workspace: Workspace, spelling: str) -> None:
+    schedule(workspace)
+    assert not schedule(workspace, scheduled_at=spelling).changed
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"line": "reboot -f"},
+        {"servers": ["web-02"]},
+        {"username": "root"},
+        {"shell": "osquery"},
+        {"scheduled_at": LATER},
+    ],
+)
+def test_another_schedule_is_another_command(workspace: Workspace, other: dict[str, Any]) -> None:
+    schedule(workspace, username="admin" if "username" in other else None)
+    assert schedule(workspace, **other).changed
+    assert len(workspace.commands()) == 2
+
+
+def test_a_line_with_blanks_at_its_ends_is_found_again(workspace: Workspace) -> None:
+    assert schedule(workspace, line="  reboot \n").changed
+    assert not schedule(workspace, line="  reboot \n").changed
+
+
+def test_several_servers_are_scheduled_one_by_one(workspace: Workspace) -> None:
+    schedule(workspace, servers=["web-02"])
+    both = schedule(workspace, servers=["web-01", "web-02"])
+    assert [command["changed"] for command in both.commands] == [True, False]
+    assert len(pending(workspace)) == 2
+    again = schedule(workspace, servers=["web-01", "web-02"])
+    assert not again.changed
+
+
+def test_it_is_found_among_many(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    workspace.add_many_commands(300, server="web-01", line="true", status="success", added_at=-60)
+    workspace.add_many_commands(150, server="web-01", line="true", status="scheduled", scheduled_at=FAR)
+    again = schedule(workspace)
+    assert (again.changed, again["id"]) == (False, first["id"])
+
+
+# Check and diff mode
+
+
+def test_check_mode_writes_nothing(workspace: Workspace) -> None:
+    first = schedule(workspace, check_mode=True, diff_mode=True)
+    assert first.changed
+    assert first["msg"].startswith("Would be scheduled for 2999-01-01T00:00:00Z")
+    assert first["diff"] == {"before": "", "after": "web-01: reboot at 2999-01-01T00:00:00Z\n"}
+    assert workspace.counters()["writes"] == 0
+    schedule(workspace)
+    workspace.reset_counters()
+    second = schedule(workspace, check_mode=True, diff_mode=True)
+    assert (second.changed, second.result.get("diff")) == (False, None)
+    assert workspace.counters()["writes"] == 0
+
+
+def test_check_mode_of_a_reschedule_writes_nothing(workspace: Workspace) -> None:
+    schedule(workspace)
+    workspace.reset_counters()
+    ran = schedule(workspace, check_mode=True, diff_mode=True, scheduled_at=LATER, reschedule=True)
+    assert ran.changed
+    assert ran["diff"] == {
+        "before": "web-01: reboot at 2999-01-01T00:00:00Z\n",
+        "after": "web-01: reboot at 2998-06-01T03:00:00Z\n",
+    }
+    assert workspace.counters()["writes"] == 0
+
+
+# What ran already
+
+
+def ran_at(workspace: Workspace, **row: Any) -> tuple[str, str]:
+    """A command that ran at a time gone by, and that time."""
+    time = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    fields = {"server": "web-01", "line": "reboot", "status": "success", "added_at": -7200}
+    fields |= {"scheduled_at": iso(time), "delivered_at": iso(time)}
+    [command_id] = workspace.add_commands([{**fields, **row}])
+    return command_id, str(iso(time))
+
+
+@pytest.mark.parametrize("status", ["success", "failed", "running", "delivered"])
+def test_what_ran_at_that_time_is_not_scheduled_again(workspace: Workspace, status: str) -> None:
+    command_id, time = ran_at(workspace, status=status)
+    again = schedule(workspace, scheduled_at=time)
+    assert (again.changed, again.failed) == (False, False)
+    assert again["id"] == command_id
+    assert workspace.counters()["writes"] == 0
+    assert len(workspace.commands()) == 1
+
+
+def test_a_schedule_that_an_agent_carried_out_is_not_scheduled_again(workspace: Workspace) -> None:
+    time = str(iso(datetime.now(UTC) + timedelta(seconds=1)))
+    first = schedule(workspace, line="echo done", scheduled_at=time)
+    assert first.changed
+    workspace.wait_for_command(first["id"])
+    again = schedule(workspace, line="echo done", scheduled_at=time)
+    assert (again.changed, again.failed, again["id"]) == (False, False, first["id"])
+    assert again["outcome"] == "success"
+    assert "carried out at that time already" in again["msg"]
+    [made] = workspace.commands()
+    assert made["run_count"] == 1
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_time_gone_by_is_an_error_where_nothing_ran_then(workspace: Workspace, check_mode: bool) -> None:
+    ran_at(workspace, line="another line")
+    with pytest.raises(UsageError, match=r"is in the past.*on web-01.*state=executed") as caught:
+        schedule(workspace, check_mode=check_mode, scheduled_at="2020-01-01T00:00:00Z")
+    assert caught.value.option == "scheduled_at"
+    assert workspace.counters()["writes"] == 0
+
+
+@pytest.mark.parametrize("status", ["cancelled", "expired"])
+def test_what_never_ran_at_that_time_does_not_count(workspace: Workspace, status: str) -> None:
+    workspace.add_commands(
+        [{"server": "web-01", "line": "reboot", "status": status, "scheduled_at": FAR, "added_at": -5}]
+    )
+    assert schedule(workspace).changed
+    assert len(pending(workspace)) == 1
+
+
+@pytest.mark.parametrize("status", ["denied", "rejected"])
+def test_what_was_refused_at_that_time_is_not_asked_for_again(workspace: Workspace, status: str) -> None:
+    row = {"server": "web-01", "line": "reboot", "status": status, "scheduled_at": FAR, "added_at": -5}
+    [refused] = workspace.add_commands([row])
+    ran = schedule(workspace)
+    assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, True, status, refused)
+    assert workspace.counters()["writes"] == 0
+
+
+def test_what_was_cancelled_is_scheduled_anew(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    run(workspace, state="cancelled", ids=[first["id"]])
+    second = schedule(workspace)
+    assert second.changed
+    assert second["id"] != first["id"]
+    assert pending(workspace) == [second["id"]]
+
+
+# Reschedule
+
+
+def test_a_schedule_is_put_off_once(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    moved = schedule(workspace, scheduled_at=LATER, reschedule=True, diff_mode=True)
+    assert (moved.changed, moved.failed) == (True, False)
+    assert moved["id"] != first["id"]
+    assert pending(workspace) == [moved["id"]]
+    assert moved["diff"]["before"] == "web-01: reboot at 2999-01-01T00:00:00Z\n"
+    assert moved["diff"]["after"] == "web-01: reboot at 2998-06-01T03:00:00Z\n"
+    again = schedule(workspace, scheduled_at=LATER, reschedule=True)
+    assert (again.changed, again["id"]) == (False, moved["id"])
+
+
+def test_without_reschedule_both_stand(workspace: Workspace) -> None:
+    schedule(workspace)
+    schedule(workspace, scheduled_at=LATER)
+    assert len(pending(workspace)) == 2
+
+
+def test_a_reschedule_leaves_other_commands_alone(workspace: Workspace) -> None:
+    others = [
+        workspace.submit("web-02", "reboot", scheduled_at=FAR),
+        workspace.submit("web-01", "reboot -f", scheduled_at=FAR),
+    ]
+    schedule(workspace)
+    schedule(workspace, scheduled_at=LATER, reschedule=True)
+    statuses = [workspace.commands(id=command_id)[0]["status"] for command_id in others]
+    assert statuses == ["scheduled", "scheduled"]
+
+
+def test_a_command_that_waits_for_an_offline_server_is_not_rescheduled(workspace: Workspace) -> None:
+    workspace.settings(offline_mode="queue")
+    workspace.disconnect("web-01")
+    queued = workspace.submit("web-01", "reboot")
+    ran = schedule(workspace, reschedule=True)
+    assert ran.changed
+    assert set(pending(workspace)) == {queued, ran["id"]}
+
+
+def test_an_old_schedule_that_cannot_be_withdrawn_is_kept_alone(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    workspace.fault("status", method="DELETE", times=1, status=403, body='{"code": "FORBIDDEN"}')
+    ran = schedule(workspace, scheduled_at=LATER, reschedule=True)
+    assert (ran.failed, ran.changed) == (True, False)
+    assert f"Not rescheduled: command {first['id']} could not be cancelled" in ran["msg"]
+    assert pending(workspace) == [first["id"]]
+
+
+def test_an_old_schedule_that_is_delivered_meanwhile_is_a_failure(workspace: Workspace) -> None:
+    schedule(workspace)
+    body = '{"code": "EVENT_COMMAND_ALREADY_SENT"}'
+    workspace.fault("status", method="DELETE", times=1, status=409, body=body)
+    ran = schedule(workspace, scheduled_at=LATER, reschedule=True)
+    assert (ran.failed, ran.changed, ran["outcome"]) == (True, False, "sent")
+    assert "was delivered to the server already" in ran["msg"]
+
+
+# Races
+
+
+@pytest.mark.parametrize("racers", [2, 4])
+def test_runs_that_race_leave_one_pending_command(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, racers: int
+) -> None:
+    barrier = threading.Barrier(racers)
+    submit = _commands.submit
+
+    def together(*arguments: Any) -> Any:
+        barrier.wait(30)  # everybody has looked by now, and nobody has submitted
+        return submit(*arguments)
+
+    monkeypatch.setattr(_commands, "submit", together)
+
+    def one(_number: int) -> dict[str, Any]:
+        options = command_options(workspace, state="scheduled", servers=["web-01"], line="reboot", scheduled_at=FAR)
+        return run_command(options, lambda _warning: None)
+
+    with ThreadPoolExecutor(racers) as pool:
+        results = list(pool.map(one, range(racers)))
+    [left] = pending(workspace)
+    assert {result["id"] for result in results} == {left}
+    assert sum(result["changed"] for result in results) == 1
+    assert not any(result.get("failed") for result in results)
+    assert methods(workspace)["POST"] == racers
+
+
+def test_a_race_that_cannot_be_looked_into_is_warned_about(workspace: Workspace) -> None:
+    workspace.fault("status", method="GET", path="/api/events/", after=1, status=403, body='{"code": "forbidden"}')
+    ran = schedule(workspace)
+    assert (ran.changed, ran.failed) == (True, False)
+    assert ran["id"] == pending(workspace)[0]
+    assert any("Whether another run scheduled the same" in warning for warning in ran.warnings)
+
+
+# Refusals
+
+
+def test_an_offline_server_that_takes_no_schedule(workspace: Workspace) -> None:
+    workspace.add_servers("off-01", connected=False)
+    workspace.settings(offline_mode="refuse")
+    ran = schedule(workspace, servers=["web-01", "off-01"])
+    assert [command["outcome"] for command in ran.commands] == ["pending", "refused"]
+    assert (ran.failed, ran.changed) == (True, True)
+    assert ran.commands[1]["changed"] is False
+    assert "offline" in ran.commands[1]["msg"]
+
+
+def test_a_lost_answer_schedules_once(workspace: Workspace) -> None:
+    workspace.fault("lose_after", method="POST", times=1)
+    ran = schedule(workspace)
+    assert (ran.failed, ran["outcome"]) == (False, "pending")
+    assert pending(workspace) == [ran["id"]]
+    assert methods(workspace)["POST"] == 1

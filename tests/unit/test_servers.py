@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names and ids of servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from unit.conftest import Connect
+from unit.support import OTHER_SERVER, SERVER, Reply, Request, ScriptedServer, page, paths
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils import _servers
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._model import Server
+
+Serve = Callable[..., ScriptedServer]
+
+
+def ids(servers: list[Server]) -> list[str | None]:
+    return [server.id for server in servers]
+
+
+def test_ids_cost_no_request(workspace: Workspace, connect: Connect) -> None:
+    client = connect(workspace)
+    found = _servers.find(client, [SERVER.upper(), OTHER_SERVER.replace("-", "")])
+    assert found == [Server(SERVER), Server(OTHER_SERVER)]
+    assert client.requests == 0
+
+
+def test_one_name_is_asked_for(workspace: Workspace, connect: Connect) -> None:
+    client = connect(workspace)
+    [server] = _servers.find(client, ["web-02"])
+    assert (server.id, server.name, server.is_connected) == (workspace.server_ids()["web-02"], "web-02", True)
+    assert paths(workspace) == ["/api/servers/servers/?name=web-02&page_size=100"]
+
+
+def test_many_names_are_taken_from_one_list(workspace: Workspace, connect: Connect) -> None:
+    names = [f"db-{number:03d}" for number in range(150)]
+    workspace.add_servers(*names)
+    client = connect(workspace)
+    found = _servers.find(client, [*reversed(names), SERVER, names[0]])
+    known = workspace.server_ids()
+    assert ids(found) == [*(known[name] for name in reversed(names)), SERVER, known[names[0]]]
+    assert client.requests == 2
+
+
+def test_a_list_that_ignores_the_name_is_searched(serve: Serve, connect: Connect) -> None:
+    rows = [{"id": str(number), "name": f"web-{number}"} for number in range(3)]
+    server = serve([Reply(page(rows))])
+    assert ids(_servers.find(connect(server), ["web-2"])) == ["2"]
+    with pytest.raises(UsageError, match="no server is named web-7"):
+        _servers.find(connect(server), ["web-7"])
+
+
+@pytest.mark.parametrize("names", [["web-1"], ["WEB-01"], ["web-01 "], ["web-0*"], ["web-1", "web-02"]])
+def test_names_are_compared_exactly(workspace: Workspace, connect: Connect, names: list[str]) -> None:
+    with pytest.raises(UsageError, match=f"^servers: no server is named {names[0]}".replace("*", r"\*")) as caught:
+        _servers.find(connect(workspace), names)
+    assert caught.value.option == "servers"
+
+
+def test_a_name_of_many_that_is_unknown_gets_a_suggestion(workspace: Workspace, connect: Connect) -> None:
+    with pytest.raises(UsageError, match=r"Did you mean web-01\?"):
+        _servers.find(connect(workspace), ["web-02", "wbe-01"])
+    with pytest.raises(UsageError, match="the token may also not see that server"):
+        _servers.find(connect(workspace), ["web-02", "mainframe"])
+
+
+def test_a_server_that_the_token_may_not_see_is_unknown(workspace: Workspace, connect: Connect) -> None:
+    client = connect(workspace, token=workspace.tokens()["carol"])
+    assert ids(_servers.find(client, ["web-02"])) == [workspace.server_ids()["web-02"]]
+    with pytest.raises(UsageError, match="no server is named web-01"):
+        _servers.find(client, ["web-01"])
+
+
+@pytest.mark.parametrize("names", [["twin"], ["twin", "web-01"]])
+def test_two_servers_of_one_name_are_told_apart_by_id(serve: Serve, connect: Connect, names: list[str]) -> None:
+    rows = [{"id": SERVER, "name": "twin"}, {"id": OTHER_SERVER, "name": "twin"}, {"id": "3", "name": "web-01"}]
+    with pytest.raises(UsageError, match=f"2 servers are named twin: {SERVER}, {OTHER_SERVER}. Give the id"):
+        _servers.find(connect(serve([Reply(page(rows))])), names)
+
+
+@pytest.mark.parametrize(
+    "references", [["web-01", "web-01"], [SERVER, SERVER.upper()], ["web-01", "{id}"], ["{id}", "web-02", "web-01"]]
+)
+def test_each_server_may_be_named_once(current: Workspace, connect: Connect, references: list[str]) -> None:
+    named = [reference.format(id=current.server_ids()["web-01"]) for reference in references]
+    with pytest.raises(UsageError, match=r"are the same server\. Name each server once") as caught:
+        _servers.resolve(connect(current), named)
+    assert caught.value.option == "servers"
+
+
+def test_the_option_that_is_wrong_is_named(current: Workspace, connect: Connect) -> None:
+    with pytest.raises(UsageError, match=r"^server: no server is named x") as caught:
+        _servers.resolve(connect(current), ["x"], "server")
+    assert caught.value.option == "server"
+
+
+def test_a_name_that_must_be_escaped(serve: Serve, connect: Connect) -> None:
+    def answer(request: Request) -> Reply:
+        return Reply(page([{"id": "1", "name": request.query["name"]}]))
+
+    assert ids(_servers.find(connect(serve(answer)), ["a&b=c #1"])) == ["1"]
