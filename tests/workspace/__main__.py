@@ -98,7 +98,12 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
         timeout_graceful_shutdown=1,
     )
     server = Server(config)
-    stop = lambda: setattr(server, "should_exit", True)  # noqa: E731
+
+    def stop() -> None:
+        # A thousand agents that are cut off at once are no error here.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        server.should_exit = True
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     if arguments.exit_with_parent:

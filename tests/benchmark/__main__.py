@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measure what commands cost, print a table and write build/bench.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+if not __package__:
+    tests = Path(__file__).resolve().parent.parent
+    sys.path[:1] = [str(tests), str(tests / "tools")]
+
+import collection_tree
+from benchmark.scenarios import SCENARIOS, Figures, Runner, Scenario, ScenarioFailed
+from benchmark.targets import TARGETS
+from workspace.client import WorkspaceError
+
+NAMES = [scenario.name for scenario in SCENARIOS]
+COLUMNS = ["commands", "requests", "CPU ms", "wall s", "peak MB", "lag s", "CPU s"]
+FOOT = """
+requests, CPU ms: per command. CPU: user and system time of the client's whole process tree.
+CPU ms of fleet_* and lag_* are net: an empty play with the same inventory is taken off; all else is raw.
+CPU s: of the whole run, raw. Peak: the largest process. Several runs: the median.
+"""
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
+    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--check", action="store_true", help="fail if a target is missed")
+    parser.add_argument("--output", type=Path, default=collection_tree.BUILD / "bench.json")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    chosen = [scenario for scenario in SCENARIOS if not arguments.only or scenario.name in arguments.only]
+    started = time.monotonic()
+    print(aligned("scenario", COLUMNS), flush=True)
+    rows, failures = measure(chosen)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps([row.as_row() for row in rows.values()], indent=2) + "\n", encoding="utf-8")
+    print(FOOT)
+    names = {scenario.name for scenario in chosen}
+    for target in TARGETS:
+        if names.intersection(target.needs):
+            print(target.describe(rows))
+    print(f"\n{time.monotonic() - started:.0f} s in all; {arguments.output} holds the numbers.")
+    missed = any(target.met(rows) is False for target in TARGETS)
+    return 1 if failures or (arguments.check and missed) else 0
+
+
+def measure(chosen: list[Scenario]) -> tuple[dict[str, Figures], int]:
+    """Run the scenarios one after the other, printing each row as it comes; how many failed."""
+    rows: dict[str, Figures] = {}
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        for scenario in chosen:
+            try:
+                rows[scenario.name] = Runner(scenario, Path(folder)).run()
+            except (ScenarioFailed, WorkspaceError) as error:
+                print(f"{scenario.name:<22} FAILED: {error}", flush=True)
+            else:
+                print(as_line(rows[scenario.name]), flush=True)
+    return rows, len(chosen) - len(rows)
+
+
+def as_line(row: Figures) -> str:
+    per_command = [f"{row.requests_per_command:.3f}", f"{row.cpu_ms_per_command:.2f}"] if row.commands else ["-", "-"]
+    lag = "-" if row.lag_s is None else f"{row.lag_s:.3f}"
+    cells = [str(row.commands), *per_command, f"{row.wall_s:.1f}", f"{row.peak_mb:.0f}", lag, f"{row.cpu_s:.2f}"]
+    return aligned(row.scenario, cells)
+
+
+def aligned(name: str, cells: list[str]) -> str:
+    return f"{name:<22}" + "".join(f"{cell:>10}" for cell in cells)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

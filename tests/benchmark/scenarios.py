@@ -1,0 +1,231 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is measured, and how one scenario is run: a workspace, a client's process, and what both say afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import typing as t
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import collection_tree
+from workspace.client import Workspace
+
+HERE = Path(__file__).resolve().parent
+LINE = "echo ready"
+#: The agent's own clock when the line ends.
+TIMED_LINE = "sleep {seconds}; date +%s.%N"
+#: So many agents take their time to connect.
+START_SECONDS = 300.0
+RUNS_OF_EMPTY_PLAY = 3
+#: What the client needs of the tools' environment; none of the user's own settings.
+TOOLS_ENVIRON = ("ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_HOME", "PATH")
+
+
+class ScenarioFailed(Exception):
+    """The client failed, or the workspace did not see what it should have seen."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One thing to measure.
+
+    Attributes:
+        servers: how many there are in the workspace and in the inventory.
+        playbook: the one that is run; empty for the bare loop.
+        commands: how many one run submits; one for each server unless stated.
+        timed: whether the line says when it ended, and so how late the task returned.
+        instant: whether the workspace answers for the agents; so many real ones would take most of the time.
+        net: whether the cost of an empty play with the same inventory is taken off.
+        runs: how often it is run; the median counts.
+    """
+
+    name: str
+    servers: int
+    playbook: str = ""
+    dialect: t.Literal["current", "published"] = "current"
+    line: str = LINE
+    commands: int | None = None
+    timed: bool = False
+    instant: bool = False
+    net: bool = False
+    runs: int = 1
+
+    @property
+    def submitted(self) -> int:
+        """How many commands one run submits."""
+        return self.servers if self.commands is None else self.commands
+
+
+def _lag(seconds: str, runs: int) -> Scenario:
+    line = TIMED_LINE.format(seconds=seconds)
+    return Scenario(f"lag_{seconds}", 1, "fleet", line=line, timed=True, net=True, runs=runs)
+
+
+SCENARIOS = [
+    Scenario("empty_play", 1000, "empty", commands=0, instant=True, runs=RUNS_OF_EMPTY_PLAY),
+    Scenario("floor_1000", 1000, runs=3),
+    Scenario("fleet_1000", 1000, "fleet", net=True, runs=3),
+    Scenario("fleet_1000_published", 1000, "fleet", dialect="published", net=True, runs=3),
+    Scenario("fleet_10000", 10000, "fleet", instant=True, net=True),
+    Scenario("perhost_300", 300, "perhost"),
+    Scenario("uri_300", 300, "by_hand"),
+    _lag("0.05", 5),
+    _lag("1", 5),
+    _lag("10", 1),
+    _lag("60", 1),
+]
+
+
+@dataclass
+class Run:
+    """What one run cost: seconds, megabytes and requests."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    requests: int = 0
+    lag_s: float | None = None
+
+
+@dataclass
+class Figures:
+    """What came out of a scenario, per command where the name says so."""
+
+    scenario: str
+    commands: int
+    requests_per_command: float
+    cpu_ms_per_command: float
+    wall_s: float
+    peak_mb: float
+    cpu_s: float
+    lag_s: float | None = None
+
+    def as_row(self) -> dict[str, t.Any]:
+        """For the JSON file: rounded, and without what does not apply."""
+        row = {key: round(value, 4) if isinstance(value, float) else value for key, value in vars(self).items()}
+        return {key: value for key, value in row.items() if value is not None}
+
+
+@dataclass
+class Runner:
+    """Runs one scenario.
+
+    Attributes:
+        folder: where inventory, logs and reports go.
+    """
+
+    scenario: Scenario
+    folder: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def run(self) -> Figures:
+        """Measure the scenario.
+
+        Raises:
+            ScenarioFailed: there is nothing to measure.
+        """
+        scenario = self.scenario
+        workspace = Workspace(scenario.dialect, servers=scenario.servers, agents=not scenario.instant)
+        try:
+            workspace.start(timeout=START_SECONDS)
+            workspace.settings(instant=scenario.instant)
+            self._prepare(workspace)
+            empty_s = self._empty_play() if scenario.net else 0.0
+            runs = [self._run_once(workspace) for _run in range(scenario.runs)]
+            _check(workspace, scenario.submitted * scenario.runs)
+        finally:
+            workspace.stop()
+        return self._figures(runs, empty_s)
+
+    def _prepare(self, workspace: Workspace) -> None:
+        ids = workspace.server_ids()
+        self._file("inventory.ini").write_text("\n".join(ids) + "\n", encoding="utf-8")
+        self._file("ids").write_text("\n".join(ids.values()) + "\n", encoding="utf-8")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ALPACON_", "ANSIBLE_"))}
+        tools = {name: value for name, value in collection_tree.environ().items() if name in TOOLS_ENVIRON}
+        self.environ = {
+            **kept,
+            **tools,
+            "ANSIBLE_CONFIG": str(HERE / "ansible.cfg"),
+            "ALPACON_URL": workspace.url,
+            "ALPACON_TOKEN": workspace.token,
+            "BENCHMARK_RETURNS": str(self._file("returns")),
+            "no_proxy": "127.0.0.1",
+        }
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{self.scenario.name}.{name}"
+
+    def _empty_play(self) -> float:
+        return statistics.median(self._measure(self._play("empty")).cpu_s for _run in range(RUNS_OF_EMPTY_PLAY))
+
+    def _run_once(self, workspace: Workspace) -> Run:
+        self._file("returns").unlink(missing_ok=True)
+        workspace.reset_counters()
+        scenario = self.scenario
+        run = self._measure(self._play(scenario.playbook) if scenario.playbook else self._floor())
+        run.requests = workspace.requests_made()
+        run.lag_s = self._lag() if scenario.timed else None
+        return run
+
+    def _play(self, playbook: str) -> list[str]:
+        variables = json.dumps({"line": self.scenario.line})
+        inventory, path = self._file("inventory.ini"), HERE / "playbooks" / f"{playbook}.yml"
+        return ["ansible-playbook", "-i", str(inventory), "-e", variables, str(path)]
+
+    def _floor(self) -> list[str]:
+        return [sys.executable, str(HERE / "floor.py"), str(self._file("ids")), self.scenario.line]
+
+    def _measure(self, command: list[str]) -> Run:
+        report, log = self._file("cost.json"), self._file("log")
+        with log.open("w", encoding="utf-8") as out:
+            code = subprocess.run(
+                [sys.executable, str(HERE / "measure.py"), str(report), *command],
+                cwd=self.folder,
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                check=False,
+            ).returncode
+        if code:
+            raise ScenarioFailed(f"exit code {code}:\n{log.read_text(encoding='utf-8')[-2000:]}")
+        return Run(**json.loads(report.read_text(encoding="utf-8")))
+
+    def _lag(self) -> float:
+        record = json.loads(self._file("returns").read_text(encoding="utf-8"))
+        return float(record["returned"]) - float(record["stdout"])
+
+    def _figures(self, runs: list[Run], empty_s: float) -> Figures:
+        def median(name: str) -> float:
+            return statistics.median(getattr(run, name) for run in runs)
+
+        commands = self.scenario.submitted
+        cpu_s = median("cpu_s")
+        return Figures(
+            scenario=self.scenario.name,
+            commands=commands,
+            requests_per_command=median("requests") / commands if commands else 0.0,
+            cpu_ms_per_command=(cpu_s - empty_s) * 1000 / commands if commands else 0.0,
+            wall_s=median("wall_s"),
+            peak_mb=median("peak_mb"),
+            cpu_s=cpu_s,
+            lag_s=median("lag_s") if self.scenario.timed else None,
+        )
+
+
+def _check(workspace: Workspace, expected: int) -> None:
+    """A number counts only if every command was submitted once, ran once and succeeded."""
+    commands = workspace.commands()
+    wrong = [command["id"] for command in commands if (command["run_count"], command["status"]) != (1, "success")]
+    if len(commands) != expected or wrong:
+        raise ScenarioFailed(
+            f"the workspace has {len(commands)} commands of {expected}, of which {len(wrong)} did not run once and well"
+        )

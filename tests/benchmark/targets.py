@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the numbers must be."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from benchmark.scenarios import Figures
+
+Rows = t.Mapping[str, Figures]
+#: What "the same cost per command" allows for.
+SAME = 1.25
+
+
+@dataclass(frozen=True)
+class Target:
+    """A number that must not be exceeded.
+
+    Attributes:
+        needs: the scenarios that it takes.
+        value: finds the number among their figures.
+    """
+
+    text: str
+    unit: str
+    limit: float
+    needs: tuple[str, ...]
+    value: t.Callable[[Rows], float]
+
+    def met(self, rows: Rows) -> bool | None:
+        """Whether it holds, or None where not all of it was measured."""
+        return self.value(rows) <= self.limit if self.measured(rows) else None
+
+    def measured(self, rows: Rows) -> bool:
+        """Whether all that it takes is there."""
+        return all(name in rows for name in self.needs)
+
+    def describe(self, rows: Rows) -> str:
+        """One line: met or not, the number, and the limit."""
+        met = self.met(rows)
+        if met is None:
+            return f"not measured  {self.text}"
+        word = "met" if met else "NOT MET"
+        return f"{word:<12}  {self.text}: {self.value(rows):.3g} of at most {self.limit:.3g} {self.unit}".rstrip()
+
+
+def _requests(name: str, limit: float) -> Target:
+    return Target(f"{name}: requests per command", "", limit, (name,), lambda rows: rows[name].requests_per_command)
+
+
+def _cpu(name: str, other: str, limit: float) -> Target:
+    def value(rows: Rows) -> float:
+        return rows[name].cpu_ms_per_command / rows[other].cpu_ms_per_command
+
+    return Target(f"{name}: CPU per command, in those of {other}", "", limit, (name, other), value)
+
+
+def _lag(seconds: str, limit: float) -> Target:
+    name = f"lag_{seconds}"
+    return Target(f"{name}: lag after the finish", "s", limit, (name,), lambda rows: rows[name].lag_s or 0.0)
+
+
+TARGETS = [
+    _requests("fleet_1000", 1.05),
+    _requests("fleet_1000_published", 1.05),
+    _requests("fleet_10000", 1.05),
+    _requests("perhost_300", 1.2),
+    _cpu("fleet_1000", "floor_1000", 2),
+    _cpu("fleet_1000_published", "floor_1000", 2),
+    _cpu("fleet_10000", "fleet_1000", SAME),
+    _cpu("perhost_300", "uri_300", 1 / 15),
+    Target("fleet_10000: peak memory", "MB", 300, ("fleet_10000",), lambda rows: rows["fleet_10000"].peak_mb),
+    _lag("0.05", 0.3),
+    _lag("10", 1),
+    _lag("60", 6),
+]
