@@ -51,16 +51,22 @@ def parse_time(text: Any) -> datetime | None:
     """Read a time of the API (ISO 8601; without a zone it is UTC), or None where there is none."""
     if not isinstance(text, str) or not text.strip():
         return None
-    text = text.strip().replace(" ", "T", 1)
+    try:
+        time: datetime | None = datetime.fromisoformat(text.strip())
+    except ValueError:
+        time = _parse_old(text.strip())
+    return time if time is None or time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+
+def _parse_old(text: str) -> datetime | None:
+    # Python before 3.11 reads no Z, zones with a colon only, and three or six digits of a second only.
     text = re.sub(r"[zZ]$", "+00:00", text)
-    # Python before 3.11 reads zones with a colon, and three or six digits of a second only.
     text = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", text)
     text = re.sub(r"\.(\d+)", lambda match: "." + (match.group(1) + "000000")[:6], text)
     try:
-        time = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
         return None
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 def iso(time: datetime | None) -> str | None:
