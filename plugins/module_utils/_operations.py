@@ -346,14 +346,28 @@ def _settle_races(client: Client, order: Order, jobs: Sequence[Job], report: Rep
 
 def _settle_race(client: Client, job: Job, rivals: Sequence[Command], report: Report) -> None:
     rivals = sorted(rivals, key=_age)
+    own = job.known.id
+    withdrawn = bool(rivals) and own not in [rival.id for rival in rivals] and _is_withdrawn(client, own)
     for late in rivals[1:]:
         if _commands.cancel(client, late.id) == _commands.SENT:
             report.warnings.append(
                 f"{job.server}: {late.id} was scheduled twice and sent before it could be withdrawn."
             )
-        elif job.command and late.id == job.command.id:
-            job.command, job.changed = rivals[0], False
-            job.msg = "Another run scheduled it first; the later command was withdrawn."
+        else:
+            withdrawn = withdrawn or late.id == own
+    if withdrawn:
+        job.command, job.changed = rivals[0], False
+        job.msg = "Another run scheduled it first; the later command was withdrawn."
+
+
+def _is_withdrawn(client: Client, command_id: str) -> bool:
+    """Whether the other run has cancelled it meanwhile."""
+    try:
+        return _commands.get(client, command_id).status == "cancelled"
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return True
 
 
 # state: cancelled
