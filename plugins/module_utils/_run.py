@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class Pause:
 
     def __init__(self) -> None:
         self._until = 0.0
+        self._lock = threading.Lock()
 
     def until(self) -> float:
         """Monotonic seconds."""
@@ -66,11 +68,12 @@ class Pause:
 
     def hold(self, until: float) -> None:
         """Make everybody wait until then, in monotonic seconds."""
-        self._until = max(self._until, until)
+        with self._lock:
+            self._until = max(self._until, until)
 
 
 class SharedPause(Pause):
-    """The same, for all workers of a run."""
+    """The same, for all workers of a run. Where the file cannot be written, it holds for the process alone."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
@@ -83,8 +86,9 @@ class SharedPause(Pause):
     def hold(self, until: float) -> None:
         """Make everybody wait until then, in monotonic seconds."""
         super().hold(until)
-        if until > _read_number(self._file):
-            _write(self._file, str(until))
+        with contextlib.suppress(OSError), _locked(self._file.parent):
+            if until > _read_number(self._file):
+                _write(self._file, str(until))
 
 
 class Shared:
@@ -100,7 +104,8 @@ class Shared:
         self._folder = folder / f"alpacon-{digest}"
         self._awaited = self._folder / "awaited"
         self._rows = self._folder / "rows"
-        for path in (self._awaited, self._rows):
+        # Parents that mkdir makes itself would be open to others.
+        for path in (self._folder, self._awaited, self._rows):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.pause = SharedPause(self._folder / "paused_until")
 
@@ -144,7 +149,7 @@ class Shared:
             row: dict[str, Any] = json.loads(file.read_text())
         except FileNotFoundError:
             return None
-        file.unlink()
+        file.unlink(missing_ok=True)
         return row
 
     def polled_at(self) -> float:
@@ -189,13 +194,13 @@ class Ids:
         """Note a command as soon as its id is known."""
         with contextlib.suppress(OSError):
             self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._locked(), self.file.open("a") as file:
+            with _locked(self.file.parent), self.file.open("a") as file:
                 file.write(f"{command_id}\n")
 
     def remove(self, command_ids: Iterable[str]) -> None:
         """Strike out commands; the file is gone when none is left."""
         struck = set(command_ids)
-        with contextlib.suppress(OSError), self._locked():
+        with contextlib.suppress(OSError), _locked(self.file.parent):
             left = [line for line in self.file.read_text().splitlines() if line not in struck]
             if left:
                 _write(self.file, "".join(f"{line}\n" for line in left))
@@ -208,15 +213,16 @@ class Ids:
             return set(self.file.read_text().splitlines())
         return set()
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        # The folder, since the file itself is replaced.
-        descriptor = os.open(self.file.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Be the only one who changes a file in there; the folder is locked, since the file itself is replaced."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write(file: Path, text: str) -> None:
@@ -229,5 +235,5 @@ def _write(file: Path, text: str) -> None:
 def _read_number(file: Path) -> float:
     try:
         return float(file.read_text())
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return 0.0

@@ -1,0 +1,374 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Draw a round of the campaign: everything about it follows from the seed and the number of the round."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+DIALECTS = ("current", "published", "2024")
+SERVERS = tuple(f"s{number}" for number in range(1, 61))
+#: How long the client waits for an answer, in seconds.
+REQUEST_TIMEOUT = 3
+
+_SUBMIT = {"method": "POST", "path": "^/api/events/commands/$"}
+_LIST = {"method": "GET", "path": r"^/api/events/commands/\?"}
+_DETAIL = {"method": "GET", "path": "^/api/events/commands/[0-9a-f-]{36}/$"}
+_CHUNKS = {"method": "GET", "path": "/chunks/"}
+_CANCEL = {"method": "DELETE", "path": "^/api/events/commands/"}
+_SERVERS = {"method": "GET", "path": "^/api/servers/"}
+_ANY: dict[str, str] = {"path": "^/api/"}
+_TARGETS = {"submit": _SUBMIT, "list": _LIST, "detail": _DETAIL, "chunks": _CHUNKS, "cancel": _CANCEL, "any": _ANY}
+
+# A 503 after the commit is left out: the client takes it for "not accepted", as the official clients do.
+_AFTER = (500, 502, 504, 408)
+_BEFORE = (500, 502, 503, 504, 408)
+_THROTTLED = ('{"code": "api_rate_limited"}', '{"detail": "Request was throttled."}', "<html>Slow down</html>")
+_GARBAGE = ("", "null", "[]", "{}", '"ok"', "[null]", '{"results": [null]}', '{"id": null}', "7")
+_DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What a line writes and how it ends, on each server."""
+
+    kind: str
+    shell: str
+    every: int
+    code: int
+
+    def line(self, tag: str, ledger: str) -> str:
+        """The line: it notes in the ledger that it runs, speaks, and ends."""
+        end = f"[ $((n % {self.every})) = 0 ] && exit {self.code}; exit 0" if self.every else "exit 0"
+        return f'n=${{HOSTNAME#s}}; echo "$n {tag}" >>{ledger}; {self.shell}; {end}'
+
+    def rc(self, server: str) -> int:
+        """Exit code on a server."""
+        return self.code if self.every and int(server[1:]) % self.every == 0 else 0
+
+    def text(self, server: str) -> str:
+        """What it writes on a server."""
+        text: str = _TEXTS[self.kind](server[1:])
+        return text
+
+
+def _numbers(last: int) -> str:
+    return "".join(f"{number}\n" for number in range(1, last + 1))
+
+
+_TEXTS: dict[str, Any] = {
+    "nothing": lambda _n: "",
+    "words": lambda n: f"server {n} speaks\n",
+    "unicode": lambda n: f"Größe {n} 日本語 ✓ 😀\n" * 3,
+    "padded": lambda n: f"  indented\n\n{n}  \n\n",
+    "long": lambda n: _numbers(3000) + f"{n}\n",
+    "paced": lambda n: "".join(f"{n}-{step}\n" for step in (1, 2, 3, 4)),
+    "slow": lambda n: f"awake {n}\n",
+    "huge": lambda _n: _numbers(180_000),
+}
+_SHELLS = {
+    "nothing": ":",
+    "words": 'echo "server $n speaks"',
+    "unicode": 'for i in 1 2 3; do echo "Größe $n 日本語 ✓ 😀"; done',
+    "padded": "printf '  indented\\n\\n%s  \\n\\n' $n",
+    "long": "seq 1 3000; echo $n",
+    "paced": "for i in 1 2 3 4; do echo $n-$i; sleep 0.15; done",
+    "slow": "sleep 1.$((n % 10)); echo awake $n",
+    "huge": "seq 1 180000",
+}
+
+
+@dataclass
+class Round:
+    """One round, as drawn.
+
+    Attributes:
+        story: what the tasks of the round do, see :mod:`faults.story`.
+        by_name: whether tasks name their servers, or give ids.
+        http: faults between client and workspace.
+        agents: faults of agents.
+        offline: servers that are offline from the start.
+        outages: (seconds from the start, seconds that it lasts, server).
+        switches: of the workspace; the holds among them.
+        options: of every task in the round.
+        detail: what a story draws for itself, numbers from 0 to 1.
+    """
+
+    seed: str
+    number: int
+    dialect: str
+    story: str
+    servers: tuple[str, ...]
+    by_name: bool
+    speech: Speech
+    tail: str = ""
+    http: list[dict[str, Any]] = field(default_factory=list)
+    agents: list[dict[str, Any]] = field(default_factory=list)
+    offline: tuple[str, ...] = ()
+    outages: tuple[tuple[float, float, str], ...] = ()
+    switches: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    detail: tuple[float, ...] = ()
+
+    @property
+    def tag(self) -> str:
+        """What tells the lines of this round from all others."""
+        return f"r{self.seed}x{self.number}"
+
+    @property
+    def timeout(self) -> float:
+        """wait_timeout of its tasks, in seconds."""
+        return float(self.options["wait_timeout"])
+
+    def line(self, ledger: str) -> str:
+        """The command line of the round."""
+        return self.speech.line(self.tag, ledger) + self.tail
+
+    def troubles(self, *methods: str) -> bool:
+        """Whether requests of one of these methods may be hit."""
+        return any(fault.get("method", "GET") in methods or "method" not in fault for fault in self.http)
+
+    def holds(self, server: str) -> list[dict[str, Any]]:
+        """The holds that hit a server."""
+        return [rule for rule in self.switches.get("holds", ()) if server in rule["servers"]]
+
+    def hits(self, server: str) -> set[str]:
+        """What befalls the agent of a server."""
+        return {fault["kind"] for fault in self.agents if fault["server"] == server}
+
+    def unreachable(self, server: str) -> bool:
+        """Whether the agent of a server may be away at some time."""
+        out = {name for _start, _length, name in self.outages}
+        return server in out or server in self.offline or "disconnect" in self.hits(server)
+
+
+# How often each story is told.
+_STORIES = {
+    "executed": 38,
+    "twice": 14,
+    "later": 12,
+    "reuse": 8,
+    "scheduled": 10,
+    "race": 7,
+    "cancelled": 8,
+    "playbook": 2,
+    "per_host": 3,
+}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What may be drawn.
+
+    Attributes:
+        stories: the only stories that may be told; all of them if empty.
+        most: how many servers a round may have.
+        timeouts: what wait_timeout may be, in seconds.
+    """
+
+    stories: Sequence[str] = ()
+    most: int = len(SERVERS)
+    timeouts: Sequence[int] = (4, 6, 8, 12)
+
+
+def draw(seed: str, number: int, bounds: Bounds) -> Round:
+    """Draw a round."""
+    rng = random.Random(f"{seed}/{number}")
+    told = {story: weight for story, weight in _STORIES.items() if not bounds.stories or story in bounds.stories}
+    story = rng.choices(list(told), list(told.values()))[0]
+    dialect = DIALECTS[number % len(DIALECTS)]
+    count = min(bounds.most, rng.choice((1, 2, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60)))
+    servers = tuple(rng.sample(SERVERS, count))
+    drawn = Round(seed, number, dialect, story, servers, rng.random() < 0.5, _speech(rng, dialect, count))
+    drawn.tail = rng.choice(("", "", "", "  ", "\n"))
+    drawn.detail = tuple(rng.random() for _ in range(8))
+    drawn.switches = _switches(rng, drawn)
+    drawn.http = _http(rng, drawn)
+    drawn.agents = _agents(rng, drawn)
+    drawn.offline, drawn.outages = _away(rng, drawn)
+    drawn.options = _options(rng, drawn, bounds)
+    return drawn
+
+
+def _speech(rng: random.Random, dialect: str, count: int) -> Speech:
+    kinds = ["nothing", "words", "words", "unicode", "padded", "long", "paced", "slow"]
+    if dialect == "current" and count <= 6:
+        kinds += ["huge", "huge"]
+    kind = rng.choice(kinds)
+    return Speech(kind, _SHELLS[kind], rng.choice((0, 0, 2, 3, 5)), rng.choice((1, 3, 7)))
+
+
+def _switches(rng: random.Random, drawn: Round) -> dict[str, Any]:
+    switches: dict[str, Any] = {"stuck_after": rng.choice((600.0, 600.0, 1.5, 3.0)), "tick": 0.2}
+    if rng.random() < 0.3:
+        switches["cancel_mode"] = rng.choice(("mark", "delete"))
+    if rng.random() < 0.2:
+        switches["offline_mode"] = rng.choice(("queue", "refuse"))
+    if drawn.dialect == "current":
+        switches["output"] = rng.choice(("both", "chunks", "chunks", "result"))
+        switches["lean_rows"] = rng.random() < 0.3
+        switches["holds"] = _holds(rng, drawn)
+    return switches
+
+
+def _holds(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
+    if rng.random() < 0.65:
+        return []
+    rules = []
+    for status, then in rng.sample(_HOLDS, rng.choice((1, 2))):
+        rule = {"line": drawn.tag, "servers": _some(rng, drawn.servers, 0.2), "status": status}
+        rules.append(rule if then is None else {**rule, "seconds": rng.choice((0.3, 1.0, 3.0)), "then": then})
+    return rules
+
+
+_HOLDS: tuple[tuple[str, str | None], ...] = (
+    ("awaiting_approval", None),
+    ("awaiting_approval", ""),
+    ("awaiting_approval", "rejected"),
+    ("awaiting_approval", "expired"),
+    ("verifying", ""),
+    ("verifying", "denied"),
+    ("awaiting_purpose", ""),
+    ("denied", None),
+    ("rejected", None),
+    ("expired", None),
+)
+
+
+def _some(rng: random.Random, servers: Sequence[str], share: float) -> list[str]:
+    return [server for server in servers if rng.random() < share] or [rng.choice(servers)]
+
+
+# Faults between client and workspace
+
+
+def _http(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
+    number = rng.choices((0, 1, 2, 3, 5), (10, 30, 30, 20, 10))[0]
+    faults = [_one_http(rng, drawn) for _ in range(number)]
+    if rng.random() < 0.08:
+        faults.append({"kind": "status", "times": rng.choice((1, 4)), **_SERVERS, "status": rng.choice(_BEFORE)})
+    return faults
+
+
+def _one_http(rng: random.Random, drawn: Round) -> dict[str, Any]:
+    names = ["submit", "submit", "submit", "list", "list", "detail", "any"]
+    names += ["chunks"] if drawn.dialect == "current" else []
+    names += ["cancel", "cancel", "cancel"] if drawn.story in ("cancelled", "race") else []
+    fault: dict[str, Any] = {**_TARGETS[rng.choice(names)], **rng.choice(_KINDS)(rng), "seed": rng.randrange(2**31)}
+    if rng.random() < 0.4:
+        fault.update(times=rng.choice((1, 1, 2, 3, 6)), after=rng.choice((0, 0, 1, 3)))
+    else:
+        fault["probability"] = rng.choice((0.05, 0.1, 0.2, 0.4))
+    if fault["kind"] in ("timeout_after", "slow") or fault.get("delay", 0) > REQUEST_TIMEOUT:
+        # Each costs seconds: a few of them are enough.
+        fault["times"] = min(fault.get("times", 6), 6)
+    return fault
+
+
+def _lost(rng: random.Random) -> dict[str, Any]:
+    return {"kind": rng.choice(("lose_before", "lose_after", "reset")), "delay": rng.choice((0, 0, 0.1, 0.5))}
+
+
+def _failed(rng: random.Random) -> dict[str, Any]:
+    return {"kind": "status", "status": rng.choice(_BEFORE)}
+
+
+def _failed_after(rng: random.Random) -> dict[str, Any]:
+    return {"kind": "status_after", "status": rng.choice(_AFTER)}
+
+
+def _unavailable(rng: random.Random) -> dict[str, Any]:
+    headers = rng.choice(({}, {"Retry-After": "1"}, {"Retry-After": "0"}, {"Retry-After": _DATE}))
+    return {"kind": "status", "status": 503, "headers": headers}
+
+
+def _storm(rng: random.Random) -> dict[str, Any]:
+    headers = rng.choice(({}, {"Retry-After": "0"}, {"Retry-After": "1"}, {"Retry-After": "1"}, {"Retry-After": "2"}))
+    return {"kind": "status", "status": 429, "headers": headers, "body": rng.choice(_THROTTLED)}
+
+
+def _page(rng: random.Random) -> dict[str, Any]:
+    return {"kind": "html", "status": rng.choice((200, 200, 502))}
+
+
+def _portal(rng: random.Random) -> dict[str, Any]:
+    return {"kind": "status", "status": 200, "body": "<html><body>Please sign in</body></html>"}
+
+
+def _nonsense(rng: random.Random) -> dict[str, Any]:
+    headers = {"content-type": "application/json"}
+    return {"kind": rng.choice(("status", "html")), "status": 200, "body": rng.choice(_GARBAGE), "headers": headers}
+
+
+def _cut(rng: random.Random) -> dict[str, Any]:
+    return {"kind": "truncate", "length": rng.choice(("correct", "wrong"))}
+
+
+def _slow(rng: random.Random) -> dict[str, Any]:
+    return {"kind": "slow", "delay": rng.choice((0.5, 1.5, REQUEST_TIMEOUT + 1)), "dribble": rng.random() < 0.5}
+
+
+def _silent(rng: random.Random) -> dict[str, Any]:
+    return rng.choice(({"kind": "timeout_after"}, {"kind": "lose_before", "delay": REQUEST_TIMEOUT + 1}))
+
+
+_LOST = (_lost, _lost, _failed_after, _failed_after, _cut, _silent)
+_KINDS = (*_LOST, _failed, _unavailable, _storm, _page, _portal, _nonsense, _slow)
+
+
+# Faults of agents
+
+
+def _agents(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
+    share = rng.choice((0.0, 0.1, 0.2, 0.4))
+    faults = []
+    for server in drawn.servers:
+        while rng.random() < share:
+            faults.append({"server": server, "line": drawn.tag, **_one_agent(rng, drawn)})
+    return faults
+
+
+def _one_agent(rng: random.Random, drawn: Round) -> dict[str, Any]:
+    kinds = ["vanish", "never_ack", "slow_ack", "slow_ack", "late_fin", "late_fin", "disconnect"]
+    if drawn.switches.get("output") in ("both", "chunks"):
+        kinds += ["drop_chunk", "drop_chunk", "late_chunk", "late_chunk", "duplicate_chunk", "reverse_chunks"]
+    kind = rng.choice(kinds)
+    fault: dict[str, Any] = {"kind": kind, "times": rng.choice((1, 1, 2))}
+    if kind in ("slow_ack", "late_fin", "disconnect"):
+        fault["seconds"] = rng.choice((0.3, 1.0, 2.0, 6.0))
+    elif kind == "late_chunk":
+        fault.update(seconds=rng.choice((0.2, 1.0, 4.0, 15.0)), seq=rng.choice((0, 0, 1, 2)))
+    elif kind in ("drop_chunk", "duplicate_chunk"):
+        fault["seq"] = rng.choice((0, 0, 1, 2))
+    return fault
+
+
+def _away(rng: random.Random, drawn: Round) -> tuple[tuple[str, ...], tuple[tuple[float, float, str], ...]]:
+    offline = tuple(_some(rng, drawn.servers, 0.1)) if rng.random() < 0.2 else ()
+    if rng.random() < 0.75:
+        return offline, ()
+    outages = [
+        (rng.uniform(0.0, 2.0), rng.uniform(0.2, 2.0), server)
+        for server in _some(rng, drawn.servers, 0.1)[:5]
+        if server not in offline
+    ]
+    return offline, tuple(outages)
+
+
+def _options(rng: random.Random, drawn: Round, bounds: Bounds) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "wait_timeout": str(rng.choice(bounds.timeouts)),
+        "success_codes": rng.choice(([0], [0], [0, 3])),
+        "wait_for_approval": rng.random() < 0.5,
+        "cancel_on_timeout": rng.random() < 0.4,
+    }
+    if rng.random() < 0.2:
+        options["max_concurrency"] = rng.choice(("50%", "30%", str(max(2, len(drawn.servers) // 2))))
+    if rng.random() < 0.15:
+        options["max_errors"] = rng.choice(("0", "1", "20%"))
+    return options

@@ -1,0 +1,325 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Carry out the tasks of a round against a workspace, and note what came of each."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from faults import play
+from faults.draw import REQUEST_TIMEOUT, SERVERS, Round
+from workspace.client import Control, Workspace, WorkspaceError
+
+from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import command_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
+
+
+@dataclass
+class Task:
+    """A task, and what came of it.
+
+    Attributes:
+        options: the options that it was given.
+        result: what it returned.
+        refusal: the message of the error that it ended with instead.
+        crash: the traceback of an exception that no task may end with.
+        first, last: numbers of the workspace's requests between which its own lie.
+        started, ended: seconds since the epoch.
+    """
+
+    options: Mapping[str, Any]
+    result: dict[str, Any] = field(default_factory=dict)
+    refusal: str = ""
+    crash: str = ""
+    warnings: list[str] = field(default_factory=list)
+    first: int = 0
+    last: int = 0
+    started: float = 0.0
+    ended: float = 0.0
+
+    @property
+    def state(self) -> str:
+        """Its option state."""
+        return str(self.options.get("state", "executed"))
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """Its commands."""
+        return list(self.result.get("commands", ()))
+
+
+@dataclass
+class Record:
+    """What a round did, and the truth about it.
+
+    Attributes:
+        ids: server -> id.
+        rows: commands as the workspace has them.
+        log: requests as the workspace saw them.
+        runs: server -> how often its agent ran the line.
+        prepared: server -> id of a command that stood before the tasks.
+        moment: the scheduled_at of the round.
+        strain: the longest time that the workspace took to answer outside of all faults, in seconds.
+    """
+
+    drawn: Round
+    tasks: list[Task] = field(default_factory=list)
+    ids: dict[str, str] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    log: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[str, int] = field(default_factory=dict)
+    prepared: dict[str, str] = field(default_factory=dict)
+    moment: datetime | None = None
+    strain: float = 0.0
+
+
+class Story:
+    """One round on a workspace of its dialect; `ledger` is where lines note that they run."""
+
+    def __init__(self, workspace: Workspace, drawn: Round, ledger: Path) -> None:
+        self._workspace = workspace
+        self._drawn = drawn
+        self._ledger = ledger
+        self._line = drawn.line(str(ledger))
+        self.record = Record(drawn)
+
+    def tell(self) -> Record:
+        """Set the stage, run the tasks under faults, and gather the truth."""
+        self._set_stage()
+        if self._drawn.story == "cancelled":
+            self._prepare()
+        over = threading.Event()
+        probe = threading.Thread(target=self._measure_strain, args=(over,))
+        probe.start()
+        self._let_loose()
+        outages = [threading.Thread(target=self._outage, args=outage) for outage in self._drawn.outages]
+        for outage in outages:
+            outage.start()
+        try:
+            _STORIES[self._drawn.story](self)
+        finally:
+            for outage in outages:
+                outage.join()
+            over.set()
+            probe.join()
+        self._workspace.clear_faults()
+        self._gather()
+        return self.record
+
+    def _set_stage(self) -> None:
+        self._workspace.reset()
+        self._workspace.wait_connected(*SERVERS)
+        self._workspace.settings(**self._drawn.switches)
+        self.record.ids = self._workspace.server_ids()
+        for server in self._drawn.offline:
+            self._workspace.disconnect(server)
+
+    def _let_loose(self) -> None:
+        if self._drawn.http or self._drawn.agents:
+            self._workspace.call("POST", "faults/", [*self._drawn.http, *self._drawn.agents])
+
+    def _measure_strain(self, over: threading.Event) -> None:
+        control = Control(self._workspace.url)
+        while not over.wait(0.3):
+            started = time.monotonic()
+            control.counters()
+            self.record.strain = max(self.record.strain, time.monotonic() - started)
+
+    def _outage(self, start: float, length: float, server: str) -> None:
+        time.sleep(start)
+        self._workspace.disconnect(server)
+        time.sleep(length)
+        with suppress(WorkspaceError):
+            self._workspace.connect(server)
+
+    def _gather(self) -> None:
+        record = self.record
+        # First the ledger: what runs later than this is delivered by then.
+        with suppress(FileNotFoundError):
+            for line in self._ledger.read_text().splitlines():
+                number, _blank, tag = line.partition(" ")
+                if tag == self._drawn.tag:
+                    record.runs[f"s{number}"] = record.runs.get(f"s{number}", 0) + 1
+        record.rows = [row for row in self._workspace.commands() if f'{self._drawn.tag}"' in row["line"]]
+        record.log = self._workspace.log(20_000)
+
+    # Tasks
+
+    def _options(self, **options: Any) -> dict[str, Any]:
+        servers = list(self._drawn.servers)
+        return {
+            "servers": servers if self._drawn.by_name else [self.record.ids[server] for server in servers],
+            "line": self._line,
+            **self._drawn.options,
+            **options,
+        }
+
+    def _number(self) -> int:
+        entries = self._workspace.log(1)
+        return int(entries[-1]["number"]) if entries else 0
+
+    def _run_of_thread(self) -> Run:
+        """The tasks of a thread are those of one run of ansible-playbook."""
+        folder = self._ledger.with_name(f"{self._ledger.name}-{threading.get_ident()}")
+        folder.mkdir(exist_ok=True)
+        return Run(folder=folder)
+
+    def run(self, **options: Any) -> Task:
+        """Run one task in this process, as the action plugin does."""
+        task = Task(options)
+        self.record.tasks.append(task)
+        task.first = self._number()
+        task.started = time.time()
+        try:
+            task.result = _operations.run_command(
+                self._validated(options), task.warnings.append, run=self._run_of_thread()
+            )
+        except AlpaconError as error:
+            task.refusal = str(error)
+        except Exception:
+            task.crash = traceback.format_exc(limit=-4, chain=False)
+        task.ended = time.time()
+        task.last = self._number()
+        return task
+
+    def _validated(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        given = {
+            "url": self._workspace.url,
+            "token": self._workspace.token,
+            "request_timeout": REQUEST_TIMEOUT,
+            **options,
+        }
+        validated = ArgumentSpecValidator(command_spec()).validate(given)
+        if validated.error_messages:
+            raise ValueError(validated.error_messages)
+        return dict(validated.validated_parameters)
+
+    # Stories
+
+    def executed(self) -> None:
+        """One task for all servers."""
+        self.run(**self._options())
+
+    def twice(self) -> None:
+        """The same line once more at once, which must never be taken for the first one."""
+        self.run(**self._options(wait=self._drawn.detail[0] < 0.6))
+        self.run(**self._options())
+
+    def later(self) -> None:
+        """Submit, and await the ids in tasks of their own."""
+        task = self.run(**self._options(wait=False))
+        ids = [entry["id"] for entry in task.entries if entry["id"]]
+        time.sleep(self._drawn.detail[0] * 2)
+        for _time in range(1 if self._drawn.detail[1] < 0.7 else 2):
+            if ids:
+                self.run(state="finished", ids=ids, **_for_finished(self._drawn.options))
+
+    def reuse(self) -> None:
+        """What succeeded a moment ago is taken as done."""
+        self.run(**self._options())
+        self.run(**self._options(reuse_within="1h"))
+
+    def scheduled(self) -> None:
+        """Schedule, and again; where the time is near, once more after it."""
+        near = self._drawn.detail[0] < 0.5
+        options = self._schedule(5.0 if near else 3600.0)
+        self.run(**options)
+        self.run(**options)
+        if near:
+            time.sleep(max(0.0, self._moment.timestamp() - time.time()) + 1.0)
+            self.run(**options)
+
+    def race(self) -> None:
+        """Two runs schedule the same at the same time."""
+        options = self._schedule(3600.0)
+        runs = [threading.Thread(target=self.run, kwargs=options) for _run in range(2)]
+        for run in runs:
+            run.start()
+            time.sleep(self._drawn.detail[1] * 0.2)
+        for run in runs:
+            run.join()
+        if self._drawn.detail[2] < 0.5:
+            self.run(**options)
+
+    def _schedule(self, seconds: float) -> dict[str, Any]:
+        self.record.moment = datetime.now(UTC) + timedelta(seconds=seconds)
+        return self._options(state="scheduled", scheduled_at=self._moment.isoformat())
+
+    @property
+    def _moment(self) -> datetime:
+        if self.record.moment is None:
+            raise ValueError("this round has no time")
+        return self.record.moment
+
+    def _prepare(self) -> None:
+        """Commands that wait for long, soon to be due, or on some servers none at all."""
+        for position, server in enumerate(self._drawn.servers):
+            seconds = (3600.0, 3600.0, 0.6, 1.5, None)[(position + int(self._drawn.detail[0] * 5)) % 5]
+            if seconds is not None and server not in self._drawn.offline:
+                moment = datetime.now(UTC) + timedelta(seconds=seconds)
+                at = moment.isoformat()
+                self.record.prepared[server] = self._workspace.submit(server, self._line, scheduled_at=at)
+
+    def cancelled(self) -> None:
+        """Cancel what waits, by id or by line; and once more."""
+        by_ids = self._drawn.detail[1] < 0.5 and self.record.prepared
+        what: dict[str, Any] = {"ids": list(self.record.prepared.values())} if by_ids else self._where()
+        options = {"state": "cancelled", "fail_if_sent": self._drawn.detail[2] < 0.5, **what}
+        for _time in range(1 if self._drawn.detail[3] < 0.4 else 2):
+            self.run(**options)
+
+    def _where(self) -> dict[str, Any]:
+        options = self._options()
+        return {"servers": options["servers"], "line": options["line"]}
+
+    def playbook(self) -> None:
+        """One task for all servers, in a playbook."""
+        self._play(play.one_task)
+
+    def per_host(self) -> None:
+        """One task for each host of a play."""
+        self._play(play.task_per_host)
+
+    def _play(self, plan: Callable[..., dict[str, Any]]) -> None:
+        task = Task(self._options())
+        self.record.tasks.append(task)
+        task.first = self._number()
+        task.started = time.time()
+        settings = {"url": self._workspace.url, "token": self._workspace.token, "request_timeout": REQUEST_TIMEOUT}
+        try:
+            task.result = plan(task.options, settings)
+        except play.PlayError as error:
+            task.crash = str(error)
+        task.refusal = str(task.result.get("msg")) if task.result and "commands" not in task.result else ""
+        task.ended = time.time()
+        task.last = self._number()
+
+
+def _for_finished(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in ("max_concurrency", "max_errors")}
+
+
+_STORIES: dict[str, Callable[[Story], None]] = {
+    "executed": Story.executed,
+    "twice": Story.twice,
+    "later": Story.later,
+    "reuse": Story.reuse,
+    "scheduled": Story.scheduled,
+    "race": Story.race,
+    "cancelled": Story.cancelled,
+    "playbook": Story.playbook,
+    "per_host": Story.per_host,
+}

@@ -1,0 +1,391 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Compare what the tasks of a round say with what the workspace knows."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from faults.story import Record, Task
+
+Row = dict[str, Any]
+Entry = dict[str, Any]
+
+#: Outcomes that say nothing definite, and are true where the command has not ended.
+OPEN = frozenset(("timed_out", "stuck", "awaiting_approval", "pending", "error"))
+NEVER_RAN = frozenset(("denied", "rejected", "expired"))
+#: A finish that the workspace saw so long before the end of a wait must have been seen, in seconds.
+_UNSEEN = 4.0
+#: What a task may take beyond its wait_timeout: names, lost answers, output, a last look; in seconds.
+_GRACE = 40.0
+#: A workspace that takes so long to answer has no time for its clients either, in seconds.
+STRAINED = 1.0
+
+
+@dataclass
+class Verdict:
+    """What is wrong about a round, by kind, and how much there was to judge.
+
+    Attributes:
+        cut: outputs whose last chunks were lost, which nothing in the API tells.
+    """
+
+    commands: int = 0
+    requests: int = 0
+    unknown: int = 0
+    cut: int = 0
+    twice: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def disagreements(self) -> list[str]:
+        """All that is wrong, in words."""
+        kinds = (("run twice", self.twice), ("lost", self.lost), ("wrong", self.wrong))
+        return [f"{kind}: {text}" for kind, texts in kinds for text in texts]
+
+
+def judge(record: Record) -> Verdict:
+    """Judge a round."""
+    return _Court(record).judge()
+
+
+class _Court:
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.drawn = record.drawn
+        self.names = {server_id: name for name, server_id in record.ids.items()}
+        self.rows = {row["id"]: row for row in record.rows}
+        self.verdict = Verdict()
+        self.strained = record.strain > STRAINED
+
+    def judge(self) -> Verdict:
+        for number, task in enumerate(self.record.tasks, start=1):
+            self._judge_task(f"task {number} ({task.state})", task)
+        self._judge_runs()
+        if self.drawn.story in ("scheduled", "race"):
+            self._judge_schedule()
+        if self.drawn.story == "reuse":
+            self._judge_reuse()
+        return self.verdict
+
+    def _wrong(self, text: str) -> None:
+        self.verdict.wrong.append(text)
+
+    # A task as a whole
+
+    def _judge_task(self, name: str, task: Task) -> None:
+        self.verdict.requests += int(task.result.get("requests") or 0)
+        self.verdict.commands += len(task.entries)
+        if task.crash:
+            self._wrong(f"{name}: {task.crash}")
+            return
+        self._judge_time(name, task)
+        if task.refusal:
+            self._judge_refusal(name, task)
+            return
+        if task.state in ("executed", "scheduled"):
+            self._judge_servers(name, task)
+            self._judge_losses(name, task)
+        else:
+            self._judge_ids(name, task)
+        self._judge_summary(name, task)
+        for entry in task.entries:
+            self._judge_entry(f"{name}, {self._server(entry)}", task, entry)
+
+    def _judge_time(self, name: str, task: Task) -> None:
+        # The last to be submitted is so when the first one's time is over.
+        bound = 2 * self.drawn.timeout + _GRACE
+        if not self.strained and task.ended - task.started > bound:
+            self._wrong(f"{name}: took {task.ended - task.started:.1f} s, with wait_timeout={self.drawn.timeout:g}")
+
+    def _judge_refusal(self, name: str, task: Task) -> None:
+        """An error as a whole says that nothing was written."""
+        written = [entry for entry in self._log(task) if entry["method"] in ("POST", "DELETE")]
+        if written and not self._races(task):
+            self._wrong(f"{name}: ended with '{task.refusal}' after {len(written)} writes")
+        in_the_past = "is in the past" in task.refusal and self.drawn.story == "scheduled"
+        if not self._troubles() and not in_the_past:
+            self._wrong(f"{name}: ended with '{task.refusal}' although no request was hit")
+
+    def _judge_servers(self, name: str, task: Task) -> None:
+        stated = [self._server(entry) for entry in task.entries]
+        if task.result.get("refused_hosts"):
+            return
+        if stated != list(self.drawn.servers):
+            self._wrong(f"{name}: its commands are for {stated} rather than {list(self.drawn.servers)}")
+
+    def _judge_ids(self, name: str, task: Task) -> None:
+        ids = [entry["id"] for entry in task.entries]
+        if "ids" in task.options and ids != list(task.options["ids"]):
+            self._wrong(f"{name}: its commands are not the ids that it was given")
+
+    def _judge_summary(self, name: str, task: Task) -> None:
+        if "summary" not in task.result:
+            return
+        counted = Counter(entry["outcome"] for entry in task.entries)
+        if dict(counted) != task.result["summary"]:
+            self._wrong(f"{name}: its summary is {task.result['summary']} rather than {dict(counted)}")
+        if task.result["changed"] != any(entry["changed"] for entry in task.entries):
+            self._wrong(f"{name}: changed is {task.result['changed']}")
+        bad = set(counted) - {"success", "pending"}
+        if task.state == "executed" and task.result["failed"] != bool(bad):
+            self._wrong(f"{name}: failed is {task.result['failed']} with {dict(counted)}")
+
+    def _judge_losses(self, name: str, task: Task) -> None:
+        """Whatever the workspace accepted must be in the result, by id or as unknown."""
+        entries = {self._server(entry): entry for entry in task.entries}
+        submitted: dict[str, list[Row]] = {}
+        for row in self._rows_of(task):
+            submitted.setdefault(row["server"], []).append(row)
+        if self._races(task):
+            return
+        for server, rows in submitted.items():
+            if len(rows) > 1:
+                self.verdict.twice.append(f"{name}, {server}: {len(rows)} commands, {[row['id'] for row in rows]}")
+            entry = entries.get(server)
+            if entry and entry["outcome"] == "unknown" and not entry["id"]:
+                continue
+            if not entry or entry["id"] not in [row["id"] for row in rows]:
+                self.verdict.lost.append(
+                    f"{name}, {server}: {rows[0]['id']} was accepted, the result is {_brief(entry)}"
+                )
+
+    # One command of a task
+
+    def _judge_entry(self, name: str, task: Task, entry: Entry) -> None:
+        outcome, command_id = entry["outcome"], entry["id"]
+        row = self.rows.get(command_id)
+        if outcome == "unknown":
+            self.verdict.unknown += 1
+        if command_id and row is None and outcome != "cancelled" and not self._withdrawn(task, command_id):
+            self._wrong(f"{name}: {command_id} is not in the workspace; {_brief(entry)}")
+            return
+        if row and row["server"] != self._server(entry):
+            self._wrong(f"{name}: {command_id} is one of {row['server']}; {_brief(entry)}")
+            return
+        if row and task.state == "executed" and "reuse_within" not in task.options and not self._in_window(task, row):
+            self._wrong(f"{name}: {command_id} was not submitted by this task; {_brief(entry)}")
+            return
+        for complaint in self._complaints(task, entry, row):
+            self._wrong(f"{name}: {complaint}; {_brief(entry)}; truth: {_truth(row)}")
+
+    def _complaints(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+        check = _CHECKS.get(entry["outcome"])
+        if check is None:
+            yield "that outcome is not expected"
+        else:
+            yield from check(self, task, entry, row)
+        if entry["ran"] and entry["outcome"] in (*NEVER_RAN, "refused", "not_tried", "cancelled"):
+            yield "it is said to have run"
+
+    def _never_ran(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+        if not row or row["status"] != entry["outcome"] or row["run_count"]:
+            yield "it did not end so"
+
+    def _sent(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+        if not row or not row["delivered_count"]:
+            yield "it was not delivered"
+
+    def _ended(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+        server, outcome = self._server(entry), entry["outcome"]
+        if row is None or row["status"] not in ("success", "failed"):
+            yield "it has not ended"
+            return
+        code = self.drawn.speech.rc(server)
+        states_code = self.drawn.dialect == "current"
+        codes = task.options.get("success_codes", [0]) if states_code else [0]
+        if outcome != ("success" if code in codes else "failed"):
+            yield f"its exit code is {code}"
+        rc = code if states_code else min(code, 1)
+        if entry["rc"] != rc or entry["ran"] is not True:
+            yield f"its rc is {rc}, and it ran"
+        yield from self._output(server, entry)
+
+    def _output(self, server: str, entry: Entry) -> Iterator[str]:
+        text = self.drawn.speech.text(server)
+        text = text.rstrip("\r\n") if self.drawn.dialect == "current" else text.strip()
+        if entry["stdout"] == text:
+            if entry["output_complete"] is not True and not self._may_be_cut(server):
+                yield "its output is complete"
+            return
+        lost_chunks = self.drawn.hits(server) & {"drop_chunk", "late_chunk"}
+        in_chunks = self.drawn.switches.get("output") == "chunks" or self.drawn.speech.kind == "huge"
+        if entry["output_complete"] is False:
+            if not self._may_be_cut(server):
+                yield "its output is not complete, and nothing happened to it"
+        elif lost_chunks and in_chunks and text.startswith(entry["stdout"]):
+            self.verdict.cut += 1
+        else:
+            yield f"its output is {_shortened(text)} rather than {_shortened(entry['stdout'])}"
+
+    def _may_be_cut(self, server: str) -> bool:
+        hit = bool(self.drawn.hits(server) & {"drop_chunk", "late_chunk", "reverse_chunks"})
+        return hit or self._troubles("GET") or self.drawn.speech.kind == "huge"
+
+    def _cancelled(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+        if row and row["status"] not in ("cancelled", *NEVER_RAN) and entry["id"]:
+            yield "it was not cancelled"
+        if entry["changed"] and entry["id"] and task.state == "cancelled" and not self._withdrawn(task, entry["id"]):
+            yield "nobody cancelled it"
+
+    def _unsent(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+        if entry["id"]:
+            yield "it has an id"
+        posts = self._posts(task, self._server(entry))
+        if entry["outcome"] == "not_tried" and posts and not self._races(task):
+            yield f"it was tried: {[post['fault'] for post in posts]}"
+        if entry["changed"]:
+            yield "it counts as changed"
+        hindered = self._troubles("POST") or self.drawn.unreachable(self._server(entry))
+        if entry["outcome"] == "refused" and not hindered:
+            yield "nothing was in its way"
+
+    def _unknown(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+        if task.state == "cancelled":
+            if not self._troubles("DELETE", "GET"):
+                yield "no answer was lost"
+        elif entry["id"]:
+            yield "its id is known"
+        elif not self.strained and not any(post["fault"] for post in self._posts(task, self._server(entry))):
+            yield "no answer was lost"
+
+    def _open(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+        server, outcome = self._server(entry), entry["outcome"]
+        if row is None:
+            if outcome != "timed_out" or entry["status"] != "cancelled":
+                yield "there is no such command"
+            return
+        if outcome == "awaiting_approval" and not self.drawn.holds(server):
+            yield "nobody held it"
+        if outcome in ("pending", "awaiting_approval") or not row["handled_at"]:
+            return
+        early = task.ended - datetime.fromisoformat(row["handled_at"]).timestamp()
+        if early < _UNSEEN:
+            return
+        if entry["ran"] is False and row["run_count"]:
+            yield f"it is said not to have run, and ended {early:.1f} s before the task did"
+        if not self._troubles("GET"):
+            yield f"it ended {early:.1f} s before the task did"
+
+    # All tasks together
+
+    def _judge_runs(self) -> None:
+        for server, runs in self.record.runs.items():
+            accepted = sum(1 for row in self.record.rows if row["server"] == server and row["delivered_count"])
+            if runs > accepted:
+                told = [_truth(row) for row in self.record.rows if row["server"] == server]
+                self.verdict.twice.append(f"{server}: the line ran {runs} times, {accepted} were delivered: {told}")
+        for row in self.record.rows:
+            if row["run_count"] > 1 or row["delivered_count"] > 1:
+                self._wrong(f"the workspace itself ran {row['id']} twice")
+
+    def _judge_schedule(self) -> None:
+        """One command for each server, unless a task owned up to not knowing."""
+        owned_up = any(task.refusal or task.crash or task.warnings for task in self.record.tasks)
+        for server in self.drawn.servers:
+            known = [row for row in self.record.rows if row["server"] == server and row["status"] != "cancelled"]
+            rows = [row for row in known if row["status"] not in NEVER_RAN]
+            entries = [entry for task in self.record.tasks for entry in task.entries if self._server(entry) == server]
+            doubtful = any(entry["outcome"] in ("unknown", "refused") for entry in entries)
+            told = f"{[row['id'] for row in rows]}: {[_brief(entry) for entry in entries]}"
+            if len(rows) > 1 and not doubtful and not (self.drawn.story == "race" and owned_up):
+                self.verdict.twice.append(f"{server}: {len(rows)} commands stand, {told}")
+            if not known and not doubtful and not owned_up:
+                self.verdict.lost.append(f"{server}: no command stands, {told}")
+            self._judge_standing(server, known)
+
+    def _judge_standing(self, server: str, rows: list[Row]) -> None:
+        standing = {row["id"] for row in rows}
+        for task in self.record.tasks:
+            for entry in task.entries:
+                named = self._server(entry) == server and entry["id"] and entry["outcome"] != "cancelled"
+                # A run that could not look after its submit does not know what another run withdrew.
+                if named and entry["id"] not in standing and not task.warnings:
+                    self._wrong(f"{server}: {_brief(entry)} was withdrawn, {sorted(standing)} stands")
+
+    def _judge_reuse(self) -> None:
+        first, second = self.record.tasks[:2]
+        for entry in second.entries:
+            before = [
+                row
+                for row in self._rows_of(first)
+                if row["server"] == self._server(entry)
+                and row["status"] == "success"
+                and row["handled_at"]
+                and datetime.fromisoformat(row["handled_at"]).timestamp() < second.started
+            ]
+            if before and (entry["changed"] or entry["id"] not in [row["id"] for row in before]):
+                self._wrong(f"{self._server(entry)}: {before[0]['id']} was to be reused; {_brief(entry)}")
+
+    # The truth
+
+    def _troubles(self, *methods: str) -> bool:
+        """Whether a request of these methods may have met trouble."""
+        return self.strained or (self.drawn.troubles(*methods) if methods else bool(self.drawn.http))
+
+    def _server(self, entry: Entry) -> str:
+        server = entry["server"] or {}
+        row = self.rows.get(entry["id"])
+        return self.names.get(str(server.get("id"))) or server.get("name") or (row or {}).get("server") or "?"
+
+    def _log(self, task: Task) -> list[Row]:
+        return [entry for entry in self.record.log if task.first < entry["number"] <= task.last]
+
+    def _in_window(self, task: Task, row: Row) -> bool:
+        return task.first < (row["created_by_request"] or 0) <= task.last
+
+    def _rows_of(self, task: Task) -> list[Row]:
+        return [row for row in self.record.rows if self._in_window(task, row)]
+
+    def _posts(self, task: Task, server: str) -> list[Row]:
+        server_id = self.record.ids[server]
+        return [entry for entry in self._log(task) if entry["method"] == "POST" and server_id in entry["body"]]
+
+    def _withdrawn(self, task: Task, command_id: str) -> bool:
+        """Whether a request to cancel a command was made until then."""
+        return any(
+            entry["method"] == "DELETE" and command_id in entry["path"] and entry["number"] <= task.last
+            for entry in self.record.log
+        )
+
+    def _races(self, task: Task) -> bool:
+        return any(
+            other is not task and other.first < task.last and task.first < other.last for other in self.record.tasks
+        )
+
+
+_CHECKS: dict[str, Callable[[_Court, Task, Entry, Row | None], Iterator[str]]] = {
+    **dict.fromkeys(("success", "failed"), _Court._ended),
+    **dict.fromkeys(NEVER_RAN, _Court._never_ran),
+    **dict.fromkeys(("refused", "not_tried"), _Court._unsent),
+    **dict.fromkeys(OPEN, _Court._open),
+    "cancelled": _Court._cancelled,
+    "unknown": _Court._unknown,
+    "sent": _Court._sent,
+}
+
+
+def _brief(entry: Entry | None) -> str:
+    if entry is None:
+        return "nothing"
+    kept = ("id", "status", "outcome", "rc", "ran", "changed", "output_complete", "msg")
+    return json.dumps({key: entry[key] for key in kept}, default=str)[:600]
+
+
+def _truth(row: Row | None) -> str:
+    if row is None:
+        return "no such command"
+    kept = ("status", "exit_code", "delivered_count", "run_count", "fin_count", "added_at", "handled_at")
+    return json.dumps({key: row[key] for key in kept})
+
+
+def _shortened(text: str) -> str:
+    return repr(text) if len(text) < 120 else f"{text[:50]!r}...{text[-50:]!r} ({len(text)})"
