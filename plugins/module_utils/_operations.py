@@ -90,7 +90,7 @@ def run_command(
     """
     settings = _settings(options, warn)
     order = Order.from_options(options)
-    shared = Shared(run.folder, settings.url, settings.token) if run.folder and run.hosts > 1 else None
+    shared = _shared(run, settings)
     with Client(settings, pause=shared.pause if shared else None, tell=run.tell) as client:
         client.deadline = time.monotonic() + order.limits.wait_timeout
         report = _STATES[order.state](Task(client, order, check_mode, run, shared))
@@ -101,6 +101,15 @@ def run_command(
     if diff_mode and (report.before or report.after):
         result["diff"] = {"before": _lines(report.before), "after": _lines(report.after)}
     return result
+
+
+def _shared(run: Run, settings: Settings) -> Shared | None:
+    if run.folder is None or run.hosts < 2:
+        return None
+    try:
+        return Shared(run.folder, settings.url, settings.token)
+    except OSError:
+        return None  # the disk is full, say: then each worker looks for itself
 
 
 def _settings(options: Mapping[str, Any], warn: Warn) -> Settings:

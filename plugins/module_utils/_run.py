@@ -170,7 +170,7 @@ class Shared:
             with contextlib.suppress(FileNotFoundError):
                 known = json.loads(file.read_text())
                 if time.monotonic() - known["began"] < _NAMES_LAST:
-                    return [(server_id, name) for server_id, name in known["servers"]]
+                    return [tuple(server) for server in known["servers"]]
             with self.lock("servers") as mine:
                 if mine:
                     began = time.monotonic()

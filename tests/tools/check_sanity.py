@@ -20,6 +20,7 @@ LEAVE_OUT = (
     "tests/benchmark/",
     "tests/conftest.py",
     "tests/contract/",
+    "tests/faults/",
     "tests/tools/",
     "tests/workspace/",
 )

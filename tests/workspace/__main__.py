@@ -107,7 +107,7 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     if arguments.exit_with_parent:
-        loop.add_reader(sys.stdin.fileno(), lambda: os.read(sys.stdin.fileno(), 4096) or stop())
+        loop.add_reader(sys.stdin.fileno(), _stop_at_end, stop)
     if arguments.lifetime:
         loop.call_later(arguments.lifetime, stop)
 
@@ -121,6 +121,11 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
         ticking.cancel()
         announcing.cancel()
         await loop.run_in_executor(None, agents.stop)
+
+
+def _stop_at_end(stop: t.Callable[[], None]) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        stop()
 
 
 def _fill(arguments: argparse.Namespace) -> None:

@@ -100,5 +100,12 @@ class TokenThrottle(SimpleRateThrottle):  # type: ignore[misc]
     def get_rate(self) -> str | None:
         return state.current.switches.throttle
 
+    def parse_rate(self, rate: str | None) -> tuple[int | None, int | None]:
+        """As the framework's, and with a number of seconds for a period as well: 20/5s."""
+        count, _slash, period = (rate or "").partition("/")
+        if period[:1].isdigit():
+            return int(count), int(period.removesuffix("s"))
+        return super().parse_rate(rate)  # type: ignore[no-any-return]
+
     def get_cache_key(self, request: t.Any, view: t.Any) -> str | None:
         return str(request.auth.pk) if request.auth else None

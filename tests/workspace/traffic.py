@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import itertools
 import re
+import time
 import typing as t
 
 from workspace import auth
@@ -73,7 +74,8 @@ class Traffic:
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
-                entry["status"] = message["status"]
+                entry["status"], entry["answered"] = message["status"], time.monotonic()
+                entry["retry_after"] = _retry_after(message)
             await send(message)
 
         try:
@@ -90,6 +92,9 @@ class Traffic:
         key = auth.header_pairs(authorization or "").get("token", "")
         entry = {
             "number": next(self._numbers),
+            "arrived": time.monotonic(),
+            "answered": None,
+            "retry_after": None,
             "method": scope["method"],
             "path": scope["path"] + (f"?{query}" if query else ""),
             "route": f"{scope['method']} {_ID.sub('{id}', scope['path'])}",
@@ -105,3 +110,8 @@ class Traffic:
         self.writes += scope["method"] not in ("GET", "HEAD", "OPTIONS")
         self.tokens[entry["token"] or "unknown"] += 1
         return entry
+
+
+def _retry_after(start: Message) -> str | None:
+    stated = {name.lower(): value for name, value in start["headers"]}.get(b"retry-after")
+    return None if stated is None else stated.decode("latin-1")
