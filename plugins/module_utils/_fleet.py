@@ -169,7 +169,7 @@ class Fleet:
         self.sleep = sleep
         self.tell = tell
         self._submitted = submitted
-        self._journal = journal
+        self.journal = journal
         self._shared = shared
         self._pages = 1
         self._known: set[str] = set()
@@ -192,8 +192,8 @@ class Fleet:
             self.pool.shutdown(wait=False, cancel_futures=True)
             if self._shared and self._polls_for_others(jobs):
                 self._shared.forget(str(jobs[0].id))
-        if self._journal:
-            self._journal.remove(job.id for job in jobs if job.id)
+        if self.journal:
+            self.journal.remove(job.id for job in jobs if job.id)
 
     # What the threads do.
 
@@ -208,7 +208,7 @@ class Fleet:
             job.outcome, job.error, job.msg = "refused", error, str(error)
         if job.command:
             self._known.add(job.command.id)
-            for ids in (self._submitted, self._journal):
+            for ids in (self._submitted, self.journal):
                 if ids:
                     ids.add(job.command.id)
             job.changed = True
@@ -502,6 +502,7 @@ class _Round:
         now = time.monotonic()
         if self.fleet.tell is None or now < self.last_told + _TELL_EVERY:
             return
+        first = self.last_told == self.began
         self.last_told = now
         submitting = sum(1 for _job, what in self.under_way.values() if what == "submit")
         left = f"{len(self.waiting) + submitting} to submit, " if self.waiting or submitting else ""
@@ -509,6 +510,8 @@ class _Round:
             f"alpacon: {left}{len(self.awaited)} running, {self.done[True]} done, {self.done[False]} failed"
             f" after {now - self.began:.0f} s"
         )
+        if first and self.fleet.journal:
+            self.fleet.tell(f"alpacon: if this run is interrupted, the ids are in {self.fleet.journal.file}")
 
     def _next_look(self) -> float:
         limits = self.fleet.limits

@@ -70,7 +70,11 @@ def _shared_names(client: Client, names: Sequence[str], option: str, shared: Sha
             yield from ((str(row.get("id")), str(row.get("name"))) for row in page.rows)
 
     by_name: dict[str, list[Server]] = {}
-    for server_id, name in shared.servers(read):
+    try:
+        servers = shared.servers(read)
+    except OSError:
+        return {}  # the disk is full, say: then each worker asks for itself
+    for server_id, name in servers:
         by_name.setdefault(name, []).append(Server(server_id, name))
     return {name: _the_one(name, by_name[name], [], option) for name in names if name in by_name}
 
