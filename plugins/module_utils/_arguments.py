@@ -91,3 +91,14 @@ def secrets(options: Mapping[str, Any]) -> set[str]:
     """The values of these options that no result and no log may show."""
     values = [options.get("token"), *(options.get("env") or {}).values()]
     return {str(value) for value in values if value is not None and len(str(value)) >= _SHORTEST_SECRET}
+
+
+def hide(value: Any, hidden: set[str]) -> Any:
+    """A result with asterisks wherever one of these texts stands in it."""
+    if isinstance(value, str):
+        for text in sorted(hidden, key=len, reverse=True):
+            value = value.replace(text, "********")
+        return value
+    if isinstance(value, Mapping):
+        return {key: hide(item, hidden) for key, item in value.items()}
+    return [hide(item, hidden) for item in value] if isinstance(value, list) else value

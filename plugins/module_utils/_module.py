@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._arguments import secrets
+from ._arguments import hide, secrets
 from ._errors import AlpaconError
 
 
@@ -25,7 +25,9 @@ def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[st
     try:
         result = operation(module.params, module.warn, check_mode=module.check_mode, diff_mode=module._diff)
     except AlpaconError as error:
-        module.fail_json(msg=str(error), invocation=invocation, **error.as_result())
+        result = {"failed": True, "msg": str(error), **error.as_result()}
+    # From ansible-core 2.22 on, a module returns what is hidden only where it is shown.
+    result = hide(result, secrets(module.params))
     if result.get("failed"):
         module.fail_json(invocation=invocation, **result)
     module.exit_json(invocation=invocation, **result)

@@ -167,18 +167,31 @@ class Shared:
         file = self._folder / "servers.json"
         patience = time.monotonic() + _NAMES_PATIENCE
         while time.monotonic() < patience:
-            with contextlib.suppress(FileNotFoundError):
-                known = json.loads(file.read_text())
-                if time.monotonic() - known["began"] < _NAMES_LAST:
-                    return [tuple(server) for server in known["servers"]]
+            known = _known_servers(file)
+            if known is not None:
+                return known
             with self.lock("servers") as mine:
-                if mine:
+                # Another one may have read them between the look and the lock.
+                known = _known_servers(file) if mine else None
+                if mine and known is None:
                     began = time.monotonic()
-                    servers = list(read())
-                    _write(file, json.dumps({"began": began, "servers": servers}))
-                    return servers
+                    known = list(read())
+                    _write(file, json.dumps({"began": began, "servers": known}))
+            if known is not None:
+                return known
             time.sleep(0.02)
         return list(read())
+
+
+def _known_servers(file: Path) -> list[tuple[str, str]] | None:
+    """What a worker has read lately, or None."""
+    try:
+        known = json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    if time.monotonic() - known["began"] >= _NAMES_LAST:
+        return None
+    return [tuple(server) for server in known["servers"]]
 
 
 class Ids:

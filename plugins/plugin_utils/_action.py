@@ -14,11 +14,10 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail
-from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION, hide, secrets
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
 
@@ -56,7 +55,7 @@ class AlpaconAction(ActionBase):
         except AlpaconError as error:
             result = {"failed": True, "msg": str(error), **error.as_result()}
         result["warnings"] = warnings
-        shown: dict[str, Any] = remove_values(result, secrets(options))
+        shown: dict[str, Any] = hide(result, secrets(options))
         return shown
 
     def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:

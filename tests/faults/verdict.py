@@ -165,7 +165,8 @@ class _Court:
         row = self.rows.get(command_id)
         if outcome == "unknown":
             self.verdict.unknown += 1
-        if command_id and row is None and outcome != "cancelled" and not self._withdrawn(task, command_id):
+        last = self.record.tasks[-1] if outcome == "pending" and task.state == "executed" else task
+        if command_id and row is None and outcome != "cancelled" and not self._withdrawn(last, command_id):
             self._wrong(f"{name}: {command_id} is not in the workspace; {_brief(entry)}")
             return
         if row and row["server"] != self._server(entry):
@@ -260,7 +261,9 @@ class _Court:
     def _open(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         server, outcome = self._server(entry), entry["outcome"]
         if row is None:
-            if outcome != "timed_out" or entry["status"] != "cancelled":
+            # A submit that is not awaited may be withdrawn by a task that awaits it later.
+            awaited_later = outcome == "pending" and task.state == "executed"
+            if not awaited_later and (outcome != "timed_out" or entry["status"] != "cancelled"):
                 yield "there is no such command"
             return
         if outcome == "awaiting_approval" and not self.drawn.holds(server):

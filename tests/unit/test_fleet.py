@@ -9,6 +9,7 @@ The servers have no agents: their commands stay as they are until the test says 
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -65,7 +66,7 @@ class Stage:
 
     def end_at(self, seconds: float, **fields: Any) -> None:
         """Let all commands end at a time."""
-        self.clock.at(seconds, lambda: self.end(**fields))
+        self.clock.at(seconds, functools.partial(self.end, **fields))
 
 
 @pytest.fixture

@@ -444,6 +444,18 @@ def test_names_are_read_once_for_many_workers(shared: Shared, names: Workspace) 
     assert names.reads == 1
 
 
+def test_names_that_another_worker_reads_meanwhile_are_not_read_again(
+    shared: Shared, names: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(name: str) -> Any:
+        Shared(shared._folder.parent, URL, TOKEN).servers(names.read)
+        return Shared.lock(shared, name)
+
+    monkeypatch.setattr(shared, "lock", late)
+    assert shared.servers(names.read) == SERVERS
+    assert names.reads == 1
+
+
 def test_names_that_are_too_old_are_read_again(
     shared: Shared, names: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -513,7 +525,7 @@ def test_workspaces_and_tokens_never_mix(tmp_path: Path, url: str, token: str) -
     filled(tmp_path)
     other = Shared(tmp_path, url, token)
     assert (other.pause.until(), other.polled_at(), other.expected(), other.take("b")) == (0, 0, set(), None)
-    assert other.servers(lambda: []) == []
+    assert other.servers(list) == []
     with Shared(tmp_path, URL, TOKEN).lock("poll"), other.lock("poll") as mine:
         assert mine
     assert len(list(tmp_path.iterdir())) == 2
