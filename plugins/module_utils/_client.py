@@ -374,12 +374,11 @@ class Client:
             self._tell(f"alpacon: the request budget of the token is used up, waiting {seconds:.0f} s")
 
     def _await_budget(self, method: str, path: str) -> None:
-        wait = self._pause.until() - time.monotonic()
-        if wait <= 0:
-            return
-        if self.deadline is not None and time.monotonic() + wait > self.deadline:
-            raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
-        self._sleep(wait)
+        # The pause may have become longer meanwhile.
+        while (wait := self._pause.until() - time.monotonic()) > 0:
+            if self.deadline is not None and time.monotonic() + wait > self.deadline:
+                raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
+            self._sleep(wait)
 
     def _send(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Answer:
         self._await_budget(method, path)

@@ -475,6 +475,17 @@ def test_a_used_up_budget_holds_every_thread(serve: Serve, connect: Connect, clo
     assert held[:2] == pytest.approx([50, 50], abs=0.5)
 
 
+def test_a_pause_that_grows_while_it_is_waited_for_is_waited_for_whole(
+    serve: Serve, connect: Connect, clock: Clock
+) -> None:
+    client = connect(serve([Reply([1])]), sleep=clock.sleep)
+    began = clock.passed
+    client._pause.hold(clock.monotonic() + 20)
+    clock.at(began + 10, lambda: client._pause.hold(clock.monotonic() + 30))
+    assert client.get(LIST) == [1]
+    assert pauses(clock.slept) == pytest.approx([20, 30], abs=0.5)
+
+
 def test_a_real_throttle(workspace: Workspace, connect: Connect, clock: Clock) -> None:
     workspace.settings(throttle="2/min")
     slept: list[float] = []
