@@ -454,6 +454,9 @@ class Client:
     @staticmethod
     def _refuse(method: str, path: str, status: int, body: Any, retry_after: str | None) -> Answer:
         error = error_from_body(method, path, status, body, _seconds(retry_after))
+        if status == 404 and not isinstance(body, dict):
+            # A proxy without its server, or no workspace at all: no word about the record.
+            raise LostAnswer(f"{error} This is no answer of an Alpacon workspace; check url and any proxy.")
         # A proxy that loses the server after it passed a request on says 503 as well, in a page of its own.
         unaccepted = status == 503 and (retry_after or isinstance(body, dict))
         if method != "GET" and (status == 408 or status >= 500) and not unaccepted:

@@ -159,7 +159,7 @@ def cancel(client: Client, command_id: str) -> str:
         LostAnswer: the answer was lost, and the command still waits.
     """
     try:
-        client.write("DELETE", f"{PATH}{command_id}/")
+        answer = client.write("DELETE", f"{PATH}{command_id}/")
     except ApiError as error:
         if error.status == 404:
             return GONE
@@ -168,7 +168,8 @@ def cancel(client: Client, command_id: str) -> str:
         raise
     except LostAnswer:
         return _seen_cancelled(client, command_id)
-    return CANCELLED
+    said = answer.status == 204 or (isinstance(answer.body, Mapping) and answer.body.get("id") == command_id)
+    return CANCELLED if said else _seen_cancelled(client, command_id)
 
 
 def _seen_cancelled(client: Client, command_id: str) -> str:

@@ -300,6 +300,10 @@ def _portal(rng: random.Random) -> dict[str, Any]:
     return {"kind": "status", "status": 200, "body": "<html><body>Please sign in</body></html>"}
 
 
+def _no_route(rng: random.Random) -> dict[str, Any]:
+    return {"kind": "status", "status": rng.choice((404, 404, 403)), "body": "default backend - 404"}
+
+
 def _nonsense(rng: random.Random) -> dict[str, Any]:
     headers = {"content-type": "application/json"}
     return {"kind": rng.choice(("status", "html")), "status": 200, "body": rng.choice(_GARBAGE), "headers": headers}
@@ -318,7 +322,7 @@ def _silent(rng: random.Random) -> dict[str, Any]:
 
 
 _LOST = (_lost, _lost, _failed_after, _failed_after, _cut, _silent)
-_KINDS = (*_LOST, _failed, _unavailable, _storm, _page, _portal, _nonsense, _slow)
+_KINDS = (*_LOST, _failed, _unavailable, _storm, _page, _portal, _no_route, _nonsense, _slow)
 
 
 # Faults of agents

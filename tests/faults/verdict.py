@@ -165,7 +165,7 @@ class _Court:
         row = self.rows.get(command_id)
         if outcome == "unknown":
             self.verdict.unknown += 1
-        last = self.record.tasks[-1] if outcome == "pending" and task.state == "executed" else task
+        last = self.record.tasks[-1] if self._goes_later(task, entry) else task
         if command_id and row is None and outcome != "cancelled" and not self._withdrawn(last, command_id):
             self._wrong(f"{name}: {command_id} is not in the workspace; {_brief(entry)}")
             return
@@ -254,16 +254,16 @@ class _Court:
             if not self._troubles("DELETE", "GET"):
                 yield "no answer was lost"
         elif entry["id"]:
-            yield "its id is known"
+            if not any(fault.get("status") == 403 for fault in self.drawn.http):
+                yield "its id is known"
         elif not self.strained and not any(post["fault"] for post in self._posts(task, self._server(entry))):
             yield "no answer was lost"
 
     def _open(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         server, outcome = self._server(entry), entry["outcome"]
         if row is None:
-            # A submit that is not awaited may be withdrawn by a task that awaits it later.
-            awaited_later = outcome == "pending" and task.state == "executed"
-            if not awaited_later and (outcome != "timed_out" or entry["status"] != "cancelled"):
+            withdrawn = outcome == "timed_out" and entry["status"] == "cancelled"
+            if not withdrawn and not self._goes_later(task, entry):
                 yield "there is no such command"
             return
         if outcome == "awaiting_approval" and not self.drawn.holds(server):
@@ -275,8 +275,14 @@ class _Court:
             return
         if entry["ran"] is False and row["run_count"]:
             yield f"it is said not to have run, and ended {early:.1f} s before the task did"
-        if not self._troubles("GET"):
+        # A workspace that says "stuck" has the last word, although a late answer may still come.
+        gave_up = outcome == "stuck" and self.drawn.switches["stuck_after"] < early + self.drawn.timeout
+        if not gave_up and not self._troubles("GET"):
             yield f"it ended {early:.1f} s before the task did"
+
+    def _goes_later(self, task: Task, entry: Entry) -> bool:
+        """Whether a command may be withdrawn behind the task's back: it is not awaited, or a race was not settled."""
+        return entry["outcome"] == "pending" and (task.state == "executed" or bool(task.warnings))
 
     # All tasks together
 

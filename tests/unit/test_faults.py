@@ -110,3 +110,26 @@ def test_a_schedule_that_the_other_run_withdrew_is_not_claimed(
     result = run(workspace, servers=["web-01"], state="scheduled", scheduled_at=FAR)
     assert [result["id"]] == rivals
     assert (result["outcome"], result["changed"]) == ("pending", False)
+
+
+@pytest.mark.parametrize("body", ["", "null", "[]", '{"id": null}'])
+def test_a_cancel_that_only_a_proxy_answered_is_not_believed(current: Workspace, body: str) -> None:
+    command = current.submit("web-01", "uptime", scheduled_at=FAR)
+    current.fault("status", status=200, body=body, times=1, method="DELETE", path="^/api/")
+    result = run(current, ids=[command], line=None, state="cancelled")
+    assert (result["outcome"], result["changed"]) == ("unknown", False)
+    assert run(current, ids=[command], line=None, state="cancelled")["changed"]
+    assert not any(row["status"] != "cancelled" for row in current.commands())
+
+
+def test_a_page_of_a_proxy_does_not_say_that_a_command_is_gone(workspace: Workspace) -> None:
+    workspace.fault("status", status=404, body="default backend - 404", times=1, **DETAIL)
+    result = run(workspace, servers=["web-01"], wait_timeout="15")
+    assert (result["outcome"], result["stdout"]) == ("success", "hello")
+
+
+def test_a_page_of_a_proxy_does_not_say_that_a_cancel_had_nothing_to_do(workspace: Workspace) -> None:
+    command = workspace.submit("web-01", "uptime", scheduled_at=FAR)
+    workspace.fault("status", status=404, body="default backend - 404", times=1, method="DELETE", path="^/api/")
+    result = run(workspace, ids=[command], line=None, state="cancelled")
+    assert result["outcome"] == "unknown"
