@@ -254,7 +254,7 @@ class _Court:
             if not self._troubles("DELETE", "GET"):
                 yield "no answer was lost"
         elif entry["id"]:
-            if not any(fault.get("status") == 403 for fault in self.drawn.http):
+            if not self._statuses(403):
                 yield "its id is known"
         elif not self.strained and not any(post["fault"] for post in self._posts(task, self._server(entry))):
             yield "no answer was lost"
@@ -277,7 +277,7 @@ class _Court:
             yield f"it is said not to have run, and ended {early:.1f} s before the task did"
         # A workspace that says "stuck" has the last word, although a late answer may still come.
         gave_up = outcome == "stuck" and self.drawn.switches["stuck_after"] < early + self.drawn.timeout
-        if not gave_up and not self._troubles("GET"):
+        if not gave_up and not self._troubles("GET") and not self._statuses(429):
             yield f"it ended {early:.1f} s before the task did"
 
     def _goes_later(self, task: Task, entry: Entry) -> bool:
@@ -339,6 +339,10 @@ class _Court:
     def _troubles(self, *methods: str) -> bool:
         """Whether a request of these methods may have met trouble."""
         return self.strained or (self.drawn.troubles(*methods) if methods else bool(self.drawn.http))
+
+    def _statuses(self, status: int) -> bool:
+        """Whether requests may be answered with a status; a 429 to one makes all of them wait."""
+        return any(fault.get("status") == status for fault in self.drawn.http)
 
     def _server(self, entry: Entry) -> str:
         server = entry["server"] or {}
