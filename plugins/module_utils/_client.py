@@ -278,8 +278,8 @@ class Client:
     def write(self, method: str, path: str, body: Any = None) -> Answer:
         """Send a write, once.
 
-        It is sent again only where it certainly was not accepted: no connection was made, 429, or a 503
-        that does not say that the server is offline.
+        It is sent again only where it certainly was not accepted: no connection was made, 429, or a 503 that
+        has Retry-After or a JSON body and does not say that the server is offline.
 
         Raises:
             ApiError: the server refused it.

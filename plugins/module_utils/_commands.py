@@ -40,6 +40,16 @@ def get(client: Client, command_id: str) -> Command:
     return Command.from_row(row)
 
 
+def get_if_there(client: Client, command_id: str) -> Command | None:
+    """Read one command, or None where there is none: servers of 2024 delete what is cancelled."""
+    try:
+        return get(client, command_id)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return None
+
+
 def with_rc(client: Client, command: Command) -> Command:
     """The same command with its exit code, where the server knows one that its list row leaves out."""
     return get(client, command.id) if command.hides_rc else command
@@ -173,12 +183,9 @@ def cancel(client: Client, command_id: str) -> str:
 
 
 def _seen_cancelled(client: Client, command_id: str) -> str:
-    try:
-        command = get(client, command_id)
-    except ApiError as error:
-        if error.status == 404:
-            return CANCELLED
-        raise
+    command = get_if_there(client, command_id)
+    if command is None:
+        return CANCELLED
     if command.pending:
         raise LostAnswer(
             f"DELETE {PATH}{command_id}/: the answer was lost and the command still waits. Run the task again."

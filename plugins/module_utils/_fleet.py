@@ -369,25 +369,23 @@ class Fleet:
 
     def _note(self, job: Job, command: Command, in_list: bool) -> None:
         if in_list and command.hides_rc:
-            self._look_at(job)
+            self._look_at(job)  # the detail tells the exit code
             return
         job.command, job.error = command, None
         job.server = _fuller(job.server, command.server)
 
     def _look_at(self, job: Job) -> None:
-        try:
-            self._note(job, _commands.get(self._client, job.known.id), in_list=False)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            # Servers of 2024 delete what is cancelled.
-            job.command = job.known.with_status("cancelled")
-            was_there = job.body or job.known.line
-            job.msg = (
-                "Never ran: it is no longer in the workspace, so it was cancelled."
-                if was_there
-                else "There is no such command: it was cancelled, or the id is wrong."
-            )
+        command = _commands.get_if_there(self._client, job.known.id)
+        if command:
+            self._note(job, command, in_list=False)
+            return
+        was_there = job.body or job.known.line
+        job.command = job.known.with_status("cancelled")
+        job.msg = (
+            "Never ran: it is no longer in the workspace, so it was cancelled."
+            if was_there
+            else "There is no such command: it was cancelled, or the id is wrong."
+        )
 
     def stop(self, why: str) -> None:
         """Submit no more."""
@@ -445,9 +443,13 @@ class _Round:
     @property
     def _free(self) -> int:
         limit = self.fleet.limits.max_concurrency
-        submitting = sum(1 for _job, what in self.under_way.values() if what == "submit")
+        submitting = self._submitting
         queue_room = 2 * THREADS - submitting
         return queue_room if limit is None else min(queue_room, limit - len(self.awaited) - submitting)
+
+    @property
+    def _submitting(self) -> int:
+        return sum(1 for _job, what in self.under_way.values() if what == "submit")
 
     def _start(self, what: str, work: Callable[[Job], None], job: Job) -> None:
         self.under_way[self.fleet.pool.submit(work, job)] = (job, what)
@@ -504,8 +506,8 @@ class _Round:
             return
         first = self.last_told == self.began
         self.last_told = now
-        submitting = sum(1 for _job, what in self.under_way.values() if what == "submit")
-        left = f"{len(self.waiting) + submitting} to submit, " if self.waiting or submitting else ""
+        to_submit = len(self.waiting) + self._submitting
+        left = f"{to_submit} to submit, " if to_submit else ""
         self.fleet.tell(
             f"alpacon: {left}{len(self.awaited)} running, {self.done[True]} done, {self.done[False]} failed"
             f" after {now - self.began:.0f} s"

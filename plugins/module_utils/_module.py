@@ -27,7 +27,7 @@ def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[st
     except AlpaconError as error:
         result = {"failed": True, "msg": str(error), **error.as_result()}
     # From ansible-core 2.22 on, a module returns what is hidden only where it is shown.
-    result = hide(result, secrets(module.params))
+    result = hide(result, module.no_log_values)
     if result.get("failed"):
         module.fail_json(invocation=invocation, **result)
     module.exit_json(invocation=invocation, **result)

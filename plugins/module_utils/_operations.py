@@ -16,7 +16,7 @@ from typing import Any, Callable
 from . import _commands, _queries, _results, _servers, _values
 from ._client import Client, Settings
 from ._commands import LATEST_SCHEDULE_FIRST
-from ._errors import AlpaconError, ApiError, UsageError
+from ._errors import AlpaconError, UsageError
 from ._fleet import FINE, OUTCOMES, Fleet, Job, outcome_of
 from ._model import UNDER_WAY, Command, Server, iso
 from ._orders import Order
@@ -272,15 +272,7 @@ def _standing(client: Client, order: Order, servers: Sequence[Server]) -> dict[s
 
 def _with_schedule(client: Client, command: Command) -> Command | None:
     """The same command with its scheduled_at, which list rows of 2024 leave out; None if it is gone."""
-    if command.scheduled_at:
-        return command
-    try:
-        detail = _commands.get(client, command.id)
-    except ApiError as error:
-        if error.status == 404:
-            return None
-        raise
-    return detail
+    return command if command.scheduled_at else _commands.get_if_there(client, command.id)
 
 
 def _was_scheduled(command: Command) -> bool:
@@ -371,12 +363,8 @@ def _settle_race(client: Client, job: Job, rivals: Sequence[Command], report: Re
 
 def _is_withdrawn(client: Client, command_id: str) -> bool:
     """Whether the other run has cancelled it meanwhile."""
-    try:
-        return _commands.get(client, command_id).status == "cancelled"
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        return True
+    command = _commands.get_if_there(client, command_id)
+    return command is None or command.status == "cancelled"
 
 
 # state: cancelled
@@ -401,18 +389,15 @@ def _cancelled(task: Task) -> Report:
 
 
 def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
-    jobs = []
-    for command_id in ids:
-        try:
-            command = _commands.get(client, command_id)
-            jobs.append(Job(command.server, command=command))
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            job = Job(Server(None), command=_placeholder(command_id).with_status("cancelled"), outcome="cancelled")
-            job.msg = "There is no such command (any more)."
-            jobs.append(job)
-    return jobs
+    return [_job_by_id(client, command_id) for command_id in ids]
+
+
+def _job_by_id(client: Client, command_id: str) -> Job:
+    command = _commands.get_if_there(client, command_id)
+    if command:
+        return Job(command.server, command=command)
+    gone = _placeholder(command_id).with_status("cancelled")
+    return Job(Server(None), command=gone, outcome="cancelled", msg="There is no such command (any more).")
 
 
 def _jobs_by_match(task: Task) -> list[Job]:
@@ -510,11 +495,10 @@ def _refuse_filters(options: Mapping[str, Any]) -> None:
 def _by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command]:
     found = []
     for command_id in ids:
-        try:
-            found.append(_commands.get(client, command_id))
-        except ApiError as error:
-            if error.status != 404:
-                raise
+        command = _commands.get_if_there(client, command_id)
+        if command:
+            found.append(command)
+        else:
             warn(f"ids: there is no command {command_id}, or the token may not see it.")
     return found
 
