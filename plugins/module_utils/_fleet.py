@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import queue
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
@@ -424,6 +426,7 @@ class _Round:
     waiting: deque[Job]
     awaited: list[Job]
     under_way: dict[Future[None], tuple[Job, str]] = field(default_factory=dict)
+    ended: queue.SimpleQueue[Future[None]] = field(default_factory=queue.SimpleQueue)
     done: Counter[bool] = field(default_factory=Counter)
     began: float = field(default_factory=time.monotonic)
 
@@ -452,7 +455,9 @@ class _Round:
         return sum(1 for _job, what in self.under_way.values() if what == "submit")
 
     def _start(self, what: str, work: Callable[[Job], None], job: Job) -> None:
-        self.under_way[self.fleet.pool.submit(work, job)] = (job, what)
+        future = self.fleet.pool.submit(work, job)
+        self.under_way[future] = (job, what)
+        future.add_done_callback(self.ended.put)
 
     def _start_submits(self) -> None:
         if not self.waiting:
@@ -472,8 +477,7 @@ class _Round:
         if not self.under_way:
             self.fleet.sleep(pause)
             return
-        done, _not_done = wait(self.under_way, timeout=pause, return_when=FIRST_COMPLETED)
-        for future in done:
+        for future in self._await_ended(pause):
             job, what = self.under_way.pop(future)
             error = future.exception()
             if error:
@@ -482,6 +486,13 @@ class _Round:
                 job.msg = f"{OUTCOMES['unknown']} {error!r}"
             if what == "submit":
                 self._submitted(job)
+
+    def _await_ended(self, seconds: float) -> Iterator[Future[None]]:
+        """What has ended, as soon as something has, or nothing after so many seconds."""
+        with contextlib.suppress(queue.Empty):
+            yield self.ended.get(timeout=seconds)
+            while True:
+                yield self.ended.get_nowait()
 
     def _submitted(self, job: Job) -> None:
         if job.outcome:
