@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from . import _commands
-from ._client import Client
+from ._client import PAGE_SIZE, Client
 from ._commands import Output
 from ._errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer
 from ._model import NEVER_RAN, Command, Server, parse_time
@@ -34,6 +34,9 @@ _YOUNG, _GROWTH_YOUNG, _GROWTH = 5.0, 0.2, 0.08
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.15, 10.0
 #: After a look that took several requests, the pause is at least so long for each of them, in seconds.
 _PAUSE_A_PAGE = 0.3
+#: While more commands than this are awaited, so many glances at the newest ones go before each look at all of them:
+#: older ones mostly end first.
+_WORTH_A_GLANCE, _GLANCES = 4 * PAGE_SIZE, 3
 #: While commands are still being submitted and nothing waits for a free place, looks are this far apart, in seconds;
 #: with max_errors more often.
 _PAUSE_WHILE_SUBMITTING, _PAUSE_BEFORE_TOO_MANY = 20.0, 5.0
@@ -43,6 +46,7 @@ _POLL_FOR = 8
 _POLLER_PATIENCE = 15.0
 #: Lines about the progress are this far apart, in seconds.
 _TELL_EVERY = 5.0
+_NO_BUDGET = "Not tried: the request budget is used up for longer than wait_timeout."
 #: Pause after a look that failed, in seconds.
 _PAUSE_AFTER_FAILURE = 5.0
 
@@ -208,6 +212,8 @@ class Fleet:
             self._adopt(job, sent_at, error)
         except (ApiError, ConnectionFailed) as error:
             job.outcome, job.error, job.msg = "refused", error, str(error)
+            if _lacks_budget(error):
+                job.outcome, job.msg = "not_tried", f"{_NO_BUDGET} {error}"
         if job.command:
             self._known.add(job.command.id)
             for ids in (self._submitted, self.journal):
@@ -275,16 +281,19 @@ class Fleet:
         self._errors += 1
         if isinstance(job.error, ApiError) and job.error.refuses_token:
             self._stopped = f"Not tried: the workspace refuses the token. {job.error}"
-        elif isinstance(job.error, ApiError) and job.error.status == 429:
-            self._stopped = f"Not tried: the request budget is used up for longer than wait_timeout. {job.error}"
+        elif _lacks_budget(job.error):
+            self._stopped = f"{_NO_BUDGET} {job.error}"
         elif self._limits.max_errors is not None and self._errors > self._limits.max_errors:
             self._stopped = f"Not tried: more than max_errors={self._limits.max_errors} commands ended badly before."
 
-    def look(self, jobs: Sequence[Job]) -> None:
+    def look(self, jobs: Sequence[Job], glance: bool = False) -> None:
         """Read where the commands of these jobs stand, with as few requests as possible.
 
         The list shows a hundred commands a request, newest first; it is read as long as that costs no more
         than asking for each command that has not been seen in it.
+
+        Args:
+            glance: read no further than commands have ended.
         """
         if self._shared and self._polls_for_others(jobs):
             try:
@@ -293,26 +302,30 @@ class Fleet:
                 self._look_at(jobs[0])  # the run's temporary folder is full, or gone
             return
         unseen = {job.id: job for job in jobs if job.listed}
-        if len(unseen) > 1:
-            self._look_in_list(unseen)
+        if len(unseen) > 1 and not self._look_in_list(unseen, glance):
+            return
         singly = [job for job in jobs if not job.listed or job.id in unseen]
         for _looked in self.pool.map(self._look_at, singly):
             pass
 
-    def _look_in_list(self, unseen: dict[str | None, Job]) -> None:
+    def _look_in_list(self, unseen: dict[str | None, Job], glance: bool) -> bool:
+        """Look for these jobs in the list and take out those that were seen; whether it was read to its end."""
         servers = {job.server.id for job in unseen.values()}
         only = {"server": next(iter(servers))} if len(servers) == 1 and None not in servers else {}
         pages = self._client.pages(_commands.PATH, {"ordering": _commands.NEWEST_FIRST, **only})
+        number = 1
         for number, page in enumerate(pages, start=1):
-            self._pages = number
-            for row in page.rows:
-                job = unseen.pop(row.get("id"), None)
-                if job:
-                    self._note(job, Command.from_row(row), in_list=True)
+            seen = [(job, row) for row in page.rows if (job := unseen.pop(row.get("id"), None))]
+            for job, row in seen:
+                self._note(job, Command.from_row(row), in_list=True)
             if number >= len(unseen) or _is_older(page.rows, unseen.values()):
                 break
+            if glance and not any(job.known.finished for job, _row in seen):
+                return False
+        self._pages = number
         for job in unseen.values():
             job.listed = False  # too far down, or gone: from now on it is asked for by its id
+        return True
 
     def _polls_for_others(self, jobs: Sequence[Job]) -> bool:
         return len(jobs) == 1 and jobs[0].id is not None
@@ -429,6 +442,7 @@ class _Round:
     ended: queue.SimpleQueue[Future[None]] = field(default_factory=queue.SimpleQueue)
     done: Counter[bool] = field(default_factory=Counter)
     began: float = field(default_factory=time.monotonic)
+    glances: int = _GLANCES
 
     def __post_init__(self) -> None:
         self.last_look = self.last_told = self.began
@@ -541,23 +555,34 @@ class _Round:
     def _look(self) -> None:
         failure: AlpaconError | None = None
         began = time.monotonic()
+        glance = self._may_glance() and self.glances > 0
+        self.glances = self.glances - 1 if glance else _GLANCES
         try:
-            self.fleet.look(self.awaited)
+            self.fleet.look(self.awaited, glance)
         except AlpaconError as error:
             failure = error
         self.last_look = now = time.monotonic()
+        pages = max(self.fleet.pages, len(self.awaited) // PAGE_SIZE)
+        looks = 1 + _GLANCES if self._may_glance() else 1
         awaited, self.awaited = self.awaited, []
         for job in awaited:
             job.looked = began
             self._settle(job, failure)
             if not job.outcome:
-                job.due = now + (_PAUSE_AFTER_FAILURE if failure else _pause_at(now - job.since, self.fleet.pages))
+                job.due = now + (_PAUSE_AFTER_FAILURE if failure else _pause_at(now - job.since, pages) / looks)
                 # Its time is up only after a last look.
                 job.due = min(job.due, max(now + _SHORTEST_PAUSE, self._ends(job)))
                 self.awaited.append(job)
         self.due = min((job.due for job in self.awaited), default=math.inf)
         if failure and isinstance(failure, ApiError) and failure.status in (401, 403):
             self._give_up(failure)
+
+    def _may_glance(self) -> bool:
+        """Whether it is enough for a while to look at the newest commands."""
+        if self.waiting or len(self.awaited) <= _WORTH_A_GLANCE:
+            return False
+        now = time.monotonic()
+        return all(now < self._ends(job) for job in self.awaited)
 
     def _ends(self, job: Job) -> float:
         return job.since + self.fleet.limits.wait_timeout
@@ -580,6 +605,10 @@ class _Round:
             job.msg = f"Submitted, but its outcome cannot be read: {error}"
             self._over(job)
         self.awaited = []
+
+
+def _lacks_budget(error: AlpaconError | None) -> bool:
+    return isinstance(error, ApiError) and error.status == 429
 
 
 def _pause_at(age: float, pages: int = 1) -> float:

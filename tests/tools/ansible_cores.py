@@ -68,7 +68,7 @@ def prepare(name: str) -> Path:
     if not stamp.exists() or stamp.read_text() != "\n".join(packages):
         print(f"Installing ansible-core {core.version} into {place.relative_to(BUILD.parent)}", flush=True)
         _make_environment(place, core)
-        _uv("pip", "install", "--quiet", "--python", str(place / "bin/python"), *packages)
+        _uv("pip", "install", "--quiet", "--compile-bytecode", "--python", str(place / "bin/python"), *packages)
         _use_published_requirements(place)
         stamp.write_text("\n".join(packages))
     return place / "bin"

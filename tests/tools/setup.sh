@@ -66,7 +66,8 @@ for folder in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin; do
     PATH=$PATH:$folder
 done
 
-if ! "$uv" sync --locked --quiet 2>"$log"; then
+# Every ansible-playbook of the suite would compile Ansible anew where Python may not write bytecode.
+if ! "$uv" sync --locked --compile-bytecode --quiet 2>"$log"; then
     tail -n 20 "$log" >&2
     fail 'the development tools could not be installed (see above).' \
         'They need Python 3.12 or newer (Debian 13: apt install python3; elsewhere: uv python install 3.13) and PyPI.'

@@ -461,3 +461,42 @@ def test_rows_that_leave_the_exit_code_out_are_completed(current_stage: Stage) -
     current_stage.run(jobs)
     assert [job.known.exit_code for job in jobs] == [7, 7, 7]
     assert sum("?" not in path for path in paths(current_stage.workspace)) == 3
+
+
+def running(stage: Stage, count: int) -> list[Job]:
+    """Jobs for so many commands that are running already."""
+    made = stage.workspace.add_many_commands(count, line="true", status="running")
+    return [Job(Server(None), command=Command(command_id, Server(None), "", "", "unknown")) for command_id in made]
+
+
+def reads_of_page(stage: Stage, number: int) -> int:
+    return sum(f"&page={number}&" in f"{path}&" for path in paths(stage.workspace))
+
+
+def test_of_many_commands_the_newest_are_glanced_at_in_between(stage: Stage) -> None:
+    jobs = running(stage, 450)
+    stage.end_at(40)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": 450}
+    whole = reads_of_page(stage, 5)
+    assert whole >= 2
+    assert reads_of_page(stage, 2) == whole, "a glance that sees nothing new ends with the first page"
+    assert sum("page=" not in path.replace("page_size=", "") for path in paths(stage.workspace)) >= 3 * (whole - 1)
+
+
+def test_a_glance_goes_on_while_commands_have_ended(stage: Stage) -> None:
+    jobs = running(stage, 450)
+    newest = {job.id for job in jobs[-150:]}
+    stage.clock.at(0.5, lambda: stage.end([c for c in stage.workspace.commands() if c["id"] in newest]))
+    stage.end_at(40)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": 450}
+    assert reads_of_page(stage, 2) > reads_of_page(stage, 5), "the second page had news, the later ones had not"
+
+
+def test_many_commands_time_out_only_after_a_look_at_all(stage: Stage) -> None:
+    jobs = running(stage, 450)
+    oldest = jobs[0].id
+    stage.clock.at(18, lambda: stage.end([c for c in stage.workspace.commands() if c["id"] == oldest]))
+    stage.run(jobs, wait_timeout=20)
+    assert outcomes(jobs) == {"success": 1, "timed_out": 449}

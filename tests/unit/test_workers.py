@@ -31,6 +31,7 @@ HOSTS = [f"web-{number:02d}" for number in range(1, 41)]
 #: Servers without an agent, whose commands go on until the test ends them.
 BARE = [f"bare-{number}" for number in range(1, 6)]
 FIFTY = [f"many-{number:02d}" for number in range(1, 51)]
+THREE_HUNDRED = [f"many-{number:03d}" for number in range(300)]
 SERVERS = "GET /api/servers/servers/"
 EVERY_WAY = [*DIALECTS, "lean rows"]
 TELLS_NUMBERS = re.compile(r"alpacon: (?:(\d+) to submit, )?(\d+) running, (\d+) done, (\d+) failed after \d+ s")
@@ -331,22 +332,23 @@ def early(log: list[Row]) -> list[str]:
 
 @pytest.mark.parametrize("way", ["one task", "a task per host"])
 def test_a_used_up_budget_holds_everybody_back(current: Workspace, begin: Begin, way: str) -> None:
-    current.add_servers(*FIFTY, connected=True)
-    current.settings(instant=True, throttle="25/6s")
+    # As 200 an hour, in seconds.
+    current.add_servers(*THREE_HUNDRED, connected=True)
+    current.settings(instant=True, throttle="200/15s")
     if way == "one task":
-        play = begin(current, ["localhost"], servers=FIFTY, line="echo ready")
+        play = begin(current, ["localhost"], servers=THREE_HUNDRED, line="echo ready")
     else:
-        play = begin(current, FIFTY, line="echo ready")
+        play = begin(current, THREE_HUNDRED, line="echo ready")
     assert play.end().code == 0, play.said
     log = current.log()
     assert early(log) == []
     assert "alpacon: the request budget of the token is used up, waiting" in play.said
     commands = current.commands()
-    assert Counter(row["server"] for row in commands) == Counter(FIFTY)
+    assert Counter(row["server"] for row in commands) == Counter(THREE_HUNDRED)
     reached = Counter(entry["method"] for entry in log if entry["status"] != 429)
-    assert reached["POST"] == len(FIFTY)
+    assert reached["POST"] == len(THREE_HUNDRED)
     outcomes = Counter(entry["outcome"] for result in play.results.values() for entry in result["commands"])
-    assert outcomes == {"success": len(FIFTY)}
+    assert outcomes == {"success": len(THREE_HUNDRED)}
 
 
 def test_a_budget_that_is_used_up_for_too_long_ends_the_task_in_time(current: Workspace, begin: Begin) -> None:
@@ -360,9 +362,7 @@ def test_a_budget_that_is_used_up_for_too_long_ends_the_task_in_time(current: Wo
     by_name = {entry["server"]["name"]: entry for entry in result["commands"]}
     assert set(by_name) == set(FIFTY)
     for name, entry in by_name.items():
-        assert entry["outcome"] in (("success", "timed_out") if name in submitted else ("refused", "not_tried"))
-    print(result["msg"], result["summary"], len(submitted))
-    print({e["msg"] for e in by_name.values()})
+        assert entry["outcome"] in (("success", "timed_out") if name in submitted else ("not_tried",))
     untried = [entry["msg"] for entry in by_name.values() if entry["outcome"] == "not_tried"]
     assert untried
     assert all("the request budget is used up for longer than wait_timeout" in msg for msg in untried)
