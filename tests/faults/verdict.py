@@ -241,8 +241,10 @@ class _Court:
         if entry["id"]:
             yield "it has an id"
         posts = self._posts(task, self._server(entry))
-        if entry["outcome"] == "not_tried" and posts and not self._races(task):
-            yield f"it was tried: {[post['fault'] for post in posts]}"
+        # What only ever met a used-up budget counts as not tried.
+        tried = [post["fault"] for post in posts if post["status"] != 429]
+        if entry["outcome"] == "not_tried" and tried and not self._races(task):
+            yield f"it was tried: {tried}"
         if entry["changed"]:
             yield "it counts as changed"
         hindered = self._troubles("POST") or self.drawn.unreachable(self._server(entry))
