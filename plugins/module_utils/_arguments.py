@@ -12,7 +12,10 @@ from typing import Any
 
 from ansible.module_utils.common.parameters import env_fallback
 
-SHELLS = ("system", "internal", "osquery")
+from ._checks import SEVERITIES, SHELLS
+
+#: Formats of the report of an audit.
+REPORT_FORMATS = ("json", "junit", "markdown", "html")
 ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
 #: A shorter value of O(env) is no secret, and hiding it would hide half of every output.
 _SHORTEST_SECRET = 4
@@ -76,6 +79,71 @@ INFO: dict[str, dict[str, Any]] = {
     "with_output": {"type": "bool", "default": True},
 }
 
+REGISTRATION_TOKEN: dict[str, dict[str, Any]] = {
+    "state": {"type": "str", "default": "present", "choices": ["present", "absent", "rotated"]},
+    "name": {"type": "str", "required": True},
+    "groups": {"type": "list", "elements": "str"},
+    "expires_at": {"type": "str"},
+    "expires_in": {"type": "str"},
+    "description": {"type": "str"},
+}
+
+REGISTRATION: dict[str, dict[str, Any]] = {
+    "state": {
+        "type": "str",
+        "default": "registered",
+        "choices": ["registered", "connected", "verified", "unregistered"],
+    },
+    "id": {"type": "str"},
+    "key": {"type": "str", "no_log": True},
+    "registration_token": {"type": "str", "no_log": True},
+    "name": {"type": "str"},
+    "platform": {"type": "str", "choices": ["debian", "rhel"]},
+    "tags": {"type": "dict"},
+    "replace_stale": {"type": "bool", "default": False},
+    "wait_timeout": {"type": "str", "default": "2m"},
+}
+
+SERVER_FILTERS: dict[str, dict[str, Any]] = {
+    "connected": {"type": "bool"},
+    "commissioned": {"type": "bool"},
+    "name": {"type": "list", "elements": "str"},
+    "os": {"type": "list", "elements": "str"},
+    "platform": {"type": "list", "elements": "str"},
+    "groups": {"type": "list", "elements": "str"},
+    "tags": {"type": "dict"},
+}
+
+SERVER_INFO: dict[str, dict[str, Any]] = {
+    "servers": {"type": "list", "elements": "str", "aliases": ["server"]},
+    "filters": {"type": "dict", "options": SERVER_FILTERS},
+    "limit": {"type": "int", "default": 0},
+}
+
+AUDIT: dict[str, dict[str, Any]] = {
+    # Each check is read by _checks, which can say which one is wrong.
+    "checks": {"type": "list", "elements": "dict", "required": True},
+    "skip": {"type": "list", "elements": "str", "default": []},
+    "severities": {"type": "dict", "default": {}},
+    "hosts": {"type": "list", "elements": "str"},
+    "reuse_within": {"type": "str"},
+    "wait_timeout": {"type": "str", "default": "5m"},
+    "max_concurrency": {"type": "str"},
+    "progress": {"type": "bool"},
+    "unknown_severity": {"type": "str", "default": "medium", "choices": list(SEVERITIES)},
+    "fail_on": {"type": "str", "default": "high", "choices": [*SEVERITIES, "never"]},
+    "dest": {"type": "path"},
+    "formats": {
+        "type": "list",
+        "elements": "str",
+        "default": list(REPORT_FORMATS),
+        "choices": list(REPORT_FORMATS),
+    },
+    "compare_to": {"type": "path"},
+    "title": {"type": "str"},
+    "output_limit": {"type": "int", "default": 2000},
+}
+
 
 def command_spec() -> dict[str, dict[str, Any]]:
     """The argument spec of M(herdops.alpacon.alpacon_command)."""
@@ -87,9 +155,30 @@ def info_spec() -> dict[str, dict[str, Any]]:
     return {**CONNECTION, **INFO}
 
 
+def server_info_spec() -> dict[str, dict[str, Any]]:
+    """The argument spec of M(herdops.alpacon.alpacon_server_info)."""
+    return {**CONNECTION, **SERVER_INFO}
+
+
+def audit_spec() -> dict[str, dict[str, Any]]:
+    """The argument spec of M(herdops.alpacon.alpacon_audit)."""
+    return {**CONNECTION, **AUDIT}
+
+
+def registration_token_spec() -> dict[str, dict[str, Any]]:
+    """The argument spec of M(herdops.alpacon.alpacon_registration_token)."""
+    return {**CONNECTION, **REGISTRATION_TOKEN}
+
+
+def registration_spec() -> dict[str, dict[str, Any]]:
+    """The argument spec of M(herdops.alpacon.alpacon_registration)."""
+    return {**CONNECTION, **REGISTRATION}
+
+
 def secrets(options: Mapping[str, Any]) -> set[str]:
     """The values of these options that no result and no log may show."""
-    values = [options.get("token"), *(options.get("env") or {}).values()]
+    names = ("token", "key", "registration_token")
+    values = [*(options.get(name) for name in names), *(options.get("env") or {}).values()]
     return {str(value) for value in values if value is not None and len(str(value)) >= _SHORTEST_SECRET}
 
 

@@ -91,9 +91,12 @@ class Settings:
     request_timeout: float = 30.0
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Settings:
+    def from_options(cls, options: Mapping[str, Any], needs_token: bool = True) -> Settings:
         """Check the connection options of a task or plugin; :class:`UsageError` says which one is wrong."""
-        for name, meaning in (("url", "the base URL of the workspace"), ("token", "an API or service token")):
+        needed = {"url": "the base URL of the workspace", "token": "an API or service token"}
+        if not needs_token:
+            del needed["token"]
+        for name, meaning in needed.items():
             if not str(options.get(name) or "").strip():
                 raise UsageError(
                     name,
@@ -113,7 +116,7 @@ class Settings:
         validate_certs = options.get("validate_certs")
         return cls(
             url=_base_url(str(options["url"])),
-            token=_token(str(options["token"])),
+            token=credential("token", str(options.get("token") or "")),
             validate_certs=True if validate_certs is None else bool(validate_certs),
             ca_path=ca_path,
             request_timeout=timeout,
@@ -155,19 +158,20 @@ def _base_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
-def _token(token: str) -> str:
-    token = token.strip()
-    if any(char in '"\\' or char.isspace() or not char.isprintable() or ord(char) > 126 for char in token):
+def credential(option: str, text: str) -> str:
+    """Check a token or key, without ever showing it."""
+    text = text.strip()
+    if any(char in '"\\' or char.isspace() or not char.isprintable() or ord(char) > 126 for char in text):
         raise UsageError(
-            "token", "it has a character that no token has", "Give the key alone, without quotes or 'token='."
+            option, f"it has a character that no {option} has", "Give the key alone, without quotes or 'token='."
         )
-    return token
+    return text
 
 
-class _TokenAuth(AuthBase):
+class _Authorization(AuthBase):
     # As an auth object, so that a ~/.netrc entry for the host never replaces the header.
-    def __init__(self, token: str) -> None:
-        self._header = f'token="{token}"'
+    def __init__(self, header: str) -> None:
+        self._header = header
 
     def __call__(self, request: Any) -> Any:
         request.headers["Authorization"] = self._header
@@ -199,6 +203,7 @@ class Client:
         sleep: called with seconds to pause.
         pause: until when requests wait because the request budget is used up; shared by all who use the token.
         tell: takes a line for the user about such a wait.
+        authorization: header to send in place of the one that the token of the settings makes.
     """
 
     def __init__(
@@ -208,6 +213,7 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
         pause: Pause | None = None,
         tell: Callable[[str], None] = lambda _text: None,
+        authorization: str | None = None,
     ) -> None:
         if not HAS_REQUESTS:
             from ansible.module_utils.basic import missing_required_lib
@@ -223,9 +229,9 @@ class Client:
         self._pause = pause or Pause()
         self._tell = tell
         self._clock_low: float | None = None
-        self._session = self._open_session(pool)
+        self._session = self._open_session(pool, authorization or f'token="{settings.token}"')
 
-    def _open_session(self, pool: int) -> Any:
+    def _open_session(self, pool: int, authorization: str) -> Any:
         session = requests.Session()
         # The environment may name proxies; its CA bundle and netrc must not replace explicit settings.
         session.trust_env = False
@@ -234,7 +240,7 @@ class Client:
         if not session.verify:
             # The user has said so; a warning for each request would tell nothing new.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        session.auth = _TokenAuth(self.settings.token)
+        session.auth = _Authorization(authorization)
         session.cookies = _NoCookies()
         session.headers.update({"Accept": "application/json", "User-Agent": f"herdops.alpacon/{VERSION}"})
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool, max_retries=0)

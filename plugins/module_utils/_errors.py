@@ -142,10 +142,18 @@ class ApiError(AlpaconError):
         code: the error code in lower case, empty where the body states none.
         text: what the body says in words.
         retry_after: seconds that the server asks to wait, or None.
+        stated: whether the body is one of the API's own, and not a page of a proxy.
     """
 
     def __init__(
-        self, method: str, path: str, status: int, code: str = "", text: str = "", retry_after: float | None = None
+        self,
+        method: str,
+        path: str,
+        status: int,
+        code: str = "",
+        text: str = "",
+        retry_after: float | None = None,
+        stated: bool = False,
     ) -> None:
         self.method = method
         self.path = path
@@ -153,6 +161,7 @@ class ApiError(AlpaconError):
         self.code = code
         self.text = text
         self.retry_after = retry_after
+        self.stated = stated
         super().__init__(self._render())
 
     def _render(self) -> str:
@@ -206,7 +215,8 @@ def error_from_body(method: str, path: str, status: int, body: Any, retry_after:
         text = " ".join(re.sub(r"<[^>]*>", " ", str(body)).split())[:_SHOWN_BODY]
     if not code:
         code = next((known for pattern, known in _WORDS if pattern.search(text)), "")
-    return ApiError(method, path, status, code, text, retry_after)
+    stated = isinstance(body, Mapping) and ("code" in body or "detail" in body)
+    return ApiError(method, path, status, code, text, retry_after, stated)
 
 
 def _words_of(body: Mapping[str, Any]) -> list[str]:

@@ -397,7 +397,7 @@ def test_genuine_agents_start_up_path(current: Workspace) -> None:
     assert ask("POST", "servers/servers/-/sync-check/", {"hashes": {}}).json() == {"sync_required": []}
     assert ask("GET", "metrics/config/").json() == []
     assert ask("POST", "history/logs/", {}).json() == {}
-    assert requests.get(f"{current.url}/api/servers/servers/-/", timeout=5).status_code == 403
+    assert requests.get(f"{current.url}/api/servers/servers/-/", timeout=5).status_code == 401
     current.change_server(server["name"], version="2.5.0")
 
 

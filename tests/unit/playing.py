@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs of ansible-playbook with one task of alpacon_command, which tests may look into and interrupt."""
+"""Runs of ansible-playbook with one task, which tests may look into and interrupt."""
 
 from __future__ import annotations
 
@@ -123,13 +123,14 @@ def start(
     hosts: Mapping[str, Row] | Iterable[str],
     options: Mapping[str, Any],
     forks: int = 20,
+    module: str = "alpacon_command",
     **environ: str,
 ) -> Play:
     """Begin a task for these hosts, given with their variables or without."""
     folder.mkdir(parents=True, exist_ok=True)
     variables = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
     inventory = {"all": {"hosts": dict(variables), "vars": {"ansible_connection": "local"}}}
-    task = {"name": "Run it", "herdops.alpacon.alpacon_command": dict(options)}
+    task = {"name": "Run it", f"herdops.alpacon.{module}": dict(options)}
     plays = [{"hosts": "all", "gather_facts": False, "tasks": [task]}]
     (folder / "ansible.cfg").touch()
     (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")

@@ -32,6 +32,8 @@ from workspace.settings import DIALECTS, Switches, configure
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="workspace", description=__doc__)
     parser.add_argument("--dialect", choices=DIALECTS, default="current")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on; the control API is open to it")
+    parser.add_argument("--tls", nargs=2, type=Path, metavar=("CERT", "KEY"), help="serve https and wss with these")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--servers", type=int, help="so many servers named web-01, web-02, ... (default 3)")
     parser.add_argument("--server", action="append", metavar="NAME", help="a server of that name; may be repeated")
@@ -44,11 +46,11 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def listen(port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A listening socket; never on a port with 8000 in it, for which genuine agents have a rule of their own."""
     refused = []
     while True:
-        listener = socket.create_server(("127.0.0.1", port), backlog=4096)
+        listener = socket.create_server((host, port), backlog=4096)
         if "8000" not in str(listener.getsockname()[1]):
             break
         if port:
@@ -72,8 +74,10 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
     from workspace import asgi, dialects, faults, fleet, hub, state, traffic
 
     loop = asyncio.get_running_loop()
-    listener = listen(arguments.port)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    listener = listen(arguments.host, arguments.port)
+    scheme = "https" if arguments.tls else "http"
+    url = f"{scheme}://{arguments.host}:{listener.getsockname()[1]}"
+    certificate, key = arguments.tls or (None, None)
     dialect = dialects.DIALECTS[arguments.dialect]()
     switches = Switches()
     switches.change({"tick": arguments.tick, "throttle": arguments.throttle, **dialect.switches})
@@ -96,6 +100,8 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
         ws_ping_interval=None,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )
     server = Server(config)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 import typing as t
@@ -12,23 +13,24 @@ import uuid
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
 from workspace import auth, lifecycle, state
 from workspace.models import Command, Server
 
-View = t.Callable[..., JsonResponse]
+View = t.Callable[..., HttpResponse]
 
 
 def agent_only(view: View) -> View:
     """Call the view with the server whose agent asks."""
 
     @functools.wraps(view)
-    def wrapped(request: HttpRequest, **arguments: t.Any) -> JsonResponse:
-        server = auth.server_of(request.META.get("HTTP_AUTHORIZATION", ""))
+    def wrapped(request: HttpRequest, **arguments: t.Any) -> HttpResponse:
+        header = request.META.get("HTTP_AUTHORIZATION", "")
+        server = auth.server_of(header)
         if server is None:
-            return JsonResponse({"detail": "Authentication credentials were not provided."}, status=403)
+            return auth.refusal(header)
         return view(request, server, **arguments)
 
     return wrapped
@@ -72,15 +74,19 @@ def reject(command: Command, body: dict[str, t.Any]) -> None:
 
 @agent_only
 def myself(request: HttpRequest, server: Server) -> JsonResponse:
-    return JsonResponse({"id": str(server.id), "name": server.name, "commissioned": server.commissioned})
+    row = state.current.dialect.server_row(server, detail=True)
+    return JsonResponse(row | {"version": server.version})
 
 
 @agent_only
 def commit(request: HttpRequest, server: Server) -> JsonResponse:
     body = json.loads(request.body or b"{}")
     info, system = body.get("info") or {}, body.get("os") or {}
+    boot_time = (body.get("time") or {}).get("boot_time")
+    delay = state.current.switches.commission_delay
     values = {
-        "commissioned": True,
+        "commissioned": True if delay <= 0 else None,
+        "commission_at": timezone.now() + datetime.timedelta(seconds=delay) if delay > 0 else None,
         "version": body.get("version"),
         "load": body.get("load"),
         "cpu_type": info.get("cpu_type"),
@@ -90,10 +96,24 @@ def commit(request: HttpRequest, server: Server) -> JsonResponse:
         "os_name": system.get("name"),
         "os_version": system.get("version"),
         "platform": system.get("platform"),
+        "boot_time": datetime.datetime.fromtimestamp(boot_time, datetime.UTC) if boot_time else None,
     }
     known = {name: value for name, value in values.items() if value is not None}
     Server.objects.filter(id=server.id).update(updated_at=timezone.now(), **known)
     return JsonResponse({})
+
+
+@agent_only
+def sync(request: HttpRequest, server: Server) -> JsonResponse:
+    body = json.loads(request.body or b"{}")
+    known = {name: body[name] for name in ("version", "load") if body.get(name) is not None}
+    Server.objects.filter(id=server.id).update(updated_at=timezone.now(), **known)
+    return JsonResponse({})
+
+
+@agent_only
+def access_policy(request: HttpRequest, server: Server) -> JsonResponse:
+    return JsonResponse({"block_local_sudo": False, "detect_local_access": False})
 
 
 @agent_only
@@ -113,10 +133,10 @@ def no_metrics(request: HttpRequest, server: Server) -> JsonResponse:
     return JsonResponse([], safe=False)
 
 
-def anything(request: HttpRequest, rest: str) -> JsonResponse:
+def anything(request: HttpRequest, rest: str) -> HttpResponse:
     """Whatever else the genuine agent reports is taken and dropped."""
     if auth.is_agent(request.META.get("HTTP_AUTHORIZATION", "")):
-        return t.cast(JsonResponse, agent_only(lambda request, server: JsonResponse({}))(request))
+        return agent_only(lambda request, server: JsonResponse({}))(request)
     return JsonResponse({"detail": "Not found."}, status=404)
 
 
@@ -145,6 +165,13 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
 class Control(Socket):
     """The control websocket: opened by the agent, and silent."""
+
+    async def connected(self) -> None:
+        state.current.hub.attach_silent(str(self.server_id), self.channel_name)
+
+    async def disconnect(self, code: int) -> None:
+        if self.server_id is not None:
+            state.current.hub.detach_silent(str(self.server_id), self.channel_name)
 
 
 class Backhaul(Socket):

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import sys
 import time
 import typing as t
@@ -38,8 +39,8 @@ Faults = list[dict[str, t.Any]]
 class Poster:
     """POSTs over a few connections that are kept open; a whole HTTP library would cost more than the commands."""
 
-    def __init__(self, host: str, port: int, connections: int = 16) -> None:
-        self._host, self._port = host, port
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, connections: int = 16) -> None:
+        self._host, self._port, self._tls = host, port, tls
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._free = asyncio.Semaphore(connections)
 
@@ -60,9 +61,12 @@ class Poster:
                     return status < 300
         return False
 
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self._host, self._port, ssl=self._tls)
+
     async def _exchange(self, request: bytes) -> int:
         reused = bool(self._idle)
-        reader, writer = self._idle.pop() if reused else await asyncio.open_connection(self._host, self._port)
+        reader, writer = self._idle.pop() if reused else await self._dial()
         try:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -144,6 +148,7 @@ class Agent:
             additional_headers={"Authorization": self._authorization},
             origin=t.cast(t.Any, self._office.url),
             user_agent_header="alpamon/2.5.0",
+            ssl=self._office.tls,
             compression=None,
             ping_interval=None,
             proxy=None,
@@ -327,7 +332,9 @@ class Office:
     def __init__(self, url: str, scratch: Path) -> None:
         address = urllib.parse.urlsplit(url)
         self.url, self.scratch = url, scratch
-        self.poster = Poster(address.hostname or "127.0.0.1", address.port or 80)
+        # These agents belong to the workspace itself and take whatever certificate it shows.
+        self.tls = ssl._create_unverified_context() if address.scheme == "https" else None
+        self.poster = Poster(address.hostname or "127.0.0.1", address.port or 80, self.tls)
         self.dialling = asyncio.Semaphore(20)
         self._agents: dict[str, tuple[Agent, asyncio.Task[None]]] = {}
         self._faults: Faults = []

@@ -10,8 +10,9 @@ import re
 import typing as t
 
 from django.core.exceptions import ValidationError
+from django.http import JsonResponse
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.throttling import SimpleRateThrottle
 
 from workspace import state
@@ -57,6 +58,15 @@ def server_of(header: str) -> Server | None:
         return Server.objects.filter(id=pairs.get("id"), key=pairs.get("key", "")).first()
     except ValidationError:
         return None
+
+
+def refusal(header: str) -> JsonResponse:
+    """The answer to an agent whose credentials are missing or not valid."""
+    dialect = state.current.dialect
+    known_kind = is_agent(header) and not dialect.unknown_token_is_anonymous
+    error = AuthenticationFailed("Invalid token.") if known_kind else NotAuthenticated()
+    body = dialect.error_body(error, {"detail": str(error.detail)}, commands=False, write=False)
+    return JsonResponse(body, status=401 if dialect.challenge else 403)
 
 
 class HeaderAuthentication(BaseAuthentication):  # type: ignore[misc]

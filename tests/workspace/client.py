@@ -136,6 +136,28 @@ class Control:
     def add_group(self, name: str, **fields: t.Any) -> str:
         return str(self.call("POST", "groups/", {"name": name, **fields})[name])
 
+    # registration
+
+    def add_registration_token(self, name: str = "fleet", **fields: t.Any) -> Row:
+        """Make a registration token, with its key; `groups` by name, `expires_at` in seconds from now or ISO 8601."""
+        return t.cast(Row, self.call("POST", "registration-tokens/", {"name": name, **fields}))
+
+    def registration_tokens(self) -> list[Row]:
+        """All of them, with their keys."""
+        return t.cast("list[Row]", self.call("GET", "registration-tokens/"))
+
+    def registered(self, name: str = "") -> list[Row]:
+        """The servers that came by a registration, optionally only those registered as `name`."""
+        servers = [server for server in self.state()["servers"] if server["registered_with"]]
+        return [server for server in servers if not name or server["name"].rpartition("-")[0] == name]
+
+    def drop(self, name: str) -> None:
+        """Close an agent's websockets; it is free to dial again."""
+        self.call("POST", f"servers/{name}/drop/")
+
+    def order_agent(self, name: str, order: t.Literal["quit", "reconnect"]) -> None:
+        self.call("POST", f"servers/{name}/{order}/")
+
     # faults
 
     def fault(self, kind: str, **details: t.Any) -> None:
@@ -167,13 +189,24 @@ class Workspace(Control):
         tick: float = 0.2,
         throttle: str = "none",
         port: int = 0,
+        host: str = "127.0.0.1",
+        tls: tuple[Path, Path] | None = None,
+        ca: Path | None = None,
         python: str = sys.executable,
     ) -> None:
-        """`python` is an interpreter that has the workspace's libraries, where this one has not."""
+        """`tls` is a certificate and its key, `ca` what the certificate is checked against.
+
+        `python` is an interpreter that has the workspace's libraries, where this one has not.
+        """
         super().__init__("")
         self.dialect = dialect
         self.token = ""
         self._arguments = ["--dialect", dialect, "--tick", str(tick), "--throttle", throttle, "--port", str(port)]
+        self._arguments += ["--host", host]
+        if tls is not None:
+            self._arguments += ["--tls", *map(str, tls)]
+        if ca is not None:
+            self._session.verify = str(ca)
         self._arguments += ["--agents" if agents else "--no-agents", "--exit-with-parent"]
         if isinstance(servers, int):
             self._arguments += ["--servers", str(servers)]

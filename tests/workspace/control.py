@@ -11,9 +11,9 @@ import typing as t
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
-from workspace import auth, lifecycle, seeding, state
+from workspace import auth, lifecycle, registration, seeding, state
 from workspace.faults import AGENT_KINDS, Fault
-from workspace.models import Chunk, Command, Group, Server, Token, User
+from workspace.models import Chunk, Command, Group, RegistrationToken, Server, Token, User
 from workspace.settings import Switches
 
 Body = t.Any
@@ -52,9 +52,15 @@ def get_state(request: HttpRequest, body: Body) -> Answer:
                 "is_connected": server.is_connected,
                 "enabled": server.enabled,
                 "commissioned": server.commissioned,
+                "version": server.version,
+                "platform": server.platform,
+                "tags": server.tags,
+                "groups": [group.name for group in server.groups.all()],
+                "registered_with": server.registered_with,
             }
-            for server in Server.objects.all()
+            for server in Server.objects.prefetch_related("groups")
         ],
+        "registration_tokens": get_registration_tokens(request, body),
         "commands": Command.objects.count(),
     }
 
@@ -67,6 +73,7 @@ def reset(request: HttpRequest, body: Body) -> Answer:
     for server in Server.objects.exclude(id__in=current.initial["servers"]):
         _remove(server)
     Server.objects.update(enabled=True, commissioned=True, output="")
+    RegistrationToken.objects.all().delete()
     current.faults.http.clear()
     current.faults.agent.clear()
     if current.fleet.started:
@@ -233,6 +240,11 @@ def connection(request: HttpRequest, body: Body, name: str, action: str) -> Answ
             lifecycle.agent_connected(server.id, None)
     elif action == "disconnect":
         _disconnect(server)
+    elif action == "drop":
+        state.current.hub.hang_up(str(server.id))
+        lifecycle.agent_disconnected(server.id)
+    elif action in ("quit", "reconnect"):
+        state.current.hub.order(str(server.id), action, "Asked for by the control API.")
     else:
         raise ValueError(f"no such action: {action}")
     return {}
@@ -258,6 +270,27 @@ def post_tokens(request: HttpRequest, body: Body) -> Answer:
 def post_groups(request: HttpRequest, body: Body) -> Answer:
     groups = [seeding.add_group(**fields) for fields in (body if isinstance(body, list) else [body])]
     return {group.name: str(group.id) for group in groups}
+
+
+def get_registration_tokens(request: HttpRequest, body: Body) -> Answer:
+    """With their keys, unlike the API's own list."""
+    tokens = RegistrationToken.objects.prefetch_related("allowed_groups")
+    return [registration.token_row(token) | {"key": token.key} for token in tokens]
+
+
+def post_registration_tokens(request: HttpRequest, body: Body) -> Answer:
+    """{name, groups: [names], expires_at, enabled, description, key}"""
+    fields = dict(body)
+    if "expires_at" in fields:
+        fields["expires_at"] = seeding.moment(fields["expires_at"])
+    groups = Group.objects.filter(name__in=fields.pop("groups", []))
+    token = registration.add_token(groups, **fields)
+    return registration.token_row(token) | {"key": token.key}
+
+
+def delete_registration_token(request: HttpRequest, body: Body, key: str) -> Answer:
+    RegistrationToken.objects.filter(id=key).delete()
+    return {}
 
 
 def get_faults(request: HttpRequest, body: Body) -> Answer:
@@ -309,6 +342,9 @@ ROUTES: dict[tuple[str, str, int], t.Callable[..., Answer]] = {
     ("POST", "users", 1): post_users,
     ("POST", "tokens", 1): post_tokens,
     ("POST", "groups", 1): post_groups,
+    ("GET", "registration-tokens", 1): get_registration_tokens,
+    ("POST", "registration-tokens", 1): post_registration_tokens,
+    ("DELETE", "registration-tokens", 2): delete_registration_token,
     ("GET", "faults", 1): get_faults,
     ("POST", "faults", 1): post_faults,
     ("DELETE", "faults", 1): delete_faults,

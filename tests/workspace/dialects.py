@@ -63,6 +63,13 @@ REASONS = {
     "acl": Reason(
         403, "api_token_acl_not_allowed", "Command not allowed by token ACL", None, {"line": ["Permission denied"]}
     ),
+    "connected": Reason(
+        400,
+        "server_cannot_be_deleted",
+        "Server is connected",
+        None,
+        _general("Server is connected and cannot be deleted."),
+    ),
     "already_sent": Reason(
         409,
         "event_command_already_sent",
@@ -146,7 +153,6 @@ class Dialect:
             "load": server.load,
             "boot_time": stamp(server.boot_time),
             "groups": [str(group.id) for group in server.groups.all()],
-            "groups_name": [group.name for group in server.groups.all()],
         }
         row |= self.owner(server.owner)
         if detail:
@@ -245,6 +251,10 @@ class Dialect2024(Dialect):
         "line_max": 512,
         "inline_credentials": False,
     }
+
+    def server_row(self, server: Server, detail: bool) -> Row:
+        names = [group.name for group in server.groups.all()]
+        return super().server_row(server, detail) | {"groups_name": names}
 
     def _row(self, command: Command) -> Row:
         status = command.status_at(*self.now_and_stuck())

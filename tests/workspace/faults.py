@@ -45,6 +45,7 @@ class Fault:
     status: int | None = None
     body: str | None = None
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    agents: bool = False
     seed: int = 0
     length: t.Literal["correct", "wrong"] = "wrong"
     dribble: bool = False
@@ -57,8 +58,8 @@ class Fault:
         self._pattern = re.compile(self.path)
         self._random = random.Random(self.seed)
 
-    def strikes(self, method: str, path: str) -> bool:
-        if self.method not in (None, "*", method) or not self._pattern.search(path):
+    def strikes(self, method: str, path: str, agent: bool) -> bool:
+        if self.agents != agent or self.method not in (None, "*", method) or not self._pattern.search(path):
             return False
         if self.after > 0:
             self.after -= 1
@@ -102,11 +103,12 @@ class Faults:
         await KINDS[fault.kind](self, fault, scope, receive, send)
 
     def _choose(self, scope: Scope) -> Fault | None:
-        if not self.http or "workspace.request" not in scope:
+        agent = "workspace.agent" in scope
+        if not self.http or not (agent or "workspace.request" in scope):
             return None
         query = scope["query_string"].decode("latin-1")
         path = scope["path"] + (f"?{query}" if query else "")
-        return next((fault for fault in self.http if fault.strikes(scope["method"], path)), None)
+        return next((fault for fault in self.http if fault.strikes(scope["method"], path, agent)), None)
 
     async def _handle(self, scope: Scope, receive: Receive) -> Answer:
         """Let the workspace do all of its work, and keep the answer."""

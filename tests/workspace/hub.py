@@ -21,6 +21,7 @@ class Hub:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._channels: dict[str, str] = {}
+        self._silent: dict[str, set[str]] = {}
 
     def attach(self, server_id: str, channel: str) -> str | None:
         """Take note of an agent's websocket; gives back the one that it replaces."""
@@ -35,17 +36,29 @@ class Hub:
         del self._channels[server_id]
         return True
 
+    def attach_silent(self, server_id: str, channel: str) -> None:
+        """Take note of a control websocket, which only ever has to be closed."""
+        self._silent.setdefault(server_id, set()).add(channel)
+
+    def detach_silent(self, server_id: str, channel: str) -> None:
+        self._silent.get(server_id, set()).discard(channel)
+
     def connected(self, server_id: str) -> bool:
         return server_id in self._channels
 
     def send(self, server_id: str, frame: dict[str, t.Any]) -> None:
         self._post(self._channels.get(server_id), {"type": "frame", "text": json.dumps(frame)})
 
+    def order(self, server_id: str, query: str, reason: str) -> None:
+        self.send(server_id, {"query": query, "reason": reason})
+
     def quit(self, channel: str, reason: str) -> None:
         self._post(channel, {"type": "frame", "text": json.dumps({"query": "quit", "reason": reason})})
 
     def hang_up(self, server_id: str) -> None:
-        self._post(self._channels.pop(server_id, None), {"type": "hangup"})
+        """Close every websocket of an agent."""
+        for channel in (self._channels.pop(server_id, None), *self._silent.pop(server_id, ())):
+            self._post(channel, {"type": "hangup"})
 
     def _post(self, channel: str | None, message: dict[str, t.Any]) -> None:
         if channel is not None:

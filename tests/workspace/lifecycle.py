@@ -113,6 +113,7 @@ def deliver_due(server_id: uuid.UUID | None = None) -> int:
     now = timezone.now()
     if server_id is None:
         _release_held(now)
+        _commission_late(now)
     waiting = Command.objects.filter(
         delivered_at__isnull=True,
         handled_at__isnull=True,
@@ -138,6 +139,10 @@ def _release_held(now: datetime.datetime) -> None:
         command.save(update_fields=["forced_status", "release_at"])
         if command.forced_status in NEVER_RAN:
             cascade(command)
+
+
+def _commission_late(now: datetime.datetime) -> None:
+    Server.objects.filter(commission_at__lte=now).update(commissioned=True, commission_at=None)
 
 
 def acknowledge(command: Command) -> None:
@@ -206,6 +211,12 @@ def agent_connected(server_id: uuid.UUID, address: str | None) -> None:
 
 def agent_disconnected(server_id: uuid.UUID) -> None:
     Server.objects.filter(id=server_id).update(is_connected=False)
+
+
+def remove_server(server: Server) -> None:
+    """Delete a record; its agent is cut off, and its credentials are worth nothing from now on."""
+    state.current.hub.hang_up(str(server.id))
+    server.delete()
 
 
 def visible_servers(principal: t.Any) -> QuerySet[Server]:

@@ -63,7 +63,8 @@ class Token(models.Model):
 
 class Server(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    name = models.CharField(max_length=64, unique=True)
+    # Not unique, as the API promises nothing of the kind: tests make two servers of one name.
+    name = models.CharField(max_length=64, db_index=True)
     key = models.CharField(max_length=128, default=new_key)
     description = models.CharField(max_length=255, blank=True)
     enabled = models.BooleanField(default=True)
@@ -92,6 +93,8 @@ class Server(models.Model):
     updated_at = models.DateTimeField(default=timezone.now)
     offline_alert_enabled = models.BooleanField(default=True)
     tags = models.JSONField(default=dict)
+    commission_at = models.DateTimeField(null=True)
+    registered_with = models.CharField(max_length=64, blank=True)
     owner = models.ForeignKey(User, null=True, on_delete=models.SET_NULL)
     groups = models.ManyToManyField(Group)
 
@@ -99,6 +102,26 @@ class Server(models.Model):
 
     class Meta:
         ordering: t.ClassVar = ["name"]
+
+
+class RegistrationToken(models.Model):
+    """What a new agent shows once, to be given credentials of its own."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    name = models.CharField(max_length=64)
+    key = models.CharField(max_length=128, unique=True, default=new_key)
+    description = models.CharField(max_length=255, blank=True)
+    enabled = models.BooleanField(default=True)
+    expires_at = models.DateTimeField(null=True)
+    added_at = models.DateTimeField(default=timezone.now)
+    allowed_groups = models.ManyToManyField(Group)
+
+    class Meta:
+        ordering: t.ClassVar = ["name"]
+
+    @property
+    def usable(self) -> bool:
+        return self.enabled and (self.expires_at is None or self.expires_at > timezone.now())
 
 
 class Command(models.Model):
@@ -177,4 +200,4 @@ class Chunk(models.Model):
     content = models.TextField()
 
 
-TABLES: tuple[type[models.Model], ...] = (Group, User, Token, Server, Command, Chunk)
+TABLES: tuple[type[models.Model], ...] = (Group, User, Token, Server, RegistrationToken, Command, Chunk)

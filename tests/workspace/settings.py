@@ -70,6 +70,7 @@ class Switches:
     holds: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
     ack_delay: float = 0.0
     instant: bool = False
+    commission_delay: float = 0.0
 
     def change(self, values: dict[str, t.Any]) -> None:
         known = {field.name for field in dataclasses.fields(self)}

@@ -56,6 +56,7 @@ class Traffic:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if auth.is_agent(headers.get("authorization", "")) and "alpamon" in headers.get("user-agent", ""):
             self.agent_requests += 1
+            scope["workspace.agent"] = True
             await self._app(scope, receive, send)
             return
         await self._recorded(scope, receive, send, headers)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
-from workspace import agent_api, control, views
+from workspace import agent_api, control, registration, views
 
 router = SimpleRouter()
 router.register("api/events/commands", views.CommandViewSet, basename="command")
 router.register("api/servers/servers", views.ServerViewSet, basename="server")
+router.register("api/servers/registration-tokens", registration.RegistrationTokenViewSet, basename="registration-token")
 router.register("api/iam/groups", views.GroupViewSet, basename="group")
 
 urlpatterns = [
@@ -22,8 +23,13 @@ urlpatterns = [
     path("api/events/commands/<uuid:pk>/fin/", agent_api.finish),
     path("api/events/commands/<uuid:pk>/reject/", agent_api.reject),
     path("api/events/events/", agent_api.event),
+    path("api/servers/servers/register/", registration.RegisterView.as_view()),
+    path("api/servers/servers/-/unregister/", registration.unregister),
+    path("api/servers/servers/<uuid:pk>/unregister/", registration.unregister),
     path("api/servers/servers/-/", agent_api.myself),
     path("api/servers/servers/-/commit/", agent_api.commit),
+    path("api/servers/servers/-/sync/", agent_api.sync),
+    path("api/servers/servers/-/access-policy/", agent_api.access_policy),
     path("api/servers/servers/-/sync-check/", agent_api.sync_check),
     path("api/metrics/config/", agent_api.no_metrics),
     path("api/iam/users/-/", views.SelfView.as_view()),

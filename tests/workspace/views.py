@@ -228,6 +228,16 @@ class ServerViewSet(Base):
         server.groups.set(values["groups"])
         return Response(_enrolment(server, request), status=status.HTTP_201_CREATED)
 
+    def destroy(self, request: t.Any, pk: str) -> Response:
+        """With `auto`, also of a server that is connected; its agent is cut off."""
+        server = self.get_object()
+        if isinstance(request.user, Server) or not (request.user.is_staff or server.owner == request.user):
+            raise exceptions.PermissionDenied
+        if request.query_params.get("auto", "true") == "false" and server.is_connected:
+            raise Refusal("connected")
+        lifecycle.remove_server(server)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
     @action(detail=True, methods=["post"])
     def actions(self, request: t.Any, pk: str) -> Response:
         server = self.get_object()

@@ -1,0 +1,19 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""M(herdops.alpacon.alpacon_registration) in the controller's process."""
+
+from __future__ import annotations
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import registration_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._registration import run_registration
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
+
+
+class ActionModule(AlpaconAction):
+    """Register a server."""
+
+    module_name = "herdops.alpacon.alpacon_registration"
+    spec = staticmethod(registration_spec)
+    operation = staticmethod(run_registration)

@@ -1,0 +1,542 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""An audit: ask as little as possible, of all servers at once, and judge what they answer."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, Callable
+from urllib.parse import urlsplit
+
+from . import _checks, _commands, _servers, _values
+from ._checks import FAILED, PASSED, SEVERITIES, UNKNOWN, Answer, Check, Verdict
+from ._client import PAGE_SIZE, VERSION, Client, Settings
+from ._commands import LATEST_SCHEDULE_FIRST, Match, Output
+from ._errors import SENTENCES, AlpaconError, ApiError, UsageError
+from ._fleet import OUTCOMES, Fleet, Job, Limits, outcome_of
+from ._model import RAN, Command, Server, canonical_uuid, is_uuid, iso
+from ._run import ALONE, Ids, Run
+
+Warn = Callable[[str], None]
+
+#: So many findings are named in messages, and shown in the overview.
+_NAMED, _SHOWN = 50, 10
+_NOT_COMMISSIONED = "The server is not commissioned: its agent has not finished its registration."
+_NO_SERVER = "The workspace has no such server, or the token may not see it."
+#: Answers that say that the token may not read something, which is no reason to give up.
+_HIDDEN = (403, 404)
+#: Groups that say nothing about a host.
+_EVERYBODY = frozenset(("all", "ungrouped"))
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host of the inventory.
+
+    Attributes:
+        server: UUID or name of its server.
+        groups: the inventory groups that it is in.
+    """
+
+    name: str
+    server: str
+    groups: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The checked options of an audit."""
+
+    checks: list[Check]
+    hosts: list[Host]
+    title: str
+    reuse_within: float | None
+    limits: Limits
+    progress: bool | None
+    unknown_severity: str
+    fail_on: str | None
+    output_limit: int
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], hosts: Sequence[Host]) -> Plan:
+        """Check everything that can be checked without a request; :class:`UsageError` says what is wrong."""
+        if not hosts:
+            raise UsageError("hosts", "there is no host to audit", "Give the play hosts, or name some in hosts.")
+        if options["output_limit"] < 0:
+            raise UsageError("output_limit", "it is negative", "Give a number of characters, or 0 for no output.")
+        reuse_within = options.get("reuse_within")
+        return cls(
+            checks=_checks.choose(_checks.read("checks", options["checks"]), options["skip"], options["severities"]),
+            hosts=list(hosts),
+            title=options.get("title") or "",
+            reuse_within=None if reuse_within in (None, "") else _values.duration("reuse_within", reuse_within),
+            limits=Limits(
+                wait_timeout=_values.duration("wait_timeout", options["wait_timeout"]),
+                cancel_on_timeout=True,
+                max_concurrency=_values.share("max_concurrency", options.get("max_concurrency"), len(hosts), least=1),
+            ),
+            progress=options.get("progress"),
+            unknown_severity=options["unknown_severity"],
+            fail_on=None if options["fail_on"] == "never" else options["fail_on"],
+            output_limit=options["output_limit"],
+        )
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What came of an audit.
+
+    Attributes:
+        report: as ``docs/audit-report.schema.json`` describes it.
+        changed: whether commands were submitted, or would be in check mode.
+        to_submit: how many commands check mode left out.
+        refusal: why the workspace refused the token half way, or an empty string.
+    """
+
+    report: dict[str, Any]
+    changed: bool
+    to_submit: int = 0
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """A line for a server, which may answer several checks."""
+
+    server_id: str
+    shell: str
+    line: str
+    username: str | None
+    groupname: str | None
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "server": self.server_id,
+            "shell": self.shell,
+            "line": self.line,
+            "username": self.username or "",
+            "groupname": self.groupname or "",
+            "scheduled_at": None,
+        }
+
+    def accepts(self, command: Command) -> bool:
+        return Match(self.server_id, self.line, self.shell, self.username, self.groupname).matches(command)
+
+
+@dataclass
+class _Subject:
+    """A host, the server that it stands for, and why nothing can be submitted to that (empty if it can)."""
+
+    host: Host
+    server: Server
+    checks: list[Check]
+    obstacle: str = ""
+
+    def ask(self, check: Check) -> _Ask | None:
+        """What the check asks, of a server that is known."""
+        if self.server.id is None:
+            return None
+        return _Ask(self.server.id, check.shell, check.line, check.username, check.groupname)
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """What came back for an ask: an answer, or why there is none."""
+
+    answer: Answer | None = None
+    reason: str = ""
+    command: Command | None = None
+    reused: bool = False
+
+
+@dataclass
+class _Work:
+    """An audit at work."""
+
+    client: Client
+    plan: Plan
+    run: Run
+    warn: Warn
+    check_mode: bool
+    subjects: list[_Subject] = field(default_factory=list)
+    replies: dict[_Ask, _Reply] = field(default_factory=dict)
+    submitted: int = 0
+    left_out: int = 0
+    refusal: str = ""
+
+    def carry_out(self) -> None:
+        """Find the servers, take what was answered lately, and ask for the rest."""
+        self._find_subjects()
+        fleet = self._fleet()
+        asks = {ask: subject for subject in self.subjects for ask in filter(None, map(subject.ask, subject.checks))}
+        self._reuse(fleet, asks)
+        fresh = [ask for ask, subject in asks.items() if ask not in self.replies and not subject.obstacle]
+        if self.check_mode:
+            self.left_out = len(fresh)
+        else:
+            self._submit(fleet, [Job(asks[ask].server, body=ask.body()) for ask in fresh], fresh)
+
+    def _find_subjects(self) -> None:
+        plan = self.plan
+        for check in plan.checks:
+            if not any(check.applies_to(host.groups) for host in plan.hosts):
+                self.warn(
+                    f"checks: {check.name} applies to none of the hosts, since none is in {', '.join(check.when)}."
+                )
+        references = list(dict.fromkeys(host.server for host in plan.hosts))
+        try:
+            known: dict[str, list[Server]] | None = _find(self.client, references)
+        except ApiError as error:
+            if error.refuses_token or error.status not in _HIDDEN:
+                raise
+            known = None
+            self.warn(f"The list of servers cannot be read, so hosts need alpacon_server_id: {error}")
+        for host in plan.hosts:
+            checks = [check for check in plan.checks if check.applies_to(host.groups)]
+            self.subjects.append(_subject(host, checks, None if known is None else known[host.server]))
+
+    def _fleet(self) -> Fleet:
+        several = len(self.plan.hosts) * len(self.plan.checks) > 1
+        progress = several if self.plan.progress is None else self.plan.progress
+        return Fleet(
+            self.client,
+            self.plan.limits,
+            tell=self.run.tell if progress else None,
+            submitted=Ids(self.run.folder / "alpacon-submitted") if self.run.folder else None,
+            journal=Ids(self.run.journal) if self.run.journal else None,
+        )
+
+    def _reuse(self, fleet: Fleet, asks: Mapping[_Ask, _Subject]) -> None:
+        if self.plan.reuse_within is None or not asks:
+            return
+        since = datetime.now(timezone.utc) - timedelta(seconds=self.plan.reuse_within)
+        for ask, newest in _latest(self.client, asks, since).items():
+            command = _with_rc(self.client, newest)
+            if command is None or command.error_phase:
+                continue
+            job = Job(asks[ask].server, command=command, outcome=outcome_of(command))
+            job.output = _commands.output_of_row(command)
+            if job.output is None:
+                fleet.fetch_output(job)
+            self.replies[ask] = _reply(job, reused=True)
+
+    def _submit(self, fleet: Fleet, jobs: Sequence[Job], asks: Sequence[_Ask]) -> None:
+        if not jobs:
+            return
+        fleet.run(jobs)
+        self.submitted = sum(job.changed for job in jobs)
+        refusals = [job.error for job in jobs if isinstance(job.error, ApiError) and job.error.refuses_token]
+        if refusals and not self.submitted:
+            raise refusals[0]
+        self.refusal = str(refusals[0]) if refusals else ""
+        self.replies.update((ask, _reply(job)) for ask, job in zip(asks, jobs))
+
+    # The report
+
+    def report(self, url: str, started: datetime) -> dict[str, Any]:
+        """All of it, see ``docs/audit-report.schema.json``."""
+        plan = self.plan
+        facts: dict[str, dict[str, Any]] = {subject.host.name: {} for subject in self.subjects}
+        results = [self._result(subject, check, facts) for subject in self.subjects for check in subject.checks]
+        stated = [result for result in results if result]
+        return {
+            "schema": 1,
+            "title": plan.title or f"Audit of {urlsplit(url).netloc}",
+            "workspace": url,
+            "started_at": iso(started),
+            "finished_at": iso(datetime.now(timezone.utc)),
+            "collection": VERSION,
+            "reuse_within": plan.reuse_within,
+            "fail_on": plan.fail_on,
+            "summary": {**self._counts(stated), "requests": self.client.requests},
+            "servers": [_described(subject, facts[subject.host.name]) for subject in self.subjects],
+            "checks": [_described_check(check) for check in plan.checks],
+            "results": stated,
+        }
+
+    def _counts(self, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        outcomes = Counter(result["outcome"] for result in results)
+        severities = Counter(result["severity"] for result in results if result["outcome"] == FAILED)
+        return {
+            "servers": len(self.subjects),
+            "checks": len(self.plan.checks),
+            **{outcome: outcomes[outcome] for outcome in (PASSED, FAILED, UNKNOWN)},
+            "failed_by_severity": {severity: severities[severity] for severity in reversed(SEVERITIES)},
+            "reused": sum(reply.reused for reply in self.replies.values()),
+            "commands": self.submitted,
+        }
+
+    def _result(self, subject: _Subject, check: Check, facts: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
+        """What came of one check on one host, or None where check mode leaves that open."""
+        ask = subject.ask(check)
+        reply = self.replies.get(ask) if ask else None
+        if reply is None:
+            if not subject.obstacle:
+                return None
+            reply = _Reply(reason=subject.obstacle)
+        verdict = check.judge(reply.answer) if reply.answer else Verdict(UNKNOWN, reply.reason)
+        if check.fact and reply.answer and verdict.outcome != UNKNOWN:
+            facts[subject.host.name][check.fact] = check.fact_of(reply.answer, verdict, self.plan.output_limit)
+        return self._described_result(subject, check, reply, verdict)
+
+    def _described_result(self, subject: _Subject, check: Check, reply: _Reply, verdict: Verdict) -> dict[str, Any]:
+        output = reply.answer.output.rstrip("\r\n") if reply.answer else ""
+        limit = self.plan.output_limit
+        return {
+            "host": subject.host.name,
+            "check": check.name,
+            "outcome": verdict.outcome,
+            "severity": self.plan.unknown_severity if verdict.outcome == UNKNOWN else check.severity,
+            "message": verdict.message,
+            "rc": reply.answer.rc if reply.answer else None,
+            "value": verdict.value,
+            "output": output[:limit],
+            "output_truncated": len(output) > limit,
+            "output_complete": reply.answer.complete if reply.answer else False,
+            "command": reply.command.id if reply.command else None,
+            "ended_at": iso(reply.command.end) if reply.command else None,
+            "reused": reply.reused,
+        }
+
+
+def run_audit(
+    options: Mapping[str, Any],
+    hosts: Sequence[Host],
+    warn: Warn,
+    check_mode: bool = False,
+    run: Run = ALONE,
+) -> Audited:
+    """Carry out a task of M(herdops.alpacon.alpacon_audit), but for the files.
+
+    Raises:
+        AlpaconError: nothing was submitted.
+    """
+    plan = Plan.from_options(options, hosts)
+    settings = Settings.from_options(options)
+    for warning in settings.warnings:
+        warn(warning)
+    started = datetime.now(timezone.utc)
+    with Client(settings, tell=run.tell) as client:
+        client.deadline = time.monotonic() + plan.limits.wait_timeout
+        work = _Work(client, plan, run, warn, check_mode)
+        work.carry_out()
+        report = work.report(settings.url, started)
+    return Audited(report, work.submitted + work.left_out > 0, work.left_out, work.refusal)
+
+
+# Servers
+
+
+def _find(client: Client, references: Sequence[str]) -> dict[str, list[Server]]:
+    """The servers of each name or UUID, by one walk over the list, or singly where that takes fewer requests."""
+    found: dict[str, list[Server]] = {reference: [] for reference in references}
+    for page in client.pages(_servers.PATH):
+        if (page.count or 0) > len(references) * PAGE_SIZE:
+            return {reference: _find_one(client, reference) for reference in references}
+        for server in map(Server.from_row, page.rows):
+            for key in {server.id, server.name} & set(found):
+                found[str(key)].append(server)
+        if all(is_uuid(reference) and servers for reference, servers in found.items()):
+            break
+    return found
+
+
+def _find_one(client: Client, reference: str) -> list[Server]:
+    if not is_uuid(reference):
+        # A server that ignores the filter sends every server: compare each.
+        rows = client.rows(_servers.PATH, {"name": reference})
+        return [server for server in map(Server.from_row, rows) if server.name == reference]
+    try:
+        return [Server.from_row(client.get(f"{_servers.PATH}{reference}/"))]
+    except ApiError as error:
+        if error.status not in _HIDDEN:
+            raise
+        return []
+
+
+def _subject(host: Host, checks: list[Check], servers: Sequence[Server] | None) -> _Subject:
+    """A host with its server.
+
+    Args:
+        servers: those that it may mean; None where nobody can know.
+    """
+    if servers is None and is_uuid(host.server):
+        return _Subject(host, Server(host.server), checks)
+    if not servers:
+        return _Subject(host, Server(None), checks, _NO_SERVER)
+    if len(servers) > 1:
+        ids = ", ".join(str(server.id) for server in servers)
+        remedy = "Give the host the variable alpacon_server_id."
+        return _Subject(host, Server(None), checks, f"{len(servers)} servers have this name: {ids}. {remedy}")
+    [server] = servers
+    obstacle = ""
+    if server.commissioned is False:
+        obstacle = _NOT_COMMISSIONED
+    elif server.is_connected is False:
+        obstacle = SENTENCES["server_not_connected"]
+    return _Subject(host, server, checks, obstacle)
+
+
+def server_of(name: str, server_id: Any) -> str:
+    """How the server of a host is known: by the UUID of its variable, else by the host's name."""
+    return canonical_uuid(server_id) if is_uuid(server_id) else str(server_id or name)
+
+
+# Answers
+
+
+def _latest(client: Client, asks: Mapping[_Ask, Any], since: datetime) -> dict[_Ask, Command]:
+    """For each ask the newest command that ran for it and ended since then, by one walk over the history."""
+    by_line: dict[tuple[str, str], list[_Ask]] = {}
+    for ask in asks:
+        by_line.setdefault((ask.server_id, ask.line.strip()), []).append(ask)
+    found: dict[_Ask, Command] = {}
+    ids = list(dict.fromkeys(ask.server_id for ask in asks))
+
+    def is_past(command: Command) -> bool:
+        return command.latest_schedule is not None and command.latest_schedule < since
+
+    for command in _commands.walk(client, ids, LATEST_SCHEDULE_FIRST, is_past):
+        ended = command.end
+        if command.status not in RAN or not command.ran or not ended or ended < since:
+            continue
+        for ask in by_line.get((str(command.server.id), command.line.strip()), ()):
+            known = found.get(ask)
+            if ask.accepts(command) and (known is None or not known.end or known.end < ended):
+                found[ask] = command
+    return found
+
+
+def _with_rc(client: Client, command: Command) -> Command | None:
+    """The command with its exit code, or None where it cannot be read any more."""
+    try:
+        return _commands.with_rc(client, command)
+    except AlpaconError:
+        return None
+
+
+def _reply(job: Job, reused: bool = False) -> _Reply:
+    command = job.command
+    if command is None or job.outcome not in ("success", "failed") or not command.ran or command.rc is None:
+        return _Reply(reason=_reason(job), command=command)
+    if command.error_phase:
+        return _Reply(reason=f"The command got no result: {command.error_phase}. Id {command.id}.", command=command)
+    output = job.output or Output("")
+    answer = Answer(command.rc, output.text, command.exit_code is not None, output.complete)
+    return _Reply(answer, command=command, reused=reused)
+
+
+def _reason(job: Job) -> str:
+    words = job.msg or OUTCOMES.get(job.outcome, "")
+    return f"{words} Id {job.id}." if job.id else words
+
+
+# What comes out
+
+
+def _described(subject: _Subject, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "host": subject.host.name,
+        "id": subject.server.id,
+        "name": subject.server.name,
+        "groups": sorted(subject.host.groups - _EVERYBODY),
+        "facts": dict(facts),
+    }
+
+
+def _described_check(check: Check) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "set": check.set,
+        "description": check.description,
+        "remedy": check.remedy,
+        "line": check.line,
+        "username": check.username,
+        "severity": check.severity,
+        "expected": check.expected,
+        "when": list(check.when),
+    }
+
+
+def result_of(audited: Audited, files: Sequence[str] = ()) -> dict[str, Any]:
+    """The result of the task, with ``failed`` where findings are as bad as O(fail_on)."""
+    report = audited.report
+    findings = [_finding(result, report["fail_on"]) for result in report["results"] if result["outcome"] != PASSED]
+    findings.sort(key=lambda finding: (-SEVERITIES.index(finding["severity"]), finding["outcome"] == UNKNOWN))
+    failing = [finding for finding in findings if finding["fails"]]
+    return {
+        "changed": audited.changed,
+        "failed": bool(failing or audited.refusal),
+        "msg": _message(audited, failing),
+        "summary": report["summary"],
+        "findings": findings,
+        "failing": len(failing),
+        "facts": {server["host"]: server["facts"] for server in report["servers"] if server["facts"]},
+        "files": list(files),
+        "overview": _overview(report, findings, files),
+        "requests": report["summary"]["requests"],
+    }
+
+
+def _finding(result: Mapping[str, Any], fail_on: str | None) -> dict[str, Any]:
+    """A result without its output: what is registered is looked through by each later task."""
+    kept = {key: result[key] for key in ("host", "check", "outcome", "severity", "message", "rc", "value", "command")}
+    return {**kept, "fails": fail_on is not None and _checks.is_at_least(result["severity"], fail_on)}
+
+
+def _message(audited: Audited, failing: Sequence[Mapping[str, Any]]) -> str:
+    summary, fail_on = audited.report["summary"], audited.report["fail_on"]
+    counts = f"{summary['passed']} passed, {summary['failed']} failed, {summary['unknown']} unknown"
+    words = [f"{_count(len(failing), 'finding')} of severity {fail_on} or worse" if failing else counts]
+    if failing:
+        named = _in_words(failing)
+        more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
+        words = [f"{words[0]}: {'; '.join([*named[:_NAMED], *more])}"]
+    if audited.refusal:
+        words.insert(0, f"The workspace refused the token half way: {audited.refusal}")
+    if audited.to_submit:
+        words.append(f"{_count(audited.to_submit, 'command')} would be submitted")
+    return ". ".join(word.rstrip(".") for word in words) + "."
+
+
+def _in_words(findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each finding, and one for all that a host leaves open for the same reason."""
+    alike: dict[tuple[str, str, str, str], list[str]] = {}
+    for finding in findings:
+        check = "" if finding["outcome"] == UNKNOWN else finding["check"]
+        alike.setdefault((finding["host"], finding["severity"], finding["message"], check), []).append(finding["check"])
+    return [
+        f"{host}: {names[0] if len(names) == 1 else _count(len(names), 'check')} ({severity}): {message.rstrip('.')}"
+        for (host, severity, message, _check), names in alike.items()
+    ]
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _overview(report: Mapping[str, Any], findings: Sequence[Mapping[str, Any]], files: Sequence[str]) -> list[str]:
+    """A short table of the audit, for the output of a play."""
+    summary = report["summary"]
+    asked = f"{_count(summary['servers'], 'server')}, {_count(summary['checks'], 'check')}"
+    cost = f"{_count(summary['commands'], 'command')} run, {_count(summary['reused'], 'answer')} reused"
+    counts = {
+        PASSED: summary[PASSED],
+        UNKNOWN: summary[UNKNOWN],
+        **{f"{FAILED}, {severity}": count for severity, count in summary["failed_by_severity"].items() if count},
+    }
+    lines = [f"{report['title']}: {asked}; {cost}", *(f"{name:<18}{count:>7}" for name, count in counts.items())]
+    named = _in_words(findings)
+    if named:
+        lines += ["Worst findings:", *(f"  {words}" for words in named[:_SHOWN])]
+    if len(named) > _SHOWN:
+        lines.append(f"  and {len(named) - _SHOWN} more")
+    pages = [name for name in files if name.endswith(".html")] or list(files)
+    return [*lines, *(f"Report: {name}" for name in pages[:1])]

@@ -1,0 +1,319 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Registration tokens, registration, an agent's first start, and its end.
+
+The server of 2024 had no registration tokens; here it has them as well, so that agents can come to it the same way.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import subprocess
+import typing as t
+import uuid
+from pathlib import Path
+
+import pytest
+import requests
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from workspace.client import Workspace
+
+TOKENS = "servers/registration-tokens/"
+REGISTER = "servers/servers/register/"
+MYSELF = "servers/servers/-/"
+REFUSED = {
+    "current": (401, {"code": "auth_authentication_failed"}),
+    "published": (401, {"code": "UNAUTHORIZED", "detail": "Invalid token."}),
+    "2024": (403, {"detail": "Authentication credentials were not provided."}),
+}
+FORBIDDEN = {
+    "current": {"code": "forbidden"},
+    "published": {"detail": "You do not have permission to perform this action."},
+    "2024": {"detail": "You do not have permission to perform this action."},
+}
+COMMIT = {
+    "version": "2.5.0",
+    "load": 0.2,
+    "info": {"cpu_type": "x86_64", "cpu_physical_cores": 1, "cpu_logical_cores": 2, "physical_memory": 1024},
+    "os": {"name": "Debian", "version": "12", "platform": "debian"},
+    "time": {"boot_time": 1700000000},
+}
+
+
+@pytest.fixture(scope="module", params=["current", "published", "2024"])
+def _shared(request: pytest.FixtureRequest) -> t.Iterator[Workspace]:
+    with Workspace(request.param, servers=["web-01"], agents=False, tick=0.1) as workspace:
+        yield workspace
+
+
+@pytest.fixture
+def workspace(_shared: Workspace) -> Workspace:
+    _shared.reset()
+    return _shared
+
+
+class Agent:
+    """What a registered host knows, and how it speaks to the workspace."""
+
+    def __init__(self, workspace: Workspace, answer: dict[str, str]) -> None:
+        self.url, self.id, self.key, self.name = workspace.url, answer["id"], answer["key"], answer["name"]
+        self.headers = {"Authorization": f'id="{self.id}", key="{self.key}"', "User-Agent": "alpamon/2.5.0"}
+
+    def ask(self, method: str, path: str, body: t.Any = None) -> requests.Response:
+        return requests.request(method, f"{self.url}/api/{path}", headers=self.headers, json=body, timeout=5)
+
+    def dial(self, kind: str = "backhaul", **options: t.Any) -> ClientConnection:
+        url = f"{self.url.replace('http', 'ws', 1)}/ws/servers/{kind}/"
+        return connect(url, additional_headers=self.headers, proxy=None, **options)
+
+
+def register(workspace: Workspace, key: str, **fields: t.Any) -> requests.Response:
+    body = {"name": "web", "platform": "debian", "tags": {"env": "prod"}, **fields}
+    return workspace.api("POST", REGISTER, token=key, json=body)
+
+
+def registered(workspace: Workspace, **token: t.Any) -> Agent:
+    return Agent(workspace, register(workspace, workspace.add_registration_token(**token)["key"]).json())
+
+
+def record(workspace: Workspace, agent: Agent) -> dict[str, t.Any] | None:
+    return next((server for server in workspace.state()["servers"] if server["id"] == agent.id), None)
+
+
+# registration tokens
+
+
+def test_the_key_is_shown_once(workspace: Workspace) -> None:
+    groups = {group["name"]: group["id"] for group in workspace.state()["groups"]}
+    wanted = {"name": "fleet", "allowed_groups": [groups["Operations"]], "expires_at": "2031-01-01T00:00:00Z"}
+    made = workspace.api("POST", TOKENS, json=wanted)
+    assert made.status_code == 201
+    row = made.json()
+    key = row.pop("key")
+    assert wanted.items() <= row.items()
+    assert row["enabled"] is True
+    assert workspace.api("GET", f"{TOKENS}?search=flee").json()["results"] == [row]
+    assert workspace.api("GET", f"{TOKENS}?search=other").json()["count"] == 0
+    assert workspace.api("GET", f"{TOKENS}{row['id']}/").json() == row
+    assert [token["key"] for token in workspace.registration_tokens()] == [key]
+    assert workspace.api("DELETE", f"{TOKENS}{row['id']}/").status_code == 204
+    assert workspace.api("GET", f"{TOKENS}{row['id']}/").status_code == 404
+    assert workspace.api("PATCH", f"{TOKENS}{row['id']}/", json={}).status_code == 405
+
+
+def test_two_tokens_may_have_one_name(workspace: Workspace) -> None:
+    for _number in range(2):
+        assert workspace.api("POST", TOKENS, json={"name": "fleet"}).status_code == 201
+    assert workspace.api("GET", TOKENS).json()["count"] == 2
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"name": ""}, {"name": "x", "allowed_groups": [str(uuid.uuid4())]}, {"name": "x", "expires_at": "!"}]
+)
+def test_a_bad_token_is_refused(workspace: Workspace, fields: dict[str, t.Any]) -> None:
+    assert workspace.api("POST", TOKENS, json=fields).status_code == 400
+    assert workspace.registration_tokens() == []
+
+
+@pytest.mark.parametrize(("name", "status"), [("admin", 200), ("service", 200), ("bob", 403)])
+def test_who_may_manage_tokens(workspace: Workspace, name: str, status: int) -> None:
+    assert workspace.api("GET", TOKENS, token=workspace.tokens()[name]).status_code == status
+
+
+# registering
+
+
+def test_every_registration_makes_a_record(workspace: Workspace) -> None:
+    key = workspace.add_registration_token(groups=["Operations"])["key"]
+    answers = [register(workspace, key) for _number in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    bodies = [answer.json() for answer in answers]
+    assert all(set(body) == {"id", "key", "name"} for body in bodies)
+    assert all(re.fullmatch(r"web-[0-9a-f]{6}", body["name"]) for body in bodies)
+    rows = workspace.registered("web")
+    assert {row["id"] for row in rows} == {body["id"] for body in bodies}
+    for row in rows:
+        assert (row["commissioned"], row["is_connected"], row["version"]) == (False, False, None)
+        assert (row["platform"], row["tags"], row["groups"]) == ("debian", {"env": "prod"}, ["Operations"])
+
+
+@pytest.mark.parametrize("fields", [{"name": "web.example"}, {"name": ""}, {"name": "x" * 65}, {"platform": "bsd"}])
+def test_a_bad_registration_is_refused(workspace: Workspace, fields: dict[str, str]) -> None:
+    answer = register(workspace, workspace.add_registration_token()["key"], **fields)
+    assert answer.status_code == 400
+    source = next(iter(fields))
+    if workspace.dialect == "current":
+        assert answer.json() == {"code": "invalid", "source": source}
+    else:
+        assert list(answer.json()) == [source]
+    assert workspace.registered() == []
+
+
+@pytest.mark.parametrize("token", [{"enabled": False}, {"expires_at": -1}, None])
+def test_a_token_that_is_not_valid_is_refused(workspace: Workspace, token: dict[str, t.Any] | None) -> None:
+    key = "unknown" if token is None else workspace.add_registration_token(**token)["key"]
+    answer = register(workspace, key)
+    assert (answer.status_code, answer.json()) == REFUSED[workspace.dialect]
+    assert workspace.registered() == []
+
+
+def test_an_api_token_is_no_registration_token(workspace: Workspace) -> None:
+    answer = register(workspace, workspace.token)
+    assert (answer.status_code, answer.json()) == (403, FORBIDDEN[workspace.dialect])
+    key = workspace.add_registration_token()["key"]
+    assert workspace.api("GET", "servers/servers/", token=key).status_code == REFUSED[workspace.dialect][0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "count"),
+    [("lose_before", None, 0), ("lose_after", None, 1), ("status", 503, 0), ("status_after", 500, 1), ("html", 200, 1)],
+)
+def test_faults_hit_a_registration(workspace: Workspace, kind: str, status: int | None, count: int) -> None:
+    key = workspace.add_registration_token()["key"]
+    workspace.fault(kind, method="POST", path="/register/$", times=1, status=status)
+    if status is None:
+        with pytest.raises(requests.ConnectionError):
+            register(workspace, key)
+    else:
+        assert register(workspace, key).status_code == status
+    assert len(workspace.registered()) == count
+    assert workspace.counters()["writes"] == 1
+
+
+# the agent's start
+
+
+def test_start_up_calls(workspace: Workspace) -> None:
+    agent = registered(workspace)
+    myself = agent.ask("GET", MYSELF).json()
+    assert (myself["id"], myself["name"]) == (agent.id, agent.name)
+    assert (myself["commissioned"], myself["is_connected"], myself["version"]) == (False, False, None)
+    assert agent.ask("GET", f"servers/servers/{agent.id}/").json()["name"] == agent.name
+    assert agent.ask("POST", "events/events/", {"reporter": "alpamon", "record": "started"}).ok
+    assert agent.ask("PUT", "servers/servers/-/commit/", COMMIT).ok
+    assert agent.ask("PATCH", "servers/servers/-/sync/", {"version": "2.5.1", "load": 0.3}).json() == {}
+    assert agent.ask("POST", "servers/servers/-/sync-check/", {"hashes": {}}).json() == {"sync_required": []}
+    policy = {"block_local_sudo": False, "detect_local_access": False}
+    assert agent.ask("GET", "servers/servers/-/access-policy/").json() == policy
+    assert agent.ask("GET", "metrics/config/").json() == []
+    assert agent.ask("PATCH", "proc/os/-/sync/", {}).ok
+    myself = agent.ask("GET", MYSELF).json()
+    assert (myself["commissioned"], myself["version"], myself["load"]) == (True, "2.5.1", 0.3)
+    assert (myself["os_name"], myself["boot_time"]) == ("Debian", "2023-11-14T22:13:20Z")
+    assert workspace.counters()["requests"] == 1  # the registration; the agent's own calls are counted apart
+
+
+def test_late_commissioning(workspace: Workspace) -> None:
+    workspace.settings(commission_delay=0.5)
+    agent = registered(workspace)
+    assert agent.ask("PUT", "servers/servers/-/commit/", COMMIT).ok
+    myself = agent.ask("GET", MYSELF).json()
+    assert (myself["commissioned"], myself["version"]) == (False, "2.5.0")
+    workspace._until(lambda: agent.ask("GET", MYSELF).json()["commissioned"], "it was never commissioned", 5)
+
+
+def test_faults_hit_agents_when_asked_to(workspace: Workspace) -> None:
+    agent = registered(workspace)
+    workspace.fault("status", path="/servers/-/$", status=401, body="{}")
+    assert agent.ask("GET", MYSELF).status_code == 200
+    workspace.fault("status", path="/servers/-/$", status=401, body="{}", agents=True, times=1)
+    assert [agent.ask("GET", MYSELF).status_code for _number in range(2)] == [401, 200]
+
+
+@pytest.mark.parametrize("path", [MYSELF, "servers/servers/-/access-policy/", "anything/else/"])
+def test_wrong_credentials(workspace: Workspace, path: str) -> None:
+    agent = registered(workspace)
+    agent.headers["Authorization"] = f'id="{agent.id}", key="wrong"'
+    answer = agent.ask("GET", path)
+    assert (answer.status_code, answer.json()) == REFUSED[workspace.dialect]
+
+
+# websockets
+
+
+def test_a_websocket_makes_it_connected(workspace: Workspace) -> None:
+    agent = registered(workspace)
+    with agent.dial(), agent.dial("control"):
+        workspace._until(lambda: agent.ask("GET", MYSELF).json()["is_connected"], "it did not connect", 5)
+    workspace._until(lambda: not agent.ask("GET", MYSELF).json()["is_connected"], "it did not disconnect", 5)
+
+
+def test_a_second_session_sends_the_older_one_away(workspace: Workspace) -> None:
+    agent = registered(workspace)
+    with agent.dial() as older, agent.dial() as newer:
+        assert json.loads(older.recv(timeout=5))["query"] == "quit"
+        workspace.order_agent(agent.name, "reconnect")
+        assert json.loads(newer.recv(timeout=5))["query"] == "reconnect"
+        older.close()
+        assert agent.ask("GET", MYSELF).json()["is_connected"] is True
+
+
+def test_orders_and_a_dropped_websocket(workspace: Workspace) -> None:
+    agent = registered(workspace)
+    with agent.dial() as backhaul, agent.dial("control") as control:
+        workspace.order_agent(agent.name, "quit")
+        assert json.loads(backhaul.recv(timeout=5))["query"] == "quit"
+        workspace.drop(agent.name)
+        for socket in (backhaul, control):
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=5)
+    assert agent.ask("GET", MYSELF).json()["is_connected"] is False
+
+
+# the end
+
+
+@pytest.mark.parametrize("place", ["-", "{id}"])
+def test_unregistering(workspace: Workspace, place: str) -> None:
+    agent, other = registered(workspace), registered(workspace, name="other")
+    path = f"servers/servers/{place.format(id=agent.id)}/unregister/"
+    with agent.dial() as backhaul:
+        assert agent.ask("GET", path).status_code == 405
+        assert agent.ask("DELETE", f"servers/servers/{other.id}/unregister/").status_code == 403
+        assert agent.ask("DELETE", path).status_code == 204
+        with pytest.raises(ConnectionClosed):
+            backhaul.recv(timeout=5)
+    assert (record(workspace, agent), record(workspace, other) is None) == (None, False)
+    assert agent.ask("GET", MYSELF).status_code == REFUSED[workspace.dialect][0]
+    assert agent.ask("DELETE", path).status_code == REFUSED[workspace.dialect][0]
+    with pytest.raises(InvalidStatus):
+        agent.dial()
+
+
+def test_deleting_a_record(workspace: Workspace) -> None:
+    agent = registered(workspace)
+    path = f"servers/servers/{agent.id}/"
+    with agent.dial() as backhaul:
+        workspace.wait_connected(agent.name)
+        refused = workspace.api("DELETE", f"{path}?auto=false")
+        assert refused.status_code == 400
+        if workspace.dialect != "2024":
+            assert refused.json()["code"].lower() == "server_cannot_be_deleted"
+        assert workspace.api("DELETE", path, token=workspace.tokens()["bob"]).status_code in (403, 404)
+        assert workspace.api("DELETE", f"{path}?auto=true").status_code == 204
+        with pytest.raises(ConnectionClosed):
+            backhaul.recv(timeout=5)
+    assert workspace.api("DELETE", path).status_code == 404
+
+
+# the process
+
+
+def test_tls_on_another_address(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=127.0.0.2", "-addext", "subjectAltName=IP:127.0.0.2"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", "req", "-x509", *kind, *subject, *files], check=True, capture_output=True)
+    options: t.Any = {"host": "127.0.0.2", "tls": (certificate, key), "ca": certificate}
+    with Workspace("current", servers=["web-01"], **options) as workspace:
+        assert workspace.url.startswith("https://127.0.0.2:")
+        command = workspace.submit("web-01", "true")
+        assert workspace.wait_for_command(command)["success"] is True
+        agent = registered(workspace)
+        with agent.dial(ssl=ssl.create_default_context(cafile=str(certificate))):
+            workspace.wait_connected(agent.name)
