@@ -24,7 +24,8 @@ from workspace.client import WorkspaceError
 NAMES = [scenario.name for scenario in SCENARIOS]
 COLUMNS = ["commands", "requests", "CPU ms", "wall s", "peak MB", "lag s", "CPU s"]
 FOOT = """
-requests, CPU ms: per command. CPU: user and system time of the client's whole process tree.
+requests, CPU ms: per command, but requests of inventory_* and static_* of the whole run.
+CPU: user and system time of the client's whole process tree.
 CPU ms of fleet_* and lag_* are net: an empty play with the same inventory is taken off; all else is raw.
 CPU s: of the whole run, raw. Peak: the largest process. Several runs: the median.
 """
@@ -72,6 +73,8 @@ def measure(chosen: list[Scenario]) -> tuple[dict[str, Figures], int]:
 
 def as_line(row: Figures) -> str:
     per_command = [f"{row.requests_per_command:.3f}", f"{row.cpu_ms_per_command:.2f}"] if row.commands else ["-", "-"]
+    if row.requests is not None:
+        per_command[0] = f"{row.requests:.0f}"
     lag = "-" if row.lag_s is None else f"{row.lag_s:.3f}"
     cells = [str(row.commands), *per_command, f"{row.wall_s:.1f}", f"{row.peak_mb:.0f}", lag, f"{row.cpu_s:.2f}"]
     return aligned(row.scenario, cells)

@@ -24,6 +24,7 @@ TIMED_LINE = "sleep {seconds}; date +%s.%N"
 #: So many agents take their time to connect.
 START_SECONDS = 300.0
 RUNS_OF_EMPTY_PLAY = 3
+INVENTORIES = "ansible.builtin.auto,ansible.builtin.yaml"
 #: What the client needs of the tools' environment; none of the user's own settings.
 TOOLS_ENVIRON = ("ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_HOME", "PATH")
 
@@ -39,6 +40,7 @@ class Scenario:
     Attributes:
         servers: how many there are in the workspace and in the inventory.
         playbook: the one that is run; empty for the bare loop.
+        inventory: what ansible-inventory lists instead: the workspace, or a static file of the same.
         commands: how many one run submits; one for each server unless stated.
         timed: whether the line says when it ended, and so how late the task returned.
         instant: whether the workspace answers for the agents; so many real ones would take most of the time.
@@ -49,6 +51,7 @@ class Scenario:
     name: str
     servers: int
     playbook: str = ""
+    inventory: t.Literal["", "workspace", "static"] = ""
     dialect: t.Literal["current", "published"] = "current"
     line: str = LINE
     commands: int | None = None
@@ -76,6 +79,8 @@ SCENARIOS = [
     Scenario("fleet_10000", 10000, "fleet", instant=True, net=True),
     Scenario("perhost_300", 300, "perhost"),
     Scenario("uri_300", 300, "by_hand"),
+    Scenario("inventory_5000", 5000, inventory="workspace", commands=0, instant=True),
+    Scenario("static_5000", 5000, inventory="static", commands=0, instant=True),
     _lag("0.05", 5),
     _lag("1", 5),
     _lag("10", 1),
@@ -96,7 +101,7 @@ class Run:
 
 @dataclass
 class Figures:
-    """What came out of a scenario, per command where the name says so."""
+    """What came out of a scenario, per command where the name says so; `requests` of an inventory."""
 
     scenario: str
     commands: int
@@ -106,6 +111,7 @@ class Figures:
     peak_mb: float
     cpu_s: float
     lag_s: float | None = None
+    requests: float | None = None
 
     def as_row(self) -> dict[str, t.Any]:
         """For the JSON file: rounded, and without what does not apply."""
@@ -137,6 +143,8 @@ class Runner:
             workspace.start(timeout=START_SECONDS)
             workspace.settings(instant=scenario.instant)
             self._prepare(workspace)
+            if scenario.inventory:
+                self._write_inventories()
             empty_s = self._empty_play() if scenario.net else 0.0
             runs = [self._run_once(workspace) for _run in range(scenario.runs)]
             _check(workspace, scenario.submitted * scenario.runs)
@@ -158,6 +166,7 @@ class Runner:
             "ALPACON_TOKEN": workspace.token,
             "BENCHMARK_RETURNS": str(self._file("returns")),
             "no_proxy": "127.0.0.1",
+            **({"ANSIBLE_INVENTORY_ENABLED": INVENTORIES} if self.scenario.inventory else {}),
         }
         if self.scenario.timed:
             # Only there, since a callback that reads results costs time that is not the client's.
@@ -173,10 +182,24 @@ class Runner:
         self._file("returns").unlink(missing_ok=True)
         workspace.reset_counters()
         scenario = self.scenario
-        run = self._measure(self._play(scenario.playbook) if scenario.playbook else self._floor())
+        run = self._measure(self._command())
         run.requests = workspace.requests_made()
         run.lag_s = self._lag() if scenario.timed else None
         return run
+
+    def _command(self) -> list[str]:
+        if self.scenario.inventory:
+            name = "my.alpacon.yml" if self.scenario.inventory == "workspace" else "static.yml"
+            return ["ansible-inventory", "-i", str(self._file(name)), "--list"]
+        return self._play(self.scenario.playbook) if self.scenario.playbook else self._floor()
+
+    def _write_inventories(self) -> None:
+        """The plugin's file, and what it lists as a static one."""
+        source = self._file("my.alpacon.yml")
+        source.write_text("plugin: herdops.alpacon.alpacon\n", encoding="utf-8")
+        if self.scenario.inventory == "static":
+            listed = ["--list", "--yaml", "--output", str(self._file("static.yml"))]
+            self._measure(["ansible-inventory", "-i", str(source), *listed])
 
     def _play(self, playbook: str) -> list[str]:
         variables = json.dumps({"line": self.scenario.line})
@@ -221,6 +244,7 @@ class Runner:
             peak_mb=median("peak_mb"),
             cpu_s=cpu_s,
             lag_s=median("lag_s") if self.scenario.timed else None,
+            requests=median("requests") if self.scenario.inventory else None,
         )
 
 

@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    # Which servers are wanted: the same for the module and the inventory.
+    DOCUMENTATION = r"""
+options:
+  filters:
+    description:
+      - Which servers are wanted. All filters that are given must hold.
+      - The workspace applies those that it can; every server is checked against all of them, since workspaces silently
+        ignore filters that they do not know.
+    type: dict
+    suboptions:
+      connected:
+        description: Whether the server's agent is connected.
+        type: bool
+      commissioned:
+        description: Whether the server is commissioned. The workspace filters by it.
+        type: bool
+      name:
+        description:
+          - Names, or patterns with C(*), C(?) and C([...]), of which one must match.
+          - The workspace filters by a single name without such characters.
+        type: list
+        elements: str
+      os:
+        description: Names of operating systems, or patterns, such as V(debian) or V(*buntu*), in any case.
+        type: list
+        elements: str
+      platform:
+        description:
+          - Platforms, or patterns, such as V(debian), V(rhel) or V(windows), in any case.
+          - Some workspaces do not list it; a warning says so.
+        type: list
+        elements: str
+      groups:
+        description:
+          - Names or UUIDs of IAM groups, of which the server must be in one.
+          - The workspace filters by a single UUID.
+        type: list
+        elements: str
+      tags:
+        description:
+          - Tags that the server must have, with their values. A value that is null stands for any.
+          - Some workspaces do not list them; a warning says so.
+        type: dict
+"""

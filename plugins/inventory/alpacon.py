@@ -1,0 +1,400 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: alpacon
+short_description: Servers of an Alpacon workspace as hosts
+version_added: 0.1.0
+description:
+  - Makes each server of a workspace a host, with what the workspace tells about it as variables.
+  - It takes one request for a hundred servers, and one more where the workspace lists only the ids of IAM groups.
+  - The name of the inventory's file must end in C(alpacon.yml) or C(alpacon.yaml).
+  - The variable C(alpacon_server_id) holds the server's UUID. With it M(herdops.alpacon.alpacon_command) knows the
+    server of a host without asking the workspace for its name.
+  - What the workspace sends is data and never becomes a template.
+author:
+  - herdops.alpacon contributors (@herdops)
+options:
+  plugin:
+    description: Always V(herdops.alpacon.alpacon).
+    type: str
+    required: true
+    choices: [herdops.alpacon.alpacon]
+  url:
+    description:
+      - It may be a template.
+  token:
+    description:
+      - It may be a template, such as a lookup, or encrypted with Ansible Vault.
+  hostname:
+    description:
+      - What hosts are called. It is a template, the name of a field, or a list of these, of which the first that is
+        not empty counts.
+      - Fields are those of RV(herdops.alpacon.alpacon_server_info#module:servers), such as V(name), V(id),
+        V(remote_ip), V(owner.name) or V(tags.fqdn).
+      - Templates have the variables of the host, such as C({{ alpacon_name }}.example.com).
+      - Servers that would be one host get a part of their UUID added, each of them, and a warning names them. Braces
+        and blanks become underscores.
+    type: raw
+    default: [name, id]
+  hostvars_prefix:
+    description:
+      - What the names of all host variables begin with, but for C(alpacon_server_id).
+    type: str
+    default: alpacon_
+  default_groups:
+    description:
+      - Which groups are made without being asked for.
+      - V(groups) makes C(group_NAME) for each IAM group, V(os) C(os_NAME), V(platform) C(platform_NAME), and
+        V(connected) C(connected) and C(disconnected). Names are in lower case, with underscores for what the name of
+        a group cannot have.
+    type: list
+    elements: str
+    choices: [groups, os, platform, connected]
+    default: [groups, os, platform, connected]
+  cache_allow_stale:
+    description:
+      - Whether servers from an expired cache are taken where the workspace cannot be reached. A warning says how old
+        they are.
+      - It needs O(cache=true) and a cache plugin that keeps what has expired, such as C(ansible.builtin.jsonfile).
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - herdops.alpacon.server_filters
+  - herdops.alpacon.connection
+  - herdops.alpacon.connection.plugins
+  - ansible.builtin.constructed
+  - ansible.builtin.inventory_cache
+notes:
+  - An inventory belongs to no task and no host. Its connection settings are looked for in its file, then in extra
+    variables (C(-e)), then in the environment.
+  - Neither the token nor the URL is a variable of the hosts.
+seealso:
+  - module: herdops.alpacon.alpacon_server_info
+  - module: herdops.alpacon.alpacon_command
+"""
+
+EXAMPLES = r"""
+# my.alpacon.yml, all servers of the workspace in ALPACON_URL; each of these examples is a file of its own
+plugin: herdops.alpacon.alpacon
+
+# prod.alpacon.yml: connected servers of two IAM groups, kept for ten minutes
+# plugin: herdops.alpacon.alpacon
+# url: https://my-workspace.us1.alpacon.io
+# token: "{{ lookup('ansible.builtin.env', 'PROD_TOKEN') }}"
+# filters:
+#   connected: true
+#   groups: [Operations, Databases]
+# cache: true
+# cache_plugin: ansible.builtin.jsonfile
+# cache_connection: ~/.cache/alpacon
+# cache_timeout: 600
+# cache_allow_stale: true
+
+# web.alpacon.yml: hosts named by a tag, and variables and groups of one's own
+# plugin: herdops.alpacon.alpacon
+# hostname: [tags.fqdn, name]
+# default_groups: [connected]
+# compose:
+#   memory_gb: (alpacon_physical_memory / 1024 ** 3) | round | int
+# groups:
+#   small: (alpacon_physical_memory or 0) < 4 * 1024 ** 3
+# keyed_groups:
+#   - key: alpacon_tags.role | default('')
+#     prefix: role
+#   - key: alpacon_groups | map(attribute='name')
+#     prefix: iam
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable, get_cache_plugin
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._client import VERSION, Client, Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
+    AlpaconError,
+    ApiError,
+    ConnectionFailed,
+    LostAnswer,
+    Untrusted,
+    UsageError,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._model import iso, parse_time
+from ansible_collections.herdops.alpacon.plugins.module_utils._server_queries import (
+    FIELDS,
+    Described,
+    Groups,
+    ServerFilter,
+    listing,
+    unstated,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
+    distinct_names,
+    inert,
+    safe_group_name,
+    safe_host_name,
+)
+
+if TYPE_CHECKING:
+    from ansible.inventory.data import InventoryData
+    from ansible.parsing.dataloader import DataLoader
+
+_DEFAULT_GROUPS = ("groups", "os", "platform", "connected")
+#: Fields that hold more than one value; names are made of single ones.
+_NESTED = {"owner": ("id", "name", "email"), "tags": None}
+_NO_NAMES = ("status", "groups")
+
+
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
+    """Servers of a workspace as hosts."""
+
+    NAME = "herdops.alpacon.alpacon"
+    # Names of groups are made of what the workspace sends, and Ansible takes them for templates, too.
+    _sanitize_group_name = staticmethod(safe_group_name)
+
+    def verify_file(self, path: str) -> bool:
+        """Whether a file is an inventory of this plugin, by its name."""
+        return bool(super().verify_file(path)) and path.endswith(("alpacon.yml", "alpacon.yaml"))
+
+    def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
+        """Add the servers of the workspace to the inventory."""
+        super().parse(inventory, loader, path, cache)
+        self._read_config_data(path)
+        try:
+            preferences = _preferences(self.get_option("hostname"))
+            prefix = _prefix(self.get_option("hostvars_prefix"))
+            default_groups = _default_groups(self.get_option("default_groups"))
+            wanted = ServerFilter.from_options(self.get_option("filters"))
+            servers = self._servers(self.get_cache_key(path), cache, wanted)
+            for warning in unstated(wanted, servers):
+                self.display.warning(warning)
+            chosen = [server for server in servers if wanted.accepts(server)]
+            self._populate(inventory, chosen, preferences, prefix, default_groups)
+        except AlpaconError as error:
+            raise AnsibleParserError(str(error)) from None
+
+    # Reading
+
+    def _servers(self, key: str, may_read_cache: bool, wanted: ServerFilter) -> list[Described]:
+        """The servers that the workspace lists for these filters, or the cache."""
+        settings = self._settings()
+        caches = self.get_option("cache")
+        origin = _digest(settings, wanted)
+        entry = _entry(self._cache, key, origin) if caches and may_read_cache else None
+        if entry is None:
+            try:
+                entry = {"origin": origin, "read_at": _now(), "servers": self._read(settings, wanted)}
+            except (ApiError, ConnectionFailed, LostAnswer) as error:
+                entry = self._stale_entry(key, origin, error)
+                if entry is None:
+                    raise
+            else:
+                if caches:
+                    self._cache[key] = entry
+        servers: list[Described] = entry["servers"]
+        return servers
+
+    def _settings(self) -> Settings:
+        options = {name: self.get_option(name) for name in CONNECTION}
+        self.templar.available_variables = self._vars or {}
+        for name in ("url", "token"):
+            try:
+                options[name] = self.templar.template(options[name])
+            except AnsibleError as error:
+                raise UsageError(name, f"its template cannot be worked out: {error}") from None
+        settings = Settings.from_options(options)
+        for warning in settings.warnings:
+            self.display.warning(warning)
+        return settings
+
+    def _read(self, settings: Settings, wanted: ServerFilter) -> list[Described]:
+        # What is told goes to standard error, since the inventory may be listed on standard output.
+        with Client(settings, tell=self.display.warning) as client:
+            return list(listing(client, wanted.parameters, Groups(client, self.display.warning)))
+
+    def _stale_entry(self, key: str, origin: str, error: AlpaconError) -> dict[str, Any] | None:
+        """What an expired cache has, if the user allows it and the workspace cannot be reached."""
+        if not (self.get_option("cache") and self.get_option("cache_allow_stale") and _is_unreachable(error)):
+            return None
+        options = {"_uri": self.get_option("cache_connection"), "_prefix": self.get_option("cache_prefix")}
+        given = {name: value for name, value in options.items() if value is not None}
+        entry = _entry(get_cache_plugin(self.get_option("cache_plugin"), _timeout=0, **given), key, origin)
+        if entry:
+            age = _age(entry["read_at"])
+            self.display.warning(f"The workspace cannot be reached: {error} Its servers are taken as of {age} ago.")
+        return entry
+
+    # Hosts
+
+    def _populate(
+        self,
+        inventory: InventoryData,
+        servers: list[Described],
+        preferences: list[str],
+        prefix: str,
+        default_groups: frozenset[str],
+    ) -> None:
+        variables = [_variables(server, prefix) for server in servers]
+        wished = (
+            (self._wished_name(server, own, preferences), str(server.get("id")))
+            for server, own in zip(servers, variables, strict=True)
+        )
+        names = distinct_names(wished, self.display.warning)
+        for name, server, own in zip(names, servers, variables, strict=True):
+            inventory.add_host(name)
+            for variable, value in own.items():
+                inventory.set_variable(name, variable, value)
+            for group in _groups_of(server, default_groups):
+                inventory.add_group(group)
+                inventory.add_host(name, group)
+            self._construct(name, own)
+
+    def _wished_name(self, server: Described, variables: Mapping[str, Any], preferences: list[str]) -> str:
+        for preference in preferences:
+            name = self._template(preference, variables) if _is_template(preference) else _field(server, preference)
+            if name.strip():
+                return safe_host_name(name.strip())
+        raise UsageError(
+            "hostname", f"it gives no name for the server {server.get('id')}", "Add id to it, as the last of a list."
+        )
+
+    def _template(self, template: str, variables: Mapping[str, Any]) -> str:
+        self.templar.available_variables = dict(variables)
+        try:
+            return str(self.templar.template(template) or "")
+        except AnsibleError as error:
+            if self.get_option("strict"):
+                raise UsageError("hostname", f"{template} cannot be worked out: {error}") from None
+            return ""
+
+    def _construct(self, name: str, variables: dict[str, Any]) -> None:
+        strict = self.get_option("strict")
+        if self.get_option("compose"):
+            self._set_composite_vars(self.get_option("compose"), variables, name, strict=strict)
+        if self.get_option("groups"):
+            self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
+        if self.get_option("keyed_groups"):
+            self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, name, strict=strict)
+
+
+# Options
+
+
+def _preferences(given: Any) -> list[str]:
+    """Check the option hostname."""
+    preferences = given if isinstance(given, list) else [given]
+    for preference in preferences:
+        if not isinstance(preference, str) or not (_is_template(preference) or _is_field(preference)):
+            raise UsageError(
+                "hostname",
+                f"'{preference}' is neither a template nor a field",
+                "Give a template such as {{ alpacon_name }}.example.com, a field such as name, id, remote_ip,"
+                " owner.name or tags.KEY, or a list of these.",
+            )
+    if not preferences:
+        raise UsageError("hostname", "it is an empty list", "Give name, or leave it out.")
+    return preferences
+
+
+def _is_template(text: str) -> bool:
+    return "{{" in text or "{%" in text
+
+
+def _is_field(text: str) -> bool:
+    field, dot, part = text.partition(".")
+    if not dot:
+        return field in FIELDS and field not in _NESTED and field not in _NO_NAMES
+    return field in _NESTED and bool(part) and part in (_NESTED[field] or (part,))
+
+
+def _prefix(given: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", given or ""):
+        raise UsageError(
+            "hostvars_prefix",
+            f"no variable's name can begin with '{given}'",
+            "Give letters, digits and underscores, such as alpacon_; without any, names that are Ansible's own would"
+            " be overwritten.",
+        )
+    return given
+
+
+def _default_groups(given: list[str]) -> frozenset[str]:
+    for name in given:
+        if name not in _DEFAULT_GROUPS:
+            raise UsageError("default_groups", f"there is no {name}", f"Give some of {', '.join(_DEFAULT_GROUPS)}.")
+    return frozenset(given)
+
+
+# Servers
+
+
+def _variables(server: Described, prefix: str) -> dict[str, Any]:
+    variables = {f"{prefix}{name}": inert(value) for name, value in server.items()}
+    variables["alpacon_server_id"] = inert(server.get("id"))
+    return variables
+
+
+def _field(server: Described, path: str) -> str:
+    field, _dot, part = path.partition(".")
+    value = server.get(field)
+    if part:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return "" if value is None or isinstance(value, (Mapping, list)) else str(value)
+
+
+def _groups_of(server: Described, chosen: frozenset[str]) -> Iterator[str]:
+    """The default groups that a server is in."""
+    if "groups" in chosen:
+        yield from (_group("group", group["name"]) for group in server.get("groups") or [])
+    for option, field in (("os", "os_name"), ("platform", "platform")):
+        if option in chosen and server.get(field):
+            yield _group(option, str(server[field]))
+    if "connected" in chosen and isinstance(server.get("is_connected"), bool):
+        yield "connected" if server["is_connected"] else "disconnected"
+
+
+def _group(prefix: str, name: str) -> str:
+    return safe_group_name(f"{prefix}_{name.lower()}")
+
+
+# The cache
+
+
+def _digest(settings: Settings, wanted: ServerFilter) -> str:
+    """Tells whether cached servers are those of this workspace, this token and what is asked of the workspace."""
+    origin = [VERSION, settings.url, settings.token, sorted(wanted.parameters.items())]
+    return hashlib.sha256(json.dumps(origin).encode()).hexdigest()
+
+
+def _entry(cache: Any, key: str, origin: str) -> dict[str, Any] | None:
+    """What the cache has under a key, if it is of this origin."""
+    try:
+        entry = cache[key]
+    except KeyError:
+        return None
+    return entry if isinstance(entry, dict) and entry.get("origin") == origin else None
+
+
+def _is_unreachable(error: AlpaconError) -> bool:
+    if isinstance(error, ApiError):
+        return error.status >= 500
+    return not isinstance(error, Untrusted)
+
+
+def _now() -> str:
+    return str(iso(datetime.now(timezone.utc)))
+
+
+def _age(read_at: str) -> str:
+    read = parse_time(read_at)
+    return str(datetime.now(timezone.utc) - read).split(".", maxsplit=1)[0] if read else "an unknown time"

@@ -1,0 +1,226 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: alpacon_server_info
+short_description: List servers of an Alpacon workspace
+version_added: 0.1.0
+description:
+  - Lists servers by name, by id or by filters, over all pages, with all that the workspace tells about them.
+  - Nothing is read for each server by itself. A hundred servers take one request, and the names of IAM groups one more
+    where the workspace lists only their ids.
+author:
+  - herdops.alpacon contributors (@herdops)
+options:
+  servers:
+    description:
+      - Names or UUIDs of servers. Left out, all servers are meant.
+      - A warning tells of each that is not there.
+      - With O(filters), both must hold.
+    type: list
+    elements: str
+    aliases: [server]
+  limit:
+    description:
+      - How many servers to return at most; V(0) for all of them.
+    type: int
+    default: 0
+extends_documentation_fragment:
+  - herdops.alpacon.server_filters
+  - herdops.alpacon.connection
+  - herdops.alpacon.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - It only reads.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+seealso:
+  - plugin: herdops.alpacon.alpacon
+    plugin_type: inventory
+  - module: herdops.alpacon.alpacon_command
+"""
+
+EXAMPLES = r"""
+- name: List all servers
+  herdops.alpacon.alpacon_server_info:
+  register: fleet
+
+- name: Show how many are offline
+  ansible.builtin.debug:
+    msg: "{{ fleet.servers | rejectattr('is_connected') | length }} of {{ fleet.servers | length }} are offline."
+
+- name: Read one server
+  herdops.alpacon.alpacon_server_info:
+    server: web-01
+
+- name: List the Debian servers of a group that are connected
+  herdops.alpacon.alpacon_server_info:
+    filters:
+      connected: true
+      os: debian
+      groups: Operations
+  register: debian
+
+- name: Run a command on them
+  herdops.alpacon.alpacon_command:
+    servers: "{{ debian.servers | map(attribute='id') }}"
+    line: cat /etc/debian_version
+  when: debian.servers | length > 0
+"""
+
+RETURN = r"""
+servers:
+  description:
+    - The servers, ordered by name as the workspace orders them.
+    - A key is there only where the workspace states the field, and it is null where the workspace says so, as most are
+      for a server that never reported.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - id: 7e3984de-49ab-4cc6-bcdf-21fbd35858b8
+      name: web-01
+      description: ""
+      remote_ip: 192.0.2.17
+      is_connected: true
+      commissioned: true
+      starred: false
+      status: {code: ok, icon: check_circle, text: Good, color: success, messages: [Server is okay.], meta: {}}
+      os_name: Debian
+      os_version: "13"
+      platform: debian
+      version: 2.5.0
+      osquery_version: null
+      cpu_physical_cores: 2
+      cpu_logical_cores: 4
+      cpu_type: x86_64
+      physical_memory: 8589934592
+      load: 0.1
+      uptime: 86400.5
+      boot_time: "2026-11-23T10:30:44Z"
+      last_connectivity: "2026-11-24T10:30:44Z"
+      started_at: "2026-11-23T10:31:02Z"
+      added_at: "2026-03-02T08:00:00Z"
+      updated_at: "2026-11-24T10:30:44Z"
+      owner: {id: 9e2e4c06-8052-4d6b-92b7-9204081e4126, name: Bob Builder, email: bob@example.com}
+      groups: [{id: a7282bea-31d7-4b55-a43e-97e1240c90ab, name: Operations}]
+      is_root: true
+      offline_alert_enabled: true
+      tags: {role: web}
+  contains:
+    id:
+      description: UUID.
+      type: str
+    name:
+      description: Name in the workspace.
+      type: str
+    description:
+      description: What somebody wrote about it.
+      type: str
+    remote_ip:
+      description: Address that its agent connects from; not an address for SSH.
+      type: str
+    is_connected:
+      description: Whether its agent is connected.
+      type: bool
+    commissioned:
+      description: Whether it is commissioned.
+      type: bool
+    starred:
+      description: Whether the user of the token marked it with a star.
+      type: bool
+    status:
+      description: How the workspace judges it, as the workspace gives it.
+      type: raw
+    os_name:
+      description: Name of its operating system.
+      type: str
+    os_version:
+      description: Version of its operating system.
+      type: str
+    platform:
+      description: Family of its operating system, such as V(debian) or V(rhel).
+      type: str
+    version:
+      description: Version of its agent.
+      type: str
+    osquery_version:
+      description: Version of osquery on it.
+      type: str
+    cpu_physical_cores:
+      description: How many cores it has.
+      type: int
+    cpu_logical_cores:
+      description: How many threads its cores have.
+      type: int
+    cpu_type:
+      description: What its processor is.
+      type: str
+    physical_memory:
+      description: Memory in bytes.
+      type: int
+    load:
+      description: Load, as last reported.
+      type: float
+    uptime:
+      description: For how long it is up, as the workspace gives it.
+      type: raw
+    boot_time:
+      description: When it was booted.
+      type: str
+    last_connectivity:
+      description: When its agent was last heard of.
+      type: str
+    started_at:
+      description: When its agent was started.
+      type: str
+    added_at:
+      description: When it was added to the workspace.
+      type: str
+    updated_at:
+      description: When its record changed last.
+      type: str
+    owner:
+      description: Id, name and email of the user that owns it; null where nobody does.
+      type: dict
+    groups:
+      description: Id and name of each IAM group that it is in.
+      type: list
+      elements: dict
+    is_root:
+      description: Whether its agent runs as root.
+      type: bool
+    offline_alert_enabled:
+      description: Whether the workspace alerts when it goes offline.
+      type: bool
+    tags:
+      description: Its tags, with their values.
+      type: dict
+requests:
+  description: How many HTTP requests the task made.
+  returned: success
+  type: int
+  sample: 1
+"""
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import server_info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
+from ansible_collections.herdops.alpacon.plugins.module_utils._server_info import run_server_info
+
+
+def main() -> None:
+    """List servers."""
+    run_module(server_info_spec(), run_server_info)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names of hosts and groups, and text that is no template on an ansible-core that trusts all text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.plugin_utils import _inventory
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
+    distinct_names,
+    safe_group_name,
+    safe_host_name,
+)
+
+
+@pytest.fixture
+def inert(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The function with marks that can be seen, as an older ansible-core sets them."""
+    monkeypatch.setattr(_inventory, "wrap_var", lambda text: f"!{text}")
+    return lambda value: _inventory.inert(value, trusts_all_text=True)
+
+
+@pytest.mark.parametrize("value", ["web-01", "", None, 3, 1.5, True, [], {}, ["a", 1], {"a": {"b": ["}} %} #}"]}}])
+def test_plain_values_stay_as_they_are(inert: Any, value: Any) -> None:
+    assert inert(value) is value
+
+
+@pytest.mark.parametrize(
+    ("value", "marked"),
+    [
+        ("{{ x }}", "!{{ x }}"),
+        ("{", "!{"),
+        (["a", "{% x %}", 1], ["!a", "!{% x %}", "!1"]),
+        ({"a": {"b": "{# x #}"}}, {"!a": {"!b": "!{# x #}"}}),
+        ({"{{ x }}": 1, "b": None}, {"!{{ x }}": "!1", "!b": "!None"}),
+    ],
+)
+def test_values_that_may_be_templates_are_marked_throughout(inert: Any, value: Any, marked: Any) -> None:
+    assert inert(value) == marked
+
+
+def test_nothing_is_marked_where_no_text_is_trusted() -> None:
+    assert _inventory.TRUSTS_ALL_TEXT is False
+    value = {"{{ x }}": ["{{ y }}"]}
+    assert _inventory.inert(value) is value
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("web-01.example.com", "web-01.example.com"), ("{{ x }}", "___x___"), ("a b\n\tc", "a_b__c"), ("ü:1", "ü:1")],
+)
+def test_names_of_hosts(name: str, safe: str) -> None:
+    assert safe_host_name(name) == safe
+
+
+@pytest.mark.parametrize(("name", "safe"), [("os_debian", "os_debian"), ("{{ x }}", "___x___"), ("1st/2", "_st_2")])
+def test_names_of_groups(name: str, safe: str) -> None:
+    assert safe_group_name(name) == safe
+
+
+@pytest.mark.parametrize(
+    ("servers", "names"),
+    [
+        ([("a", "1"), ("b", "2")], ["a", "b"]),
+        ([("a", "11111111-1"), ("b", "2"), ("a", "33333333-3")], ["a-11111111", "b", "a-33333333"]),
+        # The short name is another server's, or both ids begin alike.
+        ([("a", "11111111-1"), ("a-11111111", "2"), ("a", "3")], ["a-11111111-1", "a-11111111", "a-3"]),
+        ([("a", "11111111-1"), ("a", "11111111-2")], ["a-11111111-1", "a-11111111-2"]),
+    ],
+)
+def test_each_server_has_a_name_of_its_own(servers: list[tuple[str, str]], names: list[str]) -> None:
+    warnings: list[str] = []
+    assert distinct_names(servers, warnings.append) == names
+    assert len(warnings) == (1 if names != [name for name, _id in servers] else 0)
