@@ -51,12 +51,16 @@ class AlpaconAction(ActionBase):
         warnings: list[str] = []
         modes = {"check_mode": self._task.check_mode, "diff_mode": self._task.diff}
         try:
-            result = type(self).operation(options, warnings.append, run=_run(task_vars or {}), **modes)
+            result = self.operate(options, warnings.append, run=_run(task_vars or {}), **modes)
         except AlpaconError as error:
             result = {"failed": True, "msg": str(error), **error.as_result()}
         result["warnings"] = warnings
         shown: dict[str, Any] = hide(result, secrets(options))
         return shown
+
+    def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
+        """Do the work of the task and return its result."""
+        return type(self).operation(options, warn, **surroundings)
 
     def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The task's arguments, completed by connection settings from variables of the host and from the environment.

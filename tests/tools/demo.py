@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from workspace.client import Workspace
 
 SETTINGS = Path(__file__).parent / "demo/ansible.cfg"
+REPORT = collection_tree.BUILD / "demo-audit"
 FLEET = ("web-01", "web-02", "web-03", "db-01", "db-02")
 #: What is said about each step, and how it is typed.
 STEPS = (
@@ -39,10 +40,16 @@ STEPS = (
         "And one cancels what waits.",
         "ansible-playbook herdops.alpacon.cancel -e alpacon_servers=web-01 -e alpacon_line=reboot",
     ),
+    (
+        "The last one audits the fleet. Its inventory comes from the workspace, and it ends with a report to look at.",
+        "ansible-playbook herdops.alpacon.audit -i tests/tools/demo/demo.alpacon.yml -e audit_fail_on=never"
+        f" -e audit_report_dir={REPORT.relative_to(collection_tree.ROOT)}",
+    ),
 )
 OUTLOOK = """\
 You saw one command run on five servers, one fail and say why, one scheduled once and cancelled once although each was
-asked for twice, the list of what ran, an answer looked up, and the playbooks for the command line.
+asked for twice, the list of what ran, an answer looked up, the playbooks for the command line, and an audit of the
+fleet, whose findings are those of this machine.
 
 To go on: README.md has a task for each of these; tests/tools/demo/fleet.yml is the playbook that just ran.
 With a workspace of your own, set ALPACON_URL and ALPACON_TOKEN and give herdops.alpacon.run the names of your servers.
@@ -63,6 +70,7 @@ def main() -> int:
         return 1
     say(f"That was all, in {time.monotonic() - started:.0f} s and {requests} requests to the workspace.")
     print(OUTLOOK, end="")
+    print(f"\nThe report of the audit is {REPORT / 'audit.html'}; open it in a browser.")
     return 0
 
 

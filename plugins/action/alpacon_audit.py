@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""M(herdops.alpacon.alpacon_audit), which has its whole work here: one task for all hosts of the play."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible import constants as C
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import audit_spec, hide, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._audit import (
+    Audited,
+    Host,
+    result_of,
+    run_audit,
+    server_of,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
+from ansible_collections.herdops.alpacon.plugins.plugin_utils import _report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
+
+
+class ActionModule(AlpaconAction):
+    """Ask the servers of all hosts, judge their answers, and write the report."""
+
+    BYPASS_HOST_LOOP = True
+
+    module_name = "herdops.alpacon.alpacon_audit"
+    spec = staticmethod(audit_spec)
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Carry out the task."""
+        if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
+            remedy = "Leave delegate_to out: nothing connects to the hosts."
+            return {"failed": True, "msg": f"delegate_to: an audit is made by the controller only. {remedy}"}
+        self._task_vars = task_vars or {}
+        return super().run(tmp, task_vars)
+
+    def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
+        """Audit, write the report where that is wanted, and return the result."""
+        run: Run = surroundings["run"]
+        check_mode: bool = surroundings["check_mode"]
+        hosts = _hosts(options["hosts"], self._task_vars)
+        previous = _previous(options["compare_to"], warn)
+        folder = Path(options["dest"]).absolute() if options["dest"] and not check_mode else None
+        if folder:
+            _make(folder)
+        audited = run_audit(options, hosts, warn, check_mode=check_mode, run=run)
+        if folder is None:
+            return result_of(audited)
+        return _written(audited, folder, options, previous)
+
+
+def _hosts(names: list[str] | None, task_vars: Mapping[str, Any]) -> list[Host]:
+    """The hosts that are meant, with what the inventory knows of them."""
+    groups_of: dict[str, set[str]] = {}
+    for group, members in task_vars.get("groups", {}).items():
+        for member in members:
+            groups_of.setdefault(member, set()).add(group)
+    variables = task_vars["hostvars"]
+    hosts = []
+    for name in dict.fromkeys(names if names is not None else task_vars["ansible_play_hosts_all"]):
+        if name not in variables:
+            raise UsageError("hosts", f"the inventory has no host {name}", "Give names of hosts of the inventory.")
+        server_id = variables[name].get("alpacon_server_id")
+        hosts.append(Host(str(name), server_of(str(name), server_id), frozenset(groups_of.get(name, ()))))
+    return hosts
+
+
+def _previous(path: str | None, warn: Callable[[str], None]) -> dict[str, Any] | None:
+    if not path:
+        return None
+    if not os.path.exists(path):
+        warn(f"compare_to: there is no {path}, so the report shows no trend.")
+        return None
+    return _report.read(Path(path))
+
+
+def _make(folder: Path) -> None:
+    """Have the folder before anything is asked: answers that cannot be written down would be lost."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError("dest", f"{folder} cannot be made: {error.strerror}", "Name another folder.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError("dest", f"nothing can be written to {folder}", "Name another folder, or mend its mode.")
+
+
+def _written(
+    audited: Audited, folder: Path, options: Mapping[str, Any], previous: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    shown = hide(audited.report, secrets(options))
+    try:
+        files = _report.write(shown, folder, options["formats"], previous)
+    except OSError as error:
+        result = result_of(audited)
+        lost = f"The report could not be written to {folder}: {error}."
+        return {**result, "failed": True, "msg": f"{lost} {result['msg']}"}
+    return result_of(audited, [str(file) for file in files])

@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A headless Chromium, and reports for it to open."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import reports
+from browser.pages import FLAGS, Opened
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from ansible_collections.herdops.alpacon.plugins.plugin_utils import _report
+
+_MAKERS: Mapping[str, Callable[[], reports.Report]] = {
+    "example": reports.report,
+    "clean": reports.clean,
+    "hostile": reports.hostile,
+    "large": reports.large,
+    "small": lambda: reports.report(servers=1),
+}
+
+#: Reports that say what changed since an earlier one.
+_WITH_TREND = ("example", "hostile")
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives the HTML of a report by the report's name."""
+    written: dict[str, Path] = {}
+
+    def write(name: str) -> Path:
+        if name not in written:
+            report = _MAKERS[name]()
+            previous = reports.earlier(report) if name in _WITH_TREND else None
+            (written[name],) = _report.write(report, tmp_path_factory.mktemp(name), ["html"], previous)
+        return written[name]
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The browser that all tests share."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, html: Callable[[str], Path]) -> Iterator[Callable[..., Opened]]:
+    """Opens a report, and sees at the end that no page asked the network, complained or opened a dialog."""
+    contexts: list[BrowserContext] = []
+    opened: list[Opened] = []
+
+    def go(name: str = "example", hash_: str = "", **options: Any) -> Opened:
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        opened.append(Opened(context.new_page(), html(name)))
+        opened[-1].open(hash_)
+        return opened[-1]
+
+    yield go
+    for page in opened:
+        page.check()
+    for context in contexts:
+        context.close()

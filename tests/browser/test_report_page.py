@@ -1,0 +1,294 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report in a browser: found, filtered, followed, in both colours, with and without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from browser import reports
+from browser.pages import Opened
+from playwright.sync_api import expect
+
+Visit = Callable[..., Opened]
+
+EXAMPLE = reports.report()
+FAILED = [result for result in EXAMPLE["results"] if result["outcome"] == "failed"]
+UNKNOWN = [result for result in EXAMPLE["results"] if result["outcome"] == "unknown"]
+SSH = "SSH: root may not log in"
+
+
+def of(check: str, outcome: str = "failed") -> list[str]:
+    """The hosts with this outcome of a check."""
+    return [row["host"] for row in EXAMPLE["results"] if row["check"] == check and row["outcome"] == outcome]
+
+
+def hosts_of(group: str) -> set[str]:
+    """The hosts of a group."""
+    return {server["host"] for server in EXAMPLE["servers"] if group in server["groups"]}
+
+
+def test_shows_the_headline_and_a_row_for_each_server(visit: Visit) -> None:
+    page = visit().page
+    expect(page.get_by_role("heading", level=1)).to_have_text(EXAMPLE["title"])
+    summary = EXAMPLE["summary"]
+    share = summary["passed"] * 1000 // len(EXAMPLE["results"]) / 10
+    expect(page.locator(".share b")).to_have_text(f"{share:g}%")
+    expect(page.locator("#grid tbody tr")).to_have_count(summary["servers"])
+    expect(page.locator("#grid thead th")).to_have_count(summary["checks"] + 1)
+    expect(page.locator("#grid td a")).to_have_count(len(FAILED) + len(UNKNOWN))
+    expect(page.locator(".answers > li")).to_have_count(len(FAILED) + len(UNKNOWN))
+
+
+def test_says_what_changed(visit: Visit) -> None:
+    page = visit().page
+    page.locator(".trend .worse summary").click()
+    expect(page.locator(".trend .worse li").first).to_contain_text("on")
+    expect(page.locator(".trend").get_by_text("1 new server")).to_be_visible()
+
+
+def test_says_that_nothing_failed(visit: Visit) -> None:
+    page = visit("clean").page
+    expect(page.get_by_text("Nothing failed: every check passed")).to_be_visible()
+    expect(page.locator("#none")).to_be_visible()
+    expect(page.locator("#clean details")).to_have_count(12)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("outcome", "failed", {(row["host"], row["check"]) for row in FAILED}),
+        ("outcome", "unknown", {(row["host"], row["check"]) for row in UNKNOWN}),
+        ("outcome", "passed", set()),
+        (
+            "severity",
+            "high",
+            {(row["host"], row["check"]) for row in FAILED if row["severity"] in ("high", "critical")},
+        ),
+        (
+            "group",
+            "db",
+            {(row["host"], row["check"]) for row in FAILED + UNKNOWN if row["host"] in hosts_of("db")},
+        ),
+        (
+            "set",
+            "agent",
+            {(row["host"], row["check"]) for row in FAILED + UNKNOWN if row["check"] == "The agent is current"},
+        ),
+    ],
+)
+def test_filters(visit: Visit, name: str, value: str, kept: set[tuple[str, str]]) -> None:
+    opened = visit()
+    opened.page.locator(f"select[name={name}]").select_option(value)
+    assert shown(opened) == kept
+    assert opened.hash == f"{name}={value}"
+    opened.page.get_by_role("button", name="Clear").click()
+    expect(opened.page.locator("#shown")).to_contain_text(f"{len(EXAMPLE['results'])} results")
+    assert len(shown(opened)) == len(FAILED) + len(UNKNOWN)
+
+
+def shown(opened: Opened) -> set[tuple[str, str]]:
+    """The findings that the page shows, by host and check."""
+    found = opened.page.locator(".answers > li").evaluate_all(
+        """items => items
+            .filter(item => !item.closest('[hidden]'))
+            .map(item => [item.querySelector('a').textContent, item.closest('section').querySelector('h3').textContent])
+        """
+    )
+    return {(host, check) for host, check in found}
+
+
+def test_searches_servers_and_checks(visit: Visit) -> None:
+    opened = visit()
+    page = opened.page
+    page.get_by_label("Search").fill("DB ssh: root")
+    hosts = [host for host in hosts_of("db") if host.startswith("db")]
+    expect(page.locator("#grid tbody tr:visible")).to_have_count(len(hosts))
+    expect(page.locator("#grid thead th:visible")).to_have_count(2)
+    expect(page.locator("#shown")).to_have_text(
+        f"Showing {len(hosts)} of {len(EXAMPLE['results'])} results: "
+        f"{len(set(of(SSH)) & set(hosts))} failed, {len(set(of(SSH, 'unknown')) & set(hosts))} unknown, "
+        f"on {len(hosts)} servers and 1 check"
+    )
+
+
+def test_a_search_without_a_hit_says_so(visit: Visit) -> None:
+    page = visit().page
+    page.get_by_label("Search").fill("no such thing")
+    expect(page.locator("#none")).to_be_visible()
+    expect(page.locator("#shown")).to_contain_text("Showing 0 of")
+
+
+def test_a_check_that_applied_to_no_server_comes_back_with_the_others(visit: Visit) -> None:
+    page = visit("small").page
+    unasked = page.locator("#clean details", has_text="Replication keeps up")
+    page.get_by_label("Search").fill("ssh")
+    expect(unasked).to_be_hidden()
+    page.get_by_role("button", name="Clear").click()
+    expect(unasked).to_be_visible()
+    expect(page.locator("#shown")).to_have_text("11 results: 1 failed, 0 unknown, on 1 server and 12 checks")
+
+
+def test_the_url_brings_the_filter_back(visit: Visit) -> None:
+    opened = visit(hash_="#q=web&outcome=failed")
+    expect(opened.page.get_by_label("Search")).to_have_value("web")
+    expect(opened.page.get_by_label("Outcome")).to_have_value("failed")
+    assert {host[:3] for host, _check in shown(opened)} == {"web"}
+
+
+def test_a_cell_leads_to_its_finding_and_that_to_its_server(visit: Visit) -> None:
+    opened = visit()
+    page = opened.page
+    host = of(SSH)[0]
+    page.locator("#grid tbody tr", has=page.get_by_text(host, exact=True)).locator("td a.x, td.high a").first.click()
+    finding = page.locator("details.finding[open]")
+    expect(finding).to_have_count(1)
+    expect(finding.locator("pre")).to_be_visible()
+    finding.get_by_role("link", name=host, exact=True).click()
+    expect(page.locator("#view h2")).to_have_text(host)
+    expect(page.locator("#view h2")).to_be_focused()
+    assert opened.hash == f"server={host}"
+    assert page.title().startswith(host)
+    applicable = [row for row in EXAMPLE["results"] if row["host"] == host]
+    expect(page.locator("#view .result")).to_have_count(len(applicable))
+
+
+def test_a_server_shows_what_passed_and_from_when(visit: Visit) -> None:
+    reused = next(row for row in EXAMPLE["results"] if row["outcome"] == "passed" and row["reused"] and row["output"])
+    page = visit(hash_=f"#server={reused['host']}").page
+    result = page.locator("#view .result", has=page.locator("summary").get_by_text(reused["check"], exact=True))
+    result.locator("summary").click()
+    expect(result.locator("pre")).to_have_text(reused["output"].strip("\n"))
+    expect(result).to_contain_text("reused from 2026-11-24 08:41 UTC")
+    expect(result).to_contain_text(reused["command"])
+
+
+def test_a_check_shows_every_server(visit: Visit) -> None:
+    page = visit().page
+    page.get_by_role("columnheader", name=SSH).get_by_role("link").click()
+    expect(page.locator("#view h2")).to_have_text(SSH)
+    expect(page.locator("#view .result")).to_have_count(len(of(SSH)) + len(of(SSH, "unknown")))
+    expect(page.locator("#view .many li")).to_have_count(len(of(SSH, "passed")))
+    expect(page.locator("#view")).to_contain_text("Set PermitRootLogin no")
+
+
+def test_works_by_keyboard(visit: Visit) -> None:
+    opened = visit()
+    page = opened.page
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the report")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    server = page.locator("#grid tbody th a").first
+    name = server.text_content()
+    server.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#view h2")).to_have_text(name or "")
+    page.keyboard.press("Escape")
+    expect(page.locator("#overview")).to_be_visible()
+    expect(server).to_be_focused()
+    cell = page.locator("#grid tbody tr").first.locator("td a").first
+    cell.focus()
+    page.keyboard.press("ArrowDown")
+    moved_to = page.evaluate("document.activeElement.closest('tr').rowIndex")
+    assert moved_to > 1
+    page.keyboard.press("Enter")
+    expect(page.locator("details.finding[open] summary")).to_be_focused()
+
+
+def test_a_finding_opens_from_its_url(visit: Visit) -> None:
+    number = EXAMPLE["results"].index(FAILED[0])
+    page = visit(hash_=f"#f{number}").page
+    expect(page.locator(f"#f{number}")).to_be_visible()
+
+
+def test_back_and_forward(visit: Visit) -> None:
+    page = visit(hash_="#q=web").page
+    page.locator("#grid tbody tr:visible th a").first.click()
+    expect(page.locator("#view h2")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#overview")).to_be_visible()
+    expect(page.get_by_label("Search")).to_have_value("web")
+    page.go_forward()
+    expect(page.locator("#view h2")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_changes_its_colours_and_remembers(visit: Visit, scheme: str) -> None:
+    opened = visit(color_scheme=scheme)
+    page = opened.page
+    background = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(background)
+    page.get_by_role("button", name="Show in").click()
+    after = page.evaluate(background)
+    assert before != after
+    opened.open()
+    assert page.evaluate(background) == after
+
+
+@pytest.mark.parametrize("name", ["example", "clean", "hostile"])
+def test_is_read_without_scripts(visit: Visit, name: str) -> None:
+    page = visit(name, java_script_enabled=False).page
+    expect(page.locator("#filters")).to_be_hidden()
+    expect(page.locator("#grid table")).to_be_visible()
+    expect(page.locator("#findings")).to_be_visible()
+    if name == "example":
+        finding = page.locator("details.finding").first
+        finding.locator("summary").click()
+        expect(finding.locator("pre")).to_be_visible()
+
+
+def test_hostile_texts_stay_texts(visit: Visit) -> None:
+    opened = visit("hostile")
+    page = opened.page
+    server = page.locator("#grid tbody th a")
+    expect(server).to_have_count(len(reports.HOSTILE))
+    for number in range(len(reports.HOSTILE)):
+        for kind in "sc":
+            opened.open(f"#{kind}{number}")
+            expect(page.locator("#view h2")).to_be_visible()
+            assert page.locator("#view :is(script, img, h1, textarea, style, b)").count() == 0
+    opened.open()
+    assert page.locator(":is(img, textarea, iframe, body h1 ~ h1, [onmouseover], [onerror])").count() == 0
+    assert page.locator("script").count() == 2
+    assert page.locator("a[href]:not([href^='#'])").count() == 0
+    page.get_by_label("Search").fill("<img src=x onerror=alert(1)>")
+    expect(page.locator("#grid tbody tr:visible")).not_to_have_count(0)
+
+
+def test_prints_everything(visit: Visit) -> None:
+    page = visit().page
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details.finding:not([open])").count() == 0
+    expect(page.locator("#filters")).to_be_hidden()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details.finding[open]").count() == 0
+
+
+@pytest.mark.parametrize("name", ["example", "hostile"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_only_the_grid_scrolls_sideways(visit: Visit, name: str, width: int) -> None:
+    opened = visit(name, viewport={"width": width, "height": 860})
+    for hash_ in ("", "#s0", "#c0"):
+        opened.open(hash_)
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_thousand_servers_and_thirty_checks(visit: Visit, html: Callable[[str], Path]) -> None:
+    assert html("large").stat().st_size < 5_000_000
+    opened = visit("large")
+    page = opened.page
+    seconds = opened.seconds_to_open()
+    print(f"1,000 servers, 30 checks: {seconds:.2f} s of CPU until it is drawn")
+    expect(page.locator("#grid tbody tr").first).to_be_visible()
+    assert page.evaluate("document.querySelectorAll('#grid td').length") == 30_000
+    assert page.evaluate("document.getElementsByTagName('*').length") < 60_000
+    # CPU, so that what else the machine does counts little; about a second is usual.
+    assert seconds < 4
+    page.get_by_label("Search").fill("web-01")
+    expect(page.locator("#grid tbody tr:visible")).to_have_count(2)
