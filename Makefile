@@ -27,8 +27,8 @@ demo: $(READY) ## start a workspace with a small fleet and run the playbooks aga
 	@$(PYTHON) tests/tools/demo.py
 
 .PHONY: test
-test: $(READY) ## run the whole suite: lint, unit, contract, integration and sanity
-	@$(PYTHON) tests/tools/run_suite.py lint,unit,contract,integration,build sanity-oldest,sanity-newest,integration-oldest
+test: $(READY) ## run the whole suite: lint, unit, contract, integration, sanity and browser
+	@$(PYTHON) tests/tools/run_suite.py lint,unit,contract,integration,build sanity-oldest,sanity-newest,integration-oldest,browser
 
 .PHONY: unit
 unit: $(READY) ## run the unit tests
@@ -57,6 +57,14 @@ sanity-oldest: $(READY) ## run ansible-test sanity on the oldest supported ansib
 sanity-newest: $(READY) ## run ansible-test sanity on the newest supported ansible-core
 	@$(PYTHON) tests/tools/check_sanity.py newest
 
+.PHONY: browser
+browser: $(READY) ## open the audit's report in Chromium: tests, accessibility, HTML validation
+	@$(PYTHON) tests/tools/run_browser.py
+
+.PHONY: screenshot
+screenshot: $(READY) ## take the picture of the report that the documentation shows
+	@$(PYTHON) tests/tools/run_browser.py --screenshot
+
 .PHONY: bench
 bench: $(READY) ## measure what commands cost (ONLY=name: one scenario, CHECK=1: fail if a target is missed)
 	@$(PYTHON) tests/benchmark $(ONLY:%=--only=%) $(if $(CHECK),--check)
@@ -64,6 +72,10 @@ bench: $(READY) ## measure what commands cost (ONLY=name: one scenario, CHECK=1:
 .PHONY: faults
 faults: $(READY) ## run thousands of commands under random faults (SEED=n, COMMANDS=5000)
 	@$(PYTHON) tests/faults $(SEED:%=--seed=%) $(COMMANDS:%=--commands=%)
+
+.PHONY: molecule
+molecule: $(READY) ## run the roles on hosts with systemd, as root (SCENARIO=name, SET=ci, OPTIONAL=1: pass where no host can be)
+	@$(PYTHON) tests/tools/run_molecule.py $(SET:%=--set=%) $(if $(OPTIONAL),--optional) $(SCENARIO)
 
 .PHONY: lint
 lint: $(READY) ## check style, types, documentation, changelog and metadata

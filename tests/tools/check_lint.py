@@ -28,7 +28,7 @@ def main() -> int:
         "mypy plugins": ["mypy", str(PLUGINS)],
         "mypy tests": ["mypy", *tested_folders()],
         "yamllint": ["yamllint", "--strict", "."],
-        "shellcheck": ["shellcheck", "tests/tools/setup.sh", ".ci/run"],
+        "shellcheck": ["shellcheck", *shell_scripts()],
         "ansible-lint": ["ansible-lint", "--nocolor", "-q"],
         "changelog": ["antsibull-changelog", "lint"],
         "docs": ["antsibull-docs", "lint-collection-docs", ".", "--plugin-docs", "--validate-collection-refs=self"],
@@ -42,8 +42,17 @@ def main() -> int:
 
 def tested_folders() -> list[str]:
     """The folders of Python code beside the plugins, apart from targets, which hold none."""
-    names = ("benchmark", "contract", "faults", "unit", "workspace")
+    names = ("agent", "benchmark", "browser", "contract", "faults", "hosts", "unit", "workspace")
     return ["tests/tools", *(f"tests/{name}" for name in names if any((ROOT / "tests" / name).glob("**/*.py")))]
+
+
+def shell_scripts() -> list[str]:
+    """What shellcheck reads."""
+    return [
+        "tests/tools/setup.sh",
+        ".ci/run",
+        *(f"tests/agent/package/{name}" for name in ("postinst", "postrm", "prerm")),
+    ]
 
 
 def run(name: str, command: list[str]) -> bool:

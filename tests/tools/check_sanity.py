@@ -17,10 +17,13 @@ import collection_tree
 LEAVE_OUT = (
     "docs/docsite/conf.py",
     "noxfile.py",
+    "tests/agent/",
     "tests/benchmark/",
+    "tests/browser/",
     "tests/conftest.py",
     "tests/contract/",
     "tests/faults/",
+    "tests/hosts/",
     "tests/tools/",
     "tests/workspace/",
 )

@@ -1,0 +1,260 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The agent itself: checks its session, reports, and serves the websockets until it is told to quit."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from . import config, log, work
+from .api import USER_AGENT, Api, ApiError
+from .version import CONNECTS, VERSION
+
+PID_FILE = Path("/run/alpamon.pid")
+SOCKETS = (Path("/run/alpamon/logs.sock"), Path("/run/alpamon/auth.sock"))
+MYSELF = "/api/servers/servers/-/"
+#: Only the tests' hosts set it: a fraction of every pause between two attempts.
+PACE = float(os.environ.get("ALPAMON_PACE", "1"))
+SESSION_PAUSES = (10, 20, 40, 80, 160, 300)
+SOCKET_PAUSES = (0, 5, 10, 20, 40, 60)
+GIVE_UP_SECONDS = 3 * 24 * 3600.0
+
+
+def run() -> int:
+    """Run until the end, and return the exit code."""
+    log.info(f"Starting alpamon... (version: {VERSION})")
+    try:
+        settings = config.load()
+        take_pid_file()
+    except (config.ConfigError, FileExistsError) as error:
+        log.error(f"{error}")
+        log.error("Aborting...")
+        return 1
+    log.DEBUGGING = settings.debug
+    if settings.url.startswith("https://") and not settings.verify:
+        log.warn("SSL verification is turned off. This is not recommended.")
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        return Daemon(settings).run()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for path in (PID_FILE, *SOCKETS):
+            path.unlink(missing_ok=True)
+
+
+def _stop(number: int, frame: object) -> t.NoReturn:
+    raise KeyboardInterrupt
+
+
+def take_pid_file() -> None:
+    """Write the file with the process id, unless it names a process that lives."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        if Path(f"/proc/{int(PID_FILE.read_text())}").exists():
+            raise FileExistsError("pidfile already exists")
+    PID_FILE.write_text(f"{os.getpid()}\n")
+
+
+class Daemon:
+    """One agent with its session."""
+
+    def __init__(self, settings: config.Config) -> None:
+        self.settings = settings
+        self.api = Api.of(settings)
+
+    def run(self) -> int:
+        """Start in the genuine agent's order, then serve the backhaul."""
+        log.info("Initialized global worker pool with 20 workers and queue capacity 200")
+        myself = self.check_session()
+        if myself is None:
+            log.error("Could not establish a session; giving up.")
+            return 1
+        log.info("alpamon initialized and running.")
+        in_background(self.report_start, myself["commissioned"])
+        listening = [listen(path) for path in SOCKETS]
+        log.info("Command signature verification enabled.")
+        log.info("Dispatcher system initialized successfully")
+        log.info(f"Connecting to websocket at {self.address('backhaul')}...")
+        log.info(f"Connecting to control websocket at {self.address('control')}...")
+        in_background(self.serve_control)
+        log.info(f"Auth socket created at {SOCKETS[1]}")
+        try:
+            return self.serve_backhaul()
+        finally:
+            for each in listening:
+                each.close()
+
+    def check_session(self) -> dict[str, t.Any] | None:
+        """Ask who this is until the workspace knows; None after three days of asking."""
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        for pause in pauses(SESSION_PAUSES):
+            answer = self.ask_myself() if CONNECTS else None
+            if answer is not None or time.monotonic() > deadline:
+                return answer
+            time.sleep(pause)
+        return None
+
+    def ask_myself(self) -> dict[str, t.Any] | None:
+        """The row of this server, or None with a line in the log that only debugging shows."""
+        try:
+            status, text = self.api.send("GET", MYSELF)
+            answer = json.loads(text) if status == 200 else None
+        except (ApiError, ValueError) as error:
+            log.debug(f"Failed to check the session: {error}")
+            return None
+        if isinstance(answer, dict) and isinstance(answer.get("commissioned"), bool):
+            return answer
+        log.debug(f"Failed to check the session: status {status}")
+        return None
+
+    def report_start(self, commissioned: bool) -> None:
+        """Say that the agent has started, introduce the host if it is new, and synchronise."""
+        self.report_event("started", f"alpamon {VERSION} started running.")
+        if not commissioned:
+            log.info("Committing essential system information (lightweight).")
+            self.api.report("PUT", f"{MYSELF}commit/", system_information())
+            self.report_event("committed", f"Committed system information. version: {VERSION}")
+            log.info("Essential system information committed.")
+        self.api.report("GET", "/api/metrics/config/")
+        self.api.report("PATCH", f"{MYSELF}sync/", {"version": VERSION, "load": os.getloadavg()[0]})
+        self.api.report("POST", f"{MYSELF}sync-check/", {"hashes": {}})
+
+    def report_event(self, record: str, description: str) -> None:
+        """Report one event."""
+        body = {"reporter": "alpamon", "record": record, "description": description}
+        self.api.report("POST", "/api/events/events/", body)
+
+    def serve_backhaul(self) -> int:
+        """Take commands, dialling again whenever the websocket is lost, until told to quit or given up."""
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        attempts = pauses(SOCKET_PAUSES)
+        while time.monotonic() < deadline:
+            time.sleep(next(attempts))
+            try:
+                with self.dial("backhaul") as connection:
+                    log.debug("Backhaul connection established.")
+                    attempts, deadline = pauses(SOCKET_PAUSES), time.monotonic() + GIVE_UP_SECONDS
+                    for message in connection:
+                        if self.handle(connection, message) == "quit":
+                            return 0
+            except (OSError, WebSocketException) as error:
+                log.debug(f"Backhaul connection lost: {error}")
+        return 1
+
+    def handle(self, connection: ClientConnection, message: str | bytes) -> str:
+        """Act on one frame, and return what it asked for."""
+        try:
+            frame = json.loads(message)
+            query = str(frame["query"])
+        except (ValueError, LookupError, TypeError):
+            log.warn("Inappropriate message.")
+            return ""
+        if query == "ping":
+            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            connection.send(json.dumps({"query": "pong", "timestamp": now}))
+        elif query == "command":
+            in_background(work.execute, self.api, frame["command"], lambda: os.kill(os.getpid(), signal.SIGTERM))
+        elif query == "reconnect":
+            connection.close()
+        elif query == "quit":
+            log.info(f"Quit requested for reason: {frame.get('reason', '')}")
+        else:
+            log.warn(f"Not implemented query: {query}")
+        return query
+
+    def serve_control(self) -> None:
+        """Keep the control websocket open; nothing that comes over it concerns this agent."""
+        attempts = pauses(SOCKET_PAUSES)
+        while True:
+            time.sleep(next(attempts))
+            with contextlib.suppress(OSError, WebSocketException), self.dial("control") as connection:
+                log.info("Control WebSocket connection established.")
+                attempts = pauses(SOCKET_PAUSES)
+                for _ in connection:
+                    pass
+
+    def address(self, name: str) -> str:
+        """The address of a websocket, with the genuine agent's rule for ports."""
+        url = self.settings.url.replace("http", "ws", 1).replace("8000", "8081", 1)
+        return f"{url}/ws/servers/{name}/"
+
+    def dial(self, name: str) -> ClientConnection:
+        """Open a websocket. It trusts what the system trusts: `ca_cert` does not count here."""
+        context = None
+        if self.settings.url.startswith("https://"):
+            context = ssl.create_default_context()
+            if not self.settings.verify:
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return connect(
+            self.address(name),
+            additional_headers={"Authorization": self.api.authorization},
+            origin=t.cast(t.Any, self.settings.url),
+            user_agent_header=USER_AGENT,
+            ssl=context,
+            compression=None,
+            ping_interval=None,
+            proxy=None,
+            max_size=2**23,
+        )
+
+
+def pauses(seconds: t.Sequence[float]) -> t.Iterator[float]:
+    """Pauses between attempts: each of these, then the last one for ever."""
+    yield from (PACE * each for each in seconds)
+    while True:
+        yield PACE * seconds[-1]
+
+
+def in_background(work_to_do: t.Callable[..., object], *arguments: object) -> None:
+    """Do something beside; it does not keep the agent from ending."""
+    threading.Thread(target=work_to_do, args=arguments, daemon=True).start()
+
+
+def listen(path: Path) -> socket.socket:
+    """A socket that local programs find; nobody answers on it."""
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen()
+    return listener
+
+
+def system_information() -> dict[str, t.Any]:
+    """The lightweight commit."""
+    lines = (line.partition("=") for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines())
+    release = {key: value.strip('"') for key, _, value in lines}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "version": VERSION,
+        "sshd_use_pam": "yes",
+        "load": os.getloadavg()[0],
+        "info": {
+            "hostname": socket.gethostname(),
+            "cpu_type": os.uname().machine,
+            "cpu_logical_cores": os.cpu_count(),
+            "physical_memory": memory,
+        },
+        "os": {
+            "name": release.get("NAME", ""),
+            "version": release.get("VERSION_ID", ""),
+            "platform": release.get("ID", ""),
+            "platform_like": release.get("ID_LIKE", release.get("ID", "")),
+        },
+        "sync_hashes": {},
+    }

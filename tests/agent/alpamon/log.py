@@ -1,0 +1,39 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lines that end up in the journal, or in the log file where nothing but a file is there."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+
+DEBUGGING = False
+
+
+def write(level: str, text: str) -> None:
+    """Write one line in the genuine agent's format."""
+    if level != "DEBUG" or DEBUGGING:
+        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        print(f"{now} [{level}] {text}", file=sys.stderr, flush=True)
+
+
+def info(text: str) -> None:
+    """Write what is worth knowing."""
+    write("INFO", text)
+
+
+def warn(text: str) -> None:
+    """Write what may be wrong."""
+    write("WARN", text)
+
+
+def error(text: str) -> None:
+    """Write what went wrong."""
+    write("ERROR", text)
+
+
+def debug(text: str) -> None:
+    """Write what only `debug = true` shows."""
+    write("DEBUG", text)

@@ -1,0 +1,12 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Hosts to roll an agent out on: Debian in containers of systemd-nspawn, made in a second and thrown away."""
+
+from __future__ import annotations
+
+from hosts.machines import Host, Hosts, Wanted
+from hosts.needs import MissingError, missing
+
+__all__ = ["Host", "Hosts", "MissingError", "Wanted", "missing"]

@@ -1,0 +1,194 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Start and stop hosts."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hosts import network
+from hosts.images import RELEASES, Images
+
+Kind = t.Literal["systemd", "plain"]
+#: Each host has a cgroup2 of its own, whatever the machine mounts.
+IN_CGROUP = """
+mount -t cgroup2 none /sys/fs/cgroup
+mkdir -p "/sys/fs/cgroup/$0"
+echo $$ > "/sys/fs/cgroup/$0/cgroup.procs"
+exec "$@"
+"""
+REMOVE_CGROUP = """
+mount -t cgroup2 none /sys/fs/cgroup
+cd "/sys/fs/cgroup/$0" 2>/dev/null || exit 0
+echo 1 > cgroup.kill
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    find . -depth -mindepth 1 -type d -exec rmdir {} + 2>/dev/null
+    rmdir "/sys/fs/cgroup/$0" 2>/dev/null && exit 0
+    sleep 0.1
+done
+"""
+UNSHARED = ("unshare", "--mount", "--propagation", "private", "sh", "-c")
+#: Process 1 of a plain host only reaps; sshd is what it runs.
+PLAIN = ("--as-pid2", "/bin/sh", "-c", "mkdir -p /run/sshd && exec /usr/sbin/sshd -D -e")
+BOOT_SECONDS = 60.0
+STOP_SECONDS = 8.0
+SSH_OPTIONS = """\
+Host *
+    User root
+    IdentityFile {key}
+    IdentitiesOnly yes
+    StrictHostKeyChecking no
+    UserKnownHostsFile /dev/null
+    LogLevel ERROR
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """A host to make: with systemd as process 1, or plain."""
+
+    name: str
+    release: str = "trixie"
+    kind: Kind = "systemd"
+
+    @classmethod
+    def parse(cls, text: str) -> Wanted:
+        """Read NAME, NAME:RELEASE or NAME:RELEASE:KIND."""
+        name, release, kind = [*text.split(":"), *("", "")][:3]
+        wanted = cls(name, release or "trixie", t.cast(Kind, kind or "systemd"))
+        if not name or wanted.release not in RELEASES or wanted.kind not in t.get_args(Kind):
+            raise ValueError(f"{text}: want NAME[:{'|'.join(RELEASES)}[:{'|'.join(t.get_args(Kind))}]]")
+        return wanted
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """A host that runs."""
+
+    name: str
+    release: str
+    kind: str
+    number: int
+    pid: int
+
+    @property
+    def address(self) -> str:
+        """Where its sshd listens."""
+        return network.address(self.number)
+
+
+class Hosts:
+    """The hosts whose records are in one folder; as a context manager, none outlives it."""
+
+    def __init__(self, folder: Path, images: Path) -> None:
+        self.folder = folder
+        self.images = Images(images)
+        self.ssh_config = folder / "ssh_config"
+
+    def __enter__(self) -> t.Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.down()
+
+    def up(self, wanted: t.Sequence[Wanted]) -> list[Host]:
+        """Start hosts, those that run already apart, and return all of them once ssh answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        running = {host.name: host for host in self.running()}
+        roots = {release: self.images.root(release) for release in {each.release for each in wanted}}
+        new = [each for each in wanted if each.name not in running]
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            started = list(pool.map(lambda each: self._start(each, roots[each.release]), new))
+        self._write_ssh_config()
+        for host in started:
+            self._await(host)
+        return self.running()
+
+    def down(self, names: t.Collection[str] | None = None) -> None:
+        """Stop hosts, all if none is named, and take away all that was theirs."""
+        gone = [host for host in self.running() if names is None or host.name in names]
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(self._stop, gone))
+        if gone:
+            self._write_ssh_config()
+        network.remove_bridge()
+
+    def running(self) -> list[Host]:
+        """The hosts of this folder."""
+        records = sorted(self.folder.glob("*.json"))
+        return [Host(**json.loads(record.read_text())) for record in records]
+
+    def _start(self, wanted: Wanted, root: Path) -> Host:
+        number = network.attach()
+        name = network.identity(number)
+        command = [
+            *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--volatile=overlay"),
+            *(
+                "--link-journal=no",
+                "--resolv-conf=off",
+                "--timezone=off",
+                f"--network-namespace-path=/run/netns/{name}",
+            ),
+            *(f"--machine={name}", f"--hostname={wanted.name}", f"--directory={root}"),
+            *(("--boot",) if wanted.kind == "systemd" else PLAIN),
+        ]
+        with (self.folder / f"{wanted.name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [*UNSHARED, IN_CGROUP, name, *command],
+                env={**os.environ, "SYSTEMD_NSPAWN_LOCK": "0"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        host = Host(wanted.name, wanted.release, wanted.kind, number, process.pid)
+        (self.folder / f"{wanted.name}.json").write_text(json.dumps(dataclasses.asdict(host)))
+        return host
+
+    def _await(self, host: Host) -> None:
+        deadline = time.monotonic() + BOOT_SECONDS
+        while not _greets(host.address):
+            if time.monotonic() > deadline or not _lives(host.pid):
+                log = (self.folder / f"{host.name}.log").read_text(errors="replace")
+                raise TimeoutError(f"host {host.name} did not come up:\n{log[-3000:]}")
+            time.sleep(0.05)
+
+    def _stop(self, host: Host) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(host.pid, signal.SIGTERM)
+        deadline = time.monotonic() + (STOP_SECONDS if host.kind == "systemd" else 1)
+        while _lives(host.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        subprocess.run([*UNSHARED, REMOVE_CGROUP, network.identity(host.number)], check=False)
+        network.detach(host.number)
+        (self.folder / f"{host.name}.json").unlink()
+
+    def _write_ssh_config(self) -> None:
+        options = SSH_OPTIONS.format(key=self.images.key)
+        entries = [f"Host {host.name}\n    HostName {host.address}\n" for host in self.running()]
+        # The first value that is found counts, so hosts come first.
+        self.ssh_config.write_text("\n".join([*entries, options]))
+
+
+def _greets(address: str) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address, 22), timeout=2) as connection:
+        return connection.recv(4) == b"SSH-"
+    return False
+
+
+def _lives(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    return Path(f"/proc/{pid}").exists()

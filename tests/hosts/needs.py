@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a machine must have before hosts can be made on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+#: Programs, and the Debian package of each.
+PROGRAMS = {
+    "systemd-nspawn": "systemd-container",
+    "mmdebstrap": "mmdebstrap",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+}
+#: Debian puts some programs where only root's PATH leads.
+SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+TRIAL = "mount -t cgroup2 none /sys/fs/cgroup && mkdir /sys/fs/cgroup/hosts-trial && rmdir /sys/fs/cgroup/hosts-trial"
+
+
+class MissingError(Exception):
+    """This machine cannot make hosts; the text says what it lacks."""
+
+
+def absent(programs: dict[str, str]) -> list[str]:
+    """The Debian packages of the programs that are not installed."""
+    return sorted({package for name, package in programs.items() if not shutil.which(name, path=SEARCHED)})
+
+
+def missing(programs: dict[str, str] = PROGRAMS) -> list[str]:
+    """What this machine lacks for making hosts, in words; installs what a package would cure."""
+    if os.geteuid():
+        return ["you are not root: run it with sudo"]
+    if absent(programs):
+        install(absent(programs))
+    lacking = [f"no package {package}: apt-get install {package}" for package in absent(programs)]
+    if not lacking and not may_mount_cgroups():
+        lacking.append("cgroup2 cannot be mounted: a container without CAP_SYS_ADMIN, or a kernel before 5.14")
+    return lacking
+
+
+def require(programs: dict[str, str] = PROGRAMS) -> None:
+    """Raise MissingError if this machine lacks something."""
+    if lacking := missing(programs):
+        raise MissingError("; ".join(lacking))
+
+
+def install(packages: list[str]) -> None:
+    """Install Debian packages if this is a Debian; what is still absent then is seen by whoever looks."""
+    apt = shutil.which("apt-get")
+    if apt is None:
+        return
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+        subprocess.run([apt, "-qq", *arguments], env=environ, check=False, stdout=subprocess.DEVNULL)
+
+
+def may_mount_cgroups() -> bool:
+    """Whether hosts can be given cgroups of their own here."""
+    trial = ["unshare", "--mount", "--propagation", "private", "sh", "-c", TRIAL]
+    return Path("/proc/cgroups").exists() and not subprocess.run(trial, check=False, capture_output=True).returncode

@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The bridge that hosts hang on, and the namespace of each; nothing of it is left once the last host is gone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BRIDGE = "hosts0"
+GATEWAY = "10.77.0.1"
+NUMBERS = range(10, 250)
+
+
+def ip(*arguments: str, check: bool = True) -> str:
+    """Run ip, and return what it printed."""
+    return subprocess.run(["ip", *arguments], check=check, capture_output=True, text=True).stdout
+
+
+def identity(number: int) -> str:
+    """What the namespace, the link and the cgroup of a host are called on this machine."""
+    return f"hosts-{number}"
+
+
+def address(number: int) -> str:
+    """The address of a host."""
+    return f"10.77.0.{number}"
+
+
+def hardware(number: int) -> str:
+    """The hardware address that belongs to an address, always the same, so that nobody keeps a stale one."""
+    return f"02:00:0a:4d:00:{number:02x}"
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Alone among all checkouts on this machine."""
+    with Path(tempfile.gettempdir(), f"{BRIDGE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def namespaces() -> list[str]:
+    """The namespaces of all hosts on this machine, and the marks of those who need the bridge."""
+    names = (line.split()[0] for line in ip("netns", "list").splitlines() if line)
+    return [name for name in names if name.startswith("hosts-")]
+
+
+@contextmanager
+def bridge() -> Iterator[str]:
+    """The bridge, which stays until the end of this context; gives its address."""
+    mark = f"hosts-bridge-{os.getpid()}"
+    with locked():
+        _add_bridge()
+        ip("netns", "add", mark)
+    try:
+        yield GATEWAY
+    finally:
+        ip("netns", "delete", mark)
+        remove_bridge()
+
+
+def _add_bridge() -> None:
+    if not Path("/sys/class/net", BRIDGE).exists():
+        # Without an address of its own it would take over another one with every host, and the others would lose it.
+        ip("link", "add", BRIDGE, "address", hardware(1), "type", "bridge")
+        ip("addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
+        ip("link", "set", BRIDGE, "up")
+
+
+def remove_bridge() -> None:
+    """Take the bridge down if nobody needs it."""
+    with locked():
+        for name in namespaces():
+            owner = name.removeprefix("hosts-bridge-")
+            if owner != name and not Path("/proc", owner).exists():
+                ip("netns", "delete", name)
+        if not namespaces():
+            ip("link", "delete", BRIDGE, check=False)
+
+
+def attach() -> int:
+    """Give a new host a namespace and a link, and return its number."""
+    with locked():
+        _add_bridge()
+        used = namespaces()
+        number = next(number for number in NUMBERS if identity(number) not in used)
+        ip("netns", "add", identity(number))
+    name = identity(number)
+    ip("link", "add", name, "type", "veth", "peer", "name", "host0", "address", hardware(number), "netns", name)
+    ip("link", "set", name, "master", BRIDGE, "up")
+    ip("-n", name, "addr", "add", f"{address(number)}/24", "dev", "host0")
+    ip("-n", name, "link", "set", "host0", "up")
+    ip("-n", name, "link", "set", "lo", "up")
+    return number
+
+
+def detach(number: int) -> None:
+    """Take the link and the namespace of a host away."""
+    ip("link", "delete", identity(number), check=False)
+    ip("netns", "delete", identity(number), check=False)

@@ -1,0 +1,209 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run Molecule scenarios on hosts that run systemd, each against a workspace and a repository of its own run."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import collection_tree
+from run_suite import Result, say
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import agent.repository
+import hosts
+from hosts import images, needs, network
+from workspace.client import Workspace
+
+SCENARIOS = collection_tree.ROOT / "extensions/molecule"
+RUNS = collection_tree.BUILD / "molecule"
+IMAGES = collection_tree.BUILD / "hosts/images"
+LANES = 2
+SCENARIO_SECONDS = 600
+#: The tests of the stand-in agent go beside the scenarios, under this name.
+AGENT = "agent"
+#: What CI has the time for.
+CI = (
+    *("absent", "check_mode", "default", "half_registered", "image_and_clone", "no_systemd", "secrets"),
+    *("stale_credentials", "unreachable", "upgrade", "upgrade_rollback"),
+)
+#: Scenarios whose workspace speaks TLS with a certificate of a private authority.
+TLS = ("private_ca",)
+#: Scenarios with a second workspace.
+TWO_WORKSPACES = ("workspace_change",)
+PROGRAMS = needs.PROGRAMS | agent.repository.PROGRAMS
+
+
+def main() -> int:
+    """Run what the command line names and return 1 if a scenario failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--set", choices=("all", "ci"), default="all")
+    parser.add_argument("--optional", action="store_true", help="succeed, and say so, where hosts cannot be made")
+    parser.add_argument("scenarios", nargs="*", help="names; all of the set without them")
+    arguments = parser.parse_args()
+    lacking = needs.missing(PROGRAMS) or trial()
+    if lacking:
+        return without_hosts(lacking, optional=arguments.optional)
+    names = arguments.scenarios or chosen(arguments.set)
+    results = run_all(names)
+    print(f"\n{'scenario':<20} {'took':>10}  result")
+    for result in results:
+        print(result)
+    return 0 if all(result.passed for result in results) else 1
+
+
+def trial() -> list[str]:
+    """Make a host of each release, and return what is wrong if they do not come up."""
+    wanted = [hosts.Wanted(f"trial-{release}", release) for release in images.RELEASES]
+    try:
+        with tempfile.TemporaryDirectory(prefix="trial-") as folder, hosts.Hosts(Path(folder), IMAGES) as made:
+            made.up(wanted)
+    except (TimeoutError, subprocess.CalledProcessError) as error:
+        return [f"hosts that come up: {error}"]
+    return []
+
+
+def without_hosts(lacking: list[str], *, optional: bool) -> int:
+    """Say why no scenario was run, and return the exit code for that."""
+    frame = "=" * 100
+    reasons = "".join(f"  - {reason}\n" for reason in lacking)
+    outcome = "SKIPPED: no role was tested on a host" if optional else "ERROR: no host can be made here"
+    print(f"{frame}\n{outcome}. What is missing:\n{reasons}{frame}")
+    return 0 if optional else 1
+
+
+def chosen(name: str) -> list[str]:
+    """The scenarios of a set; those that are left out are named."""
+    every = [AGENT, *sorted(path.parent.name for path in SCENARIOS.glob("*/molecule.yml"))]
+    if name == "all":
+        return every
+    left_out = [scenario for scenario in every if scenario not in CI]
+    if left_out:
+        print(f"CI has no time for {', '.join(left_out)}: run make molecule.", flush=True)
+    return [scenario for scenario in every if scenario in CI]
+
+
+def run_all(names: list[str]) -> list[Result]:
+    """Run scenarios, a few at a time, and return how each went."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with (
+        network.bridge() as address,
+        agent.repository.Repository(collection_tree.BUILD / "agent", address) as repository,
+        ThreadPoolExecutor(LANES) as pool,
+    ):
+        return list(pool.map(lambda name: run(name, repository), names))
+
+
+def run(name: str, repository: agent.repository.Repository) -> Result:
+    """Run one scenario, and print its output if it failed."""
+    say(f"{name} started")
+    started = time.monotonic()
+    # Short, since the path of a socket has to fit in.
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="molecule-")))
+        stack.enter_context(hosts.Hosts(folder / "hosts", IMAGES))
+        environ = collection_tree.environ()
+        if name == AGENT:
+            passed = logged(name, [sys.executable, "-m", "pytest", "--quiet", "tests/agent"], environ)
+        else:
+            passed = molecule(name, environ | settings(name, folder, stack, repository))
+    result = Result(name, time.monotonic() - started, passed)
+    log = RUNS / f"{name}.log"
+    say(f"{result}" if passed else f"======== {name}\n{log.read_text(errors='replace')}\n======== {result}\n")
+    return result
+
+
+def settings(
+    name: str, folder: Path, stack: contextlib.ExitStack, repository: agent.repository.Repository
+) -> dict[str, str]:
+    """What a scenario finds in its environment; extensions/molecule/README.md lists it."""
+    values = {
+        "ALPAMON_REPOSITORY": f"{repository.url}/{agent.repository.CHANNELS['stable']}",
+        "ALPAMON_REPOSITORY_RC": f"{repository.url}/{agent.repository.CHANNELS['rc']}",
+        "ALPAMON_FINGERPRINT": repository.fingerprint,
+        "ALPAMON_PACKAGE": str(repository.package("2.5.0")),
+        "HOSTS_FOLDER": str(folder / "hosts"),
+        "MOLECULE_EPHEMERAL_DIRECTORY": str(folder / "molecule"),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "ssh"),
+        "ANSIBLE_LOCAL_TEMP": str(folder / "ansible"),
+        "MOLECULE_REPORT": "",
+    }
+    if name in TLS:
+        authority = make_certificates(folder)
+        values["ALPACON_CA_PATH"] = str(authority)
+        certificate = (folder / "server.pem", folder / "server.key")
+        workspace = Workspace(servers=0, host=network.GATEWAY, tls=certificate, ca=authority)
+    else:
+        workspace = Workspace(servers=0, host=network.GATEWAY)
+    values |= connection("ALPACON", stack.enter_context(workspace))
+    if name in TWO_WORKSPACES:
+        values |= connection("OTHER", stack.enter_context(Workspace(servers=0, host=network.GATEWAY)))
+    return values
+
+
+def connection(prefix: str, workspace: Workspace) -> dict[str, str]:
+    """How a workspace is reached, and how servers get into it."""
+    return {
+        f"{prefix}_URL": workspace.url,
+        f"{prefix}_TOKEN": workspace.token,
+        f"{prefix}_REGISTRATION_TOKEN": workspace.add_registration_token("molecule")["key"],
+    }
+
+
+def make_certificates(folder: Path) -> Path:
+    """Make a private authority, and a certificate of it for the bridge; returns the authority's certificate."""
+    common = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2"]
+    authority, key = folder / "ca.pem", folder / "ca.key"
+    uses = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+    openssl([*common, "-subj", "/CN=Private authority", *uses, "-keyout", str(key), "-out", str(authority)])
+    issued = ["-CA", str(authority), "-CAkey", str(key), "-subj", f"/CN={network.GATEWAY}"]
+    extensions = ["-addext", f"subjectAltName=IP:{network.GATEWAY}", "-addext", "basicConstraints=critical,CA:FALSE"]
+    target = ["-keyout", str(folder / "server.key"), "-out", str(folder / "server.pem")]
+    openssl([*common, *issued, *extensions, *target])
+    return authority
+
+
+def openssl(command: list[str]) -> None:
+    """Run openssl."""
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def molecule(name: str, environ: dict[str, str]) -> bool:
+    """Run Molecule on one scenario, and return whether it passed."""
+    command = ["molecule", "--base-config", str(SCENARIOS / "config.yml"), "test", "--scenario-name", name]
+    return logged(name, command, {**environ, "NO_COLOR": "1"})
+
+
+def logged(name: str, command: list[str], environ: dict[str, str]) -> bool:
+    """Run a command with its output in a file, and return whether it passed."""
+    path = RUNS / f"{name}.log"
+    path.unlink(missing_ok=True)  # another run may still write to it
+    with path.open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
+        done = subprocess.run(
+            command,
+            cwd=collection_tree.ROOT,
+            env=environ,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            timeout=SCENARIO_SECONDS,
+        )
+        return done.returncode == 0
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host that exists on paper: modules are written down and not run, and answer what the test says.
+
+So a role can be carried through on distributions that cannot be started here.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.connection.local import Connection as LocalConnection
+
+DOCUMENTATION = """
+name: recording
+short_description: Write down modules instead of running them
+description:
+  - Appends a line for each module to the file in the variable C(recording_file).
+author:
+  - herdops.alpacon contributors (@herdops)
+options:
+  recording_file:
+    description: Where modules and their arguments are written down.
+    vars:
+      - name: recording_file
+  recording_answers:
+    description: What modules answer, as a list of a pattern for C(module arguments) and a result.
+    default: []
+    vars:
+      - name: recording_answers
+  recording_brings:
+    description: The version of the package that is there once it was installed.
+    default: 2.5.0
+    vars:
+      - name: recording_brings
+"""
+
+_CALL = re.compile(rb"\n    _ansiballz_main\(\n(.*)\n\)\n*$", re.DOTALL)
+_INSTALLERS = ("apt", "dnf", "yum")
+
+
+class Connection(LocalConnection):
+    """Runs what Ansible itself needs, such as temporary folders, and writes modules down."""
+
+    transport = "recording"
+    has_pipelining = True
+
+    def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
+        """Answer for a module, or run a command."""
+        if in_data is None:
+            answer: tuple[int, bytes, bytes] = super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
+            return answer
+        module, arguments = _read(in_data)
+        given = {name: value for name, value in arguments.items() if not name.startswith("_ansible_")}
+        source = given.get("src")
+        if module == "copy" and isinstance(source, str) and Path(source).is_file():
+            given["content"] = Path(source).read_text(encoding="utf-8")
+        check_mode = bool(arguments.get("_ansible_check_mode"))
+        entry = {"module": module, "arguments": given, "check_mode": check_mode, "environment": _environment(cmd)}
+        with Path(self.get_option("recording_file")).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        result = {"invocation": {"module_args": given}, **self._answer(module, given)}
+        return 0, json.dumps(result).encode(), b""
+
+    def _answer(self, module: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        text = f"{module} {json.dumps(arguments, sort_keys=True)}"
+        if re.search(r"dpkg-query|rpm --query", text):
+            if self._is_installed():
+                return {"changed": True, "rc": 0, "stdout": f"installed {self.get_option('recording_brings')}"}
+            text = f"before {text}"
+        for pattern, answer in self.get_option("recording_answers"):
+            if re.search(pattern, text):
+                return dict(answer)
+        # What a host answers on which nothing of the agent is there.
+        usual: dict[str, dict[str, Any]] = {
+            "command": {"changed": True, "rc": 0, "stdout": "", "stderr": ""},
+            "stat": {"changed": False, "stat": {"exists": False}},
+        }
+        return usual.get(module, {"changed": True})
+
+    def _is_installed(self) -> bool:
+        lines = Path(self.get_option("recording_file")).read_text(encoding="utf-8").splitlines()
+        return any(_installs(call["module"], call["arguments"]) for call in map(json.loads, lines))
+
+
+def _installs(module: str, arguments: dict[str, Any]) -> bool:
+    names = f"{arguments.get('name')} {arguments.get('deb')} {arguments.get('argv')}"
+    by_module = module in _INSTALLERS and arguments.get("state") != "absent"
+    return "alpamon" in names and (by_module or "install" in (arguments.get("argv") or []))
+
+
+def _read(payload: bytes) -> tuple[str, dict[str, Any]]:
+    """The module in a payload, and its arguments."""
+    found = _CALL.search(payload)
+    if found is None:
+        raise ValueError("This is no module as ansible-core sends them.")
+    call = ast.parse(b"f(\n" + found.group(1) + b"\n)", mode="eval").body
+    given = {word.arg: word.value for word in call.keywords}  # type: ignore[attr-defined]
+    name = ast.literal_eval(given["module_fqn"]).rpartition(".")[2]
+    arguments: dict[str, Any] = json.loads(ast.literal_eval(given["params"]))["ANSIBLE_MODULE_ARGS"]
+    return name, arguments
+
+
+def _environment(command: str) -> dict[str, str]:
+    """The variables that a command line sets for what it calls."""
+    words = shlex.split(shlex.split(command)[-1])
+    return dict(word.split("=", 1) for word in words if re.match(r"[A-Za-z_]+=", word))
