@@ -28,7 +28,7 @@ demo: $(READY) ## start a workspace with a small fleet and run the playbooks aga
 
 .PHONY: test
 test: $(READY) ## run the whole suite: lint, unit, contract, integration, sanity and browser
-	@$(PYTHON) tests/tools/run_suite.py lint,unit,contract,integration,build sanity-oldest,sanity-newest,integration-oldest,browser
+	@$(PYTHON) tests/tools/run_suite.py lint,unit,integration sanity-oldest,sanity-newest,integration-oldest,contract,browser,build
 
 .PHONY: unit
 unit: $(READY) ## run the unit tests

@@ -328,7 +328,10 @@ def _post_safely(task: Task) -> tuple[Mapping[str, Any], list[Attempt]]:
             task.written = True
             _withdraw(task, attempt, error)
             if len(lost) == _ATTEMPTS:
-                raise
+                raise RegistrationError(
+                    f"{error} So it was {_ATTEMPTS} times in a row. Nothing of it is left behind; run the task again.",
+                    orphans=[],
+                ) from None
         except ApiError as error:
             hint = "registration_token: the workspace refuses it. " if error.status in _REFUSED else ""
             raise RegistrationError(f"{hint}{_seen(error)}", **error.as_result()) from None

@@ -226,7 +226,12 @@ def test_changes_its_colours_and_remembers(visit: Visit, scheme: str) -> None:
     page.get_by_role("button", name="Show in").click()
     after = page.evaluate(background)
     assert before != after
-    opened.open()
+    # A new process may not see at once what the one before stored.
+    for _attempt in range(10):
+        opened.open()
+        if page.evaluate(background) == after:
+            break
+        page.wait_for_timeout(200)
     assert page.evaluate(background) == after
 
 

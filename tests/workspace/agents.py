@@ -64,9 +64,17 @@ class Poster:
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(self._host, self._port, ssl=self._tls)
 
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """One that is open: the workspace closes those that were idle for long."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return await self._dial()
+
     async def _exchange(self, request: bytes) -> int:
-        reused = bool(self._idle)
-        reader, writer = self._idle.pop() if reused else await self._dial()
+        reader, writer = await self._connection()
         try:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
