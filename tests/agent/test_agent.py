@@ -50,9 +50,10 @@ class Fleet(t.NamedTuple):
         return [record for record in self.workspace.registered() if record["name"].startswith(f"{host}-")]
 
     def connected(self, host: str) -> str:
-        """The name of a host's only record, once its agent is connected."""
+        """The name of a host's only record, once its agent is connected and has told of its host."""
         (record,) = self.records(host)
         self.workspace.wait_connected(record["name"])
+        wait(lambda: bool(self.records(host)[0]["commissioned"]))
         return str(record["name"])
 
 
