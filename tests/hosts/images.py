@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 RELEASES = ("bookworm", "trixie")
-MIRROR = "http://deb.debian.org/debian"
 #: What a server has anyway, and what packages of the tests depend on: hosts reach nothing but the bridge.
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "procps", "adduser"),
@@ -75,7 +74,7 @@ class Images:
         partial = self.folder / f"partial-{release}"
         shutil.rmtree(partial, ignore_errors=True)
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
-        subprocess.run([*command, release, str(partial), MIRROR], check=True)
+        subprocess.run([*command, release, str(partial), *mirror()], check=True)
         for name, text in FILES.items():
             target = partial / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -84,3 +83,9 @@ class Images:
         keys.mkdir(mode=0o700, exist_ok=True)
         shutil.copy(self.key.with_suffix(".pub"), keys / "authorized_keys")
         partial.rename(place)
+
+
+def mirror() -> list[str]:
+    """The mirror of Debian that this machine takes its own packages from; without one, mmdebstrap knows some."""
+    command = ["apt-get", "indextargets", "--format", "$(SITE)", "Label: Debian"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[:1]
