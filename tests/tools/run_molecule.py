@@ -35,7 +35,7 @@ SCENARIO_SECONDS = 600
 AGENT = "agent"
 #: What CI has the time for.
 CI = (
-    *("absent", "check_mode", "default", "half_registered", "image_and_clone", "no_systemd", "secrets"),
+    *("absent", "check_mode", "default", "no_systemd", "secrets"),
     *("stale_credentials", "unreachable", "upgrade", "upgrade_rollback"),
 )
 #: Scenarios whose workspace speaks TLS with a certificate of a private authority.
