@@ -101,6 +101,7 @@ REGISTRATION: dict[str, dict[str, Any]] = {
     "platform": {"type": "str", "choices": ["debian", "rhel"]},
     "tags": {"type": "dict"},
     "replace_stale": {"type": "bool", "default": False},
+    "clean_up": {"type": "bool", "default": True},
     "wait_timeout": {"type": "str", "default": "2m"},
 }
 

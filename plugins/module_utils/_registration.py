@@ -77,6 +77,7 @@ class Plan:
     platform: str
     tags: Mapping[str, str]
     replace_stale: bool
+    clean_up: bool
     timeout: float
 
     @classmethod
@@ -91,6 +92,7 @@ class Plan:
             platform=options.get("platform") or "",
             tags=_tags(options.get("tags")),
             replace_stale=bool(options.get("replace_stale")),
+            clean_up=options.get("clean_up") is not False,
             timeout=_values.duration("wait_timeout", options["wait_timeout"]),
         )
         plan._check_credentials(bool(options.get("token")))
@@ -196,8 +198,9 @@ class Desk:
 
     @property
     def user(self) -> Client | None:
-        """Speaks with the API token, if there is one."""
-        return self._client(f'token="{self._settings.token}"') if self._settings.token else None
+        """Speaks with the API token, if there is one that may be used."""
+        usable = self._settings.token and self._plan.clean_up
+        return self._client(f'token="{self._settings.token}"') if usable else None
 
     @property
     def deadline(self) -> float:

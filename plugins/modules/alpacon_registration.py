@@ -66,6 +66,12 @@ options:
       - Whether the server is registered anew where the workspace says that O(id) and O(key) are worth nothing.
     type: bool
     default: false
+  clean_up:
+    description:
+      - Whether O(token) is used to look for records that are left behind, and to delete them.
+      - With V(false) it is sent nowhere, wherever it was taken from, such as for an O(url) that it is not meant for.
+    type: bool
+    default: true
   wait_timeout:
     description:
       - For how long O(state=connected) waits, as a number of seconds or a duration such as V(90s) or V(5m).

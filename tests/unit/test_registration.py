@@ -486,6 +486,15 @@ def test_unregistered_by_the_api_token(workspace: Workspace, key: str | None, ch
     assert not register(workspace, state="unregistered", **given).changed
 
 
+def test_without_clean_up_the_api_token_is_sent_nowhere(workspace: Workspace) -> None:
+    agent = new_agent(workspace)
+    given: dict[str, Any] = {"id": agent.id, "key": "wrong-key", "token": workspace.token, "clean_up": False}
+    assert not register(workspace, state="unregistered", **given).changed
+    assert only_record(workspace)["id"] == agent.id
+    assert [entry["token"] for entry in workspace.log() if entry["token"] == "admin"] == []
+    assert [entry["method"] for entry in workspace.log()] == ["POST", "DELETE"], "the agent's own two requests"
+
+
 def test_unregistering_spares_what_is_connected_with_other_credentials(workspace: Workspace) -> None:
     agent = new_agent(workspace)
     with agent.dial():
