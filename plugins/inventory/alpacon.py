@@ -212,10 +212,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 options[name] = self.templar.template(options[name])
             except AnsibleError as error:
                 raise UsageError(name, f"its template cannot be worked out: {error}") from None
-        settings = Settings.from_options(options)
-        for warning in settings.warnings:
-            self.display.warning(warning)
-        return settings
+        return Settings.from_options(options, self.display.warning)
 
     def _read(self, settings: Settings, wanted: ServerFilter) -> list[Described]:
         # What is told goes to standard error, since the inventory may be listed on standard output.

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Any, Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from . import _checks, _commands, _servers, _values
@@ -22,9 +22,7 @@ from ._commands import LATEST_SCHEDULE_FIRST, Match, Output
 from ._errors import SENTENCES, AlpaconError, ApiError, UsageError
 from ._fleet import OUTCOMES, Fleet, Job, Limits, outcome_of
 from ._model import RAN, Command, Server, canonical_uuid, is_uuid, iso
-from ._run import ALONE, Ids, Run
-
-Warn = Callable[[str], None]
+from ._run import ALONE, Run, Warn
 
 #: So many findings are named in messages, and shown in the overview.
 _NAMED, _SHOWN = 50, 10
@@ -209,8 +207,8 @@ class _Work:
             self.client,
             self.plan.limits,
             tell=self.run.tell if progress else None,
-            submitted=Ids(self.run.folder / "alpacon-submitted") if self.run.folder else None,
-            journal=Ids(self.run.journal) if self.run.journal else None,
+            submitted=self.run.submitted,
+            journal=self.run.under_way,
         )
 
     def _reuse(self, fleet: Fleet, asks: Mapping[_Ask, _Subject]) -> None:
@@ -319,9 +317,7 @@ def run_audit(
         AlpaconError: nothing was submitted.
     """
     plan = Plan.from_options(options, hosts)
-    settings = Settings.from_options(options)
-    for warning in settings.warnings:
-        warn(warning)
+    settings = Settings.from_options(options, warn)
     started = datetime.now(timezone.utc)
     with Client(settings, tell=run.tell) as client:
         client.deadline = time.monotonic() + plan.limits.wait_timeout
@@ -350,9 +346,7 @@ def _find(client: Client, references: Sequence[str]) -> dict[str, list[Server]]:
 
 def _find_one(client: Client, reference: str) -> list[Server]:
     if not is_uuid(reference):
-        # A server that ignores the filter sends every server: compare each.
-        rows = client.rows(_servers.PATH, {"name": reference})
-        return [server for server in map(Server.from_row, rows) if server.name == reference]
+        return list(_servers.named(client, reference))
     try:
         return [Server.from_row(client.get(f"{_servers.PATH}{reference}/"))]
     except ApiError as error:

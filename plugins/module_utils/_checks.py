@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, Callable
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from . import _values
-from ._errors import UsageError
+from ._errors import UsageError, did_you_mean
 
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 SHELLS = ("system", "internal", "osquery")
@@ -289,8 +288,7 @@ def choose(checks: Sequence[Check], skip: Sequence[str], severities: Mapping[str
     for option, given in (("skip", skip), ("severities", severities)):
         for name in given:
             if name not in names:
-                close = get_close_matches(str(name), names, n=1)
-                remedy = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
+                remedy = did_you_mean(name, names, f"There are: {', '.join(names)}.")
                 raise UsageError(option, f"there is no check {name}", remedy)
     for name, severity in severities.items():
         if severity not in SEVERITIES:
@@ -350,8 +348,7 @@ class _Reader:
         for key in given:
             if key in known:
                 continue
-            close = get_close_matches(str(key), list(known), n=1)
-            remedy = f"Did you mean {prefix}{close[0]}?" if close else f"It may have: {', '.join(known)}."
+            remedy = did_you_mean(key, known, f"It may have: {', '.join(known)}.", prefix)
             raise UsageError(self._of(f"{prefix}{key}"), "a check has no such key", remedy)
 
     def _validated(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from typing import Any, Callable
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from ._errors import ApiError, ConnectionFailed, LostAnswer, MissingLibrary, Untrusted, UsageError, error_from_body
-from ._run import Pause
+from ._run import Pause, Warn
 
 try:
     import requests
@@ -91,8 +91,14 @@ class Settings:
     request_timeout: float = 30.0
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], needs_token: bool = True) -> Settings:
-        """Check the connection options of a task or plugin; :class:`UsageError` says which one is wrong."""
+    def from_options(
+        cls, options: Mapping[str, Any], warn: Warn = lambda _text: None, needs_token: bool = True
+    ) -> Settings:
+        """Check the connection options of a task or plugin; :class:`UsageError` says which one is wrong.
+
+        Args:
+            warn: takes each of :attr:`warnings`.
+        """
         needed = {"url": "the base URL of the workspace", "token": "an API or service token"}
         if not needs_token:
             del needed["token"]
@@ -114,13 +120,16 @@ class Settings:
         if timeout <= 0:
             raise UsageError("request_timeout", f"{timeout:g} is not a time", "Give a positive number of seconds.")
         validate_certs = options.get("validate_certs")
-        return cls(
+        settings = cls(
             url=_base_url(str(options["url"])),
             token=credential("token", str(options.get("token") or "")),
             validate_certs=True if validate_certs is None else bool(validate_certs),
             ca_path=ca_path,
             request_timeout=timeout,
         )
+        for warning in settings.warnings:
+            warn(warning)
+        return settings
 
     @property
     def warnings(self) -> list[str]:
@@ -293,6 +302,23 @@ class Client:
             LostAnswer: it may have taken effect.
         """
         return self._repeat(method, path, None, body, self._is_unaccepted)
+
+    def delete(self, path: str) -> bool:
+        """Delete a record, and tell whether it was there; since twice does no harm, a lost answer is asked for again.
+
+        Raises:
+            ApiError, ConnectionFailed, LostAnswer: as for :meth:`write`, but for a 404.
+        """
+        try:
+            try:
+                self.write("DELETE", path)
+            except LostAnswer:
+                self.write("DELETE", path)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
 
     def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Page]:
         """Read a list page by page, whatever its paging: page numbers, URLs, cursors or a bare list.

@@ -13,7 +13,8 @@ clients read them in lower case.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 _BAD_TOKEN = "The token is unknown, disabled or expired. Check it against the workspace's list of tokens."
@@ -115,6 +116,12 @@ class UsageError(AlpaconError):
 
     def as_result(self) -> dict[str, Any]:
         return {"option": self.option}
+
+
+def did_you_mean(name: Any, known: Iterable[str], otherwise: str, prefix: str = "") -> str:
+    """A remedy for a name that is not known: the closest of those that are, else another sentence."""
+    close = get_close_matches(str(name), list(known), n=1)
+    return f"Did you mean {prefix}{close[0]}?" if close else otherwise
 
 
 class MissingLibrary(AlpaconError):

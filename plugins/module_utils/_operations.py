@@ -22,7 +22,7 @@ from ._model import UNDER_WAY, Command, Server, iso
 from ._orders import Order
 from ._queries import Query
 from ._results import describe
-from ._run import ALONE, Ids, Run, Shared
+from ._run import ALONE, Run, Shared, Warn
 
 _NAMED_SERVERS = 5
 
@@ -37,10 +37,6 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     #: Outcomes that are no failure in this state.
     fine: frozenset[str] = FINE
-
-
-#: Takes a warning for the user.
-Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,8 @@ class Task:
             self.client,
             replace(self.order.limits, **limits),
             tell=self.run.tell if self.order.progress else None,
-            submitted=Ids(self.run.folder / "alpacon-submitted") if self.run.folder else None,
-            journal=Ids(self.run.journal) if self.run.journal else None,
+            submitted=self.run.submitted,
+            journal=self.run.under_way,
             shared=self.shared,
         )
 
@@ -88,7 +84,7 @@ def run_command(
     Raises:
         AlpaconError: nothing was written.
     """
-    settings = _settings(options, warn)
+    settings = Settings.from_options(options, warn)
     order = Order.from_options(options)
     shared = _shared(run, settings)
     with Client(settings, pause=shared.pause if shared else None, tell=run.tell) as client:
@@ -110,13 +106,6 @@ def _shared(run: Run, settings: Settings) -> Shared | None:
         return Shared(run.folder, settings.url, settings.token)
     except OSError:
         return None  # the disk is full, say: then each worker looks for itself
-
-
-def _settings(options: Mapping[str, Any], warn: Warn) -> Settings:
-    settings = Settings.from_options(options)
-    for warning in settings.warnings:
-        warn(warning)
-    return settings
 
 
 def _lines(texts: Sequence[str]) -> str:
@@ -468,7 +457,7 @@ def run_info(
     run: Run = ALONE,
 ) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_command_info); it only ever reads."""
-    settings = _settings(options, warn)
+    settings = Settings.from_options(options, warn)
     ids = _values.uuids("ids", options.get("ids"))
     if ids:
         _refuse_filters(options)
@@ -533,7 +522,7 @@ def _listed(client: Client, command: Command, with_output: bool) -> dict[str, An
 
 def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> list[Any]:
     """What the lookup wants of each server's latest command, or None where it has none."""
-    settings = _settings(options, warn)
+    settings = Settings.from_options(options, warn)
     within = options.get("within")
     since = within and datetime.now(timezone.utc) - timedelta(seconds=_values.duration("within", within))
     statuses = frozenset(str(status).strip().lower() for status in options.get("status") or ())

@@ -24,7 +24,7 @@ from . import _values
 from ._client import Client, Settings, credential
 from ._errors import AlpaconError, ApiError, LostAnswer, UsageError
 from ._model import Server, parse_time
-from ._run import ALONE, Run
+from ._run import ALONE, Run, Warn
 from ._servers import PATH
 
 NAME_LENGTH = 64
@@ -44,8 +44,6 @@ _CHECKS = (
     "On the host, read the agent's log (journalctl -u alpamon). The agent's websockets trust the system's CA"
     " certificates only and use no proxy, and a clone of the host that has the same id sends it away."
 )
-
-Warn = Callable[[str], None]
 
 
 class RegistrationError(AlpaconError):
@@ -158,9 +156,7 @@ def run_registration(
     Raises:
         UsageError: a bad option, before any request.
     """
-    settings = Settings.from_options(options, needs_token=False)
-    for warning in settings.warnings:
-        warn(warning)
+    settings = Settings.from_options(options, warn, needs_token=False)
     plan = Plan.from_options(options)
     with ExitStack() as stack:
         desk = Desk(settings, plan, stack, run)
@@ -400,17 +396,7 @@ def _delete_own(user: Client, found: Sequence[Server], lost: LostAnswer) -> None
 
 def _delete(user: Client, server_id: str) -> bool:
     """Delete a record that is not connected; whether it was there."""
-    path = f"{PATH}{server_id}/?auto=false"
-    try:
-        try:
-            user.write("DELETE", path)
-        except LostAnswer:
-            user.write("DELETE", path)  # deleting twice does no harm
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        return False
-    return True
+    return user.delete(f"{PATH}{server_id}/?auto=false")
 
 
 def _records(user: Client, name: str) -> Iterator[Server]:

@@ -11,14 +11,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from difflib import get_close_matches
 from typing import Any, Callable
 
 from . import _values
 from ._client import Client, Settings
-from ._errors import AlpaconError, ApiError, LostAnswer, UsageError
+from ._errors import AlpaconError, LostAnswer, UsageError, did_you_mean
 from ._model import canonical_uuid, is_uuid, iso, parse_time
-from ._run import ALONE, Run
+from ._run import ALONE, Run, Warn
 from ._server_queries import GROUPS_PATH
 
 PATH = "/api/servers/registration-tokens/"
@@ -27,8 +26,6 @@ NAME_LENGTH = 64
 #: Pauses before the looks for a token whose making was not answered, in seconds.
 _LOOKS = (0.0, 2.0)
 _SHOWN_ONCE = "The key was shown when the token was made, and never again; state=rotated makes a new one."
-
-Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -139,9 +136,7 @@ def run_registration_token(
     Raises:
         AlpaconError: nothing was written, or the message names what may be left.
     """
-    settings = Settings.from_options(options)
-    for warning in settings.warnings:
-        warn(warning)
+    settings = Settings.from_options(options, warn)
     now = datetime.now(timezone.utc)
     wanted = Wanted.from_options(options, now)
     with Client(settings, tell=run.tell) as client:
@@ -187,8 +182,7 @@ def _group_id(name: str, known: Mapping[str, Sequence[str]]) -> str:
         return found[0]
     if found:
         raise UsageError("groups", f"{len(found)} groups are named {name}", "Give the UUID of the one that is meant.")
-    close = get_close_matches(name, known, n=1)
-    remedy = f"Did you mean {close[0]}?" if close else "Check the name; the token may also not see that group."
+    remedy = did_you_mean(name, known, "Check the name; the token may also not see that group.")
     raise UsageError("groups", f"no group is named {name}", remedy)
 
 
@@ -291,15 +285,7 @@ def _said_of_clearing(task: Task, report: Report) -> str:
 
 
 def _delete(client: Client, token: RegistrationToken) -> None:
-    """Delete a token; what is gone already counts as deleted, so that the request may be repeated."""
-    try:
-        try:
-            client.write("DELETE", f"{PATH}{token.id}/")
-        except LostAnswer:
-            client.write("DELETE", f"{PATH}{token.id}/")
-    except ApiError as error:
-        if error.status != 404:
-            raise
+    client.delete(f"{PATH}{token.id}/")
 
 
 def _make(task: Task, groups: frozenset[str], old: Sequence[RegistrationToken]) -> RegistrationToken:

@@ -30,6 +30,10 @@ _NAMES_LAST = 60.0
 _NAMES_PATIENCE = 60.0
 
 
+#: Takes a warning for the user.
+Warn = Callable[[str], None]
+
+
 def _silent(_text: str) -> None:
     return None
 
@@ -49,6 +53,16 @@ class Run:
     hosts: int = 1
     folder: Path | None = None
     journal: Path | None = None
+
+    @property
+    def submitted(self) -> Ids | None:
+        """The commands that this run has submitted."""
+        return Ids(self.folder / "alpacon-submitted") if self.folder else None
+
+    @property
+    def under_way(self) -> Ids | None:
+        """Those that it has not seen the end of."""
+        return Ids(self.journal) if self.journal else None
 
 
 #: A task that shares nothing and tells nobody.

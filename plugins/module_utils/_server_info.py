@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, Callable
+from typing import Any
 
 from ._client import Client, Settings
 from ._errors import ApiError, UsageError
 from ._model import canonical_uuid, is_uuid
-from ._run import ALONE, Run
+from ._run import ALONE, Run, Warn
 from ._server_queries import Described, Groups, ServerFilter, describe_server, listing, unstated
 from ._servers import PATH
-
-Warn = Callable[[str], None]
 
 
 def run_server_info(
@@ -29,9 +27,7 @@ def run_server_info(
     run: Run = ALONE,
 ) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_server_info); it only ever reads."""
-    settings = Settings.from_options(options)
-    for warning in settings.warnings:
-        warn(warning)
+    settings = Settings.from_options(options, warn)
     wanted = ServerFilter.from_options(options.get("filters"))
     references = _references(options.get("servers") or [])
     limit = options["limit"]

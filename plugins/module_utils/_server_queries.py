@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Callable
 
@@ -17,7 +16,7 @@ from ansible.module_utils.common.text.converters import to_text
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from ._client import Client
-from ._errors import ApiError, UsageError
+from ._errors import ApiError, UsageError, did_you_mean
 from ._model import canonical_uuid, is_uuid
 from ._servers import PATH
 
@@ -92,8 +91,7 @@ class ServerFilter:
             raise UsageError("filters", f"'{given}' is not a dictionary", f"Give some of {', '.join(FILTERS)}.")
         for name in given:
             if name not in FILTERS:
-                close = get_close_matches(str(name), FILTERS, n=1)
-                hint = f"Did you mean {close[0]}?" if close else f"Give some of {', '.join(FILTERS)}."
+                hint = did_you_mean(name, FILTERS, f"Give some of {', '.join(FILTERS)}.")
                 raise UsageError("filters", f"there is no filter {name}", hint)
         return cls(
             connected=_flag("connected", given.get("connected")),

@@ -8,10 +8,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 
 from ._client import PAGE_SIZE, Client
-from ._errors import UsageError
+from ._errors import UsageError, did_you_mean
 from ._model import Server, canonical_uuid, is_uuid
 from ._run import Shared
 
@@ -83,7 +82,7 @@ def _by_name(client: Client, names: Sequence[str], option: str) -> dict[str, Ser
     if not names:
         return {}
     if len(names) == 1:
-        return {names[0]: _the_one(names[0], list(_named(client, names[0])), [], option)}
+        return {names[0]: _the_one(names[0], list(named(client, names[0])), [], option)}
     by_name: dict[str, list[Server]] = {name: [] for name in names}
     known: list[str] = []
     for row in client.rows(PATH):
@@ -94,7 +93,8 @@ def _by_name(client: Client, names: Sequence[str], option: str) -> dict[str, Ser
     return {name: _the_one(name, servers, known, option) for name, servers in by_name.items()}
 
 
-def _named(client: Client, name: str) -> Iterator[Server]:
+def named(client: Client, name: str) -> Iterator[Server]:
+    """The servers of exactly that name."""
     # A server that ignores the filter sends every server: compare each.
     for row in client.rows(PATH, {"name": name}):
         server = Server.from_row(row)
@@ -110,6 +110,5 @@ def _the_one(name: str, servers: Sequence[Server], known: Sequence[str], option:
         raise UsageError(
             option, f"{len(servers)} servers are named {name}: {ids}", "Give the id of the one that is meant."
         )
-    close = get_close_matches(name, known, n=1)
-    remedy = f"Did you mean {close[0]}?" if close else "Check the name; the token may also not see that server."
+    remedy = did_you_mean(name, known, "Check the name; the token may also not see that server.")
     raise UsageError(option, f"no server is named {name}", remedy)
