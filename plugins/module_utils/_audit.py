@@ -494,10 +494,10 @@ def _message(audited: Audited, failing: Sequence[Mapping[str, Any]]) -> str:
         more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
         words = [f"{words[0]}: {'; '.join([*named[:_NAMED], *more])}"]
     if audited.refusal:
-        words.insert(0, f"The workspace refused the token half way: {audited.refusal}")
+        words.insert(0, f"The workspace refused the token half way: {audited.refusal.removesuffix('.')}")
     if audited.to_submit:
         words.append(f"{_count(audited.to_submit, 'command')} would be submitted")
-    return ". ".join(word.rstrip(".") for word in words) + "."
+    return ". ".join(words) + "."
 
 
 def _in_words(findings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -505,9 +505,10 @@ def _in_words(findings: Sequence[Mapping[str, Any]]) -> list[str]:
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for finding in findings:
         check = "" if finding["outcome"] == UNKNOWN else finding["check"]
-        alike.setdefault((finding["host"], finding["severity"], finding["message"], check), []).append(finding["check"])
+        message = finding["message"].removesuffix(".")
+        alike.setdefault((finding["host"], finding["severity"], message, check), []).append(finding["check"])
     return [
-        f"{host}: {names[0] if len(names) == 1 else _count(len(names), 'check')} ({severity}): {message.rstrip('.')}"
+        f"{host}: {names[0] if len(names) == 1 else _count(len(names), 'check')} ({severity}): {message}"
         for (host, severity, message, _check), names in alike.items()
     ]
 

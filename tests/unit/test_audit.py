@@ -528,6 +528,13 @@ def test_what_a_host_leaves_open_is_named_once(workspace: Workspace) -> None:
     assert result["msg"].count("off-01") == 1
 
 
+def test_messages_keep_the_end_of_an_expression(current: Workspace) -> None:
+    check = {"name": "version", "line": "echo none", "matches": [r"^v[0-9]+\."], "severity": "high"}
+    result = audit(current, check).result
+    assert result["msg"].endswith(r"The output does not match ^v[0-9]+\..")
+    assert any(line.endswith(r"does not match ^v[0-9]+\.") for line in result["overview"])
+
+
 def test_messages_name_so_many_findings_and_no_more() -> None:
     results = [
         {"host": f"h{number}", "check": "c", "outcome": "failed", "severity": "high", "message": "M.", "rc": 1}
