@@ -17,6 +17,8 @@ import requests
 
 Row = dict[str, t.Any]
 
+DialectName = t.Literal["current", "published", "2024"]
+
 _PROGRAM = Path(__file__).resolve().parent
 
 
@@ -183,7 +185,7 @@ class Workspace(Control):
 
     def __init__(
         self,
-        dialect: t.Literal["current", "published", "2024"] = "current",
+        dialect: DialectName = "current",
         servers: int | t.Sequence[str] = 3,
         agents: bool = True,
         tick: float = 0.2,
