@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import _checks, _commands, _servers, _values
+from ._agent import INTERRUPTED, WHY_INTERRUPTED, why_never_began
 from ._checks import FAILED, PASSED, SEVERITIES, UNKNOWN, Answer, Check, Verdict
 from ._client import PAGE_SIZE, VERSION, Client, Settings
 from ._commands import LATEST_SCHEDULE_FIRST, Match, Output
@@ -223,7 +224,9 @@ class _Work:
             job.output = _commands.output_of_row(command)
             if job.output is None:
                 fleet.fetch_output(job)
-            self.replies[ask] = _reply(job, reused=True)
+            reply = _reply(job, reused=True)
+            if reply.answer:
+                self.replies[ask] = reply
 
     def _submit(self, fleet: Fleet, jobs: Sequence[Job], asks: Sequence[_Ask]) -> None:
         if not jobs:
@@ -423,6 +426,10 @@ def _reply(job: Job, reused: bool = False) -> _Reply:
     if command.error_phase:
         return _Reply(reason=f"The command got no result: {command.error_phase}. Id {command.id}.", command=command)
     output = job.output or Output("")
+    never_began = why_never_began(command, output.text)
+    if never_began or command.rc == INTERRUPTED:
+        words = f"Never ran: {never_began}." if never_began else f"It ended early: {WHY_INTERRUPTED}."
+        return _Reply(reason=f"{words} Id {command.id}.", command=command)
     answer = Answer(command.rc, output.text, command.exit_code is not None, output.complete)
     return _Reply(answer, command=command, reused=reused)
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from ._agent import INTERRUPTED, WHY_INTERRUPTED, sudo_advice, why_never_began
 from ._commands import Output
 from ._fleet import FINE, OUTCOMES, Job, outcome_of
 from ._model import Command, Server, iso
 
 _NAMED_FAILURES = 5
 _SHOWN_OUTPUT = 300
-_SUDO_DENIED = "Alpacon denied this sudo"
 
 
 def of_jobs(jobs: Sequence[Job], fine: frozenset[str] = FINE) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _summary(jobs: Sequence[Job], bad: Sequence[Job]) -> str:
 def _message(job: Job) -> str:
     parts = [job.msg or OUTCOMES.get(job.outcome, "")]
     if job.command and job.outcome == "failed":
-        parts = [f"The command ended with rc {job.command.rc}{_why(job)}.", job.msg, _last_words(job)]
+        parts = [_failure(job.command, job.output.text if job.output else ""), job.msg, _last_words(job)]
     elif job.command and job.command.error_phase:
         parts.append(f"The workspace says: {job.command.error_phase}.")
     if job.output and job.output.note:
@@ -69,12 +69,14 @@ def _last_words(job: Job) -> str:
     return f"Its output ends with: {words[-_SHOWN_OUTPUT:]}" if words else ""
 
 
-def _why(job: Job) -> str:
-    if job.known.error_phase:
-        return f" ({job.known.error_phase})"
-    if job.output and _SUDO_DENIED in job.output.text:
-        return " and says that Alpacon denied its sudo; run it with username=root instead, if the token may"
-    return ""
+def _failure(command: Command, output: str) -> str:
+    never_began = why_never_began(command, output)
+    if never_began:
+        return f"Never ran: {never_began}."
+    why = command.error_phase or (WHY_INTERRUPTED if command.rc == INTERRUPTED else "")
+    ended = f"The command ended with rc {command.rc}{f' ({why})' if why else ''}."
+    advice = "" if command.error_phase else sudo_advice(output)
+    return f"{ended} {advice}".rstrip()
 
 
 def describe_job(job: Job) -> dict[str, Any]:
@@ -141,6 +143,10 @@ def describe(command: Command, output: Output | None, server: Server | None = No
         # As ansible.builtin.command does; some workspaces cut line breaks at the end, others keep them.
         text = output.text.rstrip("\r\n")
         described.update(stdout=text, stdout_lines=text.splitlines(), output_complete=output.complete)
+        if why_never_began(command, output.text):
+            # The agent states an exit code of its own for what it could not begin.
+            described.update(ran=False, rc=None)
+            described.pop("rc_assumed", None)
     return described
 
 

@@ -312,6 +312,19 @@ def test_a_result_that_the_agent_never_gave_is_no_answer(current: Workspace) -> 
     assert audit(current, {"name": "again", "line": "echo again"}, reuse_within="1h").audited.changed
 
 
+@pytest.mark.parametrize(("code", "said"), [(1, "Failed to submit command: job queue is full"), (-1, "half of")])
+def test_what_never_began_or_was_interrupted_is_asked_again(current: Workspace, code: int, said: str) -> None:
+    row = {"server": "web-01", "line": "echo hello", "status": "failed", "exit_code": code, "result": said}
+    current.add_commands([row])
+    assert audit(current, HELLO, reuse_within="1h").the_result["outcome"] == "passed"
+
+
+def test_what_never_began_is_unknown(current: Workspace) -> None:
+    line = "printf 'Failed to submit command: job queue is full'; exit 1"
+    result = audit(current, {**HELLO, "line": line}).the_result
+    assert (result["outcome"], result["message"].partition(":")[0]) == ("unknown", "Never ran")
+
+
 def test_the_newest_command_answers(workspace: Workspace) -> None:
     made = workspace.add_many_commands(5, server="web-01", line="echo hello", status="success", result="hello")
     newest = max(workspace.commands(), key=lambda row: str(row["handled_at"]))["id"]

@@ -127,9 +127,73 @@ def test_a_failure_shows_the_end_of_the_output() -> None:
     assert "first" not in message
 
 
-def test_a_denied_sudo_is_named() -> None:
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("SUDO_APPROVAL_REQUIRED", "An approval of it is pending, which is no denial"),
+        ("SUDO_INTENT_DEVIATION", "An approval of it is pending, which is no denial"),
+        ("SUDO_COMMAND_NOT_AUTHORIZED", "A service token has no user"),
+        ("SUDO_NO_WORKSESSION_POLICY", "No sudo policy of the work session covers it"),
+        ("SUDO_NO_AUTHORITY", "no right to sudo on that server. Run it with username=root"),
+        ("SUDO_POLICY_MFA_REQUIRED", "needs somebody who confirms it"),
+        ("SUDO_PRESENCE_REQUIRED", "needs somebody who confirms it"),
+        ("SUDO_RISK_DENIED", "Submitting it again changes nothing"),
+        ("SUDO_SESSION_MISSING", "Run it with username=root"),
+        ("WORKSPACE_SUDO_WITH_MFA_DISABLED", "confirmed by MFA"),
+        ("WORK_SESSION_SCOPE_NOT_ALLOWED", "Give another in work_session"),
+        ("A_CODE_OF_TOMORROW", "Run it with username=root"),
+    ],
+)
+def test_a_sudo_that_was_not_let_through_has_its_advice(code: str, advice: str) -> None:
+    message = describe_job(failed(1, output=Output(f"Alpacon denied this sudo command ({code}).\n")))["msg"]
+    assert f"did not let its sudo through ({code})" in message
+    assert advice in message
+
+
+def test_sudo_in_the_output_of_a_success_is_none_of_our_business() -> None:
+    row = current_row(status="success", success=True, exit_code=0)
     output = Output("Alpacon denied this sudo command (SUDO_RISK_DENIED).\n")
-    assert "denied its sudo; run it with username=root" in describe_job(failed(1, output=output))["msg"]
+    assert "sudo" not in describe_job(job("success", row, output=output))["msg"]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("Command cancelled before execution: context canceled", "the agent was stopped"),
+        ("Failed to submit command: job queue is full", "it may be submitted again"),
+        ("there is no corresponding ghost username in this server", "no user of that username"),
+        ("there is no corresponding ghosts groupname in this server", "no group of that groupname"),
+        ("groupname adm is not in user nobody's group list", "not a member of that group"),
+        ("fork/exec /bin/sh: no such file or directory", "home folder of its user is missing"),
+        ("fork/exec /bin/sh: permission denied", "may not enter its home folder"),
+        ("fork/exec /bin/sh: argument list too long", "larger than the server's system takes"),
+    ],
+)
+@pytest.mark.parametrize("form", ["{}", "alpamon: {}\n"], ids=["result", "chunks"])
+def test_what_never_began_is_told_apart(said: str, why: str, form: str) -> None:
+    described = describe_job(failed(1, output=Output(form.format(said))))
+    assert (described["ran"], described["rc"], described["outcome"]) == (False, None, "failed")
+    assert described["msg"].startswith("Never ran: ")
+    assert why in described["msg"]
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (2, "Failed to submit command: job queue is full"),
+        (1, "before\nFailed to submit command: job queue is full"),
+        (1, "/bin/sh: 1: nope: not found"),
+    ],
+)
+def test_a_program_that_talks_like_the_agent_ran(code: int, text: str) -> None:
+    described = describe_job(failed(code, output=Output(text)))
+    assert (described["ran"], described["rc"]) == (True, code)
+
+
+def test_rc_minus_one_is_explained() -> None:
+    assert (
+        "ended with rc -1 (a signal ended it, or the agent was stopped meanwhile)." in describe_job(failed(-1))["msg"]
+    )
 
 
 def test_the_phase_in_which_it_failed_is_named() -> None:
