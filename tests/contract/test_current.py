@@ -577,3 +577,61 @@ def test_history_in_bulk(current: Workspace) -> None:
     body = current.api("GET", COMMANDS, params={"ordering": "-added_at", "page_size": 100, "page": 200}).json()
     assert (body["count"], body["last"]) == (20_000, 200)
     assert body["results"][-1]["line"] == "echo 19999"
+
+
+# reads that lag behind writes
+
+
+def test_lagging_reads_show_what_was(current: Workspace) -> None:
+    old = run(current, "true")["id"]
+    pending = current.submit("web-01", "true", scheduled_at="2031-01-01T00:00:00Z")
+    current.settings(read_lag=30)
+    new = current.submit("web-01", "echo new", run_after=[old])
+    assert current.wait_for_command(new)["status"] == "success"
+    current.api("DELETE", f"{COMMANDS}{pending}/")
+    current.disconnect("web-02")
+    # What is written acts at once; what is read is as it was.
+    assert {row["id"]: row["status"] for row in current.commands()} == {
+        old: "success",
+        pending: "cancelled",
+        new: "success",
+    }
+    listed = current.api("GET", COMMANDS).json()
+    assert {row["id"]: row["status"] for row in listed["results"]} == {old: "success", pending: "scheduled"}
+    assert listed["count"] == 2
+    assert current.api("GET", f"{COMMANDS}{new}/").status_code == 404
+    assert current.api("GET", f"{COMMANDS}{new}/chunks/").status_code == 404
+    assert detail(current, pending)["status"] == "scheduled"
+    assert [row["is_connected"] for row in current.api("GET", "servers/servers/").json()["results"]] == [True, True]
+    current.settings(read_lag=0)
+    assert detail(current, new)["result"] == "new\n"
+
+
+def test_lagging_reads_catch_up(current: Workspace) -> None:
+    current.settings(read_lag=0.5)
+    key = current.submit("web-01", "true")
+    assert current.api("GET", f"{COMMANDS}{key}/").status_code == 404
+    current._until(lambda: current.api("GET", f"{COMMANDS}{key}/").ok, "the command never showed", 5)
+    current._until(lambda: detail(current, key)["status"] == "success", "its end never showed", 5)
+
+
+# what only today's server knows
+
+
+def test_newer_filters_of_servers(current: Workspace) -> None:
+    current.add_servers("db-01", connected=False, tags={"env": "prod", "cloud:zone": "a:b"})
+
+    def names(query: str) -> list[str]:
+        return [row["name"] for row in current.api("GET", f"servers/servers/?{query}").json()["results"]]
+
+    assert names("is_connected=false") == ["db-01"]
+    assert names("tag=env:prod") == names("tag=cloud:zone:a:b") == ["db-01"]
+    assert names("tag=env:test") == names("tag=env") == []
+    assert names("search=db") == ["db-01"]
+
+
+@pytest.mark.parametrize("action", ["reboot_system", "shutdown_system", "upgrade_system", "shutdown_agent"])
+def test_actions_that_are_gone(current: Workspace, action: str) -> None:
+    server = current.server_ids()["web-01"]
+    assert current.api("POST", f"servers/servers/{server}/actions/", json={"action": action}).status_code == 400
+    assert current.api("POST", f"servers/servers/{server}/actions/", json={"action": "install_pam"}).status_code == 201

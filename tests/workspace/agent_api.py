@@ -13,7 +13,7 @@ import uuid
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
 from workspace import auth, lifecycle, state
@@ -137,6 +137,8 @@ def anything(request: HttpRequest, rest: str) -> HttpResponse:
     """Whatever else the genuine agent reports is taken and dropped."""
     if auth.is_agent(request.META.get("HTTP_AUTHORIZATION", "")):
         return agent_only(lambda request, server: JsonResponse({}))(request)
+    if state.current.dialect.name == "2024":
+        raise Http404
     return JsonResponse({"detail": "Not found."}, status=404)
 
 

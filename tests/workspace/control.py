@@ -80,6 +80,7 @@ def reset(request: HttpRequest, body: Body) -> Answer:
         current.fleet.tell("faults", faults=[])
     current.switches.change(current.initial["switches"])
     _agents_follow_switches()
+    current.replica.follow(current.switches.read_lag)
     Token.objects.exclude(name__in=seeding.TOKENS).delete()
     User.objects.exclude(username__in=seeding.TOKENS).delete()
     Token.objects.exclude(name="noacl").update(acl=["*"])
@@ -104,6 +105,7 @@ def settings(request: HttpRequest, body: Body) -> Answer:
         _agents_follow_switches()
     if "throttle" in body:
         auth.TokenThrottle.cache.clear()
+    state.current.replica.follow(state.current.switches.read_lag)
     return vars(state.current.switches)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 import typing as t
 
 from django.http import Http404
@@ -94,12 +95,17 @@ class Dialect:
     name: str
     challenge: str | None = "token"
     unknown_token_is_anonymous = False
+    #: A command that is due at once is delivered whatever it is to run after.
     ignores_run_after = False
+    #: A rule's asterisk stands for line breaks as well.
+    acl_spans_lines = True
     cascades_deep = True
     trims_result = True
     has_chunks = False
     paging: t.Literal["numbers", "links"] = "numbers"
     switches: t.ClassVar[dict[str, t.Any]] = {}
+    #: Routes that came later: a regular expression for their paths.
+    unknown_routes: re.Pattern[str] | None = None
 
     def now_and_stuck(self) -> tuple[datetime.datetime, float]:
         return datetime.datetime.now(datetime.UTC), state.current.switches.stuck_after
@@ -243,7 +249,11 @@ class Dialect2024(Dialect):
     challenge = None
     unknown_token_is_anonymous = True
     ignores_run_after = True
+    acl_spans_lines = False
     cascades_deep = False
+    unknown_routes = re.compile(
+        r"/api/(events/(commands/[^/]+/(chunks|purpose)/|sessions/|subscriptions/)|auth/(whoami|env)/|metrics/latest/)"
+    )
     switches: t.ClassVar = {
         "cancel_mode": "delete",
         "offline_mode": "refuse",

@@ -9,7 +9,9 @@ import typing as t
 
 import django_filters
 from django import forms
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet, TextField
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 from django.utils import timezone
 from rest_framework import filters, pagination
 from rest_framework.response import Response
@@ -64,6 +66,23 @@ class ServerFilter(django_filters.FilterSet):  # type: ignore[misc]
     class Meta:
         model = Server
         fields: t.ClassVar = ["name", "version", "enabled", "commissioned", "starred"]
+
+
+class CurrentServerFilter(ServerFilter):
+    """What today's server filters by as well; older ones take no notice."""
+
+    is_connected = django_filters.BooleanFilter()
+    tag = django_filters.CharFilter(method="by_tag")
+
+    def by_tag(self, queryset: QuerySet[Server], name: str, value: str) -> QuerySet[Server]:
+        """`key:value`, where both may have colons of their own."""
+        colons = [position for position, character in enumerate(value) if character == ":"]
+        wanted = Q(pk=None)
+        for number, colon in enumerate(colons):
+            stated = Cast(KeyTextTransform(value[:colon], "tags"), TextField())
+            queryset = queryset.alias(**{f"tag_{number}": stated})
+            wanted |= Q(**{f"tag_{number}": value[colon + 1 :]})
+        return queryset.filter(wanted)
 
 
 class ChunkFilter(django_filters.FilterSet):  # type: ignore[misc]

@@ -9,6 +9,7 @@ import functools
 import re
 import typing as t
 
+from workspace import state
 from workspace.dialects import Refusal
 from workspace.models import Group, User
 
@@ -40,9 +41,10 @@ def _is_group(groupname: str) -> bool:
 
 
 def acl_allows(patterns: list[str], line: str) -> bool:
-    return any(_compiled(pattern).fullmatch(line) for pattern in patterns)
+    flags = re.DOTALL if state.current.dialect.acl_spans_lines else re.NOFLAG
+    return any(_compiled(pattern, flags).fullmatch(line) for pattern in patterns)
 
 
 @functools.lru_cache(maxsize=256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")), re.DOTALL)
+def _compiled(pattern: str, flags: re.RegexFlag) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")), flags)

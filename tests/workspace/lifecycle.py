@@ -39,7 +39,8 @@ def submit(command: Command) -> None:
     _hold(command, now)
     if not command.forced_status and not state.current.dialect.ignores_run_after and command.run_after:
         _cascade_at_birth(command, now)
-    due = command.scheduled_at <= now and _is_deliverable(command)
+    waits = not state.current.dialect.ignores_run_after
+    due = command.scheduled_at <= now and _is_deliverable(command, waits)
     if due:
         _mark_delivered(command, now)
     command.save(force_insert=True)
@@ -68,13 +69,14 @@ def _has_failed(command: Command) -> bool:
     return command.forced_status in NEVER_RAN or (command.handled_at is not None and not command.success)
 
 
-def _is_deliverable(command: Command) -> bool:
+def _is_deliverable(command: Command, waits: bool = True) -> bool:
+    """Whether it may go now; unless it `waits`, without a look at what it is to run after."""
     if command.forced_status or command.delivered_at or command.handled_at:
         return False
     server = command.server
     if not (server.is_connected and server.enabled):
         return False
-    if not command.run_after or state.current.dialect.ignores_run_after:
+    if not (command.run_after and waits):
         return True
     return not Command.objects.filter(id__in=command.run_after, handled_at__isnull=True).exists()
 

@@ -63,3 +63,15 @@ class ActionSerializer(serializers.Serializer):  # type: ignore[misc]
     }
     action = serializers.ChoiceField(choices=list(ACTIONS))
     force = serializers.BooleanField(required=False)
+
+
+class CurrentActionSerializer(ActionSerializer):
+    """Without what a line with sudo does today."""
+
+    ACTIONS: t.ClassVar = {
+        "update_information": "commit",
+        "upgrade_agent": "upgrade",
+        "restart_agent": "restart",
+        "install_pam": "install_pam",
+    }
+    action = serializers.ChoiceField(choices=list(ACTIONS))

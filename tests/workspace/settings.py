@@ -11,6 +11,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+#: Further connections to the database, for reads that lag.
+REPLICAS = ("replica-0", "replica-1")
 DIALECTS = ("current", "published", "2024")
 
 
@@ -22,20 +24,14 @@ def configure(database: Path) -> None:
         ALLOWED_HOSTS=["*"],
         ROOT_URLCONF="workspace.urls",
         INSTALLED_APPS=["rest_framework", "django_filters", "workspace"],
-        MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
+        MIDDLEWARE=["django.middleware.common.CommonMiddleware", "workspace.views.unknown_routes"],
         APPEND_SLASH=True,
         USE_TZ=True,
         TIME_ZONE="UTC",
         USE_I18N=False,
         DATA_UPLOAD_MAX_MEMORY_SIZE=None,
-        DATABASES={
-            "default": {
-                "ENGINE": "django.db.backends.sqlite3",
-                "NAME": str(database),
-                "CONN_MAX_AGE": None,
-                "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"},
-            }
-        },
+        DATABASES={alias: _database(database) for alias in ("default", *REPLICAS)},
+        DATABASE_ROUTERS=["workspace.replica.Router"],
         CHANNEL_LAYERS={"default": {"BACKEND": "workspace.hub.Layer", "CONFIG": {"capacity": 100_000}}},
         LOGGING_CONFIG=None,
         REST_FRAMEWORK={
@@ -52,6 +48,15 @@ def configure(database: Path) -> None:
             "UNAUTHENTICATED_USER": None,
         },
     )
+
+
+def _database(path: Path) -> dict[str, t.Any]:
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(path),
+        "CONN_MAX_AGE": None,
+        "OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;"},
+    }
 
 
 @dataclasses.dataclass
@@ -71,6 +76,8 @@ class Switches:
     ack_delay: float = 0.0
     instant: bool = False
     commission_delay: float = 0.0
+    read_lag: float = 0.0
+    registration: bool = True
 
     def change(self, values: dict[str, t.Any]) -> None:
         known = {field.name for field in dataclasses.fields(self)}

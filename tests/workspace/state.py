@@ -17,6 +17,7 @@ if t.TYPE_CHECKING:
     from workspace.faults import Faults
     from workspace.fleet import Fleet
     from workspace.hub import Hub
+    from workspace.replica import Replica
     from workspace.traffic import Traffic
 
 
@@ -27,6 +28,7 @@ class State:
     fleet: Fleet
     faults: Faults
     traffic: Traffic
+    replica: Replica
     switches: Switches
     initial: dict[str, t.Any]
     url: str = ""

@@ -28,6 +28,7 @@ _INLINE_CREDENTIAL = re.compile(
     r"|\b[A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_KEY)=(?![\"']?\$)\S"
     r"|\w+://[^/\s:@]+:[^/\s@]+@"
 )
+_REGISTRATION = re.compile(r"/api/servers/(registration-tokens/|registration-methods/|servers/register/)")
 
 
 def exception_handler(error: Exception, context: dict[str, t.Any]) -> Response | None:
@@ -38,6 +39,20 @@ def exception_handler(error: Exception, context: dict[str, t.Any]) -> Response |
         write = request.method not in ("GET", "HEAD", "OPTIONS")
         response.data = state.current.dialect.error_body(error, response.data, commands, write)
     return response
+
+
+def unknown_routes(get_response: t.Any) -> t.Any:
+    """A middleware: what the dialect does not know is answered by Django itself, with its page of HTML."""
+
+    def middleware(request: t.Any) -> t.Any:
+        unknown = state.current.dialect.unknown_routes
+        if unknown is not None and unknown.match(request.path):
+            raise Http404
+        if not state.current.switches.registration and _REGISTRATION.match(request.path):
+            raise Http404
+        return get_response(request)
+
+    return middleware
 
 
 class Base(viewsets.GenericViewSet):  # type: ignore[misc]
@@ -84,17 +99,19 @@ class CommandViewSet(Base):
     @property
     def ordering_fields(self) -> list[str]:
         if state.current.dialect.name == "2024":
-            return ["added_at", "scheduled_at", "elapsed_time", "server", "requested_by", "line"]
+            return ["added_at", "elapsed_time", "server", "requested_by", "line"]
         return ["added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at"]
 
     def get_queryset(self) -> QuerySet[Command]:
         return lifecycle.visible_commands(self.request.user).select_related("server", "requested_by")
 
     def list(self, request: t.Any) -> Response:
-        return self.paged(self.filter_queryset(self.get_queryset()), state.current.dialect.list_row)
+        with state.current.replica.reads():
+            return self.paged(self.filter_queryset(self.get_queryset()), state.current.dialect.list_row)
 
     def retrieve(self, request: t.Any, pk: str) -> Response:
-        return Response(state.current.dialect.detail_row(self.get_object()))
+        with state.current.replica.reads():
+            return Response(state.current.dialect.detail_row(self.get_object()))
 
     def create(self, request: t.Any) -> Response:
         if isinstance(request.user, Server):
@@ -157,9 +174,11 @@ class CommandViewSet(Base):
     def chunks(self, request: t.Any, pk: str) -> Response:
         if not state.current.dialect.has_chunks:
             raise Http404
-        rows = Chunk.objects.filter(command=self.get_object(), visible_at__lte=timezone.now())
-        rows = rows.order_by("-seq" if request.query_params.get("ordering") == "-seq" else "seq", "id")
-        return self.paged(rows.filter(**_bounds(request)), lambda chunk: {"seq": chunk.seq, "content": chunk.content})
+        with state.current.replica.reads():
+            rows = Chunk.objects.filter(command_id=self.get_object().id, visible_at__lte=timezone.now())
+            rows = rows.order_by("-seq" if request.query_params.get("ordering") == "-seq" else "seq", "id")
+            rows = rows.filter(**_bounds(request))
+            return self.paged(rows, lambda chunk: {"seq": chunk.seq, "content": chunk.content})
 
     @action(detail=True, methods=["post"])
     def purpose(self, request: t.Any, pk: str) -> Response:
@@ -186,7 +205,10 @@ def _bounds(request: t.Any) -> dict[str, int]:
 
 
 class ServerViewSet(Base):
-    filterset_class = filters.ServerFilter
+    @property
+    def filterset_class(self) -> type:
+        return filters.CurrentServerFilter if state.current.dialect.name == "current" else filters.ServerFilter
+
     search_fields: t.ClassVar = [
         "id",
         "name",
@@ -206,10 +228,12 @@ class ServerViewSet(Base):
 
     def list(self, request: t.Any) -> Response:
         present = state.current.dialect.server_row
-        return self.paged(self.filter_queryset(self.get_queryset()), lambda server: present(server, detail=False))
+        with state.current.replica.reads():
+            return self.paged(self.filter_queryset(self.get_queryset()), lambda server: present(server, detail=False))
 
     def retrieve(self, request: t.Any, pk: str) -> Response:
-        return Response(state.current.dialect.server_row(self.get_object(), detail=True))
+        with state.current.replica.reads():
+            return Response(state.current.dialect.server_row(self.get_object(), detail=True))
 
     def create(self, request: t.Any) -> Response:
         """Only the server of 2024 enrols servers this way; registration tokens came later."""
@@ -241,7 +265,9 @@ class ServerViewSet(Base):
     @action(detail=True, methods=["post"])
     def actions(self, request: t.Any, pk: str) -> Response:
         server = self.get_object()
-        serializer = serializers.ActionSerializer(data=request.data)
+        today = state.current.dialect.name == "current"
+        kind = serializers.CurrentActionSerializer if today else serializers.ActionSerializer
+        serializer = kind(data=request.data)
         serializer.is_valid(raise_exception=True)
         if not server.commissioned:
             raise Refusal("not_commissioned")
@@ -250,7 +276,7 @@ class ServerViewSet(Base):
         command = Command(
             server=server,
             shell="internal",
-            line=serializers.ActionSerializer.ACTIONS[serializer.validated_data["action"]],
+            line=kind.ACTIONS[serializer.validated_data["action"]],
             groupname="alpacon",
             requested_by=request.user if isinstance(request.user, User) else None,
         )
@@ -323,8 +349,6 @@ class SelfView(views.APIView):  # type: ignore[misc]
 
 class WhoamiView(views.APIView):  # type: ignore[misc]
     def get(self, request: t.Any) -> Response:
-        if state.current.dialect.name == "2024":
-            raise Http404
         if isinstance(request.user, User):
             return Response(
                 {"principal_type": "user", "auth": {"scopes": ["*"]}, "user": {"username": request.user.username}}

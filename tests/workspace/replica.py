@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads that lag behind writes, as those of a database with replicas do: open transactions that see an older state.
+
+Two read transactions are begun in turn, one every half of the lag, and the older one is read from. So what clients
+read is between half of the lag and the whole of it old. Where nothing lags, nothing of this is open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import typing as t
+
+from django.db import connections
+
+from workspace import state
+from workspace.settings import REPLICAS
+
+
+class Router:
+    """Sends the queries of a lagging read to its replica; for Django's DATABASE_ROUTERS."""
+
+    reading: str | None = None
+
+    def db_for_read(self, model: type, **hints: t.Any) -> str | None:
+        return Router.reading
+
+    def db_for_write(self, model: type, **hints: t.Any) -> str:
+        return "default"
+
+    def allow_relation(self, one: t.Any, other: t.Any, **hints: t.Any) -> bool:
+        return True
+
+
+class Replica:
+    """What clients read from while reads lag. All but the loop's part runs in the database thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lag, self._older = 0.0, 0
+        self._renewing: asyncio.TimerHandle | None = None
+        self._renewal: asyncio.Future[None] | None = None
+
+    def follow(self, lag: float) -> None:
+        """Lag by so many seconds from now on, starting with what is there now."""
+        if lag == self._lag:
+            return
+        self._lag = lag
+        for alias in REPLICAS:
+            _end(alias)
+            if lag:
+                _begin(alias)
+        self._loop.call_soon_threadsafe(self._schedule)
+
+    @contextlib.contextmanager
+    def reads(self) -> t.Iterator[None]:
+        """What is read inside is as old as the lag says."""
+        Router.reading = REPLICAS[self._older] if self._lag else None
+        try:
+            yield
+        finally:
+            Router.reading = None
+
+    def _schedule(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
+        self._renewing = self._loop.call_later(self._lag / 2, self._renew_soon) if self._lag else None
+
+    def _renew_soon(self) -> None:
+        self._schedule()
+        self._renewal = asyncio.ensure_future(state.in_database(self._renew))
+
+    def _renew(self) -> None:
+        if self._lag:
+            _end(REPLICAS[self._older])
+            _begin(REPLICAS[self._older])
+            self._older = 1 - self._older
+
+
+def _begin(alias: str) -> None:
+    # The first statement that reads is what fixes the state that a transaction of SQLite sees.
+    with connections[alias].cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT 1 FROM workspace_command LIMIT 1").fetchall()
+
+
+def _end(alias: str) -> None:
+    if connections[alias].connection is not None and connections[alias].connection.in_transaction:
+        connections[alias].connection.rollback()
