@@ -34,6 +34,10 @@ test: $(READY) ## run the whole suite: lint, unit, contract, integration, sanity
 unit: $(READY) ## run the unit tests
 	@$(PYTHON) -m pytest -n 2 tests/unit
 
+.PHONY: signals
+signals: $(READY) ## interrupt, kill and hang up on runs, on every supported ansible-core
+	@$(PYTHON) -m pytest tests/signals
+
 .PHONY: contract
 contract: $(READY) ## run the tests of the stand-in workspace against the recorded API
 	@$(PYTHON) -m pytest -n 2 tests/contract

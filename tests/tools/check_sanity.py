@@ -24,6 +24,7 @@ LEAVE_OUT = (
     "tests/contract/",
     "tests/faults/",
     "tests/hosts/",
+    "tests/signals/",
     "tests/tools/",
     "tests/workspace/",
 )

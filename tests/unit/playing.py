@@ -124,9 +124,10 @@ def start(
     options: Mapping[str, Any],
     forks: int = 20,
     module: str = "alpacon_command",
+    programs: Path = collection_tree.TOOLS,
     **environ: str,
 ) -> Play:
-    """Begin a task for these hosts, given with their variables or without."""
+    """Begin a task for these hosts, given with their variables or without, by the ansible-playbook in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     variables = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
     inventory = {"all": {"hosts": dict(variables), "vars": {"ansible_connection": "local"}}}
@@ -135,7 +136,7 @@ def start(
     (folder / "ansible.cfg").touch()
     (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
     (folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
-    program = collection_tree.TOOLS / "ansible-playbook"
+    program = programs / "ansible-playbook"
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [str(program), "-i", str(folder / "inventory.json"), "-f", str(forks), str(folder / "play.json")],

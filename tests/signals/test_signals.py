@@ -1,0 +1,201 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs that are interrupted, killed or hung up on: what the workspace recorded against what the user is left with.
+
+On each core all cases run beside one another, against one workspace for each moment; each case has servers and a token
+of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import ansible_cores
+import pytest
+from unit.playing import Play, start, until
+from workspace.client import Row, Workspace
+
+CORES = ("oldest", "development", "newest")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
+TARGETS = ("parent", "group", "worker")
+#: Moment -> what the workspace does slowly then.
+MOMENTS = {
+    "before the submit": {"method": "GET", "path": "^/api/servers/", "delay": 3},
+    "before the answer": {"method": "POST", "path": "^/api/events/commands/$", "delay": 3},
+    "while waiting": None,
+}
+SERVERS, AT_ONCE = 12, 4
+#: What is under way when a run ends may still arrive; an answer that is held takes longer.
+GRACE, HELD = 0.3, 4.0
+PATIENCE = 45.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A signal, who gets it, and when."""
+
+    signal: signal.Signals
+    target: str
+    moment: str
+
+    def __str__(self) -> str:
+        return f"{self.signal.name}-{self.target}-{self.moment.replace(' ', '_')}"
+
+    @property
+    def servers(self) -> list[str]:
+        """The servers that only this case talks to."""
+        return [f"{self.signal.name}-{self.target}-{number}".lower() for number in range(SERVERS)]
+
+
+CASES = [Case(*parts) for parts in itertools.product(SIGNALS, TARGETS, MOMENTS)]
+
+
+@dataclass
+class Story:
+    """What came of a case: the workspace's record, and what the user has."""
+
+    recorded: list[Row]
+    server_ids: dict[str, str]
+    submits: list[Row]
+    ended: float
+    said: str
+    results: str
+    journals: dict[str, str]
+
+
+@dataclass
+class Stage:
+    """One case at work."""
+
+    case: Case
+    workspace: Workspace
+    token: str
+    folder: Path
+    programs: Path
+
+    def tell(self) -> Story:
+        """Run the case."""
+        options = {"servers": self.case.servers, "line": "sleep 60", "max_concurrency": str(AT_ONCE)}
+        play = start(
+            self.workspace,
+            self.folder,
+            ["localhost"],
+            options,
+            programs=self.programs,
+            ALPACON_TOKEN=self.token,
+        )
+        try:
+            until(self._moment_has_come, PATIENCE)
+            self._send(play)
+            ended = self._end(play)
+        finally:
+            play.stop()
+        self._finish_all()  # which tempts whoever is left to submit the rest
+        time.sleep(HELD)
+        return Story(
+            recorded=self._recorded(),
+            server_ids=self.workspace.server_ids(),
+            submits=[row for row in self._requests() if row["method"] == "POST"],
+            ended=ended,
+            said=play.said,
+            results=str(play.results),
+            journals={str(file): file.read_text() for file in play.journals},
+        )
+
+    def _moment_has_come(self) -> bool:
+        if self.case.moment == "before the submit":
+            return bool(self.workspace.counters()["tokens"].get(self._token_name))
+        wanted = 1 if self.case.moment == "before the answer" else AT_ONCE
+        return len(self._recorded()) >= wanted
+
+    @property
+    def _token_name(self) -> str:
+        return str(self.case)
+
+    def _recorded(self) -> list[Row]:
+        names = set(self.case.servers)
+        return [row for row in self.workspace.commands() if row["server"] in names]
+
+    def _requests(self) -> list[Row]:
+        return [row for row in self.workspace.log(100_000) if row["token"] == self._token_name]
+
+    def _send(self, play: Play) -> None:
+        pid = play.process.pid
+        if self.case.target == "group":
+            os.killpg(pid, self.case.signal)
+        else:
+            os.kill(pid if self.case.target == "parent" else _worker_of(pid), self.case.signal)
+
+    def _end(self, play: Play) -> float:
+        """Wait until ansible-playbook has ended, and tell when; a run that goes on gets its commands finished."""
+        begun = time.monotonic()
+        while play.process.poll() is None:
+            assert time.monotonic() < begun + PATIENCE, play.said
+            if time.monotonic() > begun + HELD:
+                self._finish_all()
+            time.sleep(0.02)
+        return time.monotonic()
+
+    def _finish_all(self) -> None:
+        for row in self._recorded():
+            if row["status"] not in ("success", "failed"):
+                self.workspace.change_command(row["id"], status="success", result="ready")
+
+
+def _worker_of(pid: int) -> int:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    workers = [int(child) for child in children if b"ansible-playbook" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    assert workers, "there is no worker"
+    return workers[-1]
+
+
+@pytest.fixture(scope="module", params=CORES)
+def stories(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Case, Story]]:
+    """What came of every case on a core."""
+    programs = ansible_cores.prepare(request.param)
+    folder = tmp_path_factory.mktemp(request.param)
+    with ExitStack() as stack:
+        stages = []
+        for moment, slow in MOMENTS.items():
+            workspace = stack.enter_context(Workspace("current", servers=0, agents=False))
+            cases = [case for case in CASES if case.moment == moment]
+            for case in cases:
+                workspace.add_servers(*case.servers)
+                token = workspace.add_token(str(case), "admin")
+                stages.append(Stage(case, workspace, token, folder / str(case), programs))
+            if slow:
+                workspace.fault("slow", **slow)
+        with ThreadPoolExecutor(12) as pool:
+            told = pool.map(Stage.tell, stages)
+            yield dict(zip((stage.case for stage in stages), told, strict=True))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_no_command_is_lost_and_none_is_submitted_after_the_end(stories: dict[Case, Story], case: Case) -> None:
+    story = stories[case]
+    late = [row for row in story.submits if row["arrived"] > story.ended + GRACE]
+    assert not late, f"{len(late)} submits after the end"
+    known = story.results + "\n".join(story.journals.values())
+    lost = [
+        row["id"] for row in story.recorded if row["id"] not in known and story.server_ids[row["server"]] not in known
+    ]
+    assert not lost, f"neither journal nor result names {lost}: {story.journals} {story.said}"
+    if case.moment != "before the submit":
+        assert story.recorded
+
+
+@pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment != "before the submit"])
+def test_who_is_interrupted_is_told_the_file(stories: dict[Case, Story], moment: str) -> None:
+    story = stories[Case(signal.SIGINT, "group", moment)]
+    assert story.journals
+    assert all(file in story.said for file in story.journals), story.said
