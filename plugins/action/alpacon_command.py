@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import command_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_command
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import WORKSPACE, refuse_foreign_server
 
 
 class ActionModule(AlpaconAction):
@@ -26,6 +27,7 @@ class ActionModule(AlpaconAction):
         arguments = super().arguments(task_vars)
         named = any(arguments.get(name) for name in ("servers", "server", "ids", "id"))
         if not named and arguments.get("state") != "finished":
+            refuse_foreign_server(self._task.args, self._templar.template(task_vars.get(WORKSPACE)))
             host = self._templar.template(task_vars.get("alpacon_server_id")) or task_vars["inventory_hostname"]
             arguments["servers"] = [host]
         return arguments

@@ -42,8 +42,17 @@ notes:
     The connection settings O(url), O(token), O(validate_certs), O(ca_path) and O(request_timeout) are looked for in
     this order. First, as options of the task or lookup, or for modules in C(module_defaults) under
     C(group/herdops.alpacon.alpacon). Then, as the variables C(alpacon_url), C(alpacon_token),
-    C(alpacon_validate_certs), C(alpacon_ca_path) and C(alpacon_request_timeout) of the host. Last, in the environment
+    C(alpacon_validate_certs), C(alpacon_ca_path) and C(alpacon_request_timeout) of the host. Then, in the environment
     as E(ALPACON_URL), E(ALPACON_TOKEN), E(ALPACON_VALIDATE_CERTS), E(ALPACON_CA_PATH) and E(ALPACON_REQUEST_TIMEOUT).
+    Last, what the inventory of that workspace was read with in the same run.
+  - >-
+    A host of the inventory P(herdops.alpacon.alpacon#inventory) has the variable C(alpacon_workspace), which counts
+    before E(ALPACON_URL). An C(alpacon_url) that names another workspace is an error.
+  - >-
+    A token is sent to its own workspace only. C(alpacon_tokens) is a dictionary of tokens by the URLs of their
+    workspaces. C(alpacon_token) is the token of the workspace of C(alpacon_url), or else of E(ALPACON_URL);
+    E(ALPACON_TOKEN) is that of E(ALPACON_URL). Where no URL says whose they are, they count while the inventory has
+    hosts of one workspace only.
   - The usual variables of the environment for proxies are honoured.
 """
 

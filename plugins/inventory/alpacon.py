@@ -14,6 +14,8 @@ description:
   - The name of the inventory's file must end in C(alpacon.yml) or C(alpacon.yaml).
   - The variable C(alpacon_server_id) holds the server's UUID. With it M(herdops.alpacon.alpacon_command) knows the
     server of a host without asking the workspace for its name.
+  - The variable C(alpacon_workspace) holds the URL of the workspace. Tasks and lookups of this collection on a host go
+    to the host's own workspace, so that one inventory may be of several.
   - What the workspace sends is data and never becomes a template.
 author:
   - herdops.alpacon contributors (@herdops)
@@ -36,13 +38,16 @@ options:
       - Fields are those of RV(herdops.alpacon.alpacon_server_info#module:servers), such as V(name), V(id),
         V(remote_ip), V(owner.name) or V(tags.fqdn).
       - Templates have the variables of the host, such as C({{ alpacon_name }}.example.com).
-      - Servers that would be one host get a part of their UUID added, each of them, and a warning names them. Braces
-        and blanks become underscores.
+      - Servers that would be one host get a part of their UUID added, each of them, and a warning names them. So does
+        a server that is called like a group, like C(localhost), or like a server of another workspace that is in the
+        inventory already.
+      - What cannot be shown, and what means something else in patterns and paths, such as blanks, braces, brackets,
+        colons, commas and slashes, becomes an underscore, with a warning.
     type: raw
     default: [name, id]
   hostvars_prefix:
     description:
-      - What the names of all host variables begin with, but for C(alpacon_server_id).
+      - What the names of all host variables begin with, but for C(alpacon_server_id) and C(alpacon_workspace).
     type: str
     default: alpacon_
   default_groups:
@@ -71,7 +76,8 @@ extends_documentation_fragment:
 notes:
   - An inventory belongs to no task and no host. Its connection settings are looked for in its file, then in extra
     variables (C(-e)), then in the environment.
-  - Neither the token nor the URL is a variable of the hosts.
+  - The token is no variable of the hosts. Tasks of the same run reach a workspace with what its inventory was read
+    with, where no other settings of theirs are for that workspace.
 seealso:
   - module: herdops.alpacon.alpacon_server_info
   - module: herdops.alpacon.alpacon_command
@@ -111,9 +117,11 @@ plugin: herdops.alpacon.alpacon
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleError, AnsibleParserError
@@ -129,7 +137,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
     Untrusted,
     UsageError,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import iso, parse_time
+from ansible_collections.herdops.alpacon.plugins.module_utils._model import canonical_uuid, is_uuid, iso, parse_time
 from ansible_collections.herdops.alpacon.plugins.module_utils._server_queries import (
     FIELDS,
     Described,
@@ -139,10 +147,17 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._server_queries im
     unstated,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
-    distinct_names,
+    FILE_ENDINGS,
+    Naming,
     inert,
     safe_group_name,
-    safe_host_name,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
+    SERVER_ID,
+    WORKSPACE,
+    WORKSPACES,
+    find_settings,
+    remember,
 )
 
 if TYPE_CHECKING:
@@ -164,30 +179,30 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def verify_file(self, path: str) -> bool:
         """Whether a file is an inventory of this plugin, by its name."""
-        return bool(super().verify_file(path)) and path.endswith(("alpacon.yml", "alpacon.yaml"))
+        return bool(super().verify_file(path)) and path.endswith(FILE_ENDINGS)
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         """Add the servers of the workspace to the inventory."""
         super().parse(inventory, loader, path, cache)
-        self._read_config_data(path)
+        self._given = self._read_config_data(path)
         try:
             preferences = _preferences(self.get_option("hostname"))
             prefix = _prefix(self.get_option("hostvars_prefix"))
             default_groups = _default_groups(self.get_option("default_groups"))
             wanted = ServerFilter.from_options(self.get_option("filters"))
-            servers = self._servers(self.get_cache_key(path), cache, wanted)
+            settings = self._settings(inventory)
+            servers = self._readable(self._servers(settings, self.get_cache_key(path), cache, wanted))
             for warning in unstated(wanted, servers):
                 self.display.warning(warning)
             chosen = [server for server in servers if wanted.accepts(server)]
-            self._populate(inventory, chosen, preferences, prefix, default_groups)
+            self._populate(inventory, settings.url, chosen, preferences, prefix, default_groups)
         except AlpaconError as error:
             raise AnsibleParserError(str(error)) from None
 
     # Reading
 
-    def _servers(self, key: str, may_read_cache: bool, wanted: ServerFilter) -> list[Described]:
+    def _servers(self, settings: Settings, key: str, may_read_cache: bool, wanted: ServerFilter) -> list[Described]:
         """The servers that the workspace lists for these filters, or the cache."""
-        settings = self._settings()
         caches = self.get_option("cache")
         origin = _digest(settings, wanted)
         entry = _entry(self._cache, key, origin) if caches and may_read_cache else None
@@ -204,20 +219,41 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         servers: list[Described] = entry["servers"]
         return servers
 
-    def _settings(self) -> Settings:
-        options = {name: self.get_option(name) for name in CONNECTION}
+    def _settings(self, inventory: InventoryData) -> Settings:
         self.templar.available_variables = self._vars or {}
-        for name in ("url", "token"):
-            try:
-                options[name] = self.templar.template(options[name])
-            except AnsibleError as error:
-                raise UsageError(name, f"its template cannot be worked out: {error}") from None
-        return Settings.from_options(options, self.display.warning)
+        given = {name: self._worked_out(name, self.get_option(name)) for name in CONNECTION if name in self._given}
+        variables = {**(self._vars or {}), WORKSPACES: _workspaces(inventory)}
+        variables.pop(WORKSPACE, None)
+        found = find_settings(given, variables, os.environ, self.templar.template)
+        # The others are typed.
+        own = {name: found.options.get(name, given.get(name)) for name in ("url", "token")}
+        try:
+            settings = Settings.from_options(
+                {**{name: self.get_option(name) for name in CONNECTION}, **own}, self.display.warning
+            )
+        except UsageError as error:
+            raise AlpaconError(found.explain(error)) from None
+        remember(settings)
+        return settings
+
+    def _worked_out(self, name: str, value: Any) -> Any:
+        try:
+            return self.templar.template(value)
+        except AnsibleError as error:
+            raise UsageError(name, f"its template cannot be worked out: {error}") from None
 
     def _read(self, settings: Settings, wanted: ServerFilter) -> list[Described]:
         # What is told goes to standard error, since the inventory may be listed on standard output.
         with Client(settings, tell=self.display.warning) as client:
             return list(listing(client, wanted.parameters, Groups(client, self.display.warning)))
+
+    def _readable(self, servers: list[Described]) -> list[Described]:
+        """Each server once; a warning tells of rows that are no servers."""
+        by_id = {canonical_uuid(server["id"]): server for server in reversed(servers) if is_uuid(server.get("id"))}
+        without = sum(not is_uuid(server.get("id")) for server in servers)
+        if without:
+            self.display.warning(f"{without} of the servers that the workspace lists have no UUID, and are left out.")
+        return list(reversed(by_id.values()))
 
     def _stale_entry(self, key: str, origin: str, error: AlpaconError) -> dict[str, Any] | None:
         """What an expired cache has, if the user allows it and the workspace cannot be reached."""
@@ -236,31 +272,36 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _populate(
         self,
         inventory: InventoryData,
+        workspace: str,
         servers: list[Described],
         preferences: list[str],
         prefix: str,
         default_groups: frozenset[str],
     ) -> None:
-        variables = [_variables(server, prefix) for server in servers]
-        wished = (
-            (self._wished_name(server, own, preferences), str(server.get("id")))
+        inventory.set_variable("all", WORKSPACES, [*dict.fromkeys([*_workspaces(inventory), inert(workspace)])])
+        variables = [_variables(server, prefix, workspace) for server in servers]
+        wished = [
+            (self._wished_name(server, own, preferences), own[SERVER_ID])
             for server, own in zip(servers, variables, strict=True)
-        )
-        names = distinct_names(wished, self.display.warning)
-        for name, server, own in zip(names, servers, variables, strict=True):
+        ]
+        groups = [list(_groups_of(server, default_groups)) for server in servers]
+        for group in dict.fromkeys(chain.from_iterable(groups)):
+            inventory.add_group(group)
+        naming = Naming(inventory, self.display.warning)
+        for name, own, mine in zip(naming.names(wished, workspace), variables, groups, strict=True):
             inventory.add_host(name)
             for variable, value in own.items():
                 inventory.set_variable(name, variable, value)
-            for group in _groups_of(server, default_groups):
-                inventory.add_group(group)
+            for group in mine:
                 inventory.add_host(name, group)
             self._construct(name, own)
+        naming.leave_names_to_groups()
 
     def _wished_name(self, server: Described, variables: Mapping[str, Any], preferences: list[str]) -> str:
         for preference in preferences:
             name = self._template(preference, variables) if _is_template(preference) else _field(server, preference)
             if name.strip():
-                return safe_host_name(name.strip())
+                return name.strip()
         raise UsageError(
             "hostname", f"it gives no name for the server {server.get('id')}", "Add id to it, as the last of a list."
         )
@@ -335,10 +376,14 @@ def _default_groups(given: list[str]) -> frozenset[str]:
 # Servers
 
 
-def _variables(server: Described, prefix: str) -> dict[str, Any]:
+def _workspaces(inventory: InventoryData) -> list[str]:
+    """Those that sources of this inventory are of so far."""
+    return list(inventory.groups["all"].get_vars().get(WORKSPACES) or [])
+
+
+def _variables(server: Described, prefix: str, workspace: str) -> dict[str, Any]:
     variables = {f"{prefix}{name}": inert(value) for name, value in server.items()}
-    variables["alpacon_server_id"] = inert(server.get("id"))
-    return variables
+    return {**variables, SERVER_ID: canonical_uuid(server["id"]), WORKSPACE: inert(workspace)}
 
 
 def _field(server: Described, path: str) -> str:

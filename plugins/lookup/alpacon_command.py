@@ -75,6 +75,7 @@ _list:
   sample: [" 10:30:44 up 12 days,  3:04,  1 user,  load average: 0.00, 0.01, 0.05"]
 """
 
+import os
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -84,6 +85,7 @@ from ansible.utils.display import Display
 from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import Found, find_settings
 
 display = Display()
 
@@ -93,20 +95,22 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
         """One element for each term."""
-        self.set_options(var_options=self._settings(variables or {}), direct=kwargs)
         servers = [str(term) for term in self._flatten(terms)]
-        names = (*CONNECTION, "line", "status", "within", "want")
-        options = {name: self.get_option(name) for name in names}
+        found = Found({})
         try:
-            found = _operations.run_lookup(servers, options, display.warning)
+            # Lookups get variables as they are written, templates and all.
+            found = find_settings(kwargs, variables or {}, os.environ, self._templar.template)  # type: ignore[union-attr]
+            self.set_options(
+                var_options={f"alpacon_{name}": value for name, value in found.options.items()}, direct=kwargs
+            )
+            names = (*CONNECTION, "line", "status", "within", "want")
+            # A token in the environment may be another workspace's.
+            own = {"token": found.options.get("token", kwargs.get("token"))}
+            options = {**{name: self.get_option(name) for name in names}, **own}
+            looked_up = _operations.run_lookup(servers, options, display.warning)
         except AlpaconError as error:
-            raise AnsibleError(str(error)) from None
-        return [self._or_default(term, value, kwargs) for term, value in zip(servers, found, strict=True)]
-
-    def _settings(self, variables: dict[str, Any]) -> dict[str, Any]:
-        # Lookups get variables as they are written, templates and all.
-        names = [f"alpacon_{name}" for name in CONNECTION]
-        return {name: self._templar.template(variables[name]) for name in names if name in variables}  # type: ignore[union-attr]
+            raise AnsibleError(found.explain(error)) from None
+        return [self._or_default(term, value, kwargs) for term, value in zip(servers, looked_up, strict=True)]
 
     @staticmethod
     def _or_default(term: str, value: Any, kwargs: dict[str, Any]) -> Any:

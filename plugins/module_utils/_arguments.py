@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.common.parameters import env_fallback
-
 from ._checks import SEVERITIES, SHELLS
 
 #: Formats of the report of an audit.
@@ -20,12 +18,13 @@ ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at
 #: A shorter value of O(env) is no secret, and hiding it would hide half of every output.
 _SHORTEST_SECRET = 4
 
+#: Variables and the environment are looked into on the controller, which knows whose token is in them.
 CONNECTION: dict[str, dict[str, Any]] = {
-    "url": {"type": "str", "fallback": (env_fallback, ["ALPACON_URL"])},
-    "token": {"type": "str", "no_log": True, "fallback": (env_fallback, ["ALPACON_TOKEN"])},
-    "validate_certs": {"type": "bool", "default": True, "fallback": (env_fallback, ["ALPACON_VALIDATE_CERTS"])},
-    "ca_path": {"type": "path", "fallback": (env_fallback, ["ALPACON_CA_PATH"])},
-    "request_timeout": {"type": "int", "default": 30, "fallback": (env_fallback, ["ALPACON_REQUEST_TIMEOUT"])},
+    "url": {"type": "str"},
+    "token": {"type": "str", "no_log": True},
+    "validate_certs": {"type": "bool", "default": True},
+    "ca_path": {"type": "path"},
+    "request_timeout": {"type": "int", "default": 30},
 }
 
 WAIT: dict[str, dict[str, Any]] = {

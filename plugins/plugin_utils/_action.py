@@ -17,9 +17,14 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION, hide, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import hide, secrets
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
+    Found,
+    find_settings,
+    refuse_shared_name,
+)
 
 
 class AlpaconAction(ActionBase):
@@ -36,11 +41,16 @@ class AlpaconAction(ActionBase):
     module_name: str
     spec: Callable[[], dict[str, dict[str, Any]]]
     operation: Callable[..., dict[str, Any]]
+    #: The connection settings that the task was not given itself.
+    _found = Found({})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Carry out the task."""
         super().run(tmp, task_vars)
-        self._task.args = self.arguments(task_vars or {})
+        try:
+            self._task.args = self.arguments(task_vars or {})
+        except AlpaconError as error:
+            return {"failed": True, "msg": str(error), **error.as_result()}
         if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
             return self._execute_module(module_name=self.module_name, module_args=self._task.args, task_vars=task_vars)
         try:
@@ -53,7 +63,7 @@ class AlpaconAction(ActionBase):
         try:
             result = self.operate(options, warnings.append, run=_run(task_vars or {}), **modes)
         except AlpaconError as error:
-            result = {"failed": True, "msg": str(error), **error.as_result()}
+            result = {"failed": True, "msg": self._found.explain(error), **error.as_result()}
         result["warnings"] = warnings
         shown: dict[str, Any] = hide(result, secrets(options))
         return shown
@@ -67,16 +77,9 @@ class AlpaconAction(ActionBase):
 
         The environment is read here, so that a module shipped to another host gets the controller's settings.
         """
-        settings = {}
-        for name in CONNECTION:
-            variable = f"alpacon_{name}"
-            if self._task.args.get(name) not in (None, ""):
-                continue
-            if variable in task_vars:
-                settings[name] = self._templar.template(task_vars[variable])
-            elif os.environ.get(variable.upper()):
-                settings[name] = os.environ[variable.upper()]
-        return {**self._task.args, **settings}
+        refuse_shared_name(task_vars.get("inventory_hostname", ""), task_vars, task_vars.get("groups", {}))
+        self._found = find_settings(self._task.args, task_vars, os.environ, self._templar.template)
+        return {**self._task.args, **self._found.options}
 
 
 def _run(task_vars: Mapping[str, Any]) -> Run:

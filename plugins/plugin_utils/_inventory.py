@@ -7,20 +7,42 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
-from typing import Any
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
 
+from ansible import constants as C
 from ansible import template
 from ansible.inventory.group import to_safe_group_name
 from ansible.utils.unsafe_proxy import wrap_var
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._model import canonical_uuid, is_uuid
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import SERVER_ID, WORKSPACE
+
+if TYPE_CHECKING:
+    from ansible.inventory.data import InventoryData
+    from ansible.inventory.host import Host
+
 #: Whether ansible-core takes every text for a template that does not say otherwise, as it did before 2.19.
 TRUSTS_ALL_TEXT = not hasattr(template, "trust_as_template")
 
+#: How the files of the inventory plugin end.
+FILE_ENDINGS = ("alpacon.yml", "alpacon.yaml")
+
 _SHORT_ID = 8
+#: Bytes that a name may have, so that a suffix and the ending of a file still go with it.
+_LONGEST = 180
+#: So many hosts are named in a warning.
+_NAMED = 20
+#: What splits or selects in patterns, makes paths and begins templates.
+_SPECIAL = frozenset("{}[]*?,:/")
+#: Names that mean something else to Ansible than a host of the inventory.
+_RESERVED = frozenset(("all", "ungrouped", *C.LOCALHOST))
 
 
 def inert(value: Any, trusts_all_text: bool = TRUSTS_ALL_TEXT) -> Any:
@@ -52,12 +74,130 @@ def _wrapped(value: Any) -> Any:
 @cache
 def safe_group_name(name: str) -> str:
     """A name that a group can have, whatever the settings of Ansible say."""
-    return str(to_safe_group_name(name, force=True, silent=True))
+    safe = str(to_safe_group_name(name, force=True, silent=True))
+    if len(safe.encode()) > _LONGEST:
+        safe = f"{_cut(safe)}_{_digest(safe)}"
+    return f"{safe}_" if safe in C.LOCALHOST else safe
 
 
 def safe_host_name(name: str) -> str:
-    """A name that a host can have: Ansible takes the names of hosts for templates, too."""
-    return re.sub(r"[{}]|\s", "_", name)
+    """A name that a host can have.
+
+    Ansible takes names of hosts for templates, for patterns and for names of files, and prints them.
+    """
+    with suppress(ValueError):
+        # A zone may be any text.
+        if ip_address(name) and "%" not in name:
+            return name
+    text = "".join("_" if char in _SPECIAL or char.isspace() or not char.isprintable() else char for char in name)
+    # What a pattern or an option may begin with.
+    bare = text.lstrip("!&~@-")
+    text = "_" * (len(text) - len(bare)) + bare
+    return text.replace(".", "_") if not text.strip(".") else _cut(text)
+
+
+def _cut(name: str) -> str:
+    return name.encode()[:_LONGEST].decode(errors="ignore")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_SHORT_ID]
+
+
+class Naming:
+    """Gives servers names in an inventory that are no other server's and no group's.
+
+    Args:
+        inventory: what there is already; the hosts are added to it as soon as they are named.
+        warn: takes a sentence about names that are not as they were wished for.
+    """
+
+    def __init__(self, inventory: InventoryData, warn: Callable[[str], None]) -> None:
+        self._inventory = inventory
+        self._warn = warn
+
+    def names(self, wished: Sequence[tuple[str, str]], workspace: str) -> Iterator[str]:
+        """A name for each server, given as the wished name and the UUID; ask for the next when the host is there."""
+        safe = [safe_host_name(name) for name, _id in wished]
+        counts = Counter(safe)
+        unsafe = [new != name for new, (name, _id) in zip(safe, wished, strict=True)]
+        # A name that had to be changed never takes that of another server away.
+        named = [
+            (f"{name}-{server_id[:_SHORT_ID]}" if changed and counts[name] > 1 else name, server_id)
+            for name, changed, (_name, server_id) in zip(safe, unsafe, wished, strict=True)
+        ]
+        distinct = distinct_names(named, self._warn)
+        altered: list[str] = []
+        taken: list[str] = []
+        foreign: list[str] = []
+        for name, changed, (_name, server_id) in zip(distinct, unsafe, wished, strict=True):
+            own = self._free(name, server_id, workspace, joins=not changed)
+            if changed:
+                altered.append(own)
+            elif own != name:
+                (foreign if name in self._inventory.hosts else taken).append(f"{name} ({own})")
+            yield own
+        self._tell(altered, "with a name that is not safe as the name of a host:")
+        self._tell(taken, "called like a group or like this machine, so a part of the UUID is added:")
+        self._tell(foreign, f"of {workspace} called like another server's host, so a part of the UUID is added:")
+
+    def leave_names_to_groups(self) -> None:
+        """Rename hosts of workspaces that are called like a group which was made since."""
+        hosts = self._inventory.hosts
+        shared = [name for name in hosts if name in self._inventory.groups and self._is_ours(hosts[name])]
+        renamed = []
+        for name in shared:
+            variables = hosts[name].vars
+            new = self._free(name, str(variables[SERVER_ID]), str(variables[WORKSPACE]), joins=False)
+            self._rename(name, new)
+            renamed.append(f"{name} ({new})")
+        self._tell(renamed, "called like a group, so a part of the UUID is added:")
+
+    def _free(self, name: str, server_id: str, workspace: str, joins: bool) -> str:
+        """The name, or the first with a suffix that is neither a group's nor another server's.
+
+        Args:
+            joins: whether the server may be a host that other inventories know without knowing its server.
+        """
+        longer = f"{name}-{server_id}"
+        candidates = (name, f"{name}-{server_id[:_SHORT_ID]}", longer, f"{longer}-{_digest(workspace)}")
+        for candidate in candidates:
+            if self._may_be(candidate, server_id, workspace, joins):
+                return candidate
+        problem = f"every name for the server {server_id} is taken"
+        raise UsageError("hostname", problem, "Rename the server, or what has its name.")
+
+    def _may_be(self, name: str, server_id: str, workspace: str, joins: bool) -> bool:
+        if name in _RESERVED or name in self._inventory.groups:
+            return False
+        host = self._inventory.hosts.get(name)
+        if host is None or SERVER_ID not in host.vars:
+            return host is None or joins
+        known = str(host.vars[SERVER_ID])
+        known_id = canonical_uuid(known) if is_uuid(known) else known
+        return (known_id, str(host.vars.get(WORKSPACE, workspace))) == (server_id, workspace)
+
+    @staticmethod
+    def _is_ours(host: Host) -> bool:
+        """Whether an inventory of a workspace was the first to know the host."""
+        source = str(host.vars.get("inventory_file") or "")
+        return WORKSPACE in host.vars and SERVER_ID in host.vars and source.endswith(FILE_ENDINGS)
+
+    def _rename(self, name: str, new: str) -> None:
+        host = self._inventory.hosts[name]
+        groups = [group.name for group in self._inventory.groups.values() if host in group.hosts]
+        self._inventory.remove_host(host)
+        self._inventory.add_host(new)
+        for group in groups:
+            self._inventory.add_host(new, group)
+        for variable, value in host.vars.items():
+            self._inventory.set_variable(new, variable, value)
+
+    def _tell(self, hosts: Sequence[str], what: str) -> None:
+        if hosts:
+            more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
+            count = "1 server" if len(hosts) == 1 else f"{len(hosts)} servers"
+            self._warn(f"{count} {what} {', '.join(hosts[:_NAMED])}{more}.")
 
 
 def distinct_names(named: Iterable[tuple[str, str]], warn: Callable[[str], None]) -> list[str]:

@@ -52,13 +52,38 @@ def test_nothing_is_marked_where_no_text_is_trusted() -> None:
 
 @pytest.mark.parametrize(
     ("name", "safe"),
-    [("web-01.example.com", "web-01.example.com"), ("{{ x }}", "___x___"), ("a b\n\tc", "a_b__c"), ("ü:1", "ü:1")],
+    [
+        *((name, name) for name in ("web-01.example.com", "Ünï", "app@prod", "192.0.2.7", "2001:DB8::1")),
+        ("{{ x }}", "___x___"),
+        ("a b\n\tc", "a_b__c"),
+        ("ü:1", "ü_1"),
+        ("../../etc/x", ".._.._etc_x"),
+        ("..", "__"),
+        ("--limit", "__limit"),
+        ("!a&b", "_a&b"),
+        ("@~x", "__x"),
+        ("a[0],b*?", "a_0__b__"),
+        ("red\x1b[31m\0\x9b", "red__31m__"),
+        ("web\u202e10\u200b\ufeff\ud800", "web_10___"),
+        ("fe80::1%../x", "fe80__1%.._x"),
+        ("x" * 300, "x" * 180),
+        ("ü" * 300, "ü" * 90),
+    ],
 )
 def test_names_of_hosts(name: str, safe: str) -> None:
     assert safe_host_name(name) == safe
 
 
-@pytest.mark.parametrize(("name", "safe"), [("os_debian", "os_debian"), ("{{ x }}", "___x___"), ("1st/2", "_st_2")])
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("os_debian", "os_debian"),
+        ("{{ x }}", "___x___"),
+        ("1st/2", "_st_2"),
+        ("localhost", "localhost_"),
+        ("a" * 300, "a" * 180 + "_9835fa6b"),
+    ],
+)
 def test_names_of_groups(name: str, safe: str) -> None:
     assert safe_group_name(name) == safe
 

@@ -1,0 +1,220 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Which workspace a task means, and the token that goes there and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._client import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError, UsageError
+
+#: Host variable: the UUID of the host's server.
+SERVER_ID = "alpacon_server_id"
+#: Host variable: the URL of the workspace that the host is a server of.
+WORKSPACE = "alpacon_workspace"
+#: Variable of the group all: the URLs of all workspaces that the inventory has servers of.
+WORKSPACES = "alpacon_workspaces"
+#: Variable of the user's: a dictionary of tokens by the URLs of their workspaces.
+TOKENS = "alpacon_tokens"
+
+_PORTS = {"http": 80, "https": 443}
+#: What inventories of this run were read with, by workspace. The workers of a run are forks, and so have it as well.
+_read_with: dict[str, Settings] = {}
+
+
+@dataclass(frozen=True)
+class Found:
+    """Connection settings that a task or plugin was not given itself.
+
+    Attributes:
+        options: their values, by the names of the options.
+        hint: where a token is missing, what to do about it besides the usual.
+    """
+
+    options: dict[str, Any]
+    hint: str = ""
+
+    def explain(self, error: AlpaconError) -> str:
+        """An error in words, with the hint where it is about a token that is missing."""
+        missing = isinstance(error, UsageError) and error.option == "token" and "token" not in self.options
+        return f"{error} {self.hint}" if missing and self.hint else str(error)
+
+
+def workspace_of(url: Any) -> str:
+    """The URL of a workspace in the one form in which URLs are compared.
+
+    Raises:
+        UsageError: it is no URL of a workspace.
+    """
+    base = Settings.from_options({"url": url}, needs_token=False).url
+    parts = urlsplit(base)
+    host = parts.hostname or ""
+    port = "" if parts.port in (None, _PORTS[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path}"
+
+
+def remember(settings: Settings) -> None:
+    """Let tasks of this run reach a workspace as the inventory did."""
+    _read_with[workspace_of(settings.url)] = settings
+
+
+def find_settings(
+    given: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    environ: Mapping[str, str],
+    template: Callable[[Any], Any] = lambda value: value,
+) -> Found:
+    """The connection settings beside those that are given.
+
+    The workspace is the one that is given, else the host's own, else that of ``alpacon_url``, else that of the
+    environment. A token goes to its own workspace only: see :func:`_token`.
+
+    Args:
+        given: options of the task or plugin.
+        variables: of the host, as ``template`` takes them.
+
+    Raises:
+        UsageError: ``alpacon_url`` and the host's own workspace differ, or a URL is none.
+    """
+    known = _Known(variables, environ, template)
+    options = {name: known.setting(name) for name in CONNECTION if not _is_given(given.get(name))}
+    own = known.variable(WORKSPACE)
+    if not _is_given(given.get("url")) and _is_given(own):
+        named = known.variable("alpacon_url")
+        if _is_given(named) and workspace_of(named) != workspace_of(own):
+            raise UsageError(
+                "alpacon_url",
+                f"it names {named}, and the host is a server of {own}",
+                "Leave it out for this host, or name the workspace in the option url of the task.",
+            )
+        options["url"] = own
+    url = given["url"] if _is_given(given.get("url")) else options["url"]
+    hint = ""
+    if _is_given(url):
+        workspace = workspace_of(url)
+        if not _is_given(given.get("token")):
+            options["token"], hint = _token(known, workspace)
+        if workspace in _read_with:
+            for name, value in options.items():
+                if value is None:
+                    options[name] = getattr(_read_with[workspace], name)
+    return Found({name: value for name, value in options.items() if value is not None}, hint)
+
+
+def refuse_foreign_server(given: Mapping[str, Any], own: Any) -> None:
+    """Check that a task that means the server of its host does not name another workspace.
+
+    Raises:
+        UsageError: it does.
+    """
+    url = given.get("url")
+    if _is_given(url) and _is_given(own) and workspace_of(url) != workspace_of(own):
+        raise UsageError(
+            "url", f"it names {url}, and the host is a server of {own}", "Leave it out, or name the servers as well."
+        )
+
+
+def refuse_shared_name(host: str, variables: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> None:
+    """Check that a server's host has its name for itself: a group that another inventory made since may have it, too.
+
+    Raises:
+        UsageError: a play for that name reaches this host, and none of the group.
+    """
+    if WORKSPACE in variables and set(groups.get(host, (host,))) != {host}:
+        raise UsageError(
+            "hosts",
+            f"{host} is a host and a group of the inventory, and in patterns means the host only",
+            "Rename the group, or name the inventory that has the group before the one of the workspace.",
+        )
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Where settings are looked for."""
+
+    variables: Mapping[str, Any]
+    environ: Mapping[str, str]
+    template: Callable[[Any], Any]
+
+    def variable(self, name: str) -> Any:
+        return self.template(self.variables[name]) if name in self.variables else None
+
+    def setting(self, name: str) -> Any:
+        variable = f"alpacon_{name}"
+        return self.variable(variable) if variable in self.variables else self.environ.get(variable.upper()) or None
+
+
+def _token(known: _Known, workspace: str) -> tuple[Any, str]:
+    """The token of a workspace; or None, and what to do about that.
+
+    It is the one that ``alpacon_tokens`` has for the workspace, else ``alpacon_token`` or ``ALPACON_TOKEN`` if that is
+    the workspace's. ``alpacon_token`` belongs to the workspace of ``alpacon_url``; where that is not set, and for
+    ``ALPACON_TOKEN``, it is the workspace of ``ALPACON_URL``; where that is not set either, the only one in play.
+    """
+    remedy = f"Name the token of {workspace} under that URL in the variable {TOKENS}."
+    tokens = _tokens(known)
+    if workspace in tokens:
+        named = known.template(tokens[workspace])
+        return (named, "") if _is_given(named) else (None, f"{TOKENS} has an empty one for {workspace}.")
+    default_url = known.environ.get("ALPACON_URL")
+    defaults = [
+        ("alpacon_token", known.variable("alpacon_token"), known.variable("alpacon_url") or default_url),
+        ("ALPACON_TOKEN", known.environ.get("ALPACON_TOKEN"), default_url),
+    ]
+    hints = []
+    for name, token, url in defaults:
+        if not _is_given(token):
+            continue
+        if _is_given(url):
+            if _compared(url) == workspace:
+                return token, ""
+            hints.append(f"{name} is the token of {url}, and is not sent to {workspace}.")
+        elif _in_play(known) <= {workspace}:
+            return token, ""
+        else:
+            hints.append(f"{name} is not sent to {workspace}: of several workspaces, nobody says which one it is for.")
+    own = known.variable(WORKSPACE)
+    return None, " ".join([*hints[:1], remedy]) if hints or _is_given(own) else ""
+
+
+def _tokens(known: _Known) -> dict[str, Any]:
+    """The user's tokens by their workspaces; each is worked out only where it is needed."""
+    given = known.variables.get(TOKENS)
+    if given is not None and not isinstance(given, Mapping):
+        given = known.template(given)
+    if not given:
+        return {}
+    if not isinstance(given, Mapping):
+        raise UsageError(TOKENS, "it is not a dictionary", "Give URLs of workspaces, each with its token.")
+    tokens = {}
+    for url, token in given.items():
+        try:
+            tokens[workspace_of(known.template(url))] = token
+        except UsageError as error:
+            raise UsageError(TOKENS, str(error).removeprefix("url: ")) from None
+    return tokens
+
+
+def _in_play(known: _Known) -> set[str]:
+    listed = known.variable(WORKSPACES)
+    return {_compared(url) for url in listed} if isinstance(listed, (list, tuple)) else set()
+
+
+def _compared(url: Any) -> str:
+    """As :func:`workspace_of`, or what was given where that is no URL: then it is no workspace's."""
+    try:
+        return workspace_of(url)
+    except UsageError:
+        return str(url)
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and bool(str(value).strip())

@@ -1,0 +1,333 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Several workspaces in one inventory: each host's tasks go to its own, with the token that belongs there."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import collection_tree
+import pytest
+from unit.inventories import Listing
+from unit.playing import PATIENCE, environment
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._client import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils import _workspaces
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
+    find_settings,
+    refuse_foreign_server,
+    refuse_shared_name,
+    remember,
+    workspace_of,
+)
+
+Row = dict[str, Any]
+
+A, B = "https://a.example", "https://b.example"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_workspaces, "_read_with", {})
+
+
+def env(url: str | None = None, token: str | None = None) -> dict[str, str]:
+    """An environment."""
+    return {name: value for name, value in (("ALPACON_URL", url), ("ALPACON_TOKEN", token)) if value}
+
+
+@pytest.mark.parametrize(
+    ("url", "workspace"),
+    [
+        ("https://A.Example:443/api/", A),
+        ("http://a.example:80", "http://a.example"),
+        ("http://a.example:8080/x/", "http://a.example:8080/x"),
+        ("https://[::1]:1/", "https://[::1]:1"),
+    ],
+)
+def test_one_form_for_all_urls_of_a_workspace(url: str, workspace: str) -> None:
+    assert workspace_of(url) == workspace
+
+
+@pytest.mark.parametrize(
+    ("given", "variables", "environ", "url", "token"),
+    [
+        # One workspace, as ever.
+        ({}, {}, env(A, "a"), A, "a"),
+        ({}, {"alpacon_url": A}, env(None, "a"), A, "a"),
+        ({}, {"alpacon_token": "v"}, env(A, "a"), A, "v"),
+        ({}, {"alpacon_url": A, "alpacon_token": "v"}, env(B, "b"), A, "v"),
+        ({"url": A, "token": "g"}, {"alpacon_token": "v"}, env(B, "b"), A, "g"),
+        ({"url": A}, {}, env(None, "a"), A, "a"),
+        ({"url": f"{A}/api/"}, {}, env(A, "a"), f"{A}/api/", "a"),
+        ({"token": "g"}, {}, env(A, "a"), A, "g"),
+        ({}, {"alpacon_workspace": A}, env(A, "a"), A, "a"),
+        ({}, {"alpacon_workspace": A, "alpacon_workspaces": [A]}, env(None, "a"), A, "a"),
+        ({}, {}, env(), None, None),
+        # Several: the host's own one counts, and no token goes to another.
+        ({}, {"alpacon_workspace": B}, env(A, "a"), B, None),
+        ({}, {"alpacon_workspace": B, "alpacon_token": "v"}, env(A, "a"), B, None),
+        ({}, {"alpacon_workspace": B, "alpacon_url": f"{B}/", "alpacon_token": "v"}, env(A, "a"), B, "v"),
+        ({}, {"alpacon_workspace": B, "alpacon_workspaces": [A, B]}, env(None, "a"), B, None),
+        ({}, {"alpacon_workspace": B, "alpacon_tokens": {A: "x", f"{B}/": "y"}}, env(A, "a"), B, "y"),
+        ({}, {"alpacon_workspace": A, "alpacon_tokens": {B: "y"}}, env(A, "a"), A, "a"),
+        ({}, {"alpacon_workspace": B, "alpacon_tokens": {B: ""}}, env(B, "b"), B, None),
+        ({"token": "g"}, {"alpacon_workspace": B, "alpacon_tokens": {B: "y"}}, env(A, "a"), B, "g"),
+        ({"url": B}, {}, env(A, "a"), B, None),
+        ({"url": B}, {"alpacon_workspace": A, "alpacon_tokens": {A: "x", B: "y"}}, env(A, "a"), B, "y"),
+        ({}, {"alpacon_url": B}, env(A, "a"), B, None),
+        ({"url": A}, {"alpacon_url": B, "alpacon_token": "v"}, env(), A, None),
+        ({}, {"alpacon_url": B}, env("nowhere", "a"), B, None),
+    ],
+)
+def test_where_a_task_goes_and_with_which_token(
+    given: Row, variables: Row, environ: dict[str, str], url: str | None, token: str | None
+) -> None:
+    options = {**given, **find_settings(given, variables, environ).options}
+    assert (options.get("url"), options.get("token")) == (url, token)
+
+
+def test_what_the_inventory_was_read_with_is_the_last_resort() -> None:
+    remember(Settings(f"{B}/", "remembered", validate_certs=False, ca_path="/ca.pem", request_timeout=9))
+    assert find_settings({}, {"alpacon_workspace": B}, env(A, "a")).options == {
+        "url": B,
+        "token": "remembered",
+        "validate_certs": False,
+        "ca_path": "/ca.pem",
+        "request_timeout": 9,
+    }
+    variables = {"alpacon_workspace": B, "alpacon_tokens": {B: "mine"}, "alpacon_validate_certs": True}
+    options = find_settings({"request_timeout": 3}, variables, env(A, "a")).options
+    assert options == {"url": B, "token": "mine", "validate_certs": True, "ca_path": "/ca.pem"}
+    assert find_settings({}, {"alpacon_workspace": A}, env(A, "a")).options == {"url": A, "token": "a"}
+
+
+def test_only_the_token_that_is_needed_is_worked_out() -> None:
+    worked_out: list[Any] = []
+
+    def template(value: Any) -> Any:
+        worked_out.append(value)
+        return value
+
+    variables = {"alpacon_workspace": B, "alpacon_tokens": {A: "{{ x }}", B: "{{ y }}"}}
+    assert find_settings({}, variables, {}, template).options["token"] == "{{ y }}"
+    assert "{{ x }}" not in worked_out
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"alpacon_url": A, "alpacon_workspace": B}, "alpacon_url: it names https://a.example, and the host is"),
+        ({"alpacon_url": A, "alpacon_tokens": ["x"]}, "alpacon_tokens: it is not a dictionary."),
+        ({"alpacon_url": A, "alpacon_tokens": {"a": "x"}}, "alpacon_tokens: 'a' is not an http or https URL."),
+    ],
+)
+def test_variables_that_are_wrong(variables: Row, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        find_settings({}, variables, {})
+
+
+@pytest.mark.parametrize(
+    ("variables", "environ", "said"),
+    [
+        ({"alpacon_workspace": B}, env(A, "a"), f"ALPACON_TOKEN is the token of {A}, and is not sent to {B}. Name the"),
+        (
+            {"alpacon_workspace": B, "alpacon_workspaces": [A, B]},
+            env(None, "a"),
+            f"ALPACON_TOKEN is not sent to {B}: of several workspaces, nobody says which one it is for.",
+        ),
+        ({"alpacon_workspace": B}, env(), f"Name the token of {B} under that URL in the variable alpacon_tokens."),
+        ({"alpacon_workspace": B, "alpacon_tokens": {B: ""}}, env(), f"alpacon_tokens has an empty one for {B}."),
+    ],
+)
+def test_a_missing_token_is_explained(variables: Row, environ: dict[str, str], said: str) -> None:
+    found = find_settings({}, variables, environ)
+    assert said in found.explain(UsageError("token", "it is missing"))
+    assert found.explain(UsageError("line", "it is empty")) == "line: it is empty"
+
+
+def test_a_task_that_means_its_host_goes_to_no_other_workspace() -> None:
+    refuse_foreign_server({"url": f"{A}/api"}, A)
+    refuse_foreign_server({}, A)
+    refuse_foreign_server({"url": A}, None)
+    with pytest.raises(UsageError, match=r"url: it names .*, and the host is a server of"):
+        refuse_foreign_server({"url": B}, A)
+
+
+def test_a_host_that_shares_its_name_with_a_group_is_refused() -> None:
+    own = {"alpacon_workspace": A}
+    refuse_shared_name("web", own, {"db": ["web"]})
+    refuse_shared_name("web", own, {"web": ["web"]})
+    refuse_shared_name("web", {}, {"web": ["web-01"]})
+    with pytest.raises(UsageError, match="web is a host and a group of the inventory"):
+        refuse_shared_name("web", own, {"web": ["web", "web-01"]})
+
+
+# Two workspaces, each of which has web-01 to web-03 with the same UUIDs
+
+
+@dataclass(frozen=True)
+class Both:
+    """One inventory of two workspaces."""
+
+    here: Workspace
+    there: Workspace
+    folder: Path
+
+    def write(self, here: Row, there: Row) -> None:
+        """Write both sources."""
+        (self.folder / "inventory").mkdir()
+        (self.folder / "ansible.cfg").touch()
+        for name, options in (("1.alpacon.yml", here), ("2.alpacon.yml", there)):
+            text = json.dumps({"plugin": "herdops.alpacon.alpacon", **options})
+            (self.folder / "inventory" / name).write_text(text, encoding="utf-8")
+
+    def run(self, *arguments: str, program: str = "ansible-inventory", **environ: str | None) -> Listing:
+        """Run a program with this inventory and none of a workspace's settings in its environment."""
+        every: dict[str, str | None] = {
+            **environment(self.here, self.folder),
+            "ALPACON_URL": None,
+            "ALPACON_TOKEN": None,
+            **environ,
+        }
+        done = subprocess.run(
+            [str(collection_tree.TOOLS / program), "-i", str(self.folder / "inventory"), *arguments],
+            env={name: value for name, value in every.items() if value is not None},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return Listing(arguments, done.returncode, done.stdout, done.stderr)
+
+    def play(self, hosts: str, *tasks: Row, **environ: str | None) -> tuple[Listing, dict[str, Row]]:
+        """Run tasks, and give what the last one of each host returned."""
+        plays = [{"hosts": hosts, "gather_facts": False, "tasks": list(tasks)}]
+        (self.folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
+        (self.folder / "results").unlink(missing_ok=True)
+        listing = self.run(str(self.folder / "play.json"), program="ansible-playbook", **environ)
+        lines = (self.folder / "results").read_text(encoding="utf-8").splitlines()
+        return listing, {entry["host"]: entry["result"] for entry in map(json.loads, lines)}
+
+    def check_tokens(self) -> None:
+        """No workspace ever got a token that is not its own."""
+        for workspace in (self.here, self.there):
+            assert "unknown" not in workspace.counters()["tokens"]
+
+
+@pytest.fixture
+def both(running: Callable[[str], Workspace], tmp_path: Path) -> Iterator[Both]:
+    """Two workspaces of different dialects."""
+    two = Both(running("current"), running("2024"), tmp_path)
+    for workspace in (two.here, two.there):
+        workspace.reset()
+        workspace.wait_connected("web-01", "web-02", "web-03")
+        workspace.reset_counters()
+    yield two
+    two.check_tokens()
+
+
+def source(workspace: Workspace, *names: str, **more: Any) -> Row:
+    """The options of an inventory of one workspace, with its token."""
+    return {"url": workspace.url, "token": workspace.token, "filters": {"name": list(names)}, **more}
+
+
+def test_equal_names_are_two_hosts_and_told_of(both: Both) -> None:
+    both.write(source(both.here, "web-01", "web-02"), source(both.there, "web-01", "web-03"))
+    listing = both.run("--list")
+    twin = f"web-01-{both.there.server_ids()['web-01'][:8]}"
+    assert {name: host["alpacon_workspace"] for name, host in listing.hosts.items()} == {
+        "web-01": both.here.url,
+        "web-02": both.here.url,
+        twin: both.there.url,
+        "web-03": both.there.url,
+    }
+    assert listing.hosts[twin]["alpacon_name"] == "web-01"
+    assert listing.hosts["web-03"]["alpacon_workspaces"] == [both.here.url, both.there.url]
+    told = f"1 server of {both.there.url} called like another server's host, so a part of the UUID is added:"
+    assert f"{told} web-01 ({twin})." in listing.warnings
+    assert both.here.token not in listing.out + listing.said
+    # The same sources once more change nothing.
+    again = both.run("--list", "-i", str(both.folder / "inventory"), "-i", str(both.folder / "inventory/2.alpacon.yml"))
+    assert again.hosts.keys() == listing.hosts.keys()
+
+
+def test_commands_lookups_and_lists_go_to_the_workspace_of_their_host(both: Both) -> None:
+    both.write(source(both.here, "web-01", "web-02"), source(both.there, "web-01", "web-03"))
+    listing, results = both.play(
+        "all",
+        {"herdops.alpacon.alpacon_command": {"line": "echo {{ alpacon_workspace }}"}, "register": "ran"},
+        {"herdops.alpacon.alpacon_command": {"line": "echo by name", "server": "{{ alpacon_name }}"}},
+        {"herdops.alpacon.alpacon_command_info": {"line": "echo by name", "with_output": False}, "register": "info"},
+        {"herdops.alpacon.alpacon_server_info": {"servers": ["{{ alpacon_name }}"]}, "register": "servers"},
+        {"meta": "refresh_inventory"},
+        {
+            "ansible.builtin.debug": {
+                "msg": {
+                    "output": "{{ ran.stdout }}",
+                    "listed": "{{ info.commands | map(attribute='server.name') | sort }}",
+                    "looked_up": "{{ query('herdops.alpacon.alpacon_command', alpacon_server_id, want='id',"
+                    " line='echo ' ~ alpacon_workspace) == [ran.id] }}",
+                    "servers": "{{ servers.servers | length }}",
+                }
+            }
+        },
+    )
+    assert listing.code == 0, listing.out + listing.said
+    twin = f"web-01-{both.there.server_ids()['web-01'][:8]}"
+    for workspace, hosts, names in (
+        (both.here, ("web-01", "web-02"), ["web-01", "web-02"]),
+        (both.there, (twin, "web-03"), ["web-01", "web-03"]),
+    ):
+        for host in hosts:
+            said = results[host]["msg"]
+            assert (said["output"].strip(), said["listed"]) == (workspace.url, names)
+            assert (str(said["looked_up"]), int(said["servers"])) == ("True", 1)
+        assert sorted(row["server"] for row in workspace.commands(line=f"echo {workspace.url}")) == names
+        assert sorted(row["server"] for row in workspace.commands(line="echo by name")) == names
+
+
+def test_tokens_come_from_the_environment_and_from_variables(both: Both) -> None:
+    # As where the inventory was made elsewhere: nothing but the hosts' workspaces is known.
+    hosts = {
+        name: {"alpacon_workspace": workspace.url, "alpacon_server_id": workspace.server_ids()["web-01"]}
+        for name, workspace in (("one", both.here), ("two", both.there))
+    }
+    workspaces = [both.here.url, both.there.url]
+    (both.folder / "inventory").write_text(
+        json.dumps({"all": {"hosts": hosts, "vars": {"alpacon_workspaces": workspaces}}}), encoding="utf-8"
+    )
+    (both.folder / "ansible.cfg").touch()
+    task = {"herdops.alpacon.alpacon_command": {"line": "hostname"}, "ignore_errors": True}
+    looked_up = "{{ query('herdops.alpacon.alpacon_command', alpacon_server_id, default='none') }}"
+    lookup = {"ansible.builtin.debug": {"msg": looked_up}, "ignore_errors": True}
+    own = {"ALPACON_URL": both.here.url, "ALPACON_TOKEN": both.here.token}
+    _listing, results = both.play("all", task, **own)
+    assert (results["one"]["failed"], results["two"]["failed"]) == (False, True)
+    assert (
+        f"ALPACON_TOKEN is the token of {both.here.url}, and is not sent to {both.there.url}."
+        in (results["two"]["msg"])
+    )
+    listing, results = both.play("all", lookup, **own)
+    assert not results["one"]["failed"]
+    assert f"ALPACON_TOKEN is the token of {both.here.url}, and is not sent" in listing.out + listing.said
+    _listing, results = both.play("all", task, ALPACON_TOKEN=both.here.token)
+    assert [result["failed"] for result in results.values()] == [True, True]
+    with_tokens = {
+        **task,
+        "vars": {"alpacon_tokens": {both.there.url: "{{ lookup('ansible.builtin.env', 'THEIR_TOKEN') }}"}},
+    }
+    _listing, results = both.play("all", with_tokens, **own, THEIR_TOKEN=both.there.token)
+    assert [result["failed"] for result in results.values()] == [False, False]
