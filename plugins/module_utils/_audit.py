@@ -339,7 +339,7 @@ def _find(client: Client, references: Sequence[str]) -> dict[str, list[Server]]:
     for page in client.pages(_servers.PATH):
         if (page.count or 0) > len(references) * PAGE_SIZE:
             return {reference: _find_one(client, reference) for reference in references}
-        for server in map(Server.from_row, page.rows):
+        for server in _servers.identified(page.rows):
             for key in {server.id, server.name} & set(found):
                 found[str(key)].append(server)
         if all(is_uuid(reference) and servers for reference, servers in found.items()):
@@ -351,7 +351,7 @@ def _find_one(client: Client, reference: str) -> list[Server]:
     if not is_uuid(reference):
         return list(_servers.named(client, reference))
     try:
-        return [Server.from_row(client.get(f"{_servers.PATH}{reference}/"))]
+        return list(_servers.identified([client.get(f"{_servers.PATH}{canonical_uuid(reference)}/")]))
     except ApiError as error:
         if error.status not in _HIDDEN:
             raise

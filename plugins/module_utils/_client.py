@@ -24,7 +24,16 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Callable
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-from ._errors import ApiError, ConnectionFailed, LostAnswer, MissingLibrary, Untrusted, UsageError, error_from_body
+from ._errors import (
+    AlpaconError,
+    ApiError,
+    ConnectionFailed,
+    LostAnswer,
+    MissingLibrary,
+    Untrusted,
+    UsageError,
+    error_from_body,
+)
 from ._run import Pause, Warn
 
 try:
@@ -293,31 +302,45 @@ class Client:
     def write(self, method: str, path: str, body: Any = None) -> Answer:
         """Send a write, once.
 
-        It is sent again only where it certainly was not accepted: no connection was made, 429, or a 503 that
-        has Retry-After or a JSON body and does not say that the server is offline.
+        It is sent again only where it certainly was not accepted: no connection was made, or 429.
 
         Raises:
-            ApiError: the server refused it.
+            ApiError: the server refused it; also with 503 where the code says that the server is offline.
             ConnectionFailed: it was never sent.
-            LostAnswer: it may have taken effect.
+            LostAnswer: it may have taken effect: a redirect, 408, any other 5xx, or an answer that cannot be read.
         """
         return self._repeat(method, path, None, body, self._is_unaccepted)
 
     def delete(self, path: str) -> bool:
-        """Delete a record, and tell whether it was there; since twice does no harm, a lost answer is asked for again.
+        """Delete a record, and tell whether it was there.
+
+        After a lost answer it is asked for once more, since twice does no harm, and then looked for.
 
         Raises:
             ApiError, ConnectionFailed, LostAnswer: as for :meth:`write`, but for a 404.
         """
+        lost = False
         try:
             try:
                 self.write("DELETE", path)
             except LostAnswer:
+                lost = True
                 self.write("DELETE", path)
+        except LostAnswer:
+            if self._is_there(path):
+                raise
         except ApiError as error:
             if error.status != 404:
                 raise
-            return False
+            return lost
+        return True
+
+    def _is_there(self, path: str) -> bool:
+        """Whether a record can still be seen, or may be there unseen."""
+        try:
+            self.get(path.partition("?")[0])
+        except AlpaconError as error:
+            return not isinstance(error, ApiError) or error.status != 404
         return True
 
     def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Page]:
@@ -389,7 +412,7 @@ class Client:
     @staticmethod
     def _is_unaccepted(error: Exception) -> bool:
         if isinstance(error, ApiError):
-            return error.status == 429 or (error.status == 503 and error.code != "server_not_connected")
+            return error.status == 429
         return isinstance(error, ConnectionFailed) and not isinstance(error, Untrusted)
 
     @staticmethod
@@ -417,7 +440,7 @@ class Client:
         url = self.settings.url + path
         for _redirect in range(_REDIRECTS):
             response = self._exchange(method, url, path, params, body)
-            if response.status_code not in (301, 302, 303, 307, 308):
+            if not 300 <= response.status_code < 400:
                 return self._read(method, path, response)
             url, params = self._redirected(method, path, url, response), None
         raise ApiError(method, path, response.status_code, text=f"More than {_REDIRECTS} redirects.")
@@ -451,11 +474,9 @@ class Client:
     def _redirected(self, method: str, path: str, url: str, response: Any) -> str:
         target: str = urljoin(url, response.headers.get("Location", ""))
         if method != "GET":
-            raise ApiError(
-                method,
-                path,
-                response.status_code,
-                text=f"A write was redirected to {target}, which is not followed. Check url.",
+            raise LostAnswer(
+                f"{method} {path}: HTTP {response.status_code}, a redirect to {target}, which a write does not follow."
+                " It may have been carried out. Check url."
             )
         if _origin(target) != self._origin:
             raise ApiError(
@@ -489,11 +510,16 @@ class Client:
         if status == 404 and not isinstance(body, dict):
             # A proxy without its server, or no workspace at all: no word about the record.
             raise LostAnswer(f"{error} This is no answer of an Alpacon workspace; check url and any proxy.")
-        # A proxy that loses the server after it passed a request on says 503 as well, in a page of its own.
-        unaccepted = status == 503 and (retry_after or isinstance(body, dict))
-        if method != "GET" and (status == 408 or status >= 500) and not unaccepted:
+        # Whoever stands in between may give up after it passed a write on.
+        offline = status == 503 and isinstance(body, dict) and _is_offline(body)
+        if method != "GET" and (status == 408 or status >= 500) and not offline:
             raise LostAnswer(f"The request may have been carried out: {error}")
         raise error
+
+
+def _is_offline(body: Mapping[str, Any]) -> bool:
+    """Whether the body of a 503 says, by the documented code, that the server is offline: then nothing was accepted."""
+    return str(body.get("code")).lower() == "server_not_connected"
 
 
 class _NoCookies(RequestsCookieJar if HAS_REQUESTS else object):  # type: ignore[misc]

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
 
 from ._client import PAGE_SIZE, Client
-from ._errors import AlpaconError, ApiError, LostAnswer
-from ._model import Command
+from ._errors import AlpaconError, ApiError, LostAnswer, UnreadableRow
+from ._model import Command, canonical_uuid, readable, row_id
 
 PATH = "/api/events/commands/"
 NEWEST_FIRST = "-added_at"
@@ -31,13 +31,20 @@ _CHUNK_SETTLE = 0.3
 _CHUNK_PATIENCE = 60.0
 
 
+def _path(command_id: str) -> str:
+    return f"{PATH}{canonical_uuid(command_id)}/"
+
+
 def get(client: Client, command_id: str) -> Command:
     """Read one command; :class:`ApiError` with status 404 where there is none."""
-    path = f"{PATH}{command_id}/"
-    row = client.get(path)
-    if not isinstance(row, Mapping) or row.get("id") != command_id:
-        raise LostAnswer(f"GET {path}: the answer is not that command.")
-    return Command.from_row(row)
+    path = _path(command_id)
+    try:
+        command = Command.from_row(client.get(path))
+    except UnreadableRow as error:
+        raise LostAnswer(f"GET {path}: the answer is not that command. {error}") from None
+    if command.id != canonical_uuid(command_id):
+        raise LostAnswer(f"GET {path}: the answer is another command, {command.id}.")
+    return command
 
 
 def get_if_there(client: Client, command_id: str) -> Command | None:
@@ -57,13 +64,11 @@ def with_rc(client: Client, command: Command) -> Command:
 
 def listing(client: Client, ordering: str = NEWEST_FIRST, **filters: Any) -> Iterator[Command]:
     """Walk the list of commands. Servers ignore filters that they do not know: check what comes."""
-    for row in client.rows(PATH, {"ordering": ordering, **filters}):
-        if row.get("id"):
-            yield Command.from_row(row)
+    yield from readable(client.rows(PATH, {"ordering": ordering, **filters}))
 
 
 def submit(client: Client, body: Mapping[str, Any]) -> Command:
-    """Submit a command to one server.
+    """Submit a command to one server; whatever else the answer names is in its :attr:`Command.surplus`.
 
     Raises:
         ApiError: refused.
@@ -72,10 +77,19 @@ def submit(client: Client, body: Mapping[str, Any]) -> Command:
     """
     answer = client.write("POST", PATH, dict(body))
     # Today's servers answer with a list of one, those of 2024 with the record itself.
-    row = answer.body[0] if isinstance(answer.body, list) and answer.body else answer.body
-    if not isinstance(row, Mapping) or not row.get("id"):
-        raise LostAnswer(f"POST {PATH}: HTTP {answer.status} without a command in it.")
-    return Command.from_row(row)
+    made = list(readable(answer.body if isinstance(answer.body, list) else [answer.body]))
+    own = next((command for command in made if _answers(command, body)), None)
+    if own is None:
+        seen = ", ".join(f"{command.id} for {command.server}" for command in made)
+        said = f"with another command in it than was submitted: {seen}" if seen else "without a command in it"
+        raise LostAnswer(f"POST {PATH}: HTTP {answer.status} {said}.")
+    return replace(own, surplus=tuple(command.id for command in made if command.id != own.id))
+
+
+def _answers(command: Command, body: Mapping[str, Any]) -> bool:
+    """Whether a row can be the command of a submit, as far as it says."""
+    server_id = body.get("server") if command.server.id else None
+    return Match(server_id, body.get("line") if command.line else None).matches(command)
 
 
 def find_submitted(
@@ -169,7 +183,7 @@ def cancel(client: Client, command_id: str) -> str:
         LostAnswer: the answer was lost, and the command still waits.
     """
     try:
-        answer = client.write("DELETE", f"{PATH}{command_id}/")
+        answer = client.write("DELETE", _path(command_id))
     except ApiError as error:
         if error.status == 404:
             return GONE
@@ -178,18 +192,20 @@ def cancel(client: Client, command_id: str) -> str:
         raise
     except LostAnswer:
         return _seen_cancelled(client, command_id)
-    said = answer.status == 204 or (isinstance(answer.body, Mapping) and answer.body.get("id") == command_id)
+    said = answer.status == 204 or row_id(answer.body) == canonical_uuid(command_id)
     return CANCELLED if said else _seen_cancelled(client, command_id)
 
 
 def _seen_cancelled(client: Client, command_id: str) -> str:
-    command = get_if_there(client, command_id)
+    lost = f"DELETE {_path(command_id)}: the answer was lost"
+    try:
+        command = get_if_there(client, command_id)
+    except AlpaconError as error:
+        raise LostAnswer(f"{lost}, and whether the command still waits could not be seen. {error}") from None
     if command is None:
         return CANCELLED
     if command.pending:
-        raise LostAnswer(
-            f"DELETE {PATH}{command_id}/: the answer was lost and the command still waits. Run the task again."
-        )
+        raise LostAnswer(f"{lost} and the command still waits. Run the task again.")
     return CANCELLED if command.status == "cancelled" else SENT
 
 
@@ -247,7 +263,7 @@ def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> s
     first_unknown = _first_gap(chunks)
     params = {"ordering": "seq", **({"seq__gte": first_unknown} if first_unknown else {})}
     try:
-        for row in client.rows(f"{PATH}{command.id}/chunks/", params):
+        for row in client.rows(f"{_path(command.id)}chunks/", params):
             if isinstance(row.get("seq"), int):
                 chunks[row["seq"]] = str(row.get("content") or "")
     except ApiError as error:
@@ -324,7 +340,7 @@ def _walk_all(
     """The commands of the wanted servers out of the whole list, or None where that costs too many requests."""
     commands: list[Command] = []
     for number, page in enumerate(client.pages(PATH, {"ordering": ordering}), start=1):
-        for command in (Command.from_row(row) for row in page.rows if row.get("id")):
+        for command in readable(page.rows):
             if ends and ends(command):
                 return commands
             if command.server.id in wanted:

@@ -140,6 +140,10 @@ class LostAnswer(AlpaconError):
     """A request went out and no readable answer came back: it may have taken effect."""
 
 
+class UnreadableRow(AlpaconError):
+    """A record of an answer whose id is not a UUID, or that is no record at all."""
+
+
 class ApiError(AlpaconError):
     """An answer that states an error.
 

@@ -21,7 +21,7 @@ from . import _commands
 from ._client import PAGE_SIZE, Client
 from ._commands import Output
 from ._errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer
-from ._model import NEVER_RAN, Command, Server, parse_time
+from ._model import NEVER_RAN, Command, Server, parse_time, row_id
 from ._run import Ids, Shared
 
 #: How many requests are under way at once.
@@ -82,6 +82,7 @@ class Job:
         body: what to submit; empty for a command that exists already.
         outcome: how it ended, see :data:`OUTCOMES`; empty while it goes on.
         msg: what a user should know beside the outcome.
+        note: what a user should know however it ends.
     """
 
     server: Server
@@ -89,6 +90,7 @@ class Job:
     command: Command | None = None
     outcome: str = ""
     msg: str = ""
+    note: str = ""
     error: AlpaconError | None = None
     output: Output | None = None
     changed: bool = False
@@ -221,6 +223,9 @@ class Fleet:
                     ids.add(job.command.id)
             job.changed = True
             job.server = _fuller(job.server, job.command.server)
+            if job.command.surplus:
+                also = ", ".join(job.command.surplus)
+                job.note = f"The answer to its submit named commands that were not asked for: {also}."
 
     def _adopt(self, job: Job, sent_at: float, error: LostAnswer) -> None:
         known = frozenset(self._known | (self._submitted.read() if self._submitted else set()))
@@ -315,7 +320,7 @@ class Fleet:
         pages = self._client.pages(_commands.PATH, {"ordering": _commands.NEWEST_FIRST, **only})
         number = 1
         for number, page in enumerate(pages, start=1):
-            seen = [(job, row) for row in page.rows if (job := unseen.pop(row.get("id"), None))]
+            seen = [(job, row) for row in page.rows if (job := unseen.pop(row_id(row), None))]
             for job, row in seen:
                 self._note(job, Command.from_row(row), in_list=True)
             if number >= len(unseen) or _is_older(page.rows, unseen.values()):
@@ -364,8 +369,9 @@ class Fleet:
         pages = self._client.pages(_commands.PATH, {"ordering": _commands.NEWEST_FIRST})
         for number, page in enumerate(pages, start=1):
             for row in page.rows:
-                if row.get("id") in unseen:
-                    unseen.remove(row["id"])
+                command_id = row_id(row)
+                if command_id in unseen:
+                    unseen.remove(command_id)
                     self._hand_out(shared, own, row)
             if number >= len(unseen):
                 break

@@ -3,16 +3,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""Server and Command records, read from any dialect of the API and from list, detail and create rows."""
+"""Server and Command records, read from any dialect of the API and from list, detail and create rows.
+
+Whatever a row holds, reading it ends in a record or in :class:`UnreadableRow`: a field that has another type than it
+should counts as not stated.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from ._errors import UnreadableRow
+
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.I)
 
 #: The lifecycle: every status that the API is known to give, in the words that users of this collection see.
@@ -35,27 +42,43 @@ _CASCADE = re.compile(r"^cancelled due to prior comm+and failure", re.I)
 _TIME_IN_TEXT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 _TRUNCATED = re.compile(r"\.\.\. \[\d+ bytes truncated\] \.\.\.")
 
+#: Years and durations (in seconds) that can be added up without leaving what a datetime holds.
+_FIRST_YEAR, _LAST_YEAR = 100, 9000
+_LONGEST = 1e9
+
 
 def is_uuid(text: Any) -> bool:
     """Whether a text is a UUID, in any case, with or without dashes."""
     return isinstance(text, str) and bool(_UUID.fullmatch(text.strip()))
 
 
-def canonical_uuid(text: str) -> str:
-    """A UUID as the API writes it: lower case, with dashes."""
+def canonical_uuid(text: Any) -> str:
+    """A UUID as the API writes it: lower case, with dashes.
+
+    Nothing else of the API becomes a part of a path, so anything else is an :class:`UnreadableRow`.
+    """
+    if isinstance(text, str) and _CANONICAL_UUID.fullmatch(text):
+        return text
+    if not is_uuid(text):
+        shown = ascii(text[:80]) if isinstance(text, str) else type(text).__name__
+        raise UnreadableRow(f"An id is not a UUID but {shown}.")
     digits = text.strip().replace("-", "").lower()
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def parse_time(text: Any) -> datetime | None:
-    """Read a time of the API (ISO 8601; without a zone it is UTC), or None where there is none."""
+    """Read a time of the API (ISO 8601; without a zone it is UTC) as UTC, or None where there is none."""
     if not isinstance(text, str) or not text.strip():
         return None
     try:
         time: datetime | None = datetime.fromisoformat(text.strip())
-    except ValueError:
+    except (ValueError, OverflowError):
         time = _parse_old(text.strip())
-    return time if time is None or time.tzinfo else time.replace(tzinfo=timezone.utc)
+    if time is None or not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+        return None
+    if time.tzinfo is timezone.utc:
+        return time
+    return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 def _parse_old(text: str) -> datetime | None:
@@ -65,7 +88,7 @@ def _parse_old(text: str) -> datetime | None:
     text = re.sub(r"\.(\d+)", lambda match: "." + (match.group(1) + "000000")[:6], text)
     try:
         return datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -74,22 +97,55 @@ def iso(time: datetime | None) -> str | None:
     return time.astimezone(timezone.utc).isoformat().replace("+00:00", "Z") if time else None
 
 
+def row_id(row: Any) -> str | None:
+    """The canonical id of a row, or None where it has none that is a UUID."""
+    return _uuid(row.get("id")) if isinstance(row, Mapping) else None
+
+
+def _uuid(value: Any) -> str | None:
+    try:
+        return canonical_uuid(value)
+    except UnreadableRow:
+        return None
+
+
 def _reference(row: Mapping[str, Any], key: str) -> tuple[str | None, str | None]:
     """Id and name of another record: an object, or a bare id with ``<key>_name`` beside it."""
     value = row.get(key)
     if isinstance(value, Mapping):
-        name = value.get("name") or value.get("username") or value.get("email")
-        return _text(value.get("id")), _text(name)
+        names = (_text(value.get(name)) for name in ("name", "username", "email"))
+        return _text(value.get("id")), next(filter(None, names), None)
     # A name beside an id that is null is nobody's: some servers put the word "None" there.
     return _text(value), None if value is None else _text(row.get(f"{key}_name"))
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None or value == "" else str(value)
+    if isinstance(value, str):
+        # Half of a surrogate pair, which JSON can spell, cannot be written anywhere.
+        return (value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")) or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return float(value) if abs(value) <= _LONGEST else None
+
+
+def _code(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _id_of(item: Any) -> str | None:
+    return _text(item.get("id") if isinstance(item, Mapping) else item)
 
 
 @dataclass(frozen=True)
@@ -97,7 +153,7 @@ class Server:
     """A machine of a workspace.
 
     Attributes:
-        id: UUID, or None where only the name is known.
+        id: canonical UUID, or None where only the name is known.
         name: None where only the id is known.
         is_connected, commissioned: None where the row does not say.
         groups: UUIDs of its IAM groups.
@@ -115,13 +171,11 @@ class Server:
     def from_row(cls, row: Mapping[str, Any]) -> Server:
         """Read a row of the servers list, a detail, or the summary inside another record."""
         return cls(
-            id=_text(row.get("id")),
+            id=row_id(row),
             name=_text(row.get("name")),
-            is_connected=row.get("is_connected"),
-            commissioned=row.get("commissioned"),
-            groups=tuple(
-                str(group.get("id")) if isinstance(group, Mapping) else str(group) for group in row.get("groups") or ()
-            ),
+            is_connected=_flag(row.get("is_connected")),
+            commissioned=_flag(row.get("commissioned")),
+            groups=tuple(filter(None, map(_id_of, _items(row.get("groups"))))),
             fields=row,
         )
 
@@ -135,7 +189,7 @@ class Command:
 
     Times are datetimes with a zone, or None where the row does not state them: list rows of some servers
     leave most of them out. ``status`` is one word of the lifecycle above; a word that is not known is kept as it came
-    and counts as unfinished.
+    and counts as unfinished. Ids of commands and servers are canonical UUIDs.
     """
 
     id: str
@@ -160,6 +214,8 @@ class Command:
     response_delay: float | None = None
     elapsed: float | None = None
     run_after: tuple[str, ...] = ()
+    #: Ids of other commands that the answer to its submit named too.
+    surplus: tuple[str, ...] = ()
     #: Whether the output may exist as chunks beside ``result``: only servers that give the status as a word have them.
     may_have_chunks: bool = False
     #: Whether the row states when the command was handed over and handled; otherwise they are derived.
@@ -168,26 +224,28 @@ class Command:
     states_requester: bool = False
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Command:
-        """Read a list, detail or create row of any dialect."""
+    def from_row(cls, row: Any) -> Command:
+        """Read a list, detail or create row of any dialect; :class:`UnreadableRow` where it has no id."""
+        if not isinstance(row, Mapping):
+            raise UnreadableRow(f"A row is not an object but {type(row).__name__}.")
+        command_id = canonical_uuid(row.get("id"))
         server_id, server_name = _reference(row, "server")
         requester_id, requester_name = _reference(row, "requested_by")
         stated = row.get("status")
-        exit_code = row.get("exit_code")
         message = stated.get("message") if isinstance(stated, Mapping) else None
-        success = row.get("success") if isinstance(row.get("success"), bool) else None
+        success = _flag(row.get("success"))
         handled_at = parse_time(row.get("handled_at"))
         return cls(
-            id=str(row["id"]),
-            server=Server(server_id, server_name),
-            line=str(row.get("line") or ""),
-            shell=str(row.get("shell") or "system"),
+            id=command_id,
+            server=Server(_uuid(server_id), server_name),
+            line=_text(row.get("line")) or "",
+            shell=_text(row.get("shell")) or "system",
             status=_status(row),
-            cancellable=stated.get("cancellable") if isinstance(stated, Mapping) else row.get("cancellable"),
+            cancellable=_flag((stated if isinstance(stated, Mapping) else row).get("cancellable")),
             success=success,
-            exit_code=exit_code if isinstance(exit_code, int) and not isinstance(exit_code, bool) else None,
+            exit_code=_code(row.get("exit_code")),
             error_phase=_text(row.get("error_phase")),
-            result=row["result"] if isinstance(row.get("result"), str) else None,
+            result=_text(row["result"]) or "" if isinstance(row.get("result"), str) else None,
             username=_text(row.get("username")),
             groupname=_text(row.get("groupname")),
             requested_by=requester_id,
@@ -199,10 +257,7 @@ class Command:
             handled_at=handled_at or (_time_in(message) if success is not None else None),
             response_delay=_number(row.get("response_delay")),
             elapsed=_number(row.get("elapsed_time")),
-            run_after=tuple(
-                _text(item.get("id") if isinstance(item, Mapping) else item) or ""
-                for item in row.get("run_after") or ()
-            ),
+            run_after=tuple(filter(None, map(_id_of, _items(row.get("run_after"))))),
             may_have_chunks=isinstance(stated, str),
             states_times="handled_at" in row,
             states_requester="requested_by" in row,
@@ -288,12 +343,12 @@ def _status(row: Mapping[str, Any]) -> str:
     stated = row.get("status")
     if stated is None:
         return _status_of_new(row)
-    text = stated.get("text") if isinstance(stated, Mapping) else stated
-    word = re.sub(r"[\s-]+", "_", str(text or "").strip().lower())
+    text = _text(stated.get("text") if isinstance(stated, Mapping) else stated) or ""
+    word = re.sub(r"[\s-]+", "_", text.strip().lower())
     word = _SYNONYMS.get(word, word)
     if word in PENDING or word in UNDER_WAY or word in FINISHED:
         return word
-    return _status_from_facts(row) or word
+    return _status_from_facts(row) or word or "unknown"
 
 
 def _status_of_new(row: Mapping[str, Any]) -> str:
@@ -317,5 +372,15 @@ def _status_from_facts(row: Mapping[str, Any]) -> str | None:
 
 
 def _time_in(message: Any) -> datetime | None:
-    found = _TIME_IN_TEXT.search(str(message or ""))
+    found = _TIME_IN_TEXT.search(_text(message) or "")
     return parse_time(found.group()) if found else None
+
+
+def readable(rows: Iterable[Any]) -> Iterator[Command]:
+    """The commands of rows; one that cannot be read costs only itself."""
+    for row in rows:
+        try:
+            command = Command.from_row(row)
+        except UnreadableRow:
+            continue
+        yield command

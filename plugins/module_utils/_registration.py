@@ -23,9 +23,9 @@ from typing import Any, Callable
 from . import _values
 from ._client import Client, Settings, credential
 from ._errors import AlpaconError, ApiError, LostAnswer, UsageError
-from ._model import Server, parse_time
+from ._model import Server, canonical_uuid, parse_time, row_id
 from ._run import ALONE, Run, Warn
-from ._servers import PATH
+from ._servers import PATH, identified
 
 NAME_LENGTH = 64
 PLATFORMS = ("debian", "rhel")
@@ -302,7 +302,7 @@ def _register(task: Task) -> dict[str, Any]:
     if task.check_mode:
         return {**facts, "msg": f"Would be registered as {plan.name}."}
     answer, markers = _post_safely(task)
-    facts.update(id=str(answer["id"]), key=str(answer["key"]), name=str(answer.get("name") or plan.name))
+    facts.update(id=row_id(answer), key=str(answer["key"]), name=str(answer.get("name") or plan.name))
     facts["orphans"] = _orphans(task, facts["id"], markers)
     return {**facts, "msg": f"Registered as {facts['name']}."}
 
@@ -344,7 +344,7 @@ def _post(task: Task, marker: str) -> Mapping[str, Any]:
     if tags:
         body["tags"] = dict(tags)
     answer = task.desk.newcomer.write("POST", f"{PATH}register/", body).body
-    if not isinstance(answer, Mapping) or not answer.get("id") or not answer.get("key"):
+    if not isinstance(answer, Mapping) or not row_id(answer) or not answer.get("key"):
         raise LostAnswer(f"POST {PATH}register/: the answer has no id and key in it.")
     task.written = True
     return answer
@@ -396,14 +396,13 @@ def _delete_own(user: Client, found: Sequence[Server], lost: LostAnswer) -> None
 
 def _delete(user: Client, server_id: str) -> bool:
     """Delete a record that is not connected; whether it was there."""
-    return user.delete(f"{PATH}{server_id}/?auto=false")
+    return user.delete(f"{PATH}{canonical_uuid(server_id)}/?auto=false")
 
 
 def _records(user: Client, name: str) -> Iterator[Server]:
     """The records that registrations of that name made, and whose agent was not there yet."""
     pattern = re.compile(re.escape(name) + r"-[0-9a-f]{6}")
-    for row in user.rows(PATH, {"search": name}):
-        record = Server.from_row(row)
+    for record in identified(user.rows(PATH, {"search": name})):
         if pattern.fullmatch(record.name or "") and record.commissioned is False and record.is_connected is False:
             yield record
 
@@ -419,8 +418,8 @@ def _made_by(user: Client, attempt: Attempt, records: Sequence[Server]) -> list[
 def _added_at(user: Client, record: Server) -> float:
     """When a record was made, in seconds since the epoch; 0 where that is not known."""
     # Lists of older servers do not say it.
-    row = record.fields if "added_at" in record.fields else user.get(f"{PATH}{record.id}/")
-    added = parse_time(row.get("added_at"))
+    row = record.fields if "added_at" in record.fields else user.get(f"{PATH}{canonical_uuid(record.id)}/")
+    added = parse_time(row.get("added_at")) if isinstance(row, Mapping) else None
     return added.timestamp() if added else 0.0
 
 
@@ -450,7 +449,8 @@ def _orphans(task: Task, own_id: str, lost: Sequence[Attempt]) -> list[dict[str,
 
 
 def _is_marked(record: Server, attempt: Attempt) -> bool:
-    return (record.fields.get("tags") or {}).get(MARKER) == attempt.marker
+    tags = record.fields.get("tags")
+    return isinstance(tags, Mapping) and tags.get(MARKER) == attempt.marker
 
 
 # state: verified, connected

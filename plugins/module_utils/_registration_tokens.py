@@ -16,7 +16,7 @@ from typing import Any, Callable
 from . import _values
 from ._client import Client, Settings
 from ._errors import AlpaconError, LostAnswer, UsageError, did_you_mean
-from ._model import canonical_uuid, is_uuid, iso, parse_time
+from ._model import canonical_uuid, is_uuid, iso, parse_time, row_id
 from ._run import ALONE, Run, Warn
 from ._server_queries import GROUPS_PATH
 
@@ -47,15 +47,18 @@ class RegistrationToken:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> RegistrationToken:
-        """Read a row of the list, or the answer to a create."""
-        groups = row.get("allowed_groups") or ()
+        """Read a row of the list, or the answer to a create; :class:`UnreadableRow` where its id is not a UUID."""
+        groups, key = row.get("allowed_groups"), row.get("key")
         return cls(
-            id=str(row.get("id")),
+            id=canonical_uuid(row.get("id")),
             name=str(row.get("name")),
-            groups=frozenset(str(group.get("id") if isinstance(group, Mapping) else group) for group in groups),
+            groups=frozenset(
+                str(group.get("id") if isinstance(group, Mapping) else group)
+                for group in (groups if isinstance(groups, list) else ())
+            ),
             expires_at=parse_time(row.get("expires_at")),
             enabled=row.get("enabled") is not False,
-            key=row.get("key") or None,
+            key=(isinstance(key, str) and key) or None,
         )
 
     def usable(self, now: datetime) -> bool:
@@ -163,7 +166,7 @@ class Task:
         """The tokens of that name."""
         # A server that ignores the search sends all of them: compare each.
         rows = self.client.rows(PATH, {"search": self.wanted.name})
-        return [RegistrationToken.from_row(row) for row in rows if row.get("name") == self.wanted.name]
+        return [RegistrationToken.from_row(row) for row in rows if row.get("name") == self.wanted.name and row_id(row)]
 
     def group_ids(self) -> frozenset[str] | None:
         """UUIDs of the groups that are asked for, with one read of the list where names are given."""
@@ -285,7 +288,7 @@ def _said_of_clearing(task: Task, report: Report) -> str:
 
 
 def _delete(client: Client, token: RegistrationToken) -> None:
-    client.delete(f"{PATH}{token.id}/")
+    client.delete(f"{PATH}{canonical_uuid(token.id)}/")
 
 
 def _make(task: Task, groups: frozenset[str], old: Sequence[RegistrationToken]) -> RegistrationToken:
@@ -312,9 +315,9 @@ def _make(task: Task, groups: frozenset[str], old: Sequence[RegistrationToken]) 
 
 def _post(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
     answer = client.write("POST", PATH, body).body
-    token = RegistrationToken.from_row(answer if isinstance(answer, Mapping) else {})
-    if not token.key:
-        raise LostAnswer(f"POST {PATH}: the answer has no key in it.")
+    token = RegistrationToken.from_row(answer) if row_id(answer) else None
+    if token is None or not token.key:
+        raise LostAnswer(f"POST {PATH}: the answer has no id and key in it.")
     return token
 
 

@@ -61,6 +61,7 @@ def _message(job: Job) -> str:
         parts.append(f"The workspace says: {job.command.error_phase}.")
     if job.output and job.output.note:
         parts.append(job.output.note)
+    parts.append(job.note)
     return " ".join(part for part in parts if part)
 
 

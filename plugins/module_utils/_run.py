@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -139,13 +140,13 @@ class Shared:
     def expect(self, command_id: str) -> None:
         """Ask whoever polls to look for this command as well."""
         with contextlib.suppress(OSError):
-            (self._awaited / command_id).touch()
+            (self._awaited / _file_name(command_id)).touch()
 
     def forget(self, command_id: str) -> None:
         """Take the command off the list of those that are looked for."""
         for folder in (self._awaited, self._rows):
             with contextlib.suppress(OSError):
-                (folder / command_id).unlink(missing_ok=True)
+                (folder / _file_name(command_id)).unlink(missing_ok=True)
 
     def expected(self) -> set[str]:
         """The ids of all commands that somebody awaits."""
@@ -153,12 +154,12 @@ class Shared:
 
     def offer(self, command_id: str, row: dict[str, Any]) -> None:
         """Leave the row of a command that is over to the worker that awaits it. An empty row: it is not in the list."""
-        _write(self._rows / command_id, json.dumps(row))
-        (self._awaited / command_id).unlink(missing_ok=True)
+        _write(self._rows / _file_name(command_id), json.dumps(row))
+        (self._awaited / _file_name(command_id)).unlink(missing_ok=True)
 
     def take(self, command_id: str) -> dict[str, Any] | None:
         """The row that another worker left, once, or None."""
-        file = self._rows / command_id
+        file = self._rows / _file_name(command_id)
         try:
             row: dict[str, Any] = json.loads(file.read_text())
         except FileNotFoundError:
@@ -195,6 +196,12 @@ class Shared:
                 return known
             time.sleep(0.02)
         return list(read())
+
+
+def _file_name(command_id: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z-]+", command_id):
+        raise ValueError("no id of a command looks like that")
+    return command_id
 
 
 def _known_servers(file: Path) -> list[tuple[str, str]] | None:

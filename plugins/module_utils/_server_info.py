@@ -12,8 +12,8 @@ from itertools import islice
 from typing import Any
 
 from ._client import Client, Settings
-from ._errors import ApiError, UsageError
-from ._model import canonical_uuid, is_uuid
+from ._errors import ApiError, LostAnswer, UsageError
+from ._model import canonical_uuid, is_uuid, row_id
 from ._run import ALONE, Run, Warn
 from ._server_queries import Described, Groups, ServerFilter, describe_server, listing, unstated
 from ._servers import PATH
@@ -83,9 +83,13 @@ def _referenced(client: Client, references: Sequence[str], groups: Groups, warn:
 
 
 def _by_id(client: Client, server_id: str, groups: Groups) -> list[Described]:
+    path = f"{PATH}{canonical_uuid(server_id)}/"
     try:
-        return [describe_server(client.get(f"{PATH}{server_id}/"), groups)]
+        row = client.get(path)
     except ApiError as error:
         if error.status != 404:
             raise
         return []
+    if row_id(row) != server_id:
+        raise LostAnswer(f"GET {path}: the answer is not that server.")
+    return [describe_server(row, groups)]

@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from ._client import PAGE_SIZE, Client
 from ._errors import UsageError, did_you_mean
-from ._model import Server, canonical_uuid, is_uuid
+from ._model import Server, canonical_uuid, is_uuid, row_id
 from ._run import Shared
 
 PATH = "/api/servers/servers/"
@@ -66,7 +67,7 @@ def _shared_names(client: Client, names: Sequence[str], option: str, shared: Sha
         for page in client.pages(PATH):
             if (page.count or 0) > hosts * PAGE_SIZE:
                 return  # asking for each name costs less
-            yield from ((str(row.get("id")), str(row.get("name"))) for row in page.rows)
+            yield from ((str(server.id), str(server.name)) for server in identified(page.rows))
 
     by_name: dict[str, list[Server]] = {}
     try:
@@ -85,8 +86,7 @@ def _by_name(client: Client, names: Sequence[str], option: str) -> dict[str, Ser
         return {names[0]: _the_one(names[0], list(named(client, names[0])), [], option)}
     by_name: dict[str, list[Server]] = {name: [] for name in names}
     known: list[str] = []
-    for row in client.rows(PATH):
-        server = Server.from_row(row)
+    for server in identified(client.rows(PATH)):
         known.append(server.name or "")
         if server.name in by_name:
             by_name[server.name].append(server)
@@ -96,10 +96,14 @@ def _by_name(client: Client, names: Sequence[str], option: str) -> dict[str, Ser
 def named(client: Client, name: str) -> Iterator[Server]:
     """The servers of exactly that name."""
     # A server that ignores the filter sends every server: compare each.
-    for row in client.rows(PATH, {"name": name}):
-        server = Server.from_row(row)
+    for server in identified(client.rows(PATH, {"name": name})):
         if server.name == name:
             yield server
+
+
+def identified(rows: Iterable[Any]) -> Iterator[Server]:
+    """The servers of rows, but for those whose id is not a UUID: nobody could name them to the API."""
+    return (Server.from_row(row) for row in rows if row_id(row))
 
 
 def _the_one(name: str, servers: Sequence[Server], known: Sequence[str], option: str) -> Server:

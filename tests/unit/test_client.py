@@ -21,7 +21,20 @@ from typing import Any
 
 import pytest
 from unit.conftest import Connect
-from unit.support import HANG_UP, LIST, TOKEN, Clock, Reply, Request, ScriptedServer, page, pauses, recorded, rows
+from unit.support import (
+    COMMAND,
+    HANG_UP,
+    LIST,
+    TOKEN,
+    Clock,
+    Reply,
+    Request,
+    ScriptedServer,
+    page,
+    pauses,
+    recorded,
+    rows,
+)
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._client import ATTEMPTS, PAGE_SIZE, Client, Settings
@@ -406,8 +419,7 @@ def test_a_refused_connection_is_tried_again(connect: Connect, clock: Clock) -> 
     assert client.requests == ATTEMPTS
 
 
-@pytest.mark.parametrize("call", ["GET", "POST"])
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("call", "status"), [("GET", 429), ("GET", 503), ("POST", 429)])
 def test_retry_after_is_obeyed(serve: Serve, connect: Connect, clock: Clock, status: int, call: str) -> None:
     server = serve([Reply(status=status, headers={"Retry-After": "37"}), Reply([1])])
     client = connect(server, sleep=clock.sleep)
@@ -504,17 +516,10 @@ def test_a_real_throttle(workspace: Workspace, connect: Connect, clock: Clock) -
 
 # Writes that certainly were not accepted
 
-UNACCEPTED: dict[str, Reply] = {
-    "429": Reply({"code": "api_rate_limited"}, 429, {"Retry-After": "3"}),
-    "503 with Retry-After": Reply("<html>Service Unavailable</html>", 503, {"Retry-After": "3"}),
-    "503 with words": Reply({"detail": "Down for maintenance."}, 503),
-    "503 with another code": Reply({"code": "auth_verification_unavailable"}, 503),
-}
 
-
-@pytest.mark.parametrize("kind", UNACCEPTED)
-def test_a_write_that_was_not_accepted_is_sent_again(serve: Serve, connect: Connect, clock: Clock, kind: str) -> None:
-    server = serve([UNACCEPTED[kind], UNACCEPTED[kind], Reply({"id": 1}, 201)])
+def test_a_write_that_was_not_accepted_is_sent_again(serve: Serve, connect: Connect, clock: Clock) -> None:
+    throttled = Reply({"code": "api_rate_limited"}, 429, {"Retry-After": "3"})
+    server = serve([throttled, throttled, Reply({"id": 1}, 201)])
     assert connect(server, sleep=clock.sleep).write("POST", LIST, {"a": 1}).body == {"id": 1}
     assert [request.body for request in server.requests] == [{"a": 1}] * 3
 
@@ -554,7 +559,15 @@ def test_a_refused_write_is_not_sent_again(serve: Serve, connect: Connect, clock
         Reply(status=502),
         Reply({"code": "x"}, 504),
         Reply("<html>Service Unavailable</html>", 503),
+        Reply("<html>Service Unavailable</html>", 503, {"Retry-After": "3"}),
+        Reply({"detail": "Down for maintenance."}, 503),
+        Reply({"detail": "The server is not connected."}, 503),
+        Reply({"code": "auth_verification_unavailable"}, 503, {"Retry-After": "3"}),
+        Reply({"code": "server_not_connected"}, 500),
+        Reply({"code": "server_not_connected"}, 504),
         Reply(status=503),
+        Reply(status=599),
+        Reply(status=304),
         Reply(status=408),
         HANG_UP,
         Reply("<html>", 201),
@@ -609,9 +622,40 @@ def test_a_write_follows_no_redirect(serve: Serve, connect: Connect, clock: Cloc
     other = serve([Reply({"id": 1}, 201)])
     location = "/api/moved/" if where == "here" else f"{other.url}{LIST}"
     server = serve([Reply(status=status, headers={"Location": location}), Reply({"id": 1}, 201)])
-    with pytest.raises(ApiError, match="not followed"):
+    with pytest.raises(LostAnswer, match=r"does not follow.* Check url"):
         connect(server, sleep=clock.sleep).write("POST", LIST, {})
     assert (len(server.requests), other.requests) == (1, [])
+
+
+RECORD = f"{LIST}{COMMAND}/"
+GONE = Reply({"detail": "Not found."}, 404)
+
+
+@pytest.mark.parametrize(
+    ("replies", "was_there", "methods"),
+    [
+        ([Reply(status=204)], True, ["DELETE"]),
+        ([GONE], False, ["DELETE"]),
+        ([Reply(status=502), Reply(status=204)], True, ["DELETE", "DELETE"]),
+        ([Reply(status=502), GONE], True, ["DELETE", "DELETE"]),
+        ([HANG_UP, Reply({"code": "x"}, 503), GONE], True, ["DELETE", "DELETE", "GET"]),
+    ],
+)
+def test_a_deletion_whose_answer_is_lost_is_looked_after(
+    serve: Serve, connect: Connect, replies: list[Reply], was_there: bool, methods: list[str]
+) -> None:
+    server = serve(replies)
+    assert connect(server).delete(f"{RECORD}?auto=false") is was_there
+    assert [request.method for request in server.requests] == methods
+
+
+@pytest.mark.parametrize("seen", [Reply({"id": COMMAND}), Reply({"code": "forbidden"}, 403), Reply("<html>", 404)])
+def test_a_deletion_that_nobody_answers_is_lost_while_the_record_may_be_there(
+    serve: Serve, connect: Connect, clock: Clock, seen: Reply
+) -> None:
+    server = serve([Reply(status=502), Reply(status=302, headers={"Location": "/login/"}), seen])
+    with pytest.raises(LostAnswer, match="DELETE"):
+        connect(server, sleep=clock.sleep).delete(RECORD)
 
 
 def test_redirects_in_a_circle_end(serve: Serve, connect: Connect, clock: Clock) -> None:

@@ -81,6 +81,38 @@ def test_an_answer_without_a_command_is_a_lost_one(serve: Serve, connect: Connec
     assert len(server.requests) == 1
 
 
+OTHER_COMMAND = "8d3f4f7e-95d9-4a5b-8b1e-0d5a6c1f7e22"
+
+
+@pytest.mark.parametrize(
+    "answer", [[{"id": 5}], {"id": 5, "line": "uptime"}, {"id": "../x"}, {"id": [COMMAND]}, {"id": True}, {"id": {}}]
+)
+def test_an_answer_whose_id_is_no_uuid_is_a_lost_one(serve: Serve, connect: Connect, answer: Any) -> None:
+    with pytest.raises(LostAnswer, match="without a command in it"):
+        _commands.submit(connect(serve([Reply(answer, 201)])), {})
+
+
+@pytest.mark.parametrize(
+    "row", [current_row(server={"id": OTHER_SERVER, "name": "web-02"}), current_row(line="rm -rf /tmp/x")]
+)
+def test_an_answer_with_another_command_is_a_lost_one(serve: Serve, connect: Connect, row: Row) -> None:
+    with pytest.raises(LostAnswer, match=f"another command in it than was submitted: {COMMAND} for web-0"):
+        _commands.submit(connect(serve([Reply([row], 201)])), {"server": SERVER, "line": "uptime"})
+
+
+def test_more_commands_than_asked_for_are_named(serve: Serve, connect: Connect) -> None:
+    other = current_row(id=OTHER_COMMAND, server={"id": OTHER_SERVER, "name": "web-02"})
+    answer = Reply([other, {"id": 7}, current_row()], 201)
+    command = _commands.submit(connect(serve([answer])), {"server": SERVER, "line": " uptime "})
+    assert (command.id, command.surplus) == (COMMAND, (OTHER_COMMAND,))
+
+
+@pytest.mark.parametrize("row", [{"id": COMMAND}, {"id": COMMAND.upper(), "line": "uptime", "server": 5}])
+def test_an_answer_that_says_little_is_believed(serve: Serve, connect: Connect, row: Row) -> None:
+    command = _commands.submit(connect(serve([Reply(row, 201)])), {"server": SERVER, "line": "uptime"})
+    assert (command.id, command.surplus) == (COMMAND, ())
+
+
 REFUSALS: list[tuple[str, Row, dict[str, str]]] = [
     (
         "a line that the access list does not allow",

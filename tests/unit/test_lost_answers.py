@@ -25,6 +25,8 @@ LOST: dict[str, Row] = {
     "504": {"kind": "status_after", "status": 504},
     "504 with a body": {"kind": "status_after", "status": 504, "body": '{"detail": "Gateway timeout."}'},
     "503 of a proxy": {"kind": "status_after", "status": 503},
+    "503 with a code": {"kind": "status_after", "status": 503, "body": '{"code": "AUTH_VERIFICATION_UNAVAILABLE"}'},
+    "a redirect": {"kind": "status_after", "status": 302, "headers": {"Location": "/login/"}},
     "a page of a proxy": {"kind": "html"},
     "half of the body": {"kind": "truncate"},
     "half of the body, with a length that fits": {"kind": "truncate", "length": "correct"},
@@ -86,18 +88,10 @@ def test_a_submit_that_may_or_may_not_have_arrived_is_unknown(
     assert current.commands() == []
 
 
-REPEATED: dict[str, Row] = {
-    "429": {"status": 429, "headers": {"Retry-After": "2"}},
-    "503 with Retry-After": {"status": 503, "headers": {"Retry-After": "2"}},
-    "503 with a code": {"status": 503, "body": '{"code": "AUTH_VERIFICATION_UNAVAILABLE"}'},
-}
-
-
-@pytest.mark.parametrize("kind", REPEATED)
 def test_a_submit_that_was_not_accepted_is_sent_until_it_is(
-    workspace: Workspace, connect: Connect, clock: Clock, kind: str
+    workspace: Workspace, connect: Connect, clock: Clock
 ) -> None:
-    workspace.fault("status", method="POST", path=LIST, times=2, **REPEATED[kind])
+    workspace.fault("status", method="POST", path=LIST, times=2, status=429, headers={"Retry-After": "2"})
     command = _commands.submit(connect(workspace, sleep=clock.sleep), later(workspace))
     assert [row["id"] for row in workspace.commands(line=LINE)] == [command.id]
     assert methods(workspace)["POST"] == 3

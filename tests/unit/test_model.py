@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from unit.support import COMMAND, PUBLISHED_ROW, SERVER, current_row, old_row, recorded
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UnreadableRow
 from ansible_collections.herdops.alpacon.plugins.module_utils._model import (
     Command,
     Server,
@@ -19,7 +22,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._model import (
     is_uuid,
     iso,
     parse_time,
+    readable,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._results import describe
 
 
 def utc(*parts: int) -> datetime:
@@ -82,6 +87,73 @@ def test_uuids_are_known_in_every_spelling(text: str) -> None:
 @pytest.mark.parametrize("text", ["web-01", "", "7a50ea6c-2138-4d3f-9633", SERVER + "0", SERVER[:-1] + "g", None, 7])
 def test_other_texts_are_no_uuids(text: Any) -> None:
     assert not is_uuid(text)
+
+
+@pytest.mark.parametrize("value", ["web-01", f"../{SERVER}", f"{SERVER}/", 7, None, [SERVER], {"id": SERVER}, "\ud800"])
+def test_nothing_but_a_uuid_becomes_canonical(value: Any) -> None:
+    with pytest.raises(UnreadableRow, match="not a UUID"):
+        canonical_uuid(value)
+
+
+# Rows that no honest server gives
+
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    5,
+    -1,
+    10**400,
+    float("nan"),
+    float("inf"),
+    1e300,
+    "",
+    "\ud800",
+    "\x1b[31m\0",
+    "9999-12-31T23:59:59-23:59",
+    "9999-12-31T23:59:59.999999Z",
+    "0001-01-01T00:00:00+23:59",
+    "x" * 5000,
+    [],
+    [5],
+    [[None]],
+    [{"id": {}}],
+    {},
+    {"id": []},
+    {"text": [], "message": 5, "cancellable": "yes"},
+    {"name": {"name": 5}, "id": [5]},
+]
+
+
+@pytest.mark.parametrize("base", [current_row(status="failed", success=False), old_row("Failed", success=False)])
+def test_an_odd_value_costs_no_more_than_itself(base: dict[str, Any]) -> None:
+    for name in {*base, "run_after", "cancellable", "error_phase", "exit_code"} - {"id"}:
+        for value in ODD:
+            command = Command.from_row({**base, name: value})
+            assert command.id == COMMAND
+            described = describe(command, None)
+            json.dumps(described, allow_nan=False)
+            pickle.dumps(command)
+            str(described).encode()
+            assert is_uuid(command.server.id) or command.server.id is None
+            assert isinstance(command.pending, bool)
+            assert isinstance(command.parent_failed, bool)
+            assert command.latest_schedule is None or command.latest_schedule + timedelta(days=1)
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_a_row_without_a_uuid_is_unreadable(value: Any) -> None:
+    with pytest.raises(UnreadableRow):
+        Command.from_row(current_row(id=value))
+    with pytest.raises(UnreadableRow):
+        Command.from_row(value)
+    assert Server.from_row({"id": value, "name": value, "groups": value, "is_connected": value}).id is None
+
+
+def test_rows_that_cannot_be_read_cost_only_themselves() -> None:
+    other = "0b7d9a4e-6f0c-4a5e-9a63-2f1f4f1d2c11"
+    rows: list[Any] = [None, current_row(), {}, {"id": 5}, [], current_row(id=other.upper())]
+    assert [command.id for command in readable(rows)] == [COMMAND, other]
 
 
 # Status: word, finished, ran, pending. None stands for "nobody can know".

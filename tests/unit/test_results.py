@@ -56,7 +56,7 @@ def job(outcome: str, row: dict[str, Any] | None = None, **fields: Any) -> Job:
 
 
 def failed(number: int, **fields: Any) -> Job:
-    row = current_row(id=f"{number:08d}{COMMAND[8:]}", status="failed", success=False, exit_code=number)
+    row = current_row(id=f"{number % 10**8:08d}{COMMAND[8:]}", status="failed", success=False, exit_code=number)
     return Job(Server(f"id-{number}", f"web-{number:02d}"), command=Command.from_row(row), outcome="failed", **fields)
 
 

@@ -394,7 +394,7 @@ def test_what_nobody_awaits_any_more_leaves_nothing(shared: Shared) -> None:
     shared.expect("a")
     shared.expect("b")
     shared.offer("b", {"id": "b"})
-    for command_id in ("a", "b", "never expected"):
+    for command_id in ("a", "b", "never-expected"):
         shared.forget(command_id)
     assert shared.expected() == set()
     assert shared.take("b") is None

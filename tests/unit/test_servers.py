@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 from unit.conftest import Connect
-from unit.support import OTHER_SERVER, SERVER, Reply, Request, ScriptedServer, page, paths
+from unit.support import NO_COMMAND, OTHER_SERVER, SERVER, Reply, Request, ScriptedServer, page, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import _servers
@@ -49,9 +49,9 @@ def test_many_names_are_taken_from_one_list(workspace: Workspace, connect: Conne
 
 
 def test_a_list_that_ignores_the_name_is_searched(serve: Serve, connect: Connect) -> None:
-    rows = [{"id": str(number), "name": f"web-{number}"} for number in range(3)]
+    rows = [{"id": f"{number:08d}{SERVER[8:]}", "name": f"web-{number}"} for number in range(3)]
     server = serve([Reply(page(rows))])
-    assert ids(_servers.find(connect(server), ["web-2"])) == ["2"]
+    assert ids(_servers.find(connect(server), ["web-2"])) == [rows[2]["id"]]
     with pytest.raises(UsageError, match="no server is named web-7"):
         _servers.find(connect(server), ["web-7"])
 
@@ -79,7 +79,7 @@ def test_a_server_that_the_token_may_not_see_is_unknown(workspace: Workspace, co
 
 @pytest.mark.parametrize("names", [["twin"], ["twin", "web-01"]])
 def test_two_servers_of_one_name_are_told_apart_by_id(serve: Serve, connect: Connect, names: list[str]) -> None:
-    rows = [{"id": SERVER, "name": "twin"}, {"id": OTHER_SERVER, "name": "twin"}, {"id": "3", "name": "web-01"}]
+    rows = [{"id": SERVER, "name": "twin"}, {"id": OTHER_SERVER, "name": "twin"}, {"id": NO_COMMAND, "name": "web-01"}]
     with pytest.raises(UsageError, match=f"2 servers are named twin: {SERVER}, {OTHER_SERVER}. Give the id"):
         _servers.find(connect(serve([Reply(page(rows))])), names)
 
@@ -102,6 +102,6 @@ def test_the_option_that_is_wrong_is_named(current: Workspace, connect: Connect)
 
 def test_a_name_that_must_be_escaped(serve: Serve, connect: Connect) -> None:
     def answer(request: Request) -> Reply:
-        return Reply(page([{"id": "1", "name": request.query["name"]}]))
+        return Reply(page([{"id": SERVER, "name": request.query["name"]}]))
 
-    assert ids(_servers.find(connect(serve(answer)), ["a&b=c #1"])) == ["1"]
+    assert ids(_servers.find(connect(serve(answer)), ["a&b=c #1"])) == [SERVER]
