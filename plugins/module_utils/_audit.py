@@ -208,8 +208,7 @@ class _Work:
             self.client,
             self.plan.limits,
             tell=self.run.tell if progress else None,
-            submitted=self.run.submitted,
-            journal=self.run.under_way,
+            run=self.run,
         )
 
     def _reuse(self, fleet: Fleet, asks: Mapping[_Ask, _Subject]) -> None:
@@ -322,7 +321,7 @@ def run_audit(
     plan = Plan.from_options(options, hosts)
     settings = Settings.from_options(options, warn)
     started = datetime.now(timezone.utc)
-    with Client(settings, tell=run.tell) as client:
+    with Client(settings, tell=run.tell, before_write=run.check) as client:
         client.deadline = time.monotonic() + plan.limits.wait_timeout
         work = _Work(client, plan, run, warn, check_mode)
         work.carry_out()

@@ -222,6 +222,7 @@ class Client:
         pause: until when requests wait because the request budget is used up; shared by all who use the token.
         tell: takes a line for the user about such a wait.
         authorization: header to send in place of the one that the token of the settings makes.
+        before_write: called right before each write is sent; what it raises keeps it from being sent.
     """
 
     def __init__(
@@ -232,6 +233,7 @@ class Client:
         pause: Pause | None = None,
         tell: Callable[[str], None] = lambda _text: None,
         authorization: str | None = None,
+        before_write: Callable[[], None] = lambda: None,
     ) -> None:
         if not HAS_REQUESTS:
             from ansible.module_utils.basic import missing_required_lib
@@ -246,6 +248,7 @@ class Client:
         self._requests = 0
         self._pause = pause or Pause()
         self._tell = tell
+        self._before_write = before_write
         self._clock_low: float | None = None
         self._session = self._open_session(pool, authorization or f'token="{settings.token}"')
 
@@ -437,6 +440,8 @@ class Client:
 
     def _send(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Answer:
         self._await_budget(method, path)
+        if method != "GET":
+            self._before_write()
         url = self.settings.url + path
         for _redirect in range(_REDIRECTS):
             response = self._exchange(method, url, path, params, body)

@@ -124,6 +124,10 @@ def did_you_mean(name: Any, known: Iterable[str], otherwise: str, prefix: str = 
     return f"Did you mean {prefix}{close[0]}?" if close else otherwise
 
 
+class RunIsOver(Exception):
+    """The run that a task is part of has ended without it: nothing more may be written, and nobody takes a result."""
+
+
 class MissingLibrary(AlpaconError):
     """A Python library that is needed and not installed."""
 

@@ -8,21 +8,24 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import math
 import queue
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from . import _commands
 from ._client import PAGE_SIZE, Client
 from ._commands import Output
-from ._errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer
-from ._model import NEVER_RAN, Command, Server, parse_time, row_id
-from ._run import Ids, Shared
+from ._errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, RunIsOver
+from ._model import NEVER_RAN, RAN, Command, Server, iso, parse_time, row_id
+from ._run import ALONE, Attempt, Place, Run, Shared
 
 #: How many requests are under way at once.
 THREADS = 16
@@ -94,6 +97,9 @@ class Job:
     error: AlpaconError | None = None
     output: Output | None = None
     changed: bool = False
+    #: What tells its submit from others, and its line in the journal of the run.
+    digest: str = ""
+    place: Place | None = None
     #: Since when it is awaited and when it is to be looked at, in monotonic seconds.
     since: float = 0.0
     due: float = 0.0
@@ -116,6 +122,9 @@ class Job:
 
 #: Outcomes that are no failure.
 FINE = frozenset(("success", "pending"))
+
+#: Outcomes of what the workspace has not accepted.
+_NOT_ACCEPTED = frozenset(("refused", "not_tried", "offline"))
 
 #: Outcome -> what it says.
 OUTCOMES: dict[str, str] = {
@@ -157,8 +166,7 @@ class Fleet:
     Args:
         sleep: called with seconds to pause.
         tell: takes a line about the progress every few seconds; None for no such lines.
-        submitted: the commands that this run has submitted, so that none is taken for another.
-        journal: those that are under way, which an interrupted run leaves behind.
+        run: the run that they are part of: what it has submitted, its journal, whether it still goes on.
         shared: what the workers of the run share; with it they poll for each other.
     """
 
@@ -168,16 +176,17 @@ class Fleet:
         limits: Limits,
         sleep: Callable[[float], None] = time.sleep,
         tell: Callable[[str], None] | None = None,
-        submitted: Ids | None = None,
-        journal: Ids | None = None,
+        run: Run = ALONE,
         shared: Shared | None = None,
     ) -> None:
         self._client = client
         self._limits = limits
         self.sleep = sleep
         self.tell = tell
-        self._submitted = submitted
-        self.journal = journal
+        self._run = run
+        self._attempts: dict[str, Attempt] = {} if run.attempts is None else run.attempts
+        self._submitted = run.submitted
+        self.journal = run.under_way
         self._shared = shared
         self._pages = 1
         self._known: set[str] = set()
@@ -185,7 +194,11 @@ class Fleet:
         self._stopped = ""
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Bring every job to its outcome. Errors of one job never lose another."""
+        """Bring every job to its outcome. Errors of one job never lose another.
+
+        Raises:
+            RunIsOver: the run has ended without this worker; the journal has what is under way.
+        """
         self._known.update(job.id for job in jobs if job.id)
         waiting = deque(job for job in jobs if job.command is None)
         awaited = [job for job in jobs if job.command is not None and not job.outcome]
@@ -193,42 +206,92 @@ class Fleet:
         for job in awaited:
             job.since, job.due = started, started
         self.pool = ThreadPoolExecutor(max_workers=max(1, min(THREADS, len(jobs))))
+        round_ = _Round(self, waiting, awaited)
         try:
-            _Round(self, waiting, awaited).run()
+            round_.run()
+        except RunIsOver:
+            # What was sent still gets its id into the journal.
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            wait_for(round_.under_way, timeout=self._client.settings.request_timeout)
+            raise
         finally:
             # After an interrupt nobody waits for requests that hang.
             self.pool.shutdown(wait=False, cancel_futures=True)
             if self._shared and self._polls_for_others(jobs):
                 self._shared.forget(str(jobs[0].id))
+        # From here on the result names them, if there is still somebody who takes it.
+        self._run.check()
         if self.journal:
-            self.journal.remove(job.id for job in jobs if job.id)
+            self.journal.strike([job.place for job in jobs if job.place])
+        self._note_ends(jobs)
+
+    def _note_ends(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            attempt = self._attempts.get(job.digest)
+            if attempt:
+                attempt.over = _is_over(job)
 
     # What the threads do.
 
     def submit(self, job: Job) -> None:
-        """Submit a job, once, and keep what is known of it."""
-        sent_at = time.time()
+        """Submit a job, once, and keep what is known of it; what an earlier attempt has submitted is picked up."""
+        job.digest = digest_of(job.body)
+        earlier = self._attempts.get(job.digest)
+        if earlier and not earlier.over:
+            self._pick_up(job, earlier)
+            return
+        self._run.check()
+        attempt = self._attempts[job.digest] = Attempt(time.time())
+        if self.journal:
+            job.place = self.journal.intend(str(job.body["server"]), str(job.body["line"]))
         try:
             job.command = _commands.submit(self._client, job.body)
         except LostAnswer as error:
-            self._adopt(job, sent_at, error)
+            self._adopt(job, attempt.sent_at, error)
         except (ApiError, ConnectionFailed) as error:
-            job.outcome, job.error, job.msg = "refused", error, str(error)
-            if _lacks_budget(error):
-                job.outcome, job.msg = "not_tried", f"{_NO_BUDGET} {error}"
+            self._refuse(job, error)
         if job.command:
-            self._known.add(job.command.id)
-            for ids in (self._submitted, self.journal):
-                if ids:
-                    ids.add(job.command.id)
-            job.changed = True
-            job.server = _fuller(job.server, job.command.server)
-            if job.command.surplus:
-                also = ", ".join(job.command.surplus)
-                job.note = f"The answer to its submit named commands that were not asked for: {also}."
+            self._keep(job, job.command, attempt)
 
-    def _adopt(self, job: Job, sent_at: float, error: LostAnswer) -> None:
-        known = frozenset(self._known | (self._submitted.read() if self._submitted else set()))
+    def _refuse(self, job: Job, error: ApiError | ConnectionFailed) -> None:
+        job.outcome, job.error, job.msg = "refused", error, str(error)
+        if _lacks_budget(error):
+            job.outcome, job.msg = "not_tried", f"{_NO_BUDGET} {error}"
+        if self.journal and job.place:
+            self.journal.strike([job.place])
+            job.place = None
+
+    def _keep(self, job: Job, command: Command, attempt: Attempt) -> None:
+        """Remember a command that this job has submitted."""
+        attempt.command_id = command.id
+        self._known.add(command.id)
+        if self.journal and job.place:
+            self.journal.note(job.place, command.id)
+        if self._submitted:
+            self._submitted.add(_row_of(command))
+        job.changed = True
+        job.server = _fuller(job.server, command.server)
+        if command.surplus:
+            also = ", ".join(command.surplus)
+            job.note = f"The answer to its submit named commands that were not asked for: {also}."
+
+    def _pick_up(self, job: Job, earlier: Attempt) -> None:
+        """Look again for what an earlier attempt of the task has submitted, of which the end is not known."""
+        if earlier.command_id is None:
+            self._adopt(job, earlier.sent_at, None)
+        else:
+            job.command = Command(earlier.command_id, job.server, str(job.body["line"]), job.body["shell"], "unknown")
+            with contextlib.suppress(AlpaconError):
+                job.command = _commands.get_if_there(self._client, earlier.command_id) or job.command
+            job.changed = True
+        if job.command:
+            if self.journal:
+                job.place = self.journal.intend(str(job.body["server"]), str(job.body["line"]))
+            self._keep(job, job.command, earlier)
+            job.msg = "An earlier attempt of this task has submitted it; it was not submitted again."
+
+    def _adopt(self, job: Job, sent_at: float, error: LostAnswer | None) -> None:
+        known = frozenset(self._known.union(self._submitted.read() if self._submitted else ()))
         found, candidates = _commands.find_submitted(self._client, job.body, sent_at, known, self.sleep)
         if found:
             job.command = found.with_status("running") if found.hides_rc else found
@@ -237,7 +300,7 @@ class Fleet:
         seen = ", ".join(command.id for command in candidates)
         saw = f"Any of these may be it: {seen}." if seen else "No such command was seen in the workspace so far."
         job.outcome, job.error, job.changed = "unknown", error, True
-        job.msg = f"{OUTCOMES['unknown']} {saw} {error}"
+        job.msg = f"{OUTCOMES['unknown']} {saw} {error or 'An earlier attempt of this task has sent it.'}"
 
     def fetch_output(self, job: Job) -> None:
         """Fetch what a finished command wrote."""
@@ -408,6 +471,10 @@ class Fleet:
             else "There is no such command: it was cancelled, or the id is wrong."
         )
 
+    def check(self) -> None:
+        """Raise :class:`RunIsOver` where nobody is left to work for."""
+        self._run.check()
+
     def stop(self, why: str) -> None:
         """Submit no more."""
         self._stopped = self._stopped or why
@@ -457,6 +524,7 @@ class _Round:
     def run(self) -> None:
         """Go on until every job has its outcome."""
         while self.waiting or self.under_way or self.awaited:
+            self.fleet.check()
             self._tell()
             self._start_submits()
             self._collect(self._pause())
@@ -500,6 +568,8 @@ class _Round:
         for future in self._await_ended(pause):
             job, what = self.under_way.pop(future)
             error = future.exception()
+            if isinstance(error, RunIsOver):
+                raise error
             if error:
                 # Whatever it is, it must not take the ids of the other commands with it.
                 job.outcome, job.error = "unknown", AlpaconError(repr(error))
@@ -543,7 +613,7 @@ class _Round:
             f"alpacon: {left}{len(self.awaited)} running, {self.done[True]} done, {self.done[False]} failed"
             f" after {now - self.began:.0f} s"
         )
-        if first and self.fleet.journal:
+        if first and self.fleet.journal and self.fleet.journal.works:
             self.fleet.tell(f"alpacon: if this run is interrupted, the ids are in {self.fleet.journal.file}")
 
     def _next_look(self) -> float:
@@ -611,6 +681,33 @@ class _Round:
             job.msg = f"Submitted, but its outcome cannot be read: {error}"
             self._over(job)
         self.awaited = []
+
+
+def digest_of(body: Mapping[str, Any]) -> str:
+    """What tells a submit from all that are not the same."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _row_of(command: Command) -> dict[str, Any]:
+    """What other tasks of the run need to know of a command that they do not see yet."""
+    return {
+        "id": command.id,
+        "server": {"id": command.server.id, "name": command.server.name},
+        "shell": command.shell,
+        "line": command.line,
+        "username": command.username,
+        "groupname": command.groupname,
+        "added_at": iso(command.added_at),
+        "scheduled_at": iso(command.scheduled_at),
+        "run_after": list(command.run_after),
+    }
+
+
+def _is_over(job: Job) -> bool:
+    """Whether what a job has submitted has ended for certain, or was never accepted."""
+    if job.command is None:
+        return job.outcome in _NOT_ACCEPTED
+    return job.command.status in RAN | NEVER_RAN and job.outcome != "unknown"
 
 
 def _lacks_budget(error: AlpaconError | None) -> bool:

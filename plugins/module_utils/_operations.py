@@ -59,8 +59,7 @@ class Task:
             self.client,
             replace(self.order.limits, **limits),
             tell=self.run.tell if self.order.progress else None,
-            submitted=self.run.submitted,
-            journal=self.run.under_way,
+            run=self.run,
             shared=self.shared,
         )
 
@@ -87,7 +86,7 @@ def run_command(
     settings = Settings.from_options(options, warn)
     order = Order.from_options(options)
     shared = _shared(run, settings)
-    with Client(settings, pause=shared.pause if shared else None, tell=run.tell) as client:
+    with _client(settings, run, shared) as client:
         client.deadline = time.monotonic() + order.limits.wait_timeout
         report = _STATES[order.state](Task(client, order, check_mode, run, shared))
         result = _results.of_jobs(report.jobs, report.fine)
@@ -97,6 +96,10 @@ def run_command(
     if diff_mode and (report.before or report.after):
         result["diff"] = {"before": _lines(report.before), "after": _lines(report.after)}
     return result
+
+
+def _client(settings: Settings, run: Run, shared: Shared | None) -> Client:
+    return Client(settings, pause=shared.pause if shared else None, tell=run.tell, before_write=run.check)
 
 
 def _shared(run: Run, settings: Settings) -> Shared | None:

@@ -6,8 +6,8 @@
 """The run of ansible-playbook that a task is part of: how it speaks to the user, what its workers share, its journal.
 
 Workers are processes. What they share is files in the run's own temporary folder, which nobody else may read and
-which is gone when the run is: names of servers, rows of commands that others await, until when requests must pause.
-No token and no environment variable is ever in there.
+which is gone when the run is: names of servers, rows of commands that others await, until when requests must pause,
+and which host may submit what. No token and no environment variable is ever in there.
 """
 
 from __future__ import annotations
@@ -20,15 +20,22 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
+
+from ._errors import RunIsOver
 
 #: For how long names of servers are taken from another worker, in seconds.
 _NAMES_LAST = 60.0
 #: For how long a worker waits for another one that reads the names, in seconds.
 _NAMES_PATIENCE = 60.0
+
+
+#: For how long a lock on a file that workers share is waited for, in seconds.
+_LOCK_PATIENCE = 5.0
 
 
 #: Takes a warning for the user.
@@ -39,31 +46,64 @@ def _silent(_text: str) -> None:
     return None
 
 
+def _goes_on() -> bool:
+    return False
+
+
+@dataclass
+class Attempt:
+    """A submit that an earlier attempt of the same task has made.
+
+    Attributes:
+        sent_at: local time of the submit, in seconds since the epoch.
+        command_id: id of the command, as soon as it is known.
+        over: whether its end is known, or that it was never accepted: only then it may be submitted again.
+    """
+
+    sent_at: float
+    command_id: str | None = None
+    over: bool = False
+
+
 @dataclass(frozen=True)
 class Run:
     """The surroundings of a task.
 
     Attributes:
         tell: takes a line about the progress of the task.
+        warn: takes a warning that the user is to see at once.
         hosts: how many hosts the task runs for, each in a worker of its own.
         folder: temporary folder of the run, which its workers share; None where there is none.
-        journal: file for the ids of commands that are under way, which an interrupted run leaves behind; None for none.
+        journal: file for the commands that are under way, which an interrupted run leaves behind; None for none.
+        is_over: whether the run has ended without this worker, which then must not write to the workspace any more.
+        claims: which host of the task may submit what; None where there is but one host.
+        attempts: what earlier attempts of this very task have submitted, by the digest of each; None for a task that
+            is not repeated.
     """
 
     tell: Callable[[str], None] = _silent
+    warn: Warn = _silent
     hosts: int = 1
     folder: Path | None = None
     journal: Path | None = None
+    is_over: Callable[[], bool] = _goes_on
+    claims: Claims | None = None
+    attempts: dict[str, Attempt] | None = None
 
     @property
-    def submitted(self) -> Ids | None:
+    def submitted(self) -> Submitted | None:
         """The commands that this run has submitted."""
-        return Ids(self.folder / "alpacon-submitted") if self.folder else None
+        return Submitted(self.folder / "alpacon-submitted") if self.folder else None
 
     @property
-    def under_way(self) -> Ids | None:
+    def under_way(self) -> Journal | None:
         """Those that it has not seen the end of."""
-        return Ids(self.journal) if self.journal else None
+        return Journal(self.journal, self.warn) if self.journal else None
+
+    def check(self) -> None:
+        """Raise :class:`RunIsOver` where nothing must be written any more."""
+        if self.is_over():
+            raise RunIsOver("The run of this task has ended; nothing more is submitted or cancelled.")
 
 
 #: A task that shares nothing and tells nobody.
@@ -215,8 +255,8 @@ def _known_servers(file: Path) -> list[tuple[str, str]] | None:
     return [tuple(server) for server in known["servers"]]
 
 
-class Ids:
-    """A file with one id of a command a line, which the workers of a run write to together.
+class Submitted:
+    """The commands that the workers of a run have submitted: a file with a row of each a line.
 
     A file that cannot be written must not stop the commands, so errors of the file system are passed over.
     """
@@ -224,40 +264,170 @@ class Ids:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def add(self, command_id: str) -> None:
-        """Note a command as soon as its id is known."""
-        line = f"{command_id}\n".encode()
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Note a command as soon as its id is known; nothing of the row may be secret."""
         with contextlib.suppress(OSError):
+            _append(self.file, f"{json.dumps(row)}\n".encode())
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """The row of each of them by its id, in their order."""
+        rows: dict[str, dict[str, Any]] = {}
+        with contextlib.suppress(OSError):
+            for line in self.file.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    row = json.loads(line)
+                    rows[row["id"]] = row
+        return rows
+
+
+class Place(NamedTuple):
+    """Where in a journal a command has its line: offset and length in bytes."""
+
+    offset: int
+    length: int
+
+
+class Journal:
+    """A file with a line for each command that the workers of a run are about to submit or have under way.
+
+    A line has the id of the command (blanks as long as it is not known), the id of its server, the time before its
+    submit and the SHA-256 of the command line. Whoever knows the end of a command, or has returned it, blanks its
+    line; the file is gone when nothing else is left.
+
+    A file that cannot be written must not stop the commands, so that is told, once.
+    """
+
+    _ID = 36
+
+    def __init__(self, file: Path, warn: Warn = _silent) -> None:
+        self.file = file
+        self._warn = warn
+        #: Whether it could be written so far.
+        self.works = True
+
+    def intend(self, server_id: str, line: str) -> Place | None:
+        """Note what is about to be submitted; None where that was not possible."""
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        digest = hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
+        text = f"{'':{self._ID}} {server_id} {now} sha256:{digest}\n".encode()
+        try:
             try:
-                self._append(line)
+                return Place(_append(self.file, text), len(text))
             except FileNotFoundError:
                 self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._append(line)
+                return Place(_append(self.file, text), len(text))
+        except OSError as error:
+            self._fail(error)
+            return None
 
-    def _append(self, line: bytes) -> None:
-        # Once for each submit: pathlib and text files would take several times as long.
-        with _locked(self.file.parent):
-            descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    def note(self, place: Place, command_id: str) -> None:
+        """Add the id of a command as soon as it is known."""
+        self._overwrite([(place.offset, f"{command_id:{self._ID}.{self._ID}}".encode())])
+
+    def strike(self, places: Iterable[Place]) -> None:
+        """Blank the lines of commands; the file is gone when nothing else is left."""
+        if not self._overwrite([(place.offset, b" " * (place.length - 1)) for place in places]):
+            return
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self.file, os.O_RDONLY)
             try:
-                os.write(descriptor, line)
+                _lock(descriptor, fcntl.LOCK_EX)
+                if os.fstat(descriptor).st_nlink and not self.file.read_bytes().strip():
+                    self.file.unlink()
             finally:
                 os.close(descriptor)
 
-    def remove(self, command_ids: Iterable[str]) -> None:
-        """Strike out commands; the file is gone when none is left."""
-        struck = set(command_ids)
-        with contextlib.suppress(OSError), _locked(self.file.parent):
-            left = [line for line in self.file.read_text().splitlines() if line not in struck]
-            if left:
-                _write(self.file, "".join(f"{line}\n" for line in left))
-            else:
-                self.file.unlink()
+    def _overwrite(self, changes: Sequence[tuple[int, bytes]]) -> bool:
+        if not changes:
+            return False
+        try:
+            # The line is this worker's own, so that no lock is needed.
+            descriptor = os.open(self.file, os.O_WRONLY)
+            try:
+                for offset, text in changes:
+                    os.pwrite(descriptor, text, offset)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self._fail(error)
+            return False
+        return True
 
-    def read(self) -> set[str]:
-        """All ids that are in it."""
-        with contextlib.suppress(OSError):
-            return set(self.file.read_text().splitlines())
-        return set()
+    def _fail(self, error: OSError) -> None:
+        if self.works:
+            self.works = False
+            self._warn(f"alpacon: {self.file} cannot be written: an interrupted run leaves no ids behind. {error}")
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Who of the hosts of a task may submit what: whoever asks first.
+
+    Args:
+        folder: temporary folder of the run.
+        task: what tells the task and its loop item from all others.
+        host: the host that asks.
+    """
+
+    folder: Path
+    task: str
+    host: str
+
+    def take(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+        """Take all of these or none.
+
+        Args:
+            wanted: server and digest of what is to be submitted to it.
+
+        Returns:
+            The server that another host has, and that host; None where all are this host's now.
+        """
+        taken: list[Path] = []
+        # In one order for all: so one of the hosts that want some of the same gets all of its own.
+        for server, digest in sorted(wanted):
+            name = hashlib.sha256(f"{self.task}\0{server}\0{digest}".encode("utf-8", "surrogatepass")).hexdigest()
+            file = self.folder / "alpacon-claims" / name
+            owner = self._take(file, taken)
+            if owner != self.host:
+                for own in taken:
+                    with contextlib.suppress(OSError):
+                        own.unlink()
+                return server, owner
+        return None
+
+    def _take(self, file: Path, taken: list[Path]) -> str:
+        """The host that has it, which is this one if nobody has had it."""
+        fresh = file.with_name(f".{file.name}.{os.getpid()}")
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        fresh.write_text(self.host, encoding="utf-8")
+        try:
+            # A link is there with its content at once.
+            os.link(fresh, file)
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                return file.read_text(encoding="utf-8")
+            return "?"  # given up at this moment
+        else:
+            taken.append(file)
+            return self.host
+        finally:
+            fresh.unlink()
+
+
+def _append(file: Path, text: bytes) -> int:
+    """Add to the end of a file that only the user may read, and give the place where it begins."""
+    # Once for each submit: pathlib and text files would take several times as long.
+    while True:
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            with contextlib.suppress(TimeoutError):
+                _lock(descriptor, fcntl.LOCK_SH)
+            if not os.fstat(descriptor).st_nlink:
+                continue  # it was taken away between both
+            os.write(descriptor, text)
+            return os.lseek(descriptor, 0, os.SEEK_CUR) - len(text)
+        finally:
+            os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -265,10 +435,25 @@ def _locked(folder: Path) -> Iterator[None]:
     """Be the only one who changes a file in there; the folder is locked, since the file itself is replaced."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, kind: int) -> None:
+    """Wait for a lock for a bounded time; :class:`TimeoutError` where somebody holds on to it."""
+    deadline = 0.0
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            now = time.monotonic()
+            deadline = deadline or now + _LOCK_PATIENCE
+            if now >= deadline:
+                raise TimeoutError("a lock is held for too long") from None
+            time.sleep(0.002)
 
 
 def _write(file: Path, text: str) -> None:

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,8 +20,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import hide, secrets
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError, RunIsOver
+from ansible_collections.herdops.alpacon.plugins.module_utils._run import Attempt, Run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     Found,
     find_settings,
@@ -61,7 +63,10 @@ class AlpaconAction(ActionBase):
         warnings: list[str] = []
         modes = {"check_mode": self._task.check_mode, "diff_mode": self._task.diff}
         try:
-            result = self.operate(options, warnings.append, run=_run(task_vars or {}), **modes)
+            result = self.operate(options, warnings.append, run=_run(self._task, task_vars or {}), **modes)
+        except RunIsOver:
+            # Whoever takes results is gone, and waiting for it would leave this process behind for ever.
+            os._exit(1)
         except AlpaconError as error:
             result = {"failed": True, "msg": self._found.explain(error), **error.as_result()}
         result["warnings"] = warnings
@@ -82,13 +87,46 @@ class AlpaconAction(ActionBase):
         return {**self._task.args, **self._found.options}
 
 
-def _run(task_vars: Mapping[str, Any]) -> Run:
+#: What the attempts of a task have submitted. Core makes an action plugin of its own for each attempt; they have the
+#: task in common, of which each item of a loop has its own. The task is kept, so that its id stays its own.
+_ATTEMPTS: dict[int, tuple[Any, dict[str, Attempt]]] = {}
+
+
+def _run(task: Any, task_vars: Mapping[str, Any]) -> Run:
     """The run that a task is part of, which one temporary folder belongs to."""
     folder = Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
-    home = C.config.get_config_value("ANSIBLE_HOME")
     return Run(
         tell=Display().display,
+        warn=Display().warning,
         hosts=len(task_vars.get("ansible_play_batch") or [None]),
         folder=folder,
-        journal=Path(home) / "alpacon" / f"{folder.name}.ids",
+        journal=_journal(),
+        is_over=_is_orphan,
+        attempts=_ATTEMPTS.setdefault(id(task), (task, {}))[1],
     )
+
+
+def _journal() -> Path:
+    """The file for the commands of this run that are under way."""
+    home = C.config.get_config_value("ANSIBLE_HOME")
+    return Path(home) / "alpacon" / f"{Path(C.DEFAULT_LOCAL_TMP).name}.ids"  # type: ignore[attr-defined]
+
+
+def _is_orphan() -> bool:
+    """Whether ansible-playbook, which has forked this worker, is gone."""
+    # Its sentinel does not tell: the workers that were forked later hold it open as well.
+    parent = multiprocessing.parent_process()
+    return parent is not None and parent.pid != os.getppid()
+
+
+def _tell_journal(process: int) -> None:
+    """Say at the end of ansible-playbook where the commands are that it has not seen the end of."""
+    if os.getpid() == process and _journal().exists():
+        Display().warning(
+            f"alpacon: commands whose end this run has not seen are in {_journal()}."
+            " Await them with state=finished, or look for them in the workspace."
+        )
+
+
+# Strategies load this in the process of ansible-playbook before they fork workers, which run no such functions.
+atexit.register(_tell_journal, os.getpid())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -20,6 +21,12 @@ import collection_tree
 from workspace.client import Workspace
 
 Row = dict[str, Any]
+
+
+def ids_in(journal: Path) -> list[str]:
+    """The ids in a journal, found as the documentation says."""
+    return re.findall(r"(?m)^[0-9a-f-]{36}", journal.read_text(encoding="utf-8"))
+
 
 _CALLBACKS = Path(__file__).resolve().parent / "callback_plugins"
 #: Nothing takes so long unless it hangs, in seconds.
@@ -68,6 +75,13 @@ class Play:
         self.process.wait(PATIENCE)
         assert "Traceback" not in self.said, self.said
         return self
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that it has forked."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
+        return [int(child) for child in children.split()]
 
     def interrupt(self, pid: int | None = None) -> None:
         """Do as Ctrl-C does, to ansible-playbook alone or to its process group (a negative number)."""

@@ -6,21 +6,35 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import multiprocessing
 import os
+import re
 import signal
 import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from unit.support import COMMAND, SERVER
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import _run
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Ids, Pause, Shared, SharedPause
+from ansible_collections.herdops.alpacon.plugins.module_utils._run import (
+    Claims,
+    Journal,
+    Pause,
+    Place,
+    Shared,
+    SharedPause,
+    Submitted,
+)
 
 # The processes are forked from one that has threads, as those of Ansible are; what they do needs none of them.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -82,9 +96,9 @@ def kill(pid: int) -> None:
         time.sleep(0.01)
 
 
-def numbered(*parts: int) -> str:
+def uuid(number: int, step: int) -> str:
     """An id that says who made it."""
-    return "-".join(f"{part:04d}" for part in parts)
+    return f"{number:08x}-0000-4000-8000-{step:012x}"
 
 
 def files(folder: Path) -> list[Path]:
@@ -103,111 +117,207 @@ def shared(tmp_path: Path) -> Shared:
     return Shared(tmp_path, URL, TOKEN)
 
 
-# Ids
+# The journal
+
+
+LINE = "systemctl restart nginx"
+DIGEST = hashlib.sha256(LINE.encode()).hexdigest()
 
 
 @pytest.fixture
-def ids(tmp_path: Path) -> Ids:
-    """A file of ids that does not exist yet, in a folder that does not either."""
-    return Ids(tmp_path / "alpacon/run.ids")
+def journal(tmp_path: Path) -> Journal:
+    """A journal that does not exist yet, in a folder that does not either."""
+    return Journal(tmp_path / "alpacon/run.ids")
 
 
-def test_ids_are_added_read_and_struck_out(ids: Ids) -> None:
-    assert ids.read() == set()
-    for command_id in ("a", "b", "c"):
-        ids.add(command_id)
-    assert ids.read() == {"a", "b", "c"}
-    assert ids.file.read_text() == "a\nb\nc\n"
-    ids.remove(["a", "c", "never seen"])
-    assert ids.file.read_text() == "b\n"
+def submit(journal: Journal, command_id: str) -> Place:
+    """Journal a submit as the fleet does."""
+    place = journal.intend(SERVER, LINE)
+    assert place is not None
+    journal.note(place, command_id)
+    return place
 
 
-def test_the_file_is_gone_when_no_id_is_left(ids: Ids) -> None:
-    ids.add("a")
-    ids.remove(["a"])
-    assert list(ids.file.parent.iterdir()) == []
-    ids.remove(["a"])
-    assert ids.read() == set()
+def ids(journal: Journal) -> list[str]:
+    """The ids that are in a journal, found as the documentation says."""
+    return re.findall(r"(?m)^[0-9a-f-]{36}", journal.file.read_text()) if journal.file.exists() else []
 
 
-def test_every_id_that_processes_add_at_once_is_there_once(ids: Ids) -> None:
+def test_an_intent_is_there_before_the_id_and_the_end_strikes_both_out(journal: Journal) -> None:
+    place = journal.intend(SERVER, LINE)
+    assert place is not None
+    [line] = journal.file.read_text().splitlines()
+    server, moment, digest = line.split()
+    assert (server, digest) == (SERVER, f"sha256:{DIGEST}")
+    assert datetime.fromisoformat(moment) <= datetime.now(UTC)
+    assert ids(journal) == []
+    journal.note(place, COMMAND)
+    [line] = journal.file.read_text().splitlines()
+    assert line.split() == [COMMAND, server, moment, digest]
+    assert ids(journal) == [COMMAND]
+    journal.strike([place])
+    assert list(journal.file.parent.iterdir()) == []
+
+
+def test_what_is_struck_out_leaves_the_others(journal: Journal) -> None:
+    places = [submit(journal, uuid(0, step)) for step in range(3)]
+    journal.strike([places[0], places[2]])
+    assert ids(journal) == [uuid(0, 1)]
+    assert len(journal.file.read_text().split()) == 4
+
+
+def test_every_command_that_processes_journal_at_once_is_there_once(journal: Journal) -> None:
     def work(number: int) -> None:
         for step in range(25):
-            ids.add(numbered(number, step))
+            submit(journal, uuid(number, step))
 
     at_once(8, work)
-    assert sorted(ids.file.read_text().splitlines()) == sorted(
-        numbered(number, step) for number in range(8) for step in range(25)
-    )
+    assert sorted(ids(journal)) == sorted(uuid(number, step) for number in range(8) for step in range(25))
 
 
-def test_ids_that_are_added_while_others_are_struck_out_stay(ids: Ids) -> None:
+def test_the_last_of_several_processes_takes_the_journal_away(journal: Journal) -> None:
+    def work(number: int) -> None:
+        for step in range(50):
+            journal.strike([submit(journal, uuid(number, step))])
+
+    at_once(8, work)
+    assert list(journal.file.parent.iterdir()) == []
+
+
+def test_commands_that_are_journalled_while_others_are_struck_out_stay(journal: Journal) -> None:
     def work(number: int) -> bool:
-        mine = [numbered(number, step) for step in range(30)]
-        for command_id in mine:
-            ids.add(command_id)
-            if command_id.endswith(("0", "5")):
-                ids.remove([command_id])
-        return set(mine) - ids.read() == {one for one in mine if one.endswith(("0", "5"))}
+        kept = []
+        for step in range(30):
+            place = submit(journal, uuid(number, step))
+            if step % 5:
+                journal.strike([place])
+            else:
+                kept.append(uuid(number, step))
+            # Now and then nobody has anything under way, and the journal is gone.
+        return set(kept) <= set(ids(journal))
 
     assert all(at_once(8, work))
-    assert len(ids.file.read_text().splitlines()) == 8 * 24
+    assert len(ids(journal)) == 8 * 6
 
 
-def test_the_last_of_several_processes_takes_the_file_away(ids: Ids) -> None:
+def test_threads_of_a_process_write_together_as_well(journal: Journal) -> None:
     def work(number: int) -> None:
         for step in range(20):
-            ids.add(numbered(number, step))
-            ids.remove([numbered(number, step)])
-
-    at_once(8, work)
-    assert list(ids.file.parent.iterdir()) == []
-
-
-def test_threads_of_a_process_write_together_as_well(ids: Ids) -> None:
-    def work(number: int) -> None:
-        for step in range(20):
-            ids.add(numbered(number, step))
+            place = submit(journal, uuid(number, step))
             if step % 2:
-                ids.remove([numbered(number, step)])
+                journal.strike([place])
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(ids.file.read_text().splitlines()) == 8 * 10
+    assert len(ids(journal)) == 8 * 10
 
 
-def test_a_process_that_dies_while_it_writes_holds_nobody_up(ids: Ids) -> None:
-    ids.add("a")
+def test_a_process_that_holds_the_lock_holds_nobody_up_for_long(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = submit(journal, uuid(0, 0))
 
     def work(stay: Callable[[], None]) -> None:
-        with _run._locked(ids.file.parent):
+        with journal.file.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             stay()
 
-    with elsewhere(work) as pid:
-        kill(pid)
-        ids.add("b")
-    assert ids.read() == {"a", "b"}
+    monkeypatch.setattr(_run, "_LOCK_PATIENCE", 0.05)
+    with elsewhere(work):
+        submit(journal, uuid(0, 1))
+        journal.strike([place])
+        assert ids(journal) == [uuid(0, 1)]
 
 
 @pytest.mark.parametrize("place", ["file/run.ids", "folder", "full"])
-def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path, place: str) -> None:
+def test_a_journal_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "folder").mkdir()
     (tmp_path / "full").symlink_to("/dev/full")
-    ids = Ids(tmp_path / place)
-    ids.add("a")
-    if place != "full":  # which never ends when it is read
-        assert ids.read() == set()
-        ids.remove(["a"])
+    warnings: list[str] = []
+    journal = Journal(tmp_path / place, warnings.append)
+    assert [journal.intend(SERVER, LINE), journal.intend(SERVER, LINE)] == [None, None]
+    [warning] = warnings
+    assert str(tmp_path / place) in warning
+    assert not journal.works
     assert (tmp_path / "file").read_text() == "in the way"
 
 
-def test_only_the_user_may_read_the_folder_of_ids(ids: Ids) -> None:
-    ids.add("a")
-    assert mode(ids.file.parent) == 0o700
+def test_only_the_user_may_read_the_journal(journal: Journal) -> None:
+    before = os.umask(0o002)
+    try:
+        submit(journal, COMMAND)
+    finally:
+        os.umask(before)
+    assert (mode(journal.file.parent), mode(journal.file)) == (0o700, 0o600)
+
+
+# What the run has submitted
+
+
+def test_workers_know_what_others_of_the_run_have_submitted(tmp_path: Path) -> None:
+    def work(number: int) -> None:
+        Submitted(tmp_path / "submitted").add({"id": uuid(number, 0), "line": LINE})
+
+    assert Submitted(tmp_path / "submitted").read() == {}
+    at_once(8, work)
+    rows = Submitted(tmp_path / "submitted").read()
+    assert rows == {uuid(number, 0): {"id": uuid(number, 0), "line": LINE} for number in range(8)}
+
+
+def test_nothing_is_known_to_be_submitted_where_the_folder_is_gone(tmp_path: Path) -> None:
+    submitted = Submitted(tmp_path / "gone/submitted")
+    submitted.add({"id": COMMAND})
+    assert submitted.read() == {}
+
+
+# Claims
+
+
+def claims(folder: Path, host: str, task: str = "task") -> Claims:
+    """What a host of a task claims with."""
+    return Claims(folder, task, host)
+
+
+def test_of_several_hosts_one_gets_what_all_of_them_want(tmp_path: Path) -> None:
+    wanted = [(uuid(0, server), "digest") for server in range(5)]
+    answers = at_once(8, lambda number: claims(tmp_path, f"host-{number}").take(wanted))
+    assert answers.count(None) == 1
+    winner = f"host-{answers.index(None)}"
+    # Who asks while another one gives up may see that one.
+    assert {server for server, _host in filter(None, answers)} <= {server for server, _digest in wanted}
+    assert claims(tmp_path, "late").take(wanted) == (wanted[0][0], winner)
+
+
+def _wish(folder: Path, task: str, wishes: list[list[tuple[str, str]]], number: int) -> tuple[str, str] | None:
+    return claims(folder, f"host-{number}", task).take(wishes[number])
+
+
+def test_of_hosts_whose_wishes_overlap_each_server_goes_to_one(tmp_path: Path) -> None:
+    wishes = [[("a", "x"), ("b", "x")], [("b", "x"), ("c", "x")], [("c", "x"), ("a", "x")]]
+    for round_ in range(20):
+        task = f"task {round_}"
+        answers = at_once(3, partial(_wish, tmp_path, task, wishes))
+        winners = [number for number in range(3) if answers[number] is None]
+        assert len(winners) == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "server", "digest"), [("other", "a", "x"), ("task", "b", "x"), ("task", "a", "y")], ids=str
+)
+def test_another_task_server_or_command_is_free(tmp_path: Path, task: str, server: str, digest: str) -> None:
+    assert claims(tmp_path, "first").take([("a", "x")]) is None
+    assert claims(tmp_path, "second", task).take([(server, digest)]) is None
+    assert claims(tmp_path, "second").take([("a", "x")]) == ("a", "first")
+
+
+def test_a_host_keeps_what_it_has_claimed(tmp_path: Path) -> None:
+    assert claims(tmp_path, "first").take([("a", "x")]) is None
+    assert claims(tmp_path, "first").take([("a", "x"), ("b", "x")]) is None
+    assert claims(tmp_path, "second").take([("b", "x")]) == ("b", "first")
 
 
 # Pauses
@@ -346,16 +456,16 @@ def test_that_a_command_is_not_in_the_list_is_an_answer_too(shared: Shared) -> N
 def test_workers_get_what_another_one_finds(shared: Shared) -> None:
     def work(number: int) -> Any:
         own = Shared(shared._folder.parent, URL, TOKEN)
-        own.expect(numbered(number))
+        own.expect(uuid(number, 0))
         everybody.wait(PATIENCE)
         if number == 0:
             for command_id in own.expected():
                 own.offer(command_id, {"id": command_id})
         everybody.wait(PATIENCE)
-        return own.take(numbered(number))
+        return own.take(uuid(number, 0))
 
     everybody = FORK.Barrier(6)
-    assert at_once(6, work) == [{"id": numbered(number)} for number in range(6)]
+    assert at_once(6, work) == [{"id": uuid(number, 0)} for number in range(6)]
     assert shared.expected() == set()
 
 
@@ -533,7 +643,7 @@ def test_workspaces_and_tokens_never_mix(tmp_path: Path, url: str, token: str) -
 
 def test_the_token_is_in_no_name_and_no_file(tmp_path: Path) -> None:
     filled(tmp_path)
-    Ids(tmp_path / "alpacon/run.ids").add("a")
+    submit(Journal(tmp_path / "alpacon/run.ids"), COMMAND)
     found = list(tmp_path.rglob("*"))
     assert len(files(tmp_path)) >= 7
     for path in found:

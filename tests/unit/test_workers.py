@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from unit.conftest import _fresh
-from unit.playing import Play, Row, start, until
+from unit.playing import Play, Row, ids_in, start, until
 from unit.support import AGENTS, DIALECTS, command_options
 from workspace.client import Workspace
 
@@ -222,7 +222,7 @@ def test_who_is_killed_while_polling_for_all_holds_nobody_up(current: Workspace,
     left = [server for server in BARE if server != victim]
     assert dict(answers.get() for _server in left) == dict.fromkeys(left, "success")
     [lost] = current.commands(server=victim)
-    assert (tmp_path / "run.ids").read_text() == f"{lost['id']}\n"
+    assert ids_in(tmp_path / "run.ids") == [lost["id"]]
 
 
 # The journal
@@ -248,12 +248,12 @@ def test_a_run_that_is_cut_off_leaves_the_ids_of_what_goes_on(current: Workspace
     until(lambda: set(play.results) == set(AGENTS) and len(under_way(current)) == len(BARE))
     going_on = under_way(current)
     journal = play.folder / f"home/alpacon/{play.temporary.name}.ids"
-    until(lambda: set(journal.read_text().splitlines()) == going_on)
+    until(lambda: set(ids_in(journal)) == going_on)
     ENDS[end](play)
     play.process.wait(30)
     assert play.code != 0
     assert play.journals == [journal]
-    assert sorted(journal.read_text().splitlines()) == sorted(going_on)
+    assert sorted(ids_in(journal)) == sorted(going_on)
     pick_up(current, begin, journal, len(BARE))
 
 
@@ -261,7 +261,7 @@ def pick_up(workspace: Workspace, begin: Begin, journal: Path, count: int) -> No
     """Await what is in a journal, in another run, and see it end well."""
     workspace.clear_faults()
     before = len(workspace.commands())
-    ids = f"{{{{ lookup('ansible.builtin.file', '{journal}').splitlines() }}}}"
+    ids = f"{{{{ lookup('ansible.builtin.file', '{journal}') | regex_findall('(?m)^[0-9a-f-]{{36}}') }}}}"
     play = begin(workspace, ["localhost"], state="finished", ids=ids)
     end_all(workspace)
     assert play.end().code == 0, play.said
@@ -276,12 +276,12 @@ def test_one_task_that_is_cut_off_leaves_all_of_its_ids(current: Workspace, begi
     until(lambda: len(under_way(current, *BARE)) == len(BARE) == len(under_way(current)))
     submitted = {row["id"] for row in current.commands()}
     journal = play.folder / f"home/alpacon/{play.temporary.name}.ids"
-    until(lambda: set(journal.read_text().splitlines()) == submitted)
+    until(lambda: set(ids_in(journal)) == submitted)
     play.interrupt()
     play.process.wait(30)
     assert play.results == {}, "so that nobody knows yet how any of them ended"
     assert play.journals == [journal]
-    assert set(journal.read_text().splitlines()) == submitted
+    assert set(ids_in(journal)) == submitted
     pick_up(current, begin, journal, len(submitted))
 
 
