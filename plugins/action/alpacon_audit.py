@@ -7,13 +7,20 @@
 from __future__ import annotations
 
 import os
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import audit_spec, hide, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import (
+    CONNECTION,
+    audit_spec,
+    hide,
+    secrets,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._audit import (
     Audited,
     Host,
@@ -21,10 +28,20 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._audit import (
     run_audit,
     server_of,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._client import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
+    SERVER_ID,
+    TOKENS,
+    WORKSPACE,
+    Found,
+    find_settings,
+    refuse_foreign_server,
+    refuse_shared_name,
+)
 
 
 class ActionModule(AlpaconAction):
@@ -43,34 +60,88 @@ class ActionModule(AlpaconAction):
         self._task_vars = task_vars or {}
         return super().run(tmp, task_vars)
 
+    def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+        """The task's arguments as they are: each host has connection settings of its own."""
+        return dict(self._task.args)
+
     def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
         """Audit, write the report where that is wanted, and return the result."""
         run: Run = surroundings["run"]
         check_mode: bool = surroundings["check_mode"]
-        hosts = _hosts(options["hosts"], self._task_vars)
+        hosts = _hosts(
+            options["hosts"], self._task_vars, _Workspaces(self._task.args, options, warn), self._templar.template
+        )
         previous = _previous(options["compare_to"], warn)
         folder = Path(options["dest"]).absolute() if options["dest"] and not check_mode else None
         if folder:
             _make(folder)
         audited = run_audit(options, hosts, warn, check_mode=check_mode, run=run)
+        hidden = secrets(options) | {host.settings.token for host in hosts if host.settings}
         if folder is None:
-            return result_of(audited)
-        return _written(audited, folder, options, previous)
+            return _hidden(result_of(audited), hidden)
+        return _hidden(_written(audited, folder, options, previous, hidden), hidden)
 
 
-def _hosts(names: list[str] | None, task_vars: Mapping[str, Any]) -> list[Host]:
+class _Workspaces:
+    """The settings of each host's workspace."""
+
+    def __init__(self, given: Mapping[str, Any], options: Mapping[str, Any], warn: Callable[[str], None]) -> None:
+        self._given = {name: given.get(name) for name in CONNECTION}
+        self._options = options
+        self._warn = warn
+        self._known: dict[tuple[str, ...], Settings] = {}
+
+    def of(self, host: str, variables: Mapping[str, Any]) -> Settings:
+        """Those of a host, by its variables."""
+        refuse_foreign_server(self._given, variables.get(WORKSPACE))
+        found = find_settings(self._given, variables, os.environ)
+        key = tuple(str(found.options.get(name)) for name in CONNECTION)
+        if key not in self._known:
+            self._known[key] = self._read(host, found)
+        return self._known[key]
+
+    def _read(self, host: str, found: Found) -> Settings:
+        validated = ArgumentSpecValidator({name: CONNECTION[name] for name in found.options}).validate(found.options)
+        if validated.error_messages:
+            raise AlpaconError(f"{host}: {' '.join(validated.error_messages)}")
+        try:
+            return Settings.from_options({**self._options, **validated.validated_parameters}, self._warn)
+        except UsageError as error:
+            text = found.explain(error).removeprefix(f"{error.option}: ")
+            raise UsageError(error.option, f"for the host {host}: {text}") from None
+
+
+def _of_play(task_vars: Mapping[str, Any], template: Callable[[Any], Any]) -> dict[str, Any]:
+    """The settings among the variables of play, role and task, which count before those of hosts for all of them."""
+    host = task_vars["hostvars"].get(task_vars["inventory_hostname"]) or {}
+    given = {
+        name: template(task_vars[name])
+        for name in (*(f"alpacon_{setting}" for setting in CONNECTION), TOKENS)
+        if name in task_vars
+    }
+    return {name: value for name, value in given.items() if name not in host or host[name] != value}
+
+
+def _hosts(
+    names: list[str] | None,
+    task_vars: Mapping[str, Any],
+    workspaces: _Workspaces,
+    template: Callable[[Any], Any],
+) -> list[Host]:
     """The hosts that are meant, with what the inventory knows of them."""
     groups_of: dict[str, set[str]] = {}
     for group, members in task_vars.get("groups", {}).items():
         for member in members:
             groups_of.setdefault(member, set()).add(group)
-    variables = task_vars["hostvars"]
+    variables, of_play = task_vars["hostvars"], _of_play(task_vars, template)
     hosts = []
     for name in dict.fromkeys(names if names is not None else task_vars["ansible_play_hosts_all"]):
         if name not in variables:
             raise UsageError("hosts", f"the inventory has no host {name}", "Give names of hosts of the inventory.")
-        server_id = variables[name].get("alpacon_server_id")
-        hosts.append(Host(str(name), server_of(str(name), server_id), frozenset(groups_of.get(name, ()))))
+        own = ChainMap(of_play, variables[name])
+        refuse_shared_name(name, own, task_vars.get("groups", {}))
+        server = server_of(str(name), own.get(SERVER_ID))
+        hosts.append(Host(str(name), server, frozenset(groups_of.get(name, ())), workspaces.of(str(name), own)))
     return hosts
 
 
@@ -93,10 +164,15 @@ def _make(folder: Path) -> None:
         raise UsageError("dest", f"nothing can be written to {folder}", "Name another folder, or mend its mode.")
 
 
+def _hidden(result: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
+    shown: dict[str, Any] = hide(result, hidden)
+    return shown
+
+
 def _written(
-    audited: Audited, folder: Path, options: Mapping[str, Any], previous: Mapping[str, Any] | None
+    audited: Audited, folder: Path, options: Mapping[str, Any], previous: Mapping[str, Any] | None, hidden: set[str]
 ) -> dict[str, Any]:
-    shown = hide(audited.report, secrets(options))
+    shown = hide(audited.report, hidden)
     try:
         files = _report.write(shown, folder, options["formats"], previous)
     except OSError as error:

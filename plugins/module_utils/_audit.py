@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,11 +42,13 @@ class Host:
     Attributes:
         server: UUID or name of its server.
         groups: the inventory groups that it is in.
+        settings: its workspace, if that is not the one in the options of the audit.
     """
 
     name: str
     server: str
     groups: frozenset[str] = frozenset()
+    settings: Settings | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Audited:
         report: as ``docs/audit-report.schema.json`` describes it.
         changed: whether commands were submitted, or would be in check mode.
         to_submit: how many commands check mode left out.
-        refusal: why the workspace refused the token half way, or an empty string.
+        refusal: why a workspace was not asked or only half way, or an empty string.
     """
 
     report: dict[str, Any]
@@ -157,7 +159,7 @@ class _Reply:
 
 @dataclass
 class _Work:
-    """An audit at work."""
+    """An audit of the hosts of one workspace, at work."""
 
     client: Client
     plan: Plan
@@ -182,13 +184,22 @@ class _Work:
         else:
             self._submit(fleet, [Job(asks[ask].server, body=ask.body()) for ask in fresh], fresh)
 
+    def give_up(self, error: AlpaconError) -> None:
+        """Leave open what has no answer: the workspace cannot be asked, and others can."""
+        self.refusal = f"The workspace {self.client.settings.url} could not be asked: {error}"
+        known = {subject.host.name: subject for subject in self.subjects}
+        self.subjects = [known.get(host.name) or self._unknown(host) for host in self.plan.hosts]
+        for subject in self.subjects:
+            subject.obstacle = subject.obstacle or self.refusal
+
+    def _unknown(self, host: Host) -> _Subject:
+        return _Subject(host, Server(None), self._checks_of(host))
+
+    def _checks_of(self, host: Host) -> list[Check]:
+        return [check for check in self.plan.checks if check.applies_to(host.groups)]
+
     def _find_subjects(self) -> None:
         plan = self.plan
-        for check in plan.checks:
-            if not any(check.applies_to(host.groups) for host in plan.hosts):
-                self.warn(
-                    f"checks: {check.name} applies to none of the hosts, since none is in {', '.join(check.when)}."
-                )
         references = list(dict.fromkeys(host.server for host in plan.hosts))
         try:
             known: dict[str, list[Server]] | None = _find(self.client, references)
@@ -198,8 +209,8 @@ class _Work:
             known = None
             self.warn(f"The list of servers cannot be read, so hosts need alpacon_server_id: {error}")
         for host in plan.hosts:
-            checks = [check for check in plan.checks if check.applies_to(host.groups)]
-            self.subjects.append(_subject(host, checks, None if known is None else known[host.server]))
+            servers = None if known is None else known[host.server]
+            self.subjects.append(_subject(host, self._checks_of(host), servers))
 
     def _fleet(self) -> Fleet:
         several = len(self.plan.hosts) * len(self.plan.checks) > 1
@@ -235,45 +246,13 @@ class _Work:
         refusals = [job.error for job in jobs if isinstance(job.error, ApiError) and job.error.refuses_token]
         if refusals and not self.submitted:
             raise refusals[0]
-        self.refusal = str(refusals[0]) if refusals else ""
+        if refusals:
+            self.refusal = f"The workspace {self.client.settings.url} refused the token half way: {refusals[0]}"
         self.replies.update((ask, _reply(job)) for ask, job in zip(asks, jobs))
 
     # The report
 
-    def report(self, url: str, started: datetime) -> dict[str, Any]:
-        """All of it, see ``docs/audit-report.schema.json``."""
-        plan = self.plan
-        facts: dict[str, dict[str, Any]] = {subject.host.name: {} for subject in self.subjects}
-        results = [self._result(subject, check, facts) for subject in self.subjects for check in subject.checks]
-        stated = [result for result in results if result]
-        return {
-            "schema": 1,
-            "title": plan.title or f"Audit of {urlsplit(url).netloc}",
-            "workspace": url,
-            "started_at": iso(started),
-            "finished_at": iso(datetime.now(timezone.utc)),
-            "collection": VERSION,
-            "reuse_within": plan.reuse_within,
-            "fail_on": plan.fail_on,
-            "summary": {**self._counts(stated), "requests": self.client.requests},
-            "servers": [_described(subject, facts[subject.host.name]) for subject in self.subjects],
-            "checks": [_described_check(check) for check in plan.checks],
-            "results": stated,
-        }
-
-    def _counts(self, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        outcomes = Counter(result["outcome"] for result in results)
-        severities = Counter(result["severity"] for result in results if result["outcome"] == FAILED)
-        return {
-            "servers": len(self.subjects),
-            "checks": len(self.plan.checks),
-            **{outcome: outcomes[outcome] for outcome in (PASSED, FAILED, UNKNOWN)},
-            "failed_by_severity": {severity: severities[severity] for severity in reversed(SEVERITIES)},
-            "reused": sum(reply.reused for reply in self.replies.values()),
-            "commands": self.submitted,
-        }
-
-    def _result(self, subject: _Subject, check: Check, facts: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
+    def result(self, subject: _Subject, check: Check, facts: dict[str, Any]) -> dict[str, Any] | None:
         """What came of one check on one host, or None where check mode leaves that open."""
         ask = subject.ask(check)
         reply = self.replies.get(ask) if ask else None
@@ -283,7 +262,7 @@ class _Work:
             reply = _Reply(reason=subject.obstacle)
         verdict = check.judge(reply.answer) if reply.answer else Verdict(UNKNOWN, reply.reason)
         if check.fact and reply.answer and verdict.outcome != UNKNOWN:
-            facts[subject.host.name][check.fact] = check.fact_of(reply.answer, verdict, self.plan.output_limit)
+            facts[check.fact] = check.fact_of(reply.answer, verdict, self.plan.output_limit)
         return self._described_result(subject, check, reply, verdict)
 
     def _described_result(self, subject: _Subject, check: Check, reply: _Reply, verdict: Verdict) -> dict[str, Any]:
@@ -319,14 +298,87 @@ def run_audit(
         AlpaconError: nothing was submitted.
     """
     plan = Plan.from_options(options, hosts)
-    settings = Settings.from_options(options, warn)
+    for check in plan.checks:
+        if not any(check.applies_to(host.groups) for host in plan.hosts):
+            warn(f"checks: {check.name} applies to none of the hosts, since none is in {', '.join(check.when)}.")
     started = datetime.now(timezone.utc)
+    works = [
+        _asked(replace(plan, hosts=members), settings, warn, check_mode, run)
+        for settings, members in _by_workspace(plan.hosts, options, warn).items()
+    ]
+    failures = [error for _work, error in works if error]
+    if len(failures) == len(works):
+        raise failures[0]
+    done = [work for work, _error in works]
+    left_out = sum(work.left_out for work in done)
+    changed = any(work.submitted for work in done) or left_out > 0
+    return Audited(_report(plan, done, started), changed, left_out, " ".join(work.refusal for work in done).strip())
+
+
+def _by_workspace(hosts: Sequence[Host], options: Mapping[str, Any], warn: Warn) -> dict[Settings, list[Host]]:
+    """The hosts of each workspace, by the settings that it is reached with."""
+    default = None
+    if any(host.settings is None for host in hosts):
+        default = Settings.from_options(options, warn)
+    members: dict[Settings, list[Host]] = {}
+    for host in hosts:
+        settings = host.settings or default
+        if settings:
+            members.setdefault(settings, []).append(host)
+    return members
+
+
+def _asked(plan: Plan, settings: Settings, warn: Warn, check_mode: bool, run: Run) -> tuple[_Work, AlpaconError | None]:
+    """The audit of one workspace, and why it could not be asked, if so."""
     with Client(settings, tell=run.tell, before_write=run.check) as client:
         client.deadline = time.monotonic() + plan.limits.wait_timeout
         work = _Work(client, plan, run, warn, check_mode)
-        work.carry_out()
-        report = work.report(settings.url, started)
-    return Audited(report, work.submitted + work.left_out > 0, work.left_out, work.refusal)
+        try:
+            work.carry_out()
+        except AlpaconError as error:
+            work.give_up(error)
+            return work, error
+    return work, None
+
+
+def _report(plan: Plan, works: Sequence[_Work], started: datetime) -> dict[str, Any]:
+    """All of it, see ``docs/audit-report.schema.json``."""
+    asked = {subject.host.name: (work, subject) for work in works for subject in work.subjects}
+    servers, results = [], []
+    for host in plan.hosts:
+        work, subject = asked[host.name]
+        facts: dict[str, Any] = {}
+        results += [result for check in subject.checks if (result := work.result(subject, check, facts))]
+        servers.append(_described(subject, facts, work.client.settings.url))
+    urls = list(dict.fromkeys(work.client.settings.url for work in works))
+    return {
+        "schema": 1,
+        "title": plan.title or f"Audit of {', '.join(urlsplit(url).netloc for url in urls)}",
+        "workspace": ", ".join(urls),
+        "started_at": iso(started),
+        "finished_at": iso(datetime.now(timezone.utc)),
+        "collection": VERSION,
+        "reuse_within": plan.reuse_within,
+        "fail_on": plan.fail_on,
+        "summary": _counts(plan, works, results),
+        "servers": servers,
+        "checks": [_described_check(check) for check in plan.checks],
+        "results": results,
+    }
+
+
+def _counts(plan: Plan, works: Sequence[_Work], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    outcomes = Counter(result["outcome"] for result in results)
+    severities = Counter(result["severity"] for result in results if result["outcome"] == FAILED)
+    return {
+        "servers": len(plan.hosts),
+        "checks": len(plan.checks),
+        **{outcome: outcomes[outcome] for outcome in (PASSED, FAILED, UNKNOWN)},
+        "failed_by_severity": {severity: severities[severity] for severity in reversed(SEVERITIES)},
+        "reused": sum(reply.reused for work in works for reply in work.replies.values()),
+        "commands": sum(work.submitted for work in works),
+        "requests": sum(work.client.requests for work in works),
+    }
 
 
 # Servers
@@ -441,9 +493,10 @@ def _reason(job: Job) -> str:
 # What comes out
 
 
-def _described(subject: _Subject, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _described(subject: _Subject, facts: Mapping[str, Any], workspace: str) -> dict[str, Any]:
     return {
         "host": subject.host.name,
+        "workspace": workspace,
         "id": subject.server.id,
         "name": subject.server.name,
         "groups": sorted(subject.host.groups - _EVERYBODY),
@@ -500,7 +553,7 @@ def _message(audited: Audited, failing: Sequence[Mapping[str, Any]]) -> str:
         more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
         words = [f"{words[0]}: {'; '.join([*named[:_NAMED], *more])}"]
     if audited.refusal:
-        words.insert(0, f"The workspace refused the token half way: {audited.refusal.removesuffix('.')}")
+        words.insert(0, audited.refusal.removesuffix("."))
     if audited.to_submit:
         words.append(f"{_count(audited.to_submit, 'command')} would be submitted")
     return ". ".join(words) + "."

@@ -19,6 +19,10 @@ description:
     group share a command, and with O(reuse_within) recent commands answer instead of new ones.
   - A server that is offline, or whose command is refused, held or lost, does not fail the task. The questions to it
     have the outcome V(unknown) and count with O(unknown_severity).
+  - Each host is asked in its own workspace, whose connection settings come from the host's variables, or from those of
+    the play. One workspace is asked after the other, each for as long as O(wait_timeout), and the report names each
+    server's workspace. A workspace that cannot be asked leaves the questions to its servers V(unknown), and fails the
+    task.
   - The role P(herdops.alpacon.audit#role) brings checks with it, and runs this module.
 author:
   - herdops.alpacon contributors (@herdops)

@@ -118,7 +118,7 @@ def refuse_foreign_server(given: Mapping[str, Any], own: Any) -> None:
     url = given.get("url")
     if _is_given(url) and _is_given(own) and workspace_of(url) != workspace_of(own):
         raise UsageError(
-            "url", f"it names {url}, and the host is a server of {own}", "Leave it out, or name the servers as well."
+            "url", f"it names {url}, and the host is a server of {own}", "Leave it out, or name servers, too."
         )
 
 
@@ -160,9 +160,9 @@ def _token(known: _Known, workspace: str) -> tuple[Any, str]:
     ``ALPACON_TOKEN``, it is the workspace of ``ALPACON_URL``; where that is not set either, the only one in play.
     """
     remedy = f"Name the token of {workspace} under that URL in the variable {TOKENS}."
-    tokens = _tokens(known)
-    if workspace in tokens:
-        named = known.template(tokens[workspace])
+    tokens, urls = _tokens(known)
+    if workspace in urls:
+        named = known.template(tokens[urls[workspace]])
         return (named, "") if _is_given(named) else (None, f"{TOKENS} has an empty one for {workspace}.")
     default_url = known.environ.get("ALPACON_URL")
     defaults = [
@@ -185,22 +185,19 @@ def _token(known: _Known, workspace: str) -> tuple[Any, str]:
     return None, " ".join([*hints[:1], remedy]) if hints or _is_given(own) else ""
 
 
-def _tokens(known: _Known) -> dict[str, Any]:
-    """The user's tokens by their workspaces; each is worked out only where it is needed."""
+def _tokens(known: _Known) -> tuple[Mapping[Any, Any], dict[str, Any]]:
+    """The user's tokens, and the key of each workspace: only the token that is needed is worked out."""
     given = known.variables.get(TOKENS)
     if given is not None and not isinstance(given, Mapping):
         given = known.template(given)
     if not given:
-        return {}
+        return {}, {}
     if not isinstance(given, Mapping):
         raise UsageError(TOKENS, "it is not a dictionary", "Give URLs of workspaces, each with its token.")
-    tokens = {}
-    for url, token in given.items():
-        try:
-            tokens[workspace_of(known.template(url))] = token
-        except UsageError as error:
-            raise UsageError(TOKENS, str(error).removeprefix("url: ")) from None
-    return tokens
+    try:
+        return given, {workspace_of(known.template(url)): url for url in given}
+    except UsageError as error:
+        raise UsageError(TOKENS, str(error).removeprefix("url: ")) from None
 
 
 def _in_play(known: _Known) -> set[str]:

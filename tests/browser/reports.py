@@ -276,7 +276,8 @@ def hostile() -> Report:
     """A report in which every text is hostile."""
     texts = HOSTILE
     servers = [
-        {"host": text, "id": None, "name": text, "groups": [text, texts[0]], "facts": {text: text}} for text in texts
+        {"host": text, "workspace": text, "id": None, "name": text, "groups": [text, texts[0]], "facts": {text: text}}
+        for text in texts
     ]
     checks = [
         {
@@ -324,7 +325,8 @@ def _server(number: int, chance: random.Random) -> Report:
     role = ("web", "web", "db", "cache", "edge", "batch")[number % 6]
     name = f"{role}-{number // 6 + 1:02d}" + ("b" if number % 6 == 1 else "")
     groups = [role, chance.choice(["production", "production", "staging"])]
-    return {"host": name, "id": _uuid(chance), "name": name, "groups": groups, "facts": {}}
+    workspace = "https://my-workspace.us1.alpacon.io"
+    return {"host": name, "workspace": workspace, "id": _uuid(chance), "name": name, "groups": groups, "facts": {}}
 
 
 def _check(known: Known) -> Report:

@@ -117,6 +117,7 @@ def test_checks_on_a_fleet(workspace: Workspace) -> None:
     assert done.report["servers"] == [
         {
             "host": name,
+            "workspace": workspace.url,
             "id": ids[name],
             "name": name,
             "groups": ["web"] if name == "web-01" else [],
@@ -439,7 +440,7 @@ def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
     done = audit(current, HELLO, of=hosts(*AGENTS), max_concurrency="1", fail_on="never")
     assert Counter(done.outcomes.values()) == {"passed": 1, "unknown": 2}
     assert done.result["failed"]
-    assert done.result["msg"].startswith("The workspace refused the token half way: The token is unknown")
+    assert done.result["msg"].startswith(f"The workspace {current.url} refused the token half way: The token")
     assert done.result["failing"] == 0
 
 

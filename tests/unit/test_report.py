@@ -246,9 +246,19 @@ def test_markdown_takes_texts_for_texts(text: str) -> None:
     assert not re.search(r"[<>|\n]|(?<!\\)[*`_\[\]{}]|://|www\.", escaped)
 
 
-def test_every_row_of_a_hostile_report_has_four_cells() -> None:
-    rows = [line for line in _markdown.render(CASES["hostile"]).splitlines() if line.startswith("| ")]
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows if not row.startswith("| passed")} == {5, 9}
+@pytest.mark.parametrize(("case", "cells"), [("example", 4), ("hostile", 5)])
+def test_every_row_has_as_many_cells(case: str, cells: int) -> None:
+    # Where there are several workspaces, each host's is said.
+    rows = [line for line in _markdown.render(CASES[case]).splitlines() if line.startswith("| ")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows if not row.startswith("| passed")} == {cells + 1, 9}
+
+
+def test_junit_says_the_workspace_of_each_host() -> None:
+    suites = ElementTree.fromstring(_junit.render(CASES["example"])).iter("testsuite")
+    said = [suite.find("properties/property") for suite in suites]
+    assert {(place.get("name"), place.get("value")) for place in said if place is not None} == {
+        ("workspace", "https://my-workspace.us1.alpacon.io")
+    }
 
 
 # HTML

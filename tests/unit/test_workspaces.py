@@ -331,3 +331,81 @@ def test_tokens_come_from_the_environment_and_from_variables(both: Both) -> None
     }
     _listing, results = both.play("all", with_tokens, **own, THEIR_TOKEN=both.there.token)
     assert [result["failed"] for result in results.values()] == [False, False]
+
+
+# Audits
+
+
+def audit(**options: Any) -> Row:
+    """A task that asks every host for a word."""
+    checks = [{"name": "hello", "line": "echo hello", "contains": "hello"}]
+    return {"herdops.alpacon.alpacon_audit": {"checks": checks, "progress": False, **options}}
+
+
+def test_an_audit_asks_each_host_in_its_own_workspace(both: Both) -> None:
+    both.write(source(both.here, "web-01", "web-02"), source(both.there, "web-01", "web-03"))
+    both.here.reset_counters()
+    listing, results = both.play("all", audit(dest=str(both.folder / "report")))
+    assert listing.code == 0, listing.out + listing.said
+    report = json.loads((both.folder / "report/audit.json").read_text(encoding="utf-8"))
+    twin = f"web-01-{both.there.server_ids()['web-01'][:8]}"
+    assert report["workspace"] == f"{both.here.url}, {both.there.url}"
+    assert {server["host"]: server["workspace"] for server in report["servers"]} == {
+        "web-01": both.here.url,
+        "web-02": both.here.url,
+        twin: both.there.url,
+        "web-03": both.there.url,
+    }
+    commands = {}
+    for workspace, names in ((both.here, ["web-01", "web-02"]), (both.there, ["web-01", "web-03"])):
+        made = workspace.commands(line="echo hello")
+        assert sorted(row["server"] for row in made) == names
+        commands[workspace.url] = {row["id"] for row in made}
+    where = {server["host"]: server["workspace"] for server in report["servers"]}
+    assert all(result["command"] in commands[where[result["host"]]] for result in report["results"])
+    [result] = [result for result in results.values() if "summary" in result]
+    assert (result["summary"]["passed"], result["summary"]["commands"]) == (4, 4)
+    # The inventory took a request and another for names of groups here.
+    assert result["requests"] == both.here.requests_made() - 2 + both.there.requests_made() - 1
+    assert not any(
+        workspace.token in text for workspace in (both.here, both.there) for text in (listing.out, str(report))
+    )
+
+
+def test_a_name_alone_is_looked_for_in_the_workspace_of_its_host(both: Both) -> None:
+    # As a host of an inventory made by hand: it ran on the server of the same name in the first host's workspace.
+    both.there.add_servers("only-there", connected=False)
+    hosts = {"web-01": {"alpacon_url": both.here.url, "alpacon_token": both.here.token}}
+    hosts["only-there"] = {"alpacon_url": both.there.url, "alpacon_token": both.there.token}
+    hosts["web-02"] = hosts["only-there"]
+    (both.folder / "inventory").write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
+    (both.folder / "ansible.cfg").touch()
+    listing, _results = both.play("all", audit(dest=str(both.folder / "report")))
+    assert listing.code == 0, listing.out + listing.said
+    assert [row["server"] for row in both.here.commands(line="echo hello")] == ["web-01"]
+    assert [row["server"] for row in both.there.commands(line="echo hello")] == ["web-02"]
+    listing, results = both.play("all", audit(url=both.here.url))
+    assert "token: for the host only-there: an API or service token is missing" in str(results)
+
+
+def test_an_audit_names_the_workspace_that_could_not_be_asked(both: Both) -> None:
+    both.write(source(both.here, "web-01"), source(both.there, "web-03"))
+    task = {
+        **audit(dest=str(both.folder / "report")),
+        "vars": {"alpacon_tokens": {both.there.url: "alpat-wrong"}},
+    }
+    listing, results = both.play("all", task)
+    assert listing.code != 0
+    [result] = [result for result in results.values() if "summary" in result]
+    assert f"The workspace {both.there.url} could not be asked: The token is unknown" in result["msg"]
+    both.there.reset_counters()
+    report = json.loads((both.folder / "report/audit.json").read_text(encoding="utf-8"))
+    assert {row["host"]: row["outcome"] for row in report["results"]} == {"web-01": "passed", "web-03": "unknown"}
+
+
+def test_an_audit_refuses_a_url_that_is_not_its_hosts(both: Both) -> None:
+    both.write(source(both.here, "web-01"), source(both.there, "web-03"))
+    listing, _results = both.play("all", audit(url=both.here.url))
+    assert listing.code != 0
+    assert f"url: it names {both.here.url}, and the host is a server of {both.there.url}" in listing.out + listing.said
+    assert both.here.commands() + both.there.commands() == []

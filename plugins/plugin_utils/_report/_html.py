@@ -272,6 +272,7 @@ def _command(result: Mapping[str, Any]) -> str:
 def _server_data(server: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "host": line(server["host"]),
+        "workspace": line(server["workspace"]),
         "id": line(server["id"] or "", 40),
         "name": line(server["name"] or ""),
         "groups": [line(group) for group in server["groups"]],

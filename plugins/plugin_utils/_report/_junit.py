@@ -22,6 +22,7 @@ def render(report: Mapping[str, Any]) -> str:
     by_host: dict[str, list[Mapping[str, Any]]] = {}
     for result in report["results"]:
         by_host.setdefault(result["host"], []).append(result)
+    workspaces = {server["host"]: server["workspace"] for server in report["servers"]}
     sets = {check["name"]: check.get("set") for check in report["checks"]}
     suites = ElementTree.Element("testsuites", {"name": line(report["title"]), **_counts(report["results"])})
     start, end = parsed(report["started_at"]), parsed(report["finished_at"])
@@ -30,6 +31,8 @@ def render(report: Mapping[str, Any]) -> str:
     for host, results in by_host.items():
         suite = ElementTree.SubElement(suites, "testsuite", {"name": plain(host), **_counts(results)})
         suite.set("timestamp", plain(report["started_at"]).removesuffix("Z"))
+        properties = ElementTree.SubElement(suite, "properties")
+        ElementTree.SubElement(properties, "property", name="workspace", value=plain(workspaces[host]))
         for result in results:
             _add_case(suite, result, sets.get(result["check"]))
     ElementTree.indent(suites)

@@ -63,8 +63,10 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     if report.get("trend"):
         yield from _trend(report["trend"])
-    yield from _table("Failed", [result for result in report["results"] if result["outcome"] == "failed"])
-    yield from _table("Unknown", [result for result in report["results"] if result["outcome"] == "unknown"])
+    workspaces = {server["host"]: server["workspace"] for server in report["servers"]}
+    for title, outcome in (("Failed", "failed"), ("Unknown", "unknown")):
+        results = [result for result in report["results"] if result["outcome"] == outcome]
+        yield from _table(title, results, workspaces if len(set(workspaces.values())) > 1 else {})
 
 
 def _count(number: int, noun: str) -> str:
@@ -81,7 +83,8 @@ def _trend(trend: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _table(title: str, results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _table(title: str, results: Sequence[Mapping[str, Any]], workspaces: Mapping[str, str]) -> Iterator[str]:
+    """The results; with a column for the workspaces of their hosts, where these are given."""
     yield f"## {title}"
     yield ""
     if not results:
@@ -89,10 +92,12 @@ def _table(title: str, results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield ""
         return
     worst_first = sorted(results, key=lambda result: -SEVERITIES.index(result["severity"]))
-    yield "| severity | check | host | what was found |"
-    yield "| --- | --- | --- | --- |"
+    heads = ["severity", "check", "host", *(["workspace"] if workspaces else []), "what was found"]
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{' --- |' * len(heads)}"
     for result in worst_first[:_ROWS]:
-        cells = (result["severity"], result["check"], result["host"], result["message"])
+        place = [workspaces[result["host"]]] if workspaces else []
+        cells = (result["severity"], result["check"], result["host"], *place, result["message"])
         yield f"| {' | '.join(escape(cell) for cell in cells)} |"
     yield ""
     if len(results) > _ROWS:

@@ -218,6 +218,7 @@
     const about = facts([
       ["Name", server.name === server.host ? "" : server.name],
       ["Id", server.id],
+      ["Workspace", server.workspace],
       ["Groups", server.groups.join(", ")],
     ]);
     const gathered = Object.entries(server.facts);
