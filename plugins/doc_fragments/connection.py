@@ -32,6 +32,7 @@ options:
   request_timeout:
     description:
       - For how many seconds the workspace may stay silent within one request.
+      - The whole of an answer must be there after four times as long, and have no more than 128 MiB.
       - This is not how long a command may take.
     type: int
     default: 30

@@ -10,13 +10,19 @@ Knows nothing of commands or servers. Threads may share one client.
 
 from __future__ import annotations
 
+import functools
+import http.client
+import io
 import ipaddress
+import json
+import math
 import os
 import random
 import ssl
 import threading
 import time
 import traceback
+import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,9 +36,11 @@ from ._errors import (
     ConnectionFailed,
     LostAnswer,
     MissingLibrary,
+    UnknownAddress,
     Untrusted,
     UsageError,
     error_from_body,
+    printable,
 )
 from ._run import Pause, Warn
 
@@ -55,6 +63,10 @@ VERSION = "0.1.0"
 PAGE_SIZE = 100
 #: How long a connection may take to be made, in seconds.
 CONNECT_TIMEOUT = 10.0
+#: The whole of an answer must be there after so many times ``request_timeout``.
+ANSWER_TIMEOUTS = 4
+#: How much of an answer is read, packed or unpacked, in bytes.
+LARGEST_ANSWER = 128 * 2**20
 #: How often a call is sent at the most when it fails for a passing reason.
 ATTEMPTS = 5
 #: The longest that a call waits for a used-up request budget where :attr:`Client.deadline` is not set, in seconds.
@@ -76,6 +88,11 @@ _HANDSHAKE_FAILURES = frozenset(
 )
 _PAUSE = 0.5
 _PAUSE_CAP = 30.0
+#: A pause that a server asks for is taken for no more than this, in seconds.
+_LONGEST_PAUSE = 7 * 86400.0
+_PIECE = 2**16
+#: How much of a page that is no JSON is looked at, in bytes.
+_SHOWN_PAGE = 10_000
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
 # A list that grows while it is read shifts rows into later pages: remember so many rows to know them again.
 _REMEMBERED_ROWS = 20 * PAGE_SIZE
@@ -90,7 +107,8 @@ class Settings:
         token: API or service token.
         validate_certs: whether TLS certificates are verified.
         ca_path: file or folder of CA certificates, or None for the default ones.
-        request_timeout: seconds that the server may stay silent within one request.
+        request_timeout: seconds that the server may stay silent within one request; the whole of its answer must be
+            there after :data:`ANSWER_TIMEOUTS` times as long.
     """
 
     url: str
@@ -126,8 +144,12 @@ class Settings:
             )
         given = options.get("request_timeout")
         timeout = cls.request_timeout if given is None else float(given)
-        if timeout <= 0:
-            raise UsageError("request_timeout", f"{timeout:g} is not a time", "Give a positive number of seconds.")
+        if not 0 < timeout <= _LONGEST_PAUSE:
+            raise UsageError(
+                "request_timeout",
+                f"{timeout:g} is not a time",
+                "Give a positive number of seconds, a week at the most.",
+            )
         validate_certs = options.get("validate_certs")
         settings = cls(
             url=_base_url(str(options["url"])),
@@ -253,7 +275,7 @@ class Client:
         self._session = self._open_session(pool, authorization or f'token="{settings.token}"')
 
     def _open_session(self, pool: int, authorization: str) -> Any:
-        session = requests.Session()
+        session = _Session()
         # The environment may name proxies; its CA bundle and netrc must not replace explicit settings.
         session.trust_env = False
         session.proxies = get_environ_proxies(self.settings.url, no_proxy=None)
@@ -263,8 +285,10 @@ class Client:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         session.auth = _Authorization(authorization)
         session.cookies = _NoCookies()
-        session.headers.update({"Accept": "application/json", "User-Agent": f"herdops.alpacon/{VERSION}"})
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
+        session.headers.update(
+            {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": f"herdops.alpacon/{VERSION}"}
+        )
+        adapter = _Adapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         return session
@@ -410,7 +434,7 @@ class Client:
     def _is_passing(error: Exception) -> bool:
         if isinstance(error, ApiError):
             return error.status in _PASSING and error.code != "server_not_connected"
-        return not isinstance(error, Untrusted)
+        return not isinstance(error, (Untrusted, UnknownAddress))
 
     @staticmethod
     def _is_unaccepted(error: Exception) -> bool:
@@ -432,9 +456,10 @@ class Client:
             self._tell(f"alpacon: the request budget of the token is used up, waiting {seconds:.0f} s")
 
     def _await_budget(self, method: str, path: str) -> None:
+        deadline = self.deadline if self.deadline is not None else time.monotonic() + THROTTLE_PATIENCE
         # The pause may have become longer meanwhile.
         while (wait := self._pause.until() - time.monotonic()) > 0:
-            if self.deadline is not None and time.monotonic() + wait > self.deadline:
+            if time.monotonic() + wait > deadline:
                 raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
             self._sleep(wait)
 
@@ -447,6 +472,7 @@ class Client:
             response = self._exchange(method, url, path, params, body)
             if not 300 <= response.status_code < 400:
                 return self._read(method, path, response)
+            response.close()
             url, params = self._redirected(method, path, url, response), None
         raise ApiError(method, path, response.status_code, text=f"More than {_REDIRECTS} redirects.")
 
@@ -457,7 +483,7 @@ class Client:
         timeout = (min(CONNECT_TIMEOUT, self.settings.request_timeout), self.settings.request_timeout)
         try:
             response = self._session.request(
-                method, url, params=params, json=body, timeout=timeout, allow_redirects=False
+                method, url, params=params, json=body, timeout=timeout, allow_redirects=False, stream=True
             )
         except requests.exceptions.RequestException as error:
             raise _transport_error(method, path, self._origin, error) from None
@@ -466,53 +492,62 @@ class Client:
 
     def _note_clock(self, response: Any, started: float) -> None:
         # The Date header is cut to whole seconds: the offset is at least header minus the time of arrival.
-        stated = response.headers.get("Date")
-        if not stated:
+        stated = _http_time(response.headers.get("Date"))
+        if stated is None:
             return
-        try:
-            low = parsedate_to_datetime(stated).timestamp() - time.time()
-        except (TypeError, ValueError):
-            return
+        low = stated - time.time()
         with self._lock:
             self._clock_low = low if self._clock_low is None else max(self._clock_low, low)
 
     def _redirected(self, method: str, path: str, url: str, response: Any) -> str:
-        target: str = urljoin(url, response.headers.get("Location", ""))
+        location = printable(response.headers.get("Location", ""))
         if method != "GET":
             raise LostAnswer(
-                f"{method} {path}: HTTP {response.status_code}, a redirect to {target}, which a write does not follow."
-                " It may have been carried out. Check url."
+                f"{method} {path}: HTTP {response.status_code}, a redirect to {location or 'nowhere'}, which a write"
+                " does not follow. It may have been carried out. Check url."
             )
-        if _origin(target) != self._origin:
-            raise ApiError(
-                method,
-                path,
-                response.status_code,
-                text=f"Redirected to {_origin(target)}, which the token is not for. Check url.",
-            )
+        try:
+            target: str = urljoin(url, location)
+            origin = _origin(target)
+        except ValueError:
+            origin = "what is no address"
+        if not location or origin != self._origin:
+            where = f"{origin}, which the token is not for" if location else "nowhere"
+            raise ApiError(method, path, response.status_code, text=f"Redirected to {where}. Check url.")
         return target
 
     def _read(self, method: str, path: str, response: Any) -> Answer:
-        status = response.status_code
+        status, headers = response.status_code, response.headers
         try:
-            body = response.json() if response.content.strip() else None
-            readable = True
-        except (ValueError, requests.exceptions.RequestException):
-            body, readable = response.text, False
+            content = _content(response.raw)
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error) as error:
+            # What it states by its status, it has stated.
+            if status < 400:
+                raise LostAnswer(f"{method} {path}: HTTP {status}, {_what_broke(error)}.") from None
+            content = b""
+        finally:
+            response.close()
+        try:
+            body, readable = _decoded(content), True
+        except (ValueError, RecursionError):
+            body, readable = content[:_SHOWN_PAGE].decode("utf-8", "replace"), False
         if status >= 400:
-            return self._refuse(method, path, status, body, response.headers.get("Retry-After"))
+            pause = _seconds(headers.get("Retry-After"), headers.get("Date"))
+            return self._refuse(method, path, status, body, pause)
         if not readable:
             raise LostAnswer(
                 f"{method} {path}: HTTP {status} with a body that is not JSON"
-                f" ({response.headers.get('Content-Type', 'no content type')})."
+                f" ({printable(headers.get('Content-Type', 'no content type'))})."
                 " A proxy may stand in between, or url is not an Alpacon workspace."
             )
         return Answer(status, body)
 
     @staticmethod
-    def _refuse(method: str, path: str, status: int, body: Any, retry_after: str | None) -> Answer:
-        error = error_from_body(method, path, status, body, _seconds(retry_after))
+    def _refuse(method: str, path: str, status: int, body: Any, retry_after: float | None) -> Answer:
+        error = error_from_body(method, path, status, body, retry_after)
         if status == 404 and not isinstance(body, dict):
+            if _DJANGO_404 in str(body):
+                raise UnknownAddress(f"{error} This workspace does not know the address; it may be an older one.")
             # A proxy without its server, or no workspace at all: no word about the record.
             raise LostAnswer(f"{error} This is no answer of an Alpacon workspace; check url and any proxy.")
         # Whoever stands in between may give up after it passed a write on.
@@ -533,17 +568,135 @@ class _NoCookies(RequestsCookieJar if HAS_REQUESTS else object):  # type: ignore
         return None
 
 
+class _Session(requests.Session if HAS_REQUESTS else object):  # type: ignore[misc]
+    # Whoever asks for no redirects still gets their address taken apart, and their body read whole.
+    def get_redirect_target(self, resp: Any) -> None:
+        return None
+
+
+class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
+    """Bounds the time of whole answers: sockets bound that of one read only."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _timed_pools()
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = _timed_pools()
+        return manager
+
+
+@functools.cache
+def _timed_pools() -> dict[str, Any]:
+    pools = {}
+    for scheme, pool in urllib3.poolmanager.pool_classes_by_scheme.items():
+        connection = type("TimedConnection", (pool.ConnectionCls,), {"response_class": _TimedResponse})
+        pools[scheme] = type("TimedPool", (pool,), {"ConnectionCls": connection})
+    return pools
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        if sock.gettimeout():
+            self.fp: Any = io.BufferedReader(_TimedStream(self.fp.detach(), sock))
+
+
+class _TimedStream(io.RawIOBase):
+    """What a socket receives, until an answer takes longer than it may."""
+
+    def __init__(self, raw: Any, sock: Any) -> None:
+        super().__init__()
+        self._raw, self._sock, self._timeout = raw, sock, sock.gettimeout()
+        self._deadline = time.monotonic() + ANSWER_TIMEOUTS * self._timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> Any:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        if left < self._timeout:
+            self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _content(raw: Any) -> bytes:
+    """The body of an answer, unpacked; ValueError where it is too large, cut, or packed in a way nobody asked for."""
+    packing = raw.headers.get("Content-Encoding", "identity").strip().lower()
+    if packing not in ("identity", "", "gzip", "x-gzip"):
+        raise ValueError("it is packed in a way that was not asked for")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16) if packing.endswith("gzip") else None
+    pieces: list[bytes] = []
+    size = received = 0
+    while piece := raw.read(_PIECE, decode_content=False):
+        received += len(piece)
+        if unpacker:
+            piece = unpacker.decompress(piece, LARGEST_ANSWER + 1 - size)
+        size += len(piece)
+        if max(size, received) > LARGEST_ANSWER:
+            raise ValueError(f"it is larger than {LARGEST_ANSWER // 2**20} MiB")
+        pieces.append(piece)
+    if raw.length_remaining or (unpacker and received and not unpacker.eof):
+        raise ValueError("it is cut")
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+_JSON = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _name: None)
+
+
+def _decoded(content: bytes) -> Any:
+    """The JSON of a body, whatever encoding a header claims, with null for numbers that JSON does not have."""
+    text = content.decode("utf-8-sig", "replace").strip()
+    return _JSON.decode(text) if text else None
+
+
+def _what_broke(error: Exception) -> str:
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return f"and its body stayed away for request_timeout, or took more than {ANSWER_TIMEOUTS} times as long"
+    if isinstance(error, ValueError):
+        return f"and its body is not read: {error}"
+    return "and the connection broke before the body was read"
+
+
+#: What a workspace of 2024 says, in HTML, where there is nothing at an address.
+_DJANGO_404 = "The requested resource was not found on this server."
+
+
+def _http_time(text: str | None) -> float | None:
+    """The time of a header in seconds since the epoch, or None where there is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return None
+
+
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def _seconds(retry_after: str | None, date: str | None) -> float | None:
+    """The pause that Retry-After asks for, in either of its forms; None where that is no pause at all."""
     try:
-        return max(0.0, float(retry_after)) if retry_after else None
+        seconds = float(retry_after or "nan")
     except ValueError:
-        return None
+        until, now = _http_time(retry_after), _http_time(date)
+        seconds = math.nan if until is None else until - (time.time() if now is None else now)
+    return min(max(seconds, _PAUSE), _LONGEST_PAUSE) if seconds > 0 else None
 
 
 def _transport_error(method: str, path: str, origin: str, error: Exception) -> ConnectionFailed | LostAnswer:
@@ -565,7 +718,9 @@ def _transport_error(method: str, path: str, origin: str, error: Exception) -> C
     if isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(reason, never_made) or no_tunnel:
         return ConnectionFailed(f"{what}: no connection to {origin}: {reason}. Check url, the network and any proxy.")
     if isinstance(error, requests.exceptions.Timeout):
-        return LostAnswer(f"{what}: no answer within request_timeout.")
+        return LostAnswer(
+            f"{what}: no answer within request_timeout, or not its end within {ANSWER_TIMEOUTS} times that."
+        )
     return LostAnswer(f"{what}: the connection broke before an answer was read: {reason}.")
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 _BAD_TOKEN = "The token is unknown, disabled or expired. Check it against the workspace's list of tokens."
@@ -96,6 +97,8 @@ _WORDS = (
 )
 
 _SHOWN_BODY = 200
+#: How much of what an error says in JSON is shown: characters, entries and levels.
+_SHOWN_WORDS, _SHOWN_ITEMS, _SHOWN_DEPTH = 4000, 100, 8
 
 
 class AlpaconError(Exception):
@@ -142,6 +145,10 @@ class Untrusted(ConnectionFailed):
 
 class LostAnswer(AlpaconError):
     """A request went out and no readable answer came back: it may have taken effect."""
+
+
+class UnknownAddress(LostAnswer):
+    """The workspace does not know an address, which says nothing of a record and does not change."""
 
 
 class UnreadableRow(AlpaconError):
@@ -222,21 +229,22 @@ def error_from_body(method: str, path: str, status: int, body: Any, retry_after:
     """
     code, text = "", ""
     if isinstance(body, Mapping):
-        code = str(body.get("code") or "").lower()
+        code = printable(body["code"]).lower() if isinstance(body.get("code"), str) else ""
         text = "; ".join(_words_of(body))
     elif isinstance(body, list):
-        text = "; ".join(str(item) for item in body)
+        text = "; ".join(_flat(item) for item in body[:_SHOWN_ITEMS])
     elif body:
-        text = " ".join(re.sub(r"<[^>]*>", " ", str(body)).split())[:_SHOWN_BODY]
+        text = " ".join(re.sub(r"<[^<>]*>", " ", str(body)).split())[:_SHOWN_BODY]
     if not code:
         code = next((known for pattern, known in _WORDS if pattern.search(text)), "")
+    text = printable(text)[:_SHOWN_WORDS]
     stated = isinstance(body, Mapping) and ("code" in body or "detail" in body)
     return ApiError(method, path, status, code, text, retry_after, stated)
 
 
 def _words_of(body: Mapping[str, Any]) -> list[str]:
     words = []
-    for key, value in body.items():
+    for key, value in islice(body.items(), _SHOWN_ITEMS):
         if key in ("code", "status", "status_code"):
             continue
         if key == "field_errors" and isinstance(value, Mapping):
@@ -248,9 +256,19 @@ def _words_of(body: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _flat(value: Any) -> str:
+def _flat(value: Any, depth: int = 0) -> str:
+    if depth > _SHOWN_DEPTH:
+        return "..."
     if isinstance(value, Mapping):
-        return str(value.get("message") or value.get("code") or ", ".join(f"{k}: {_flat(v)}" for k, v in value.items()))
+        said = value.get("message") or value.get("code")
+        if said:
+            return _flat(said, depth + 1)
+        return ", ".join(f"{key}: {_flat(item, depth + 1)}" for key, item in islice(value.items(), _SHOWN_ITEMS))
     if isinstance(value, list):
-        return " ".join(_flat(item) for item in value)
+        return " ".join(_flat(item, depth + 1) for item in value[:_SHOWN_ITEMS])
     return str(value)
+
+
+def printable(text: Any) -> str:
+    """A text of the workspace without what moves a terminal."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", str(text))

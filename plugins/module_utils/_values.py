@@ -18,6 +18,9 @@ from ._model import canonical_uuid, is_uuid, parse_time
 LINE_LENGTH = 2048
 PURPOSE_LENGTH = 2000
 
+#: No duration is longer, in seconds: dates can still be reckoned with it.
+_LONGEST = 100 * 366 * 86400
+
 _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -25,13 +28,19 @@ def duration(option: str, text: Any) -> float:
     """Read a duration such as V(90), V(90s), V(10m) or V(1h30m) into seconds."""
     stripped = str(text).strip().lower()
     if re.fullmatch(r"\d+(\.\d+)?", stripped):
-        return float(stripped)
+        return _bounded(option, text, float(stripped))
     parts = re.findall(r"(\d+(?:\.\d+)?)([wdhms])", stripped)
     if not parts or "".join(number + unit for number, unit in parts) != stripped:
         raise UsageError(
             option, f"'{text}' is not a duration", "Give seconds, or numbers with w, d, h, m or s, such as 1h30m."
         )
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return _bounded(option, text, sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+
+def _bounded(option: str, text: Any, seconds: float) -> float:
+    if seconds > _LONGEST:
+        raise UsageError(option, f"{text!s:.40} is longer than a hundred years", "Give a shorter duration.")
+    return seconds
 
 
 def moment(option: str, text: Any) -> datetime:
@@ -40,7 +49,7 @@ def moment(option: str, text: Any) -> datetime:
     stripped = str(text).strip()
     time = parse_time(stripped)
     if time is None:
-        raise UsageError(option, f"'{text}' is not a time", example)
+        raise UsageError(option, f"'{text}' is not a time of the years 100 to 9000", example)
     if not re.search(r"(?:[zZ]|[+-]\d\d:?\d\d)$", stripped) or "T" not in stripped.upper().replace(" ", "T"):
         raise UsageError(option, f"'{text}' has no zone, and servers would read it in their own", example)
     return time
@@ -71,7 +80,7 @@ def share(option: str, text: Any, total: int, least: int) -> int | None:
     """Read a number, or a percentage of ``total`` (rounded down, but not below ``least``); None where not given."""
     if text in (None, ""):
         return None
-    match = re.fullmatch(r"(\d+)(%?)", str(text).strip())
+    match = re.fullmatch(r"(\d{1,9})(%?)", str(text).strip())
     if not match or (match.group(2) and int(match.group(1)) > 100):
         raise UsageError(option, f"'{text}' is neither a number nor a percentage", "Give one such as 10 or 25%.")
     number = int(match.group(1))

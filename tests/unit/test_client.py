@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import itertools
 import os
 import socket
@@ -13,7 +15,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,12 +41,20 @@ from unit.support import (
 )
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import ATTEMPTS, PAGE_SIZE, Client, Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils import _client
+from ansible_collections.herdops.alpacon.plugins.module_utils._client import (
+    ATTEMPTS,
+    LARGEST_ANSWER,
+    PAGE_SIZE,
+    Client,
+    Settings,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
     AlpaconError,
     ApiError,
     ConnectionFailed,
     LostAnswer,
+    UnknownAddress,
     UsageError,
 )
 
@@ -428,12 +440,59 @@ def test_retry_after_is_obeyed(serve: Serve, connect: Connect, clock: Clock, sta
     assert pauses(clock.slept) == pytest.approx([37], abs=0.1)
 
 
-@pytest.mark.parametrize("header", ["0", "soon", "Tue, 24 Nov 2026 10:30:44 GMT", None])
+NO_PAUSE = ["0", "-0", "-5", "nan", "-inf", "soon", "3, 4", "Tue, 24 Nov 2026 10:30:44 GMT", "Tue, 99 Foo", None]
+
+
+@pytest.mark.parametrize("header", NO_PAUSE)
 def test_a_retry_after_that_names_no_pause(serve: Serve, connect: Connect, clock: Clock, header: str | None) -> None:
     headers = {} if header is None else {"Retry-After": header}
     server = serve([Reply(status=503, headers=headers), Reply([1])])
     assert connect(server, sleep=clock.sleep).get(LIST) == [1]
-    assert sum(clock.slept) <= 1
+    assert 0.4 <= sum(clock.slept) <= 1
+
+
+@pytest.mark.parametrize("header", NO_PAUSE)
+@pytest.mark.parametrize("call", ["GET", "POST"])
+def test_a_used_up_budget_without_a_pause_is_waited_for_longer_and_longer(
+    serve: Serve, connect: Connect, clock: Clock, header: str | None, call: str
+) -> None:
+    headers = {} if header is None else {"Retry-After": header}
+    server = serve([*[Reply(status=429, headers=headers)] * 6, Reply([1])])
+    client = connect(server, sleep=clock.sleep)
+    assert (client.get(LIST) if call == "GET" else client.write(call, LIST, {}).body) == [1]
+    held = pauses(clock.slept)
+    assert len(held) == 6
+    assert sum(held) > 20
+
+
+@pytest.mark.parametrize("header", ["0.000001", "1e-300", "0.2"])
+def test_a_tiny_pause_has_a_floor(serve: Serve, connect: Connect, clock: Clock, header: str) -> None:
+    server = serve([Reply(status=429, headers={"Retry-After": header}), Reply([1])])
+    assert connect(server, sleep=clock.sleep).get(LIST) == [1]
+    assert sum(clock.slept) == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("call", ["GET", "POST"])
+def test_a_pause_that_is_a_date_counts_from_the_date_of_the_answer(
+    serve: Serve, connect: Connect, clock: Clock, call: str
+) -> None:
+    headers = {"Retry-After": "Tue, 24 Nov 2026 10:31:24 GMT", "Date": "Tue, 24 Nov 2026 10:30:44 GMT"}
+    server = serve([Reply(status=429, headers=headers), Reply([1])])
+    client = connect(server, sleep=clock.sleep)
+    assert (client.get(LIST) if call == "GET" else client.write(call, LIST, {}).body) == [1]
+    assert pauses(clock.slept) == pytest.approx([40], abs=0.1)
+
+
+@pytest.mark.parametrize("header", ["inf", "1e300", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_pause_without_end_is_no_pause_but_an_error(
+    serve: Serve, connect: Connect, clock: Clock, header: str
+) -> None:
+    server = serve([Reply(status=429, headers={"Retry-After": header})])
+    client = connect(server, sleep=clock.sleep)
+    for _call in range(2):
+        with pytest.raises(ApiError, match="request budget"):
+            client.get(LIST)
+    assert (len(server.requests), clock.slept) == (1, [])
 
 
 def test_a_used_up_budget_is_awaited_however_often(serve: Serve, connect: Connect, clock: Clock) -> None:
@@ -658,11 +717,222 @@ def test_a_deletion_that_nobody_answers_is_lost_while_the_record_may_be_there(
         connect(server, sleep=clock.sleep).delete(RECORD)
 
 
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("http://127.0.0.1:99999/", "what is no address"),
+        ("http://127.0.0.1:port/", "what is no address"),
+        ("http://[::1", "what is no address"),
+        ("http://[v1.x]:80/", "which the token is not for"),
+        ("//other.example/", "which the token is not for"),
+        ("javascript:alert(1)", "which the token is not for"),
+        ("file:///etc/passwd", "which the token is not for"),
+        ("\x1b[31mred", "HTTP 404"),
+        ("", "Redirected to nowhere"),
+        (None, "Redirected to nowhere"),
+    ],
+)
+def test_a_redirect_to_nonsense(serve: Serve, connect: Connect, clock: Clock, location: str | None, words: str) -> None:
+    headers = {} if location is None else {"Location": location}
+    client = connect(serve([Reply(status=302, headers=headers), Reply({}, 404)]), sleep=clock.sleep)
+    with pytest.raises(ApiError, match=words) as caught:
+        client.get(LIST)
+    assert "\x1b" not in str(caught.value)
+    client = connect(serve([Reply(status=302, headers=headers)]), sleep=clock.sleep)
+    with pytest.raises(LostAnswer, match="Check url") as lost:
+        client.write("POST", LIST, {})
+    assert "\x1b" not in str(lost.value)
+
+
 def test_redirects_in_a_circle_end(serve: Serve, connect: Connect, clock: Clock) -> None:
     server = serve([Reply(status=302, headers={"Location": LIST})])
     with pytest.raises(ApiError, match="redirects"):
         connect(server, sleep=clock.sleep).get(LIST)
     assert len(server.requests) <= 10
+
+
+# Answers that are large, slow or odd
+
+
+@pytest.fixture
+def raw(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
+    """Starts servers that do to each connection what a function says, once a request is there."""
+    listeners: list[socket.socket] = []
+
+    def start(answer: Callable[[socket.socket], None]) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def serve_all() -> None:
+            while True:
+                try:
+                    connection, _address = listener.accept()
+                except OSError:
+                    return
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(65536)
+                    answer(connection)
+
+        threading.Thread(target=serve_all, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def trickle(head: bytes, drop: bytes) -> Callable[[socket.socket], None]:
+    """Send a head, and then the same few bytes over and over, as long as somebody listens."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(head)
+        while True:
+            connection.sendall(drop)
+            time.sleep(0.02)
+
+    return answer
+
+
+TRICKLES = {
+    "of a body with a length": (OK + b"Content-Length: 100000\r\n\r\n", b" "),
+    "of a body without one": (OK + b"\r\n", b" "),
+    "of chunks": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "of a header": (OK + b"X-Long: ", b"x"),
+    "of words to go on": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", TRICKLES)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_trickle_ends(raw: Any, connect: Connect, kind: str, method: str) -> None:
+    client = connect(raw(trickle(*TRICKLES[kind])), request_timeout=0.1)
+    client.deadline = 0.0  # one try only
+    with pytest.raises(LostAnswer, match="request_timeout"):
+        client.get(LIST) if method == "GET" else client.write(method, LIST, {})
+    assert client.requests == 1
+
+
+def packed(size: int) -> bytes:
+    """So many blanks, packed."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    pieces = [packer.compress(b" " * 2**20) for _number in range(size // 2**20)]
+    return b"".join([*pieces, packer.flush()])
+
+
+def test_an_answer_that_unpacks_to_gigabytes_is_not_unpacked(raw: Any, connect: Connect) -> None:
+    bomb = packed(2 * 2**30)
+    headers = OK + f"Content-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
+    client = connect(raw(lambda connection: connection.sendall(headers + bomb)))
+    client.deadline = 0.0
+    tracemalloc.start()
+    try:
+        with pytest.raises(LostAnswer, match=r"larger than 128 MiB"):
+            client.get(LIST)
+        assert tracemalloc.get_traced_memory()[1] < 2 * LARGEST_ANSWER
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_answer_without_end_is_left(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_client, "LARGEST_ANSWER", 2**20)
+    sent: list[int] = []
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(OK + b"\r\n")
+        for _number in range(1000):
+            connection.sendall(b" " * 2**16)
+            sent.append(2**16)
+
+    client = connect(raw(answer))
+    with pytest.raises(LostAnswer, match="larger than 1 MiB"):
+        client.write("POST", LIST, {})
+    assert sum(sent) < 50 * 2**20
+
+
+def test_a_packed_answer_is_read(serve: Serve, connect: Connect, raw: Any) -> None:
+    body = gzip.compress(b'[{"id": 1}]')
+    headers = OK + f"Content-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    assert connect(raw(lambda connection: connection.sendall(headers + body))).get(LIST) == [{"id": 1}]
+
+
+UNREADABLE = {
+    "half of what was packed": (b"Content-Encoding: gzip\r\n", gzip.compress(b"[1]" * 99)[:-9]),
+    "not packed at all": (b"Content-Encoding: gzip\r\n", b"[1]"),
+    "packed in another way": (b"Content-Encoding: br\r\n", b"[1]"),
+    "packed over and over": (b"Content-Encoding: gzip, gzip\r\n", gzip.compress(gzip.compress(b"[1]"))),
+    "nested too deep": (b"", b"[" * 100_000 + b"]" * 100_000),
+    "nothing but openings": (b"", b'{"a":' * 100_000),
+    "a number without end": (b"", b"9" * 10_000),
+    "cut": (b"Content-Length: 99\r\n", b"[1]"),
+    "of a chunk that is none": (b"Transfer-Encoding: chunked\r\n", b"zz\r\n[1]\r\n"),
+    "of a chunk below zero": (b"Transfer-Encoding: chunked\r\n", b"-5\r\n[1]\r\n0\r\n\r\n"),
+    "with a thousand headers": (b"X-Header: y\r\n" * 1000, b"[1]"),
+    "with a header without end": (b"X-Header: " + b"y" * 100_000 + b"\r\n", b"[1]"),
+    "of two lengths": (b"Content-Length: 3\r\nContent-Length: 5\r\n", b"[1]"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_answer_that_cannot_be_read_is_a_lost_one(raw: Any, connect: Connect, kind: str, method: str) -> None:
+    headers, body = UNREADABLE[kind]
+    client = connect(raw(lambda connection: connection.sendall(OK + headers + b"\r\n" + body)))
+    client.deadline = 0.0
+    with pytest.raises(LostAnswer):
+        client.get(LIST) if method == "GET" else client.write(method, LIST, {})
+    assert client.requests == 1
+
+
+READABLE = {
+    "a length that is none": (b"Content-Length: many\r\n", b"[1]"),
+    "a length below zero": (b"Content-Length: -5\r\n", b"[1]"),
+    "a charset that is none": (b"Content-Type: application/json; charset=klingon\r\n", b"[1]"),
+    "a charset that is not so": (b"Content-Type: text/html; charset=utf-16\r\n", b"[1]"),
+    "a content type that is none": (b"Content-Type: \xff\x00;;;=\r\n", b"[1]"),
+    "a mark of its byte order": (b"", b"\xef\xbb\xbf[1]"),
+    "a date that is none": (b"Date: soon\r\n", b"[1]"),
+    "a date that nobody lives to see": (b"Date: Tue, 24 Nov 99999999999999999999 10:30:44 GMT\r\n", b"[1]"),
+    "a date with a zone that is none": (b"Date: Tue, 24 Nov 2026 10:30:44 +9999999\r\n", b"[1]"),
+    "a date of the year 9999": (b"Date: Fri, 31 Dec 9999 23:59:59 -2300\r\n", b"[1]"),
+    "an empty date": (b"Date: \r\n", b"[1]"),
+}
+
+
+@pytest.mark.parametrize("kind", READABLE)
+def test_odd_headers_do_not_matter(raw: Any, connect: Connect, kind: str) -> None:
+    headers, body = READABLE[kind]
+    client = connect(raw(lambda connection: connection.sendall(OK + headers + b"\r\n" + body)))
+    client.deadline = 0.0
+    assert client.get(LIST) == [1]
+
+
+def test_bytes_that_are_no_text_cost_only_themselves(raw: Any, connect: Connect) -> None:
+    body = b'[{"result": "a\xff\xfeb", "elapsed_time": NaN, "load": 1e999, "id": Infinity}]'
+    client = connect(raw(lambda connection: connection.sendall(OK + b"\r\n" + body)))
+    assert client.get(LIST) == [{"result": "a\ufffd\ufffdb", "elapsed_time": None, "load": None, "id": None}]
+
+
+def test_an_error_that_goes_on_for_ever_is_shown_in_part(serve: Serve, connect: Connect) -> None:
+    deep: Any = "\x1b[31mwords"
+    for _level in range(900):
+        deep = {"detail": [deep]}
+    for body in (deep, {"detail": "x" * 100_000}, {f"field{number}": ["no"] for number in range(10_000)}, [deep] * 500):
+        with pytest.raises(ApiError) as caught:
+            connect(serve([Reply(body, 400)])).write("POST", LIST, {})
+        assert len(str(caught.value)) < 5000
+        assert "\x1b" not in str(caught.value)
+
+
+def test_an_address_that_a_workspace_does_not_know(serve: Serve, connect: Connect, clock: Clock) -> None:
+    page = "<h1>Not Found</h1><p>The requested resource was not found on this server.</p>"
+    server = serve([Reply(page, 404)])
+    with pytest.raises(UnknownAddress, match="does not know the address") as caught:
+        connect(server, sleep=clock.sleep).get(LIST)
+    assert "no answer of an Alpacon workspace" not in str(caught.value)
+    assert (len(server.requests), clock.slept) == (1, [])
 
 
 # The environment

@@ -196,3 +196,22 @@ def test_purposes(text: str | None) -> None:
 @pytest.mark.parametrize("text", ["", "   ", "x" * 2001])
 def test_purposes_that_are_refused(text: str) -> None:
     assert f"it has {len(text)} characters" in refused(_values.purpose, text)
+
+
+@pytest.mark.parametrize("text", ["99999999999999999w", "9" * 400, "9" * 5000, "5300w", f"{'9' * 400}d"])
+def test_a_duration_that_nobody_lives_to_see_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^wait_timeout: .* is longer than a hundred years") as caught:
+        _values.duration("wait_timeout", text)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "9999-12-31T24:00:00Z"])
+def test_a_time_that_cannot_be_reckoned_with_is_refused(text: str) -> None:
+    for read in (_values.moment, lambda name, value: _values.moment_or_age(name, value, NOW)):
+        with pytest.raises(UsageError, match=r"^since: .* is not a time of the years"):
+            read("since", text)
+
+
+def test_a_number_that_no_fleet_has_is_refused() -> None:
+    with pytest.raises(UsageError, match="neither a number nor a percentage"):
+        _values.share("max_errors", "9" * 5000, 10, 0)
