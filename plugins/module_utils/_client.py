@@ -591,7 +591,8 @@ class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
 @functools.cache
 def _timed_pools() -> dict[str, Any]:
     pools = {}
-    for scheme, pool in urllib3.poolmanager.pool_classes_by_scheme.items():
+    plain: dict[str, Any] = urllib3.poolmanager.pool_classes_by_scheme
+    for scheme, pool in plain.items():
         connection = type("TimedConnection", (pool.ConnectionCls,), {"response_class": _TimedResponse})
         pools[scheme] = type("TimedPool", (pool,), {"ConnectionCls": connection})
     return pools

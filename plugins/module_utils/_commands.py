@@ -8,13 +8,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
 
-from ._client import PAGE_SIZE, Client
-from ._errors import AlpaconError, ApiError, LostAnswer, UnreadableRow
+from ._client import LARGEST_ANSWER, PAGE_SIZE, Client
+from ._errors import AlpaconError, ApiError, LostAnswer, UnknownAddress, UnreadableRow
 from ._model import Command, canonical_uuid, readable, row_id
 
 PATH = "/api/events/commands/"
@@ -29,6 +29,7 @@ _CHUNK_PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8)
 _CHUNK_SETTLE = 0.3
 #: What has not arrived so long after the finish never will, in seconds.
 _CHUNK_PATIENCE = 60.0
+_SHOWN_GAPS = 20
 
 
 def _path(command_id: str) -> str:
@@ -260,12 +261,18 @@ def _from_result(command: Command) -> Output:
 
 def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str:
     """Add the chunks that are not there yet; say what is still missing."""
-    first_unknown = _first_gap(chunks)
+    first_unknown, size = _first_gap(chunks), 0
     params = {"ordering": "seq", **({"seq__gte": first_unknown} if first_unknown else {})}
     try:
         for row in client.rows(f"{_path(command.id)}chunks/", params):
-            if isinstance(row.get("seq"), int):
-                chunks[row["seq"]] = str(row.get("content") or "")
+            seq, content = row.get("seq"), row.get("content")
+            if isinstance(seq, int) and not isinstance(seq, bool) and seq >= 0:
+                chunks[seq] = content if isinstance(content, str) else ""
+                size += len(chunks[seq])
+            if size > LARGEST_ANSWER:
+                raise LostAnswer(f"its chunks have more than {LARGEST_ANSWER // 2**20} MiB.")
+    except UnknownAddress:
+        return ""  # as below, in words of 2024
     except ApiError as error:
         if error.status != 404:
             raise
@@ -278,9 +285,10 @@ def _first_gap(chunks: Mapping[int, str]) -> int:
 
 
 def _missing(command: Command, chunks: Mapping[int, str]) -> str:
-    gaps = [seq for seq in range(max(chunks, default=-1) + 1) if seq not in chunks]
+    gaps = _gaps(chunks)
     if gaps:
-        return f"{_plural(len(gaps), 'chunk')} of {max(chunks) + 1} never arrived ({_ranges(gaps)})"
+        lost = sum(last - first + 1 for first, last in gaps)
+        return f"{_plural(lost, 'chunk')} of {max(chunks) + 1} never arrived ({_ranges(gaps)})"
     if command.truncated and chunks:
         # The agent's own copy keeps the end: chunks that do not end alike stopped early.
         tail = command.split_result()[1].rstrip()
@@ -294,15 +302,16 @@ def _plural(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def _ranges(numbers: Sequence[int]) -> str:
+def _gaps(chunks: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last of each stretch of numbers that are not there, from 0 on."""
+    known = sorted(chunks)
+    return [(before + 1, after - 1) for before, after in zip([-1, *known], known) if after > before + 1]
+
+
+def _ranges(gaps: Sequence[tuple[int, int]]) -> str:
     """3, 5-8"""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1] = [parts[-1][0], number]
-        else:
-            parts.append([number])
-    return ", ".join("-".join(map(str, part)) for part in parts)
+    parts = [str(first) if first == last else f"{first}-{last}" for first, last in gaps[:_SHOWN_GAPS]]
+    return ", ".join([*parts, "..."] if len(gaps) > _SHOWN_GAPS else parts)
 
 
 def walk(

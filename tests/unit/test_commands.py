@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -404,6 +405,28 @@ def test_a_hole_is_reported(chunked: Ended, seqs: list[int], note: str) -> None:
     assert output.text == "".join(f"<{seq}>" for seq in seqs)
     assert (output.complete, output.note) == (False, f"Output is incomplete: {note}.")
     assert made == 1, "what is missing an hour after the end never comes"
+
+
+@pytest.mark.parametrize("seq", [50_000_000, 10**300])
+def test_a_hole_of_any_size_is_counted(serve: Serve, connect: Connect, seq: int) -> None:
+    nonsense: list[Any] = [True, -1, -(10**9), None, "0", 0.5, [1], {}]
+    odd: list[Row] = [{"seq": number, "content": "x"} for number in nonsense]
+    rows = [*odd, {"seq": 0, "content": "a"}, {"seq": 2, "content": {}}, {"seq": seq, "content": "z"}]
+    command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
+    tracemalloc.start()
+    output = _commands.output(connect(serve([Reply(page(rows))])), command)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+    assert (output.text, output.complete) == ("az", False)
+    assert f"{seq - 2} chunks of {seq + 1} never arrived (1, 3-{seq - 1})" in output.note
+
+
+def test_a_thousand_holes_are_not_all_shown(serve: Serve, connect: Connect) -> None:
+    rows = [{"seq": number, "content": "x"} for number in range(0, 2000, 2)]
+    command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
+    output = _commands.output(connect(serve([Reply(page(rows))])), command)
+    assert "999 chunks of 1999 never arrived (1, 3, 5," in output.note
+    assert len(output.note) < 250
 
 
 def test_a_chunk_that_comes_late_is_waited_for(current: Workspace, connect: Connect) -> None:
