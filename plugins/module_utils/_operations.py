@@ -17,14 +17,18 @@ from . import _commands, _queries, _results, _servers, _values
 from ._client import Client, Settings
 from ._commands import LATEST_SCHEDULE_FIRST
 from ._errors import AlpaconError, UsageError
-from ._fleet import FINE, OUTCOMES, Fleet, Job, outcome_of
+from ._fleet import FINE, OUTCOMES, Fleet, Job, digest_of, outcome_of
 from ._model import UNDER_WAY, Command, Server, iso
 from ._orders import Order
 from ._queries import Query
 from ._results import describe
-from ._run import ALONE, Run, Shared, Warn
+from ._run import ALONE, Claims, Run, Shared, Warn
 
 _NAMED_SERVERS = 5
+_ONCE = (
+    "A server gets the command of a task once, so nothing was submitted for this host. Add run_once: true to the task,"
+    " or leave servers out to run it on the server of each host."
+)
 
 
 @dataclass
@@ -53,6 +57,17 @@ class Task:
         """The servers that it names."""
         return _servers.resolve(self.client, self.order.servers, "servers", self.shared, self.run.hosts)
 
+    def claim(self, servers: Sequence[Server]) -> None:
+        """Make sure that no other host of the task submits the same to one of these servers.
+
+        Raises:
+            UsageError: another host does.
+        """
+        if self.run.claims:
+            names = {str(server.id): str(server) for server in servers}
+            wanted = [(str(server.id), digest_of(self.order.body(server))) for server in servers]
+            refuse_shared(self.run.claims, wanted, names)
+
     def fleet(self, **limits: Any) -> Fleet:
         """A fleet within the limits of the order, but for those that are given."""
         return Fleet(
@@ -62,6 +77,19 @@ class Task:
             run=self.run,
             shared=self.shared,
         )
+
+
+def refuse_shared(claims: Claims, wanted: Sequence[tuple[str, str]], names: Mapping[str, str] | None = None) -> None:
+    """Raise :class:`UsageError` where another host of the task submits something of this.
+
+    Args:
+        wanted: server and digest of what is to be submitted to it.
+        names: the servers as users know them.
+    """
+    taken = claims.take(wanted)
+    if taken:
+        server, host = taken
+        raise UsageError("servers", f"{(names or {}).get(server, server)} gets this for host {host} of the task", _ONCE)
 
 
 def run_command(
@@ -130,6 +158,7 @@ def _executed(task: Task) -> Report:
         for job in fresh:
             job.changed, job.msg = True, "Would be submitted."
     else:
+        task.claim([job.server for job in fresh])
         fleet = task.fleet()
         fleet.run(fresh)
         _fetch_outputs(fleet, [job for job in jobs if job.outcome == "success"])
@@ -210,6 +239,8 @@ class _Standing:
 
 def _scheduled(task: Task) -> Report:
     client, order, servers = task.client, task.order, task.servers()
+    if not task.check_mode:
+        task.claim(servers)
     standing = _standing(client, order, servers)
     jobs = [_scheduled_job(task, server, standing[str(server.id)]) for server in servers]
     report = Report(jobs, fine=frozenset(OUTCOMES) - {"refused", "denied", "rejected", "unknown", "sent", "not_tried"})

@@ -26,7 +26,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from ._errors import RunIsOver
+from ._errors import AlpaconError, RunIsOver
 
 #: For how long names of servers are taken from another worker, in seconds.
 _NAMES_LAST = 60.0
@@ -381,7 +381,18 @@ class Claims:
 
         Returns:
             The server that another host has, and that host; None where all are this host's now.
+
+        Raises:
+            AlpaconError: it could not be found out.
         """
+        try:
+            return self._take_all(wanted)
+        except OSError as error:
+            raise AlpaconError(
+                f"Which host of the task submits what cannot be agreed on in {self.folder}: {error}"
+            ) from None
+
+    def _take_all(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
         taken: list[Path] = []
         # In one order for all: so one of the hosts that want some of the same gets all of its own.
         for server, digest in sorted(wanted):

@@ -159,6 +159,12 @@ attributes:
 notes:
   - Commands are the same when server, line, O(shell) and, where given, O(username) and O(groupname) are; schedules,
     when the time is too.
+  - A server gets the command of a task once. Where several hosts of a task name the same servers in O(servers), the
+    first of them submits, and the others fail before they send anything; such a task wants C(run_once=true). Other
+    tasks, other items of a loop and other commands are not concerned.
+  - A task that is tried again, with C(until) or C(retries), does not submit again what may have been accepted or has
+    not ended yet. It looks for that again, awaits it and returns what it finds. What has ended, or certainly was not
+    accepted, is submitted again, so that C(until) polls with it.
   - There are no options C(creates) and C(removes). They would need a second command, which the access list of a token
     may refuse.
   - Standard output and standard error are one stream in Alpacon, so RV(stderr) is empty.

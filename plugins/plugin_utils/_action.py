@@ -8,20 +8,23 @@
 from __future__ import annotations
 
 import atexit
+import json
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail
+from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import hide, secrets
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError, RunIsOver
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Attempt, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._run import Attempt, Claims, Run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     Found,
     find_settings,
@@ -54,7 +57,7 @@ class AlpaconAction(ActionBase):
         except AlpaconError as error:
             return {"failed": True, "msg": str(error), **error.as_result()}
         if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
-            return self._execute_module(module_name=self.module_name, module_args=self._task.args, task_vars=task_vars)
+            return self._ship(task_vars or {})
         try:
             _validation, options = self.validate_argument_spec(type(self).spec())
         except AnsibleActionFail as error:
@@ -73,6 +76,28 @@ class AlpaconAction(ActionBase):
         shown: dict[str, Any] = hide(result, secrets(options))
         return shown
 
+    def _ship(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Have the module run on the host that the task is delegated to."""
+        item = _item(self._task, task_vars)
+        if item.shipped:
+            msg = f"An earlier attempt of this task may have submitted it, and did not see its end. {_NOT_AGAIN}"
+            return {**item.shipped, "failed": True, "msg": f"{msg} {item.shipped.get('msg', '')}"}
+        claims = _claims(self._task, task_vars)
+        if claims and not self._task.check_mode:
+            try:
+                self.claim(claims)
+            except AlpaconError as error:
+                return {"failed": True, "msg": str(error), **error.as_result()}
+        result: dict[str, Any] = self._execute_module(
+            module_name=self.module_name, module_args=self._task.args, task_vars=task_vars
+        )
+        if _is_open(result):
+            item.shipped = result
+        return result
+
+    def claim(self, claims: Claims) -> None:
+        """Make sure that no other host of the task does the same, for a module that is shipped."""
+
     def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
         """Do the work of the task and return its result."""
         return type(self).operation(options, warn, **surroundings)
@@ -87,9 +112,72 @@ class AlpaconAction(ActionBase):
         return {**self._task.args, **self._found.options}
 
 
-#: What the attempts of a task have submitted. Core makes an action plugin of its own for each attempt; they have the
-#: task in common, of which each item of a loop has its own. The task is kept, so that its id stays its own.
-_ATTEMPTS: dict[int, tuple[Any, dict[str, Attempt]]] = {}
+_NOT_AGAIN = "It was not submitted again."
+#: Outcomes of commands that go on, or may.
+_OPEN = frozenset(("pending", "awaiting_approval", "stuck", "error", "timed_out", "unknown"))
+
+
+def _is_open(result: Mapping[str, Any]) -> bool:
+    """Whether a module that ran elsewhere has left commands behind whose end is not known."""
+    crashed = result.get("unreachable") or "exception" in result or "module_stdout" in result
+    return bool(crashed) or any(command.get("outcome") in _OPEN for command in result.get("commands") or ())
+
+
+@dataclass
+class _Item:
+    """A task, or one item of its loop, through all of its attempts.
+
+    Attributes:
+        task: kept, so that its id stays its own.
+        name: what tells it from other tasks and items, the same for every host.
+        attempts: what its attempts have submitted.
+        shipped: what a module that was shipped has returned, where it left commands behind whose end is not known.
+    """
+
+    task: Any
+    name: str
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    shipped: dict[str, Any] = field(default_factory=dict)
+
+
+#: Core makes an action plugin of its own for each attempt; they have the task in common, of which each item of a loop
+#: has a copy of its own.
+_ITEMS: dict[int, _Item] = {}
+
+
+def _item(task: Any, task_vars: Mapping[str, Any]) -> _Item:
+    """What this worker knows of a task."""
+    if id(task) not in _ITEMS:
+        loop_var = task_vars.get("ansible_loop_var")
+        item = json.dumps(task_vars.get(loop_var) if loop_var else None, sort_keys=True, default=str)
+        # With run_once, core repeats a task for each batch of hosts.
+        batch = [str(host) for host in task_vars.get("ansible_play_batch") or ()] if task.run_once else []
+        name = json.dumps([_origin(task), item, batch])
+        # A loop may have equal items.
+        occurrence = sum(known.name.rpartition(" ")[0] == name for known in _ITEMS.values())
+        _ITEMS[id(task)] = _Item(task, f"{name} {occurrence}")
+    return _ITEMS[id(task)]
+
+
+def _origin(task: Any) -> list[str]:
+    """What tells a task from all others, the same for every host and in every batch."""
+    # What is included is loaded anew for some of the hosts; only the outermost include is the same for all.
+    includes, parent = [], task._parent
+    while parent:
+        if isinstance(parent, TaskInclude) and not parent.statically_loaded:
+            includes.append(parent)
+        parent = parent._parent
+    if not includes:
+        return [str(task._uuid)]
+    return [str(includes[-1]._uuid), *(str(include.get_path()) for include in includes[:-1]), str(task.get_path())]
+
+
+def _claims(task: Any, task_vars: Mapping[str, Any]) -> Claims | None:
+    """What decides between the hosts of a task that name the same servers; None where there is but one host."""
+    if len(task_vars.get("ansible_play_hosts_all") or ()) < 2:
+        return None
+    folder = Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
+    return Claims(folder, _item(task, task_vars).name, str(task_vars.get("inventory_hostname")))
 
 
 def _run(task: Any, task_vars: Mapping[str, Any]) -> Run:
@@ -102,7 +190,8 @@ def _run(task: Any, task_vars: Mapping[str, Any]) -> Run:
         folder=folder,
         journal=_journal(),
         is_over=_is_orphan,
-        attempts=_ATTEMPTS.setdefault(id(task), (task, {}))[1],
+        claims=_claims(task, task_vars),
+        attempts=_item(task, task_vars).attempts,
     )
 
 

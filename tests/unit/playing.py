@@ -142,11 +142,39 @@ def start(
     **environ: str,
 ) -> Play:
     """Begin a task for these hosts, given with their variables or without, by the ansible-playbook in a folder."""
+    task = {"name": "Run it", f"herdops.alpacon.{module}": dict(options)}
+    plays = [{"hosts": "all", "gather_facts": False, "tasks": [task]}]
+    return start_plays(workspace, folder, hosts, plays, forks, programs, **environ)
+
+
+def run_plays(
+    workspace: Workspace,
+    folder: Path,
+    hosts: Mapping[str, Row] | Iterable[str],
+    plays: list[Row],
+    forks: int = 20,
+) -> Play:
+    """Run plays to their end."""
+    play = start_plays(workspace, folder, hosts, plays, forks)
+    try:
+        return play.end()
+    finally:
+        play.stop()
+
+
+def start_plays(
+    workspace: Workspace,
+    folder: Path,
+    hosts: Mapping[str, Row] | Iterable[str],
+    plays: list[Row],
+    forks: int = 20,
+    programs: Path = collection_tree.TOOLS,
+    **environ: str,
+) -> Play:
+    """Begin plays for these hosts."""
     folder.mkdir(parents=True, exist_ok=True)
     variables = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
     inventory = {"all": {"hosts": dict(variables), "vars": {"ansible_connection": "local"}}}
-    task = {"name": "Run it", f"herdops.alpacon.{module}": dict(options)}
-    plays = [{"hosts": "all", "gather_facts": False, "tasks": [task]}]
     (folder / "ansible.cfg").touch()
     (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
     (folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")

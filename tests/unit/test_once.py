@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A server gets the command of a task once, however many hosts the task runs for and however often it is tried."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from unit.playing import Play, Row, run_plays
+from workspace.client import Workspace
+
+HOSTS = [f"host-{number}" for number in range(1, 6)]
+SERVERS = ["many-1", "many-2"]
+COMMAND = "herdops.alpacon.alpacon_command"
+Playbook = Callable[..., Play]
+
+
+@pytest.fixture
+def playbook(instant: Workspace, tmp_path: Path) -> Playbook:
+    """Runs plays to their end."""
+    return lambda plays, **options: run_plays(instant, tmp_path, HOSTS, plays, **options)
+
+
+@pytest.fixture
+def instant(current: Workspace) -> Workspace:
+    """A workspace whose servers answer at once."""
+    current.add_servers(*SERVERS, connected=True)
+    current.settings(instant=True)
+    return current
+
+
+def a_play(*tasks: Row, **keywords: Any) -> Row:
+    """A play for all hosts."""
+    return {"hosts": "all", "gather_facts": False, **keywords, "tasks": list(tasks)}
+
+
+def a_task(**keywords: Any) -> Row:
+    """A task that forgot run_once."""
+    options = {"servers": SERVERS, "line": "reboot", **keywords.pop("options", {})}
+    return {"name": "Reboot", COMMAND: options, "ignore_errors": True, **keywords}
+
+
+def submitted(workspace: Workspace) -> Counter[str]:
+    """How many commands each server got."""
+    return Counter(row["server"] for row in workspace.commands())
+
+
+def refused(play: Play) -> int:
+    """How many hosts were told to use run_once."""
+    results = [json.loads(line)["result"] for line in (play.folder / "results").read_text().splitlines()]
+    return sum("run_once: true" in result.get("msg", "") for result in results)
+
+
+PLAYS: dict[str, Row] = {
+    "at once": a_play(a_task()),
+    "one after the other": a_play(a_task(), serial=2),
+    "free": a_play(a_task(), strategy="free"),
+    "host_pinned": a_play(a_task(), strategy="host_pinned"),
+    "a role or block": a_play({"block": [a_task()]}),
+    "included": a_play({"include_tasks": "included.yml"}, strategy="free"),
+    "scheduled": a_play(a_task(options={"state": "scheduled", "scheduled_at": "2999-01-01T00:00:00Z"})),
+    "handed to another host": a_play(a_task(delegate_to="elsewhere")),
+    "handed to the controller": a_play(a_task(delegate_to="localhost")),
+}
+
+
+@pytest.mark.parametrize("forks", [1, 5])
+@pytest.mark.parametrize("play", PLAYS)
+def test_a_forgotten_run_once_sends_nothing_twice(
+    instant: Workspace, playbook: Playbook, tmp_path: Path, play: str, forks: int
+) -> None:
+    (tmp_path / "included.yml").write_text(json.dumps([a_task()]))
+    done = playbook([PLAYS[play]], forks=forks)
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+    assert refused(done) == len(HOSTS) - 1
+
+
+def test_each_item_of_a_loop_goes_to_a_server_once(instant: Workspace, playbook: Playbook) -> None:
+    task = a_task(loop=["a", "b", "a"], options={"line": "reboot {{ item }}"})
+    done = playbook([a_play(task)])
+    assert submitted(instant) == dict.fromkeys(SERVERS, 3), done.said
+
+
+@pytest.mark.parametrize(
+    "plays",
+    [
+        [a_play(a_task(), a_task(), run_once=True)],
+        [a_play(a_task(run_once=True), serial=3)],
+        [a_play(a_task(run_once=True)), a_play(a_task(run_once=True))],
+        [a_play(a_task(when="inventory_hostname == ansible_play_hosts[0]", loop=[1, 2]))],
+        [a_play(*[{"include_tasks": "included.yml", "run_once": True}] * 2)],
+    ],
+    ids=["two tasks", "two batches", "two plays", "two items", "included twice"],
+)
+def test_what_is_meant_to_run_twice_does(
+    instant: Workspace, playbook: Playbook, tmp_path: Path, plays: list[Row]
+) -> None:
+    (tmp_path / "included.yml").write_text(json.dumps([a_task(run_once=True)]))
+    done = playbook(plays)
+    assert submitted(instant) == dict.fromkeys(SERVERS, 2), done.said
+    assert refused(done) == 0
+
+
+def test_hosts_that_ask_for_other_things_all_get_them(instant: Workspace, playbook: Playbook) -> None:
+    done = playbook([a_play(a_task(options={"line": "echo {{ inventory_hostname }}"}))])
+    assert submitted(instant) == dict.fromkeys(SERVERS, len(HOSTS)), done.said
+
+
+# Retries
+
+
+def until_known(**keywords: Any) -> Row:
+    """A task that is tried until it is known to have ended well."""
+    task = {"register": "done", "until": "done is success", "retries": 3, "delay": 0, "run_once": True}
+    return a_task(**{**task, **keywords})
+
+
+@pytest.mark.parametrize("where", [{}, {"loop": [1]}, {"delegate_to": "elsewhere"}], ids=["plain", "loop", "shipped"])
+def test_a_retry_does_not_submit_again_what_may_have_been_accepted(
+    instant: Workspace, playbook: Playbook, where: Row
+) -> None:
+    # Two submits are lost on their way, and the workspace shows none of them.
+    instant.fault("lose_before", method="POST", path="^/api/events/commands/$", times=2)
+    done = playbook([a_play(until_known(**where))])
+    assert instant.commands() == [], done.said
+    assert instant.counters()["writes"] == 2, done.said
+
+
+def test_a_retry_finds_what_became_visible_meanwhile(instant: Workspace, playbook: Playbook) -> None:
+    instant.fault("lose_after", method="POST", path="^/api/events/commands/$", times=2)
+    # Nothing can be seen during the first attempt.
+    instant.fault("status", method="GET", path=r"^/api/events/commands/\?", status=404, times=10)
+    done = playbook([a_play(until_known())])
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+    assert done.code == 0, done.said
+
+
+def test_a_retry_awaits_what_was_not_finished_in_time(instant: Workspace, playbook: Playbook) -> None:
+    instant.settings(instant=False)
+    task = until_known(options={"wait_timeout": "1s"}, retries=1)
+    done = playbook([a_play(task)])
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+    [result] = done.results.values()
+    assert result["summary"] == {"timed_out": 2}
+
+
+def test_what_has_ended_or_never_was_accepted_is_submitted_again(instant: Workspace, playbook: Playbook) -> None:
+    instant.fault("status", method="POST", path="^/api/events/commands/$", status=403, body="{}", times=2)
+    task = until_known(until="done is success and done.attempts > 2")
+    done = playbook([a_play(task)])
+    # Refused, then two that ended.
+    assert submitted(instant) == dict.fromkeys(SERVERS, 2), done.said
