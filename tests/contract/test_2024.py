@@ -64,6 +64,8 @@ class Replay:
         for server in recordings.servers():
             workspace.call("POST", "servers/", {**server, **self._shifted(server)})
         workspace.wait_connected("web-01")
+        # The recorded agent never reported its start.
+        workspace.change_server("web-01", started_at=None)
         workspace.add_commands([row | self._shifted(row) for row in recordings.commands()])
         # The recorded agent took its time to acknowledge, which one of the exchanges shows.
         workspace.settings(ack_delay=0.5)

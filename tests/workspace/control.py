@@ -14,7 +14,9 @@ from django.utils import timezone
 from workspace import auth, lifecycle, registration, seeding, state
 from workspace.faults import AGENT_KINDS, Fault
 from workspace.models import Chunk, Command, Group, RegistrationToken, Server, Token, User
-from workspace.settings import Switches
+
+# What a server's agent may be made to suffer, beside losing its websockets.
+AGENT_ACTIONS = ("stop", "restart", "kill")
 
 Body = t.Any
 Answer = t.Any
@@ -68,16 +70,19 @@ def get_state(request: HttpRequest, body: Body) -> Answer:
 def reset(request: HttpRequest, body: Body) -> Answer:
     """Back to the start: no commands, no faults, servers, users, tokens and switches as they were, counters at zero."""
     current = state.current
+    _forget_commands()
     Chunk.objects.all().delete()
     Command.objects.all().delete()
     for server in Server.objects.exclude(id__in=current.initial["servers"]):
         _remove(server)
-    Server.objects.update(enabled=True, commissioned=True, output="")
+    for server in Server.objects.filter(agent=True).exclude(accounts=""):
+        current.fleet.tell("change", id=str(server.id), accounts="")
+    Server.objects.update(enabled=True, commissioned=True, output="", allow_sh=True, accounts="")
     RegistrationToken.objects.all().delete()
     current.faults.http.clear()
     current.faults.agent.clear()
     if current.fleet.started:
-        current.fleet.tell("faults", faults=[])
+        current.fleet.tell("faults_are", faults=[])
     current.switches.change(current.initial["switches"])
     _agents_follow_switches()
     current.replica.follow(current.switches.read_lag)
@@ -94,6 +99,14 @@ def reset(request: HttpRequest, body: Body) -> Answer:
     return {}
 
 
+def _forget_commands() -> None:
+    """Spare the agents the reports of commands that are about to go; of the newest, also what is still under way."""
+    under_way = Command.objects.filter(server__agent=True, delivered_at__isnull=False)
+    ids = [str(key) for key in under_way.order_by("-number").values_list("id", flat=True)[:1000]]
+    if ids and state.current.fleet.started:
+        state.current.fleet.tell("forget", ids=ids)
+
+
 def settings(request: HttpRequest, body: Body) -> Answer:
     """Change switches; `acl` sets a token's command patterns: {"acl": {"bob": ["uptime", "df *"]}}."""
     body = dict(body)
@@ -101,7 +114,7 @@ def settings(request: HttpRequest, body: Body) -> Answer:
         if not Token.objects.filter(name=name).update(acl=patterns):
             raise ValueError(f"no token named {name}")
     state.current.switches.change(body)
-    if {"output", "ack_delay"} & set(body):
+    if set(seeding.AGENT_SWITCHES) & set(body):
         _agents_follow_switches()
     if "throttle" in body:
         auth.TokenThrottle.cache.clear()
@@ -110,10 +123,8 @@ def settings(request: HttpRequest, body: Body) -> Answer:
 
 
 def _agents_follow_switches() -> None:
-    switches: Switches = state.current.switches
     if Server.objects.filter(agent=True).exists():
-        options = {"output": switches.output, "ack_delay": switches.ack_delay}
-        state.current.fleet.tell("options", options=options)
+        state.current.fleet.tell("options", options=seeding.agent_options())
 
 
 def counters(request: HttpRequest, body: Body) -> Answer:
@@ -220,6 +231,8 @@ def patch_server(request: HttpRequest, body: Body, name: str) -> Answer:
     if "output" in body and server.agent:
         options = {"output": server.output or state.current.switches.output}
         state.current.fleet.tell("options", id=str(server.id), options=options)
+    if "accounts" in body and server.agent:
+        state.current.fleet.tell("change", id=str(server.id), accounts=server.accounts)
     return {"id": str(server.id), "name": server.name}
 
 
@@ -245,6 +258,8 @@ def connection(request: HttpRequest, body: Body, name: str, action: str) -> Answ
     elif action == "drop":
         state.current.hub.hang_up(str(server.id))
         lifecycle.agent_disconnected(server.id)
+    elif action in AGENT_ACTIONS:
+        _order_agent(server, action, **(body or {}))
     elif action in ("quit", "reconnect"):
         state.current.hub.order(str(server.id), action, "Asked for by the control API.")
     else:
@@ -252,9 +267,15 @@ def connection(request: HttpRequest, body: Body, name: str, action: str) -> Answ
     return {}
 
 
+def _order_agent(server: Server, action: str, **details: t.Any) -> None:
+    if not server.agent:
+        raise ValueError(f"{server.name} has no agent of the workspace's own")
+    state.current.fleet.tell(action, id=str(server.id), **details)
+
+
 def _disconnect(server: Server) -> None:
     if server.agent:
-        state.current.fleet.tell("stop", id=str(server.id))
+        state.current.fleet.tell("leave", id=str(server.id))
     state.current.hub.hang_up(str(server.id))
     lifecycle.agent_disconnected(server.id)
 
@@ -307,7 +328,7 @@ def post_faults(request: HttpRequest, body: Body) -> Answer:
     faults.http += [Fault(**fault) for fault in wanted if fault not in agent]
     if agent:
         faults.agent += agent
-        state.current.fleet.tell("add faults", faults=agent)
+        state.current.fleet.tell("faults_too", faults=agent)
     return get_faults(request, None)
 
 
@@ -316,7 +337,7 @@ def delete_faults(request: HttpRequest, body: Body) -> Answer:
     faults.http.clear()
     if faults.agent:
         faults.agent.clear()
-        state.current.fleet.tell("faults", faults=[])
+        state.current.fleet.tell("faults_are", faults=[])
     return {}
 
 

@@ -26,6 +26,10 @@ AGENT_KINDS = (
     "duplicate_chunk",
     "reverse_chunks",
     "disconnect",
+    "fail_start",
+    "time_out",
+    "restart",
+    "kill",
 )
 HTML = "<html><head><title>Proxy</title></head><body><h1>Please sign in</h1></body></html>\n"
 _ids = itertools.count(1)

@@ -103,7 +103,7 @@ def _send(command: Command) -> None:
                 "user": command.username,
                 "group": command.groupname,
                 "env": command.env or {},
-                "allow_sh": True,
+                "allow_sh": command.server.allow_sh,
                 "data": command.data or "",
             },
         },

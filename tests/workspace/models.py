@@ -70,6 +70,8 @@ class Server(models.Model):
     enabled = models.BooleanField(default=True)
     agent = models.BooleanField(default=False)
     output = models.CharField(max_length=8, blank=True)
+    allow_sh = models.BooleanField(default=True)
+    accounts = models.CharField(max_length=8, blank=True)
     remote_ip = models.CharField(max_length=64, null=True)
     status = models.JSONField(null=True, default="auto")
     is_root = models.BooleanField(default=True)

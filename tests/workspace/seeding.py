@@ -165,18 +165,30 @@ def _cached_groups(names: list[str]) -> list[Group]:
     return _groups_by_choice[key]
 
 
+#: What agents go by.
+AGENT_SWITCHES = ("output", "ack_delay", "pool", "queue", "line_seconds", "repeat_unit")
+
+
+def agent_options() -> Fields:
+    """What agents go by now."""
+    return {name: getattr(state.current.switches, name) for name in AGENT_SWITCHES}
+
+
 def start_agents(servers: list[Server]) -> None:
-    switches = state.current.switches
+    """Start agents. That they have started is noted here, since a thousand of them would each report it."""
+    options = agent_options()
     orders = [
         {
             "id": str(server.id),
             "name": server.name,
             "key": server.key,
-            "options": {"output": server.output or switches.output, "ack_delay": switches.ack_delay},
+            "accounts": server.accounts,
+            "options": {**options, "output": server.output or options["output"]},
         }
         for server in servers
     ]
     if orders:
+        Server.objects.filter(id__in=[server.id for server in servers]).update(started_at=timezone.now())
         state.current.fleet.tell("start", servers=orders)
 
 

@@ -74,6 +74,10 @@ class Switches:
     inline_credentials: bool = True
     holds: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
     ack_delay: float = 0.0
+    pool: int = 20
+    queue: int = 200
+    line_seconds: float = 1800.0
+    repeat_unit: float = 1.0
     instant: bool = False
     commission_delay: float = 0.0
     read_lag: float = 0.0

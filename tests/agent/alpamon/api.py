@@ -28,10 +28,11 @@ class Api:
 
     def __init__(self, url: str, authorization: str, verify: bool = True, ca_cert: str = "") -> None:
         self.url, self.authorization = url.removesuffix("/"), authorization
-        context = ssl.create_default_context(cafile=ca_cert or None)
+        #: What it trusts.
+        self.context = ssl.create_default_context(cafile=ca_cert or None)
         if not verify:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+            self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
+        handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self.context))
         self._opener = urllib.request.build_opener(*handlers)
 
     @classmethod

@@ -6,22 +6,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 import time
 import typing as t
 from pathlib import Path
 
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
-from websockets.sync.client import ClientConnection, connect
 
-from . import config, log, work
-from .api import USER_AGENT, Api, ApiError
+from . import config, log
+from .agent import Agent, Options
+from .api import Api, ApiError
+from .reports import Poster
 from .version import CONNECTS, VERSION
 
 PID_FILE = Path("/run/alpamon.pid")
@@ -86,17 +90,32 @@ class Daemon:
         log.info("alpamon initialized and running.")
         in_background(self.report_start, myself["commissioned"])
         listening = [listen(path) for path in SOCKETS]
-        log.info("Command signature verification enabled.")
-        log.info("Dispatcher system initialized successfully")
-        log.info(f"Connecting to websocket at {self.address('backhaul')}...")
-        log.info(f"Connecting to control websocket at {self.address('control')}...")
-        in_background(self.serve_control)
-        log.info(f"Auth socket created at {SOCKETS[1]}")
         try:
-            return self.serve_backhaul()
+            return asyncio.run(self.serve())
         finally:
             for each in listening:
                 each.close()
+
+    async def serve(self) -> int:
+        """Serve both websockets until told to end."""
+        agent = HostAgent(self.settings, self.api)
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ended.set)
+        log.info("Command signature verification enabled.")
+        log.info("Dispatcher system initialized successfully")
+        log.info(f"Connecting to websocket at {agent.address('backhaul')}...")
+        log.info(f"Connecting to control websocket at {agent.address('control')}...")
+        control = asyncio.ensure_future(agent.serve_control())
+        log.info(f"Auth socket created at {SOCKETS[1]}")
+        serving, stopping = asyncio.ensure_future(agent.run()), asyncio.ensure_future(ended.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if ended.is_set():
+            await agent.stop()
+        gave_up = serving.done() and agent.gave_up
+        for task in (control, serving, stopping):
+            task.cancel()
+        return 1 if gave_up else 0
 
     def check_session(self) -> dict[str, t.Any] | None:
         """Ask who this is until the workspace knows; None after three days of asking."""
@@ -138,24 +157,38 @@ class Daemon:
         body = {"reporter": "alpamon", "record": record, "description": description}
         self.api.report("POST", "/api/events/events/", body)
 
-    def serve_backhaul(self) -> int:
-        """Take commands, dialling again whenever the websocket is lost, until told to quit or given up."""
-        deadline = time.monotonic() + GIVE_UP_SECONDS
-        attempts = pauses(SOCKET_PAUSES)
-        while time.monotonic() < deadline:
-            time.sleep(next(attempts))
-            try:
-                with self.dial("backhaul") as connection:
-                    log.debug("Backhaul connection established.")
-                    attempts, deadline = pauses(SOCKET_PAUSES), time.monotonic() + GIVE_UP_SECONDS
-                    for message in connection:
-                        if self.handle(connection, message) == "quit":
-                            return 0
-            except (OSError, WebSocketException) as error:
-                log.debug(f"Backhaul connection lost: {error}")
-        return 1
 
-    def handle(self, connection: ClientConnection, message: str | bytes) -> str:
+class HostAgent(Agent):
+    """The agent of a host: it says in its log what it does, and gives up after three days."""
+
+    def __init__(self, settings: config.Config, api: Api) -> None:
+        super().__init__(
+            settings.url,
+            settings.id,
+            settings.key,
+            Poster(settings.url, api.context),
+            _websocket_trust(settings),
+            Options(repeat_unit=PACE),
+        )
+        self.gave_up = False
+        self._deadline = time.monotonic() + GIVE_UP_SECONDS
+
+    def pauses(self) -> t.Iterator[float]:
+        """Return the genuine agent's pauses."""
+        return pauses(SOCKET_PAUSES)
+
+    def connected(self) -> None:
+        """Say so where debugging is on."""
+        log.debug("Backhaul connection established.")
+        self._deadline = time.monotonic() + GIVE_UP_SECONDS
+
+    def lost(self, error: Exception) -> None:
+        """Say so where debugging is on, and end after three days without a connection."""
+        log.debug(f"Backhaul connection lost: {error}")
+        if time.monotonic() > self._deadline:
+            self.gave_up = self.over = True
+
+    async def handle(self, socket: ClientConnection, message: str | bytes) -> str:
         """Act on one frame, and return what it asked for."""
         try:
             frame = json.loads(message)
@@ -163,53 +196,37 @@ class Daemon:
         except (ValueError, LookupError, TypeError):
             log.warn("Inappropriate message.")
             return ""
-        if query == "ping":
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            connection.send(json.dumps({"query": "pong", "timestamp": now}))
-        elif query == "command":
-            in_background(work.execute, self.api, frame["command"], lambda: os.kill(os.getpid(), signal.SIGTERM))
-        elif query == "reconnect":
-            connection.close()
-        elif query == "quit":
+        if query == "quit":
             log.info(f"Quit requested for reason: {frame.get('reason', '')}")
-        else:
+        elif query not in ("command", "ping", "reconnect"):
             log.warn(f"Not implemented query: {query}")
-        return query
+        return await super().handle(socket, message)
 
-    def serve_control(self) -> None:
+    async def restart(self, results: bool = True) -> None:
+        """Become a new process in place of this one."""
+        await self.stop(results)
+        PID_FILE.unlink(missing_ok=True)
+        os.execv(sys.argv[0], sys.argv)
+
+    async def serve_control(self) -> None:
         """Keep the control websocket open; nothing that comes over it concerns this agent."""
-        attempts = pauses(SOCKET_PAUSES)
+        attempts = self.pauses()
         while True:
-            time.sleep(next(attempts))
-            with contextlib.suppress(OSError, WebSocketException), self.dial("control") as connection:
-                log.info("Control WebSocket connection established.")
-                attempts = pauses(SOCKET_PAUSES)
-                for _ in connection:
-                    pass
+            await asyncio.sleep(next(attempts))
+            with contextlib.suppress(OSError, WebSocketException, TimeoutError):
+                async with await self.dial("control") as connection:
+                    log.info("Control WebSocket connection established.")
+                    attempts = self.pauses()
+                    async for _ in connection:
+                        pass
 
-    def address(self, name: str) -> str:
-        """The address of a websocket, with the genuine agent's rule for ports."""
-        url = self.settings.url.replace("http", "ws", 1).replace("8000", "8081", 1)
-        return f"{url}/ws/servers/{name}/"
 
-    def dial(self, name: str) -> ClientConnection:
-        """Open a websocket. It trusts what the system trusts: `ca_cert` does not count here."""
-        context = None
-        if self.settings.url.startswith("https://"):
-            context = ssl.create_default_context()
-            if not self.settings.verify:
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return connect(
-            self.address(name),
-            additional_headers={"Authorization": self.api.authorization},
-            origin=t.cast(t.Any, self.settings.url),
-            user_agent_header=USER_AGENT,
-            ssl=context,
-            compression=None,
-            ping_interval=None,
-            proxy=None,
-            max_size=2**23,
-        )
+def _websocket_trust(settings: config.Config) -> ssl.SSLContext:
+    """What the websockets trust is what the system trusts: `ca_cert` does not count for them."""
+    context = ssl.create_default_context()
+    if not settings.verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def pauses(seconds: t.Sequence[float]) -> t.Iterator[float]:

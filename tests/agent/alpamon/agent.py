@@ -1,0 +1,417 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The agent once its workspace knows it: the backhaul, and what it does with commands."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import datetime
+import json
+import ssl
+import time
+import typing as t
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from . import lines
+from .faults import CommandFaults, Fault
+from .lines import Account, Line, NotStartedError
+from .output import CommandOutput, Kept
+from .reports import THEN, Poster, Reports
+from .version import VERSION
+
+#: How long the reports of a stop are waited for.
+FAREWELL_SECONDS = 5.0
+
+Command = dict[str, t.Any]
+
+
+@dataclasses.dataclass
+class Options:
+    """What tests may set."""
+
+    output: Kept = "both"
+    ack_delay: float = 0.0
+    #: Lines at once, and how many more may wait.
+    pool: int = 20
+    queue: int = 200
+    #: What a line may take, in seconds.
+    line_seconds: float = 1800.0
+    #: Seconds before the first repeat of a report.
+    repeat_unit: float = 1.0
+
+
+class Pool:
+    """So many lines at once, and so many more that wait for their turn."""
+
+    def __init__(self, size: int, queue: int) -> None:
+        self._size, self._queue, self._busy = size, queue, 0
+        self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
+        self._closed = False
+
+    async def turn(self) -> None:
+        """Wait for a free place; NotStartedError if too many wait already, or the agent stops."""
+        if self._closed:
+            raise NotStartedError(lines.CANCELLED)
+        if self._busy < self._size:
+            self._busy += 1
+        elif len(self._waiting) < self._queue:
+            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(place)
+            await place
+        else:
+            raise NotStartedError(lines.QUEUE_FULL)
+
+    def release(self) -> None:
+        """Give a place to whoever waits longest."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._busy -= 1
+
+    def close(self) -> None:
+        """Turn away all that wait, and all that come."""
+        self._closed = True
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_exception(NotStartedError(lines.CANCELLED))
+
+
+class Agent:
+    """One agent in its workspace."""
+
+    def __init__(
+        self, url: str, server_id: str, key: str, poster: Poster, tls: ssl.SSLContext | None, options: Options
+    ) -> None:
+        """`tls` is for the websockets of an https address; the poster has its own."""
+        self.url, self.options = url.removesuffix("/"), options
+        self.authorization = f'id="{server_id}", key="{key}"'
+        self.reports = Reports(poster, self.authorization, options.repeat_unit)
+        self._tls = tls
+        self._socket: ClientConnection | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._commands: dict[str, asyncio.Task[None]] = {}
+        self._lines: set[Line] = set()
+        self._pool = Pool(options.pool, options.queue)
+        #: It is not to connect again.
+        self.over = False
+        #: Seconds to stay away after the websocket is lost.
+        self.away = 0.0
+
+    # What differs from one agent to another
+
+    def pauses(self) -> t.Iterator[float]:
+        """Return the pauses before each attempt to connect."""
+        raise NotImplementedError
+
+    def takes(self, command_id: str) -> bool:
+        """Tell whether a command is to be taken notice of."""
+        return True
+
+    def faults_of(self, line: str) -> list[Fault]:
+        """Return what is to go wrong with a command."""
+        return []
+
+    def account_of(self, user: str, group: str) -> Account:
+        """Return the account that a command is to run as."""
+        return lines.account_of(user, group)
+
+    def environment_of(self, account: Account, own: dict[str, str]) -> dict[str, str]:
+        """Return the variables of a line."""
+        return lines.environment_of(account, own)
+
+    def lost(self, error: Exception) -> None:
+        """Take note that the websocket is lost, or was not to be had."""
+
+    def connected(self) -> None:
+        """Take note of a new websocket."""
+
+    # The backhaul
+
+    async def run(self) -> None:
+        """Stay connected until cancelled, or told to quit."""
+        attempts = self.pauses()
+        while not self.over:
+            await asyncio.sleep(next(attempts) + self.away)
+            self.away = 0.0
+            try:
+                socket = await self.dial("backhaul")
+                attempts = self.pauses()
+                async with socket:
+                    self.connected()
+                    if await self._serve(socket) == "quit":
+                        return
+            except (OSError, WebSocketException, TimeoutError) as error:
+                self.lost(error)
+
+    def address(self, name: str) -> str:
+        """Return the address of a websocket, with the genuine agent's rule for ports."""
+        return f"{self.url.replace('http', 'ws', 1).replace('8000', '8081', 1)}/ws/servers/{name}/"
+
+    async def dial(self, name: str) -> ClientConnection:
+        """Open a websocket."""
+        return await connect(
+            self.address(name),
+            additional_headers={"Authorization": self.authorization},
+            origin=t.cast(t.Any, self.url),
+            user_agent_header=f"alpamon/{VERSION}",
+            ssl=self._tls if self.url.startswith("https://") else None,
+            compression=None,
+            ping_interval=None,
+            proxy=None,
+            max_size=None,
+        )
+
+    async def _serve(self, socket: ClientConnection) -> str:
+        self._socket = socket
+        async for message in socket:
+            query = await self.handle(socket, message)
+            if query in ("quit", "reconnect"):
+                return query
+        return "closed"
+
+    async def handle(self, socket: ClientConnection, message: str | bytes) -> str:
+        """Act on one frame, and return what it asked for."""
+        frame = json.loads(message)
+        query = str(frame.get("query"))
+        if query == "command":
+            command = frame["command"]
+            if not self.takes(command["id"]):
+                return query
+            task = self._commands[command["id"]] = self.start(self._execute(command))
+            task.add_done_callback(lambda _: self._commands.pop(command["id"], None))
+        elif query == "ping":
+            await socket.send(json.dumps({"query": "pong", "timestamp": _now()}))
+        return query
+
+    def start(self, work: t.Coroutine[t.Any, t.Any, None]) -> asyncio.Task[None]:
+        """Do something beside."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # Its end, and a new beginning
+
+    async def stop(self, results: bool = True) -> None:
+        """End what runs and what waits, as a service manager's stop does, and report it.
+
+        Without `results` it is only ended.
+        """
+        if not results:
+            self.abandon(kill=True)
+            return
+        self._pool.close()
+        for line in list(self._lines):
+            line.stop()
+        own = asyncio.current_task()
+        if others := {task for task in self._tasks if task is not own}:
+            await asyncio.wait(others, timeout=FAREWELL_SECONDS)
+
+    def abandon(self, kill: bool) -> set[int]:
+        """Forget everything at once, as if the agent were killed. Returns the process groups that live on."""
+        left = {line.process_group for line in self._lines} if not kill else set()
+        for line in self._lines:
+            line.left_alone = not kill
+        own = _own_task()
+        for task in list(self._tasks):
+            if task is not own:
+                task.cancel()
+        self.reports.drop(lambda path: True)
+        return {group for group in left if group is not None}
+
+    def forget(self, ids: set[str]) -> None:
+        """End commands that the workspace knows no more, and report nothing of them."""
+        for command_id in ids & self._commands.keys():
+            self._commands[command_id].cancel()
+        self.reports.drop(lambda path: path.rsplit("/", 3)[1] in ids)
+
+    def set(self, options: Options) -> None:
+        """Go by other options from now on."""
+        if (options.pool, options.queue) != (self.options.pool, self.options.queue):
+            self._pool = Pool(options.pool, options.queue)
+        self.options, self.reports.unit = options, options.repeat_unit
+
+    async def restart(self, results: bool = True) -> None:
+        """Stop, connect again, and say that it has started."""
+        await self.stop(results)
+        await self.begin_again()
+
+    async def begin_again(self) -> None:
+        """Start as a new process would: nothing is known of what was."""
+        self._pool = Pool(self.options.pool, self.options.queue)
+        if self._socket is not None:
+            await self._socket.close()
+        self.report_event("started", f"alpamon {VERSION} started running.")
+
+    def report_event(self, record: str, description: str) -> None:
+        """Report one event."""
+        self.reports.put("/api/events/events/", {"reporter": "alpamon", "record": record, "description": description})
+
+    async def drop(self, seconds: float) -> None:
+        """Lose the websocket, and stay away for a while."""
+        self.away = seconds
+        if self._socket is not None:
+            await self._socket.close()
+
+    # Commands
+
+    async def _execute(self, command: Command) -> None:
+        faults = CommandFaults(self.faults_of(command["line"]))
+        if faults.get("disconnect"):
+            await self.drop(faults.seconds("disconnect", 1.0))
+            return
+        if faults.get("never_ack"):
+            return
+        place = f"/api/events/commands/{command['id']}"
+        if delay := faults.seconds("slow_ack") + self.options.ack_delay:
+            await asyncio.sleep(delay)
+        await self._acknowledge(place)
+        if faults.get("vanish") or not _is_json(command.get("data")):
+            return
+        started = time.monotonic()
+        output = CommandOutput(self.reports, place, faults, self.options.output)
+        exit_code, result = await self._perform(command, faults, output)
+        elapsed = time.monotonic() - started
+        await output.end()
+        if faults.get("late_fin"):
+            await asyncio.sleep(faults.seconds("late_fin"))
+        report = {"success": exit_code == 0, "result": result, "elapsed_time": elapsed, "exit_code": exit_code}
+        await self.reports.put(f"{place}/fin/", report, THEN)
+
+    async def _acknowledge(self, place: str) -> None:
+        """Give the report a moment, so that the order of things is as good as always the right one."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.options.repeat_unit):
+                await asyncio.shield(self.reports.put(f"{place}/ack/"))
+
+    async def _perform(self, command: Command, faults: CommandFaults, output: CommandOutput) -> tuple[int, str]:
+        """Do what a command says once its turn has come, and return exit code and result."""
+        pool = self._pool
+        try:
+            await pool.turn()
+        except NotStartedError as error:
+            return 1, str(error)
+        try:
+            if command["shell"] == "internal":
+                return self.perform_internal(command["line"])
+            if command["shell"] != "system":
+                return 1, "Invalid command shell argument."
+            return await self._run(command, faults, output)
+        finally:
+            pool.release()
+
+    async def _run(self, command: Command, faults: CommandFaults, output: CommandOutput) -> tuple[int, str]:
+        user, group = command.get("user") or "", command.get("group") or ""
+        seconds = faults.seconds("time_out", self.options.line_seconds)
+        line: Line | None = None
+        try:
+            if failure := faults.failure(user, group):
+                raise NotStartedError(failure)
+            account = self.account_of(user, group)
+            environment = self.environment_of(account, command.get("env") or {})
+            line = Line(account, environment, output, seconds)
+            self._lines.add(line)
+            self._meanwhile(faults)
+            code = await line.run(command["line"], bool(command.get("allow_sh", True)))
+        except NotStartedError as error:
+            output.complain(str(error))
+            return 1, str(error)
+        except asyncio.CancelledError:
+            if line is not None:
+                line.kill()
+            raise
+        finally:
+            if line is not None:
+                self._lines.discard(line)
+        if line.timed_out:
+            return 124, f"{output.text()}Command timed out after {duration(seconds)}"
+        return code, output.text()
+
+    def _meanwhile(self, faults: CommandFaults) -> None:
+        """Let the agent itself suffer while a line runs."""
+        loop = asyncio.get_running_loop()
+        if restart := faults.get("restart"):
+            results = bool(restart.get("results", True))
+            loop.call_later(faults.seconds("restart"), lambda: self.start(self.restart(results)))
+        if kill := faults.get("kill"):
+            away = float(kill.get("away", 0))
+            loop.call_later(faults.seconds("kill"), lambda: self.start(self.die(away)))
+
+    async def die(self, away: float) -> None:
+        """End as if killed, with all results lost and all lines running on, and come back after `away` seconds."""
+        self.abandon(kill=False)
+        self.away = away
+        await self.begin_again()
+
+    def perform_internal(self, line: str) -> tuple[int, str]:
+        """Do what an internal line says, and return exit code and result."""
+        verb = (line.split() or [""])[0]
+        if verb == "ping":
+            return 0, _now()
+        if verb == "help":
+            return 0, "Available commands: commit, help, ping, sync"
+        if verb == "commit":
+            return 0, "Committed system information."
+        if verb in ("sync", "update", "upgrade", "install_pam"):
+            return 0, "ok"
+        if verb == "restart":
+            self.later(self.restart(results=False))
+            return 0, "Alpamon will restart in 1 second."
+        if verb == "quit":
+            self.later(self.quit())
+            return 0, "Alpamon will shutdown in 1 second."
+        return 1, f"Unknown command: {line}"
+
+    def later(self, work: t.Coroutine[t.Any, t.Any, None]) -> None:
+        """Do something in a second, as the genuine agent does; the unit of repeats is taken for that second."""
+
+        async def wait() -> None:
+            await asyncio.sleep(self.options.repeat_unit)
+            await work
+
+        self.start(wait())
+
+    async def quit(self) -> None:
+        """End for good."""
+        self.over = True
+        await self.stop()
+        if self._socket is not None:
+            await self._socket.close()
+
+
+def duration(seconds: float) -> str:
+    """A time as Go writes it."""
+    if seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes:g}m{rest:g}s" if minutes else f"{rest:g}s"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat()
+
+
+def _own_task() -> asyncio.Task[t.Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def _is_json(text: str | None) -> bool:
+    """Data that is not JSON makes the agent drop a command that it has acknowledged."""
+    try:
+        json.loads(text or "{}")
+    except ValueError:
+        return False
+    return True

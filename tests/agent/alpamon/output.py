@@ -1,0 +1,127 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What becomes of a line's output: a stream of chunks, and a copy that goes with the result."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import time
+import typing as t
+
+from .faults import CommandFaults
+from .reports import Reports
+
+CHUNK_BYTES = 4096
+CHUNK_SECONDS = 0.1
+HALF_BYTES = 512 * 1024
+
+Kept = t.Literal["both", "result", "chunks"]
+
+
+class Copy:
+    """The output whole, or its two ends of half a MiB each around a marker."""
+
+    def __init__(self) -> None:
+        self._head, self._tail, self._dropped = bytearray(), bytearray(), 0
+
+    def add(self, data: bytes) -> None:
+        """Take a piece."""
+        room = HALF_BYTES - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:] if room < len(data) else b""
+        if len(self._tail) > HALF_BYTES + 64 * 1024:
+            self._trim()
+
+    def _trim(self) -> None:
+        excess = max(len(self._tail) - HALF_BYTES, 0)
+        del self._tail[:excess]
+        self._dropped += excess
+
+    def text(self) -> str:
+        """All of it; a character that the cut divides becomes U+FFFD."""
+        self._trim()
+        if not self._dropped:
+            return (self._head + self._tail).decode(errors="replace")
+        marker = f"\n... [{self._dropped} bytes truncated] ...\n"
+        return self._head.decode(errors="replace") + marker + self._tail.decode(errors="replace")
+
+
+class CommandOutput:
+    """The output of one command: chunks of 4 KiB, or what 100 ms brought, and never half a character."""
+
+    def __init__(self, reports: Reports, place: str, faults: CommandFaults, kept: Kept) -> None:
+        """`place` is the command's path."""
+        self._reports, self._place, self._faults, self._kept = reports, place, faults, kept
+        self._copy = Copy()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._pending, self._since, self._seq = bytearray(), 0.0, 0
+        self._reversed: list[tuple[int, str]] = []
+        self._sent: list[asyncio.Future[bool]] = []
+
+    def patience(self) -> float | None:
+        """How long more output may be waited for before what is pending has to go."""
+        return max(0.0, self._since + CHUNK_SECONDS - time.monotonic()) if self._pending else None
+
+    async def add(self, data: bytes) -> None:
+        """Take a piece; waits where reports have piled up."""
+        self._copy.add(data)
+        if self._kept == "result":
+            return
+        if not self._pending:
+            self._since = time.monotonic()
+        self._pending += data
+        while len(self._pending) >= CHUNK_BYTES:
+            self._send(CHUNK_BYTES)
+            await self._reports.room()
+
+    def flush(self) -> None:
+        """Send what is pending."""
+        self._send(len(self._pending))
+
+    def complain(self, text: str) -> None:
+        """Take a complaint of the agent itself: the stream names its author, the result does not."""
+        self._copy.add(text.encode())
+        if self._kept != "result":
+            self._pending += f"alpamon: {text}\n".encode()
+
+    async def end(self) -> None:
+        """Send the rest, and wait until every chunk was accepted or given up."""
+        self._send(len(self._pending), final=True)
+        for seq, content in reversed(self._reversed):
+            self._post(seq, content)
+        if self._sent:
+            await asyncio.gather(*self._sent)
+
+    def text(self) -> str:
+        """What goes with the result."""
+        return "" if self._kept == "chunks" else self._copy.text()
+
+    def _send(self, size: int, final: bool = False) -> None:
+        content = self._decoder.decode(bytes(self._pending[:size]), final)
+        del self._pending[:size]
+        if not content:
+            return
+        seq, self._seq = self._seq, self._seq + 1
+        if self._faults.get("drop_chunk", seq):
+            return
+        late = self._faults.get("late_chunk", seq)
+        if late:
+            self._reports.put_later(float(late.get("seconds", 1)), f"{self._place}/chunk/", _chunk(seq, content))
+        elif self._faults.get("reverse_chunks"):
+            self._reversed.append((seq, content))
+        else:
+            self._post(seq, content)
+        if self._faults.get("duplicate_chunk", seq):
+            self._post(seq, content)
+
+    def _post(self, seq: int, content: str) -> None:
+        self._sent.append(self._reports.put(f"{self._place}/chunk/", _chunk(seq, content)))
+        if len(self._sent) > 64:
+            self._sent = [sent for sent in self._sent if not sent.done()]
+
+
+def _chunk(seq: int, content: str) -> dict[str, t.Any]:
+    return {"seq": seq, "content": content}

@@ -1,0 +1,362 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The stand-in agent does what the genuine one was seen to do, and suffers what it is made to suffer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import typing as t
+from pathlib import Path
+
+import pytest
+from workspace.client import Workspace
+
+COMMANDS = "events/commands/"
+FIN = "/fin/$"
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes accounts as root only")
+
+
+def detail(workspace: Workspace, key: str) -> dict[str, t.Any]:
+    return t.cast("dict[str, t.Any]", workspace.api("GET", f"{COMMANDS}{key}/").json())
+
+
+def output(workspace: Workspace, key: str) -> str:
+    rows = workspace.api("GET", f"{COMMANDS}{key}/chunks/?ordering=seq&page_size=100").json()["results"]
+    return "".join(row["content"] for row in rows)
+
+
+def run(workspace: Workspace, line: str, **fields: t.Any) -> dict[str, t.Any]:
+    key = workspace.submit("web-01", line, **fields)
+    workspace.wait_for_command(key)
+    return detail(workspace, key)
+
+
+def alive(process: str) -> bool:
+    return Path(f"/proc/{process.strip()}").exists()
+
+
+def gone(workspace: Workspace, process: str) -> None:
+    workspace._until(lambda: not alive(process), f"process {process} lives", 5)
+
+
+# 1: what a command leaves behind
+
+
+def test_a_child_in_the_background_is_killed_with_its_line(current: Workspace) -> None:
+    row = run(current, "nohup sleep 60 >/dev/null 2>&1 & echo $!")
+    assert row["exit_code"] == 0
+    gone(current, row["result"])
+
+
+def test_a_child_with_a_session_of_its_own_survives(current: Workspace) -> None:
+    row = run(current, "setsid sh -c 'echo $$ >pid; exec sleep 60' >/dev/null 2>&1 & sleep 0.3; cat pid")
+    assert alive(row["result"])
+    os.kill(int(row["result"]), signal.SIGKILL)
+
+
+def test_a_child_that_holds_the_output_is_cut_off(current: Workspace) -> None:
+    row = run(current, "setsid sh -c 'echo $$; sleep 1; echo in time; sleep 4; echo too late' & sleep 0.3; exit 3")
+    first, *rest = row["result"].splitlines()
+    assert (row["exit_code"], rest) == (3, ["in time"])
+    os.kill(int(first), signal.SIGKILL)
+
+
+# 2: an agent that ends in the middle
+
+
+def staged(workspace: Workspace) -> tuple[str, str]:
+    """A command that runs, and one that waits for its turn."""
+    workspace.settings(pool=1, repeat_unit=0.05)
+    running = workspace.submit("web-01", "echo so far; sleep 60 & wait")
+    workspace._until(lambda: output(workspace, running), "the line did not start", 10)
+    waiting = workspace.submit("web-01", "echo never >ran")
+    workspace.wait_for_command(waiting, "running")
+    return running, waiting
+
+
+def started_after(workspace: Workspace, key: str) -> bool:
+    row = detail(workspace, key)
+    server = workspace.api("GET", f"servers/servers/{row['server']['id']}/").json()
+    return bool(server["started_at"] > row["acked_at"])
+
+
+def test_a_restart_tells_what_ran_and_what_did_not(current: Workspace) -> None:
+    running, waiting = staged(current)
+    assert not started_after(current, running)
+    current.restart_agent("web-01")
+    for key in (running, waiting):
+        current.wait_for_command(key)
+    ended, never = detail(current, running), detail(current, waiting)
+    assert (ended["status"], ended["exit_code"], ended["result"]) == ("failed", -1, "so far\n")
+    text = "Command cancelled before execution: context canceled"
+    assert (never["status"], never["exit_code"], never["result"]) == ("failed", 1, text)
+    current._until(lambda: started_after(current, running), "the agent did not start again", 10)
+    current.wait_connected("web-01")
+    assert run(current, "ls ran")["exit_code"] == 2
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+def test_a_restart_without_results_and_a_kill_leave_commands_running_for_good(current: Workspace, how: str) -> None:
+    running, waiting = staged(current)
+    if how == "kill":
+        current.kill_agent("web-01")
+    else:
+        current.restart_agent("web-01", results=False)
+    current._until(lambda: started_after(current, running), "the agent did not start again", 10)
+    current.wait_connected("web-01")
+    assert run(current, "true")["status"] == "success"
+    assert {detail(current, key)["status"] for key in (running, waiting)} == {"running"}
+
+
+def test_a_killed_agents_children_run_on(current: Workspace) -> None:
+    key = current.submit("web-01", "echo $$; exec sleep 60")
+    current._until(lambda: output(current, key), "the line did not start", 10)
+    current.kill_agent("web-01", away=0.5)
+    current._until(lambda: not current.state()["servers"][0]["is_connected"], "the agent stayed", 5)
+    current.wait_connected("web-01")
+    assert alive(output(current, key))
+    os.kill(int(output(current, key)), signal.SIGKILL)
+
+
+def test_a_stopped_agent_stays_away(current: Workspace) -> None:
+    running, _waiting = staged(current)
+    current.stop_agent("web-01")
+    assert current.wait_for_command(running)["exit_code"] == -1
+    current._until(lambda: not current.state()["servers"][0]["is_connected"], "the agent stayed", 5)
+    current.connect("web-01")
+
+
+def test_the_internal_restart_gives_no_results(current: Workspace) -> None:
+    running, _waiting = staged(current)
+    current.settings(pool=20)
+    server = current.server_ids()["web-01"]
+    current.api("POST", f"servers/servers/{server}/actions/", json={"action": "restart_agent"}).raise_for_status()
+    current._until(lambda: started_after(current, running), "the agent did not start again", 10)
+    assert detail(current, running)["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [({"kind": "restart"}, "failed"), ({"kind": "restart", "results": False}, "running")]
+)
+def test_a_restart_while_a_certain_line_runs(current: Workspace, fault: dict[str, t.Any], status: str) -> None:
+    current.settings(repeat_unit=0.05)
+    current.fault(**fault, line="sleep", seconds=0.2)
+    key = current.submit("web-01", "sleep 30")
+    current.wait_for_command(key, "running")
+    current._until(lambda: started_after(current, key), "the agent did not start again", 10)
+    assert detail(current, key)["status"] == status
+
+
+# 3 and 4: no shell, and variables
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "result"),
+    [
+        ("echo a | cat", 0, "a | cat\n"),
+        ("echo hi > /nonexistent/q", 0, "hi > /nonexistent/q\n"),
+        ("exit 3", 1, 'exec: "exit": executable file not found in $PATH'),
+        ("/nonexistent/tool", 1, "fork/exec /nonexistent/tool: no such file or directory"),
+        ("echo $WORD ${WORD} $WORD.", 0, "one two one two $WORD.\n"),
+        ("false && echo no", 1, ""),
+        ("false || echo yes", 0, "yes\n"),
+        ("true || echo no ; echo no", 0, ""),
+        ("false ; echo yes", 0, "yes\n"),
+        ("/bin/sh -c $RUN", 0, "body\n"),
+    ],
+)
+def test_a_server_without_a_shell(current: Workspace, line: str, code: int, result: str) -> None:
+    current.change_server("web-01", allow_sh=False)
+    row = run(current, line, env={"WORD": "one two", "RUN": 'eval${IFS}"$BODY"', "BODY": "echo body"})
+    assert (row["exit_code"], row["result"]) == (code, result)
+
+
+def test_the_carried_form_works_with_a_shell_as_well(current: Workspace) -> None:
+    row = run(current, "/bin/sh -c $RUN", env={"RUN": 'eval${IFS}"$BODY"', "BODY": "echo body | tr a-z A-Z"})
+    assert row["result"] == "BODY\n"
+
+
+def test_a_line_that_is_a_variable_is_replaced_by_the_agent(current: Workspace) -> None:
+    row = run(current, "$RUN", env={"RUN": "tr '\\0' ' ' </proc/$$/cmdline; exit 4"})
+    assert row["exit_code"] == 4
+    assert "tr '\\0' ' '" in row["result"]
+
+
+# 5 and 12: reports that are refused, and answers that are lost
+
+
+def test_a_refused_report_holds_up_those_behind_it(current: Workspace) -> None:
+    current.settings(repeat_unit=0.2)
+    current.fault("status", agents=True, path=FIN, status=503, times=3)
+    first = current.submit("web-01", "true")
+    current._until(lambda: current.faults()[0]["times"] < 3, "no report was refused", 5)
+    second = current.submit("web-01", "true")
+    current.wait_for_command(second)
+    assert current.commands(id=first)[0]["handled_at"] < current.commands(id=second)[0]["handled_at"]
+
+
+@pytest.mark.parametrize(("refusals", "status"), [(5, "success"), (6, "running")])
+def test_a_report_is_repeated_five_times(current: Workspace, refusals: int, status: str) -> None:
+    current.settings(repeat_unit=0.01)
+    current.fault("status", agents=True, path=FIN, status=503, times=refusals)
+    key = current.submit("web-01", "true")
+    current._until(lambda: current.faults()[0]["times"] == 0, "the reports came to an end", 10)
+    assert run(current, "true")["status"] == "success"
+    assert detail(current, key)["status"] == status
+
+
+def test_lost_answers_make_the_agent_repeat_itself(current: Workspace) -> None:
+    current.settings(repeat_unit=0.05)
+    current.fault("lose_after", agents=True, path="/chunk/$", times=1)
+    current.fault("lose_after", agents=True, path=FIN, times=1)
+    key = current.submit("web-01", "echo x")
+    current._until(lambda: current.commands(id=key)[0]["fin_count"] == 2, "the fin came once", 5)
+    assert detail(current, key)["status"] == "success"
+    assert output(current, key) == "x\nx\n"
+
+
+# 6: a full queue
+
+
+def test_more_than_pool_and_queue_are_turned_away(current: Workspace) -> None:
+    current.settings(pool=1, queue=2)
+    running = current.submit("web-01", "sleep 0.5")
+    current.wait_for_command(running, "running")
+    keys = [current.submit("web-01", "true") for _ in range(4)]
+    rows = [current.wait_for_command(key) for key in keys]
+    assert [row["status"] for row in rows].count("success") == 2
+    refused = [detail(current, row["id"]) for row in rows if row["status"] == "failed"]
+    assert {row["result"] for row in refused} == {"Failed to submit command: job queue is full"}
+    assert all(row["acked_at"] and row["exit_code"] == 1 for row in refused)
+
+
+def test_pool_and_queue_are_those_of_the_genuine_agent(current: Workspace) -> None:
+    switches = current.state()["switches"]
+    assert (switches["pool"], switches["queue"], switches["repeat_unit"]) == (20, 200, 1.0)
+
+
+# 7: signals
+
+
+@pytest.mark.parametrize(
+    ("line", "code"), [("kill -9 $$", -1), ("kill -TERM $$", -1), ("sh -c 'kill -9 $$'; exit $?", 137)]
+)
+def test_a_line_that_a_signal_ends(current: Workspace, line: str, code: int) -> None:
+    assert run(current, line)["exit_code"] == code
+
+
+# 8: failures before the line starts
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("user", "there is no corresponding root username in this server"),
+        ("group", "there is no corresponding root groupname in this server"),
+        ("membership", "groupname root is not in user root's group list"),
+        ("no_home", "fork/exec /bin/sh: no such file or directory"),
+        ("closed_home", "fork/exec /bin/sh: permission denied"),
+        ("too_large", "fork/exec /bin/sh: argument list too long"),
+        ("queue_full", "Failed to submit command: job queue is full"),
+        ("cancelled", "Command cancelled before execution: context canceled"),
+    ],
+)
+def test_a_line_that_is_made_not_to_start(current: Workspace, reason: str, text: str) -> None:
+    current.fault("fail_start", reason=reason)
+    row = run(current, "true", username="root")
+    assert (row["status"], row["exit_code"], row["error_phase"], row["result"]) == ("failed", 1, None, text)
+    assert output(current, row["id"]) == f"alpamon: {text}\n"
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("username", "groupname", "result"),
+    [
+        ("backup", "", "backup backup /var/backups"),
+        ("", "", "root root /root"),  # a member of the workspace, whose account was never made
+        ("deploy", "deploy", "there is no corresponding deploy username in this server"),
+        ("backup", "www-data", "groupname www-data is not in user backup's group list"),
+        ("www-data", "ubuntu", "there is no corresponding ubuntu groupname in this server"),
+    ],
+)
+def test_accounts_are_really_taken(current: Workspace, username: str, groupname: str, result: str) -> None:
+    current.change_server("web-01", accounts="host")
+    row = run(current, "echo $(id -un) $(id -gn) $(pwd)", username=username, groupname=groupname)
+    assert row["result"].strip() == result
+
+
+@needs_root
+def test_a_home_that_is_closed_or_missing(tmp_path: Path) -> None:
+    from agent.alpamon import lines
+
+    tmp_path.chmod(0o700)
+    account = lines.Account("nobody", str(tmp_path), 65534, 65534)
+    assert not lines.may_enter(account)
+    assert lines.may_enter(lines.Account("root", str(tmp_path), 0, 0))
+
+
+def test_an_environment_that_is_too_large(current: Workspace) -> None:
+    row = run(current, "true", env={"BIG": "x" * 131_068})
+    assert (row["exit_code"], row["result"]) == (1, "fork/exec /bin/sh: argument list too long")
+    assert run(current, "echo ${#BIG}", env={"BIG": "x" * (131_071 - len("BIG="))})["result"] == "131067\n"
+
+
+# 9: the environment
+
+
+def test_the_environment_of_a_line(current: Workspace) -> None:
+    row = run(current, "env; umask; readlink /proc/self/fd/0", username="root", env={"OWN": "yes", "TERM": "dumb"})
+    *lines, mask, stdin = row["result"].splitlines()
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    assert (mask, stdin) == ("0022", "/dev/null")
+    assert found["HOME"] == found["PWD"]
+    assert {name: found[name] for name in ("USER", "LOGNAME", "MAIL", "SHELL", "TERM", "LANG", "OWN")} == {
+        "USER": "root",
+        "LOGNAME": "root",
+        "MAIL": "/var/mail/root",
+        "SHELL": "/bin/bash",
+        "TERM": "dumb",
+        "LANG": "en_US.UTF-8",
+        "OWN": "yes",
+    }
+    assert {"LS_COLORS", "PATH"} <= set(found)
+
+
+# 10: the time limit
+
+
+def test_a_line_that_takes_too_long(current: Workspace) -> None:
+    current.fault("time_out", seconds=0.5)
+    row = run(current, "echo $$; sleep 60; echo never")
+    process, rest = row["result"].split("\n", 1)
+    assert (row["exit_code"], rest) == (124, "Command timed out after 500ms")
+    assert output(current, row["id"]) == f"{process}\n"
+    gone(current, process)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(1800, "30m0s"), (90, "1m30s"), (2, "2s"), (0.5, "500ms")])
+def test_times_are_written_as_go_does(seconds: float, text: str) -> None:
+    from agent.alpamon.agent import duration
+
+    assert duration(seconds) == text
+
+
+# 11: output that is cut
+
+
+def test_cut_output_divides_characters_and_its_chunks_are_whole(current: Workspace) -> None:
+    row = run(current, "printf x; head -c 1200000 /dev/zero | sed 's/\\x00\\x00\\x00/✓/g'")
+    size = 1 + 1_200_000
+    head, marker, tail = row["result"].split("\n")
+    assert marker == f"... [{size - 1024 * 1024} bytes truncated] ..."
+    assert head.startswith("x✓")
+    assert head.endswith("✓\N{REPLACEMENT CHARACTER}")
+    assert tail.startswith("\N{REPLACEMENT CHARACTER}")
+    assert tail.endswith("✓")
+    pages = [
+        current.api("GET", f"{COMMANDS}{row['id']}/chunks/?ordering=seq&page_size=100&page={page}").json()["results"]
+        for page in (1, 2, 3)
+    ]
+    assert "".join(chunk["content"] for page in pages for chunk in page) == "x" + "✓" * 400_000
