@@ -53,6 +53,9 @@ FIELDS = (
     "offline_alert_enabled",
     "tags",
 )
+#: Fields that names, groups and filters are made of, by what they can be.
+_TEXTS = frozenset(("id", "name", "os_name", "platform"))
+_FLAGS = frozenset(("is_connected", "commissioned"))
 #: Filters, and the field that each is about.
 FILTERS = {
     "connected": "is_connected",
@@ -182,13 +185,16 @@ class Groups:
 
     def of(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
         """Id and name of each group of a server; the id stands for a name that the token may not read."""
-        groups = row.get("groups") or []
+        groups = row.get("groups")
+        if not isinstance(groups, list):
+            return []
         names = row.get("groups_name")
         if not isinstance(names, list) or len(names) != len(groups):
             names = [None] * len(groups)
         return [self._described(group, name) for group, name in zip(groups, names)]
 
     def _described(self, group: Any, name: Any) -> dict[str, str]:
+        """A group, given by its id or by an object."""
         if isinstance(group, Mapping):
             group, name = group.get("id"), group.get("name")
         group_id = str(group)
@@ -215,12 +221,23 @@ def listing(client: Client, parameters: Mapping[str, str], groups: Groups) -> It
 
 def describe_server(row: Mapping[str, Any], groups: Groups) -> Described:
     """A server in plain JSON types, the same in every dialect: those of :data:`FIELDS` that the row has."""
-    described = {name: row[name] for name in FIELDS if name in row}
+    described = {name: _stated(name, row[name]) for name in FIELDS if name in row}
     if "owner" in described:
         described["owner"] = _owner(row)
     if "groups" in described:
         described["groups"] = groups.of(row)
+    if "tags" in described and not isinstance(described["tags"], Mapping):
+        described["tags"] = None
     return described
+
+
+def _stated(name: str, value: Any) -> Any:
+    """The value of a field; None where it is not of the field's kind."""
+    if name in _FLAGS:
+        return value if isinstance(value, bool) else None
+    if name in _TEXTS and not isinstance(value, str):
+        return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return value
 
 
 def _owner(row: Mapping[str, Any]) -> dict[str, Any] | None:

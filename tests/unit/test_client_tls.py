@@ -6,18 +6,10 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
-import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from unit.certificates import Authority, authority
 from unit.conftest import Connect
 from unit.support import LIST, TOKEN, Clock, Reply, ScriptedServer
 
@@ -27,68 +19,16 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._errors import Alp
 Serve = Callable[..., ScriptedServer]
 
 
-@dataclass(frozen=True)
-class Authority:
-    """A CA in a file, and the TLS of a server that it vouches for."""
-
-    file: Path
-    server: ssl.SSLContext
-
-
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _certificate(
-    name: str, issuer: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey, is_ca: bool
-) -> bytes:
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    authority = x509.SubjectKeyIdentifier.from_public_key(signer.public_key())
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(_named(name))
-        .issuer_name(_named(issuer))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority), critical=False)
-    )
-    if is_ca:
-        usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-        builder = builder.add_extension(usage, critical=True)
-    else:
-        builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
-    return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-def _authority(folder: Path, name: str) -> Authority:
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    file = folder / f"{name}.pem"
-    file.write_bytes(_certificate(name, name, ca_key, ca_key, is_ca=True))
-    chain = folder / f"{name}-server.pem"
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    chain.write_bytes(secret + _certificate("workspace", name, key, ca_key, is_ca=False))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain)
-    return Authority(file, context)
-
-
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """The CA of the workspace."""
-    return _authority(tmp_path_factory.mktemp("ours"), "Our CA")
+    return authority(tmp_path_factory.mktemp("ours"), "Our CA")
 
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Another CA, which has nothing to do with it."""
-    return _authority(tmp_path_factory.mktemp("theirs"), "Their CA")
+    return authority(tmp_path_factory.mktemp("theirs"), "Their CA")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import Any
 import collection_tree
 import pytest
 from unit import inventories
+from unit.certificates import authority
 from unit.inventories import APP, DB, MARKER, NEW, ODD, TARGET, TWINS, Source
 from unit.playing import environment
 from unit.support import DIALECTS, TOKEN, Reply, ScriptedServer, page, paths
@@ -479,3 +480,172 @@ def test_tasks_need_not_look_up_servers_of_the_inventory(current: Workspace, tmp
     assert listing.code == 0, listing.out + listing.said
     assert sorted(row["server"] for row in current.commands(line="echo hello")) == ["web-01", "web-02", "web-03"]
     assert [path.split("?")[0] for path in paths(current) if "/servers/" in path] == ["/api/servers/servers/"]
+
+
+# Names that mean something else, and rows that are no servers
+
+
+def uuid(number: int) -> str:
+    """A UUID of its own for each number."""
+    return f"{number:08x}-0000-4000-8000-000000000000"
+
+
+def served(source: Source, rows: list[Any], *arguments: str, program: str = "ansible-inventory", **options: Any) -> Any:
+    """List the inventory of a workspace that has just these rows."""
+    with ScriptedServer([Reply(page(rows))]) as server:
+        source.write(url=server.url, token=TOKEN, **options)
+        return source.run(*(arguments or ("--list",)), program=program)
+
+
+NAMED_LIKE_GROUPS = ("web", "_web", "all", "ungrouped", "localhost", "127.0.0.1", "::1", "connected", "os_debian")
+
+
+def test_no_server_takes_a_pattern_away(source: Source) -> None:
+    rows = [
+        {"id": uuid(n), "name": name, "os_name": "Debian", "is_connected": True, "tags": {"role": "web"}}
+        for n, name in enumerate(NAMED_LIKE_GROUPS)
+    ]
+    keyed = [{"key": "alpacon_tags.role", "separator": ""}, {"key": "alpacon_tags.role"}]
+    listing = served(source, rows, keyed_groups=keyed)
+    assert listing.code == 0, listing.said
+    renamed = sorted(f"{name}-{uuid(n)[:8]}" for n, name in enumerate(NAMED_LIKE_GROUPS))
+    assert sorted(listing.hosts) == renamed
+    assert listing.groups == {"connected": renamed, "os_debian": renamed, "web": renamed, "_web": renamed}
+    assert [listing.hosts[name]["alpacon_name"] for name in renamed] == sorted(NAMED_LIKE_GROUPS)
+    assert "8 servers called like a group or like this machine, so a part of the UUID is added: _web (_web-" in (
+        listing.warnings
+    )
+    assert f"1 server called like a group, so a part of the UUID is added: web (web-{uuid(0)[:8]})" in listing.warnings
+    assert "same name" not in listing.warnings
+    hosts = served(source, rows, "--list-hosts", "all", program="ansible", keyed_groups=keyed).out
+    assert "hosts (9):" in hosts
+
+
+def test_a_group_takes_its_name_from_a_host_of_an_earlier_source(source: Source) -> None:
+    (source.folder / "groups.alpacon.yml").write_text("plugin: herdops.alpacon.alpacon\n", encoding="utf-8")
+    rows = [{"id": uuid(1), "name": "web", "tags": {}}, {"id": uuid(2), "name": "db", "tags": {"role": "web"}}]
+    with ScriptedServer([Reply(page(rows))]) as server:
+        second = {"url": server.url, "token": TOKEN, "keyed_groups": [{"key": "alpacon_tags.role", "separator": ""}]}
+        text = json.dumps({"plugin": "herdops.alpacon.alpacon", **second, "filters": {"name": "db"}})
+        (source.folder / "groups.alpacon.yml").write_text(text, encoding="utf-8")
+        source.write(url=server.url, token=TOKEN, default_groups=[])
+        listing = source.run("-i", str(source.folder / "groups.alpacon.yml"), "--list")
+    assert sorted(listing.hosts) == ["db", f"web-{uuid(1)[:8]}"]
+    assert listing.groups["web"] == ["db"]
+    assert listing.hosts[f"web-{uuid(1)[:8]}"]["alpacon_server_id"] == uuid(1)
+
+
+def test_a_group_of_a_later_inventory_stops_the_task(current: Workspace, tmp_path: Path) -> None:
+    source = Source(current, tmp_path)
+    source.write()
+    (tmp_path / "later.ini").write_text("[web-01]\nweb-01\nweb-02\n", encoding="utf-8")
+    (tmp_path / "play.yml").write_text(
+        "- hosts: web-01\n  gather_facts: false\n  tasks:\n    - herdops.alpacon.alpacon_command: {line: hostname}\n",
+        encoding="utf-8",
+    )
+    listing = source.run("-i", str(tmp_path / "later.ini"), str(tmp_path / "play.yml"), program="ansible-playbook")
+    assert listing.code != 0
+    assert "web-01 is a host and a group of the inventory, and in patterns means the host only" in listing.out
+    assert current.commands() == []
+
+
+def test_names_are_safe_to_show_and_to_use_and_are_told_of(source: Source) -> None:
+    names = {
+        "../../../tmp/x": ".._.._.._tmp_x",
+        "\x1b]0;owned\x07\x1b[2J": "_]0;owned__[2J".replace("[", "_").replace("]", "_"),
+        "a,b:!c": "a_b_!c",
+        "-e": "_e",
+        "web\u202e10": "web_10",
+        "fine.example.com": "fine.example.com",
+        "fine_example": "fine_example",
+        "fine example": f"fine_example-{uuid(7)[:8]}",
+        "n" * 400: "n" * 180,
+    }
+    rows = [{"id": uuid(n), "name": name} for n, name in enumerate(names)]
+    listing = served(source, rows)
+    assert sorted(listing.hosts) == sorted(names.values())
+    assert {host["alpacon_name"] for host in listing.hosts.values()} == set(names)
+    assert "7 servers with a name that is not safe as the name of a host: " in listing.warnings
+    # As a variable the true name is data, which ansible-inventory prints as it likes.
+    graph = served(source, rows, "--graph")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", graph.out + graph.said)
+    play = source.folder / "play.yml"
+    play.write_text("- {hosts: all, gather_facts: false, tasks: [{set_fact: {x: 1, cacheable: true}}]}\n")
+    cache = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(source.folder / "facts/deep")}
+    with ScriptedServer([Reply(page(rows))]) as server:
+        source.write(url=server.url, token=TOKEN)
+        assert source.run(str(play), program="ansible-playbook", **cache).code == 0
+    assert len(list((source.folder / "facts/deep").iterdir())) == len(names)
+
+
+ODD_ROWS: list[Any] = [
+    {"id": None, "name": "x"},
+    {"name": "x"},
+    {"id": 7, "name": "x"},
+    {"id": "../x", "name": "x"},
+]
+ODD_FIELDS: list[Any] = [
+    None,
+    7,
+    -1.5,
+    True,
+    "",
+    "text",
+    [],
+    ["x", None, 3],
+    {},
+    {"x": {"y": []}},
+    [{"id": 1}, {}],
+    "{{ 7 }}",
+]
+
+
+@pytest.mark.parametrize(
+    "field", ["name", "groups", "groups_name", "tags", "owner", "os_name", "is_connected", "status"]
+)
+def test_a_server_with_an_odd_field_is_a_host_all_the_same(source: Source, field: str) -> None:
+    rows = [
+        {"id": uuid(n), "name": f"web-{n}", "groups": [uuid(99)], field: value} for n, value in enumerate(ODD_FIELDS)
+    ]
+    keyed = [{"key": "alpacon_tags"}, {"key": "alpacon_groups"}, {"key": "alpacon_os_name"}]
+    listing = served(source, [*ODD_ROWS, rows[0], *rows], keyed_groups=keyed, compose={"a": "alpacon_tags.role"})
+    assert listing.code == 0, listing.said
+    assert "Failed to parse" not in listing.said, listing.said
+    assert "Traceback" not in listing.said
+    assert {host["alpacon_server_id"] for host in listing.hosts.values()} == {uuid(n) for n in range(len(ODD_FIELDS))}
+    assert "4 of the servers that the workspace lists have no UUID, and are left out." in listing.warnings
+
+
+@pytest.mark.parametrize("filters", [{"tags": {"x": "y"}}, {"groups": "x"}, {"os": "x*"}, {"connected": True}])
+def test_filters_pass_over_odd_fields(source: Source, filters: Any) -> None:
+    [(name, _value)] = filters.items()
+    field = {"tags": "tags", "groups": "groups", "os": "os_name", "connected": "is_connected"}[name]
+    rows = [{"id": uuid(n), "name": f"web-{n}", field: value} for n, value in enumerate(ODD_FIELDS)]
+    listing = served(source, rows, filters=filters)
+    assert listing.code == 0, listing.said
+    assert "Failed to parse" not in listing.said, listing.said
+
+
+# What is stale is of its own origin
+
+
+def test_a_cache_is_of_one_url_however_stale(source: Source) -> None:
+    expire(source)
+    workspace = source.workspace
+    # The same workspace by another name, as far as that goes: nobody answers there.
+    url = "http://127.0.0.1:9"
+    said = source.fail(**cached(source, cache_allow_stale=True, url=url, token=workspace.token))
+    assert "no connection to http://127.0.0.1:9" in said
+    assert "taken as of" not in said
+
+
+def test_an_untrusted_certificate_gets_nothing_stale(source: Source) -> None:
+    ca = authority(source.folder, "Our CA")
+    with ScriptedServer([Reply(page([{"id": APP, "name": "app-01"}]))], ca.server) as server:
+        own = {"url": server.url, "token": TOKEN, "cache_allow_stale": True}
+        assert list(source.list(**cached(source, **own, ca_path=str(ca.file))).hosts) == ["app-01"]
+        [file] = (source.folder / "cache").iterdir()
+        subprocess.run(["touch", "-d", "2 hours ago", str(file)], check=True)
+        said = source.fail(**cached(source, **own))
+    assert "taken as of" not in said
+    assert "certificate" in said
