@@ -11,17 +11,18 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
 from . import _checks, _commands, _servers, _values
 from ._agent import INTERRUPTED, WHY_INTERRUPTED, why_never_began
 from ._checks import FAILED, PASSED, SEVERITIES, UNKNOWN, Answer, Check, Verdict
-from ._client import PAGE_SIZE, VERSION, Client, Settings
-from ._commands import LATEST_SCHEDULE_FIRST, Match, Output
+from ._client import VERSION, Client, Settings
+from ._commands import Match, Output
 from ._errors import SENTENCES, AlpaconError, ApiError, UsageError
 from ._fleet import OUTCOMES, Fleet, Job, Limits, outcome_of
+from ._lists import PAGE_SIZE
 from ._model import RAN, Command, Server, canonical_uuid, is_uuid, iso
 from ._run import ALONE, Run, Warn
 
@@ -225,8 +226,7 @@ class _Work:
     def _reuse(self, fleet: Fleet, asks: Mapping[_Ask, _Subject]) -> None:
         if self.plan.reuse_within is None or not asks:
             return
-        since = datetime.now(timezone.utc) - timedelta(seconds=self.plan.reuse_within)
-        for ask, newest in _latest(self.client, asks, since).items():
+        for ask, newest in _latest(self.client, asks, self.plan.reuse_within).items():
             command = _with_rc(self.client, newest)
             if command is None or command.error_phase:
                 continue
@@ -440,24 +440,19 @@ def server_of(name: str, server_id: Any) -> str:
 # Answers
 
 
-def _latest(client: Client, asks: Mapping[_Ask, Any], since: datetime) -> dict[_Ask, Command]:
-    """For each ask the newest command that ran for it and ended since then, by one walk over the history."""
+def _latest(client: Client, asks: Mapping[_Ask, Any], seconds: float) -> dict[_Ask, Command]:
+    """For each ask the newest command that ran for it and ended no longer ago, by one walk over the history."""
     by_line: dict[tuple[str, str], list[_Ask]] = {}
     for ask in asks:
         by_line.setdefault((ask.server_id, ask.line.strip()), []).append(ask)
     found: dict[_Ask, Command] = {}
     ids = list(dict.fromkeys(ask.server_id for ask in asks))
-
-    def is_past(command: Command) -> bool:
-        return command.latest_schedule is not None and command.latest_schedule < since
-
-    for command in _commands.walk(client, ids, LATEST_SCHEDULE_FIRST, is_past):
-        ended = command.end
-        if command.status not in RAN or not command.ran or not ended or ended < since:
+    for command in _commands.ended_within(client, ids, seconds):
+        if command.status not in RAN or not command.ran or not command.end:
             continue
         for ask in by_line.get((str(command.server.id), command.line.strip()), ()):
             known = found.get(ask)
-            if ask.accepts(command) and (known is None or not known.end or known.end < ended):
+            if ask.accepts(command) and (known is None or not known.end or known.end < command.end):
                 found[ask] = command
     return found
 

@@ -23,13 +23,13 @@ import threading
 import time
 import traceback
 import zlib
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable
-from urllib.parse import parse_qs, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
+from . import _lists
 from ._errors import (
     AlpaconError,
     ApiError,
@@ -42,6 +42,7 @@ from ._errors import (
     error_from_body,
     printable,
 )
+from ._lists import Page
 from ._run import Pause, Warn
 
 try:
@@ -60,7 +61,6 @@ else:
     REQUESTS_IMPORT_ERROR = ""
 
 VERSION = "0.1.0"
-PAGE_SIZE = 100
 #: How long a connection may take to be made, in seconds.
 CONNECT_TIMEOUT = 10.0
 #: The whole of an answer must be there after so many times ``request_timeout``.
@@ -94,8 +94,6 @@ _PIECE = 2**16
 #: How much of a page that is no JSON is looked at, in bytes.
 _SHOWN_PAGE = 10_000
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
-# A list that grows while it is read shifts rows into later pages: remember so many rows to know them again.
-_REMEMBERED_ROWS = 20 * PAGE_SIZE
 
 
 @dataclass(frozen=True)
@@ -224,14 +222,6 @@ class Answer:
 
     status: int
     body: Any
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page of a list: its rows, and how many rows the whole list has, where the server says so."""
-
-    rows: list[dict[str, Any]]
-    count: int | None = None
 
 
 class Client:
@@ -370,35 +360,19 @@ class Client:
             return not isinstance(error, ApiError) or error.status != 404
         return True
 
-    def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Page]:
-        """Read a list page by page, whatever its paging: page numbers, URLs, cursors or a bare list.
-
-        Rows that a growing list shows twice come once. Sizes of pages stay the same during a walk.
-        """
-        query: dict[str, Any] = {**(params or {}), "page_size": PAGE_SIZE}
-        seen: deque[Any] = deque(maxlen=_REMEMBERED_ROWS)
-        while True:
-            try:
-                body = self.get(path, query)
-            except ApiError as error:
-                if error.status == 404 and int(query.get("page", 1)) > 1:
-                    return  # the list became shorter while it was read
-                raise
-            rows, count = _rows_of(path, body)
-            known = set(seen)
-            fresh = [row for row in rows if row.get("id") is None or row["id"] not in known]
-            seen.extend(row["id"] for row in fresh if row.get("id") is not None)
-            yield Page(fresh, count)
-            # A cursor that goes round in circles brings nothing new.
-            ended = not rows or ("cursor" in query and not fresh)
-            following = None if ended else _next_query(query, body)
-            if following is None:
-                return
-            query = following
+    def pages(
+        self, path: str, params: Mapping[str, Any] | None = None, whole: bool = False, readings: int = _lists.READINGS
+    ) -> Iterator[Page]:
+        """Read a list page by page, as :func:`_lists.pages` does."""
+        return _lists.pages(self.get, path, params, whole, readings)
 
     def rows(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows of all pages, one at a time."""
-        for page in self.pages(path, params):
+        """The rows of all pages, one at a time.
+
+        Raises:
+            IncompleteList: at the end, where not all rows came.
+        """
+        for page in self.pages(path, params, whole=True):
             yield from page.rows
 
     def _repeat(
@@ -723,37 +697,3 @@ def _transport_error(method: str, path: str, origin: str, error: Exception) -> C
             f"{what}: no answer within request_timeout, or not its end within {ANSWER_TIMEOUTS} times that."
         )
     return LostAnswer(f"{what}: the connection broke before an answer was read: {reason}.")
-
-
-def _rows_of(path: str, body: Any) -> tuple[list[dict[str, Any]], int | None]:
-    rows: Any = None
-    count: Any = None
-    if isinstance(body, list):
-        rows, count = body, len(body)
-    elif isinstance(body, dict):
-        rows, count = body.get("results"), body.get("count")
-    if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-        return rows, count if isinstance(count, int) else None
-    raise LostAnswer(f"GET {path}: the answer is not a list. Check that url is the one of an Alpacon workspace.")
-
-
-def _next_query(query: Mapping[str, Any], body: Any) -> dict[str, Any] | None:
-    """The query of the page after this one, or None at the end.
-
-    ``next`` is a page number, a URL of which only ``page`` or ``cursor`` is read, a cursor, or null, 0 or absent.
-    """
-    following = body.get("next") if isinstance(body, dict) else None
-    if not following:
-        return None
-    if isinstance(following, str) and not following.isdigit():
-        inside = parse_qs(urlsplit(following).query)
-        if "page" not in inside:
-            cursor = inside.get("cursor", [following])[0]
-            return None if cursor == query.get("cursor") else {**query, "cursor": cursor}
-        following = inside["page"][0]
-    try:
-        page = int(following)
-    except (TypeError, ValueError):
-        return None
-    # A server that points backwards would keep us reading for ever.
-    return {**query, "page": page} if page > int(query.get("page", 1)) else None

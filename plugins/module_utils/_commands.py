@@ -13,14 +13,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
 
-from ._client import LARGEST_ANSWER, PAGE_SIZE, Client
-from ._errors import AlpaconError, ApiError, LostAnswer, UnknownAddress, UnreadableRow
+from ._client import LARGEST_ANSWER, Client
+from ._errors import AlpaconError, ApiError, IncompleteList, LostAnswer, UnknownAddress, UnreadableRow
+from ._lists import PAGE_SIZE, READINGS, Page
 from ._model import Command, canonical_uuid, readable, row_id
 
 PATH = "/api/events/commands/"
 NEWEST_FIRST = "-added_at"
 LATEST_SCHEDULE_FIRST = "-scheduled_at"
 
+#: A time that lies so far ahead is to come by every clock, and stays so while a list is read.
+_CERTAIN_FUTURE = timedelta(minutes=5)
 #: Pauses between looks for a command whose submit got no answer, in seconds.
 _RECONCILE_PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)
 #: Pauses between looks for chunks that are missing, in seconds: the agent repeats a lost one after 1, 2, 4 ... s.
@@ -319,38 +322,81 @@ def walk(
     server_ids: Sequence[str],
     ordering: str,
     ends: Callable[[Command], bool] | None = None,
-) -> Iterator[Command]:
-    """The commands of some servers in the given order, with as few requests as possible.
+) -> list[Command]:
+    """The commands of some servers, with as few requests as possible; each comes once, in no certain order.
 
     One server is asked for by itself. For more, the whole list is read as long as that costs no more requests
-    than asking for each of them; then each is asked for. A command may come twice.
+    than asking for each of them; then each is asked for.
 
     Args:
+        ordering: in which they are read; where rows tie in it over pages, they are read in one without ties instead.
         ends: whether nothing from this command on is wanted. Without it, everything that may still be pending is:
             then the list of a server ends where :class:`_Quiet` says so.
+
+    Raises:
+        IncompleteList: not all of them came.
     """
-    if len(server_ids) > 1:
-        commands = _walk_all(client, frozenset(server_ids), ordering, ends)
+    wanted = frozenset(server_ids)
+    if len(wanted) > 1:
+        try:
+            commands = _walk_all(client, wanted, ordering, ends) if ends else _walk_all(client, wanted)
+        except IncompleteList:
+            commands = _walk_all_or_none(client, wanted)
         if commands is not None:
-            yield from commands
-            return
-    for server_id in server_ids:
-        stop = ends or _Quiet()
-        for command in listing(client, ordering, server=server_id):
-            if stop(command):
-                break
-            if command.server.id == server_id:
-                yield command
+            return commands
+    return [command for server_id in server_ids for command in _walk_one(client, server_id, ordering, ends)]
+
+
+def scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
+    """The commands of some servers that are scheduled for that very time, and others; as for :func:`walk`."""
+    wanted = frozenset(server_ids)
+    if len(wanted) > 1 and time > client_now(client) + _CERTAIN_FUTURE:
+        commands = _walk_future(client, wanted)
+        if commands is not None:
+            return commands
+    return walk(
+        client,
+        server_ids,
+        LATEST_SCHEDULE_FIRST,
+        lambda command: command.latest_schedule is not None and command.latest_schedule < time,
+    )
+
+
+def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> Iterator[Command]:
+    """The commands of some servers that ended no longer ago, by the workspace's clock; as for :func:`walk`.
+
+    One that was scheduled for later must have been submitted no longer ago as well.
+    """
+
+    def since() -> datetime:
+        # The first answer tells the offset between both clocks.
+        return client_now(client) - timedelta(seconds=seconds)
+
+    commands = walk(
+        client, server_ids, NEWEST_FIRST, lambda command: command.added_at is not None and command.added_at < since()
+    )
+    earliest = since()
+    return (command for command in commands if command.end and command.end >= earliest)
+
+
+def client_now(client: Client) -> datetime:
+    """The time by the workspace's clock, as far as its answers have told."""
+    return datetime.fromtimestamp(client.server_time(time.time()), timezone.utc)
 
 
 def _walk_all(
-    client: Client, wanted: frozenset[str], ordering: str, ends: Callable[[Command], bool] | None
+    client: Client,
+    wanted: frozenset[str],
+    ordering: str = NEWEST_FIRST,
+    ends: Callable[[Command], bool] | None = None,
 ) -> list[Command] | None:
     """The commands of the wanted servers out of the whole list, or None where that costs too many requests."""
     commands: list[Command] = []
-    for number, page in enumerate(client.pages(PATH, {"ordering": ordering}), start=1):
+    pages = client.pages(PATH, {"ordering": ordering}, whole=True, readings=_readings(ordering))
+    for number, page in enumerate(pages, start=1):
         for command in readable(page.rows):
             if ends and ends(command):
+                _check_prefix(page, ordering)
                 return commands
             if command.server.id in wanted:
                 commands.append(command)
@@ -359,6 +405,63 @@ def _walk_all(
         if left > 0 and too_many:
             return None
     return commands
+
+
+def _walk_all_or_none(client: Client, wanted: frozenset[str]) -> list[Command] | None:
+    """The same by age, in which no rows tie, or None also where not all came: short lists may come whole."""
+    try:
+        return _walk_all(client, wanted)
+    except IncompleteList:
+        return None
+
+
+def _walk_future(client: Client, wanted: frozenset[str]) -> list[Command] | None:
+    """The commands whose time is to come, or None where the workspace takes no notice of that filter."""
+    commands: list[Command] = []
+    pages = client.pages(PATH, {"ordering": NEWEST_FIRST, "is_scheduled": "true"}, whole=True)
+    try:
+        for number, page in enumerate(pages, start=1):
+            rows = list(readable(page.rows))
+            earliest = client_now(client) - _CERTAIN_FUTURE
+            if any(not row.scheduled_at or row.scheduled_at < earliest for row in rows):
+                return None
+            commands += [row for row in rows if row.server.id in wanted]
+            if (page.count or 0) > number * PAGE_SIZE and number >= len(wanted):
+                return None
+    except IncompleteList:
+        return None
+    return commands
+
+
+def _walk_one(client: Client, server_id: str, ordering: str, ends: Callable[[Command], bool] | None) -> list[Command]:
+    try:
+        commands = _read_until(client, server_id, ordering, ends or _Quiet())
+    except IncompleteList:
+        commands = list(listing(client, server=server_id))
+    return [command for command in commands if command.server.id == server_id]
+
+
+def _read_until(client: Client, server_id: str, ordering: str, ends: Callable[[Command], bool]) -> list[Command]:
+    commands: list[Command] = []
+    query = {"ordering": ordering, "server": server_id}
+    for page in client.pages(PATH, query, whole=True, readings=_readings(ordering)):
+        for command in readable(page.rows):
+            if ends(command):
+                _check_prefix(page, ordering)
+                return commands
+            commands.append(command)
+    return commands
+
+
+def _readings(ordering: str) -> int:
+    # Where rows tie, reading again in the same order would help little.
+    return READINGS if ordering.lstrip("-") == "added_at" else 1
+
+
+def _check_prefix(page: Page, ordering: str) -> None:
+    """Make sure that nothing is missing before a row at which the reading of a list ends."""
+    if page.doubtful and _readings(ordering) == 1:
+        raise IncompleteList(PATH, 0, page.count)
 
 
 class _Quiet:

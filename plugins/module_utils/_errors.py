@@ -155,6 +155,30 @@ class UnreadableRow(AlpaconError):
     """A record of an answer whose id is not a UUID, or that is no record at all."""
 
 
+class IncompleteList(AlpaconError):
+    """A list of which not all rows came, however often it was read.
+
+    Args:
+        path: of the list, without the workspace's address.
+        came: how many different rows came.
+        count: how many the list has, as it says.
+    """
+
+    def __init__(self, path: str, came: int, count: int | None) -> None:
+        self.came = came
+        self.count = count
+        if count is None:
+            problem = f"{came} rows came, and its pages never end"
+        elif came < count:
+            problem = f"{came} of {count} rows came, also when it was read again"
+        else:
+            problem = f"{came} rows came, and its pages do not fit its count of {count}"
+        super().__init__(
+            f"GET {path}: {problem}. The list changes too fast, or the workspace orders or counts it anew each time."
+            " Run the task again."
+        )
+
+
 class ApiError(AlpaconError):
     """An answer that states an error.
 

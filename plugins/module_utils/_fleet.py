@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from . import _commands
-from ._client import PAGE_SIZE, Client
+from ._client import Client
 from ._commands import Output
 from ._errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, RunIsOver
+from ._lists import PAGE_SIZE
 from ._model import NEVER_RAN, RAN, Command, Server, iso, parse_time, row_id
 from ._run import ALONE, Attempt, Place, Run, Shared
 

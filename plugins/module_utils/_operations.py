@@ -180,25 +180,23 @@ def _fetch_outputs(fleet: Fleet, jobs: Sequence[Job]) -> None:
 
 def _reusable(client: Client, order: Order, servers: Sequence[Server]) -> dict[str | None, Command]:
     """For each server the latest matching command that succeeded recently enough."""
-    since = datetime.now(timezone.utc) - timedelta(seconds=order.reuse_within or 0.0)
     ids = [str(server.id) for server in servers]
     found: dict[str | None, Command] = {}
-    for command in _commands.walk(client, ids, LATEST_SCHEDULE_FIRST, _due_before(since)):
-        ended = command.end
-        if not order.match().matches(command) or not ended or ended < since:
+    for command in _commands.ended_within(client, ids, order.reuse_within or 0.0):
+        if not order.match().matches(command):
             continue
         if order.limits.success_codes - {0}:
             command = _commands.with_rc(client, command)
         if outcome_of(command, order.limits.success_codes) != "success":
             continue
         known = found.get(command.server.id)
-        if known is None or not known.end or known.end < ended:
+        if known is None or _end(known) < _end(command):
             found[command.server.id] = command
     return found
 
 
-def _due_before(time: datetime) -> Callable[[Command], bool]:
-    return lambda command: command.latest_schedule is not None and command.latest_schedule < time
+def _end(command: Command) -> datetime:
+    return command.end or datetime.min.replace(tzinfo=timezone.utc)
 
 
 def _unconfirmed(order: Order, jobs: Sequence[Job]) -> list[str]:
@@ -271,12 +269,12 @@ def _schedule_line(server: Server, line: str, time: datetime | None) -> str:
 def _standing(client: Client, order: Order, servers: Sequence[Server]) -> dict[str, _Standing]:
     """What stands on each server already."""
     found = {str(server.id): _Standing() for server in servers}
-    ends = None if order.reschedule else _due_before(order.time)
-    seen: set[str] = set()
-    for row in _commands.walk(client, list(found), LATEST_SCHEDULE_FIRST, ends):
-        if row.id in seen or not order.match().matches(row):
-            continue
-        seen.add(row.id)
+    rows = (
+        _commands.walk(client, list(found), LATEST_SCHEDULE_FIRST)
+        if order.reschedule
+        else _commands.scheduled_for(client, list(found), order.time)
+    )
+    for row in filter(order.match().matches, rows):
         command = _with_schedule(client, row)
         standing = found[str(row.server.id)]
         if command is None or command.scheduled_at is None:
@@ -428,11 +426,12 @@ def _jobs_by_match(task: Task) -> list[Job]:
     client, order = task.client, task.order
     servers = {str(server.id): server for server in task.servers()}
     found: dict[str, list[Job]] = {server_id: [] for server_id in servers}
-    seen: set[str] = set()
-    for row in _commands.walk(client, list(servers), LATEST_SCHEDULE_FIRST):
-        if row.id in seen or not order.match().matches(row):
-            continue
-        seen.add(row.id)
+    rows = (
+        _commands.walk(client, list(servers), LATEST_SCHEDULE_FIRST)
+        if order.scheduled_at is None
+        else _commands.scheduled_for(client, list(servers), order.scheduled_at)
+    )
+    for row in filter(order.match().matches, rows):
         command = _meant_by(client, order, row)
         if command:
             server_id = str(row.server.id)

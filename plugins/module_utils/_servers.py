@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ._client import PAGE_SIZE, Client
+from ._client import Client
 from ._errors import UsageError, did_you_mean
+from ._lists import PAGE_SIZE
 from ._model import Server, canonical_uuid, is_uuid, row_id
 from ._run import Shared
 

@@ -126,8 +126,10 @@ def old_row(text: str, cancellable: bool = False, message: str = "", **fields: A
 
 
 def page(rows: list[Any], following: Any = None, count: int | None = None) -> Row:
-    """A page of a list."""
-    return {"count": len(rows) if count is None else count, "next": following, "previous": None, "results": rows}
+    """A page of a list; one that another follows does not say how many rows there are, unless told to."""
+    if count is None and not following:
+        count = len(rows)
+    return {"count": count, "next": following, "previous": None, "results": rows}
 
 
 def rows(first: int, last: int) -> list[Row]:

@@ -45,7 +45,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils import _client
 from ansible_collections.herdops.alpacon.plugins.module_utils._client import (
     ATTEMPTS,
     LARGEST_ANSWER,
-    PAGE_SIZE,
     Client,
     Settings,
 )
@@ -258,7 +257,7 @@ def test_pages_of_every_size(current: Workspace, connect: Connect, size: int) ->
     ids = current.add_many_commands(size, line="true", status="success") if size else []
     client = connect(current)
     assert [row["id"] for row in every(client)] == ids
-    assert client.requests == max(1, -(-size // PAGE_SIZE))
+    assert client.requests == max(1, -(-size // 100))
 
 
 FORMS: dict[str, Callable[[str, int], Any]] = {
@@ -326,9 +325,10 @@ def test_rows_without_an_id_are_all_different(serve: Serve, connect: Connect) ->
     assert every(connect(server)) == [chunk] * 3
 
 
-def test_a_list_that_shrinks_ends(serve: Serve, connect: Connect) -> None:
-    server = serve([Reply(page(rows(0, 100), 2)), Reply({"detail": "Invalid page."}, 404)])
-    assert every(connect(server)) == rows(0, 100)
+def test_a_list_that_shrinks_is_read_anew_where_it_did(serve: Serve, connect: Connect) -> None:
+    gone = Reply({"detail": "Invalid page."}, 404)
+    server = serve([Reply(page(rows(0, 100), 2)), gone, Reply(page([*rows(0, 50), *rows(51, 101)]))])
+    assert every(connect(server)) == rows(0, 101)
 
 
 def test_a_real_list_that_shrinks_ends(workspace: Workspace, connect: Connect) -> None:
@@ -338,8 +338,8 @@ def test_a_real_list_that_shrinks_ends(workspace: Workspace, connect: Connect) -
     first = next(walk)["id"]
     workspace.delete_command(ids[50])
     workspace.delete_command(ids[51])
-    assert [first, *(row["id"] for row in walk)] == ids[:100]
-    assert client.requests == 2
+    assert [first, *(row["id"] for row in walk)] == ids
+    assert client.requests == 3
 
 
 def test_a_list_that_is_not_there_is_an_error(serve: Serve, connect: Connect) -> None:

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import typing as t
 
 import django_filters
 from django import forms
 from django.db.models import F, Q, QuerySet, TextField
+from django.db.models.expressions import RawSQL
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 from django.utils import timezone
@@ -100,12 +103,17 @@ class Search(filters.SearchFilter):  # type: ignore[misc]
 
 
 class Ordering(filters.OrderingFilter):  # type: ignore[misc]
-    """Orders as PostgreSQL does, where null is the largest value; ties fall to the order of creation."""
+    """Orders as PostgreSQL does: null is the largest value, and ties come in another order at each request.
+
+    With the switch `ties` at `stable` they fall to the order of creation.
+    """
 
     def filter_queryset(self, request: t.Any, queryset: t.Any, view: t.Any) -> t.Any:
         names = self.get_ordering(request, queryset, view) or []
         terms: list[t.Any] = [self._term(name) for name in names]
-        if names and getattr(view, "tie", None):
+        if names and state.current.switches.ties == "shuffled":
+            terms.append(_shuffled(queryset.model._meta.db_table))
+        elif names and getattr(view, "tie", None):
             terms.append(("-" if names[0].startswith("-") else "") + view.tie)
         return queryset.order_by(*terms) if terms else queryset
 
@@ -114,6 +122,17 @@ class Ordering(filters.OrderingFilter):  # type: ignore[misc]
         if field in _NEVER_NULL:
             return name
         return F(field).desc(nulls_first=True) if name.startswith("-") else F(field).asc(nulls_last=True)
+
+
+_PRIME = 2**31 - 1
+_requests = itertools.count()
+
+
+def _shuffled(table: str) -> RawSQL:
+    """An order of a table's rows that no two requests have in common; a run is repeatable by its `tie_seed`."""
+    draw = random.Random(f"{state.current.switches.tie_seed}:{next(_requests)}")
+    factor = draw.randrange(_PRIME // 1000, _PRIME)
+    return RawSQL(f'("{table}"."rowid" * %s) %% %s', [factor, _PRIME])
 
 
 class LinkedPages(pagination.PageNumberPagination):  # type: ignore[misc]

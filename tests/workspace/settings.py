@@ -80,6 +80,8 @@ class Switches:
     repeat_unit: float = 1.0
     instant: bool = False
     commission_delay: float = 0.0
+    ties: t.Literal["shuffled", "stable"] = "shuffled"
+    tie_seed: int = 1
     read_lag: float = 0.0
     registration: bool = True
 

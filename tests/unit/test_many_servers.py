@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""More servers in one task than a page of a list has rows, where rows tie: a fleet that is scheduled for one time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from unit.support import FAR, Outcome, run
+from workspace.client import Workspace
+
+LINE = "reboot"
+
+
+@pytest.fixture(params=[("current", 300), ("published", 110), ("2024", 110)], ids=str)
+def fleet(request: pytest.FixtureRequest, running: Callable[[str], Workspace]) -> tuple[Workspace, list[str]]:
+    """A workspace whose servers answer at once, and their names; rows of other commands lie around theirs."""
+    dialect, count = request.param
+    workspace = running(dialect)
+    workspace.reset()
+    workspace.settings(instant=True)
+    names = [f"node-{number:03}" for number in range(count)]
+    workspace.add_servers(*names, connected=True)
+    for line in ("before", "after"):
+        workspace.add_many_commands(60, line=line, status="scheduled", scheduled_at=FAR, servers=names[:60])
+    workspace.reset_counters()
+    return workspace, names
+
+
+def standing(workspace: Workspace) -> list[dict[str, Any]]:
+    return [row for row in workspace.commands(line=LINE) if row["status"] in ("scheduled", "queued")]
+
+
+def schedule(workspace: Workspace, names: list[str], **given: Any) -> Outcome:
+    return run(workspace, state="scheduled", servers=names, **{"line": LINE, "scheduled_at": FAR, **given})
+
+
+def test_a_schedule_stands_once_however_often_it_is_asked_for(fleet: tuple[Workspace, list[str]]) -> None:
+    workspace, names = fleet
+    first = schedule(workspace, names)
+    assert (first.changed, first.failed) == (True, False)
+    asked = workspace.requests_made()
+    # Rows of 2024 do not state their time, so each is asked for.
+    details = len(names) if workspace.dialect == "2024" else 0
+    assert asked <= len(names) + details + 2 * 2 * (len(names) // 100 + 3)
+    second = schedule(workspace, names)
+    assert (second.changed, second.failed, second["summary"]) == (False, False, {"pending": len(names)})
+    assert workspace.requests_made() - asked <= details + 2 * (len(names) // 100 + 3)
+    assert Counter(row["server"] for row in standing(workspace)) == Counter(names)
+    workspace.reset_counters()
+    cancelled = run(workspace, state="cancelled", servers=names, line=LINE)
+    assert (cancelled.changed, cancelled.failed, cancelled["summary"]) == (True, False, {"cancelled": len(names)})
+    assert standing(workspace) == []
+    assert workspace.requests_made() <= len(names) + 2 * (len(names) // 100 + 3)
+    assert not run(workspace, state="cancelled", servers=names, line=LINE).changed
+
+
+def test_a_schedule_is_moved_and_cancelled_by_its_time(fleet: tuple[Workspace, list[str]]) -> None:
+    workspace, names = fleet
+    schedule(workspace, names)
+    later = "2998-06-01T03:00:00Z"
+    moved = schedule(workspace, names, scheduled_at=later, reschedule=True)
+    assert (moved.changed, moved.failed) == (True, False)
+    assert Counter(row["server"] for row in standing(workspace)) == Counter(names)
+    assert {row["scheduled_at"] for row in standing(workspace)} == {later.replace("Z", "+00:00")}
+    assert not run(workspace, state="cancelled", servers=names, line=LINE, scheduled_at=FAR).changed
+    assert run(workspace, state="cancelled", servers=names, line=LINE, scheduled_at=later).changed
+    assert standing(workspace) == []
+
+
+def test_what_ran_at_a_time_gone_by_is_found_on_each(fleet: tuple[Workspace, list[str]]) -> None:
+    workspace, names = fleet
+    time = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    rows = [
+        {
+            "server": name,
+            "line": LINE,
+            "status": "success",
+            "scheduled_at": time,
+            "delivered_at": time,
+            "added_at": -7200,
+        }
+        for name in names
+    ]
+    workspace.add_commands(rows)
+    again = schedule(workspace, names, scheduled_at=time)
+    assert (again.changed, again.failed, again["summary"]) == (False, False, {"success": len(names)})
+
+
+def test_what_ran_is_reused_and_awaited_and_cancelled_by_id(fleet: tuple[Workspace, list[str]]) -> None:
+    workspace, names = fleet
+    ran = run(workspace, servers=names, line="uptime")
+    assert (ran.changed, ran.failed, ran["summary"]) == (True, False, {"success": len(names)})
+    ids = [command["id"] for command in ran.commands]
+    again = run(workspace, servers=names, line="uptime", reuse_within="1h")
+    assert (again.changed, [command["id"] for command in again.commands]) == (False, ids)
+    awaited = run(workspace, state="finished", ids=ids)
+    assert (awaited.failed, [command["id"] for command in awaited.commands]) == (False, ids)
+    waiting = [command["id"] for command in schedule(workspace, names).commands]
+    assert run(workspace, state="cancelled", ids=waiting)["summary"] == {"cancelled": len(names)}
+    assert standing(workspace) == []
