@@ -103,7 +103,8 @@ class _Reading:
         self._query = query
         self._known = known
         self._checked = checked
-        self._seen: set[Any] = set()
+        # In the first reading what was seen is what is known: one set of ids takes less memory than two.
+        self._seen: set[Any] = set() if known else known
         self._nameless = 0
         self._count: int | None = None
         self._first: int | None = None
@@ -185,10 +186,11 @@ class _Reading:
             if not isinstance(identity, (str, int)):
                 self._nameless += 1
             else:
+                is_known = identity in self._known
                 self._seen.add(identity)
-                if identity in self._known:
-                    continue
                 self._known.add(identity)
+                if is_known:
+                    continue
             if isinstance(row, dict):
                 fresh.append(row)
         number = query.get("page", 1)

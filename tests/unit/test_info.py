@@ -225,7 +225,7 @@ def peak_of(client: Client, query: Query) -> tuple[int, int]:
 
 
 @pytest.mark.timeout(300)
-def test_memory_does_not_grow_with_what_is_dropped(current: Workspace, connect: Connect) -> None:
+def test_memory_grows_only_by_the_ids_of_what_is_dropped(current: Workspace, connect: Connect) -> None:
     client = connect(current)
     row = {"status": "success", "result": "x" * 200}
     current.add_many_commands(2_000, line="echo {n}", **row)
