@@ -10,17 +10,12 @@ import os
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import (
-    CONNECTION,
-    audit_spec,
-    hide,
-    secrets,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION, audit_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._audit import (
     Audited,
     Host,
@@ -31,6 +26,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._audit import (
 from ansible_collections.herdops.alpacon.plugins.module_utils._client import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._secrets import hide, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
@@ -51,6 +47,9 @@ class ActionModule(AlpaconAction):
 
     module_name = "herdops.alpacon.alpacon_audit"
     spec = staticmethod(audit_spec)
+    selections: ClassVar[Mapping[str, str]] = {
+        "hosts": "Give names of hosts of the inventory, or leave it out to mean the hosts of the play."
+    }
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Carry out the task."""

@@ -7,22 +7,61 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import command_spec
+from ansible import constants as C
+from ansible.module_utils.parsing.convert_bool import boolean
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION, WAIT, command_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import digest_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._operations import refuse_shared, run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._run import Claims
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, first_in_run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import WORKSPACE, refuse_foreign_server
+
+#: Options of M(ansible.builtin.command) and M(ansible.builtin.shell), and what to do instead.
+_FOREIGN = {
+    "chdir": 'Begin the line with it, as in "cd /srv && ./run".',
+    "creates": 'Begin the line with it, as in "test -e /srv/done || ./run".',
+    "removes": 'Begin the line with it, as in "test ! -e /srv/old || ./run".',
+    "executable": "Begin the line with it, as in \"/bin/bash -c './run'\".",
+    "stdin": 'Give it in env and let the line hand it on, as in "printf %s \\"$INPUT\\" | ./run".',
+    "argv": "Give one line, with quotes where they are needed.",
+    "script": "Put the script on the server, and give its path as line.",
+}
 
 
 class ActionModule(AlpaconAction):
     """Run, schedule, await and cancel commands."""
 
+    supports_raw_params = True
+
     module_name = "herdops.alpacon.alpacon_command"
     spec = staticmethod(command_spec)
     operation = staticmethod(run_command)
+    selections: ClassVar[Mapping[str, str]] = {
+        "servers": "Give names or UUIDs of servers, or leave it out to mean the inventory host.",
+        "ids": "Give UUIDs of commands; where there are none, skip the task with when.",
+        "scheduled_at": "Give ISO 8601 with a zone, such as 2031-01-01T03:00:00Z, or leave it out.",
+    }
+    foreign: ClassVar[Mapping[str, str]] = _FOREIGN
+    background = "Submit with wait set to false, and await the commands later with state set to finished."
+
+    @property
+    def nothing(self) -> dict[str, Any]:
+        """No commands, in the place where a task that did something has them."""
+        return {"commands": []}
+
+    def given(self) -> dict[str, Any]:
+        """The arguments as they are written; what has no name is the line, where nothing else may be part of it."""
+        given = super().given()
+        if "_raw_params" not in given:
+            return given
+        line = given.pop("_raw_params")
+        if not set(given) <= set(CONNECTION) | set(WAIT):
+            raise UsageError("line", "it has no name, and options stand beside it", "Give it as line='...'.")
+        return {**given, "line": line}
 
     def claim(self, claims: Claims) -> None:
         """Take the servers as the task names them: which they are is found out by the module."""
@@ -35,9 +74,44 @@ class ActionModule(AlpaconAction):
     def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The task's arguments; where they name neither servers nor commands, the inventory host is meant."""
         arguments = super().arguments(task_vars)
-        named = any(arguments.get(name) for name in ("servers", "server", "ids", "id"))
+        named = any(name in arguments for name in ("servers", "server", "ids", "id"))
         if not named and arguments.get("state") != "finished":
             refuse_foreign_server(self._task.args, self._templar.template(task_vars.get(WORKSPACE)))
-            host = self._templar.template(task_vars.get("alpacon_server_id")) or task_vars["inventory_hostname"]
-            arguments["servers"] = [host]
+            arguments["servers"] = [self._own_server(task_vars)]
         return arguments
+
+    def _own_server(self, task_vars: Mapping[str, Any]) -> str:
+        server_id = self._templar.template(task_vars.get("alpacon_server_id"))
+        host = str(task_vars["inventory_hostname"])
+        if not server_id and host in C.LOCALHOST:
+            raise UsageError(
+                "servers",
+                f"it is left out, and the inventory host {host} is no server of the workspace",
+                "Give names or UUIDs of servers, or play on hosts that are servers.",
+            )
+        return str(server_id or host)
+
+    def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+        """Warnings of C(become) and C(environment), which the agent knows nothing of."""
+        if options["state"] not in ("executed", "scheduled"):
+            return []
+        warnings = []
+        become = self._become(variables)
+        if become and not options["username"] and first_in_run("become"):
+            warnings.append(
+                f"{become} has no effect on {self.module_name}: the agent runs the line as the user that the option"
+                f" username names. Give username in its place."
+            )
+        if any(self._task.environment or ()) and first_in_run("environment"):
+            warnings.append(
+                f"environment has no effect on {self.module_name}: the agent runs the line with the variables that the"
+                " option env names. Give env in its place."
+            )
+        return warnings
+
+    def _become(self, variables: Mapping[str, Any]) -> str:
+        """The keyword or variable that asks for another user, or an empty string."""
+        if self._task.become:
+            return "become"
+        variable = variables.get("ansible_become", False)
+        return "ansible_become" if boolean(self._templar.template(variable), strict=False) else ""

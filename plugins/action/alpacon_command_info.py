@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import info_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
@@ -17,3 +20,7 @@ class ActionModule(AlpaconAction):
     module_name = "herdops.alpacon.alpacon_command_info"
     spec = staticmethod(info_spec)
     operation = staticmethod(run_info)
+    selections: ClassVar[Mapping[str, str]] = {
+        "ids": "Give UUIDs of commands, or leave it out.",
+        "server": "Give a name or UUID, or leave it out to mean all servers.",
+    }

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import server_info_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._server_info import run_server_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
@@ -17,3 +20,6 @@ class ActionModule(AlpaconAction):
     module_name = "herdops.alpacon.alpacon_server_info"
     spec = staticmethod(server_info_spec)
     operation = staticmethod(run_server_info)
+    selections: ClassVar[Mapping[str, str]] = {
+        "servers": "Give names or UUIDs of servers, or leave it out to mean all of them."
+    }

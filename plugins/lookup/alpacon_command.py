@@ -76,6 +76,7 @@ _list:
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -84,10 +85,20 @@ from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
+    AlpaconError,
+    UsageError,
+    clean,
+    clean_line,
+    did_you_mean,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_selection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import Found, find_settings
 
 display = Display()
+
+_QUERY = ("line", "status", "within", "want")
+_OPTIONS = (*_QUERY, "default", *CONNECTION)
 
 
 class LookupModule(LookupBase):
@@ -95,22 +106,27 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
         """One element for each term."""
-        servers = [str(term) for term in self._flatten(terms)]
         found = Found({})
         try:
+            _check_names(kwargs)
+            servers = self._servers(terms)
             # Lookups get variables as they are written, templates and all.
             found = find_settings(kwargs, variables or {}, os.environ, self._templar.template)  # type: ignore[union-attr]
             self.set_options(
                 var_options={f"alpacon_{name}": value for name, value in found.options.items()}, direct=kwargs
             )
-            names = (*CONNECTION, "line", "status", "within", "want")
             # A token in the environment may be another workspace's.
             own = {"token": found.options.get("token", kwargs.get("token"))}
-            options = {**{name: self.get_option(name) for name in names}, **own}
-            looked_up = _operations.run_lookup(servers, options, display.warning)
+            options = {**{name: self.get_option(name) for name in (*CONNECTION, *_QUERY)}, **own}
+            looked_up = _operations.run_lookup(servers, options, lambda text: display.warning(clean_line(text)))
         except AlpaconError as error:
-            raise AnsibleError(found.explain(error)) from None
+            raise AnsibleError(clean(found.explain(error))) from None
         return [self._or_default(term, value, kwargs) for term, value in zip(servers, looked_up, strict=True)]
+
+    def _servers(self, terms: list[Any]) -> list[str]:
+        for given in [term for term in terms if isinstance(term, list)] + [self._flatten(terms)]:
+            check_selection("terms", given, "Give names or UUIDs of servers.")
+        return [str(term) for term in self._flatten(terms)]
 
     @staticmethod
     def _or_default(term: str, value: Any, kwargs: dict[str, Any]) -> Any:
@@ -119,5 +135,13 @@ class LookupModule(LookupBase):
         if "default" in kwargs:
             return kwargs["default"]
         raise AnsibleError(
-            f"{term} has no such command. Give default to get a value of your own instead of this error."
+            f"{clean(term)} has no such command. Give default to get a value of your own instead of this error."
         )
+
+
+def _check_names(given: Mapping[str, Any]) -> None:
+    """Refuse options that there are not, which Ansible takes without a word."""
+    for name in given:
+        if name not in _OPTIONS:
+            hint = did_you_mean(name, _OPTIONS, f"Give some of {', '.join(_OPTIONS)}.")
+            raise UsageError(name, "the lookup herdops.alpacon.alpacon_command has no such option", hint)

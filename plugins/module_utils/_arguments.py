@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ._checks import SEVERITIES, SHELLS
@@ -15,9 +14,6 @@ from ._checks import SEVERITIES, SHELLS
 #: Formats of the report of an audit.
 REPORT_FORMATS = ("json", "junit", "markdown", "html")
 ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
-#: A shorter value of O(env) is no secret, and hiding it would hide half of every output.
-_SHORTEST_SECRET = 4
-
 #: Variables and the environment are looked into on the controller, which knows whose token is in them.
 CONNECTION: dict[str, dict[str, Any]] = {
     "url": {"type": "str"},
@@ -42,7 +38,7 @@ COMMAND: dict[str, dict[str, Any]] = {
     "shell": {"type": "str", "default": "system", "choices": list(SHELLS)},
     "username": {"type": "str"},
     "groupname": {"type": "str"},
-    "env": {"type": "dict", "no_log": True},
+    "env": {"type": "dict"},
     "run_after": {"type": "list", "elements": "str"},
     "work_session": {"type": "str"},
     "purpose": {"type": "str"},
@@ -173,21 +169,3 @@ def registration_token_spec() -> dict[str, dict[str, Any]]:
 def registration_spec() -> dict[str, dict[str, Any]]:
     """The argument spec of M(herdops.alpacon.alpacon_registration)."""
     return {**CONNECTION, **REGISTRATION}
-
-
-def secrets(options: Mapping[str, Any]) -> set[str]:
-    """The values of these options that no result and no log may show."""
-    names = ("token", "key", "registration_token")
-    values = [*(options.get(name) for name in names), *(options.get("env") or {}).values()]
-    return {str(value) for value in values if value is not None and len(str(value)) >= _SHORTEST_SECRET}
-
-
-def hide(value: Any, hidden: set[str]) -> Any:
-    """A result with asterisks wherever one of these texts stands in it."""
-    if isinstance(value, str):
-        for text in sorted(hidden, key=len, reverse=True):
-            value = value.replace(text, "********")
-        return value
-    if isinstance(value, Mapping):
-        return {key: hide(item, hidden) for key, item in value.items()}
-    return [hide(item, hidden) for item in value] if isinstance(value, list) else value

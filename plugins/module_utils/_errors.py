@@ -100,9 +100,32 @@ _SHOWN_BODY = 200
 #: How much of what an error says in JSON is shown: characters, entries and levels.
 _SHOWN_WORDS, _SHOWN_ITEMS, _SHOWN_DEPTH = 4000, 100, 8
 
+#: Controls of terminals, and characters that turn around or end the line they stand in.
+_UNPRINTABLE = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
+)
+
+
+def clean(text: Any) -> str:
+    """A text that a terminal shows and does not obey: tabs and line breaks stay, other controls come as escapes."""
+    return _UNPRINTABLE.sub(lambda found: _escape(found[0]), str(text).replace("\r\n", "\n"))
+
+
+def clean_line(text: Any) -> str:
+    """As :func:`clean`, in one line."""
+    return clean(text).replace("\n", "\\n")
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+
 
 class AlpaconError(Exception):
     """Anything that ends a task; str() of it is meant for the user."""
+
+    def __str__(self) -> str:
+        return clean(super().__str__())
 
     def as_result(self) -> dict[str, Any]:
         """What a failed task returns beside RV(msg)."""

@@ -11,23 +11,50 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._arguments import hide, secrets
 from ._errors import AlpaconError
+from ._secrets import presentable, secrets
+
+_NOT_LOGGED = "NOT_LOGGING_PARAMETER"
+_UNSHOWN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+class _Module(AnsibleModule):
+    """A module that does not log the values of O(env).
+
+    They are not marked as secrets in the argument spec: Ansible would then hide each of them, be it C(0), in all that
+    it prints from ansible-core 2.22 on.
+    """
+
+    def _log_invocation(self) -> None:
+        given = self.params
+        self.params = _without_env(given, _NOT_LOGGED)
+        try:
+            super()._log_invocation()
+        finally:
+            self.params = given
 
 
 def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[str, Any]]) -> None:
     """Validate the module's arguments, carry out the operation and exit."""
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    # Ansible hides every value of a secret dict, be it "0": that would hide exit codes as well.
-    module.no_log_values = secrets(module.params)
-    hidden = {name: "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER" for name in spec if spec[name].get("no_log")}
-    invocation = {"module_args": {**module.params, **hidden}}
+    module = _Module(argument_spec=spec, supports_check_mode=True)
+    hidden = secrets(module.params)
+    module.no_log_values = hidden
+    unshown = {name: _UNSHOWN for name in spec if spec[name].get("no_log")}
+    invocation = {"module_args": _without_env({**module.params, **unshown}, _UNSHOWN)}
+    warnings: list[str] = []
     try:
-        result = operation(module.params, module.warn, check_mode=module.check_mode, diff_mode=module._diff)
+        result = operation(module.params, warnings.append, check_mode=module.check_mode, diff_mode=module._diff)
     except AlpaconError as error:
         result = {"failed": True, "msg": str(error), **error.as_result()}
     # From ansible-core 2.22 on, a module returns what is hidden only where it is shown.
-    result = hide(result, module.no_log_values)
+    result = presentable({**result, "warnings": warnings}, hidden)
+    for warning in result.pop("warnings"):
+        module.warn(warning)
     if result.get("failed"):
         module.fail_json(invocation=invocation, **result)
     module.exit_json(invocation=invocation, **result)
+
+
+def _without_env(params: dict[str, Any], instead: str) -> dict[str, Any]:
+    """Parameters with another text in place of O(env), if it is given."""
+    return {**params, "env": instead} if params.get("env") else params

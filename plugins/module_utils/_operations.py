@@ -23,6 +23,7 @@ from ._orders import Order
 from ._queries import Query
 from ._results import describe
 from ._run import ALONE, Claims, Run, Shared, Warn
+from ._secrets import hide, secrets
 
 _NAMED_SERVERS = 5
 _ONCE = (
@@ -117,6 +118,7 @@ def run_command(
     with _client(settings, run, shared) as client:
         client.deadline = time.monotonic() + order.limits.wait_timeout
         report = _STATES[order.state](Task(client, order, check_mode, run, shared))
+        _hide_secrets(report.jobs, secrets(options))
         result = _results.of_jobs(report.jobs, report.fine)
         result["requests"] = client.requests
     for warning in report.warnings:
@@ -128,6 +130,13 @@ def run_command(
 
 def _client(settings: Settings, run: Run, shared: Shared | None) -> Client:
     return Client(settings, pause=shared.pause if shared else None, tell=run.tell, before_write=run.check)
+
+
+def _hide_secrets(jobs: Sequence[Job], hidden: set[str]) -> None:
+    """Hide them before messages show the end of an output only, which may cut one in two."""
+    for job in jobs:
+        if job.output:
+            job.output = replace(job.output, text=hide(job.output.text, hidden))
 
 
 def _shared(run: Run, settings: Settings) -> Shared | None:

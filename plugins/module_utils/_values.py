@@ -109,7 +109,10 @@ def line(option: str, text: Any) -> str:
 
 def environment(option: str, values: Mapping[str, Any] | None) -> dict[str, str]:
     """Check environment variables, without ever naming a value."""
-    for name, value in (values or {}).items():
+    for number, (name, value) in enumerate((values or {}).items(), 1):
+        if "=" in str(name):
+            # What stands after it may be a secret.
+            raise UsageError(option, f"the name of entry {number} has an =", "Give a dictionary, such as NAME: value.")
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
             raise UsageError(
                 option, f"'{name}' is not a name of an environment variable", "Use letters, digits and underscores."

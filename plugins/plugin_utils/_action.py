@@ -11,10 +11,10 @@ import atexit
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail
@@ -22,9 +22,15 @@ from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import hide, secrets
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError, RunIsOver
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
+    AlpaconError,
+    RunIsOver,
+    UsageError,
+    clean_line,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._run import Attempt, Claims, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._secrets import presentable, register, secrets
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     Found,
     find_settings,
@@ -46,35 +52,72 @@ class AlpaconAction(ActionBase):
     module_name: str
     spec: Callable[[], dict[str, dict[str, Any]]]
     operation: Callable[..., dict[str, Any]]
+    #: Options that select something, and what to do where they select nothing.
+    selections: ClassVar[Mapping[str, str]] = {}
+    #: Options that other modules have and this one has not, and what to do instead.
+    foreign: ClassVar[Mapping[str, str]] = {}
     #: The connection settings that the task was not given itself.
     _found = Found({})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Carry out the task."""
-        super().run(tmp, task_vars)
+        variables = task_vars or {}
         try:
-            self._task.args = self.arguments(task_vars or {})
+            self._refuse_async()
+            super().run(tmp, task_vars)
+            self._task.args = self.given()
+            check_given(self.module_name, type(self).spec(), self._task.args, self.selections, self.foreign)
+            self._task.args = self.arguments(variables)
+            options = self._validated()
         except AlpaconError as error:
-            return {"failed": True, "msg": str(error), **error.as_result()}
+            return self._failed(error, secrets(self._task.args))
+        hidden = secrets(options)
+        register(hidden)
+        warnings = self.ignored(options, variables)
         if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
-            return self._ship(task_vars or {})
-        try:
-            _validation, options = self.validate_argument_spec(type(self).spec())
-        except AnsibleActionFail as error:
-            # Raised on, it would show all arguments, and the token with them.
-            return {"failed": True, "msg": error.message}
-        warnings: list[str] = []
+            result = self._ship(variables)
+            return presentable({**result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
         modes = {"check_mode": self._task.check_mode, "diff_mode": self._task.diff}
         try:
-            result = self.operate(options, warnings.append, run=_run(self._task, task_vars or {}), **modes)
+            result = self.operate(options, warnings.append, run=_run(self._task, variables), **modes)
         except RunIsOver:
             # Whoever takes results is gone, and waiting for it would leave this process behind for ever.
             os._exit(1)
         except AlpaconError as error:
-            result = {"failed": True, "msg": self._found.explain(error), **error.as_result()}
-        result["warnings"] = warnings
-        shown: dict[str, Any] = hide(result, secrets(options))
-        return shown
+            return self._failed(error, hidden, warnings)
+        return presentable({**result, "warnings": warnings}, hidden)
+
+    def _refuse_async(self) -> None:
+        if self._task.async_val:
+            raise UsageError(
+                "async",
+                f"{self.module_name} runs on the controller and cannot be put into the background by Ansible",
+                self.background,
+            )
+
+    #: What to do instead of C(async).
+    background = "Leave it out."
+
+    def _validated(self) -> dict[str, Any]:
+        try:
+            _validation, options = self.validate_argument_spec(type(self).spec())
+        except AnsibleActionFail as error:
+            # Raised on, it would show all arguments, and the token with them.
+            raise AlpaconError(error.message) from None
+        return dict(options)
+
+    def _failed(self, error: AlpaconError, hidden: set[str], warnings: Sequence[str] = ()) -> dict[str, Any]:
+        result = {"failed": True, "msg": self._found.explain(error), **self.nothing, **error.as_result()}
+        return presentable({**result, "warnings": list(warnings)}, hidden)
+
+    @property
+    def nothing(self) -> dict[str, Any]:
+        """What a failed task returns that did nothing."""
+        return {}
+
+    def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+        """Warnings of keywords that the task was given and that have no effect, each of them once in a run."""
+        return []
 
     def _ship(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Have the module run on the host that the task is delegated to."""
@@ -101,6 +144,10 @@ class AlpaconAction(ActionBase):
     def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
         """Do the work of the task and return its result."""
         return type(self).operation(options, warn, **surroundings)
+
+    def given(self) -> dict[str, Any]:
+        """The task's arguments as they are written."""
+        return dict(self._task.args)
 
     def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The task's arguments, completed by connection settings from variables of the host and from the environment.
@@ -184,8 +231,8 @@ def _run(task: Any, task_vars: Mapping[str, Any]) -> Run:
     """The run that a task is part of, which one temporary folder belongs to."""
     folder = Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
     return Run(
-        tell=Display().display,
-        warn=Display().warning,
+        tell=lambda text: Display().display(clean_line(text)),
+        warn=lambda text: Display().warning(clean_line(text)),
         hosts=len(task_vars.get("ansible_play_batch") or [None]),
         folder=folder,
         journal=_journal(),
@@ -219,3 +266,14 @@ def _tell_journal(process: int) -> None:
 
 # Strategies load this in the process of ansible-playbook before they fork workers, which run no such functions.
 atexit.register(_tell_journal, os.getpid())
+
+
+def first_in_run(mark: str) -> bool:
+    """Whether no task of this run, in whichever worker, has asked so for the same mark."""
+    try:
+        os.close(os.open(Path(C.DEFAULT_LOCAL_TMP) / f"alpacon-{mark}", os.O_CREAT | os.O_EXCL, 0o600))  # type: ignore[attr-defined]
+    except FileExistsError:
+        return False
+    except OSError:
+        return True  # the disk is full, say
+    return True

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ansible_cores
 import collection_tree
 from workspace.client import Workspace
 
@@ -110,6 +111,16 @@ class Play:
         return {entry["host"]: entry["result"] for entry in map(json.loads, lines)}
 
     @property
+    def tasks(self) -> dict[str, list[Row]]:
+        """What each task has returned, for one host after the other."""
+        returned: dict[str, list[Row]] = {}
+        file = self.folder / "results"
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+            entry = json.loads(line)
+            returned.setdefault(entry["task"], []).append(entry["result"])
+        return returned
+
+    @property
     def temporary(self) -> Path:
         """The temporary folder that its workers share."""
         [folder] = (self.folder / "home/tmp").glob("ansible-local-*")
@@ -189,3 +200,41 @@ def start_plays(
             start_new_session=True,
         )
     return Play(process, folder)
+
+
+def play_out(
+    workspace: Workspace,
+    folder: Path,
+    plays: str | list[Row],
+    hosts: Iterable[str] | None,
+    *arguments: str,
+    core: str = "development",
+    **environ: str,
+) -> Play:
+    """Carry out plays, or a playbook of the collection by its name, on an ansible-core, and give the run that ended."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ansible.cfg").touch()
+    command = [str(ansible_cores.prepare(core) / "ansible-playbook")]
+    if hosts is not None:
+        inventory = {"all": {"hosts": {host: {} for host in hosts}, "vars": {"ansible_connection": "local"}}}
+        (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
+        command += ["-i", str(folder / "inventory.json")]
+    if isinstance(plays, str):
+        command.append(plays)
+    else:
+        (folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
+        command.append(str(folder / "play.json"))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *arguments],
+            env=environment(workspace, folder, **environ),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    done = Play(process, folder)
+    try:
+        return done.end()
+    finally:
+        done.stop()

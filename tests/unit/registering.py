@@ -16,13 +16,12 @@ from websockets.sync.client import ClientConnection, connect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import (
-    hide,
     registration_spec,
     registration_token_spec,
-    secrets,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._registration import run_registration
 from ansible_collections.herdops.alpacon.plugins.module_utils._registration_tokens import run_registration_token
+from ansible_collections.herdops.alpacon.plugins.module_utils._secrets import hide, secrets
 
 REGISTER = "/register/$"
 #: The workspace's answers to credentials that are worth nothing.

@@ -41,5 +41,10 @@ class CallbackModule(CallbackBase):
         self._note(result, failed=True)
 
     def _note(self, result: Any, failed: bool) -> None:
+        if hasattr(result, "task"):
+            host, task, returned = result.host, result.task, result.result
+        else:  # before ansible-core 2.19
+            host, task, returned = result._host, result._task, result._result
+        note = {"host": host.name, "task": task.name, "result": {**returned, "failed": failed}}
         with Path(os.environ["RESULTS_FILE"]).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"host": result.host.name, "result": {**result.result, "failed": failed}}) + "\n")
+            file.write(json.dumps(note) + "\n")
