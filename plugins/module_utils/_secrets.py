@@ -15,8 +15,6 @@ from ._errors import clean, clean_line
 
 #: A shorter value of O(env) is no secret, and hiding it would hide half of every output.
 _SHORTEST_SECRET = 4
-#: One that long is hidden in the output of other tasks as well; a shorter one may be a word like any other.
-_SURELY_SECRET = 16
 #: Options whose whole values are secrets.
 _SECRETS = ("token", "key", "registration_token")
 HIDDEN = "********"
@@ -35,15 +33,6 @@ def secrets(options: Mapping[str, Any]) -> set[str]:
             for form in (text, text.strip()):
                 hidden |= {form, *_escaped(form)}
     return {text for text in hidden if len(text.strip()) >= _SHORTEST_SECRET}
-
-
-def register(hidden: Iterable[str]) -> None:
-    """Have Ansible hide long secrets in everything that it prints, where it can."""
-    try:
-        from ansible.module_utils.secrets import register_secrets
-    except ImportError:
-        return  # before ansible-core 2.22
-    register_secrets([text for text in hidden if len(text) >= _SURELY_SECRET])
 
 
 def hide(value: Any, hidden: set[str]) -> Any:

@@ -8,10 +8,12 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import importlib
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,13 +31,16 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
     clean_line,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._run import Attempt, Claims, Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._secrets import presentable, register, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._secrets import presentable, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     Found,
     find_settings,
     refuse_shared_name,
 )
+
+#: A secret that long is hidden in the output of other tasks as well; a shorter one may be a word like any other.
+_SURELY_SECRET = 16
 
 
 class AlpaconAction(ActionBase):
@@ -72,7 +77,7 @@ class AlpaconAction(ActionBase):
         except AlpaconError as error:
             return self._failed(error, secrets(self._task.args))
         hidden = secrets(options)
-        register(hidden)
+        _register(hidden)
         warnings = self.ignored(options, variables)
         if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
             result = self._ship(variables)
@@ -266,6 +271,13 @@ def _tell_journal(process: int) -> None:
 
 # Strategies load this in the process of ansible-playbook before they fork workers, which run no such functions.
 atexit.register(_tell_journal, os.getpid())
+
+
+def _register(hidden: Iterable[str]) -> None:
+    """Have Ansible hide long secrets in everything that it prints, where it can: from ansible-core 2.22 on."""
+    with contextlib.suppress(ImportError):
+        public = importlib.import_module("ansible.module_utils.secrets")
+        public.register_secrets([text for text in hidden if len(text) >= _SURELY_SECRET])
 
 
 def first_in_run(mark: str) -> bool:

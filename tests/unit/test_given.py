@@ -148,7 +148,7 @@ def test_names_of_options(current: Workspace, tmp_path: Path) -> None:
     }
     looked_up = {"var": "query('herdops.alpacon.alpacon_command', 'web-01', withn='1h')"}
     misspelt = task("lookup", looked_up, "ansible.builtin.debug")
-    in_background = task("async", line, **{"async": 10, "poll": 0})
+    in_background = {**task("async", line), "async": 10, "poll": 0}
     done = play_out(
         current,
         tmp_path,
