@@ -264,7 +264,7 @@ def test_hold_and_release(current: Workspace) -> None:
 
 @pytest.mark.parametrize("verdict", ["denied", "rejected", "expired"])
 def test_hold_that_ends_badly(current: Workspace, verdict: str) -> None:
-    current.settings(holds=[{"status": "verifying", "seconds": 0.3, "then": verdict}])
+    current.settings(holds=[{"status": "verifying", "seconds": 1.5, "then": verdict}])
     key = current.submit("web-01", "true")
     assert detail(current, key)["status"] == "verifying"
     assert current.wait_for_command(key, verdict)["delivered_count"] == 0

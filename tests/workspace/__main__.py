@@ -71,7 +71,7 @@ class Server(uvicorn.Server):
 
 
 async def serve(arguments: argparse.Namespace, folder: Path) -> None:
-    from workspace import asgi, dialects, faults, fleet, hub, replica, state, traffic
+    from workspace import asgi, dialects, events, faults, fleet, hub, replica, state, traffic
 
     loop = asyncio.get_running_loop()
     listener = listen(arguments.host, arguments.port)
@@ -84,9 +84,9 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
     injector = faults.Faults(asgi.router())
     counter = traffic.Traffic(injector)
     agents = fleet.Fleet(loop, url, folder / "homes")
-    state.current = state.State(
-        dialect, hub.Hub(loop), agents, injector, counter, replica.Replica(loop), switches, {}, url
-    )
+    connections = hub.Hub(loop)
+    lagging, listeners = replica.Replica(loop), events.Events(loop)
+    state.current = state.State(dialect, connections, agents, injector, counter, lagging, listeners, switches, {}, url)
     if arguments.agents:
         agents.start()
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from workspace import auth, lifecycle, registration, seeding, state
 from workspace.faults import AGENT_KINDS, Fault
-from workspace.models import Chunk, Command, Group, RegistrationToken, Server, Token, User
+from workspace.models import Chunk, Command, Event, Group, RegistrationToken, Server, Token, User
 
 # What a server's agent may be made to suffer, beside losing its websockets.
 AGENT_ACTIONS = ("stop", "restart", "kill")
@@ -73,6 +73,8 @@ def reset(request: HttpRequest, body: Body) -> Answer:
     _forget_commands()
     Chunk.objects.all().delete()
     Command.objects.all().delete()
+    Event.objects.all().delete()
+    current.logs.clear()
     for server in Server.objects.exclude(id__in=current.initial["servers"]):
         _remove(server)
     for server in Server.objects.filter(agent=True).exclude(accounts=""):

@@ -158,6 +158,9 @@ def acknowledge(command: Command) -> None:
 
 def add_chunk(command: Command, seq: int, content: str) -> None:
     Chunk.objects.create(command=command, seq=seq, content=content)
+    key = str(command.id)
+    payload = {"command_id": key, "seq": seq, "content": content}
+    state.current.events.publish("command_output", key, payload)
 
 
 def finish(command: Command, success: bool, result: str | None, elapsed: float | None, exit_code: int | None) -> None:
@@ -173,6 +176,7 @@ def finish(command: Command, success: bool, result: str | None, elapsed: float |
         command.save()
         if not success:
             cascade(command)
+    state.current.events.publish("command_fin", str(command.server_id), {"id": str(command.id)})
 
 
 def cascade(parent: Command) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import concurrent.futures
 import dataclasses
 import typing as t
@@ -14,6 +15,7 @@ from workspace.settings import Switches
 
 if t.TYPE_CHECKING:
     from workspace.dialects import Dialect
+    from workspace.events import Events
     from workspace.faults import Faults
     from workspace.fleet import Fleet
     from workspace.hub import Hub
@@ -29,9 +31,14 @@ class State:
     faults: Faults
     traffic: Traffic
     replica: Replica
+    events: Events
     switches: Switches
     initial: dict[str, t.Any]
     url: str = ""
+    #: The warnings that agents sent last.
+    logs: collections.deque[dict[str, t.Any]] = dataclasses.field(
+        default_factory=lambda: collections.deque(maxlen=1000)
+    )
 
 
 current: State = t.cast(State, None)
