@@ -61,6 +61,9 @@ def _with_clean_messages(value: Any) -> Any:
     for key in ("msg", "message", "error_phase"):
         if isinstance(cleaned.get(key), str):
             cleaned[key] = clean(cleaned[key])
+    server = cleaned.get("server")
+    if isinstance(server, dict) and isinstance(server.get("name"), str):
+        cleaned["server"] = {**server, "name": clean_line(server["name"])}
     if isinstance(cleaned.get("warnings"), list):
         cleaned["warnings"] = [clean_line(text) for text in cleaned["warnings"]]
     return cleaned
