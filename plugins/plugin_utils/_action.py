@@ -81,7 +81,7 @@ class AlpaconAction(ActionBase):
         warnings = self.ignored(options, variables)
         if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
             result = self._ship(variables)
-            return presentable({**result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
+            return presentable({**self.nothing, **result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
         modes = {"check_mode": self._task.check_mode, "diff_mode": self._task.diff}
         try:
             result = self.operate(options, warnings.append, run=_run(self._task, variables), **modes)
