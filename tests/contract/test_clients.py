@@ -129,6 +129,31 @@ def test_a_subscription_needs_a_channel_that_is_connected_and_a_target_that_is_s
         assert subscribe(current, channel, "command_output", key).status_code == 201
 
 
+def test_nobody_listens_on_the_channel_of_another_token(current: Workspace) -> None:
+    address, channel = session(current)
+    server = current.server_ids()["web-01"]
+    with dial(current, address):
+        assert subscribe(current, channel, "command_fin", server, token=current.tokens()["bob"]).status_code == 400
+        assert subscribe(current, channel, "command_fin", server).status_code == 201
+
+
+def test_a_stream_that_is_cut_does_not_harm_the_command(current: Workspace) -> None:
+    address, channel = session(current)
+    with dial(current, address) as socket:
+        key = current.submit("web-01", "for n in 1 2 3 4 5 6; do echo $n; sleep 0.2; done")
+        assert subscribe(current, channel, "command_output", key).status_code == 201
+        socket.recv(timeout=10)
+    current.wait_for_command(key, "success")
+    chunks = rows(current, f"{COMMANDS}{key}/chunks/?ordering=seq")
+    assert "".join(row["content"] for row in chunks) == "1\n2\n3\n4\n5\n6\n"
+
+
+def test_the_address_of_a_session_is_where_the_client_asked(current: Workspace) -> None:
+    headers = {"Authorization": f'token="{current.token}"', "Host": "workspace.example:8443"}
+    answer = requests.post(f"{current.url}/api/events/sessions/", json={}, headers=headers, timeout=5)
+    assert answer.json()["websocket_url"].startswith("ws://workspace.example:8443/")
+
+
 def test_reported_events_are_a_list_for_users(current: Workspace) -> None:
     assert rows(current, "events/events/") == []
     server = current.state()["servers"][0]
@@ -200,3 +225,16 @@ def test_logs_and_alert_rules(current: Workspace) -> None:
     assert isinstance(row["id"], int)
     assert row["server"]["name"] == server["name"]
     assert rows(current, "metrics/alert-rules/") == []
+
+
+@pytest.mark.parametrize(
+    "route", ["alerts/", "metrics/alert-rules/", "proc/packages/", "audit/activity/", "history/webftp-logs/"]
+)
+def test_lists_that_are_empty(current: Workspace, route: str) -> None:
+    assert rows(current, route) == []
+
+
+@pytest.mark.parametrize("route", ["audit/activity/", "history/webftp-logs/"])
+def test_a_cursor_that_was_never_given_out(current: Workspace, route: str) -> None:
+    answer = current.api("GET", f"{route}?cursor=abc")
+    assert (answer.status_code, answer.json()["code"]) == (400, "api_invalid_cursor")

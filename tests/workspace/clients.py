@@ -17,7 +17,7 @@ from rest_framework import exceptions, serializers, views
 from rest_framework.response import Response
 
 from workspace import agent_api, auth, lifecycle, seeding, state
-from workspace.dialects import stamp
+from workspace.dialects import Refusal, stamp
 from workspace.models import Event, Group, Server, Token, User
 from workspace.views import Base
 
@@ -263,11 +263,20 @@ class LogView(views.APIView):  # type: ignore[misc]
         return Response(_page(rows[: int(request.query_params.get("page_size", 15))]))
 
 
-class AlertRuleView(views.APIView):  # type: ignore[misc]
-    """There are none."""
+class EmptyView(views.APIView):  # type: ignore[misc]
+    """A list of what the stand-in never has."""
 
     def get(self, request: t.Any) -> Response:
         return Response(_page([]))
+
+
+class SearchedView(EmptyView):
+    """One that a search answers: walked by cursors, none of which was ever given out."""
+
+    def get(self, request: t.Any) -> Response:
+        if "cursor" in request.query_params:
+            raise Refusal("invalid_cursor")
+        return super().get(request)
 
 
 class FactView(views.APIView):  # type: ignore[misc]
@@ -321,4 +330,5 @@ def for_agents_too(view: t.Callable[..., HttpResponse], agents: t.Callable[..., 
 events = for_agents_too(EventViewSet.as_view({"get": "list"}), agent_api.event)
 logs = for_agents_too(LogView.as_view(), agent_api.log)
 proc = for_agents_too(FactView.as_view(), agent_api.reported)
-alert_rules = for_agents_too(AlertRuleView.as_view(), agent_api.reported)
+empty = for_agents_too(EmptyView.as_view(), agent_api.reported)
+searched = for_agents_too(SearchedView.as_view(), agent_api.reported)

@@ -54,6 +54,9 @@ REASONS = {
         "server",
         _general("Requested server is not commissioned yet. Please finish the installation steps first."),
     ),
+    "invalid_cursor": Reason(
+        400, "api_invalid_cursor", "Cursor is not valid", None, {"cursor": ["Cursor is not valid."]}
+    ),
     "identity": Reason(
         400,
         "invalid_command",

@@ -28,12 +28,14 @@ class Events:
         self._loop = loop
         self._invited: dict[str, str] = {}
         self._channels: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
         self._listeners: dict[tuple[str, str], set[str]] = {}
 
-    def invite(self) -> tuple[str, str]:
+    def invite(self, owner: str) -> tuple[str, str]:
         """Make a channel that is not connected yet: its id, and the word that connects it once."""
         channel, word = str(uuid.uuid4()), secrets.token_urlsafe(24)
         self._invited[word] = channel
+        self._owners[channel] = owner
         return channel, word
 
     def open(self, word: str, name: str) -> str | None:
@@ -46,14 +48,15 @@ class Events:
     def close(self, channel: str) -> None:
         """Forget a channel and all that it listens to."""
         self._channels.pop(channel, None)
+        self._owners.pop(channel, None)
         for topic, channels in list(self._listeners.items()):
             channels.discard(channel)
             if not channels:
                 self._listeners.pop(topic, None)
 
-    def is_open(self, channel: str) -> bool:
-        """Tell whether its websocket is there."""
-        return channel in self._channels
+    def is_open(self, channel: str, owner: str) -> bool:
+        """Tell whether this owner's websocket is there."""
+        return channel in self._channels and self._owners.get(channel) == owner
 
     def listen(self, channel: str, event_type: str, target: str) -> None:
         """Let a channel have the events of a type and target."""
@@ -63,10 +66,12 @@ class Events:
         """Send an event to those that listen."""
         if not self._listeners:
             return
-        for channel in self._listeners.get((event_type, target), ()):
-            text = json.dumps({"event_type": event_type, "payload": payload})
-            message = get_channel_layer().send(self._channels[channel], {"type": "frame", "text": text})
-            asyncio.run_coroutine_threadsafe(message, self._loop)
+        text = json.dumps({"event_type": event_type, "payload": payload})
+        for channel in list(self._listeners.get((event_type, target), ())):
+            name = self._channels.get(channel)
+            if name is not None:  # the websocket may close meanwhile
+                message = get_channel_layer().send(name, {"type": "frame", "text": text})
+                asyncio.run_coroutine_threadsafe(message, self._loop)
 
 
 class EventSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -89,13 +94,18 @@ class EventSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.send(text_data=event["text"])
 
 
+def _owner(request: t.Any) -> str:
+    """Whose a channel is: the token's."""
+    return str(request.auth.pk if request.auth else request.user.pk)
+
+
 class SessionView(views.APIView):  # type: ignore[misc]
     def post(self, request: t.Any) -> Response:
-        channel, word = state.current.events.invite()
-        address = state.current.url.replace("http", "ws", 1)
+        channel, word = state.current.events.invite(_owner(request))
+        scheme = "wss" if request.scheme == "https" else "ws"
         answer = {
             "id": str(uuid.uuid4()),
-            "websocket_url": f"{address}/ws/events/{word}/",
+            "websocket_url": f"{scheme}://{request.get_host()}/ws/events/{word}/",
             "channel_id": channel,
         }
         return Response(answer, status=status.HTTP_201_CREATED)
@@ -107,14 +117,14 @@ class SubscriptionSerializer(serializers.Serializer):  # type: ignore[misc]
     target_id = serializers.UUIDField(required=False, allow_null=True)
 
     def validate_channel(self, value: uuid.UUID) -> str:
-        if not state.current.events.is_open(str(value)):
+        if not state.current.events.is_open(str(value), self.context["owner"]):
             raise serializers.ValidationError("The channel is not connected.")
         return str(value)
 
 
 class SubscriptionView(views.APIView):  # type: ignore[misc]
     def post(self, request: t.Any) -> Response:
-        serializer = SubscriptionSerializer(data=request.data)
+        serializer = SubscriptionSerializer(data=request.data, context={"owner": _owner(request)})
         serializer.is_valid(raise_exception=True)
         values = serializer.validated_data
         event_type, target = values["event_type"], values.get("target_id")
