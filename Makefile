@@ -31,8 +31,8 @@ test: $(READY) ## run the whole suite: lint, unit, contract, integration, sanity
 	@$(PYTHON) tests/tools/run_suite.py lint,unit,integration-oldest sanity-oldest,sanity-newest,integration,integration-newest,contract,browser,build
 
 .PHONY: unit
-unit: $(READY) ## run the unit tests
-	@$(PYTHON) -m pytest -n 2 tests/unit
+unit: $(READY) ## run the unit tests, and those against a hostile workspace
+	@$(PYTHON) -m pytest -n 2 tests/unit tests/hostile
 
 .PHONY: signals
 signals: $(READY) ## interrupt, kill and hang up on runs, on every supported ansible-core

@@ -91,7 +91,9 @@ def submit(client: Client, body: Mapping[str, Any]) -> Command:
 
 
 def _answers(command: Command, body: Mapping[str, Any]) -> bool:
-    """Whether a row can be the command of a submit, as far as it says."""
+    """Whether a row can be the command of a submit: it says for which server it is, or its line, and nothing else."""
+    if not (command.server.id or command.line):
+        return False
     server_id = body.get("server") if command.server.id else None
     return Match(server_id, body.get("line") if command.line else None).matches(command)
 

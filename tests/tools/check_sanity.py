@@ -23,6 +23,7 @@ LEAVE_OUT = (
     "tests/conftest.py",
     "tests/contract/",
     "tests/faults/",
+    "tests/hostile/",
     "tests/hosts/",
     "tests/signals/",
     "tests/tools/",

@@ -294,6 +294,10 @@ class Clock:
         # What real threads are about must get its turn as well.
         time.sleep(0.001)
 
+    def rewind(self) -> None:
+        """Go back to the real time."""
+        self._passed = 0.0
+
     def at(self, seconds: float, action: Callable[[], object]) -> None:
         """Have something done so many seconds after the beginning."""
         self._alarms.append((seconds, action))

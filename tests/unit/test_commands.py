@@ -94,7 +94,12 @@ def test_an_answer_whose_id_is_no_uuid_is_a_lost_one(serve: Serve, connect: Conn
 
 
 @pytest.mark.parametrize(
-    "row", [current_row(server={"id": OTHER_SERVER, "name": "web-02"}), current_row(line="rm -rf /tmp/x")]
+    "row",
+    [
+        current_row(server={"id": OTHER_SERVER, "name": "web-02"}),
+        current_row(line="rm -rf /tmp/x"),
+        {"id": COMMAND, "server": {"name": "web-01"}},
+    ],
 )
 def test_an_answer_with_another_command_is_a_lost_one(serve: Serve, connect: Connect, row: Row) -> None:
     with pytest.raises(LostAnswer, match=f"another command in it than was submitted: {COMMAND} for web-0"):
@@ -108,7 +113,9 @@ def test_more_commands_than_asked_for_are_named(serve: Serve, connect: Connect) 
     assert (command.id, command.surplus) == (COMMAND, (OTHER_COMMAND,))
 
 
-@pytest.mark.parametrize("row", [{"id": COMMAND}, {"id": COMMAND.upper(), "line": "uptime", "server": 5}])
+@pytest.mark.parametrize(
+    "row", [{"id": COMMAND, "server": SERVER}, {"id": COMMAND.upper(), "line": "uptime", "server": 5}]
+)
 def test_an_answer_that_says_little_is_believed(serve: Serve, connect: Connect, row: Row) -> None:
     command = _commands.submit(connect(serve([Reply(row, 201)])), {"server": SERVER, "line": "uptime"})
     assert (command.id, command.surplus) == (COMMAND, ())

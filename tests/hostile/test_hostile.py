@@ -1,0 +1,234 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whatever a workspace answers: outcomes are right or honest, ids come back, and nothing else is touched."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostile import cases
+from hostile.workspace import DETAIL, LISTED, NAMES, SERVER, SUBMIT, VICTIM, Case, HostileWorkspace
+from unit.support import Clock, Row, command_options, info_options
+
+from ansible_collections.herdops.alpacon.plugins.module_utils import (
+    _client,
+    _commands,
+    _fleet,
+    _operations,
+    _server_info,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
+
+#: How a command may end that a workspace lies about; never that it did not run.
+HONEST = {"success", "failed", "timed_out", "unknown", "stuck", "error", "pending", "awaiting_approval"}
+TOKEN = "alpat-0123456789abcdef"
+
+Judge = Callable[[Case], None]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that moves on when tasks sleep."""
+    moved = Clock()
+    for module in (_client, _commands, _fleet, _operations):
+        monkeypatch.setattr(module, "time", moved)
+    monkeypatch.setattr(_operations, "Client", functools.partial(_client.Client, sleep=moved.sleep))
+    monkeypatch.setattr(_operations, "Fleet", functools.partial(_fleet.Fleet, sleep=moved.sleep))
+    monkeypatch.setattr(_commands, "_CHUNK_PAUSES", ())
+    monkeypatch.setattr(_server_info, "Client", functools.partial(_client.Client, sleep=moved.sleep))
+    return moved
+
+
+@pytest.fixture
+def hostile(clock: Clock) -> Iterator[HostileWorkspace]:
+    """The workspace."""
+    workspace = HostileWorkspace(clock)
+    with workspace.server:
+        yield workspace
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    """A file that nothing may touch, where ids that climb out of the run's folders lead to."""
+    file = tmp_path / "home/authorized_keys"
+    file.parent.mkdir()
+    file.write_text("ssh-ed25519 AAAA\n", encoding="ascii")
+    return file
+
+
+def everything(folder: Path) -> dict[str, str]:
+    """What stands in a folder but for the run's own."""
+    files = [path for path in folder.rglob("*") if path.is_file() and folder / "run" not in path.parents]
+    return {str(path): path.read_text(encoding="utf-8") for path in files}
+
+
+class Judgement:
+    """Carries out tasks against the workspace and notes what is wrong with them."""
+
+    def __init__(self, workspace: HostileWorkspace, folder: Path) -> None:
+        self.workspace = workspace
+        self.wrong: list[str] = []
+        self.judged = 0
+        self._folder = folder
+        self._before = everything(folder)
+
+    def run(self, case: Case, hosts: int = 1, **given: Any) -> Row | None:
+        """Carry out a task; its result, or None where it ended in an error of ours."""
+        run = Run(hosts=hosts, folder=self._folder / "run", journal=self._folder / "run/journal")
+        options = command_options(url=self.workspace.server.url, token=TOKEN, progress=False, wait_timeout="4", **given)
+        return self.call(case, lambda: _operations.run_command(options, lambda _text: None, run=run))
+
+    def call(self, case: Case, task: Callable[[], Row]) -> Row | None:
+        """Carry out anything that gives a result."""
+        self.judged += 1
+        result = None
+        try:
+            result = task()
+            json.dumps(result, allow_nan=False)
+        except AlpaconError:
+            pass
+        except Exception as error:
+            self.check(case, False, f"raw {error!r}")
+        self.check(case, not self.workspace.strays(), f"strays {self.workspace.strays()}")
+        self.check(case, everything(self._folder) == self._before, "files were touched")
+        return result
+
+    def check(self, case: Case, right: bool, complaint: str) -> None:
+        """Note a complaint."""
+        if not right:
+            self.wrong.append(f"{case.name}: {complaint}")
+
+    def end(self) -> None:
+        """Fail if something was wrong."""
+        assert not self.wrong, f"{len(self.wrong)} of {self.judged}:\n" + "\n".join(self.wrong[:40])
+
+
+@pytest.fixture
+def judgement(hostile: HostileWorkspace, canary: Path, tmp_path: Path) -> Iterator[Judgement]:
+    """A judgement that ends with the test."""
+    assert canary.is_file()
+    (tmp_path / "run").mkdir()
+    made = Judgement(hostile, tmp_path)
+    yield made
+    made.end()
+
+
+def executed(judgement: Judgement, case: Case) -> None:
+    """Three servers, one of which is lied about: the others succeed, and its command is known or looked for."""
+    judgement.workspace.begin(case)
+    result = judgement.run(case, servers=list(NAMES.values()), line="uptime")
+    judgement.check(case, result is not None, "no result")
+    if result is None:
+        return
+    submits, ids = judgement.workspace.submits, judgement.workspace.ids
+    judgement.check(case, submits == dict.fromkeys(NAMES.values(), 1), f"submits {submits}")
+    whole_list = case.place == LISTED and case.reply
+    for server_id, entry in zip(NAMES.values(), result["commands"], strict=True):
+        if server_id == VICTIM:
+            named = ids.get(server_id) in (entry["id"], *entry["msg"].replace(",", " ").replace(".", " ").split())
+            unseen = entry["outcome"] == "unknown"
+            judgement.check(case, named or unseen, f"id of the victim is lost: {entry}")
+            judgement.check(case, entry["outcome"] in HONEST, f"victim {entry['outcome']} {entry['msg']}")
+            judgement.check(case, entry["id"] in (None, ids.get(server_id)), f"another id {entry['id']}")
+        else:
+            judgement.check(case, entry["id"] == ids.get(server_id), f"id of another is lost: {entry['id']}")
+            fine = HONEST if whole_list else {"success"}
+            judgement.check(case, entry["outcome"] in fine, f"another {entry['outcome']} {entry['msg']}")
+
+
+@pytest.mark.parametrize("place", [SUBMIT, LISTED, DETAIL])
+@pytest.mark.parametrize("field", cases.FIELDS)
+def test_a_field(judgement: Judgement, canary: Path, place: str, field: str) -> None:
+    for case in cases.of_field(place, field, canary):
+        executed(judgement, case)
+
+
+@pytest.mark.parametrize("place", [SUBMIT, LISTED, DETAIL])
+def test_a_row(judgement: Judgement, place: str) -> None:
+    for case in cases.of_rows(place):
+        executed(judgement, case)
+
+
+@pytest.mark.parametrize("place", [SUBMIT, LISTED, DETAIL])
+def test_an_answer(judgement: Judgement, place: str) -> None:
+    for case in cases.of_replies(place):
+        executed(judgement, case)
+
+
+def test_a_page(judgement: Judgement) -> None:
+    for case in cases.of_pages(LISTED):
+        executed(judgement, case)
+        requests = len(judgement.workspace.requests)
+        judgement.check(case, requests < 200, f"{requests} requests")
+
+
+def test_an_answer_to_a_submit(judgement: Judgement) -> None:
+    for case in cases.of_submits():
+        executed(judgement, case)
+
+
+@pytest.mark.parametrize("place", [SUBMIT, LISTED, DETAIL])
+@pytest.mark.parametrize("field", ["id", "server", "status"])
+def test_a_field_for_workers_that_share(judgement: Judgement, canary: Path, place: str, field: str) -> None:
+    for case in cases.of_field(place, field, canary):
+        judgement.workspace.begin(case)
+        result = judgement.run(case, hosts=3, servers=[VICTIM], line="uptime")
+        judgement.check(case, result is not None and result["outcome"] in HONEST, f"ended as {result}")
+        judgement.check(case, judgement.workspace.submits == {VICTIM: 1}, f"submits {judgement.workspace.submits}")
+
+
+@pytest.mark.parametrize("field", cases.FIELDS)
+def test_a_field_of_what_is_cancelled(judgement: Judgement, canary: Path, field: str) -> None:
+    for case in cases.of_field(LISTED, field, canary):
+        judgement.workspace.begin(case)
+        ids = judgement.workspace.stand()
+        result = judgement.run(case, state="cancelled", servers=list(NAMES.values()), line="uptime")
+        cancelled = {entry["id"] for entry in (result or {}).get("commands", []) if entry["outcome"] == "cancelled"}
+        others = {command_id for server_id, command_id in ids.items() if server_id != VICTIM}
+        judgement.check(case, cancelled >= others, f"left standing: {result}")
+
+
+@pytest.mark.parametrize("field", cases.FIELDS)
+def test_a_field_of_what_is_listed(judgement: Judgement, canary: Path, field: str) -> None:
+    for case in cases.of_field(LISTED, field, canary):
+        judgement.workspace.begin(case)
+        ids = judgement.workspace.stand("queued")
+        options = info_options(url=judgement.workspace.server.url, token=TOKEN)
+        result = judgement.call(case, lambda options=options: _operations.run_info(options, lambda _text: None))
+        listed = {entry["id"] for entry in (result or {}).get("commands", [])}
+        others = {command_id for server_id, command_id in ids.items() if server_id != VICTIM}
+        judgement.check(case, listed >= others, f"not listed: {result}")
+
+
+def test_servers_are_resolved_or_refused(judgement: Judgement, canary: Path) -> None:
+    for case in cases.of_servers(canary):
+        judgement.workspace.begin(case)
+        result = judgement.run(case, servers=list(NAMES), line="uptime")
+        submits = judgement.workspace.submits
+        judgement.check(case, set(submits) <= set(NAMES.values()), f"submits {submits}")
+        judgement.check(case, (result is None) == (not submits), f"an error after {submits}")
+
+
+def test_servers_are_listed_or_an_error(judgement: Judgement, canary: Path) -> None:
+    options = {"url": judgement.workspace.server.url, "token": TOKEN, "servers": None, "filters": None, "limit": 0}
+    for case in cases.of_servers(canary):
+        judgement.workspace.begin(case)
+        judgement.call(case, lambda: _server_info.run_server_info(options, lambda _text: None))
+
+
+def count(some: Iterable[Case]) -> int:
+    return sum(1 for _case in some)
+
+
+def test_there_are_hundreds_of_cases(tmp_path: Path) -> None:
+    assert count(cases.of_commands(tmp_path)) > 400
+    assert count(cases.of_servers(tmp_path)) > 100
+    assert {case.place for case in cases.of_servers(tmp_path)} == {SERVER}

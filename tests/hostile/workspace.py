@@ -1,0 +1,173 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A workspace in this process that is honest but for one place, where it answers what no honest one would."""
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Any
+
+from unit.support import LIST, Clock, Reply, Request, Row, ScriptedServer, current_row, page
+
+SERVERS = "/api/servers/servers/"
+#: Name -> id of its servers. What it answers about the second one is what a case makes of it.
+NAMES = {name: f"{number}a50ea6c-2138-4d3f-9633-e50694c847c4" for number, name in enumerate(("a", "b", "c"), start=1)}
+VICTIM = NAMES["b"]
+
+#: Where a case has its way: the answer to the victim's submit, its row in lists, its detail, or its row among servers.
+SUBMIT, LISTED, DETAIL, SERVER = PLACES = ("submit", "list", "detail", "servers")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something that no honest workspace says.
+
+    Attributes:
+        place: one of :data:`PLACES`.
+        row: makes the row of the victim; what it gives may be anything.
+        page: makes the page of a list around its rows.
+        reply: answers in the place of the workspace, once it has done what it was asked for.
+    """
+
+    name: str
+    place: str
+    row: Callable[[Row], Any] = lambda row: row
+    page: Callable[[Row], Any] = lambda page: page
+    reply: Reply | None = None
+
+
+class HostileWorkspace:
+    """Commands of three servers, each done as soon as it is looked at."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.requests: list[Request] = []
+        self.commands: dict[str, Row] = {}
+        self._case = Case("honest", "")
+        self._clock = clock
+        self._lock = threading.Lock()
+        self.server = ScriptedServer(self._answer)
+
+    def begin(self, case: Case) -> None:
+        """Forget everything, and be hostile in the way of a case."""
+        self._case = case
+        self._clock.rewind()
+        self.requests.clear()
+        self.commands.clear()
+
+    def stand(self, status: str = "scheduled") -> dict[str, str]:
+        """Have a command on each server already; its id by the id of the server."""
+        for server_id in NAMES.values():
+            self._make({"server": server_id, "line": "uptime"}, status)
+        return self.ids
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Server id -> id of its command."""
+        return {row["server"]["id"]: command_id for command_id, row in self.commands.items()}
+
+    @property
+    def submits(self) -> Counter[str]:
+        """How many commands were submitted for each server."""
+        return Counter(request.body["server"] for request in self.requests if request.method == "POST")
+
+    def strays(self) -> list[str]:
+        """Requests that have no business here."""
+        known = "|".join(self.commands) or "none"
+        expected = (
+            ("GET", f"{LIST}(({known})/(chunks/)?)?"),
+            ("GET", f"{SERVERS}(({'|'.join(NAMES.values())})/)?"),
+            ("GET", "/api/iam/groups/"),
+            ("POST", LIST),
+            ("DELETE", f"{LIST}({known})/"),
+        )
+        return [
+            f"{request.method} {request.path}"
+            for request in self.requests
+            if not any(request.method == method and re.fullmatch(path, request.path) for method, path in expected)
+        ]
+
+    def _answer(self, request: Request) -> Reply:
+        with self._lock:
+            self.requests.append(request)
+            reply = self._reply(request)
+        return Reply(reply.body, reply.status, {"Date": formatdate(self._clock.time(), usegmt=True), **reply.headers})
+
+    def _reply(self, request: Request) -> Reply:
+        case = self._case
+        if request.path == LIST and request.method == "POST":
+            row = self._make(request.body, None)
+            return self._twisted(row, Reply([row], 201), SUBMIT, lambda changed: Reply([changed], 201))
+        if request.path == LIST:
+            for row in self.commands.values():
+                self._carry_out(row)
+            rows = [row for row in reversed(self.commands.values()) if self._is_asked_for(row, request)]
+            if case.place == LISTED and case.reply:
+                return case.reply
+            shown = page([self._shown(row) for row in rows if case.place != DETAIL or not _is_victim(row)])
+            return Reply(case.page(shown) if case.place == LISTED else shown)
+        if request.path.startswith(SERVERS):
+            return self._reply_about_servers(request)
+        row = self.commands.get(request.path.removeprefix(LIST).rstrip("/"), {})
+        if not row:
+            return Reply(page([])) if request.path.endswith("/chunks/") else Reply({"detail": "Not found."}, 404)
+        if request.method == "DELETE":
+            row.update(status="cancelled")
+            return Reply(status=204)
+        self._carry_out(row)
+        return self._twisted(row, Reply(row), DETAIL, Reply)
+
+    def _reply_about_servers(self, request: Request) -> Reply:
+        rows = [{"id": own, "name": name, "is_connected": True, "groups": []} for name, own in NAMES.items()]
+        if request.path != SERVERS:
+            return Reply(next((row for row in rows if row["id"] in request.path), None))
+        if self._case.place == SERVER and self._case.reply:
+            return self._case.reply
+        listed = page([self._case.row(row) if self._changes(row["id"], SERVER) else row for row in rows])
+        return Reply(self._case.page(listed) if self._case.place == SERVER else listed)
+
+    def _changes(self, server_id: Any, place: str) -> bool:
+        return server_id == VICTIM and self._case.place == place
+
+    def _twisted(self, row: Row, honest: Reply, place: str, wrap: Callable[[Any], Reply]) -> Reply:
+        if not self._changes(row["server"]["id"], place):
+            return honest
+        return self._case.reply or wrap(self._case.row(row))
+
+    def _shown(self, row: Row) -> Any:
+        return self._case.row(row) if self._changes(row["server"]["id"], LISTED) else row
+
+    @staticmethod
+    def _is_asked_for(row: Row, request: Request) -> bool:
+        return request.query.get("server") in (None, row["server"]["id"])
+
+    def _make(self, body: Row, status: str | None) -> Row:
+        now = self._now()
+        name = next(name for name, own in NAMES.items() if own == body["server"])
+        row = current_row(id=str(uuid.uuid4()), line=body["line"], added_at=now, scheduled_at=now)
+        row.update(server={"id": body["server"], "name": name}, status=status or "queued", result=None)
+        if status:
+            row.update(scheduled_at="2999-01-01T00:00:00Z", cancellable=True)
+        self.commands[row["id"]] = row
+        return row
+
+    def _carry_out(self, row: Row) -> None:
+        if row["status"] == "queued":
+            now = self._now()
+            row.update(status="success", success=True, exit_code=0, result=f"out of {row['server']['name']}")
+            row.update(delivered_at=now, acked_at=now, handled_at=now, elapsed_time=0.1, response_delay=0.1)
+
+    def _now(self) -> str:
+        return datetime.fromtimestamp(self._clock.time(), UTC).isoformat().replace("+00:00", "Z")
+
+
+def _is_victim(row: Row) -> bool:
+    return bool(row["server"]["id"] == VICTIM)
