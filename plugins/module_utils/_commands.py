@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
@@ -71,8 +71,11 @@ def listing(client: Client, ordering: str = NEWEST_FIRST, **filters: Any) -> Ite
     yield from readable(client.rows(PATH, {"ordering": ordering, **filters}))
 
 
-def submit(client: Client, body: Mapping[str, Any]) -> Command:
+def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ()) -> Command:
     """Submit a command to one server; whatever else the answer names is in its :attr:`Command.surplus`.
+
+    Args:
+        known: ids that are known to be other commands.
 
     Raises:
         ApiError: refused.
@@ -82,7 +85,7 @@ def submit(client: Client, body: Mapping[str, Any]) -> Command:
     answer = client.write("POST", PATH, dict(body))
     # Today's servers answer with a list of one, those of 2024 with the record itself.
     made = list(readable(answer.body if isinstance(answer.body, list) else [answer.body]))
-    own = next((command for command in made if _answers(command, body)), None)
+    own = next((command for command in made if command.id not in known and _answers(command, body)), None)
     if own is None:
         seen = ", ".join(f"{command.id} for {command.server}" for command in made)
         said = f"with another command in it than was submitted: {seen}" if seen else "without a command in it"

@@ -246,7 +246,7 @@ class Fleet:
         if self.journal:
             job.place = self.journal.intend(str(job.body["server"]), str(job.body["line"]))
         try:
-            job.command = _commands.submit(self._client, job.body)
+            job.command = _commands.submit(self._client, job.body, self._known)
         except LostAnswer as error:
             self._adopt(job, attempt.sent_at, error)
         except (ApiError, ConnectionFailed) as error:

@@ -46,6 +46,10 @@ def _with(field: str, value: Any) -> Any:
     return lambda row: {**row, field: value}
 
 
+def _always(value: Any) -> Any:
+    return lambda _row: value
+
+
 def _without(field: str) -> Any:
     return lambda row: {name: value for name, value in row.items() if name != field}
 
@@ -71,7 +75,7 @@ ROWS: dict[str, Any] = {
 def of_rows(place: str) -> Iterator[Case]:
     """Something else in the place of the victim's row."""
     for name, value in ROWS.items():
-        yield Case(f"{place}: {name} for a row", place, lambda _row, value=value: value)
+        yield Case(f"{place}: {name} for a row", place, _always(value))
     other = "1a50ea6c-2138-4d3f-9633-e50694c847c4"
     yield Case(f"{place}: another server's", place, lambda row: {**row, "server": {"id": other, "name": "a"}})
     yield Case(f"{place}: another line", place, lambda row: {**row, "line": "rm -rf /"})
@@ -172,7 +176,7 @@ def of_servers(canary: Path) -> Iterator[Case]:
     for field in SERVER_FIELDS:
         yield from of_field(SERVER, field, canary)
     for name, value in ROWS.items():
-        yield Case(f"{SERVER}: {name} for a row", SERVER, lambda _row, value=value: value)
+        yield Case(f"{SERVER}: {name} for a row", SERVER, _always(value))
     yield from of_replies(SERVER)
     yield from of_pages(SERVER)
 

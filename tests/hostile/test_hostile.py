@@ -43,6 +43,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(_operations, "Client", functools.partial(_client.Client, sleep=moved.sleep))
     monkeypatch.setattr(_operations, "Fleet", functools.partial(_fleet.Fleet, sleep=moved.sleep))
     monkeypatch.setattr(_commands, "_CHUNK_PAUSES", ())
+    monkeypatch.setattr(_commands, "_CHUNK_SETTLE", 0.0)
     monkeypatch.setattr(_server_info, "Client", functools.partial(_client.Client, sleep=moved.sleep))
     return moved
 
@@ -62,6 +63,10 @@ def canary(tmp_path: Path) -> Path:
     file.parent.mkdir()
     file.write_text("ssh-ed25519 AAAA\n", encoding="ascii")
     return file
+
+
+def _ignored(_warning: str) -> None:
+    return None
 
 
 def everything(folder: Path) -> dict[str, str]:
@@ -84,7 +89,7 @@ class Judgement:
         """Carry out a task; its result, or None where it ended in an error of ours."""
         run = Run(hosts=hosts, folder=self._folder / "run", journal=self._folder / "run/journal")
         options = command_options(url=self.workspace.server.url, token=TOKEN, progress=False, wait_timeout="4", **given)
-        return self.call(case, lambda: _operations.run_command(options, lambda _text: None, run=run))
+        return self.call(case, functools.partial(_operations.run_command, options, _ignored, run=run))
 
     def call(self, case: Case, task: Callable[[], Row]) -> Row | None:
         """Carry out anything that gives a result."""
@@ -175,6 +180,16 @@ def test_an_answer_to_a_submit(judgement: Judgement) -> None:
         executed(judgement, case)
 
 
+def test_the_id_of_another_command_is_not_taken_for_that_of_a_submit(judgement: Judgement) -> None:
+    ids = judgement.workspace
+    case = Case("submit: the id of another", SUBMIT, row=lambda row: {**row, "id": ids.ids[NAMES["a"]]})
+    judgement.workspace.begin(case)
+    result = judgement.run(case, servers=list(NAMES.values()), line="uptime", max_concurrency=1)
+    assert result is not None
+    assert [entry["id"] for entry in result["commands"]] == list(judgement.workspace.ids.values())
+    assert result["summary"] == {"success": 3}
+
+
 @pytest.mark.parametrize("place", [SUBMIT, LISTED, DETAIL])
 @pytest.mark.parametrize("field", ["id", "server", "status"])
 def test_a_field_for_workers_that_share(judgement: Judgement, canary: Path, place: str, field: str) -> None:
@@ -202,7 +217,7 @@ def test_a_field_of_what_is_listed(judgement: Judgement, canary: Path, field: st
         judgement.workspace.begin(case)
         ids = judgement.workspace.stand("queued")
         options = info_options(url=judgement.workspace.server.url, token=TOKEN)
-        result = judgement.call(case, lambda options=options: _operations.run_info(options, lambda _text: None))
+        result = judgement.call(case, functools.partial(_operations.run_info, options, _ignored))
         listed = {entry["id"] for entry in (result or {}).get("commands", [])}
         others = {command_id for server_id, command_id in ids.items() if server_id != VICTIM}
         judgement.check(case, listed >= others, f"not listed: {result}")
@@ -221,7 +236,7 @@ def test_servers_are_listed_or_an_error(judgement: Judgement, canary: Path) -> N
     options = {"url": judgement.workspace.server.url, "token": TOKEN, "servers": None, "filters": None, "limit": 0}
     for case in cases.of_servers(canary):
         judgement.workspace.begin(case)
-        judgement.call(case, lambda: _server_info.run_server_info(options, lambda _text: None))
+        judgement.call(case, functools.partial(_server_info.run_server_info, options, _ignored))
 
 
 def count(some: Iterable[Case]) -> int:

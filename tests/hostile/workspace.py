@@ -128,7 +128,7 @@ class HostileWorkspace:
     def _reply_about_servers(self, request: Request) -> Reply:
         rows = [{"id": own, "name": name, "is_connected": True, "groups": []} for name, own in NAMES.items()]
         if request.path != SERVERS:
-            return Reply(next((row for row in rows if row["id"] in request.path), None))
+            return Reply(next((row for row in rows if str(row["id"]) in request.path), None))
         if self._case.place == SERVER and self._case.reply:
             return self._case.reply
         listed = page([self._case.row(row) if self._changes(row["id"], SERVER) else row for row in rows])
