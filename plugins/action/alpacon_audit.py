@@ -107,7 +107,7 @@ class _Workspaces:
             return Settings.from_options({**self._options, **validated.validated_parameters}, self._warn)
         except UsageError as error:
             text = found.explain(error).removeprefix(f"{error.option}: ")
-            raise UsageError(error.option, f"for the host {host}: {text}") from None
+            raise UsageError(error.option, f"{text} Host: {host}.") from None
 
 
 def _of_play(task_vars: Mapping[str, Any], template: Callable[[Any], Any]) -> dict[str, Any]:

@@ -66,7 +66,9 @@ class Task:
         """
         if self.run.claims:
             names = {str(server.id): str(server) for server in servers}
-            wanted = [(str(server.id), digest_of(self.order.body(server))) for server in servers]
+            # Another workspace may have a server of the same UUID.
+            where = self.client.settings.url
+            wanted = [(str(server.id), f"{where} {digest_of(self.order.body(server))}") for server in servers]
             refuse_shared(self.run.claims, wanted, names)
 
     def fleet(self, **limits: Any) -> Fleet:

@@ -385,7 +385,8 @@ def test_a_name_alone_is_looked_for_in_the_workspace_of_its_host(both: Both) -> 
     assert [row["server"] for row in both.here.commands(line="echo hello")] == ["web-01"]
     assert [row["server"] for row in both.there.commands(line="echo hello")] == ["web-02"]
     listing, results = both.play("all", audit(url=both.here.url))
-    assert "token: for the host only-there: an API or service token is missing" in str(results)
+    assert "token: an API or service token is missing" in str(results)
+    assert "Host: only-there." in str(results)
 
 
 def test_an_audit_names_the_workspace_that_could_not_be_asked(both: Both) -> None:
