@@ -33,8 +33,10 @@ THREADS = 16
 
 #: Pause before the first look at a command, in seconds.
 _FIRST_LOOK = 0.1
-#: The pause grows with the age of a command: by so much of it while it is young, and later.
-_YOUNG, _GROWTH_YOUNG, _GROWTH = 5.0, 0.2, 0.08
+#: The pause while a command is not as old as that, in seconds; later it grows with the age by so much of it.
+#: So the looks come just after a tenth, a third and two thirds of a second and each of the first seconds.
+_YOUNG = ((0.2, 0.2), (0.5, 0.3), (1.0, 0.5))
+_OLDER, _GROWTH = 1.0, 0.08
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.15, 10.0
 #: After a look that took several requests, the pause is at least so long for each of them, in seconds.
 _PAUSE_A_PAGE = 0.3
@@ -53,6 +55,9 @@ _TELL_EVERY = 5.0
 _NO_BUDGET = "Not tried: the request budget is used up for longer than wait_timeout."
 #: Pause after a look that failed, in seconds.
 _PAUSE_AFTER_FAILURE = 5.0
+#: Reads may lag behind writes. For so long a command that the workspace does not show is expected to become visible:
+#: one that was submitted or seen, and one of which only the id is known; and for so long in lists, in seconds.
+_VISIBLE_PATIENCE, _STRANGER_PATIENCE, _LIST_PATIENCE = 30.0, 10.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,8 @@ class Job:
     #: When it was looked at last, and whether the list is worth reading for it.
     looked: float = 0.0
     listed: bool = True
+    #: Since when the workspace does not show it; 0 while it does.
+    missing: float = 0.0
 
     @property
     def id(self) -> str | None:
@@ -141,6 +148,7 @@ OUTCOMES: dict[str, str] = {
     "stuck": "No result: the server took it and fell silent. It may have run, and a late answer may still come.",
     "error": "The workspace reports an error with it and cannot say whether it ran.",
     "timed_out": "Not finished within wait_timeout. It goes on; await it with state=finished and its id.",
+    "offline": "Never ran: the server is offline.",
     "refused": "Never ran: the workspace did not accept it.",
     "unknown": "Nobody can say whether it was accepted: the answer was lost. It was not sent again.",
     "sent": "Too late to cancel: it was delivered to the server already.",
@@ -258,6 +266,8 @@ class Fleet:
         job.outcome, job.error, job.msg = "refused", error, str(error)
         if _lacks_budget(error):
             job.outcome, job.msg = "not_tried", f"{_NO_BUDGET} {error}"
+        elif isinstance(error, ApiError) and error.code == "server_not_connected":
+            job.outcome, job.msg = "offline", f"{OUTCOMES['offline']} {error}"
         if self.journal and job.place:
             self.journal.strike([job.place])
             job.place = None
@@ -319,7 +329,8 @@ class Fleet:
             return
         if done == _commands.SENT:
             job.msg = f"{job.msg} It could not be cancelled: it was delivered already."
-        else:
+        elif done == _commands.CANCELLED or not job.missing:
+            job.outcome = "timed_out"
             job.command = job.known.with_status("cancelled")
             job.msg = "Not finished within wait_timeout, and cancelled before it was delivered."
 
@@ -337,6 +348,9 @@ class Fleet:
 
     def time_out(self, job: Job) -> bool:
         """End the wait of a job; whether its command is to be withdrawn."""
+        if job.missing:
+            self._give_up_on(job)
+            return self._limits.cancel_on_timeout and bool(job.body) and job.known.pending
         status = job.known.status
         job.outcome = status if status in ("stuck", "error") else "timed_out"
         last = (job.error and f" The last look failed: {job.error}") or ""
@@ -371,11 +385,22 @@ class Fleet:
                 self._look_at(jobs[0])  # the run's temporary folder is full, or gone
             return
         unseen = {job.id: job for job in jobs if job.listed}
-        if len(unseen) > 1 and not self._look_in_list(unseen, glance):
+        several = len(unseen) > 1
+        if several and not self._look_in_list(unseen, glance):
             return
-        singly = [job for job in jobs if not job.listed or job.id in unseen]
-        for _looked in self.pool.map(self._look_at, singly):
-            pass
+        singly = [job for job in jobs if not (several and job.listed)]
+        failures = [error for error in self.pool.map(self._try_to_look_at, singly) if error]
+        if failures and len(failures) == len(jobs):
+            raise failures[0]
+
+    def _try_to_look_at(self, job: Job) -> AlpaconError | None:
+        """Look at one command; what fails costs this one only."""
+        try:
+            self._look_at(job)
+        except AlpaconError as error:
+            job.error = error
+            return error
+        return None
 
     def _look_in_list(self, unseen: dict[str | None, Job], glance: bool) -> bool:
         """Look for these jobs in the list and take out those that were seen; whether it was read to its end."""
@@ -387,13 +412,23 @@ class Fleet:
             seen = [(job, row) for row in page.rows if (job := unseen.pop(row_id(row), None))]
             for job, row in seen:
                 self._note(job, Command.from_row(row), in_list=True)
-            if number >= len(unseen) or _is_older(page.rows, unseen.values()):
+            if _is_older(page.rows, unseen.values()):
+                late = True
+                break
+            if number >= len(unseen):
+                late = False
                 break
             if glance and not any(job.known.finished for job, _row in seen):
                 return False
+        else:
+            late = True
         self._pages = number
+        now = time.monotonic()
         for job in unseen.values():
-            job.listed = False  # too far down, or gone: from now on it is asked for by its id
+            if late and now - (job.missing or now) < _LIST_PATIENCE:
+                job.missing = job.missing or now  # the list lags, say
+            else:
+                job.listed = False  # too far down, or gone: from now on it is asked for by its id
         return True
 
     def _polls_for_others(self, jobs: Sequence[Job]) -> bool:
@@ -442,7 +477,8 @@ class Fleet:
         if own.known.id in unseen:
             self._look_at(own)
         for command_id in unseen - {own.known.id}:
-            shared.offer(command_id, {})
+            if shared.expected_for(command_id) >= _LIST_PATIENCE:
+                shared.offer(command_id, {})
         shared.note_poll(began)
 
     def _hand_out(self, shared: Shared, own: Job, row: Mapping[str, Any]) -> None:
@@ -454,9 +490,9 @@ class Fleet:
 
     def _note(self, job: Job, command: Command, in_list: bool) -> None:
         if in_list and command.hides_rc:
-            self._look_at(job)  # the detail tells the exit code
+            self._try_to_look_at(job)  # the detail tells the exit code
             return
-        job.command, job.error = command, None
+        job.command, job.error, job.missing = command, None, 0.0
         job.server = _fuller(job.server, command.server)
 
     def _look_at(self, job: Job) -> None:
@@ -464,12 +500,19 @@ class Fleet:
         if command:
             self._note(job, command, in_list=False)
             return
-        was_there = job.body or job.known.line
-        job.command = job.known.with_status("cancelled")
+        job.missing = job.missing or time.monotonic()
+
+    def is_lost(self, job: Job) -> bool:
+        """Whether the workspace has not shown a command for so long that it never will."""
+        patience = _VISIBLE_PATIENCE if job.body or job.known.line else _STRANGER_PATIENCE
+        return bool(job.missing) and time.monotonic() - job.missing >= patience
+
+    def _give_up_on(self, job: Job) -> None:
+        job.outcome, job.error = "unknown", None
         job.msg = (
-            "Never ran: it is no longer in the workspace, so it was cancelled."
-            if was_there
-            else "There is no such command: it was cancelled, or the id is wrong."
+            f"It was accepted as {job.id}, and the workspace does not show it: it was cancelled, or reads lag behind."
+            if job.body or job.known.line
+            else "The workspace does not show it: it was cancelled, the id is wrong, or the token may not see it."
         )
 
     def check(self) -> None:
@@ -638,13 +681,18 @@ class _Round:
             self.fleet.look(self.awaited, glance)
         except AlpaconError as error:
             failure = error
+        except Exception as error:
+            failure = _unforeseen(error)
         self.last_look = now = time.monotonic()
         pages = max(self.fleet.pages, len(self.awaited) // PAGE_SIZE)
         looks = 1 + _GLANCES if self._may_glance() else 1
         awaited, self.awaited = self.awaited, []
         for job in awaited:
             job.looked = began
-            self._settle(job, failure)
+            try:
+                self._settle(job, failure)
+            except Exception as error:
+                self._lose(job, _unforeseen(error))
             if not job.outcome:
                 job.due = now + (_PAUSE_AFTER_FAILURE if failure else _pause_at(now - job.since, pages) / looks)
                 # Its time is up only after a last look.
@@ -671,16 +719,21 @@ class _Round:
                 self._start("output", self.fleet.fetch_output, job)
         elif failure:
             job.error = failure
+        elif self.fleet.is_lost(job):
+            self.fleet.time_out(job)
         if not job.outcome and time.monotonic() >= self._ends(job) and self.fleet.time_out(job):
             self._start("withdraw", self.fleet.withdraw, job)
         if job.outcome:
             self._over(job)
 
+    def _lose(self, job: Job, error: AlpaconError) -> None:
+        job.outcome, job.error = "unknown", error
+        job.msg = f"Submitted, but its outcome cannot be read: {error}"
+        self._over(job)
+
     def _give_up(self, error: ApiError) -> None:
         for job in self.awaited:
-            job.outcome, job.error = "unknown", error
-            job.msg = f"Submitted, but its outcome cannot be read: {error}"
-            self._over(job)
+            self._lose(job, error)
         self.awaited = []
 
 
@@ -711,15 +764,20 @@ def _is_over(job: Job) -> bool:
     return job.command.status in RAN | NEVER_RAN and job.outcome != "unknown"
 
 
+def _unforeseen(error: Exception) -> AlpaconError:
+    """What nobody has thought of costs the commands that it concerns, not the ids of all."""
+    return AlpaconError(f"An answer could not be dealt with: {error!r:.200}")
+
+
 def _lacks_budget(error: AlpaconError | None) -> bool:
     return isinstance(error, ApiError) and error.status == 429
 
 
 def _pause_at(age: float, pages: int = 1) -> float:
     """Pause until the next look: the older the command and the more a look costs, the longer."""
-    growth = _GROWTH_YOUNG if age < _YOUNG else _GROWTH
+    pause = next((pause for young, pause in _YOUNG if age < young), max(_OLDER, age * _GROWTH))
     cost = 1 + math.log2(pages)
-    return max(min(age * growth * cost, _LONGEST_PAUSE), _SHORTEST_PAUSE, (pages - 1) * _PAUSE_A_PAGE)
+    return max(min(pause * cost, _LONGEST_PAUSE), _SHORTEST_PAUSE, (pages - 1) * _PAUSE_A_PAGE)
 
 
 def _is_older(rows: Sequence[Mapping[str, Any]], jobs: Iterable[Job]) -> bool:

@@ -18,7 +18,7 @@ from ._client import Client, Settings
 from ._commands import LATEST_SCHEDULE_FIRST
 from ._errors import AlpaconError, UsageError
 from ._fleet import FINE, OUTCOMES, Fleet, Job, digest_of, outcome_of
-from ._model import UNDER_WAY, Command, Server, iso
+from ._model import UNDER_WAY, Command, Server, iso, readable
 from ._orders import Order
 from ._queries import Query
 from ._results import describe
@@ -26,6 +26,9 @@ from ._run import ALONE, Claims, Run, Shared, Warn
 from ._secrets import hide, secrets
 
 _NAMED_SERVERS = 5
+#: Pauses between looks for what was submitted and is not listed yet, in seconds, and how old it is at the most.
+_VISIBLE_PAUSES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 6.0, 6.0)
+_LATELY = timedelta(seconds=30)
 _ONCE = (
     "A server gets the command of a task once, so nothing was submitted for this host. Add run_once: true to the task,"
     " or leave servers out to run it on the server of each host."
@@ -70,6 +73,18 @@ class Task:
             where = self.client.settings.url
             wanted = [(str(server.id), f"{where} {digest_of(self.order.body(server))}") for server in servers]
             refuse_shared(self.run.claims, wanted, names)
+
+    def gone(self) -> set[str]:
+        """The commands that this run has withdrawn, which lists may still show."""
+        submitted = self.run.submitted
+        return {command for command, row in submitted.read().items() if row.get("gone")} if submitted else set()
+
+    def cancel(self, command_id: str) -> str:
+        """Withdraw a command, see :func:`_commands.cancel`."""
+        done = _commands.cancel(self.client, command_id)
+        if done != _commands.SENT and self.run.submitted:
+            self.run.submitted.add({"id": command_id, "gone": True})
+        return done
 
     def fleet(self, **limits: Any) -> Fleet:
         """A fleet within the limits of the order, but for those that are given."""
@@ -244,15 +259,19 @@ class _Standing:
     ran: list[Command] = field(default_factory=list)
     refused: list[Command] = field(default_factory=list)
     other_times: list[Command] = field(default_factory=list)
+    cancelled: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
 
 
 def _scheduled(task: Task) -> Report:
-    client, order, servers = task.client, task.order, task.servers()
+    order, servers = task.order, task.servers()
     if not task.check_mode:
         task.claim(servers)
-    standing = _standing(client, order, servers)
+    standing, _unlisted = _visible_standing(task, servers, {})
     jobs = [_scheduled_job(task, server, standing[str(server.id)]) for server in servers]
-    report = Report(jobs, fine=frozenset(OUTCOMES) - {"refused", "denied", "rejected", "unknown", "sent", "not_tried"})
+    report = Report(
+        jobs, fine=frozenset(OUTCOMES) - {"refused", "offline", "denied", "rejected", "unknown", "sent", "not_tried"}
+    )
     missing = [job for job in jobs if job.command is None]
     _check_time(order, missing)
     for job in missing:
@@ -261,14 +280,14 @@ def _scheduled(task: Task) -> Report:
         report.after.append(_schedule_line(job.server, order.line, order.scheduled_at))
         job.changed = task.check_mode
         job.msg = f"{'Would be s' if task.check_mode else 'S'}cheduled for {iso(order.scheduled_at)}."
-        if task.check_mode or _withdraw_old(client, job, old):
-            job.body = order.body(job.server)
+        job.body = order.body(job.server)
     fleet = task.fleet(wait=False)
     _fetch_outputs(fleet, [job for job in jobs if job.command and job.command.finished])
     if not task.check_mode:
-        submitted = [job for job in missing if job.body]
-        fleet.run(submitted)
-        _settle_races(client, order, [job for job in submitted if job.command], report)
+        fleet.run(missing)
+        _settle_races(task, [job for job in missing if job.command], report)
+        for job in missing if order.reschedule else ():
+            _withdraw_old(task, job, standing[str(job.server.id)].other_times)
     return report
 
 
@@ -277,8 +296,9 @@ def _schedule_line(server: Server, line: str, time: datetime | None) -> str:
     return f"{server}: {line} at {iso(time)}" if time else f"{server}: {line}"
 
 
-def _standing(client: Client, order: Order, servers: Sequence[Server]) -> dict[str, _Standing]:
+def _standing(task: Task, servers: Sequence[Server]) -> dict[str, _Standing]:
     """What stands on each server already."""
+    client, order, gone = task.client, task.order, task.gone()
     found = {str(server.id): _Standing() for server in servers}
     rows = (
         _commands.walk(client, list(found), LATEST_SCHEDULE_FIRST)
@@ -286,8 +306,12 @@ def _standing(client: Client, order: Order, servers: Sequence[Server]) -> dict[s
         else _commands.scheduled_for(client, list(found), order.time)
     )
     for row in filter(order.match().matches, rows):
-        command = _with_schedule(client, row)
         standing = found[str(row.server.id)]
+        standing.seen.add(row.id)
+        if row.status == "cancelled" or row.id in gone:
+            standing.cancelled.add(row.id)
+            continue
+        command = _with_schedule(client, row)
         if command is None or command.scheduled_at is None:
             continue
         if command.scheduled_at != order.scheduled_at:
@@ -343,60 +367,135 @@ def _check_time(order: Order, missing: Sequence[Job]) -> None:
         )
 
 
-def _withdraw_old(client: Client, job: Job, old: Sequence[Command]) -> bool:
-    """Cancel what stands at other times; whether all of it is withdrawn."""
-    for command in old:
+def _withdraw_old(task: Task, job: Job, old: Sequence[Command]) -> None:
+    """Cancel what stands at other times, now that the new command does; where that fails, take the new one back."""
+    if not old:
+        return
+    if job.outcome != "pending" or job.command is None:
+        job.msg = f"{job.msg} {_stand(old)}"
+        return
+    new, own = job.command, job.changed
+    for place, command in enumerate(old):
+        error: AlpaconError | None = None
         try:
-            done = _commands.cancel(client, command.id)
-        except AlpaconError as error:
-            job.outcome, job.error, job.command = "refused", error, command
-            job.msg = f"Not rescheduled: command {command.id} could not be cancelled. {error}"
-            return False
-        if done == _commands.SENT:
-            job.outcome, job.command = "sent", command
-            job.msg = f"Not rescheduled: command {command.id} was delivered to the server already."
-            return False
-        job.changed = True
-    return True
+            done = task.cancel(command.id)
+        except AlpaconError as failure:
+            done, error = "", failure
+        if done in (_commands.CANCELLED, _commands.GONE):
+            job.changed = True
+            continue
+        taken_back = own and _is_taken_back(task, new)
+        left = [*old[place if error else place + 1 :], *([] if taken_back else [new])]
+        why = f"could not be cancelled. {error}" if error else "was delivered to the server already."
+        job.outcome, job.error = ("refused", error) if error else ("sent", None)
+        job.command = command if taken_back else new
+        job.changed = place > 0 or (own and not taken_back)
+        job.msg = f"Not rescheduled: command {command.id} {why} {_stand(left)}"
+        return
 
 
-def _settle_races(client: Client, order: Order, jobs: Sequence[Job], report: Report) -> None:
+def _is_taken_back(task: Task, command: Command) -> bool:
+    try:
+        return task.cancel(command.id) != _commands.SENT
+    except AlpaconError:
+        return False
+
+
+def _stand(commands: Sequence[Command]) -> str:
+    """What stands now, for a user."""
+    told = ", ".join(f"{command.id} at {iso(command.scheduled_at) or 'its time'}" for command in commands)
+    return f"Scheduled now: {told or 'nothing'}."
+
+
+def _settle_races(task: Task, jobs: Sequence[Job], report: Report) -> None:
     """Where another run scheduled the same meanwhile, leave the earliest command alone and withdraw the others."""
     if not jobs:
         return
+    own = {str(job.server.id): job.known for job in jobs}
     try:
-        standing = _standing(client, order, [job.server for job in jobs])
+        standing, unseen = _visible_standing(task, [job.server for job in jobs], own)
     except AlpaconError as error:
         names = ", ".join(str(job.server) for job in jobs[:_NAMED_SERVERS])
         report.warnings.append(f"Whether another run scheduled the same on {names} could not be seen: {error}")
         return
     for job in jobs:
+        if job.id in unseen:
+            report.warnings.append(
+                f"{job.server}: {job.id} was accepted, and the workspace does not list it; whether another run"
+                " scheduled the same could not be seen."
+            )
+            continue
         try:
-            _settle_race(client, job, standing[str(job.server.id)].pending, report)
+            _settle_race(task, job, standing[str(job.server.id)], report)
         except AlpaconError as error:
             report.warnings.append(f"{job.server}: another run scheduled the same, and one of both stays. {error}")
 
 
-def _settle_race(client: Client, job: Job, rivals: Sequence[Command], report: Report) -> None:
-    rivals = sorted(rivals, key=_age)
-    own = job.known.id
-    withdrawn = bool(rivals) and own not in [rival.id for rival in rivals] and _is_withdrawn(client, own)
-    for late in rivals[1:]:
-        if _commands.cancel(client, late.id) == _commands.SENT:
+def _settle_race(task: Task, job: Job, standing: _Standing, report: Report) -> None:
+    own = job.known
+    withdrawn = own.id in standing.cancelled
+    others = [rival for rival in standing.pending if rival.id != own.id]
+    stand = sorted(others if withdrawn else [*others, own], key=_age)
+    if not others:
+        return
+    for late in stand[1:]:
+        if task.cancel(late.id) == _commands.SENT:
             report.warnings.append(
                 f"{job.server}: {late.id} was scheduled twice and sent before it could be withdrawn."
             )
         else:
-            withdrawn = withdrawn or late.id == own
+            withdrawn = withdrawn or late.id == own.id
     if withdrawn:
-        job.command, job.changed = rivals[0], False
+        job.command, job.changed = stand[0], False
         job.msg = "Another run scheduled it first; the later command was withdrawn."
 
 
-def _is_withdrawn(client: Client, command_id: str) -> bool:
-    """Whether the other run has cancelled it meanwhile."""
-    command = _commands.get_if_there(client, command_id)
-    return command is None or command.status == "cancelled"
+def _visible_standing(
+    task: Task, servers: Sequence[Server], own: Mapping[str, Command]
+) -> tuple[dict[str, _Standing], set[str]]:
+    """What stands, as soon as the workspace lists what this run has submitted: reads may lag behind writes.
+
+    Args:
+        own: the command that this task has just submitted to each server.
+
+    Returns:
+        What stands on each server, and the ids of what was submitted and is still not listed.
+    """
+    for pause in (*_VISIBLE_PAUSES, None):
+        standing = _standing(task, servers)
+        unseen = _unseen(task, standing, own)
+        if not unseen or pause is None:
+            break
+        time.sleep(pause)
+    return standing, unseen
+
+
+def _unseen(task: Task, standing: Mapping[str, _Standing], own: Mapping[str, Command]) -> set[str]:
+    """What this run has submitted lately that counts here and is not listed."""
+    unseen = set()
+    for command in [*own.values(), *_submitted_lately(task)]:
+        stands = standing.get(str(command.server.id))
+        if stands is None or command.id in stands.seen:
+            continue
+        if not task.order.reschedule and command.scheduled_at != task.order.scheduled_at:
+            continue
+        # An earlier one decides, whether this one stays listed or was withdrawn by the other run already.
+        if not any(_age(rival) < _age(command) for rival in stands.pending):
+            unseen.add(command.id)
+    return unseen
+
+
+def _submitted_lately(task: Task) -> list[Command]:
+    """What this run has scheduled of the same, so lately that lists need not show it yet."""
+    if task.run.submitted is None:
+        return []
+    since = datetime.fromtimestamp(task.client.server_time(time.time()), timezone.utc) - _LATELY
+    rows = [row for row in task.run.submitted.read().values() if not row.get("gone")]
+    return [
+        command
+        for command in readable(rows)
+        if task.order.match().matches(command) and _was_scheduled(command) and (command.added_at or since) > since
+    ]
 
 
 # state: cancelled
@@ -412,7 +511,9 @@ def _cancelled(task: Task) -> Report:
             continue
         if command.pending:
             report.before.append(_schedule_line(job.server, command.line, command.scheduled_at))
-            _cancel_job(task.client, job, task.check_mode)
+            _cancel_job(task, job)
+        elif not command.line:
+            _cancel_unseen(task, job)
         elif command.ran is False:
             job.outcome, job.msg = "cancelled", f"Will not run: it is {command.status} already."
         else:
@@ -428,8 +529,8 @@ def _job_by_id(client: Client, command_id: str) -> Job:
     command = _commands.get_if_there(client, command_id)
     if command:
         return Job(command.server, command=command)
-    gone = _placeholder(command_id).with_status("cancelled")
-    return Job(Server(None), command=gone, outcome="cancelled", msg="There is no such command (any more).")
+    # It may not be visible yet; a request to cancel does not lag.
+    return Job(Server(None), command=_placeholder(command_id))
 
 
 def _jobs_by_match(task: Task) -> list[Job]:
@@ -442,7 +543,13 @@ def _jobs_by_match(task: Task) -> list[Job]:
         if order.scheduled_at is None
         else _commands.scheduled_for(client, list(servers), order.scheduled_at)
     )
-    for row in filter(order.match().matches, rows):
+    # Lists may lag behind what this run has submitted and withdrawn.
+    seen = task.gone()
+    lately = [row for row in _submitted_lately(task) if str(row.server.id) in servers]
+    for row in filter(order.match().matches, (*rows, *lately)):
+        if row.id in seen:
+            continue
+        seen.add(row.id)
         command = _meant_by(client, order, row)
         if command:
             server_id = str(row.server.id)
@@ -465,12 +572,22 @@ def _meant_by(client: Client, order: Order, row: Command) -> Command | None:
     return command
 
 
-def _cancel_job(client: Client, job: Job, check_mode: bool) -> None:
-    if check_mode:
+def _cancel_unseen(task: Task, job: Job) -> None:
+    if task.check_mode:
+        job.command = job.known.with_status("cancelled")
+        job.outcome, job.msg = "cancelled", "There is no such command (any more)."
+        return
+    _cancel_job(task, job)
+    if job.outcome == "cancelled" and not job.changed:
+        job.msg = "There is no such command (any more)."
+
+
+def _cancel_job(task: Task, job: Job) -> None:
+    if task.check_mode:
         job.changed, job.outcome, job.msg = True, "cancelled", "Would be cancelled."
         return
     try:
-        done = _commands.cancel(client, job.known.id)
+        done = task.cancel(job.known.id)
     except AlpaconError as error:
         job.outcome, job.error, job.msg = "unknown", error, f"Not known to be cancelled. {error}"
         return

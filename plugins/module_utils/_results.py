@@ -27,7 +27,7 @@ def of_jobs(jobs: Sequence[Job], fine: frozenset[str] = FINE) -> dict[str, Any]:
     Args:
         fine: the outcomes that are no failure.
     """
-    commands = [describe_job(job) for job in jobs]
+    commands = [_describe_whatever(job) for job in jobs]
     bad = [job for job in jobs if job.outcome and job.outcome not in fine]
     result: dict[str, Any] = {
         "commands": commands,
@@ -78,6 +78,17 @@ def _failure(command: Command, output: str) -> str:
     ended = f"The command ended with rc {command.rc}{f' ({why})' if why else ''}."
     advice = "" if command.error_phase else sudo_advice(output)
     return f"{ended} {advice}".rstrip()
+
+
+def _describe_whatever(job: Job) -> dict[str, Any]:
+    """A job as results give it; what nobody has thought of costs its details, not the ids of the others."""
+    try:
+        return describe_job(job)
+    except Exception as error:
+        server = {"id": job.server.id, "name": job.server.name}
+        known = {"id": job.id, "server": server, "line": job.body.get("line"), "ran": None}
+        msg = f"{job.msg} It cannot be described: {error!r:.200}".strip()
+        return {**_EMPTY, **known, "outcome": job.outcome or None, "changed": job.changed, "msg": msg}
 
 
 def describe_job(job: Job) -> dict[str, Any]:

@@ -192,6 +192,13 @@ class Shared:
         """The ids of all commands that somebody awaits."""
         return {entry.name for entry in os.scandir(self._awaited)}
 
+    def expected_for(self, command_id: str) -> float:
+        """For how long somebody has waited for this command, in seconds; 0 where nobody does."""
+        try:
+            return time.time() - (self._awaited / command_id).stat().st_mtime
+        except OSError:
+            return 0.0
+
     def offer(self, command_id: str, row: dict[str, Any]) -> None:
         """Leave the row of a command that is over to the worker that awaits it. An empty row: it is not in the list."""
         _write(self._rows / _file_name(command_id), json.dumps(row))

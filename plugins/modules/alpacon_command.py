@@ -310,9 +310,10 @@ commands:
       description:
         - How it ended. V(success) and V(failed) ran.
         - V(denied), V(rejected), V(expired), V(cancelled) and V(parent_failed) never ran; V(refused) was not
-          accepted; V(not_tried) was not sent.
+          accepted, V(offline) neither, since its agent is not connected; V(not_tried) was not sent.
         - V(awaiting_approval) is held for a human, V(timed_out) was not finished in time, V(pending) is not awaited.
-        - V(stuck), V(error) and V(unknown) mean that nobody can say; V(unknown) is a submit whose answer was lost.
+        - V(stuck), V(error) and V(unknown) mean that nobody can say; V(unknown) is a submit whose answer was lost,
+          or a command that the workspace does not show.
         - V(sent) could not be cancelled, since it was delivered already.
       type: str
     rc:

@@ -184,7 +184,7 @@ class _Court:
             yield "that outcome is not expected"
         else:
             yield from check(self, task, entry, row)
-        if entry["ran"] and entry["outcome"] in (*NEVER_RAN, "refused", "not_tried", "cancelled"):
+        if entry["ran"] and entry["outcome"] in (*NEVER_RAN, "refused", "offline", "not_tried", "cancelled"):
             yield "it is said to have run"
 
     def _never_ran(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
@@ -250,14 +250,16 @@ class _Court:
         hindered = self._troubles("POST") or self.drawn.unreachable(self._server(entry))
         if entry["outcome"] == "refused" and not hindered:
             yield "nothing was in its way"
+        if entry["outcome"] == "offline" and not self.drawn.unreachable(self._server(entry)):
+            yield "its agent was there all the time"
 
     def _unknown(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         if task.state == "cancelled":
             if not self._troubles("DELETE", "GET"):
                 yield "no answer was lost"
         elif entry["id"]:
-            if not self._statuses(403):
-                yield "its id is known"
+            if row is not None and not self._statuses(403):
+                yield "its id is known, and the workspace shows it"
         elif not self.strained and not any(post["fault"] for post in self._posts(task, self._server(entry))):
             yield "no answer was lost"
 
@@ -305,7 +307,7 @@ class _Court:
             known = [row for row in self.record.rows if row["server"] == server and row["status"] != "cancelled"]
             rows = [row for row in known if row["status"] not in NEVER_RAN]
             entries = [entry for task in self.record.tasks for entry in task.entries if self._server(entry) == server]
-            doubtful = any(entry["outcome"] in ("unknown", "refused") for entry in entries)
+            doubtful = any(entry["outcome"] in ("unknown", "refused", "offline") for entry in entries)
             told = f"{[row['id'] for row in rows]}: {[_brief(entry) for entry in entries]}"
             if len(rows) > 1 and not doubtful and not (self.drawn.story == "race" and owned_up):
                 self.verdict.twice.append(f"{server}: {len(rows)} commands stand, {told}")
@@ -380,7 +382,7 @@ class _Court:
 _CHECKS: dict[str, Callable[[_Court, Task, Entry, Row | None], Iterator[str]]] = {
     **dict.fromkeys(("success", "failed"), _Court._ended),
     **dict.fromkeys(NEVER_RAN, _Court._never_ran),
-    **dict.fromkeys(("refused", "not_tried"), _Court._unsent),
+    **dict.fromkeys(("refused", "offline", "not_tried"), _Court._unsent),
     **dict.fromkeys(OPEN, _Court._open),
     "cancelled": _Court._cancelled,
     "unknown": _Court._unknown,

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from unit.support import AGENTS, FAR, LIST, NO_COMMAND, command_options, methods, paths, run
+from unit.support import AGENTS, FAR, LIST, NO_COMMAND, Clock, command_options, methods, paths, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
@@ -156,7 +156,7 @@ def test_a_server_that_is_offline_is_no_reason_to_lose_the_others(workspace: Wor
     ran = run(workspace, servers=["web-01", "off-01"], line="echo hello")
     online, offline = ran.commands
     assert (online["outcome"], online["stdout"]) == ("success", "hello")
-    assert (offline["outcome"], offline["id"], offline["ran"], offline["changed"]) == ("refused", None, False, False)
+    assert (offline["outcome"], offline["id"], offline["ran"], offline["changed"]) == ("offline", None, False, False)
     assert offline["error"]["code"] == "server_not_connected"
     assert "offline" in offline["msg"]
     assert (ran.failed, ran.changed) == (True, True)
@@ -295,10 +295,10 @@ def test_an_awaited_command_that_failed(workspace: Workspace) -> None:
     assert ran["summary"] == {"failed": 1, "success": 1}
 
 
-def test_an_awaited_command_that_is_not_there(workspace: Workspace) -> None:
+def test_an_awaited_command_that_is_not_there(workspace: Workspace, clock: Clock) -> None:
     ran = run(workspace, state="finished", ids=[NO_COMMAND])
-    assert (ran.failed, ran["outcome"]) == (True, "cancelled")
-    assert "There is no such command" in ran["msg"]
+    assert (ran.failed, ran["outcome"], ran["ran"]) == (True, "unknown", None)
+    assert "does not show it" in ran["msg"]
 
 
 def test_check_mode_awaits_and_writes_nothing(workspace: Workspace) -> None:

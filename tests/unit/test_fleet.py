@@ -133,12 +133,28 @@ def test_what_never_ran_is_said_as_such(stage: Stage, status: str) -> None:
     assert (job.outcome, job.known.ran, job.known.rc) == (status, False, None)
 
 
-def test_a_command_that_somebody_deletes_was_cancelled(stage: Stage) -> None:
+def test_what_a_command_came_to_that_the_workspace_does_not_show_is_unknown(stage: Stage) -> None:
     [job] = stage.jobs(scheduled_at=FAR)
     stage.clock.at(2, lambda: stage.workspace.delete_command(str(job.id)))
     stage.run([job])
-    assert (job.outcome, job.known.ran) == ("cancelled", False)
-    assert "no longer in the workspace" in job.msg
+    assert job.outcome == "unknown"
+    assert f"accepted as {job.id}" in job.msg
+    assert 30 < stage.clock.passed < 60
+
+
+def test_a_command_that_the_workspace_shows_late_is_awaited(stage: Stage) -> None:
+    stage.workspace.fault("status", method="GET", path="^/api/events/commands/[0-9a-f-]+/", status=404, body="{}")
+    stage.clock.at(20, stage.workspace.clear_faults)
+    [job] = stage.jobs()
+    stage.run([job])
+    assert job.outcome == "success"
+
+
+def test_what_is_not_shown_until_wait_timeout_is_unknown(stage: Stage) -> None:
+    stage.workspace.fault("status", method="GET", path="^/api/events/commands/[0-9a-f-]+/", status=404, body="{}")
+    [job] = stage.jobs()
+    stage.run([job], wait_timeout=5)
+    assert (job.outcome, job.changed) == ("unknown", True)
 
 
 def test_a_command_whose_parent_failed_never_ran(stage: Stage) -> None:
@@ -175,7 +191,7 @@ def test_an_offline_server_that_is_refused_is_asked_once(stage: Stage, scheduled
     stage.workspace.settings(offline_mode="refuse")
     job = stage.job(server["id"], "off-01", scheduled_at=scheduled_at)
     stage.run([job, *stage.jobs()], wait=False)
-    assert (job.outcome, job.id, job.changed) == ("refused", None, False)
+    assert (job.outcome, job.id, job.changed) == ("offline", None, False)
     assert "its agent is not connected" in job.msg
     assert methods(stage.workspace)["POST"] == 2
     assert pauses(stage.clock.slept) == []
@@ -385,8 +401,8 @@ def test_after_max_errors_nothing_more_is_submitted(stage: Stage, max_errors: in
     jobs = [stage.job(server["id"], server["name"]) for server in servers]
     stage.run(jobs, max_concurrency=1, max_errors=max_errors)
     assert methods(stage.workspace)["POST"] == submits
-    assert outcomes(jobs) == Counter({"refused": submits, "not_tried": 12 - submits}) + Counter()
-    assert [job.outcome for job in jobs[:submits]] == ["refused"] * submits
+    assert outcomes(jobs) == Counter({"offline": submits, "not_tried": 12 - submits}) + Counter()
+    assert [job.outcome for job in jobs[:submits]] == ["offline"] * submits
     assert all(f"max_errors={max_errors}" in job.msg for job in jobs[submits:])
 
 

@@ -311,3 +311,23 @@ def test_a_lost_answer_schedules_once(workspace: Workspace) -> None:
     assert (ran.failed, ran["outcome"]) == (False, "pending")
     assert pending(workspace) == [ran["id"]]
     assert methods(workspace)["POST"] == 1
+
+
+def test_what_stands_is_kept_where_the_new_command_is_refused(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    workspace.fault("status", method="POST", times=1, status=403, body='{"code": "FORBIDDEN"}')
+    ran = schedule(workspace, scheduled_at=LATER, reschedule=True)
+    assert (ran.failed, ran.changed, ran["outcome"]) == (True, False, "refused")
+    assert f"Scheduled now: {first['id']} at 2999-01-01T00:00:00Z." in ran["msg"]
+    assert pending(workspace) == [first["id"]]
+
+
+def test_where_nothing_can_be_withdrawn_both_are_named(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    workspace.fault("status", method="DELETE", status=403, body='{"code": "FORBIDDEN"}')
+    ran = schedule(workspace, scheduled_at=LATER, reschedule=True)
+    assert (ran.failed, ran.changed) == (True, True)
+    stand = pending(workspace)
+    assert len(stand) == 2
+    assert first["id"] in stand
+    assert all(command in ran["msg"] for command in stand)
