@@ -136,6 +136,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
     LostAnswer,
     Untrusted,
     UsageError,
+    clean_line,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._model import canonical_uuid, is_uuid, iso, parse_time
 from ansible_collections.herdops.alpacon.plugins.module_utils._server_queries import (
@@ -145,6 +146,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._server_queries im
     ServerFilter,
     listing,
     unstated,
+    without_servers,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
     FILE_ENDINGS,
@@ -192,8 +194,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             wanted = ServerFilter.from_options(self.get_option("filters"))
             settings = self._settings(inventory)
             servers = self._readable(self._servers(settings, self.get_cache_key(path), cache, wanted))
-            for warning in unstated(wanted, servers):
-                self.display.warning(warning)
+            for warning in [*unstated(wanted, servers), *without_servers(wanted, servers)]:
+                self.display.warning(clean_line(warning))
             chosen = [server for server in servers if wanted.accepts(server)]
             self._populate(inventory, settings.url, chosen, preferences, prefix, default_groups)
         except AlpaconError as error:

@@ -19,9 +19,9 @@ import math
 import os
 import random
 import ssl
+import sys
 import threading
 import time
-import traceback
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,8 +39,8 @@ from ._errors import (
     UnknownAddress,
     Untrusted,
     UsageError,
+    clean,
     error_from_body,
-    printable,
 )
 from ._lists import Page
 from ._run import Pause, Warn
@@ -54,11 +54,9 @@ try:
     from requests.utils import get_environ_proxies
 except ImportError:
     HAS_REQUESTS = False
-    REQUESTS_IMPORT_ERROR = traceback.format_exc()
     AuthBase = object  # type: ignore[assignment, misc]
 else:
     HAS_REQUESTS = True
-    REQUESTS_IMPORT_ERROR = ""
 
 VERSION = "0.1.0"
 #: How long a connection may take to be made, in seconds.
@@ -248,9 +246,10 @@ class Client:
         before_write: Callable[[], None] = lambda: None,
     ) -> None:
         if not HAS_REQUESTS:
-            from ansible.module_utils.basic import missing_required_lib
-
-            raise MissingLibrary(f"{missing_required_lib('requests')} {REQUESTS_IMPORT_ERROR}".strip())
+            raise MissingLibrary(
+                "The Python library requests is missing where this runs. Install it:"
+                f" {sys.executable} -m pip install requests"
+            )
         self.settings = settings
         #: Until when a used-up request budget is waited for, in monotonic seconds.
         self.deadline: float | None = None
@@ -474,7 +473,7 @@ class Client:
             self._clock_low = low if self._clock_low is None else max(self._clock_low, low)
 
     def _redirected(self, method: str, path: str, url: str, response: Any) -> str:
-        location = printable(response.headers.get("Location", ""))
+        location = clean(response.headers.get("Location", ""))
         if method != "GET":
             raise LostAnswer(
                 f"{method} {path}: HTTP {response.status_code}, a redirect to {location or 'nowhere'}, which a write"
@@ -511,7 +510,7 @@ class Client:
         if not readable:
             raise LostAnswer(
                 f"{method} {path}: HTTP {status} with a body that is not JSON"
-                f" ({printable(headers.get('Content-Type', 'no content type'))})."
+                f" ({clean(headers.get('Content-Type', 'no content type'))})."
                 " A proxy may stand in between, or url is not an Alpacon workspace."
             )
         return Answer(status, body)

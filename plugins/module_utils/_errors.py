@@ -63,7 +63,10 @@ SENTENCES: dict[str, str] = {
     "file_exec_reuse_exceeds_max": "The workspace does not let an approval be reused for so long.",
     "file_exec_unsupported_agent": "The agent of that server is too old for verified files. Upgrade it.",
     "forbidden": "The token may not do this.",
-    "invalid_command": "The server does not accept this command. Check line, shell, username and groupname.",
+    "invalid_command": (
+        "The workspace does not accept this command. Check that there is a server of that id, then line, shell,"
+        " username and groupname."
+    ),
     "not_found": "There is no such record, or the token may not see it. Check the name or id.",
     "note_pin_limit_exceeded": "No more notes can be pinned.",
     "rbac_object_permission_required": "The role of this token may not do this with this record.",
@@ -276,7 +279,7 @@ def error_from_body(method: str, path: str, status: int, body: Any, retry_after:
     """
     code, text = "", ""
     if isinstance(body, Mapping):
-        code = printable(body["code"]).lower() if isinstance(body.get("code"), str) else ""
+        code = clean(body["code"]).lower() if isinstance(body.get("code"), str) else ""
         text = "; ".join(_words_of(body))
     elif isinstance(body, list):
         text = "; ".join(_flat(item) for item in body[:_SHOWN_ITEMS])
@@ -284,7 +287,7 @@ def error_from_body(method: str, path: str, status: int, body: Any, retry_after:
         text = " ".join(re.sub(r"<[^<>]*>", " ", str(body)).split())[:_SHOWN_BODY]
     if not code:
         code = next((known for pattern, known in _WORDS if pattern.search(text)), "")
-    text = printable(text)[:_SHOWN_WORDS]
+    text = clean(text)[:_SHOWN_WORDS]
     stated = isinstance(body, Mapping) and ("code" in body or "detail" in body)
     return ApiError(method, path, status, code, text, retry_after, stated)
 
@@ -314,8 +317,3 @@ def _flat(value: Any, depth: int = 0) -> str:
     if isinstance(value, list):
         return " ".join(_flat(item, depth + 1) for item in value[:_SHOWN_ITEMS])
     return str(value)
-
-
-def printable(text: Any) -> str:
-    """A text of the workspace without what moves a terminal."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", str(text))

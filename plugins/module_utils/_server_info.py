@@ -15,7 +15,7 @@ from ._client import Client, Settings
 from ._errors import ApiError, LostAnswer, UsageError
 from ._model import canonical_uuid, is_uuid, row_id
 from ._run import ALONE, Run, Warn
-from ._server_queries import Described, Groups, ServerFilter, describe_server, listing, unstated
+from ._server_queries import Described, Groups, ServerFilter, describe_server, listing, unstated, without_servers
 from ._servers import PATH
 
 
@@ -61,7 +61,9 @@ def _filtered(client: Client, wanted: ServerFilter, groups: Groups, limit: int, 
 
     servers = listing(client, wanted.parameters, groups)
     found = list(islice(filter(accepted, servers), limit or None))
-    for warning in unstated(wanted, seen):
+    # A limit that is reached ends the reading: the servers of a group may come later.
+    complete = not limit or len(found) < limit
+    for warning in [*unstated(wanted, seen), *(without_servers(wanted, seen) if complete else ())]:
         warn(warning)
     return found
 

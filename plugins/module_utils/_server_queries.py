@@ -67,6 +67,9 @@ FILTERS = {
     "tags": "tags",
 }
 
+#: So many groups are named where one is not found.
+_NAMED_GROUPS = 10
+
 #: A server as tasks and inventories give it: :data:`FIELDS`, in plain JSON types.
 Described = dict[str, Any]
 
@@ -245,6 +248,19 @@ def _owner(row: Mapping[str, Any]) -> dict[str, Any] | None:
     if isinstance(owner, Mapping):
         return {"id": owner.get("id"), "name": owner.get("name") or owner.get("username"), "email": owner.get("email")}
     return None if owner is None else {"id": owner, "name": row.get("owner_name"), "email": None}
+
+
+def without_servers(wanted: ServerFilter, servers: Sequence[Described]) -> list[str]:
+    """A sentence for each group of the filter that none of all servers is in."""
+    groups = [group for server in servers for group in server.get("groups") or []]
+    names = sorted({str(group["name"]) for group in groups})
+    ids = {str(group["id"]) for group in groups}
+    otherwise = f"There are {', '.join(names[:_NAMED_GROUPS])}." if names else "No server is in any group that is told."
+    return [
+        f"filters: no server is in a group {group}. {did_you_mean(group, names, otherwise)}"
+        for group in wanted.groups
+        if group not in names and not (is_uuid(group) and canonical_uuid(group) in ids)
+    ]
 
 
 def unstated(wanted: ServerFilter, servers: Sequence[Described]) -> list[str]:

@@ -195,3 +195,16 @@ def test_a_line_without_a_name(current: Workspace, tmp_path: Path) -> None:
     [free], [beside] = done.tasks["free"], done.tasks["beside"]
     assert (free["stdout"], free["line"]) == ("hello", "echo hello")
     assert beside["msg"] == "line: it has no name, and options stand beside it. Give it as line='...'."
+
+
+def test_a_missing_library_is_named_with_the_one_command_to_run(tmp_path: Path, current: Workspace) -> None:
+    """Where requests cannot be imported, as on a controller that lacks it."""
+    shadow = tmp_path / "requests"
+    shadow.mkdir()
+    (shadow / "__init__.py").write_text("raise ImportError('no such library')", encoding="utf-8")
+    one = play(task("run", {"server": "web-01", "line": "uptime"}))
+    done = play_out(current, tmp_path / "run", one, ["web-01"], PYTHONPATH=str(tmp_path))
+    [row] = done.tasks["run"]
+    assert row["msg"].startswith("The Python library requests is missing where this runs. Install it: /")
+    assert row["msg"].endswith(" -m pip install requests")
+    assert row["commands"] == []

@@ -293,3 +293,11 @@ def test_every_field_is_documented() -> None:
     documented = yaml.safe_load(alpacon_server_info.RETURN)["servers"]
     assert tuple(documented["contains"]) == FIELDS
     assert set(documented["sample"][0]) == set(FIELDS)
+
+
+def test_a_group_that_no_server_is_in_is_told_of(workspace: Workspace) -> None:
+    inventories.fill(workspace)
+    filters = {"groups": ["Operatoins", "Operations"]}
+    assert list_servers(workspace, filters=filters, limit=1).warnings == []
+    [warning] = list_servers(workspace, filters=filters).warnings
+    assert warning == "filters: no server is in a group Operatoins. Did you mean Operations?"
