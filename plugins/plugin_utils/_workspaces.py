@@ -106,6 +106,9 @@ def find_settings(
             for name, value in options.items():
                 if value is None:
                     options[name] = getattr(_read_with[workspace], name)
+                    if name == "request_timeout":
+                        # An option that is an int takes no float before ansible-core 2.19.
+                        options[name] = int(options[name])
     return Found({name: value for name, value in options.items() if value is not None}, hint)
 
 

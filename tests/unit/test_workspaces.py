@@ -98,7 +98,7 @@ def test_where_a_task_goes_and_with_which_token(
 
 
 def test_what_the_inventory_was_read_with_is_the_last_resort() -> None:
-    remember(Settings(f"{B}/", "remembered", validate_certs=False, ca_path="/ca.pem", request_timeout=9))
+    remember(Settings(f"{B}/", "remembered", validate_certs=False, ca_path="/ca.pem", request_timeout=9.0))
     assert find_settings({}, {"alpacon_workspace": B}, env(A, "a")).options == {
         "url": B,
         "token": "remembered",
@@ -106,6 +106,7 @@ def test_what_the_inventory_was_read_with_is_the_last_resort() -> None:
         "ca_path": "/ca.pem",
         "request_timeout": 9,
     }
+    assert isinstance(find_settings({}, {"alpacon_workspace": B}, {}).options["request_timeout"], int)
     variables = {"alpacon_workspace": B, "alpacon_tokens": {B: "mine"}, "alpacon_validate_certs": True}
     options = find_settings({"request_timeout": 3}, variables, env(A, "a")).options
     assert options == {"url": B, "token": "mine", "validate_certs": True, "ca_path": "/ca.pem"}
