@@ -22,7 +22,6 @@ from ._client import VERSION, Client, Settings
 from ._commands import Match, Output
 from ._errors import SENTENCES, AlpaconError, ApiError, UsageError
 from ._fleet import OUTCOMES, Fleet, Job, Limits, outcome_of
-from ._lists import PAGE_SIZE
 from ._model import RAN, Command, Server, canonical_uuid, is_uuid, iso
 from ._run import ALONE, Run, Warn
 
@@ -203,7 +202,7 @@ class _Work:
         plan = self.plan
         references = list(dict.fromkeys(host.server for host in plan.hosts))
         try:
-            known: dict[str, list[Server]] | None = _find(self.client, references)
+            known: dict[str, list[Server]] | None = _servers.look_up(self.client, references)[0]
         except ApiError as error:
             if error.refuses_token or error.status not in _HIDDEN:
                 raise
@@ -382,31 +381,6 @@ def _counts(plan: Plan, works: Sequence[_Work], results: Sequence[Mapping[str, A
 
 
 # Servers
-
-
-def _find(client: Client, references: Sequence[str]) -> dict[str, list[Server]]:
-    """The servers of each name or UUID, by one walk over the list, or singly where that takes fewer requests."""
-    found: dict[str, list[Server]] = {reference: [] for reference in references}
-    for page in client.pages(_servers.PATH):
-        if (page.count or 0) > len(references) * PAGE_SIZE:
-            return {reference: _find_one(client, reference) for reference in references}
-        for server in _servers.identified(page.rows):
-            for key in {server.id, server.name} & set(found):
-                found[str(key)].append(server)
-        if all(is_uuid(reference) and servers for reference, servers in found.items()):
-            break
-    return found
-
-
-def _find_one(client: Client, reference: str) -> list[Server]:
-    if not is_uuid(reference):
-        return list(_servers.named(client, reference))
-    try:
-        return list(_servers.identified([client.get(f"{_servers.PATH}{canonical_uuid(reference)}/")]))
-    except ApiError as error:
-        if error.status not in _HIDDEN:
-            raise
-        return []
 
 
 def _subject(host: Host, checks: list[Check], servers: Sequence[Server] | None) -> _Subject:

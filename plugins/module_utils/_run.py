@@ -20,6 +20,7 @@ import os
 import re
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -224,25 +225,28 @@ class Shared:
 
     # Servers
 
-    def servers(self, read: Callable[[], Iterable[tuple[str, str]]]) -> list[tuple[str, str]]:
-        """Id and name of each server of the workspace, by ``read`` or by what another worker has just read."""
-        file = self._folder / "servers.json"
+    def server_ids(self, names: Iterable[str], read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
+        """The ids of servers by name, of those that ``read`` gives, or another worker has just read.
+
+        A worker finds its own names without reading the others, however many there are. Where another one takes too
+        long to read them, none is known.
+        """
+        file = self._folder / "servers"
         patience = time.monotonic() + _NAMES_PATIENCE
         while time.monotonic() < patience:
-            known = _known_servers(file)
+            known = _look_in(file, names)
             if known is not None:
                 return known
             with self.lock("servers") as mine:
                 # Another one may have read them between the look and the lock.
-                known = _known_servers(file) if mine else None
-                if mine and known is None:
+                if mine and _look_in(file, ()) is None:
                     began = time.monotonic()
-                    known = list(read())
-                    _write(file, json.dumps({"began": began, "servers": known}))
-            if known is not None:
-                return known
-            time.sleep(0.02)
-        return list(read())
+                    servers = list(read())
+                    _write_names(file, began, servers)
+                    return {name: ids for name in names if (ids := [key for other, key in servers if other == name])}
+            if not mine:
+                time.sleep(0.02)
+        return {}
 
 
 def _file_name(command_id: str) -> str:
@@ -251,15 +255,57 @@ def _file_name(command_id: str) -> str:
     return command_id
 
 
-def _known_servers(file: Path) -> list[tuple[str, str]] | None:
-    """What a worker has read lately, or None."""
+# The file of names: when it was begun, then a record for each server, in order of its name's digest.
+_DIGEST, _ID = 32, 36
+_RECORD = _DIGEST + _ID + 1
+
+
+class _Records(Sequence[bytes]):
+    """The records of a file of names."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._length = os.fstat(descriptor).st_size // _RECORD
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, number: Any) -> Any:
+        return os.pread(self._descriptor, _RECORD - 1, number * _RECORD)
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_DIGEST].encode()
+
+
+def _write_names(file: Path, began: float, servers: Iterable[tuple[str, str]]) -> None:
+    records = sorted(_digest(name) + server_id.encode() for name, server_id in servers)
+    first = f"{began:<{_RECORD - 1}.3f}".encode()
+    _write(file, b"".join(record + b"\n" for record in (first, *records)).decode())
+
+
+def _look_in(file: Path, names: Iterable[str]) -> dict[str, list[str]] | None:
+    """The ids of those of these names that a worker has read lately, or None where none has."""
     try:
-        known = json.loads(file.read_text())
+        descriptor = os.open(file, os.O_RDONLY)
     except FileNotFoundError:
         return None
-    if time.monotonic() - known["began"] >= _NAMES_LAST:
-        return None
-    return [tuple(server) for server in known["servers"]]
+    try:
+        records = _Records(descriptor)
+        if time.monotonic() - float(records[0]) >= _NAMES_LAST:
+            return None
+        return {name: ids for name in names if (ids := _ids_of(records, _digest(name)))}
+    finally:
+        os.close(descriptor)
+
+
+def _ids_of(records: Sequence[bytes], digest: bytes) -> list[str]:
+    ids = []
+    for number in range(bisect_left(records, digest, 1), len(records)):
+        if not records[number].startswith(digest):
+            break
+        ids.append(records[number][_DIGEST:].decode())
+    return ids
 
 
 class Submitted:

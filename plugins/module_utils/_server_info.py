@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from . import _servers
 from ._client import Client, Settings
-from ._errors import ApiError, LostAnswer, UsageError
-from ._model import canonical_uuid, is_uuid, row_id
+from ._errors import UsageError
+from ._model import canonical_uuid, is_uuid
 from ._run import ALONE, Run, Warn
 from ._server_queries import Described, Groups, ServerFilter, describe_server, listing, unstated, without_servers
-from ._servers import PATH
 
 
 def run_server_info(
@@ -70,28 +70,10 @@ def _filtered(client: Client, wanted: ServerFilter, groups: Groups, limit: int, 
 
 def _referenced(client: Client, references: Sequence[str], groups: Groups, warn: Warn) -> list[Described]:
     """The servers that have one of these names or UUIDs; a warning tells of each that none has."""
-    if len(references) == 1 and is_uuid(references[0]):
-        candidates = _by_id(client, references[0], groups)
-    else:
-        # Filters are not pushed here: a server that they leave out would seem not to exist.
-        parameters = {"name": references[0]} if len(references) == 1 else {}
-        candidates = list(listing(client, parameters, groups))
-    found = [server for server in candidates if server.get("id") in references or server.get("name") in references]
-    known = {str(server.get(key)) for server in found for key in ("id", "name")}
-    for reference in references:
-        if reference not in known:
+    # Filters are not pushed here: a server that they leave out would seem not to exist.
+    found, _seen = _servers.look_up(client, references)
+    for reference, servers in found.items():
+        if not servers:
             warn(f"servers: there is no server {reference}, or the token may not see it.")
-    return found
-
-
-def _by_id(client: Client, server_id: str, groups: Groups) -> list[Described]:
-    path = f"{PATH}{canonical_uuid(server_id)}/"
-    try:
-        row = client.get(path)
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        return []
-    if row_id(row) != server_id:
-        raise LostAnswer(f"GET {path}: the answer is not that server.")
-    return [describe_server(row, groups)]
+    unique = {server.id: server for servers in found.values() for server in servers}
+    return [describe_server(server.fields, groups) for server in sorted(unique.values(), key=str)]

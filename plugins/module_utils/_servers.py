@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Callable
 
 from ._client import Client
-from ._errors import UsageError, did_you_mean
+from ._errors import ApiError, IncompleteList, LostAnswer, UsageError, did_you_mean
 from ._lists import PAGE_SIZE
 from ._model import Server, canonical_uuid, is_uuid, row_id
 from ._run import Shared
@@ -56,50 +58,109 @@ def find(
         UsageError: a name is unknown or stands for several servers.
     """
     names = list(dict.fromkeys(reference for reference in references if not is_uuid(reference)))
-    found = _shared_names(client, names, option, shared, hosts) if shared and names and hosts > 1 else {}
-    found.update(_by_name(client, [name for name in names if name not in found], option))
-    return [Server(canonical_uuid(ref)) if is_uuid(ref) else found[ref] for ref in references]
+    found = _shared_names(client, names, shared, hosts) if shared and names and hosts > 1 else {}
+    missing = [name for name in names if name not in found]
+    seen: list[str] = []
+    if missing:
+        asked, seen = look_up(client, missing)
+        found.update(asked)
+    by_name = {name: _the_one(name, found[name], seen, option) for name in names}
+    return [Server(canonical_uuid(ref)) if is_uuid(ref) else by_name[ref] for ref in references]
 
 
-def _shared_names(client: Client, names: Sequence[str], option: str, shared: Shared, hosts: int) -> dict[str, Server]:
+def look_up(client: Client, references: Sequence[str]) -> tuple[dict[str, list[Server]], list[str]]:
+    """The servers of each name or canonical UUID, with as few requests as possible; and the names that were seen.
+
+    The first page of the list tells how long it is: it is read on, or each server is asked for where that takes fewer
+    requests. Several servers of one name are all found.
+
+    Raises:
+        IncompleteList: the list did not come whole.
+    """
+    found: dict[str, list[Server]] = {reference: [] for reference in references}
+    if len(found) == 1:
+        [reference] = found
+        return {reference: _ask(client, reference) or []}, []
+    seen: list[str] = []
+    for number, page in enumerate(client.pages(PATH, {"ordering": "name"}, whole=True), start=1):
+        servers = list(identified(page.rows))
+        seen += [server.name or "" for server in servers]
+        if number == 1 and math.ceil((page.count or 0) / PAGE_SIZE) - 1 > len(found):
+            singly = _ask_each(client, found)
+            if singly is not None:
+                return singly, seen
+        for server in servers:
+            for key in {server.id, server.name} & found.keys():
+                found[str(key)].append(server)
+        if all(found.values()) and _none_follows(found, seen):
+            break
+    return found, seen
+
+
+def _none_follows(found: Iterable[str], seen: Sequence[str]) -> bool:
+    """Whether no further server of these names can come, since the list is in order and past them."""
+    if all(map(is_uuid, found)):
+        return True
+    # Which of these orders it is depends on the collation of the workspace's database.
+    orders: tuple[Callable[[str], str], ...] = (str, str.casefold, lambda name: re.sub(r"\W|_", "", name.casefold()))
+    return seen[-1] not in found and any(list(map(key, seen)) == sorted(map(key, seen)) for key in orders)
+
+
+def _ask_each(client: Client, references: Iterable[str]) -> dict[str, list[Server]] | None:
+    """The servers of each, asked for by itself; None where the workspace takes no notice of the name."""
+    found = {}
+    for reference in references:
+        servers = _ask(client, reference, patient=False)
+        if servers is None:
+            return None
+        found[reference] = servers
+    return found
+
+
+def _ask(client: Client, reference: str, patient: bool = True) -> list[Server] | None:
+    """The servers of one name or UUID.
+
+    Args:
+        patient: whether a list that takes no notice of the name is read to its end; else there is no answer.
+    """
+    if is_uuid(reference):
+        return _ask_by_id(client, reference)
+    found: list[Server] = []
+    for page in client.pages(PATH, {"name": reference}, whole=True):
+        servers = list(identified(page.rows))
+        found += [server for server in servers if server.name == reference]
+        if not patient and any(server.name != reference for server in servers):
+            return None
+    return found
+
+
+def _ask_by_id(client: Client, server_id: str) -> list[Server]:
+    path = f"{PATH}{canonical_uuid(server_id)}/"
+    try:
+        row = client.get(path)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return []
+    if row_id(row) != canonical_uuid(server_id):
+        raise LostAnswer(f"GET {path}: the answer is not that server.")
+    return [Server.from_row(row)]
+
+
+def _shared_names(client: Client, names: Sequence[str], shared: Shared, hosts: int) -> dict[str, list[Server]]:
     """Of these names the ones that the list of a worker of this run has; the others may be newer."""
 
     def read() -> Iterator[tuple[str, str]]:
-        for page in client.pages(PATH):
+        for page in client.pages(PATH, whole=True):
             if (page.count or 0) > hosts * PAGE_SIZE:
                 return  # asking for each name costs less
-            yield from ((str(server.id), str(server.name)) for server in identified(page.rows))
+            yield from ((str(server.name), str(server.id)) for server in identified(page.rows))
 
-    by_name: dict[str, list[Server]] = {}
     try:
-        servers = shared.servers(read)
-    except OSError:
+        ids = shared.server_ids(names, read)
+    except (OSError, IncompleteList):
         return {}  # the disk is full, say: then each worker asks for itself
-    for server_id, name in servers:
-        by_name.setdefault(name, []).append(Server(server_id, name))
-    return {name: _the_one(name, by_name[name], [], option) for name in names if name in by_name}
-
-
-def _by_name(client: Client, names: Sequence[str], option: str) -> dict[str, Server]:
-    if not names:
-        return {}
-    if len(names) == 1:
-        return {names[0]: _the_one(names[0], list(named(client, names[0])), [], option)}
-    by_name: dict[str, list[Server]] = {name: [] for name in names}
-    known: list[str] = []
-    for server in identified(client.rows(PATH)):
-        known.append(server.name or "")
-        if server.name in by_name:
-            by_name[server.name].append(server)
-    return {name: _the_one(name, servers, known, option) for name, servers in by_name.items()}
-
-
-def named(client: Client, name: str) -> Iterator[Server]:
-    """The servers of exactly that name."""
-    # A server that ignores the filter sends every server: compare each.
-    for server in identified(client.rows(PATH, {"name": name})):
-        if server.name == name:
-            yield server
+    return {name: [Server(server_id, name) for server_id in found] for name, found in ids.items()}
 
 
 def identified(rows: Iterable[Any]) -> Iterator[Server]:

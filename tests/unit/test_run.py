@@ -15,7 +15,7 @@ import signal
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -520,7 +520,14 @@ def test_the_latest_poll_is_known_to_all(shared: Shared) -> None:
 
 # Servers
 
-SERVERS = [("7a50ea6c", "web-01"), ("a7282bea", "web-02")]
+IDS = ["7a50ea6c-2138-4d3f-9633-e50694c847c4", "a7282bea-31d7-4b55-a43e-97e1240c90ab"]
+SERVERS = [("web-01", IDS[0]), ("web-02", IDS[1])]
+KNOWN = {"web-01": IDS[:1], "web-02": IDS[1:]}
+
+
+def known(shared: Shared, read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
+    """What a worker is told of three names."""
+    return shared.server_ids(["web-01", "web-02", "web-03"], read)
 
 
 class Workspace:
@@ -549,8 +556,8 @@ def names(tmp_path: Path) -> Workspace:
 
 
 def test_names_are_read_once_for_many_workers(shared: Shared, names: Workspace) -> None:
-    assert at_once(12, lambda _number: shared.servers(names.read)) == [SERVERS] * 12
-    assert shared.servers(names.read) == SERVERS
+    assert at_once(12, lambda _number: known(shared, names.read)) == [KNOWN] * 12
+    assert known(shared, names.read) == KNOWN
     assert names.reads == 1
 
 
@@ -558,20 +565,20 @@ def test_names_that_another_worker_reads_meanwhile_are_not_read_again(
     shared: Shared, names: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def late(name: str) -> Any:
-        Shared(shared._folder.parent, URL, TOKEN).servers(names.read)
+        known(Shared(shared._folder.parent, URL, TOKEN), names.read)
         return Shared.lock(shared, name)
 
     monkeypatch.setattr(shared, "lock", late)
-    assert shared.servers(names.read) == SERVERS
+    assert known(shared, names.read) == KNOWN
     assert names.reads == 1
 
 
 def test_names_that_are_too_old_are_read_again(
     shared: Shared, names: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared.servers(names.read)
+    known(shared, names.read)
     monkeypatch.setattr(_run, "_NAMES_LAST", 0.0)
-    shared.servers(names.read)
+    known(shared, names.read)
     assert names.reads == 2
 
 
@@ -581,11 +588,11 @@ def test_who_is_killed_while_reading_names_holds_nobody_up(shared: Shared, names
             yield SERVERS[0]
             stay()
 
-        shared.servers(read)
+        known(shared, read)
 
     with elsewhere(work) as pid:
         kill(pid)
-        assert at_once(3, lambda _number: shared.servers(names.read)) == [SERVERS] * 3
+        assert at_once(3, lambda _number: known(shared, names.read)) == [KNOWN] * 3
     assert names.reads == 1
 
 
@@ -595,11 +602,11 @@ def test_who_cannot_read_names_leaves_it_to_the_next(shared: Shared, names: Work
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        shared.servers(read)
-    assert shared.servers(names.read) == SERVERS
+        known(shared, read)
+    assert known(shared, names.read) == KNOWN
 
 
-def test_who_waits_for_names_too_long_reads_them_itself(
+def test_who_waits_for_names_too_long_is_told_none(
     shared: Shared, names: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_run, "_NAMES_PATIENCE", 0.1)
@@ -609,7 +616,32 @@ def test_who_waits_for_names_too_long_reads_them_itself(
             stay()
 
     with elsewhere(work):
-        assert shared.servers(names.read) == SERVERS
+        assert known(shared, names.read) == {}
+
+
+def test_a_name_is_found_among_many_and_may_be_there_twice(shared: Shared) -> None:
+    ids = [uuid(0, number) for number in range(3000)]
+    many = [(f"web-{number % 2999}", key) for number, key in enumerate(ids)]
+    expected = {"web-0": [ids[0], ids[2999]], "web-1500": [ids[1500]]}
+    for read in (lambda: many, lambda: pytest.fail("they are known")):
+        assert shared.server_ids(["web-0", "web-1500", "web-2999"], read) == expected
+
+
+def test_a_worker_reads_no_more_of_three_thousand_names_than_of_three_hundred(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    pread = os.pread
+
+    def counted(descriptor: int, length: int, offset: int) -> bytes:
+        read.append(length)
+        return pread(descriptor, length, offset)
+
+    monkeypatch.setattr(os, "pread", counted)
+    shared.server_ids((), lambda: [(f"web-{number}", IDS[0]) for number in range(3000)])
+    read.clear()
+    assert shared.server_ids(["web-7"], list) == {"web-7": IDS[:1]}
+    assert sum(read) < 2000
 
 
 # Who shares
@@ -620,7 +652,7 @@ def filled(folder: Path, url: str = URL, token: str = TOKEN) -> Shared:
     shared = Shared(folder, url, token)
     shared.pause.hold(9.0)
     shared.note_poll(7.0)
-    shared.servers(lambda: SERVERS)
+    known(shared, lambda: SERVERS)
     with shared.lock("poll"):
         shared.expect("a")
         shared.expect("b")

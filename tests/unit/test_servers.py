@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -46,6 +47,35 @@ def test_many_names_are_taken_from_one_list(workspace: Workspace, connect: Conne
     known = workspace.server_ids()
     assert ids(found) == [*(known[name] for name in reversed(names)), SERVER, known[names[0]]]
     assert client.requests == 2
+
+
+def test_a_few_names_of_a_long_list_are_asked_for_singly(running: Callable[[str], Workspace], connect: Connect) -> None:
+    large = running("current")
+    large.reset()
+    large.add_servers(*(f"db-{number:05d}" for number in range(1000)), connected=False)
+    known = large.server_ids()
+    client = connect(large)
+    assert ids(_servers.find(client, ["db-00990", "db-00500"])) == [known["db-00990"], known["db-00500"]]
+    assert client.requests == 3
+    large.add_servers("db-00500", connected=False)
+    with pytest.raises(UsageError, match="2 servers are named db-00500"):
+        _servers.find(client, ["db-00990", "db-00500"])
+    before = client.requests
+    first = [f"db-{number:05d}" for number in range(50)]
+    assert ids(_servers.find(client, first)) == [known[name] for name in first]
+    assert client.requests - before == 1, "the list is past them after its first page"
+
+
+def test_a_long_list_that_ignores_the_name_is_read_once(serve: Serve, connect: Connect) -> None:
+    rows = [{"id": str(uuid.UUID(int=number)), "name": f"web-{number:04}"} for number in range(1, 1001)]
+
+    def answer(request: Request) -> Reply:
+        number = int(request.query.get("page", 1))
+        return Reply(page(rows[(number - 1) * 100 : number * 100], number + 1 if number < 10 else None, len(rows)))
+
+    client = connect(serve(answer))
+    assert ids(_servers.find(client, ["web-0900", "web-0950"])) == [rows[899]["id"], rows[949]["id"]]
+    assert client.requests <= 2 + 10
 
 
 def test_a_list_that_ignores_the_name_is_searched(serve: Serve, connect: Connect) -> None:
