@@ -630,8 +630,9 @@ def run_info(
         else:
             query = Query.from_options(client, options)
             found = list(_queries.find(client, query, options["limit"]))
-            if not _queries.is_ordered(found, query.ordering):
-                warn(f"ordering: this workspace ignores {query.ordering}; the commands come in an order of its own.")
+            doubt = _queries.doubt_about_order(found, query.ordering)
+            if doubt:
+                warn(f"ordering: {doubt}.")
         commands = [_listed(client, command, options["with_output"]) for command in found]
         return {"commands": commands, "changed": False, "requests": client.requests}
 

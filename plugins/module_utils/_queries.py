@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from itertools import islice
+from typing import Any, Callable
 
 from . import _commands, _servers, _values
 from ._client import Client
 from ._commands import NEWEST_FIRST
-from ._errors import UsageError
+from ._errors import IncompleteList, UsageError
 from ._model import RAN, Command, Server
 
 #: Options that narrow a listing: those that the API knows, and ours.
@@ -154,16 +155,36 @@ def _may_match(search: str, command: Command) -> bool:
 
 
 def find(client: Client, query: Query, limit: int = 0) -> Iterator[Command]:
-    """The commands that a query wants, in its order; at most ``limit`` of them unless that is 0."""
-    found = 0
-    for command in _commands.listing(client, query.ordering, **query.parameters):
+    """The commands that a query wants, in its order; at most ``limit`` of them unless that is 0.
+
+    Where rows tie in that order over pages, they are read in an order without ties and put in order here.
+    """
+    if query.ordering.lstrip("-") == "added_at":
+        return islice(_wanted(client, query, query.ordering), limit or None)
+    try:
+        return iter(list(islice(_wanted(client, query, query.ordering), limit or None)))
+    except IncompleteList:
+        commands = sorted(_wanted(client, query, NEWEST_FIRST), key=_place(query.ordering))
+    if query.ordering.startswith("-"):
+        commands.reverse()
+    return islice(commands, limit or None)
+
+
+def _wanted(client: Client, query: Query, ordering: str) -> Iterator[Command]:
+    for command in _commands.listing(client, ordering, **query.parameters):
         if query.is_past(command):
             return
         if query.accepts(command):
             yield command
-            found += 1
-            if found == limit:
-                return
+
+
+def _place(ordering: str) -> Callable[[Command], tuple[bool, Any]]:
+    # As in the workspace's database, what is not stated counts as the largest.
+    def place(command: Command) -> tuple[bool, Any]:
+        value = getattr(command, ordering.lstrip("-"))
+        return value is None, value or datetime.min.replace(tzinfo=timezone.utc)
+
+    return place
 
 
 def latest(client: Client, query: Query, servers: Sequence[Server]) -> dict[str, Command]:
@@ -183,8 +204,14 @@ def latest(client: Client, query: Query, servers: Sequence[Server]) -> dict[str,
     return found
 
 
-def is_ordered(commands: Sequence[Command], ordering: str) -> bool:
-    """Whether commands stand in the order asked for, as far as their rows state the field."""
+def doubt_about_order(commands: Sequence[Command], ordering: str) -> str:
+    """What is wrong with the order of commands, or cannot be checked in their rows; empty if they stand in it."""
     times = [getattr(command, ordering.lstrip("-")) for command in commands]
     stated = [time for time in times if time is not None]
-    return stated == sorted(stated, reverse=ordering.startswith("-"))
+    if stated != sorted(stated, reverse=ordering.startswith("-")):
+        return f"this workspace ignores {ordering}; the commands come in an order of its own"
+    # Every command has a schedule; the other times are missing where it is not so far yet.
+    must_be_stated = ordering.lstrip("-") == "scheduled_at" or any(command.finished for command in commands)
+    if len(commands) > 1 and not stated and must_be_stated:
+        return f"whether the commands come by {ordering} cannot be checked, since this workspace's list does not say it"
+    return ""

@@ -238,3 +238,19 @@ def test_memory_grows_only_by_the_ids_of_what_is_dropped(current: Workspace, con
     assert of_20_000 < 8_000_000
     assert of_20_000 < of_2_000 * 1.3
     assert sum(path.startswith(LIST) for path in paths(current)[-200:]) == 200
+
+
+@pytest.mark.parametrize("ordering", ["scheduled_at", "-delivered_at"])
+def test_an_order_that_rows_do_not_tell_is_doubted(old: Workspace, ordering: str) -> None:
+    old.add_many_commands(3, line="true", status="success")
+    [warning] = info(old, ordering=ordering).warnings
+    assert f"whether the commands come by {ordering} cannot be checked" in warning
+
+
+def test_commands_that_tie_all_come_and_in_order(current: Workspace) -> None:
+    current.add_many_commands(150, line="true", status="scheduled", scheduled_at="2999-01-01T00:00:00Z")
+    current.add_many_commands(30, line="true", status="scheduled", scheduled_at="2998-01-01T00:00:00Z", added_at=60)
+    listed = info(current, ordering="-scheduled_at", limit=0).commands
+    assert len({command["id"] for command in listed}) == 180
+    assert [command["scheduled_at"][:4] for command in listed] == ["2999"] * 150 + ["2998"] * 30
+    assert len(info(current, ordering="-scheduled_at", limit=160).commands) == 160
