@@ -73,6 +73,8 @@ THROTTLE_PATIENCE = 300.0
 #: A wait for the request budget that a user is told of, in seconds.
 _TOLD_WAIT = 3.0
 _REDIRECTS = 5
+#: By how much answers may disagree on the offset between both clocks, in seconds.
+_CLOCK_TOLERANCE = 1.0
 #: What OpenSSL says while a TLS connection is made, before anything is sent.
 _HANDSHAKE_FAILURES = frozenset(
     (
@@ -261,6 +263,7 @@ class Client:
         self._tell = tell
         self._before_write = before_write
         self._clock_low: float | None = None
+        self._clock_high: float | None = None
         self._session = self._open_session(pool, authorization or f'token="{settings.token}"')
 
     def _open_session(self, pool: int, authorization: str) -> Any:
@@ -302,6 +305,13 @@ class Client:
     def server_time(self, local: float) -> float:
         """The earliest time, in seconds since the epoch, that the workspace's clock can have shown at ``local``."""
         return local + (self._clock_low or 0.0)
+
+    @property
+    def knows_clock(self) -> bool:
+        """Whether answers state a time, and all of them fit one offset between both clocks."""
+        if self._clock_low is None or self._clock_high is None:
+            return False
+        return self._clock_low <= self._clock_high + _CLOCK_TOLERANCE
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """Read a path and return its decoded JSON.
@@ -471,6 +481,8 @@ class Client:
         low = stated - time.time()
         with self._lock:
             self._clock_low = low if self._clock_low is None else max(self._clock_low, low)
+            high = stated + 1.0 - started
+            self._clock_high = high if self._clock_high is None else min(self._clock_high, high)
 
     def _redirected(self, method: str, path: str, url: str, response: Any) -> str:
         location = clean(response.headers.get("Location", ""))

@@ -16,9 +16,10 @@ from typing import Any, Callable
 from ._client import LARGEST_ANSWER, Client
 from ._errors import AlpaconError, ApiError, IncompleteList, LostAnswer, UnknownAddress, UnreadableRow
 from ._lists import PAGE_SIZE, READINGS, Page
-from ._model import Command, canonical_uuid, readable, row_id
+from ._model import Command, canonical_uuid, is_uuid, parse_time, readable, row_id
 
 PATH = "/api/events/commands/"
+WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
 NEWEST_FIRST = "-added_at"
 LATEST_SCHEDULE_FIRST = "-scheduled_at"
 
@@ -26,6 +27,8 @@ LATEST_SCHEDULE_FIRST = "-scheduled_at"
 _CERTAIN_FUTURE = timedelta(minutes=5)
 #: Pauses between looks for a command whose submit got no answer, in seconds.
 _RECONCILE_PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)
+#: A Date header is cut to whole seconds, and the workspace may take so long between it and what it stores, in seconds.
+_CLOCK_SLACK = 3.0
 #: Pauses between looks for chunks that are missing, in seconds: the agent repeats a lost one after 1, 2, 4 ... s.
 _CHUNK_PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8)
 #: How old a finish must be before "no chunks" is believed, in seconds.
@@ -107,6 +110,7 @@ def find_submitted(
     sent_at: float,
     known: frozenset[str],
     sleep: Callable[[float], None] = time.sleep,
+    whose: Callable[[], Requester] | None = None,
 ) -> tuple[Command | None, list[Command]]:
     """Look for the command of a submit whose answer was lost, among the newest of its server.
 
@@ -114,9 +118,11 @@ def find_submitted(
         body: what was submitted.
         sent_at: local time of the submit, in seconds since the epoch.
         known: ids that are known to be other commands.
+        whose: tells who the token is, asked only where something is found.
 
     Returns:
-        The command, if exactly one can be it, and all that could.
+        The command, if exactly one can be it by a clock that can be trusted and it is this requester's; and all that
+        can be it.
     """
     candidates: list[Command] = []
     for pause in _RECONCILE_PAUSES:
@@ -126,9 +132,69 @@ def find_submitted(
             candidates = list(_added_since(client, body, sent_at, known))
         except AlpaconError:
             continue
+        try:
+            requester = (whose or (lambda: requester_of(client)))() if candidates else Requester()
+        except AlpaconError:
+            return None, candidates  # whose they are cannot be found out
+        candidates = [command for command in candidates if requester.made(command)]
         if candidates:
             break
-    return (candidates[0] if len(candidates) == 1 else None), candidates
+    sound = len(candidates) == 1 and client.knows_clock and not _is_from_the_future(client, candidates[0])
+    return (candidates[0] if sound else None), candidates
+
+
+def _is_from_the_future(client: Client, command: Command) -> bool:
+    """Whether a command is newer than the workspace's clock, as its answers state it, allows."""
+    now = client.server_time(time.time()) + _CLOCK_SLACK
+    return command.added_at is not None and command.added_at.timestamp() > now
+
+
+@dataclass(frozen=True)
+class Requester:
+    """Whom the commands of a token are requested by: a user, or nobody, as for a service token."""
+
+    id: str | None = None
+    names: tuple[str, ...] = ()
+
+    def made(self, command: Command) -> bool:
+        """Whether a command can be this requester's, as far as its row says."""
+        if not command.states_requester:
+            return True
+        if self.id is None or command.requested_by is None:
+            return self.id is None and command.requested_by is None
+        # Some workspaces number users in commands, and name them beside that.
+        return command.requested_by == self.id or (
+            not is_uuid(command.requested_by) and command.requested_by_name in self.names
+        )
+
+
+def requester_of(client: Client) -> Requester:
+    """Ask the workspace who the token is.
+
+    Raises:
+        AlpaconError: it does not say.
+    """
+    who = _asked(client, WHOAMI)
+    if isinstance(who, Mapping) and who.get("principal_type") == "application":
+        return Requester()
+    user = _asked(client, MYSELF)
+    if user is None:
+        return Requester()
+    if not isinstance(user, Mapping) or not isinstance(user.get("id"), str):
+        raise LostAnswer(f"GET {MYSELF}: the answer names no user.")
+    names = [user.get(name) for name in ("username", "email")]
+    return Requester(user["id"], tuple(name for name in names if isinstance(name, str) and name))
+
+
+def _asked(client: Client, path: str) -> Any:
+    try:
+        return client.get(path)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+    except UnknownAddress:
+        pass  # a server that is older than this question
+    return None
 
 
 def _added_since(client: Client, body: Mapping[str, Any], sent_at: float, known: frozenset[str]) -> Iterator[Command]:
@@ -138,8 +204,21 @@ def _added_since(client: Client, body: Mapping[str, Any], sent_at: float, known:
         since = datetime.fromtimestamp(client.server_time(sent_at), timezone.utc)
         if command.added_at and command.added_at < since:
             return
-        if command.id not in known and wanted.matches(command):
+        if command.id not in known and wanted.matches(command) and _has_same_time(command, body):
             yield command
+
+
+def _has_same_time(command: Command, body: Mapping[str, Any]) -> bool:
+    """Whether a command is to run when and after what a submit says, as far as its row does."""
+    after = set(body.get("run_after") or ())
+    if command.run_after and set(command.run_after) != after:
+        return False
+    if command.scheduled_at is None:
+        return True
+    wanted = parse_time(body.get("scheduled_at"))
+    if wanted is not None:
+        return wanted == command.scheduled_at
+    return command.added_at is None or command.scheduled_at <= command.added_at + timedelta(seconds=1)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import queue
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -198,6 +199,8 @@ class Fleet:
         self.journal = run.under_way
         self._shared = shared
         self._pages = 1
+        self._asking = threading.Lock()
+        self._requester: _commands.Requester | None = None
         self._known: set[str] = set()
         self._errors = 0
         self._stopped = ""
@@ -303,7 +306,7 @@ class Fleet:
 
     def _adopt(self, job: Job, sent_at: float, error: LostAnswer | None) -> None:
         known = frozenset(self._known.union(self._submitted.read() if self._submitted else ()))
-        found, candidates = _commands.find_submitted(self._client, job.body, sent_at, known, self.sleep)
+        found, candidates = _commands.find_submitted(self._client, job.body, sent_at, known, self.sleep, self._whose)
         if found:
             job.command = found.with_status("running") if found.hides_rc else found
             job.msg = "The answer to its submit was lost; it was found in the workspace."
@@ -312,6 +315,13 @@ class Fleet:
         saw = f"Any of these may be it: {seen}." if seen else "No such command was seen in the workspace so far."
         job.outcome, job.error, job.changed = "unknown", error, True
         job.msg = f"{OUTCOMES['unknown']} {saw} {error or 'An earlier attempt of this task has sent it.'}"
+
+    def _whose(self) -> _commands.Requester:
+        """Who the token is, asked once."""
+        with self._asking:
+            if self._requester is None:
+                self._requester = _commands.requester_of(self._client)
+            return self._requester
 
     def fetch_output(self, job: Job) -> None:
         """Fetch what a finished command wrote."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from unit.conftest import Connect
-from unit.support import FAR, LIST, Clock, Row, body_for, methods
+from unit.support import FAR, LIST, Clock, Row, body_for, methods, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import _commands
@@ -125,3 +125,19 @@ def test_a_cancel_that_did_not_arrive_says_so(current: Workspace, connect: Conne
     with pytest.raises(LostAnswer, match="the command still waits"):
         _commands.cancel(client, command.id)
     assert methods(current)["DELETE"] == 1
+
+
+def test_an_equal_command_of_another_requester_is_not_taken(
+    workspace: Workspace, connect: Connect, clock: Clock
+) -> None:
+    client = connect(workspace, sleep=clock.sleep)
+    job = Job(Server(None), body=later(workspace))
+    # Somebody else submits the same, in the same second, and the own submit never arrives.
+    row = {"server": "web-01", "line": LINE, "scheduled_at": FAR, "requested_by": "carol", "added_at": 1}
+    theirs = workspace.add_commands([row])
+    workspace.fault("lose_before", method="POST", path=LIST, times=1)
+    client.get(LIST)
+    Fleet(client, Limits(wait=False), sleep=clock.sleep).run([job])
+    assert (job.outcome, job.id) == ("unknown", None)
+    assert [row["id"] for row in workspace.commands()] == theirs
+    assert paths(workspace).count("/api/iam/users/-/") == 1
