@@ -37,6 +37,7 @@ class Distribution:
     version: str
     manager: str = "apt"
     service_manager: str = "systemd"
+    hostname: str = "Web.01"
 
     @property
     def facts(self) -> Row:
@@ -45,7 +46,7 @@ class Distribution:
             "ansible_distribution": self.name,
             "ansible_distribution_version": self.version,
             "ansible_distribution_major_version": self.version.partition(".")[0],
-            "ansible_hostname": "Web.01",
+            "ansible_hostname": self.hostname,
             "ansible_pkg_mgr": self.manager,
             "ansible_service_mgr": self.service_manager,
             "ansible_env": {},

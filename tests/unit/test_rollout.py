@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
-from unit.rolling import DEBIAN, Paper, Roll, agents_come, installed, roll
+from unit.rolling import DEBIAN, Distribution, Paper, Roll, agents_come, installed, roll
 from workspace.client import Workspace
 
 PLAYBOOK = "herdops.alpacon.rollout"
@@ -100,3 +100,22 @@ def test_prediction(current: Workspace, tmp_path: Path) -> None:
     assert done.code == 0, done.said
     assert summary(done) == {"a": "nothing installed yet, not connected"}
     assert current.counters()["writes"] == 0
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_hosts_of_a_wave_keep_their_own_facts(current: Workspace, tmp_path: Path, given: bool) -> None:
+    hosts = {
+        "a": Paper(Distribution("Debian", "13.1", hostname="deb-01")),
+        "b": Paper(Distribution("Rocky", "9.4", "dnf", hostname="rocky-01")),
+    }
+    token = {"alpamon_registration_token": current.add_registration_token()["key"]} if given else {}
+    done = rolled(tmp_path, current, hosts, alpamon_serial=[2], **token)
+    assert done.code == 0, done.said
+    platforms = {record["name"].rpartition("-")[0]: record["platform"] for record in current.registered()}
+    assert platforms == {"deb-01": "debian", "rocky-01": "rhel"}
+    assert (len(done["a"].of("apt")) > 0, len(done["b"].of("apt"))) == (True, 0)
+    assert (len(done["a"].of("dnf")), len(done["b"].of("dnf")) > 0) == (0, True)
+    said = summary(done)
+    assert said["a"].startswith("connected as deb-01-")
+    assert said["b"].startswith("connected as rocky-01-")
+    assert len(current.registration_tokens()) == given
