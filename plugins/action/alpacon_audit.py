@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._audit import (
     Audited,
     Host,
+    Plan,
     result_of,
     run_audit,
     server_of,
@@ -67,13 +69,18 @@ class ActionModule(AlpaconAction):
         """Audit, write the report where that is wanted, and return the result."""
         run: Run = surroundings["run"]
         check_mode: bool = surroundings["check_mode"]
-        hosts = _hosts(
-            options["hosts"], self._task_vars, _Workspaces(self._task.args, options, warn), self._templar.template
-        )
+        hosts = _hosts(options["hosts"], self._task_vars)
+        Plan.from_options(options, hosts)
         previous = _previous(options["compare_to"], warn)
         folder = Path(options["dest"]).absolute() if options["dest"] and not check_mode else None
         if folder:
             _make(folder)
+        workspaces = _Workspaces(self._task.args, options, warn)
+        of_play = _of_play(self._task_vars, self._templar.template)
+        variables = self._task_vars["hostvars"]
+        hosts = [
+            replace(host, settings=workspaces.of(host.name, ChainMap(of_play, variables[host.name]))) for host in hosts
+        ]
         audited = run_audit(options, hosts, warn, check_mode=check_mode, run=run)
         hidden = secrets(options) | {host.settings.token for host in hosts if host.settings}
         if folder is None:
@@ -121,26 +128,21 @@ def _of_play(task_vars: Mapping[str, Any], template: Callable[[Any], Any]) -> di
     return {name: value for name, value in given.items() if name not in host or host[name] != value}
 
 
-def _hosts(
-    names: list[str] | None,
-    task_vars: Mapping[str, Any],
-    workspaces: _Workspaces,
-    template: Callable[[Any], Any],
-) -> list[Host]:
+def _hosts(names: list[str] | None, task_vars: Mapping[str, Any]) -> list[Host]:
     """The hosts that are meant, with what the inventory knows of them."""
     groups_of: dict[str, set[str]] = {}
     for group, members in task_vars.get("groups", {}).items():
         for member in members:
             groups_of.setdefault(member, set()).add(group)
-    variables, of_play = task_vars["hostvars"], _of_play(task_vars, template)
+    variables = task_vars["hostvars"]
     hosts = []
     for name in dict.fromkeys(names if names is not None else task_vars["ansible_play_hosts_all"]):
         if name not in variables:
             raise UsageError("hosts", f"the inventory has no host {name}", "Give names of hosts of the inventory.")
-        own = ChainMap(of_play, variables[name])
+        own = variables[name]
         refuse_shared_name(name, own, task_vars.get("groups", {}))
         server = server_of(str(name), own.get(SERVER_ID))
-        hosts.append(Host(str(name), server, frozenset(groups_of.get(name, ())), workspaces.of(str(name), own)))
+        hosts.append(Host(str(name), server, frozenset(groups_of.get(name, ()))))
     return hosts
 
 
