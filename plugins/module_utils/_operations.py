@@ -186,10 +186,46 @@ def _executed(task: Task) -> Report:
     else:
         task.claim([job.server for job in fresh])
         fleet = task.fleet()
-        fleet.run(fresh)
+        if _await_parents(task, fresh):
+            fleet.run(fresh)
         _fetch_outputs(fleet, [job for job in jobs if job.outcome == "success"])
         report.warnings += _unconfirmed(order, fresh)
     return report
+
+
+def _await_parents(task: Task, jobs: Sequence[Job]) -> bool:
+    """Await what the jobs are to run after, where the workspace may not; whether they may be submitted.
+
+    Workspaces that give the status as an object deliver a command at once, whatever it is to run after.
+    """
+    ids = task.order.extra.get("run_after") if jobs else None
+    parents = [_parent(task, command_id) for command_id in ids or ()]
+    if all(parent.may_have_chunks for parent in parents):
+        return True
+    awaited = [Job(parent.server, command=parent) for parent in parents]
+    limits = {"wait": True, "cancel_on_timeout": False, "max_errors": None, "success_codes": frozenset((0,))}
+    task.fleet(**limits).run(awaited)
+    bad = next((job for job in awaited if job.outcome != "success"), None)
+    for job in jobs if bad else ():
+        ended = bad is not None and bad.known.finished
+        job.outcome = "parent_failed" if ended else "not_tried"
+        job.msg = f"{OUTCOMES[job.outcome]} It was to run after {bad and bad.id}, which is {bad and bad.outcome}."
+    return bad is None
+
+
+def _parent(task: Task, command_id: str) -> Command:
+    submitted = task.run.submitted
+    own = submitted is not None and command_id in submitted.read()
+    # What this run has submitted may not be visible yet.
+    for pause in (*_VISIBLE_PAUSES, None) if own else (None,):
+        command = _commands.get_if_there(task.client, command_id)
+        if command:
+            return command
+        if pause:
+            time.sleep(pause)
+    raise UsageError(
+        "run_after", f"there is no command {command_id}, or the token may not see it", "Give ids of commands there are."
+    )
 
 
 def _reused_job(server: Server, command: Command, order: Order) -> Job:

@@ -81,6 +81,8 @@ options:
   run_after:
     description:
       - UUIDs of commands that must have succeeded before. When one of them fails, the command never runs.
+      - Where the workspace gives no sign that it waits for them, they are awaited here before the submit, also with
+        O(wait=false); where one of them does not succeed, nothing is submitted. Each of them must exist.
     type: list
     elements: str
   work_session:

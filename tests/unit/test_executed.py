@@ -315,3 +315,19 @@ def test_a_bad_token_is_named(workspace: Workspace) -> None:
         run(workspace, servers=["web-01"], line="true", token="alpat-wrong")
     assert "alpat-wrong" not in str(caught.value)
     assert workspace.counters()["writes"] == 0
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_command_runs_after_its_parent_or_not_at_all_in_every_dialect(workspace: Workspace, code: int) -> None:
+    [parent] = run(workspace, servers=["web-01"], line=f"sleep 1; exit {code}", wait=False).commands
+    child = run(workspace, servers=["web-02"], line="echo child", run_after=[parent["id"]])
+    assert child["outcome"] == ("parent_failed" if code else "success")
+    first, *more = workspace.commands()
+    assert all(not row["run_count"] or row["delivered_at"] >= first["handled_at"] for row in more)
+    assert sum(row["run_count"] for row in more) == (0 if code else 1)
+
+
+def test_a_parent_that_does_not_exist_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(UsageError, match=NO_COMMAND):
+        run(workspace, servers=["web-01"], line="echo child", run_after=[NO_COMMAND])
+    assert workspace.commands() == []
