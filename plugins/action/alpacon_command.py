@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from ansible import constants as C
@@ -71,11 +71,19 @@ class ActionModule(AlpaconAction):
             servers = [servers] if isinstance(servers, str) else servers
             refuse_shared(claims, [(str(server), digest_of(arguments)) for server in servers])
 
+    def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
+        """Do the work of the task; an inventory host whose agent is not connected is unreachable, if so asked."""
+        result = super().operate(options, warn, **surroundings)
+        if self._means_its_host and options["offline"] == "fail" and result.get("outcome") == "offline":
+            result.update(unreachable=True, failed=False)
+        return result
+
     def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The task's arguments; where they name neither servers nor commands, the inventory host is meant."""
         arguments = super().arguments(task_vars)
         named = any(name in arguments for name in ("servers", "server", "ids", "id"))
-        if not named and arguments.get("state") != "finished":
+        self._means_its_host = not named and arguments.get("state") != "finished"
+        if self._means_its_host:
             refuse_foreign_server(self._task.args, self._templar.template(task_vars.get(WORKSPACE)))
             arguments["servers"] = [self._own_server(task_vars)]
         return arguments

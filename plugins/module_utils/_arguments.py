@@ -46,6 +46,7 @@ COMMAND: dict[str, dict[str, Any]] = {
     "reschedule": {"type": "bool", "default": False},
     "reuse_within": {"type": "str"},
     "fail_if_sent": {"type": "bool", "default": True},
+    "offline": {"type": "str", "default": "wait", "choices": ["wait", "fail", "skip"]},
     "max_concurrency": {"type": "str"},
     "max_errors": {"type": "str"},
     "progress": {"type": "bool"},

@@ -22,11 +22,13 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from . import _commands
+from ._agent import why_never_began
 from ._client import Client
 from ._commands import Output
 from ._errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, RunIsOver
 from ._lists import PAGE_SIZE
 from ._model import NEVER_RAN, RAN, Command, Server, iso, parse_time, row_id
+from ._presence import Presence, is_lost, may_be_lost, offline, waits_for
 from ._run import ALONE, Attempt, Place, Run, Shared
 
 #: How many requests are under way at once.
@@ -53,6 +55,8 @@ _POLL_FOR = 8
 _POLLER_PATIENCE = 15.0
 #: Lines about the progress are this far apart, in seconds.
 _TELL_EVERY = 5.0
+#: So many servers are named in a line about them.
+_NAMED_SERVERS = 5
 _NO_BUDGET = "Not tried: the request budget is used up for longer than wait_timeout."
 #: Pause after a look that failed, in seconds.
 _PAUSE_AFTER_FAILURE = 5.0
@@ -73,6 +77,7 @@ class Limits:
         max_concurrency: how many commands may be unfinished at once; None for no limit.
         max_errors: how many may end badly before no more are submitted; None for no limit.
         success_codes: exit codes that count as success.
+        offline: what a server whose agent is not connected means: V(wait), V(fail) or V(skip).
     """
 
     wait: bool = True
@@ -82,6 +87,12 @@ class Limits:
     max_concurrency: int | None = None
     max_errors: int | None = None
     success_codes: frozenset[int] = frozenset((0,))
+    offline: str = "wait"
+
+    @property
+    def fine(self) -> frozenset[str]:
+        """Outcomes that are no failure."""
+        return FINE | {"offline"} if self.offline == "skip" else FINE
 
 
 @dataclass
@@ -115,6 +126,8 @@ class Job:
     listed: bool = True
     #: Since when the workspace does not show it; 0 while it does.
     missing: float = 0.0
+    #: Whether the user was told that it waits for a server that is offline.
+    announced: bool = False
 
     @property
     def id(self) -> str | None:
@@ -176,6 +189,7 @@ class Fleet:
     Args:
         sleep: called with seconds to pause.
         tell: takes a line about the progress every few seconds; None for no such lines.
+        announce: takes a line about what the user should know at once.
         run: the run that they are part of: what it has submitted, its journal, whether it still goes on.
         shared: what the workers of the run share; with it they poll for each other.
     """
@@ -186,6 +200,7 @@ class Fleet:
         limits: Limits,
         sleep: Callable[[float], None] = time.sleep,
         tell: Callable[[str], None] | None = None,
+        announce: Callable[[str], None] = lambda _text: None,
         run: Run = ALONE,
         shared: Shared | None = None,
     ) -> None:
@@ -193,6 +208,8 @@ class Fleet:
         self._limits = limits
         self.sleep = sleep
         self.tell = tell
+        self.announce = announce
+        self.presence = Presence(client)
         self._run = run
         self._attempts: dict[str, Attempt] = {} if run.attempts is None else run.attempts
         self._submitted = run.submitted
@@ -247,6 +264,9 @@ class Fleet:
 
     def submit(self, job: Job) -> None:
         """Submit a job, once, and keep what is known of it; what an earlier attempt has submitted is picked up."""
+        if self._limits.offline != "wait" and job.server.is_connected is False:
+            job.outcome, job.msg = "offline", f"{OUTCOMES['offline']} Nothing was submitted to {offline(job.server)}."
+            return
         job.digest = digest_of(job.body)
         earlier = self._attempts.get(job.digest)
         if earlier and not earlier.over:
@@ -329,6 +349,13 @@ class Fleet:
             job.output = _commands.output(self._client, job.known, self.sleep)
         except AlpaconError as error:
             job.output = Output(job.known.result or "", False, f"Its output could not be read: {error}")
+        self.heed_output(job)
+
+    @staticmethod
+    def heed_output(job: Job) -> None:
+        """What never began is a failure, whatever exit codes count as success: the code is the agent's."""
+        if job.outcome == "success" and job.output and why_never_began(job.known, job.output.text):
+            job.outcome = "failed"
 
     def withdraw(self, job: Job) -> None:
         """Take back a command whose time is up."""
@@ -343,6 +370,18 @@ class Fleet:
             job.outcome = "timed_out"
             job.command = job.known.with_status("cancelled")
             job.msg = "Not finished within wait_timeout, and cancelled before it was delivered."
+
+    def leave_out(self, job: Job) -> None:
+        """Take back a command that waits for a server that is offline; where it is too late, it is awaited on."""
+        try:
+            done = _commands.cancel(self._client, job.known.id)
+        except AlpaconError as error:
+            job.note = f"{job.server} was offline, and the command could not be cancelled: {error}"
+            return
+        if done != _commands.SENT:
+            job.command, job.changed = job.known.with_status("cancelled"), False
+            job.outcome = "offline"
+            job.msg = f"{OUTCOMES['offline']} It was cancelled before it was delivered to {offline(job.server)}."
 
     # What the loop decides.
 
@@ -364,12 +403,28 @@ class Fleet:
         status = job.known.status
         job.outcome = status if status in ("stuck", "error") else "timed_out"
         last = (job.error and f" The last look failed: {job.error}") or ""
-        job.msg = f"{OUTCOMES[job.outcome]} Last status: {status}.{last}"
+        waits = f" It waits for {offline(job.server)}." if waits_for(job.known, job.server) else ""
+        job.msg = f"{OUTCOMES[job.outcome]} Last status: {status}.{waits}{last}"
         return self._limits.cancel_on_timeout and job.known.pending
+
+    def is_lost(self, job: Job) -> bool:
+        """Whether a last look shows that a command can get no result any more."""
+        with contextlib.suppress(AlpaconError):
+            self._look_at(job)
+        return is_lost(job.known, job.server)
+
+    def lose(self, job: Job) -> None:
+        """End the wait for a command whose agent was started anew: it will never get a result."""
+        started_at = iso(job.server.started_at)
+        job.outcome = "unknown"
+        job.msg = (
+            f"No result can come any more: the agent of {job.server} was started anew at {started_at}, after it had"
+            " taken the command, which may have run in part."
+        )
 
     def count(self, job: Job) -> None:
         """Note how a job ended, and stop submitting where too much goes wrong."""
-        if job.outcome in FINE:
+        if job.outcome in self._limits.fine:
             return
         self._errors += 1
         if isinstance(job.error, ApiError) and job.error.refuses_token:
@@ -630,6 +685,11 @@ class _Round:
                 job.msg = f"{OUTCOMES['unknown']} {error!r}"
             if what == "submit":
                 self._submitted(job)
+            elif what == "leave out" and job.outcome:
+                self._over(job)
+            elif what == "leave out":
+                self.awaited.append(job)
+                self.due = min(self.due, job.due)
 
     def _await_ended(self, seconds: float) -> Iterator[Future[None]]:
         """What has ended, as soon as something has, or nothing after so many seconds."""
@@ -650,10 +710,23 @@ class _Round:
             self.due = min(self.due, job.due)
             self.fleet.expect(job)
             self.awaited.append(job)
+            if waits_for(job.known, job.server):
+                self._announce([job])
+
+    def _announce(self, away: Sequence[Job]) -> None:
+        """Say at once which commands wait for servers that are offline."""
+        fresh = [job for job in away if not job.announced]
+        if not fresh:
+            return
+        for job in fresh:
+            job.announced = True
+        named = "; ".join(offline(job.server) for job in fresh[:_NAMED_SERVERS])
+        more = f"; and {len(fresh) - _NAMED_SERVERS} more" if len(fresh) > _NAMED_SERVERS else ""
+        self.fleet.announce(f"alpacon: {len(fresh)} {'waits' if len(fresh) == 1 else 'wait'} for {named}{more}")
 
     def _over(self, job: Job) -> None:
         self.fleet.count(job)
-        self.done[job.outcome in FINE] += 1
+        self.done[job.outcome in self.fleet.limits.fine] += 1
 
     def _tell(self) -> None:
         now = time.monotonic()
@@ -663,8 +736,10 @@ class _Round:
         self.last_told = now
         to_submit = len(self.waiting) + self._submitting
         left = f"{to_submit} to submit, " if to_submit else ""
+        away = sum(waits_for(job.known, job.server) for job in self.awaited)
+        waiting = f", {away} of them waiting for a server that is offline" if away else ""
         self.fleet.tell(
-            f"alpacon: {left}{len(self.awaited)} running, {self.done[True]} done, {self.done[False]} failed"
+            f"alpacon: {left}{len(self.awaited)} running{waiting}, {self.done[True]} done, {self.done[False]} failed"
             f" after {now - self.began:.0f} s"
         )
         if first and self.fleet.journal and self.fleet.journal.works:
@@ -708,9 +783,31 @@ class _Round:
                 # Its time is up only after a last look.
                 job.due = min(job.due, max(now + _SHORTEST_PAUSE, self._ends(job)))
                 self.awaited.append(job)
+        if not failure:
+            self._ask_servers(now)
         self.due = min((job.due for job in self.awaited), default=math.inf)
         if failure and isinstance(failure, ApiError) and failure.status in (401, 403):
             self._give_up(failure)
+
+    def _ask_servers(self, now: float) -> None:
+        """Look after the servers of commands that stay where they are."""
+        presence = self.fleet.presence
+        due = [job for job in self.awaited if presence.is_due(job.known, job.since, now)]
+        states = presence.ask([job.known for job in due], now) if due else {}
+        for job in due:
+            job.server = _fuller(states.get(str(job.known.server.id), job.server), job.server)
+        lost = [job for job in due if may_be_lost(job.known, job.server) and self.fleet.is_lost(job)]
+        for job in lost:
+            self.fleet.lose(job)
+            self._over(job)
+        away = [job for job in due if waits_for(job.known, job.server)]
+        if self.fleet.limits.offline == "wait":
+            self._announce(away)
+            away = []
+        for job in away:
+            self._start("leave out", self.fleet.leave_out, job)
+        gone = {id(job) for job in (*lost, *away)}
+        self.awaited = [job for job in self.awaited if id(job) not in gone]
 
     def _may_glance(self) -> bool:
         """Whether it is enough for a while to look at the newest commands."""
@@ -727,6 +824,7 @@ class _Round:
             job.output = _commands.output_of_row(job.known)
             if job.output is None:
                 self._start("output", self.fleet.fetch_output, job)
+            self.fleet.heed_output(job)
         elif failure:
             job.error = failure
         elif self.fleet.is_lost(job):

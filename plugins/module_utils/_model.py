@@ -179,6 +179,16 @@ class Server:
             fields=row,
         )
 
+    @property
+    def started_at(self) -> datetime | None:
+        """When its agent was started."""
+        return parse_time(self.fields.get("started_at"))
+
+    @property
+    def last_connectivity(self) -> datetime | None:
+        """When its agent was connected last."""
+        return parse_time(self.fields.get("last_connectivity"))
+
     def __str__(self) -> str:
         return self.name or self.id or "?"
 

@@ -92,6 +92,7 @@ class Task:
             self.client,
             replace(self.order.limits, **limits),
             tell=self.run.tell if self.order.progress else None,
+            announce=(lambda _text: None) if self.order.silent else self.run.tell,
             run=self.run,
             shared=self.shared,
         )
@@ -177,7 +178,7 @@ def _executed(task: Task) -> Report:
     reused = _reusable(task.client, order, servers) if order.reuse_within is not None else {}
     jobs = [_reused_job(server, reused[server.id], order) if server.id in reused else Job(server) for server in servers]
     fresh = [job for job in jobs if not job.outcome]
-    report = Report(jobs)
+    report = Report(jobs, fine=order.limits.fine)
     for job in fresh:
         job.body = order.body(job.server)
     if task.check_mode:
@@ -305,9 +306,8 @@ def _scheduled(task: Task) -> Report:
         task.claim(servers)
     standing, _unlisted = _visible_standing(task, servers, {})
     jobs = [_scheduled_job(task, server, standing[str(server.id)]) for server in servers]
-    report = Report(
-        jobs, fine=frozenset(OUTCOMES) - {"refused", "offline", "denied", "rejected", "unknown", "sent", "not_tried"}
-    )
+    bad = {"refused", "offline", "denied", "rejected", "unknown", "sent", "not_tried"} - order.limits.fine
+    report = Report(jobs, fine=frozenset(OUTCOMES) - bad)
     missing = [job for job in jobs if job.command is None]
     _check_time(order, missing)
     for job in missing:

@@ -36,6 +36,7 @@ class Order:
     reuse_within: float | None
     fail_if_sent: bool
     progress: bool
+    silent: bool
     limits: Limits
 
     @classmethod
@@ -66,6 +67,7 @@ class Order:
             reuse_within=_given("reuse_within", options, _values.duration),
             fail_if_sent=options["fail_if_sent"],
             progress=_progress(options),
+            silent=options.get("progress") is False,
             limits=_limits(options, len(servers)),
         )
 
@@ -120,6 +122,7 @@ def _limits(options: Mapping[str, Any], total: int) -> Limits:
         max_concurrency=_values.share("max_concurrency", options.get("max_concurrency"), total, least=1),
         max_errors=_values.share("max_errors", options.get("max_errors"), total, least=0),
         success_codes=frozenset(options["success_codes"]),
+        offline=options["offline"],
     )
 
 
@@ -169,6 +172,8 @@ def _check_combination(state: str, options: Mapping[str, Any]) -> None:
             {},
             {**refused, "line": _BY_IDS_ALONE, "servers": _BY_IDS_ALONE, "scheduled_at": _BY_IDS_ALONE},
         )
+    if state in ("finished", "cancelled") and options["offline"] != "wait":
+        raise UsageError("offline", f"it does not go with state={state}", "Use it where commands are submitted.")
     for name, remedy in refused.items():
         if name in given:
             raise UsageError(name, f"it does not go with state={state}", remedy)

@@ -118,6 +118,19 @@ options:
       - With O(state=cancelled), whether a command that was delivered to its server already is a failure.
     type: bool
     default: true
+  offline:
+    description:
+      - What a server whose agent is not connected means, with O(state=executed) and O(state=scheduled).
+      - With V(wait), the command waits until the server comes back, for O(wait_timeout) at the most. That is told from
+        the first second, unless O(progress=false). Workspaces that accept no command for such a server end it with
+        the outcome V(offline) all the same.
+      - With V(fail), the command ends with that outcome within seconds, and leaves nothing behind; it was not
+        submitted, or was cancelled before it was delivered. Where the task means its inventory host, the host is
+        unreachable.
+      - With V(skip), it is the same, and no failure.
+    type: str
+    default: wait
+    choices: [wait, fail, skip]
   max_concurrency:
     description:
       - How many commands may be unfinished at once, as a number or as a percentage of O(servers).
