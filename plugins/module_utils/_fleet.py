@@ -796,7 +796,8 @@ class _Round:
         states = presence.ask([job.known for job in due], now) if due else {}
         for job in due:
             job.server = _fuller(states.get(str(job.known.server.id), job.server), job.server)
-        lost = [job for job in due if may_be_lost(job.known, job.server) and self.fleet.is_lost(job)]
+        suspects = [job for job in due if may_be_lost(job.known, job.server)]
+        lost = [job for job, sure in zip(suspects, self.fleet.pool.map(self.fleet.is_lost, suspects)) if sure]
         for job in lost:
             self.fleet.lose(job)
             self._over(job)

@@ -297,9 +297,8 @@ class Command:
         """Whether the line was run: True, False, or None where nobody can know."""
         if self.parent_failed or self.status in PENDING or self.status in NEVER_RAN:
             return False
-        if self.status in RAN or self.status == "running" or self.acked_at:
-            return True
-        return None
+        # An agent acknowledges what it has put into its queue, too.
+        return True if self.status in RAN else None
 
     @property
     def rc(self) -> int | None:

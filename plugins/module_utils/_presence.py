@@ -15,9 +15,9 @@ from ._errors import AlpaconError
 from ._model import UNDER_WAY, Command, Server, iso
 
 #: A command that was not handed over for so long, or got no result for so long, makes its server be asked, in seconds.
-_QUEUED_TOO_LONG, _UNDER_WAY_TOO_LONG = 1.0, 20.0
+_QUEUED_TOO_LONG, _UNDER_WAY_TOO_LONG = 1.0, 60.0
 #: The next question comes after so long, then after twice that, and so on, in seconds.
-_ASK_AGAIN, _ASK_AGAIN_AT_MOST = 20.0, 120.0
+_ASK_AGAIN, _ASK_AGAIN_AT_MOST = 60.0, 300.0
 
 
 class Presence:

@@ -165,8 +165,8 @@ WORDS = [
     ("awaiting_purpose", "awaiting_purpose", False, False, True),
     ("awaiting_approval", "awaiting_approval", False, False, True),
     ("delivered", "delivered", False, None, False),
-    ("running", "running", False, True, False),
-    ("acked", "running", False, True, False),
+    ("running", "running", False, None, False),
+    ("acked", "running", False, None, False),
     ("success", "success", True, True, False),
     ("completed", "success", True, True, False),
     ("failed", "failed", True, True, False),
@@ -197,7 +197,7 @@ OBJECTS = [
     ("Scheduled", "scheduled", False, False, True),
     ("Queued", "queued", False, False, True),
     ("Sent", "delivered", False, None, False),
-    ("Acked", "running", False, True, False),
+    ("Acked", "running", False, None, False),
     ("Success", "success", True, True, False),
     ("Failed", "failed", True, True, False),
     ("Stuck", "stuck", False, None, False),
@@ -220,7 +220,7 @@ def test_every_text_of_the_status_object(
     [
         ({"success": True}, "success", True, True, False),
         ({"success": False}, "failed", True, True, False),
-        ({"acked_at": "2026-11-24T10:30:45Z", "delivered_at": "2026-11-24T10:30:44Z"}, "running", False, True, False),
+        ({"acked_at": "2026-11-24T10:30:45Z", "delivered_at": "2026-11-24T10:30:44Z"}, "running", False, None, False),
         ({"delivered_at": "2026-11-24T10:30:44Z"}, "delivered", False, None, False),
     ],
 )
