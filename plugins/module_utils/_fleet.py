@@ -28,7 +28,7 @@ from ._commands import Output
 from ._errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, RunIsOver
 from ._lists import PAGE_SIZE
 from ._model import NEVER_RAN, RAN, Command, Server, iso, parse_time, row_id
-from ._presence import Presence, is_lost, may_be_lost, offline, waits_for
+from ._presence import Presence, may_be_restarted, offline, waits_for, was_restarted
 from ._run import ALONE, Attempt, Place, Run, Shared
 
 #: How many requests are under way at once.
@@ -407,13 +407,13 @@ class Fleet:
         job.msg = f"{OUTCOMES[job.outcome]} Last status: {status}.{waits}{last}"
         return self._limits.cancel_on_timeout and job.known.pending
 
-    def is_lost(self, job: Job) -> bool:
-        """Whether a last look shows that a command can get no result any more."""
+    def is_restarted(self, job: Job) -> bool:
+        """Whether a last look shows that no result can come: the agent was started after it took the command."""
         with contextlib.suppress(AlpaconError):
             self._look_at(job)
-        return is_lost(job.known, job.server)
+        return was_restarted(job.known, job.server)
 
-    def lose(self, job: Job) -> None:
+    def give_up_restarted(self, job: Job) -> None:
         """End the wait for a command whose agent was started anew: it will never get a result."""
         started_at = iso(job.server.started_at)
         job.outcome = "unknown"
@@ -796,10 +796,10 @@ class _Round:
         states = presence.ask([job.known for job in due], now) if due else {}
         for job in due:
             job.server = _fuller(states.get(str(job.known.server.id), job.server), job.server)
-        suspects = [job for job in due if may_be_lost(job.known, job.server)]
-        lost = [job for job, sure in zip(suspects, self.fleet.pool.map(self.fleet.is_lost, suspects)) if sure]
-        for job in lost:
-            self.fleet.lose(job)
+        suspects = [job for job in due if may_be_restarted(job.known, job.server)]
+        restarted = [job for job, sure in zip(suspects, self.fleet.pool.map(self.fleet.is_restarted, suspects)) if sure]
+        for job in restarted:
+            self.fleet.give_up_restarted(job)
             self._over(job)
         away = [job for job in due if waits_for(job.known, job.server)]
         if self.fleet.limits.offline == "wait":
@@ -807,7 +807,7 @@ class _Round:
             away = []
         for job in away:
             self._start("leave out", self.fleet.leave_out, job)
-        gone = {id(job) for job in (*lost, *away)}
+        gone = {id(job) for job in (*restarted, *away)}
         self.awaited = [job for job in self.awaited if id(job) not in gone]
 
     def _may_glance(self) -> bool:

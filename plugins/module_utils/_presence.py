@@ -57,14 +57,14 @@ def waits_for(command: Command, server: Server) -> bool:
     return command.status == "queued" and server.is_connected is False
 
 
-def may_be_lost(command: Command, server: Server) -> bool:
+def may_be_restarted(command: Command, server: Server) -> bool:
     """Whether the agent was started after a command that is under way was added: reason for a closer look."""
     if command.status not in UNDER_WAY or not command.added_at or not server.started_at:
         return False
     return server.started_at > command.added_at
 
 
-def is_lost(command: Command, server: Server) -> bool:
+def was_restarted(command: Command, server: Server) -> bool:
     """Whether no result can come any more: the agent has been started after it took the command.
 
     Source: the genuine agent v2.5.0, when it was restarted in the middle of commands.
