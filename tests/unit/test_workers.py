@@ -127,13 +127,9 @@ def test_every_host_gets_its_own_outcome_whatever_the_others_do(fleet: Workspace
         )
     )
     until(lambda: set(impatient) <= set(play.results))
-    deleted = False
     for host, command_id in held.items():
         if outcomes[host] == "success":
             fleet.change_command(command_id, status="queued")
-        elif outcomes[host] == "cancelled" and not deleted:
-            fleet.delete_command(command_id)
-            deleted = True
         elif host not in impatient:
             fleet.change_command(command_id, status=outcomes[host])
     play.end()
