@@ -37,8 +37,8 @@ THREADS = 16
 #: Pause before the first look at a command, in seconds.
 _FIRST_LOOK = 0.1
 #: The pause while a command is not as old as that, in seconds; later it grows with the age by so much of it.
-#: So the looks come just after a tenth, a third and two thirds of a second and each of the first seconds.
-_YOUNG = ((0.2, 0.2), (0.5, 0.3), (1.0, 0.5))
+#: So the looks come just after 0.1 and 0.4 s, and after each of the first seconds.
+_YOUNG = ((0.2, 0.3), (1.0, 0.65))
 _OLDER, _GROWTH = 1.0, 0.08
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.15, 10.0
 #: After a look that took several requests, the pause is at least so long for each of them, in seconds.

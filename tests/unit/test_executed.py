@@ -331,3 +331,7 @@ def test_a_parent_that_does_not_exist_is_refused(workspace: Workspace) -> None:
     with pytest.raises(UsageError, match=NO_COMMAND):
         run(workspace, servers=["web-01"], line="echo child", run_after=[NO_COMMAND])
     assert workspace.commands() == []
+
+
+def test_a_command_of_five_seconds_costs_ten_requests(workspace: Workspace) -> None:
+    assert run(workspace, servers=["web-01"], line="sleep 5")["requests"] <= 10
