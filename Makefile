@@ -27,8 +27,8 @@ demo: $(READY) ## start a workspace with a small fleet and run the playbooks aga
 	@$(PYTHON) tests/tools/demo.py
 
 .PHONY: test
-test: $(READY) ## run the whole suite: lint, unit, contract, integration, sanity and browser
-	@$(PYTHON) tests/tools/run_suite.py lint,unit,integration-oldest sanity-oldest,sanity-newest,integration,integration-newest,contract,browser,build
+test: $(READY) ## run the whole suite: lint, unit, contract, integration, signals, sanity and browser
+	@$(PYTHON) tests/tools/run_suite.py lint,unit,integration-oldest,signals sanity-oldest,sanity-newest,integration,integration-newest,contract,browser,build
 
 .PHONY: unit
 unit: $(READY) ## run the unit tests, and those against a hostile workspace
