@@ -96,6 +96,7 @@ SENTENCES: dict[str, str] = {
 _WORDS = (
     (re.compile(r"already been sent", re.I), "event_command_already_sent"),
     (re.compile(r"server is not connected", re.I), "server_not_connected"),
+    (re.compile(r"^line: Permission denied", re.I), "api_token_acl_not_allowed"),
     (re.compile(r"authentication credentials were not provided", re.I), "auth_authentication_failed"),
 )
 

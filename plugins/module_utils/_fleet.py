@@ -291,6 +291,8 @@ class Fleet:
             job.outcome, job.msg = "not_tried", f"{_NO_BUDGET} {error}"
         elif isinstance(error, ApiError) and error.code == "server_not_connected":
             job.outcome, job.msg = "offline", f"{OUTCOMES['offline']} {error}"
+        elif _is_old_acl(error) and "\n" in str(job.body["line"]).strip():
+            job.note = "This workspace lets no line with a line break through, whatever the access list says."
         if self.journal and job.place:
             self.journal.strike([job.place])
             job.place = None
@@ -388,6 +390,8 @@ class Fleet:
     def settle(self, job: Job) -> bool:
         """Give a job its outcome if its command allows one; whether its output is still to be fetched."""
         command, limits = job.known, self._limits
+        if command.status == "awaiting_purpose":
+            job.note = "The workspace asked what it is for, and goes on only when told so: give the option purpose."
         if command.status == "awaiting_approval" and not limits.wait_for_approval:
             job.outcome = command.status
         elif not (limits.wait_for_approval and command.status == "error" and command.handled_at is None):
@@ -876,6 +880,11 @@ def _is_over(job: Job) -> bool:
 def _unforeseen(error: Exception) -> AlpaconError:
     """What nobody has thought of costs the commands that it concerns, not the ids of all."""
     return AlpaconError(f"An answer could not be dealt with: {error!r:.200}")
+
+
+def _is_old_acl(error: AlpaconError) -> bool:
+    """Whether an access list refused a command as the servers of 2024 do, in words that come with HTTP 400."""
+    return isinstance(error, ApiError) and error.status == 400 and error.code == "api_token_acl_not_allowed"
 
 
 def _lacks_budget(error: AlpaconError | None) -> bool:

@@ -75,7 +75,8 @@ def _failure(command: Command, output: str) -> str:
     if never_began:
         return f"Never ran: {never_began}."
     why = command.error_phase or (WHY_INTERRUPTED if command.rc == INTERRUPTED else "")
-    ended = f"The command ended with rc {command.rc}{f' ({why})' if why else ''}."
+    assumed = "" if command.exit_code is not None else ", which is assumed, since the workspace states no exit codes"
+    ended = f"The command ended with rc {command.rc}{f' ({why})' if why else ''}{assumed}."
     advice = "" if command.error_phase else sudo_advice(output)
     return f"{ended} {advice}".rstrip()
 

@@ -125,7 +125,11 @@ REFUSALS: list[tuple[str, Row, dict[str, str]]] = [
     (
         "a line that the access list does not allow",
         {"line": "reboot"},
-        {"current": "api_token_acl_not_allowed", "published": "api_token_acl_not_allowed", "2024": "Permission denied"},
+        {
+            "current": "api_token_acl_not_allowed",
+            "published": "api_token_acl_not_allowed",
+            "2024": "api_token_acl_not_allowed",
+        },
     ),
     (
         "a user that is not registered",

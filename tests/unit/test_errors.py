@@ -127,7 +127,7 @@ def test_a_long_page_is_cut() -> None:
         ("145-delete-handled", 400, "event_command_already_sent"),
         ("151-auth-bad-token", 403, "auth_authentication_failed"),
         ("137-delete-scheduled-again", 404, ""),
-        ("124-create-noacl", 400, ""),
+        ("124-create-noacl", 400, "api_token_acl_not_allowed"),
     ],
 )
 def test_what_servers_of_2024_say_in_words(recording: str, status: int, code: str) -> None:

@@ -55,6 +55,26 @@ def test_one_command_on_one_server(workspace: Workspace) -> None:
     assert (made["id"], made["run_count"]) == (command["id"], 1)
 
 
+def test_what_an_access_list_of_2024_refuses_is_explained(old: Workspace) -> None:
+    old.settings(acl={"admin": ["echo *"]})
+    refused = run(old, servers=["web-01"], line="reboot")
+    assert (refused["outcome"], refused["error"]["code"]) == ("refused", "api_token_acl_not_allowed")
+    assert "Add a command ACL whose pattern matches the whole line" in refused["msg"]
+    assert "line break" not in refused["msg"]
+    assert "lets no line with a line break through" in run(old, servers=["web-01"], line="echo a\necho b")["msg"]
+
+
+def test_an_exit_code_that_is_not_stated_is_called_assumed(old: Workspace) -> None:
+    assert "rc 1, which is assumed, since the workspace states no" in run(old, servers=["web-01"], line="exit 3")["msg"]
+
+
+def test_a_command_that_is_held_for_its_purpose_says_which_option_gives_it(current: Workspace) -> None:
+    current.settings(holds=[{"line": "uptime", "status": "awaiting_purpose"}])
+    held = run(current, servers=["web-01"], line="uptime", wait_timeout="1")
+    assert "Last status: awaiting_purpose." in held["msg"]
+    assert held["msg"].endswith("give the option purpose.")
+
+
 def test_a_line_that_fails(workspace: Workspace) -> None:
     ran = run(workspace, servers=["web-01"], line="echo out; echo err >&2; exit 3")
     assert (ran.changed, ran.failed) == (True, True)
