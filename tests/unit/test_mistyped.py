@@ -94,6 +94,25 @@ def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: st
         "audit": ("herdops.alpacon.audit", ["web-01"], ("-e", "audit_fail_onn=low"), "Did you mean audit_fail_on?"),
         "rollout of nobody": ("herdops.alpacon.rollout", None, (), "There are no hosts to roll out to."),
         "rollout to whom": ("herdops.alpacon.rollout", ["web-01"], ("-e", "alpamon_hosts=nosuch"), "alpamon_hosts"),
+        "rollout to nobody": (
+            "herdops.alpacon.rollout",
+            ["web-01"],
+            ("-e", "alpamon_hosts="),
+            "alpamon_hosts is empty.",
+        ),
+        "rollout to null": (
+            "herdops.alpacon.rollout",
+            ["web-01"],
+            ("-e", '{"alpamon_hosts": null}'),
+            "alpamon_hosts is empty.",
+        ),
+        "rollout without groups": (
+            "herdops.alpacon.rollout",
+            ["web-01"],
+            ("-e", '{"alpamon_groups": [], "alpamon_serial": null}'),
+            "alpamon_groups is empty. Give names or UUIDs of groups, or leave it out. alpamon_serial is empty.",
+        ),
+        "unknown server": (RUN, None, (*line, "-e", "alpacon_servers=web-0l"), "servers: no server is named web-0l"),
         "rollout": (
             "herdops.alpacon.rollout",
             ["web-01"],
@@ -118,6 +137,7 @@ def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: st
         done = play_out(current, tmp_path / name.replace(" ", "-"), playbook, hosts, *arguments, core=core)
         assert done.code not in (0, None), f"{name}: {done.said}"
         assert text in " ".join(done.said.split()), f"{name}: {done.said}"
+        assert "NoneType" not in done.said, f"{name}: {done.said}"
     assert current.commands() == []
 
 

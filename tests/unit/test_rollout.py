@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,41 @@ def test_hosts_of_a_wave_keep_their_own_facts(current: Workspace, tmp_path: Path
     assert said["a"].startswith("connected as deb-01-")
     assert said["b"].startswith("connected as rocky-01-")
     assert len(current.registration_tokens()) == given
+
+
+def test_lists_numbers_and_tags_as_text(current: Workspace, tmp_path: Path) -> None:
+    fingerprint, key = a_signing_key(tmp_path / "keys")
+    serves = [("^uri ", {"changed": False, "status": 200, "content": key})]
+    spaced = " ".join(fingerprint[i : i + 4] for i in range(0, 40, 4))
+    done = rolled(
+        tmp_path,
+        current,
+        {name: Paper(DEBIAN, serves) for name in "abc"},
+        alpamon_serial="1, 2",
+        alpamon_max_fail_percentage="10",
+        alpamon_key_fingerprints=f"{'0' * 40}, {spaced}",
+        alpamon_tags="env=prod, team=a=b",
+        alpamon_max_workers="7",
+    )
+    assert done.code == 0, done.said
+    assert done.said.count("Note that it is tried") == 2
+    assert {tuple(sorted(record["tags"].items()))[-2:] for record in current.registered()} == {
+        (("env", "prod"), ("team", "a=b"))
+    }
+    assert "max_workers = 7\n" in done["a"].files["/etc/alpamon/alpamon.conf"]
+
+
+def a_signing_key(home: Path) -> tuple[str, str]:
+    """The fingerprint of a new key, and its public part in the armoured form."""
+    home.mkdir(mode=0o700)
+
+    def gpg(*arguments: str) -> str:
+        command = ["gpg", "--homedir", str(home), "--batch", "--passphrase", "", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    try:
+        gpg("--quick-generate-key", "alpamon@example.com", "ed25519", "sign", "never")
+        listed = gpg("--with-colons", "--list-keys")
+        return listed.partition("fpr:")[2].partition("\n")[0].strip(":"), gpg("--armor", "--export")
+    finally:
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
