@@ -689,6 +689,8 @@ class _Round:
                 job.msg = f"{OUTCOMES['unknown']} {error!r}"
             if what == "submit":
                 self._submitted(job)
+                if not self.waiting and not self._submitting:
+                    self.fleet.allow_time()
             elif what == "leave out" and job.outcome:
                 self._over(job)
             elif what == "leave out":
