@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from unit.support import FAR, Outcome, command_options, methods, run
+from unit.support import FAR, Outcome, command_options, methods, paths, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import _commands
@@ -199,15 +201,16 @@ def test_what_was_cancelled_is_scheduled_anew(workspace: Workspace) -> None:
 # Reschedule
 
 
-def test_a_schedule_is_put_off_once(workspace: Workspace) -> None:
-    first = schedule(workspace)
-    moved = schedule(workspace, scheduled_at=LATER, reschedule=True, diff_mode=True)
+@pytest.mark.parametrize(("before", "after"), [(FAR, LATER), (LATER, FAR)], ids=["sooner", "later"])
+def test_a_schedule_is_moved_once(workspace: Workspace, before: str, after: str) -> None:
+    first = schedule(workspace, scheduled_at=before)
+    moved = schedule(workspace, scheduled_at=after, reschedule=True, diff_mode=True)
     assert (moved.changed, moved.failed) == (True, False)
     assert moved["id"] != first["id"]
     assert pending(workspace) == [moved["id"]]
-    assert moved["diff"]["before"] == "web-01: reboot at 2999-01-01T00:00:00Z\n"
-    assert moved["diff"]["after"] == "web-01: reboot at 2998-06-01T03:00:00Z\n"
-    again = schedule(workspace, scheduled_at=LATER, reschedule=True)
+    assert moved["diff"]["before"] == f"web-01: reboot at {before}\n"
+    assert moved["diff"]["after"] == f"web-01: reboot at {after}\n"
+    again = schedule(workspace, scheduled_at=after, reschedule=True)
     assert (again.changed, again["id"]) == (False, moved["id"])
 
 
@@ -255,28 +258,81 @@ def test_an_old_schedule_that_is_delivered_meanwhile_is_a_failure(workspace: Wor
     assert "was delivered to the server already" in ran["msg"]
 
 
+SENT: dict[str, Any] = {"status": 409, "body": '{"code": "EVENT_COMMAND_ALREADY_SENT"}'}
+FORBIDDEN: dict[str, Any] = {"status": 403, "body": '{"code": "FORBIDDEN"}'}
+
+#: Which of the requests to cancel fail (the first old one, the second, the new one) -> what stands then, and whether
+#: anything has changed.
+HALF_MOVED: dict[str, tuple[dict[str, Any], set[str], bool]] = {
+    "the first is refused": ({**FORBIDDEN, "times": 1}, {"first", "second"}, False),
+    "the first is refused, and the new one stays": ({**FORBIDDEN, "times": 2}, {"first", "second", "new"}, True),
+    "the second is refused": ({**FORBIDDEN, "after": 1, "times": 1}, {"second"}, True),
+    "the second is refused, and the new one stays": ({**FORBIDDEN, "after": 1}, {"second", "new"}, True),
+    "the second is sent": ({**SENT, "after": 1, "times": 1}, {"second"}, True),
+    "the second is sent, and the new one too": ({**SENT, "after": 1}, {"second", "new"}, True),
+}
+
+
+@pytest.mark.parametrize("case", HALF_MOVED)
+def test_a_move_that_stops_half_way_says_what_stands(current: Workspace, case: str) -> None:
+    fault, left, changed = HALF_MOVED[case]
+    schedule(current)
+    schedule(current, scheduled_at="2999-02-01T00:00:00Z")
+    current.fault("status", method="DELETE", **fault)
+    ran = schedule(current, scheduled_at=LATER, reschedule=True)
+    tried = [path.rstrip("/").rpartition("/")[2] for path in paths(current, "DELETE")]
+    names = {tried[0]: "first", tried[-1]: "new"}
+    stand = {names.get(command, "second"): command for command in pending(current)}
+    assert set(stand) == left
+    failing = tried[fault.get("after", 0)]
+    assert (ran.failed, ran.changed) == (True, changed)
+    assert ran["id"] == stand.get("new", failing)
+    said, _colon, told = ran["msg"].partition("Scheduled now: ")
+    assert f"Not rescheduled: command {failing}" in said
+    # What was delivered does not stand any more, whatever else this workspace says.
+    assert {command in told for command in stand.values() if command != failing or fault["status"] == 403} <= {True}
+
+
 # Races
 
 
-@pytest.mark.parametrize("racers", [2, 4])
-def test_runs_that_race_leave_one_pending_command(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, racers: int
-) -> None:
-    barrier = threading.Barrier(racers)
-    submit = _commands.submit
-
-    def together(*arguments: Any) -> Any:
-        barrier.wait(30)  # everybody has looked by now, and nobody has submitted
-        return submit(*arguments)
-
-    monkeypatch.setattr(_commands, "submit", together)
+def race(workspace: Workspace, racers: int) -> list[dict[str, Any]]:
+    """What each of so many runs returns that schedule the same at once."""
 
     def one(_number: int) -> dict[str, Any]:
         options = command_options(workspace, state="scheduled", servers=["web-01"], line="reboot", scheduled_at=FAR)
         return run_command(options, lambda _warning: None)
 
     with ThreadPoolExecutor(racers) as pool:
-        results = list(pool.map(one, range(racers)))
+        return list(pool.map(one, range(racers)))
+
+
+def all_submit_at_once(workspace: Workspace, racers: int, tie: bool) -> Callable[..., Any]:
+    """Submits as soon as everybody is about to, and perhaps at the very same moment by the workspace's clock."""
+    barrier = threading.Barrier(racers)
+    moment = datetime.now(UTC).replace(microsecond=0)
+    submit = _commands.submit
+
+    def together(*arguments: Any) -> Any:
+        barrier.wait(30)  # everybody has looked by now, and nobody has submitted
+        command = submit(*arguments)
+        if not tie:
+            return command
+        workspace.change_command(command.id, added_at=iso(moment))
+        barrier.wait(30)
+        return replace(command, added_at=moment)
+
+    return together
+
+
+@pytest.mark.parametrize("tie", [False, True])
+@pytest.mark.parametrize("racers", [2, 4])
+def test_runs_that_race_leave_one_pending_command(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, racers: int, tie: bool
+) -> None:
+
+    monkeypatch.setattr(_commands, "submit", all_submit_at_once(workspace, racers, tie))
+    results = race(workspace, racers)
     [left] = pending(workspace)
     assert {result["id"] for result in results} == {left}
     assert sum(result["changed"] for result in results) == 1
