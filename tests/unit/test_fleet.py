@@ -19,6 +19,7 @@ from unit.conftest import Connect
 from unit.support import FAR, LIST, Clock, Row, methods, paths, pauses
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils import _commands
 from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import Fleet, Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._model import Command, Server
@@ -296,11 +297,59 @@ def test_a_command_that_waits_is_withdrawn_when_its_time_is_up(stage: Stage) -> 
     assert len(paths(stage.workspace, "DELETE")) == 1, "what was delivered cannot be cancelled"
 
 
+def test_a_command_that_is_delivered_before_it_is_withdrawn_is_not_called_cancelled(stage: Stage) -> None:
+    [job] = stage.jobs(scheduled_at=FAR)
+    body = '{"code": "EVENT_COMMAND_ALREADY_SENT"}'
+    stage.workspace.fault("status", method="DELETE", status=409, body=body)
+    stage.run([job], wait_timeout=20, cancel_on_timeout=True)
+    assert (job.outcome, job.known.status) == ("timed_out", "scheduled")
+    assert "It goes on" in job.msg
+    assert "It could not be cancelled: it was delivered already." in job.msg
+
+
+def test_a_command_that_is_stuck_is_not_withdrawn(current_stage: Stage) -> None:
+    [job] = current_stage.jobs()
+    current_stage.clock.at(2, lambda: current_stage.workspace.change_command(str(job.id), status="stuck"))
+    current_stage.run([job], wait_timeout=20, cancel_on_timeout=True)
+    assert job.outcome == "stuck"
+    assert methods(current_stage.workspace)["DELETE"] == 0
+
+
 def test_nothing_is_withdrawn_unless_asked(stage: Stage) -> None:
     [job] = stage.jobs(scheduled_at=FAR)
     stage.run([job], wait_timeout=20)
     assert job.outcome == "timed_out"
     assert methods(stage.workspace)["DELETE"] == 0
+
+
+def test_each_command_has_wait_timeout_from_its_own_submit(stage: Stage) -> None:
+    jobs = stage.jobs(3)
+    for seconds in (15, 30, 45):
+        stage.end_at(seconds)
+    stage.run(jobs, wait_timeout=20, max_concurrency=1)
+    assert [job.outcome for job in jobs] == ["success", "success", "not_tried"]
+    assert jobs[2].msg == "Not tried: wait_timeout was over before its turn came."
+    assert methods(stage.workspace)["POST"] == 2
+
+
+def test_the_last_look_comes_when_the_time_is_up(stage: Stage) -> None:
+    [job] = stage.jobs()
+    stage.end_at(99.8)
+    stage.run([job], wait_timeout=100)
+    assert job.outcome == "success"
+    assert sum(stage.clock.slept) <= 100.4, "looks were several seconds apart by then"
+
+
+def test_requests_wait_for_their_budget_as_long_as_the_last_command_may_take(current_stage: Stage) -> None:
+    stage = current_stage
+    jobs = stage.jobs()
+    stage.client.deadline = stage.clock.monotonic() + 10
+    stage.workspace.fault("status", method="POST", status=429, times=1, headers={"Retry-After": "8"})
+    stage.workspace.fault("status", path="/chunks/", status=429, times=1, headers={"Retry-After": "2"})
+    stage.end_at(15, result="", chunks=["all of it"])
+    stage.run(jobs, wait_timeout=10)
+    assert jobs[0].output is not None
+    assert (jobs[0].outcome, jobs[0].output.text, jobs[0].output.note) == ("success", "all of it", "")
 
 
 def test_nobody_waits_without_wait(stage: Stage) -> None:
@@ -341,15 +390,66 @@ def test_a_wait_that_times_out_behind_failures_says_so(current_stage: Stage) -> 
     assert "HTTP 502" in job.msg
 
 
-def test_a_token_that_is_withdrawn_meanwhile_keeps_the_ids(stage: Stage) -> None:
+@pytest.mark.parametrize(("status", "code"), [(401, "unauthorized"), (403, "forbidden")])
+def test_a_token_that_is_withdrawn_meanwhile_keeps_the_ids(stage: Stage, status: int, code: str) -> None:
     jobs = stage.jobs(2)
-    body = '{"code": "unauthorized"}'
-    stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=401, body=body))
+    body = f'{{"code": "{code}"}}'
+    stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=status, body=body))
     stage.run(jobs)
     assert outcomes(jobs) == {"unknown": 2}
     assert {job.id for job in jobs} == {command["id"] for command in stage.workspace.commands()}
     assert all("Submitted, but its outcome cannot be read" in job.msg for job in jobs)
     assert stage.clock.passed < 60
+
+
+def test_what_nobody_foresaw_in_a_submit_costs_that_command_only(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = current_stage.jobs(3)
+    submit = _commands.submit
+
+    def fail(client: Client, body: Row, known: Any) -> Command:
+        if body["server"] == jobs[1].server.id:
+            raise RuntimeError("nobody foresaw this")
+        return submit(client, body, known)
+
+    monkeypatch.setattr(_commands, "submit", fail)
+    current_stage.end_at(5)
+    current_stage.run(jobs)
+    assert [job.outcome for job in jobs] == ["success", "unknown", "success"]
+    assert "nobody foresaw this" in jobs[1].msg
+
+
+def test_what_nobody_foresaw_in_an_output_costs_that_output_only(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = current_stage.jobs(2)
+
+    def fail(*_arguments: Any) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(_commands, "output", fail)
+    current_stage.end_at(5, result="")
+    current_stage.run(jobs)
+    assert all(job.id for job in jobs)
+    assert outcomes(jobs) == {"unknown": 2}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_nobody_foresaw_in_a_look_keeps_all_ids(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    jobs = current_stage.jobs(count)
+
+    def fail(*_arguments: Any) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(_commands, "get_if_there", fail)
+    monkeypatch.setattr(current_stage.client, "pages", fail)
+    current_stage.run(jobs, wait_timeout=20)
+    assert outcomes(jobs) == {"timed_out": count}
+    assert {job.id for job in jobs} == {command["id"] for command in current_stage.workspace.commands()}
+    assert all("nobody foresaw this" in job.msg for job in jobs)
 
 
 def test_output_that_cannot_be_read_is_no_failure(current_stage: Stage) -> None:
