@@ -156,6 +156,15 @@ def test_what_is_under_way_is_too_late(workspace: Workspace, status: str, fail_i
     assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, fail_if_sent, "sent", command_id)
 
 
+def test_what_is_stuck_waits_no_more(current: Workspace) -> None:
+    command_id = delivered(current, "stuck")
+    by_line = cancel(current, servers=["bare-01"], line="reboot")
+    assert (by_line.changed, by_line.failed, by_line["msg"]) == (False, False, "Nothing waits to be cancelled.")
+    by_id = cancel(current, ids=[command_id])
+    assert (by_id.changed, by_id.failed, by_id["outcome"]) == (False, True, "sent")
+    assert methods(current)["DELETE"] == 0
+
+
 @pytest.mark.parametrize("status", ["success", "failed"])
 def test_what_is_over_is_not_meant(workspace: Workspace, status: str) -> None:
     delivered(workspace, status)
@@ -203,6 +212,13 @@ def test_a_cancel_that_is_refused_is_a_failure_of_that_command_alone(workspace: 
     assert (ran.failed, ran.changed) == (True, True)
     assert [command["changed"] for command in ran.commands] == [False, True]
     assert "The token may not do this" in ran.commands[0]["msg"]
+
+
+def test_what_somebody_else_cancels_at_that_moment_is_no_change(workspace: Workspace) -> None:
+    command_id = waiting(workspace)
+    workspace.fault("status", method="DELETE", status=404, body='{"detail": "Not found."}')
+    ran = cancel(workspace, ids=[command_id])
+    assert (ran.changed, ran.failed, ran["outcome"], ran["msg"]) == (False, False, "cancelled", "Gone already.")
 
 
 def test_a_lost_answer_to_a_cancel(modal: Workspace) -> None:

@@ -10,6 +10,7 @@ import re
 import time
 import tracemalloc
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -468,18 +469,24 @@ def test_a_chunk_that_never_comes_is_not_waited_for_for_ever(current: Workspace,
     assert sum(sleep.slept) < 30
 
 
-def test_the_last_chunk_may_come_after_the_end(current: Workspace, connect: Connect) -> None:
+@pytest.mark.parametrize(("age", "settles"), [(0.1, True), (10.0, False)])
+def test_the_last_chunk_may_come_after_the_end(
+    current: Workspace, connect: Connect, monkeypatch: pytest.MonkeyPatch, age: float, settles: bool
+) -> None:
     [command_id] = current.add_commands([{"status": "success", "result": ""}])
     client = connect(current)
     command = listed(client, command_id)
+    assert command.handled_at is not None
+    now = command.handled_at.timestamp() + age
+    monkeypatch.setattr(_commands, "time", SimpleNamespace(time=lambda: now))
     late: list[float] = []
 
     def sleep(seconds: float) -> None:
-        late.append(seconds)
+        late.append(round(seconds, 3))
         current.change_command(command_id, chunks=["late"])
 
-    assert _commands.output(client, command, sleep).text == ("late" if late else "")
-    assert len(late) <= 1
+    assert _commands.output(client, command, sleep).text == ("late" if settles else "")
+    assert late == ([0.2] if settles else [])
 
 
 MIB = 1024 * 1024
@@ -593,6 +600,12 @@ def test_rows_of_other_servers_are_dropped_where_a_filter_is_ignored(serve: Serv
 
     commands = _commands.walk(connect(serve(answer)), [SERVER], NEWEST_FIRST, lambda _command: False)
     assert [command.id for command in commands] == [COMMAND]
+
+
+def test_the_detail_of_another_command_is_no_answer(serve: Serve, connect: Connect) -> None:
+    client = connect(serve([Reply(current_row(id=NO_COMMAND))]))
+    with pytest.raises(LostAnswer, match=f"the answer is another command, {NO_COMMAND}"):
+        _commands.get(client, COMMAND)
 
 
 def test_a_command_that_is_not_there(workspace: Workspace, connect: Connect) -> None:

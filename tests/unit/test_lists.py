@@ -160,6 +160,12 @@ def test_pages_that_never_end_and_have_no_count(
     assert client.requests <= 150
 
 
+def test_cursors_that_come_again_end_the_list(serve: Serve, connect: Connect) -> None:
+    client = connect(serve(endless(lambda number: "ab"[number % 2], fresh=True, count=None)))
+    ids_of(client)
+    assert client.requests == 3
+
+
 @pytest.mark.parametrize(
     "following", ["Infinity", "-Infinity", "NaN", "1e400", "-7", "[2]", '{"page": 2}', "true", '"http://[?page=2"']
 )
