@@ -96,6 +96,7 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
         proxy_headers=False,
         access_log=False,
         server_header=False,
+        date_header=False,
         log_level="warning",
         loop="asyncio",
         ws="websockets-sansio",

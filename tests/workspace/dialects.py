@@ -19,9 +19,14 @@ from workspace.models import Command, Server, User
 Row = dict[str, t.Any]
 
 
+def clock_skew() -> datetime.timedelta:
+    """By how much the workspace's clock, as clients see it, goes ahead of the machine's, which all else goes by."""
+    return datetime.timedelta(seconds=state.current.switches.clock_skew)
+
+
 def stamp(moment: datetime.datetime | None) -> str | None:
-    """A time as Django REST framework writes it."""
-    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+    """A time by the workspace's clock, as Django REST framework writes it."""
+    return None if moment is None else (moment + clock_skew()).isoformat().replace("+00:00", "Z")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,6 +276,7 @@ class Dialect2024(Dialect):
 
     def _row(self, command: Command) -> Row:
         status = command.status_at(*self.now_and_stuck())
+        end = command.handled_at + clock_skew() if command.handled_at else None
         user = command.requested_by
         return {
             "id": str(command.id),
@@ -278,7 +284,7 @@ class Dialect2024(Dialect):
             "line": command.line,
             "success": command.success,
             "result": command.result,
-            "status": status_object(command, status, f"{command.handled_at}."),
+            "status": status_object(command, status, f"{end}."),
             "response_delay": command.response_delay,
             "elapsed_time": command.elapsed_time,
             "added_at": stamp(command.added_at),
@@ -329,7 +335,7 @@ class Published(Dialect):
 
     def list_row(self, command: Command) -> Row:
         status = command.status_at(*self.now_and_stuck())
-        end = command.handled_at.strftime("%Y-%m-%d %H:%M:%S") if command.handled_at else ""
+        end = (command.handled_at + clock_skew()).strftime("%Y-%m-%d %H:%M:%S") if command.handled_at else ""
         return {
             "id": str(command.id),
             "shell": command.shell,

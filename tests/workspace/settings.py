@@ -83,6 +83,7 @@ class Switches:
     ties: t.Literal["shuffled", "stable"] = "shuffled"
     tie_seed: int = 1
     read_lag: float = 0.0
+    clock_skew: float = 0.0
     registration: bool = True
 
     def change(self, values: dict[str, t.Any]) -> None:

@@ -10,8 +10,9 @@ import itertools
 import re
 import time
 import typing as t
+from email.utils import formatdate
 
-from workspace import auth
+from workspace import auth, state
 
 Scope = dict[str, t.Any]
 Message = dict[str, t.Any]
@@ -48,11 +49,13 @@ class Traffic:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            # The faults below need the connection itself, which the wrapped send would hide.
+            scope["workspace.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
+            send = _dated(send)
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self._app(scope, receive, send)
             return
-        # The faults below need the connection itself, which the wrapped send would hide.
-        scope["workspace.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if auth.is_agent(headers.get("authorization", "")) and "alpamon" in headers.get("user-agent", ""):
             self.agent_requests += 1
@@ -76,7 +79,7 @@ class Traffic:
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":
                 entry["status"], entry["answered"] = message["status"], time.monotonic()
-                entry["retry_after"] = _retry_after(message)
+                entry["retry_after"] = _stated(message, b"retry-after")
             await send(message)
 
         try:
@@ -113,6 +116,18 @@ class Traffic:
         return entry
 
 
-def _retry_after(start: Message) -> str | None:
-    stated = {name.lower(): value for name, value in start["headers"]}.get(b"retry-after")
-    return None if stated is None else stated.decode("latin-1")
+def _dated(send: Send) -> Send:
+    """Add the time by the workspace's clock to answers that state none."""
+
+    async def dated(message: Message) -> None:
+        if message["type"] == "http.response.start" and _stated(message, b"date") is None:
+            date = formatdate(time.time() + state.current.switches.clock_skew, usegmt=True)
+            message = {**message, "headers": [*message["headers"], (b"date", date.encode())]}
+        await send(message)
+
+    return dated
+
+
+def _stated(start: Message, name: bytes) -> str | None:
+    value = {key.lower(): value for key, value in start.get("headers", ())}.get(name)
+    return None if value is None else value.decode("latin-1")

@@ -18,7 +18,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from workspace import filters, identity, lifecycle, serializers, state
-from workspace.dialects import Refusal
+from workspace.dialects import Refusal, clock_skew
 from workspace.models import Chunk, Command, Group, Server, User, new_key
 
 # A password option, a secret's assignment, or credentials inside a URL; a variable's expansion is none of them.
@@ -131,7 +131,7 @@ class CommandViewSet(Base):
         return Response(dialect.create_answer(command), status=status.HTTP_201_CREATED)
 
     def _new_command(self, request: t.Any, values: dict[str, t.Any]) -> Command:
-        now = timezone.now()
+        now, scheduled_at = timezone.now(), values.get("scheduled_at")
         username, groupname = identity.resolve(request.user, values.get("username", ""), values.get("groupname", ""))
         return Command(
             server=values["server"],
@@ -141,7 +141,7 @@ class CommandViewSet(Base):
             env=values.get("env"),
             username=username,
             groupname=groupname,
-            scheduled_at=values.get("scheduled_at") or now,
+            scheduled_at=scheduled_at - clock_skew() if scheduled_at else now,
             added_at=timezone.now(),
             run_after=[str(parent.id) for parent in values.get("run_after", [])],
             purpose=values.get("purpose"),
