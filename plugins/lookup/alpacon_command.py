@@ -29,7 +29,8 @@ options:
     default: [success]
   within:
     description:
-      - How long ago the command may have been added at most, as a duration such as V(90s), V(10m) or V(1h30m).
+      - How long ago the command may have been added at most by the clock of the workspace, as a duration such as
+        V(90s), V(10m) or V(1h30m).
       - Left out, the whole list is read if need be.
     type: str
   want:

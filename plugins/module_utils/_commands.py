@@ -323,10 +323,10 @@ def output(client: Client, command: Command, sleep: Callable[[float], None] = ti
     carried = output_of_row(command)
     if carried:
         return carried
-    age = time.time() - command.handled_at.timestamp() if command.handled_at else 0.0
-    if 0.0 <= age < _CHUNK_SETTLE:
+    age = (client_now(client) - command.handled_at).total_seconds() if command.handled_at else 0.0
+    if age < _CHUNK_SETTLE:
         # The last chunk may arrive after the word that the command is over.
-        sleep(_CHUNK_SETTLE - age)
+        sleep(min(_CHUNK_SETTLE - age, _CHUNK_SETTLE))
     chunks: dict[int, str] = {}
     missing = _fetch_chunks(client, command, chunks)
     for pause in _CHUNK_PAUSES if age < _CHUNK_PATIENCE else ():
@@ -434,8 +434,8 @@ def walk(
 def scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
     """The commands of some servers that are scheduled for that very time, and others; as for :func:`walk`."""
     wanted = frozenset(server_ids)
-    if len(wanted) > 1 and time > client_now(client) + _CERTAIN_FUTURE:
-        commands = _walk_future(client, wanted)
+    if len(wanted) > 1 and _certain_future(client, time):
+        commands = _walk_future(client, wanted, time)
         if commands is not None:
             return commands
     return walk(
@@ -499,14 +499,21 @@ def _walk_all_or_none(client: Client, wanted: frozenset[str]) -> list[Command] |
         return None
 
 
-def _walk_future(client: Client, wanted: frozenset[str]) -> list[Command] | None:
-    """The commands whose time is to come, or None where the workspace takes no notice of that filter."""
+def _certain_future(client: Client, time: datetime) -> bool:
+    return time > client_now(client) + _CERTAIN_FUTURE
+
+
+def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list[Command] | None:
+    """The commands whose time is to come, or None where that time is not, or the workspace ignores that filter."""
     commands: list[Command] = []
     pages = client.pages(PATH, {"ordering": NEWEST_FIRST, "is_scheduled": "true"}, whole=True)
     try:
         for number, page in enumerate(pages, start=1):
             rows = list(readable(page.rows))
             earliest = client_now(client) - _CERTAIN_FUTURE
+            # The first answer tells the offset between both clocks.
+            if not _certain_future(client, time):
+                return None
             if any(not row.scheduled_at or row.scheduled_at < earliest for row in rows):
                 return None
             commands += [row for row in rows if row.server.id in wanted]
@@ -519,7 +526,7 @@ def _walk_future(client: Client, wanted: frozenset[str]) -> list[Command] | None
 
 def _walk_one(client: Client, server_id: str, ordering: str, ends: Callable[[Command], bool] | None) -> list[Command]:
     try:
-        commands = _read_until(client, server_id, ordering, ends or _Quiet())
+        commands = _read_until(client, server_id, ordering, ends or _Quiet(client))
     except IncompleteList:
         commands = list(listing(client, server=server_id))
     return [command for command in commands if command.server.id == server_id]
@@ -555,12 +562,12 @@ class _Quiet:
     or wait for another: those are looked for among the last day and the last hundred.
     """
 
-    def __init__(self) -> None:
-        self._since = datetime.now(timezone.utc) - timedelta(days=1)
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._rows = 0
 
     def __call__(self, command: Command) -> bool:
-        due = command.latest_schedule
-        over = not command.pending and due is not None and due < self._since
+        due, since = command.latest_schedule, client_now(self._client) - timedelta(days=1)
+        over = not command.pending and due is not None and due < since
         self._rows = self._rows + 1 if over else 0
         return self._rows > PAGE_SIZE

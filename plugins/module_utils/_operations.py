@@ -309,7 +309,7 @@ def _scheduled(task: Task) -> Report:
     bad = {"refused", "offline", "denied", "rejected", "unknown", "sent", "not_tried"} - order.limits.fine
     report = Report(jobs, fine=frozenset(OUTCOMES) - bad)
     missing = [job for job in jobs if job.command is None]
-    _check_time(order, missing)
+    _check_time(task, missing)
     for job in missing:
         old = standing[str(job.server.id)].other_times if order.reschedule else []
         report.before += [_schedule_line(job.server, order.line, command.scheduled_at) for command in old]
@@ -393,12 +393,12 @@ def _age(command: Command) -> tuple[datetime, str]:
     return command.added_at or datetime.max.replace(tzinfo=timezone.utc), command.id
 
 
-def _check_time(order: Order, missing: Sequence[Job]) -> None:
-    if missing and order.time <= datetime.now(timezone.utc):
+def _check_time(task: Task, missing: Sequence[Job]) -> None:
+    if missing and task.order.time <= _commands.client_now(task.client):
         names = ", ".join(str(job.server) for job in missing[:_NAMED_SERVERS])
         raise UsageError(
             "scheduled_at",
-            f"{iso(order.scheduled_at)} is in the past, and no such command was carried out then on {names}",
+            f"{iso(task.order.scheduled_at)} is in the past, and no such command was carried out then on {names}",
             "Give a time to come, or use state=executed to run it now.",
         )
 
@@ -525,7 +525,7 @@ def _submitted_lately(task: Task) -> list[Command]:
     """What this run has scheduled of the same, so lately that lists need not show it yet."""
     if task.run.submitted is None:
         return []
-    since = datetime.fromtimestamp(task.client.server_time(time.time()), timezone.utc) - _LATELY
+    since = _commands.client_now(task.client) - _LATELY
     rows = [row for row in task.run.submitted.read().values() if not row.get("gone")]
     return [
         command
@@ -722,9 +722,9 @@ def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> 
     """What the lookup wants of each server's latest command, or None where it has none."""
     settings = Settings.from_options(options, warn)
     within = options.get("within")
-    since = within and datetime.now(timezone.utc) - timedelta(seconds=_values.duration("within", within))
+    since_age = timedelta(seconds=_values.duration("within", within)) if within else None
     statuses = frozenset(str(status).strip().lower() for status in options.get("status") or ())
-    query = Query(line=options.get("line"), statuses=statuses, since=since or None)
+    query = Query(line=options.get("line"), statuses=statuses, since_age=since_age)
     with Client(settings) as client:
         servers = _servers.find(client, terms, "_terms")
         found = _queries.latest(client, query, servers)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import Any, Callable
 
@@ -41,6 +41,13 @@ class Query:
     """What to look for. What is None is not asked for.
 
     Servers ignore filters that they do not know, so :meth:`accepts` decides over every row.
+
+    Attributes:
+        since: when commands were submitted at the earliest.
+        since_age: the same, counted back from now; see :meth:`at`.
+        until: when commands were submitted at the latest.
+        until_age: the same, counted back from now.
+        now: the time by the workspace's clock, if that is known.
     """
 
     server_id: str | None = None
@@ -54,18 +61,19 @@ class Query:
     success: bool | None = None
     line: str | None = None
     since: datetime | None = None
+    since_age: timedelta | None = None
     until: datetime | None = None
+    until_age: timedelta | None = None
+    now: datetime | None = None
 
     @classmethod
     def from_options(cls, client: Client, options: Mapping[str, Any]) -> Query:
         """Check the options of M(herdops.alpacon.alpacon_command_info) and resolve the server's name."""
-        now = datetime.now(timezone.utc)
-        since, until = (
-            _values.moment_or_age(name, options[name], now) if options.get(name) else None
-            for name in ("since", "until")
-        )
-        if since and until and since > until:
-            raise UsageError("since", "it is later than until", "Swap them.")
+        since, since_age = _moment_or_age(options, "since")
+        until, until_age = _moment_or_age(options, "until")
+        _check_span(since, until)
+        if since_age is not None and until_age is not None and since_age < until_age:
+            raise _swapped()
         server = options.get("server")
         return cls(
             server_id=_servers.resolve(client, [server], "server")[0].id if server else None,
@@ -79,8 +87,21 @@ class Query:
             success=options.get("success"),
             line=options.get("line") or None,
             since=since,
+            since_age=since_age,
             until=until,
+            until_age=until_age,
         )
+
+    def at(self, now: datetime) -> Query:
+        """The same, with times in place of ages.
+
+        Args:
+            now: the time by the workspace's clock.
+        """
+        since = self.since if self.since_age is None else now - self.since_age
+        until = self.until if self.until_age is None else now - self.until_age
+        _check_span(since, until)
+        return replace(self, since=since, until=until, now=now)
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -105,7 +126,7 @@ class Query:
             and (self.success is None or (command.status in RAN and self.success == (command.status == "success")))
             and self._accepts_requester(command)
             and self._accepts_time(command)
-            and (self.is_scheduled is None or self.is_scheduled == _is_scheduled(command))
+            and (self.is_scheduled is None or self.is_scheduled == self._is_scheduled(command))
             and (self.search is None or _may_match(self.search, command))
         )
 
@@ -126,15 +147,28 @@ class Query:
         """Whether, in this order, nothing after this command can be wanted."""
         return bool(self.since and self.ordering == NEWEST_FIRST and command.added_at and command.added_at < self.since)
 
+    def _is_scheduled(self, command: Command) -> bool:
+        if command.scheduled_at is None:
+            return command.status == "scheduled"
+        return command.scheduled_at > (self.now or datetime.now(timezone.utc))
+
+
+def _moment_or_age(options: Mapping[str, Any], name: str) -> tuple[datetime | None, timedelta | None]:
+    given = _values.moment_or_age(name, options[name]) if options.get(name) else None
+    return (None, given) if isinstance(given, timedelta) else (given, None)
+
+
+def _check_span(since: datetime | None, until: datetime | None) -> None:
+    if since and until and since > until:
+        raise _swapped()
+
+
+def _swapped() -> UsageError:
+    return UsageError("since", "it is later than until", "Swap them.")
+
 
 def _parameter(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _is_scheduled(command: Command) -> bool:
-    if command.scheduled_at is None:
-        return command.status == "scheduled"
-    return command.scheduled_at > datetime.now(timezone.utc)
 
 
 def _may_match(search: str, command: Command) -> bool:
@@ -171,11 +205,18 @@ def find(client: Client, query: Query, limit: int = 0) -> Iterator[Command]:
 
 
 def _wanted(client: Client, query: Query, ordering: str) -> Iterator[Command]:
-    for command in _commands.listing(client, ordering, **query.parameters):
+    for number, command in enumerate(_commands.listing(client, ordering, **query.parameters)):
+        if number == 0:
+            query = _dated(client, query)
         if query.is_past(command):
             return
         if query.accepts(command):
             yield command
+
+
+def _dated(client: Client, query: Query) -> Query:
+    # Only after an answer, which tells the offset between both clocks.
+    return query.at(_commands.client_now(client))
 
 
 def _place(ordering: str) -> Callable[[Command], tuple[bool, Any]]:
@@ -192,7 +233,9 @@ def latest(client: Client, query: Query, servers: Sequence[Server]) -> dict[str,
     unseen = {str(server.id) for server in servers}
     parameters = {"server": next(iter(unseen))} if len(unseen) == 1 else {}
     found: dict[str, Command] = {}
-    for command in _commands.listing(client, NEWEST_FIRST, **parameters):
+    for number, command in enumerate(_commands.listing(client, NEWEST_FIRST, **parameters)):
+        if number == 0:
+            query = _dated(client, query)
         if query.is_past(command):
             break
         server_id = command.server.id

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 from ._errors import UsageError
@@ -55,11 +55,11 @@ def moment(option: str, text: Any) -> datetime:
     return time
 
 
-def moment_or_age(option: str, text: Any, now: datetime) -> datetime:
-    """Read a time, or a duration that is counted back from now."""
+def moment_or_age(option: str, text: Any) -> datetime | timedelta:
+    """Read a time, or a duration that is to be counted back from now."""
     if re.match(r"\d{4}-", str(text).strip()):
         return moment(option, text)
-    return datetime.fromtimestamp(now.timestamp() - duration(option, text), timezone.utc)
+    return timedelta(seconds=duration(option, text))
 
 
 def uuid(option: str, text: Any) -> str:

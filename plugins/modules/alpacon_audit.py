@@ -169,7 +169,7 @@ options:
   reuse_within:
     description:
       - A duration such as V(1h). The newest command of the same server and line, and of the same user and group where
-        they are given, that ran and ended no longer ago is taken as the answer.
+        they are given, that ran and ended no longer ago, by the clock of the workspace, is taken as the answer.
     type: str
   wait_timeout:
     description:

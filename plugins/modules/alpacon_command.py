@@ -96,8 +96,9 @@ options:
   scheduled_at:
     description:
       - When the command is to run, as ISO 8601 with a zone, such as V(2031-01-01T03:00:00Z). Without a zone it is
-        refused, since each
-        server would read it in its own.
+        refused, since each server would read it in its own.
+      - With O(state=scheduled), a time that is in the past by the clock of the workspace is refused, unless such a
+        command was carried out then.
       - With O(state=cancelled), only commands that are scheduled for that very time are meant.
     type: str
   reschedule:
@@ -108,8 +109,8 @@ options:
     default: false
   reuse_within:
     description:
-      - With O(state=executed), take a matching command that succeeded no longer ago than this as done, and change
-        nothing.
+      - With O(state=executed), take a matching command that succeeded no longer ago than this, by the clock of the
+        workspace, as done, and change nothing.
       - A duration such as V(90s), V(10m) or V(1h30m), or a number of seconds.
       - O(env), O(run_after), O(work_session) and O(purpose) are not compared.
     type: str

@@ -89,12 +89,13 @@ options:
   since:
     description:
       - Only commands that were added at this time or later, as ISO 8601 with a zone, or as a duration back from now
-        such as V(2h).
+        by the clock of the workspace, such as V(2h).
       - This module filters by it, and with O(ordering=-added_at) stops reading there.
     type: str
   until:
     description:
-      - Only commands that were added at this time or earlier, as ISO 8601 with a zone, or as a duration back from now.
+      - Only commands that were added at this time or earlier, as ISO 8601 with a zone, or as a duration back from now
+        by the clock of the workspace.
       - This module filters by it.
     type: str
   with_output:
