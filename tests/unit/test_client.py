@@ -164,7 +164,8 @@ def test_a_missing_library_is_named() -> None:
     """
     root = os.environ["ANSIBLE_COLLECTIONS_PATH"]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
-    assert "Failed to import the required Python library (requests)" in done.stdout
+    assert "The Python library requests is missing where this runs." in done.stdout
+    assert done.stdout.endswith(" -m pip install requests\n")
 
 
 # Requests
