@@ -67,7 +67,7 @@ def mistyped(names: Iterable[str], known: Iterable[str]) -> list[str]:
 
 
 def _may_mean(name: str, known: str) -> bool:
-    prefix, _, own = known.partition("_")
+    prefix, _underscore, own = known.partition("_")
     slips = 2 if len(own) >= _LONG else 1
     return name.startswith(f"{prefix}_") and abs(len(name) - len(known)) <= slips and _slips(name, known) <= slips
 
