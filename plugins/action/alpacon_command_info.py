@@ -23,4 +23,9 @@ class ActionModule(AlpaconAction):
     selections: ClassVar[Mapping[str, str]] = {
         "ids": "Give UUIDs of commands, or leave it out.",
         "server": "Give a name or UUID, or leave it out to mean all servers.",
+        "status": "Give words that a status can be, or leave it out to mean all of them.",
+        **dict.fromkeys(
+            ("shell", "requested_by", "search", "line", "since", "until"),
+            "Give what the commands must have, or leave it out.",
+        ),
     }

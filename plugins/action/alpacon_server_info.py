@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import server_info_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._server_info import run_server_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_filters
 
 
 class ActionModule(AlpaconAction):
@@ -23,3 +24,9 @@ class ActionModule(AlpaconAction):
     selections: ClassVar[Mapping[str, str]] = {
         "servers": "Give names or UUIDs of servers, or leave it out to mean all of them."
     }
+
+    def given(self) -> dict[str, Any]:
+        """The task's arguments as they are written."""
+        arguments = super().given()
+        check_filters(arguments.get("filters"))
+        return arguments

@@ -148,6 +148,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._server_queries im
     unstated,
     without_servers,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_filters, check_names
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
     FILE_ENDINGS,
     Naming,
@@ -188,9 +189,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         super().parse(inventory, loader, path, cache)
         self._given = self._read_config_data(path)
         try:
+            # Ansible takes options that there are not without a word.
+            otherwise = f"ansible-doc -t inventory {self.NAME} lists those that there are."
+            check_names(f"the inventory {self.NAME}", self._given, _names(self), otherwise)
             preferences = _preferences(self.get_option("hostname"))
             prefix = _prefix(self.get_option("hostvars_prefix"))
             default_groups = _default_groups(self.get_option("default_groups"))
+            check_filters(self._given.get("filters"))
             wanted = ServerFilter.from_options(self.get_option("filters"))
             settings = self._settings(inventory)
             servers = self._readable(self._servers(settings, self.get_cache_key(path), cache, wanted))
@@ -328,6 +333,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
 
 # Options
+
+
+def _names(plugin: InventoryModule) -> set[str]:
+    """The names of all options, those of Ansible's own among them."""
+    known = plugin.option_definitions
+    return {alias for name, option in known.items() for alias in (name, *(option.get("aliases") or ()))}
 
 
 def _preferences(given: Any) -> list[str]:

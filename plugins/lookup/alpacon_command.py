@@ -77,7 +77,6 @@ _list:
 """
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -88,17 +87,17 @@ from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
     AlpaconError,
-    UsageError,
     clean,
     clean_line,
-    did_you_mean,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_selection
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_names, check_selection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import Found, find_settings
 
 display = Display()
 
 _QUERY = ("line", "status", "within", "want")
+#: Options that select commands, and whether each is a list.
+_SELECTIONS = {"line": False, "status": True, "within": False}
 _OPTIONS = (*_QUERY, "default", *CONNECTION)
 
 
@@ -109,7 +108,13 @@ class LookupModule(LookupBase):
         """One element for each term."""
         found = Found({})
         try:
-            _check_names(kwargs)
+            # Ansible takes options that there are not without a word.
+            check_names(
+                "the lookup herdops.alpacon.alpacon_command", kwargs, _OPTIONS, f"Give some of {', '.join(_OPTIONS)}."
+            )
+            for name, several in _SELECTIONS.items():
+                if name in kwargs:
+                    check_selection(name, kwargs[name], "Give what the command must have, or leave it out.", several)
             servers = self._servers(terms)
             # Lookups get variables as they are written, templates and all.
             found = find_settings(kwargs, variables or {}, os.environ, self._templar.template)  # type: ignore[union-attr]
@@ -138,11 +143,3 @@ class LookupModule(LookupBase):
         raise AnsibleError(
             f"{clean(term)} has no such command. Give default to get a value of your own instead of this error."
         )
-
-
-def _check_names(given: Mapping[str, Any]) -> None:
-    """Refuse options that there are not, which Ansible takes without a word."""
-    for name in given:
-        if name not in _OPTIONS:
-            hint = did_you_mean(name, _OPTIONS, f"Give some of {', '.join(_OPTIONS)}.")
-            raise UsageError(name, "the lookup herdops.alpacon.alpacon_command has no such option", hint)

@@ -185,7 +185,7 @@ def _group_id(name: str, known: Mapping[str, Sequence[str]]) -> str:
         return found[0]
     if found:
         raise UsageError("groups", f"{len(found)} groups are named {name}", "Give the UUID of the one that is meant.")
-    remedy = did_you_mean(name, known, "Check the name; the token may also not see that group.")
+    remedy = f"{did_you_mean(name, known, 'Check the name.')} The token may also not see that group."
     raise UsageError("groups", f"no group is named {name}", remedy)
 
 

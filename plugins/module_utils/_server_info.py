@@ -71,9 +71,9 @@ def _filtered(client: Client, wanted: ServerFilter, groups: Groups, limit: int, 
 def _referenced(client: Client, references: Sequence[str], groups: Groups, warn: Warn) -> list[Described]:
     """The servers that have one of these names or UUIDs; a warning tells of each that none has."""
     # Filters are not pushed here: a server that they leave out would seem not to exist.
-    found, _seen = _servers.look_up(client, references)
+    found, seen = _servers.look_up(client, references)
     for reference, servers in found.items():
         if not servers:
-            warn(f"servers: there is no server {reference}, or the token may not see it.")
+            warn(f"servers: there is no server {reference}. {_servers.remedy(client, reference, seen)}")
     unique = {server.id: server for servers in found.values() for server in servers}
     return [describe_server(server.fields, groups) for server in sorted(unique.values(), key=str)]

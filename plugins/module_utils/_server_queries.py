@@ -155,6 +155,8 @@ def _flag(name: str, value: Any) -> bool | None:
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
     values = () if value is None else value if isinstance(value, (list, tuple)) else (value,)
+    if value is not None and not values:
+        raise UsageError("filters", f"{name} is an empty list", "Give what it must be, or leave it out.")
     for item in values:
         if isinstance(item, (bool, Mapping, list)) or item is None or not str(item).strip():
             raise UsageError("filters", f"{name}: '{item}' is not a text", "Give a text, or a list of texts.")
@@ -163,6 +165,8 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
 
 def _tags(value: Any) -> dict[str, str | None]:
     given = {} if value is None else value
+    if value is not None and not given:
+        raise UsageError("filters", "tags are empty", "Give keys with the value each must have, or leave it out.")
     if not isinstance(given, Mapping) or any(isinstance(item, (Mapping, list)) for item in given.values()):
         raise UsageError(
             "filters", f"tags: '{value}' is not a dictionary of texts", "Give keys with the value each must have."

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Callable
 
 from ._client import Client
-from ._errors import ApiError, IncompleteList, LostAnswer, UsageError, did_you_mean
+from ._errors import AlpaconError, ApiError, IncompleteList, LostAnswer, UsageError, did_you_mean
 from ._lists import PAGE_SIZE
 from ._model import Server, canonical_uuid, is_uuid, row_id
 from ._run import Shared
@@ -64,7 +65,7 @@ def find(
     if missing:
         asked, seen = look_up(client, missing)
         found.update(asked)
-    by_name = {name: _the_one(name, found[name], seen, option) for name in names}
+    by_name = {name: _the_one(client, name, found[name], seen, option) for name in names}
     return [Server(canonical_uuid(ref)) if is_uuid(ref) else by_name[ref] for ref in references]
 
 
@@ -168,7 +169,7 @@ def identified(rows: Iterable[Any]) -> Iterator[Server]:
     return (Server.from_row(row) for row in rows if row_id(row))
 
 
-def _the_one(name: str, servers: Sequence[Server], known: Sequence[str], option: str) -> Server:
+def _the_one(client: Client, name: str, servers: Sequence[Server], seen: Sequence[str], option: str) -> Server:
     if len(servers) == 1:
         return servers[0]
     if servers:
@@ -176,5 +177,25 @@ def _the_one(name: str, servers: Sequence[Server], known: Sequence[str], option:
         raise UsageError(
             option, f"{len(servers)} servers are named {name}: {ids}", "Give the id of the one that is meant."
         )
-    remedy = did_you_mean(name, known, "Check the name; the token may also not see that server.")
-    raise UsageError(option, f"no server is named {name}", remedy)
+    raise UsageError(option, f"no server is named {name}", remedy(client, name, seen))
+
+
+def remedy(client: Client, reference: str, seen: Sequence[str]) -> str:
+    """What to do about a name or UUID that no server has, where these names were seen."""
+    known = () if is_uuid(reference) else seen or _names_near(client, reference)
+    check = f"Check the {'UUID' if is_uuid(reference) else 'name'}."
+    return f"{did_you_mean(reference, known, check)} The token may also not see that server."
+
+
+def _names_near(client: Client, name: str) -> list[str]:
+    """Names that may be meant: the first ones of the list and, where it is long, some that begin like this one."""
+    names: list[str] = []
+    try:
+        for parameters in ({"ordering": "name"}, {"search": name[: len(name) // 2 + 1]}):
+            for page in islice(client.pages(PATH, parameters), 1):
+                names += [server.name or "" for server in identified(page.rows)]
+            if (page.count or 0) <= PAGE_SIZE:
+                break
+    except AlpaconError:
+        pass  # that the name is unknown is known already
+    return names

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError, did_you_mean
@@ -32,10 +32,7 @@ def check_given(
         UsageError: an option is unknown, is given under two names, or selects nothing.
     """
     names = {alias: name for name, option in spec.items() for alias in (name, *option.get("aliases", ()))}
-    for name in given:
-        if name not in names:
-            remedy = foreign.get(name) or did_you_mean(name, names, f"ansible-doc {module} lists those that there are.")
-            raise UsageError(name, f"{module} has no such option", remedy)
+    check_names(module, given, names, f"ansible-doc {module} lists those that there are.", foreign)
     written: dict[str, str] = {}
     for alias in given:
         name = names[alias]
@@ -45,18 +42,52 @@ def check_given(
         written[name] = alias
     for name, remedy in selections.items():
         if name in written:
-            check_selection(name, given[written[name]], remedy)
+            check_selection(name, given[written[name]], remedy, spec[name].get("type") == "list")
 
 
-def check_selection(option: str, value: Any, remedy: str) -> None:
+def check_names(
+    whose: str, given: Iterable[Any], names: Iterable[str], otherwise: str, foreign: Mapping[str, str] | None = None
+) -> None:
+    """Check the names of options.
+
+    Args:
+        whose: options they are.
+        names: those that there are.
+        otherwise: what to do about a name that is like none of them.
+        foreign: options that others have, and what to do instead.
+
+    Raises:
+        UsageError: there is no such option.
+    """
+    for name in given:
+        if name not in names:
+            remedy = (foreign or {}).get(name) or did_you_mean(name, names, otherwise)
+            raise UsageError(str(name), f"{whose} has no such option", remedy)
+
+
+def check_filters(filters: Any) -> None:
+    """Check that no filter of servers is null: that would be no filter at all.
+
+    Raises:
+        UsageError: one is.
+    """
+    for name, value in filters.items() if isinstance(filters, Mapping) else ():
+        if value is None:
+            raise UsageError("filters", f"{name} is null", "Give what it must be, or leave it out.")
+
+
+def check_selection(option: str, value: Any, remedy: str, several: bool = True) -> None:
     """Check that a selection selects something: an empty one never means everything, nor anything else.
+
+    Args:
+        several: whether a text may be a list with commas.
 
     Raises:
         UsageError: it is empty or null, or has an element that is, or one that is neither text nor number.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         raise UsageError(option, "it is null" if value is None else "it is empty", remedy)
-    items = value.split(",") if isinstance(value, str) else value
+    items = value.split(",") if isinstance(value, str) and several else value
     if isinstance(value, (bool, Mapping)):
         raise UsageError(option, f"it is {_what(value)}", remedy)
     if not isinstance(items, (list, tuple)):

@@ -89,6 +89,37 @@ def test_a_selection_that_is_empty_selects_nothing(current: Workspace, tmp_path:
     assert current.requests_made() == before
 
 
+def test_a_filter_that_is_empty_selects_nothing(current: Workspace, tmp_path: Path) -> None:
+    info, servers = "herdops.alpacon.alpacon_command_info", "herdops.alpacon.alpacon_server_info"
+    texts = ("server", "shell", "requested_by", "search", "line", "cmd", "since", "until")
+    tasks = [task(f"{name}: {value}", {name: value}, info) for name in texts for value in ("", " ", None)]
+    tasks += [task(f"status: {value}", {"status": value}, info) for value in ([], None, "", ["success", ""])]
+    filters: Row = {"name": ("", [], None), "groups": ([], [""], None), "tags": ({}, None), "connected": (None,)}
+    tasks += [
+        task(f"filters: {name}: {value}", {"filters": {name: value}}, servers)
+        for name, values in filters.items()
+        for value in values
+    ]
+    looked_up = "query('herdops.alpacon.alpacon_command', 'web-01', {})"
+    for given in ("line=''", "line=none", "status=[]", "within=''"):
+        name = given.split("=")[0]
+        tasks.append(
+            task(f"{name}: lookup {given}", {"that": f"{looked_up.format(given)} == 1"}, "ansible.builtin.assert")
+        )
+    before = current.requests_made()
+    done = play_out(current, tmp_path, play(*tasks), ["web-01"])
+    assert done.code == 0, done.said
+    said = messages(done)
+    assert sorted(said) == sorted(one["name"] for one in tasks)
+    named = {name: "line" if name.startswith("cmd") else name.split(":")[0] for name in said}
+    assert {name: text for name, text in said.items() if f"{named[name]}: " not in text} == {}
+    assert said["search: "] == "search: it is empty. Give what the commands must have, or leave it out."
+    assert current.requests_made() == before
+    # Commas are part of a line.
+    done = play_out(current, tmp_path, play(task("line", {"line": "echo a,,b"}, info)), ["web-01"])
+    assert done.tasks["line"][0]["commands"] == []
+
+
 @pytest.mark.parametrize("core", CORES)
 def test_what_is_omitted_is_left_out(current: Workspace, tmp_path: Path, core: str) -> None:
     left_out = {"servers": "{{ nosuch | default(omit) }}", "ids": "{{ nosuch | default(omit) }}"}

@@ -16,6 +16,7 @@ from typing import Any
 
 import collection_tree
 import pytest
+from ansible_cores import CORES, prepare
 from unit import inventories
 from unit.certificates import authority
 from unit.inventories import APP, DB, MARKER, NEW, ODD, TARGET, TWINS, Source
@@ -26,6 +27,7 @@ from workspace.client import Workspace
 LIST = "/api/servers/servers/?ordering=name"
 #: What the golden lists have for the URL of the workspace.
 SOMEWHERE = "https://workspace.example"
+PLUGIN = "herdops.alpacon.alpacon"
 ALL_HOSTS = sorted(["app-01", "db-01", "new-01", *TWINS, ODD])
 
 
@@ -318,6 +320,47 @@ def test_filters_that_make_no_sense(source: Source) -> None:
     said = source.fail(filters={"conected": True})
     assert "filters: there is no filter conected. Did you mean connected?" in said
     assert source.workspace.requests_made() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"groups": []}, "filters: groups is an empty list."),
+        ({"groups": None}, "filters: groups is null. Give what it must be, or leave it out."),
+        ({"tags": {}}, "filters: tags are empty."),
+    ],
+)
+def test_filters_that_select_nothing(source: Source, options: dict[str, Any], problem: str) -> None:
+    assert problem in source.fail(filters=options)
+    assert source.workspace.requests_made() == 0
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_options_that_there_are_not(source: Source, core: str) -> None:
+    program = str(prepare(core) / "ansible-inventory")
+    source.write(filter={"connected": True})
+    said = source.run("--list", program=program, ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="1").warnings
+    assert f"filter: the inventory {PLUGIN} has no such option. Did you mean filters?" in said
+    source.write(colour="red")
+    assert (
+        f"ansible-doc -t inventory {PLUGIN} lists those that there are." in source.run("--list", program=program).said
+    )
+    assert source.workspace.requests_made() == 0
+    source.write(
+        cache=True,
+        cache_plugin="ansible.builtin.jsonfile",
+        cache_timeout=60,
+        cache_connection=str(source.folder / "cache"),
+        cache_prefix="x",
+        strict=True,
+        compose={"here": "alpacon_name"},
+        groups={"some": "true"},
+        keyed_groups=[],
+        use_extra_vars=True,
+        leading_separator=False,
+    )
+    listing = source.run("--list", program=program)
+    assert listing.groups["some"] == ALL_HOSTS, listing.said
 
 
 # Settings

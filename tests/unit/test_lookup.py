@@ -55,7 +55,6 @@ def test_the_latest_output_of_each_server(history: Workspace) -> None:
         ({"line": "date"}, None),
         ({"status": ["failed"]}, "boom"),
         ({"status": ["Failed", "success"]}, "new"),
-        ({"status": []}, ""),
         ({"status": ["denied"]}, None),
         ({"within": "2h"}, "new"),
         ({"within": "30m"}, None),

@@ -149,9 +149,10 @@ def test_several_are_taken_from_one_list(workspace: Workspace) -> None:
 def test_what_is_not_there_is_told_of(workspace: Workspace, servers: list[str]) -> None:
     outcome = list_servers(workspace, servers=servers)
     assert names(outcome) == [name for name in servers if name == "web-01"]
-    assert outcome.warnings == [
-        f"servers: there is no server {name}, or the token may not see it." for name in servers if name != "web-01"
-    ]
+    remedies = {"web-9": r"Did you mean web-0\d\?", NO_COMMAND: r"Check the UUID\."}
+    for name, warning in zip((name for name in servers if name in remedies), outcome.warnings, strict=True):
+        said = rf"servers: there is no server {name}\. {remedies[name]} The token may also not see that server\."
+        assert re.fullmatch(said, warning), warning
 
 
 def test_both_servers_of_one_name(workspace: Workspace) -> None:
@@ -230,6 +231,8 @@ def test_filters_that_the_workspace_ignores_hold_all_the_same(serve: Serve) -> N
         ({"connected": "maybe"}, "filters: connected: 'maybe' is not a boolean. Give true or false."),
         ({"name": [{"a": 1}]}, "filters: name: '{'a': 1}' is not a text. Give a text, or a list of texts."),
         ({"os": ""}, "filters: os: '' is not a text"),
+        ({"groups": []}, "filters: groups is an empty list. Give what it must be, or leave it out."),
+        ({"tags": {}}, "filters: tags are empty. Give keys"),
         ({"tags": "web"}, "filters: tags: 'web' is not a dictionary of texts"),
         ({"tags": {"role": ["web"]}}, "filters: tags: "),
     ],

@@ -96,8 +96,35 @@ def test_names_are_compared_exactly(workspace: Workspace, connect: Connect, name
 def test_a_name_of_many_that_is_unknown_gets_a_suggestion(workspace: Workspace, connect: Connect) -> None:
     with pytest.raises(UsageError, match=r"Did you mean web-01\?"):
         _servers.find(connect(workspace), ["web-02", "wbe-01"])
-    with pytest.raises(UsageError, match="the token may also not see that server"):
+    with pytest.raises(UsageError, match=r"Check the name\. The token may also not see that server"):
         _servers.find(connect(workspace), ["web-02", "mainframe"])
+
+
+def test_a_single_name_that_is_unknown_gets_a_suggestion_and_the_word_on_rights(
+    workspace: Workspace, connect: Connect
+) -> None:
+    client = connect(workspace)
+    with pytest.raises(UsageError, match=r"Did you mean web-01\? The token may also not see that server\.$"):
+        _servers.find(client, ["wbe-01"])
+    assert client.requests == 2
+    with pytest.raises(UsageError, match=r"is named mainframe\. Check the name\. The token may also not see that"):
+        _servers.find(client, ["mainframe"])
+
+
+def test_a_suggestion_comes_from_far_down_a_long_list(running: Callable[[str], Workspace], connect: Connect) -> None:
+    large = running("current")
+    large.reset()
+    large.add_servers(*(f"app-{number:03}" for number in range(150)), "frankfurt-1", connected=False)
+    client = connect(large)
+    with pytest.raises(UsageError, match=r"Did you mean frankfurt-1\?"):
+        _servers.find(client, ["frankfrut-1"])
+    assert client.requests == 3
+
+
+def test_a_suggestion_that_cannot_be_looked_for_hides_nothing(serve: Serve, connect: Connect) -> None:
+    server = serve([Reply(page([])), Reply({"code": "permission_denied"}, status=403)])
+    with pytest.raises(UsageError, match=r"no server is named web-7\. Check the name\."):
+        _servers.find(connect(server), ["web-7"])
 
 
 def test_a_server_that_the_token_may_not_see_is_unknown(workspace: Workspace, connect: Connect) -> None:
