@@ -13,6 +13,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ BARE = [f"bare-{number}" for number in range(1, 6)]
 FIFTY = [f"many-{number:02d}" for number in range(1, 51)]
 THREE_HUNDRED = [f"many-{number:03d}" for number in range(300)]
 SERVERS = "GET /api/servers/servers/"
+TO_ITS_SERVERS = {"servers": "{{ its_servers }}", "line": "echo {{ inventory_hostname }}"}
 EVERY_WAY = [*DIALECTS, "lean rows"]
 TELLS_NUMBERS = re.compile(r"alpacon: (?:(\d+) to submit, )?(\d+) running, (\d+) done, (\d+) failed after \d+ s")
 
@@ -147,6 +149,27 @@ def test_every_host_gets_its_own_outcome_whatever_the_others_do(fleet: Workspace
             assert entry["ran"] is False
         assert result["failed"] == (outcomes[host] != "success")
     assert Counter(row["server"] for row in fleet.commands()).most_common(1)[0][1] == 1, "none was submitted twice"
+    assert play.journals == []
+
+
+def test_hosts_with_several_servers_each_get_all_of_their_results(current: Workspace, begin: Begin) -> None:
+    current.add_servers(*BARE, connected=True)
+    theirs = {
+        "one": ["web-01", "bare-1"],
+        "two": ["web-02", "web-03"],
+        "three": ["bare-2", "bare-3"],
+        "four": ["bare-4"],
+    }
+    play = begin(current, {host: {"its_servers": servers} for host, servers in theirs.items()}, **TO_ITS_SERVERS)
+    until(lambda: len(under_way(current, *BARE)) == 4 == len(under_way(current)))
+    end_all(current)
+    assert play.end().code == 0, play.said
+    seen = {
+        host: {entry["server"]["name"]: entry["outcome"] for entry in result["commands"]}
+        for host, result in play.results.items()
+    }
+    assert seen == {host: dict.fromkeys(servers, "success") for host, servers in theirs.items()}
+    assert Counter(row["server"] for row in current.commands()) == Counter(chain(*theirs.values()))
     assert play.journals == []
 
 
