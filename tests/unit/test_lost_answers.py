@@ -6,9 +6,31 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
 import pytest
 from unit.conftest import Connect
-from unit.support import FAR, LIST, Clock, Row, body_for, methods, paths
+from unit.support import (
+    COMMAND,
+    FAR,
+    HANG_UP,
+    LIST,
+    NO_COMMAND,
+    SERVER,
+    Clock,
+    Reply,
+    Request,
+    Row,
+    ScriptedServer,
+    body_for,
+    current_row,
+    methods,
+    page,
+    paths,
+)
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import _commands
@@ -141,3 +163,92 @@ def test_an_equal_command_of_another_requester_is_not_taken(
     assert (job.outcome, job.id) == ("unknown", None)
     assert [row["id"] for row in workspace.commands()] == theirs
     assert paths(workspace).count("/api/iam/users/-/") == 1
+
+
+# Whose it is, and when it was
+
+
+USER = "9e2e4c06-8052-4d6b-92b7-9204081e4126"
+HOUR = 3600.0
+STALE = "Thu, 01 Jan 2026 00:00:00 GMT"
+
+
+class Loser:
+    """A workspace that loses the answer to the submit, and lists what it is told to.
+
+    Args:
+        rows: what it lists; where ``added_at`` is a number, so many seconds after the submit by its clock.
+        skew: by how much its clock is ahead, in seconds.
+        date: the Date of its answers; its own time where None.
+        user: whose token it is; None for a service token.
+    """
+
+    def __init__(self, rows: list[Row], skew: float = 0.0, date: str | None = None, user: str | None = None) -> None:
+        self._rows, self._skew, self._date, self._user = rows, skew, date, user
+        self._sent_at = 0.0
+
+    def __call__(self, request: Request) -> Reply:
+        if request.method == "POST":
+            self._sent_at = time.time()
+            return HANG_UP
+        now = datetime.fromtimestamp(time.time() + self._skew, UTC)
+        date = format_datetime(now, usegmt=True) if self._date is None else self._date
+        return Reply(self._answer(request), headers={"Date": date})
+
+    def _answer(self, request: Request) -> Row:
+        if request.path == LIST:
+            return page([self._row(row) for row in self._rows])
+        if request.path.endswith("/whoami/"):
+            return {"principal_type": "user" if self._user else "application"}
+        return {"id": self._user, "username": "bob"}
+
+    def _row(self, row: Row) -> Row:
+        added = datetime.fromtimestamp(self._sent_at + self._skew + row.get("added_at", 0.0), UTC).isoformat()
+        return current_row(**{"requested_by": None, **row, "added_at": added, "scheduled_at": added})
+
+
+@pytest.fixture
+def submit_lost(serve: Callable[..., ScriptedServer], connect: Connect, clock: Clock) -> Callable[[Loser], Job]:
+    """Submits a command whose answer a workspace loses, and gives what became of it."""
+
+    def submit(workspace: Loser) -> Job:
+        body = {"server": SERVER, "shell": "system", "line": "uptime", "username": "", "groupname": ""}
+        job = Job(Server(None), body={**body, "scheduled_at": None})
+        Fleet(connect(serve(workspace), sleep=clock.sleep), Limits(wait=False), sleep=clock.sleep).run([job])
+        return job
+
+    return submit
+
+
+@pytest.mark.parametrize("skew", [-HOUR, 0.0, HOUR])
+def test_clocks_that_differ_are_no_matter(submit_lost: Callable[[Loser], Job], skew: float) -> None:
+    older = {"id": NO_COMMAND, "added_at": -60.0}
+    job = submit_lost(Loser([{"id": COMMAND}, older], skew))
+    assert (job.outcome, job.id) == ("pending", COMMAND)
+
+
+@pytest.mark.parametrize(
+    "date", ["", "yesterday", "Thu, 01 Jan 2026 00:00:00 GMT"], ids=["none", "unreadable", "stale"]
+)
+def test_by_a_clock_that_cannot_be_trusted_nothing_is_taken(submit_lost: Callable[[Loser], Job], date: str) -> None:
+    job = submit_lost(Loser([{"id": COMMAND}], date=date))
+    assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
+    assert f"Any of these may be it: {COMMAND}." in job.msg
+
+
+def test_of_several_that_may_be_it_all_are_named(submit_lost: Callable[[Loser], Job]) -> None:
+    job = submit_lost(Loser([{"id": COMMAND}, {"id": NO_COMMAND}]))
+    assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
+    assert f"Any of these may be it: {COMMAND}, {NO_COMMAND}." in job.msg
+
+
+@pytest.mark.parametrize("user", [None, USER], ids=["service token", "token of a user"])
+def test_a_service_token_takes_what_no_user_requested_and_a_user_what_is_theirs(
+    submit_lost: Callable[[Loser], Job], user: str | None
+) -> None:
+    rows = [{"id": COMMAND, "requested_by": user}, {"id": NO_COMMAND, "requested_by": None if user else USER}]
+    job = submit_lost(Loser(rows, user=user))
+    assert (job.outcome, job.id) == ("pending", COMMAND)
+    job = submit_lost(Loser(rows[1:], user=user))
+    assert (job.outcome, job.id) == ("unknown", None)
+    assert NO_COMMAND not in job.msg
