@@ -307,12 +307,24 @@ def test_a_command_that_is_delivered_before_it_is_withdrawn_is_not_called_cancel
     assert "It could not be cancelled: it was delivered already." in job.msg
 
 
-def test_a_command_that_is_stuck_is_not_withdrawn(current_stage: Stage) -> None:
-    [job] = current_stage.jobs()
-    current_stage.clock.at(2, lambda: current_stage.workspace.change_command(str(job.id), status="stuck"))
-    current_stage.run([job], wait_timeout=20, cancel_on_timeout=True)
+@pytest.mark.parametrize("there", [True, False])
+def test_what_is_not_shown_is_called_cancelled_only_where_it_was(stage: Stage, there: bool) -> None:
+    [job] = stage.jobs(scheduled_at=FAR)
+    stage.workspace.fault("status", method="GET", path="^/api/events/commands/[0-9a-f-]+/", status=404, body="{}")
+    if not there:
+        stage.clock.at(2, lambda: stage.workspace.delete_command(str(job.id)))
+    stage.run([job], wait_timeout=20, cancel_on_timeout=True)
+    assert job.outcome == ("timed_out" if there else "unknown")
+    assert ("cancelled before it was delivered" in job.msg) is there
+    assert methods(stage.workspace)["DELETE"] == 1
+
+
+def test_a_command_that_is_stuck_is_not_withdrawn(stage: Stage) -> None:
+    stage.workspace.settings(stuck_after=0)
+    [job] = stage.jobs()
+    stage.run([job], wait_timeout=60, cancel_on_timeout=True)
     assert job.outcome == "stuck"
-    assert methods(current_stage.workspace)["DELETE"] == 0
+    assert methods(stage.workspace)["DELETE"] == 0
 
 
 def test_nothing_is_withdrawn_unless_asked(stage: Stage) -> None:
