@@ -23,7 +23,7 @@ LINE = "echo ready"
 TIMED_LINE = "sleep {seconds}; date +%s.%N"
 #: So many agents take their time to connect.
 START_SECONDS = 300.0
-RUNS_OF_EMPTY_PLAY = 3
+RUNS_OF_EMPTY_PLAY = {"empty": 3, "noop": 1}
 INVENTORIES = "ansible.builtin.auto,ansible.builtin.yaml"
 #: What the client needs of the tools' environment; none of the user's own settings.
 TOOLS_ENVIRON = ("ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_HOME", "PATH")
@@ -44,7 +44,8 @@ class Scenario:
         commands: how many one run submits; one for each server unless stated.
         timed: whether the line says when it ended, and so how late the task returned.
         instant: whether the workspace answers for the agents; so many real ones would take most of the time.
-        net: whether the cost of an empty play with the same inventory is taken off.
+        net: the playbook whose cost with the same inventory is taken off: `empty` or `noop`.
+        asked: whether it is run only where it is asked for by its name, since it takes long.
         runs: how often it is run; the median counts.
     """
 
@@ -57,7 +58,8 @@ class Scenario:
     commands: int | None = None
     timed: bool = False
     instant: bool = False
-    net: bool = False
+    net: t.Literal["", "empty", "noop"] = ""
+    asked: bool = False
     runs: int = 1
 
     @property
@@ -68,21 +70,25 @@ class Scenario:
 
 def _lag(seconds: str, runs: int) -> Scenario:
     line = TIMED_LINE.format(seconds=seconds)
-    return Scenario(f"lag_{seconds}", 1, "fleet", line=line, timed=True, net=True, runs=runs)
+    return Scenario(f"lag_{seconds}", 1, "fleet", line=line, timed=True, net="empty", runs=runs)
 
 
 SCENARIOS = [
-    Scenario("empty_play", 1000, "empty", commands=0, instant=True, runs=RUNS_OF_EMPTY_PLAY),
+    Scenario("empty_play", 1000, "empty", commands=0, instant=True, runs=RUNS_OF_EMPTY_PLAY["empty"]),
     Scenario("floor_1000", 1000, runs=3),
-    Scenario("fleet_1000", 1000, "fleet", net=True, runs=3),
-    Scenario("fleet_1000_published", 1000, "fleet", dialect="published", net=True, runs=2),
-    Scenario("fleet_10000", 10000, "fleet", instant=True, net=True),
+    Scenario("fleet_1000", 1000, "fleet", net="empty", runs=3),
+    Scenario("fleet_1000_published", 1000, "fleet", dialect="published", net="empty", runs=2),
+    Scenario("fleet_10000", 10000, "fleet", instant=True, net="empty"),
+    Scenario("names_10000", 10000, "names", commands=0, instant=True),
     Scenario("perhost_300", 300, "perhost"),
+    Scenario("hosts_300", 300, "perhost", instant=True, net="noop"),
+    Scenario("hosts_3000", 3000, "perhost", instant=True, net="noop", asked=True),
     Scenario("uri_300", 300, "by_hand"),
     Scenario("inventory_5000", 5000, inventory="workspace", commands=0, instant=True),
     Scenario("static_5000", 5000, inventory="static", commands=0, instant=True),
     _lag("0.05", 3),
     _lag("1", 3),
+    _lag("5", 1),
     _lag("10", 1),
     _lag("60", 1),
 ]
@@ -101,7 +107,7 @@ class Run:
 
 @dataclass
 class Figures:
-    """What came out of a scenario, per command where the name says so; `requests` of an inventory."""
+    """What came out of a scenario, per command where the name says so; `requests` where there are no commands."""
 
     scenario: str
     commands: int
@@ -145,7 +151,7 @@ class Runner:
             self._prepare(workspace)
             if scenario.inventory:
                 self._write_inventories()
-            empty_s = self._empty_play() if scenario.net else 0.0
+            empty_s = self._empty_play(scenario.net) if scenario.net else 0.0
             runs = [self._run_once(workspace) for _run in range(scenario.runs)]
             _check(workspace, scenario.submitted * scenario.runs)
         finally:
@@ -175,8 +181,8 @@ class Runner:
     def _file(self, name: str) -> Path:
         return self.folder / f"{self.scenario.name}.{name}"
 
-    def _empty_play(self) -> float:
-        return statistics.median(self._measure(self._play("empty")).cpu_s for _run in range(RUNS_OF_EMPTY_PLAY))
+    def _empty_play(self, name: str) -> float:
+        return statistics.median(self._measure(self._play(name)).cpu_s for _run in range(RUNS_OF_EMPTY_PLAY[name]))
 
     def _run_once(self, workspace: Workspace) -> Run:
         self._file("returns").unlink(missing_ok=True)
@@ -244,7 +250,7 @@ class Runner:
             peak_mb=median("peak_mb"),
             cpu_s=cpu_s,
             lag_s=median("lag_s") if self.scenario.timed else None,
-            requests=median("requests") if self.scenario.inventory else None,
+            requests=None if commands else median("requests"),
         )
 
 

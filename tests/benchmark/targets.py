@@ -72,6 +72,15 @@ TARGETS = [
     _cpu("fleet_1000_published", "floor_1000", 2),
     _cpu("fleet_10000", "fleet_1000", SAME),
     _cpu("perhost_300", "uri_300", 1 / 15),
+    _cpu("hosts_3000", "hosts_300", SAME),
+    Target(
+        "names_10000: requests to resolve two names",
+        "",
+        3,
+        ("names_10000",),
+        lambda rows: rows["names_10000"].requests or 0.0,
+    ),
+    _requests("lag_5", 10),
     Target("fleet_10000: peak memory", "MB", 300, ("fleet_10000",), lambda rows: rows["fleet_10000"].peak_mb),
     Target(
         "inventory_5000: requests, one for the names of groups",
