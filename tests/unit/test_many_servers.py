@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from unit.playing import play_out
 from unit.support import FAR, Outcome, run
 from workspace.client import Workspace
 
@@ -104,4 +106,22 @@ def test_what_ran_is_reused_and_awaited_and_cancelled_by_id(fleet: tuple[Workspa
     assert (awaited.failed, [command["id"] for command in awaited.commands]) == (False, ids)
     waiting = [command["id"] for command in schedule(workspace, names).commands]
     assert run(workspace, state="cancelled", ids=waiting)["summary"] == {"cancelled": len(names)}
+    assert standing(workspace) == []
+
+
+@pytest.mark.parametrize("fleet", [("current", 300)], indirect=True, ids=str)
+def test_the_playbooks_schedule_once_and_cancel_all(fleet: tuple[Workspace, list[str]], tmp_path: Path) -> None:
+    workspace, names = fleet
+
+    def play(playbook: str, run: str) -> str:
+        meant = {"servers": ",".join(names), "line": LINE, "scheduled_at": FAR}
+        given = [word for name, value in meant.items() for word in ("-e", f"alpacon_{name}={value}")]
+        done = play_out(workspace, tmp_path / run, f"herdops.alpacon.{playbook}", None, *given)
+        assert done.code == 0, done.said
+        return done.said
+
+    assert "changed=1" in play("schedule", "first")
+    assert "changed=0" in play("schedule", "second")
+    assert Counter(row["server"] for row in standing(workspace)) == Counter(names)
+    assert "changed=1" in play("cancel", "cancelled")
     assert standing(workspace) == []

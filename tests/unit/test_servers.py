@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 from unit.conftest import Connect
-from unit.support import NO_COMMAND, OTHER_SERVER, SERVER, Reply, Request, ScriptedServer, page, paths
+from unit.support import NO_COMMAND, OTHER_SERVER, SERVER, Reply, Request, Row, ScriptedServer, page, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import _servers
@@ -49,31 +49,38 @@ def test_many_names_are_taken_from_one_list(workspace: Workspace, connect: Conne
     assert client.requests == 2
 
 
-def test_a_few_names_of_a_long_list_are_asked_for_singly(running: Callable[[str], Workspace], connect: Connect) -> None:
-    large = running("current")
-    large.reset()
-    large.add_servers(*(f"db-{number:05d}" for number in range(1000)), connected=False)
-    known = large.server_ids()
-    client = connect(large)
-    assert ids(_servers.find(client, ["db-00990", "db-00500"])) == [known["db-00990"], known["db-00500"]]
+def long_list(serve: Serve, rows: list[Row], filters: bool) -> ScriptedServer:
+    """A workspace with these servers, which takes notice of a name that is asked for or does not."""
+
+    def answer(request: Request) -> Reply:
+        name, number = request.query.get("name"), int(request.query.get("page", 1))
+        meant = [row for row in rows if not filters or name in (None, row["name"])]
+        following = number + 1 if number * 100 < len(meant) else None
+        return Reply(page(meant[(number - 1) * 100 : number * 100], following, len(meant)))
+
+    return serve(answer)
+
+
+def thousand() -> list[Row]:
+    return [{"id": str(uuid.UUID(int=number)), "name": f"web-{number:04}"} for number in range(1, 1001)]
+
+
+def test_a_few_names_of_a_long_list_are_asked_for_singly(serve: Serve, connect: Connect) -> None:
+    rows = thousand()
+    client = connect(long_list(serve, rows, filters=True))
+    assert ids(_servers.find(client, ["web-0900", "web-0500"])) == [rows[899]["id"], rows[499]["id"]]
     assert client.requests == 3
-    large.add_servers("db-00500", connected=False)
-    with pytest.raises(UsageError, match="2 servers are named db-00500"):
-        _servers.find(client, ["db-00990", "db-00500"])
+    rows.append({"id": SERVER, "name": "web-0500"})
+    with pytest.raises(UsageError, match="2 servers are named web-0500"):
+        _servers.find(client, ["web-0900", "web-0500"])
     before = client.requests
-    first = [f"db-{number:05d}" for number in range(50)]
-    assert ids(_servers.find(client, first)) == [known[name] for name in first]
+    assert ids(_servers.find(client, [row["name"] for row in rows[:50]])) == [row["id"] for row in rows[:50]]
     assert client.requests - before == 1, "the list is past them after its first page"
 
 
 def test_a_long_list_that_ignores_the_name_is_read_once(serve: Serve, connect: Connect) -> None:
-    rows = [{"id": str(uuid.UUID(int=number)), "name": f"web-{number:04}"} for number in range(1, 1001)]
-
-    def answer(request: Request) -> Reply:
-        number = int(request.query.get("page", 1))
-        return Reply(page(rows[(number - 1) * 100 : number * 100], number + 1 if number < 10 else None, len(rows)))
-
-    client = connect(serve(answer))
+    rows = thousand()
+    client = connect(long_list(serve, rows, filters=False))
     assert ids(_servers.find(client, ["web-0900", "web-0950"])) == [rows[899]["id"], rows[949]["id"]]
     assert client.requests <= 2 + 10
 
