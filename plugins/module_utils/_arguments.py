@@ -88,7 +88,7 @@ REGISTRATION: dict[str, dict[str, Any]] = {
     "state": {
         "type": "str",
         "default": "registered",
-        "choices": ["registered", "connected", "verified", "unregistered"],
+        "choices": ["registered", "connected", "unregistered"],
     },
     "id": {"type": "str"},
     "key": {"type": "str", "no_log": True},
@@ -98,6 +98,12 @@ REGISTRATION: dict[str, dict[str, Any]] = {
     "tags": {"type": "dict"},
     "replace_stale": {"type": "bool", "default": False},
     "clean_up": {"type": "bool", "default": True},
+    "wait_timeout": {"type": "str", "default": "2m"},
+}
+
+REGISTRATION_INFO: dict[str, dict[str, Any]] = {
+    "id": {"type": "str", "required": True},
+    "key": {"type": "str", "required": True, "no_log": True},
     "wait_timeout": {"type": "str", "default": "2m"},
 }
 
@@ -170,3 +176,8 @@ def registration_token_spec() -> dict[str, dict[str, Any]]:
 def registration_spec() -> dict[str, dict[str, Any]]:
     """The argument spec of M(herdops.alpacon.alpacon_registration)."""
     return {**CONNECTION, **REGISTRATION}
+
+
+def registration_info_spec() -> dict[str, dict[str, Any]]:
+    """The argument spec of M(herdops.alpacon.alpacon_registration_info)."""
+    return {**CONNECTION, **REGISTRATION_INFO}

@@ -178,6 +178,13 @@ class UnknownAddress(LostAnswer):
     """The workspace does not know an address, which says nothing of a record and does not change."""
 
 
+#: What a workspace of 2024 says by not knowing the addresses of registration tokens.
+NO_REGISTRATION = (
+    "This workspace has no registration by token, as older ones have none, so nothing was registered or changed."
+    " Add servers to it as its own documentation says."
+)
+
+
 class UnreadableRow(AlpaconError):
     """A record of an answer whose id is not a UUID, or that is no record at all."""
 

@@ -22,7 +22,7 @@ from typing import Any, Callable
 
 from . import _values
 from ._client import Client, Settings, credential
-from ._errors import AlpaconError, ApiError, LostAnswer, UsageError
+from ._errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress, UsageError
 from ._model import Server, canonical_uuid, parse_time, row_id
 from ._run import ALONE, Run, Warn
 from ._servers import PATH, identified
@@ -40,6 +40,8 @@ _LOOKS = (0.0, 1.0, 4.0)
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.5, 1.4, 10.0
 #: HTTP statuses by which the workspace says that credentials are worth nothing.
 _REFUSED = (401, 403, 404)
+#: The state of a task that only asks.
+_ASKED = "asked"
 _CHECKS = (
     "On the host, read the agent's log (journalctl -u alpamon). The agent's websockets trust the system's CA"
     " certificates only and use no proxy, and a clone of the host that has the same id sends it away."
@@ -106,7 +108,7 @@ class Plan:
         if self.id and not self.key and not (self.state == "unregistered" and has_token):
             raise UsageError("key", "it is missing", "Give the key that goes with the id.")
         if self.state != "registered" and not self.id:
-            raise UsageError("id", "it is missing", f"Give id and key of the agent; state={self.state} is about them.")
+            raise UsageError("id", "it is missing", "Give id and key of the agent; the task is about them.")
 
     @property
     def may_register(self) -> bool:
@@ -164,14 +166,48 @@ def run_registration(
         try:
             result = _STATES[plan.state](task)
         except AlpaconError as error:
-            # Something may have been written: what is known must not get lost.
-            result = {"failed": True, "changed": task.written, "msg": str(error), **error.as_result()}
+            facts = error.as_result()
+            # Of a task that failed, what may be left behind is the change.
+            changed = task.written and bool(facts.get("orphans"))
+            result = {"failed": True, "changed": changed, "msg": str(error), **facts}
         result["requests"] = desk.requests
     if diff_mode and result["changed"] and not result.get("failed"):
         known = f"{result['name'] or plan.id}\n"
         gone = plan.state == "unregistered"
         result["diff"] = {"before": known if gone else "", "after": "" if gone else known}
     return result
+
+
+def run_registration_info(
+    options: Mapping[str, Any],
+    warn: Warn,
+    check_mode: bool = False,
+    diff_mode: bool = False,
+    run: Run = ALONE,
+) -> dict[str, Any]:
+    """Carry out a task of M(herdops.alpacon.alpacon_registration_info).
+
+    Returns:
+        What the workspace says of an agent's credentials; it fails for none of it.
+
+    Raises:
+        UsageError: a bad option, before any request.
+    """
+    settings = Settings.from_options(options, warn, needs_token=False)
+    plan = Plan.from_options({**options, "state": _ASKED})
+    with ExitStack() as stack:
+        desk = Desk(settings, plan, stack, run)
+        verdict = _ask(Task(desk, plan, check_mode, warn))
+        requests = desk.requests
+    said = {"valid": "The stored credentials are valid.", "stale": "The workspace refuses the stored credentials."}
+    msg = said.get(verdict.credentials, "The workspace did not say whether the stored credentials are valid.")
+    return {
+        "changed": False,
+        "id": plan.id,
+        **verdict.facts,
+        "msg": f"{msg} {verdict.why}".strip(),
+        "requests": requests,
+    }
 
 
 class Desk:
@@ -322,6 +358,8 @@ def _post_safely(task: Task) -> tuple[Mapping[str, Any], list[Attempt]]:
         attempt = Attempt(str(uuid.uuid4()), time.time())
         try:
             return _post(task, attempt.marker), lost
+        except UnknownAddress:
+            raise RegistrationError(NO_REGISTRATION, orphans=[]) from None
         except LostAnswer as error:
             lost.append(attempt)
             task.written = True
@@ -453,14 +491,7 @@ def _is_marked(record: Server, attempt: Attempt) -> bool:
     return isinstance(tags, Mapping) and tags.get(MARKER) == attempt.marker
 
 
-# state: verified, connected
-
-
-def _verified(task: Task) -> dict[str, Any]:
-    verdict = _ask(task)
-    said = {"valid": "The stored credentials are valid.", "stale": "The workspace refuses the stored credentials."}
-    msg = said.get(verdict.credentials, "The workspace did not say whether the stored credentials are valid.")
-    return {"changed": False, "id": task.plan.id, **verdict.facts, "msg": f"{msg} {verdict.why}".strip()}
+# state: connected
 
 
 def _connected(task: Task) -> dict[str, Any]:
@@ -522,6 +553,13 @@ def _end_by_agent(task: Task) -> bool:
     try:
         try:
             task.desk.agent.write("DELETE", path)
+        except UnknownAddress:
+            if task.desk.user is None:
+                raise RegistrationError(
+                    "This workspace knows no end of a registration by its agent. Give an API token in token, or delete"
+                    " the record there."
+                ) from None
+            return False
         except LostAnswer:
             lost = task.written = True
             task.desk.agent.write("DELETE", path)
@@ -551,6 +589,5 @@ def _end_by_user(task: Task) -> bool:
 _STATES: dict[str, Callable[[Task], dict[str, Any]]] = {
     "registered": _registered,
     "connected": _connected,
-    "verified": _verified,
     "unregistered": _unregistered,
 }

@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from . import _values
 from ._client import Client, Settings
-from ._errors import AlpaconError, LostAnswer, UsageError, did_you_mean
+from ._errors import NO_REGISTRATION, AlpaconError, LostAnswer, UnknownAddress, UsageError, did_you_mean
 from ._model import canonical_uuid, is_uuid, iso, parse_time, row_id
 from ._run import ALONE, Run, Warn
 from ._server_queries import GROUPS_PATH
@@ -165,7 +165,10 @@ class Task:
     def standing(self) -> list[RegistrationToken]:
         """The tokens of that name."""
         # A server that ignores the search sends all of them: compare each.
-        rows = self.client.rows(PATH, {"search": self.wanted.name})
+        try:
+            rows = list(self.client.rows(PATH, {"search": self.wanted.name}))
+        except UnknownAddress:
+            raise AlpaconError(NO_REGISTRATION) from None
         return [RegistrationToken.from_row(row) for row in rows if row.get("name") == self.wanted.name and row_id(row)]
 
     def group_ids(self) -> frozenset[str] | None:

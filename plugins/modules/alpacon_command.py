@@ -181,6 +181,9 @@ notes:
   - A task that is tried again, with C(until) or C(retries), does not submit again what may have been accepted or has
     not ended yet. It looks for that again, awaits it and returns what it finds. What has ended, or certainly was not
     accepted, is submitted again, so that C(until) polls with it.
+  - When a line ends, the agent kills (SIGKILL) every process of its process group, also where the line succeeded. What
+    is to go on takes a session of its own and gives up the output, as in
+    C(setsid -w sh -c 'job >/dev/null 2>&1 </dev/null &'), or is started by C(systemd-run --collect job).
   - There are no options C(creates) and C(removes). They would need a second command, which the access list of a token
     may refuse.
   - Standard output and standard error are one stream in Alpacon, so RV(stderr) is empty.

@@ -11,8 +11,7 @@ module: alpacon_registration
 short_description: Register a server with an Alpacon workspace
 version_added: 0.1.0
 description:
-  - Registers one server with a registration token, asks the workspace whether the credentials of a server's agent are
-    valid and whether it is connected, and ends a registration.
+  - Registers one server with a registration token, waits until its agent is connected, and ends a registration.
   - It speaks to the workspace only. The role P(herdops.alpacon.alpamon#role) installs the agent, and keeps on the host
     what this module returns.
   - The workspace makes a new record for every registration, whatever the name. Hence the module registers only where
@@ -26,12 +25,10 @@ options:
       - With V(registered), the server has credentials that are valid. O(id) and O(key) are verified where they are
         given; else the server is registered.
       - With V(connected), the task waits until the workspace says that the agent is commissioned and connected.
-      - With V(verified), the task says in RV(credentials) whether O(id) and O(key) are valid. It does not fail where
-        they are not.
       - With V(unregistered), the record is gone from the workspace.
     type: str
     default: registered
-    choices: [registered, connected, verified, unregistered]
+    choices: [registered, connected, unregistered]
   id:
     description:
       - UUID of the server, which its agent knows from its registration.
@@ -100,12 +97,14 @@ attributes:
     details:
       - O(state=registered) is idempotent if it gets the credentials that it returned before.
 notes:
+  - Workspaces of 2024 have no registration by token. O(state=registered) fails there and says so.
   - Set C(no_log) to V(true) on tasks that may register, else RV(key) is shown where results are shown.
   - If the answer to a registration is lost and O(token) is not given, the task fails and says what may be left behind.
     With O(token), it looks for the record and deletes it before it registers again, at most twice. It knows the record
     by the tag; where the workspace lists no tags, by its name and age, and by that no agent has come with it. Such a
     workspace should not see two servers of the same short name registered at the same time.
 seealso:
+  - module: herdops.alpacon.alpacon_registration_info
   - module: herdops.alpacon.alpacon_registration_token
 """
 
@@ -120,14 +119,6 @@ EXAMPLES = r"""
       env: prod
   register: registration
   no_log: true
-
-- name: Ask whether the credentials of a host are valid, from that host
-  herdops.alpacon.alpacon_registration:
-    state: verified
-    id: "{{ alpamon_id }}"
-    key: "{{ alpamon_key }}"
-  delegate_to: "{{ inventory_hostname }}"
-  register: verified
 
 - name: Wait until its agent is connected
   herdops.alpacon.alpacon_registration:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tasks of alpacon_registration and alpacon_registration_token, and agents to register."""
+"""Tasks of alpacon_registration, alpacon_registration_info and alpacon_registration_token, and agents to register."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from websockets.sync.client import ClientConnection, connect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import (
+    registration_info_spec,
     registration_spec,
     registration_token_spec,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._registration import run_registration
+from ansible_collections.herdops.alpacon.plugins.module_utils._registration import (
+    run_registration,
+    run_registration_info,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._registration_tokens import run_registration_token
 from ansible_collections.herdops.alpacon.plugins.module_utils._secrets import hide, secrets
 
@@ -71,6 +75,12 @@ def register(workspace: Workspace, check_mode: bool = False, diff_mode: bool = F
     """Carry out a task of alpacon_registration, without an API token unless one is given."""
     options = {"token": None, **given}
     return _carry_out(run_registration, registration_spec(), workspace, check_mode, diff_mode, options)
+
+
+def ask(workspace: Workspace, **given: Any) -> Outcome:
+    """Carry out a task of alpacon_registration_info."""
+    options = {"token": workspace.token, **given}
+    return _carry_out(run_registration_info, registration_info_spec(), workspace, False, False, options)
 
 
 def manage_token(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> Outcome:

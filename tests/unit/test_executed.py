@@ -6,10 +6,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import collection_tree
 import pytest
+from unit.playing import until
 from unit.support import AGENTS, FAR, LIST, NO_COMMAND, Clock, command_options, methods, paths, run
 from workspace.client import Workspace
 
@@ -53,6 +57,17 @@ def test_one_command_on_one_server(workspace: Workspace) -> None:
     assert ran.warnings == []
     [made] = workspace.commands()
     assert (made["id"], made["run_count"]) == (command["id"], 1)
+
+
+def test_the_line_of_the_guide_goes_on_after_its_command(current: Workspace, tmp_path: Path) -> None:
+    guide = (collection_tree.ROOT / "docs/docsite/rst/fleet_commands.rst").read_text(encoding="utf-8")
+    [line] = re.findall(r"line: (setsid .*)", guide)
+    over, late = tmp_path / "over", tmp_path / "late.log"
+    waits = f"until [ -e {over} ]; do sleep 0.05; done"
+    line = line.replace("sleep 600", waits).replace("/tmp/late.log", str(late))
+    assert run(current, servers=["web-01"], line=line)["rc"] == 0
+    over.touch()
+    until(late.read_bytes)
 
 
 def test_what_an_access_list_of_2024_refuses_is_explained(old: Workspace) -> None:

@@ -1,0 +1,19 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""M(herdops.alpacon.alpacon_registration_info) in the controller's process."""
+
+from __future__ import annotations
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import registration_info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._registration import run_registration_info
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
+
+
+class ActionModule(AlpaconAction):
+    """Ask whether the credentials of an agent are valid."""
+
+    module_name = "herdops.alpacon.alpacon_registration_info"
+    spec = staticmethod(registration_info_spec)
+    operation = staticmethod(run_registration_info)
