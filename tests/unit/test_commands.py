@@ -10,7 +10,7 @@ import re
 import time
 import tracemalloc
 from collections.abc import Callable
-from types import SimpleNamespace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -477,8 +477,8 @@ def test_the_last_chunk_may_come_after_the_end(
     client = connect(current)
     command = listed(client, command_id)
     assert command.handled_at is not None
-    now = command.handled_at.timestamp() + age
-    monkeypatch.setattr(_commands, "time", SimpleNamespace(time=lambda: now))
+    now = command.handled_at + timedelta(seconds=age)
+    monkeypatch.setattr(_commands, "client_now", lambda _client: now)
     late: list[float] = []
 
     def sleep(seconds: float) -> None:
