@@ -135,6 +135,7 @@ AUDIT: dict[str, dict[str, Any]] = {
     "progress": {"type": "bool"},
     "unknown_severity": {"type": "str", "default": "medium", "choices": list(SEVERITIES)},
     "fail_on": {"type": "str", "default": "high", "choices": [*SEVERITIES, "never"]},
+    "min_coverage": {"type": "float", "default": 95},
     "dest": {"type": "path"},
     "formats": {
         "type": "list",

@@ -15,9 +15,9 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import _checks, _commands, _servers, _values
+from . import _checks, _commands, _servers, _values, _verdict
 from ._agent import INTERRUPTED, WHY_INTERRUPTED, why_never_began
-from ._checks import FAILED, PASSED, SEVERITIES, UNKNOWN, Answer, Check, Verdict
+from ._checks import FAILED, PASSED, SEVERITIES, UNKNOWN, Answer, Check, Judgement
 from ._client import VERSION, Client, Settings
 from ._commands import Match, Output
 from ._errors import SENTENCES, AlpaconError, ApiError, UsageError
@@ -63,6 +63,7 @@ class Plan:
     progress: bool | None
     unknown_severity: str
     fail_on: str | None
+    min_coverage: float
     output_limit: int
 
     @classmethod
@@ -72,6 +73,12 @@ class Plan:
             raise UsageError("hosts", "there is no host to audit", "Give the play hosts, or name some in hosts.")
         if options["output_limit"] < 0:
             raise UsageError("output_limit", "it is negative", "Give a number of characters, or 0 for no output.")
+        if not 0 <= options["min_coverage"] <= 100:
+            raise UsageError(
+                "min_coverage",
+                f"{options['min_coverage']:g} is no percentage",
+                "Give a number from 0, for no minimum, to 100.",
+            )
         reuse_within = options.get("reuse_within")
         return cls(
             checks=_checks.choose(_checks.read("checks", options["checks"]), options["skip"], options["severities"]),
@@ -86,6 +93,7 @@ class Plan:
             progress=options.get("progress"),
             unknown_severity=options["unknown_severity"],
             fail_on=None if options["fail_on"] == "never" else options["fail_on"],
+            min_coverage=options["min_coverage"],
             output_limit=options["output_limit"],
         )
 
@@ -98,13 +106,11 @@ class Audited:
         report: as ``docs/audit-report.schema.json`` describes it.
         changed: whether commands were submitted, or would be in check mode.
         to_submit: how many commands check mode left out.
-        refusal: why a workspace was not asked or only half way, or an empty string.
     """
 
     report: dict[str, Any]
     changed: bool
     to_submit: int = 0
-    refusal: str = ""
 
 
 @dataclass(frozen=True)
@@ -259,22 +265,22 @@ class _Work:
             if not subject.obstacle:
                 return None
             reply = _Reply(reason=subject.obstacle)
-        verdict = check.judge(reply.answer) if reply.answer else Verdict(UNKNOWN, reply.reason)
-        if check.fact and reply.answer and verdict.outcome != UNKNOWN:
-            facts[check.fact] = check.fact_of(reply.answer, verdict, self.plan.output_limit)
-        return self._described_result(subject, check, reply, verdict)
+        judgement = check.judge(reply.answer) if reply.answer else Judgement(UNKNOWN, reply.reason)
+        if check.fact and reply.answer and judgement.outcome != UNKNOWN:
+            facts[check.fact] = check.fact_of(reply.answer, judgement, self.plan.output_limit)
+        return self._described_result(subject, check, reply, judgement)
 
-    def _described_result(self, subject: _Subject, check: Check, reply: _Reply, verdict: Verdict) -> dict[str, Any]:
+    def _described_result(self, subject: _Subject, check: Check, reply: _Reply, judgement: Judgement) -> dict[str, Any]:
         output = reply.answer.output.rstrip("\r\n") if reply.answer else ""
         limit = self.plan.output_limit
         return {
             "host": subject.host.name,
             "check": check.name,
-            "outcome": verdict.outcome,
-            "severity": self.plan.unknown_severity if verdict.outcome == UNKNOWN else check.severity,
-            "message": verdict.message,
+            "outcome": judgement.outcome,
+            "severity": self.plan.unknown_severity if judgement.outcome == UNKNOWN else check.severity,
+            "message": judgement.message,
             "rc": reply.answer.rc if reply.answer else None,
-            "value": verdict.value,
+            "value": judgement.value,
             "output": output[:limit],
             "output_truncated": len(output) > limit,
             "output_complete": reply.answer.complete if reply.answer else False,
@@ -311,7 +317,11 @@ def run_audit(
     done = [work for work, _error in works]
     left_out = sum(work.left_out for work in done)
     changed = any(work.submitted for work in done) or left_out > 0
-    return Audited(_report(plan, done, started), changed, left_out, " ".join(work.refusal for work in done).strip())
+    report = _report(plan, done, started)
+    if check_mode:
+        # What was left out could change both.
+        report.update(verdict=None, coverage=None)
+    return Audited(report, changed, left_out)
 
 
 def _by_workspace(hosts: Sequence[Host], options: Mapping[str, Any], warn: Warn) -> dict[Settings, list[Host]]:
@@ -350,7 +360,8 @@ def _report(plan: Plan, works: Sequence[_Work], started: datetime) -> dict[str, 
         results += [result for check in subject.checks if (result := work.result(subject, check, facts))]
         servers.append(_described(subject, facts, work.client.settings.url))
     urls = list(dict.fromkeys(work.client.settings.url for work in works))
-    return {
+    summary = _counts(plan, works, results)
+    report = {
         "schema": 1,
         "title": plan.title or f"Audit of {', '.join(urlsplit(url).netloc for url in urls)}",
         "workspace": ", ".join(urls),
@@ -359,11 +370,16 @@ def _report(plan: Plan, works: Sequence[_Work], started: datetime) -> dict[str, 
         "collection": VERSION,
         "reuse_within": plan.reuse_within,
         "fail_on": plan.fail_on,
-        "summary": _counts(plan, works, results),
+        "verdict": None,
+        "coverage": _verdict.coverage_of(summary),
+        "min_coverage": plan.min_coverage,
+        "refusal": " ".join(work.refusal for work in works if work.refusal) or None,
+        "summary": summary,
         "servers": servers,
         "checks": [_described_check(check) for check in plan.checks],
         "results": results,
     }
+    return {**report, "verdict": _verdict.verdict_of(report)}
 
 
 def _counts(plan: Plan, works: Sequence[_Work], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -488,15 +504,17 @@ def _described_check(check: Check) -> dict[str, Any]:
 
 
 def result_of(audited: Audited, files: Sequence[str] = ()) -> dict[str, Any]:
-    """The result of the task, with ``failed`` where findings are as bad as O(fail_on)."""
+    """The result of the task, with ``failed`` unless the verdict is ``pass``; in check mode there is none."""
     report = audited.report
     findings = [_finding(result, report["fail_on"]) for result in report["results"] if result["outcome"] != PASSED]
     findings.sort(key=lambda finding: (-SEVERITIES.index(finding["severity"]), finding["outcome"] == UNKNOWN))
     failing = [finding for finding in findings if finding["fails"]]
     return {
         "changed": audited.changed,
-        "failed": bool(failing or audited.refusal),
-        "msg": _message(audited, failing),
+        "failed": bool(failing or report["refusal"]) or report["verdict"] == _verdict.INCONCLUSIVE,
+        "msg": _message(audited, findings),
+        "verdict": report["verdict"],
+        "coverage": report["coverage"],
         "summary": report["summary"],
         "findings": findings,
         "failing": len(failing),
@@ -510,22 +528,33 @@ def result_of(audited: Audited, files: Sequence[str] = ()) -> dict[str, Any]:
 def _finding(result: Mapping[str, Any], fail_on: str | None) -> dict[str, Any]:
     """A result without its output: what is registered is looked through by each later task."""
     kept = {key: result[key] for key in ("host", "check", "outcome", "severity", "message", "rc", "value", "command")}
-    return {**kept, "fails": fail_on is not None and _checks.is_at_least(result["severity"], fail_on)}
+    return {**kept, "fails": _verdict.fails(result, fail_on)}
 
 
-def _message(audited: Audited, failing: Sequence[Mapping[str, Any]]) -> str:
-    summary, fail_on = audited.report["summary"], audited.report["fail_on"]
-    counts = f"{summary['passed']} passed, {summary['failed']} failed, {summary['unknown']} unknown"
-    words = [f"{_count(len(failing), 'finding')} of severity {fail_on} or worse" if failing else counts]
+def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
+    report, summary = audited.report, audited.report["summary"]
+    failing = [finding for finding in findings if finding["fails"]]
+    words = [report["refusal"].removesuffix(".")] if report["refusal"] else []
     if failing:
-        named = _in_words(failing)
-        more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
-        words = [f"{words[0]}: {'; '.join([*named[:_NAMED], *more])}"]
-    if audited.refusal:
-        words.insert(0, audited.refusal.removesuffix("."))
+        worst = f"{_count(len(failing), 'finding')} of severity {report['fail_on']} or worse"
+        words.append(f"{worst}: {_named(failing)}")
+        if report["verdict"] and not _verdict.is_covered(report):
+            words.append(_verdict.answered(report).removesuffix("."))
+    elif report["verdict"] == _verdict.INCONCLUSIVE:
+        words = [f"Inconclusive: {'. '.join([*words, _verdict.answered(report).removesuffix('.')])}"]
+    if not failing:
+        words.append(f"{summary['passed']} passed, {summary['failed']} failed, {summary['unknown']} unknown")
+    if report["verdict"] == _verdict.INCONCLUSIVE and summary[UNKNOWN]:
+        words.append(f"Without an answer: {_named([one for one in findings if one['outcome'] == UNKNOWN])}")
     if audited.to_submit:
         words.append(f"{_count(audited.to_submit, 'command')} would be submitted")
     return ". ".join(words) + "."
+
+
+def _named(findings: Sequence[Mapping[str, Any]]) -> str:
+    named = _in_words(findings)
+    more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
+    return "; ".join([*named[:_NAMED], *more])
 
 
 def _in_words(findings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -556,6 +585,8 @@ def _overview(report: Mapping[str, Any], findings: Sequence[Mapping[str, Any]], 
         **{f"{FAILED}, {severity}": count for severity, count in summary["failed_by_severity"].items() if count},
     }
     lines = [f"{report['title']}: {asked}; {cost}", *(f"{name:<18}{count:>7}" for name, count in counts.items())]
+    if report["verdict"]:
+        lines.insert(1, f"Verdict: {report['verdict']}. {_verdict.answered(report)}")
     named = _in_words(findings)
     if named:
         lines += ["Worst findings:", *(f"  {words}" for words in named[:_SHOWN])]

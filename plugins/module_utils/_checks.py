@@ -79,7 +79,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What an answer means to a check.
 
     Attributes:
@@ -190,27 +190,27 @@ class Check:
             *(self.number.expected if self.number else ()),
         ]
 
-    def judge(self, answer: Answer) -> Verdict:
+    def judge(self, answer: Answer) -> Judgement:
         """Compare an answer with what is expected."""
         output = answer.output[:LOOKED_AT]
         complete = answer.complete and len(output) == len(answer.output)
         value = self.number.find(output) if self.number else None
         said = next(filter(None, (_line_of(pattern, output) for pattern in self.unanswered)), None)
         if said is not None:
-            return Verdict(UNKNOWN, f"The server says: {said}")
+            return Judgement(UNKNOWN, f"The server says: {said}")
         problems = [*self._rc_problems(answer, output), *self._forbidden(output)]
         if not problems:
             unsure = self._unsure(answer, complete, value)
             if unsure:
-                return Verdict(UNKNOWN, unsure)
+                return Judgement(UNKNOWN, unsure)
             problems = [*self._missing(output), *self._number_problems(value)]
         if problems:
-            return Verdict(FAILED, " ".join(problems), value)
-        return Verdict(PASSED, f"The number is {_shown(value)}." if value is not None else "As expected.", value)
+            return Judgement(FAILED, " ".join(problems), value)
+        return Judgement(PASSED, f"The number is {_shown(value)}." if value is not None else "As expected.", value)
 
-    def fact_of(self, answer: Answer, verdict: Verdict, limit: int) -> Any:
+    def fact_of(self, answer: Answer, judgement: Judgement, limit: int) -> Any:
         """What comes out under the name of the fact: the number, else the output up to so many characters."""
-        return verdict.value if self.number else answer.output.strip()[:limit]
+        return judgement.value if self.number else answer.output.strip()[:limit]
 
     def _rc_problems(self, answer: Answer, output: str) -> list[str]:
         if answer.rc in self.rc or (not answer.rc_stated and answer.rc != 0 and set(self.rc) - {0}):

@@ -19,10 +19,13 @@ description:
     group share a command, and with O(reuse_within) recent commands answer instead of new ones.
   - A server that is offline, or whose command is refused, held or lost, does not fail the task. The questions to it
     have the outcome V(unknown) and count with O(unknown_severity).
+  - The audit ends with a verdict, RV(verdict). It is V(fail) where there is a finding of O(fail_on) or worse, and
+    V(inconclusive) where there is none and less than O(min_coverage) was answered. Both fail the task, when everything
+    is written and returned.
   - Each host is asked in its own workspace, whose connection settings come from the host's variables, or from those of
     the play. One workspace is asked after the other, each for as long as O(wait_timeout), and the report names each
-    server's workspace. A workspace that cannot be asked leaves the questions to its servers V(unknown), and fails the
-    task.
+    server's workspace. A workspace that cannot be asked leaves the questions to its servers V(unknown), and the verdict
+    is not V(pass) then, whatever O(min_coverage) is. Where none can be asked, the task fails without a verdict.
   - The role P(herdops.alpacon.audit#role) brings checks with it, and runs this module.
 author:
   - herdops.alpacon contributors (@herdops)
@@ -194,9 +197,17 @@ options:
   fail_on:
     description:
       - The severity from which a finding fails the task, or V(never).
+      - With V(never) there is still a verdict, which is V(pass) or V(inconclusive), and O(min_coverage) still counts.
     type: str
     default: high
     choices: [info, low, medium, high, critical, never]
+  min_coverage:
+    description:
+      - The share of the questions, in percent, that must be answered for the verdict V(pass). A question is a check on
+        a host that it applies to, and an outcome other than V(unknown) answers it.
+      - With V(0) nothing need be answered.
+    type: float
+    default: 95
   dest:
     description:
       - Folder on the controller for the report. Left out, no report is written.
@@ -278,7 +289,7 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ audit.facts[inventory_hostname].disk_used | default('unknown') }}"
 
-- name: Look at two servers, without failing and without a report
+- name: Look at two servers, without a report, and fail neither for findings nor for what is not answered
   herdops.alpacon.alpacon_audit:
     hosts: [web-01, web-02]
     checks:
@@ -286,9 +297,23 @@ EXAMPLES = r"""
         line: test ! -e /var/run/reboot-required && echo no || echo yes
         contains: "no"
     fail_on: never
+    min_coverage: 0
 """
 
 RETURN = r"""
+verdict:
+  description:
+    - V(pass), V(fail) or V(inconclusive), see O(min_coverage) and O(fail_on). The message of the last begins with
+      C(Inconclusive:). In check mode there is none, since what was left out could change it, and this is null.
+  returned: success
+  type: str
+  sample: pass
+coverage:
+  description:
+    - The share of the questions that were answered, in percent, rounded down to one decimal. Null in check mode.
+  returned: success
+  type: float
+  sample: 99.1
 summary:
   description:
     - Counts of the whole audit. C(reused) counts recent commands that answered, C(commands) those that were submitted.
@@ -347,6 +372,7 @@ overview:
   elements: str
   sample:
     - "Audit of my-workspace.us1.alpacon.io: 2 servers, 1 check; 2 commands run, 0 answers reused"
+    - "Verdict: fail. 2 of 2 questions answered (100%)."
     - "passed                  1"
     - "unknown                 0"
     - "failed, high            1"

@@ -204,6 +204,8 @@ def report(
             "collection": "0.1.0",
             "reuse_within": 3600.0,
             "fail_on": "high",
+            "min_coverage": 95.0,
+            "refusal": None,
             "servers": rows,
             "checks": [_check(check) for check in known],
             "results": results,
@@ -212,7 +214,7 @@ def report(
 
 
 def summed(unsummed: Report) -> Report:
-    """A report with the summary that its results have."""
+    """A report with the summary and the verdict that its results have."""
     results = unsummed["results"]
     outcomes = Counter(result["outcome"] for result in results)
     severities = Counter(result["severity"] for result in results if result["outcome"] == "failed")
@@ -226,7 +228,16 @@ def summed(unsummed: Report) -> Report:
         "commands": commands,
         "requests": commands + commands // 20 + 4,
     }
-    return {**unsummed, "summary": summary}
+    answered = outcomes["passed"] + outcomes["failed"]
+    coverage = answered * 1000 // len(results) / 10 if results else 0.0
+    return {**unsummed, "summary": summary, "coverage": coverage, "verdict": _verdict(unsummed, coverage)}
+
+
+def _verdict(report: Report, coverage: float) -> str:
+    fatal = SEVERITIES[: SEVERITIES.index(report["fail_on"]) + 1] if report["fail_on"] else ()
+    if any(result["outcome"] != "passed" and result["severity"] in fatal for result in report["results"]):
+        return "fail"
+    return "inconclusive" if coverage < report["min_coverage"] or report["refusal"] else "pass"
 
 
 def large() -> Report:

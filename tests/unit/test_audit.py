@@ -29,6 +29,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._audit import (
     server_of,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import ApiError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._verdict import verdict_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _report
 
 HELLO = {"name": "hello", "line": "echo hello", "contains": "hello"}
@@ -163,6 +164,7 @@ def test_the_report_says_what_was_asked(current: Workspace) -> None:
     report = done.report
     assert (report["schema"], report["title"], report["workspace"]) == (1, "Mine", current.url)
     assert (report["fail_on"], report["reuse_within"]) == ("low", 5400.0)
+    assert (report["verdict"], report["coverage"], report["min_coverage"]) == ("pass", 100.0, 95.0)
     assert report["started_at"] <= report["finished_at"]
     assert report["checks"] == [
         {
@@ -438,8 +440,10 @@ def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
     done = audit(current, HELLO, of=hosts(*AGENTS), max_concurrency="1", fail_on="never")
     assert Counter(done.outcomes.values()) == {"passed": 1, "unknown": 2}
     assert done.result["failed"]
-    assert done.result["msg"].startswith(f"The workspace {current.url} refused the token half way: The token")
-    assert done.result["failing"] == 0
+    refusal = f"The workspace {current.url} refused the token half way: The token"
+    assert done.result["msg"].startswith(f"Inconclusive: {refusal}")
+    assert str(done.report["refusal"]).startswith(refusal)
+    assert (done.result["failing"], done.result["verdict"]) == (0, "inconclusive")
 
 
 def test_a_list_of_servers_that_may_not_be_read(workspace: Workspace) -> None:
@@ -462,6 +466,8 @@ def test_check_mode_writes_nothing(workspace: Workspace) -> None:
     assert done.audited.changed
     assert done.outcomes == {("web-01", "hello"): "passed"}
     assert done.result["msg"] == "1 passed, 0 failed, 0 unknown. 1 command would be submitted."
+    assert (done.result["verdict"], done.result["coverage"], done.result["failed"]) == (None, None, False)
+    assert not any("erdict" in line for line in done.result["overview"])
     assert not audit(workspace, HELLO, check_mode=True, reuse_within="1h").audited.changed
 
 
@@ -526,9 +532,11 @@ def test_findings_fail_the_task_from_a_severity_on(workspace: Workspace) -> None
     ]
     assert not any("output" in finding for finding in result["findings"])
     for fail_on, failing in (("never", 0), ("critical", 0), ("medium", 3), ("info", 4)):
-        report = {**done.report, "fail_on": None if fail_on == "never" else fail_on}
+        report = {**done.report, "fail_on": None if fail_on == "never" else fail_on, "min_coverage": 0}
+        report["verdict"] = verdict_of(report)
         again = result_of(Audited(report, changed=True))
         assert (again["failed"], again["failing"]) == (failing > 0, failing)
+        assert again["verdict"] == ("fail" if failing else "pass")
 
 
 def test_what_a_host_leaves_open_is_named_once(workspace: Workspace) -> None:
@@ -556,11 +564,13 @@ def test_messages_name_so_many_findings_and_no_more() -> None:
     summary: Row = {"servers": 120, "checks": 1, "passed": 0, "failed": 120, "unknown": 0, "reused": 0, "commands": 120}
     summary |= {"failed_by_severity": {"high": 120, "low": 0}, "requests": 130}
     report = {"title": "T", "results": results, "servers": [], "summary": summary, "fail_on": "high"}
+    report |= {"verdict": "fail", "coverage": 100.0, "min_coverage": 95.0, "refusal": None}
     result = result_of(Audited(report, changed=True), ["/tmp/a/audit.json", "/tmp/a/audit.html"])
     assert result["msg"].startswith("120 findings of severity high or worse: h0: c (high): M; h1: c (high): M; ")
     assert result["msg"].endswith("h49: c (high): M; and 70 more.")
     assert result["overview"] == [
         "T: 120 servers, 1 check; 120 commands run, 0 answers reused",
+        "Verdict: fail. 120 of 120 questions answered (100%).",
         "passed                  0",
         "unknown                 0",
         "failed, high          120",
@@ -587,6 +597,9 @@ def test_messages_name_so_many_findings_and_no_more() -> None:
         ({"wait_timeout": "soon"}, "wait_timeout: 'soon' is not a duration."),
         ({"max_concurrency": "0"}, "max_concurrency: 0 is too small."),
         ({"output_limit": -1}, "output_limit: it is negative."),
+        ({"min_coverage": -0.1}, "min_coverage: -0.1 is no percentage."),
+        ({"min_coverage": 101.0}, "min_coverage: 101 is no percentage. Give a number from 0, for no minimum, to 100."),
+        ({"min_coverage": float("nan")}, "min_coverage: nan is no percentage."),
         ({"of": []}, "hosts: there is no host to audit."),
         ({"url": "ftp://x"}, "url: "),
     ],

@@ -12,7 +12,7 @@ import pytest
 from unit.support import Row
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import _checks
-from ansible_collections.herdops.alpacon.plugins.module_utils._checks import LOOKED_AT, Answer, Check, Verdict
+from ansible_collections.herdops.alpacon.plugins.module_utils._checks import LOOKED_AT, Answer, Check, Judgement
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
 
 DF = "Filesystem Use% Mounted\n/dev/vda 83% /\n/dev/vdb 97% /srv\ntmpfs 1% /tmp\n"
@@ -24,7 +24,7 @@ def check(**given: Any) -> Check:
     return read
 
 
-def judge(given: Row, output: str = "", rc: int = 0, **answer: Any) -> Verdict:
+def judge(given: Row, output: str = "", rc: int = 0, **answer: Any) -> Judgement:
     """What an answer means to a check with these keys."""
     return check(**given).judge(Answer(rc, output, **answer))
 
@@ -71,7 +71,7 @@ def test_judging(given: Row, output: str, rc: int, outcome: str) -> None:
 )
 def test_picking_a_number(pick: str, value: int) -> None:
     number = {"extract": r"(\d+)% /", "pick": pick, "equals": value}
-    assert judge({"number": number}, DF) == Verdict("passed", f"The number is {value}.", value)
+    assert judge({"number": number}, DF) == Judgement("passed", f"The number is {value}.", value)
 
 
 def test_numbers_are_whole_where_they_are_written_so() -> None:

@@ -342,7 +342,43 @@ def test_says_that_nothing_failed(name: str) -> None:
     ],
 )
 def test_says_whether_the_audit_fails(fail_on: str | None, sentence: str) -> None:
-    assert sentence in _html.render({**CASES["example"], "fail_on": fail_on})
+    assert sentence in _html.render(reports.summed({**CASES["example"], "fail_on": fail_on}))
+
+
+def words(text: str) -> str:
+    """What a page or a Markdown file says, without its elements and in one line."""
+    return " ".join(re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>|\*\*", " ", text, flags=re.DOTALL).split())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"fail_on": "high"}, "Verdict: fail. 22 findings of severity high or worse"),
+        (
+            {"fail_on": "high", "min_coverage": 99.0},
+            "Only 514 of 536 questions answered (95.8%), and min_coverage asks",
+        ),
+        ({"fail_on": None}, "Verdict: pass."),
+        ({"fail_on": None, "min_coverage": 95.9}, "Verdict: inconclusive. Only 514 of 536 questions answered (95.8%)"),
+        ({"fail_on": None, "refusal": "The workspace <x> is gone."}, "Verdict: inconclusive. 514 of 536 questions"),
+        ({"fail_on": None, "refusal": "The workspace <x> is gone."}, "The workspace &lt;x&gt; is gone."),
+    ],
+)
+def test_the_files_for_people_say_the_verdict(given: dict[str, Any], said: str) -> None:
+    judged = reports.summed({**CASES["example"], **given})
+    page, markdown = words(_html.render(judged)), words(_markdown.render(judged))
+    assert said in page
+    # Markdown states first how much was answered.
+    assert all(part in markdown for part in re.split(r"(?<=Verdict: fail\.) ", said))
+    assert ("this audit passes" in page) == (judged["verdict"] == "pass" and given["fail_on"] is not None)
+
+
+def test_junit_says_the_verdict_with_each_server() -> None:
+    for report in (CASES["example"], reports.summed({**CASES["example"], "fail_on": None, "min_coverage": 99.5})):
+        for suite in ElementTree.fromstring(_junit.render(report)).iter("testsuite"):
+            said = {one.get("name"): one.get("value") for one in suite.iter("property")}
+            expected = {name: str(report[name]) for name in ("verdict", "coverage", "min_coverage")}
+            assert said == {"workspace": "https://my-workspace.us1.alpacon.io", **expected}
 
 
 def test_says_where_output_is_missing_but_not_where_there_was_no_answer() -> None:
@@ -424,6 +460,7 @@ def test_the_trend_says_what_changed() -> None:
         "failed": -1,
         "unknown": 1,
         "passed_share": 0.0,
+        "coverage": -20.0,
         "failed_by_severity": {"info": 0, "low": 0, "medium": 0, "high": -2, "critical": 1},
     }
 
@@ -437,4 +474,26 @@ def test_the_trend_is_in_every_file(tmp_path: Path) -> None:
     assert "## Since 2026-11-17 09:13 UTC" in texts[".md"]
     assert f"- Newly failed: {newly_failed}" in texts[".md"]
     assert f"<b>{newly_failed}</b> newly failed" in texts[".html"]
+    assert "- Then: fail, with " in texts[".md"]
+    assert "Verdict then: fail, with" in texts[".html"]
     assert "trend" not in example
+
+
+@pytest.mark.parametrize("verdict", [None, "splendid", ["pass"], "inconclusive"])
+def test_the_trend_knows_reports_without_a_verdict(verdict: Any, tmp_path: Path) -> None:
+    example = CASES["example"]
+    before = reports.earlier(example)
+    for name in ("verdict", "coverage", "min_coverage", "refusal"):
+        del before[name]
+    if verdict:
+        before["verdict"] = verdict
+    (tmp_path / "old.json").write_text(json.dumps(before), encoding="utf-8")
+    previous = _report.read(tmp_path / "old.json")
+    paths = _report.write(example, tmp_path, _report.FORMATS, previous)
+    written = json.loads(paths[0].read_text(encoding="utf-8"))
+    jsonschema.validate(written, SCHEMA)
+    assert written["trend"]["verdict"] == (verdict if verdict == "inconclusive" else None)
+    assert 90 < written["trend"]["coverage"] < 100
+    page = words(paths[3].read_text(encoding="utf-8"))
+    start = "Verdict then: inconclusive, with " if verdict == "inconclusive" else "Then "
+    assert f"{start}{written['trend']['coverage']}% of the questions answered. Now: fail, with 95.8%" in page

@@ -19,6 +19,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from ansible_collections.herdops.alpacon.plugins.module_utils import _verdict
+
 from ._shape import OUTCOMES, SEVERITIES
 from ._text import OUTPUT_LIMIT, duration, line, moment, output, parsed, plain, share
 
@@ -315,26 +317,26 @@ def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
     total = summary["passed"] + summary["failed"] + summary["unknown"]
     parts = [(severity, by_severity.get(severity, 0)) for severity in reversed(SEVERITIES)]
     segments = _bar([*parts, ("unknown", summary["unknown"]), ("passed", summary["passed"])])
-    over = _over(report)
     start, end = parsed(report["started_at"]), parsed(report["finished_at"])
     return {
         "total": total,
         "share": f"{share(summary['passed'], total):g}",
         "bar": segments,
         "spoken": ", ".join(f"{count} {name}" for name, count, _start, _width in segments) or "no results",
-        "over": over,
-        "verdict": "bad" if over else "fair" if summary["failed"] or summary["unknown"] else "good",
+        "failing": len([result for result in report["results"] if _verdict.fails(result, report["fail_on"])]),
+        "answered": _verdict.answered(report),
+        "covered": _verdict.is_covered(report),
+        "tone": _tone(report),
         "took": duration((end - start).total_seconds()) if start and end else "",
         "window": duration(report["reuse_within"]) if report["reuse_within"] else "",
     }
 
 
-def _over(report: Mapping[str, Any]) -> int | None:
-    """How many findings are as bad as what fails the audit, if anything does."""
-    if report["fail_on"] not in SEVERITIES:
-        return None
-    fatal = SEVERITIES[SEVERITIES.index(report["fail_on"]) :]
-    return len([one for one in report["results"] if one["outcome"] != "passed" and one["severity"] in fatal])
+def _tone(report: Mapping[str, Any]) -> str:
+    """How the head of the page looks."""
+    if report["verdict"] != _verdict.PASS:
+        return {_verdict.FAIL: "bad", _verdict.INCONCLUSIVE: "open"}[report["verdict"]]
+    return "fair" if report["summary"]["failed"] or report["summary"]["unknown"] else "good"
 
 
 def _bar(parts: Sequence[tuple[str, int]]) -> list[tuple[str, int, float, float]]:

@@ -15,6 +15,7 @@ from ._text import line, output, parsed, plain
 
 #: What a case that did not pass is called.
 _TAGS = {"failed": "failure", "unknown": "error"}
+_OF_THE_AUDIT = ("verdict", "coverage", "min_coverage")
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -32,7 +33,10 @@ def render(report: Mapping[str, Any]) -> str:
         suite = ElementTree.SubElement(suites, "testsuite", {"name": plain(host), **_counts(results)})
         suite.set("timestamp", plain(report["started_at"]).removesuffix("Z"))
         properties = ElementTree.SubElement(suite, "properties")
-        ElementTree.SubElement(properties, "property", name="workspace", value=plain(workspaces[host]))
+        # Readers of JUnit know properties of a suite only, so that each suite says what holds for all of them.
+        said = {"workspace": workspaces[host], **{name: report[name] for name in _OF_THE_AUDIT}}
+        for name, value in said.items():
+            ElementTree.SubElement(properties, "property", name=name, value=plain(value))
         for result in results:
             _add_case(suite, result, sets.get(result["check"]))
     ElementTree.indent(suites)

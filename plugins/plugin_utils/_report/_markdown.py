@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.herdops.alpacon.plugins.module_utils import _verdict
+
 from ._shape import SEVERITIES
 from ._text import line, moment, share
 
@@ -51,6 +53,13 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"Workspace {escape(report['workspace'])}, {moment(report['started_at'])} to {moment(report['finished_at'])}"
     yield ""
+    yield f"**Verdict: {report['verdict']}.** {_verdict.answered(report)}"
+    if report["verdict"] == _verdict.FAIL:
+        failing = sum(_verdict.fails(result, report["fail_on"]) for result in report["results"])
+        yield f"{_count(failing, 'finding')} of severity {report['fail_on']} or worse."
+    if report["refusal"]:
+        yield escape(report["refusal"], 400)
+    yield ""
     yield f"**{share(summary['passed'], total):g}% passed**: {_count(summary['servers'], 'server')},"
     yield f"{_count(summary['checks'], 'check')}, {_count(total, 'result')}, {summary['reused']} of them reused;"
     yield f"{_count(summary['commands'], 'command')} run with {_count(summary['requests'], 'request')}."
@@ -76,6 +85,9 @@ def _count(number: int, noun: str) -> str:
 def _trend(trend: Mapping[str, Any]) -> Iterator[str]:
     yield f"## Since {moment(trend['since'])}"
     yield ""
+    verdict = f"{trend['verdict']}, with " if trend["verdict"] else ""
+    yield f"- Then: {verdict}{trend['coverage']:g}% of the questions answered"
+    yield f"- Share answered: {trend['change']['coverage']:+} points"
     yield f"- Share passed: {trend['change']['passed_share']:+} points"
     for key, title in _TREND.items():
         if trend[key]:

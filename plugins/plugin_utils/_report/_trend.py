@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.herdops.alpacon.plugins.module_utils import _verdict
+
 from ._shape import SEVERITIES
 from ._text import share
 
@@ -26,6 +28,9 @@ def compare(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str,
     fixed = {pair for pair in failed_before if pair in now and now[pair]["outcome"] == "passed"}
     return {
         "since": previous["finished_at"],
+        # Reports were once written without a verdict; the coverage is in their counts.
+        "verdict": previous["verdict"] if previous.get("verdict") in _verdict.VERDICTS else None,
+        "coverage": _verdict.coverage_of(previous["summary"]),
         "change": _change(report["summary"], previous["summary"]),
         "newly_failed": _named(failed - failed_before, now),
         "newly_fixed": _named(fixed, before),
@@ -52,6 +57,7 @@ def _change(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]
     return {
         **{name: now[name] - before[name] for name in _FIGURES},
         "passed_share": round(_share(now) - _share(before), 1),
+        "coverage": round(_verdict.coverage_of(now) - _verdict.coverage_of(before), 1),
         "failed_by_severity": by_severity,
     }
 
