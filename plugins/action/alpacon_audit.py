@@ -50,7 +50,8 @@ class ActionModule(AlpaconAction):
     module_name = "herdops.alpacon.alpacon_audit"
     spec = staticmethod(audit_spec)
     selections: ClassVar[Mapping[str, str]] = {
-        "hosts": "Give names of hosts of the inventory, or leave it out to mean the hosts of the play."
+        "hosts": "Give names of hosts of the inventory, or leave it out to mean the hosts of the play.",
+        "formats": "Name at least one, or leave it out to mean all of them. Without dest, no report is written.",
     }
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -62,8 +63,11 @@ class ActionModule(AlpaconAction):
         return super().run(tmp, task_vars)
 
     def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        """The task's arguments as they are: each host has connection settings of its own."""
-        return dict(self._task.args)
+        """The task's arguments as they are: each host has connection settings of its own.
+
+        What is null counts as left out, where an empty selection does not come first: a null fail_on is not never.
+        """
+        return {name: value for name, value in self._task.args.items() if value is not None}
 
     def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
         """Audit, write the report where that is wanted, and return the result."""

@@ -196,3 +196,62 @@ def test_facts_and_findings_are_there_before_the_play_fails(current: Workspace, 
     done = run_plays(current, tmp_path, ("web-01", "off-01"), plays)
     assert done.code == 0, done.said
     assert [result["msg"] for result in done.tasks["Look"]] == ["7 inconclusive", "none inconclusive"]
+
+
+# What selects nothing
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_role_that_would_ask_nothing_is_refused(current: Workspace, tmp_path: Path, core: str) -> None:
+    cases: dict[str, tuple[Row, str]] = {
+        "no sets": ({"audit_check_sets": []}, "There is no check: audit_check_sets is empty, and so is audit_checks."),
+        "null sets": ({"audit_check_sets": None}, "argument 'audit_check_sets' is of type"),
+        "null checks": ({"audit_checks": None}, "argument 'audit_checks' is of type"),
+        "null formats": ({"audit_formats": None}, "argument 'audit_formats' is of type"),
+        "no formats": ({"audit_formats": []}, "formats: it is an empty list"),
+        "null skip": ({"audit_skip": None}, "argument 'audit_skip' is of type"),
+        "null ports": ({"audit_listening_ports": None}, "argument 'audit_listening_ports' is of type"),
+        "all skipped": (
+            {"audit_check_sets": [], "audit_checks": [HELLO], "audit_skip": ["hello"]},
+            "skip: no check is left.",
+        ),
+        "empty sets": ({"audit_check_sets": ""}, "value of audit_check_sets must be one"),
+    }
+    if core != "development":
+        cases = {name: case for name, case in cases.items() if name in ("no sets", "null sets")}
+    for name, (variables, text) in cases.items():
+        folder = tmp_path / name.replace(" ", "-")
+        done = play_out(current, folder, PLAYBOOK, ["web-01"], "-e", json.dumps(variables), core=core)
+        assert done.code == 2, f"{name}: {done.said}"
+        assert text in " ".join(done.said.split()), f"{name}: {done.said}"
+    assert current.commands() == []
+
+
+def test_a_module_that_would_ask_nothing_is_refused(current: Workspace, tmp_path: Path) -> None:
+    cases: dict[str, Row] = {
+        "checks: there is no check.": {"checks": []},
+        "missing required arguments: checks": {"checks": None},
+        "formats: it is an empty list": {"checks": [HELLO], "formats": []},
+        "formats: it is null": {"checks": [HELLO], "formats": None},
+        "skip: no check is left.": {"checks": [HELLO], "skip": ["hello"]},
+    }
+    tasks = [
+        {"name": text, "herdops.alpacon.alpacon_audit": options, "ignore_errors": True, "run_once": True}
+        for text, options in cases.items()
+    ]
+    done = run_plays(current, tmp_path, ["web-01"], [{"hosts": "all", "gather_facts": False, "tasks": tasks}])
+    returned = {text: result["msg"] for text, [result] in done.tasks.items()}
+    assert set(returned) == set(cases), done.said
+    assert all(msg.startswith(text) for text, msg in returned.items()), returned
+    assert current.commands() == []
+
+
+def test_an_option_that_is_null_counts_as_left_out(current: Workspace, tmp_path: Path) -> None:
+    bad = {"name": "bad", "line": "echo one", "absent": "one", "severity": "high"}
+    nulls = dict.fromkeys(
+        ("fail_on", "min_coverage", "skip", "severities", "unknown_severity", "output_limit", "title")
+    )
+    task = {"name": "It", "herdops.alpacon.alpacon_audit": {"checks": [bad], **nulls}, "run_once": True}
+    done = run_plays(current, tmp_path, ["web-01"], [{"hosts": "all", "gather_facts": False, "tasks": [task]}])
+    [result] = done.tasks["It"]
+    assert (result["failed"], result.get("verdict")) == (True, "fail"), result
