@@ -563,7 +563,7 @@ def test_messages_name_so_many_findings_and_no_more() -> None:
     ]
     summary: Row = {"servers": 120, "checks": 1, "passed": 0, "failed": 120, "unknown": 0, "reused": 0, "commands": 120}
     summary |= {"failed_by_severity": {"high": 120, "low": 0}, "requests": 130}
-    report = {"title": "T", "results": results, "servers": [], "summary": summary, "fail_on": "high"}
+    report: Row = {"title": "T", "results": results, "servers": [], "summary": summary, "fail_on": "high"}
     report |= {"verdict": "fail", "coverage": 100.0, "min_coverage": 95.0, "refusal": None}
     result = result_of(Audited(report, changed=True), ["/tmp/a/audit.json", "/tmp/a/audit.html"])
     assert result["msg"].startswith("120 findings of severity high or worse: h0: c (high): M; h1: c (high): M; ")
