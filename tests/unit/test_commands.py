@@ -246,7 +246,8 @@ def test_a_command_that_comes_to_light_late_is_found(current: Workspace, connect
 
 
 def test_a_look_that_fails_is_not_the_last(serve: Serve, connect: Connect) -> None:
-    server = serve([Reply({"detail": "No."}, 400), Reply({"detail": "No."}, 400), Reply(page([current_row()]))])
+    row, failure = current_row(), Reply({"detail": "No."}, 400)
+    server = serve([failure, failure, Reply(page([row])), Reply({}), Reply({"id": row["requested_by"]["id"]})])
     body = {"server": SERVER, "line": "uptime", "shell": "system"}
     assert find(connect(server), body, sent_at=0.0) == (COMMAND, [COMMAND], [0.5, 1.0])
 
