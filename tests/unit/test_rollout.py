@@ -80,6 +80,17 @@ def test_waves_stop_when_too_many_fail(current: Workspace, tmp_path: Path) -> No
     assert said["d"] == said["e"] == "not tried"
 
 
+def test_a_host_lost_midway_leaves_the_summary_to_others(current: Workspace, tmp_path: Path) -> None:
+    lost = Paper(DEBIAN, [("^apt ", {"lost": "No route to host."})])
+    done = rolled(tmp_path, current, {"a": lost, "b": Paper(DEBIAN), "c": Paper(DEBIAN)}, alpamon_serial=[2])
+    assert done.code != 0, done.said
+    said = summary(done)
+    assert said["a"] == "FAILED. unreachable"
+    assert said["b"].startswith("connected as ")
+    assert said["c"] == "not tried"
+    assert current.registration_tokens() == []
+
+
 def test_waves_go_on_within_the_limit(current: Workspace, tmp_path: Path) -> None:
     hosts = {"a": Paper(DEBIAN), "b": Paper(DEBIAN, BROKEN), "c": Paper(DEBIAN)}
     limit = {"alpamon_max_fail_percentage": 50, "alpamon_serial": 1, "alpamon_state": "installed"}

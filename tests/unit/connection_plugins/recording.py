@@ -16,6 +16,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.connection.local import Connection as LocalConnection
 
 DOCUMENTATION = """
@@ -31,7 +32,9 @@ options:
     vars:
       - name: recording_file
   recording_answers:
-    description: What modules answer, as a list of a pattern for C(module arguments) and a result.
+    description:
+      - What modules answer, as a list of a pattern for C(module arguments) and a result; with C(lost), the host is
+        unreachable.
     default: []
     vars:
       - name: recording_answers
@@ -67,6 +70,8 @@ class Connection(LocalConnection):
         with Path(self.get_option("recording_file")).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         result = {"invocation": {"module_args": given}, **self._answer(module, given)}
+        if "lost" in result:
+            raise AnsibleConnectionFailure(result["lost"])
         return 0, json.dumps(result).encode(), b""
 
     def _answer(self, module: str, arguments: dict[str, Any]) -> dict[str, Any]:
