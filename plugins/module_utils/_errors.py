@@ -73,7 +73,10 @@ SENTENCES: dict[str, str] = {
     "rbac_permission_required": "The role of this token may not do this.",
     "server_busy_with_user_work": "Somebody is working on the server. Try again later.",
     "server_cannot_be_deleted": "The server is still connected. Unregister its agent first.",
-    "server_not_connected": "The server is offline: its agent is not connected. Check it, or leave the server out.",
+    "server_not_connected": (
+        "The server is offline: its agent is not connected. Workspaces of 2024 answer the same for a server that is"
+        " disabled there. Check it, or leave the server out."
+    ),
     "unauthorized": _BAD_TOKEN,
     "user_username_invalid": "The system username of the account behind this token is not valid. Give username.",
     "user_username_required": "The account behind this token has no system username. Set one, or give username.",

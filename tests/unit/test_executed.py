@@ -79,6 +79,14 @@ def test_what_an_access_list_of_2024_refuses_is_explained(old: Workspace) -> Non
     assert "lets no line with a line break through" in run(old, servers=["web-01"], line="echo a\necho b")["msg"]
 
 
+def test_a_server_that_may_be_disabled_is_told_of(old: Workspace) -> None:
+    old.settings(offline_mode="refuse")
+    old.change_server("web-01", enabled=False)
+    [command] = run(old, servers=["web-01"], line="true").commands
+    assert (command["outcome"], command["ran"]) == ("offline", False)
+    assert "for a server that is disabled there" in command["msg"]
+
+
 def test_an_exit_code_that_is_not_stated_is_called_assumed(old: Workspace) -> None:
     assert "rc 1, which is assumed, since the workspace states no" in run(old, servers=["web-01"], line="exit 3")["msg"]
 
