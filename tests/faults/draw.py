@@ -30,6 +30,8 @@ _AFTER = (500, 502, 504, 408)
 _BEFORE = (500, 502, 503, 504, 408)
 _THROTTLED = ('{"code": "api_rate_limited"}', '{"detail": "Request was throttled."}', "<html>Slow down</html>")
 _GARBAGE = ("", "null", "[]", "{}", '"ok"', "[null]", '{"results": [null]}', '{"id": null}', "7")
+#: Why an agent does not begin a line.
+_REASONS = ("user", "group", "membership", "no_home", "closed_home", "too_large", "queue_full", "cancelled")
 _DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
 
 
@@ -144,7 +146,7 @@ class Round:
     def unreachable(self, server: str) -> bool:
         """Whether the agent of a server may be away at some time."""
         out = {name for _start, _length, name in self.outages}
-        return server in out or server in self.offline or "disconnect" in self.hits(server)
+        return server in out or server in self.offline or bool(self.hits(server) & {"disconnect", "restart", "kill"})
 
 
 # How often each story is told.
@@ -339,12 +341,20 @@ def _agents(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
 
 def _one_agent(rng: random.Random, drawn: Round) -> dict[str, Any]:
     kinds = ["vanish", "never_ack", "slow_ack", "slow_ack", "late_fin", "late_fin", "disconnect"]
+    kinds += ["fail_start", "fail_start", "time_out", "restart", "restart", "kill"]
     if drawn.switches.get("output") in ("both", "chunks"):
         kinds += ["drop_chunk", "drop_chunk", "late_chunk", "late_chunk", "duplicate_chunk", "reverse_chunks"]
     kind = rng.choice(kinds)
     fault: dict[str, Any] = {"kind": kind, "times": rng.choice((1, 1, 2))}
     if kind in ("slow_ack", "late_fin", "disconnect"):
         fault["seconds"] = rng.choice((0.3, 1.0, 2.0, 6.0))
+    elif kind in ("restart", "kill", "time_out"):
+        fault["seconds"] = rng.choice((0.1, 0.3, 1.0))
+        fault.update(
+            {"restart": {"results": rng.random() < 0.6}, "kill": {"away": rng.choice((0, 1, 3))}}.get(kind, {})
+        )
+    elif kind == "fail_start":
+        fault["reason"] = rng.choice(_REASONS)
     elif kind == "late_chunk":
         fault.update(seconds=rng.choice((0.2, 1.0, 4.0, 15.0)), seq=rng.choice((0, 0, 1, 2)))
     elif kind in ("drop_chunk", "duplicate_chunk"):

@@ -25,6 +25,16 @@ NEVER_RAN = frozenset(("denied", "rejected", "expired"))
 _UNSEEN = 4.0
 #: What a task may take beyond its wait_timeout: names, lost answers, output, a last look; in seconds.
 _GRACE = 40.0
+#: How the agent's own words on a line that it did not begin begin.
+_NOT_BEGUN = (
+    "there is no corresponding ",
+    "groupname ",
+    "fork/exec /bin/sh: ",
+    "Failed to submit command: ",
+    "Command cancelled before execution: ",
+)
+#: Exit codes of lines that the agent ended: it was stopped, or they took too long.
+_KILLED, _TIMED_OUT = -1, 124
 #: A workspace that takes so long to answer has no time for its clients either, in seconds.
 STRAINED = 1.0
 
@@ -200,15 +210,40 @@ class _Court:
         if row is None or row["status"] not in ("success", "failed"):
             yield "it has not ended"
             return
-        code = self.drawn.speech.rc(server)
+        if _never_began(row):
+            yield from self._not_begun(server, entry)
+            return
+        cut_off = self._was_cut_off(server, row)
+        code = row["exit_code"] if cut_off else self.drawn.speech.rc(server)
         states_code = self.drawn.dialect == "current"
         codes = task.options.get("success_codes", [0]) if states_code else [0]
         if outcome != ("success" if code in codes else "failed"):
             yield f"its exit code is {code}"
-        rc = code if states_code else min(code, 1)
+        rc = code if states_code else min(abs(code), 1)
         if entry["rc"] != rc or entry["ran"] is not True:
             yield f"its rc is {rc}, and it ran"
-        yield from self._output(server, entry)
+        yield from self._output_so_far(server, entry) if cut_off else self._output(server, entry)
+
+    def _was_cut_off(self, server: str, row: Row) -> bool:
+        """Whether the agent ended the line before its own end."""
+        hits = self.drawn.hits(server)
+        return (row["exit_code"] == _KILLED and "restart" in hits) or (
+            row["exit_code"] == _TIMED_OUT and "time_out" in hits
+        )
+
+    def _not_begun(self, server: str, entry: Entry) -> Iterator[str]:
+        """What the agent says of it can be lost like any output; then it looks like a line that failed."""
+        if entry["outcome"] != "failed":
+            yield "it never began"
+        if entry["ran"] is False and entry["rc"] is None:
+            return
+        if not self.drawn.hits(server) & {"drop_chunk", "late_chunk"} and not self._troubles("GET"):
+            yield "it never began, so it did not run and has no rc"
+
+    def _output_so_far(self, server: str, entry: Entry) -> Iterator[str]:
+        said = entry["stdout"].partition("Command timed out after ")[0].strip()
+        if not self.drawn.hits(server) & {"drop_chunk", "late_chunk"} and said not in self.drawn.speech.text(server):
+            yield f"its output is the beginning of {_shortened(self.drawn.speech.text(server))}"
 
     def _output(self, server: str, entry: Entry) -> Iterator[str]:
         text = self.drawn.speech.text(server)
@@ -258,7 +293,10 @@ class _Court:
             if not self._troubles("DELETE", "GET"):
                 yield "no answer was lost"
         elif entry["id"]:
-            if row is not None and not self._statuses(403):
+            restarted = bool(self.drawn.hits(self._server(entry)) & {"restart", "kill"})
+            if restarted and row is not None and entry["status"] in ("delivered", "running"):
+                yield from self._open(task, entry, row)
+            elif row is not None and not self._statuses(403):
                 yield "its id is known, and the workspace shows it"
         elif not self.strained and not any(post["fault"] for post in self._posts(task, self._server(entry))):
             yield "no answer was lost"
@@ -390,6 +428,11 @@ _CHECKS: dict[str, Callable[[_Court, Task, Entry, Row | None], Iterator[str]]] =
 }
 
 
+def _never_began(row: Row) -> bool:
+    """Whether the agent said that it did not begin the line."""
+    return row["exit_code"] == 1 and row["result_begin"].startswith(_NOT_BEGUN)
+
+
 def _brief(entry: Entry | None) -> str:
     if entry is None:
         return "nothing"
@@ -400,7 +443,16 @@ def _brief(entry: Entry | None) -> str:
 def _truth(row: Row | None) -> str:
     if row is None:
         return "no such command"
-    kept = ("status", "exit_code", "delivered_count", "run_count", "fin_count", "added_at", "handled_at")
+    kept = (
+        "status",
+        "exit_code",
+        "result_begin",
+        "delivered_count",
+        "run_count",
+        "fin_count",
+        "added_at",
+        "handled_at",
+    )
     return json.dumps({key: row[key] for key in kept})
 
 

@@ -165,6 +165,7 @@ def _truth(command: Command) -> dict[str, t.Any]:
         "status": command.status_at(timezone.now(), state.current.switches.stuck_after),
         "success": command.success,
         "exit_code": command.exit_code,
+        "result_begin": (command.result or "")[:200],
         "requested_by": command.requested_by.username if command.requested_by else None,
         "token": command.created_by_token,
         "created_by_request": command.created_by_request,
