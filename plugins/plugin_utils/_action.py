@@ -136,8 +136,10 @@ class AlpaconAction(ActionBase):
                 self.claim(claims)
             except AlpaconError as error:
                 return {"failed": True, "msg": str(error), **error.as_result()}
+        # Older cores add their own to what they are given, and the next attempt must not meet it.
+        arguments = dict(self._task.args)
         result: dict[str, Any] = self._execute_module(
-            module_name=self.module_name, module_args=self._task.args, task_vars=task_vars
+            module_name=self.module_name, module_args=arguments, task_vars=task_vars
         )
         if _is_open(result):
             item.shipped = result
@@ -171,7 +173,9 @@ _OPEN = frozenset(("pending", "awaiting_approval", "stuck", "error", "timed_out"
 
 def _is_open(result: Mapping[str, Any]) -> bool:
     """Whether a module that ran elsewhere has left commands behind whose end is not known."""
-    crashed = result.get("unreachable") or "exception" in result or "module_stdout" in result
+    # From ansible-core 2.19 on, whatever a module fails with counts as an exception.
+    answered = "commands" in result or "invocation" in result
+    crashed = result.get("unreachable") or (not answered and ("exception" in result or "module_stdout" in result))
     return bool(crashed) or any(command.get("outcome") in _OPEN for command in result.get("commands") or ())
 
 

@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unit.playing import Play, Row, run_plays
+from ansible_cores import CORES
+from unit.playing import Play, Row, play_out, run_plays
 from workspace.client import Workspace
 
 HOSTS = [f"host-{number}" for number in range(1, 6)]
 SERVERS = ["many-1", "many-2"]
 COMMAND = "herdops.alpacon.alpacon_command"
+#: What is handed to another host runs there in the Python of the controller.
+SAME_PYTHON = {"vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}}
+#: What the other tests here do not run on.
+OTHER_CORES = [core for core in CORES if core != "development"]
 Playbook = Callable[..., Play]
 
 
@@ -78,6 +83,16 @@ def test_a_forgotten_run_once_sends_nothing_twice(
 ) -> None:
     (tmp_path / "included.yml").write_text(json.dumps([a_task()]))
     done = playbook([PLAYS[play]], forks=forks)
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+    assert refused(done) == len(HOSTS) - 1
+
+
+@pytest.mark.parametrize("core", OTHER_CORES)
+@pytest.mark.parametrize("play", ["at once", "free", "handed to another host"])
+def test_a_forgotten_run_once_sends_nothing_twice_on_other_cores(
+    instant: Workspace, tmp_path: Path, play: str, core: str
+) -> None:
+    done = play_out(instant, tmp_path, [PLAYS[play] | SAME_PYTHON], HOSTS, "--forks", "5", core=core)
     assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
     assert refused(done) == len(HOSTS) - 1
 
@@ -157,3 +172,27 @@ def test_what_has_ended_or_never_was_accepted_is_submitted_again(instant: Worksp
     done = playbook([a_play(task)])
     # Refused, then two that ended.
     assert submitted(instant) == dict.fromkeys(SERVERS, 2), done.said
+
+
+@pytest.mark.parametrize("core", OTHER_CORES)
+@pytest.mark.parametrize("where", [{}, {"loop": [1]}, {"delegate_to": "elsewhere"}], ids=["plain", "loop", "shipped"])
+def test_a_retry_submits_nothing_again_on_other_cores(
+    instant: Workspace, tmp_path: Path, where: Row, core: str
+) -> None:
+    instant.fault("lose_after", method="POST", path="^/api/events/commands/$", times=2)
+    instant.fault("status", method="GET", path=r"^/api/events/commands/\?", status=404, times=10)
+    done = play_out(instant, tmp_path, [a_play(until_known(**where), **SAME_PYTHON)], HOSTS, core=core)
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+    assert instant.counters()["writes"] == 2, done.said
+    assert "has no such option" not in done.said
+
+
+@pytest.mark.parametrize("core", OTHER_CORES)
+def test_what_was_handed_to_another_host_and_refused_is_submitted_again(
+    instant: Workspace, tmp_path: Path, core: str
+) -> None:
+    instant.fault("status", method="POST", path="^/api/events/commands/$", status=403, body="{}", times=2)
+    done = play_out(instant, tmp_path, [a_play(until_known(delegate_to="elsewhere"), **SAME_PYTHON)], HOSTS, core=core)
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+    [result] = done.results.values()
+    assert result["summary"] == {"success": 2}
