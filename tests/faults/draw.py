@@ -350,9 +350,8 @@ def _one_agent(rng: random.Random, drawn: Round) -> dict[str, Any]:
         fault["seconds"] = rng.choice((0.3, 1.0, 2.0, 6.0))
     elif kind in ("restart", "kill", "time_out"):
         fault["seconds"] = rng.choice((0.1, 0.3, 1.0))
-        fault.update(
-            {"restart": {"results": rng.random() < 0.6}, "kill": {"away": rng.choice((0, 1, 3))}}.get(kind, {})
-        )
+        results, away = rng.random() < 0.6, rng.choice((0, 1, 3))
+        fault.update({"results": results} if kind == "restart" else {"away": away} if kind == "kill" else {})
     elif kind == "fail_start":
         fault["reason"] = rng.choice(_REASONS)
     elif kind == "late_chunk":

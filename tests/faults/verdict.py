@@ -430,7 +430,7 @@ _CHECKS: dict[str, Callable[[_Court, Task, Entry, Row | None], Iterator[str]]] =
 
 def _never_began(row: Row) -> bool:
     """Whether the agent said that it did not begin the line."""
-    return row["exit_code"] == 1 and row["result_begin"].startswith(_NOT_BEGUN)
+    return row["exit_code"] == 1 and str(row["result_begin"]).startswith(_NOT_BEGUN)
 
 
 def _brief(entry: Entry | None) -> str:
