@@ -39,6 +39,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
     find_settings,
     refuse_foreign_server,
     refuse_shared_name,
+    run_folder,
 )
 
 
@@ -104,7 +105,7 @@ class _Workspaces:
     def of(self, host: str, variables: Mapping[str, Any]) -> Settings:
         """Those of a host, by its variables."""
         refuse_foreign_server(self._given, variables.get(WORKSPACE))
-        found = find_settings(self._given, variables, os.environ)
+        found = find_settings(self._given, variables, os.environ, folder=run_folder())
         key = tuple(str(found.options.get(name)) for name in CONNECTION)
         if key not in self._known:
             self._known[key] = self._read(host, found)

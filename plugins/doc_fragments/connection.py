@@ -12,12 +12,12 @@ options:
   url:
     description:
       - Base URL of the workspace, such as V(https://my-workspace.us1.alpacon.io).
-      - Needed, in one of the ways that are listed in the notes.
+      - Required, unless it comes from one of the other places in the notes.
     type: str
   token:
     description:
       - API token or service token.
-      - Needed, in one of the ways that are listed in the notes.
+      - Required, unless it comes from one of the other places in the notes.
     type: str
   validate_certs:
     description:
@@ -31,8 +31,8 @@ options:
     type: path
   request_timeout:
     description:
-      - For how many seconds the workspace may stay silent within one request.
-      - The whole of an answer must be there after four times as long, and have no more than 128 MiB.
+      - How many seconds the workspace may stay silent within one request.
+      - A complete answer must arrive within four times as long, and be no larger than 128 MiB.
       - This is not how long a command may take.
     type: int
     default: 30
@@ -53,7 +53,9 @@ notes:
     A token is sent to its own workspace only. C(alpacon_tokens) is a dictionary of tokens by the URLs of their
     workspaces. C(alpacon_token) is the token of the workspace of C(alpacon_url), or else of E(ALPACON_URL);
     E(ALPACON_TOKEN) is that of E(ALPACON_URL). Where no URL says whose they are, they count while the inventory has
-    hosts of one workspace only.
+    hosts of one workspace only. Where groups have an C(alpacon_url) of their own and share one C(alpacon_token) or
+    E(ALPACON_TOKEN), it goes to the first of these workspaces in a run, and tasks for the others fail; give each group
+    its own C(alpacon_token), or use C(alpacon_tokens).
   - The usual variables of the environment for proxies are honoured.
 """
 

@@ -161,6 +161,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
     WORKSPACES,
     find_settings,
     remember,
+    run_folder,
 )
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         given = {name: self._worked_out(name, self.get_option(name)) for name in CONNECTION if name in self._given}
         variables = {**(self._vars or {}), WORKSPACES: _workspaces(inventory)}
         variables.pop(WORKSPACE, None)
-        found = find_settings(given, variables, os.environ, self.templar.template)
+        found = find_settings(given, variables, os.environ, self.templar.template, run_folder())
         # The others are typed.
         own = {name: found.options.get(name, given.get(name)) for name in ("url", "token")}
         try:

@@ -91,7 +91,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
     clean_line,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_names, check_selection
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import Found, find_settings
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import Found, find_settings, run_folder
 
 display = Display()
 
@@ -117,7 +117,7 @@ class LookupModule(LookupBase):
                     check_selection(name, kwargs[name], "Give what the command must have, or leave it out.", several)
             servers = self._servers(terms)
             # Lookups get variables as they are written, templates and all.
-            found = find_settings(kwargs, variables or {}, os.environ, self._templar.template)  # type: ignore[union-attr]
+            found = find_settings(kwargs, variables or {}, os.environ, self._templar.template, run_folder())  # type: ignore[union-attr]
             self.set_options(
                 var_options={f"alpacon_{name}": value for name, value in found.options.items()}, direct=kwargs
             )

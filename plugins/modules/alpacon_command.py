@@ -32,6 +32,8 @@ options:
   line:
     description:
       - The command line, sent as given. It has at most 2048 characters; servers of 2024 take 512.
+      - From ansible-core 2.19 on, it may be given without its name, as in
+        C(ansible web -m herdops.alpacon.alpacon_command -a uptime). Older releases need C(-a 'line=uptime').
       - The agent hands it to C(/bin/sh), or splits it at blanks where the workspace does not allow a shell.
       - Everyone who may read commands sees it. Secrets belong into O(env).
     type: str
@@ -39,8 +41,7 @@ options:
   state:
     description:
       - V(executed) submits the line and, with O(wait), waits for its end. It is a change each time, unless
-        O(reuse_within) finds that
-        it ran.
+        O(reuse_within) finds that it ran.
       - V(scheduled) makes sure that one command waits for O(scheduled_at), or ran then.
       - V(finished) awaits the commands that O(ids) names.
       - V(cancelled) makes sure that the commands that O(ids) names, or every matching one on O(servers), do not run
@@ -121,14 +122,14 @@ options:
     default: true
   offline:
     description:
-      - What a server whose agent is not connected means, with O(state=executed) and O(state=scheduled).
-      - With V(wait), the command waits until the server comes back, for O(wait_timeout) at the most. That is told from
-        the first second, unless O(progress=false). Workspaces that accept no command for such a server end it with
-        the outcome V(offline) all the same.
-      - With V(fail), the command ends with that outcome within seconds, and leaves nothing behind; it was not
+      - What to do about a server whose agent is not connected, with O(state=executed) and O(state=scheduled).
+      - With V(wait), the command waits until the server is back, but no longer than O(wait_timeout). The task says so
+        at once, unless O(progress=false). Where a workspace accepts no command for such a server, the outcome is
+        V(offline) all the same.
+      - With V(fail), the outcome is V(offline) within seconds, and nothing is left behind; the command was not
         submitted, or was cancelled before it was delivered. Where the task means its inventory host, the host is
         unreachable.
-      - With V(skip), it is the same, and no failure.
+      - V(skip) does the same as V(fail), but is no failure.
     type: str
     default: wait
     choices: [wait, fail, skip]
@@ -188,8 +189,7 @@ notes:
     may refuse.
   - Standard output and standard error are one stream in Alpacon, so RV(stderr) is empty.
   - With O(state=cancelled) and O(line), the commands of a server are read back to the last hundred and the last day.
-    A command that has been
-    held for longer on a busy server is cancelled by its id.
+    A command that has been held for longer on a busy server is cancelled by its id.
 seealso:
   - module: herdops.alpacon.alpacon_command_info
   - plugin: herdops.alpacon.alpacon_command
@@ -321,8 +321,8 @@ commands:
     status:
       description:
         - Where the workspace has it, in one word. V(scheduled), V(queued), V(verifying), V(awaiting_purpose),
-          V(awaiting_approval), V(delivered),
-          V(running), V(success), V(failed), V(denied), V(rejected), V(expired), V(cancelled), V(stuck) or V(error).
+          V(awaiting_approval), V(delivered), V(running), V(success), V(failed), V(denied), V(rejected), V(expired),
+          V(cancelled), V(stuck) or V(error).
         - A word of a newer workspace comes as it is, and counts as unfinished.
       type: str
     outcome:

@@ -37,6 +37,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
     Found,
     find_settings,
     refuse_shared_name,
+    run_folder,
 )
 
 #: A secret that long is hidden in the output of other tasks as well; a shorter one may be a word like any other.
@@ -162,7 +163,7 @@ class AlpaconAction(ActionBase):
         The environment is read here, so that a module shipped to another host gets the controller's settings.
         """
         refuse_shared_name(task_vars.get("inventory_hostname", ""), task_vars, task_vars.get("groups", {}))
-        self._found = find_settings(self._task.args, task_vars, os.environ, self._templar.template)
+        self._found = find_settings(self._task.args, task_vars, os.environ, self._templar.template, run_folder())
         return {**self._task.args, **self._found.options}
 
 
@@ -232,13 +233,13 @@ def _claims(task: Any, task_vars: Mapping[str, Any]) -> Claims | None:
     """What decides between the hosts of a task that name the same servers; None where there is but one host."""
     if len(task_vars.get("ansible_play_hosts_all") or ()) < 2:
         return None
-    folder = Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
+    folder = run_folder()
     return Claims(folder, _item(task, task_vars).name, str(task_vars.get("inventory_hostname")))
 
 
 def _run(task: Any, task_vars: Mapping[str, Any]) -> Run:
     """The run that a task is part of, which one temporary folder belongs to."""
-    folder = Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
+    folder = run_folder()
     return Run(
         tell=lambda text: Display().display(clean_line(text)),
         warn=lambda text: Display().warning(clean_line(text)),
@@ -254,7 +255,7 @@ def _run(task: Any, task_vars: Mapping[str, Any]) -> Run:
 def _journal() -> Path:
     """The file for the commands of this run that are under way."""
     home = C.config.get_config_value("ANSIBLE_HOME")
-    return Path(home) / "alpacon" / f"{Path(C.DEFAULT_LOCAL_TMP).name}.ids"  # type: ignore[attr-defined]
+    return Path(home) / "alpacon" / f"{run_folder().name}.ids"
 
 
 def _is_orphan() -> bool:
@@ -287,7 +288,7 @@ def _register(hidden: Iterable[str]) -> None:
 def first_in_run(mark: str) -> bool:
     """Whether no task of this run, in whichever worker, has asked so for the same mark."""
     try:
-        os.close(os.open(Path(C.DEFAULT_LOCAL_TMP) / f"alpacon-{mark}", os.O_CREAT | os.O_EXCL, 0o600))  # type: ignore[attr-defined]
+        os.close(os.open(run_folder() / f"alpacon-{mark}", os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         return False
     except OSError:

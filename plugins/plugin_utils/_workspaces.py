@@ -7,10 +7,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import importlib
+import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from ansible import constants as C
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._client import Settings
@@ -61,6 +69,11 @@ def workspace_of(url: Any) -> str:
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path}"
 
 
+def run_folder() -> Path:
+    """The temporary folder of this run, which its workers share."""
+    return Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
+
+
 def remember(settings: Settings) -> None:
     """Let tasks of this run reach a workspace as the inventory did."""
     _read_with[workspace_of(settings.url)] = settings
@@ -71,6 +84,7 @@ def find_settings(
     variables: Mapping[str, Any],
     environ: Mapping[str, str],
     template: Callable[[Any], Any] = lambda value: value,
+    folder: Path | None = None,
 ) -> Found:
     """The connection settings beside those that are given.
 
@@ -80,11 +94,12 @@ def find_settings(
     Args:
         given: options of the task or plugin.
         variables: of the host, as ``template`` takes them.
+        folder: temporary folder of the run, which remembers where a token went first; None for none.
 
     Raises:
         UsageError: ``alpacon_url`` and the host's own workspace differ, or a URL is none.
     """
-    known = _Known(variables, environ, template)
+    known = _Known(variables, environ, template, folder)
     options = {name: known.setting(name) for name in CONNECTION if not _is_given(given.get(name))}
     own = known.variable(WORKSPACE)
     if not _is_given(given.get("url")) and _is_given(own):
@@ -146,6 +161,7 @@ class _Known:
     variables: Mapping[str, Any]
     environ: Mapping[str, str]
     template: Callable[[Any], Any]
+    folder: Path | None
 
     def variable(self, name: str) -> Any:
         return self.template(self.variables[name]) if name in self.variables else None
@@ -161,6 +177,7 @@ def _token(known: _Known, workspace: str) -> tuple[Any, str]:
     It is the one that ``alpacon_tokens`` has for the workspace, else ``alpacon_token`` or ``ALPACON_TOKEN`` if that is
     the workspace's. ``alpacon_token`` belongs to the workspace of ``alpacon_url``; where that is not set, and for
     ``ALPACON_TOKEN``, it is the workspace of ``ALPACON_URL``; where that is not set either, the only one in play.
+    Either goes to one workspace only in a run: hosts do not know of each other's ``alpacon_url``.
     """
     remedy = f"Name the token of {workspace} under that URL in the variable {TOKENS}."
     tokens, urls = _tokens(known)
@@ -176,16 +193,41 @@ def _token(known: _Known, workspace: str) -> tuple[Any, str]:
     for name, token, url in defaults:
         if not _is_given(token):
             continue
-        if _is_given(url):
-            if _compared(url) == workspace:
-                return token, ""
-            hints.append(f"{name} is the token of {url}, and is not sent to {workspace}.")
-        elif _in_play(known) <= {workspace}:
-            return token, ""
-        else:
+        if not _is_given(url) and not _in_play(known) <= {workspace}:
             hints.append(f"{name} is not sent to {workspace}: of several workspaces, nobody says which one it is for.")
+            continue
+        owner = url if _is_given(url) and _compared(url) != workspace else _first(known, name, token, workspace)
+        if owner == workspace:
+            return token, ""
+        hints.append(f"{name} is the token of {owner}, and is not sent to {workspace}.")
     own = known.variable(WORKSPACE)
     return None, " ".join([*hints[:1], remedy]) if hints or _is_given(own) else ""
+
+
+def _first(known: _Known, name: str, token: Any, workspace: str) -> str:
+    """The workspace that a token of this name and place was for first in this run, which becomes this one if none."""
+    if known.folder is None:
+        return workspace
+    # Two groups may each have the token written down; then somebody has said twice where it belongs.
+    place = _place(known.variables.get(name))
+    digest = hashlib.sha256(json.dumps([name, place, str(token)]).encode()).hexdigest()[:32]
+    mark = known.folder / f"alpacon-token-{digest}"
+    # A link is made and has its text in one step, whichever worker comes first.
+    with contextlib.suppress(OSError):
+        os.symlink(workspace, mark)
+    try:
+        return os.readlink(mark)
+    except OSError:
+        return workspace  # the disk is full, say
+
+
+def _place(value: Any) -> str:
+    """Where a variable is written, as far as Ansible tells."""
+    try:
+        tags = importlib.import_module("ansible._internal._datatag._tags")
+    except ImportError:  # before ansible-core 2.19
+        return str(getattr(value, "ansible_pos", None))
+    return str(tags.Origin.get_tag(value))
 
 
 def _tokens(known: _Known) -> tuple[Mapping[Any, Any], dict[str, Any]]:

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_cores import CORES
-from unit.playing import Play, Row, play_out
+from ansible_cores import CORES, prepare
+from unit.playing import PATIENCE, Play, Row, environment, play_out
 from unit.support import COMMAND
 from workspace.client import Workspace
 
@@ -218,6 +219,26 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
     by_variable = play(task("variable", line), vars={"ansible_become": True, "ansible_become_user": "nobody"})
     said = play_out(current, tmp_path / "variable", by_variable, ["web-01"], core=core).said
     assert said.count("ansible_become has no effect") == 1
+
+
+@pytest.mark.parametrize(
+    ("core", "argument"), [("oldest", "line='echo a b'"), ("development", "echo a b"), ("newest", "echo a b")]
+)
+def test_a_line_from_the_shell(current: Workspace, tmp_path: Path, core: str, argument: str) -> None:
+    (tmp_path / "ansible.cfg").touch()
+    (tmp_path / "inventory").write_text("[web]\nweb-01\n", encoding="utf-8")
+    done = subprocess.run(
+        [prepare(core) / "ansible", "web", "-i", tmp_path / "inventory", "-m", COMMAND_MODULE, "-a", argument],
+        env=environment(current, tmp_path),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"stdout": "a b"' in done.stdout
+    assert [row["line"] for row in current.commands()] == ["echo a b"]
 
 
 def test_a_line_without_a_name(current: Workspace, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 import collection_tree
 import pytest
+import yaml
+from ansible_cores import CORES, prepare
 from unit.inventories import Listing
 from unit.playing import PATIENCE, environment
 from workspace.client import Workspace
@@ -155,6 +157,23 @@ def test_a_missing_token_is_explained(variables: Row, environ: dict[str, str], s
     found = find_settings({}, variables, environ)
     assert said in found.explain(UsageError("token", "it is missing"))
     assert found.explain(UsageError("line", "it is empty")) == "line: it is empty"
+
+
+def test_a_default_token_goes_to_the_first_workspace_of_a_run_only(tmp_path: Path) -> None:
+    def token(variables: Row, environ: Row) -> Any:
+        return find_settings({}, variables, environ, folder=tmp_path).options.get("token")
+
+    for _once_more in range(2):
+        assert token({"alpacon_url": f"{A}/api/"}, env(None, "a")) == "a"
+        assert token({"alpacon_url": B}, env(None, "a")) is None
+        assert token({"alpacon_url": B, "alpacon_token": "v"}, {}) == "v"
+        assert token({"alpacon_url": A, "alpacon_token": "v"}, {}) is None
+        assert token({"alpacon_url": A, "alpacon_token": "other"}, {}) == "other"
+        assert token({"alpacon_url": B, "alpacon_tokens": {B: "a"}}, env(None, "a")) == "a"
+    found = find_settings({}, {"alpacon_url": B}, env(None, "a"), folder=tmp_path)
+    said = found.explain(UsageError("token", "it is missing"))
+    assert f"ALPACON_TOKEN is the token of {A}, and is not sent to {B}. Name the token of {B} under" in said
+    assert "alpacon_tokens" in said
 
 
 def test_a_task_that_means_its_host_goes_to_no_other_workspace() -> None:
@@ -332,6 +351,50 @@ def test_tokens_come_from_the_environment_and_from_variables(both: Both) -> None
     }
     _listing, results = both.play("all", with_tokens, **own, THEIR_TOKEN=both.there.token)
     assert [result["failed"] for result in results.values()] == [False, False]
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_one_token_is_not_for_groups_of_two_workspaces(both: Both, core: str) -> None:
+    # As inventories made by hand: a host knows its own group's URL, and no other.
+    program = str(prepare(core) / "ansible-playbook")
+    elsewhere = both.here.url.replace("127.0.0.1", "localhost")
+    (both.folder / "ansible.cfg").touch()
+    task = {"herdops.alpacon.alpacon_command": {"line": "echo hello", "offline": "fail"}, "ignore_errors": True}
+    looked_up = {
+        "ansible.builtin.debug": {"msg": "{{ query('herdops.alpacon.alpacon_command', inventory_hostname) }}"},
+        "ignore_errors": True,
+    }
+    own, theirs = both.here.token, both.there.token
+
+    def play(first: Row, second: Row, every: Row, **environ: str) -> list[bool]:
+        """Which of three tasks failed on the second host; none may on the first."""
+        groups = {
+            "first": {"hosts": {"web-01": {}}, "vars": first},
+            "second": {"hosts": {"web-02": {}}, "vars": second},
+        }
+        inventory = {"all": {"vars": every, "children": groups}}
+        (both.folder / "inventory").write_text(yaml.safe_dump(inventory), encoding="utf-8")
+        plays = [
+            {"hosts": "all", "gather_facts": False, "tasks": [task, looked_up]},
+            {"hosts": "all", "gather_facts": False, "tasks": [{**audit(), "ignore_errors": True}]},
+        ]
+        (both.folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
+        results = both.folder / "results"
+        results.unlink(missing_ok=True)
+        listing = both.run(str(both.folder / "play.json"), program=program, ANSIBLE_FORKS="1", **environ)
+        rows = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+        failed = [row["result"].get("failed", False) for row in rows]
+        assert len(rows) == 5, listing.out + listing.said
+        assert (failed[0], failed[2]) == (False, False), listing.out + listing.said
+        if any(failed):
+            assert "Name the token of" in str(rows[1]["result"]) + str(rows[-1]["result"]), listing.said
+        return [failed[1], failed[3], failed[4]]
+
+    here, there, alias = ({"alpacon_url": url} for url in (both.here.url, both.there.url, elsewhere))
+    assert play(here, there, {}, ALPACON_TOKEN=own) == [True, True, True]
+    assert play(here, there, {"alpacon_token": own}) == [True, True, True]
+    assert play(here | {"alpacon_token": own}, there | {"alpacon_token": theirs}, {}) == [False, False, False]
+    assert play(here | {"alpacon_token": own}, alias | {"alpacon_token": own}, {}) == [False, False, False]
 
 
 # Audits
