@@ -261,7 +261,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         without = sum(not is_uuid(server.get("id")) for server in servers)
         if without:
             self.display.warning(f"{without} of the servers that the workspace lists have no UUID, and are left out.")
-        return list(reversed(by_id.values()))
+        # A workspace has no order of its own for servers of one name.
+        return sorted(by_id.values(), key=lambda server: (str(server.get("name")), server["id"]))
 
     def _stale_entry(self, key: str, origin: str, error: AlpaconError) -> dict[str, Any] | None:
         """What an expired cache has, if the user allows it and the workspace cannot be reached."""
