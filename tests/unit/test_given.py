@@ -103,7 +103,7 @@ def test_a_filter_that_is_empty_selects_nothing(current: Workspace, tmp_path: Pa
     ]
     looked_up = "query('herdops.alpacon.alpacon_command', 'web-01', {})"
     for given in ("line=''", "line=none", "status=[]", "within=''"):
-        name = given.split("=")[0]
+        name = given.split("=", maxsplit=1)[0]
         tasks.append(
             task(f"{name}: lookup {given}", {"that": f"{looked_up.format(given)} == 1"}, "ansible.builtin.assert")
         )
