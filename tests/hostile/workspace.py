@@ -19,6 +19,7 @@ from typing import Any
 from unit.support import LIST, Clock, Reply, Request, Row, ScriptedServer, current_row, page
 
 SERVERS = "/api/servers/servers/"
+WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
 #: Name -> id of its servers. What it answers about the second one is what a case makes of it.
 NAMES = {name: f"{number}a50ea6c-2138-4d3f-9633-e50694c847c4" for number, name in enumerate(("a", "b", "c"), start=1)}
 VICTIM = NAMES["b"]
@@ -86,6 +87,7 @@ class HostileWorkspace:
             ("GET", f"{LIST}(({known})/(chunks/)?)?"),
             ("GET", f"{SERVERS}(({'|'.join(NAMES.values())})/)?"),
             ("GET", "/api/iam/groups/"),
+            ("GET", f"{WHOAMI}|{MYSELF}"),
             ("POST", LIST),
             ("DELETE", f"{LIST}({known})/"),
         )
@@ -116,6 +118,10 @@ class HostileWorkspace:
             return Reply(case.page(shown) if case.place == LISTED else shown)
         if request.path.startswith(SERVERS):
             return self._reply_about_servers(request)
+        if request.path == WHOAMI:
+            return Reply({"principal_type": "user"})
+        if request.path == MYSELF:
+            return Reply(current_row()["requested_by"])
         row = self.commands.get(request.path.removeprefix(LIST).rstrip("/"), {})
         if not row:
             return Reply(page([])) if request.path.endswith("/chunks/") else Reply({"detail": "Not found."}, 404)

@@ -15,7 +15,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +160,9 @@ def _worker_of(pid: int) -> int:
 
 
 @pytest.fixture(scope="module", params=CORES)
-def stories(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Case, Story]]:
+def stories(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[Case, Future[Story]]]:
     """What came of every case on a core."""
     programs = ansible_cores.prepare(request.param)
     folder = tmp_path_factory.mktemp(request.param)
@@ -170,19 +172,19 @@ def stories(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             workspace = stack.enter_context(Workspace("current", servers=0, agents=False))
             cases = [case for case in CASES if case.moment == moment]
             for case in cases:
-                workspace.add_servers(*case.servers)
+                workspace.add_servers(*case.servers, connected=True)
                 token = workspace.add_token(str(case), "admin")
                 stages.append(Stage(case, workspace, token, folder / str(case), programs))
             if slow:
                 workspace.fault("slow", **slow)
         with ThreadPoolExecutor(12) as pool:
-            told = pool.map(Stage.tell, stages)
-            yield dict(zip((stage.case for stage in stages), told, strict=True))
+            # A case that goes wrong is the failure of its own test.
+            yield {stage.case: pool.submit(stage.tell) for stage in stages}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_no_command_is_lost_and_none_is_submitted_after_the_end(stories: dict[Case, Story], case: Case) -> None:
-    story = stories[case]
+def test_no_command_is_lost_and_none_is_submitted_after_the_end(stories: dict[Case, Future[Story]], case: Case) -> None:
+    story = stories[case].result()
     late = [row for row in story.submits if row["arrived"] > story.ended + GRACE]
     assert not late, f"{len(late)} submits after the end"
     known = story.results + "\n".join(story.journals.values())
@@ -195,7 +197,7 @@ def test_no_command_is_lost_and_none_is_submitted_after_the_end(stories: dict[Ca
 
 
 @pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment != "before the submit"])
-def test_who_is_interrupted_is_told_the_file(stories: dict[Case, Story], moment: str) -> None:
-    story = stories[Case(signal.SIGINT, "group", moment)]
+def test_who_is_interrupted_is_told_the_file(stories: dict[Case, Future[Story]], moment: str) -> None:
+    story = stories[Case(signal.SIGINT, "group", moment)].result()
     assert story.journals
     assert all(file in story.said for file in story.journals), story.said

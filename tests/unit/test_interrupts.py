@@ -74,6 +74,15 @@ def lines_of(journal: Path) -> int:
     return len([line for line in journal.read_text().splitlines() if line.strip()])
 
 
+@pytest.fixture
+def _heeds_interrupts() -> Iterator[None]:
+    # Processes that run tests beside others ignore them.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heeds_interrupts")
 def test_an_interrupt_awaits_no_request_and_sends_nothing_that_is_queued(
     hanging: Hanging, connect: Connect, tmp_path: Path
 ) -> None:

@@ -342,9 +342,8 @@ def test_options_that_there_are_not(source: Source, core: str) -> None:
     said = source.run("--list", program=program, ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="1").warnings
     assert f"filter: the inventory {PLUGIN} has no such option. Did you mean filters?" in said
     source.write(colour="red")
-    assert (
-        f"ansible-doc -t inventory {PLUGIN} lists those that there are." in source.run("--list", program=program).said
-    )
+    said = source.run("--list", program=program).warnings
+    assert f"ansible-doc -t inventory {PLUGIN} lists those that there are." in said
     assert source.workspace.requests_made() == 0
     source.write(
         cache=True,
@@ -555,10 +554,8 @@ def test_no_server_takes_a_pattern_away(source: Source) -> None:
     assert sorted(listing.hosts) == renamed
     assert listing.groups == {"connected": renamed, "os_debian": renamed, "web": renamed, "_web": renamed}
     assert [listing.hosts[name]["alpacon_name"] for name in renamed] == sorted(NAMED_LIKE_GROUPS)
-    assert "8 servers called like a group or like this machine, so a part of the UUID is added: _web (_web-" in (
-        listing.warnings
-    )
-    assert f"1 server called like a group, so a part of the UUID is added: web (web-{uuid(0)[:8]})" in listing.warnings
+    assert "9 servers called like a group or like this machine, so a part of the UUID is added: " in listing.warnings
+    assert f"web (web-{uuid(0)[:8]})" in listing.warnings
     assert "same name" not in listing.warnings
     hosts = served(source, rows, "--list-hosts", "all", program="ansible", keyed_groups=keyed).out
     assert "hosts (9):" in hosts
