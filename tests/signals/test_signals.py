@@ -200,4 +200,5 @@ def test_no_command_is_lost_and_none_is_submitted_after_the_end(stories: dict[Ca
 def test_who_is_interrupted_is_told_the_file(stories: dict[Case, Future[Story]], moment: str) -> None:
     story = stories[Case(signal.SIGINT, "group", moment)].result()
     assert story.journals
-    assert all(file in story.said for file in story.journals), story.said
+    said = "".join(story.said.split())  # the oldest core breaks lines anywhere
+    assert all("".join(file.split()) in said for file in story.journals), story.said
