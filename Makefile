@@ -11,6 +11,11 @@ MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
+# Tests play with real clocks and processes: what fails beside others is run once more, by itself, before it counts.
+pytest = $(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ $(1) $(2) \
+	|| { echo "$@: what failed is run once more, by itself"; \
+	$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ --last-failed --last-failed-no-failures none $(2); }
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,15 +37,15 @@ test: $(READY) ## run the whole suite: lint, unit, contract, integration, signal
 
 .PHONY: unit
 unit: $(READY) ## run the unit tests, and those against a hostile workspace
-	@$(PYTHON) -m pytest -n 2 tests/unit tests/hostile
+	@$(call pytest,-n 2,tests/unit tests/hostile)
 
 .PHONY: signals
 signals: $(READY) ## interrupt, kill and hang up on runs, on every supported ansible-core
-	@$(PYTHON) -m pytest tests/signals
+	@$(call pytest,,tests/signals)
 
 .PHONY: contract
 contract: $(READY) ## run the tests of the stand-in workspace against the recorded API
-	@$(PYTHON) -m pytest -n 2 tests/contract
+	@$(call pytest,-n 2,tests/contract)
 
 .PHONY: integration
 integration: $(READY) ## run the integration targets on the development ansible-core, against all dialects
