@@ -164,6 +164,8 @@ def stories(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Case, Future[Story]]]:
     """What came of every case on a core."""
+    # Who is started in the background may ignore interrupts, and would hand that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     programs = ansible_cores.prepare(request.param)
     folder = tmp_path_factory.mktemp(request.param)
     with ExitStack() as stack:
