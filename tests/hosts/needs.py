@@ -22,7 +22,12 @@ PROGRAMS = {
 }
 #: Debian puts some programs where only root's PATH leads.
 SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-TRIAL = "mount -t cgroup2 none /sys/fs/cgroup && mkdir /sys/fs/cgroup/hosts-trial && rmdir /sys/fs/cgroup/hosts-trial"
+#: Named by the process: two makers of hosts may try at the same moment, and they see one tree of groups.
+TRIAL = """
+mount -t cgroup2 none /sys/fs/cgroup
+mkdir /sys/fs/cgroup/hosts-trial-$$
+rmdir /sys/fs/cgroup/hosts-trial-$$
+"""
 
 
 class MissingError(Exception):
@@ -64,5 +69,5 @@ def install(packages: list[str]) -> None:
 
 def may_mount_cgroups() -> bool:
     """Whether hosts can be given cgroups of their own here."""
-    trial = ["unshare", "--mount", "--propagation", "private", "sh", "-c", TRIAL]
+    trial = ["unshare", "--mount", "--propagation", "private", "sh", "-e", "-c", TRIAL]
     return Path("/proc/cgroups").exists() and not subprocess.run(trial, check=False, capture_output=True).returncode
