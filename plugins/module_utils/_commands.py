@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -265,7 +266,7 @@ SENT = "sent"
 
 
 def cancel(client: Client, command_id: str) -> str:
-    """Withdraw a command: :data:`CANCELLED`, :data:`GONE` (there is none) or :data:`SENT` (too late).
+    """Withdraw a command: :data:`CANCELLED`, :data:`GONE` (none is there that could run) or :data:`SENT` (too late).
 
     Raises:
         LostAnswer: the answer was lost, and the command still waits.
@@ -276,12 +277,20 @@ def cancel(client: Client, command_id: str) -> str:
         if error.status == 404:
             return GONE
         if error.code == "event_command_already_sent" or error.status == 409:
-            return SENT
+            return GONE if _will_not_run(client, command_id) else SENT
         raise
     except LostAnswer:
         return _seen_cancelled(client, command_id)
     said = answer.status == 204 or row_id(answer.body) == canonical_uuid(command_id)
     return CANCELLED if said else _seen_cancelled(client, command_id)
+
+
+def _will_not_run(client: Client, command_id: str) -> bool:
+    """Whether a command that cannot be cancelled was denied, rejected or expired at that very moment."""
+    with contextlib.suppress(AlpaconError):
+        command = get_if_there(client, command_id)
+        return command is not None and command.finished and command.ran is False
+    return False
 
 
 def _seen_cancelled(client: Client, command_id: str) -> str:

@@ -306,6 +306,13 @@ def test_a_command_that_was_delivered_cannot_be_cancelled(workspace: Workspace, 
     assert workspace.commands()[0]["status"] == status
 
 
+@pytest.mark.parametrize("status", ["denied", "rejected", "expired", "cancelled"])
+def test_what_is_over_at_that_moment_is_not_called_sent(serve: Serve, connect: Connect, status: str) -> None:
+    server = serve([Reply({"code": "event_command_already_sent"}, 409), Reply(current_row(status=status))])
+    assert _commands.cancel(connect(server), COMMAND) == _commands.GONE
+    assert [request.method for request in server.requests] == ["DELETE", "GET"]
+
+
 def test_a_command_that_is_not_there_is_gone(workspace: Workspace, connect: Connect) -> None:
     assert _commands.cancel(connect(workspace), NO_COMMAND) == _commands.GONE
 
