@@ -22,6 +22,7 @@ _DETAIL = {"method": "GET", "path": "^/api/events/commands/[0-9a-f-]{36}/$"}
 _CHUNKS = {"method": "GET", "path": "/chunks/"}
 _CANCEL = {"method": "DELETE", "path": "^/api/events/commands/"}
 _SERVERS = {"method": "GET", "path": "^/api/servers/"}
+_REPORT = {"method": "POST", "path": "/(ack|chunk|fin)/$", "agents": True}
 _ANY: dict[str, str] = {"path": "^/api/"}
 _TARGETS = {"submit": _SUBMIT, "list": _LIST, "detail": _DETAIL, "chunks": _CHUNKS, "cancel": _CANCEL, "any": _ANY}
 
@@ -30,6 +31,12 @@ _AFTER = (500, 502, 504, 408)
 _BEFORE = (500, 502, 503, 504, 408)
 _THROTTLED = ('{"code": "api_rate_limited"}', '{"detail": "Request was throttled."}', "<html>Slow down</html>")
 _GARBAGE = ("", "null", "[]", "{}", '"ok"', "[null]", '{"results": [null]}', '{"id": null}', "7")
+#: The exit code of a line that a signal ended.
+KILLED = -1
+#: Children that a line leaves behind: the agent kills them, and waits two seconds for what one still has to say.
+_CHILDREN = ("sleep 20 >/dev/null 2>&1 &", "(sleep 20; echo too late) &")
+#: What the agent of a server without a shell makes of the line.
+_NO_SHELL = 'exec: "n=${HOSTNAME#s};": executable file not found in $PATH'
 #: Why an agent does not begin a line.
 _REASONS = ("user", "group", "membership", "no_home", "closed_home", "too_large", "queue_full", "cancelled")
 _DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -43,11 +50,13 @@ class Speech:
     shell: str
     every: int
     code: int
+    child: str = ""
 
     def line(self, tag: str, ledger: str) -> str:
-        """The line: it notes in the ledger that it runs, speaks, and ends."""
-        end = f"[ $((n % {self.every})) = 0 ] && exit {self.code}; exit 0" if self.every else "exit 0"
-        return f'n=${{HOSTNAME#s}}; echo "$n {tag}" >>{ledger}; {self.shell}; {end}'
+        """The line: it notes in the ledger that it runs, leaves a child behind, speaks, and ends."""
+        last = "kill -KILL $$" if self.code == KILLED else f"exit {self.code}"
+        end = f"[ $((n % {self.every})) = 0 ] && {last}; exit 0" if self.every else "exit 0"
+        return f'n=${{HOSTNAME#s}}; echo "$n {tag}" >>{ledger}; {self.child} {self.shell}; {end}'
 
     def rc(self, server: str) -> int:
         """Exit code on a server."""
@@ -94,6 +103,8 @@ class Round:
         by_name: whether tasks name their servers, or give ids.
         http: faults between client and workspace.
         agents: faults of agents.
+        reports: faults between agents and workspace: what is refused holds up what the agent has to report after it.
+        shell_less: servers whose agents may not use a shell.
         offline: servers that are offline from the start.
         outages: (seconds from the start, seconds that it lasts, server).
         switches: of the workspace; the holds among them.
@@ -111,6 +122,8 @@ class Round:
     tail: str = ""
     http: list[dict[str, Any]] = field(default_factory=list)
     agents: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    shell_less: tuple[str, ...] = ()
     offline: tuple[str, ...] = ()
     outages: tuple[tuple[float, float, str], ...] = ()
     switches: dict[str, Any] = field(default_factory=dict)
@@ -130,6 +143,14 @@ class Round:
     def line(self, ledger: str) -> str:
         """The command line of the round."""
         return self.speech.line(self.tag, ledger) + self.tail
+
+    def rc(self, server: str) -> int:
+        """Exit code of the line on a server."""
+        return 1 if server in self.shell_less else self.speech.rc(server)
+
+    def text(self, server: str) -> str:
+        """What the line writes on a server."""
+        return _NO_SHELL if server in self.shell_less else self.speech.text(server)
 
     def troubles(self, *methods: str) -> bool:
         """Whether requests of one of these methods may be hit."""
@@ -192,6 +213,8 @@ def draw(seed: str, number: int, bounds: Bounds) -> Round:
     drawn.switches = _switches(rng, drawn)
     drawn.http = _http(rng, drawn)
     drawn.agents = _agents(rng, drawn)
+    drawn.reports = _reports(rng)
+    drawn.shell_less = tuple(_some(rng, drawn.servers, 0.2)) if rng.random() < 0.1 else ()
     drawn.offline, drawn.outages = _away(rng, drawn)
     drawn.options = _options(rng, drawn, bounds)
     return drawn
@@ -202,7 +225,8 @@ def _speech(rng: random.Random, dialect: str, count: int) -> Speech:
     if dialect == "current" and count <= 6:
         kinds += ["huge", "huge"]
     kind = rng.choice(kinds)
-    return Speech(kind, _SHELLS[kind], rng.choice((0, 0, 2, 3, 5)), rng.choice((1, 3, 7)))
+    child = rng.choice(_CHILDREN) if rng.random() < 0.15 else ""
+    return Speech(kind, _SHELLS[kind], rng.choice((0, 0, 2, 3, 5)), rng.choice((1, 3, 7, KILLED)), child)
 
 
 def _switches(rng: random.Random, drawn: Round) -> dict[str, Any]:
@@ -359,6 +383,13 @@ def _one_agent(rng: random.Random, drawn: Round) -> dict[str, Any]:
     elif kind in ("drop_chunk", "duplicate_chunk"):
         fault["seq"] = rng.choice((0, 0, 1, 2))
     return fault
+
+
+def _reports(rng: random.Random) -> list[dict[str, Any]]:
+    if rng.random() < 0.8:
+        return []
+    kinds = ({"kind": "lose_after"}, {"kind": "status", "status": rng.choice((400, 500, 503))})
+    return [{**_REPORT, **rng.choice(kinds), "times": rng.choice((1, 2, 3, 8)), "after": rng.choice((0, 1, 4))}]
 
 
 def _away(rng: random.Random, drawn: Round) -> tuple[tuple[str, ...], tuple[tuple[float, float, str], ...]]:

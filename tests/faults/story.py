@@ -124,12 +124,15 @@ class Story:
         self._workspace.wait_connected(*SERVERS)
         self._workspace.settings(**self._drawn.switches)
         self.record.ids = self._workspace.server_ids()
+        for server in self._drawn.shell_less:
+            self._workspace.change_server(server, allow_sh=False)
         for server in self._drawn.offline:
             self._workspace.disconnect(server)
 
     def _let_loose(self) -> None:
-        if self._drawn.http or self._drawn.agents:
-            self._workspace.call("POST", "faults/", [*self._drawn.http, *self._drawn.agents])
+        faults = [*self._drawn.http, *self._drawn.agents, *self._drawn.reports]
+        if faults:
+            self._workspace.call("POST", "faults/", faults)
 
     def _measure_strain(self, over: threading.Event) -> None:
         control = Control(self._workspace.url)

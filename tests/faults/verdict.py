@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from faults.draw import KILLED
 from faults.story import Record, Task
 
 Row = dict[str, Any]
@@ -33,8 +34,10 @@ _NOT_BEGUN = (
     "Failed to submit command: ",
     "Command cancelled before execution: ",
 )
-#: Exit codes of lines that the agent ended: it was stopped, or they took too long.
-_KILLED, _TIMED_OUT = -1, 124
+#: The exit code of lines that took too long.
+_TIMED_OUT = 124
+#: What an agent puts in front of what it says itself, in chunks.
+_AGENT = "alpamon: "
 #: A workspace that takes so long to answer has no time for its clients either, in seconds.
 STRAINED = 1.0
 
@@ -214,7 +217,7 @@ class _Court:
             yield from self._not_begun(server, entry)
             return
         cut_off = self._was_cut_off(server, row)
-        code = row["exit_code"] if cut_off else self.drawn.speech.rc(server)
+        code = row["exit_code"] if cut_off else self.drawn.rc(server)
         states_code = self.drawn.dialect == "current"
         codes = task.options.get("success_codes", [0]) if states_code else [0]
         if outcome != ("success" if code in codes else "failed"):
@@ -227,7 +230,7 @@ class _Court:
     def _was_cut_off(self, server: str, row: Row) -> bool:
         """Whether the agent ended the line before its own end."""
         hits = self.drawn.hits(server)
-        return (row["exit_code"] == _KILLED and "restart" in hits) or (
+        return (row["exit_code"] == KILLED and "restart" in hits) or (
             row["exit_code"] == _TIMED_OUT and "time_out" in hits
         )
 
@@ -237,33 +240,37 @@ class _Court:
             yield "it never began"
         if entry["ran"] is False and entry["rc"] is None:
             return
-        if not self.drawn.hits(server) & {"drop_chunk", "late_chunk"} and not self._troubles("GET"):
+        if not self._loses_chunks(server) and not self._troubles("GET"):
             yield "it never began, so it did not run and has no rc"
 
     def _output_so_far(self, server: str, entry: Entry) -> Iterator[str]:
         said = entry["stdout"].partition("Command timed out after ")[0].strip()
-        if not self.drawn.hits(server) & {"drop_chunk", "late_chunk"} and said not in self.drawn.speech.text(server):
-            yield f"its output is the beginning of {_shortened(self.drawn.speech.text(server))}"
+        if not self._loses_chunks(server) and said not in self.drawn.text(server):
+            yield f"its output is the beginning of {_shortened(self.drawn.text(server))}"
 
     def _output(self, server: str, entry: Entry) -> Iterator[str]:
-        text = self.drawn.speech.text(server)
+        text = self.drawn.text(server)
         text = text.rstrip("\r\n") if self.drawn.dialect == "current" else text.strip()
-        if entry["stdout"] == text:
+        stdout = entry["stdout"].removeprefix(_AGENT) if server in self.drawn.shell_less else entry["stdout"]
+        if stdout == text:
             if entry["output_complete"] is not True and not self._may_be_cut(server):
                 yield "its output is complete"
             return
-        lost_chunks = self.drawn.hits(server) & {"drop_chunk", "late_chunk"}
         in_chunks = self.drawn.switches.get("output") == "chunks" or self.drawn.speech.kind == "huge"
         if entry["output_complete"] is False:
             if not self._may_be_cut(server):
                 yield "its output is not complete, and nothing happened to it"
-        elif lost_chunks and in_chunks and text.startswith(entry["stdout"]):
+        elif self._loses_chunks(server) and in_chunks and text.startswith(entry["stdout"]):
             self.verdict.cut += 1
         else:
             yield f"its output is {_shortened(text)} rather than {_shortened(entry['stdout'])}"
 
+    def _loses_chunks(self, server: str) -> bool:
+        """Whether chunks may come late or never: after five repeats an agent gives up on what is refused."""
+        return bool(self.drawn.reports) or bool(self.drawn.hits(server) & {"drop_chunk", "late_chunk"})
+
     def _may_be_cut(self, server: str) -> bool:
-        hit = bool(self.drawn.hits(server) & {"drop_chunk", "late_chunk", "reverse_chunks"})
+        hit = self._loses_chunks(server) or "reverse_chunks" in self.drawn.hits(server)
         return hit or self._troubles("GET") or self.drawn.speech.kind == "huge"
 
     def _cancelled(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
