@@ -22,8 +22,12 @@ Entry = dict[str, Any]
 #: Outcomes that say nothing definite, and are true where the command has not ended.
 OPEN = frozenset(("timed_out", "stuck", "awaiting_approval", "pending", "error"))
 NEVER_RAN = frozenset(("denied", "rejected", "expired"))
+#: Outcomes of what may not have been submitted.
+_NOT_SUBMITTED = frozenset(("unknown", "refused", "offline", "not_tried"))
 #: A finish that the workspace saw so long before the end of a wait must have been seen, in seconds.
 _UNSEEN = 4.0
+#: What a task says that could not see what became of its request to cancel.
+_UNSEEN_CANCEL = "the answer was lost, and whether the command still waits could not be seen"
 #: What a task may take beyond its wait_timeout: names, lost answers, output, a last look; in seconds.
 _GRACE = 40.0
 #: How the agent's own words on a line that it did not begin begin.
@@ -178,8 +182,9 @@ class _Court:
         row = self.rows.get(command_id)
         if outcome == "unknown":
             self.verdict.unknown += 1
-        last = self.record.tasks[-1] if self._goes_later(task, entry) else task
-        if command_id and row is None and outcome != "cancelled" and not self._withdrawn(last, command_id):
+        # A request to cancel whose answer was lost may be handled after all tasks.
+        ends = None if outcome == "unknown" else self.record.tasks[-1] if self._goes_later(task, entry) else task
+        if command_id and row is None and outcome != "cancelled" and not self._withdrawn(ends, command_id):
             self._wrong(f"{name}: {command_id} is not in the workspace; {_brief(entry)}")
             return
         if row and row["server"] != self._server(entry):
@@ -311,7 +316,7 @@ class _Court:
     def _open(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         server, outcome = self._server(entry), entry["outcome"]
         if row is None:
-            withdrawn = outcome == "timed_out" and entry["status"] == "cancelled"
+            withdrawn = outcome == "timed_out" and (entry["status"] == "cancelled" or _UNSEEN_CANCEL in entry["msg"])
             if not withdrawn and not self._goes_later(task, entry):
                 yield "there is no such command"
             return
@@ -342,7 +347,9 @@ class _Court:
                 told = [_truth(row) for row in self.record.rows if row["server"] == server]
                 self.verdict.twice.append(f"{server}: the line ran {runs} times, {accepted} were delivered: {told}")
         for row in self.record.rows:
-            if row["run_count"] > 1 or row["delivered_count"] > 1:
+            # An agent that does not see the answer to a report repeats it; the ledger tells of true second runs.
+            acknowledged_twice = row["run_count"] > 1 and not self.drawn.reports and not self.strained
+            if acknowledged_twice or row["delivered_count"] > 1:
                 self._wrong(f"the workspace itself ran {row['id']} twice")
 
     def _judge_schedule(self) -> None:
@@ -352,7 +359,7 @@ class _Court:
             known = [row for row in self.record.rows if row["server"] == server and row["status"] != "cancelled"]
             rows = [row for row in known if row["status"] not in NEVER_RAN]
             entries = [entry for task in self.record.tasks for entry in task.entries if self._server(entry) == server]
-            doubtful = any(entry["outcome"] in ("unknown", "refused", "offline") for entry in entries)
+            doubtful = any(entry["outcome"] in _NOT_SUBMITTED for entry in entries)
             told = f"{[row['id'] for row in rows]}: {[_brief(entry) for entry in entries]}"
             if len(rows) > 1 and not doubtful and not (self.drawn.story == "race" and owned_up):
                 self.verdict.twice.append(f"{server}: {len(rows)} commands stand, {told}")
@@ -411,10 +418,10 @@ class _Court:
         server_id = self.record.ids[server]
         return [entry for entry in self._log(task) if entry["method"] == "POST" and server_id in entry["body"]]
 
-    def _withdrawn(self, task: Task, command_id: str) -> bool:
-        """Whether a request to cancel a command was made until then."""
+    def _withdrawn(self, task: Task | None, command_id: str) -> bool:
+        """Whether a request to cancel a command was made until the end of a task, or at any time."""
         return any(
-            entry["method"] == "DELETE" and command_id in entry["path"] and entry["number"] <= task.last
+            entry["method"] == "DELETE" and command_id in entry["path"] and (not task or entry["number"] <= task.last)
             for entry in self.record.log
         )
 
