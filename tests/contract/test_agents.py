@@ -220,11 +220,14 @@ def test_lost_answers_make_the_agent_repeat_itself(current: Workspace) -> None:
 # 6: a full queue
 
 
-def test_more_than_pool_and_queue_are_turned_away(current: Workspace) -> None:
+def test_more_than_pool_and_queue_are_turned_away(current: Workspace, tmp_path: Path) -> None:
     current.settings(pool=1, queue=2)
-    running = current.submit("web-01", "sleep 0.5")
+    released = tmp_path / "released"
+    running = current.submit("web-01", f"until [ -e {released} ]; do sleep 0.05; done", shell="system")
     current.wait_for_command(running, "running")
     keys = [current.submit("web-01", "true") for _ in range(4)]
+    current._until(lambda: [row["status"] for row in current.commands()].count("failed") == 2, "two were refused", 10)
+    released.touch()
     rows = [current.wait_for_command(key) for key in keys]
     assert [row["status"] for row in rows].count("success") == 2
     refused = [detail(current, row["id"]) for row in rows if row["status"] == "failed"]
