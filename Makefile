@@ -33,7 +33,7 @@ demo: $(READY) ## start a workspace with a small fleet and run the playbooks aga
 
 .PHONY: test
 test: $(READY) ## run the whole suite: lint, unit, contract, integration, signals, sanity and browser
-	@$(PYTHON) tests/tools/run_suite.py lint,unit,integration-oldest,signals sanity-oldest,sanity-newest,integration,integration-newest,contract,browser,build
+	@$(PYTHON) tests/tools/run_suite.py unit,build sanity-newest,integration,contract lint,sanity-oldest,integration-oldest,integration-newest,signals,browser
 
 .PHONY: unit
 unit: $(READY) ## run the unit tests, and those against a hostile workspace

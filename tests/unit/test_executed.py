@@ -14,7 +14,7 @@ from typing import Any
 import collection_tree
 import pytest
 from unit.playing import until
-from unit.support import AGENTS, FAR, LIST, NO_COMMAND, Clock, command_options, methods, paths, run
+from unit.support import AGENTS, FAR, LIST, NO_COMMAND, command_options, methods, paths, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
@@ -350,8 +350,8 @@ def test_an_awaited_command_that_failed(workspace: Workspace) -> None:
     assert ran["summary"] == {"failed": 1, "success": 1}
 
 
-def test_an_awaited_command_that_is_not_there(workspace: Workspace, clock: Clock) -> None:
-    ran = run(workspace, state="finished", ids=[NO_COMMAND])
+def test_an_awaited_command_that_is_not_there(current: Workspace) -> None:
+    ran = run(current, state="finished", ids=[NO_COMMAND])
     assert (ran.failed, ran["outcome"], ran["ran"]) == (True, "unknown", None)
     assert "does not show it" in ran["msg"]
 
@@ -388,5 +388,5 @@ def test_a_parent_that_does_not_exist_is_refused(workspace: Workspace) -> None:
     assert workspace.commands() == []
 
 
-def test_a_command_of_five_seconds_costs_ten_requests(workspace: Workspace) -> None:
-    assert run(workspace, servers=["web-01"], line="sleep 5")["requests"] <= 10
+def test_a_command_of_five_seconds_costs_ten_requests(current: Workspace) -> None:
+    assert run(current, servers=["web-01"], line="sleep 5")["requests"] <= 10

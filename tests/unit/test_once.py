@@ -137,7 +137,7 @@ def until_known(**keywords: Any) -> Row:
     return a_task(**{**task, **keywords})
 
 
-@pytest.mark.parametrize("where", [{}, {"loop": [1]}, {"delegate_to": "elsewhere"}], ids=["plain", "loop", "shipped"])
+@pytest.mark.parametrize("where", [{"loop": [1]}, {"delegate_to": "elsewhere"}], ids=["loop", "shipped"])
 def test_a_retry_does_not_submit_again_what_may_have_been_accepted(
     instant: Workspace, playbook: Playbook, where: Row
 ) -> None:
