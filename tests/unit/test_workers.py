@@ -353,7 +353,7 @@ def early(log: list[Row]) -> list[str]:
 def test_a_used_up_budget_holds_everybody_back(current: Workspace, begin: Begin, way: str) -> None:
     # As 200 an hour, in seconds.
     current.add_servers(*THREE_HUNDRED, connected=True)
-    current.settings(instant=True, throttle="200/8s")
+    current.settings(instant=True, throttle="200/15s")
     if way == "one task":
         play = begin(current, ["localhost"], servers=THREE_HUNDRED, line="echo ready")
     else:
