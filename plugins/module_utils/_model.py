@@ -28,6 +28,7 @@ UNDER_WAY = frozenset(("delivered", "running", "stuck"))
 NEVER_RAN = frozenset(("denied", "rejected", "expired", "cancelled"))
 RAN = frozenset(("success", "failed"))
 FINISHED = RAN | NEVER_RAN | {"error"}
+STATUSES = PENDING | UNDER_WAY | FINISHED
 
 #: Other words of the API for the same things.
 _SYNONYMS = {

@@ -38,7 +38,8 @@ def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[st
     """Validate the module's arguments, carry out the operation and exit."""
     module = _Module(argument_spec=spec, supports_check_mode=True)
     hidden = secrets(module.params)
-    module.no_log_values = hidden
+    # Core would hide them in ids and outcomes as well.
+    module.no_log_values = secrets({**module.params, "env": None})
     unshown = {name: _UNSHOWN for name in spec if spec[name].get("no_log")}
     invocation = {"module_args": _without_env({**module.params, **unshown}, _UNSHOWN)}
     warnings: list[str] = []

@@ -77,6 +77,8 @@ options:
       - Environment variables of the command, with strings as values.
       - The values are secrets. They are in no result and no log; where the output shows one that has four characters
         or more, it is masked.
+      - Only the task that is given them knows them. Where another task shows the output of the same command, give it
+        O(env) as well, which O(state=finished) takes for that alone, or C(no_log).
       - Servers of 2024 ignore it, which is warned about.
     type: dict
   run_after:

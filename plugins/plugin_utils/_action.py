@@ -30,6 +30,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
     UsageError,
     clean_line,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import OUTCOMES
 from ansible_collections.herdops.alpacon.plugins.module_utils._run import Attempt, Claims, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._secrets import presentable, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
@@ -168,8 +169,9 @@ class AlpaconAction(ActionBase):
 
 
 _NOT_AGAIN = "It was not submitted again."
-#: Outcomes of commands that go on, or may.
+#: Outcomes of commands that go on, or may; so does what a module of another version calls otherwise.
 _OPEN = frozenset(("pending", "awaiting_approval", "stuck", "error", "timed_out", "unknown"))
+_CLOSED = frozenset(OUTCOMES) - _OPEN
 
 
 def _is_open(result: Mapping[str, Any]) -> bool:
@@ -177,7 +179,8 @@ def _is_open(result: Mapping[str, Any]) -> bool:
     # From ansible-core 2.19 on, whatever a module fails with counts as an exception.
     answered = "commands" in result or "invocation" in result
     crashed = result.get("unreachable") or (not answered and ("exception" in result or "module_stdout" in result))
-    return bool(crashed) or any(command.get("outcome") in _OPEN for command in result.get("commands") or ())
+    outcomes = {command.get("outcome") for command in result.get("commands") or ()}
+    return bool(crashed) or bool(outcomes - _CLOSED - {None})
 
 
 @dataclass

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_cores import CORES
 from unit.playing import Row, play_out
+from unit.support import FAR
 from unit.test_given import play, task
 from workspace.client import Workspace
 
@@ -71,17 +72,48 @@ def test_values_of_env_come_out_nowhere(current: Workspace, tmp_path: Path, core
 @pytest.mark.parametrize(
     ("value", "output"),
     [
-        ("s3cret\nsecond", "a second line"),
+        ("s3cret\nsecond", "second"),
         ("s3cret\n", "s3cret"),
-        (" s3cret ", "xs3cretx"),
+        (" s3cret ", "s3cret"),
         ('a"b\\c', r"a\"b\\c"),
         ("it's\nso", r"it's\nso"),
         ("x" * 400, "x" * 400),
         ("grün!", r"gr\u00fcn!"),
+        ("grün!", r"gr\xfcn!"),
+        ("a<b&c9", r"a\u003cb\u0026c9"),
+        ("a/b/c9", r"a\/b\/c9"),
+        ("it's me", r"it'\''s me"),
+        ("it's me", "it'\"'\"'s me"),
+        ('"so" $me', r"\"so\" \$me"),
+        ("so (me)", r"so\ \(me\)"),
+        (r"Corp\tuser9", "Corp\tuser9"),
+        (r"Corp\nuser9", "Corp"),
     ],
 )
 def test_forms_of_a_secret(value: str, output: str) -> None:
-    assert "********" in hide(output, secrets({"env": {"A": value}}))
+    assert hide(f"<{output}>", secrets({"env": {"A": value}})) == "<********>"
+
+
+def test_values_that_overlap_are_hidden_to_their_ends() -> None:
+    hidden = secrets({"env": {"A": "abcdefgh", "B": "efghijkl", "C": "xyxy"}})
+    assert hide("1abcdefghijkl2xyxyxy3", hidden) == "1********2********3"
+
+
+@pytest.mark.parametrize("where", [{}, {"delegate_to": "there"}], ids=["here", "shipped"])
+def test_a_value_that_equals_a_word_of_the_api_changes_no_result(
+    current: Workspace, tmp_path: Path, where: Row
+) -> None:
+    current.settings(offline_mode="queue")
+    words = {"A": "timed_out", "B": "queued", "C": "2026", "D": "web-01"}
+    current.disconnect("web-01")
+    given = {"server": "web-01", "line": "true", "env": words, "wait_timeout": "1s"}
+    one = task("once", given, until="once is not failed", register="once", retries=2, delay=0, **where)
+    one["vars"] = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    done = play_out(current, tmp_path, play(one), ["web-01", "there"], "--limit", "web-01")
+    [command] = current.commands()
+    result = done.tasks["once"][-1]
+    assert (result["id"], result["outcome"], result["status"]) == (command["id"], "timed_out", "queued")
+    assert result["server"]["name"] == result["commands"][0]["server"]["name"] == "web-01"
 
 
 def test_short_values_are_no_secrets() -> None:
@@ -111,7 +143,7 @@ def test_no_message_commands_a_terminal() -> None:
 
 @pytest.mark.parametrize("core", CORES)
 def test_no_run_prints_what_a_terminal_obeys(current: Workspace, tmp_path: Path, core: str) -> None:
-    name = "evil\x1b[31m\x9b"
+    name = "evil\x1b[31m\x9b\nmore"
     current.add_servers(name, agent=False, connected=True)
     spit = {"server": "web-01", "line": r"printf '\033[2Jgone\rback'; exit 1"}
     tasks = [
@@ -119,9 +151,12 @@ def test_no_run_prints_what_a_terminal_obeys(current: Workspace, tmp_path: Path,
         task("both", {"servers": ["web-01", "web-02"], "line": spit["line"]}),
         task("unknown", {"server": "no\x1b[31msuch", "line": "x"}),
         task("silent", {"server": name, "line": "true", "wait_timeout": "0.5s", "progress": True}),
+        task("near", {"server": "evil\x1b[31m\x9b\nmor", "line": "true"}),
+        task("diff", {"state": "scheduled", "scheduled_at": FAR, "server": name, "line": "x\x1b[2J"}, diff=True),
         task("no line", {"server": name, "line": "true", "stat\x1be": "x"}),
     ]
     done = play_out(current, tmp_path, play(*tasks), ["web-01"], core=core)
     raw = re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", done.said)
     assert raw == [], done.said
+    assert "\nmore" not in done.said
     assert any("\x1b" in row["stdout"] for row in done.tasks["output"])
