@@ -185,7 +185,9 @@ def _base_url(url: str) -> str:
     except ValueError:
         sound = False
     if not sound:
-        raise UsageError("url", f"'{url}' is not an http or https URL", example)
+        # What stands before an @ may be a password.
+        shown = f"'{url}'" if "@" not in url else "what is given"
+        raise UsageError("url", f"{shown} is not an http or https URL", example)
     if parts.username or parts.password:
         raise UsageError("url", "it carries a user name or password", "Give the credential in token instead.")
     if parts.query or parts.fragment:

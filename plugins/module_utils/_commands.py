@@ -93,7 +93,9 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
     if own is None:
         seen = ", ".join(f"{command.id} for {command.server}" for command in made)
         said = f"with another command in it than was submitted: {seen}" if seen else "without a command in it"
-        raise LostAnswer(f"POST {PATH}: HTTP {answer.status} {said}.")
+        error = LostAnswer(f"POST {PATH}: HTTP {answer.status} {said}.")
+        error.others = tuple(command.id for command in made)
+        raise error
     return replace(own, surplus=tuple(command.id for command in made if command.id != own.id))
 
 
@@ -130,14 +132,18 @@ def find_submitted(
         if pause:
             sleep(pause)
         try:
-            candidates = list(_added_since(client, body, sent_at, known))
+            candidates = [
+                command
+                for command in _added_since(client, body, sent_at, known)
+                if command.scheduled_at or _is_for_the_same_time(client, command, body)
+            ]
         except AlpaconError:
             continue
         try:
             requester = (whose or (lambda: requester_of(client)))() if candidates else Requester()
         except AlpaconError:
             return None, candidates  # whose they are cannot be found out
-        candidates = [command for command in candidates if requester.made(command)]
+        candidates = [command for command in candidates if requester.made(command, body)]
         if candidates:
             break
     sound = len(candidates) == 1 and client.knows_clock and not _is_from_the_future(client, candidates[0])
@@ -152,17 +158,24 @@ def _is_from_the_future(client: Client, command: Command) -> bool:
 
 @dataclass(frozen=True)
 class Requester:
-    """Whom the commands of a token are requested by: a user, or nobody, as for a service token."""
+    """Whom the commands of a token are requested by: a user, or nobody, as for a service token.
+
+    Attributes:
+        username: the system user of a service token, as which its commands run where they name no other.
+    """
 
     id: str | None = None
     names: tuple[str, ...] = ()
+    username: str | None = None
 
-    def made(self, command: Command) -> bool:
-        """Whether a command can be this requester's, as far as its row says."""
+    def made(self, command: Command, body: Mapping[str, Any]) -> bool:
+        """Whether a command can be the one that this requester submitted so, as far as its row says."""
         if not command.states_requester:
             return True
         if self.id is None or command.requested_by is None:
-            return self.id is None and command.requested_by is None
+            its_user = body.get("username") or self.username
+            same_user = not its_user or command.username in (None, "", its_user)
+            return self.id is None and command.requested_by is None and same_user
         # Some workspaces number users in commands, and name them beside that.
         return command.requested_by == self.id or (
             not is_uuid(command.requested_by) and command.requested_by_name in self.names
@@ -177,7 +190,9 @@ def requester_of(client: Client) -> Requester:
     """
     who = _asked(client, WHOAMI)
     if isinstance(who, Mapping) and who.get("principal_type") == "application":
-        return Requester()
+        application = who.get("application")
+        username = application.get("username") if isinstance(application, Mapping) else None
+        return Requester(username=username if isinstance(username, str) else None)
     user = _asked(client, MYSELF)
     if user is None:
         return Requester()
@@ -207,6 +222,12 @@ def _added_since(client: Client, body: Mapping[str, Any], sent_at: float, known:
             return
         if command.id not in known and wanted.matches(command) and _has_same_time(command, body):
             yield command
+
+
+def _is_for_the_same_time(client: Client, command: Command, body: Mapping[str, Any]) -> bool:
+    """As :func:`_has_same_time`, by the command's own record: list rows of 2024 leave the time out."""
+    whole = get_if_there(client, command.id)
+    return whole is not None and _has_same_time(whole, body)
 
 
 def _has_same_time(command: Command, body: Mapping[str, Any]) -> bool:

@@ -95,6 +95,11 @@ SENTENCES: dict[str, str] = {
     "workspace_extension_plan_required": "The plan of the workspace does not include this.",
 }
 
+#: Code and the field that it blames -> a sentence that says more than that of the code alone.
+_SENTENCES_OF_FIELDS = {
+    ("invalid_command", "server"): "There is no server of that id, or the token may not see it. Check the UUID.",
+}
+
 #: What the servers of 2024 say in words, and the code that today's servers give for it.
 _WORDS = (
     (re.compile(r"already been sent", re.I), "event_command_already_sent"),
@@ -154,7 +159,7 @@ class UsageError(AlpaconError):
 def did_you_mean(name: Any, known: Iterable[str], otherwise: str, prefix: str = "") -> str:
     """A remedy for a name that is not known: the closest of those that are, else another sentence."""
     close = get_close_matches(str(name), list(known), n=1)
-    return f"Did you mean {prefix}{close[0]}?" if close else otherwise
+    return f"Did you mean {prefix}{clean_line(close[0])}?" if close else otherwise
 
 
 class RunIsOver(Exception):
@@ -174,7 +179,13 @@ class Untrusted(ConnectionFailed):
 
 
 class LostAnswer(AlpaconError):
-    """A request went out and no readable answer came back: it may have taken effect."""
+    """A request went out and no readable answer came back: it may have taken effect.
+
+    Attributes:
+        others: ids of commands that the answer names and that were not asked for.
+    """
+
+    others: tuple[str, ...] = ()
 
 
 class UnknownAddress(LostAnswer):
@@ -226,6 +237,7 @@ class ApiError(AlpaconError):
         text: what the body says in words.
         retry_after: seconds that the server asks to wait, or None.
         stated: whether the body is one of the API's own, and not a page of a proxy.
+        source: the field that the body blames.
     """
 
     def __init__(
@@ -237,6 +249,7 @@ class ApiError(AlpaconError):
         text: str = "",
         retry_after: float | None = None,
         stated: bool = False,
+        source: str = "",
     ) -> None:
         self.method = method
         self.path = path
@@ -245,10 +258,11 @@ class ApiError(AlpaconError):
         self.text = text
         self.retry_after = retry_after
         self.stated = stated
+        self.source = source
         super().__init__(self._render())
 
     def _render(self) -> str:
-        known = SENTENCES.get(self.code, "")
+        known = _SENTENCES_OF_FIELDS.get((self.code, self.source)) or SENTENCES.get(self.code, "")
         parts = [known, self.text]
         if not known and not self.text:
             parts = [_sentence_for_status(self.status)]
@@ -300,7 +314,8 @@ def error_from_body(method: str, path: str, status: int, body: Any, retry_after:
         code = next((known for pattern, known in _WORDS if pattern.search(text)), "")
     text = clean(text)[:_SHOWN_WORDS]
     stated = isinstance(body, Mapping) and ("code" in body or "detail" in body)
-    return ApiError(method, path, status, code, text, retry_after, stated)
+    source = str(body.get("source", "")) if isinstance(body, Mapping) else ""
+    return ApiError(method, path, status, code, text, retry_after, stated, source)
 
 
 def _words_of(body: Mapping[str, Any]) -> list[str]:

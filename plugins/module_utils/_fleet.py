@@ -128,6 +128,8 @@ class Job:
     missing: float = 0.0
     #: Whether the user was told that it waits for a server that is offline.
     announced: bool = False
+    #: Whether its server was asked for a last time, when its time was up.
+    asked_last: bool = False
 
     @property
     def id(self) -> str | None:
@@ -234,6 +236,8 @@ class Fleet:
         started = time.monotonic()
         for job in awaited:
             job.since, job.due = started, started
+        if not self._limits.wait:
+            self.learn_connected(waiting)
         self.pool = ThreadPoolExecutor(max_workers=max(1, min(THREADS, len(jobs))))
         round_ = _Round(self, waiting, awaited)
         try:
@@ -260,12 +264,31 @@ class Fleet:
             if attempt:
                 attempt.over = _is_over(job)
 
+    def learn_connected(self, jobs: Sequence[Job]) -> None:
+        """Ask which servers are connected, where that matters and nobody has said it."""
+        if self._limits.offline == "wait":
+            return
+        unknown = [job for job in jobs if job.server.is_connected is None]
+        states = self.presence.states(str(job.server.id) for job in unknown) if unknown else {}
+        for job in unknown:
+            job.server = _fuller(states.get(str(job.server.id), job.server), job.server)
+
+    def know(self, ids: Iterable[str]) -> None:
+        """Take these commands for others than those that are about to be submitted."""
+        self._known.update(ids)
+
+    def leave_aside(self, job: Job) -> bool:
+        """Whether nothing is submitted since the server is known to be offline; the outcome is then that."""
+        if self._limits.offline == "wait" or job.server.is_connected is not False:
+            return False
+        job.outcome, job.msg = "offline", f"{OUTCOMES['offline']} Nothing was submitted to {offline(job.server)}."
+        return True
+
     # What the threads do.
 
     def submit(self, job: Job) -> None:
         """Submit a job, once, and keep what is known of it; what an earlier attempt has submitted is picked up."""
-        if self._limits.offline != "wait" and job.server.is_connected is False:
-            job.outcome, job.msg = "offline", f"{OUTCOMES['offline']} Nothing was submitted to {offline(job.server)}."
+        if self.leave_aside(job):
             return
         job.digest = digest_of(job.body)
         earlier = self._attempts.get(job.digest)
@@ -291,6 +314,8 @@ class Fleet:
             job.outcome, job.msg = "not_tried", f"{_NO_BUDGET} {error}"
         elif isinstance(error, ApiError) and error.code == "server_not_connected":
             job.outcome, job.msg = "offline", f"{OUTCOMES['offline']} {error}"
+            if job.server.is_connected:
+                job.msg = f"Never ran: {job.server} counts as connected, so it is most likely disabled. {error}"
         elif _is_old_acl(error) and "\n" in str(job.body["line"]).strip():
             job.note = "This workspace lets no line with a line break through, whatever the access list says."
         if self.journal and job.place:
@@ -307,9 +332,7 @@ class Fleet:
             self._submitted.add(_row_of(command))
         job.changed = True
         job.server = _fuller(job.server, command.server)
-        if command.surplus:
-            also = ", ".join(command.surplus)
-            job.note = f"The answer to its submit named commands that were not asked for: {also}."
+        _name_others(job, command.surplus)
 
     def _pick_up(self, job: Job, earlier: Attempt) -> None:
         """Look again for what an earlier attempt of the task has submitted, of which the end is not known."""
@@ -330,6 +353,7 @@ class Fleet:
         known = frozenset(self._known.union(self._submitted.read() if self._submitted else ()))
         found, candidates = _commands.find_submitted(self._client, job.body, sent_at, known, self.sleep, self._whose)
         if found:
+            _name_others(job, [command_id for command_id in (error.others if error else ()) if command_id != found.id])
             job.command = found.with_status("running") if found.hides_rc else found
             job.msg = "The answer to its submit was lost; it was found in the workspace."
             return
@@ -780,10 +804,7 @@ class _Round:
         awaited, self.awaited = self.awaited, []
         for job in awaited:
             job.looked = began
-            try:
-                self._settle(job, failure)
-            except Exception as error:
-                self._lose(job, _unforeseen(error))
+            self._settle(job, failure)
             if not job.outcome:
                 job.due = now + (_PAUSE_AFTER_FAILURE if failure else _pause_at(now - job.since, pages) / looks)
                 # Its time is up only after a last look.
@@ -791,6 +812,7 @@ class _Round:
                 self.awaited.append(job)
         if not failure:
             self._ask_servers(now)
+        self._end_waits()
         self.due = min((job.due for job in self.awaited), default=math.inf)
         if failure and isinstance(failure, ApiError) and failure.status in (401, 403):
             self._give_up(failure)
@@ -798,7 +820,11 @@ class _Round:
     def _ask_servers(self, now: float) -> None:
         """Look after the servers of commands that stay where they are."""
         presence = self.fleet.presence
-        due = [job for job in self.awaited if presence.is_due(job.known, job.since, now)]
+        last = [job for job in self.awaited if now >= self._ends(job) and not job.asked_last]
+        for job in last:
+            job.asked_last = True
+        to_ask = {id(job) for job in last if presence.can_tell(job.known)}
+        due = [job for job in self.awaited if id(job) in to_ask or presence.is_due(job.known, job.since, now)]
         states = presence.ask([job.known for job in due], now) if due else {}
         for job in due:
             job.server = _fuller(states.get(str(job.known.server.id), job.server), job.server)
@@ -827,18 +853,33 @@ class _Round:
         return job.since + self.fleet.limits.wait_timeout
 
     def _settle(self, job: Job, failure: AlpaconError | None) -> None:
-        if self.fleet.settle(job):
-            job.output = _commands.output_of_row(job.known)
-            if job.output is None:
-                self._start("output", self.fleet.fetch_output, job)
-            self.fleet.heed_output(job)
-        elif failure:
-            job.error = failure
-        elif self.fleet.is_lost(job):
-            self.fleet.time_out(job)
-        if not job.outcome and time.monotonic() >= self._ends(job) and self.fleet.time_out(job):
-            self._start("withdraw", self.fleet.withdraw, job)
+        """Give a job its outcome if it has ended, or is lost."""
+        try:
+            if self.fleet.settle(job):
+                job.output = _commands.output_of_row(job.known)
+                if job.output is None:
+                    self._start("output", self.fleet.fetch_output, job)
+                self.fleet.heed_output(job)
+            elif failure:
+                job.error = failure
+            elif self.fleet.is_lost(job):
+                self.fleet.time_out(job)
+        except Exception as error:
+            self._lose(job, _unforeseen(error))
+            return
         if job.outcome:
+            self._over(job)
+
+    def _end_waits(self) -> None:
+        """Wait no longer for what has had its time, and a last look."""
+        now = time.monotonic()
+        awaited, self.awaited = self.awaited, []
+        for job in awaited:
+            if now < self._ends(job):
+                self.awaited.append(job)
+                continue
+            if self.fleet.time_out(job):
+                self._start("withdraw", self.fleet.withdraw, job)
             self._over(job)
 
     def _lose(self, job: Job, error: AlpaconError) -> None:
@@ -870,6 +911,12 @@ def _row_of(command: Command) -> dict[str, Any]:
         "scheduled_at": iso(command.scheduled_at),
         "run_after": list(command.run_after),
     }
+
+
+def _name_others(job: Job, ids: Sequence[str]) -> None:
+    """Tell of commands that nobody asked for: they may run as well."""
+    if ids:
+        job.note = f"The answer to its submit named commands that were not asked for: {', '.join(ids)}."
 
 
 def _is_over(job: Job) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Callable
 from . import _commands, _queries, _results, _servers, _values
 from ._client import Client, Settings
 from ._commands import LATEST_SCHEDULE_FIRST
-from ._errors import AlpaconError, UsageError
+from ._errors import AlpaconError, UsageError, clean_line
 from ._fleet import FINE, OUTCOMES, Fleet, Job, digest_of, outcome_of
 from ._model import UNDER_WAY, Command, Server, iso, readable
 from ._orders import Order
@@ -167,7 +167,7 @@ def _shared(run: Run, settings: Settings) -> Shared | None:
 
 
 def _lines(texts: Sequence[str]) -> str:
-    return "".join(f"{text}\n" for text in texts)
+    return "".join(f"{clean_line(text)}\n" for text in texts)
 
 
 # state: executed
@@ -181,12 +181,14 @@ def _executed(task: Task) -> Report:
     report = Report(jobs, fine=order.limits.fine)
     for job in fresh:
         job.body = order.body(job.server)
+    fleet = task.fleet()
     if task.check_mode:
+        fleet.learn_connected(fresh)
         for job in fresh:
-            job.changed, job.msg = True, "Would be submitted."
+            if not fleet.leave_aside(job):
+                job.changed, job.msg = True, "Would be submitted."
     else:
         task.claim([job.server for job in fresh])
-        fleet = task.fleet()
         if _await_parents(task, fresh):
             fleet.run(fresh)
         _fetch_outputs(fleet, [job for job in jobs if job.outcome == "success"])
@@ -204,7 +206,14 @@ def _await_parents(task: Task, jobs: Sequence[Job]) -> bool:
     if all(parent.may_have_chunks for parent in parents):
         return True
     awaited = [Job(parent.server, command=parent) for parent in parents]
-    limits = {"wait": True, "cancel_on_timeout": False, "max_errors": None, "success_codes": frozenset((0,))}
+    # They are not this task's own: nothing is cancelled.
+    limits = {
+        "wait": True,
+        "cancel_on_timeout": False,
+        "offline": "wait",
+        "max_errors": None,
+        "success_codes": frozenset((0,)),
+    }
     task.fleet(**limits).run(awaited)
     bad = next((job for job in awaited if job.outcome != "success"), None)
     for job in jobs if bad else ():
@@ -212,6 +221,18 @@ def _await_parents(task: Task, jobs: Sequence[Job]) -> bool:
         job.outcome = "parent_failed" if ended else "not_tried"
         job.msg = f"{OUTCOMES[job.outcome]} It was to run after {bad and bad.id}, which is {bad and bad.outcome}."
     return bad is None
+
+
+def _check_parents(task: Task) -> None:
+    """Refuse to schedule behind a command that has not succeeded where the workspace may not wait for it."""
+    for command_id in task.order.extra.get("run_after") or ():
+        parent = _parent(task, command_id)
+        if not parent.may_have_chunks and outcome_of(parent) != "success":
+            raise UsageError(
+                "run_after",
+                f"{command_id} is {parent.status}, and this workspace does not hold what is scheduled back for it",
+                "Await it with state=finished first, then schedule.",
+            )
 
 
 def _parent(task: Task, command_id: str) -> Command:
@@ -310,16 +331,23 @@ def _scheduled(task: Task) -> Report:
     report = Report(jobs, fine=frozenset(OUTCOMES) - bad)
     missing = [job for job in jobs if job.command is None]
     _check_time(task, missing)
+    if missing:
+        _check_parents(task)
+    fleet = task.fleet(wait=False)
+    if task.check_mode:
+        fleet.learn_connected(missing)
     for job in missing:
+        if task.check_mode and fleet.leave_aside(job):
+            continue
         old = standing[str(job.server.id)].other_times if order.reschedule else []
         report.before += [_schedule_line(job.server, order.line, command.scheduled_at) for command in old]
         report.after.append(_schedule_line(job.server, order.line, order.scheduled_at))
         job.changed = task.check_mode
         job.msg = f"{'Would be s' if task.check_mode else 'S'}cheduled for {iso(order.scheduled_at)}."
         job.body = order.body(job.server)
-    fleet = task.fleet(wait=False)
     _fetch_outputs(fleet, [job for job in jobs if job.command and job.command.finished])
     if not task.check_mode:
+        fleet.know(command_id for one in standing.values() for command_id in one.seen)
         fleet.run(missing)
         _settle_races(task, [job for job in missing if job.command], report)
         for job in missing if order.reschedule else ():

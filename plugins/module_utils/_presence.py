@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from . import _servers
 from ._client import Client
@@ -36,17 +36,24 @@ class Presence:
             return now >= since + _QUEUED_TOO_LONG
         return command.status in UNDER_WAY and now >= since + _UNDER_WAY_TOO_LONG
 
-    def ask(self, commands: Iterable[Command], now: float) -> dict[str, Server]:
+    @staticmethod
+    def can_tell(command: Command) -> bool:
+        """Whether the server may say why a command stays where it is."""
+        return command.status == "queued" or command.status in UNDER_WAY
+
+    def ask(self, commands: Sequence[Command], now: float) -> dict[str, Server]:
         """Servers of these commands as they are now, by id; those that cannot be read are left out."""
-        wanted: dict[str, None] = {}
         for command in commands:
             _due, pause = self._asked.get(command.id, (now, _ASK_AGAIN / 2))
             pause = min(2 * pause, _ASK_AGAIN_AT_MOST)
             self._asked[command.id] = now + pause, pause
-            if command.server.id:
-                wanted[command.server.id] = None
+        return self.states(command.server.id for command in commands if command.server.id)
+
+    def states(self, ids: Iterable[str]) -> dict[str, Server]:
+        """Servers as they are now, by id; those that cannot be read are left out."""
+        wanted = list(dict.fromkeys(ids))
         try:
-            found, _names = _servers.look_up(self._client, list(wanted))
+            found = _servers.look_up(self._client, wanted)[0] if wanted else {}
         except AlpaconError:
             return {}  # what is awaited goes on without
         return {server_id: servers[0] for server_id, servers in found.items() if servers}

@@ -99,6 +99,8 @@ def test_base_urls(url: str, base: str) -> None:
         ({"url": "https://"}, "url", "is not an http or https URL"),
         ({"url": "https://one.example:port"}, "url", "is not an http or https URL"),
         ({"url": "https://[::1"}, "url", "is not an http or https URL"),
+        ({"url": "bob:pw@one.example"}, "url", "what is given is not an http or https URL"),
+        ({"url": "https://bob:pw@one.example:99999999"}, "url", "what is given is not an http or https URL"),
         ({"url": "https://bob:pw@one.example"}, "url", "Give the credential in token instead"),
         ({"url": "https://one.example/?a=b"}, "url", "has a query or fragment"),
         ({"token": None}, "token", "ALPACON_TOKEN"),

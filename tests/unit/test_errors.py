@@ -81,6 +81,12 @@ def test_an_unknown_code_comes_through() -> None:
     assert error.as_result() == {"error": {"status": 400, "code": "moon_not_full", "message": "source: sky"}}
 
 
+def test_a_field_that_is_blamed_alone_is_named_alone() -> None:
+    error = str(read(400, {"code": "invalid_command", "source": "server"}))
+    assert "There is no server of that id" in error
+    assert "groupname" not in error
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [

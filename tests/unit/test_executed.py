@@ -84,6 +84,7 @@ def test_a_server_that_may_be_disabled_is_told_of(old: Workspace) -> None:
     old.change_server("web-01", enabled=False)
     [command] = run(old, servers=["web-01"], line="true").commands
     assert (command["outcome"], command["ran"]) == ("offline", False)
+    assert "web-01 counts as connected, so it is most likely disabled" in command["msg"]
     assert "for a server that is disabled there" in command["msg"]
 
 

@@ -593,7 +593,8 @@ def test_rows_that_leave_the_exit_code_out_are_completed(current_stage: Stage) -
 
 def running(stage: Stage, count: int) -> list[Job]:
     """Jobs for so many commands that are running already."""
-    made = stage.workspace.add_many_commands(count, line="true", status="running")
+    # Taken later than the agents were started, so that results can still come.
+    made = stage.workspace.add_many_commands(count, line="true", status="running", added_at=FAR, acked_at=FAR)
     return [Job(Server(None), command=Command(command_id, Server(None), "", "", "unknown")) for command_id in made]
 
 

@@ -19,6 +19,7 @@ from unit.support import (
     HANG_UP,
     LIST,
     NO_COMMAND,
+    OTHER_SERVER,
     SERVER,
     Clock,
     Reply,
@@ -183,14 +184,21 @@ class Loser:
         user: whose token it is; None for a service token.
     """
 
-    def __init__(self, rows: list[Row], skew: float = 0.0, date: str | None = None, user: str | None = None) -> None:
-        self._rows, self._skew, self._date, self._user = rows, skew, date, user
+    def __init__(
+        self,
+        rows: list[Row],
+        skew: float = 0.0,
+        date: str | None = None,
+        user: str | None = None,
+        answer: Reply = HANG_UP,
+    ) -> None:
+        self._rows, self._skew, self._date, self._user, self._submitted = rows, skew, date, user, answer
         self._sent_at = 0.0
 
     def __call__(self, request: Request) -> Reply:
         if request.method == "POST":
             self._sent_at = time.time()
-            return HANG_UP
+            return self._submitted
         now = datetime.fromtimestamp(time.time() + self._skew, UTC)
         date = format_datetime(now, usegmt=True) if self._date is None else self._date
         return Reply(self._answer(request), headers={"Date": date})
@@ -199,12 +207,15 @@ class Loser:
         if request.path == LIST:
             return page([self._row(row) for row in self._rows])
         if request.path.endswith("/whoami/"):
-            return {"principal_type": "user" if self._user else "application"}
+            application = {"principal_type": "application", "application": {"username": "deploy"}}
+            return {"principal_type": "user"} if self._user else application
         return {"id": self._user, "username": "bob"}
 
     def _row(self, row: Row) -> Row:
         added = datetime.fromtimestamp(self._sent_at + self._skew + row.get("added_at", 0.0), UTC).isoformat()
-        return current_row(**{"requested_by": None, **row, "added_at": added, "scheduled_at": added})
+        return current_row(
+            **{"requested_by": None, "username": "deploy", **row, "added_at": added, "scheduled_at": added}
+        )
 
 
 @pytest.fixture
@@ -252,3 +263,17 @@ def test_a_service_token_takes_what_no_user_requested_and_a_user_what_is_theirs(
     job = submit_lost(Loser(rows[1:], user=user))
     assert (job.outcome, job.id) == ("unknown", None)
     assert NO_COMMAND not in job.msg
+
+
+def test_a_service_token_takes_nothing_that_ran_as_another_user(submit_lost: Callable[[Loser], Job]) -> None:
+    job = submit_lost(Loser([{"id": COMMAND, "username": "deploy"}, {"id": NO_COMMAND, "username": "root"}]))
+    assert (job.outcome, job.id) == ("pending", COMMAND)
+
+
+def test_commands_that_nobody_asked_for_are_named_beside_the_one_that_was_found(
+    submit_lost: Callable[[Loser], Job],
+) -> None:
+    stray = Reply([current_row(id=NO_COMMAND, server={"id": OTHER_SERVER, "name": "web-02"})], 201)
+    job = submit_lost(Loser([{"id": COMMAND}], answer=stray))
+    assert (job.outcome, job.id) == ("pending", COMMAND)
+    assert f"not asked for: {NO_COMMAND}." in job.note

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from unit.playing import start
-from unit.support import AGENTS, Clock, command_options, run
+from unit.support import AGENTS, FAR, Clock, Row, command_options, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
@@ -123,6 +123,41 @@ def test_who_is_there_is_not_asked_after(hundred: Workspace, policy: str) -> Non
     assert not [route for route in routes if "/api/servers/" in route]
 
 
+WAYS = {
+    "submitted only": {"wait": False},
+    "scheduled": {"state": "scheduled", "scheduled_at": FAR},
+    "for a moment": {"wait_timeout": "0.5s"},
+    "in check mode": {"check_mode": True},
+    "scheduled in check mode": {"state": "scheduled", "scheduled_at": FAR, "check_mode": True},
+}
+
+
+@pytest.mark.parametrize("policy", ["fail", "skip"])
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_is_left_with_a_server_of_which_only_the_id_is_known(hundred: Workspace, way: str, policy: str) -> None:
+    done = run(hundred, servers=[hundred.server_ids()[AWAY[0]]], line="uptime", offline=policy, **WAYS[way])
+    assert (done["outcome"], done["ran"], done.changed, done.failed) == ("offline", False, False, policy == "fail")
+    assert [row for row in hundred.commands() if row["status"] != "cancelled"] == []
+
+
+@pytest.mark.parametrize("options", [{"wait": False}, {"state": "scheduled", "scheduled_at": FAR}])
+def test_each_of_several_hosts_leaves_nothing(hundred: Workspace, tmp_path: Path, options: Row) -> None:
+    hosts = [*HUNDRED[:2], AWAY[0]]
+    play = start(hundred, tmp_path, hosts, {"line": "uptime", "offline": "fail", **options}).end()
+    assert "unreachable=1" in play.said, play.said
+    assert sorted(row["server"] for row in hundred.commands()) == HUNDRED[:2]
+
+
+def test_a_parent_belongs_to_somebody_else(old: Workspace) -> None:
+    old.settings(offline_mode="queue")
+    old.disconnect("web-02")
+    [parent] = old.add_commands([{"server": "web-02", "line": "parent", "status": "queued"}])
+    options = {"servers": ["web-01"], "line": "child", "run_after": [parent], "wait_timeout": "2s", "offline": "fail"}
+    done = run(old, **options)
+    assert done["outcome"] == "not_tried"
+    assert [(row["id"], row["status"]) for row in old.commands()] == [(parent, "queued")]
+
+
 def test_refused_at_the_submit_is_offline_too(old: Workspace) -> None:
     old.add_servers("gone-01", connected=False)
     old.settings(offline_mode="refuse")
@@ -144,6 +179,16 @@ def test_an_agent_that_was_started_anew_gives_no_result(
     assert (done["outcome"], done["ran"]) == ("unknown", None)
     assert "was started anew at" in done["msg"]
     assert clock.passed < 120
+
+
+def test_a_short_wait_ends_with_the_truth_about_an_agent_that_was_started_anew(current: Workspace) -> None:
+    current.fault("vanish", server="web-01")
+    timer = threading.Timer(0.5, lambda: current.change_server("web-01", started_at=1))
+    timer.start()
+    done = run(current, servers=["web-01"], line="true", wait_timeout="2s")
+    timer.join()
+    assert (done["outcome"], done["ran"]) == ("unknown", None)
+    assert "was started anew at" in done["msg"]
 
 
 def test_an_inventory_host_is_unreachable(current: Workspace, tmp_path: Path) -> None:

@@ -369,6 +369,37 @@ def test_a_lost_answer_schedules_once(workspace: Workspace) -> None:
     assert methods(workspace)["POST"] == 1
 
 
+@pytest.mark.parametrize("fault", ["lose_before", "lose_after"])
+def test_what_stood_before_is_not_taken_for_what_was_lost(workspace: Workspace, fault: str) -> None:
+    # Lists of 2024 do not say when a command is to run.
+    first = schedule(workspace)
+    workspace.fault(fault, method="POST", times=1)
+    moved = schedule(workspace, scheduled_at=LATER, reschedule=True)
+    [stands] = pending(workspace)
+    assert moved["outcome"] == ("unknown" if fault == "lose_before" else "pending")
+    assert (stands == first["id"]) == (fault == "lose_before")
+
+
+def test_what_is_scheduled_is_not_taken_for_what_was_to_run_at_once(old: Workspace) -> None:
+    first = schedule(old)
+    old.fault("lose_before", method="POST", times=1)
+    ran = run(old, servers=["web-01"], line="reboot")
+    assert ran["outcome"] == "unknown"
+    assert first["id"] not in ran["msg"]
+
+
+@pytest.mark.parametrize("dialect", ["published", "2024"])
+def test_a_schedule_does_not_outrun_its_parent(running: Callable[[str], Workspace], dialect: str) -> None:
+    workspace = running(dialect)
+    workspace.reset()
+    workspace.wait_connected("web-01")
+    [parent] = run(workspace, servers=["web-01"], line="sleep 30", wait=False).commands
+    with pytest.raises(UsageError, match=f"{parent['id']} is .+, and this workspace does not hold"):
+        schedule(workspace, run_after=[parent["id"]])
+    done = run(workspace, servers=["web-01"], line="true")
+    assert schedule(workspace, run_after=[done["id"]])["outcome"] == "pending"
+
+
 def test_what_stands_is_kept_where_the_new_command_is_refused(workspace: Workspace) -> None:
     first = schedule(workspace)
     workspace.fault("status", method="POST", times=1, status=403, body='{"code": "FORBIDDEN"}')
