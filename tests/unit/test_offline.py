@@ -123,7 +123,7 @@ def test_who_is_there_is_not_asked_after(hundred: Workspace, policy: str) -> Non
     assert not [route for route in routes if "/api/servers/" in route]
 
 
-WAYS = {
+WAYS: dict[str, Row] = {
     "submitted only": {"wait": False},
     "scheduled": {"state": "scheduled", "scheduled_at": FAR},
     "for a moment": {"wait_timeout": "0.5s"},
@@ -152,8 +152,8 @@ def test_a_parent_belongs_to_somebody_else(old: Workspace) -> None:
     old.settings(offline_mode="queue")
     old.disconnect("web-02")
     [parent] = old.add_commands([{"server": "web-02", "line": "parent", "status": "queued"}])
-    options = {"servers": ["web-01"], "line": "child", "run_after": [parent], "wait_timeout": "2s", "offline": "fail"}
-    done = run(old, **options)
+    limits: Row = {"wait_timeout": "2s", "offline": "fail"}
+    done = run(old, servers=["web-01"], line="child", run_after=[parent], **limits)
     assert done["outcome"] == "not_tried"
     assert [(row["id"], row["status"]) for row in old.commands()] == [(parent, "queued")]
 
