@@ -32,7 +32,7 @@ options:
   request_timeout:
     description:
       - How many seconds the workspace may stay silent within one request.
-      - A complete answer must arrive within four times as long, and be no larger than 128 MiB.
+      - A complete answer must arrive within four times as long, and have no more than 128 MiB and a million values.
       - This is not how long a command may take.
     type: int
     default: 30

@@ -63,8 +63,13 @@ VERSION = "0.1.0"
 CONNECT_TIMEOUT = 10.0
 #: The whole of an answer must be there after so many times ``request_timeout``.
 ANSWER_TIMEOUTS = 4
-#: How much of an answer is read, packed or unpacked, in bytes.
+#: How much of an answer is read, packed or unpacked, in bytes: a page of a hundred rows has some 100 MiB where each
+#: ``result`` is as long as agents let it be.
 LARGEST_ANSWER = 128 * 2**20
+#: How many values an answer may have; an honest page has some ten thousand.
+MOST_VALUES = 1_000_000
+#: So much memory an answer takes at the most while it is read, in bytes, see :func:`_decoded`.
+LARGEST_COST = 12 * LARGEST_ANSWER
 #: How often a call is sent at the most when it fails for a passing reason.
 ATTEMPTS = 5
 #: The longest that a call waits for a used-up request budget where :attr:`Client.deadline` is not set, in seconds.
@@ -91,6 +96,10 @@ _PAUSE_CAP = 30.0
 #: A pause that a server asks for is taken for no more than this, in seconds.
 _LONGEST_PAUSE = 7 * 86400.0
 _PIECE = 2**16
+#: How much may come beside the body of an answer: headers, and what stands around the chunks of a transfer, in bytes.
+_FRAMING = 16 * 2**20
+#: A clock that is further off than this is none, in seconds: a controller that lost its own may live in 1970.
+_FARTHEST_CLOCK = 100 * 366 * 86400.0
 #: How much of a page that is no JSON is looked at, in bytes.
 _SHOWN_PAGE = 10_000
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
@@ -478,7 +487,7 @@ class Client:
     def _note_clock(self, response: Any, started: float) -> None:
         # The Date header is cut to whole seconds: the offset is at least header minus the time of arrival.
         stated = _http_time(response.headers.get("Date"))
-        if stated is None:
+        if stated is None or abs(stated - started) > _FARTHEST_CLOCK:
             return
         low = stated - time.time()
         with self._lock:
@@ -507,6 +516,7 @@ class Client:
         status, headers = response.status_code, response.headers
         try:
             content = _content(response.raw)
+            _check_values(content)
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error) as error:
             # What it states by its status, it has stated.
             if status < 400:
@@ -592,13 +602,24 @@ class _TimedResponse(http.client.HTTPResponse):
             self.fp: Any = io.BufferedReader(_TimedStream(self.fp.detach(), sock))
 
 
+class _TooLarge(OSError):
+    """More came than an answer may have."""
+
+    def __init__(self) -> None:
+        super().__init__(f"it is larger than {LARGEST_ANSWER // 2**20} MiB")
+
+
 class _TimedStream(io.RawIOBase):
-    """What a socket receives, until an answer takes longer than it may."""
+    """What a socket receives, until an answer takes longer, or is larger, than it may.
+
+    Whoever reads from it may be told to read all that there is, as by a chunk whose size is -1.
+    """
 
     def __init__(self, raw: Any, sock: Any) -> None:
         super().__init__()
         self._raw, self._sock, self._timeout = raw, sock, sock.gettimeout()
         self._deadline = time.monotonic() + ANSWER_TIMEOUTS * self._timeout
+        self._left = LARGEST_ANSWER + _FRAMING
 
     def readable(self) -> bool:
         return True
@@ -609,7 +630,11 @@ class _TimedStream(io.RawIOBase):
             raise TimeoutError("timed out")
         if left < self._timeout:
             self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
+        received = self._raw.readinto(buffer)
+        self._left -= received or 0
+        if self._left < 0:
+            raise _TooLarge
+        return received
 
     def close(self) -> None:
         self._raw.close()
@@ -627,7 +652,8 @@ def _content(raw: Any) -> bytes:
     while piece := raw.read(_PIECE, decode_content=False):
         received += len(piece)
         if unpacker:
-            piece = unpacker.decompress(piece, LARGEST_ANSWER + 1 - size)
+            # What follows the end would be gathered, and copied for each piece of it.
+            piece = b"" if unpacker.eof else unpacker.decompress(piece, LARGEST_ANSWER + 1 - size)
         size += len(piece)
         if max(size, received) > LARGEST_ANSWER:
             raise ValueError(f"it is larger than {LARGEST_ANSWER // 2**20} MiB")
@@ -646,12 +672,33 @@ _JSON = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _name: None)
 
 
 def _decoded(content: bytes) -> Any:
-    """The JSON of a body, whatever encoding a header claims, with null for numbers that JSON does not have."""
-    text = content.decode("utf-8-sig", "replace").strip()
-    return _JSON.decode(text) if text else None
+    """The JSON of a body, whatever encoding a header claims, with null for numbers that JSON does not have.
+
+    A byte of text may take four where one character of it does, and is there twice at the end, in the whole text and in
+    its string; a value takes up to 240 bytes beside its text. So no answer costs more than :data:`LARGEST_COST`.
+    """
+    text = content.strip().decode("utf-8-sig", "replace")
+    return None if not text or text.isspace() else _JSON.decode(text)
+
+
+def _check_values(content: bytes) -> None:
+    """ValueError where a JSON text may have too many values: a list of two bytes takes fifty when it is decoded."""
+    if _starts_of_values(content) <= MOST_VALUES:
+        return
+    # Texts may have as many commas as they like.
+    bare = content.replace(rb"\\", b"").replace(rb"\"", b"")
+    if bare.count(b'"') > 4 * MOST_VALUES or sum(map(_starts_of_values, bare.split(b'"')[::2])) > MOST_VALUES:
+        raise ValueError(f"it has more than {MOST_VALUES} values")
+
+
+def _starts_of_values(content: bytes) -> int:
+    # Takes as long whatever there is, which counting each of them does not.
+    return len(content) - len(content.translate(None, b",[{"))
 
 
 def _what_broke(error: Exception) -> str:
+    if error.args and isinstance(error.args[-1], _TooLarge):
+        return f"and its body is not read: {error.args[-1]}"
     if isinstance(error, urllib3.exceptions.TimeoutError):
         return f"and its body stayed away for request_timeout, or took more than {ANSWER_TIMEOUTS} times as long"
     if isinstance(error, ValueError):

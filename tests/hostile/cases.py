@@ -149,6 +149,22 @@ NEXT: dict[str, Any] = {
 COUNTS: list[Any] = [True, "3", [], {}, 1.5, float("inf"), None]
 
 
+DATES = (
+    "Fri, 31 Dec 9999 23:59:59 -2300",
+    "Fri, 31 Dec 9999 23:59:59 GMT",
+    "Mon, 01 Jan 0101 00:00:00 GMT",
+    "Mon, 01 Jan 0001 00:00:00 +2300",
+    "Thu, 01 Jan 1970 00:00:00 GMT",
+    "Tue, 01 Jan 2080 00:00:00 GMT",
+)
+
+
+def of_dates() -> Iterator[Case]:
+    """Clocks that no workspace has."""
+    for date in DATES:
+        yield Case(f"all: Date is {date}", "all", headers={"Date": date})
+
+
 def of_pages(place: str) -> Iterator[Case]:
     """Lists that never end, or end in nonsense."""
     for name, following in NEXT.items():

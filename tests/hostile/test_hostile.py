@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hostile import cases
 from hostile.workspace import DETAIL, LISTED, NAMES, SERVER, SUBMIT, VICTIM, Case, HostileWorkspace
-from unit.support import Clock, Row, command_options, info_options
+from unit.support import FAR, Clock, Row, command_options, info_options, lookup_options
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import (
     _client,
@@ -91,7 +91,7 @@ class Judgement:
         options = command_options(url=self.workspace.server.url, token=TOKEN, progress=False, wait_timeout="4", **given)
         return self.call(case, functools.partial(_operations.run_command, options, _ignored, run=run))
 
-    def call(self, case: Case, task: Callable[[], Row]) -> Row | None:
+    def call[Result](self, case: Case, task: Callable[[], Result]) -> Result | None:
         """Carry out anything that gives a result."""
         self.judged += 1
         result = None
@@ -221,6 +221,23 @@ def test_a_field_of_what_is_listed(judgement: Judgement, canary: Path, field: st
         listed = {entry["id"] for entry in (result or {}).get("commands", [])}
         others = {command_id for server_id, command_id in ids.items() if server_id != VICTIM}
         judgement.check(case, listed >= others, f"not listed: {result}")
+
+
+def test_a_date(judgement: Judgement) -> None:
+    names = list(NAMES.values())
+    tasks: list[Row] = [{"reuse_within": "1h"}, {"state": "scheduled", "scheduled_at": FAR}, {"state": "cancelled"}]
+    for case in cases.of_dates():
+        executed(judgement, case)
+        for given in tasks:
+            judgement.workspace.begin(case)
+            judgement.workspace.stand()
+            result = judgement.run(case, servers=names, line="uptime", **given)
+            judgement.check(case, result is not None, f"no result of {given}")
+        url = judgement.workspace.server.url
+        options = info_options(url=url, token=TOKEN, since="1h")
+        judgement.call(case, functools.partial(_operations.run_info, options, _ignored))
+        options = lookup_options(url=url, token=TOKEN, within="1h")
+        judgement.call(case, functools.partial(_operations.run_lookup, names, options, _ignored))
 
 
 def test_servers_are_resolved_or_refused(judgement: Judgement, canary: Path) -> None:

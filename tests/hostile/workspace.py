@@ -10,8 +10,8 @@ import re
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
@@ -37,6 +37,7 @@ class Case:
         row: makes the row of the victim; what it gives may be anything.
         page: makes the page of a list around its rows.
         reply: answers in the place of the workspace, once it has done what it was asked for.
+        headers: what all answers have in place of the honest headers.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Case:
     row: Callable[[Row], Any] = lambda row: row
     page: Callable[[Row], Any] = lambda page: page
     reply: Reply | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class HostileWorkspace:
@@ -101,7 +103,8 @@ class HostileWorkspace:
         with self._lock:
             self.requests.append(request)
             reply = self._reply(request)
-        return Reply(reply.body, reply.status, {"Date": formatdate(self._clock.time(), usegmt=True), **reply.headers})
+        date = formatdate(self._clock.time(), usegmt=True)
+        return Reply(reply.body, reply.status, {"Date": date, **self._case.headers, **reply.headers})
 
     def _reply(self, request: Request) -> Reply:
         case = self._case

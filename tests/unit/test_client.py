@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
+import json
 import os
 import socket
 import subprocess
@@ -45,6 +46,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils import _client
 from ansible_collections.herdops.alpacon.plugins.module_utils._client import (
     ATTEMPTS,
     LARGEST_ANSWER,
+    LARGEST_COST,
+    MOST_VALUES,
     Client,
     Settings,
 )
@@ -855,6 +858,96 @@ def test_an_answer_without_end_is_left(raw: Any, connect: Connect, monkeypatch: 
     assert sum(sent) < 50 * 2**20
 
 
+def test_a_chunk_of_all_that_comes_is_left(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its size is -1, which is how Python is told to read to the end."""
+    monkeypatch.setattr(_client, "LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr(_client, "_FRAMING", 2**20)
+    sent: list[int] = []
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n")
+        for _number in range(1000):
+            connection.sendall(b" " * 2**16)
+            sent.append(2**16)
+
+    client = connect(raw(answer))
+    with pytest.raises(LostAnswer, match="larger than 1 MiB"):
+        client.write("POST", LIST, {})
+    assert sum(sent) < 50 * 2**20
+
+
+SIXTEENTH = LARGEST_ANSWER // 16
+
+
+def over_and_over(text: str, size: int = SIXTEENTH) -> str:
+    """The text as often as it fits."""
+    return text * ((size - 100) // len(text.encode()))
+
+
+#: What takes much more memory than it has bytes.
+COSTLY: dict[str, Callable[[], str]] = {
+    "lists": lambda: f"[{over_and_over('[],')}0]",
+    "as many lists as may be": lambda: f"[{'[[]],' * (MOST_VALUES // 49)}0]",
+    "objects": lambda: f"[{over_and_over('{},')}0]",
+    "lists in lists": lambda: f"[{over_and_over('[' * 50 + ']' * 50 + ',')}0]",
+    "names that no other object has": lambda: json.dumps([{f"\U0001f600{n}": str(n)} for n in range(100_000)]),
+    "as many names as may be": lambda: json.dumps({f"\U0001f600{n}": f"\U0001f600{n}" for n in range(50_000)}),
+    "a text of wide characters": lambda: f'["\U0001f600{over_and_over("x")}"]',
+    "many texts of wide characters": lambda: f"[{over_and_over('"' + 'x' * 1000 + '\U0001f600",')}0]",
+    "escapes": lambda: f'["\U0001f600{over_and_over("x\\n")}"]',
+    "texts without words": lambda: f"[{over_and_over('"",')}0]",
+    "a text full of commas": lambda: f'["\U0001f600{over_and_over(",")}"]',
+    "no JSON but commas": lambda: f"<\U0001f600{over_and_over(',')}>",
+}
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_no_answer_costs_more_memory_than_is_said(
+    raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """At a sixteenth of all bounds."""
+    monkeypatch.setattr(_client, "LARGEST_ANSWER", SIXTEENTH)
+    monkeypatch.setattr(_client, "MOST_VALUES", MOST_VALUES // 16)
+    body = gzip.compress(COSTLY[kind]().encode(), 1)
+    headers = OK + f"Content-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    client = connect(raw(lambda connection: connection.sendall(headers + body)))
+    client.deadline = 0.0
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(LostAnswer):
+            client.get(LIST)
+        assert tracemalloc.get_traced_memory()[1] < LARGEST_COST // 16
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_answer_has_so_many_values_and_texts_as_many_commas_as_they_like(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_client, "MOST_VALUES", 100)
+    text = '{"a": [1, "b\\", 2], "\\\\": "c,d"},\\' * 50
+    few: list[Any] = [[0] * 100, [{"result": text}] * 30, {f"field{number}": [] for number in range(50)}]
+    many: list[Any] = [[0] * 101, [{"result": text}] * 51, [[]] * 52, {f"field{number}": [] for number in range(51)}]
+    for body in few:
+        assert connect(serve([Reply(body)])).get(LIST) == body
+    for body in many:
+        with pytest.raises(LostAnswer, match="more than 100 values"):
+            connect(serve([Reply(body)])).write("POST", LIST, {})
+
+
+def test_what_follows_a_packed_answer_is_not_gathered(raw: Any, connect: Connect) -> None:
+    body = gzip.compress(b"[1]")
+    headers = OK + f"Content-Encoding: gzip\r\nContent-Length: {len(body) + 2**25}\r\n\r\n".encode()
+    answer = headers + body + bytes(2**25)
+    client = connect(raw(lambda connection: connection.sendall(answer)))
+    tracemalloc.start()
+    try:
+        assert client.get(LIST) == [1]
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_packed_answer_is_read(serve: Serve, connect: Connect, raw: Any) -> None:
     body = gzip.compress(b'[{"id": 1}]')
     headers = OK + f"Content-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -1032,3 +1125,10 @@ def test_the_clock_of_the_workspace_is_taken_from_its_answers(serve: Serve, conn
     client.get(LIST)
     shown = datetime.fromtimestamp(client.server_time(time.time()), UTC)
     assert abs(shown - datetime(2026, 11, 24, 10, 30, 44, tzinfo=UTC)) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("date", ["Fri, 31 Dec 9999 23:59:59 -2300", "Mon, 01 Jan 0101 00:00:00 GMT"])
+def test_a_clock_that_none_can_be_is_not_taken_for_one(serve: Serve, connect: Connect, date: str) -> None:
+    client = connect(serve([Reply([], headers={"Date": date})]))
+    client.get(LIST)
+    assert (client.server_time(1000.0), client.knows_clock) == (1000.0, False)
