@@ -17,7 +17,7 @@ from typing import Any, Callable
 from ._client import LARGEST_ANSWER, Client
 from ._errors import AlpaconError, ApiError, IncompleteList, LostAnswer, UnknownAddress, UnreadableRow
 from ._lists import PAGE_SIZE, READINGS, Page
-from ._model import Command, canonical_uuid, is_uuid, parse_time, readable, row_id
+from ._model import Command, _text, canonical_uuid, is_uuid, parse_time, readable, row_id
 
 PATH = "/api/events/commands/"
 WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
@@ -37,6 +37,8 @@ _CHUNK_SETTLE = 0.3
 #: What has not arrived so long after the finish never will, in seconds.
 _CHUNK_PATIENCE = 60.0
 _SHOWN_GAPS = 20
+#: The number of a chunk is less than this.
+_MOST_CHUNKS = 2**31
 
 
 def _path(command_id: str) -> str:
@@ -364,9 +366,9 @@ def output(client: Client, command: Command, sleep: Callable[[float], None] = ti
             break
         sleep(pause)
         missing = _fetch_chunks(client, command, chunks)
-    if not chunks:
+    if not chunks and not missing:
         return _from_result(command)
-    text = "".join(chunks[seq] for seq in sorted(chunks))
+    text = "".join(chunks[seq] for seq in sorted(chunks)) if chunks else command.result or ""
     return Output(text, not missing, f"Output is incomplete: {missing}." if missing else "")
 
 
@@ -378,14 +380,16 @@ def _from_result(command: Command) -> Output:
 
 def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str:
     """Add the chunks that are not there yet; say what is still missing."""
-    first_unknown, size = _first_gap(chunks), 0
+    first_unknown, size, nowhere = _first_gap(chunks), 0, 0
     params = {"ordering": "seq", **({"seq__gte": first_unknown} if first_unknown else {})}
     try:
         for row in client.rows(f"{_path(command.id)}chunks/", params):
             seq, content = row.get("seq"), row.get("content")
-            if isinstance(seq, int) and not isinstance(seq, bool) and seq >= 0:
-                chunks[seq] = content if isinstance(content, str) else ""
+            if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < _MOST_CHUNKS:
+                chunks[seq] = _text(content) or ""
                 size += len(chunks[seq])
+            else:
+                nowhere += 1
             if size > LARGEST_ANSWER:
                 raise LostAnswer(f"its chunks have more than {LARGEST_ANSWER // 2**20} MiB.")
     except UnknownAddress:
@@ -394,7 +398,8 @@ def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> s
         if error.status != 404:
             raise
         return ""  # a server that knows no chunks
-    return _missing(command, chunks)
+    unplaced = f"{_plural(nowhere, 'chunk')} came without a number that says where to put it" if nowhere else ""
+    return ", and ".join(filter(None, (_missing(command, chunks), unplaced)))
 
 
 def _first_gap(chunks: Mapping[int, str]) -> int:

@@ -709,8 +709,7 @@ class _Round:
                 raise error
             if error:
                 # Whatever it is, it must not take the ids of the other commands with it.
-                job.outcome, job.error = "unknown", AlpaconError(repr(error))
-                job.msg = f"{OUTCOMES['unknown']} {error!r}"
+                _note_unforeseen(job, what, _unforeseen(error))
             if what == "submit":
                 self._submitted(job)
                 if not self.waiting and not self._submitting:
@@ -926,9 +925,21 @@ def _is_over(job: Job) -> bool:
     return job.command.status in RAN | NEVER_RAN and job.outcome != "unknown"
 
 
-def _unforeseen(error: Exception) -> AlpaconError:
+def _unforeseen(error: BaseException) -> AlpaconError:
     """What nobody has thought of costs the commands that it concerns, not the ids of all."""
     return AlpaconError(f"An answer could not be dealt with: {error!r:.200}")
+
+
+def _note_unforeseen(job: Job, what: str, error: AlpaconError) -> None:
+    """Note what went wrong with something that was to be done for a job; what is known of its command stays so."""
+    if job.command is None:
+        job.outcome, job.error = "unknown", error
+        job.msg = f"{OUTCOMES['unknown']} {error}"
+    elif what == "output":
+        job.output = Output(job.command.result or "", False, f"Its output could not be read: {error}")
+    else:
+        job.note = f"{job.note} {error}".strip()
+        job.changed = job.changed or what == "submit"
 
 
 def _is_old_acl(error: AlpaconError) -> bool:

@@ -427,7 +427,7 @@ def test_a_hole_is_reported(chunked: Ended, seqs: list[int], note: str) -> None:
     assert made == 1, "what is missing an hour after the end never comes"
 
 
-@pytest.mark.parametrize("seq", [50_000_000, 10**300])
+@pytest.mark.parametrize("seq", [50_000_000, 2**31 - 1])
 def test_a_hole_of_any_size_is_counted(serve: Serve, connect: Connect, seq: int) -> None:
     nonsense: list[Any] = [True, -1, -(10**9), None, "0", 0.5, [1], {}]
     odd: list[Row] = [{"seq": number, "content": "x"} for number in nonsense]
@@ -439,6 +439,23 @@ def test_a_hole_of_any_size_is_counted(serve: Serve, connect: Connect, seq: int)
     tracemalloc.stop()
     assert (output.text, output.complete) == ("az", False)
     assert f"{seq - 2} chunks of {seq + 1} never arrived (1, 3-{seq - 1})" in output.note
+
+
+@pytest.mark.parametrize("seq", [2**31, int("9" * 4300), -1, None], ids=lambda seq: f"{seq!s:.20}")
+@pytest.mark.parametrize("others", [1, 0])
+def test_a_chunk_whose_place_nobody_knows_is_told_of(serve: Serve, connect: Connect, seq: Any, others: int) -> None:
+    rows = [*[{"seq": 0, "content": "a"}] * others, {"seq": seq, "content": "z"}]
+    command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
+    output = _commands.output(connect(serve([Reply(page(rows))])), command)
+    assert (output.text, output.complete) == ("a" * others, False)
+    assert output.note == "Output is incomplete: 1 chunk came without a number that says where to put it."
+
+
+def test_half_a_character_of_a_chunk_costs_only_itself(serve: Serve, connect: Connect) -> None:
+    rows = [{"seq": 0, "content": "a\ud800b"}, {"seq": 1, "content": "\U0001f600"}]
+    command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
+    output = _commands.output(connect(serve([Reply(page(rows))])), command)
+    assert (output.text, output.complete) == ("a?b\U0001f600", True)
 
 
 def test_a_thousand_holes_are_not_all_shown(serve: Serve, connect: Connect) -> None:

@@ -444,7 +444,33 @@ def test_what_nobody_foresaw_in_an_output_costs_that_output_only(
     current_stage.end_at(5, result="")
     current_stage.run(jobs)
     assert all(job.id for job in jobs)
-    assert outcomes(jobs) == {"unknown": 2}
+    assert outcomes(jobs) == {"success": 2}
+    for job in jobs:
+        assert job.output is not None
+        assert not job.output.complete
+        assert "could not be read: An answer could not be dealt with: RuntimeError" in job.output.note
+
+
+@pytest.mark.parametrize("seen_to", ["submit", "withdraw"])
+def test_what_nobody_foresaw_once_a_command_is_accepted_leaves_what_is_known_of_it(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch, seen_to: str
+) -> None:
+    [job] = current_stage.jobs(scheduled_at=FAR if seen_to == "withdraw" else None)
+    seen = getattr(Fleet, seen_to)
+
+    def fail(fleet: Fleet, job: Job) -> None:
+        seen(fleet, job)
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(Fleet, seen_to, fail)
+    if seen_to == "submit":
+        current_stage.end_at(5)
+    current_stage.run([job], wait_timeout=10, cancel_on_timeout=True)
+    assert job.outcome == ("success" if seen_to == "submit" else "timed_out")
+    assert job.id == current_stage.workspace.commands()[0]["id"]
+    assert job.changed
+    assert "nobody foresaw this" in job.note
+    assert "Nobody can say" not in job.msg
 
 
 @pytest.mark.parametrize("count", [1, 3])
