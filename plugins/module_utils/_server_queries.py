@@ -67,6 +67,8 @@ FILTERS = {
     "tags": "tags",
 }
 
+#: How deep a field may be nested, and how many entries and characters it may have. Ansible gives up at 300 levels.
+_DEEPEST, _LONGEST = 20, 100_000
 #: So many groups are named where one is not found.
 _NAMED_GROUPS = 10
 
@@ -216,7 +218,8 @@ class Groups:
                     raise
                 self._warn(f"The names of IAM groups cannot be read, so their ids stand for them: {error}")
                 rows = []
-            self._names = {str(row.get("id")): str(row.get("name") or "") for row in rows}
+            told = [(row.get("id"), row.get("name") or "") for row in rows]
+            self._names = {str(group): str(name) for group, name in told if _is_moderate([group, name])}
         return self._names
 
 
@@ -227,7 +230,11 @@ def listing(client: Client, parameters: Mapping[str, str], groups: Groups) -> It
 
 
 def describe_server(row: Mapping[str, Any], groups: Groups) -> Described:
-    """A server in plain JSON types, the same in every dialect: those of :data:`FIELDS` that the row has."""
+    """A server in plain JSON types, the same in every dialect: those of :data:`FIELDS` that the row has.
+
+    A field that is nested without end, or as large as no field is, counts as not stated.
+    """
+    row = {name: value if _is_moderate(value) else None for name, value in row.items()}
     described = {name: _stated(name, row[name]) for name in FIELDS if name in row}
     if "owner" in described:
         described["owner"] = _owner(row)
@@ -245,6 +252,21 @@ def _stated(name: str, value: Any) -> Any:
     if name in _TEXTS and not isinstance(value, str):
         return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
     return value
+
+
+def _is_moderate(value: Any) -> bool:
+    """Whether a value is no deeper and no larger than a field may be."""
+    level, size = [value], 0
+    for _depth in range(_DEEPEST):
+        size += sum(len(item) for item in level if isinstance(item, (str, list, Mapping)))
+        if size > _LONGEST:
+            return False
+        level = [inner for item in level if isinstance(item, (list, Mapping)) for inner in _inside(item)]
+    return not level
+
+
+def _inside(item: Any) -> list[Any]:
+    return [*item, *item.values()] if isinstance(item, Mapping) else item
 
 
 def _owner(row: Mapping[str, Any]) -> dict[str, Any] | None:

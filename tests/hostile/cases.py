@@ -38,6 +38,7 @@ def values(canary: Path) -> list[Any]:
         str(canary),
         [],
         [[{"id": 5}]],
+        json.loads(_deep(300)),
         {"id": {}, "name": [5], "text": [], "message": {}, "cancellable": "yes"},
     ]
 

@@ -75,6 +75,12 @@ def everything(folder: Path) -> dict[str, str]:
     return {str(path): path.read_text(encoding="utf-8") for path in files}
 
 
+def depth(result: Any) -> int:
+    """How deep a result is nested."""
+    inner = result.values() if isinstance(result, dict) else result if isinstance(result, list) else ()
+    return 1 + max(map(depth, inner), default=0)
+
+
 class Judgement:
     """Carries out tasks against the workspace and notes what is wrong with them."""
 
@@ -98,6 +104,7 @@ class Judgement:
         try:
             result = task()
             json.dumps(result, allow_nan=False)
+            self.check(case, depth(result) < 50, "nested deeper than Ansible can show")
         except AlpaconError:
             pass
         except Exception as error:

@@ -96,6 +96,44 @@ def test_owner_and_groups_are_the_same_in_every_dialect(serve: Serve, row: Row, 
     assert outcome["requests"] == 1
 
 
+def nested(levels: int) -> Any:
+    """A list in an object, so many times."""
+    value: Any = "x"
+    for _level in range(levels // 2):
+        value = {"in": [value]}
+    return value
+
+
+ODD_FIELDS = {
+    "deep": nested(300),
+    "deeper": nested(900),
+    "long": "x" * 200_000,
+    "many": [1] * 100_001,
+    "many long ones": [{"name": "x" * 1000}] * 200,
+}
+
+
+@pytest.mark.parametrize("kind", ODD_FIELDS)
+def test_a_field_such_as_none_can_be_costs_only_itself(serve: Serve, kind: str) -> None:
+    odd = ODD_FIELDS[kind]
+    plain: Row = {"is_connected": True, "load": nested(8), "groups": ["g"], "groups_name": ["Ops"], "owner": 7}
+    fields = ("name", "description", "status", "tags", "load", "owner", "owner_name", "groups", "groups_name")
+    rows = [{"id": str(number), "name": "web", **plain, field: odd} for number, field in enumerate(fields)]
+    server = serve([Reply(page([*rows, {"id": "9", "name": "web", **plain}])), Reply(page([{"id": "g", "name": odd}]))])
+    *described, last = list_servers(server)["servers"]
+    assert last == {
+        "id": "9",
+        "name": "web",
+        "is_connected": True,
+        "load": nested(8),
+        "groups": [{"id": "g", "name": "Ops"}],
+        "owner": {"id": 7, "name": None, "email": None},
+    }
+    left: Row = {"owner_name": {}, "groups": {"groups": []}, "groups_name": {"groups": [{"id": "g", "name": "g"}]}}
+    for found, field in zip(described, fields, strict=True):
+        assert found == {**last, "id": found["id"], **left.get(field, {field: None})}
+
+
 def test_names_of_groups_that_nobody_tells(serve: Serve) -> None:
     rows = [{"id": str(number), "name": f"web-{number}", "groups": ["g", "h"]} for number in range(2)]
     server = serve([Reply(page(rows)), Reply(page([{"id": "g", "name": "Ops"}]))])
