@@ -217,6 +217,15 @@ def credential(option: str, text: str) -> str:
     return text
 
 
+def answered_key(row: Mapping[str, Any]) -> str | None:
+    """The key that an answer hands out, or None where it is none that a request or a file could carry."""
+    key = row.get("key")
+    try:
+        return (credential("key", key) or None) if isinstance(key, str) else None
+    except UsageError:
+        return None
+
+
 class _Authorization(AuthBase):
     # As an auth object, so that a ~/.netrc entry for the host never replaces the header.
     def __init__(self, header: str) -> None:

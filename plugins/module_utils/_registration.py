@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from . import _values
-from ._client import Client, Settings, credential
+from ._client import Client, Settings, answered_key, credential
 from ._errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress, UsageError
-from ._model import Server, canonical_uuid, parse_time, row_id
+from ._model import Server, _text, canonical_uuid, parse_time, row_id
 from ._run import ALONE, Run, Warn
 from ._servers import PATH, identified
 
@@ -275,13 +275,19 @@ class Verdict:
     @property
     def facts(self) -> dict[str, Any]:
         """The part of a result that tells of it; null is what the workspace did not say."""
-        names = ("name", "commissioned", "is_connected", "version")
-        return {"credentials": self.credentials, **{name: self.row.get(name) for name in names}}
+        server = Server.from_row(self.row)
+        return {
+            "credentials": self.credentials,
+            "name": server.name,
+            "commissioned": server.commissioned,
+            "is_connected": server.is_connected,
+            "version": _text(self.row.get("version")),
+        }
 
     @property
     def connected(self) -> bool:
-        """Whether the agent is commissioned and connected, as far as the workspace tells."""
-        return bool(self.row.get("commissioned")) and self.row.get("is_connected") is not False
+        """Whether the agent is commissioned and connected; some workspaces do not say anything of the latter."""
+        return self.row.get("commissioned") is True and self.row.get("is_connected", True) is True
 
 
 def _ask(task: Task) -> Verdict:
@@ -296,6 +302,8 @@ def _ask(task: Task) -> Verdict:
         return Verdict("unreachable", str(error))
     if not isinstance(row, Mapping) or not isinstance(row.get("commissioned"), bool):
         return Verdict("unreachable", f"GET {PATH}-/: this is no answer of an Alpacon workspace. Check url.")
+    if row_id(row) != task.plan.id:
+        return Verdict("unreachable", f"GET {PATH}-/: the answer is not the server {task.plan.id}. Check url.")
     return Verdict("valid", row=row)
 
 
@@ -338,7 +346,7 @@ def _register(task: Task) -> dict[str, Any]:
     if task.check_mode:
         return {**facts, "msg": f"Would be registered as {plan.name}."}
     answer, markers = _post_safely(task)
-    facts.update(id=row_id(answer), key=str(answer["key"]), name=str(answer.get("name") or plan.name))
+    facts.update(id=row_id(answer), key=answered_key(answer), name=_text(answer.get("name")) or plan.name)
     facts["orphans"] = _orphans(task, facts["id"], markers)
     return {**facts, "msg": f"Registered as {facts['name']}."}
 
@@ -382,7 +390,7 @@ def _post(task: Task, marker: str) -> Mapping[str, Any]:
     if tags:
         body["tags"] = dict(tags)
     answer = task.desk.newcomer.write("POST", f"{PATH}register/", body).body
-    if not isinstance(answer, Mapping) or not row_id(answer) or not answer.get("key"):
+    if not isinstance(answer, Mapping) or not row_id(answer) or not answered_key(answer):
         raise LostAnswer(f"POST {PATH}register/: the answer has no id and key in it.")
     task.written = True
     return answer
@@ -500,7 +508,7 @@ def _connected(task: Task) -> dict[str, Any]:
         verdict = _ask(task)
         facts = {"id": plan.id, **verdict.facts}
         if verdict.connected:
-            return {"changed": False, **facts, "msg": f"{verdict.row.get('name') or plan.id} is connected."}
+            return {"changed": False, **facts, "msg": f"{facts['name'] or plan.id} is connected."}
         if verdict.credentials == "stale":
             raise RegistrationError(
                 f"The workspace refuses the stored credentials, so the agent cannot connect. {verdict.why}", **facts

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
 
 from . import _values
-from ._client import Client, Settings
+from ._client import Client, Settings, answered_key
 from ._errors import NO_REGISTRATION, AlpaconError, LostAnswer, UnknownAddress, UsageError, did_you_mean
-from ._model import canonical_uuid, is_uuid, iso, parse_time, row_id
+from ._model import _text, canonical_uuid, is_uuid, iso, parse_time, row_id
 from ._run import ALONE, Run, Warn
 from ._server_queries import GROUPS_PATH
 
@@ -48,17 +48,17 @@ class RegistrationToken:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> RegistrationToken:
         """Read a row of the list, or the answer to a create; :class:`UnreadableRow` where its id is not a UUID."""
-        groups, key = row.get("allowed_groups"), row.get("key")
+        groups = row.get("allowed_groups")
         return cls(
             id=canonical_uuid(row.get("id")),
-            name=str(row.get("name")),
+            name=_text(row.get("name")) or "",
             groups=frozenset(
-                str(group.get("id") if isinstance(group, Mapping) else group)
+                _text(group.get("id") if isinstance(group, Mapping) else group) or ""
                 for group in (groups if isinstance(groups, list) else ())
             ),
             expires_at=parse_time(row.get("expires_at")),
             enabled=row.get("enabled") is not False,
-            key=(isinstance(key, str) and key) or None,
+            key=answered_key(row),
         )
 
     def usable(self, now: datetime) -> bool:
@@ -178,7 +178,7 @@ class Task:
         known: dict[str, list[str]] = {}
         if not all(is_uuid(group) for group in self.wanted.groups):
             for row in self.client.rows(GROUPS_PATH):
-                known.setdefault(str(row.get("name")), []).append(str(row.get("id")))
+                known.setdefault(_text(row.get("name")) or "", []).append(_text(row.get("id")) or "")
         return frozenset(canonical_uuid(ref) if is_uuid(ref) else _group_id(ref, known) for ref in self.wanted.groups)
 
 

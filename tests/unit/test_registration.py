@@ -202,6 +202,36 @@ def test_a_lost_answer_with_an_api_token(
     assert len(patient.slept) == (1 if made else 3)  # one look finds it, three looks find nothing
 
 
+@pytest.mark.parametrize(
+    "key",
+    [{"a": 1}, [1], 5, True, "", "abc\n[server]\nurl = http://evil", "\ud800", 'x", id="y', "ключ"],
+    ids=lambda key: ascii(key)[:20],
+)
+@pytest.mark.parametrize("with_token", [False, True])
+def test_a_key_that_is_none_is_a_lost_answer(current: Workspace, patient: Clock, key: Any, with_token: bool) -> None:
+    answer = json.dumps({"id": UUID, "name": "web-1a2b3c", "key": key})
+    current.fault("status_after", method="POST", path=REGISTER, times=1, status=201, body=answer)
+    done = enrol(current, token=current.token if with_token else None)
+    assert done.failed is not with_token
+    if with_token:
+        assert (done["id"], done["key"]) == (only_record(current)["id"], only_record(current)["key"])
+    else:
+        assert "the answer has no id and key in it" in done["msg"]
+        assert done["orphans"] == [{"id": None, "name": "web-xxxxxx"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [({"a": 1}, "web"), (["x"], "web"), ("a\ud800b", "a?b"), (None, "web"), ("web-1a2b3c", "web-1a2b3c")],
+)
+def test_a_name_that_is_none_is_not_told(serve: Callable[..., ScriptedServer], name: Any, told: str) -> None:
+    server = serve([Reply({"id": UUID.upper(), "name": name, "key": " fresh\n"}, 201)])
+    options = {"url": server.url, "state": "registered", "wait_timeout": "2m", "registration_token": "x"}
+    done = _registration.run_registration({**options, "name": "web", "platform": "debian"}, lambda _warning: None)
+    assert (done["id"], done["key"], done["name"]) == (UUID, "fresh", told)
+    assert done["msg"] == f"Registered as {told}."
+
+
 def test_three_lost_answers(current: Workspace, patient: Clock) -> None:
     current.fault("lose_after", method="POST", path=REGISTER)
     done = enrol(current, token=current.token)
@@ -482,6 +512,39 @@ def test_a_workspace_that_does_not_say_whether_it_is_connected(serve: Callable[.
     options = {"url": server.url, "state": "connected", "wait_timeout": "2m", **CREDENTIALS}
     done = _registration.run_registration(options, lambda _warning: None)
     assert (done["commissioned"], done["is_connected"]) == (True, None)
+
+
+OTHER = "1a50ea6c-2138-4d3f-9633-e50694c847c4"
+
+
+@pytest.mark.parametrize(
+    ("row", "credentials"),
+    [
+        ({"id": OTHER, "name": "other", "commissioned": True, "is_connected": True}, "unreachable"),
+        ({"commissioned": True, "is_connected": True}, "unreachable"),
+        ({"id": UUID, "commissioned": "yes", "is_connected": True}, "unreachable"),
+        ({"id": UUID, "commissioned": True, "is_connected": "no"}, "valid"),
+        ({"id": UUID, "commissioned": True, "is_connected": None}, "valid"),
+        ({"id": UUID, "commissioned": False, "is_connected": True}, "valid"),
+    ],
+)
+def test_only_its_own_row_says_that_a_server_is_connected(
+    serve: Callable[..., ScriptedServer], patient: Clock, row: dict[str, Any], credentials: str
+) -> None:
+    options = {"url": serve([Reply(row)]).url, "state": "connected", "wait_timeout": "3s", **CREDENTIALS}
+    done = _registration.run_registration(options, lambda _warning: None)
+    assert (done.get("failed"), done["credentials"]) == (True, credentials)
+    assert "Not connected within 3 s." in done["msg"]
+    stale = {**options, "state": "registered", "replace_stale": True, "registration_token": "x", "name": "web"}
+    kept = _registration.run_registration({**stale, "platform": "debian"}, lambda _warning: None)
+    assert (kept.get("failed", False), kept["changed"]) == (credentials == "unreachable", False)
+
+
+def test_facts_of_other_types_are_not_told(serve: Callable[..., ScriptedServer], patient: Clock) -> None:
+    row = {"id": UUID, "name": {"a": [5]}, "commissioned": True, "is_connected": "no", "version": [1]}
+    options = {"url": serve([Reply(row)]).url, "state": "registered", "wait_timeout": "3s", **CREDENTIALS}
+    done = _registration.run_registration(options, lambda _warning: None)
+    assert (done["name"], done["commissioned"], done["is_connected"], done["version"]) == (None, True, None, None)
 
 
 # state: unregistered

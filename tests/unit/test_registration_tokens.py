@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from unit.registering import manage_token
-from unit.support import FAR, Clock
+from unit.support import COMMAND, FAR, Clock
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils import _registration_tokens
@@ -263,6 +263,22 @@ def test_a_lost_answer_leaves_one_token_with_a_known_key(
     [token] = workspace.registration_tokens()
     assert (made["id"], made["key"]) == (token["id"], token["key"])
     assert len(patient.slept) == (2 if fault["kind"] == "lose_before" else 1)
+
+
+@pytest.mark.parametrize("key", [{"a": 1}, 5, "abc\nallow = all", "\ud800"], ids=lambda key: ascii(key)[:20])
+def test_a_key_that_is_none_is_a_lost_answer(current: Workspace, patient: Clock, key: Any) -> None:
+    body = json.dumps({"id": COMMAND, "name": "fleet", "allowed_groups": [], "key": key})
+    current.fault("status_after", method="POST", path=TOKENS, times=1, status=201, body=body)
+    made = manage_token(current)
+    [token] = current.registration_tokens()
+    assert (made["id"], made["key"]) == (token["id"], token["key"])
+
+
+def test_a_row_of_other_types() -> None:
+    row = {"id": COMMAND, "name": "a\ud800b", "allowed_groups": [{"id": {}}, COMMAND, {"id": COMMAND}, []], "key": [1]}
+    token = _registration_tokens.RegistrationToken.from_row(row)
+    assert (token.name, token.key) == ("a?b", None)
+    assert token.groups == {"", COMMAND}, "what cannot be read is like nothing that is asked for"
 
 
 def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Workspace, patient: Clock) -> None:
