@@ -42,6 +42,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
     run_folder,
 )
 
+_USERNAME = "the agent runs each line as the user that username of the check names. Give username there in its place."
+_ENV = "the agent runs the lines without it. Set the variables in the lines of the checks."
+
 
 class ActionModule(AlpaconAction):
     """Ask the servers of all hosts, judge their answers, and write the report."""
@@ -69,6 +72,11 @@ class ActionModule(AlpaconAction):
         What is null counts as left out, where an empty selection does not come first: a null fail_on is not never.
         """
         return {name: value for name, value in self._task.args.items() if value is not None}
+
+    def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+        """Warnings of C(become) and C(environment), which the agent knows nothing of."""
+        instead = {} if all(check.get("username") for check in options["checks"]) else {"become": _USERNAME}
+        return self.without_effect(variables, {**instead, "environment": _ENV})
 
     def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
         """Audit, write the report where that is wanted, and return the result."""

@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from ansible import constants as C
-from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION, WAIT, command_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import digest_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._operations import refuse_shared, run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._run import Claims
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, first_in_run
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import WORKSPACE, refuse_foreign_server
 
 #: Options of M(ansible.builtin.command) and M(ansible.builtin.shell), and what to do instead.
@@ -30,6 +29,11 @@ _FOREIGN = {
     "argv": "Give one line, with quotes where they are needed.",
     "script": "Put the script on the server, and give its path as line.",
 }
+
+#: The states that submit commands.
+_SUBMIT = ("executed", "scheduled")
+_USERNAME = "the agent runs the line as the user that the option username names. Give username in its place."
+_ENV = "the agent runs the line with the variables that the option env names. Give env in its place."
 
 
 class ActionModule(AlpaconAction):
@@ -101,25 +105,7 @@ class ActionModule(AlpaconAction):
 
     def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Warnings of C(become) and C(environment), which the agent knows nothing of."""
-        if options["state"] not in ("executed", "scheduled"):
+        if options["state"] not in _SUBMIT:
             return []
-        warnings = []
-        become = self._become(variables)
-        if become and not options["username"] and first_in_run("become"):
-            warnings.append(
-                f"{become} has no effect on {self.module_name}: the agent runs the line as the user that the option"
-                f" username names. Give username in its place."
-            )
-        if any(self._task.environment or ()) and first_in_run("environment"):
-            warnings.append(
-                f"environment has no effect on {self.module_name}: the agent runs the line with the variables that the"
-                " option env names. Give env in its place."
-            )
-        return warnings
-
-    def _become(self, variables: Mapping[str, Any]) -> str:
-        """The keyword or variable that asks for another user, or an empty string."""
-        if self._task.become:
-            return "become"
-        variable = variables.get("ansible_become", False)
-        return "ansible_become" if boolean(self._templar.template(variable), strict=False) else ""
+        instead = {} if options["username"] else {"become": _USERNAME}
+        return self.without_effect(variables, {**instead, "environment": _ENV})

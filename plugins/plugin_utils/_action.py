@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -123,8 +124,32 @@ class AlpaconAction(ActionBase):
         return {}
 
     def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-        """Warnings of keywords that the task was given and that have no effect, each of them once in a run."""
+        """Warnings of keywords that the task was given and that have no effect, see :meth:`without_effect`."""
         return []
+
+    def without_effect(self, variables: Mapping[str, Any], instead: Mapping[str, str]) -> list[str]:
+        """Warnings of those of these keywords that the task was given, each of them once in a run.
+
+        Args:
+            instead: C(become) or C(environment), and what has the effect that it has not.
+        """
+        given = {
+            "become": self._become(variables),
+            "environment": "environment" if any(self._task.environment or ()) else "",
+        }
+        module = self.module_name.rpartition(".")[2]
+        return [
+            f"{given[keyword]} has no effect on {self.module_name}: {why}"
+            for keyword, why in instead.items()
+            if given[keyword] and first_in_run(f"{module}-{keyword}")
+        ]
+
+    def _become(self, variables: Mapping[str, Any]) -> str:
+        """The keyword or variable that asks for another user, or an empty string."""
+        if self._task.become:
+            return "become"
+        variable = variables.get("ansible_become", False)
+        return "ansible_become" if boolean(self._templar.template(variable), strict=False) else ""
 
     def _ship(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Have the module run on the host that the task is delegated to."""

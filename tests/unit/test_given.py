@@ -16,6 +16,7 @@ from unit.playing import PATIENCE, Play, Row, environment, play_out
 from unit.support import COMMAND
 from workspace.client import Workspace
 
+AUDIT_MODULE = "herdops.alpacon.alpacon_audit"
 COMMAND_MODULE = "herdops.alpacon.alpacon_command"
 EVERY_STATE: dict[str, Row] = {
     "executed": {"line": "echo hello"},
@@ -207,13 +208,24 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
         task("not so", line, become=False, vars={"ansible_become": "false"}),
     ]
     become = [task("keyword", line, become=True), task("again", line, become=True, become_user="nobody")]
+    check = {"name": "greets", "line": "echo hello"}
+    audit: Row = {"module": AUDIT_MODULE, "check_mode": True}
+    quiet.append(task("audit as asked", {"checks": [{**check, "username": "root"}]}, become=True, **audit))
+    audits = [task(f"audit {number}", {"checks": [check]}, become=True, **audit) for number in (1, 2)]
     first = play_out(current, tmp_path / "quiet", play(*quiet), ["web-01", "web-02"], core=core)
     assert " has no effect" not in first.said
-    plays = [*play(*quiet, *become), *play(task("play", line), become=True, environment={"A": "b"})]
+    last = [task("play", line), task("audit", {"checks": [check]}, **audit)]
+    plays = [*play(*quiet, *become, *audits), *play(*last, become=True, environment={"A": "b"})]
     done = play_out(current, tmp_path / "told", plays, ["web-01", "web-02"], core=core)
     assert done.code == 0, done.said
     warnings = [warning for rows in done.tasks.values() for row in rows for warning in row.get("warnings", ())]
-    assert sorted(text.split(" has no effect")[0] for text in warnings) == ["become", "environment"]
+    assert sorted(text.split(":")[0] for text in warnings) == [
+        f"{keyword} has no effect on {module}"
+        for keyword in ("become", "environment")
+        for module in (AUDIT_MODULE, COMMAND_MODULE)
+    ]
+    assert "Give username there in its place." in done.said.replace("\n", " ")
+    assert "Set the variables in the lines of the checks." in done.said.replace("\n", " ")
     assert "Give username in its place." in done.said.replace("\n", " ")
     assert "Give env in its place." in done.said.replace("\n", " ")
     by_variable = play(task("variable", line), vars={"ansible_become": True, "ansible_become_user": "nobody"})
