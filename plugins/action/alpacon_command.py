@@ -13,8 +13,7 @@ from ansible import constants as C
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION, WAIT, command_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import digest_of
-from ansible_collections.herdops.alpacon.plugins.module_utils._operations import refuse_shared, run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._operations import claim_named, run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._run import Claims
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import WORKSPACE, refuse_foreign_server
@@ -34,6 +33,7 @@ _FOREIGN = {
 _SUBMIT = ("executed", "scheduled")
 _USERNAME = "the agent runs the line as the user that the option username names. Give username in its place."
 _ENV = "the agent runs the line with the variables that the option env names. Give env in its place."
+_ONE_OF_BOTH = "Where the inventory has one server under two names, play on one of them."
 
 
 class ActionModule(AlpaconAction):
@@ -67,13 +67,16 @@ class ActionModule(AlpaconAction):
             raise UsageError("line", "it has no name, and options stand beside it", "Give it as line='...'.")
         return {**given, "line": line}
 
-    def claim(self, claims: Claims) -> None:
+    def claim(self, claims: Claims, options: Mapping[str, Any]) -> None:
         """Take the servers as the task names them: which they are is found out by the module."""
-        arguments = {name: value for name, value in self._task.args.items() if name not in ("servers", "server")}
-        if arguments.get("state") in (None, "executed", "scheduled"):
-            servers = self._task.args.get("servers") or self._task.args.get("server") or ()
-            servers = [servers] if isinstance(servers, str) else servers
-            refuse_shared(claims, [(str(server), digest_of(arguments)) for server in servers])
+        if options["state"] in _SUBMIT:
+            claim_named(claims, options)
+
+    def rivalry(self, host: str) -> tuple[str, str]:
+        """What to do where another host of the task does the same, and what servers that are not named are called."""
+        if self._means_its_host:
+            return (_ONE_OF_BOTH, f"the server of host {host}")
+        return super().rivalry(host)
 
     def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
         """Do the work of the task; an inventory host whose agent is not connected is unreachable, if so asked."""

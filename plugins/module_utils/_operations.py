@@ -18,7 +18,7 @@ from ._client import Client, Settings
 from ._commands import LATEST_SCHEDULE_FIRST
 from ._errors import AlpaconError, UsageError, clean_line
 from ._fleet import FINE, OUTCOMES, Fleet, Job, digest_of, outcome_of
-from ._model import UNDER_WAY, Command, Server, iso, readable
+from ._model import UNDER_WAY, Command, Server, canonical_uuid, is_uuid, iso, readable
 from ._orders import Order
 from ._queries import Query
 from ._results import describe
@@ -29,10 +29,7 @@ _NAMED_SERVERS = 5
 #: Pauses between looks for what was submitted and is not listed yet, in seconds, and how old it is at the most.
 _VISIBLE_PAUSES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 6.0, 6.0)
 _LATELY = timedelta(seconds=30)
-_ONCE = (
-    "A server gets the command of a task once, so nothing was submitted for this host. Add run_once: true to the task,"
-    " or leave servers out to run it on the server of each host."
-)
+_ONCE = "A server gets the command of a task once, so nothing was submitted for this host."
 
 
 @dataclass
@@ -68,11 +65,7 @@ class Task:
             UsageError: another host does.
         """
         if self.run.claims:
-            names = {str(server.id): str(server) for server in servers}
-            # Another workspace may have a server of the same UUID.
-            where = self.client.settings.url
-            wanted = [(str(server.id), f"{where} {digest_of(self.order.body(server))}") for server in servers]
-            refuse_shared(self.run.claims, wanted, names)
+            refuse_shared(self.run.claims, self.order, self.client.settings.url, servers)
 
     def gone(self) -> set[str]:
         """The commands that this run has withdrawn, which lists may still show."""
@@ -98,17 +91,26 @@ class Task:
         )
 
 
-def refuse_shared(claims: Claims, wanted: Sequence[tuple[str, str]], names: Mapping[str, str] | None = None) -> None:
-    """Raise :class:`UsageError` where another host of the task submits something of this.
+def claim_named(claims: Claims, options: Mapping[str, Any]) -> None:
+    """As :meth:`Task.claim`, without a request, for what is submitted elsewhere: that it names the same is seen."""
+    order = Order.from_options(options)
+    servers = [Server(canonical_uuid(name)) if is_uuid(name) else Server(None, name) for name in order.servers]
+    # A file of certificates is on the host that the module goes to.
+    settings = Settings.from_options({**options, "ca_path": None})
+    refuse_shared(claims, order, settings.url, servers)
 
-    Args:
-        wanted: server and digest of what is to be submitted to it.
-        names: the servers as users know them.
-    """
-    taken = claims.take(wanted)
+
+def refuse_shared(claims: Claims, order: Order, url: str, servers: Sequence[Server]) -> None:
+    """Raise :class:`UsageError` where another host of the task submits something of this."""
+    # Another workspace may have a server of the same name or UUID.
+    what = f"{url} {digest_of(order.body(Server(None)))}"
+    # Under both, since of what is submitted elsewhere only one of them may be known.
+    known = {key: server for server in servers for key in (server.id, server.name) if key}
+    taken = claims.take([(key, what) for key in known])
     if taken:
-        server, host = taken
-        raise UsageError("servers", f"{(names or {}).get(server, server)} gets this for host {host} of the task", _ONCE)
+        key, host = taken
+        server = claims.own or str(known[key])
+        raise UsageError("servers", f"{server} gets this for host {host} of the task", f"{_ONCE} {claims.remedy}")
 
 
 def run_command(

@@ -420,11 +420,15 @@ class Claims:
         folder: temporary folder of the run.
         task: what tells the task and its loop item from all others.
         host: the host that asks.
+        remedy: what to do where another host has it.
+        own: what to call the server, of a task that names none; else an empty string.
     """
 
     folder: Path
     task: str
     host: str
+    remedy: str = ""
+    own: str = ""
 
     def take(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
         """Take all of these or none.

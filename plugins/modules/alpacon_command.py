@@ -179,8 +179,10 @@ notes:
   - Commands are the same when server, line, O(shell) and, where given, O(username) and O(groupname) are; schedules,
     when the time is too.
   - A server gets the command of a task once. Where several hosts of a task name the same servers in O(servers), the
-    first of them submits, and the others fail before they send anything; such a task wants C(run_once=true). Other
-    tasks, other items of a loop and other commands are not concerned.
+    first of them submits, and the others fail before they send anything; such a task wants C(run_once=true), which
+    strategies such as C(free) and C(host_pinned) take no notice of. Other tasks, other items of a loop and other
+    commands are not concerned. Of a task that is delegated to other hosts than the controller, each host must name a
+    server alike, by its name or by its UUID.
   - A task that is tried again, with C(until) or C(retries), does not submit again what may have been accepted or has
     not ended yet. It looks for that again, awaits it and returns what it finds. What has ended, or certainly was not
     accepted, is submitted again, so that C(until) polls with it.

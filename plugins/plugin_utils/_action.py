@@ -23,6 +23,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import strategy_loader
 from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
@@ -83,11 +84,12 @@ class AlpaconAction(ActionBase):
         _register(hidden)
         warnings = self.ignored(options, variables)
         if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
-            result = self._ship(variables)
+            result = self._ship(options, variables)
             return presentable({**self.nothing, **result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
         modes = {"check_mode": self._task.check_mode, "diff_mode": self._task.diff}
+        run = _run(self._task, variables, self._claims(variables))
         try:
-            result = self.operate(options, warnings.append, run=_run(self._task, variables), **modes)
+            result = self.operate(options, warnings.append, run=run, **modes)
         except RunIsOver:
             # Whoever takes results is gone, and waiting for it would leave this process behind for ever.
             os._exit(1)
@@ -151,18 +153,18 @@ class AlpaconAction(ActionBase):
         variable = variables.get("ansible_become", False)
         return "ansible_become" if boolean(self._templar.template(variable), strict=False) else ""
 
-    def _ship(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+    def _ship(self, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Have the module run on the host that the task is delegated to."""
         item = _item(self._task, task_vars)
         if item.shipped:
             msg = f"An earlier attempt of this task may have submitted it, and did not see its end. {_NOT_AGAIN}"
             return {**item.shipped, "failed": True, "msg": f"{msg} {item.shipped.get('msg', '')}"}
-        claims = _claims(self._task, task_vars)
+        claims = self._claims(task_vars)
         if claims and not self._task.check_mode:
             try:
-                self.claim(claims)
+                self.claim(claims, options)
             except AlpaconError as error:
-                return {"failed": True, "msg": str(error), **error.as_result()}
+                return {"failed": True, "msg": self._found.explain(error), **error.as_result()}
         # Older cores add their own to what they are given, and the next attempt must not meet it.
         arguments = dict(self._task.args)
         result: dict[str, Any] = self._execute_module(
@@ -172,8 +174,19 @@ class AlpaconAction(ActionBase):
             item.shipped = result
         return result
 
-    def claim(self, claims: Claims) -> None:
+    def claim(self, claims: Claims, options: Mapping[str, Any]) -> None:
         """Make sure that no other host of the task does the same, for a module that is shipped."""
+
+    def _claims(self, task_vars: Mapping[str, Any]) -> Claims | None:
+        """What decides between the hosts of a task that name the same servers; None where one host alone has it."""
+        if len(task_vars.get("ansible_play_hosts_all") or ()) < 2 or _is_for_one_host(self._task):
+            return None
+        host = str(task_vars.get("inventory_hostname"))
+        return Claims(run_folder(), _item(self._task, task_vars).name, host, *self.rivalry(host))
+
+    def rivalry(self, host: str) -> tuple[str, str]:
+        """What to do where another host of the task does the same, and what servers that are not named are called."""
+        return (_RUN_ONCE_IGNORED if self._task.run_once else _RUN_ONCE, "")
 
     def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
         """Do the work of the task and return its result."""
@@ -193,6 +206,11 @@ class AlpaconAction(ActionBase):
         return {**self._task.args, **self._found.options}
 
 
+_RUN_ONCE = "Add run_once: true to the task, or leave servers out to run it on the server of each host."
+_RUN_ONCE_IGNORED = (
+    "The task has run_once, which the strategy of the play takes no notice of. Play it with strategy: linear, or leave"
+    " servers out to run it on the server of each host."
+)
 _NOT_AGAIN = "It was not submitted again."
 #: Outcomes of commands that go on, or may; so does what a module of another version calls otherwise.
 _OPEN = frozenset(("pending", "awaiting_approval", "stuck", "error", "timed_out", "unknown"))
@@ -235,9 +253,7 @@ def _item(task: Any, task_vars: Mapping[str, Any]) -> _Item:
     if id(task) not in _ITEMS:
         loop_var = task_vars.get("ansible_loop_var")
         item = json.dumps(task_vars.get(loop_var) if loop_var else None, sort_keys=True, default=str)
-        # With run_once, core repeats a task for each batch of hosts.
-        batch = [str(host) for host in task_vars.get("ansible_play_batch") or ()] if task.run_once else []
-        name = json.dumps([_origin(task), item, batch])
+        name = json.dumps([_origin(task), item])
         # A loop may have equal items.
         occurrence = sum(known.name.rpartition(" ")[0] == name for known in _ITEMS.values())
         _ITEMS[id(task)] = _Item(task, f"{name} {occurrence}")
@@ -257,15 +273,15 @@ def _origin(task: Any) -> list[str]:
     return [str(includes[-1]._uuid), *(str(include.get_path()) for include in includes[:-1]), str(task.get_path())]
 
 
-def _claims(task: Any, task_vars: Mapping[str, Any]) -> Claims | None:
-    """What decides between the hosts of a task that name the same servers; None where there is but one host."""
-    if len(task_vars.get("ansible_play_hosts_all") or ()) < 2:
-        return None
-    folder = run_folder()
-    return Claims(folder, _item(task, task_vars).name, str(task_vars.get("inventory_hostname")))
+def _is_for_one_host(task: Any) -> bool:
+    """Whether core itself picks one host for the task, anew for each batch and for each flush of handlers."""
+    if not task.run_once:
+        return False
+    linear, strategy = (strategy_loader.get(name, class_only=True) for name in ("linear", task.get_play().strategy))
+    return issubclass(strategy, linear)  # others run it for every host
 
 
-def _run(task: Any, task_vars: Mapping[str, Any]) -> Run:
+def _run(task: Any, task_vars: Mapping[str, Any], claims: Claims | None) -> Run:
     """The run that a task is part of, which one temporary folder belongs to."""
     folder = run_folder()
     return Run(
@@ -275,7 +291,7 @@ def _run(task: Any, task_vars: Mapping[str, Any]) -> Run:
         folder=folder,
         journal=_journal(),
         is_over=_is_orphan,
-        claims=_claims(task, task_vars),
+        claims=claims,
         attempts=_item(task, task_vars).attempts,
     )
 

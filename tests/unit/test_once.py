@@ -15,7 +15,14 @@ from typing import Any
 import pytest
 from ansible_cores import CORES
 from unit.playing import Play, Row, play_out, run_plays
+from unit.support import SERVER, command_options
 from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._model import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._operations import claim_named, refuse_shared
+from ansible_collections.herdops.alpacon.plugins.module_utils._orders import Order
+from ansible_collections.herdops.alpacon.plugins.module_utils._run import Claims
 
 HOSTS = [f"host-{number}" for number in range(1, 6)]
 SERVERS = ["many-1", "many-2"]
@@ -126,6 +133,79 @@ def test_what_is_meant_to_run_twice_does(
 def test_hosts_that_ask_for_other_things_all_get_them(instant: Workspace, playbook: Playbook) -> None:
     done = playbook([a_play(a_task(options={"line": "echo {{ inventory_hostname }}"}))])
     assert submitted(instant) == dict.fromkeys(SERVERS, len(HOSTS)), done.said
+
+
+@pytest.mark.parametrize(("core", "strategy"), [("oldest", "host_pinned"), ("development", "free")])
+def test_a_host_that_fails_meanwhile_changes_nothing_where_run_once_is_ignored(
+    instant: Workspace, tmp_path: Path, core: str, strategy: str
+) -> None:
+    # One host after the other: the second fails when the first has submitted, and the third asks after that. What is
+    # skipped is not in the results.
+    awaited = {"host-2": '"Reboot"', "host-3": '"Fail"'}
+    written = (
+        "until grep -q '{{ awaited[inventory_hostname] }}' {{ lookup('env', 'RESULTS_FILE') }}; do sleep 0.1; done"
+    )
+    tasks: list[Row] = [
+        {"name": "Wait", "ansible.builtin.raw": written, "when": "inventory_hostname in awaited"},
+        {"name": "Fail", "ansible.builtin.fail": {}, "when": "inventory_hostname == 'host-2'"},
+        a_task(run_once=True),
+    ]
+    play = a_play(*tasks, strategy=strategy, vars={"awaited": awaited})
+    done = play_out(instant, tmp_path, [play], HOSTS[:3], core=core)
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+    [refusal] = [result["msg"] for result in done.tasks["Reboot"] if result["failed"]]
+    assert " gets this for host host-1 of the task." in refusal
+    assert "The task has run_once, which the strategy of the play takes no notice of." in refusal
+    assert refused(done) == 0
+
+
+@pytest.mark.parametrize("core", ["oldest", "development"])
+def test_a_handler_with_run_once_submits_once_for_each_flush(instant: Workspace, tmp_path: Path, core: str) -> None:
+    flushes = [["host-1", "host-2"], ["host-3"], ["host-2", "host-1"]]
+    tasks: list[Row] = []
+    for notifying in flushes:
+        changed = {"changed_when": True, "when": f"inventory_hostname in {notifying}", "notify": "Reboot"}
+        tasks += [{"ansible.builtin.debug": {}, **changed}, {"ansible.builtin.meta": "flush_handlers"}]
+    done = play_out(instant, tmp_path, [a_play(*tasks, handlers=[a_task(run_once=True)])], HOSTS[:3], core=core)
+    assert submitted(instant) == dict.fromkeys(SERVERS, len(flushes)), done.said
+    assert [result["failed"] for result in done.tasks["Reboot"]] == [False] * len(flushes)
+
+
+def test_servers_are_the_same_however_and_for_wherever_they_are_written(instant: Workspace, playbook: Playbook) -> None:
+    written = {
+        "host-1": ["elsewhere", SERVERS],
+        "host-2": ["elsewhere", ",".join(SERVERS)],
+        "host-3": ["localhost", SERVERS],
+    }
+    where, servers = (f"{{{{ written[inventory_hostname][{place}] }}}}" for place in (0, 1))
+    task = a_task(delegate_to=where, options={"servers": servers})
+    done = playbook([a_play(task, vars={"written": written}, hosts=",".join(written))])
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+    assert refused(done) == len(written) - 1
+
+
+def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
+    first, second = (Claims(tmp_path, "task", host, remedy="Do so.") for host in ("first", "second"))
+    # What is handed to another host finds its certificates there.
+    options = command_options(servers=[SERVER.upper()], line="reboot", ca_path="/on/that/host")
+    claim_named(first, {**options, "url": "https://workspace.example/api/"})
+    server = Server(SERVER, "many-1")
+    with pytest.raises(UsageError, match=r"^servers: many-1 gets this for host first of the task\..* Do so\.$"):
+        refuse_shared(second, Order.from_options(options), options["url"], [server])
+
+
+def test_one_server_under_two_names_gets_it_once(instant: Workspace, tmp_path: Path) -> None:
+    server = {"alpacon_server_id": instant.server_ids()["many-1"]}
+    task = {"name": "Reboot", COMMAND: {"line": "reboot"}, "ignore_errors": True}
+    done = run_plays(instant, tmp_path, {"many-1": server, "alias": server}, [a_play(task)])
+    assert submitted(instant) == {"many-1": 1}, done.said
+    [(other, refusal)] = [(host, result["msg"]) for host, result in done.results.items() if result["failed"]]
+    [host] = {"many-1", "alias"} - {other}
+    assert refusal == (
+        f"servers: the server of host {other} gets this for host {host} of the task. A server gets the command of a"
+        " task once, so nothing was submitted for this host. Where the inventory has one server under two names, play"
+        " on one of them."
+    )
 
 
 # Retries
