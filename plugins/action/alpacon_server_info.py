@@ -28,5 +28,5 @@ class ActionModule(AlpaconAction):
     def given(self) -> dict[str, Any]:
         """The task's arguments as they are written."""
         arguments = super().given()
-        check_filters(arguments.get("filters"))
+        check_filters(arguments)
         return arguments

@@ -12,6 +12,7 @@ options:
   filters:
     description:
       - Which servers are wanted. All filters that are given must hold.
+      - Left out, all servers are wanted. Null and empty are refused.
       - The workspace applies those that it can; every server is checked against all of them, since workspaces silently
         ignore filters that they do not know.
     type: dict

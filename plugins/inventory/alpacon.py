@@ -196,7 +196,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             preferences = _preferences(self.get_option("hostname"))
             prefix = _prefix(self.get_option("hostvars_prefix"))
             default_groups = _default_groups(self.get_option("default_groups"))
-            check_filters(self._given.get("filters"))
+            check_filters(self._given)
             wanted = ServerFilter.from_options(self.get_option("filters"))
             settings = self._settings(inventory)
             servers = self._readable(self._servers(settings, self.get_cache_key(path), cache, wanted))

@@ -65,12 +65,18 @@ def check_names(
             raise UsageError(str(name), f"{whose} has no such option", remedy)
 
 
-def check_filters(filters: Any) -> None:
-    """Check that no filter of servers is null: that would be no filter at all.
+def check_filters(given: Mapping[str, Any]) -> None:
+    """Check that filters of servers, if they are given, select something: empty ones would be no filter at all.
 
     Raises:
-        UsageError: one is.
+        UsageError: they are null or empty, or one of them is null.
     """
+    if "filters" not in given:
+        return
+    filters = given["filters"]
+    if not filters or (isinstance(filters, str) and not filters.strip()):
+        what = "null" if filters is None else "empty"
+        raise UsageError("filters", f"it is {what}", "Give a filter, or leave it out to mean all servers.")
     for name, value in filters.items() if isinstance(filters, Mapping) else ():
         if value is None:
             raise UsageError("filters", f"{name} is null", "Give what it must be, or leave it out.")

@@ -40,6 +40,8 @@ NOTHING: dict[str, Any] = {
     "true": True,
     "an element that is true": [True],
 }
+#: Those that are no filters either.
+NO_FILTERS = ("null", "an empty list", "an empty text", "blanks", "a template of an empty list", "a template of null")
 
 
 def task(name: str, options: Any, module: str = COMMAND_MODULE, **keywords: Any) -> Row:
@@ -72,6 +74,8 @@ def test_a_selection_that_is_empty_selects_nothing(current: Workspace, tmp_path:
             task(f"servers: server_info: {what}", {"servers": value}, "herdops.alpacon.alpacon_server_info"),
             task(f"hosts: audit: {what}", {"checks": [], "hosts": value}, "herdops.alpacon.alpacon_audit"),
         ]
+    for what, value in (*((what, NOTHING[what]) for what in NO_FILTERS), ("an empty dictionary", {})):
+        tasks.append(task(f"filters: server_info: {what}", {"filters": value}, "herdops.alpacon.alpacon_server_info"))
     if core != "development":
         tasks = [
             one for one in tasks if "template" in one["name"] or ": null" in one["name"] or "not there" in one["name"]
@@ -87,6 +91,9 @@ def test_a_selection_that_is_empty_selects_nothing(current: Workspace, tmp_path:
     assert {name: text for name, text in said.items() if name.split(":")[0] not in text} == {}
     assert said["servers: executed: null"] == (
         "servers: it is null. Give names or UUIDs of servers, or leave it out to mean the inventory host."
+    )
+    assert said["filters: server_info: null"] == (
+        "filters: it is null. Give a filter, or leave it out to mean all servers."
     )
     assert current.requests_made() == before
 

@@ -147,8 +147,8 @@ def test_only_files_of_that_name_are_ours(source: Source) -> None:
     ],
 )
 def test_what_hosts_are_called(source: Source, hostname: Any, names: list[str]) -> None:
-    filters = {} if len(names) == len(ALL_HOSTS) else {"name": ["*-01"]}
-    assert sorted(source.list(hostname=hostname, filters=filters).hosts) == sorted(names)
+    filtered = {} if len(names) == len(ALL_HOSTS) else {"filters": {"name": ["*-01"]}}
+    assert sorted(source.list(hostname=hostname, **filtered).hosts) == sorted(names)
 
 
 def test_servers_of_one_name_are_all_there_under_other_names(every: Source) -> None:
@@ -325,6 +325,8 @@ def test_filters_that_make_no_sense(source: Source) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
+        (None, "filters: it is null. Give a filter, or leave it out to mean all servers."),
+        ({}, "filters: it is empty."),
         ({"groups": []}, "filters: groups is an empty list."),
         ({"groups": None}, "filters: groups is null. Give what it must be, or leave it out."),
         ({"tags": {}}, "filters: tags are empty."),
