@@ -10,10 +10,10 @@ short_description: Tell names of variables that are nearly those of a playbook o
 version_added: 0.1.0
 description:
   - The playbooks and roles of this collection look with it for variables that are misspelt. A name that is like none
-    of theirs is left alone.
+    of theirs is left alone, and so is one that has more words, or that begins with an underscore.
 author:
   - herdops.alpacon contributors (@herdops)
-positional: known
+positional: known, chooses
 options:
   _input:
     description: Names of variables.
@@ -25,12 +25,18 @@ options:
     type: list
     elements: str
     required: true
+  chooses:
+    description:
+      - The variable among them that chooses hosts or servers. Other words for it, such as C(backup_hosts) where it is
+        C(backup_servers), are told as well.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
 - name: Refuse variables that are misspelt
   ansible.builtin.assert:
-    that: query('ansible.builtin.varnames', '^backup_') | herdops.alpacon.mistyped(['backup_folder']) == []
+    that: query('ansible.builtin.varnames', '.') | herdops.alpacon.mistyped(['backup_folder']) == []
 """
 
 RETURN = r"""
@@ -41,7 +47,7 @@ _value:
   sample: ["There is no variable backup_foldr. Did you mean backup_folder?"]
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import clean_line
@@ -49,27 +55,55 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._server_queries im
 
 #: Variables that every task of the collection reads.
 _SETTINGS = frozenset(f"alpacon_{name}" for name in (*CONNECTION, "tokens"))
-#: Variables that the inventory sets, and results.
-_FOUND = frozenset(f"alpacon_{name}" for name in (*FIELDS, "result", "server_id", "workspace", "workspaces"))
-#: From so many characters on, a name with two slips is still told.
+#: Variables that the inventory sets, results, and those of the role alpamon that are like settings.
+_FOUND = frozenset(f"alpacon_{name}" for name in (*FIELDS, "result", "server_id", "workspace", "workspaces")) | {
+    "alpamon_url",
+    "alpamon_token",
+    "alpamon_validate_certs",
+}
+#: Words for what is chosen; one that is not noticed would mean everything.
+_CHOSEN = ("host", "hosts", "server", "servers", "limit")
+#: From so many characters on, a word with two slips is still told.
 _LONG = 7
 
 
-def mistyped(names: Iterable[str], known: Iterable[str]) -> list[str]:
+def mistyped(names: Iterable[str], known: Iterable[str], chooses: str = "") -> list[str]:
     """A sentence for each name that is not known, but for one slip of the keyboard or, in a long name, two."""
     known = frozenset(known)
+    prefix = chooses.partition("_")[0]
+    meant = {f"{prefix}_{word}": chooses for word in _CHOSEN if chooses}
+    meant |= {name: name for name in known | _SETTINGS}
     told = []
     for name in sorted({str(name) for name in names} - known - _SETTINGS - _FOUND):
-        close = sorted((_slips(name, other), other) for other in known | _SETTINGS if _may_mean(name, other))
-        if close:
-            told.append(f"There is no variable {clean_line(name)}. Did you mean {close[0][1]}?")
+        closest = _closest(name, meant)
+        if closest:
+            told.append(f"There is no variable {clean_line(name)}. Did you mean {meant[closest]}?")
     return told
 
 
-def _may_mean(name: str, known: str) -> bool:
+def _closest(name: str, known: Iterable[str]) -> str:
+    """Which one a name may mean; none where it is the user's own."""
+    written = name.casefold().replace("-", "_")
+    prefixes = {other.partition("_")[0] for other in known}
+    # There are many names, and few that begin alike.
+    alike = {prefix for prefix in prefixes if _slips(written[: len(prefix)], prefix) <= 2 * _allowed(prefix)}
+    near = [(_slips(written, other), other) for other in known if _may_mean(written, other, alike)]
+    if not near or name.startswith("_"):
+        return ""
+    slips, closest = min(near)
+    return "" if any(_slips(written, other) < slips for other in _FOUND) else closest
+
+
+def _may_mean(written: str, known: str, prefixes: Container[str]) -> bool:
     prefix, _underscore, own = known.partition("_")
-    slips = 2 if len(own) >= _LONG else 1
-    return name.startswith(f"{prefix}_") and abs(len(name) - len(known)) <= slips and _slips(name, known) <= slips
+    if prefix not in prefixes or set(written.split("_")) - {""} > set(known.split("_")):
+        return False
+    allowed = _allowed(own if written.startswith(f"{prefix}_") else prefix)
+    return abs(len(written) - len(known)) <= allowed and _slips(written, known) <= allowed
+
+
+def _allowed(word: str) -> int:
+    return 2 if len(word) >= _LONG else 1
 
 
 def _slips(one: str, other: str) -> int:

@@ -7,16 +7,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from ansible_cores import CORES
-from unit.playing import play_out
+from unit.playing import Row, play_out
 from unit.rolling import DEBIAN, Paper, roll
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.filter.mistyped import mistyped
+from ansible_collections.herdops.alpacon.plugins.module_utils._server_queries import FIELDS
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "herdops.alpacon.run"
@@ -30,7 +33,15 @@ ROLE = {
 }
 PLAYBOOK = {
     name: list(yaml.safe_load((ROOT / f"playbooks/{name}.yml").read_text())[0]["vars"]["playbook_arguments"])
-    for name in ("run", "schedule", "cancel")
+    for name in ("run", "schedule", "cancel", "rollout")
+}
+ROLLOUT = [*ROLE["alpamon"], *PLAYBOOK["rollout"]]
+#: What each looks for, and with what it chooses hosts or servers.
+LOOKS: dict[str, tuple[list[str], str]] = {
+    **{name: (PLAYBOOK[name], "alpacon_servers") for name in ("run", "schedule", "cancel")},
+    "rollout": (ROLLOUT, "alpamon_hosts"),
+    "role alpamon": (ROLLOUT, ""),
+    "role audit": (ROLE["audit"], ""),
 }
 
 
@@ -65,6 +76,79 @@ def test_what_is_the_users_own_is_left_alone() -> None:
         assert mistyped([f"{name}_owner", f"{name}_contact", *options], options) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "playbook", "meant"),
+    [
+        ("alpcon_servers", "run", "alpacon_servers"),
+        ("alpacom_line", "run", "alpacon_line"),
+        ("apalcon_line", "run", "alpacon_line"),
+        ("alpacn_usernam", "schedule", "alpacon_username"),
+        ("alpaconservers", "cancel", "alpacon_servers"),
+        ("alpacon-servers", "cancel", "alpacon_servers"),
+        ("alpacon-run-after", "run", "alpacon_run_after"),
+        ("alpacon_servers_", "run", "alpacon_servers"),
+        ("Alpacon_Servers", "run", "alpacon_servers"),
+        ("ALPACON_SERVERS", "run", "alpacon_servers"),
+        ("alpacon_host", "run", "alpacon_servers"),
+        ("alpacon_hosts", "schedule", "alpacon_servers"),
+        ("alpacon_server", "cancel", "alpacon_servers"),
+        ("alpacon_limit", "run", "alpacon_servers"),
+        ("alpamon_hosts", "run", "alpacon_servers"),
+        ("alpcon_url", "run", "alpacon_url"),
+        ("alpmon_hosts", "rollout", "alpamon_hosts"),
+        ("alpamon_host", "rollout", "alpamon_hosts"),
+        ("alpamon_limit", "rollout", "alpamon_hosts"),
+        ("alpacon_hosts", "rollout", "alpamon_hosts"),
+        ("alpacon_servers", "rollout", "alpamon_hosts"),
+        ("alpacon_state", "rollout", "alpamon_state"),
+        ("alpmaon_serail", "rollout", "alpamon_serial"),
+        ("audi_fail_on", "role audit", "audit_fail_on"),
+        ("audit-check-sets", "role audit", "audit_check_sets"),
+        ("alpcon_token", "role audit", "alpacon_token"),
+    ],
+)
+def test_a_slip_anywhere_in_the_name_is_told(name: str, playbook: str, meant: str) -> None:
+    known, chooses = LOOKS[playbook]
+    assert mistyped([name], known, chooses) == [f"There is no variable {name}. Did you mean {meant}?"]
+
+
+@pytest.mark.parametrize("looks", LOOKS)
+def test_no_false_alarm(looks: str) -> None:
+    known, chooses = LOOKS[looks]
+    inventory = [
+        f"{prefix}{field}" for field in FIELDS for prefix in ("alpacon_", "alpacon2_", "alpacon", "srv_", "x_")
+    ]
+    collection = {name for own, _chooses in LOOKS.values() for name in own}
+    own = [
+        *(f"my_{name}" for name in known),
+        *(f"x_{name}" for name in known),
+        *(f"{name}_b" for name in known),
+        *(f"__{name}" for name in known),
+        *("alpacon_region", "alpacon_site", "falcon_hosts", "beacon_servers", "servers", "hosts", "line", "limit"),
+        *("auditd_rules", "auditd_max_log_file", "audit_log", "edit_title", "daemon_version", "falcon_url"),
+        *("alpacon_tokens", "alpacon_server_id", "alpacon_workspace", "alpacon_workspaces", "alpacon_result"),
+    ]
+    magic = ["inventory_hostname", "ansible_play_hosts_all", "ansible_limit", "ansible_host", "groups", "hostvars"]
+    theirs = collection - {"alpacon_servers", "alpamon_hosts"}
+    assert mistyped([*own, *inventory, *magic, *left_by_the_collection(), *theirs], known, chooses) == []
+
+
+def left_by_the_collection() -> set[str]:
+    """The variables that tasks of the roles and playbooks set."""
+    files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/**/*.yml")]
+    tasks = [task for file in files for task in _tasks(yaml.safe_load(file.read_text(encoding="utf-8")) or [])]
+    facts = {name for task in tasks for name in task.get("ansible.builtin.set_fact", {})}
+    assert {"alpamon_server_id", "rollout_made", "audit_facts"} <= facts
+    return facts | {task["register"] for task in tasks if "register" in task}
+
+
+def _tasks(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for entry in entries:
+        yield entry
+        for block in ("tasks", "block", "rescue", "always"):
+            yield from _tasks(entry.get(block) or [])
+
+
 @pytest.mark.parametrize("core", CORES)
 def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: str) -> None:
     line, servers = ("-e", "alpacon_line=uptime"), ("-e", "alpacon_servers=web-01")
@@ -72,7 +156,7 @@ def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: st
         "plugin: herdops.alpacon.alpacon\ntoken: alpat-wrong\n", encoding="utf-8"
     )
     refused = ("-i", str(tmp_path / "refused.alpacon.yml"))
-    cases: dict[str, tuple[str, list[str] | None, tuple[str, ...], str]] = {
+    cases: dict[str, tuple[str | list[Row], list[str] | None, tuple[str, ...], str]] = {
         "typo": (RUN, None, (*line, *servers, "-e", "alpacon_usernam=x"), "Did you mean alpacon_username?"),
         "no servers": (RUN, ["web-01"], (*line, "-e", "alpacon_servers="), "alpacon_servers is empty."),
         "no servers, limited": (
@@ -116,8 +200,23 @@ def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: st
         "rollout": (
             "herdops.alpacon.rollout",
             ["web-01"],
-            ("-e", "alpamon_versoin=2"),
-            "Did you mean alpamon_version?",
+            ("-e", "alpamon_versoin=2", "-e", "alpmon_hosts=web-01", "-e", "alpamon_serail=1"),
+            "Did you mean alpamon_serial? There is no variable alpamon_versoin. Did you mean alpamon_version?"
+            " There is no variable alpmon_hosts. Did you mean alpamon_hosts?",
+        ),
+        "rollout, token": ("herdops.alpacon.rollout", None, refused, "The inventory that was given has none;"),
+        "prefix": (
+            RUN,
+            ["web-01", "web-02"],
+            (*line, "-e", "alpcon_servers=web-01", "-e", "alpacon-servers=web-01", "-e", "alpacon_host=web-01"),
+            "There is no variable alpacon-servers. Did you mean alpacon_servers? There is no variable alpacon_host. Did"
+            " you mean alpacon_servers? There is no variable alpcon_servers. Did you mean alpacon_servers?",
+        ),
+        "prefix of cancel": (
+            [{"ansible.builtin.import_playbook": "herdops.alpacon.cancel", "vars": {"alpcon_servers": "web-01"}}],
+            ["web-01", "web-02"],
+            line,
+            "Did you mean alpacon_servers?",
         ),
         "token": (RUN, None, (*line, *refused), "The inventory that was given has no hosts"),
         "token, limited": (
@@ -131,7 +230,7 @@ def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: st
         cases = {
             name: case
             for name, case in cases.items()
-            if name in ("typo", "servers, limited", "nobody", "token", "rollout of nobody")
+            if name in ("typo", "servers, limited", "nobody", "token", "rollout of nobody", "rollout", "prefix")
         }
     for name, (playbook, hosts, arguments, text) in cases.items():
         done = play_out(current, tmp_path / name.replace(" ", "-"), playbook, hosts, *arguments, core=core)
@@ -139,6 +238,28 @@ def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: st
         assert text in " ".join(done.said.split()), f"{name}: {done.said}"
         assert "NoneType" not in done.said, f"{name}: {done.said}"
     assert current.commands() == []
+    assert current.counters()["writes"] == 0
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_no_host_starts_while_one_is_wrong(current: Workspace, tmp_path: Path, core: str) -> None:
+    inventory = {
+        "all": {
+            "hosts": {"web-01": {}, "web-02": {}, "web-03": {}},
+            "children": {"second": {"hosts": {"web-02": {}}, "vars": {"alpacon_usernam": "root", "audit_skp": ["x"]}}},
+        }
+    }
+    given = tmp_path / "given.json"
+    given.write_text(json.dumps(inventory), encoding="utf-8")
+    arguments = ("-i", str(given), "-e", "alpacon_line=uptime")
+    for playbook in (RUN, "herdops.alpacon.audit") if core == "development" else (RUN,):
+        # Whatever the strategy is that the user has set.
+        strategy = {"ANSIBLE_STRATEGY": "free"}
+        done = play_out(current, tmp_path / playbook, playbook, None, *arguments, core=core, **strategy)
+        meant = "alpacon_username" if playbook == RUN else "audit_skip"
+        assert f"Did you mean {meant}?" in done.said
+        assert (done.code, done.said.count("fatal: ")) == (2, 1), done.said
+    assert current.requests_made() == 0
 
 
 def test_the_role_of_the_agent_tells_as_well(current: Workspace, tmp_path: Path) -> None:
