@@ -20,7 +20,7 @@ from ._agent import INTERRUPTED, WHY_INTERRUPTED, why_never_began
 from ._checks import FAILED, PASSED, SEVERITIES, UNKNOWN, Answer, Check, Judgement
 from ._client import VERSION, Client, Settings
 from ._commands import Match, Output
-from ._errors import SENTENCES, AlpaconError, ApiError, UsageError
+from ._errors import SENTENCES, AlpaconError, ApiError, RunIsOver, UsageError
 from ._fleet import OUTCOMES, Fleet, Job, Limits, outcome_of
 from ._model import RAN, Command, Server, canonical_uuid, is_uuid, iso
 from ._run import ALONE, Run, Warn
@@ -246,8 +246,12 @@ class _Work:
     def _submit(self, fleet: Fleet, jobs: Sequence[Job], asks: Sequence[_Ask]) -> None:
         if not jobs:
             return
-        fleet.run(jobs)
-        self.submitted = sum(job.changed for job in jobs)
+        try:
+            fleet.run(jobs)
+        finally:
+            # Whatever happens, the ids of what was submitted are kept.
+            self.submitted = sum(job.changed for job in jobs)
+            self.replies.update((ask, _reply(job)) for ask, job in zip(asks, jobs) if job.id)
         refusals = [job.error for job in jobs if isinstance(job.error, ApiError) and job.error.refuses_token]
         if refusals and not self.submitted:
             raise refusals[0]
@@ -312,9 +316,9 @@ def run_audit(
         for settings, members in _by_workspace(plan.hosts, options, warn).items()
     ]
     failures = [error for _work, error in works if error]
-    if len(failures) == len(works):
-        raise failures[0]
     done = [work for work, _error in works]
+    if len(failures) == len(works) and not any(work.submitted for work in done):
+        raise failures[0]
     left_out = sum(work.left_out for work in done)
     changed = any(work.submitted for work in done) or left_out > 0
     report = _report(plan, done, started)
@@ -344,9 +348,14 @@ def _asked(plan: Plan, settings: Settings, warn: Warn, check_mode: bool, run: Ru
         work = _Work(client, plan, run, warn, check_mode)
         try:
             work.carry_out()
-        except AlpaconError as error:
-            work.give_up(error)
-            return work, error
+        except RunIsOver:
+            raise
+        except Exception as error:
+            # What nobody has thought of costs the answers of this workspace, not those of others.
+            unforeseen = AlpaconError(f"An answer could not be dealt with: {error!r:.200}")
+            failure = error if isinstance(error, AlpaconError) else unforeseen
+            work.give_up(failure)
+            return work, failure
     return work, None
 
 
@@ -471,7 +480,7 @@ def _reply(job: Job, reused: bool = False) -> _Reply:
 
 
 def _reason(job: Job) -> str:
-    words = job.msg or OUTCOMES.get(job.outcome, "")
+    words = job.msg or OUTCOMES.get(job.outcome, "What came of it was not awaited.")
     return f"{words} Id {job.id}." if job.id else words
 
 

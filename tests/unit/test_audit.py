@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import collection_tree
@@ -16,10 +16,10 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.plugin_docs import read_docstring
-from unit.support import AGENTS, NO_COMMAND, Row, paths
+from unit.support import AGENTS, NO_COMMAND, SERVER, Reply, Row, ScriptedServer, paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _checks
+from ansible_collections.herdops.alpacon.plugins.module_utils import _checks, _servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import AUDIT, REPORT_FORMATS, audit_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._audit import (
     Audited,
@@ -28,7 +28,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._audit import (
     run_audit,
     server_of,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import ApiError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client, Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
+    AlpaconError,
+    ApiError,
+    RunIsOver,
+    UsageError,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import Fleet, Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._verdict import verdict_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _report
 
@@ -444,6 +451,69 @@ def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
     assert done.result["msg"].startswith(f"Inconclusive: {refusal}")
     assert str(done.report["refusal"]).startswith(refusal)
     assert (done.result["failing"], done.result["verdict"]) == (0, "inconclusive")
+
+
+@pytest.fixture
+def elsewhere(serve: Callable[..., ScriptedServer]) -> Host:
+    """A host of another workspace, which lists one server and says that there are more than anybody can count."""
+    row = {"id": SERVER, "name": "there", "is_connected": False}
+    server = serve([Reply({"count": 10**400, "next": None, "results": [row]})])
+    return Host("there", SERVER, settings=Settings.from_options({"url": server.url, "token": "alpat-x"}))
+
+
+def test_a_count_that_no_list_has_costs_no_answers(current: Workspace, elsewhere: Host) -> None:
+    other = replace(elsewhere, name="nowhere", server="nowhere")
+    done = run_audit(options(current, HELLO), [*hosts(*AGENTS), elsewhere, other], pytest.fail)
+    outcomes = {result["host"]: result["outcome"] for result in done.report["results"]}
+    assert outcomes == {**dict.fromkeys(AGENTS, "passed"), "there": "unknown", "nowhere": "unknown"}
+    assert done.report["refusal"] is None
+
+
+@pytest.mark.parametrize("of", [[], ["web-01", "web-02"]], ids=["the other workspace", "one of both"])
+def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
+    current: Workspace, elsewhere: Host, monkeypatch: pytest.MonkeyPatch, of: list[str]
+) -> None:
+    def fail(client: Client, references: list[str]) -> Any:
+        if client.settings == elsewhere.settings:
+            raise ZeroDivisionError("out of the blue")
+        return look_up(client, references)
+
+    look_up = _servers.look_up
+    monkeypatch.setattr(_servers, "look_up", fail)
+    if not of:
+        with pytest.raises(AlpaconError, match=r"could not be dealt with: ZeroDivisionError\('out of the blue'\)"):
+            run_audit(options(current, HELLO), [elsewhere], pytest.fail)
+        return
+    done = run_audit(options(current, HELLO), [elsewhere, *hosts(*of)], pytest.fail)
+    outcomes = {result["host"]: result["outcome"] for result in done.report["results"]}
+    assert outcomes == {"there": "unknown", **dict.fromkeys(of, "passed")}
+    assert "could not be asked: An answer could not be dealt with: ZeroDivisionError" in done.report["refusal"]
+    assert result_of(done)["failed"]
+
+
+def test_what_nobody_has_thought_of_leaves_the_ids(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Fleet, jobs: list[Job]) -> None:
+        run(self, jobs)
+        jobs[0].outcome = jobs[0].msg = ""
+        raise ZeroDivisionError("out of the blue")
+
+    run = Fleet.run
+    monkeypatch.setattr(Fleet, "run", fail)
+    done = audit(current, HELLO, of=hosts("web-01", "web-02"))
+    assert done.outcomes == {("web-01", "hello"): "unknown", ("web-02", "hello"): "passed"}
+    ids = {row["server"]: row["id"] for row in current.commands(line=HELLO["line"])}
+    assert {result["host"]: result["command"] for result in done.report["results"]} == ids
+    assert f"What came of it was not awaited. Id {ids['web-01']}." in done.report["results"][0]["message"]
+    assert (done.result["changed"], done.result["failed"]) == (True, True)
+
+
+def test_a_run_that_is_over_gets_no_report(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Fleet, jobs: list[Job]) -> None:
+        raise RunIsOver
+
+    monkeypatch.setattr(Fleet, "run", fail)
+    with pytest.raises(RunIsOver):
+        audit(current, HELLO)
 
 
 def test_a_list_of_servers_that_may_not_be_read(workspace: Workspace) -> None:
