@@ -389,11 +389,9 @@ class Client:
             return not isinstance(error, ApiError) or error.status != 404
         return True
 
-    def pages(
-        self, path: str, params: Mapping[str, Any] | None = None, whole: bool = False, readings: int = _lists.READINGS
-    ) -> Iterator[Page]:
+    def pages(self, path: str, params: Mapping[str, Any] | None = None, whole: bool = False) -> Iterator[Page]:
         """Read a list page by page, as :func:`_lists.pages` does."""
-        return _lists.pages(self.get, path, params, whole, readings)
+        return _lists.pages(self.get, path, params, whole)
 
     def rows(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
         """The rows of all pages, one at a time.

@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 from ._client import LARGEST_ANSWER, Client
 from ._errors import AlpaconError, ApiError, IncompleteList, LostAnswer, UnknownAddress, UnreadableRow
-from ._lists import PAGE_SIZE, READINGS, Page
+from ._lists import PAGE_SIZE
 from ._model import Command, _text, canonical_uuid, is_uuid, parse_time, readable, row_id
 
 PATH = "/api/events/commands/"
@@ -512,11 +512,10 @@ def _walk_all(
 ) -> list[Command] | None:
     """The commands of the wanted servers out of the whole list, or None where that costs too many requests."""
     commands: list[Command] = []
-    pages = client.pages(PATH, {"ordering": ordering}, whole=True, readings=_readings(ordering))
+    pages = client.pages(PATH, {"ordering": ordering}, whole=True)
     for number, page in enumerate(pages, start=1):
         for command in readable(page.rows):
             if ends and ends(command):
-                _check_prefix(page, ordering)
                 return commands
             if command.server.id in wanted:
                 commands.append(command)
@@ -571,24 +570,12 @@ def _walk_one(client: Client, server_id: str, ordering: str, ends: Callable[[Com
 def _read_until(client: Client, server_id: str, ordering: str, ends: Callable[[Command], bool]) -> list[Command]:
     commands: list[Command] = []
     query = {"ordering": ordering, "server": server_id}
-    for page in client.pages(PATH, query, whole=True, readings=_readings(ordering)):
+    for page in client.pages(PATH, query, whole=True):
         for command in readable(page.rows):
             if ends(command):
-                _check_prefix(page, ordering)
                 return commands
             commands.append(command)
     return commands
-
-
-def _readings(ordering: str) -> int:
-    # Where rows tie, reading again in the same order would help little.
-    return READINGS if ordering.lstrip("-") == "added_at" else 1
-
-
-def _check_prefix(page: Page, ordering: str) -> None:
-    """Make sure that nothing is missing before a row at which the reading of a list ends."""
-    if page.doubtful and _readings(ordering) == 1:
-        raise IncompleteList(PATH, 0, page.count)
 
 
 class _Quiet:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -86,7 +85,7 @@ def look_up(client: Client, references: Sequence[str]) -> tuple[dict[str, list[S
     for number, page in enumerate(client.pages(PATH, {"ordering": "name"}, whole=True), start=1):
         servers = list(identified(page.rows))
         seen += [server.name or "" for server in servers]
-        if number == 1 and math.ceil((page.count or 0) / PAGE_SIZE) - 1 > len(found):
+        if number == 1 and -(-(page.count or 0) // PAGE_SIZE) - 1 > len(found):
             singly = _ask_each(client, found)
             if singly is not None:
                 return singly, seen

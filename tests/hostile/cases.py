@@ -147,7 +147,7 @@ NEXT: dict[str, Any] = {
     "another origin": "http://127.0.0.1:1/api/events/commands/?page=2",
     "a file": "file:///etc/passwd",
 }
-COUNTS: list[Any] = [True, "3", [], {}, 1.5, float("inf"), None]
+COUNTS: list[Any] = [True, "3", [], {}, 1.5, float("inf"), None, 10**10, 10**400]
 
 
 DATES = (

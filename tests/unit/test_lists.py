@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 from collections.abc import Callable, Sequence
@@ -32,16 +33,29 @@ def paged(request: Request, ids: Sequence[int]) -> Reply:
     return Reply(page(rows, number + 1 if number * size < len(ids) else None, len(ids)))
 
 
-def ids_of(client: Client) -> list[Any]:
-    return [row["id"] for row in client.rows(LIST)]
+def ids_of(client: Client, ordering: str | None = None) -> list[Any]:
+    return [row["id"] for row in client.rows(LIST, {"ordering": ordering} if ordering else {})]
 
 
-def test_two_rows_that_tie_over_a_page_both_come(serve: Serve, connect: Connect) -> None:
+@pytest.mark.parametrize(("ordering", "requests"), [("-added_at", 4), ("name", 2)])
+def test_two_rows_that_tie_over_a_page_both_come(serve: Serve, connect: Connect, ordering: str, requests: int) -> None:
     turns = itertools.count()
 
     def answer(request: Request) -> Reply:
         twins = [99, 100] if next(turns) % 2 else [100, 99]
         return paged(request, [*range(99), *twins, *range(101, 150)])
+
+    client = connect(serve(answer))
+    assert sorted(ids_of(client, ordering)) == list(range(150))
+    assert client.requests == requests
+
+
+def test_three_rows_that_tie_over_a_page_all_come(serve: Serve, connect: Connect) -> None:
+    turns = itertools.count()
+
+    def answer(request: Request) -> Reply:
+        tied = [100, 98, 99] if next(turns) % 2 else [98, 99, 100]
+        return paged(request, [*range(98), *tied, *range(101, 150)])
 
     client = connect(serve(answer))
     assert sorted(ids_of(client)) == list(range(150))
@@ -60,8 +74,9 @@ def test_rows_in_no_order_are_a_failure(serve: Serve, connect: Connect) -> None:
     assert client.requests <= 3 * 4
 
 
+@pytest.mark.parametrize("ordering", ["-added_at", "name"])
 @pytest.mark.parametrize("deleted", [1, 30, 150])
-def test_rows_behind_those_that_are_deleted_come(serve: Serve, connect: Connect, deleted: int) -> None:
+def test_rows_behind_those_that_are_deleted_come(serve: Serve, connect: Connect, deleted: int, ordering: str) -> None:
     ids = list(range(500))
 
     def answer(request: Request) -> Reply:
@@ -70,8 +85,68 @@ def test_rows_behind_those_that_are_deleted_come(serve: Serve, connect: Connect,
         return paged(request, ids)
 
     client = connect(serve(answer))
-    assert set(ids_of(client)) >= set(ids)
+    assert set(ids_of(client, ordering)) >= set(ids)
     assert client.requests <= 5 + 4
+
+
+@pytest.mark.parametrize("swapped", [1, 2, 30, 150])
+@pytest.mark.parametrize("count", [150, 500])
+@pytest.mark.parametrize("number", [2, 4])
+def test_rows_behind_those_that_left_come_though_others_joined(
+    serve: Serve, connect: Connect, swapped: int, count: int, number: int
+) -> None:
+    ids, pages = list(range(count)), itertools.count(1)
+
+    def answer(request: Request) -> Reply:
+        if next(pages) == number:
+            ids[:swapped] = []
+            ids.extend(range(1000, 1000 + swapped))
+        return paged(request, ids)
+
+    client = connect(serve(answer))
+    assert set(ids_of(client, "name")) >= set(ids[:-swapped])
+    assert client.requests <= count // 100 + 1 + 6
+
+
+def test_rows_that_leave_and_join_all_the_time_come_or_fail(serve: Serve, connect: Connect) -> None:
+    draw = random.Random(7)
+    for _turn in range(40):
+        ids = sorted(draw.sample(range(10_000), 450))
+        stayed = set(ids)
+
+        def answer(request: Request, ids: list[int] = ids, stayed: set[int] = stayed) -> Reply:
+            for _swap in range(draw.randrange(3)):
+                stayed.discard(ids.pop(draw.randrange(len(ids))))
+                ids[:] = sorted({*ids, draw.randrange(10_000)})
+            return paged(request, ids)
+
+        with contextlib.suppress(IncompleteList):
+            came = ids_of(connect(serve(answer)), "name")
+            assert stayed <= set(came)
+
+
+def test_pages_that_overlap_cost_few_requests(serve: Serve, connect: Connect) -> None:
+    asked = {}
+    for count in (100, 150, 198, 300, 1000, 5000):
+        client = connect(serve(lambda request, count=count: paged(request, range(count))))
+        assert ids_of(client, "name") == list(range(count))
+        asked[count] = client.requests
+    assert asked == {100: 1, 150: 2, 198: 2, 300: 4, 1000: 11, 5000: 57}
+    client = connect(serve(lambda request: paged(request, range(5000))))
+    assert ids_of(client, "-added_at") == list(range(5000))
+    assert client.requests == 50
+
+
+@pytest.mark.parametrize("size", [15, 100])
+@pytest.mark.parametrize("count", [30, 150, 250])
+def test_pages_of_a_size_of_their_own_do_not_overlap(serve: Serve, connect: Connect, size: int, count: int) -> None:
+    def answer(request: Request) -> Reply:
+        query = {**request.query, "page_size": str(size)}
+        return paged(Request("GET", LIST, query, {}, None), range(count))
+
+    client = connect(serve(answer))
+    assert ids_of(client, "name") == list(range(count))
+    assert client.requests <= -(-count // size) + 1
 
 
 def test_rows_that_are_added_in_front_cost_nothing(serve: Serve, connect: Connect) -> None:
@@ -84,8 +159,23 @@ def test_rows_that_are_added_in_front_cost_nothing(serve: Serve, connect: Connec
         return paged(request, ids)
 
     client = connect(serve(answer))
-    assert ids_of(client) == list(range(500))
+    assert ids_of(client, "-added_at") == list(range(500))
     assert client.requests == 6
+
+
+@pytest.mark.parametrize("added", [1, 12])
+def test_rows_that_tie_are_doubtful_whatever_is_added_behind(serve: Serve, connect: Connect, added: int) -> None:
+    draw, ids = random.Random(3), list(range(108))
+
+    def answer(request: Request) -> Reply:
+        ids[:108] = draw.sample(range(108), 108)
+        ids.extend(range(len(ids), len(ids) + added))
+        return paged(request, ids)
+
+    client = connect(serve(answer))
+    with pytest.raises(IncompleteList):
+        ids_of(client, "-scheduled_at")
+    assert client.requests == 2, "reading again in the same order would help little"
 
 
 def test_a_list_that_shrinks_all_the_time_is_a_failure(serve: Serve, connect: Connect) -> None:
@@ -157,7 +247,19 @@ def test_pages_that_never_end_and_have_no_count(
             ids_of(client)
     else:
         assert ids_of(client) == ["1-0", "1-1"]
-    assert client.requests <= 150
+    assert client.requests <= 50
+
+
+@pytest.mark.parametrize("count", [10**400, 10**10], ids=["10**400", "10**10"])
+@pytest.mark.parametrize("ordering", ["name", "-added_at"])
+def test_a_count_that_no_list_has_counts_as_none(serve: Serve, connect: Connect, count: int, ordering: str) -> None:
+    counts = itertools.cycle([5, count, 3])
+
+    def answer(request: Request) -> Reply:
+        number = int(request.query.get("page", 1))
+        return Reply(page([{"id": number}], number + 1 if number < 3 else None, next(counts)))
+
+    assert ids_of(connect(serve(answer)), ordering) == [1, 2, 3]
 
 
 def test_cursors_that_come_again_end_the_list(serve: Serve, connect: Connect) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,11 @@ from typing import Any
 
 import pytest
 from unit.playing import play_out
-from unit.support import FAR, Outcome, run
+from unit.support import FAR, LIST, Outcome, info_options, run
 from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_info
 
 LINE = "reboot"
 
@@ -107,6 +111,62 @@ def test_what_ran_is_reused_and_awaited_and_cancelled_by_id(fleet: tuple[Workspa
     waiting = [command["id"] for command in schedule(workspace, names).commands]
     assert run(workspace, state="cancelled", ids=waiting)["summary"] == {"cancelled": len(names)}
     assert standing(workspace) == []
+
+
+# While others submit
+
+
+@pytest.fixture
+def busy(
+    request: pytest.FixtureRequest, running: Callable[[str], Workspace], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Workspace, list[str], Callable[[int], None]]:
+    """A workspace, its servers, and what has so many commands that run at once join each time a list was read."""
+    workspace = running(getattr(request, "param", "current"))
+    workspace.reset()
+    workspace.settings(instant=True)
+    names = [f"node-{number:03}" for number in range(108)]
+    workspace.add_servers(*names, connected=True)
+    get, joining = Client.get, [0]
+
+    def and_submit(self: Client, path: str, params: Any = None) -> Any:
+        answer = get(self, path, params)
+        if path == LIST and joining[0]:
+            workspace.add_many_commands(joining[0], line="true", status="success", servers=names[:1], step=0.001)
+        return answer
+
+    monkeypatch.setattr(Client, "get", and_submit)
+    return workspace, names, functools.partial(joining.__setitem__, 0)
+
+
+@pytest.mark.parametrize("busy", ["current", "2024"], indirect=True)
+@pytest.mark.parametrize("joining", [1, 12])
+def test_a_schedule_that_is_near_stands_once_and_is_cancelled(
+    busy: tuple[Workspace, list[str], Callable[[int], None]], joining: int
+) -> None:
+    workspace, names, join = busy
+    time = (datetime.now(UTC) + timedelta(minutes=4.5)).replace(microsecond=0).isoformat()
+    schedule(workspace, names, scheduled_at=time)
+    join(joining)
+    again = schedule(workspace, names, scheduled_at=time)
+    assert (again.changed, again.failed, again["summary"]) == (False, False, {"pending": len(names)})
+    assert Counter(row["server"] for row in standing(workspace)) == Counter(names)
+    cancelled = run(workspace, state="cancelled", servers=names, line=LINE, scheduled_at=time)
+    assert (cancelled.changed, cancelled.failed, cancelled["summary"]) == (True, False, {"cancelled": len(names)})
+    assert {command["msg"] for command in cancelled.commands} == {"Cancelled."}
+    assert standing(workspace) == []
+
+
+@pytest.mark.parametrize("ordering", ["-scheduled_at", "scheduled_at", "added_at", "-added_at", "-handled_at"])
+def test_all_that_stand_are_listed(busy: tuple[Workspace, list[str], Callable[[int], None]], ordering: str) -> None:
+    workspace, names, join = busy
+    schedule(workspace, names)
+    join(12)
+    options = info_options(url=workspace.url, token=workspace.token, ordering=ordering, limit=0, with_output=False)
+    listed = run_info(options, pytest.fail)["commands"]
+    assert Counter(row["server"]["name"] for row in listed if row["line"] == LINE) == Counter(names)
+
+
+# By the playbooks
 
 
 @pytest.mark.parametrize("fleet", [("current", 300)], indirect=True, ids=str)

@@ -17,6 +17,7 @@ from unit.support import NO_COMMAND, SERVER, Outcome, Reply, Row, ScriptedServer
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import server_info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._errors import ApiError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._server_info import run_server_info
 from ansible_collections.herdops.alpacon.plugins.module_utils._server_queries import FIELDS
@@ -52,6 +53,26 @@ def list_servers(target: Workspace | ScriptedServer, **given: Any) -> Outcome:
 
 def names(outcome: Outcome) -> list[str]:
     return [server["name"] for server in outcome["servers"]]
+
+
+def test_all_servers_that_stay_are_listed_though_one_leaves_and_one_joins(
+    current: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stay = [f"s-{number:03}" for number in range(1, 150)]
+    current.add_servers("leaves", *stay)
+    get = Client.get
+
+    def and_swap(self: Client, path: str, params: Any = None) -> Any:
+        answer = get(self, path, params)
+        if "leaves" in current.server_ids():
+            current.call("DELETE", "servers/leaves/")
+            current.call("POST", "servers/", {"names": ["zzz"]})
+        return answer
+
+    monkeypatch.setattr(Client, "get", and_swap)
+    outcome = list_servers(current)
+    assert set(stay) <= set(names(outcome))
+    assert outcome["requests"] <= 4
 
 
 def test_all_servers_and_all_that_is_known_of_them(workspace: Workspace) -> None:
