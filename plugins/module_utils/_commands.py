@@ -17,7 +17,7 @@ from typing import Any, Callable
 from ._client import LARGEST_ANSWER, Client
 from ._errors import AlpaconError, ApiError, IncompleteList, LostAnswer, UnknownAddress, UnreadableRow
 from ._lists import PAGE_SIZE
-from ._model import Command, _text, canonical_uuid, is_uuid, parse_time, readable, row_id
+from ._model import Command, canonical_uuid, is_uuid, parse_time, plain_text, readable, row_id
 
 PATH = "/api/events/commands/"
 WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
@@ -386,7 +386,7 @@ def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> s
         for row in client.rows(f"{_path(command.id)}chunks/", params):
             seq, content = row.get("seq"), row.get("content")
             if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < _MOST_CHUNKS:
-                chunks[seq] = _text(content) or ""
+                chunks[seq] = plain_text(content) or ""
                 size += len(chunks[seq])
             else:
                 nowhere += 1

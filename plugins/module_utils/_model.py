@@ -114,13 +114,13 @@ def _reference(row: Mapping[str, Any], key: str) -> tuple[str | None, str | None
     """Id and name of another record: an object, or a bare id with ``<key>_name`` beside it."""
     value = row.get(key)
     if isinstance(value, Mapping):
-        names = (_text(value.get(name)) for name in ("name", "username", "email"))
-        return _text(value.get("id")), next(filter(None, names), None)
+        names = (plain_text(value.get(name)) for name in ("name", "username", "email"))
+        return plain_text(value.get("id")), next(filter(None, names), None)
     # A name beside an id that is null is nobody's: some servers put the word "None" there.
-    return _text(value), None if value is None else _text(row.get(f"{key}_name"))
+    return plain_text(value), None if value is None else plain_text(row.get(f"{key}_name"))
 
 
-def _text(value: Any) -> str | None:
+def plain_text(value: Any) -> str | None:
     if isinstance(value, str):
         # Half of a surrogate pair, which JSON can spell, cannot be written anywhere.
         return (value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")) or None
@@ -146,7 +146,7 @@ def _items(value: Any) -> list[Any]:
 
 
 def _id_of(item: Any) -> str | None:
-    return _text(item.get("id") if isinstance(item, Mapping) else item)
+    return plain_text(item.get("id") if isinstance(item, Mapping) else item)
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Server:
         """Read a row of the servers list, a detail, or the summary inside another record."""
         return cls(
             id=row_id(row),
-            name=_text(row.get("name")),
+            name=plain_text(row.get("name")),
             is_connected=_flag(row.get("is_connected")),
             commissioned=_flag(row.get("commissioned")),
             groups=tuple(filter(None, map(_id_of, _items(row.get("groups"))))),
@@ -249,16 +249,16 @@ class Command:
         return cls(
             id=command_id,
             server=Server(_uuid(server_id), server_name),
-            line=_text(row.get("line")) or "",
-            shell=_text(row.get("shell")) or "system",
+            line=plain_text(row.get("line")) or "",
+            shell=plain_text(row.get("shell")) or "system",
             status=_status(row),
             cancellable=_flag((stated if isinstance(stated, Mapping) else row).get("cancellable")),
             success=success,
             exit_code=_code(row.get("exit_code")),
-            error_phase=_text(row.get("error_phase")),
-            result=_text(row["result"]) or "" if isinstance(row.get("result"), str) else None,
-            username=_text(row.get("username")),
-            groupname=_text(row.get("groupname")),
+            error_phase=plain_text(row.get("error_phase")),
+            result=plain_text(row["result"]) or "" if isinstance(row.get("result"), str) else None,
+            username=plain_text(row.get("username")),
+            groupname=plain_text(row.get("groupname")),
             requested_by=requester_id,
             requested_by_name=requester_name,
             added_at=parse_time(row.get("added_at")),
@@ -353,7 +353,7 @@ def _status(row: Mapping[str, Any]) -> str:
     stated = row.get("status")
     if stated is None:
         return _status_of_new(row)
-    text = _text(stated.get("text") if isinstance(stated, Mapping) else stated) or ""
+    text = plain_text(stated.get("text") if isinstance(stated, Mapping) else stated) or ""
     word = re.sub(r"[\s-]+", "_", text.strip().lower())
     word = _SYNONYMS.get(word, word)
     if word in PENDING or word in UNDER_WAY or word in FINISHED:
@@ -382,7 +382,7 @@ def _status_from_facts(row: Mapping[str, Any]) -> str | None:
 
 
 def _time_in(message: Any) -> datetime | None:
-    found = _TIME_IN_TEXT.search(_text(message) or "")
+    found = _TIME_IN_TEXT.search(plain_text(message) or "")
     return parse_time(found.group()) if found else None
 
 

@@ -23,7 +23,7 @@ from typing import Any, Callable
 from . import _values
 from ._client import Client, Settings, answered_key, credential
 from ._errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress, UsageError
-from ._model import Server, _text, canonical_uuid, parse_time, row_id
+from ._model import Server, canonical_uuid, parse_time, plain_text, row_id
 from ._run import ALONE, Run, Warn
 from ._servers import PATH, identified
 
@@ -281,7 +281,7 @@ class Verdict:
             "name": server.name,
             "commissioned": server.commissioned,
             "is_connected": server.is_connected,
-            "version": _text(self.row.get("version")),
+            "version": plain_text(self.row.get("version")),
         }
 
     @property
@@ -346,7 +346,7 @@ def _register(task: Task) -> dict[str, Any]:
     if task.check_mode:
         return {**facts, "msg": f"Would be registered as {plan.name}."}
     answer, markers = _post_safely(task)
-    facts.update(id=row_id(answer), key=answered_key(answer), name=_text(answer.get("name")) or plan.name)
+    facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or plan.name)
     facts["orphans"] = _orphans(task, facts["id"], markers)
     return {**facts, "msg": f"Registered as {facts['name']}."}
 

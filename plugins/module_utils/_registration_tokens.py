@@ -16,7 +16,7 @@ from typing import Any, Callable
 from . import _values
 from ._client import Client, Settings, answered_key
 from ._errors import NO_REGISTRATION, AlpaconError, LostAnswer, UnknownAddress, UsageError, did_you_mean
-from ._model import _text, canonical_uuid, is_uuid, iso, parse_time, row_id
+from ._model import canonical_uuid, is_uuid, iso, parse_time, plain_text, row_id
 from ._run import ALONE, Run, Warn
 from ._server_queries import GROUPS_PATH
 
@@ -51,9 +51,9 @@ class RegistrationToken:
         groups = row.get("allowed_groups")
         return cls(
             id=canonical_uuid(row.get("id")),
-            name=_text(row.get("name")) or "",
+            name=plain_text(row.get("name")) or "",
             groups=frozenset(
-                _text(group.get("id") if isinstance(group, Mapping) else group) or ""
+                plain_text(group.get("id") if isinstance(group, Mapping) else group) or ""
                 for group in (groups if isinstance(groups, list) else ())
             ),
             expires_at=parse_time(row.get("expires_at")),
@@ -178,7 +178,7 @@ class Task:
         known: dict[str, list[str]] = {}
         if not all(is_uuid(group) for group in self.wanted.groups):
             for row in self.client.rows(GROUPS_PATH):
-                known.setdefault(_text(row.get("name")) or "", []).append(_text(row.get("id")) or "")
+                known.setdefault(plain_text(row.get("name")) or "", []).append(plain_text(row.get("id")) or "")
         return frozenset(canonical_uuid(ref) if is_uuid(ref) else _group_id(ref, known) for ref in self.wanted.groups)
 
 
