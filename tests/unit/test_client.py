@@ -884,6 +884,8 @@ def over_and_over(text: str, size: int = SIXTEENTH) -> str:
     return text * ((size - 100) // len(text.encode()))
 
 
+WIDE_TEXT, NO_WORDS, ESCAPED, PLAIN, COMMA = '"' + "x" * 1000 + '\U0001f600",', '"",', "x\\n", "x", ","
+
 #: What takes much more memory than it has bytes.
 COSTLY: dict[str, Callable[[], str]] = {
     "lists": lambda: f"[{over_and_over('[],')}0]",
@@ -892,11 +894,11 @@ COSTLY: dict[str, Callable[[], str]] = {
     "lists in lists": lambda: f"[{over_and_over('[' * 50 + ']' * 50 + ',')}0]",
     "names that no other object has": lambda: json.dumps([{f"\U0001f600{n}": str(n)} for n in range(100_000)]),
     "as many names as may be": lambda: json.dumps({f"\U0001f600{n}": f"\U0001f600{n}" for n in range(50_000)}),
-    "a text of wide characters": lambda: f'["\U0001f600{over_and_over("x")}"]',
-    "many texts of wide characters": lambda: f"[{over_and_over('"' + 'x' * 1000 + '\U0001f600",')}0]",
-    "escapes": lambda: f'["\U0001f600{over_and_over("x\\n")}"]',
-    "texts without words": lambda: f"[{over_and_over('"",')}0]",
-    "a text full of commas": lambda: f'["\U0001f600{over_and_over(",")}"]',
+    "a text of wide characters": lambda: f'["\U0001f600{over_and_over(PLAIN)}"]',
+    "many texts of wide characters": lambda: f"[{over_and_over(WIDE_TEXT)}0]",
+    "escapes": lambda: f'["\U0001f600{over_and_over(ESCAPED)}"]',
+    "texts without words": lambda: f"[{over_and_over(NO_WORDS)}0]",
+    "a text full of commas": lambda: f'["\U0001f600{over_and_over(COMMA)}"]',
     "no JSON but commas": lambda: f"<\U0001f600{over_and_over(',')}>",
 }
 

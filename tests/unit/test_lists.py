@@ -108,21 +108,28 @@ def test_rows_behind_those_that_left_come_though_others_joined(
     assert client.requests <= count // 100 + 1 + 6
 
 
+class Swapping:
+    """A list of which rows leave and which others join before each page."""
+
+    def __init__(self, draw: random.Random) -> None:
+        self._draw = draw
+        self._ids = sorted(draw.sample(range(10_000), 450))
+        self.stayed = set(self._ids)
+
+    def __call__(self, request: Request) -> Reply:
+        for _swap in range(self._draw.randrange(3)):
+            self.stayed.discard(self._ids.pop(self._draw.randrange(len(self._ids))))
+            self._ids = sorted({*self._ids, self._draw.randrange(10_000)})
+        return paged(request, self._ids)
+
+
 def test_rows_that_leave_and_join_all_the_time_come_or_fail(serve: Serve, connect: Connect) -> None:
     draw = random.Random(7)
     for _turn in range(40):
-        ids = sorted(draw.sample(range(10_000), 450))
-        stayed = set(ids)
-
-        def answer(request: Request, ids: list[int] = ids, stayed: set[int] = stayed) -> Reply:
-            for _swap in range(draw.randrange(3)):
-                stayed.discard(ids.pop(draw.randrange(len(ids))))
-                ids[:] = sorted({*ids, draw.randrange(10_000)})
-            return paged(request, ids)
-
+        workspace = Swapping(draw)
         with contextlib.suppress(IncompleteList):
-            came = ids_of(connect(serve(answer)), "name")
-            assert stayed <= set(came)
+            came = ids_of(connect(serve(workspace)), "name")
+            assert workspace.stayed <= set(came)
 
 
 def test_pages_that_overlap_cost_few_requests(serve: Serve, connect: Connect) -> None:
