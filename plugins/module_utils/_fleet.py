@@ -809,7 +809,8 @@ class _Round:
                 # Its time is up only after a last look.
                 job.due = min(job.due, max(now + _SHORTEST_PAUSE, self._ends(job)))
                 self.awaited.append(job)
-        if not failure:
+        if not failure and not glance:
+            # After a glance most of what is known is older than that.
             self._ask_servers(now)
         self._end_waits()
         self.due = min((job.due for job in self.awaited), default=math.inf)
