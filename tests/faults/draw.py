@@ -164,6 +164,10 @@ class Round:
         """What befalls the agent of a server."""
         return {fault["kind"] for fault in self.agents if fault["server"] == server}
 
+    def starts_anew(self, server: str) -> bool:
+        """Whether the agent of a server may be started anew: after an outage it is as well."""
+        return bool(self.hits(server) & {"restart", "kill"}) or any(name == server for *_when, name in self.outages)
+
     def unreachable(self, server: str) -> bool:
         """Whether the agent of a server may be away at some time."""
         out = {name for _start, _length, name in self.outages}

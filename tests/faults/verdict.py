@@ -305,8 +305,8 @@ class _Court:
             if not self._troubles("DELETE", "GET"):
                 yield "no answer was lost"
         elif entry["id"]:
-            restarted = bool(self.drawn.hits(self._server(entry)) & {"restart", "kill"})
-            if restarted and row is not None and entry["status"] in ("delivered", "running"):
+            restarted = self.drawn.starts_anew(self._server(entry))
+            if restarted and row is not None and entry["status"] in ("delivered", "running", "stuck"):
                 yield from self._open(task, entry, row)
             elif row is not None and not self._statuses(403):
                 yield "its id is known, and the workspace shows it"
