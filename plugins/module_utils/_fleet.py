@@ -58,6 +58,8 @@ _TELL_EVERY = 5.0
 #: So many servers are named in a line about them.
 _NAMED_SERVERS = 5
 _NO_BUDGET = "Not tried: the request budget is used up for longer than wait_timeout."
+#: No wait ends by a look that is older than this, in seconds.
+_LOOK_IS_OLD = 1.0
 #: Pause after a look that failed, in seconds.
 _PAUSE_AFTER_FAILURE = 5.0
 #: Reads may lag behind writes. For so long a command that the workspace does not show is expected to become visible:
@@ -873,9 +875,11 @@ class _Round:
     def _end_waits(self) -> None:
         """Wait no longer for what has had its time, and a last look."""
         now = time.monotonic()
+        # Servers that took long to answer make a look old: another one comes first.
+        is_old = now > self.last_look + _LOOK_IS_OLD
         awaited, self.awaited = self.awaited, []
         for job in awaited:
-            if now < self._ends(job):
+            if is_old or now < self._ends(job):
                 self.awaited.append(job)
                 continue
             if self.fleet.time_out(job):

@@ -191,6 +191,13 @@ def test_a_short_wait_ends_with_the_truth_about_an_agent_that_was_started_anew(c
     assert "was started anew at" in done["msg"]
 
 
+def test_no_wait_ends_by_what_was_seen_before_a_slow_answer(current: Workspace) -> None:
+    # While the server is asked for a last time, the command ends.
+    current.fault("slow", method="GET", path="^/api/servers/servers/[0-9a-f-]+/", delay=3.0)
+    done = run(current, servers=[current.server_ids()["web-01"]], line="sleep 2.5; echo end", wait_timeout="1.5s")
+    assert (done["outcome"], done["stdout"]) == ("success", "end")
+
+
 def test_an_inventory_host_is_unreachable(current: Workspace, tmp_path: Path) -> None:
     current.disconnect("web-02")
     play = start(current, tmp_path, AGENTS[:2], {"line": "uptime", "offline": "fail"}).end()
