@@ -20,7 +20,7 @@ from ._agent import INTERRUPTED, WHY_INTERRUPTED, why_never_began
 from ._checks import FAILED, PASSED, SEVERITIES, UNKNOWN, Answer, Check, Judgement
 from ._client import VERSION, Client, Settings
 from ._commands import Match, Output
-from ._errors import SENTENCES, AlpaconError, ApiError, RunIsOver, UsageError
+from ._errors import SENTENCES, AlpaconError, ApiError, RunIsOver, UsageError, unforeseen
 from ._fleet import OUTCOMES, Fleet, Job, Limits, outcome_of
 from ._model import RAN, Command, Server, canonical_uuid, is_uuid, iso
 from ._run import ALONE, Run, Warn
@@ -352,8 +352,7 @@ def _asked(plan: Plan, settings: Settings, warn: Warn, check_mode: bool, run: Ru
             raise
         except Exception as error:
             # What nobody has thought of costs the answers of this workspace, not those of others.
-            unforeseen = AlpaconError(f"An answer could not be dealt with: {error!r:.200}")
-            failure = error if isinstance(error, AlpaconError) else unforeseen
+            failure = error if isinstance(error, AlpaconError) else unforeseen(error)
             work.give_up(failure)
             return work, failure
     return work, None

@@ -162,6 +162,11 @@ def did_you_mean(name: Any, known: Iterable[str], otherwise: str, prefix: str = 
     return f"Did you mean {prefix}{clean_line(close[0])}?" if close else otherwise
 
 
+def unforeseen(error: BaseException) -> AlpaconError:
+    """What nobody has thought of costs the commands that it concerns, not the ids of all."""
+    return AlpaconError(f"An answer could not be dealt with: {error!r:.200}")
+
+
 class RunIsOver(Exception):
     """The run that a task is part of has ended without it: nothing more may be written, and nobody takes a result."""
 

@@ -25,7 +25,7 @@ from . import _commands
 from ._agent import why_never_began
 from ._client import Client
 from ._commands import Output
-from ._errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, RunIsOver
+from ._errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, RunIsOver, unforeseen
 from ._lists import PAGE_SIZE
 from ._model import NEVER_RAN, RAN, Command, Server, iso, parse_time, row_id
 from ._presence import Presence, may_be_restarted, offline, waits_for, was_restarted
@@ -711,7 +711,7 @@ class _Round:
                 raise error
             if error:
                 # Whatever it is, it must not take the ids of the other commands with it.
-                _note_unforeseen(job, what, _unforeseen(error))
+                _note_unforeseen(job, what, unforeseen(error))
             if what == "submit":
                 self._submitted(job)
                 if not self.waiting and not self._submitting:
@@ -798,7 +798,7 @@ class _Round:
         except AlpaconError as error:
             failure = error
         except Exception as error:
-            failure = _unforeseen(error)
+            failure = unforeseen(error)
         self.last_look = now = time.monotonic()
         pages = max(self.fleet.pages, len(self.awaited) // PAGE_SIZE)
         looks = 1 + _GLANCES if self._may_glance() else 1
@@ -867,7 +867,7 @@ class _Round:
             elif self.fleet.is_lost(job):
                 self.fleet.time_out(job)
         except Exception as error:
-            self._lose(job, _unforeseen(error))
+            self._lose(job, unforeseen(error))
             return
         if job.outcome:
             self._over(job)
@@ -882,7 +882,12 @@ class _Round:
             if is_old or now < self._ends(job):
                 self.awaited.append(job)
                 continue
-            if self.fleet.time_out(job):
+            try:
+                withdraws = self.fleet.time_out(job)
+            except Exception as error:
+                self._lose(job, unforeseen(error))
+                continue
+            if withdraws:
                 self._start("withdraw", self.fleet.withdraw, job)
             self._over(job)
 
@@ -928,11 +933,6 @@ def _is_over(job: Job) -> bool:
     if job.command is None:
         return job.outcome in _NOT_ACCEPTED
     return job.command.status in RAN | NEVER_RAN and job.outcome != "unknown"
-
-
-def _unforeseen(error: BaseException) -> AlpaconError:
-    """What nobody has thought of costs the commands that it concerns, not the ids of all."""
-    return AlpaconError(f"An answer could not be dealt with: {error!r:.200}")
 
 
 def _note_unforeseen(job: Job, what: str, error: AlpaconError) -> None:

@@ -842,38 +842,36 @@ def test_an_answer_that_unpacks_to_gigabytes_is_not_unpacked(raw: Any, connect: 
         tracemalloc.stop()
 
 
-def test_an_answer_without_end_is_left(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_client, "LARGEST_ANSWER", 2**20)
-    sent: list[int] = []
+class WithoutEnd:
+    """An answer of blanks that goes on, after these bytes."""
 
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(OK + b"\r\n")
+    def __init__(self, begin: bytes) -> None:
+        self._begin = begin
+        self.sent = 0
+
+    def __call__(self, connection: socket.socket) -> None:
+        connection.sendall(OK + self._begin)
         for _number in range(1000):
             connection.sendall(b" " * 2**16)
-            sent.append(2**16)
+            self.sent += 2**16
 
-    client = connect(raw(answer))
+
+def test_an_answer_without_end_is_left(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_client, "LARGEST_ANSWER", 2**20)
+    answer = WithoutEnd(b"\r\n")
     with pytest.raises(LostAnswer, match="larger than 1 MiB"):
-        client.write("POST", LIST, {})
-    assert sum(sent) < 50 * 2**20
+        connect(raw(answer)).write("POST", LIST, {})
+    assert answer.sent < 50 * 2**20
 
 
 def test_a_chunk_of_all_that_comes_is_left(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its size is -1, which is how Python is told to read to the end."""
     monkeypatch.setattr(_client, "LARGEST_ANSWER", 2**20)
     monkeypatch.setattr(_client, "_FRAMING", 2**20)
-    sent: list[int] = []
-
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(OK + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n")
-        for _number in range(1000):
-            connection.sendall(b" " * 2**16)
-            sent.append(2**16)
-
-    client = connect(raw(answer))
+    answer = WithoutEnd(b"Transfer-Encoding: chunked\r\n\r\n-1\r\n")
     with pytest.raises(LostAnswer, match="larger than 1 MiB"):
-        client.write("POST", LIST, {})
-    assert sum(sent) < 50 * 2**20
+        connect(raw(answer)).write("POST", LIST, {})
+    assert answer.sent < 50 * 2**20
 
 
 SIXTEENTH = LARGEST_ANSWER // 16

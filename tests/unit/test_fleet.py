@@ -473,6 +473,20 @@ def test_what_nobody_foresaw_once_a_command_is_accepted_leaves_what_is_known_of_
     assert "Nobody can say" not in job.msg
 
 
+def test_what_nobody_foresaw_at_the_end_of_a_wait_keeps_all_ids(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = current_stage.jobs(2)
+
+    def fail(*_arguments: Any) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(Fleet, "time_out", fail)
+    current_stage.run(jobs, wait_timeout=10)
+    assert outcomes(jobs) == {"unknown": 2}
+    assert all(job.id and "nobody foresaw this" in job.msg for job in jobs)
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_what_nobody_foresaw_in_a_look_keeps_all_ids(
     current_stage: Stage, monkeypatch: pytest.MonkeyPatch, count: int
