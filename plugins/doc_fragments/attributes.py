@@ -7,6 +7,8 @@ from __future__ import annotations
 
 class ModuleDocFragment:
     DOCUMENTATION = r"""
+requirements:
+  - Python 3.10 or newer on the controller, and 3.9 or newer on a host that the task is delegated to
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying the workspace.
@@ -28,4 +30,16 @@ attributes:
     details:
       - Where the task is delegated to a host that is not the controller, the module is shipped there and runs from
         it, with the same result.
+  async:
+    description: Can be used with the C(async) keyword.
+    support: none
+  facts:
+    description: Returns C(ansible_facts), which become facts of the host.
+    support: none
+  platform:
+    description: Systems on which the module can run.
+    support: full
+    platforms: posix
+    details:
+      - It speaks to the workspace, whatever systems the servers run.
 """

@@ -37,7 +37,8 @@ options:
     type: int
     default: 30
 requirements:
-  - requests
+  - ansible-core 2.16 or newer
+  - The Python library C(requests), wherever the work is done
 notes:
   - >-
     The connection settings O(url), O(token), O(validate_certs), O(ca_path) and O(request_timeout) are looked for in
@@ -61,6 +62,8 @@ notes:
 
     # What plugins need besides: where each option comes from.
     PLUGINS = r"""
+requirements:
+  - Python 3.10 or newer
 options:
   url:
     env:

@@ -13,6 +13,9 @@ description:
     of theirs is left alone, and so is one that has more words, or that begins with an underscore.
 author:
   - herdops.alpacon contributors (@herdops)
+requirements:
+  - ansible-core 2.16 or newer
+  - Python 3.10 or newer
 positional: known, chooses
 options:
   _input:

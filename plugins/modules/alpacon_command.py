@@ -175,6 +175,9 @@ attributes:
     support: partial
     details:
       - O(state=scheduled), O(state=finished) and O(state=cancelled) are. O(state=executed) is with O(reuse_within).
+  async:
+    details:
+      - Submit with O(wait=false), and await the commands later with O(state=finished).
 notes:
   - Commands are the same when server, line, O(shell) and, where given, O(username) and O(groupname) are; schedules,
     when the time is too.
