@@ -526,11 +526,18 @@ def result_of(audited: Audited, files: Sequence[str] = ()) -> dict[str, Any]:
         "summary": report["summary"],
         "findings": findings,
         "failing": len(failing),
+        "servers": _commanded(report),
         "facts": {server["host"]: server["facts"] for server in report["servers"] if server["facts"]},
         "files": list(files),
         "overview": _overview(report, findings, files),
         "requests": report["summary"]["requests"],
     }
+
+
+def _commanded(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The servers that commands of this audit were submitted to."""
+    hosts = {result["host"] for result in report["results"] if result["command"] and not result["reused"]}
+    return [{"id": server["id"], "name": server["name"]} for server in report["servers"] if server["host"] in hosts]
 
 
 def _finding(result: Mapping[str, Any], fail_on: str | None) -> dict[str, Any]:

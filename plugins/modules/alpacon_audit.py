@@ -351,6 +351,22 @@ failing:
   returned: success
   type: int
   sample: 10
+servers:
+  description:
+    - The servers that commands were submitted to, whether they answered or not. Servers for which only recent commands
+      answered are not among them.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: UUID of the server.
+      type: str
+      sample: 550e8400-e29b-41d4-a716-446655440000
+    name:
+      description: Name of the server; null where the workspace did not list it.
+      type: str
+      sample: web-01
 facts:
   description:
     - For each host what its checks found, by the name that O(checks[].fact) gives it.

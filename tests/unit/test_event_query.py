@@ -2,35 +2,80 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The queries that tell automation controller which servers a task touched, over results of tasks."""
+"""The queries that tell automation controller which servers a task touched, over results of tasks.
+
+The controller takes a query by the full name of a module and runs it over the result of every task and of every item of
+a loop, failed ones included. An error of one query costs the counts of the whole job. Each answer needs facts that tell
+one node from another; a null among them has the node left out.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import re
 
 import collection_tree
 import jq
+import pytest
 import yaml
-from unit.support import info, run
-from unit.test_server_info import list_servers
+from unit.registering import new_agent, register
+from unit.support import AGENTS, Row, run
+from unit.test_audit import HELLO, audit, hosts
 from workspace.client import Workspace
 
 AUDIT = yaml.safe_load((collection_tree.ROOT / "extensions/audit/event_query.yml").read_text(encoding="utf-8"))
 GROUP = yaml.safe_load((collection_tree.ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))["action_groups"]
+#: Modules that only read, or that are about no server.
+UNTOUCHING = {
+    "alpacon_command_info",
+    "alpacon_registration_info",
+    "alpacon_registration_token",
+    "alpacon_server_info",
+}
+CLASSES = {"infra_type", "infra_bucket", "device_type"}
 
 
-def touched(module: str, result: dict[str, Any]) -> dict[str, str]:
-    """Id and name of each server that a result tells of."""
-    nodes = jq.compile(AUDIT[f"herdops.alpacon.{module}"]["query"]).input_value(result).all()
-    assert all(set(node) == {"name", "canonical_facts", "facts"} for node in nodes)
-    assert all(node["facts"]["device_type"] == "Server" for node in nodes)
-    return {node["canonical_facts"]["alpacon_server_id"]: node["name"] for node in nodes}
+def touched(module: str, result: Row) -> dict[str, str]:
+    """Id and name of each node that the controller counts for a result."""
+    found: dict[str, str] = {}
+    for node in jq.compile(AUDIT[f"herdops.alpacon.{module}"]["query"]).input_value(result).all():
+        assert set(node) == {"name", "canonical_facts", "facts"}
+        assert set(node["facts"]) == CLASSES
+        assert all(re.fullmatch("[a-z_]+", value) for value in node["facts"].values())
+        [(fact, server_id)] = node["canonical_facts"].items()
+        assert fact == "alpacon_server_id"
+        assert isinstance(server_id, str)
+        assert isinstance(node["name"], str)
+        found[server_id] = node["name"]
+    return found
 
 
-def test_modules_that_touch_servers_have_a_query() -> None:
-    known = {name.rpartition(".")[2] for name in AUDIT}
-    assert known == {"alpacon_command", "alpacon_command_info", "alpacon_server_info"}
-    assert known <= set(GROUP["alpacon"])
+def test_modules_that_touch_servers_have_a_query_and_no_others() -> None:
+    assert set(AUDIT) == {f"herdops.alpacon.{name}" for name in set(GROUP["alpacon"]) - UNTOUCHING}
+    assert set(GROUP["alpacon"]) > UNTOUCHING
+    assert all(set(entry) == {"query"} for entry in AUDIT.values())
+
+
+def test_all_queries_class_a_server_alike() -> None:
+    classes = {re.search(r"facts: (\{infra.*?\})", entry["query"]) for entry in AUDIT.values()}
+    assert len({found[1] for found in classes if found}) == 1
+
+
+@pytest.mark.parametrize("name", AUDIT)
+@pytest.mark.parametrize(
+    "result",
+    [
+        {},
+        {"failed": True, "msg": "no token"},
+        {"changed": False, "skipped": True, "skip_reason": "Conditional result was False"},
+        {"censored": "the output has been hidden", "changed": True},
+        {"changed": True, "commands": None, "servers": None, "id": None},
+        {"changed": True, "commands": [], "servers": []},
+        {"changed": True, "msg": "All items completed", "results": [{"changed": True, "id": "x"}]},
+    ],
+    ids=["empty", "failed", "skipped", "censored", "null", "none", "loop"],
+)
+def test_results_without_a_server(name: str, result: Row) -> None:
+    assert touched(name.rpartition(".")[2], result) == {}
 
 
 def test_servers_that_commands_were_submitted_to(workspace: Workspace) -> None:
@@ -38,11 +83,29 @@ def test_servers_that_commands_were_submitted_to(workspace: Workspace) -> None:
     done = run(workspace, servers=["web-01", "web-02"], line="exit 3", max_concurrency="1", max_errors="0")
     assert done.failed
     assert touched("alpacon_command", done.result) == {ids["web-01"]: "web-01"}
-    assert touched("alpacon_command", {"failed": True, "msg": "no token"}) == {}
-    listed = info(workspace)
-    assert list(touched("alpacon_command_info", listed.result)) == [ids["web-01"]]
 
 
-def test_servers_that_were_listed(workspace: Workspace) -> None:
-    ids = {server_id: name for name, server_id in workspace.server_ids().items()}
-    assert touched("alpacon_server_info", list_servers(workspace).result) == ids
+def test_nothing_is_touched_by_a_prediction(workspace: Workspace) -> None:
+    done = run(workspace, check_mode=True, servers=["web-01"], line="true")
+    assert touched("alpacon_command", done.result) == {}
+    assert touched("alpacon_audit", audit(workspace, HELLO, check_mode=True).result) == {}
+
+
+def test_servers_that_an_audit_asked(workspace: Workspace) -> None:
+    ids = workspace.server_ids()
+    first = audit(workspace, HELLO, of=hosts("web-01", "off-01"), reuse_within="1h")
+    assert touched("alpacon_audit", first.result) == {ids["web-01"]: "web-01"}
+    second = audit(workspace, HELLO, of=hosts(*AGENTS), reuse_within="1h")
+    assert touched("alpacon_audit", second.result) == {ids[name]: name for name in AGENTS if name != "web-01"}
+
+
+def test_servers_that_were_registered_and_unregistered(current: Workspace) -> None:
+    agent = new_agent(current)
+    assert touched("alpacon_registration", register(current, **agent.options).result) == {}
+    gone = register(current, state="unregistered", **agent.options)
+    assert list(touched("alpacon_registration", gone.result)) == [agent.id]
+    token = current.add_registration_token(groups=["Operations"])["key"]
+    made = register(current, registration_token=token, name="web", platform="debian")
+    assert touched("alpacon_registration", made.result) == {made["id"]: made["name"]}
+    predicted = register(current, check_mode=True, registration_token=token, name="web", platform="debian")
+    assert touched("alpacon_registration", predicted.result) == {}
