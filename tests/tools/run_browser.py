@@ -15,13 +15,11 @@ import tempfile
 from pathlib import Path
 
 import collection_tree
+import npm_packages
 
 sys.path[:0] = [str(collection_tree.ROOT / "tests"), str(collection_tree.link())]
 
 SOURCES = collection_tree.ROOT / "tests/browser"
-#: Where axe and the HTML validator are installed.
-PACKAGES = collection_tree.BUILD / "browser"
-MANIFESTS = ("package.json", "package-lock.json")
 SCREENSHOT = collection_tree.ROOT / "docs/docsite/rst/audit_report.png"
 LARGEST_SCREENSHOT = 300_000
 
@@ -44,7 +42,7 @@ def main(arguments: list[str]) -> int:
         return without(missing)
     if options.screenshot:
         return take_screenshot()
-    install_packages()
+    npm_packages.install(SOURCES, collection_tree.BUILD / "browser")
     command = [sys.executable, "-m", "pytest", "-n", "2", "tests/browser"]
     return subprocess.run(command, cwd=collection_tree.ROOT, check=False).returncode
 
@@ -67,25 +65,6 @@ def without(missing: list[str]) -> int:
     print("\n".join(f"ERROR: {line}" for line in lines))
     print("Install what is missing, or set ALLOW_MISSING_BROWSER=1 to skip this step.")
     return 1
-
-
-def install_packages() -> None:
-    """Install what package-lock.json pins, unless that is installed."""
-    PACKAGES.mkdir(parents=True, exist_ok=True)
-    if all(same(name) for name in MANIFESTS) and (PACKAGES / "node_modules").is_dir():
-        return
-    for name in MANIFESTS:
-        shutil.copy(SOURCES / name, PACKAGES / name)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    if subprocess.run(command, cwd=PACKAGES, check=False).returncode:
-        (PACKAGES / MANIFESTS[0]).unlink()
-        sys.exit("ERROR: npm could not install axe and the HTML validator (see above).")
-
-
-def same(name: str) -> bool:
-    """Whether a manifest is the one that was installed from."""
-    installed = PACKAGES / name
-    return installed.exists() and installed.read_bytes() == (SOURCES / name).read_bytes()
 
 
 def take_screenshot() -> int:
