@@ -33,6 +33,8 @@ LANES = 2
 SCENARIO_SECONDS = 600
 #: The tests of the stand-in agent go beside the scenarios, under this name.
 AGENT = "agent"
+#: Runs in containers of Docker, with the packages of the vendor: .github/workflows/molecule.yml.
+ELSEWHERE = "containers"
 #: What CI has the time for.
 CI = (
     *("absent", "check_mode", "default", "no_systemd", "secrets"),
@@ -85,7 +87,7 @@ def without_hosts(lacking: list[str], *, optional: bool) -> int:
 
 def chosen(name: str) -> list[str]:
     """The scenarios of a set; those that are left out are named."""
-    every = [AGENT, *sorted(path.parent.name for path in SCENARIOS.glob("*/molecule.yml"))]
+    every = [AGENT, *sorted({path.parent.name for path in SCENARIOS.glob("*/molecule.yml")} - {ELSEWHERE})]
     if name == "all":
         return every
     left_out = [scenario for scenario in every if scenario not in CI]
