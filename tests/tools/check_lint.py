@@ -18,6 +18,13 @@ import collection_tree
 ROOT = collection_tree.ROOT
 PLUGINS = collection_tree.COLLECTIONS / collection_tree.NAME / "plugins"
 SEARCHED = ("tests", "tests/tools", str(collection_tree.COLLECTIONS))
+#: Schemas that check-jsonschema brings, and the files that follow them.
+FORMS = {
+    "github-workflows": ".github/workflows/*.yml",
+    "github-issue-forms": ".github/ISSUE_TEMPLATE/[!c]*.yml",
+    "github-issue-config": ".github/ISSUE_TEMPLATE/config.yml",
+    "dependabot": ".github/dependabot.yml",
+}
 
 
 def main() -> int:
@@ -29,6 +36,8 @@ def main() -> int:
         "mypy tests": ["mypy", *tested_folders()],
         "yamllint": ["yamllint", "--strict", "."],
         "shellcheck": ["shellcheck", *shell_scripts()],
+        "actionlint": ["python", "tests/tools/check_workflows.py"],
+        **{f"schema of {name}": schema_check(name, files) for name, files in FORMS.items()},
         "ansible-lint": ["ansible-lint", "--nocolor", "-q"],
         "changelog": ["antsibull-changelog", "lint"],
         "docs": ["antsibull-docs", "lint-collection-docs", ".", "--plugin-docs", "--validate-collection-refs=self"],
@@ -53,6 +62,11 @@ def shell_scripts() -> list[str]:
         ".ci/run",
         *(f"tests/agent/package/{name}" for name in ("postinst", "postrm", "prerm")),
     ]
+
+
+def schema_check(name: str, files: str) -> list[str]:
+    """The command that checks files against a schema."""
+    return ["check-jsonschema", "--builtin-schema", f"vendor.{name}", *map(str, sorted(ROOT.glob(files)))]
 
 
 def run(name: str, command: list[str]) -> bool:
