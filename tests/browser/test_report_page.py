@@ -99,7 +99,7 @@ def shown(opened: Opened) -> set[tuple[str, str]]:
             .map(item => [item.querySelector('a').textContent, item.closest('section').querySelector('h3').textContent])
         """
     )
-    return {(host, check) for host, check in found}
+    return {tuple(pair) for pair in found}
 
 
 def test_searches_servers_and_checks(visit: Visit) -> None:

@@ -225,7 +225,7 @@ def test_more_than_pool_and_queue_are_turned_away(current: Workspace, tmp_path: 
     released = tmp_path / "released"
     running = current.submit("web-01", f"until [ -e {released} ]; do sleep 0.05; done", shell="system")
     current.wait_for_command(running, "running")
-    keys = [current.submit("web-01", "true") for _ in range(4)]
+    keys = [current.submit("web-01", "true") for _turn in range(4)]
     current._until(lambda: [row["status"] for row in current.commands()].count("failed") == 2, "two were refused", 10)
     released.touch()
     rows = [current.wait_for_command(key) for key in keys]

@@ -88,7 +88,7 @@ def test_output_is_streamed_as_it_comes(current: Workspace) -> None:
     with dial(current, address) as socket:
         key = current.submit("web-01", "sleep 0.3; echo one; sleep 0.3; echo two")
         assert subscribe(current, channel, "command_output", key).status_code == 201
-        frames = [json.loads(socket.recv(timeout=10)) for _ in range(2)]
+        frames = [json.loads(socket.recv(timeout=10)) for _turn in range(2)]
     assert frames == [
         {"event_type": "command_output", "payload": {"command_id": key, "seq": seq, "content": f"{word}\n"}}
         for seq, word in enumerate(("one", "two"))

@@ -207,7 +207,7 @@ def test_other_codes(current: Workspace) -> None:
 
 def test_throttle(current: Workspace) -> None:
     current.settings(throttle="3/min")
-    statuses = [current.api("GET", COMMANDS).status_code for _ in range(3)]
+    statuses = [current.api("GET", COMMANDS).status_code for _turn in range(3)]
     refused = current.api("GET", COMMANDS)
     assert statuses == [200, 200, 200]
     assert (refused.status_code, refused.json()) == (429, {"code": "api_rate_limited"})
@@ -313,10 +313,10 @@ def test_long_output_comes_in_chunks_that_split_no_character(current: Workspace)
     row = run(current, "i=0; while [ $i -lt 3000 ]; do echo '안녕하세요✓'; i=$((i+1)); done")
     assert row["result"] == "안녕하세요✓\n" * 3000
     pieces = chunks(current, row["id"])
-    assert [seq for seq, _ in pieces] == list(range(len(pieces)))
+    assert [seq for seq, _content in pieces] == list(range(len(pieces)))
     assert len(pieces) > 10
-    assert "".join(content for _, content in pieces) == row["result"]
-    assert all(len(content.encode()) <= 4099 for _, content in pieces)
+    assert "".join(content for _seq, content in pieces) == row["result"]
+    assert all(len(content.encode()) <= 4099 for _seq, content in pieces)
 
 
 def test_slow_output_is_flushed_while_the_line_runs(current: Workspace) -> None:
@@ -371,9 +371,9 @@ def test_data_that_is_no_json_is_acknowledged_and_dropped(current: Workspace) ->
 def test_chunk_bounds_and_holes(current: Workspace) -> None:
     pieces = [{"seq": seq, "content": str(seq)} for seq in (0, 1, 3, 4)]
     (key,) = current.add_commands([{"status": "success", "chunks": pieces}])
-    assert [seq for seq, _ in chunks(current, key)] == [0, 1, 3, 4]
-    assert [seq for seq, _ in chunks(current, key, seq__gte=1, seq__lte=3)] == [1, 3]
-    assert [seq for seq, _ in chunks(current, key, ordering="-seq")] == [4, 3, 1, 0]
+    assert [seq for seq, _content in chunks(current, key)] == [0, 1, 3, 4]
+    assert [seq for seq, _content in chunks(current, key, seq__gte=1, seq__lte=3)] == [1, 3]
+    assert [seq for seq, _content in chunks(current, key, ordering="-seq")] == [4, 3, 1, 0]
     assert current.api("GET", f"{COMMANDS}{key}/chunks/?seq__gte=").status_code == 400
 
 
@@ -445,7 +445,7 @@ THREE_CHUNKS = "echo a; sleep 0.25; echo b; sleep 0.25; echo c"
 def test_faulty_chunks(current: Workspace, fault: dict[str, t.Any], expected: list[int]) -> None:
     current.fault(**fault)
     row = run(current, THREE_CHUNKS)
-    assert [seq for seq, _ in chunks(current, row["id"])] == expected
+    assert [seq for seq, _content in chunks(current, row["id"])] == expected
 
 
 def test_agent_that_disconnects_and_returns(current: Workspace) -> None:
@@ -523,13 +523,13 @@ def test_timeout_after_the_commit(current: Workspace) -> None:
 
 def test_after_times_and_probability(current: Workspace) -> None:
     current.fault("status", method="GET", status=502, after=2, times=1)
-    assert [current.api("GET", COMMANDS).status_code for _ in range(4)] == [200, 200, 502, 200]
+    assert [current.api("GET", COMMANDS).status_code for _turn in range(4)] == [200, 200, 502, 200]
     current.clear_faults()
     current.fault("status", status=502, probability=0.5, seed=1)
-    first = [current.api("GET", COMMANDS).status_code for _ in range(20)]
+    first = [current.api("GET", COMMANDS).status_code for _turn in range(20)]
     current.clear_faults()
     current.fault("status", status=502, probability=0.5, seed=1)
-    assert [current.api("GET", COMMANDS).status_code for _ in range(20)] == first
+    assert [current.api("GET", COMMANDS).status_code for _turn in range(20)] == first
     assert {200, 502} == set(first)
 
 
@@ -628,7 +628,8 @@ def test_newer_filters_of_servers(current: Workspace) -> None:
     assert names("is_connected=false") == ["db-01"]
     assert names("tag=env:prod") == names("tag=cloud:zone:a:b") == ["db-01"]
     assert names("tag=env:test") == names("tag=env") == []
-    assert names("search=01") and names("search=wards") == []
+    assert names("search=01")
+    assert names("search=wards") == []
 
 
 @pytest.mark.parametrize("action", ["reboot_system", "shutdown_system", "upgrade_system", "shutdown_agent"])

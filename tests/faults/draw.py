@@ -213,7 +213,7 @@ def draw(seed: str, number: int, bounds: Bounds) -> Round:
     servers = tuple(rng.sample(SERVERS, count))
     drawn = Round(seed, number, dialect, story, servers, rng.random() < 0.5, _speech(rng, dialect, count))
     drawn.tail = rng.choice(("", "", "", "  ", "\n"))
-    drawn.detail = tuple(rng.random() for _ in range(8))
+    drawn.detail = tuple(rng.random() for _turn in range(8))
     drawn.switches = _switches(rng, drawn)
     drawn.http = _http(rng, drawn)
     drawn.agents = _agents(rng, drawn)
@@ -279,7 +279,7 @@ def _some(rng: random.Random, servers: Sequence[str], share: float) -> list[str]
 
 def _http(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
     number = rng.choices((0, 1, 2, 3, 5), (10, 30, 30, 20, 10))[0]
-    faults = [_one_http(rng, drawn) for _ in range(number)]
+    faults = [_one_http(rng, drawn) for _turn in range(number)]
     if rng.random() < 0.08:
         faults.append({"kind": "status", "times": rng.choice((1, 4)), **_SERVERS, "status": rng.choice(_BEFORE)})
     return faults

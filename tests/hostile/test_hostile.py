@@ -95,9 +95,10 @@ class Judgement:
         """Carry out a task; its result, or None where it ended in an error of ours."""
         run = Run(hosts=hosts, folder=self._folder / "run", journal=self._folder / "run/journal")
         options = command_options(url=self.workspace.server.url, token=TOKEN, progress=False, wait_timeout="4", **given)
-        return self.call(case, functools.partial(_operations.run_command, options, _ignored, run=run))
+        result: Row | None = self.call(case, functools.partial(_operations.run_command, options, _ignored, run=run))
+        return result
 
-    def call[Result](self, case: Case, task: Callable[[], Result]) -> Result | None:
+    def call(self, case: Case, task: Callable[[], Any]) -> Any:
         """Carry out anything that gives a result."""
         self.judged += 1
         result = None

@@ -39,7 +39,7 @@ def absent(programs: dict[str, str]) -> list[str]:
     return sorted({package for name, package in programs.items() if not shutil.which(name, path=SEARCHED)})
 
 
-def missing(programs: dict[str, str] = PROGRAMS) -> list[str]:
+def missing(programs: dict[str, str]) -> list[str]:
     """What this machine lacks for making hosts, in words; installs what a package would cure."""
     if os.geteuid():
         return ["you are not root: run it with sudo"]
@@ -51,9 +51,9 @@ def missing(programs: dict[str, str] = PROGRAMS) -> list[str]:
     return lacking
 
 
-def require(programs: dict[str, str] = PROGRAMS) -> None:
+def require() -> None:
     """Raise MissingError if this machine lacks something."""
-    if lacking := missing(programs):
+    if lacking := missing(PROGRAMS):
         raise MissingError("; ".join(lacking))
 
 

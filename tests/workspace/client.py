@@ -234,7 +234,7 @@ class Workspace(Control):
             [self._python, str(_PROGRAM), *self._arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
-        readable, _, _ = select.select([self._process.stdout], [], [], timeout)
+        readable, _writable, _failed = select.select([self._process.stdout], [], [], timeout)
         announced = self._process.stdout.readline() if readable else ""
         if not announced:
             self.stop()

@@ -217,7 +217,7 @@ class HostAgent(Agent):
                 async with await self.dial("control") as connection:
                     log.info("Control WebSocket connection established.")
                     attempts = self.pauses()
-                    async for _ in connection:
+                    async for _message in connection:
                         pass
 
 
@@ -255,7 +255,7 @@ def listen(path: Path) -> socket.socket:
 def system_information() -> dict[str, t.Any]:
     """The lightweight commit."""
     lines = (line.partition("=") for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines())
-    release = {key: value.strip('"') for key, _, value in lines}
+    release = {key: value.strip('"') for key, _sign, value in lines}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "version": VERSION,

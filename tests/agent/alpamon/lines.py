@@ -233,7 +233,7 @@ class Line:
             os.close(write_end)
         reader = asyncio.StreamReader(2**18)
         pipe = open(read_end, "rb", 0)  # noqa: SIM115, the transport closes it
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        transport, _protocol = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), pipe
         )
         cutting = asyncio.ensure_future(_cut_off(process, transport))

@@ -136,7 +136,7 @@ def _roll_back(new: Config, before: bytes | None) -> None:
 def best_effort_unregister(old: Config) -> None:
     """Delete a record with its own credentials; what goes wrong is only a line on stderr."""
     try:
-        status, _ = Api.of(old).send("DELETE", f"/api/servers/servers/{old.id}/unregister/")
+        status, _answer = Api.of(old).send("DELETE", f"/api/servers/servers/{old.id}/unregister/")
     except (ApiError, OSError) as error:
         _complain("Best-effort unregister: request failed.", error=str(error))
     else:
