@@ -13,23 +13,6 @@ import sys
 import ansible_cores
 import collection_tree
 
-# Development tools are not part of the collection; ruff and mypy check them.
-LEAVE_OUT = (
-    "docs/docsite/conf.py",
-    "noxfile.py",
-    "tests/agent/",
-    "tests/benchmark/",
-    "tests/browser/",
-    "tests/conftest.py",
-    "tests/contract/",
-    "tests/faults/",
-    "tests/hostile/",
-    "tests/hosts/",
-    "tests/signals/",
-    "tests/tools/",
-    "tests/workspace/",
-)
-
 
 def main(name: str) -> int:
     """Run the sanity tests on the named core and return the exit code."""
@@ -42,7 +25,7 @@ def main(name: str) -> int:
         print("WARNING: PyPI has no shellcheck for this machine: skipping that test", flush=True)
         skipped = ["--skip-test", "shellcheck"]
     version = ansible_cores.CORES[name].version
-    collection = collection_tree.copy(collection_tree.BUILD / "sanity" / version, LEAVE_OUT)
+    collection = collection_tree.copy(collection_tree.BUILD / "sanity" / version)
     return ansible_cores.ansible_test(name, collection, "sanity", "--color", "no", *skipped)
 
 

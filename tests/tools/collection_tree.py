@@ -41,13 +41,13 @@ def environ(collections: Path | None = None) -> dict[str, str]:
     }
 
 
-def copy(destination: Path, leave_out: tuple[str, ...] = ()) -> Path:
+def copy(destination: Path) -> Path:
     """Copy what git knows or would add into a fresh collections path, for tools that follow links out of it."""
     shutil.rmtree(destination, ignore_errors=True)
     place = destination / NAME
     for name in _files():
         source = ROOT / name
-        if name.startswith(leave_out) or not source.exists():
+        if not source.exists():
             continue
         target = place / name
         target.parent.mkdir(parents=True, exist_ok=True)
