@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: mistyped
 short_description: Tell names of variables that are nearly those of a playbook or role
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - The playbooks and roles of this collection look with it for variables that are misspelt. A name that is like none
     of theirs is left alone, and so is one that has more words, or that begins with an underscore.

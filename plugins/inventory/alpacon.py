@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: alpacon
 short_description: Servers of an Alpacon workspace as hosts
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Makes each server of a workspace a host, with what the workspace tells about it as variables.
   - It takes one request for a hundred servers, and one more where the workspace lists only the ids of IAM groups.

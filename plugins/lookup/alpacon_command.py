@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: alpacon_command
 short_description: Look up the latest command of servers in an Alpacon workspace
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Returns, for each server, the output, the id or the whole record of the latest command that matches.
   - It only reads. However many servers there are, the list of commands is read once.

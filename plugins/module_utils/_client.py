@@ -58,7 +58,7 @@ except ImportError:
 else:
     HAS_REQUESTS = True
 
-VERSION = "0.1.0"
+VERSION = "1.0.0"
 #: How long a connection may take to be made, in seconds.
 CONNECT_TIMEOUT = 10.0
 #: The whole of an answer must be there after so many times ``request_timeout``.

@@ -11,7 +11,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: alpacon_audit
 short_description: Audit servers through Alpacon and report what they answer
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Asks the servers of all hosts of the play with checks, which are command lines and what is expected of their exit
     code and output. Writes a report as JSON, JUnit XML, Markdown and one HTML file.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: alpacon_command
 short_description: Run, schedule, await and cancel commands on servers of an Alpacon workspace
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Submits a command line to one server or to many, waits until they are finished, and returns exit code and output
     of each.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: alpacon_command_info
 short_description: List commands of an Alpacon workspace
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Lists commands by id or by filters, over all pages, with their exit codes and outputs.
   - Some filters the workspace applies, the others this module. Every command is checked against all of them, since

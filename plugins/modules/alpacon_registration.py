@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: alpacon_registration
 short_description: Register a server with an Alpacon workspace
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Registers one server with a registration token, waits until its agent is connected, and ends a registration.
   - It speaks to the workspace only. The role P(herdops.alpacon.alpamon#role) installs the agent, and keeps on the host

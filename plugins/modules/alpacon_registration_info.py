@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: alpacon_registration_info
 short_description: Ask an Alpacon workspace about the registration of a server
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Asks the workspace, with the credentials of a server's agent, whether they are valid and whether the agent is
     connected. It takes one request.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: alpacon_registration_token
 short_description: Manage the registration tokens of an Alpacon workspace
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Makes, rotates and deletes registration tokens, with which new servers come into the workspace.
   - The workspace shows the key of a token once, in the answer to the request that makes it. The module returns it as

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: alpacon_server_info
 short_description: List servers of an Alpacon workspace
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Lists servers by name, by id or by filters, over all pages, with all that the workspace tells about them.
   - Nothing is read for each server by itself. A hundred servers take one request, and the names of IAM groups one more

@@ -183,7 +183,7 @@ def test_what_a_request_looks_like(workspace: Workspace, connect: Connect) -> No
     for entry in (workspace.log()[0], workspace.log()[-1]):
         assert entry["authorization"] == {"present": True, "scheme": "token", "quoted": True, "well_formed": True}
         assert entry["token"] == "admin"
-        assert entry["headers"]["user-agent"] == "herdops.alpacon/0.1.0"
+        assert entry["headers"]["user-agent"] == f"herdops.alpacon/{_client.VERSION}"
         assert entry["headers"]["accept"] == "application/json"
         assert "cookie" not in entry["headers"]
 
