@@ -16,8 +16,14 @@ from typing import Any, ClassVar
 from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION, audit_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._audit import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import CONNECTION, audit_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import (
     Audited,
     Host,
     Plan,
@@ -25,12 +31,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._audit import (
     run_audit,
     server_of,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._secrets import hide, secrets
-from ansible_collections.herdops.alpacon.plugins.plugin_utils import _report
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     SERVER_ID,
     TOKENS,

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 from ansible import constants as C
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION, WAIT, command_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._operations import claim_named, run_command
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Claims
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Claims
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import CONNECTION, WAIT, command_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import claim_named, run_command
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import WORKSPACE, refuse_foreign_server
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import info_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 
 

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import registration_info_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._registration import run_registration_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import registration_info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import run_registration_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import server_info_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._server_info import run_server_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import server_info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import run_server_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_filters
 

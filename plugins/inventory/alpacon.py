@@ -129,9 +129,8 @@ from typing import TYPE_CHECKING, Any
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable, get_cache_plugin
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import VERSION, Client, Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import VERSION, Client, Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     ApiError,
     ConnectionFailed,
@@ -140,8 +139,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
     UsageError,
     clean_line,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import canonical_uuid, is_uuid, iso, parse_time
-from ansible_collections.herdops.alpacon.plugins.module_utils._server_queries import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
+    canonical_uuid,
+    is_uuid,
+    iso,
+    parse_time,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_queries import (
     FIELDS,
     Described,
     Groups,

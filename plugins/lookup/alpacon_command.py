@@ -83,13 +83,13 @@ from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import CONNECTION
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     clean,
     clean_line,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_names, check_selection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import Found, find_settings, run_folder
 

@@ -11,8 +11,8 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._errors import AlpaconError
-from ._secrets import presentable, secrets
+from ._api.errors import AlpaconError
+from ._options.secrets import presentable, secrets
 
 _NOT_LOGGED = "NOT_LOGGING_PARAMETER"
 _UNSHOWN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"

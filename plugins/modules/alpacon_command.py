@@ -454,9 +454,9 @@ option:
   sample: scheduled_at
 """
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import command_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import command_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_command
 
 
 def main() -> None:

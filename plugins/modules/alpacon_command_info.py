@@ -238,9 +238,9 @@ requests:
   sample: 1
 """
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import info_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_info
 
 
 def main() -> None:

@@ -201,9 +201,9 @@ requests:
   sample: 2
 """
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import registration_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._registration import run_registration
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import registration_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import run_registration
 
 
 def main() -> None:

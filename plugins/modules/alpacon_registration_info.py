@@ -114,9 +114,9 @@ requests:
   sample: 1
 """
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import registration_info_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._registration import run_registration_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import registration_info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import run_registration_info
 
 
 def main() -> None:

@@ -146,9 +146,9 @@ requests:
   sample: 3
 """
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import registration_token_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._registration_tokens import run_registration_token
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import registration_token_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_tokens import run_registration_token
 
 
 def main() -> None:

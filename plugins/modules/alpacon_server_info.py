@@ -212,9 +212,9 @@ requests:
   sample: 1
 """
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import server_info_spec
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._server_info import run_server_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import server_info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import run_server_info
 
 
 def main() -> None:

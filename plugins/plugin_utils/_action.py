@@ -26,15 +26,15 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import strategy_loader
 from ansible.utils.display import Display
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     RunIsOver,
     UsageError,
     clean_line,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import OUTCOMES
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Attempt, Claims, Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._secrets import presentable, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import OUTCOMES
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Claims, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     Found,

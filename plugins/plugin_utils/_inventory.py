@@ -20,8 +20,8 @@ from ansible import template
 from ansible.inventory.group import to_safe_group_name
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import canonical_uuid, is_uuid
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import canonical_uuid, is_uuid
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import SERVER_ID, WORKSPACE
 
 if TYPE_CHECKING:

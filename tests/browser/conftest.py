@@ -16,7 +16,7 @@ from browser import reports
 from browser.pages import FLAGS, Opened
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils import _report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
 
 _MAKERS: Mapping[str, Callable[[], reports.Report]] = {
     "example": reports.report,

@@ -21,10 +21,10 @@ from faults import play
 from faults.draw import REQUEST_TIMEOUT, SERVERS, Round
 from workspace.client import Control, Workspace, WorkspaceError
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import command_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import command_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
 
 
 @dataclass

@@ -17,15 +17,13 @@ from hostile import cases
 from hostile.workspace import DETAIL, LISTED, NAMES, SERVER, SUBMIT, VICTIM, Case, HostileWorkspace
 from unit.support import FAR, Clock, Row, command_options, info_options, lookup_options
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import (
-    _client,
-    _commands,
-    _fleet,
-    _operations,
-    _server_info,
-)
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_info as _server_info
 
 #: How a command may end that a workspace lies about; never that it did not run.
 HONEST = {"success", "failed", "timed_out", "unknown", "stuck", "error", "pending", "awaiting_approval"}

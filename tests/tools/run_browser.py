@@ -73,7 +73,7 @@ def take_screenshot() -> int:
     from browser.pages import FLAGS
     from playwright.sync_api import sync_playwright
 
-    from ansible_collections.herdops.alpacon.plugins.plugin_utils import _report
+    from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
 
     report = reports.report()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:

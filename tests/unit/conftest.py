@@ -14,8 +14,9 @@ import pytest
 from unit.support import AGENTS, DIALECTS, Clock, Script, ScriptedServer, client_of
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _client, _fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
 
 Connect = Callable[..., Client]
 

@@ -15,17 +15,17 @@ from unit.support import Outcome, Row
 from websockets.sync.client import ClientConnection, connect
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import (
     registration_info_spec,
     registration_spec,
     registration_token_spec,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._registration import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
     run_registration,
     run_registration_info,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._registration_tokens import run_registration_token
-from ansible_collections.herdops.alpacon.plugins.module_utils._secrets import hide, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_tokens import run_registration_token
 
 REGISTER = "/register/$"
 #: The workspace's answers to credentials that are worth nothing.

@@ -22,9 +22,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import command_spec, info_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client, Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client, Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import command_spec, info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
 
 Row = dict[str, Any]
 

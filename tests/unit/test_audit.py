@@ -19,25 +19,30 @@ from ansible.parsing.plugin_docs import read_docstring
 from unit.support import AGENTS, NO_COMMAND, SERVER, Reply, Row, ScriptedServer, paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _checks, _servers
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import AUDIT, REPORT_FORMATS, audit_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._audit import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import servers as _servers
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client, Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+    AlpaconError,
+    ApiError,
+    RunIsOver,
+    UsageError,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet, Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import (
+    AUDIT,
+    REPORT_FORMATS,
+    audit_spec,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import checks as _checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import (
     Audited,
     Host,
     result_of,
     run_audit,
     server_of,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client, Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
-    AlpaconError,
-    ApiError,
-    RunIsOver,
-    UsageError,
-)
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import Fleet, Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._verdict import verdict_of
-from ansible_collections.herdops.alpacon.plugins.plugin_utils import _report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import verdict_of
 
 HELLO = {"name": "hello", "line": "echo hello", "contains": "hello"}
 NO_TOKEN = '{"code": "auth_authentication_failed"}'

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from unit.support import Row
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _checks
-from ansible_collections.herdops.alpacon.plugins.module_utils._checks import LOOKED_AT, Answer, Check, Judgement
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import checks as _checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import LOOKED_AT, Answer, Check, Judgement
 
 DF = "Filesystem Use% Mounted\n/dev/vda 83% /\n/dev/vdb 97% /srv\ntmpfs 1% /tmp\n"
 

@@ -42,8 +42,8 @@ from unit.support import (
 )
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _client
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import (
     ATTEMPTS,
     LARGEST_ANSWER,
     LARGEST_COST,
@@ -51,7 +51,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._client import (
     Client,
     Settings,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     ApiError,
     ConnectionFailed,

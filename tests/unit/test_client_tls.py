@@ -13,8 +13,8 @@ from unit.certificates import Authority, authority
 from unit.conftest import Connect
 from unit.support import LIST, TOKEN, Clock, Reply, ScriptedServer
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import ATTEMPTS
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError, Untrusted
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import ATTEMPTS
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, Untrusted
 
 Serve = Callable[..., ScriptedServer]
 

@@ -16,8 +16,9 @@ from unit.support import LIST, Clock, Row, body_for, info, lookup_options, run
 from unit.test_audit import HELLO, audit, hosts
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _commands, _operations
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import LostAnswer, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostAnswer, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
 
 HOUR = 3600
 LINE = "echo hello"

@@ -34,15 +34,15 @@ from unit.support import (
 )
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _commands
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._commands import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
     LATEST_SCHEDULE_FIRST,
     NEWEST_FIRST,
     Match,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import ApiError, LostAnswer
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import Command, parse_time
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, parse_time
 
 Serve = Callable[..., ScriptedServer]
 

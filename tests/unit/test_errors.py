@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from unit.support import LIST, recorded
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _errors
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import ApiError, UsageError, error_from_body
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import errors as _errors
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError, error_from_body
 
 
 def read(status: int, body: Any, **more: Any) -> ApiError:

@@ -17,9 +17,9 @@ from unit.playing import until
 from unit.support import AGENTS, FAR, LIST, NO_COMMAND, command_options, methods, paths, run
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import ApiError, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
 
 FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
 

@@ -16,9 +16,11 @@ from faults.draw import Bounds
 from unit.support import FAR, Row, command_options
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _commands, _fleet, _operations
-from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_command
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import ALONE, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import ALONE, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_command
 
 IN_PROCESS = ("executed", "twice", "later", "reuse", "scheduled", "race", "cancelled")
 SUBMIT = {"method": "POST", "path": "^/api/events/commands/$"}

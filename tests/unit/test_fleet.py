@@ -19,10 +19,10 @@ from unit.conftest import Connect
 from unit.support import FAR, LIST, Clock, Row, methods, paths, pauses
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _commands
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import Fleet, Job, Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet, Job, Limits
 
 FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
 

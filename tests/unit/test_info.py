@@ -14,10 +14,10 @@ from unit.conftest import Connect
 from unit.support import FAR, LIST, NO_COMMAND, Outcome, info, paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _queries
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import ApiError, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._queries import Query
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import queries as _queries
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.queries import Query
 
 HISTORY: list[dict[str, Any]] = [
     {"server": "web-01", "line": "uptime", "status": "success", "result": "up 1 day", "requested_by": "admin"},

@@ -17,10 +17,10 @@ from unit.conftest import Connect
 from unit.playing import ids_in, until
 from unit.support import Reply, Request, ScriptedServer, current_row
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import RunIsOver
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import THREADS, Fleet, Job, Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import RunIsOver
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import THREADS, Fleet, Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 
 #: More than are on their way and queued at once.
 MANY = 4 * THREADS

@@ -13,8 +13,8 @@ import pytest
 from unit.support import FAR, Row, command_options
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_command
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_command
 
 SERVERS = ["web-01", "web-02"]
 LATER = "2998-06-01T03:00:00Z"

@@ -17,9 +17,9 @@ from unit.conftest import Connect
 from unit.support import LIST, Reply, Request, ScriptedServer, page
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _lists
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import IncompleteList
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import lists as _lists
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import IncompleteList
 
 Serve = Callable[..., ScriptedServer]
 

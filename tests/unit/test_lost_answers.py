@@ -34,10 +34,10 @@ from unit.support import (
 )
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _commands
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import ApiError, LostAnswer
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import Fleet, Job, Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet, Job, Limits
 
 #: Faults that let the workspace do its work, and then lose what it answers.
 LOST: dict[str, Row] = {

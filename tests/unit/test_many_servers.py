@@ -18,8 +18,8 @@ from unit.playing import play_out
 from unit.support import FAR, LIST, Outcome, info_options, run
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_info
 
 LINE = "reboot"
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from unit.support import COMMAND, PUBLISHED_ROW, SERVER, current_row, old_row, recorded
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UnreadableRow
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UnreadableRow
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
     Command,
     Server,
     canonical_uuid,
@@ -24,7 +24,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._model import (
     parse_time,
     readable,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._results import describe
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.results import describe
 
 
 def utc(*parts: int) -> datetime:

@@ -17,10 +17,10 @@ from unit.playing import start
 from unit.support import AGENTS, FAR, Clock, Row, command_options, run
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _operations
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_command
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_command
 
 HUNDRED = [f"many-{number:03d}" for number in range(100)]
 AWAY = HUNDRED[10:70:20]

@@ -18,11 +18,11 @@ from unit.playing import Play, Row, play_out, run_plays
 from unit.support import SERVER, command_options
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._operations import claim_named, refuse_shared
-from ansible_collections.herdops.alpacon.plugins.module_utils._orders import Order
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Claims
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Claims
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import claim_named, refuse_shared
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.orders import Order
 
 HOSTS = [f"host-{number}" for number in range(1, 6)]
 SERVERS = ["many-1", "many-2"]

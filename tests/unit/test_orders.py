@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from unit.support import COMMAND, OTHER_SERVER, SERVER, command_options
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._orders import Order
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.orders import Order
 
 LATER = "2031-01-01T03:00:00Z"
 

@@ -17,9 +17,9 @@ from unit.registering import REFUSED, REGISTER, ask, manage_token, new_agent, re
 from unit.support import Clock, Outcome, Reply, Request, ScriptedServer
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _registration
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import AlpaconError, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._registration import MARKER, agent_name
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration as _registration
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import MARKER, agent_name
 
 UUID = "550e8400-e29b-41d4-a716-446655440000"
 CREDENTIALS: dict[str, Any] = {"id": UUID, "key": "a-key-of-nobody"}

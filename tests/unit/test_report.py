@@ -21,8 +21,12 @@ import jsonschema
 import pytest
 from browser import reports
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils import _report
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._report import _html, _junit, _markdown, _text, _trend
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import console as _text
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import html_page as _html
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import junit as _junit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import markdown as _markdown
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import trend as _trend
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs/audit-report.schema.json").read_text(encoding="utf-8"))
 

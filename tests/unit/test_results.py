@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from unit.support import COMMAND, LIST, PUBLISHED_ROW, SERVER, current_row
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._commands import Output
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import error_from_body
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import OUTCOMES, Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._results import describe, describe_job, of_jobs
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Output
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import error_from_body
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import OUTCOMES, Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.results import describe, describe_job, of_jobs
 
 SERVER_01 = Server(SERVER, "web-01")
 DONE = current_row(

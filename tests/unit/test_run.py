@@ -25,8 +25,8 @@ from typing import Any
 import pytest
 from unit.support import COMMAND, SERVER
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _run
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run as _run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import (
     Claims,
     Journal,
     Pause,

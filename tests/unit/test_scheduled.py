@@ -17,10 +17,10 @@ import pytest
 from unit.support import FAR, Outcome, command_options, methods, paths, run
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _commands
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import iso
-from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_command
 
 LATER = "2998-06-01T03:00:00Z"
 

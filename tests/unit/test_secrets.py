@@ -17,8 +17,8 @@ from unit.support import FAR
 from unit.test_given import play, task
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import ApiError, clean, clean_line
-from ansible_collections.herdops.alpacon.plugins.module_utils._secrets import hide, presentable, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, clean, clean_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, presentable, secrets
 
 #: What belongs to no output; each form of each value is looked for by these.
 PARTS = ("first-of-two", "second-of-two", "block-line", "long-long", 'quo"ted', "padded-in", "grüße-an")

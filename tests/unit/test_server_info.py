@@ -16,11 +16,11 @@ from unit import inventories
 from unit.support import NO_COMMAND, SERVER, Outcome, Reply, Row, ScriptedServer, page, paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._arguments import server_info_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import ApiError, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._server_info import run_server_info
-from ansible_collections.herdops.alpacon.plugins.module_utils._server_queries import FIELDS
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import server_info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import run_server_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_queries import FIELDS
 from ansible_collections.herdops.alpacon.plugins.modules import alpacon_server_info
 
 Serve = Callable[..., ScriptedServer]

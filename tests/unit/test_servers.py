@@ -14,9 +14,9 @@ from unit.conftest import Connect
 from unit.support import NO_COMMAND, OTHER_SERVER, SERVER, Reply, Request, Row, ScriptedServer, page, paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _servers
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import servers as _servers
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 
 Serve = Callable[..., ScriptedServer]
 

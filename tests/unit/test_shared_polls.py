@@ -21,10 +21,10 @@ from unit.conftest import Connect
 from unit.support import LIST, Clock, paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import Fleet, Job, Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._model import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Shared
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet, Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Shared
 
 #: More than a request shows.
 DEEP = 150

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from unit.support import SERVER
 
-from ansible_collections.herdops.alpacon.plugins.module_utils import _values
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._options import values as _values
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -23,8 +23,8 @@ from unit.playing import Play, Row, ids_in, start, until
 from unit.support import AGENTS, DIALECTS, command_options
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._operations import run_command
-from ansible_collections.herdops.alpacon.plugins.module_utils._run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_command
 
 Begin = Callable[..., Play]
 

@@ -22,8 +22,8 @@ from unit.inventories import Listing
 from unit.playing import PATIENCE, environment
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._client import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _workspaces
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     find_settings,

@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What the agent writes into the output of a command on its own account.
+
+The texts are those of agent v2.5.0, seen when it ran. Anybody can write such a text, so it counts only where
+it is all of the output and the rest of the record fits.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .records import Command
+
+#: In chunks, the agent puts this in front of what it says itself.
+_PREFIX = "alpamon: "
+
+#: What the agent says -> why the line never began.
+_NEVER_BEGAN = (
+    (r"Command cancelled before execution: .+", "the agent was stopped while it waited in its queue"),
+    (r"Failed to submit command: job queue is full", "the agent's queue was full, so it may be submitted again"),
+    (r"there is no corresponding \S+ username in this server", "the server has no user of that username"),
+    (r"there is no corresponding \S+ groupname in this server", "the server has no group of that groupname"),
+    (r"groupname \S+ is not in user \S+'s group list", "the user is not a member of that group"),
+    # Without a shell a line has parts that may have run before: only the start of the shell is certain.
+    (r"fork/exec /bin/sh: no such file or directory", "the home folder of its user is missing on the server"),
+    (r"fork/exec /bin/sh: permission denied", "its user may not enter its home folder on the server"),
+    (r"fork/exec /bin/sh: argument list too long", "line and env are larger than the server's system takes"),
+)
+_PATTERNS = tuple((re.compile(pattern), why) for pattern, why in _NEVER_BEGAN)
+
+#: The exit code of a line that has none of its own, and what that means.
+INTERRUPTED = -1
+WHY_INTERRUPTED = "a signal ended it, or the agent was stopped meanwhile"
+
+_SUDO = re.compile(r"Alpacon denied this sudo (?:command|invocation) \(([A-Z0-9_]{1,63})\)")
+_AS_ROOT = "Run it with username=root instead, if the token may."
+_PENDING = "An approval of it is pending, which is no denial: approve it in the workspace, then run the task again."
+_SOMEBODY = "It needs somebody who confirms it, which a task cannot do."
+
+#: Code of a sudo that was not let through -> what to do.
+_SUDO_ADVICE = {
+    "SUDO_APPROVAL_REQUIRED": _PENDING,
+    "SUDO_COMMAND_NOT_AUTHORIZED": f"A service token has no user whose sudo could be allowed. {_AS_ROOT}",
+    "SUDO_INTENT_DEVIATION": f"It is not what was announced. {_PENDING}",
+    "SUDO_NO_AUTHORITY": f"The user has no right to sudo on that server. {_AS_ROOT}",
+    "SUDO_NO_WORKSESSION_POLICY": "No sudo policy of the work session covers it. Add one, or give another session.",
+    "SUDO_POLICY_MFA_REQUIRED": f"{_SOMEBODY} {_AS_ROOT}",
+    "SUDO_PRESENCE_REQUIRED": f"{_SOMEBODY} {_AS_ROOT}",
+    "SUDO_RISK_DENIED": "The workspace holds it for too risky. Submitting it again changes nothing.",
+    "SUDO_SESSION_MISSING": f"The workspace knows no session that it belongs to. {_AS_ROOT}",
+    "WORKSPACE_SUDO_WITH_MFA_DISABLED": f"The workspace does not allow sudo that is confirmed by MFA. {_AS_ROOT}",
+    "WORK_SESSION_SCOPE_NOT_ALLOWED": "The work session does not allow sudo. Give another in work_session.",
+}
+
+
+def why_never_began(command: Command, output: str) -> str:
+    """Why a command that counts as failed never began, or an empty string where it did or nobody can know."""
+    if command.status != "failed" or command.error_phase or command.exit_code not in (None, 1):
+        return ""
+    said = output.strip()
+    said = said[len(_PREFIX) :] if said.startswith(_PREFIX) else said
+    return next((why for pattern, why in _PATTERNS if pattern.fullmatch(said)), "")
+
+
+def sudo_advice(output: str) -> str:
+    """What to do about a sudo in the line that Alpacon did not let through; empty where there is none."""
+    found = _SUDO.search(output)
+    if not found:
+        return ""
+    return f"Alpacon did not let its sudo through ({found[1]}). {_SUDO_ADVICE.get(found[1], _AS_ROOT)}"

@@ -1,0 +1,396 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Server and Command records, read from any dialect of the API and from list, detail and create rows.
+
+Whatever a row holds, reading it ends in a record or in :class:`UnreadableRow`: a field that has another type than it
+should counts as not stated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from .errors import UnreadableRow
+
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+_UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.I)
+
+#: The lifecycle: every status that the API is known to give, in the words that users of this collection see.
+PENDING = frozenset(("scheduled", "queued", "verifying", "awaiting_purpose", "awaiting_approval"))
+UNDER_WAY = frozenset(("delivered", "running", "stuck"))
+NEVER_RAN = frozenset(("denied", "rejected", "expired", "cancelled"))
+RAN = frozenset(("success", "failed"))
+FINISHED = RAN | NEVER_RAN | {"error"}
+STATUSES = PENDING | UNDER_WAY | FINISHED
+
+#: Other words of the API for the same things.
+_SYNONYMS = {
+    "sent": "delivered",
+    "acked": "running",
+    "completed": "success",
+    "canceled": "cancelled",
+    "succeeded": "success",
+}
+
+_CASCADE = re.compile(r"^cancelled due to prior comm+and failure", re.I)
+_TIME_IN_TEXT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
+_TRUNCATED = re.compile(r"\.\.\. \[\d+ bytes truncated\] \.\.\.")
+
+#: Years and durations (in seconds) that can be added up without leaving what a datetime holds.
+_FIRST_YEAR, _LAST_YEAR = 100, 9000
+_LONGEST = 1e9
+
+
+def is_uuid(text: Any) -> bool:
+    """Whether a text is a UUID, in any case, with or without dashes."""
+    return isinstance(text, str) and bool(_UUID.fullmatch(text.strip()))
+
+
+def canonical_uuid(text: Any) -> str:
+    """A UUID as the API writes it: lower case, with dashes.
+
+    Nothing else of the API becomes a part of a path, so anything else is an :class:`UnreadableRow`.
+    """
+    if isinstance(text, str) and _CANONICAL_UUID.fullmatch(text):
+        return text
+    if not is_uuid(text):
+        shown = ascii(text[:80]) if isinstance(text, str) else type(text).__name__
+        raise UnreadableRow(f"An id is not a UUID but {shown}.")
+    digits = text.strip().replace("-", "").lower()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def parse_time(text: Any) -> datetime | None:
+    """Read a time of the API (ISO 8601; without a zone it is UTC) as UTC, or None where there is none."""
+    if not isinstance(text, str) or not text.strip():
+        return None
+    try:
+        time: datetime | None = datetime.fromisoformat(text.strip())
+    except (ValueError, OverflowError):
+        time = _parse_old(text.strip())
+    if time is None or not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+        return None
+    if time.tzinfo is timezone.utc:
+        return time
+    return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+
+def _parse_old(text: str) -> datetime | None:
+    # Python before 3.11 reads no Z, zones with a colon only, and three or six digits of a second only.
+    text = re.sub(r"[zZ]$", "+00:00", text)
+    text = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", text)
+    text = re.sub(r"\.(\d+)", lambda match: "." + (match.group(1) + "000000")[:6], text)
+    try:
+        return datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        return None
+
+
+def iso(time: datetime | None) -> str | None:
+    """A time as results give it: ISO 8601 in UTC, with a trailing Z."""
+    return time.astimezone(timezone.utc).isoformat().replace("+00:00", "Z") if time else None
+
+
+def row_id(row: Any) -> str | None:
+    """The canonical id of a row, or None where it has none that is a UUID."""
+    return _uuid(row.get("id")) if isinstance(row, Mapping) else None
+
+
+def _uuid(value: Any) -> str | None:
+    try:
+        return canonical_uuid(value)
+    except UnreadableRow:
+        return None
+
+
+def _reference(row: Mapping[str, Any], key: str) -> tuple[str | None, str | None]:
+    """Id and name of another record: an object, or a bare id with ``<key>_name`` beside it."""
+    value = row.get(key)
+    if isinstance(value, Mapping):
+        names = (plain_text(value.get(name)) for name in ("name", "username", "email"))
+        return plain_text(value.get("id")), next(filter(None, names), None)
+    # A name beside an id that is null is nobody's: some servers put the word "None" there.
+    return plain_text(value), None if value is None else plain_text(row.get(f"{key}_name"))
+
+
+def plain_text(value: Any) -> str | None:
+    if isinstance(value, str):
+        # Half of a surrogate pair, which JSON can spell, cannot be written anywhere.
+        return (value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")) or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: Any) -> float | None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return float(value) if abs(value) <= _LONGEST else None
+
+
+def _code(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _id_of(item: Any) -> str | None:
+    return plain_text(item.get("id") if isinstance(item, Mapping) else item)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A machine of a workspace.
+
+    Attributes:
+        id: canonical UUID, or None where only the name is known.
+        name: None where only the id is known.
+        is_connected, commissioned: None where the row does not say.
+        groups: UUIDs of its IAM groups.
+        fields: the row as it came, for what has no attribute of its own.
+    """
+
+    id: str | None
+    name: str | None = None
+    is_connected: bool | None = None
+    commissioned: bool | None = None
+    groups: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Server:
+        """Read a row of the servers list, a detail, or the summary inside another record."""
+        return cls(
+            id=row_id(row),
+            name=plain_text(row.get("name")),
+            is_connected=_flag(row.get("is_connected")),
+            commissioned=_flag(row.get("commissioned")),
+            groups=tuple(filter(None, map(_id_of, _items(row.get("groups"))))),
+            fields=row,
+        )
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its agent was started."""
+        return parse_time(self.fields.get("started_at"))
+
+    @property
+    def last_connectivity(self) -> datetime | None:
+        """When its agent was connected last."""
+        return parse_time(self.fields.get("last_connectivity"))
+
+    def __str__(self) -> str:
+        return self.name or self.id or "?"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A record of the commands API.
+
+    Times are datetimes with a zone, or None where the row does not state them: list rows of some servers
+    leave most of them out. ``status`` is one word of the lifecycle above; a word that is not known is kept as it came
+    and counts as unfinished. Ids of commands and servers are canonical UUIDs.
+    """
+
+    id: str
+    server: Server
+    line: str
+    shell: str
+    status: str
+    cancellable: bool | None = None
+    success: bool | None = None
+    exit_code: int | None = None
+    error_phase: str | None = None
+    result: str | None = None
+    username: str | None = None
+    groupname: str | None = None
+    requested_by: str | None = None
+    requested_by_name: str | None = None
+    added_at: datetime | None = None
+    scheduled_at: datetime | None = None
+    delivered_at: datetime | None = None
+    acked_at: datetime | None = None
+    handled_at: datetime | None = None
+    response_delay: float | None = None
+    elapsed: float | None = None
+    run_after: tuple[str, ...] = ()
+    #: Ids of other commands that the answer to its submit named too.
+    surplus: tuple[str, ...] = ()
+    #: Whether the output may exist as chunks beside ``result``: only servers that give the status as a word have them.
+    may_have_chunks: bool = False
+    #: Whether the row states when the command was handed over and handled; otherwise they are derived.
+    states_times: bool = False
+    #: Whether the row names the requester at all, be it as null.
+    states_requester: bool = False
+
+    @classmethod
+    def from_row(cls, row: Any) -> Command:
+        """Read a list, detail or create row of any dialect; :class:`UnreadableRow` where it has no id."""
+        if not isinstance(row, Mapping):
+            raise UnreadableRow(f"A row is not an object but {type(row).__name__}.")
+        command_id = canonical_uuid(row.get("id"))
+        server_id, server_name = _reference(row, "server")
+        requester_id, requester_name = _reference(row, "requested_by")
+        stated = row.get("status")
+        message = stated.get("message") if isinstance(stated, Mapping) else None
+        success = _flag(row.get("success"))
+        handled_at = parse_time(row.get("handled_at"))
+        return cls(
+            id=command_id,
+            server=Server(_uuid(server_id), server_name),
+            line=plain_text(row.get("line")) or "",
+            shell=plain_text(row.get("shell")) or "system",
+            status=_status(row),
+            cancellable=_flag((stated if isinstance(stated, Mapping) else row).get("cancellable")),
+            success=success,
+            exit_code=_code(row.get("exit_code")),
+            error_phase=plain_text(row.get("error_phase")),
+            result=plain_text(row["result"]) or "" if isinstance(row.get("result"), str) else None,
+            username=plain_text(row.get("username")),
+            groupname=plain_text(row.get("groupname")),
+            requested_by=requester_id,
+            requested_by_name=requester_name,
+            added_at=parse_time(row.get("added_at")),
+            scheduled_at=parse_time(row.get("scheduled_at")),
+            delivered_at=parse_time(row.get("delivered_at")),
+            acked_at=parse_time(row.get("acked_at")),
+            handled_at=handled_at or (_time_in(message) if success is not None else None),
+            response_delay=_number(row.get("response_delay")),
+            elapsed=_number(row.get("elapsed_time")),
+            run_after=tuple(filter(None, map(_id_of, _items(row.get("run_after"))))),
+            may_have_chunks=isinstance(stated, str),
+            states_times="handled_at" in row,
+            states_requester="requested_by" in row,
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to it, as far as the server says."""
+        return self.status in FINISHED or (self.status == "stuck" and self.error_phase is not None)
+
+    @property
+    def pending(self) -> bool:
+        """Whether it still waits to be delivered, so that it can be withdrawn."""
+        if self.delivered_at or self.finished:
+            return False
+        return self.status in PENDING or self.cancellable is True
+
+    @property
+    def parent_failed(self) -> bool:
+        """Whether it was dropped because a command that it should run after failed."""
+        if self.status != "failed" or self.delivered_at or self.acked_at or self.exit_code is not None:
+            return False
+        return bool(_CASCADE.match(self.result or "")) or (self.states_times and bool(self.run_after))
+
+    @property
+    def ran(self) -> bool | None:
+        """Whether the line was run: True, False, or None where nobody can know."""
+        if self.parent_failed or self.status in PENDING or self.status in NEVER_RAN:
+            return False
+        # An agent acknowledges what it has put into its queue, too.
+        return True if self.status in RAN else None
+
+    @property
+    def rc(self) -> int | None:
+        """Exit code: as stated, else what success or failure of a command that ran amounts to."""
+        if self.exit_code is not None:
+            return self.exit_code
+        if self.status in RAN and self.ran:
+            return 0 if self.status == "success" else 1
+        return None
+
+    @property
+    def hides_rc(self) -> bool:
+        """Whether the server knows an exit code that this row leaves out, so that only the detail tells it."""
+        return self.status == "failed" and self.exit_code is None and self.may_have_chunks
+
+    @property
+    def end(self) -> datetime | None:
+        """When it was handled; on rows without times, when it must have been by what they do state."""
+        if self.handled_at or not self.finished or self.elapsed is None or not self.scheduled_at:
+            return self.handled_at
+        return self.scheduled_at + timedelta(seconds=(self.response_delay or 0.0) + self.elapsed)
+
+    @property
+    def start(self) -> datetime | None:
+        """When the server began; on rows without times, its end less what it took."""
+        if self.acked_at or self.end is None or self.elapsed is None or not self.ran:
+            return self.acked_at
+        return self.end - timedelta(seconds=self.elapsed)
+
+    @property
+    def latest_schedule(self) -> datetime | None:
+        """A time that ``scheduled_at`` is certainly not after, or None where the row allows no such bound."""
+        return self.scheduled_at or self.delivered_at or self.handled_at
+
+    @property
+    def truncated(self) -> bool:
+        """Whether ``result`` is a copy that the agent cut in the middle."""
+        return bool(self.result and _TRUNCATED.search(self.result))
+
+    def split_result(self) -> tuple[str, str]:
+        """Head and tail of a cut ``result``."""
+        head, tail = _TRUNCATED.split(self.result or "", maxsplit=1)
+        return head.rstrip("\n"), tail.lstrip("\n")
+
+    def with_status(self, status: str) -> Command:
+        """The same record with another status."""
+        return replace(self, status=status)
+
+
+def _status(row: Mapping[str, Any]) -> str:
+    stated = row.get("status")
+    if stated is None:
+        return _status_of_new(row)
+    text = plain_text(stated.get("text") if isinstance(stated, Mapping) else stated) or ""
+    word = re.sub(r"[\s-]+", "_", text.strip().lower())
+    word = _SYNONYMS.get(word, word)
+    if word in PENDING or word in UNDER_WAY or word in FINISHED:
+        return word
+    return _status_from_facts(row) or word or "unknown"
+
+
+def _status_of_new(row: Mapping[str, Any]) -> str:
+    """The status of a row that gives none, as the answers to a submit do."""
+    added, scheduled = parse_time(row.get("added_at")), parse_time(row.get("scheduled_at"))
+    later = added and scheduled and scheduled > added + timedelta(seconds=1)
+    return _status_from_facts(row) or ("scheduled" if later else "queued")
+
+
+def _status_from_facts(row: Mapping[str, Any]) -> str | None:
+    """What the rest of a row says where its word is translated or missing."""
+    if isinstance(row.get("status"), str):
+        return None  # a word of a newer server: kept verbatim, never guessed
+    if isinstance(row.get("success"), bool):
+        return "success" if row["success"] else "failed"
+    if row.get("acked_at"):
+        return "running"
+    if row.get("delivered_at"):
+        return "delivered"
+    return None
+
+
+def _time_in(message: Any) -> datetime | None:
+    found = _TIME_IN_TEXT.search(plain_text(message) or "")
+    return parse_time(found.group()) if found else None
+
+
+def readable(rows: Iterable[Any]) -> Iterator[Command]:
+    """The commands of rows; one that cannot be read costs only itself."""
+    for row in rows:
+        try:
+            command = Command.from_row(row)
+        except UnreadableRow:
+            continue
+        yield command

@@ -1,0 +1,200 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Resolve names and ids of servers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Callable
+
+from .._fleet.run import Shared
+from .client import Client
+from .errors import AlpaconError, ApiError, IncompleteList, LostAnswer, UsageError, did_you_mean
+from .lists import PAGE_SIZE
+from .records import Server, canonical_uuid, is_uuid, row_id
+
+PATH = "/api/servers/servers/"
+
+
+def resolve(
+    client: Client,
+    references: Sequence[str],
+    option: str = "servers",
+    shared: Shared | None = None,
+    hosts: int = 1,
+) -> list[Server]:
+    """As :func:`find`, but each server may be named once only."""
+    servers = find(client, references, option, shared, hosts)
+    seen: dict[str | None, str] = {}
+    for reference, server in zip(references, servers):
+        if server.id in seen:
+            raise UsageError(option, f"{seen[server.id]} and {reference} are the same server", "Name each server once.")
+        seen[server.id] = reference
+    return servers
+
+
+def find(
+    client: Client,
+    references: Sequence[str],
+    option: str = "servers",
+    shared: Shared | None = None,
+    hosts: int = 1,
+) -> list[Server]:
+    """Find the server that each reference means, in order, with as few requests as possible.
+
+    A UUID is taken as it is, without a request; the API refuses it at the submit if there is no such server.
+    Names are compared exactly.
+
+    Args:
+        shared: what the workers of the run share; with it the list is read once for all of them.
+        hosts: for how many hosts the task runs.
+
+    Raises:
+        UsageError: a name is unknown or stands for several servers.
+    """
+    names = list(dict.fromkeys(reference for reference in references if not is_uuid(reference)))
+    found = _shared_names(client, names, shared, hosts) if shared and names and hosts > 1 else {}
+    missing = [name for name in names if name not in found]
+    seen: list[str] = []
+    if missing:
+        asked, seen = look_up(client, missing)
+        found.update(asked)
+    by_name = {name: _the_one(client, name, found[name], seen, option) for name in names}
+    return [Server(canonical_uuid(ref)) if is_uuid(ref) else by_name[ref] for ref in references]
+
+
+def look_up(client: Client, references: Sequence[str]) -> tuple[dict[str, list[Server]], list[str]]:
+    """The servers of each name or canonical UUID, with as few requests as possible; and the names that were seen.
+
+    The first page of the list tells how long it is: it is read on, or each server is asked for where that takes fewer
+    requests. Several servers of one name are all found.
+
+    Raises:
+        IncompleteList: the list did not come whole.
+    """
+    found: dict[str, list[Server]] = {reference: [] for reference in references}
+    if len(found) == 1:
+        [reference] = found
+        return {reference: _ask(client, reference) or []}, []
+    seen: list[str] = []
+    for number, page in enumerate(client.pages(PATH, {"ordering": "name"}, whole=True), start=1):
+        servers = list(identified(page.rows))
+        seen += [server.name or "" for server in servers]
+        if number == 1 and -(-(page.count or 0) // PAGE_SIZE) - 1 > len(found):
+            singly = _ask_each(client, found)
+            if singly is not None:
+                return singly, seen
+        for server in servers:
+            for key in {server.id, server.name} & found.keys():
+                found[str(key)].append(server)
+        if all(found.values()) and _none_follows(found, seen):
+            break
+    return found, seen
+
+
+def _none_follows(found: Iterable[str], seen: Sequence[str]) -> bool:
+    """Whether no further server of these names can come, since the list is in order and past them."""
+    if all(map(is_uuid, found)):
+        return True
+    # Which of these orders it is depends on the collation of the workspace's database.
+    orders: tuple[Callable[[str], str], ...] = (str, str.casefold, lambda name: re.sub(r"\W|_", "", name.casefold()))
+    return seen[-1] not in found and any(list(map(key, seen)) == sorted(map(key, seen)) for key in orders)
+
+
+def _ask_each(client: Client, references: Iterable[str]) -> dict[str, list[Server]] | None:
+    """The servers of each, asked for by itself; None where the workspace takes no notice of the name."""
+    found = {}
+    for reference in references:
+        servers = _ask(client, reference, patient=False)
+        if servers is None:
+            return None
+        found[reference] = servers
+    return found
+
+
+def _ask(client: Client, reference: str, patient: bool = True) -> list[Server] | None:
+    """The servers of one name or UUID.
+
+    Args:
+        patient: whether a list that takes no notice of the name is read to its end; else there is no answer.
+    """
+    if is_uuid(reference):
+        return _ask_by_id(client, reference)
+    found: list[Server] = []
+    for page in client.pages(PATH, {"name": reference}, whole=True):
+        servers = list(identified(page.rows))
+        found += [server for server in servers if server.name == reference]
+        if not patient and any(server.name != reference for server in servers):
+            return None
+    return found
+
+
+def _ask_by_id(client: Client, server_id: str) -> list[Server]:
+    path = f"{PATH}{canonical_uuid(server_id)}/"
+    try:
+        row = client.get(path)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return []
+    if row_id(row) != canonical_uuid(server_id):
+        raise LostAnswer(f"GET {path}: the answer is not that server.")
+    return [Server.from_row(row)]
+
+
+def _shared_names(client: Client, names: Sequence[str], shared: Shared, hosts: int) -> dict[str, list[Server]]:
+    """Of these names the ones that the list of a worker of this run has; the others may be newer."""
+
+    def read() -> Iterator[tuple[str, str]]:
+        for page in client.pages(PATH, whole=True):
+            if (page.count or 0) > hosts * PAGE_SIZE:
+                return  # asking for each name costs less
+            yield from ((str(server.name), str(server.id)) for server in identified(page.rows))
+
+    try:
+        ids = shared.server_ids(names, read)
+    except (OSError, IncompleteList):
+        return {}  # the disk is full, say: then each worker asks for itself
+    return {name: [Server(server_id, name) for server_id in found] for name, found in ids.items()}
+
+
+def identified(rows: Iterable[Any]) -> Iterator[Server]:
+    """The servers of rows, but for those whose id is not a UUID: nobody could name them to the API."""
+    return (Server.from_row(row) for row in rows if row_id(row))
+
+
+def _the_one(client: Client, name: str, servers: Sequence[Server], seen: Sequence[str], option: str) -> Server:
+    if len(servers) == 1:
+        return servers[0]
+    if servers:
+        ids = ", ".join(str(server.id) for server in servers)
+        raise UsageError(
+            option, f"{len(servers)} servers are named {name}: {ids}", "Give the id of the one that is meant."
+        )
+    raise UsageError(option, f"no server is named {name}", remedy(client, name, seen))
+
+
+def remedy(client: Client, reference: str, seen: Sequence[str]) -> str:
+    """What to do about a name or UUID that no server has, where these names were seen."""
+    known = () if is_uuid(reference) else seen or _names_near(client, reference)
+    check = f"Check the {'UUID' if is_uuid(reference) else 'name'}."
+    return f"{did_you_mean(reference, known, check)} The token may also not see that server."
+
+
+def _names_near(client: Client, name: str) -> list[str]:
+    """Names that may be meant: the first ones of the list and, where it is long, some that begin like this one."""
+    names: list[str] = []
+    try:
+        for parameters in ({"ordering": "name"}, {"search": name[: len(name) // 2 + 1]}):
+            for page in islice(client.pages(PATH, parameters), 1):
+                names += [server.name or "" for server in identified(page.rows)]
+            if (page.count or 0) <= PAGE_SIZE:
+                break
+    except AlpaconError:
+        pass  # that the name is unknown is known already
+    return names

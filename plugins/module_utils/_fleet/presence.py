@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What servers say of commands that stay where they are: their agent is not connected, or was restarted meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .._api import servers as _servers
+from .._api.client import Client
+from .._api.errors import AlpaconError
+from .._api.records import UNDER_WAY, Command, Server, iso
+
+#: A command that was not handed over for so long, or got no result for so long, makes its server be asked, in seconds.
+_QUEUED_TOO_LONG, _UNDER_WAY_TOO_LONG = 1.0, 60.0
+#: The next question comes after so long, then after twice that, and so on, in seconds.
+_ASK_AGAIN, _ASK_AGAIN_AT_MOST = 60.0, 300.0
+
+
+class Presence:
+    """Asks after the servers of commands that stay where they are, and seldom, since each answer is a request."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        #: Id of a command -> when its server is asked for next, in monotonic seconds, and the pause before that.
+        self._asked: dict[str, tuple[float, float]] = {}
+
+    def is_due(self, command: Command, since: float, now: float) -> bool:
+        """Whether the server of a command that is awaited since then is to be asked for now."""
+        if command.id in self._asked:
+            return now >= self._asked[command.id][0]
+        if command.status == "queued":
+            return now >= since + _QUEUED_TOO_LONG
+        return command.status in UNDER_WAY and now >= since + _UNDER_WAY_TOO_LONG
+
+    @staticmethod
+    def can_tell(command: Command) -> bool:
+        """Whether the server may say why a command stays where it is."""
+        return command.status == "queued" or command.status in UNDER_WAY
+
+    def ask(self, commands: Sequence[Command], now: float) -> dict[str, Server]:
+        """Servers of these commands as they are now, by id; those that cannot be read are left out."""
+        for command in commands:
+            _due, pause = self._asked.get(command.id, (now, _ASK_AGAIN / 2))
+            pause = min(2 * pause, _ASK_AGAIN_AT_MOST)
+            self._asked[command.id] = now + pause, pause
+        return self.states(command.server.id for command in commands if command.server.id)
+
+    def states(self, ids: Iterable[str]) -> dict[str, Server]:
+        """Servers as they are now, by id; those that cannot be read are left out."""
+        wanted = list(dict.fromkeys(ids))
+        try:
+            found = _servers.look_up(self._client, wanted)[0] if wanted else {}
+        except AlpaconError:
+            return {}  # what is awaited goes on without
+        return {server_id: servers[0] for server_id, servers in found.items() if servers}
+
+
+def waits_for(command: Command, server: Server) -> bool:
+    """Whether a command waits for a server whose agent is not connected."""
+    return command.status == "queued" and server.is_connected is False
+
+
+def may_be_restarted(command: Command, server: Server) -> bool:
+    """Whether the agent was started after a command that is under way was added: reason for a closer look."""
+    if command.status not in UNDER_WAY or not command.added_at or not server.started_at:
+        return False
+    return server.started_at > command.added_at
+
+
+def was_restarted(command: Command, server: Server) -> bool:
+    """Whether no result can come any more: the agent has been started after it took the command.
+
+    Source: the genuine agent v2.5.0, when it was restarted in the middle of commands.
+    """
+    if command.status not in UNDER_WAY or not command.acked_at or not server.started_at:
+        return False
+    return server.started_at > command.acked_at
+
+
+def offline(server: Server) -> str:
+    """A server that is offline, and since when, in words."""
+    last_seen = iso(server.last_connectivity)
+    return f"{server}, offline since {last_seen}" if last_seen else f"{server}, which is offline"

@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Keep secrets out of results, and controls of terminals out of messages."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from .._api.errors import clean, clean_line
+from .._api.records import STATUSES
+
+#: A shorter value of O(env) is no secret, and hiding it would hide half of every output.
+_SHORTEST_SECRET = 4
+#: Options whose whole values are secrets.
+_SECRETS = ("token", "key", "registration_token")
+HIDDEN = "********"
+#: What a result says in words and forms of its own, which may equal a value of O(env) by chance.
+_OWN_WORDS = ("id", "server", "outcome", "start", "end", "delta")
+
+
+def secrets(options: Mapping[str, Any]) -> set[str]:
+    """The texts that no result and no log may show, by the values of these options.
+
+    The values of O(env) count whole and by line, with blanks around them and without, and as JSON, Python and shells
+    write them.
+    """
+    hidden = {text for name in _SECRETS for text in _texts(options.get(name))}
+    env = options.get("env")
+    for value in _texts(env.values() if isinstance(env, Mapping) else env):
+        for text in (value, *value.splitlines()):
+            for form in (text, text.strip()):
+                hidden |= {form, *_escaped(form)}
+    return {text for text in hidden if len(text.strip()) >= _SHORTEST_SECRET}
+
+
+def hide(value: Any, hidden: set[str]) -> Any:
+    """A result with asterisks wherever one of these texts stands in it."""
+    if isinstance(value, str):
+        return _hide_in_text(value, hidden)
+    if isinstance(value, Mapping):
+        return {key: hide(item, hidden) for key, item in value.items()}
+    return [hide(item, hidden) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _hide_in_text(text: str, hidden: set[str]) -> str:
+    """A text with asterisks in the place of all that these texts cover, also where two of them overlap."""
+    shown, end = [], 0
+    for start, stop in sorted(_places(text, hidden)):
+        if stop <= end:
+            continue
+        if start >= end:
+            shown += [text[end:start], HIDDEN]
+        end = stop
+    return "".join((*shown, text[end:])) if shown else text
+
+
+def _places(text: str, hidden: set[str]) -> Iterator[tuple[int, int]]:
+    for secret in hidden:
+        start = text.find(secret)
+        while start >= 0:
+            yield start, start + len(secret)
+            start = text.find(secret, start + 1)
+
+
+def presentable(result: Mapping[str, Any], hidden: set[str]) -> dict[str, Any]:
+    """A task's result without secrets, whose messages no terminal obeys; outputs keep each of their bytes."""
+    shown = hide(result, hidden)
+    given = (result, *(result.get("commands") or ()))
+    for described, row in zip((shown, *(shown.get("commands") or ())), given):
+        described.update({key: row[key] for key in _OWN_WORDS if key in row})
+        if row.get("status") in STATUSES:
+            described["status"] = row["status"]
+    cleaned: dict[str, Any] = _with_clean_messages(shown)
+    return cleaned
+
+
+def _with_clean_messages(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_clean_messages(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    cleaned = {key: _with_clean_messages(item) for key, item in value.items()}
+    for key in ("msg", "message", "error_phase"):
+        if isinstance(cleaned.get(key), str):
+            cleaned[key] = clean(cleaned[key])
+    server = cleaned.get("server")
+    if isinstance(server, dict) and isinstance(server.get("name"), str):
+        cleaned["server"] = {**server, "name": clean_line(server["name"])}
+    if isinstance(cleaned.get("warnings"), list):
+        # Those of a module that ran elsewhere are objects of ansible-core.
+        texts = cleaned["warnings"]
+        cleaned["warnings"] = [clean_line(text) if isinstance(text, str) else text for text in texts]
+    return cleaned
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in an option, in whatever shape it is given."""
+    if isinstance(value, Mapping):
+        value = value.values()
+    if isinstance(value, (str, int, float)):
+        yield str(value)
+    elif isinstance(value, Iterable):
+        for item in value:
+            yield from _texts(item)
+
+
+#: What the echo of some shells makes of backslashes.
+_ECHOED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """The text as languages and shells write it, and as they show it."""
+    yield ascii(text)[1:-1]
+    yield repr(text)[1:-1]
+    for written in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
+        yield written
+        yield written.replace("/", "\\/")
+        yield re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", written)  # Go
+    for quote in ("'\\''", "'\"'\"'"):
+        yield text.replace("'", quote)
+    yield re.sub(r'([$`"\\])', r"\\\1", text)
+    yield re.sub(r"([^\w@%+=:,./\n-])", r"\\\1", text)
+    yield from re.sub(r"\\([abfnrtv\\])", lambda found: _ECHOED[found[1]], text).splitlines()

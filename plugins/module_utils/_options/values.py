@@ -1,0 +1,137 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Read the values of options; :class:`UsageError` says which one is wrong and what would be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from .._api.errors import UsageError
+from .._api.records import canonical_uuid, is_uuid, parse_time
+
+LINE_LENGTH = 2048
+PURPOSE_LENGTH = 2000
+
+#: No duration is longer, in seconds: dates can still be reckoned with it.
+_LONGEST = 100 * 366 * 86400
+
+_UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+def duration(option: str, text: Any) -> float:
+    """Read a duration such as V(90), V(90s), V(10m) or V(1h30m) into seconds."""
+    stripped = str(text).strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", stripped):
+        return _bounded(option, text, float(stripped))
+    parts = re.findall(r"(\d+(?:\.\d+)?)([wdhms])", stripped)
+    if not parts or "".join(number + unit for number, unit in parts) != stripped:
+        raise UsageError(
+            option, f"'{text}' is not a duration", "Give seconds, or numbers with w, d, h, m or s, such as 1h30m."
+        )
+    return _bounded(option, text, sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+
+def _bounded(option: str, text: Any, seconds: float) -> float:
+    if seconds > _LONGEST:
+        raise UsageError(option, f"{text!s:.40} is longer than a hundred years", "Give a shorter duration.")
+    return seconds
+
+
+def moment(option: str, text: Any) -> datetime:
+    """Read an ISO 8601 time with a zone."""
+    example = "Give ISO 8601 with a zone, such as 2031-01-01T03:00:00Z or 2031-01-01T03:00:00+09:00."
+    stripped = str(text).strip()
+    time = parse_time(stripped)
+    if time is None:
+        raise UsageError(option, f"'{text}' is not a time of the years 100 to 9000", example)
+    if not re.search(r"(?:[zZ]|[+-]\d\d:?\d\d)$", stripped) or "T" not in stripped.upper().replace(" ", "T"):
+        raise UsageError(option, f"'{text}' has no zone, and servers would read it in their own", example)
+    return time
+
+
+def moment_or_age(option: str, text: Any) -> datetime | timedelta:
+    """Read a time, or a duration that is to be counted back from now."""
+    if re.match(r"\d{4}-", str(text).strip()):
+        return moment(option, text)
+    return timedelta(seconds=duration(option, text))
+
+
+def uuid(option: str, text: Any) -> str:
+    """Read a UUID."""
+    if not is_uuid(text):
+        raise UsageError(
+            option, f"'{text}' is not a UUID", "Give an id as the API shows it: 8-4-4-4-12 hexadecimal digits."
+        )
+    return canonical_uuid(text)
+
+
+def uuids(option: str, texts: Sequence[Any] | None) -> list[str]:
+    """Read a list of UUIDs; each counts once."""
+    return list(dict.fromkeys(uuid(option, text) for text in texts or ()))
+
+
+def share(option: str, text: Any, total: int, least: int) -> int | None:
+    """Read a number, or a percentage of ``total`` (rounded down, but not below ``least``); None where not given."""
+    if text in (None, ""):
+        return None
+    match = re.fullmatch(r"(\d{1,9})(%?)", str(text).strip())
+    if not match or (match.group(2) and int(match.group(1)) > 100):
+        raise UsageError(option, f"'{text}' is neither a number nor a percentage", "Give one such as 10 or 25%.")
+    number = int(match.group(1))
+    if match.group(2):
+        return max(least, total * number // 100)
+    if number < least:
+        raise UsageError(option, f"{number} is too small", f"Give at least {least}.")
+    return number
+
+
+def line(option: str, text: Any) -> str:
+    """Check a command line; it comes back as given."""
+    value = str(text)
+    if not value.strip():
+        raise UsageError(option, "the command line is empty", "Give the line that is to run.")
+    if "\0" in value:
+        raise UsageError(option, "the command line has a NUL character", "Take it out.")
+    if len(value) > LINE_LENGTH:
+        raise UsageError(
+            option,
+            f"the command line has {len(value)} characters, and the API takes {LINE_LENGTH}",
+            "Put it into a script on the server, by a package, a role or WebFTP, and give its path as line.",
+        )
+    return value
+
+
+def environment(option: str, values: Mapping[str, Any] | None) -> dict[str, str]:
+    """Check environment variables, without ever naming a value."""
+    for number, (name, value) in enumerate((values or {}).items(), 1):
+        if "=" in str(name):
+            # What stands after it may be a secret.
+            raise UsageError(option, f"the name of entry {number} has an =", "Give a dictionary, such as NAME: value.")
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
+            raise UsageError(
+                option, f"'{name}' is not a name of an environment variable", "Use letters, digits and underscores."
+            )
+        if not isinstance(value, str):
+            raise UsageError(
+                option,
+                f"the value of {name} is not a string",
+                "Put it in quotes: what the server gets must be unambiguous.",
+            )
+    return dict(values or {})
+
+
+def purpose(option: str, text: str | None) -> str | None:
+    """Check a purpose: absent, or 1 to 2000 characters that are not all blank."""
+    if text is None:
+        return None
+    if not text.strip() or len(text) > PURPOSE_LENGTH:
+        raise UsageError(
+            option, f"it has {len(text)} characters", f"Give 1 to {PURPOSE_LENGTH} characters, or leave it out."
+        )
+    return text

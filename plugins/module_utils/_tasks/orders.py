@@ -1,0 +1,182 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What a task orders: its options, checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .._api.commands import Match
+from .._api.errors import UsageError
+from .._api.records import Server, iso
+from .._fleet.fleet import Limits
+from .._options import values as _values
+
+
+@dataclass(frozen=True)
+class Order:
+    """The checked options of a task that concern commands."""
+
+    state: str
+    servers: list[str]
+    ids: list[str]
+    line: str
+    shell: str
+    username: str | None
+    groupname: str | None
+    extra: dict[str, Any]
+    scheduled_at: datetime | None
+    reschedule: bool
+    reuse_within: float | None
+    fail_if_sent: bool
+    progress: bool
+    silent: bool
+    limits: Limits
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Order:
+        """Check everything that can be checked without a request; :class:`UsageError` says what is wrong."""
+        state = options["state"]
+        _check_combination(state, options)
+        extra = {
+            "env": _values.environment("env", options.get("env")),
+            "run_after": _values.uuids("run_after", options.get("run_after")),
+            "work_session": _given("work_session", options, _values.uuid),
+            "purpose": _values.purpose("purpose", options.get("purpose")),
+        }
+        servers = [str(server).strip() for server in options.get("servers") or ()]
+        if "" in servers:
+            raise UsageError("servers", "one of them is empty", _WHICH_SERVERS)
+        return cls(
+            state=state,
+            servers=servers,
+            ids=_values.uuids("ids", options.get("ids")),
+            line=_values.line("line", options["line"]) if options.get("line") is not None else "",
+            shell=options["shell"],
+            username=options.get("username") or None,
+            groupname=options.get("groupname") or None,
+            extra={name: value for name, value in extra.items() if value},
+            scheduled_at=_given("scheduled_at", options, _values.moment),
+            reschedule=options["reschedule"],
+            reuse_within=_given("reuse_within", options, _values.duration),
+            fail_if_sent=options["fail_if_sent"],
+            progress=_progress(options),
+            silent=options.get("progress") is False,
+            limits=_limits(options, len(servers)),
+        )
+
+    @property
+    def time(self) -> datetime:
+        """When the command is to run, of an order that has a time."""
+        if self.scheduled_at is None:
+            raise ValueError("this order has no time")
+        return self.scheduled_at
+
+    def match(self, server_id: str | None = None) -> Match:
+        """What counts as the same command, on one server or on any."""
+        return Match(server_id, self.line, self.shell, self.username, self.groupname)
+
+    def body(self, server: Server) -> dict[str, Any]:
+        """What is submitted for one server: the published fields, and of the newer ones only those that are used."""
+        return {
+            "server": server.id,
+            "shell": self.shell,
+            "line": self.line,
+            "username": self.username or "",
+            "groupname": self.groupname or "",
+            "scheduled_at": iso(self.scheduled_at),
+            **self.extra,
+        }
+
+
+def _progress(options: Mapping[str, Any]) -> bool:
+    several = max(len(options.get(name) or ()) for name in ("servers", "ids")) > 1
+    return several if options.get("progress") is None else bool(options["progress"])
+
+
+def _given(name: str, options: Mapping[str, Any], read: Callable[[str, Any], Any]) -> Any:
+    value = options.get(name)
+    return None if value in (None, "") else read(name, value)
+
+
+def _wait_timeout(text: Any) -> float:
+    seconds = _values.duration("wait_timeout", text)
+    if not seconds:
+        remedy = "Give a duration such as 90s, or set wait to false to submit without waiting."
+        raise UsageError("wait_timeout", f"{text} is no time to wait", remedy)
+    return seconds
+
+
+def _limits(options: Mapping[str, Any], total: int) -> Limits:
+    return Limits(
+        wait=options["wait"],
+        wait_timeout=_wait_timeout(options["wait_timeout"]),
+        wait_for_approval=options["wait_for_approval"],
+        cancel_on_timeout=options["cancel_on_timeout"],
+        max_concurrency=_values.share("max_concurrency", options.get("max_concurrency"), total, least=1),
+        max_errors=_values.share("max_errors", options.get("max_errors"), total, least=0),
+        success_codes=frozenset(options["success_codes"]),
+        offline=options["offline"],
+    )
+
+
+_BY_IDS_ALONE = "Commands that exist already are named by ids alone."
+_WHOLE_LINE = "Give the command line."
+_WHICH_SERVERS = "Give names or ids of servers."
+
+#: state -> the options that it needs, and what to give.
+_NEEDS = {
+    "executed": {"line": _WHOLE_LINE, "servers": _WHICH_SERVERS},
+    "scheduled": {
+        "line": _WHOLE_LINE,
+        "servers": _WHICH_SERVERS,
+        "scheduled_at": "Give ISO 8601 with a zone, such as 2031-01-01T03:00:00Z.",
+    },
+    "finished": {"ids": "Give the ids that an earlier task returned."},
+    "cancelled": {"line": "Give it, or ids.", "servers": "Give them, or ids."},
+}
+
+#: state -> the options that do not go with it, and what to do instead.
+_REFUSES = {
+    "executed": {
+        "ids": "Use state=finished to await commands, or state=cancelled to cancel them.",
+        "scheduled_at": "Use state=scheduled to run a command later.",
+        "reschedule": "Use it with state=scheduled.",
+    },
+    "scheduled": {
+        "ids": "Leave it out: a schedule is known by its server, line, user, group and time.",
+        "reuse_within": "Use it with state=executed.",
+    },
+    "finished": {
+        "line": _BY_IDS_ALONE,
+        "servers": _BY_IDS_ALONE,
+        "scheduled_at": _BY_IDS_ALONE,
+        "reschedule": "Use it with state=scheduled.",
+        "reuse_within": "Use it with state=executed.",
+    },
+    "cancelled": {"reschedule": "Use it with state=scheduled.", "reuse_within": "Use it with state=executed."},
+}
+
+
+def _check_combination(state: str, options: Mapping[str, Any]) -> None:
+    given = {name for name in options if options[name] not in (None, "", [], False)}
+    needed, refused = _NEEDS[state], _REFUSES[state]
+    if state == "cancelled" and "ids" in given:
+        needed, refused = (
+            {},
+            {**refused, "line": _BY_IDS_ALONE, "servers": _BY_IDS_ALONE, "scheduled_at": _BY_IDS_ALONE},
+        )
+    if state in ("finished", "cancelled") and options["offline"] != "wait":
+        raise UsageError("offline", f"it does not go with state={state}", "Use it where commands are submitted.")
+    for name, remedy in refused.items():
+        if name in given:
+            raise UsageError(name, f"it does not go with state={state}", remedy)
+    for name, remedy in needed.items():
+        if name not in given:
+            raise UsageError(name, f"state={state} needs it", remedy)

@@ -1,0 +1,262 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Which commands are wanted: filters that the server applies, each checked again on every row, and our own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from typing import Any, Callable
+
+from .._api import commands as _commands
+from .._api import servers as _servers
+from .._api.client import Client
+from .._api.commands import NEWEST_FIRST
+from .._api.errors import IncompleteList, UsageError
+from .._api.records import RAN, Command, Server
+from .._options import values as _values
+
+#: Options that narrow a listing: those that the API knows, and ours.
+FILTERS = (
+    "server",
+    "shell",
+    "requested_by",
+    "requested_by_isnull",
+    "is_scheduled",
+    "search",
+    "status",
+    "success",
+    "line",
+    "since",
+    "until",
+)
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to look for. What is None is not asked for.
+
+    Servers ignore filters that they do not know, so :meth:`accepts` decides over every row.
+
+    Attributes:
+        since: when commands were submitted at the earliest.
+        since_age: the same, counted back from now; see :meth:`at`.
+        until: when commands were submitted at the latest.
+        until_age: the same, counted back from now.
+        now: the time by the workspace's clock, if that is known.
+    """
+
+    server_id: str | None = None
+    shell: str | None = None
+    requested_by: str | None = None
+    requested_by_isnull: bool | None = None
+    is_scheduled: bool | None = None
+    search: str | None = None
+    ordering: str = NEWEST_FIRST
+    statuses: frozenset[str] = frozenset()
+    success: bool | None = None
+    line: str | None = None
+    since: datetime | None = None
+    since_age: timedelta | None = None
+    until: datetime | None = None
+    until_age: timedelta | None = None
+    now: datetime | None = None
+
+    @classmethod
+    def from_options(cls, client: Client, options: Mapping[str, Any]) -> Query:
+        """Check the options of M(herdops.alpacon.alpacon_command_info) and resolve the server's name."""
+        since, since_age = _moment_or_age(options, "since")
+        until, until_age = _moment_or_age(options, "until")
+        _check_span(since, until)
+        if since_age is not None and until_age is not None and since_age < until_age:
+            raise _swapped()
+        server = options.get("server")
+        return cls(
+            server_id=_servers.resolve(client, [server], "server")[0].id if server else None,
+            shell=options.get("shell") or None,
+            requested_by=options.get("requested_by") or None,
+            requested_by_isnull=options.get("requested_by_isnull"),
+            is_scheduled=options.get("is_scheduled"),
+            search=options.get("search") or None,
+            ordering=options.get("ordering") or NEWEST_FIRST,
+            statuses=frozenset(str(status).strip().lower() for status in options.get("status") or ()),
+            success=options.get("success"),
+            line=options.get("line") or None,
+            since=since,
+            since_age=since_age,
+            until=until,
+            until_age=until_age,
+        )
+
+    def at(self, now: datetime) -> Query:
+        """The same, with times in place of ages.
+
+        Args:
+            now: the time by the workspace's clock.
+        """
+        since = self.since if self.since_age is None else now - self.since_age
+        until = self.until if self.until_age is None else now - self.until_age
+        _check_span(since, until)
+        return replace(self, since=since, until=until, now=now)
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What of it the API filters, as query parameters."""
+        asked = {
+            "server": self.server_id,
+            "shell": self.shell,
+            "requested_by": self.requested_by,
+            "requested_by_isnull": self.requested_by_isnull,
+            "is_scheduled": self.is_scheduled,
+            "search": self.search,
+        }
+        return {name: _parameter(value) for name, value in asked.items() if value is not None}
+
+    def accepts(self, command: Command) -> bool:
+        """Whether a command is wanted, as far as its row says."""
+        return (
+            self.server_id in (None, command.server.id)
+            and self.shell in (None, command.shell)
+            and (self.line is None or self.line.strip() == command.line.strip())
+            and (not self.statuses or command.status in self.statuses)
+            and (self.success is None or (command.status in RAN and self.success == (command.status == "success")))
+            and self._accepts_requester(command)
+            and self._accepts_time(command)
+            and (self.is_scheduled is None or self.is_scheduled == self._is_scheduled(command))
+            and (self.search is None or _may_match(self.search, command))
+        )
+
+    def _accepts_requester(self, command: Command) -> bool:
+        if not command.states_requester:
+            return True
+        if self.requested_by_isnull is not None and self.requested_by_isnull != (command.requested_by is None):
+            return False
+        return self.requested_by is None or self.requested_by.lower() == (command.requested_by or "").lower()
+
+    def _accepts_time(self, command: Command) -> bool:
+        added = command.added_at
+        if added is None:
+            return self.since is None and self.until is None
+        return (self.since is None or added >= self.since) and (self.until is None or added <= self.until)
+
+    def is_past(self, command: Command) -> bool:
+        """Whether, in this order, nothing after this command can be wanted."""
+        return bool(self.since and self.ordering == NEWEST_FIRST and command.added_at and command.added_at < self.since)
+
+    def _is_scheduled(self, command: Command) -> bool:
+        if command.scheduled_at is None:
+            return command.status == "scheduled"
+        return command.scheduled_at > (self.now or datetime.now(timezone.utc))
+
+
+def _moment_or_age(options: Mapping[str, Any], name: str) -> tuple[datetime | None, timedelta | None]:
+    given = _values.moment_or_age(name, options[name]) if options.get(name) else None
+    return (None, given) if isinstance(given, timedelta) else (given, None)
+
+
+def _check_span(since: datetime | None, until: datetime | None) -> None:
+    if since and until and since > until:
+        raise _swapped()
+
+
+def _swapped() -> UsageError:
+    return UsageError("since", "it is later than until", "Swap them.")
+
+
+def _parameter(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _may_match(search: str, command: Command) -> bool:
+    """Whether a row can be a hit: each word stands in a field that the API searches, where the row shows them all."""
+    hidden = command.server.name is None or (command.requested_by is not None and command.requested_by_name is None)
+    fields = (
+        command.server.name,
+        command.server.id,
+        command.line,
+        command.result,
+        command.requested_by_name,
+        command.requested_by,
+    )
+    text = "\n".join(field for field in fields if field).lower()
+    words = [word.strip("\"'") for word in re.split(r"[\s,]+", search.lower())]
+    # A name of the requester that rows do not show (user name against full name) may be what matched.
+    return hidden or command.requested_by is not None or all(word in text for word in words)
+
+
+def find(client: Client, query: Query, limit: int = 0) -> Iterator[Command]:
+    """The commands that a query wants, in its order; at most ``limit`` of them unless that is 0.
+
+    Where rows tie in that order over pages, they are read in an order without ties and put in order here.
+    """
+    if query.ordering.lstrip("-") == "added_at":
+        return islice(_wanted(client, query, query.ordering), limit or None)
+    try:
+        return iter(list(islice(_wanted(client, query, query.ordering), limit or None)))
+    except IncompleteList:
+        commands = sorted(_wanted(client, query, NEWEST_FIRST), key=_place(query.ordering))
+    if query.ordering.startswith("-"):
+        commands.reverse()
+    return islice(commands, limit or None)
+
+
+def _wanted(client: Client, query: Query, ordering: str) -> Iterator[Command]:
+    for number, command in enumerate(_commands.listing(client, ordering, **query.parameters)):
+        if number == 0:
+            query = _dated(client, query)
+        if query.is_past(command):
+            return
+        if query.accepts(command):
+            yield command
+
+
+def _dated(client: Client, query: Query) -> Query:
+    # Only after an answer, which tells the offset between both clocks.
+    return query.at(_commands.client_now(client))
+
+
+def _place(ordering: str) -> Callable[[Command], tuple[bool, Any]]:
+    # As in the workspace's database, what is not stated counts as the largest.
+    def place(command: Command) -> tuple[bool, Any]:
+        value = getattr(command, ordering.lstrip("-"))
+        return value is None, value or datetime.min.replace(tzinfo=timezone.utc)
+
+    return place
+
+
+def latest(client: Client, query: Query, servers: Sequence[Server]) -> dict[str, Command]:
+    """For each server the newest command that a query wants, in one pass over the list."""
+    unseen = {str(server.id) for server in servers}
+    parameters = {"server": next(iter(unseen))} if len(unseen) == 1 else {}
+    found: dict[str, Command] = {}
+    for number, command in enumerate(_commands.listing(client, NEWEST_FIRST, **parameters)):
+        if number == 0:
+            query = _dated(client, query)
+        if query.is_past(command):
+            break
+        server_id = command.server.id
+        if server_id in unseen and query.accepts(command):
+            unseen.remove(server_id)
+            found[server_id] = command
+            if not unseen:
+                break
+    return found
+
+
+def doubt_about_order(commands: Sequence[Command], ordering: str) -> str:
+    """What is wrong with the order of commands, or cannot be checked in their rows; empty if they stand in it."""
+    times = [getattr(command, ordering.lstrip("-")) for command in commands]
+    stated = [time for time in times if time is not None]
+    if stated != sorted(stated, reverse=ordering.startswith("-")):
+        return f"this workspace ignores {ordering}; the commands come in an order of its own"
+    # Every command has a schedule; the other times are missing where it is not so far yet.
+    must_be_stated = ordering.lstrip("-") == "scheduled_at" or any(command.finished for command in commands)
+    if len(commands) > 1 and not stated and must_be_stated:
+        return f"whether the commands come by {ordering} cannot be checked, since this workspace's list does not say it"
+    return ""

@@ -1,0 +1,601 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What a task about the registration of one server means; options in, result out.
+
+Every registration makes a new record in the workspace. So it is sent only where the workspace itself says that the
+stored credentials are worth nothing, and a record whose credentials were lost on the way is looked for and deleted.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from .._api.client import Client, Settings, answered_key, credential
+from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress, UsageError
+from .._api.records import Server, canonical_uuid, parse_time, plain_text, row_id
+from .._api.servers import PATH, identified
+from .._fleet.run import ALONE, Run, Warn
+from .._options import values as _values
+
+NAME_LENGTH = 64
+PLATFORMS = ("debian", "rhel")
+#: A tag that only this very request carries, by which its record is known again.
+MARKER = "ansible:registration"
+
+#: How often a registration is sent at the most.
+_ATTEMPTS = 3
+#: Pauses before the looks for a record whose making was not answered, in seconds.
+_LOOKS = (0.0, 1.0, 4.0)
+#: Pauses between two questions whether the agent is connected, in seconds.
+_FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.5, 1.4, 10.0
+#: HTTP statuses by which the workspace says that credentials are worth nothing.
+_REFUSED = (401, 403, 404)
+#: The state of a task that only asks.
+_ASKED = "asked"
+_CHECKS = (
+    "On the host, read the agent's log (journalctl -u alpamon). The agent's websockets trust the system's CA"
+    " certificates only and use no proxy, and a clone of the host that has the same id sends it away."
+)
+
+
+class RegistrationError(AlpaconError):
+    """A task about a registration that failed, with what is known by then."""
+
+    def __init__(self, text: str, **facts: Any) -> None:
+        self.facts = facts
+        super().__init__(text)
+
+    def as_result(self) -> dict[str, Any]:
+        return self.facts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the options ask for.
+
+    Attributes:
+        id, key: stored credentials of the agent; empty where there are none.
+        registration_token, name, platform: empty where they are not needed.
+        timeout: seconds.
+    """
+
+    state: str
+    id: str
+    key: str = field(repr=False)
+    registration_token: str = field(repr=False)
+    name: str
+    platform: str
+    tags: Mapping[str, str]
+    replace_stale: bool
+    clean_up: bool
+    timeout: float
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Plan:
+        """Check the options of a task; :class:`UsageError` says which one is wrong."""
+        plan = cls(
+            state=options["state"],
+            id=_values.uuid("id", options["id"]) if options.get("id") else "",
+            key=credential("key", options.get("key") or ""),
+            registration_token=credential("registration_token", options.get("registration_token") or ""),
+            name=agent_name("name", options["name"]) if options.get("name") else "",
+            platform=options.get("platform") or "",
+            tags=_tags(options.get("tags")),
+            replace_stale=bool(options.get("replace_stale")),
+            clean_up=options.get("clean_up") is not False,
+            timeout=_values.duration("wait_timeout", options["wait_timeout"]),
+        )
+        plan._check_credentials(bool(options.get("token")))
+        if plan.may_register:
+            for name in ("registration_token", "name", "platform"):
+                if not getattr(plan, name):
+                    raise UsageError(name, "it is missing", "Registering a server takes it.")
+        return plan
+
+    def _check_credentials(self, has_token: bool) -> None:
+        if self.key and not self.id:
+            raise UsageError("id", "it is missing", "Give the id that goes with the key.")
+        if self.id and not self.key and not (self.state == "unregistered" and has_token):
+            raise UsageError("key", "it is missing", "Give the key that goes with the id.")
+        if self.state != "registered" and not self.id:
+            raise UsageError("id", "it is missing", "Give id and key of the agent; the task is about them.")
+
+    @property
+    def may_register(self) -> bool:
+        """Whether this task may come to register."""
+        return self.state == "registered" and (not self.id or self.replace_stale)
+
+
+def agent_name(option: str, text: str) -> str:
+    """A name as the agent would register it: short, and of letters, digits, underscores and hyphens."""
+    stripped = text.strip()
+    if _is_address(stripped):
+        raise UsageError(option, f"{stripped} is an address", "Give a name, such as the short name of the host.")
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", stripped.split(".", 1)[0]).strip("-")[:NAME_LENGTH].rstrip("-")
+    if not name:
+        raise UsageError(
+            option, f"nothing is left of '{text}' as a name", "Give letters, digits, underscores, hyphens."
+        )
+    return name
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _tags(values: Mapping[str, Any] | None) -> dict[str, str]:
+    for name, value in (values or {}).items():
+        if not isinstance(value, str):
+            raise UsageError("tags", f"the value of {name} is not a string", "Put it in quotes.")
+        if not str(name).strip() or name == MARKER:
+            raise UsageError("tags", f"'{name}' is no name for a tag", "Choose another one.")
+    return dict(values or {})
+
+
+def run_registration(
+    options: Mapping[str, Any],
+    warn: Warn,
+    check_mode: bool = False,
+    diff_mode: bool = False,
+    run: Run = ALONE,
+) -> dict[str, Any]:
+    """Carry out a task of M(herdops.alpacon.alpacon_registration).
+
+    Raises:
+        UsageError: a bad option, before any request.
+    """
+    settings = Settings.from_options(options, warn, needs_token=False)
+    plan = Plan.from_options(options)
+    with ExitStack() as stack:
+        desk = Desk(settings, plan, stack, run)
+        task = Task(desk, plan, check_mode, warn)
+        try:
+            result = _STATES[plan.state](task)
+        except AlpaconError as error:
+            facts = error.as_result()
+            # Of a task that failed, what may be left behind is the change.
+            changed = task.written and bool(facts.get("orphans"))
+            result = {"failed": True, "changed": changed, "msg": str(error), **facts}
+        result["requests"] = desk.requests
+    if diff_mode and result["changed"] and not result.get("failed"):
+        known = f"{result['name'] or plan.id}\n"
+        gone = plan.state == "unregistered"
+        result["diff"] = {"before": known if gone else "", "after": "" if gone else known}
+    return result
+
+
+def run_registration_info(
+    options: Mapping[str, Any],
+    warn: Warn,
+    check_mode: bool = False,
+    diff_mode: bool = False,
+    run: Run = ALONE,
+) -> dict[str, Any]:
+    """Carry out a task of M(herdops.alpacon.alpacon_registration_info).
+
+    Returns:
+        What the workspace says of an agent's credentials; it fails for none of it.
+
+    Raises:
+        UsageError: a bad option, before any request.
+    """
+    settings = Settings.from_options(options, warn, needs_token=False)
+    plan = Plan.from_options({**options, "state": _ASKED})
+    with ExitStack() as stack:
+        desk = Desk(settings, plan, stack, run)
+        verdict = _ask(Task(desk, plan, check_mode, warn))
+        requests = desk.requests
+    said = {"valid": "The stored credentials are valid.", "stale": "The workspace refuses the stored credentials."}
+    msg = said.get(verdict.credentials, "The workspace did not say whether the stored credentials are valid.")
+    return {
+        "changed": False,
+        "id": plan.id,
+        **verdict.facts,
+        "msg": f"{msg} {verdict.why}".strip(),
+        "requests": requests,
+    }
+
+
+class Desk:
+    """The clients of a task, one for each credential that it has."""
+
+    def __init__(self, settings: Settings, plan: Plan, stack: ExitStack, run: Run) -> None:
+        self._settings, self._plan, self._stack, self._run = settings, plan, stack, run
+        self._deadline = time.monotonic() + plan.timeout
+        self._clients: dict[str, Client] = {}
+
+    @property
+    def agent(self) -> Client:
+        """Speaks with the agent's own credentials."""
+        return self._client(f'id="{self._plan.id}", key="{self._plan.key}"')
+
+    @property
+    def newcomer(self) -> Client:
+        """Speaks with the registration token."""
+        return self._client(f'token="{self._plan.registration_token}"')
+
+    @property
+    def user(self) -> Client | None:
+        """Speaks with the API token, if there is one that may be used."""
+        usable = self._settings.token and self._plan.clean_up
+        return self._client(f'token="{self._settings.token}"') if usable else None
+
+    @property
+    def deadline(self) -> float:
+        """When the patience of the task ends, in monotonic seconds."""
+        return self._deadline
+
+    @property
+    def requests(self) -> int:
+        """How many HTTP requests were sent so far."""
+        return sum(client.requests for client in self._clients.values())
+
+    def _client(self, authorization: str) -> Client:
+        if authorization not in self._clients:
+            client = Client(self._settings, pool=1, sleep=time.sleep, tell=self._run.tell, authorization=authorization)
+            client.deadline = self._deadline
+            self._clients[authorization] = self._stack.enter_context(client)
+        return self._clients[authorization]
+
+
+@dataclass
+class Task:
+    """A task at work."""
+
+    desk: Desk
+    plan: Plan
+    check_mode: bool
+    warn: Warn
+    #: Whether a write was sent that may have changed something.
+    written: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the workspace says of an agent's credentials: V(valid), V(stale) or V(unreachable), with the reason."""
+
+    credentials: str
+    why: str = ""
+    row: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The part of a result that tells of it; null is what the workspace did not say."""
+        server = Server.from_row(self.row)
+        return {
+            "credentials": self.credentials,
+            "name": server.name,
+            "commissioned": server.commissioned,
+            "is_connected": server.is_connected,
+            "version": plain_text(self.row.get("version")),
+        }
+
+    @property
+    def connected(self) -> bool:
+        """Whether the agent is commissioned and connected; some workspaces do not say anything of the latter."""
+        return self.row.get("commissioned") is True and self.row.get("is_connected", True) is True
+
+
+def _ask(task: Task) -> Verdict:
+    """Ask the workspace with the agent's own credentials."""
+    try:
+        row = task.desk.agent.get(f"{PATH}-/")
+    except ApiError as error:
+        # A proxy's refusal says nothing of the credentials.
+        stale = error.status in _REFUSED and error.stated
+        return Verdict("stale" if stale else "unreachable", _seen(error))
+    except AlpaconError as error:
+        return Verdict("unreachable", str(error))
+    if not isinstance(row, Mapping) or not isinstance(row.get("commissioned"), bool):
+        return Verdict("unreachable", f"GET {PATH}-/: this is no answer of an Alpacon workspace. Check url.")
+    if row_id(row) != task.plan.id:
+        return Verdict("unreachable", f"GET {PATH}-/: the answer is not the server {task.plan.id}. Check url.")
+    return Verdict("valid", row=row)
+
+
+def _seen(error: ApiError) -> str:
+    """An error without advice about tokens, which is not what was sent."""
+    code = f" {error.code}" if error.code else ""
+    return f"{error.method} {error.path}: HTTP {error.status}{code} {error.text}".strip()
+
+
+# state: registered
+
+
+def _registered(task: Task) -> dict[str, Any]:
+    plan = task.plan
+    if not plan.id:
+        return _register(task)
+    verdict = _ask(task)
+    facts = {"id": plan.id, **verdict.facts}
+    if verdict.credentials == "valid":
+        return {"changed": False, **facts, "key": None, "orphans": [], "msg": "The stored credentials are valid."}
+    if verdict.credentials == "unreachable":
+        raise RegistrationError(
+            "Whether the stored credentials are valid could not be found out, so nothing was registered."
+            f" {verdict.why}",
+            **facts,
+        )
+    if not plan.replace_stale:
+        raise RegistrationError(
+            f"The workspace refuses the stored credentials. {verdict.why} Its record may have been deleted, or the host"
+            " restored from an old copy. Set replace_stale to register the host anew.",
+            **facts,
+        )
+    return _register(task)
+
+
+def _register(task: Task) -> dict[str, Any]:
+    plan = task.plan
+    facts: dict[str, Any] = {"name": plan.name, "credentials": "valid", "commissioned": False, "is_connected": False}
+    facts.update(changed=True, id=None, key=None, version=None, orphans=[])
+    if task.check_mode:
+        return {**facts, "msg": f"Would be registered as {plan.name}."}
+    answer, markers = _post_safely(task)
+    facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or plan.name)
+    facts["orphans"] = _orphans(task, facts["id"], markers)
+    return {**facts, "msg": f"Registered as {facts['name']}."}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A registration that was sent: its marker, and when."""
+
+    marker: str
+    sent_at: float
+
+
+def _post_safely(task: Task) -> tuple[Mapping[str, Any], list[Attempt]]:
+    """Register; where an answer was lost, only after the record that it may be about is gone."""
+    lost: list[Attempt] = []
+    while True:
+        attempt = Attempt(str(uuid.uuid4()), time.time())
+        try:
+            return _post(task, attempt.marker), lost
+        except UnknownAddress:
+            raise RegistrationError(NO_REGISTRATION, orphans=[]) from None
+        except LostAnswer as error:
+            lost.append(attempt)
+            task.written = True
+            _withdraw(task, attempt, error)
+            if len(lost) == _ATTEMPTS:
+                raise RegistrationError(
+                    f"{error} So it was {_ATTEMPTS} times in a row. Nothing of it is left behind; run the task again.",
+                    orphans=[],
+                ) from None
+        except ApiError as error:
+            hint = "registration_token: the workspace refuses it. " if error.status in _REFUSED else ""
+            raise RegistrationError(f"{hint}{_seen(error)}", **error.as_result()) from None
+
+
+def _post(task: Task, marker: str) -> Mapping[str, Any]:
+    plan = task.plan
+    body: dict[str, Any] = {"name": plan.name, "platform": plan.platform}
+    # Nobody could look for the mark without an API token.
+    tags = {**plan.tags, MARKER: marker} if task.desk.user else plan.tags
+    if tags:
+        body["tags"] = dict(tags)
+    answer = task.desk.newcomer.write("POST", f"{PATH}register/", body).body
+    if not isinstance(answer, Mapping) or not row_id(answer) or not answered_key(answer):
+        raise LostAnswer(f"POST {PATH}register/: the answer has no id and key in it.")
+    task.written = True
+    return answer
+
+
+def _withdraw(task: Task, attempt: Attempt, lost: LostAnswer) -> None:
+    """Delete the record that a lost registration made, if it made one."""
+    name, user = task.plan.name, task.desk.user
+    if user is None:
+        raise RegistrationError(
+            f"{lost} A record named {name}-xxxxxx may be left behind in the workspace: delete the one that never"
+            " connects, and run the task again. With an API token in token, the task does so by itself.",
+            orphans=[{"id": None, "name": f"{name}-xxxxxx"}],
+        )
+    for pause in _LOOKS:
+        time.sleep(pause)
+        try:
+            found = _made_by(user, attempt, list(_records(user, name)))
+        except AlpaconError as error:
+            raise RegistrationError(
+                f"{lost} Whether it made a record named {name}-xxxxxx could not be seen. {error} Look for one that"
+                " never connects, delete it, and run the task again.",
+                orphans=[{"id": None, "name": f"{name}-xxxxxx"}],
+            ) from None
+        if found:
+            _delete_own(user, found, lost)
+            return
+
+
+def _delete_own(user: Client, found: Sequence[Server], lost: LostAnswer) -> None:
+    orphans = [{"id": record.id, "name": record.name} for record in found]
+    names = ", ".join(f"{record.name} ({record.id})" for record in found)
+    if len(found) > 1:
+        # Workspaces that list no tags leave it open which one it is, and the others may be in use.
+        raise RegistrationError(
+            f"{lost} It may have made one of these records: {names}. Delete the one that never connects, and run the"
+            " task again.",
+            orphans=orphans,
+        )
+    try:
+        _delete(user, str(found[0].id))
+    except AlpaconError as error:
+        raise RegistrationError(
+            f"{lost} It made the record {names}, which could not be deleted. {error} Delete it, and run the task"
+            " again.",
+            orphans=orphans,
+        ) from None
+
+
+def _delete(user: Client, server_id: str) -> bool:
+    """Delete a record that is not connected; whether it was there."""
+    return user.delete(f"{PATH}{canonical_uuid(server_id)}/?auto=false")
+
+
+def _records(user: Client, name: str) -> Iterator[Server]:
+    """The records that registrations of that name made, and whose agent was not there yet."""
+    pattern = re.compile(re.escape(name) + r"-[0-9a-f]{6}")
+    for record in identified(user.rows(PATH, {"search": name})):
+        if pattern.fullmatch(record.name or "") and record.commissioned is False and record.is_connected is False:
+            yield record
+
+
+def _made_by(user: Client, attempt: Attempt, records: Sequence[Server]) -> list[Server]:
+    """Which of these records that attempt made: the one with its mark, or where no tags are shown those since then."""
+    if any("tags" in record.fields for record in records):
+        return [record for record in records if _is_marked(record, attempt)]
+    since = user.server_time(attempt.sent_at)
+    return [record for record in records if _added_at(user, record) >= since]
+
+
+def _added_at(user: Client, record: Server) -> float:
+    """When a record was made, in seconds since the epoch; 0 where that is not known."""
+    # Lists of older servers do not say it.
+    row = record.fields if "added_at" in record.fields else user.get(f"{PATH}{canonical_uuid(record.id)}/")
+    added = parse_time(row.get("added_at")) if isinstance(row, Mapping) else None
+    return added.timestamp() if added else 0.0
+
+
+def _orphans(task: Task, own_id: str, lost: Sequence[Attempt]) -> list[dict[str, Any]]:
+    """Other records of that name that never came up, after those that this task lost are gone."""
+    user = task.desk.user
+    if user is None:
+        return []
+    orphans: list[dict[str, Any]] = []
+    unseen = bool(lost)
+    try:
+        for record in list(_records(user, task.plan.name)):
+            if record.id == own_id:
+                unseen = False
+                continue
+            if any(_is_marked(record, attempt) for attempt in lost):
+                _delete(user, str(record.id))  # it came late
+            else:
+                orphans.append({"id": record.id, "name": record.name})
+    except AlpaconError as error:
+        task.warn(f"Whether records named {task.plan.name}-xxxxxx are left behind is not known. {error}")
+    if unseen:
+        # Who does not see the new record did not see a lost one either.
+        task.warn(f"token: it does not see the new record, so one named {task.plan.name}-xxxxxx may be left behind.")
+        orphans.append({"id": None, "name": f"{task.plan.name}-xxxxxx"})
+    return orphans
+
+
+def _is_marked(record: Server, attempt: Attempt) -> bool:
+    tags = record.fields.get("tags")
+    return isinstance(tags, Mapping) and tags.get(MARKER) == attempt.marker
+
+
+# state: connected
+
+
+def _connected(task: Task) -> dict[str, Any]:
+    plan, pause = task.plan, _FIRST_PAUSE
+    while True:
+        verdict = _ask(task)
+        facts = {"id": plan.id, **verdict.facts}
+        if verdict.connected:
+            return {"changed": False, **facts, "msg": f"{facts['name'] or plan.id} is connected."}
+        if verdict.credentials == "stale":
+            raise RegistrationError(
+                f"The workspace refuses the stored credentials, so the agent cannot connect. {verdict.why}", **facts
+            )
+        if time.monotonic() + pause > task.desk.deadline:
+            raise RegistrationError(
+                f"Not connected within {plan.timeout:g} s. {_last_seen(verdict)} {_CHECKS}", **facts
+            )
+        time.sleep(pause)
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+
+def _last_seen(verdict: Verdict) -> str:
+    if verdict.why:
+        return f"Last seen: {verdict.why}"
+    if not verdict.row.get("commissioned"):
+        return "The workspace knows the server, but its agent has not sent its first report."
+    return "The agent has reported, but holds no websocket."
+
+
+# state: unregistered
+
+
+def _unregistered(task: Task) -> dict[str, Any]:
+    plan = task.plan
+    facts: dict[str, Any] = {"id": plan.id, "name": None, "orphans": []}
+    gone = {**facts, "changed": False, "msg": "There is no such record, or its credentials are worth nothing already."}
+    try:
+        by_agent = bool(plan.key) and _end_by_agent(task)
+        if by_agent or _end_by_user(task):
+            said = "Would be unregistered." if task.check_mode else "Unregistered."
+            return {**facts, "changed": True, "msg": said}
+    except AlpaconError as error:
+        raise RegistrationError(
+            f"Not known to be unregistered: the record {plan.id} may be left behind. {error}",
+            **{**facts, "orphans": [{"id": plan.id, "name": None}]},
+        ) from None
+    return gone
+
+
+def _end_by_agent(task: Task) -> bool:
+    """End the registration with the agent's own credentials; false where they are worth nothing."""
+    if task.check_mode:
+        verdict = _ask(task)
+        if verdict.credentials == "unreachable":
+            raise RegistrationError(verdict.why)
+        return verdict.credentials == "valid"
+    path = f"{PATH}{task.plan.id}/unregister/"
+    lost = False
+    try:
+        try:
+            task.desk.agent.write("DELETE", path)
+        except UnknownAddress:
+            if task.desk.user is None:
+                raise RegistrationError(
+                    "This workspace knows no end of a registration by its agent. Give an API token in token, or delete"
+                    " the record there."
+                ) from None
+            return False
+        except LostAnswer:
+            lost = task.written = True
+            task.desk.agent.write("DELETE", path)
+    except ApiError as error:
+        if error.status not in _REFUSED or not error.stated:
+            raise RegistrationError(_seen(error)) from None
+        return lost
+    return True
+
+
+def _end_by_user(task: Task) -> bool:
+    """Delete the record with the API token, if there is one and the record still is."""
+    user = task.desk.user
+    if user is None:
+        return False
+    if not task.check_mode:
+        return _delete(user, task.plan.id)
+    try:
+        user.get(f"{PATH}{task.plan.id}/")
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
+
+
+_STATES: dict[str, Callable[[Task], dict[str, Any]]] = {
+    "registered": _registered,
+    "connected": _connected,
+    "unregistered": _unregistered,
+}

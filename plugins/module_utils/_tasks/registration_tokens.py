@@ -1,0 +1,354 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What a task about registration tokens means; options in, result out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Any, Callable
+
+from .._api.client import Client, Settings, answered_key
+from .._api.errors import NO_REGISTRATION, AlpaconError, LostAnswer, UnknownAddress, UsageError, did_you_mean
+from .._api.records import canonical_uuid, is_uuid, iso, parse_time, plain_text, row_id
+from .._fleet.run import ALONE, Run, Warn
+from .._options import values as _values
+from .server_queries import GROUPS_PATH
+
+PATH = "/api/servers/registration-tokens/"
+NAME_LENGTH = 64
+
+#: Pauses before the looks for a token whose making was not answered, in seconds.
+_LOOKS = (0.0, 2.0)
+_SHOWN_ONCE = "The key was shown when the token was made, and never again; state=rotated makes a new one."
+
+
+@dataclass(frozen=True)
+class RegistrationToken:
+    """A registration token as the API lists it.
+
+    Attributes:
+        groups: UUIDs of the groups that its servers come into.
+        expires_at: None where it never does.
+        key: only where it has just been made.
+    """
+
+    id: str
+    name: str
+    groups: frozenset[str] = frozenset()
+    expires_at: datetime | None = None
+    enabled: bool = True
+    key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> RegistrationToken:
+        """Read a row of the list, or the answer to a create; :class:`UnreadableRow` where its id is not a UUID."""
+        groups = row.get("allowed_groups")
+        return cls(
+            id=canonical_uuid(row.get("id")),
+            name=plain_text(row.get("name")) or "",
+            groups=frozenset(
+                plain_text(group.get("id") if isinstance(group, Mapping) else group) or ""
+                for group in (groups if isinstance(groups, list) else ())
+            ),
+            expires_at=parse_time(row.get("expires_at")),
+            enabled=row.get("enabled") is not False,
+            key=answered_key(row),
+        )
+
+    def usable(self, now: datetime) -> bool:
+        """Whether a server can still register with it."""
+        return self.enabled and (self.expires_at is None or self.expires_at > now)
+
+    def line(self) -> str:
+        """One line for a diff."""
+        parts = [f"{self.name}: groups {', '.join(sorted(self.groups)) or 'none'}"]
+        parts.append(f"expires {iso(self.expires_at)}" if self.expires_at else "never expires")
+        return ", ".join(parts if self.enabled else [*parts, "disabled"])
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the options ask for; what is None is not asked for."""
+
+    name: str
+    groups: tuple[str, ...] | None
+    expires_at: datetime | None
+    description: str | None
+    #: Whether the expiry is a date, which a token that stands is compared with.
+    dated: bool = False
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], now: datetime) -> Wanted:
+        """Check the options of a task."""
+        name = options["name"].strip()
+        if not name or len(name) > NAME_LENGTH:
+            raise UsageError("name", f"it has {len(name)} characters", f"Give 1 to {NAME_LENGTH}.")
+        groups = options.get("groups")
+        return cls(
+            name,
+            None if groups is None else tuple(dict.fromkeys(groups)),
+            _expiry(options, now),
+            options.get("description"),
+            bool(options.get("expires_at")),
+        )
+
+    def differs(self, token: RegistrationToken, groups: frozenset[str] | None) -> str:
+        """Which option a token does not fulfil, or an empty text."""
+        if groups is not None and token.groups != groups:
+            return "groups"
+        if self.dated and token.expires_at != self.expires_at:
+            return "expires_at"
+        return ""
+
+
+def _expiry(options: Mapping[str, Any], now: datetime) -> datetime | None:
+    date, period = options.get("expires_at"), options.get("expires_in")
+    if date and period:
+        raise UsageError("expires_in", "it does not go with expires_at", "Give one of both.")
+    if date:
+        moment = _values.moment("expires_at", date)
+        if moment <= now:
+            raise UsageError("expires_at", f"{iso(moment)} is in the past", "Give a time to come.")
+        return moment
+    if not period:
+        return None
+    seconds = _values.duration("expires_in", period)
+    if seconds <= 0:
+        raise UsageError("expires_in", "it is no time at all", "Give a duration such as 2h or 30d.")
+    return now.replace(microsecond=0) + timedelta(seconds=seconds)
+
+
+def run_registration_token(
+    options: Mapping[str, Any],
+    warn: Warn,
+    check_mode: bool = False,
+    diff_mode: bool = False,
+    run: Run = ALONE,
+) -> dict[str, Any]:
+    """Carry out a task of M(herdops.alpacon.alpacon_registration_token).
+
+    Returns:
+        The result of the task, with ``failed`` where tokens that were to go are left.
+
+    Raises:
+        AlpaconError: nothing was written, or the message names what may be left.
+    """
+    settings = Settings.from_options(options, warn)
+    now = datetime.now(timezone.utc)
+    wanted = Wanted.from_options(options, now)
+    with Client(settings, tell=run.tell) as client:
+        task = Task(client, wanted, check_mode, warn, now)
+        report = _STATES[options["state"]](task)
+        result = report.as_result(wanted.name)
+        result["requests"] = client.requests
+    if diff_mode and report.changed:
+        result["diff"] = {"before": _lines(report.gone), "after": _lines([report.token] if report.made else [])}
+    return result
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task at work."""
+
+    client: Client
+    wanted: Wanted
+    check_mode: bool
+    warn: Warn
+    now: datetime
+
+    def standing(self) -> list[RegistrationToken]:
+        """The tokens of that name."""
+        # A server that ignores the search sends all of them: compare each.
+        try:
+            rows = list(self.client.rows(PATH, {"search": self.wanted.name}))
+        except UnknownAddress:
+            raise AlpaconError(NO_REGISTRATION) from None
+        return [RegistrationToken.from_row(row) for row in rows if row.get("name") == self.wanted.name and row_id(row)]
+
+    def group_ids(self) -> frozenset[str] | None:
+        """UUIDs of the groups that are asked for, with one read of the list where names are given."""
+        if self.wanted.groups is None:
+            return None
+        known: dict[str, list[str]] = {}
+        if not all(is_uuid(group) for group in self.wanted.groups):
+            for row in self.client.rows(GROUPS_PATH):
+                known.setdefault(plain_text(row.get("name")) or "", []).append(plain_text(row.get("id")) or "")
+        return frozenset(canonical_uuid(ref) if is_uuid(ref) else _group_id(ref, known) for ref in self.wanted.groups)
+
+
+def _group_id(name: str, known: Mapping[str, Sequence[str]]) -> str:
+    found = known.get(name, [])
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError("groups", f"{len(found)} groups are named {name}", "Give the UUID of the one that is meant.")
+    remedy = f"{did_you_mean(name, known, 'Check the name.')} The token may also not see that group."
+    raise UsageError("groups", f"no group is named {name}", remedy)
+
+
+@dataclass
+class Report:
+    """What a task has come to."""
+
+    token: RegistrationToken | None = None
+    made: bool = False
+    gone: list[RegistrationToken] = field(default_factory=list)
+    msg: str = ""
+    failed: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether a token came or went."""
+        return self.made or bool(self.gone)
+
+    def as_result(self, name: str) -> dict[str, Any]:
+        """What the task returns."""
+        token = self.token
+        result = {
+            "changed": self.changed,
+            "name": name,
+            "id": (token and token.id) or None,
+            "key": token and token.key,
+            "groups": sorted(token.groups) if token else [],
+            "expires_at": iso(token.expires_at) if token else None,
+            "deleted": [old.id for old in self.gone],
+            "msg": self.msg,
+        }
+        return {**result, "failed": True} if self.failed else result
+
+
+def _lines(tokens: Iterable[RegistrationToken | None]) -> str:
+    return "".join(f"{token.line()}\n" for token in tokens if token)
+
+
+def _present(task: Task) -> Report:
+    groups = task.group_ids()
+    standing = task.standing()
+    usable = [token for token in standing if token.usable(task.now)]
+    differences = {token.id: task.wanted.differs(token, groups) for token in usable}
+    kept = next((token for token in usable if not differences[token.id]), None)
+    if kept:
+        return Report(kept, msg=f"It stands already. {_SHOWN_ONCE}")
+    if usable:
+        token = usable[0]
+        raise UsageError(
+            differences[token.id],
+            f"the registration token {token.name} ({token.id}) has another value, and the API changes none",
+            "Use state=rotated to replace the token, or another name.",
+        )
+    return _replace(task, groups, standing)
+
+
+def _rotated(task: Task) -> Report:
+    return _replace(task, task.group_ids(), task.standing())
+
+
+def _absent(task: Task) -> Report:
+    return _clear(task, Report(), task.standing())
+
+
+def _replace(task: Task, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> Report:
+    """Make a token, and only then delete the others of its name, so that there is one all the time."""
+    if task.check_mode:
+        planned = RegistrationToken("", task.wanted.name, groups or frozenset(), task.wanted.expires_at)
+        return Report(planned, made=True, gone=list(old), msg="Would be made.")
+    token = _make(task, groups or frozenset(), old)
+    report = Report(token, made=True, msg="Made. This is the only time that its key is shown.")
+    for stale in old:
+        try:
+            _delete(task.client, stale)
+        except AlpaconError as error:
+            task.warn(f"The older registration token {stale.name} ({stale.id}) could not be deleted. {error}")
+        else:
+            report.gone.append(stale)
+    return report
+
+
+def _clear(task: Task, report: Report, tokens: Sequence[RegistrationToken]) -> Report:
+    left = []
+    for token in tokens:
+        try:
+            if not task.check_mode:
+                _delete(task.client, token)
+            report.gone.append(token)
+        except AlpaconError as error:
+            left.append(f"{token.id} could not be deleted: {error}")
+    report.failed = bool(left)
+    report.msg = " ".join(left) or _said_of_clearing(task, report)
+    return report
+
+
+def _said_of_clearing(task: Task, report: Report) -> str:
+    if not report.gone:
+        return "There is no such token."
+    return "Would be deleted." if task.check_mode else "Deleted."
+
+
+def _delete(client: Client, token: RegistrationToken) -> None:
+    client.delete(f"{PATH}{canonical_uuid(token.id)}/")
+
+
+def _make(task: Task, groups: frozenset[str], old: Sequence[RegistrationToken]) -> RegistrationToken:
+    """Make a token. One whose answer was lost is worth nothing without its key: it goes, and another is made, once."""
+    body: dict[str, Any] = {"name": task.wanted.name, "allowed_groups": sorted(groups)}
+    if task.wanted.expires_at:
+        body["expires_at"] = iso(task.wanted.expires_at)
+    if task.wanted.description is not None:
+        body["description"] = task.wanted.description
+    try:
+        return _post(task.client, body)
+    except LostAnswer as error:
+        known = {token.id for token in old}
+        lost = _look_for_lost(task, known, groups, error)
+        for token in lost:
+            _delete(task.client, token)
+        known.update(token.id for token in lost)
+    try:
+        return _post(task.client, body)
+    except LostAnswer as error:
+        lost = _look_for_lost(task, known, groups, error)
+        raise LostAnswer(f"{error} {_left_behind(task, lost)}") from None
+
+
+def _post(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
+    answer = client.write("POST", PATH, body).body
+    token = RegistrationToken.from_row(answer) if row_id(answer) else None
+    if token is None or not token.key:
+        raise LostAnswer(f"POST {PATH}: the answer has no id and key in it.")
+    return token
+
+
+def _look_for_lost(task: Task, known: set[str], groups: frozenset[str], lost: LostAnswer) -> list[RegistrationToken]:
+    """The token that a lost POST made, if it made one."""
+    for pause in _LOOKS:
+        time.sleep(pause)
+        try:
+            fresh = [token for token in task.standing() if token.id not in known]
+        except AlpaconError as error:
+            raise LostAnswer(f"{lost} Whether it made a token could not be seen: {error}") from None
+        own = [token for token in fresh if token.groups == groups]
+        if len(own) > 1:
+            # One of them may be another run's, whose key is in use.
+            raise LostAnswer(f"{lost} {_left_behind(task, own)}")
+        if own:
+            return own
+    return []
+
+
+def _left_behind(task: Task, tokens: Sequence[RegistrationToken]) -> str:
+    if not tokens:
+        return f"A registration token {task.wanted.name} may have been made; look for it, and run the task again."
+    ids = ", ".join(token.id for token in tokens)
+    return (
+        f"Left behind, without a key that anybody knows: registration token {task.wanted.name} ({ids})."
+        " Delete it, unless another run has just made it, and run the task again."
+    )
+
+
+_STATES: dict[str, Callable[[Task], Report]] = {"present": _present, "rotated": _rotated, "absent": _absent}

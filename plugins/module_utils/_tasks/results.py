@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Jobs and commands as a task returns them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from .._api.agent_output import INTERRUPTED, WHY_INTERRUPTED, sudo_advice, why_never_began
+from .._api.commands import Output
+from .._api.records import Command, Server, iso
+from .._fleet.fleet import FINE, OUTCOMES, Job, outcome_of
+
+_NAMED_FAILURES = 5
+_SHOWN_OUTPUT = 300
+
+
+def of_jobs(jobs: Sequence[Job], fine: frozenset[str] = FINE) -> dict[str, Any]:
+    """The result of a task: each command, counts, and with one command its keys at the top level as well.
+
+    Args:
+        fine: the outcomes that are no failure.
+    """
+    commands = [_describe_whatever(job) for job in jobs]
+    bad = [job for job in jobs if job.outcome and job.outcome not in fine]
+    result: dict[str, Any] = {
+        "commands": commands,
+        "summary": dict(Counter(job.outcome for job in jobs if job.outcome)),
+        "changed": any(job.changed for job in jobs),
+        # Said either way: Ansible takes every rc but 0 for a failure where a result says nothing.
+        "failed": bool(bad),
+    }
+    if len(commands) == 1:
+        result = {**commands[0], **result}
+    else:
+        result["msg"] = _summary(jobs, bad)
+    return result
+
+
+def _summary(jobs: Sequence[Job], bad: Sequence[Job]) -> str:
+    if not jobs:
+        return "No commands."
+    if not bad:
+        return f"{len(jobs)} commands, none of them failed."
+    named = "; ".join(f"{job.server}: {_message(job)}" for job in bad[:_NAMED_FAILURES])
+    more = f"; and {len(bad) - _NAMED_FAILURES} more" if len(bad) > _NAMED_FAILURES else ""
+    return f"{len(bad)} of {len(jobs)} commands did not end well: {named}{more}"
+
+
+def _message(job: Job) -> str:
+    parts = [job.msg or OUTCOMES.get(job.outcome, "")]
+    if job.command and job.outcome == "failed":
+        parts = [_failure(job.command, job.output.text if job.output else ""), job.msg, _last_words(job)]
+    elif job.command and job.command.error_phase:
+        parts.append(f"The workspace says: {job.command.error_phase}.")
+    if job.output and job.output.note:
+        parts.append(job.output.note)
+    parts.append(job.note)
+    return " ".join(part for part in parts if part)
+
+
+def _last_words(job: Job) -> str:
+    words = job.output.text.strip() if job.output else ""
+    return f"Its output ends with: {words[-_SHOWN_OUTPUT:]}" if words else ""
+
+
+def _failure(command: Command, output: str) -> str:
+    never_began = why_never_began(command, output)
+    if never_began:
+        return f"Never ran: {never_began}."
+    why = command.error_phase or (WHY_INTERRUPTED if command.rc == INTERRUPTED else "")
+    assumed = "" if command.exit_code is not None else ", which is assumed, since the workspace states no exit codes"
+    ended = f"The command ended with rc {command.rc}{f' ({why})' if why else ''}{assumed}."
+    advice = "" if command.error_phase else sudo_advice(output)
+    return f"{ended} {advice}".rstrip()
+
+
+def _describe_whatever(job: Job) -> dict[str, Any]:
+    """A job as results give it; what nobody has thought of costs its details, not the ids of the others."""
+    try:
+        return describe_job(job)
+    except Exception as error:
+        server = {"id": job.server.id, "name": job.server.name}
+        known = {"id": job.id, "server": server, "line": job.body.get("line"), "ran": None}
+        msg = f"{job.msg} It cannot be described: {error!r:.200}".strip()
+        return {**_EMPTY, **known, "outcome": job.outcome or None, "changed": job.changed, "msg": msg}
+
+
+def describe_job(job: Job) -> dict[str, Any]:
+    """A job as results give it."""
+    if job.command is None:
+        return {
+            **_EMPTY,
+            "server": {"id": job.server.id, "name": job.server.name},
+            "line": job.body.get("line"),
+            "outcome": job.outcome or None,
+            "ran": None if job.outcome == "unknown" else False,
+            "changed": job.changed,
+            "msg": _message(job),
+            **(job.error.as_result() if job.error else {}),
+        }
+    described = describe(job.command, job.output, job.server)
+    described.update(outcome=job.outcome or None, changed=job.changed, msg=_message(job))
+    if job.outcome in ("timed_out", "unknown") and job.command.status != "cancelled":
+        # It may have run since the last look.
+        described["ran"] = described["ran"] or None
+    if job.outcome in ("success", "failed"):
+        described["success"] = job.outcome == "success"
+    return described
+
+
+_EMPTY: dict[str, Any] = {
+    "id": None,
+    "status": None,
+    "rc": None,
+    "stdout": "",
+    "stdout_lines": [],
+    "stderr": "",
+    "stderr_lines": [],
+    "start": None,
+    "end": None,
+    "delta": None,
+    "success": None,
+    "error_phase": None,
+    "output_complete": None,
+}
+
+
+def describe(command: Command, output: Output | None, server: Server | None = None) -> dict[str, Any]:
+    """A command as results give it; without its output where there is none yet."""
+    server = server or command.server
+    described = {
+        **_EMPTY,
+        "id": command.id,
+        "server": {"id": server.id, "name": server.name},
+        "line": command.line,
+        "status": command.status,
+        "outcome": outcome_of(command) or "pending",
+        "rc": command.rc,
+        "start": iso(command.start),
+        "end": iso(command.end) if command.finished else None,
+        "delta": _delta(command),
+        "success": command.success,
+        "ran": command.ran,
+        "error_phase": command.error_phase,
+    }
+    if command.rc is not None and command.exit_code is None:
+        described["rc_assumed"] = True
+    if output is not None:
+        # As ansible.builtin.command does; some workspaces cut line breaks at the end, others keep them.
+        text = output.text.rstrip("\r\n")
+        described.update(stdout=text, stdout_lines=text.splitlines(), output_complete=output.complete)
+        if why_never_began(command, output.text):
+            # The agent states an exit code of its own for what it could not begin.
+            described.update(ran=False, rc=None)
+            described.pop("rc_assumed", None)
+    return described
+
+
+def _delta(command: Command) -> str | None:
+    """How long it took, as M(ansible.builtin.command) writes it."""
+    if not command.finished:
+        return None
+    if command.elapsed is not None:
+        return str(timedelta(seconds=command.elapsed))
+    return str(command.end - command.start) if command.start and command.end else None

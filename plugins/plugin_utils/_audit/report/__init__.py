@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""The report of an audit: written as JSON, JUnit XML, Markdown and HTML, and read again for a trend.
+
+``docs/audit-report.schema.json`` describes its shape.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import html_page as _html
+from . import json_file as _json
+from . import junit as _junit
+from . import markdown as _markdown
+from .shape import ReportError, check
+from .trend import compare
+
+__all__ = ["FORMATS", "ReportError", "read", "write"]
+
+#: format -> the file's name and what renders it.
+_WRITERS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "json": ("audit.json", _json.render),
+    "junit": ("audit.xml", _junit.render),
+    "markdown": ("audit.md", _markdown.render),
+    "html": ("audit.html", _html.render),
+}
+
+FORMATS = tuple(_WRITERS)
+
+
+def write(
+    report: Mapping[str, Any],
+    folder: Path,
+    formats: Sequence[str] = FORMATS,
+    previous: Mapping[str, Any] | None = None,
+) -> list[Path]:
+    """Write a report into a folder and return the paths of its files, in the order of the formats.
+
+    Each file replaces the earlier one at once, and only its owner may read it, since output can be confidential.
+
+    Args:
+        formats: of :data:`FORMATS`.
+        previous: an earlier report, as :func:`read` returns it; the report then says what changed since.
+
+    Raises:
+        OSError: the folder or a file cannot be written.
+    """
+    if previous is not None:
+        report = {**report, "trend": compare(report, previous)}
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    paths = []
+    for name in formats:
+        file, render = _WRITERS[name]
+        _replace(folder / file, render(report))
+        paths.append(folder / file)
+    return paths
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a report that was written as JSON.
+
+    Raises:
+        ReportError: there is no such file, or it is no report that this version reads.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReportError(path, f"it cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ReportError(path, f"it is not JSON: {error}") from error
+    problem = check(report)
+    if problem:
+        raise ReportError(path, problem)
+    shaped: dict[str, Any] = report
+    return shaped
+
+
+def _replace(path: Path, text: str) -> None:
+    # mkstemp makes a file that only its owner may read.
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

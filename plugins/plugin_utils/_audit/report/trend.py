@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What changed since an earlier report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .. import verdict as _verdict
+from .console import share
+from .shape import SEVERITIES
+
+Pair = tuple[str, str]
+
+_FIGURES = ("servers", "checks", "passed", "failed", "unknown")
+
+
+def compare(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
+    """What changed, as the key ``trend`` of the report: see its schema."""
+    now, before = _by_pair(report), _by_pair(previous)
+    failed = _pairs(now, "failed")
+    failed_before = _pairs(before, "failed")
+    fixed = {pair for pair in failed_before if pair in now and now[pair]["outcome"] == "passed"}
+    return {
+        "since": previous["finished_at"],
+        # Reports were once written without a verdict; the coverage is in their counts.
+        "verdict": previous["verdict"] if previous.get("verdict") in _verdict.VERDICTS else None,
+        "coverage": _verdict.coverage_of(previous["summary"]),
+        "change": _change(report["summary"], previous["summary"]),
+        "newly_failed": _named(failed - failed_before, now),
+        "newly_fixed": _named(fixed, before),
+        "still_failing": _named(failed & failed_before, now),
+        "no_longer_known": _named(failed_before - failed - fixed, before),
+        **_came_and_went("servers", "host", report, previous),
+        **_came_and_went("checks", "name", report, previous),
+    }
+
+
+def _by_pair(report: Mapping[str, Any]) -> dict[Pair, Mapping[str, Any]]:
+    return {(result["host"], result["check"]): result for result in report["results"]}
+
+
+def _pairs(results: Mapping[Pair, Mapping[str, Any]], outcome: str) -> set[Pair]:
+    return {pair for pair, result in results.items() if result["outcome"] == outcome}
+
+
+def _change(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    by_severity = {
+        severity: now["failed_by_severity"].get(severity, 0) - before["failed_by_severity"].get(severity, 0)
+        for severity in SEVERITIES
+    }
+    return {
+        **{name: now[name] - before[name] for name in _FIGURES},
+        "passed_share": round(_share(now) - _share(before), 1),
+        "coverage": round(_verdict.coverage_of(now) - _verdict.coverage_of(before), 1),
+        "failed_by_severity": by_severity,
+    }
+
+
+def _share(summary: Mapping[str, Any]) -> float:
+    return share(summary["passed"], summary["passed"] + summary["failed"] + summary["unknown"])
+
+
+def _named(pairs: Iterable[Pair], results: Mapping[Pair, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The pairs with their severities, the worst first."""
+    rows = [{"host": host, "check": name, "severity": results[host, name]["severity"]} for host, name in pairs]
+    return sorted(rows, key=lambda row: (-SEVERITIES.index(row["severity"]), row["check"], row["host"]))
+
+
+def _came_and_went(kind: str, key: str, report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, list[str]]:
+    now, before = ({row[key] for row in one[kind]} for one in (report, previous))
+    return {f"new_{kind}": sorted(now - before), f"gone_{kind}": sorted(before - now)}

@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""The verdict on a whole audit: whether a finding fails it, and whether enough was answered to say that none does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .checks import FAILED, PASSED, UNKNOWN, is_at_least
+
+PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
+VERDICTS = (PASS, FAIL, INCONCLUSIVE)
+
+
+def verdict_of(report: Mapping[str, Any]) -> str:
+    """One of :data:`VERDICTS`, of a report that has everything but its verdict."""
+    if any(fails(result, report["fail_on"]) for result in report["results"]):
+        return FAIL
+    return PASS if is_covered(report) and not report["refusal"] else INCONCLUSIVE
+
+
+def fails(result: Mapping[str, Any], fail_on: str | None) -> bool:
+    """Whether a result is a finding that is as bad as what fails the audit."""
+    return result["outcome"] != PASSED and fail_on is not None and is_at_least(result["severity"], fail_on)
+
+
+def coverage_of(summary: Mapping[str, Any]) -> float:
+    """The share of questions that were answered, in percent, rounded down to one decimal; 0 where none was asked."""
+    answered, asked = _counts(summary)
+    return answered * 1000 // asked / 10 if asked else 0.0
+
+
+def is_covered(report: Mapping[str, Any]) -> bool:
+    """Whether as much was answered as must be."""
+    return bool(report["coverage"] >= report["min_coverage"])
+
+
+def answered(report: Mapping[str, Any]) -> str:
+    """How much was answered, and how much must be where that is more, as a sentence."""
+    number, asked = _counts(report["summary"])
+    if not asked:
+        return "No check applied to any server."
+    words = f"{number:,} of {asked:,} question{'' if asked == 1 else 's'} answered ({report['coverage']:g}%)"
+    return (
+        f"{words}." if is_covered(report) else f"Only {words}, and min_coverage asks for {report['min_coverage']:g}%."
+    )
+
+
+def _counts(summary: Mapping[str, Any]) -> tuple[int, int]:
+    """How many questions were answered, and how many were asked."""
+    number = summary[PASSED] + summary[FAILED]
+    return number, number + summary[UNKNOWN]
