@@ -19,7 +19,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import CONNECTION, audit_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
@@ -31,6 +31,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit impor
     run_audit,
     server_of,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.spec import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     SERVER_ID,
     TOKENS,
@@ -52,7 +53,7 @@ class ActionModule(AlpaconAction):
     BYPASS_HOST_LOOP = True
 
     module_name = "herdops.alpacon.alpacon_audit"
-    spec = staticmethod(audit_spec)
+    spec: ClassVar[dict[str, dict[str, Any]]] = AUDIT_SPEC
     selections: ClassVar[Mapping[str, str]] = {
         "hosts": "Give names of hosts of the inventory, or leave it out to mean the hosts of the play.",
         "formats": "Name at least one, or leave it out to mean all of them. Without dest, no report is written.",
@@ -78,23 +79,21 @@ class ActionModule(AlpaconAction):
         instead = {} if all(check.get("username") for check in options["checks"]) else {"become": _USERNAME}
         return self.without_effect(variables, {**instead, "environment": _ENV})
 
-    def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
+    def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Audit, write the report where that is wanted, and return the result."""
-        run: Run = surroundings["run"]
-        check_mode: bool = surroundings["check_mode"]
         hosts = _hosts(options["hosts"], self._task_vars)
         Plan.from_options(options, hosts)
-        previous = _previous(options["compare_to"], warn)
-        folder = Path(options["dest"]).absolute() if options["dest"] and not check_mode else None
+        previous = _previous(options["compare_to"], run.warn)
+        folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
         if folder:
             _make(folder)
-        workspaces = _Workspaces(self._task.args, options, warn)
+        workspaces = _Workspaces(self._task.args, options, run.warn)
         of_play = _of_play(self._task_vars, self._templar.template)
         variables = self._task_vars["hostvars"]
         hosts = [
             replace(host, settings=workspaces.of(host.name, ChainMap(of_play, variables[host.name]))) for host in hosts
         ]
-        audited = run_audit(options, hosts, warn, check_mode=check_mode, run=run)
+        audited = run_audit(options, hosts, run)
         hidden = secrets(options) | {host.settings.token for host in hosts if host.settings}
         if folder is None:
             return _hidden(result_of(audited), hidden)

@@ -6,15 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible import constants as C
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Claims
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import CONNECTION, WAIT, command_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import claim_named, run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import WAIT, run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import WORKSPACE, refuse_foreign_server
 
@@ -42,7 +45,7 @@ class ActionModule(AlpaconAction):
     supports_raw_params = True
 
     module_name = "herdops.alpacon.alpacon_command"
-    spec = staticmethod(command_spec)
+    spec: ClassVar[dict[str, dict[str, Any]]] = COMMAND_SPEC
     operation = staticmethod(run_command)
     selections: ClassVar[Mapping[str, str]] = {
         "servers": "Give names or UUIDs of servers, or leave it out to mean the inventory host.",
@@ -78,9 +81,9 @@ class ActionModule(AlpaconAction):
             return (_ONE_OF_BOTH, f"the server of host {host}")
         return super().rivalry(host)
 
-    def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
+    def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Do the work of the task; an inventory host whose agent is not connected is unreachable, if so asked."""
-        result = super().operate(options, warn, **surroundings)
+        result = super().operate(options, run)
         if self._means_its_host and options["offline"] == "fail" and result.get("outcome") == "offline":
             result.update(unreachable=True, failed=False)
         return result

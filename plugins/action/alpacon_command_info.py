@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import info_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import SPEC as INFO_SPEC
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 
 
@@ -18,7 +18,7 @@ class ActionModule(AlpaconAction):
     """List commands."""
 
     module_name = "herdops.alpacon.alpacon_command_info"
-    spec = staticmethod(info_spec)
+    spec: ClassVar[dict[str, dict[str, Any]]] = INFO_SPEC
     operation = staticmethod(run_info)
     selections: ClassVar[Mapping[str, str]] = {
         "ids": "Give UUIDs of commands, or leave it out.",

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import registration_spec
+from typing import Any, ClassVar
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC as REGISTRATION_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import run_registration
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 
@@ -15,5 +17,5 @@ class ActionModule(AlpaconAction):
     """Register a server."""
 
     module_name = "herdops.alpacon.alpacon_registration"
-    spec = staticmethod(registration_spec)
+    spec: ClassVar[dict[str, dict[str, Any]]] = REGISTRATION_SPEC
     operation = staticmethod(run_registration)

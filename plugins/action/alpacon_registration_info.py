@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import registration_info_spec
+from typing import Any, ClassVar
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
+    INFO_SPEC as REGISTRATION_INFO_SPEC,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import run_registration_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 
@@ -15,5 +19,5 @@ class ActionModule(AlpaconAction):
     """Ask whether the credentials of an agent are valid."""
 
     module_name = "herdops.alpacon.alpacon_registration_info"
-    spec = staticmethod(registration_info_spec)
+    spec: ClassVar[dict[str, dict[str, Any]]] = REGISTRATION_INFO_SPEC
     operation = staticmethod(run_registration_info)

@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import registration_token_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_tokens import run_registration_token
+from typing import Any, ClassVar
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import (
+    SPEC as REGISTRATION_TOKEN_SPEC,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import run_registration_token
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 
 
@@ -15,5 +19,5 @@ class ActionModule(AlpaconAction):
     """Manage registration tokens."""
 
     module_name = "herdops.alpacon.alpacon_registration_token"
-    spec = staticmethod(registration_token_spec)
+    spec: ClassVar[dict[str, dict[str, Any]]] = REGISTRATION_TOKEN_SPEC
     operation = staticmethod(run_registration_token)

@@ -53,8 +53,8 @@ _value:
 from collections.abc import Callable, Container, Iterable
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import CONNECTION
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_queries import FIELDS
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import FIELDS
 
 #: Variables that every task of the collection reads.
 _SETTINGS = frozenset(f"alpacon_{name}" for name in (*CONNECTION, "tokens"))

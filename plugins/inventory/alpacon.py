@@ -145,8 +145,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     iso,
     parse_time,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import CONNECTION
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_queries import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import (
     FIELDS,
     Described,
     Groups,

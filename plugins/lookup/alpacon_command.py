@@ -88,8 +88,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     clean,
     clean_line,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import CONNECTION
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_lookup import run_lookup
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_names, check_selection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import Found, find_settings, run_folder
 
@@ -124,7 +124,7 @@ class LookupModule(LookupBase):
             # A token in the environment may be another workspace's.
             own = {"token": found.options.get("token", kwargs.get("token"))}
             options = {**{name: self.get_option(name) for name in (*CONNECTION, *_QUERY)}, **own}
-            looked_up = _operations.run_lookup(servers, options, lambda text: display.warning(clean_line(text)))
+            looked_up = run_lookup(servers, options, lambda text: display.warning(clean_line(text)))
         except AlpaconError as error:
             raise AnsibleError(clean(found.explain(error))) from None
         return [self._or_default(term, value, kwargs) for term, value in zip(servers, looked_up, strict=True)]

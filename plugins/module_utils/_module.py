@@ -12,6 +12,7 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ._api.errors import AlpaconError
+from ._fleet.run import Run
 from ._options.secrets import presentable, secrets
 
 _NOT_LOGGED = "NOT_LOGGING_PARAMETER"
@@ -44,7 +45,9 @@ def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[st
     invocation = {"module_args": _without_env({**module.params, **unshown}, _UNSHOWN)}
     warnings: list[str] = []
     try:
-        result = operation(module.params, warnings.append, check_mode=module.check_mode, diff_mode=module._diff)
+        result = operation(
+            module.params, Run(warn=warnings.append, check_mode=module.check_mode, diff_mode=module._diff)
+        )
     except AlpaconError as error:
         result = {"failed": True, "msg": str(error), **error.as_result()}
     # From ansible-core 2.22 on, a module returns what is hidden only where it is shown.

@@ -455,13 +455,13 @@ option:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import command_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 
 
 def main() -> None:
     """Run, schedule, await and cancel commands."""
-    run_module(command_spec(), run_command)
+    run_module(COMMAND_SPEC, run_command)
 
 
 if __name__ == "__main__":

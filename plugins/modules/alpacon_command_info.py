@@ -239,13 +239,13 @@ requests:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import info_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import SPEC as INFO_SPEC
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 
 
 def main() -> None:
     """List commands."""
-    run_module(info_spec(), run_info)
+    run_module(INFO_SPEC, run_info)
 
 
 if __name__ == "__main__":

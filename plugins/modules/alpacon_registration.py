@@ -202,13 +202,13 @@ requests:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import registration_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC as REGISTRATION_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import run_registration
 
 
 def main() -> None:
     """Register a server."""
-    run_module(registration_spec(), run_registration)
+    run_module(REGISTRATION_SPEC, run_registration)
 
 
 if __name__ == "__main__":

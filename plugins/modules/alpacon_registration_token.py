@@ -147,13 +147,15 @@ requests:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import registration_token_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_tokens import run_registration_token
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import (
+    SPEC as REGISTRATION_TOKEN_SPEC,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import run_registration_token
 
 
 def main() -> None:
     """Manage registration tokens."""
-    run_module(registration_token_spec(), run_registration_token)
+    run_module(REGISTRATION_TOKEN_SPEC, run_registration_token)
 
 
 if __name__ == "__main__":

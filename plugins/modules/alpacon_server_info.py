@@ -213,13 +213,13 @@ requests:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import server_info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import SPEC as SERVER_INFO_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import run_server_info
 
 
 def main() -> None:
     """List servers."""
-    run_module(server_info_spec(), run_server_info)
+    run_module(SERVER_INFO_SPEC, run_server_info)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UsageError,
     clean_line,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import OUTCOMES
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Claims, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
@@ -59,7 +60,7 @@ class AlpaconAction(ActionBase):
     _supports_async = False
 
     module_name: str
-    spec: Callable[[], dict[str, dict[str, Any]]]
+    spec: ClassVar[dict[str, dict[str, Any]]]
     operation: Callable[..., dict[str, Any]]
     #: Options that select something, and what to do where they select nothing.
     selections: ClassVar[Mapping[str, str]] = {}
@@ -75,7 +76,7 @@ class AlpaconAction(ActionBase):
             self._refuse_async()
             super().run(tmp, task_vars)
             self._task.args = self.given()
-            check_given(self.module_name, type(self).spec(), self._task.args, self.selections, self.foreign)
+            check_given(self.module_name, self.spec, self._task.args, self.selections, self.foreign)
             self._task.args = self.arguments(variables)
             options = self._validated()
         except AlpaconError as error:
@@ -86,10 +87,9 @@ class AlpaconAction(ActionBase):
         if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
             result = self._ship(options, variables)
             return presentable({**self.nothing, **result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
-        modes = {"check_mode": self._task.check_mode, "diff_mode": self._task.diff}
-        run = _run(self._task, variables, self._claims(variables))
+        run = _run(self._task, variables, self._claims(variables), warnings.append)
         try:
-            result = self.operate(options, warnings.append, run=run, **modes)
+            result = self.operate(options, run)
         except RunIsOver:
             # Whoever takes results is gone, and waiting for it would leave this process behind for ever.
             os._exit(1)
@@ -110,7 +110,7 @@ class AlpaconAction(ActionBase):
 
     def _validated(self) -> dict[str, Any]:
         try:
-            _validation, options = self.validate_argument_spec(type(self).spec())
+            _validation, options = self.validate_argument_spec(self.spec)
         except AnsibleActionFail as error:
             # Raised on, it would show all arguments, and the token with them.
             raise AlpaconError(error.message) from None
@@ -188,9 +188,9 @@ class AlpaconAction(ActionBase):
         """What to do where another host of the task does the same, and what servers that are not named are called."""
         return (_RUN_ONCE_IGNORED if self._task.run_once else _RUN_ONCE, "")
 
-    def operate(self, options: dict[str, Any], warn: Callable[[str], None], **surroundings: Any) -> dict[str, Any]:
+    def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Do the work of the task and return its result."""
-        return type(self).operation(options, warn, **surroundings)
+        return type(self).operation(options, run)
 
     def given(self) -> dict[str, Any]:
         """The task's arguments as they are written."""
@@ -281,12 +281,15 @@ def _is_for_one_host(task: Any) -> bool:
     return issubclass(strategy, linear)  # others run it for every host
 
 
-def _run(task: Any, task_vars: Mapping[str, Any], claims: Claims | None) -> Run:
+def _run(task: Any, task_vars: Mapping[str, Any], claims: Claims | None, warn: Callable[[str], None]) -> Run:
     """The run that a task is part of, which one temporary folder belongs to."""
     folder = run_folder()
     return Run(
         tell=lambda text: Display().display(clean_line(text)),
-        warn=lambda text: Display().warning(clean_line(text)),
+        warn=warn,
+        alert=lambda text: Display().warning(clean_line(text)),
+        check_mode=task.check_mode,
+        diff_mode=task.diff,
         hosts=len(task_vars.get("ansible_play_batch") or [None]),
         folder=folder,
         journal=_journal(),

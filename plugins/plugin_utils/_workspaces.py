@@ -22,7 +22,7 @@ from ansible import constants as C
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 
 #: Host variable: the UUID of the host's server.
 SERVER_ID = "alpacon_server_id"

@@ -23,8 +23,8 @@ from workspace.client import Control, Workspace, WorkspaceError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import command_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 
 
 @dataclass
@@ -174,11 +174,11 @@ class Story:
         entries = self._workspace.log(1)
         return int(entries[-1]["number"]) if entries else 0
 
-    def _run_of_thread(self) -> Run:
+    def _run_of_thread(self, warn: Callable[[str], None]) -> Run:
         """The tasks of a thread are those of one run of ansible-playbook."""
         folder = self._ledger.with_name(f"{self._ledger.name}-{threading.get_ident()}")
         folder.mkdir(exist_ok=True)
-        return Run(folder=folder)
+        return Run(folder=folder, warn=warn)
 
     def run(self, **options: Any) -> Task:
         """Run one task in this process, as the action plugin does."""
@@ -187,9 +187,7 @@ class Story:
         task.first = self._number()
         task.started = time.time()
         try:
-            task.result = _operations.run_command(
-                self._validated(options), task.warnings.append, run=self._run_of_thread()
-            )
+            task.result = run_command(self._validated(options), self._run_of_thread(task.warnings.append))
         except AlpaconError as error:
             task.refusal = str(error)
         except Exception:
@@ -205,7 +203,7 @@ class Story:
             "request_timeout": REQUEST_TIMEOUT,
             **options,
         }
-        validated = ArgumentSpecValidator(command_spec()).validate(given)
+        validated = ArgumentSpecValidator(COMMAND_SPEC).validate(given)
         if validated.error_messages:
             raise ValueError(validated.error_messages)
         return dict(validated.validated_parameters)

@@ -22,7 +22,12 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api import comman
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command as _command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_info as _command_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_lookup as _command_lookup
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import parents as _parents
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_info as _server_info
 
 #: How a command may end that a workspace lies about; never that it did not run.
@@ -36,13 +41,13 @@ Judge = Callable[[Case], None]
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that moves on when tasks sleep."""
     moved = Clock()
-    for module in (_client, _commands, _fleet, _operations):
+    for module in (_client, _commands, _fleet, _command, _parents, _scheduled):
         monkeypatch.setattr(module, "time", moved)
-    monkeypatch.setattr(_operations, "Client", functools.partial(_client.Client, sleep=moved.sleep))
-    monkeypatch.setattr(_operations, "Fleet", functools.partial(_fleet.Fleet, sleep=moved.sleep))
+    monkeypatch.setattr(_command_task, "Fleet", functools.partial(_fleet.Fleet, sleep=moved.sleep))
     monkeypatch.setattr(_commands, "_CHUNK_PAUSES", ())
     monkeypatch.setattr(_commands, "_CHUNK_SETTLE", 0.0)
-    monkeypatch.setattr(_server_info, "Client", functools.partial(_client.Client, sleep=moved.sleep))
+    for module in (_command, _command_info, _command_lookup, _server_info):
+        monkeypatch.setattr(module, "Client", functools.partial(_client.Client, sleep=moved.sleep))
     return moved
 
 
@@ -93,7 +98,7 @@ class Judgement:
         """Carry out a task; its result, or None where it ended in an error of ours."""
         run = Run(hosts=hosts, folder=self._folder / "run", journal=self._folder / "run/journal")
         options = command_options(url=self.workspace.server.url, token=TOKEN, progress=False, wait_timeout="4", **given)
-        result: Row | None = self.call(case, functools.partial(_operations.run_command, options, _ignored, run=run))
+        result: Row | None = self.call(case, functools.partial(_command.run_command, options, run))
         return result
 
     def call(self, case: Case, task: Callable[[], Any]) -> Any:
@@ -223,7 +228,7 @@ def test_a_field_of_what_is_listed(judgement: Judgement, canary: Path, field: st
         judgement.workspace.begin(case)
         ids = judgement.workspace.stand("queued")
         options = info_options(url=judgement.workspace.server.url, token=TOKEN)
-        result = judgement.call(case, functools.partial(_operations.run_info, options, _ignored))
+        result = judgement.call(case, functools.partial(_command_info.run_info, options, Run()))
         listed = {entry["id"] for entry in (result or {}).get("commands", [])}
         others = {command_id for server_id, command_id in ids.items() if server_id != VICTIM}
         judgement.check(case, listed >= others, f"not listed: {result}")
@@ -241,9 +246,9 @@ def test_a_date(judgement: Judgement) -> None:
             judgement.check(case, result is not None, f"no result of {given}")
         url = judgement.workspace.server.url
         options = info_options(url=url, token=TOKEN, since="1h")
-        judgement.call(case, functools.partial(_operations.run_info, options, _ignored))
+        judgement.call(case, functools.partial(_command_info.run_info, options, Run()))
         options = lookup_options(url=url, token=TOKEN, within="1h")
-        judgement.call(case, functools.partial(_operations.run_lookup, names, options, _ignored))
+        judgement.call(case, functools.partial(_command_lookup.run_lookup, names, options, _ignored))
 
 
 def test_servers_are_resolved_or_refused(judgement: Judgement, canary: Path) -> None:
@@ -259,7 +264,7 @@ def test_servers_are_listed_or_an_error(judgement: Judgement, canary: Path) -> N
     options = {"url": judgement.workspace.server.url, "token": TOKEN, "servers": None, "filters": None, "limit": 0}
     for case in cases.of_servers(canary):
         judgement.workspace.begin(case)
-        judgement.call(case, functools.partial(_server_info.run_server_info, options, _ignored))
+        judgement.call(case, functools.partial(_server_info.run_server_info, options, Run()))
 
 
 def count(some: Iterable[Case]) -> int:

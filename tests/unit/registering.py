@@ -15,17 +15,20 @@ from unit.support import Outcome, Row
 from websockets.sync.client import ClientConnection, connect
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import (
-    registration_info_spec,
-    registration_spec,
-    registration_token_spec,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
+    INFO_SPEC as REGISTRATION_INFO_SPEC,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC as REGISTRATION_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
     run_registration,
     run_registration_info,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_tokens import run_registration_token
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import (
+    SPEC as REGISTRATION_TOKEN_SPEC,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import run_registration_token
 
 REGISTER = "/register/$"
 #: The workspace's answers to credentials that are worth nothing.
@@ -74,19 +77,19 @@ def new_agent(workspace: Workspace, name: str = "web") -> Agent:
 def register(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> Outcome:
     """Carry out a task of alpacon_registration, without an API token unless one is given."""
     options = {"token": None, **given}
-    return _carry_out(run_registration, registration_spec(), workspace, check_mode, diff_mode, options)
+    return _carry_out(run_registration, REGISTRATION_SPEC, workspace, check_mode, diff_mode, options)
 
 
 def ask(workspace: Workspace, **given: Any) -> Outcome:
     """Carry out a task of alpacon_registration_info."""
     options = {"token": workspace.token, **given}
-    return _carry_out(run_registration_info, registration_info_spec(), workspace, False, False, options)
+    return _carry_out(run_registration_info, REGISTRATION_INFO_SPEC, workspace, False, False, options)
 
 
 def manage_token(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> Outcome:
     """Carry out a task of alpacon_registration_token."""
     options = {"token": workspace.token, "name": "fleet", **given}
-    return _carry_out(run_registration_token, registration_token_spec(), workspace, check_mode, diff_mode, options)
+    return _carry_out(run_registration_token, REGISTRATION_TOKEN_SPEC, workspace, check_mode, diff_mode, options)
 
 
 def _carry_out(
@@ -103,7 +106,7 @@ def _carry_out(
     options.update({"url": workspace.url, **given})
     warnings: list[str] = []
     before = workspace.requests_made()
-    result = operation(options, warnings.append, check_mode=check_mode, diff_mode=diff_mode)
+    result = operation(options, Run(warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode))
     assert result["requests"] == workspace.requests_made() - before
     # Secrets that were given must not be in it, whatever comes out.
     assert hide(result, secrets(options)) == result

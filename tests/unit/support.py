@@ -23,8 +23,11 @@ from urllib.parse import parse_qs, urlsplit
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client, Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import command_spec, info_spec
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import SPEC as INFO_SPEC
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 
 Row = dict[str, Any]
 
@@ -321,12 +324,12 @@ def client_of(url: str, token: str = TOKEN, **settings: Any) -> Iterator[Client]
 
 def command_options(workspace: Workspace | None = None, **given: Any) -> Row:
     """The options of an alpacon_command task, the rest at their defaults."""
-    return _options(command_spec(), workspace, given)
+    return _options(COMMAND_SPEC, workspace, given)
 
 
 def info_options(workspace: Workspace | None = None, **given: Any) -> Row:
     """The options of an alpacon_command_info task, the rest at their defaults."""
-    return _options(info_spec(), workspace, given)
+    return _options(INFO_SPEC, workspace, given)
 
 
 def lookup_options(workspace: Workspace | None = None, **given: Any) -> Row:
@@ -399,7 +402,7 @@ def run(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False,
     warnings: list[str] = []
     before = workspace.requests_made()
     options = command_options(workspace, **given)
-    result = _operations.run_command(options, warnings.append, check_mode=check_mode, diff_mode=diff_mode)
+    result = run_command(options, Run(warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode))
     assert result["requests"] == workspace.requests_made() - before
     return Outcome(result, warnings)
 
@@ -407,7 +410,7 @@ def run(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False,
 def info(workspace: Workspace, **given: Any) -> Outcome:
     """Carry out a task of alpacon_command_info."""
     warnings: list[str] = []
-    return Outcome(_operations.run_info(info_options(workspace, **given), warnings.append), warnings)
+    return Outcome(run_info(info_options(workspace, **given), Run(warn=warnings.append)), warnings)
 
 
 # What a workspace has seen

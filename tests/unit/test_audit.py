@@ -28,11 +28,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UsageError,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet, Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import (
-    AUDIT,
-    REPORT_FORMATS,
-    audit_spec,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import checks as _checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import (
@@ -42,6 +39,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit impor
     run_audit,
     server_of,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.spec import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import verdict_of
 
 HELLO = {"name": "hello", "line": "echo hello", "contains": "hello"}
@@ -93,7 +91,7 @@ def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Host]
 def options(workspace: Workspace, *checks: Row, **given: Any) -> Row:
     """The options of an audit, as ansible-core hands them over."""
     task = {"url": workspace.url, "token": workspace.token, "checks": list(checks), "progress": False, **given}
-    validated = ArgumentSpecValidator(audit_spec()).validate(task)
+    validated = ArgumentSpecValidator(AUDIT_SPEC).validate(task)
     assert validated.error_messages == []
     values: Row = validated.validated_parameters
     return values
@@ -106,7 +104,7 @@ def audit(
     warnings: list[str] = []
     before = workspace.requests_made()
     asked = hosts("web-01") if of is None else of
-    done = run_audit(options(workspace, *checks, **given), asked, warnings.append, check_mode=check_mode)
+    done = run_audit(options(workspace, *checks, **given), asked, Run(warn=warnings.append, check_mode=check_mode))
     assert done.report["summary"]["requests"] == workspace.requests_made() - before
     return Done(done, warnings)
 
@@ -468,7 +466,7 @@ def elsewhere(serve: Callable[..., ScriptedServer]) -> Host:
 
 def test_a_count_that_no_list_has_costs_no_answers(current: Workspace, elsewhere: Host) -> None:
     other = replace(elsewhere, name="nowhere", server="nowhere")
-    done = run_audit(options(current, HELLO), [*hosts(*AGENTS), elsewhere, other], pytest.fail)
+    done = run_audit(options(current, HELLO), [*hosts(*AGENTS), elsewhere, other], Run(warn=pytest.fail))
     outcomes = {result["host"]: result["outcome"] for result in done.report["results"]}
     assert outcomes == {**dict.fromkeys(AGENTS, "passed"), "there": "unknown", "nowhere": "unknown"}
     assert done.report["refusal"] is None
@@ -487,9 +485,9 @@ def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
     monkeypatch.setattr(_servers, "look_up", fail)
     if not of:
         with pytest.raises(AlpaconError, match=r"could not be dealt with: ZeroDivisionError\('out of the blue'\)"):
-            run_audit(options(current, HELLO), [elsewhere], pytest.fail)
+            run_audit(options(current, HELLO), [elsewhere], Run(warn=pytest.fail))
         return
-    done = run_audit(options(current, HELLO), [elsewhere, *hosts(*of)], pytest.fail)
+    done = run_audit(options(current, HELLO), [elsewhere, *hosts(*of)], Run(warn=pytest.fail))
     outcomes = {result["host"]: result["outcome"] for result in done.report["results"]}
     assert outcomes == {"there": "unknown", **dict.fromkeys(of, "passed")}
     assert "could not be asked: An answer could not be dealt with: ZeroDivisionError" in done.report["refusal"]
@@ -682,7 +680,7 @@ def test_messages_name_so_many_findings_and_no_more() -> None:
 def test_bad_input_is_refused_before_any_request(current: Workspace, given: Row, message: str) -> None:
     of = given.pop("of", hosts("web-01"))
     with pytest.raises(UsageError) as raised:
-        run_audit({**options(current, HELLO), **given}, of, print)
+        run_audit({**options(current, HELLO), **given}, of, Run(warn=print))
     assert str(raised.value).startswith(message)
     assert current.requests_made() == 0
 
@@ -717,13 +715,13 @@ def _facts(table: Row) -> dict[str, tuple[Any, ...]]:
 def test_the_documentation_has_the_options_that_there_are() -> None:
     documented = _documented()
     checks = documented["checks"]["suboptions"]
-    assert _facts(documented) == _facts(AUDIT)
+    assert _facts(documented) == _facts({name: option for name, option in AUDIT_SPEC.items() if name not in CONNECTION})
     assert _facts(checks) == _facts(_checks.CHECK)
     assert _facts(checks["number"]["suboptions"]) == _facts(_checks.NUMBER)
 
 
 def test_formats_are_those_that_there_are() -> None:
-    assert REPORT_FORMATS == _report.FORMATS
+    assert AUDIT_SPEC["formats"]["choices"] == list(_report.FORMATS)
 
 
 def test_the_role_documents_its_defaults() -> None:

@@ -18,7 +18,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostAnswer, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_lookup import run_lookup
 
 HOUR = 3600
 LINE = "echo hello"
@@ -117,7 +117,7 @@ def test_what_is_scheduled_is_told_by_its_clock(skewed: Workspace) -> None:
 def test_the_lookup_goes_back_by_age(skewed: Workspace, age: float, found: bool) -> None:
     add(skewed, age)
     options = lookup_options(skewed, within="30m")
-    [output] = _operations.run_lookup([first(skewed)], options, pytest.fail)
+    [output] = run_lookup([first(skewed)], options, pytest.fail)
     assert output == ("hello" if found else None)
 
 

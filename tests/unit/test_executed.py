@@ -19,7 +19,9 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 
 FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
 
@@ -34,7 +36,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def make(workspace: Workspace) -> None:
         waits = partial(Fleet, sleep=lambda _seconds: over(workspace))
-        monkeypatch.setattr(_operations, "Fleet", waits)
+        monkeypatch.setattr(_command_task, "Fleet", waits)
 
     return make
 
@@ -252,7 +254,7 @@ def test_a_url_in_the_clear_is_warned_about() -> None:
     warnings: list[str] = []
     options = command_options(url="http://workspace.invalid", servers=[], line="true")
     with pytest.raises(UsageError):
-        _operations.run_command(options, warnings.append)
+        run_command(options, Run(warn=warnings.append))
     assert len(warnings) == 1
     assert "unencrypted" in warnings[0]
 

@@ -18,9 +18,9 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import ALONE, Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 
 IN_PROCESS = ("executed", "twice", "later", "reuse", "scheduled", "race", "cancelled")
 SUBMIT = {"method": "POST", "path": "^/api/events/commands/$"}
@@ -35,10 +35,10 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_fleet, "_PAUSE_AFTER_FAILURE", 0.1)
 
 
-def run(workspace: Workspace, of: Run = ALONE, **options: Any) -> Row:
+def run(workspace: Workspace, of: Run | None = None, **options: Any) -> Row:
     """Run a task."""
     given = {"line": "echo hello", "wait_timeout": "5", **options}
-    return run_command(command_options(workspace, **given), lambda _warning: None, run=of)
+    return run_command(command_options(workspace, **given), of or Run())
 
 
 def test_task_and_workspace_agree_whatever_fails() -> None:
@@ -98,7 +98,7 @@ def test_an_adopted_command_has_its_own_exit_code(current: Workspace) -> None:
 def test_a_schedule_that_the_other_run_withdrew_is_not_claimed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle = _operations._settle_races
+    settle = _scheduled._settle_races
     rivals: list[str] = []
 
     def overtaken(*arguments: Any) -> None:
@@ -108,7 +108,7 @@ def test_a_schedule_that_the_other_run_withdrew_is_not_claimed(
         workspace.api("DELETE", f"events/commands/{own['id']}/")
         settle(*arguments)
 
-    monkeypatch.setattr(_operations, "_settle_races", overtaken)
+    monkeypatch.setattr(_scheduled, "_settle_races", overtaken)
     result = run(workspace, servers=["web-01"], state="scheduled", scheduled_at=FAR)
     assert [result["id"]] == rivals
     assert (result["outcome"], result["changed"]) == ("pending", False)

@@ -16,8 +16,8 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import queries as _queries
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.queries import Query
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_query as _queries
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import Query
 
 HISTORY: list[dict[str, Any]] = [
     {"server": "web-01", "line": "uptime", "status": "success", "result": "up 1 day", "requested_by": "admin"},

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from unit.support import FAR, Row, command_options
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 
 SERVERS = ["web-01", "web-02"]
 LATER = "2998-06-01T03:00:00Z"
@@ -30,7 +31,7 @@ class Lagging:
     def __call__(self, **options: Any) -> Row:
         """Carry out a task."""
         warnings: list[str] = []
-        result = run_command(command_options(self.workspace, **options), warnings.append, run=self._run)
+        result = run_command(command_options(self.workspace, **options), replace(self._run, warn=warnings.append))
         assert warnings == []
         return result
 

@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Each file of module_utils imports only what CONTRIBUTING.md lists before it."""
+"""Each floor of the plugins imports only what CONTRIBUTING.md lists below it, and no floor goes round in circles."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,44 +15,73 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULE_UTILS = ROOT / "plugins/module_utils"
-PACKAGE = "ansible_collections.herdops.alpacon.plugins.module_utils"
-LAYERS = re.findall(r"^\d+\. `(_\w+)`: ", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+PLUGINS = ROOT / "plugins"
+PACKAGE = "ansible_collections.herdops.alpacon.plugins."
+FLOORS = [
+    re.findall(r"`([\w/]+)`", floor)
+    for floor in re.findall(r"^\d+\. (`[\w/`, ]+`): ", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+]
+FILES = sorted(path.relative_to(PLUGINS).as_posix() for path in PLUGINS.rglob("*.py") if path.name != "__init__.py")
 
 
-def imported(source: str) -> Iterator[str]:
-    """The names of what a file imports from module_utils, wherever in the file it does."""
+def floor_of(file: str) -> int:
+    """The number of the floor that a file, or a package, stands on."""
+    path = file.removesuffix(".py")
+    named = [(name, number) for number, names in enumerate(FLOORS) for name in names]
+    fitting = [(len(name), number) for name, number in named if f"{path}/".startswith(f"{name}/")]
+    assert fitting, f"CONTRIBUTING.md has no floor for {file}"
+    return max(fitting)[1]
+
+
+def imported(source: str, file: str) -> Iterator[str]:
+    """What a file of the plugins imports from others of them, wherever in the file it does, as paths."""
+    package = file.split("/")[:-1]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[-1] for alias in node.names if alias.name.startswith(PACKAGE))
+            modules = [alias.name for alias in node.names if alias.name.startswith(PACKAGE)]
+            yield from (module.removeprefix(PACKAGE).replace(".", "/") for module in modules)
         elif isinstance(node, ast.ImportFrom):
-            module = (node.module or "").removeprefix(PACKAGE).lstrip(".")
-            if node.level == 1 or (node.module or "").startswith(PACKAGE):
-                yield from [module] if module else (alias.name for alias in node.names)
+            module = node.module or ""
+            if node.level:
+                base = package[: len(package) - node.level + 1] + (module.split(".") if module else [])
+            elif module.startswith(PACKAGE):
+                base = module.removeprefix(PACKAGE).split(".")
+            else:
+                continue
+            for alias in node.names:
+                path = "/".join([*base, alias.name])
+                yield path if (PLUGINS / f"{path}.py").exists() else "/".join(base)
 
 
-def test_the_list_names_every_file() -> None:
-    files = {path.stem for path in MODULE_UTILS.glob("*.py")} - {"__init__"}
-    assert sorted(LAYERS) == sorted(files)
+@pytest.mark.parametrize("file", FILES)
+def test_imports_only_what_stands_below(file: str) -> None:
+    own = floor_of(file)
+    for path in imported((PLUGINS / file).read_text(), file):
+        assert floor_of(path) <= own, f"{path} does not stand below {file}"
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_imports_only_what_stands_before_it(layer: str) -> None:
-    names = set(imported((MODULE_UTILS / f"{layer}.py").read_text()))
-    assert names <= set(LAYERS[: LAYERS.index(layer)])
+def test_nothing_goes_round_in_circles() -> None:
+    graph = {file.removesuffix(".py"): set(imported((PLUGINS / file).read_text(), file)) for file in FILES}
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_there_are_few_floors_and_each_has_something() -> None:
+    assert {floor_of(file) for file in FILES} == set(range(len(FLOORS)))
+    assert len(FLOORS) <= 7
 
 
 @pytest.mark.parametrize(
-    ("source", "names"),
+    ("source", "paths"),
     [
-        ("from . import _a, _b", ["_a", "_b"]),
-        ("from ._a import x", ["_a"]),
-        (f"from {PACKAGE} import _a", ["_a"]),
-        (f"from {PACKAGE}._a import x", ["_a"]),
-        (f"import {PACKAGE}._a", ["_a"]),
-        ("def f():\n    from ._a import x", ["_a"]),
+        ("from .. import _api", ["module_utils"]),
+        ("from .run import Run", ["module_utils/_fleet/run"]),
+        ("from . import run, claims", ["module_utils/_fleet/run", "module_utils/_fleet/claims"]),
+        ("from .._api.client import x", ["module_utils/_api/client"]),
+        (f"from {PACKAGE}module_utils._api import client", ["module_utils/_api/client"]),
+        (f"import {PACKAGE}module_utils._module", ["module_utils/_module"]),
+        ("def f():\n    from .._api.client import x", ["module_utils/_api/client"]),
         ("from json import loads\nimport os", []),
     ],
 )
-def test_every_form_of_import_is_seen(source: str, names: list[str]) -> None:
-    assert list(imported(source)) == names
+def test_every_form_of_import_is_seen(source: str, paths: list[str]) -> None:
+    assert list(imported(source, "module_utils/_fleet/x.py")) == paths

@@ -13,7 +13,7 @@ from unit.support import LIST, lookup_options, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_lookup
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_lookup import run_lookup
 
 
 def look_up(workspace: Workspace, *terms: str, **given: Any) -> list[Any]:

@@ -19,7 +19,8 @@ from unit.support import FAR, LIST, Outcome, info_options, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 
 LINE = "reboot"
 
@@ -162,7 +163,7 @@ def test_all_that_stand_are_listed(busy: tuple[Workspace, list[str], Callable[[i
     schedule(workspace, names)
     join(12)
     options = info_options(url=workspace.url, token=workspace.token, ordering=ordering, limit=0, with_output=False)
-    listed = run_info(options, pytest.fail)["commands"]
+    listed = run_info(options, Run(warn=pytest.fail))["commands"]
     assert Counter(row["server"]["name"] for row in listed if row["line"] == LINE) == Counter(names)
 
 

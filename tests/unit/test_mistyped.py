@@ -19,7 +19,7 @@ from unit.rolling import DEBIAN, Paper, roll
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.filter.mistyped import mistyped
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_queries import FIELDS
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import FIELDS
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "herdops.alpacon.run"

@@ -24,7 +24,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     parse_time,
     readable,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.results import describe
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import describe
 
 
 def utc(*parts: int) -> datetime:

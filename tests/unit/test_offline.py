@@ -19,8 +19,8 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import operations as _operations
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 
 HUNDRED = [f"many-{number:03d}" for number in range(100)]
 AWAY = HUNDRED[10:70:20]
@@ -61,7 +61,7 @@ def test_three_of_a_hundred_are_left_out(hundred: Workspace, by: str, policy: st
 def test_waiting_is_told_at_once_and_when_the_time_is_over(hundred: Workspace) -> None:
     told: list[str] = []
     options = command_options(hundred, servers=[AWAY[0]], line="uptime", wait_timeout="2", cancel_on_timeout=True)
-    done = run_command(options, told.append, run=Run(tell=told.append))
+    done = run_command(options, Run(warn=told.append, tell=told.append))
     assert told == [f"alpacon: 1 waits for {AWAY[0]}, offline since {LAST_SEEN}"]
     assert done["outcome"] == "timed_out"
     assert waiting(hundred) == []
@@ -75,14 +75,14 @@ def test_the_end_of_the_time_says_whom_it_waited_for(hundred: Workspace) -> None
 def test_an_id_alone_tells_it_as_well(hundred: Workspace) -> None:
     told: list[str] = []
     options = command_options(hundred, servers=[hundred.server_ids()[AWAY[0]]], line="uptime", wait_timeout="3")
-    run_command(options, told.append, run=Run(tell=told.append))
+    run_command(options, Run(warn=told.append, tell=told.append))
     assert told == [f"alpacon: 1 waits for {AWAY[0]}, offline since {LAST_SEEN}"]
 
 
 def test_who_wants_no_progress_is_not_told(hundred: Workspace) -> None:
     told: list[str] = []
     options = command_options(hundred, servers=[AWAY[0]], line="uptime", wait_timeout="1", progress=False)
-    run_command(options, told.append, run=Run(tell=told.append))
+    run_command(options, Run(warn=told.append, tell=told.append))
     assert told == []
 
 
@@ -94,7 +94,7 @@ def test_a_server_that_comes_back_gets_its_command(current: Workspace) -> None:
         told.append(line)
         current.connect("web-01")
 
-    done = run_command(command_options(current, servers=["web-01"], line="echo back"), told.append, run=Run(tell=tell))
+    done = run_command(command_options(current, servers=["web-01"], line="echo back"), Run(warn=told.append, tell=tell))
     assert (done["outcome"], done["stdout"], len(told)) == ("success", "back", 1)
 
 
@@ -169,7 +169,7 @@ def test_an_agent_that_was_started_anew_gives_no_result(
     current: Workspace, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     current.fault("vanish", server="web-01")
-    monkeypatch.setattr(_operations, "Fleet", partial(Fleet, sleep=clock.sleep))
+    monkeypatch.setattr(_command_task, "Fleet", partial(Fleet, sleep=clock.sleep))
 
     def restart() -> None:
         current.change_server("web-01", started_at=1)

@@ -20,9 +20,9 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Claims
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import claim_named, refuse_shared
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.orders import Order
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_order import Order
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named, refuse_shared
 
 HOSTS = [f"host-{number}" for number in range(1, 6)]
 SERVERS = ["many-1", "many-2"]

@@ -14,7 +14,7 @@ from unit.support import COMMAND, OTHER_SERVER, SERVER, command_options
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.orders import Order
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_order import Order
 
 LATER = "2031-01-01T03:00:00Z"
 

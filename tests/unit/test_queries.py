@@ -13,7 +13,7 @@ import pytest
 from unit.support import OTHER_SERVER, SERVER, current_row, old_row, recorded
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.queries import Query, doubt_about_order
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import Query, doubt_about_order
 
 BOB = "9e2e4c06-8052-4d6b-92b7-9204081e4126"
 ADDED = datetime(2026, 11, 24, 10, 30, 44, tzinfo=UTC)

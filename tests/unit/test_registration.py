@@ -18,6 +18,7 @@ from unit.support import Clock, Outcome, Reply, Request, ScriptedServer
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration as _registration
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import MARKER, agent_name
 
@@ -227,7 +228,7 @@ def test_a_key_that_is_none_is_a_lost_answer(current: Workspace, patient: Clock,
 def test_a_name_that_is_none_is_not_told(serve: Callable[..., ScriptedServer], name: Any, told: str) -> None:
     server = serve([Reply({"id": UUID.upper(), "name": name, "key": " fresh\n"}, 201)])
     options = {"url": server.url, "state": "registered", "wait_timeout": "2m", "registration_token": "x"}
-    done = _registration.run_registration({**options, "name": "web", "platform": "debian"}, lambda _warning: None)
+    done = _registration.run_registration({**options, "name": "web", "platform": "debian"}, Run())
     assert (done["id"], done["key"], done["name"]) == (UUID, "fresh", told)
     assert done["msg"] == f"Registered as {told}."
 
@@ -298,7 +299,7 @@ def test_a_record_that_comes_late_is_deleted(current: Workspace, patient: Clock)
         key = current.registration_tokens()[0]["key"]
         options = {"url": current.url, "token": current.token, "registration_token": key, "name": "web"}
         options |= {"platform": "debian", "state": "registered", "wait_timeout": "2m"}
-        done = _registration.run_registration(options, lambda _warning: None)
+        done = _registration.run_registration(options, Run())
     assert late
     assert only_record(current)["id"] == done["id"] != late[0]["id"]
     assert done["orphans"] == []
@@ -373,9 +374,9 @@ def test_nobody_listens(current: Workspace, patient: Clock) -> None:
         "platform": "debian",
     }
     options |= {"state": "registered", "replace_stale": True, "wait_timeout": "2m"}
-    done = _registration.run_registration({**options, **CREDENTIALS}, lambda _warning: None)
+    done = _registration.run_registration({**options, **CREDENTIALS}, Run())
     assert (done["failed"], done["credentials"]) == (True, "unreachable")
-    done = _registration.run_registration(options, lambda _warning: None)
+    done = _registration.run_registration(options, Run())
     assert (done["failed"], done["changed"]) == (True, False)
     assert "no connection" in done["msg"]
 
@@ -510,7 +511,7 @@ def test_connected_does_not_wait_for_credentials_that_are_refused(workspace: Wor
 def test_a_workspace_that_does_not_say_whether_it_is_connected(serve: Callable[..., ScriptedServer]) -> None:
     server = serve(lambda _request: Reply({"id": UUID, "commissioned": True}))
     options = {"url": server.url, "state": "connected", "wait_timeout": "2m", **CREDENTIALS}
-    done = _registration.run_registration(options, lambda _warning: None)
+    done = _registration.run_registration(options, Run())
     assert (done["commissioned"], done["is_connected"]) == (True, None)
 
 
@@ -532,18 +533,18 @@ def test_only_its_own_row_says_that_a_server_is_connected(
     serve: Callable[..., ScriptedServer], patient: Clock, row: dict[str, Any], credentials: str
 ) -> None:
     options = {"url": serve([Reply(row)]).url, "state": "connected", "wait_timeout": "3s", **CREDENTIALS}
-    done = _registration.run_registration(options, lambda _warning: None)
+    done = _registration.run_registration(options, Run())
     assert (done.get("failed"), done["credentials"]) == (True, credentials)
     assert "Not connected within 3 s." in done["msg"]
     stale = {**options, "state": "registered", "replace_stale": True, "registration_token": "x", "name": "web"}
-    kept = _registration.run_registration({**stale, "platform": "debian"}, lambda _warning: None)
+    kept = _registration.run_registration({**stale, "platform": "debian"}, Run())
     assert (kept.get("failed", False), kept["changed"]) == (credentials == "unreachable", False)
 
 
 def test_facts_of_other_types_are_not_told(serve: Callable[..., ScriptedServer], patient: Clock) -> None:
     row = {"id": UUID, "name": {"a": [5]}, "commissioned": True, "is_connected": "no", "version": [1]}
     options = {"url": serve([Reply(row)]).url, "state": "registered", "wait_timeout": "3s", **CREDENTIALS}
-    done = _registration.run_registration(options, lambda _warning: None)
+    done = _registration.run_registration(options, Run())
     assert (done["name"], done["commissioned"], done["is_connected"], done["version"]) == (None, True, None, None)
 
 
@@ -694,7 +695,7 @@ def test_each_request_carries_the_one_credential_that_it_needs(serve: Callable[.
     server = serve(answer)
     options = {"url": server.url, "state": "registered", "wait_timeout": "2m", "replace_stale": True, **CREDENTIALS}
     options |= {"registration_token": "for-newcomers", "name": "web", "platform": "debian", "token": "of-the-user"}
-    done = _registration.run_registration(options, lambda _warning: None)
+    done = _registration.run_registration(options, Run())
     assert (done["id"], done["key"]) == (UUID, "fresh")
     assert [(request.method, request.headers["Authorization"]) for request in server.requests] == [
         ("GET", f'id="{UUID}", key="a-key-of-nobody"'),

@@ -16,7 +16,7 @@ from unit.support import COMMAND, FAR, Clock
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_tokens as _registration_tokens
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_token as _registration_tokens
 
 TOKENS = "/registration-tokens/"
 

@@ -15,7 +15,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import error_from_body
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import OUTCOMES, Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.results import describe, describe_job, of_jobs
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import (
+    describe,
+    describe_job,
+    of_jobs,
+)
 
 SERVER_01 = Server(SERVER, "web-01")
 DONE = current_row(

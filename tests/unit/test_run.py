@@ -25,16 +25,12 @@ from typing import Any
 import pytest
 from unit.support import COMMAND, SERVER
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run as _run
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import (
-    Claims,
-    Journal,
-    Pause,
-    Place,
-    Shared,
-    SharedPause,
-    Submitted,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Pause
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import files as _files
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import sharing as _sharing
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Place, Submitted
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared, SharedPause
 
 # The processes are forked from one that has threads, as those of Ansible are; what they do needs none of them.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -127,7 +123,7 @@ DIGEST = hashlib.sha256(LINE.encode()).hexdigest()
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
     """A journal that does not exist yet, in a folder that does not either."""
-    return Journal(tmp_path / "alpacon/run.ids")
+    return Journal(tmp_path / "alpacon/run.ids", pytest.fail)
 
 
 def submit(journal: Journal, command_id: str) -> Place:
@@ -225,7 +221,7 @@ def test_a_process_that_holds_the_lock_holds_nobody_up_for_long(
             fcntl.flock(file, fcntl.LOCK_EX)
             stay()
 
-    monkeypatch.setattr(_run, "_LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr(_files, "_LOCK_PATIENCE", 0.05)
     with elsewhere(work):
         submit(journal, uuid(0, 1))
         journal.strike([place])
@@ -577,7 +573,7 @@ def test_names_that_are_too_old_are_read_again(
     shared: Shared, names: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known(shared, names.read)
-    monkeypatch.setattr(_run, "_NAMES_LAST", 0.0)
+    monkeypatch.setattr(_sharing, "_NAMES_LAST", 0.0)
     known(shared, names.read)
     assert names.reads == 2
 
@@ -609,7 +605,7 @@ def test_who_cannot_read_names_leaves_it_to_the_next(shared: Shared, names: Work
 def test_who_waits_for_names_too_long_is_told_none(
     shared: Shared, names: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_run, "_NAMES_PATIENCE", 0.1)
+    monkeypatch.setattr(_sharing, "_NAMES_PATIENCE", 0.1)
 
     def work(stay: Callable[[], None]) -> None:
         with shared.lock("servers"):
@@ -675,7 +671,7 @@ def test_workspaces_and_tokens_never_mix(tmp_path: Path, url: str, token: str) -
 
 def test_the_token_is_in_no_name_and_no_file(tmp_path: Path) -> None:
     filled(tmp_path)
-    submit(Journal(tmp_path / "alpacon/run.ids"), COMMAND)
+    submit(Journal(tmp_path / "alpacon/run.ids", pytest.fail), COMMAND)
     found = list(tmp_path.rglob("*"))
     assert len(files(tmp_path)) >= 7
     for path in found:

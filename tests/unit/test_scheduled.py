@@ -20,7 +20,8 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 
 LATER = "2998-06-01T03:00:00Z"
 
@@ -301,7 +302,7 @@ def race(workspace: Workspace, racers: int) -> list[dict[str, Any]]:
 
     def one(_number: int) -> dict[str, Any]:
         options = command_options(workspace, state="scheduled", servers=["web-01"], line="reboot", scheduled_at=FAR)
-        return run_command(options, lambda _warning: None)
+        return run_command(options, Run())
 
     with ThreadPoolExecutor(racers) as pool:
         return list(pool.map(one, range(racers)))

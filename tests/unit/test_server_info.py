@@ -18,9 +18,10 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.arguments import server_info_spec
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import SPEC as SERVER_INFO_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import run_server_info
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_queries import FIELDS
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import FIELDS
 from ansible_collections.herdops.alpacon.plugins.modules import alpacon_server_info
 
 Serve = Callable[..., ScriptedServer]
@@ -44,9 +45,9 @@ ONLY_DETAIL = {
 def list_servers(target: Workspace | ScriptedServer, **given: Any) -> Outcome:
     """Carry out a task of alpacon_server_info."""
     token = target.token if isinstance(target, Workspace) else "alpat-x"
-    defaults = {name: option.get("default") for name, option in server_info_spec().items()}
+    defaults = {name: option.get("default") for name, option in SERVER_INFO_SPEC.items()}
     warnings: list[str] = []
-    result = run_server_info({**defaults, "url": target.url, "token": token, **given}, warnings.append)
+    result = run_server_info({**defaults, "url": target.url, "token": token, **given}, Run(warn=warnings.append))
     assert result["changed"] is False
     return Outcome(result, warnings)
 

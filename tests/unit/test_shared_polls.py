@@ -24,7 +24,7 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet, Job, Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Shared
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
 
 #: More than a request shows.
 DEEP = 150

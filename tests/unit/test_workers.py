@@ -24,7 +24,7 @@ from unit.support import AGENTS, DIALECTS, command_options
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.operations import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 
 Begin = Callable[..., Play]
 
@@ -225,7 +225,7 @@ def test_who_is_killed_while_polling_for_all_holds_nobody_up(current: Workspace,
     def work(server: str) -> None:
         options = command_options(current, servers=[server], line="make all", wait_timeout="30")
         run = Run(hosts=len(BARE), folder=tmp_path, journal=tmp_path / "run.ids")
-        answers.put((server, run_command(options, lambda _warning: None, run=run)["outcome"]))
+        answers.put((server, run_command(options, run)["outcome"]))
 
     current.fault("slow", path=r"^/api/events/commands/\?", delay=5, times=1)
     workers = {server: fork.Process(target=work, args=(server,), daemon=True) for server in BARE}

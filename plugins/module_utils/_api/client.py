@@ -29,7 +29,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Callable
 from urllib.parse import urljoin, urlsplit
 
-from .._fleet.run import Pause, Warn
 from . import lists as _lists
 from .errors import (
     AlpaconError,
@@ -103,6 +102,10 @@ _FARTHEST_CLOCK = 100 * 366 * 86400.0
 #: How much of a page that is no JSON is looked at, in bytes.
 _SHOWN_PAGE = 10_000
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
+
+
+#: Takes a warning for the user.
+Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -224,6 +227,23 @@ def answered_key(row: Mapping[str, Any]) -> str | None:
         return (credential("key", key) or None) if isinstance(key, str) else None
     except UsageError:
         return None
+
+
+class Pause:
+    """Until when no request may be sent, since the request budget is used up; for the threads of a process."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._lock = threading.Lock()
+
+    def until(self) -> float:
+        """Monotonic seconds."""
+        return self._until
+
+    def hold(self, until: float) -> None:
+        """Make everybody wait until then, in monotonic seconds."""
+        with self._lock:
+            self._until = max(self._until, until)
 
 
 class _Authorization(AuthBase):

@@ -19,6 +19,8 @@ from typing import Any
 
 from .errors import UnreadableRow
 
+#: Shells that the API knows.
+SHELLS = ("system", "internal", "osquery")
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.I)
 

@@ -28,8 +28,10 @@ from .._api.commands import Output
 from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, RunIsOver, unforeseen
 from .._api.lists import PAGE_SIZE
 from .._api.records import NEVER_RAN, RAN, Command, Server, iso, parse_time, row_id
+from .journal import Place
 from .presence import Presence, may_be_restarted, offline, waits_for, was_restarted
-from .run import ALONE, Attempt, Place, Run, Shared
+from .run import Attempt, Run
+from .sharing import Shared
 
 #: How many requests are under way at once.
 THREADS = 16
@@ -205,7 +207,7 @@ class Fleet:
         sleep: Callable[[float], None] = time.sleep,
         tell: Callable[[str], None] | None = None,
         announce: Callable[[str], None] = lambda _text: None,
-        run: Run = ALONE,
+        run: Run = Run(),  # noqa: B008 (frozen)
         shared: Shared | None = None,
     ) -> None:
         self._client = client

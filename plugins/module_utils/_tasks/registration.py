@@ -24,8 +24,9 @@ from .._api.client import Client, Settings, answered_key, credential
 from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress, UsageError
 from .._api.records import Server, canonical_uuid, parse_time, plain_text, row_id
 from .._api.servers import PATH, identified
-from .._fleet.run import ALONE, Run, Warn
+from .._fleet.run import Run
 from .._options import values as _values
+from .._options.connection import CONNECTION
 
 NAME_LENGTH = 64
 PLATFORMS = ("debian", "rhel")
@@ -48,6 +49,33 @@ _CHECKS = (
 )
 
 
+SPEC: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "state": {
+        "type": "str",
+        "default": "registered",
+        "choices": ["registered", "connected", "unregistered"],
+    },
+    "id": {"type": "str"},
+    "key": {"type": "str", "no_log": True},
+    "registration_token": {"type": "str", "no_log": True},
+    "name": {"type": "str"},
+    "platform": {"type": "str", "choices": ["debian", "rhel"]},
+    "tags": {"type": "dict"},
+    "replace_stale": {"type": "bool", "default": False},
+    "clean_up": {"type": "bool", "default": True},
+    "wait_timeout": {"type": "str", "default": "2m"},
+}
+
+
+INFO_SPEC: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "id": {"type": "str", "required": True},
+    "key": {"type": "str", "required": True, "no_log": True},
+    "wait_timeout": {"type": "str", "default": "2m"},
+}
+
+
 class RegistrationError(AlpaconError):
     """A task about a registration that failed, with what is known by then."""
 
@@ -60,7 +88,7 @@ class RegistrationError(AlpaconError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class RegistrationPlan:
     """What the options ask for.
 
     Attributes:
@@ -81,7 +109,7 @@ class Plan:
     timeout: float
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Plan:
+    def from_options(cls, options: Mapping[str, Any]) -> RegistrationPlan:
         """Check the options of a task; :class:`UsageError` says which one is wrong."""
         plan = cls(
             state=options["state"],
@@ -146,23 +174,17 @@ def _tags(values: Mapping[str, Any] | None) -> dict[str, str]:
     return dict(values or {})
 
 
-def run_registration(
-    options: Mapping[str, Any],
-    warn: Warn,
-    check_mode: bool = False,
-    diff_mode: bool = False,
-    run: Run = ALONE,
-) -> dict[str, Any]:
+def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_registration).
 
     Raises:
         UsageError: a bad option, before any request.
     """
-    settings = Settings.from_options(options, warn, needs_token=False)
-    plan = Plan.from_options(options)
+    settings = Settings.from_options(options, run.warn, needs_token=False)
+    plan = RegistrationPlan.from_options(options)
     with ExitStack() as stack:
-        desk = Desk(settings, plan, stack, run)
-        task = Task(desk, plan, check_mode, warn)
+        clients = Clients(settings, plan, stack, run)
+        task = RegistrationTask(clients, plan, run)
         try:
             result = _STATES[plan.state](task)
         except AlpaconError as error:
@@ -170,21 +192,15 @@ def run_registration(
             # Of a task that failed, what may be left behind is the change.
             changed = task.written and bool(facts.get("orphans"))
             result = {"failed": True, "changed": changed, "msg": str(error), **facts}
-        result["requests"] = desk.requests
-    if diff_mode and result["changed"] and not result.get("failed"):
+        result["requests"] = clients.requests
+    if run.diff_mode and result["changed"] and not result.get("failed"):
         known = f"{result['name'] or plan.id}\n"
         gone = plan.state == "unregistered"
         result["diff"] = {"before": known if gone else "", "after": "" if gone else known}
     return result
 
 
-def run_registration_info(
-    options: Mapping[str, Any],
-    warn: Warn,
-    check_mode: bool = False,
-    diff_mode: bool = False,
-    run: Run = ALONE,
-) -> dict[str, Any]:
+def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_registration_info).
 
     Returns:
@@ -193,27 +209,27 @@ def run_registration_info(
     Raises:
         UsageError: a bad option, before any request.
     """
-    settings = Settings.from_options(options, warn, needs_token=False)
-    plan = Plan.from_options({**options, "state": _ASKED})
+    settings = Settings.from_options(options, run.warn, needs_token=False)
+    plan = RegistrationPlan.from_options({**options, "state": _ASKED})
     with ExitStack() as stack:
-        desk = Desk(settings, plan, stack, run)
-        verdict = _ask(Task(desk, plan, check_mode, warn))
-        requests = desk.requests
+        clients = Clients(settings, plan, stack, run)
+        stored = _ask(RegistrationTask(clients, plan, run))
+        requests = clients.requests
     said = {"valid": "The stored credentials are valid.", "stale": "The workspace refuses the stored credentials."}
-    msg = said.get(verdict.credentials, "The workspace did not say whether the stored credentials are valid.")
+    msg = said.get(stored.credentials, "The workspace did not say whether the stored credentials are valid.")
     return {
         "changed": False,
         "id": plan.id,
-        **verdict.facts,
-        "msg": f"{msg} {verdict.why}".strip(),
+        **stored.facts,
+        "msg": f"{msg} {stored.why}".strip(),
         "requests": requests,
     }
 
 
-class Desk:
+class Clients:
     """The clients of a task, one for each credential that it has."""
 
-    def __init__(self, settings: Settings, plan: Plan, stack: ExitStack, run: Run) -> None:
+    def __init__(self, settings: Settings, plan: RegistrationPlan, stack: ExitStack, run: Run) -> None:
         self._settings, self._plan, self._stack, self._run = settings, plan, stack, run
         self._deadline = time.monotonic() + plan.timeout
         self._clients: dict[str, Client] = {}
@@ -224,7 +240,7 @@ class Desk:
         return self._client(f'id="{self._plan.id}", key="{self._plan.key}"')
 
     @property
-    def newcomer(self) -> Client:
+    def registering(self) -> Client:
         """Speaks with the registration token."""
         return self._client(f'token="{self._plan.registration_token}"')
 
@@ -253,19 +269,18 @@ class Desk:
 
 
 @dataclass
-class Task:
+class RegistrationTask:
     """A task at work."""
 
-    desk: Desk
-    plan: Plan
-    check_mode: bool
-    warn: Warn
+    clients: Clients
+    plan: RegistrationPlan
+    run: Run
     #: Whether a write was sent that may have changed something.
     written: bool = False
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StoredCredentials:
     """What the workspace says of an agent's credentials: V(valid), V(stale) or V(unreachable), with the reason."""
 
     credentials: str
@@ -290,21 +305,23 @@ class Verdict:
         return self.row.get("commissioned") is True and self.row.get("is_connected", True) is True
 
 
-def _ask(task: Task) -> Verdict:
+def _ask(task: RegistrationTask) -> StoredCredentials:
     """Ask the workspace with the agent's own credentials."""
     try:
-        row = task.desk.agent.get(f"{PATH}-/")
+        row = task.clients.agent.get(f"{PATH}-/")
     except ApiError as error:
         # A proxy's refusal says nothing of the credentials.
         stale = error.status in _REFUSED and error.stated
-        return Verdict("stale" if stale else "unreachable", _seen(error))
+        return StoredCredentials("stale" if stale else "unreachable", _seen(error))
     except AlpaconError as error:
-        return Verdict("unreachable", str(error))
+        return StoredCredentials("unreachable", str(error))
     if not isinstance(row, Mapping) or not isinstance(row.get("commissioned"), bool):
-        return Verdict("unreachable", f"GET {PATH}-/: this is no answer of an Alpacon workspace. Check url.")
+        return StoredCredentials("unreachable", f"GET {PATH}-/: this is no answer of an Alpacon workspace. Check url.")
     if row_id(row) != task.plan.id:
-        return Verdict("unreachable", f"GET {PATH}-/: the answer is not the server {task.plan.id}. Check url.")
-    return Verdict("valid", row=row)
+        return StoredCredentials(
+            "unreachable", f"GET {PATH}-/: the answer is not the server {task.plan.id}. Check url."
+        )
+    return StoredCredentials("valid", row=row)
 
 
 def _seen(error: ApiError) -> str:
@@ -316,34 +333,33 @@ def _seen(error: ApiError) -> str:
 # state: registered
 
 
-def _registered(task: Task) -> dict[str, Any]:
+def _registered(task: RegistrationTask) -> dict[str, Any]:
     plan = task.plan
     if not plan.id:
         return _register(task)
-    verdict = _ask(task)
-    facts = {"id": plan.id, **verdict.facts}
-    if verdict.credentials == "valid":
+    stored = _ask(task)
+    facts = {"id": plan.id, **stored.facts}
+    if stored.credentials == "valid":
         return {"changed": False, **facts, "key": None, "orphans": [], "msg": "The stored credentials are valid."}
-    if verdict.credentials == "unreachable":
+    if stored.credentials == "unreachable":
         raise RegistrationError(
-            "Whether the stored credentials are valid could not be found out, so nothing was registered."
-            f" {verdict.why}",
+            f"Whether the stored credentials are valid could not be found out, so nothing was registered. {stored.why}",
             **facts,
         )
     if not plan.replace_stale:
         raise RegistrationError(
-            f"The workspace refuses the stored credentials. {verdict.why} Its record may have been deleted, or the host"
+            f"The workspace refuses the stored credentials. {stored.why} Its record may have been deleted, or the host"
             " restored from an old copy. Set replace_stale to register the host anew.",
             **facts,
         )
     return _register(task)
 
 
-def _register(task: Task) -> dict[str, Any]:
+def _register(task: RegistrationTask) -> dict[str, Any]:
     plan = task.plan
     facts: dict[str, Any] = {"name": plan.name, "credentials": "valid", "commissioned": False, "is_connected": False}
     facts.update(changed=True, id=None, key=None, version=None, orphans=[])
-    if task.check_mode:
+    if task.run.check_mode:
         return {**facts, "msg": f"Would be registered as {plan.name}."}
     answer, markers = _post_safely(task)
     facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or plan.name)
@@ -352,18 +368,18 @@ def _register(task: Task) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class RegistrationAttempt:
     """A registration that was sent: its marker, and when."""
 
     marker: str
     sent_at: float
 
 
-def _post_safely(task: Task) -> tuple[Mapping[str, Any], list[Attempt]]:
+def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[RegistrationAttempt]]:
     """Register; where an answer was lost, only after the record that it may be about is gone."""
-    lost: list[Attempt] = []
+    lost: list[RegistrationAttempt] = []
     while True:
-        attempt = Attempt(str(uuid.uuid4()), time.time())
+        attempt = RegistrationAttempt(str(uuid.uuid4()), time.time())
         try:
             return _post(task, attempt.marker), lost
         except UnknownAddress:
@@ -382,23 +398,23 @@ def _post_safely(task: Task) -> tuple[Mapping[str, Any], list[Attempt]]:
             raise RegistrationError(f"{hint}{_seen(error)}", **error.as_result()) from None
 
 
-def _post(task: Task, marker: str) -> Mapping[str, Any]:
+def _post(task: RegistrationTask, marker: str) -> Mapping[str, Any]:
     plan = task.plan
     body: dict[str, Any] = {"name": plan.name, "platform": plan.platform}
     # Nobody could look for the mark without an API token.
-    tags = {**plan.tags, MARKER: marker} if task.desk.user else plan.tags
+    tags = {**plan.tags, MARKER: marker} if task.clients.user else plan.tags
     if tags:
         body["tags"] = dict(tags)
-    answer = task.desk.newcomer.write("POST", f"{PATH}register/", body).body
+    answer = task.clients.registering.write("POST", f"{PATH}register/", body).body
     if not isinstance(answer, Mapping) or not row_id(answer) or not answered_key(answer):
         raise LostAnswer(f"POST {PATH}register/: the answer has no id and key in it.")
     task.written = True
     return answer
 
 
-def _withdraw(task: Task, attempt: Attempt, lost: LostAnswer) -> None:
+def _withdraw(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostAnswer) -> None:
     """Delete the record that a lost registration made, if it made one."""
-    name, user = task.plan.name, task.desk.user
+    name, user = task.plan.name, task.clients.user
     if user is None:
         raise RegistrationError(
             f"{lost} A record named {name}-xxxxxx may be left behind in the workspace: delete the one that never"
@@ -453,7 +469,7 @@ def _records(user: Client, name: str) -> Iterator[Server]:
             yield record
 
 
-def _made_by(user: Client, attempt: Attempt, records: Sequence[Server]) -> list[Server]:
+def _made_by(user: Client, attempt: RegistrationAttempt, records: Sequence[Server]) -> list[Server]:
     """Which of these records that attempt made: the one with its mark, or where no tags are shown those since then."""
     if any("tags" in record.fields for record in records):
         return [record for record in records if _is_marked(record, attempt)]
@@ -469,9 +485,9 @@ def _added_at(user: Client, record: Server) -> float:
     return added.timestamp() if added else 0.0
 
 
-def _orphans(task: Task, own_id: str, lost: Sequence[Attempt]) -> list[dict[str, Any]]:
+def _orphans(task: RegistrationTask, own_id: str, lost: Sequence[RegistrationAttempt]) -> list[dict[str, Any]]:
     """Other records of that name that never came up, after those that this task lost are gone."""
-    user = task.desk.user
+    user = task.clients.user
     if user is None:
         return []
     orphans: list[dict[str, Any]] = []
@@ -486,15 +502,17 @@ def _orphans(task: Task, own_id: str, lost: Sequence[Attempt]) -> list[dict[str,
             else:
                 orphans.append({"id": record.id, "name": record.name})
     except AlpaconError as error:
-        task.warn(f"Whether records named {task.plan.name}-xxxxxx are left behind is not known. {error}")
+        task.run.warn(f"Whether records named {task.plan.name}-xxxxxx are left behind is not known. {error}")
     if unseen:
         # Who does not see the new record did not see a lost one either.
-        task.warn(f"token: it does not see the new record, so one named {task.plan.name}-xxxxxx may be left behind.")
+        task.run.warn(
+            f"token: it does not see the new record, so one named {task.plan.name}-xxxxxx may be left behind."
+        )
         orphans.append({"id": None, "name": f"{task.plan.name}-xxxxxx"})
     return orphans
 
 
-def _is_marked(record: Server, attempt: Attempt) -> bool:
+def _is_marked(record: Server, attempt: RegistrationAttempt) -> bool:
     tags = record.fields.get("tags")
     return isinstance(tags, Mapping) and tags.get(MARKER) == attempt.marker
 
@@ -502,29 +520,27 @@ def _is_marked(record: Server, attempt: Attempt) -> bool:
 # state: connected
 
 
-def _connected(task: Task) -> dict[str, Any]:
+def _connected(task: RegistrationTask) -> dict[str, Any]:
     plan, pause = task.plan, _FIRST_PAUSE
     while True:
-        verdict = _ask(task)
-        facts = {"id": plan.id, **verdict.facts}
-        if verdict.connected:
+        stored = _ask(task)
+        facts = {"id": plan.id, **stored.facts}
+        if stored.connected:
             return {"changed": False, **facts, "msg": f"{facts['name'] or plan.id} is connected."}
-        if verdict.credentials == "stale":
+        if stored.credentials == "stale":
             raise RegistrationError(
-                f"The workspace refuses the stored credentials, so the agent cannot connect. {verdict.why}", **facts
+                f"The workspace refuses the stored credentials, so the agent cannot connect. {stored.why}", **facts
             )
-        if time.monotonic() + pause > task.desk.deadline:
-            raise RegistrationError(
-                f"Not connected within {plan.timeout:g} s. {_last_seen(verdict)} {_CHECKS}", **facts
-            )
+        if time.monotonic() + pause > task.clients.deadline:
+            raise RegistrationError(f"Not connected within {plan.timeout:g} s. {_last_seen(stored)} {_CHECKS}", **facts)
         time.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
-def _last_seen(verdict: Verdict) -> str:
-    if verdict.why:
-        return f"Last seen: {verdict.why}"
-    if not verdict.row.get("commissioned"):
+def _last_seen(stored: StoredCredentials) -> str:
+    if stored.why:
+        return f"Last seen: {stored.why}"
+    if not stored.row.get("commissioned"):
         return "The workspace knows the server, but its agent has not sent its first report."
     return "The agent has reported, but holds no websocket."
 
@@ -532,14 +548,14 @@ def _last_seen(verdict: Verdict) -> str:
 # state: unregistered
 
 
-def _unregistered(task: Task) -> dict[str, Any]:
+def _unregistered(task: RegistrationTask) -> dict[str, Any]:
     plan = task.plan
     facts: dict[str, Any] = {"id": plan.id, "name": None, "orphans": []}
     gone = {**facts, "changed": False, "msg": "There is no such record, or its credentials are worth nothing already."}
     try:
         by_agent = bool(plan.key) and _end_by_agent(task)
         if by_agent or _end_by_user(task):
-            said = "Would be unregistered." if task.check_mode else "Unregistered."
+            said = "Would be unregistered." if task.run.check_mode else "Unregistered."
             return {**facts, "changed": True, "msg": said}
     except AlpaconError as error:
         raise RegistrationError(
@@ -549,20 +565,20 @@ def _unregistered(task: Task) -> dict[str, Any]:
     return gone
 
 
-def _end_by_agent(task: Task) -> bool:
+def _end_by_agent(task: RegistrationTask) -> bool:
     """End the registration with the agent's own credentials; false where they are worth nothing."""
-    if task.check_mode:
-        verdict = _ask(task)
-        if verdict.credentials == "unreachable":
-            raise RegistrationError(verdict.why)
-        return verdict.credentials == "valid"
+    if task.run.check_mode:
+        stored = _ask(task)
+        if stored.credentials == "unreachable":
+            raise RegistrationError(stored.why)
+        return stored.credentials == "valid"
     path = f"{PATH}{task.plan.id}/unregister/"
     lost = False
     try:
         try:
-            task.desk.agent.write("DELETE", path)
+            task.clients.agent.write("DELETE", path)
         except UnknownAddress:
-            if task.desk.user is None:
+            if task.clients.user is None:
                 raise RegistrationError(
                     "This workspace knows no end of a registration by its agent. Give an API token in token, or delete"
                     " the record there."
@@ -570,7 +586,7 @@ def _end_by_agent(task: Task) -> bool:
             return False
         except LostAnswer:
             lost = task.written = True
-            task.desk.agent.write("DELETE", path)
+            task.clients.agent.write("DELETE", path)
     except ApiError as error:
         if error.status not in _REFUSED or not error.stated:
             raise RegistrationError(_seen(error)) from None
@@ -578,12 +594,12 @@ def _end_by_agent(task: Task) -> bool:
     return True
 
 
-def _end_by_user(task: Task) -> bool:
+def _end_by_user(task: RegistrationTask) -> bool:
     """Delete the record with the API token, if there is one and the record still is."""
-    user = task.desk.user
+    user = task.clients.user
     if user is None:
         return False
-    if not task.check_mode:
+    if not task.run.check_mode:
         return _delete(user, task.plan.id)
     try:
         user.get(f"{PATH}{task.plan.id}/")
@@ -594,7 +610,7 @@ def _end_by_user(task: Task) -> bool:
     return True
 
 
-_STATES: dict[str, Callable[[Task], dict[str, Any]]] = {
+_STATES: dict[str, Callable[[RegistrationTask], dict[str, Any]]] = {
     "registered": _registered,
     "connected": _connected,
     "unregistered": _unregistered,

@@ -12,36 +12,48 @@ from itertools import islice
 from typing import Any
 
 from .._api import servers as _servers
-from .._api.client import Client, Settings
+from .._api.client import Client, Settings, Warn
 from .._api.errors import UsageError
 from .._api.records import canonical_uuid, is_uuid
-from .._fleet.run import ALONE, Run, Warn
-from .server_queries import Described, Groups, ServerFilter, describe_server, listing, unstated, without_servers
+from .._fleet.run import Run
+from .._options.connection import CONNECTION
+from .server_listing import Described, Groups, ServerFilter, describe_server, listing, unstated, without_servers
+
+_FILTERS: dict[str, dict[str, Any]] = {
+    "connected": {"type": "bool"},
+    "commissioned": {"type": "bool"},
+    "name": {"type": "list", "elements": "str"},
+    "os": {"type": "list", "elements": "str"},
+    "platform": {"type": "list", "elements": "str"},
+    "groups": {"type": "list", "elements": "str"},
+    "tags": {"type": "dict"},
+}
+
+SPEC: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "servers": {"type": "list", "elements": "str", "aliases": ["server"]},
+    "filters": {"type": "dict", "options": _FILTERS},
+    "limit": {"type": "int", "default": 0},
+}
 
 
-def run_server_info(
-    options: Mapping[str, Any],
-    warn: Warn,
-    check_mode: bool = False,
-    diff_mode: bool = False,
-    run: Run = ALONE,
-) -> dict[str, Any]:
+def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_server_info); it only ever reads."""
-    settings = Settings.from_options(options, warn)
+    settings = Settings.from_options(options, run.warn)
     wanted = ServerFilter.from_options(options.get("filters"))
     references = _references(options.get("servers") or [])
     limit = options["limit"]
     if limit < 0:
         raise UsageError("limit", f"{limit} is negative", "Give a number of servers, or 0 for all of them.")
     with Client(settings, tell=run.tell) as client:
-        groups = Groups(client, warn)
+        groups = Groups(client, run.warn)
         if references:
-            servers = _referenced(client, references, groups, warn)
+            servers = _referenced(client, references, groups, run.warn)
             for warning in unstated(wanted, servers):
-                warn(warning)
+                run.warn(warning)
             found = [server for server in servers if wanted.accepts(server)][: limit or None]
         else:
-            found = _filtered(client, wanted, groups, limit, warn)
+            found = _filtered(client, wanted, groups, limit, run.warn)
         return {"servers": found, "changed": False, "requests": client.requests}
 
 

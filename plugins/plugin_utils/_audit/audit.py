@@ -22,7 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output 
     WHY_INTERRUPTED,
     why_never_began,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import VERSION, Client, Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import VERSION, Client, Settings, Warn
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     SENTENCES,
@@ -47,7 +47,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet impor
     Limits,
     outcome_of,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import ALONE, Run, Warn
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values as _values
 
 from . import checks as _checks
@@ -199,8 +199,6 @@ class _Work:
     client: Client
     plan: Plan
     run: Run
-    warn: Warn
-    check_mode: bool
     subjects: list[_Subject] = field(default_factory=list)
     replies: dict[_Ask, _Reply] = field(default_factory=dict)
     submitted: int = 0
@@ -214,7 +212,7 @@ class _Work:
         asks = {ask: subject for subject in self.subjects for ask in filter(None, map(subject.ask, subject.checks))}
         self._reuse(fleet, asks)
         fresh = [ask for ask, subject in asks.items() if ask not in self.replies and not subject.obstacle]
-        if self.check_mode:
+        if self.run.check_mode:
             self.left_out = len(fresh)
         else:
             self._submit(fleet, [Job(asks[ask].server, body=ask.body()) for ask in fresh], fresh)
@@ -242,7 +240,7 @@ class _Work:
             if error.refuses_token or error.status not in _HIDDEN:
                 raise
             known = None
-            self.warn(f"The list of servers cannot be read, so hosts need alpacon_server_id: {error}")
+            self.run.warn(f"The list of servers cannot be read, so hosts need alpacon_server_id: {error}")
         for host in plan.hosts:
             servers = None if known is None else known[host.server]
             self.subjects.append(_subject(host, self._checks_of(host), servers))
@@ -326,9 +324,7 @@ class _Work:
 def run_audit(
     options: Mapping[str, Any],
     hosts: Sequence[Host],
-    warn: Warn,
-    check_mode: bool = False,
-    run: Run = ALONE,
+    run: Run,
 ) -> Audited:
     """Carry out a task of M(herdops.alpacon.alpacon_audit), but for the files.
 
@@ -338,11 +334,11 @@ def run_audit(
     plan = Plan.from_options(options, hosts)
     for check in plan.checks:
         if not any(check.applies_to(host.groups) for host in plan.hosts):
-            warn(f"checks: {check.name} applies to none of the hosts, since none is in {', '.join(check.when)}.")
+            run.warn(f"checks: {check.name} applies to none of the hosts, since none is in {', '.join(check.when)}.")
     started = datetime.now(timezone.utc)
     works = [
-        _asked(replace(plan, hosts=members), settings, warn, check_mode, run)
-        for settings, members in _by_workspace(plan.hosts, options, warn).items()
+        _asked(replace(plan, hosts=members), settings, run)
+        for settings, members in _by_workspace(plan.hosts, options, run.warn).items()
     ]
     failures = [error for _work, error in works if error]
     done = [work for work, _error in works]
@@ -351,7 +347,7 @@ def run_audit(
     left_out = sum(work.left_out for work in done)
     changed = any(work.submitted for work in done) or left_out > 0
     report = _report(plan, done, started)
-    if check_mode:
+    if run.check_mode:
         # What was left out could change both.
         report.update(verdict=None, coverage=None)
     return Audited(report, changed, left_out)
@@ -370,11 +366,11 @@ def _by_workspace(hosts: Sequence[Host], options: Mapping[str, Any], warn: Warn)
     return members
 
 
-def _asked(plan: Plan, settings: Settings, warn: Warn, check_mode: bool, run: Run) -> tuple[_Work, AlpaconError | None]:
+def _asked(plan: Plan, settings: Settings, run: Run) -> tuple[_Work, AlpaconError | None]:
     """The audit of one workspace, and why it could not be asked, if so."""
     with Client(settings, tell=run.tell, before_write=run.check) as client:
         client.deadline = time.monotonic() + plan.limits.wait_timeout
-        work = _Work(client, plan, run, warn, check_mode)
+        work = _Work(client, plan, run)
         try:
             work.carry_out()
         except RunIsOver:

@@ -15,10 +15,10 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import SHELLS
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values as _values
 
 SEVERITIES = ("info", "low", "medium", "high", "critical")
-SHELLS = ("system", "internal", "osquery")
 PICKS = ("first", "last", "min", "max", "sum", "count")
 
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"

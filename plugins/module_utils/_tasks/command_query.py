@@ -15,13 +15,14 @@ from itertools import islice
 from typing import Any, Callable
 
 from .._api import commands as _commands
-from .._api import servers as _servers
 from .._api.client import Client
 from .._api.commands import NEWEST_FIRST
 from .._api.errors import IncompleteList, UsageError
 from .._api.records import RAN, Command, Server
+from .._fleet.named_servers import resolve
 from .._options import values as _values
 
+ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
 #: Options that narrow a listing: those that the API knows, and ours.
 FILTERS = (
     "server",
@@ -78,7 +79,7 @@ class Query:
             raise _swapped()
         server = options.get("server")
         return cls(
-            server_id=_servers.resolve(client, [server], "server")[0].id if server else None,
+            server_id=resolve(client, [server], "server")[0].id if server else None,
             shell=options.get("shell") or None,
             requested_by=options.get("requested_by") or None,
             requested_by_isnull=options.get("requested_by_isnull"),

@@ -16,9 +16,10 @@ from typing import Any, Callable
 from .._api.client import Client, Settings, answered_key
 from .._api.errors import NO_REGISTRATION, AlpaconError, LostAnswer, UnknownAddress, UsageError, did_you_mean
 from .._api.records import canonical_uuid, is_uuid, iso, parse_time, plain_text, row_id
-from .._fleet.run import ALONE, Run, Warn
+from .._fleet.run import Run
 from .._options import values as _values
-from .server_queries import GROUPS_PATH
+from .._options.connection import CONNECTION
+from .server_listing import GROUPS_PATH
 
 PATH = "/api/servers/registration-tokens/"
 NAME_LENGTH = 64
@@ -26,6 +27,17 @@ NAME_LENGTH = 64
 #: Pauses before the looks for a token whose making was not answered, in seconds.
 _LOOKS = (0.0, 2.0)
 _SHOWN_ONCE = "The key was shown when the token was made, and never again; state=rotated makes a new one."
+
+
+SPEC: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "state": {"type": "str", "default": "present", "choices": ["present", "absent", "rotated"]},
+    "name": {"type": "str", "required": True},
+    "groups": {"type": "list", "elements": "str"},
+    "expires_at": {"type": "str"},
+    "expires_in": {"type": "str"},
+    "description": {"type": "str"},
+}
 
 
 @dataclass(frozen=True)
@@ -124,13 +136,7 @@ def _expiry(options: Mapping[str, Any], now: datetime) -> datetime | None:
     return now.replace(microsecond=0) + timedelta(seconds=seconds)
 
 
-def run_registration_token(
-    options: Mapping[str, Any],
-    warn: Warn,
-    check_mode: bool = False,
-    diff_mode: bool = False,
-    run: Run = ALONE,
-) -> dict[str, Any]:
+def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_registration_token).
 
     Returns:
@@ -139,27 +145,26 @@ def run_registration_token(
     Raises:
         AlpaconError: nothing was written, or the message names what may be left.
     """
-    settings = Settings.from_options(options, warn)
+    settings = Settings.from_options(options, run.warn)
     now = datetime.now(timezone.utc)
     wanted = Wanted.from_options(options, now)
     with Client(settings, tell=run.tell) as client:
-        task = Task(client, wanted, check_mode, warn, now)
+        task = TokenTask(client, wanted, run, now)
         report = _STATES[options["state"]](task)
         result = report.as_result(wanted.name)
         result["requests"] = client.requests
-    if diff_mode and report.changed:
+    if run.diff_mode and report.changed:
         result["diff"] = {"before": _lines(report.gone), "after": _lines([report.token] if report.made else [])}
     return result
 
 
 @dataclass(frozen=True)
-class Task:
+class TokenTask:
     """A task at work."""
 
     client: Client
     wanted: Wanted
-    check_mode: bool
-    warn: Warn
+    run: Run
     now: datetime
 
     def standing(self) -> list[RegistrationToken]:
@@ -193,7 +198,7 @@ def _group_id(name: str, known: Mapping[str, Sequence[str]]) -> str:
 
 
 @dataclass
-class Report:
+class TokenChanges:
     """What a task has come to."""
 
     token: RegistrationToken | None = None
@@ -227,14 +232,14 @@ def _lines(tokens: Iterable[RegistrationToken | None]) -> str:
     return "".join(f"{token.line()}\n" for token in tokens if token)
 
 
-def _present(task: Task) -> Report:
+def _present(task: TokenTask) -> TokenChanges:
     groups = task.group_ids()
     standing = task.standing()
     usable = [token for token in standing if token.usable(task.now)]
     differences = {token.id: task.wanted.differs(token, groups) for token in usable}
     kept = next((token for token in usable if not differences[token.id]), None)
     if kept:
-        return Report(kept, msg=f"It stands already. {_SHOWN_ONCE}")
+        return TokenChanges(kept, msg=f"It stands already. {_SHOWN_ONCE}")
     if usable:
         token = usable[0]
         raise UsageError(
@@ -245,36 +250,36 @@ def _present(task: Task) -> Report:
     return _replace(task, groups, standing)
 
 
-def _rotated(task: Task) -> Report:
+def _rotated(task: TokenTask) -> TokenChanges:
     return _replace(task, task.group_ids(), task.standing())
 
 
-def _absent(task: Task) -> Report:
-    return _clear(task, Report(), task.standing())
+def _absent(task: TokenTask) -> TokenChanges:
+    return _clear(task, TokenChanges(), task.standing())
 
 
-def _replace(task: Task, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> Report:
+def _replace(task: TokenTask, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> TokenChanges:
     """Make a token, and only then delete the others of its name, so that there is one all the time."""
-    if task.check_mode:
+    if task.run.check_mode:
         planned = RegistrationToken("", task.wanted.name, groups or frozenset(), task.wanted.expires_at)
-        return Report(planned, made=True, gone=list(old), msg="Would be made.")
+        return TokenChanges(planned, made=True, gone=list(old), msg="Would be made.")
     token = _make(task, groups or frozenset(), old)
-    report = Report(token, made=True, msg="Made. This is the only time that its key is shown.")
+    report = TokenChanges(token, made=True, msg="Made. This is the only time that its key is shown.")
     for stale in old:
         try:
             _delete(task.client, stale)
         except AlpaconError as error:
-            task.warn(f"The older registration token {stale.name} ({stale.id}) could not be deleted. {error}")
+            task.run.warn(f"The older registration token {stale.name} ({stale.id}) could not be deleted. {error}")
         else:
             report.gone.append(stale)
     return report
 
 
-def _clear(task: Task, report: Report, tokens: Sequence[RegistrationToken]) -> Report:
+def _clear(task: TokenTask, report: TokenChanges, tokens: Sequence[RegistrationToken]) -> TokenChanges:
     left = []
     for token in tokens:
         try:
-            if not task.check_mode:
+            if not task.run.check_mode:
                 _delete(task.client, token)
             report.gone.append(token)
         except AlpaconError as error:
@@ -284,17 +289,17 @@ def _clear(task: Task, report: Report, tokens: Sequence[RegistrationToken]) -> R
     return report
 
 
-def _said_of_clearing(task: Task, report: Report) -> str:
+def _said_of_clearing(task: TokenTask, report: TokenChanges) -> str:
     if not report.gone:
         return "There is no such token."
-    return "Would be deleted." if task.check_mode else "Deleted."
+    return "Would be deleted." if task.run.check_mode else "Deleted."
 
 
 def _delete(client: Client, token: RegistrationToken) -> None:
     client.delete(f"{PATH}{canonical_uuid(token.id)}/")
 
 
-def _make(task: Task, groups: frozenset[str], old: Sequence[RegistrationToken]) -> RegistrationToken:
+def _make(task: TokenTask, groups: frozenset[str], old: Sequence[RegistrationToken]) -> RegistrationToken:
     """Make a token. One whose answer was lost is worth nothing without its key: it goes, and another is made, once."""
     body: dict[str, Any] = {"name": task.wanted.name, "allowed_groups": sorted(groups)}
     if task.wanted.expires_at:
@@ -324,7 +329,9 @@ def _post(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
     return token
 
 
-def _look_for_lost(task: Task, known: set[str], groups: frozenset[str], lost: LostAnswer) -> list[RegistrationToken]:
+def _look_for_lost(
+    task: TokenTask, known: set[str], groups: frozenset[str], lost: LostAnswer
+) -> list[RegistrationToken]:
     """The token that a lost POST made, if it made one."""
     for pause in _LOOKS:
         time.sleep(pause)
@@ -341,7 +348,7 @@ def _look_for_lost(task: Task, known: set[str], groups: frozenset[str], lost: Lo
     return []
 
 
-def _left_behind(task: Task, tokens: Sequence[RegistrationToken]) -> str:
+def _left_behind(task: TokenTask, tokens: Sequence[RegistrationToken]) -> str:
     if not tokens:
         return f"A registration token {task.wanted.name} may have been made; look for it, and run the task again."
     ids = ", ".join(token.id for token in tokens)
@@ -351,4 +358,4 @@ def _left_behind(task: Task, tokens: Sequence[RegistrationToken]) -> str:
     )
 
 
-_STATES: dict[str, Callable[[Task], Report]] = {"present": _present, "rotated": _rotated, "absent": _absent}
+_STATES: dict[str, Callable[[TokenTask], TokenChanges]] = {"present": _present, "rotated": _rotated, "absent": _absent}

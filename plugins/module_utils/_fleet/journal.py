@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What a run has submitted, and what it has not seen the end of."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .._api.client import Warn
+from .files import append, lock
+
+
+class Submitted:
+    """The commands that the workers of a run have submitted: a file with a row of each a line.
+
+    A file that cannot be written must not stop the commands, so errors of the file system are passed over.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Note a command as soon as its id is known; nothing of the row may be secret."""
+        with contextlib.suppress(OSError):
+            append(self.file, f"{json.dumps(row)}\n".encode())
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """The row of each of them by its id, in their order."""
+        rows: dict[str, dict[str, Any]] = {}
+        with contextlib.suppress(OSError):
+            for line in self.file.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    row = json.loads(line)
+                    rows[row["id"]] = row
+        return rows
+
+
+class Place(NamedTuple):
+    """Where in a journal a command has its line: offset and length in bytes."""
+
+    offset: int
+    length: int
+
+
+class Journal:
+    """A file with a line for each command that the workers of a run are about to submit or have under way.
+
+    A line has the id of the command (blanks as long as it is not known), the id of its server, the time before its
+    submit and the SHA-256 of the command line. Whoever knows the end of a command, or has returned it, blanks its
+    line; the file is gone when nothing else is left.
+
+    A file that cannot be written must not stop the commands, so that is told, once.
+    """
+
+    _ID = 36
+
+    def __init__(self, file: Path, warn: Warn) -> None:
+        self.file = file
+        self._warn = warn
+        #: Whether it could be written so far.
+        self.works = True
+
+    def intend(self, server_id: str, line: str) -> Place | None:
+        """Note what is about to be submitted; None where that was not possible."""
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        digest = hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
+        text = f"{'':{self._ID}} {server_id} {now} sha256:{digest}\n".encode()
+        try:
+            try:
+                return Place(append(self.file, text), len(text))
+            except FileNotFoundError:
+                self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                return Place(append(self.file, text), len(text))
+        except OSError as error:
+            self._fail(error)
+            return None
+
+    def note(self, place: Place, command_id: str) -> None:
+        """Add the id of a command as soon as it is known."""
+        self._overwrite([(place.offset, f"{command_id:{self._ID}.{self._ID}}".encode())])
+
+    def strike(self, places: Iterable[Place]) -> None:
+        """Blank the lines of commands; the file is gone when nothing else is left."""
+        if not self._overwrite([(place.offset, b" " * (place.length - 1)) for place in places]):
+            return
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self.file, os.O_RDONLY)
+            try:
+                lock(descriptor, fcntl.LOCK_EX)
+                if os.fstat(descriptor).st_nlink and not self.file.read_bytes().strip():
+                    self.file.unlink()
+            finally:
+                os.close(descriptor)
+
+    def _overwrite(self, changes: Sequence[tuple[int, bytes]]) -> bool:
+        if not changes:
+            return False
+        try:
+            # The line is this worker's own, so that no lock is needed.
+            descriptor = os.open(self.file, os.O_WRONLY)
+            try:
+                for offset, text in changes:
+                    os.pwrite(descriptor, text, offset)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self._fail(error)
+            return False
+        return True
+
+    def _fail(self, error: OSError) -> None:
+        if self.works:
+            self.works = False
+            self._warn(f"alpacon: {self.file} cannot be written: an interrupted run leaves no ids behind. {error}")

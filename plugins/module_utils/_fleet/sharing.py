@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What the workers of a run share about a workspace.
+
+Workers are processes. What they share is files in the run's own temporary folder, which nobody else may read and
+which is gone when the run is: names of servers, rows of commands that others await, and until when requests must
+pause. No token and no environment variable is ever in there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Callable
+
+from .._api.client import Pause
+from .files import locked, read_number, replace
+
+#: For how long names of servers are taken from another worker, in seconds.
+_NAMES_LAST = 60.0
+#: For how long a worker waits for another one that reads the names, in seconds.
+_NAMES_PATIENCE = 60.0
+
+
+class SharedPause(Pause):
+    """Until when no worker of a run may send a request; of this process alone where the file cannot be written."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    def until(self) -> float:
+        """Monotonic seconds, which all processes of a machine count alike."""
+        return max(self._until, read_number(self._file))
+
+    def hold(self, until: float) -> None:
+        """Make everybody wait until then, in monotonic seconds."""
+        super().hold(until)
+        with contextlib.suppress(OSError), locked(self._file.parent):
+            if until > read_number(self._file):
+                replace(self._file, str(until))
+
+
+class Shared:
+    """What the workers of a run share about one workspace, as seen with one token.
+
+    Args:
+        folder: temporary folder of the run.
+        url, token: they decide which workers share; only a digest of both is used.
+    """
+
+    def __init__(self, folder: Path, url: str, token: str) -> None:
+        digest = hashlib.sha256(f"{url}\0{token}".encode()).hexdigest()[:16]
+        self._folder = folder / f"alpacon-{digest}"
+        self._awaited = self._folder / "awaited"
+        self._rows = self._folder / "rows"
+        # Parents that mkdir makes itself would be open to others.
+        for path in (self._folder, self._awaited, self._rows):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.pause = SharedPause(self._folder / "paused_until")
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[bool]:
+        """Whether this worker holds the lock now. It never waits, and a worker that dies lets go of it."""
+        with (self._folder / f"{name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+            else:
+                yield True
+
+    # Commands
+
+    def expect(self, command_id: str) -> None:
+        """Ask whoever polls to look for this command as well."""
+        with contextlib.suppress(OSError):
+            (self._awaited / _file_name(command_id)).touch()
+
+    def forget(self, command_id: str) -> None:
+        """Take the command off the list of those that are looked for."""
+        for folder in (self._awaited, self._rows):
+            with contextlib.suppress(OSError):
+                (folder / _file_name(command_id)).unlink(missing_ok=True)
+
+    def expected(self) -> set[str]:
+        """The ids of all commands that somebody awaits."""
+        return {entry.name for entry in os.scandir(self._awaited)}
+
+    def expected_for(self, command_id: str) -> float:
+        """For how long somebody has waited for this command, in seconds; 0 where nobody does."""
+        try:
+            return time.time() - (self._awaited / command_id).stat().st_mtime
+        except OSError:
+            return 0.0
+
+    def offer(self, command_id: str, row: dict[str, Any]) -> None:
+        """Leave the row of a command that is over to the worker that awaits it. An empty row: it is not in the list."""
+        replace(self._rows / _file_name(command_id), json.dumps(row))
+        (self._awaited / _file_name(command_id)).unlink(missing_ok=True)
+
+    def take(self, command_id: str) -> dict[str, Any] | None:
+        """The row that another worker left, once, or None."""
+        file = self._rows / _file_name(command_id)
+        try:
+            row: dict[str, Any] = json.loads(file.read_text())
+        except FileNotFoundError:
+            return None
+        file.unlink(missing_ok=True)
+        return row
+
+    def polled_at(self) -> float:
+        """When the latest poll that came to its end was begun, in monotonic seconds."""
+        return read_number(self._folder / "polled_at")
+
+    def note_poll(self, began: float) -> None:
+        """Say when a poll that has come to its end was begun."""
+        replace(self._folder / "polled_at", str(began))
+
+    # Servers
+
+    def server_ids(self, names: Iterable[str], read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
+        """The ids of servers by name, of those that ``read`` gives, or another worker has just read.
+
+        A worker finds its own names without reading the others, however many there are. Where another one takes too
+        long to read them, none is known.
+        """
+        file = self._folder / "servers"
+        patience = time.monotonic() + _NAMES_PATIENCE
+        while time.monotonic() < patience:
+            known = _look_in(file, names)
+            if known is not None:
+                return known
+            with self.lock("servers") as mine:
+                # Another one may have read them between the look and the lock.
+                if mine and _look_in(file, ()) is None:
+                    began = time.monotonic()
+                    servers = list(read())
+                    _write_names(file, began, servers)
+                    return {name: ids for name in names if (ids := [key for other, key in servers if other == name])}
+            if not mine:
+                time.sleep(0.02)
+        return {}
+
+
+def _file_name(command_id: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z-]+", command_id):
+        raise ValueError("no id of a command looks like that")
+    return command_id
+
+
+# The file of names: when it was begun, then a record for each server, in order of its name's digest.
+_DIGEST, _ID = 32, 36
+_RECORD = _DIGEST + _ID + 1
+
+
+class _Records(Sequence[bytes]):
+    """The records of a file of names."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._length = os.fstat(descriptor).st_size // _RECORD
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, number: Any) -> Any:
+        return os.pread(self._descriptor, _RECORD - 1, number * _RECORD)
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_DIGEST].encode()
+
+
+def _write_names(file: Path, began: float, servers: Iterable[tuple[str, str]]) -> None:
+    records = sorted(_digest(name) + server_id.encode() for name, server_id in servers)
+    first = f"{began:<{_RECORD - 1}.3f}".encode()
+    replace(file, b"".join(record + b"\n" for record in (first, *records)).decode())
+
+
+def _look_in(file: Path, names: Iterable[str]) -> dict[str, list[str]] | None:
+    """The ids of those of these names that a worker has read lately, or None where none has."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        records = _Records(descriptor)
+        if time.monotonic() - float(records[0]) >= _NAMES_LAST:
+            return None
+        return {name: ids for name in names if (ids := _ids_of(records, _digest(name)))}
+    finally:
+        os.close(descriptor)
+
+
+def _ids_of(records: Sequence[bytes], digest: bytes) -> list[str]:
+    ids = []
+    for number in range(bisect_left(records, digest, 1), len(records)):
+        if not records[number].startswith(digest):
+            break
+        ids.append(records[number][_DIGEST:].decode())
+    return ids

@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""V(state=cancelled): withdraw commands by their ids, or all that match."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .._api import commands as _commands
+from .._api.client import Client
+from .._api.commands import LATEST_SCHEDULE_FIRST
+from .._api.errors import AlpaconError
+from .._api.records import UNDER_WAY, Command, Server
+from .._fleet.fleet import FINE, OUTCOMES, Job
+from .command_order import Order
+from .command_task import CommandTask, Progress, placeholder
+from .scheduled import schedule_line, submitted_lately, with_schedule
+
+
+def cancelled(task: CommandTask) -> Progress:
+    order = task.order
+    jobs = _jobs_by_id(task.client, order.ids) if order.ids else _jobs_by_match(task)
+    report = Progress(jobs, fine=FINE | {"cancelled"} | (frozenset() if order.fail_if_sent else {"sent"}))
+    for job in jobs:
+        command = job.command
+        if command is None or job.outcome:
+            continue
+        if command.pending:
+            report.before.append(schedule_line(job.server, command.line, command.scheduled_at))
+            _cancel_job(task, job)
+        elif not command.line:
+            _cancel_unseen(task, job)
+        elif command.ran is False:
+            job.outcome, job.msg = "cancelled", f"Will not run: it is {command.status} already."
+        else:
+            job.outcome, job.msg = "sent", OUTCOMES["sent"]
+    return report
+
+
+def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
+    return [_job_by_id(client, command_id) for command_id in ids]
+
+
+def _job_by_id(client: Client, command_id: str) -> Job:
+    command = _commands.get_if_there(client, command_id)
+    if command:
+        return Job(command.server, command=command)
+    # It may not be visible yet; a request to cancel does not lag.
+    return Job(Server(None), command=placeholder(command_id))
+
+
+def _jobs_by_match(task: CommandTask) -> list[Job]:
+    """A job for each matching command that waits, or is under way; one without a command for a server that has none."""
+    client, order = task.client, task.order
+    servers = {str(server.id): server for server in task.servers()}
+    found: dict[str, list[Job]] = {server_id: [] for server_id in servers}
+    rows = (
+        _commands.walk(client, list(servers), LATEST_SCHEDULE_FIRST)
+        if order.scheduled_at is None
+        else _commands.scheduled_for(client, list(servers), order.scheduled_at)
+    )
+    # Lists may lag behind what this run has submitted and withdrawn.
+    seen = task.gone()
+    lately = [row for row in submitted_lately(task) if str(row.server.id) in servers]
+    for row in filter(order.match().matches, (*rows, *lately)):
+        if row.id in seen:
+            continue
+        seen.add(row.id)
+        command = _meant_by(client, order, row)
+        if command:
+            server_id = str(row.server.id)
+            found[server_id].append(Job(servers[server_id], command=command))
+    nothing = "Nothing waits to be cancelled."
+    return [
+        job
+        for server_id, server in servers.items()
+        for job in found[server_id] or [Job(server, outcome="cancelled", msg=nothing)]
+    ]
+
+
+def _meant_by(client: Client, order: Order, row: Command) -> Command | None:
+    """The command, if a request to cancel means it: pending or under way, or at the very time that is given."""
+    if order.scheduled_at is None:
+        return row if row.pending or (row.status in UNDER_WAY and row.status != "stuck") else None
+    command = with_schedule(client, row)
+    if command is None or command.scheduled_at != order.scheduled_at or command.status == "cancelled":
+        return None
+    return command
+
+
+def _cancel_unseen(task: CommandTask, job: Job) -> None:
+    if task.run.check_mode:
+        job.command = job.known.with_status("cancelled")
+        job.outcome, job.msg = "cancelled", "There is no such command (any more)."
+        return
+    _cancel_job(task, job)
+    if job.outcome == "cancelled" and not job.changed:
+        job.msg = "There is no such command (any more)."
+
+
+def _cancel_job(task: CommandTask, job: Job) -> None:
+    if task.run.check_mode:
+        job.changed, job.outcome, job.msg = True, "cancelled", "Would be cancelled."
+        return
+    try:
+        done = task.cancel(job.known.id)
+    except AlpaconError as error:
+        job.outcome, job.error, job.msg = "unknown", error, f"Not known to be cancelled. {error}"
+        return
+    if done == _commands.SENT:
+        job.outcome, job.msg = "sent", OUTCOMES["sent"]
+        return
+    job.command = job.known.with_status("cancelled")
+    job.changed, job.outcome = done == _commands.CANCELLED, "cancelled"
+    job.msg = "Cancelled." if job.changed else "Gone already."

@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What a task of M(herdops.alpacon.alpacon_command) means."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Callable
+
+from .._api.client import Client, Settings
+from .._api.errors import clean_line
+from .._api.records import SHELLS
+from .._fleet.fleet import Job
+from .._fleet.run import Run
+from .._fleet.sharing import Shared
+from .._options.connection import CONNECTION
+from .._options.secrets import hide, secrets
+from . import command_results
+from .cancelled import cancelled
+from .command_order import Order
+from .command_task import CommandTask, Progress
+from .executed import executed
+from .finished import finished
+from .scheduled import scheduled
+
+WAIT: dict[str, dict[str, Any]] = {
+    "wait": {"type": "bool", "default": True},
+    "wait_timeout": {"type": "str", "default": "30m"},
+    "wait_for_approval": {"type": "bool", "default": False},
+    "cancel_on_timeout": {"type": "bool", "default": False},
+}
+
+SPEC: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "servers": {"type": "list", "elements": "str", "aliases": ["server"]},
+    "line": {"type": "str", "aliases": ["cmd"]},
+    "state": {"type": "str", "default": "executed", "choices": ["executed", "scheduled", "finished", "cancelled"]},
+    "ids": {"type": "list", "elements": "str", "aliases": ["id"]},
+    "shell": {"type": "str", "default": "system", "choices": list(SHELLS)},
+    "username": {"type": "str"},
+    "groupname": {"type": "str"},
+    "env": {"type": "dict"},
+    "run_after": {"type": "list", "elements": "str"},
+    "work_session": {"type": "str"},
+    "purpose": {"type": "str"},
+    "scheduled_at": {"type": "str"},
+    "reschedule": {"type": "bool", "default": False},
+    "reuse_within": {"type": "str"},
+    "fail_if_sent": {"type": "bool", "default": True},
+    "offline": {"type": "str", "default": "wait", "choices": ["wait", "fail", "skip"]},
+    "max_concurrency": {"type": "str"},
+    "max_errors": {"type": "str"},
+    "progress": {"type": "bool"},
+    "success_codes": {"type": "list", "elements": "int", "default": [0]},
+    **WAIT,
+}
+
+
+def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Carry out a task of M(herdops.alpacon.alpacon_command).
+
+    Args:
+        options: the validated options of the task.
+        run: the run that the task is part of.
+
+    Returns:
+        The result of the task, with ``failed`` where it failed.
+
+    Raises:
+        AlpaconError: nothing was written.
+    """
+    settings = Settings.from_options(options, run.warn)
+    order = Order.from_options(options)
+    shared = _shared(run, settings)
+    with _client(settings, run, shared) as client:
+        client.deadline = time.monotonic() + order.limits.wait_timeout
+        report = _STATES[order.state](CommandTask(client, order, run, shared))
+        _hide_secrets(report.jobs, secrets(options))
+        result = command_results.of_jobs(report.jobs, report.fine)
+        result["requests"] = client.requests
+    for warning in report.warnings:
+        run.warn(warning)
+    if run.diff_mode and (report.before or report.after):
+        result["diff"] = {"before": _lines(report.before), "after": _lines(report.after)}
+    return result
+
+
+def _client(settings: Settings, run: Run, shared: Shared | None) -> Client:
+    return Client(settings, pause=shared.pause if shared else None, tell=run.tell, before_write=run.check)
+
+
+def _hide_secrets(jobs: Sequence[Job], hidden: set[str]) -> None:
+    """Hide them before messages show the end of an output only, which may cut one in two."""
+    for job in jobs:
+        if job.output:
+            job.output = replace(job.output, text=hide(job.output.text, hidden))
+
+
+def _shared(run: Run, settings: Settings) -> Shared | None:
+    if run.folder is None or run.hosts < 2:
+        return None
+    try:
+        return Shared(run.folder, settings.url, settings.token)
+    except OSError:
+        return None  # the disk is full, say: then each worker looks for itself
+
+
+def _lines(texts: Sequence[str]) -> str:
+    return "".join(f"{clean_line(text)}\n" for text in texts)
+
+
+_STATES: dict[str, Callable[[CommandTask], Progress]] = {
+    "executed": executed,
+    "scheduled": scheduled,
+    "finished": finished,
+    "cancelled": cancelled,
+}

@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What a task of M(herdops.alpacon.alpacon_command_info) means; it only ever reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._api import commands as _commands
+from .._api.client import Client, Settings, Warn
+from .._api.errors import UsageError
+from .._api.records import Command, iso
+from .._fleet.run import Run
+from .._options import values as _values
+from .._options.connection import CONNECTION
+from . import command_query as _queries
+from .command_query import ORDERINGS, Query
+from .command_results import describe
+
+SPEC: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "ids": {"type": "list", "elements": "str", "aliases": ["id"]},
+    "server": {"type": "str"},
+    "shell": {"type": "str"},
+    "requested_by": {"type": "str"},
+    "requested_by_isnull": {"type": "bool"},
+    "is_scheduled": {"type": "bool"},
+    "search": {"type": "str"},
+    "ordering": {
+        "type": "str",
+        "default": "-added_at",
+        "choices": [sign + name for name in ORDERINGS for sign in ("-", "")],
+    },
+    "limit": {"type": "int", "default": 100},
+    "status": {"type": "list", "elements": "str"},
+    "success": {"type": "bool"},
+    "line": {"type": "str", "aliases": ["cmd"]},
+    "since": {"type": "str"},
+    "until": {"type": "str"},
+    "with_output": {"type": "bool", "default": True},
+}
+
+
+def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Carry out a task of M(herdops.alpacon.alpacon_command_info); it only ever reads."""
+    settings = Settings.from_options(options, run.warn)
+    ids = _values.uuids("ids", options.get("ids"))
+    if ids:
+        _refuse_filters(options)
+    if options["limit"] < 0:
+        raise UsageError("limit", f"{options['limit']} is negative", "Give a number of commands, or 0 for all of them.")
+    with Client(settings, tell=run.tell) as client:
+        if ids:
+            found = _by_ids(client, ids, run.warn)
+        else:
+            query = Query.from_options(client, options)
+            found = list(_queries.find(client, query, options["limit"]))
+            doubt = _queries.doubt_about_order(found, query.ordering)
+            if doubt:
+                run.warn(f"ordering: {doubt}.")
+        commands = [listed(client, command, options["with_output"]) for command in found]
+        return {"commands": commands, "changed": False, "requests": client.requests}
+
+
+def _refuse_filters(options: Mapping[str, Any]) -> None:
+    for name in _queries.FILTERS:
+        if options.get(name) not in (None, "", []):
+            raise UsageError(name, "it does not go with ids", "Give either ids or filters.")
+
+
+def _by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command]:
+    found = []
+    for command_id in ids:
+        command = _commands.get_if_there(client, command_id)
+        if command:
+            found.append(command)
+        else:
+            warn(f"ids: there is no command {command_id}, or the token may not see it.")
+    return found
+
+
+_OUTPUT_KEYS = ("stdout", "stdout_lines", "stderr", "stderr_lines", "output_complete")
+
+
+def listed(client: Client, command: Command, with_output: bool) -> dict[str, Any]:
+    output = _commands.output(client, command) if with_output and command.finished else None
+    described = describe(command, output)
+    if not with_output:
+        for key in _OUTPUT_KEYS:
+            described.pop(key)
+    described.update(
+        shell=command.shell,
+        username=command.username,
+        groupname=command.groupname,
+        requested_by=_requester(command),
+        cancellable=command.cancellable,
+        added_at=iso(command.added_at),
+        scheduled_at=iso(command.scheduled_at),
+        delivered_at=iso(command.delivered_at),
+        acked_at=iso(command.acked_at),
+        handled_at=iso(command.handled_at),
+        run_after=list(command.run_after),
+    )
+    return described
+
+
+def _requester(command: Command) -> dict[str, str | None] | None:
+    if command.requested_by is None and command.requested_by_name is None:
+        return None
+    return {"id": command.requested_by, "name": command.requested_by_name}

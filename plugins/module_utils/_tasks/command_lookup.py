@@ -1,0 +1,42 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What the lookup of the latest command of servers means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from .._api.client import Client, Settings, Warn
+from .._api.records import Command
+from .._fleet.named_servers import find
+from .._options import values as _values
+from . import command_query as _queries
+from .command_info import listed
+from .command_query import Query
+
+
+def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> list[Any]:
+    """What the lookup wants of each server's latest command, or None where it has none."""
+    settings = Settings.from_options(options, warn)
+    within = options.get("within")
+    since_age = timedelta(seconds=_values.duration("within", within)) if within else None
+    statuses = frozenset(str(status).strip().lower() for status in options.get("status") or ())
+    query = Query(line=options.get("line"), statuses=statuses, since_age=since_age)
+    with Client(settings) as client:
+        servers = find(client, terms, "_terms")
+        found = _queries.latest(client, query, servers)
+        return [_wanted(client, found.get(str(server.id)), options["want"]) for server in servers]
+
+
+def _wanted(client: Client, command: Command | None, want: str) -> Any:
+    if command is None:
+        return None
+    if want == "id":
+        return command.id
+    described = listed(client, command, with_output=True)
+    return described if want == "record" else described["stdout"]

@@ -1,0 +1,119 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""A task about commands at work: what it orders, with what it works, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .._api import commands as _commands
+from .._api.client import Client, Settings
+from .._api.errors import UsageError
+from .._api.records import Command, Server, canonical_uuid, is_uuid
+from .._fleet.claims import Claims
+from .._fleet.fleet import FINE, Fleet, Job, digest_of
+from .._fleet.named_servers import resolve
+from .._fleet.run import Run
+from .._fleet.sharing import Shared
+from .command_order import Order
+
+NAMED_SERVERS = 5
+#: Pauses between looks for what was submitted and is not listed yet, in seconds, and how old it is at the most.
+VISIBLE_PAUSES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 6.0, 6.0)
+
+_ONCE = "A server gets the command of a task once, so nothing was submitted for this host."
+
+
+@dataclass
+class Progress:
+    """What a task has done so far, on the way to its result."""
+
+    jobs: list[Job] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    #: Outcomes that are no failure in this state.
+    fine: frozenset[str] = FINE
+
+
+@dataclass(frozen=True)
+class CommandTask:
+    """A task at work: what it orders, and with what it works."""
+
+    client: Client
+    order: Order
+    run: Run
+    shared: Shared | None
+
+    def servers(self) -> list[Server]:
+        """The servers that it names."""
+        return resolve(self.client, self.order.servers, "servers", self.shared, self.run.hosts)
+
+    def claim(self, servers: Sequence[Server]) -> None:
+        """Make sure that no other host of the task submits the same to one of these servers.
+
+        Raises:
+            UsageError: another host does.
+        """
+        if self.run.claims:
+            refuse_shared(self.run.claims, self.order, self.client.settings.url, servers)
+
+    def gone(self) -> set[str]:
+        """The commands that this run has withdrawn, which lists may still show."""
+        submitted = self.run.submitted
+        return {command for command, row in submitted.read().items() if row.get("gone")} if submitted else set()
+
+    def cancel(self, command_id: str) -> str:
+        """Withdraw a command, see :func:`_commands.cancel`."""
+        done = _commands.cancel(self.client, command_id)
+        if done != _commands.SENT and self.run.submitted:
+            self.run.submitted.add({"id": command_id, "gone": True})
+        return done
+
+    def fleet(self, **limits: Any) -> Fleet:
+        """A fleet within the limits of the order, but for those that are given."""
+        return Fleet(
+            self.client,
+            replace(self.order.limits, **limits),
+            tell=self.run.tell if self.order.progress else None,
+            announce=(lambda _text: None) if self.order.silent else self.run.tell,
+            run=self.run,
+            shared=self.shared,
+        )
+
+
+def claim_named(claims: Claims, options: Mapping[str, Any]) -> None:
+    """As :meth:`CommandTask.claim`, but without a request: of what is submitted elsewhere, only the names are seen."""
+    order = Order.from_options(options)
+    servers = [Server(canonical_uuid(name)) if is_uuid(name) else Server(None, name) for name in order.servers]
+    # A file of certificates is on the host that the module goes to.
+    settings = Settings.from_options({**options, "ca_path": None})
+    refuse_shared(claims, order, settings.url, servers)
+
+
+def refuse_shared(claims: Claims, order: Order, url: str, servers: Sequence[Server]) -> None:
+    """Raise :class:`UsageError` where another host of the task submits something of this."""
+    # Another workspace may have a server of the same name or UUID.
+    what = f"{url} {digest_of(order.body(Server(None)))}"
+    # Under both, since of what is submitted elsewhere only one of them may be known.
+    known = {key: server for server in servers for key in (server.id, server.name) if key}
+    taken = claims.take([(key, what) for key in known])
+    if taken:
+        key, host = taken
+        server = claims.own or str(known[key])
+        raise UsageError("servers", f"{server} gets this for host {host} of the task", f"{_ONCE} {claims.remedy}")
+
+
+def fetch_outputs(fleet: Fleet, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        if job.output is None:
+            fleet.fetch_output(job)
+
+
+def placeholder(command_id: str) -> Command:
+    return Command(command_id, Server(None), line="", shell="", status="unknown")

@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""V(state=executed): submit commands, or take those that others have lately run, and await them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from .._api import commands as _commands
+from .._api.client import Client
+from .._api.records import Command, Server, iso
+from .._fleet.fleet import Job, outcome_of
+from .command_order import Order
+from .command_task import CommandTask, Progress, fetch_outputs
+from .parents import await_parents
+
+
+def executed(task: CommandTask) -> Progress:
+    order, servers = task.order, task.servers()
+    reused = _reusable(task.client, order, servers) if order.reuse_within is not None else {}
+    jobs = [_reused_job(server, reused[server.id], order) if server.id in reused else Job(server) for server in servers]
+    fresh = [job for job in jobs if not job.outcome]
+    report = Progress(jobs, fine=order.limits.fine)
+    for job in fresh:
+        job.body = order.body(job.server)
+    fleet = task.fleet()
+    if task.run.check_mode:
+        fleet.learn_connected(fresh)
+        for job in fresh:
+            if not fleet.leave_aside(job):
+                job.changed, job.msg = True, "Would be submitted."
+    else:
+        task.claim([job.server for job in fresh])
+        if await_parents(task, fresh):
+            fleet.run(fresh)
+        fetch_outputs(fleet, [job for job in jobs if job.outcome == "success"])
+        report.warnings += _unconfirmed(order, fresh)
+    return report
+
+
+def _reused_job(server: Server, command: Command, order: Order) -> Job:
+    job = Job(server, command=command, outcome=outcome_of(command, order.limits.success_codes))
+    job.msg = f"Taken from a command that ended at {iso(command.end)}, within reuse_within."
+    return job
+
+
+def _reusable(client: Client, order: Order, servers: Sequence[Server]) -> dict[str | None, Command]:
+    """For each server the latest matching command that succeeded recently enough."""
+    ids = [str(server.id) for server in servers]
+    found: dict[str | None, Command] = {}
+    for command in _commands.ended_within(client, ids, order.reuse_within or 0.0):
+        if not order.match().matches(command):
+            continue
+        if order.limits.success_codes - {0}:
+            command = _commands.with_rc(client, command)
+        if outcome_of(command, order.limits.success_codes) != "success":
+            continue
+        known = found.get(command.server.id)
+        if known is None or _end(known) < _end(command):
+            found[command.server.id] = command
+    return found
+
+
+def _end(command: Command) -> datetime:
+    return command.end or datetime.min.replace(tzinfo=timezone.utc)
+
+
+def _unconfirmed(order: Order, jobs: Sequence[Job]) -> list[str]:
+    """Servers of 2024 ignore fields that they do not know."""
+    newer = [name for name in ("env", "work_session", "purpose") if name in order.extra]
+    old = any(job.command and job.output and not job.command.may_have_chunks for job in jobs)
+    if newer and old:
+        return [f"{', '.join(newer)}: this workspace answers like one that does not know it, and may have ignored it."]
+    return []

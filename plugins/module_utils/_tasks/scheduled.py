@@ -1,0 +1,277 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""V(state=scheduled): one pending command a server, whoever else schedules the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+
+from .._api import commands as _commands
+from .._api.client import Client
+from .._api.commands import LATEST_SCHEDULE_FIRST
+from .._api.errors import AlpaconError, UsageError
+from .._api.records import Command, Server, iso, readable
+from .._fleet.fleet import OUTCOMES, Job, outcome_of
+from .command_task import NAMED_SERVERS, VISIBLE_PAUSES, CommandTask, Progress, fetch_outputs
+from .parents import check_parents
+
+_LATELY = timedelta(seconds=30)
+
+
+@dataclass
+class Present:
+    """The commands of one server that are the same as the one to schedule, but perhaps for the time."""
+
+    pending: list[Command] = field(default_factory=list)
+    ran: list[Command] = field(default_factory=list)
+    refused: list[Command] = field(default_factory=list)
+    other_times: list[Command] = field(default_factory=list)
+    cancelled: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
+
+
+def scheduled(task: CommandTask) -> Progress:
+    order, servers = task.order, task.servers()
+    if not task.run.check_mode:
+        task.claim(servers)
+    standing, _unlisted = _visible_standing(task, servers, {})
+    jobs = [_scheduled_job(task, server, standing[str(server.id)]) for server in servers]
+    bad = {"refused", "offline", "denied", "rejected", "unknown", "sent", "not_tried"} - order.limits.fine
+    report = Progress(jobs, fine=frozenset(OUTCOMES) - bad)
+    missing = [job for job in jobs if job.command is None]
+    _check_time(task, missing)
+    if missing:
+        check_parents(task)
+    fleet = task.fleet(wait=False)
+    if task.run.check_mode:
+        fleet.learn_connected(missing)
+    for job in missing:
+        if task.run.check_mode and fleet.leave_aside(job):
+            continue
+        old = standing[str(job.server.id)].other_times if order.reschedule else []
+        report.before += [schedule_line(job.server, order.line, command.scheduled_at) for command in old]
+        report.after.append(schedule_line(job.server, order.line, order.scheduled_at))
+        job.changed = task.run.check_mode
+        job.msg = f"{'Would be s' if task.run.check_mode else 'S'}cheduled for {iso(order.scheduled_at)}."
+        job.body = order.body(job.server)
+    fetch_outputs(fleet, [job for job in jobs if job.command and job.command.finished])
+    if not task.run.check_mode:
+        fleet.know(command_id for one in standing.values() for command_id in one.seen)
+        fleet.run(missing)
+        _settle_races(task, [job for job in missing if job.command], report)
+        for job in missing if order.reschedule else ():
+            _withdraw_old(task, job, standing[str(job.server.id)].other_times)
+    return report
+
+
+def schedule_line(server: Server, line: str, time: datetime | None) -> str:
+    # Rows of 2024 do not state the time.
+    return f"{server}: {line} at {iso(time)}" if time else f"{server}: {line}"
+
+
+def _standing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Present]:
+    """What stands on each server already."""
+    client, order, gone = task.client, task.order, task.gone()
+    found = {str(server.id): Present() for server in servers}
+    rows = (
+        _commands.walk(client, list(found), LATEST_SCHEDULE_FIRST)
+        if order.reschedule
+        else _commands.scheduled_for(client, list(found), order.time)
+    )
+    for row in filter(order.match().matches, rows):
+        standing = found[str(row.server.id)]
+        standing.seen.add(row.id)
+        if row.status == "cancelled" or row.id in gone:
+            standing.cancelled.add(row.id)
+            continue
+        command = with_schedule(client, row)
+        if command is None or command.scheduled_at is None:
+            continue
+        if command.scheduled_at != order.scheduled_at:
+            if command.pending and _was_scheduled(command):
+                standing.other_times.append(command)
+        elif command.pending:
+            standing.pending.append(command)
+        elif command.ran is not False:
+            standing.ran.append(command)
+        elif command.status in ("denied", "rejected"):
+            standing.refused.append(command)
+    return found
+
+
+def with_schedule(client: Client, command: Command) -> Command | None:
+    """The same command with its scheduled_at, which list rows of 2024 leave out; None if it is gone."""
+    return command if command.scheduled_at else _commands.get_if_there(client, command.id)
+
+
+def _was_scheduled(command: Command) -> bool:
+    """Whether it was meant for later, and does not just wait for a server that is offline."""
+    if not command.added_at or not command.scheduled_at:
+        return True
+    return command.scheduled_at > command.added_at + timedelta(seconds=1)
+
+
+def _scheduled_job(task: CommandTask, server: Server, standing: Present) -> Job:
+    job = Job(server)
+    if standing.pending:
+        job.command, job.outcome = min(standing.pending, key=_age), "pending"
+        job.msg = "Stands already."
+    elif standing.ran:
+        job.command = _commands.with_rc(task.client, min(standing.ran, key=_age))
+        job.outcome = outcome_of(job.command, task.order.limits.success_codes) or "pending"
+        job.msg = "Was carried out at that time already."
+    elif standing.refused:
+        job.command = max(standing.refused, key=_age)
+        job.outcome = job.command.status
+    return job
+
+
+def _age(command: Command) -> tuple[datetime, str]:
+    return command.added_at or datetime.max.replace(tzinfo=timezone.utc), command.id
+
+
+def _check_time(task: CommandTask, missing: Sequence[Job]) -> None:
+    if missing and task.order.time <= _commands.client_now(task.client):
+        names = ", ".join(str(job.server) for job in missing[:NAMED_SERVERS])
+        raise UsageError(
+            "scheduled_at",
+            f"{iso(task.order.scheduled_at)} is in the past, and no such command was carried out then on {names}",
+            "Give a time to come, or use state=executed to run it now.",
+        )
+
+
+def _withdraw_old(task: CommandTask, job: Job, old: Sequence[Command]) -> None:
+    """Cancel what stands at other times, now that the new command does; where that fails, take the new one back."""
+    if not old:
+        return
+    if job.outcome != "pending" or job.command is None:
+        job.msg = f"{job.msg} {_stand(old)}"
+        return
+    new, own = job.command, job.changed
+    for place, command in enumerate(old):
+        error: AlpaconError | None = None
+        try:
+            done = task.cancel(command.id)
+        except AlpaconError as failure:
+            done, error = "", failure
+        if done in (_commands.CANCELLED, _commands.GONE):
+            job.changed = True
+            continue
+        taken_back = own and _is_taken_back(task, new)
+        left = [*old[place if error else place + 1 :], *([] if taken_back else [new])]
+        why = f"could not be cancelled. {error}" if error else "was delivered to the server already."
+        job.outcome, job.error = ("refused", error) if error else ("sent", None)
+        job.command = command if taken_back else new
+        job.changed = place > 0 or (own and not taken_back)
+        job.msg = f"Not rescheduled: command {command.id} {why} {_stand(left)}"
+        return
+
+
+def _is_taken_back(task: CommandTask, command: Command) -> bool:
+    try:
+        return task.cancel(command.id) != _commands.SENT
+    except AlpaconError:
+        return False
+
+
+def _stand(commands: Sequence[Command]) -> str:
+    """What stands now, for a user."""
+    told = ", ".join(f"{command.id} at {iso(command.scheduled_at) or 'its time'}" for command in commands)
+    return f"Scheduled now: {told or 'nothing'}."
+
+
+def _settle_races(task: CommandTask, jobs: Sequence[Job], report: Progress) -> None:
+    """Where another run scheduled the same meanwhile, leave the earliest command alone and withdraw the others."""
+    if not jobs:
+        return
+    own = {str(job.server.id): job.known for job in jobs}
+    try:
+        standing, unseen = _visible_standing(task, [job.server for job in jobs], own)
+    except AlpaconError as error:
+        names = ", ".join(str(job.server) for job in jobs[:NAMED_SERVERS])
+        report.warnings.append(f"Whether another run scheduled the same on {names} could not be seen: {error}")
+        return
+    for job in jobs:
+        if job.id in unseen:
+            report.warnings.append(
+                f"{job.server}: {job.id} was accepted, and the workspace does not list it; whether another run"
+                " scheduled the same could not be seen."
+            )
+            continue
+        try:
+            _settle_race(task, job, standing[str(job.server.id)], report)
+        except AlpaconError as error:
+            report.warnings.append(f"{job.server}: another run scheduled the same, and one of both stays. {error}")
+
+
+def _settle_race(task: CommandTask, job: Job, standing: Present, report: Progress) -> None:
+    own = job.known
+    withdrawn = own.id in standing.cancelled
+    others = [rival for rival in standing.pending if rival.id != own.id]
+    stand = sorted(others if withdrawn else [*others, own], key=_age)
+    if not others:
+        return
+    for late in stand[1:]:
+        if task.cancel(late.id) == _commands.SENT:
+            report.warnings.append(
+                f"{job.server}: {late.id} was scheduled twice and sent before it could be withdrawn."
+            )
+        else:
+            withdrawn = withdrawn or late.id == own.id
+    if withdrawn:
+        job.command, job.changed = stand[0], False
+        job.msg = "Another run scheduled it first; the later command was withdrawn."
+
+
+def _visible_standing(
+    task: CommandTask, servers: Sequence[Server], own: Mapping[str, Command]
+) -> tuple[dict[str, Present], set[str]]:
+    """What stands, as soon as the workspace lists what this run has submitted: reads may lag behind writes.
+
+    Args:
+        own: the command that this task has just submitted to each server.
+
+    Returns:
+        What stands on each server, and the ids of what was submitted and is still not listed.
+    """
+    for pause in (*VISIBLE_PAUSES, None):
+        standing = _standing(task, servers)
+        unseen = _unseen(task, standing, own)
+        if not unseen or pause is None:
+            break
+        time.sleep(pause)
+    return standing, unseen
+
+
+def _unseen(task: CommandTask, standing: Mapping[str, Present], own: Mapping[str, Command]) -> set[str]:
+    """What this run has submitted lately that counts here and is not listed."""
+    unseen = set()
+    for command in [*own.values(), *submitted_lately(task)]:
+        stands = standing.get(str(command.server.id))
+        if stands is None or command.id in stands.seen:
+            continue
+        if not task.order.reschedule and command.scheduled_at != task.order.scheduled_at:
+            continue
+        # An earlier one decides, whether this one stays listed or was withdrawn by the other run already.
+        if not any(_age(rival) < _age(command) for rival in stands.pending):
+            unseen.add(command.id)
+    return unseen
+
+
+def submitted_lately(task: CommandTask) -> list[Command]:
+    """What this run has scheduled of the same, so lately that lists need not show it yet."""
+    if task.run.submitted is None:
+        return []
+    since = _commands.client_now(task.client) - _LATELY
+    rows = [row for row in task.run.submitted.read().values() if not row.get("gone")]
+    return [
+        command
+        for command in readable(rows)
+        if task.order.match().matches(command) and _was_scheduled(command) and (command.added_at or since) > since
+    ]
