@@ -11,7 +11,20 @@ copyright = "2026, herdops.alpacon contributors"
 extensions = ["sphinx_antsibull_ext"]
 root_doc = "collections/herdops/alpacon/index"
 exclude_patterns = ["collections/index.rst", "collections/herdops/index.rst"]
-html_theme = "alabaster"
+html_theme = "sphinx_ansible_theme"
+html_theme_options = {
+    "documentation_home_url": "https://github.com/herdops/herdops.alpacon",
+    "show_rtd_ethical_ads": False,
+    "titles_only": True,
+    "topbar_links": {
+        "Galaxy": "https://galaxy.ansible.com/ui/repo/published/herdops/alpacon/",
+        "Issues": "https://github.com/herdops/herdops.alpacon/issues",
+    },
+}
 html_title = "herdops.alpacon"
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
+html_show_sourcelink = False
+html_copy_source = False
 # Links into Ansible's own documentation resolve only there, and the changelog has a title only after the first release.
 suppress_warnings = ["ref.ref", "toc.no_title"]
