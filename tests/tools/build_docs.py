@@ -29,8 +29,9 @@ def main() -> None:
     )
     settings = str(collection_tree.ROOT / "docs/docsite")
     # antsibull-docs copies the guides alone.
-    for image in (collection_tree.ROOT / "docs/docsite/rst").glob("*.png"):
-        shutil.copy(image, sources / "collections/herdops/alpacon/docsite")
+    for image in (collection_tree.ROOT / "docs/docsite/rst").iterdir():
+        if image.suffix in (".png", ".svg"):
+            shutil.copy(image, sources / "collections/herdops/alpacon/docsite")
     run("sphinx-build", "--quiet", "--fail-on-warning", "-c", settings, str(sources), str(place / "html"))
     print(
         f"The documentation is in {place.relative_to(collection_tree.ROOT)}/html/collections/herdops/alpacon/index.html"

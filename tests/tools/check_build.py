@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Build the collection's tarball into build/dist, install it and show the documentation of what it brought."""
+"""Build the collection's tarball into build/dist, read its pages, install it and show what documentation it brought."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import tarfile
 from pathlib import Path
 
 import collection_tree
+from check_readme import Release
 
 INSTALLED = collection_tree.BUILD / "installed"
 #: What users get: files, and folders that end in a slash. Of tests, ansible-test reads one file wherever it checks.
@@ -26,7 +27,7 @@ DOCUMENTED = ("module", "lookup", "inventory", "connection", "role")
 
 
 def main() -> int:
-    """Build, install, and ask ansible-doc for every plugin."""
+    """Build, install, ask ansible-doc for every plugin, and follow the links of README."""
     tarball = build()
     install(tarball)
     with tarfile.open(tarball) as archive:
@@ -40,7 +41,10 @@ def main() -> int:
     strays = [name for name in names if not name.startswith(CONTENTS) or "__pycache__" in name]
     for name in strays:
         print(f"ERROR: {name} has no business in the tarball: name it in build_ignore of galaxy.yml")
-    return 0 if plugins and not strays else 1
+    problems = Release(tarball).problems()
+    for problem in problems:
+        print(f"ERROR: {problem}")
+    return 0 if plugins and not strays and not problems else 1
 
 
 def build() -> Path:

@@ -51,7 +51,8 @@ You saw one command run on five servers, one fail and say why, one scheduled onc
 asked for twice, the list of what ran, an answer looked up, the playbooks for the command line, and an audit of the
 fleet, whose findings are those of this machine.
 
-To go on: README.md has a task for each of these; tests/tools/demo/fleet.yml is the playbook that just ran.
+What next: docs/docsite/rst/fleet_commands.rst has a task for each of these; tests/tools/demo/fleet.yml is the playbook
+that just ran.
 With a workspace of your own, set ALPACON_URL and ALPACON_TOKEN and give herdops.alpacon.run the names of your servers.
 """
 

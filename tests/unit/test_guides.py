@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Guides that list what something else decides."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+_TOP = Path(__file__).resolve().parents[2]
+_GUIDES = _TOP / "docs/docsite/rst"
+
+
+def _rows(guide: str, after: str) -> list[tuple[str, str]]:
+    """The two columns of the first list-table below a heading, without the header."""
+    text = (_GUIDES / f"{guide}.rst").read_text(encoding="utf-8")
+    table = text[text.index(f"\n{after}\n---") :].split(".. list-table::", 1)[1]
+    body = re.match(r"(?:\n|   .*\n)+", table)
+    assert body
+    rows = [re.split(r"\n     - ?", row, maxsplit=1) for row in body[0].split("\n   * - ")[2:]]
+    return [(first, second) for first, second in rows]
+
+
+def _literals(text: str) -> set[str]:
+    return set(re.findall(r"``(\w+)``", text))
+
+
+@pytest.mark.parametrize("module", ["command", "shell"])
+def test_every_option_of_command_and_shell_has_its_counterpart(module: str) -> None:
+    documented = yaml.safe_load(importlib.import_module(f"ansible.modules.{module}").DOCUMENTATION)
+    told = [name for first, _ in _rows("from_ssh", "What each option is here") for name in _literals(first)]
+    assert set(documented["options"]) <= set(told)
+    assert len(told) == len(set(told))
+
+
+@pytest.mark.parametrize("playbook", ["run", "schedule", "cancel"])
+def test_the_variables_of_a_playbook_are_listed(playbook: str) -> None:
+    play = yaml.safe_load((_TOP / f"playbooks/{playbook}.yml").read_text(encoding="utf-8"))[0]
+    listed: set[str] = set()
+    for variables, playbooks in _rows("fleet_commands", "From the command line"):
+        if playbook in _literals(playbooks) or playbooks.strip() == "all three":
+            listed |= _literals(variables)
+    assert listed == set(play["vars"]["playbook_arguments"])
+
+
+def test_every_guide_is_in_the_contents() -> None:
+    contents = yaml.safe_load((_TOP / "docs/docsite/extra-docs.yml").read_text(encoding="utf-8"))
+    listed = [guide for section in contents["sections"] for guide in section["toctree"]]
+    assert sorted(listed) == sorted(guide.stem for guide in _GUIDES.glob("*.rst"))
