@@ -26,14 +26,14 @@ options:
     default: true
   ca_path:
     description:
-      - File or folder with the CA certificates to trust, in PEM form.
-      - Left out, the file that E(REQUESTS_CA_BUNDLE) names counts, else the one of the Python library C(requests).
+      - File or directory with the CA certificates to trust, in PEM format.
+      - If omitted, the file that E(REQUESTS_CA_BUNDLE) names, or else the one of the Python library C(requests).
     type: path
   request_timeout:
     description:
-      - How many seconds the workspace may stay silent within one request.
-      - A complete answer must arrive within four times as long, and have no more than 128 MiB and a million values.
-      - This is not how long a command may take.
+      - How many seconds the workspace may be silent during one request.
+      - A complete answer must arrive within four times as long, and may have at most 128 MiB and a million values.
+      - This does not limit how long a command may take.
     type: int
     default: 30
 requirements:
@@ -42,22 +42,22 @@ requirements:
 notes:
   - >-
     The connection settings O(url), O(token), O(validate_certs), O(ca_path) and O(request_timeout) are looked for in
-    this order. First, as options of the task or lookup, or for modules in C(module_defaults) under
-    C(group/herdops.alpacon.alpacon). Then, as the variables C(alpacon_url), C(alpacon_token),
-    C(alpacon_validate_certs), C(alpacon_ca_path) and C(alpacon_request_timeout) of the host. Then, in the environment
-    as E(ALPACON_URL), E(ALPACON_TOKEN), E(ALPACON_VALIDATE_CERTS), E(ALPACON_CA_PATH) and E(ALPACON_REQUEST_TIMEOUT).
-    Last, what the inventory of that workspace was read with in the same run.
+    this order. First, as options of the task or lookup or, for modules, in C(module_defaults) under
+    C(group/herdops.alpacon.alpacon). Second, as the host variables C(alpacon_url), C(alpacon_token),
+    C(alpacon_validate_certs), C(alpacon_ca_path) and C(alpacon_request_timeout). Third, in the environment as
+    E(ALPACON_URL), E(ALPACON_TOKEN), E(ALPACON_VALIDATE_CERTS), E(ALPACON_CA_PATH) and E(ALPACON_REQUEST_TIMEOUT).
+    Last, the settings that the inventory of that workspace was read with in the same run.
   - >-
-    A host of the inventory P(herdops.alpacon.alpacon#inventory) has the variable C(alpacon_workspace), which counts
-    before E(ALPACON_URL). An C(alpacon_url) that names another workspace is an error.
+    A host of the inventory P(herdops.alpacon.alpacon#inventory) has the variable C(alpacon_workspace), which takes
+    precedence over E(ALPACON_URL). An C(alpacon_url) that names another workspace is an error.
   - >-
     A token is sent to its own workspace only. C(alpacon_tokens) is a dictionary of tokens by the URLs of their
     workspaces. C(alpacon_token) is the token of the workspace of C(alpacon_url), or else of E(ALPACON_URL);
-    E(ALPACON_TOKEN) is that of E(ALPACON_URL). Where no URL says whose they are, they count while the inventory has
-    hosts of one workspace only. Where groups have an C(alpacon_url) of their own and share one C(alpacon_token) or
-    E(ALPACON_TOKEN), it goes to the first of these workspaces in a run, and tasks for the others fail; give each group
-    its own C(alpacon_token), or use C(alpacon_tokens).
-  - The usual variables of the environment for proxies are honoured.
+    E(ALPACON_TOKEN) is that of E(ALPACON_URL). If no URL says which workspace they belong to, they are used as long as
+    the inventory has hosts of one workspace only. If groups have their own C(alpacon_url) and share one
+    C(alpacon_token) or E(ALPACON_TOKEN), it is sent to the first of these workspaces in a run, and tasks for the others
+    fail; give each group its own C(alpacon_token), or use C(alpacon_tokens).
+  - The usual environment variables for proxies are honoured.
 """
 
     # What plugins need besides: where each option comes from.

@@ -11,10 +11,10 @@ class ModuleDocFragment:
 options:
   filters:
     description:
-      - Which servers are wanted. All filters that are given must hold.
-      - Left out, all servers are wanted. Null and empty are refused.
-      - The workspace applies those that it can; every server is checked against all of them, since workspaces silently
-        ignore filters that they do not know.
+      - Which servers to select. A server must match all given filters.
+      - If omitted, all servers. Null and empty filters are refused.
+      - The workspace applies the filters that it can; every server is checked against all of them, since workspaces
+        silently ignore filters that they do not know.
     type: dict
     suboptions:
       connected:
@@ -25,7 +25,7 @@ options:
         type: bool
       name:
         description:
-          - Names, or patterns with C(*), C(?) and C([...]), of which one must match.
+          - Names, or patterns with C(*), C(?) and C([...]); one of them must match.
           - The workspace filters by a single name without such characters.
         type: list
         elements: str
@@ -41,13 +41,13 @@ options:
         elements: str
       groups:
         description:
-          - Names or UUIDs of IAM groups, of which the server must be in one.
+          - Names or UUIDs of IAM groups; the server must be in one of them.
           - The workspace filters by a single UUID.
         type: list
         elements: str
       tags:
         description:
-          - Tags that the server must have, with their values. A value that is null stands for any.
+          - Tags that the server must have, with their values. The value null matches any value.
           - Some workspaces do not list them; a warning says so.
         type: dict
 """

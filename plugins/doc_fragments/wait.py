@@ -10,30 +10,31 @@ class ModuleDocFragment:
 options:
   wait:
     description:
-      - Whether to wait until the commands are finished.
-      - With V(false) the task returns the ids of what it submitted; await them later with O(state=finished).
+      - Whether to wait until the commands have finished.
+      - With V(false), the task returns the ids of the commands that it submitted; await them later with
+        O(state=finished).
       - A scheduled command is never waited for.
     type: bool
     default: true
   wait_timeout:
     description:
-      - For how long to wait for each command, as a number of seconds or a duration such as V(90s), V(10m) or V(1h30m).
-      - When it is over, the task fails and returns the ids and the last status. The commands go on, unless
-        O(cancel_on_timeout) withdraws them.
+      - How long to wait for each command, as a number of seconds or a duration such as V(90s), V(10m) or V(1h30m).
+      - After that, the task fails and returns the ids and the last status. The commands go on, unless
+        O(cancel_on_timeout) cancels them.
     type: str
     default: 30m
   wait_for_approval:
     description:
-      - What to do when the workspace holds a command until a human approves it.
-      - With V(false) the task fails at once and gives the id, so that the command can be awaited with
+      - What to do if the workspace holds a command until somebody approves it.
+      - With V(false), the task fails at once and returns the id, so that the command can be awaited with
         O(state=finished) once it is approved.
-      - With V(true) it goes on waiting. Either way, the command is never submitted again.
+      - With V(true), the task goes on waiting. Either way, the command is never submitted again.
     type: bool
     default: false
   cancel_on_timeout:
     description:
-      - Whether a command that has not been delivered to its server when O(wait_timeout) is over is cancelled.
-      - What has been delivered cannot be stopped any more.
+      - Whether to cancel a command that has not been delivered to its server within O(wait_timeout).
+      - A command that has been delivered can no longer be stopped.
     type: bool
     default: false
 """

@@ -9,16 +9,16 @@ name: alpacon
 short_description: Servers of an Alpacon workspace as hosts
 version_added: 1.0.0
 description:
-  - Makes each server of a workspace a host, with what the workspace tells about it as variables.
-  - It takes one request for a hundred servers, and one more where the workspace lists only the ids of IAM groups.
-    The pages of a longer list overlap, so that no server is missing that was there all the time; 1,000 servers take
-    11 requests.
-  - The name of the inventory's file must end in C(alpacon.yml) or C(alpacon.yaml).
-  - The variable C(alpacon_server_id) holds the server's UUID. With it M(herdops.alpacon.alpacon_command) knows the
-    server of a host without asking the workspace for its name.
-  - The variable C(alpacon_workspace) holds the URL of the workspace. Tasks and lookups of this collection on a host go
-    to the host's own workspace, so that one inventory may be of several.
-  - What the workspace sends is data and never becomes a template.
+  - Makes each server of a workspace a host, with the fields that the workspace lists about it as variables.
+  - It makes one request for every hundred servers, and one more if the workspace lists only the ids of IAM groups. The
+    pages of a longer list overlap, so that no server is missed because others joined or left in the meantime; 1,000
+    servers take 11 requests.
+  - The name of the inventory file must end in C(alpacon.yml) or C(alpacon.yaml).
+  - The variable C(alpacon_server_id) contains the UUID of the server, so that M(herdops.alpacon.alpacon_command) does
+    not have to look up its name.
+  - The variable C(alpacon_workspace) contains the URL of the workspace. Tasks and lookups of this collection use the
+    workspace of their host, so that an inventory can have servers of several workspaces.
+  - Data from the workspace never becomes a template.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -35,38 +35,38 @@ options:
       - It may be a template, such as a lookup, or encrypted with Ansible Vault.
   hostname:
     description:
-      - What hosts are called. It is a template, the name of a field, or a list of these, of which the first that is
-        not empty counts.
+      - The names of hosts, as a template, the name of a field, or a list of these, of which the first one that is not
+        empty is used.
       - Fields are those of RV(herdops.alpacon.alpacon_server_info#module:servers), such as V(name), V(id),
         V(remote_ip), V(owner.name) or V(tags.fqdn).
       - Templates have the variables of the host, such as C({{ alpacon_name }}.example.com).
-      - Servers that would be one host get a part of their UUID added, each of them, and a warning names them. So does
-        a server that is called like a group, like C(localhost), or like a server of another workspace that is in the
-        inventory already.
-      - What cannot be shown, and what means something else in patterns and paths, such as blanks, braces, brackets,
-        colons, commas and slashes, becomes an underscore, with a warning.
+      - Servers that would have the same host name all get a part of their UUID added, and a warning names them. So does
+        a server that has the name of a group, of C(localhost), or of a server of another workspace that is already in
+        the inventory.
+      - Unprintable characters, and characters with a meaning in patterns and paths, such as blanks, braces, brackets,
+        colons, commas and slashes, become underscores, with a warning.
     type: raw
     default: [name, id]
   hostvars_prefix:
     description:
-      - What the names of all host variables begin with, but for C(alpacon_server_id) and C(alpacon_workspace).
+      - Prefix of the names of all host variables, except for C(alpacon_server_id) and C(alpacon_workspace).
     type: str
     default: alpacon_
   default_groups:
     description:
-      - Which groups are made without being asked for.
+      - Which groups are made by default.
       - V(groups) makes C(group_NAME) for each IAM group, V(os) C(os_NAME), V(platform) C(platform_NAME), and
-        V(connected) C(connected) and C(disconnected). Names are in lower case, with underscores for what the name of
-        a group cannot have.
+        V(connected) C(connected) and C(disconnected). Names are in lower case, with underscores for characters that a
+        group name cannot have.
     type: list
     elements: str
     choices: [groups, os, platform, connected]
     default: [groups, os, platform, connected]
   cache_allow_stale:
     description:
-      - Whether servers from an expired cache are taken where the workspace cannot be reached. A warning says how old
-        they are.
-      - It needs O(cache=true) and a cache plugin that keeps what has expired, such as C(ansible.builtin.jsonfile).
+      - Whether to use servers from an expired cache if the workspace cannot be reached. A warning says how old they
+        are.
+      - This needs O(cache=true) and a cache plugin that keeps expired entries, such as C(ansible.builtin.jsonfile).
     type: bool
     default: false
 extends_documentation_fragment:
@@ -78,8 +78,8 @@ extends_documentation_fragment:
 notes:
   - An inventory belongs to no task and no host. Its connection settings are looked for in its file, then in extra
     variables (C(-e)), then in the environment.
-  - The token is no variable of the hosts. Tasks of the same run reach a workspace with what its inventory was read
-    with, where no other settings of theirs are for that workspace.
+  - The token does not become a variable of the hosts. Tasks of the same run that have no settings of their own for a
+    workspace use those that its inventory was read with.
 seealso:
   - module: herdops.alpacon.alpacon_server_info
   - module: herdops.alpacon.alpacon_command

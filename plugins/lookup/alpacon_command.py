@@ -9,7 +9,7 @@ name: alpacon_command
 short_description: Look up the latest command of servers in an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Returns, for each server, the output, the id or the whole record of the latest command that matches.
+  - Returns, for each server, the output, the id or the whole record of the latest matching command.
   - It only reads. However many servers there are, the list of commands is read once.
 author:
   - herdops.alpacon contributors (@herdops)
@@ -20,18 +20,18 @@ options:
     type: list
     elements: str
   line:
-    description: The exact command line, but for blanks at its ends.
+    description: The exact command line, except for blanks at its ends.
     type: str
   status:
-    description: One or more of the words that a command's status can have.
+    description: One or more of the values that the status of a command can have.
     type: list
     elements: str
     default: [success]
   within:
     description:
-      - How long ago the command may have been added at most by the clock of the workspace, as a duration such as
-        V(90s), V(10m) or V(1h30m).
-      - Left out, the whole list is read if need be.
+      - How long ago, at most, the command was added, by the clock of the workspace, as a duration such as V(90s),
+        V(10m) or V(1h30m).
+      - If omitted, the whole list is read if necessary.
     type: str
   want:
     description:
@@ -43,7 +43,7 @@ options:
     choices: [output, id, record]
   default:
     description:
-      - What to return for a server that has no such command. Left out, that is an error.
+      - What to return for a server that has no such command. If omitted, that is an error.
     type: raw
 extends_documentation_fragment:
   - herdops.alpacon.connection

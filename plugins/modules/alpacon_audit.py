@@ -10,23 +10,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: alpacon_audit
-short_description: Audit servers through Alpacon and report what they answer
+short_description: Audit servers through Alpacon and report the findings
 version_added: 1.0.0
 description:
-  - Asks the servers of all hosts of the play with checks, which are command lines and what is expected of their exit
-    code and output. Writes a report as JSON, JUnit XML, Markdown and one HTML file.
-  - It works all hosts in one task, with as few commands as possible. Checks that share server, line, shell, user and
-    group share a command, and with O(reuse_within) recent commands answer instead of new ones.
+  - Runs checks on the servers of all hosts of the play. A check is a command line and what is expected of its exit code
+    and output. Writes a report as JSON, JUnit XML, Markdown and one HTML file.
+  - It handles all hosts in one task, with as few commands as possible. Checks with the same server, line, shell, user
+    and group share a command, and with O(reuse_within) recent commands are used instead of new ones.
   - A server that is offline, or whose command is refused, held or lost, does not fail the task. The questions to it
-    have the outcome V(unknown) and count with O(unknown_severity).
-  - The audit ends with a verdict, RV(verdict). It is V(fail) where there is a finding of O(fail_on) or worse, and
-    V(inconclusive) where there is none and less than O(min_coverage) was answered. Both fail the task, when everything
-    is written and returned.
-  - Each host is asked in its own workspace, whose connection settings come from the host's variables, or from those of
-    the play. One workspace is asked after the other, each for as long as O(wait_timeout), and the report names each
-    server's workspace. A workspace that cannot be asked leaves the questions to its servers V(unknown), and the verdict
-    is not V(pass) then, whatever O(min_coverage) is. Where none can be asked, the task fails without a verdict.
-  - The role P(herdops.alpacon.audit#role) brings checks with it, and runs this module.
+    have the outcome V(unknown) and the severity O(unknown_severity).
+  - The audit ends with a verdict, RV(verdict). It is V(fail) if there is a finding of O(fail_on) or worse, and
+    V(inconclusive) if there is none and less than O(min_coverage) was answered. Both fail the task, after everything
+    has been written and returned.
+  - Each host is asked in its own workspace, whose connection settings come from the variables of the host or of the
+    play. The workspaces are asked one after the other, each for as long as O(wait_timeout), and the report names the
+    workspace of each server. If a workspace cannot be asked, the questions to its servers are V(unknown), and the
+    verdict is not V(pass), whatever O(min_coverage) is. If none can be asked, the task fails without a verdict.
+  - The role P(herdops.alpacon.audit#role) has check sets, and runs this module.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -39,13 +39,13 @@ options:
     suboptions:
       name:
         description:
-          - Name of the check; no two have the same.
+          - Name of the check, which must be unique.
         type: str
         required: true
       line:
         description:
-          - Command line. It goes to the server as it is, up to 2048 characters.
-          - One that prints something in any case saves a request on workspaces of today.
+          - Command line of up to 2048 characters. It is sent to the server as it is.
+          - On today's workspaces, a line that always prints something saves a request.
         type: str
         required: true
       description:
@@ -55,7 +55,7 @@ options:
         default: ""
       remedy:
         description:
-          - What to do where it fails, for the report.
+          - What to do if it fails, for the report.
         type: str
         default: ""
       set:
@@ -64,19 +64,19 @@ options:
         type: str
       severity:
         description:
-          - How bad it is where it fails.
+          - How bad it is if it fails.
         type: str
         default: medium
         choices: [info, low, medium, high, critical]
       shell:
         description:
-          - What takes the line.
+          - What handles the line.
         type: str
         default: system
         choices: [system, internal, osquery]
       username:
         description:
-          - System user to run as. Left out, the one of the token's account.
+          - System user to run as. If omitted, the one of the token's account.
         type: str
       groupname:
         description:
@@ -84,62 +84,63 @@ options:
         type: str
       rc:
         description:
-          - Exit codes that are right. Some workspaces tell only whether it was V(0).
+          - Exit codes that pass. Some workspaces only state whether the code was V(0).
         type: list
         elements: int
         default: [0]
       contains:
         description:
-          - Texts that the output must have, each of them.
+          - Texts that must all be in the output.
         type: list
         elements: str
         default: []
       matches:
         description:
-          - Regular expressions that must match somewhere in the output, each of them. V(^) and V($) match at each line.
+          - Regular expressions that must all match somewhere in the output. V(^) and V($) match at each line.
         type: list
         elements: str
         default: []
       absent:
         description:
-          - Regular expressions that must match nowhere in the output.
+          - Regular expressions of which none may match anywhere in the output.
         type: list
         elements: str
         default: []
       unanswered:
         description:
-          - Regular expressions that say, where one of them matches the output, that the server cannot answer. The
-            outcome is V(unknown) then.
+          - Regular expressions. If one of them matches the output, the server cannot answer, and the outcome is
+            V(unknown).
         type: list
         elements: str
         default: []
       number:
         description:
-          - A number in the output, and between what it must be. Where there is none, the outcome is V(unknown).
+          - A number in the output, and its bounds. If there is no number, the outcome is V(unknown).
         type: dict
         suboptions:
           extract:
             description:
-              - Regular expression for the number, with parentheses around it where it matches more than that.
+              - Regular expression for the number. If it matches more than the number, put parentheses around the
+                number.
             type: str
             default: '-?\d+(?:\.\d+)?'
           pick:
             description:
-              - Which one where it matches several times; V(count) is how many times it matches.
+              - Which number to use if it matches several times; V(count) is the number of matches.
             type: str
             default: first
             choices: [first, last, min, max, sum, count]
           at_most:
             description:
-              - The largest number that is right.
+              - The largest number that passes.
             type: float
           at_least:
             description:
-              - The smallest number that is right.
+              - The smallest number that passes.
             type: float
           equals:
             description:
-              - The number that is right.
+              - The only number that passes.
             type: float
       fact:
         description:
@@ -147,13 +148,13 @@ options:
         type: str
       when:
         description:
-          - Inventory groups; only hosts in one of them are asked. With V(!) in front, hosts in that group are not.
+          - Inventory groups. Only hosts in one of them are asked. Hosts in a group with V(!) in front are not.
         type: list
         elements: str
         default: []
   skip:
     description:
-      - Names of checks to leave out.
+      - Names of checks to skip.
     type: list
     elements: str
     default: []
@@ -164,40 +165,41 @@ options:
     default: {}
   hosts:
     description:
-      - The hosts to audit. Left out, all hosts of the play.
-      - The server of a host is the one whose UUID is in the host's variable C(alpacon_server_id), else the one of the
-        host's name.
+      - The hosts to audit. If omitted, all hosts of the play.
+      - The server of a host is the one whose UUID is in the host's variable C(alpacon_server_id), or else the one with
+        the name of the host.
     type: list
     elements: str
   reuse_within:
     description:
-      - A duration such as V(1h). The newest command of the same server and line, and of the same user and group where
-        they are given, that ran and ended no longer ago, by the clock of the workspace, is taken as the answer.
+      - A duration such as V(1h). The newest command with the same server and line, and with the same user and group if
+        they are given, that ran and ended within this time, by the clock of the workspace, is taken as the answer.
     type: str
   wait_timeout:
     description:
       - For how long to wait for each command, as a number of seconds or a duration such as V(90s) or V(10m).
-      - What has not been delivered then is cancelled.
+      - Commands that have not been delivered by then are cancelled.
     type: str
     default: 5m
   max_concurrency:
     description:
-      - How many commands may be unfinished at once, as a number or as a percentage of the hosts.
+      - How many commands may be unfinished at the same time, as a number or as a percentage of the hosts.
     type: str
   progress:
     description:
-      - Whether a line every five seconds says how it goes. Left out, it does where there is more than one question.
+      - Whether to print a line about the progress every five seconds. If omitted, it is printed if there is more than
+        one question.
     type: bool
   unknown_severity:
     description:
-      - How bad it is where a question got no answer.
+      - How bad it is if a question got no answer.
     type: str
     default: medium
     choices: [info, low, medium, high, critical]
   fail_on:
     description:
-      - The severity from which a finding fails the task, or V(never).
-      - With V(never) there is still a verdict, which is V(pass) or V(inconclusive), and O(min_coverage) still counts.
+      - The lowest severity that fails the task, or V(never).
+      - With V(never), the verdict is still V(pass) or V(inconclusive), and O(min_coverage) still applies.
     type: str
     default: high
     choices: [info, low, medium, high, critical, never]
@@ -205,13 +207,13 @@ options:
     description:
       - The share of the questions, in percent, that must be answered for the verdict V(pass). A question is a check on
         a host that it applies to, and an outcome other than V(unknown) answers it.
-      - With V(0) nothing need be answered.
+      - With V(0), nothing has to be answered.
     type: float
     default: 95
   dest:
     description:
-      - Folder on the controller for the report. Left out, no report is written.
-      - Only its owner may read what is written there, since outputs can be confidential.
+      - Directory on the controller for the report. If omitted, no report is written.
+      - Only the owner may read the files, since outputs can be confidential.
     type: path
   formats:
     description:
@@ -222,12 +224,12 @@ options:
     choices: [json, junit, markdown, html]
   compare_to:
     description:
-      - C(audit.json) of an earlier audit; the report then shows what has changed since. Where there is no such file,
-        a warning says so.
+      - C(audit.json) of an earlier audit; the report then shows what has changed since. If there is no such file, a
+        warning says so.
     type: path
   title:
     description:
-      - Title of the report. Left out, it names the workspace.
+      - Title of the report. If omitted, it names the workspace.
     type: str
   output_limit:
     description:
@@ -241,8 +243,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Nothing is submitted and nothing is written. What can be reused is judged, and the rest is predicted as a
-        change.
+      - Nothing is submitted and nothing is written. Recent answers are judged, and the rest is predicted as a change.
   diff_mode:
     support: none
   idempotent:
@@ -256,11 +257,10 @@ attributes:
     description: Is executed once for all hosts of the play.
     support: full
     details:
-      - With C(run_once), what is registered is there for every host. It does not work with the strategy C(free).
+      - With C(run_once), every host gets the registered result. It does not work with the strategy C(free).
 notes:
-  - A command costs one request, and the list is read for a hundred of them at once. An output that the workspace keeps
-    in pieces, or that is empty, costs a request of its own on workspaces of today, and so does the exit code of a line
-    that failed.
+  - A command costs one request, and one request reads a hundred of them from the list. On today's workspaces, an output
+    that is kept in pieces or is empty costs a request of its own, and so does the exit code of a line that failed.
 seealso:
   - module: herdops.alpacon.alpacon_command
   - module: herdops.alpacon.alpacon_command_info
@@ -304,7 +304,8 @@ RETURN = r"""
 verdict:
   description:
     - V(pass), V(fail) or V(inconclusive), see O(min_coverage) and O(fail_on). The message of the last begins with
-      C(Inconclusive:). In check mode there is none, since what was left out could change it, and this is null.
+      C(Inconclusive:). In check mode there is none, since the commands that were not run could change it, and this is
+      null.
   returned: success
   type: str
   sample: pass
@@ -331,7 +332,7 @@ summary:
     requests: 2420
 findings:
   description:
-    - What did not pass, the worst first, without outputs. C(fails) says whether it is as bad as O(fail_on).
+    - What did not pass, the worst first, without outputs. C(fails) says whether it is at least as bad as O(fail_on).
   returned: success
   type: list
   elements: dict
@@ -347,7 +348,7 @@ findings:
       fails: true
 failing:
   description:
-    - How many findings are as bad as O(fail_on).
+    - How many findings are at least as bad as O(fail_on).
   returned: success
   type: int
   sample: 10
@@ -364,12 +365,12 @@ servers:
       type: str
       sample: 550e8400-e29b-41d4-a716-446655440000
     name:
-      description: Name of the server; null where the workspace did not list it.
+      description: Name of the server; null if the workspace did not list it.
       type: str
       sample: web-01
 facts:
   description:
-    - For each host what its checks found, by the name that O(checks[].fact) gives it.
+    - What the checks of each host found, by the names given in O(checks[].fact).
   returned: success
   type: dict
   sample: {web-01: {disk_used: 97}, web-02: {disk_used: 12}}
@@ -382,7 +383,7 @@ files:
   sample: [/home/me/audit-report/audit.json, /home/me/audit-report/audit.html]
 overview:
   description:
-    - The audit in a few lines, for a person.
+    - The audit in a few lines, for people to read.
   returned: success
   type: list
   elements: str

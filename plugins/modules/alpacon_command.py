@@ -11,41 +11,39 @@ module: alpacon_command
 short_description: Run, schedule, await and cancel commands on servers of an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Submits a command line to one server or to many, waits until they are finished, and returns exit code and output
-    of each.
-  - Schedules a command for later, once, however often the task runs.
-  - Awaits commands that an earlier task submitted, and cancels commands that wait.
-  - A command is submitted at most once. When the answer to a submit is lost, it is looked for in the workspace and
-    never sent again.
+  - Submits a command line to one server or to many, waits until the commands have finished, and returns the exit code
+    and the output of each.
+  - Schedules a command for a later time, once, however often the task runs.
+  - Awaits commands that an earlier task submitted, and cancels commands that are waiting.
+  - A command is submitted at most once. If the answer to a submit is lost, the command is looked for in the workspace
+    and never submitted again.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   servers:
     description:
       - Names or UUIDs of the servers.
-      - Left out, the server is the inventory host itself, by the variable C(alpacon_server_id) of the host, else by
-        its name.
-      - A UUID saves the request that finds a name.
+      - If omitted, the server of the inventory host, by the host's variable C(alpacon_server_id), or else by its name.
+      - A UUID saves the request that looks up a name.
     type: list
     elements: str
     aliases: [server]
   line:
     description:
-      - The command line, sent as given. It has at most 2048 characters; servers of 2024 take 512.
-      - From ansible-core 2.19 on, it may be given without its name, as in
-        C(ansible web -m herdops.alpacon.alpacon_command -a uptime). Older releases need C(-a 'line=uptime').
-      - The agent hands it to C(/bin/sh), or splits it at blanks where the workspace does not allow a shell.
-      - Everyone who may read commands sees it. Secrets belong into O(env).
+      - The command line, sent as given. It may have up to 2048 characters; workspaces of 2024 accept 512.
+      - From ansible-core 2.19 on, it can be given without a name, as in C(ansible web -m
+        herdops.alpacon.alpacon_command -a uptime). Older releases need C(-a 'line=uptime').
+      - The agent passes it to C(/bin/sh), or splits it at blanks if the workspace does not allow a shell.
+      - Everyone who may read commands can see it. Pass secrets in O(env).
     type: str
     aliases: [cmd]
   state:
     description:
-      - V(executed) submits the line and, with O(wait), waits for its end. It is a change each time, unless
-        O(reuse_within) finds that it ran.
-      - V(scheduled) makes sure that one command waits for O(scheduled_at), or ran then.
+      - V(executed) submits the line and, with O(wait), waits until it has finished. This is always a change, unless
+        O(reuse_within) finds that the line ran.
+      - V(scheduled) makes sure that one command is waiting for O(scheduled_at), or ran at that time.
       - V(finished) awaits the commands that O(ids) names.
-      - V(cancelled) makes sure that the commands that O(ids) names, or every matching one on O(servers), do not run
-        any more.
+      - V(cancelled) makes sure that the commands that O(ids) names, or every matching one on O(servers), will not run.
     type: str
     default: executed
     choices: [executed, scheduled, finished, cancelled]
@@ -57,79 +55,79 @@ options:
     aliases: [id]
   shell:
     description:
-      - What takes the line. V(system) is the shell of the server, V(internal) the agent itself. Today's agents refuse
+      - What handles the line. V(system) is the shell of the server, V(internal) the agent itself. Today's agents refuse
         V(osquery).
     type: str
     default: system
     choices: [system, internal, osquery]
   username:
     description:
-      - System user to run as. Left out, the workspace takes the one of the token.
+      - System user to run as. If omitted, the workspace uses the one of the token.
       - Left out, it is not compared when earlier commands are looked for.
     type: str
   groupname:
     description:
-      - System group to run as. Left out, the workspace decides.
+      - System group to run as. If omitted, the workspace decides.
       - Left out, it is not compared when earlier commands are looked for.
     type: str
   env:
     description:
       - Environment variables of the command, with strings as values.
-      - The values are secrets. They are in no result and no log; where the output shows one that has four characters
-        or more, it is masked.
-      - Only the task that is given them knows them. Where another task shows the output of the same command, give it
-        O(env) as well, which O(state=finished) takes for that alone, or C(no_log).
-      - Servers of 2024 ignore it, which is warned about.
+      - The values are secrets. They appear in no result and no log; a value of four characters or more is masked in the
+        output.
+      - Only the task that they are given to knows them. If another task shows the output of the same command, give it
+        O(env) as well, which O(state=finished) accepts just for that, or C(no_log).
+      - Workspaces of 2024 ignore it; a warning says so.
     type: dict
   run_after:
     description:
-      - UUIDs of commands that must have succeeded before. When one of them fails, the command never runs.
-      - Where the workspace gives no sign that it waits for them, they are awaited here before the submit, also with
-        O(wait=false); where one of them does not succeed, nothing is submitted. Each of them must exist.
+      - UUIDs of commands that must have succeeded first. If one of them fails, the command never runs.
+      - If the workspace does not show that it waits for them, the task awaits them before it submits, also with
+        O(wait=false); if one of them does not succeed, nothing is submitted. All of them must exist.
     type: list
     elements: str
   work_session:
     description:
-      - UUID of a work session, which logins by browser need. API and service tokens need none.
+      - UUID of a work session, which logins by browser need. API tokens and service tokens do not need one.
     type: str
   purpose:
     description:
-      - Why the command runs, for the record of the workspace, in 1 to 2000 characters.
+      - Why the command is run, for the record of the workspace, in 1 to 2000 characters.
     type: str
   scheduled_at:
     description:
-      - When the command is to run, as ISO 8601 with a zone, such as V(2031-01-01T03:00:00Z). Without a zone it is
-        refused, since each server would read it in its own.
-      - With O(state=scheduled), a time that is in the past by the clock of the workspace is refused, unless such a
-        command was carried out then.
-      - With O(state=cancelled), only commands that are scheduled for that very time are meant.
+      - When the command is to run, as ISO 8601 with a time zone, such as V(2031-01-01T03:00:00Z). A time without a zone
+        is refused, since each server would read it in its own.
+      - With O(state=scheduled), a time in the past, by the clock of the workspace, is refused, unless such a command
+        was run at that time.
+      - With O(state=cancelled), only commands that are scheduled for exactly that time are cancelled.
     type: str
   reschedule:
     description:
-      - Whether a command that waits for another time is cancelled in favour of the one at O(scheduled_at).
+      - Whether a command that is waiting for another time is cancelled in favour of the one at O(scheduled_at).
       - With V(false) it stays, and both run.
     type: bool
     default: false
   reuse_within:
     description:
-      - With O(state=executed), take a matching command that succeeded no longer ago than this, by the clock of the
-        workspace, as done, and change nothing.
+      - With O(state=executed), if a matching command has succeeded within this time, by the clock of the workspace,
+        return its result and change nothing.
       - A duration such as V(90s), V(10m) or V(1h30m), or a number of seconds.
       - O(env), O(run_after), O(work_session) and O(purpose) are not compared.
     type: str
   fail_if_sent:
     description:
-      - With O(state=cancelled), whether a command that was delivered to its server already is a failure.
+      - With O(state=cancelled), whether it is a failure if a command was already delivered to its server.
     type: bool
     default: true
   offline:
     description:
       - What to do about a server whose agent is not connected, with O(state=executed) and O(state=scheduled).
       - With V(wait), the command waits until the server is back, but no longer than O(wait_timeout). The task says so
-        at once, unless O(progress=false). Where a workspace accepts no command for such a server, the outcome is
+        at once, unless O(progress=false). If the workspace accepts no commands for such a server, the outcome is
         V(offline) all the same.
       - With V(fail), the outcome is V(offline) within seconds, and nothing is left behind; the command was not
-        submitted, or was cancelled before it was delivered. Where the task means its inventory host, the host is
+        submitted, or was cancelled before it was delivered. If the task is for its inventory host, the host is
         unreachable.
       - V(skip) does the same as V(fail), but is no failure.
     type: str
@@ -137,19 +135,20 @@ options:
     choices: [wait, fail, skip]
   max_concurrency:
     description:
-      - How many commands may be unfinished at once, as a number or as a percentage of O(servers).
-      - Left out, there is no limit.
+      - How many commands may be unfinished at the same time, as a number or as a percentage of O(servers).
+      - If omitted, there is no limit.
     type: str
   max_errors:
     description:
-      - How many commands may end badly before no more are submitted, as a number or as a percentage of O(servers).
-      - The servers that were not tried are named. Left out, every server is tried.
+      - How many commands may fail before no more are submitted, as a number or as a percentage of O(servers).
+      - Servers that were not tried are named. If omitted, every server is tried.
     type: str
   progress:
     description:
-      - Whether a line every few seconds says how many commands are still to be submitted, run, are done and failed.
-      - Left out, it is on for several servers or ids, and off for one. A module that is shipped to another host cannot
-        show it.
+      - Whether to print a line every few seconds that says how many commands are still to be submitted, are running,
+        are done and have failed.
+      - If omitted, it is on for several servers or ids, and off for one. A module that runs on another host cannot
+        print it.
     type: bool
   success_codes:
     description:
@@ -165,7 +164,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Nothing is written, ever. O(state=executed) is predicted as a change; O(state=scheduled) and
+      - Nothing is ever submitted or cancelled. O(state=executed) is predicted as a change; O(state=scheduled) and
         O(state=cancelled) are decided by reading.
   diff_mode:
     support: full
@@ -179,24 +178,24 @@ attributes:
     details:
       - Submit with O(wait=false), and await the commands later with O(state=finished).
 notes:
-  - Commands are the same when server, line, O(shell) and, where given, O(username) and O(groupname) are; schedules,
-    when the time is too.
-  - A server gets the command of a task once. Where several hosts of a task name the same servers in O(servers), the
-    first of them submits, and the others fail before they send anything; such a task wants C(run_once=true), which
-    strategies such as C(free) and C(host_pinned) take no notice of. Other tasks, other items of a loop and other
-    commands are not concerned. Of a task that is delegated to other hosts than the controller, each host must name a
-    server alike, by its name or by its UUID.
-  - A task that is tried again, with C(until) or C(retries), does not submit again what may have been accepted or has
-    not ended yet. It looks for that again, awaits it and returns what it finds. What has ended, or certainly was not
-    accepted, is submitted again, so that C(until) polls with it.
-  - When a line ends, the agent kills (SIGKILL) every process of its process group, also where the line succeeded. What
-    is to go on takes a session of its own and gives up the output, as in
-    C(setsid -w sh -c 'job >/dev/null 2>&1 </dev/null &'), or is started by C(systemd-run --collect job).
+  - Two commands match if they have the same server, line and O(shell) and, if given, the same O(username) and
+    O(groupname); scheduled commands also need the same time.
+  - A server gets the command of a task once. If several hosts of a task name the same servers in O(servers), the first
+    of them submits, and the others fail before they send anything; such a task needs C(run_once=true), which strategies
+    such as C(free) and C(host_pinned) ignore. This does not affect other tasks, other items of a loop or other
+    commands. In a task that is delegated to a host other than the controller, all hosts must name a server in the same
+    way, by its name or by its UUID.
+  - A task that is retried, with C(until) or C(retries), does not submit a command again that may have been accepted or
+    has not ended yet. It looks for that command, awaits it and returns what it finds. A command that has ended, or
+    certainly was not accepted, is submitted again, so that C(until) can poll with it.
+  - When a line ends, the agent kills (SIGKILL) every process in its process group, even if the line succeeded. A
+    process that is to survive needs a session of its own and must detach from the output, as in C(setsid -w sh -c 'job
+    >/dev/null 2>&1 </dev/null &'), or is started by C(systemd-run --collect job).
   - There are no options C(creates) and C(removes). They would need a second command, which the access list of a token
     may refuse.
-  - Standard output and standard error are one stream in Alpacon, so RV(stderr) is empty.
-  - With O(state=cancelled) and O(line), the commands of a server are read back to the last hundred and the last day.
-    A command that has been held for longer on a busy server is cancelled by its id.
+  - Alpacon merges standard output and standard error into one stream, so RV(stderr) is always empty.
+  - With O(state=cancelled) and O(line), the commands of a server are read as far back as the last hundred and the last
+    day. To cancel a command that has been held for longer on a busy server, give its id.
 seealso:
   - module: herdops.alpacon.alpacon_command_info
   - plugin: herdops.alpacon.alpacon_command
@@ -238,7 +237,7 @@ EXAMPLES = r"""
     state: scheduled
     scheduled_at: "2031-01-01T03:00:00Z"
 
-- name: Put it off to another time
+- name: Postpone it
   herdops.alpacon.alpacon_command:
     server: web-01
     line: reboot
@@ -247,7 +246,7 @@ EXAMPLES = r"""
     scheduled_at: "2031-01-02T03:00:00Z"
     reschedule: true
 
-- name: See what cancelling it would change
+- name: Show what cancelling it would change
   herdops.alpacon.alpacon_command:
     server: web-01
     line: reboot
@@ -255,7 +254,7 @@ EXAMPLES = r"""
   check_mode: true
   diff: true
 
-- name: Submit now, await later
+- name: Submit now and await later
   herdops.alpacon.alpacon_command:
     servers: [web-01, web-02]
     line: /usr/local/bin/backup
@@ -308,12 +307,11 @@ commands:
       msg: Succeeded.
   contains:
     id:
-      description: UUID of the command. Null where there is none, or none that is known.
+      description: UUID of the command. Null if there is none, or if it is not known.
       type: str
     server:
       description:
-        - The RV(commands[].server.id) and RV(commands[].server.name) of the server; null where the workspace did not
-          say.
+        - The RV(commands[].server.id) and RV(commands[].server.name) of the server; null if the workspace did not say.
       type: dict
       contains:
         id:
@@ -327,29 +325,30 @@ commands:
       type: str
     status:
       description:
-        - Where the workspace has it, in one word. V(scheduled), V(queued), V(verifying), V(awaiting_purpose),
-          V(awaiting_approval), V(delivered), V(running), V(success), V(failed), V(denied), V(rejected), V(expired),
-          V(cancelled), V(stuck) or V(error).
-        - A word of a newer workspace comes as it is, and counts as unfinished.
+        - The state that the workspace has it in, in one word. V(scheduled), V(queued), V(verifying),
+          V(awaiting_purpose), V(awaiting_approval), V(delivered), V(running), V(success), V(failed), V(denied),
+          V(rejected), V(expired), V(cancelled), V(stuck) or V(error).
+        - A word of a newer workspace is returned as it is, and counts as unfinished.
       type: str
     outcome:
       description:
         - How it ended. V(success) and V(failed) ran.
-        - V(denied), V(rejected), V(expired), V(cancelled) and V(parent_failed) never ran; V(refused) was not
-          accepted, V(offline) neither, since its agent is not connected; V(not_tried) was not sent.
-        - V(awaiting_approval) is held for a human, V(timed_out) was not finished in time, V(pending) is not awaited.
-        - V(stuck), V(error) and V(unknown) mean that nobody can say; V(unknown) is a submit whose answer was lost,
+        - V(denied), V(rejected), V(expired), V(cancelled) and V(parent_failed) never ran; V(refused) was not accepted,
+          and neither was V(offline), since the agent is not connected; V(not_tried) was not submitted.
+        - V(awaiting_approval) is held until somebody approves it, V(timed_out) did not finish in time, V(pending) was
+          not awaited.
+        - V(stuck), V(error) and V(unknown) mean that it cannot be known; V(unknown) is a submit whose answer was lost,
           or a command that the workspace does not show.
-        - V(sent) could not be cancelled, since it was delivered already.
+        - V(sent) could not be cancelled, since it had already been delivered.
       type: str
     rc:
       description: Exit code; null if it did not run or is not finished.
       type: int
     rc_assumed:
       description:
-        - Whether the workspace did not state the exit code, so that RV(commands[].rc) is only what success or failure
-          amount to.
-      returned: when it is so
+        - Whether the workspace did not state the exit code, so that RV(commands[].rc) is only derived from success or
+          failure.
+      returned: when the exit code was not stated
       type: bool
     stdout:
       description: Standard output and standard error, merged.
@@ -367,8 +366,8 @@ commands:
       elements: str
     start:
       description:
-        - When the server began, as ISO 8601 in UTC.
-        - Where the workspace lists no times, RV(commands[].start) and RV(commands[].end) follow from what it does
+        - When the server started it, as ISO 8601 in UTC.
+        - If the workspace lists no times, RV(commands[].start) and RV(commands[].end) are derived from what it does
           state.
       type: str
     end:
@@ -378,18 +377,17 @@ commands:
       description: How long it ran.
       type: str
     success:
-      description: Whether it succeeded; null while that is open.
+      description: Whether it succeeded; null while that is not known.
       type: bool
     ran:
-      description: Whether the line was run at all; null where nobody can say.
+      description: Whether the line was run at all; null if that cannot be known.
       type: bool
     error_phase:
-      description: Where it went wrong, in the workspace's word, such as V(agent_disconnected); null if it says nothing.
+      description: Where it went wrong, in a word of the workspace such as V(agent_disconnected); null if not stated.
       type: str
     output_complete:
       description:
-        - Whether nothing of the output is missing; null if there is none yet. RV(commands[].msg) says what is
-          missing.
+        - Whether the output is complete; null if there is none yet. RV(commands[].msg) says what is missing.
       type: bool
     changed:
       description: Whether the task changed something for this command.
@@ -402,7 +400,7 @@ commands:
       description: What happened, in words.
       type: str
 id:
-  description: With one command, this and every other key of RV(commands[]) stand at the top level as well.
+  description: With one command, this and every other key of RV(commands[]) is at the top level as well.
   returned: with one command
   type: str
   sample: 550e8400-e29b-41d4-a716-446655440000
@@ -433,7 +431,7 @@ outcome:
   type: str
   sample: success
 msg:
-  description: What happened, in words; with several commands, which of them did not end well and why.
+  description: What happened, in words; with several commands, which of them failed and why.
   returned: always
   type: str
   sample: 3 commands, none of them failed.

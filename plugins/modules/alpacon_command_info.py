@@ -12,15 +12,14 @@ short_description: List commands of an Alpacon workspace
 version_added: 1.0.0
 description:
   - Lists commands by id or by filters, over all pages, with their exit codes and outputs.
-  - Some filters the workspace applies, the others this module. Every command is checked against all of them, since
-    workspaces
-    silently ignore filters that they do not know.
+  - Some filters are applied by the workspace, the others by this module. Every command is checked against all of them,
+    since workspaces silently ignore filters that they do not know.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   ids:
     description:
-      - UUIDs of commands. They do not go together with filters.
+      - UUIDs of commands. They cannot be combined with filters.
     type: list
     elements: str
     aliases: [id]
@@ -30,30 +29,30 @@ options:
     type: str
   shell:
     description:
-      - What took the line, such as V(system). The workspace filters by it.
+      - What handled the line, such as V(system). The workspace filters by it.
     type: str
   requested_by:
     description:
-      - Id of the user that requested the command, a number or a UUID as the workspace has it. The workspace filters
+      - Id of the user who requested the command, a number or a UUID, depending on the workspace. The workspace filters
         by it.
     type: str
   requested_by_isnull:
     description:
-      - Whether the command has no requester, as those of service tokens have none. The workspace filters by it.
+      - Whether the command has no requester, like those of service tokens. The workspace filters by it.
     type: bool
   is_scheduled:
     description:
-      - V(true) for commands that are scheduled for a time to come, V(false) for the others. The workspace filters by
-        it.
+      - V(true) for commands that are scheduled for a time in the future, V(false) for the others. The workspace filters
+        by it.
     type: bool
   search:
     description:
-      - Words that stand in the server's name, the line or the requester's name. The workspace filters by it.
+      - Words in the name of the server, the line or the name of the requester. The workspace filters by it.
     type: str
   ordering:
     description:
-      - By which time the commands are ordered; with a minus, the latest first. The workspace orders, and a warning
-        says where it does not.
+      - The time to order the commands by; with a minus, the latest first. The workspace does the ordering, and a
+        warning says if it does not.
     type: str
     default: -added_at
     choices:
@@ -74,27 +73,27 @@ options:
     default: 100
   status:
     description:
-      - One or more of the words that RV(commands[].status) can have. This module filters by it.
+      - One or more of the values of RV(commands[].status). This module filters by it.
     type: list
     elements: str
   success:
     description:
-      - Whether the command succeeded; only commands that ran count. This module filters by it.
+      - Whether the command succeeded; only commands that ran match. This module filters by it.
     type: bool
   line:
     description:
-      - The exact command line, but for blanks at its ends. This module filters by it.
+      - The exact command line, except for blanks at its ends. This module filters by it.
     type: str
     aliases: [cmd]
   since:
     description:
-      - Only commands that were added at this time or later, as ISO 8601 with a zone, or as a duration back from now
+      - Only commands that were added at this time or later, as ISO 8601 with a time zone, or as a duration before now
         by the clock of the workspace, such as V(2h).
       - This module filters by it, and with O(ordering=-added_at) stops reading there.
     type: str
   until:
     description:
-      - Only commands that were added at this time or earlier, as ISO 8601 with a zone, or as a duration back from now
+      - Only commands that were added at this time or earlier, as ISO 8601 with a time zone, or as a duration before now
         by the clock of the workspace.
       - This module filters by it.
     type: str
@@ -158,7 +157,7 @@ EXAMPLES = r"""
 RETURN = r"""
 commands:
   description:
-    - The commands, in the order asked for. They have the keys that M(herdops.alpacon.alpacon_command) returns, but
+    - The commands, in the requested order. They have the keys that M(herdops.alpacon.alpacon_command) returns, except
       for C(changed), and these.
   returned: success
   type: list
@@ -194,16 +193,16 @@ commands:
       run_after: []
   contains:
     status:
-      description: Where the workspace has it, in the words of M(herdops.alpacon.alpacon_command).
+      description: The state that the workspace has it in, as in M(herdops.alpacon.alpacon_command).
       type: str
     shell:
-      description: What took the line.
+      description: What handled the line.
       type: str
     username:
-      description: System user; null where the workspace did not say.
+      description: System user; null if the workspace did not say.
       type: str
     groupname:
-      description: System group; null where the workspace did not say.
+      description: System group; null if the workspace did not say.
       type: str
     requested_by:
       description: The requester's id and name; null for a service token.
@@ -216,16 +215,16 @@ commands:
       type: str
     scheduled_at:
       description:
-        - When it is or was to run. This time and the following are null where the workspace does not list them.
+        - When it is or was to run. This time and the following ones are null if the workspace does not list them.
       type: str
     delivered_at:
       description: When it was sent to the server.
       type: str
     acked_at:
-      description: When the server began.
+      description: When the server started it.
       type: str
     handled_at:
-      description: When it was over.
+      description: When it ended.
       type: str
     run_after:
       description: UUIDs of the commands that it runs after.

@@ -11,19 +11,19 @@ module: alpacon_registration
 short_description: Register a server with an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Registers one server with a registration token, waits until its agent is connected, and ends a registration.
-  - It speaks to the workspace only. The role P(herdops.alpacon.alpamon#role) installs the agent, and keeps on the host
+  - Registers one server with a registration token, waits until its agent is connected, or ends a registration.
+  - It talks to the workspace only. The role P(herdops.alpacon.alpamon#role) installs the agent, and stores on the host
     what this module returns.
-  - The workspace makes a new record for every registration, whatever the name. Hence the module registers only where
-    there are no credentials, or where the workspace itself says that they are worth nothing; a workspace that cannot
-    be reached never leads to a registration.
+  - The workspace creates a new record for every registration, whatever the name. So the module registers only if there
+    are no credentials, or if the workspace itself says that they are invalid; a workspace that cannot be reached never
+    leads to a registration.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   state:
     description:
-      - With V(registered), the server has credentials that are valid. O(id) and O(key) are verified where they are
-        given; else the server is registered.
+      - With V(registered), the server has valid credentials. O(id) and O(key) are verified if they are given; otherwise
+        the server is registered.
       - With V(connected), the task waits until the workspace says that the agent is commissioned and connected.
       - With V(unregistered), the record is gone from the workspace.
     type: str
@@ -39,48 +39,48 @@ options:
     type: str
   registration_token:
     description:
-      - Key of a registration token, which is needed to register. It is a secret.
+      - Key of a registration token, required to register. It is a secret.
     type: str
   name:
     description:
-      - Name to register, which is needed to do so. As the agent does, the module cuts it at the first dot, makes a
-        hyphen of every run of characters other than letters, digits and underscores, and takes 64 characters of it.
-      - The workspace puts a hyphen and six hexadecimal digits behind it, see RV(name).
+      - Name of the server, required to register. Like the agent, the module cuts it at the first dot, replaces every
+        run of characters other than letters, digits and underscores by a hyphen, and takes the first 64 characters.
+      - The workspace appends a hyphen and six hexadecimal digits, see RV(name).
     type: str
   platform:
     description:
-      - Platform of the server, which is needed to register. It cannot be changed later.
+      - Platform of the server, required to register. It cannot be changed later.
     type: str
     choices: [debian, rhel]
   tags:
     description:
-      - Tags that the record gets when it is made, with values that are strings.
-      - Where O(token) is given, a tag C(ansible:registration) with a random value comes to them. It stays there; by it
-        the module knows the record again if the answer to the registration is lost.
+      - Tags that the record gets when it is created, with strings as values.
+      - If O(token) is given, a tag C(ansible:registration) with a random value is added and kept, so that the module
+        can recognize the record if the answer to the registration is lost.
     type: dict
   replace_stale:
     description:
-      - Whether the server is registered anew where the workspace says that O(id) and O(key) are worth nothing.
+      - Whether the server is registered again if the workspace says that O(id) and O(key) are invalid.
     type: bool
     default: false
   clean_up:
     description:
       - Whether O(token) is used to look for records that are left behind, and to delete them.
-      - With V(false) it is sent nowhere, wherever it was taken from, such as for an O(url) that it is not meant for.
+      - With V(false), the token is not sent, wherever it came from; use this if it does not belong to O(url).
     type: bool
     default: true
   wait_timeout:
     description:
-      - For how long O(state=connected) waits, as a number of seconds or a duration such as V(90s) or V(5m).
-      - In every state, this is also how long a used-up request budget is waited for.
+      - How long O(state=connected) waits, as a number of seconds or a duration such as V(90s) or V(5m).
+      - In every state, this is also how long to wait if the request budget is used up.
     type: str
     default: 2m
   token:
     description:
-      - API token or service token. It is not needed.
+      - API token or service token. It is optional.
       - With it, O(state=registered) deletes a record whose credentials were lost with the answer to the registration,
         and lists RV(orphans). O(state=unregistered) also deletes a record whose O(key) is not valid or not known.
-      - It is looked for where the notes say. Where the task is delegated to the host, it is sent there.
+      - It is looked up as described in the notes. If the task is delegated to the host, it is sent there.
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -95,14 +95,14 @@ attributes:
   idempotent:
     support: partial
     details:
-      - O(state=registered) is idempotent if it gets the credentials that it returned before.
+      - O(state=registered) is idempotent if it is given the credentials that it returned before.
 notes:
-  - Workspaces of 2024 have no registration by token. O(state=registered) fails there and says so.
-  - Set C(no_log) to V(true) on tasks that may register, else RV(key) is shown where results are shown.
+  - Workspaces of 2024 have no registration by token. O(state=registered) fails there with a message that says so.
+  - Set C(no_log) to V(true) on tasks that may register; otherwise RV(key) is shown wherever results are shown.
   - If the answer to a registration is lost and O(token) is not given, the task fails and says what may be left behind.
-    With O(token), it looks for the record and deletes it before it registers again, at most twice. It knows the record
-    by the tag; where the workspace lists no tags, by its name and age, and by that no agent has come with it. Such a
-    workspace should not see two servers of the same short name registered at the same time.
+    With O(token), it looks for the record and deletes it before it registers again, at most twice. It recognizes the
+    record by the tag or, if the workspace lists no tags, by its name and age and by the fact that no agent has
+    connected with it. Do not register two servers with the same short name at the same time in such a workspace.
 seealso:
   - module: herdops.alpacon.alpacon_registration_info
   - module: herdops.alpacon.alpacon_registration_token
@@ -136,47 +136,48 @@ EXAMPLES = r"""
 
 RETURN = r"""
 id:
-  description: UUID of the server; null where it would be registered in check mode.
+  description: UUID of the server; null if it would be registered, in check mode.
   returned: success
   type: str
   sample: 550e8400-e29b-41d4-a716-446655440000
 key:
   description:
-    - The key of a server that the task registered. It is a secret, and shown only this once.
-    - Null where the credentials that were given are valid.
+    - The key of a server that the task registered. It is a secret, and shown only once.
+    - Null if the given credentials are valid.
   returned: success of O(state=registered)
   type: str
   sample: null
 name:
-  description: Name of the record; null where the workspace did not say.
+  description: Name of the record; null if the workspace did not say.
   returned: success
   type: str
   sample: web-1a2b3c
 credentials:
   description:
-    - V(valid), V(stale) where the workspace refuses them, or V(unreachable) where it did not say.
+    - V(valid), V(stale) if the workspace refuses them, or V(unreachable) if it did not say.
   returned: when O(id) and O(key) were verified, and when the server was registered
   type: str
   sample: valid
 commissioned:
-  description: Whether the agent has sent its first report; null where the workspace did not say.
+  description: Whether the agent has sent its first report; null if the workspace did not say.
   returned: when RV(credentials) is
   type: bool
   sample: true
 is_connected:
-  description: Whether the agent is connected; null where the workspace did not say.
+  description: Whether the agent is connected; null if the workspace did not say.
   returned: when RV(credentials) is
   type: bool
   sample: true
 version:
-  description: Version of the agent; null where the workspace did not say.
+  description: Version of the agent; null if the workspace did not say.
   returned: when RV(credentials) is
   type: str
   sample: 2.5.0
 orphans:
   description:
-    - With O(state=registered) and O(token), other records of that name whose agents never came. They are not deleted.
-    - Where the task failed, the records that it may have left behind, as far as they are known.
+    - With O(state=registered) and O(token), other records of that name whose agents never connected. They are not
+      deleted.
+    - If the task failed, the records that it may have left behind, as far as they are known.
   returned: with O(state=registered) and O(state=unregistered)
   type: list
   elements: dict
@@ -184,13 +185,13 @@ orphans:
     - {id: 7e3984de-49ab-4cc6-bcdf-21fbd35858b8, name: web-9f8e7d}
   contains:
     id:
-      description: UUID of the record; null where it is not known.
+      description: UUID of the record; null if it is not known.
       type: str
     name:
-      description: Name of the record; null where it is not known.
+      description: Name of the record; null if it is not known.
       type: str
 msg:
-  description: What became of it.
+  description: What the task did.
   returned: always
   type: str
   sample: Registered as web-1a2b3c.

@@ -13,8 +13,7 @@ version_added: 1.0.0
 description:
   - Asks the workspace, with the credentials of a server's agent, whether they are valid and whether the agent is
     connected. It takes one request.
-  - It does not fail where they are not valid, nor where the workspace does not say it. RV(credentials) tells which it
-    is.
+  - It does not fail if they are not valid, nor if the workspace does not say. RV(credentials) has the answer.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -30,13 +29,12 @@ options:
     required: true
   wait_timeout:
     description:
-      - For how long a used-up request budget is waited for, as a number of seconds or a duration such as V(90s) or
-        V(5m).
+      - How long to wait if the request budget is used up, as a number of seconds or a duration such as V(90s) or V(5m).
     type: str
     default: 2m
   token:
     description:
-      - It is neither needed nor sent; the workspace is asked with O(id) and O(key).
+      - It is neither required nor sent; the workspace is asked with O(id) and O(key).
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -78,32 +76,32 @@ id:
   sample: 550e8400-e29b-41d4-a716-446655440000
 credentials:
   description:
-    - V(valid), V(stale) where the workspace refuses them, or V(unreachable) where it did not say.
+    - V(valid), V(stale) if the workspace refuses them, or V(unreachable) if it did not say.
   returned: success
   type: str
   sample: valid
 name:
-  description: Name of the record; null where the workspace did not say.
+  description: Name of the record; null if the workspace did not say.
   returned: success
   type: str
   sample: web-1a2b3c
 commissioned:
-  description: Whether the agent has sent its first report; null where the workspace did not say.
+  description: Whether the agent has sent its first report; null if the workspace did not say.
   returned: success
   type: bool
   sample: true
 is_connected:
-  description: Whether the agent is connected; null where the workspace did not say.
+  description: Whether the agent is connected; null if the workspace did not say.
   returned: success
   type: bool
   sample: true
 version:
-  description: Version of the agent; null where the workspace did not say.
+  description: Version of the agent; null if the workspace did not say.
   returned: success
   type: str
   sample: 2.5.0
 msg:
-  description: What the workspace said, or why it did not.
+  description: What the workspace said, or why it said nothing.
   returned: always
   type: str
   sample: The stored credentials are valid.

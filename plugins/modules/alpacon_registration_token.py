@@ -11,18 +11,18 @@ module: alpacon_registration_token
 short_description: Manage the registration tokens of an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Makes, rotates and deletes registration tokens, with which new servers come into the workspace.
-  - The workspace shows the key of a token once, in the answer to the request that makes it. The module returns it as
-    RV(key), and nothing else ever contains it.
+  - Creates, rotates and deletes registration tokens, with which new servers are registered in the workspace.
+  - The workspace shows the key of a token only once, in the answer to the request that creates it. The module returns
+    it as RV(key), and nothing else ever contains it.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   state:
     description:
-      - With V(present), a token of that name that is neither disabled nor expired stands. Where there is none, one is
-        made, and those of that name that cannot be used any more are deleted.
-      - With V(rotated), a new token is made and then every other one of that name is deleted, so that there is one
-        all the time. This is a change each time.
+      - With V(present), there is a token of that name that is neither disabled nor expired. If there is none, one is
+        created, and those of that name that can no longer be used are deleted.
+      - With V(rotated), a new token is created, and then every other one of that name is deleted, so that there is one
+        at any time. This is always a change.
       - With V(absent), there is no token of that name.
     type: str
     default: present
@@ -34,24 +34,25 @@ options:
     required: true
   groups:
     description:
-      - Names or UUIDs of the IAM groups that servers come into which register with the token.
-      - Left out, a token that stands may have any, and a new one has none.
-      - The API changes no token. If the one that stands has other groups, O(state=present) fails; use
+      - Names or UUIDs of the IAM groups that servers which register with the token are added to.
+      - If omitted, an existing token may have any groups, and a new one has none.
+      - The API cannot change a token. If the existing one has other groups, O(state=present) fails; use
         O(state=rotated).
     type: list
     elements: str
   expires_at:
     description:
-      - When the token expires, as ISO 8601 with a zone. What is said of O(groups) goes for this, too.
+      - When the token expires, as ISO 8601 with a time zone. An existing token is compared with it in the same way as
+        with O(groups).
     type: str
   expires_in:
     description:
-      - How long a new token can be used, as a number of seconds or a duration such as V(2h) or V(30d).
-      - A token that stands is not compared with it. It does not go together with O(expires_at).
+      - How long a new token is valid, as a number of seconds or a duration such as V(2h) or V(30d).
+      - An existing token is not compared with it. It cannot be combined with O(expires_at).
     type: str
   description:
     description:
-      - What a new token is for. A token that stands is not compared with it.
+      - What a new token is for. An existing token is not compared with it.
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -64,13 +65,13 @@ attributes:
   idempotent:
     support: partial
     details:
-      - O(state=rotated) makes a new token each time.
+      - O(state=rotated) creates a new token each time.
 notes:
-  - Set C(no_log) to V(true) on tasks that may make a token, else RV(key) is shown where results are shown.
-  - If the answer to the request that makes a token is lost, its key is lost for ever. The module then looks for a token
-    of that name and with these groups which was not there before, deletes it and makes another, once. Do not run two
-    tasks that make a token of the same name at the same time.
-  - O(token) has to be of a superuser, or a service token.
+  - Set C(no_log) to V(true) on tasks that may create a token; otherwise RV(key) is shown wherever results are shown.
+  - If the answer to the request that creates a token is lost, its key is lost for good. The module then looks for a
+    token with that name and these groups that was not there before, deletes it and creates another, once. Do not run
+    two tasks that create a token of the same name at the same time.
+  - O(token) must belong to a superuser, or be a service token.
 seealso:
   - module: herdops.alpacon.alpacon_registration
 """
@@ -106,14 +107,14 @@ name:
   type: str
   sample: rollout
 id:
-  description: UUID of the token that stands; null where none does, and where one would be made in check mode.
+  description: UUID of the token; null if there is none, or if one would be created, in check mode.
   returned: success
   type: str
   sample: 550e8400-e29b-41d4-a716-446655440000
 key:
   description:
-    - The key of a token that the task made. It is a secret, and shown only this once.
-    - Null where the token stood before. O(state=rotated) gets a new one.
+    - The key of a token that the task created. It is a secret, and shown only once.
+    - Null if the token existed before. O(state=rotated) returns a new one.
   returned: success
   type: str
   sample: null
@@ -124,18 +125,18 @@ groups:
   elements: str
   sample: [2e884487-c348-412a-9a5b-a9c1f548ddb5]
 expires_at:
-  description: When the token expires; null where it never does.
+  description: When the token expires; null if it never does.
   returned: success
   type: str
   sample: "2031-01-01T03:00:00Z"
 deleted:
-  description: UUIDs of the tokens of that name that were deleted, or in check mode would be.
+  description: UUIDs of the tokens of that name that were deleted or, in check mode, would be.
   returned: success
   type: list
   elements: str
   sample: []
 msg:
-  description: What became of it.
+  description: What the task did.
   returned: always
   type: str
   sample: Made. This is the only time that its key is shown.

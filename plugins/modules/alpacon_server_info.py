@@ -11,17 +11,17 @@ module: alpacon_server_info
 short_description: List servers of an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Lists servers by name, by id or by filters, over all pages, with all that the workspace tells about them.
-  - Nothing is read for each server by itself. A hundred servers take one request, and the names of IAM groups one more
-    where the workspace lists only their ids.
+  - Lists servers by name, by id or by filters, over all pages, with everything that the workspace lists about them.
+  - It makes one request for every hundred servers, and one more for the names of IAM groups if the workspace lists only
+    their ids.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   servers:
     description:
-      - Names or UUIDs of servers. Left out, all servers are meant.
-      - A warning tells of each that is not there.
-      - With O(filters), both must hold.
+      - Names or UUIDs of servers. If omitted, all servers.
+      - A warning names those that do not exist.
+      - With O(filters), a server must match both.
     type: list
     elements: str
     aliases: [server]
@@ -81,8 +81,8 @@ RETURN = r"""
 servers:
   description:
     - The servers, ordered by name as the workspace orders them.
-    - A key is there only where the workspace states the field, and it is null where the workspace says so, as most are
-      for a server that never reported.
+    - A key is present only if the workspace states the field, and null if the workspace says so, as most are for a
+      server that has never reported.
   returned: success
   type: list
   elements: dict
@@ -124,7 +124,7 @@ servers:
       description: Name in the workspace.
       type: str
     description:
-      description: What somebody wrote about it.
+      description: Description that somebody gave it.
       type: str
     remote_ip:
       description: Address that its agent connects from; not an address for SSH.
@@ -136,10 +136,10 @@ servers:
       description: Whether it is commissioned.
       type: bool
     starred:
-      description: Whether the user of the token marked it with a star.
+      description: Whether the user of the token starred it.
       type: bool
     status:
-      description: How the workspace judges it, as the workspace gives it.
+      description: Its status, as the workspace gives it.
       type: raw
     os_name:
       description: Name of its operating system.
@@ -157,28 +157,28 @@ servers:
       description: Version of osquery on it.
       type: str
     cpu_physical_cores:
-      description: How many cores it has.
+      description: Number of physical cores.
       type: int
     cpu_logical_cores:
-      description: How many threads its cores have.
+      description: Number of logical cores.
       type: int
     cpu_type:
-      description: What its processor is.
+      description: Type of its processor.
       type: str
     physical_memory:
       description: Memory in bytes.
       type: int
     load:
-      description: Load, as last reported.
+      description: Load as last reported.
       type: float
     uptime:
-      description: For how long it is up, as the workspace gives it.
+      description: How long it has been up, as the workspace gives it.
       type: raw
     boot_time:
-      description: When it was booted.
+      description: When it booted.
       type: str
     last_connectivity:
-      description: When its agent was last heard of.
+      description: When its agent was last heard from.
       type: str
     started_at:
       description: When its agent was started.
@@ -187,13 +187,13 @@ servers:
       description: When it was added to the workspace.
       type: str
     updated_at:
-      description: When its record changed last.
+      description: When its record last changed.
       type: str
     owner:
-      description: Id, name and email of the user that owns it; null where nobody does.
+      description: Id, name and email of the user who owns it; null if nobody does.
       type: dict
     groups:
-      description: Id and name of each IAM group that it is in.
+      description: Id and name of each of its IAM groups.
       type: list
       elements: dict
     is_root:
