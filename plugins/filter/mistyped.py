@@ -6,11 +6,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: mistyped
-short_description: Tell names of variables that are nearly those of a playbook or role
+short_description: Find misspelt names of variables of a playbook or role
 version_added: 1.0.0
 description:
-  - The playbooks and roles of this collection look with it for variables that are misspelt. A name that is like none
-    of theirs is left alone, and so is one that has more words, or that begins with an underscore.
+  - The playbooks and roles of this collection use it to find misspelt variables. A name that is not similar to any of
+    theirs is left alone, and so is one that has more words or begins with an underscore.
 author:
   - herdops.alpacon contributors (@herdops)
 requirements:
@@ -24,14 +24,14 @@ options:
     elements: str
     required: true
   known:
-    description: Names of the variables that there are.
+    description: Names of the variables that exist.
     type: list
     elements: str
     required: true
   chooses:
     description:
-      - The variable among them that chooses hosts or servers. Other words for it, such as C(backup_hosts) where it is
-        C(backup_servers), are told as well.
+      - The one of these variables that selects hosts or servers. Other words for it are found as well, such as
+        C(backup_hosts) if it is C(backup_servers).
     type: str
     default: ""
 """
@@ -44,7 +44,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: A sentence for each name that is nearly one of those that are known.
+  description: A sentence for each name that is similar to a known one.
   type: list
   elements: str
   sample: ["There is no variable backup_foldr. Did you mean backup_folder?"]
