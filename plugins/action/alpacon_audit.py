@@ -174,7 +174,7 @@ def _make(folder: Path) -> None:
     except OSError as error:
         raise UsageError("dest", f"{folder} cannot be made: {error.strerror}", "Name another folder.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError("dest", f"nothing can be written to {folder}", "Name another folder, or mend its mode.")
+        raise UsageError("dest", f"nothing can be written to {folder}", "Name another folder, or change its mode.")
 
 
 def _hidden(result: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
