@@ -70,7 +70,7 @@ class Release:
 
     def _follow(self, page: str, target: str) -> str:
         """What is wrong with a link, or nothing."""
-        url, _, anchor = target.partition("#")
+        url, _hash, anchor = target.partition("#")
         if not url:
             return self._anchor(page, anchor)
         base = next((base for base in self.bases if url.startswith(base)), None)

@@ -17,14 +17,13 @@ _TOP = Path(__file__).resolve().parents[2]
 _GUIDES = _TOP / "docs/docsite/rst"
 
 
-def _rows(guide: str, after: str) -> list[tuple[str, str]]:
+def _rows(guide: str, after: str) -> list[list[str]]:
     """The two columns of the first list-table below a heading, without the header."""
     text = (_GUIDES / f"{guide}.rst").read_text(encoding="utf-8")
     table = text[text.index(f"\n{after}\n---") :].split(".. list-table::", 1)[1]
     body = re.match(r"(?:\n|   .*\n)+", table)
     assert body
-    rows = [re.split(r"\n     - ?", row, maxsplit=1) for row in body[0].split("\n   * - ")[2:]]
-    return [(first, second) for first, second in rows]
+    return [re.split(r"\n     - ?", row, maxsplit=1) for row in body[0].split("\n   * - ")[2:]]
 
 
 def _literals(text: str) -> set[str]:
@@ -34,7 +33,7 @@ def _literals(text: str) -> set[str]:
 @pytest.mark.parametrize("module", ["command", "shell"])
 def test_every_option_of_command_and_shell_has_its_counterpart(module: str) -> None:
     documented = yaml.safe_load(importlib.import_module(f"ansible.modules.{module}").DOCUMENTATION)
-    told = [name for first, _ in _rows("from_ssh", "What each option is here") for name in _literals(first)]
+    told = [name for row in _rows("from_ssh", "What each option is here") for name in _literals(row[0])]
     assert set(documented["options"]) <= set(told)
     assert len(told) == len(set(told))
 
