@@ -28,8 +28,8 @@ attributes:
       - Runs in the Ansible process of the controller, without a connection to the host and without shipping a module.
     support: full
     details:
-      - Where the task is delegated to a host that is not the controller, the module is shipped there and runs from
-        it, with the same result.
+      - If the task is delegated to a host other than the controller, the module is shipped there and runs from it, with
+        the same result.
   async:
     description: Can be used with the C(async) keyword.
     support: none

@@ -63,12 +63,12 @@ options:
   username:
     description:
       - System user to run as. If omitted, the workspace uses the one of the token.
-      - Left out, it is not compared when earlier commands are looked for.
+      - If omitted, it is not compared when earlier commands are looked for.
     type: str
   groupname:
     description:
       - System group to run as. If omitted, the workspace decides.
-      - Left out, it is not compared when earlier commands are looked for.
+      - If omitted, it is not compared when earlier commands are looked for.
     type: str
   env:
     description:

@@ -62,7 +62,7 @@ EXAMPLES = r"""
   delegate_to: "{{ inventory_hostname }}"
   register: registration
 
-- name: Stop where the workspace refuses them
+- name: Stop if the workspace refuses them
   ansible.builtin.assert:
     that: registration.credentials != 'stale'
     fail_msg: "{{ registration.msg }}"
