@@ -33,7 +33,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     clean_line,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import OUTCOMES
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import OUTCOMES
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given

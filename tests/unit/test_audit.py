@@ -27,7 +27,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     RunIsOver,
     UsageError,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet, Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import checks as _checks

@@ -22,7 +22,8 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet, Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 
 FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
 

@@ -19,7 +19,8 @@ from unit.support import Reply, Request, ScriptedServer, current_row
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import RunIsOver
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import THREADS, Fleet, Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import THREADS, Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 
 #: More than are on their way and queued at once.

@@ -37,7 +37,8 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet, Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 
 #: Faults that let the workspace do its work, and then lose what it answers.
 LOST: dict[str, Row] = {

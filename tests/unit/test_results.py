@@ -14,7 +14,8 @@ from unit.support import COMMAND, LIST, PUBLISHED_ROW, SERVER, current_row
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import error_from_body
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import OUTCOMES, Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import OUTCOMES
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import (
     describe,
     describe_job,

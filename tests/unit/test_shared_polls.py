@@ -23,7 +23,8 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet, Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
 
 #: More than a request shows.

@@ -8,8 +8,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import math
 import queue
 import threading
@@ -28,7 +26,8 @@ from .._api.commands import Output
 from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, RunIsOver, unforeseen
 from .._api.lists import PAGE_SIZE
 from .._api.records import NEVER_RAN, RAN, Command, Server, iso, parse_time, row_id
-from .journal import Place
+from .jobs import Job, Limits, digest_of
+from .outcomes import NOT_ACCEPTED, OUTCOMES, outcome_of
 from .presence import Presence, may_be_restarted, offline, waits_for, was_restarted
 from .run import Attempt, Run
 from .sharing import Shared
@@ -67,126 +66,6 @@ _PAUSE_AFTER_FAILURE = 5.0
 #: Reads may lag behind writes. For so long a command that the workspace does not show is expected to become visible:
 #: one that was submitted or seen, and one of which only the id is known; and for so long in lists, in seconds.
 _VISIBLE_PATIENCE, _STRANGER_PATIENCE, _LIST_PATIENCE = 30.0, 10.0, 5.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long to wait, and how much may go on or go wrong at once.
-
-    Attributes:
-        wait: whether to await what was submitted.
-        wait_timeout: seconds from the submit of a command until its wait ends.
-        wait_for_approval: whether to go on waiting for a command that is held for a human.
-        cancel_on_timeout: whether to withdraw what has not been delivered by then.
-        max_concurrency: how many commands may be unfinished at once; None for no limit.
-        max_errors: how many may end badly before no more are submitted; None for no limit.
-        success_codes: exit codes that count as success.
-        offline: what a server whose agent is not connected means: V(wait), V(fail) or V(skip).
-    """
-
-    wait: bool = True
-    wait_timeout: float = 1800.0
-    wait_for_approval: bool = False
-    cancel_on_timeout: bool = False
-    max_concurrency: int | None = None
-    max_errors: int | None = None
-    success_codes: frozenset[int] = frozenset((0,))
-    offline: str = "wait"
-
-    @property
-    def fine(self) -> frozenset[str]:
-        """Outcomes that are no failure."""
-        return FINE | {"offline"} if self.offline == "skip" else FINE
-
-
-@dataclass
-class Job:
-    """One command on its way: what to submit, or which command to await, and what came of it.
-
-    Attributes:
-        body: what to submit; empty for a command that exists already.
-        outcome: how it ended, see :data:`OUTCOMES`; empty while it goes on.
-        msg: what a user should know beside the outcome.
-        note: what a user should know however it ends.
-    """
-
-    server: Server
-    body: Mapping[str, Any] = field(default_factory=dict)
-    command: Command | None = None
-    outcome: str = ""
-    msg: str = ""
-    note: str = ""
-    error: AlpaconError | None = None
-    output: Output | None = None
-    changed: bool = False
-    #: What tells its submit from others, and its line in the journal of the run.
-    digest: str = ""
-    place: Place | None = None
-    #: Since when it is awaited and when it is to be looked at, in monotonic seconds.
-    since: float = 0.0
-    due: float = 0.0
-    #: When it was looked at last, and whether the list is worth reading for it.
-    looked: float = 0.0
-    listed: bool = True
-    #: Since when the workspace does not show it; 0 while it does.
-    missing: float = 0.0
-    #: Whether the user was told that it waits for a server that is offline.
-    announced: bool = False
-    #: Whether its server was asked for a last time, when its time was up.
-    asked_last: bool = False
-
-    @property
-    def id(self) -> str | None:
-        """Id of the command, as soon as there is one."""
-        return self.command.id if self.command else None
-
-    @property
-    def known(self) -> Command:
-        """The command, of a job that has one."""
-        if self.command is None:
-            raise ValueError("this job has no command yet")
-        return self.command
-
-
-#: Outcomes that are no failure.
-FINE = frozenset(("success", "pending"))
-
-#: Outcomes of what the workspace has not accepted.
-_NOT_ACCEPTED = frozenset(("refused", "not_tried", "offline"))
-
-#: Outcome -> what it says.
-OUTCOMES: dict[str, str] = {
-    "success": "Succeeded.",
-    "pending": "Accepted by the workspace, not finished yet.",
-    "cancelled": "Never ran: it was cancelled.",
-    "failed": "Failed.",
-    "denied": "Never ran: the workspace's verification denied it. Submitting it again changes nothing.",
-    "rejected": "Never ran: a reviewer rejected it. Do not submit it again; talk to the reviewer.",
-    "expired": "Never ran: nobody approved it in time.",
-    "parent_failed": "Never ran: a command that it was to run after failed.",
-    "awaiting_approval": "Held for approval. Approve it in the workspace, then await its id with state=finished.",
-    "stuck": "No result: the server took it and fell silent. It may have run, and a late answer may still come.",
-    "error": "The workspace reports an error with it and cannot say whether it ran.",
-    "timed_out": "Not finished within wait_timeout. It goes on; await it with state=finished and its id.",
-    "offline": "Never ran: the server is offline.",
-    "refused": "Never ran: the workspace did not accept it.",
-    "unknown": "Nobody can say whether it was accepted: the answer was lost. It was not sent again.",
-    "sent": "Too late to cancel: it was delivered to the server already.",
-    "not_tried": "Not tried.",
-}
-
-
-def outcome_of(command: Command, success_codes: Iterable[int] = (0,)) -> str:
-    """How a command ended, or an empty string if it has not."""
-    if not command.finished:
-        return ""
-    if command.parent_failed:
-        return "parent_failed"
-    if command.status in NEVER_RAN or command.status in ("error", "stuck"):
-        return command.status
-    if command.exit_code is None and command.status == "failed":
-        return "failed"
-    return "success" if command.rc in set(success_codes) else "failed"
 
 
 class Fleet:
@@ -904,11 +783,6 @@ class _Round:
         self.awaited = []
 
 
-def digest_of(body: Mapping[str, Any]) -> str:
-    """What tells a submit from all that are not the same."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
-
-
 def _row_of(command: Command) -> dict[str, Any]:
     """What other tasks of the run need to know of a command that they do not see yet."""
     return {
@@ -933,7 +807,7 @@ def _name_others(job: Job, ids: Sequence[str]) -> None:
 def _is_over(job: Job) -> bool:
     """Whether what a job has submitted has ended for certain, or was never accepted."""
     if job.command is None:
-        return job.outcome in _NOT_ACCEPTED
+        return job.outcome in NOT_ACCEPTED
     return job.command.status in RAN | NEVER_RAN and job.outcome != "unknown"
 
 

@@ -14,7 +14,8 @@ from .._api.client import Client
 from .._api.commands import LATEST_SCHEDULE_FIRST
 from .._api.errors import AlpaconError
 from .._api.records import UNDER_WAY, Command, Server
-from .._fleet.fleet import FINE, OUTCOMES, Job
+from .._fleet.jobs import Job
+from .._fleet.outcomes import FINE, OUTCOMES
 from .command_order import Order
 from .command_task import CommandTask, Progress, placeholder
 from .scheduled import schedule_line, submitted_lately, with_schedule

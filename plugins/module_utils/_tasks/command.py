@@ -15,7 +15,7 @@ from typing import Any, Callable
 from .._api.client import Client, Settings
 from .._api.errors import clean_line
 from .._api.records import SHELLS
-from .._fleet.fleet import Job
+from .._fleet.jobs import Job
 from .._fleet.run import Run
 from .._fleet.sharing import Shared
 from .._options.connection import CONNECTION

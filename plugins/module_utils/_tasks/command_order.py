@@ -15,7 +15,7 @@ from typing import Any
 from .._api.commands import Match
 from .._api.errors import UsageError
 from .._api.records import Server, iso
-from .._fleet.fleet import Limits
+from .._fleet.jobs import Limits
 from .._options import values as _values
 
 

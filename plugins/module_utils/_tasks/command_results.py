@@ -15,7 +15,8 @@ from typing import Any
 from .._api.agent_output import INTERRUPTED, WHY_INTERRUPTED, sudo_advice, why_never_began
 from .._api.commands import Output
 from .._api.records import Command, Server, iso
-from .._fleet.fleet import FINE, OUTCOMES, Job, outcome_of
+from .._fleet.jobs import Job
+from .._fleet.outcomes import FINE, OUTCOMES, outcome_of
 
 _NAMED_FAILURES = 5
 _SHOWN_OUTPUT = 300

@@ -16,8 +16,10 @@ from .._api.client import Client, Settings
 from .._api.errors import UsageError
 from .._api.records import Command, Server, canonical_uuid, is_uuid
 from .._fleet.claims import Claims
-from .._fleet.fleet import FINE, Fleet, Job, digest_of
+from .._fleet.fleet import Fleet
+from .._fleet.jobs import Job, digest_of
 from .._fleet.named_servers import resolve
+from .._fleet.outcomes import FINE
 from .._fleet.run import Run
 from .._fleet.sharing import Shared
 from .command_order import Order

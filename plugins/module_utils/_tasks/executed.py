@@ -13,7 +13,8 @@ from datetime import datetime, timezone
 from .._api import commands as _commands
 from .._api.client import Client
 from .._api.records import Command, Server, iso
-from .._fleet.fleet import Job, outcome_of
+from .._fleet.jobs import Job
+from .._fleet.outcomes import outcome_of
 from .command_order import Order
 from .command_task import CommandTask, Progress, fetch_outputs
 from .parents import await_parents

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from .._api.records import Server
-from .._fleet.fleet import Job
+from .._fleet.jobs import Job
 from .command_task import CommandTask, Progress, placeholder
 
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from .._api import commands as _commands
 from .._api.errors import UsageError
 from .._api.records import Command
-from .._fleet.fleet import OUTCOMES, Job, outcome_of
+from .._fleet.jobs import Job
+from .._fleet.outcomes import OUTCOMES, outcome_of
 from .command_task import VISIBLE_PAUSES, CommandTask
 
 

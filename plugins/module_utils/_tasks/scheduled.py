@@ -17,7 +17,8 @@ from .._api.client import Client
 from .._api.commands import LATEST_SCHEDULE_FIRST
 from .._api.errors import AlpaconError, UsageError
 from .._api.records import Command, Server, iso, readable
-from .._fleet.fleet import OUTCOMES, Job, outcome_of
+from .._fleet.jobs import Job
+from .._fleet.outcomes import OUTCOMES, outcome_of
 from .command_task import NAMED_SERVERS, VISIBLE_PAUSES, CommandTask, Progress, fetch_outputs
 from .parents import check_parents
 

@@ -40,13 +40,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     is_uuid,
     iso,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import (
-    OUTCOMES,
-    Fleet,
-    Job,
-    Limits,
-    outcome_of,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import OUTCOMES, outcome_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values as _values
 

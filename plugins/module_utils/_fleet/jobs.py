@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Jobs: commands on their way to their outcome."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._api.commands import Output
+from .._api.errors import AlpaconError
+from .._api.records import Command, Server
+from .journal import Place
+from .outcomes import FINE
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to wait, and how much may go on or go wrong at once.
+
+    Attributes:
+        wait: whether to await what was submitted.
+        wait_timeout: seconds from the submit of a command until its wait ends.
+        wait_for_approval: whether to go on waiting for a command that is held for a human.
+        cancel_on_timeout: whether to withdraw what has not been delivered by then.
+        max_concurrency: how many commands may be unfinished at once; None for no limit.
+        max_errors: how many may end badly before no more are submitted; None for no limit.
+        success_codes: exit codes that count as success.
+        offline: what a server whose agent is not connected means: V(wait), V(fail) or V(skip).
+    """
+
+    wait: bool = True
+    wait_timeout: float = 1800.0
+    wait_for_approval: bool = False
+    cancel_on_timeout: bool = False
+    max_concurrency: int | None = None
+    max_errors: int | None = None
+    success_codes: frozenset[int] = frozenset((0,))
+    offline: str = "wait"
+
+    @property
+    def fine(self) -> frozenset[str]:
+        """Outcomes that are no failure."""
+        return FINE | {"offline"} if self.offline == "skip" else FINE
+
+
+@dataclass
+class Job:
+    """One command on its way: what to submit, or which command to await, and what came of it.
+
+    Attributes:
+        body: what to submit; empty for a command that exists already.
+        outcome: how it ended, see :data:`OUTCOMES`; empty while it goes on.
+        msg: what a user should know beside the outcome.
+        note: what a user should know however it ends.
+    """
+
+    server: Server
+    body: Mapping[str, Any] = field(default_factory=dict)
+    command: Command | None = None
+    outcome: str = ""
+    msg: str = ""
+    note: str = ""
+    error: AlpaconError | None = None
+    output: Output | None = None
+    changed: bool = False
+    #: What tells its submit from others, and its line in the journal of the run.
+    digest: str = ""
+    place: Place | None = None
+    #: Since when it is awaited and when it is to be looked at, in monotonic seconds.
+    since: float = 0.0
+    due: float = 0.0
+    #: When it was looked at last, and whether the list is worth reading for it.
+    looked: float = 0.0
+    listed: bool = True
+    #: Since when the workspace does not show it; 0 while it does.
+    missing: float = 0.0
+    #: Whether the user was told that it waits for a server that is offline.
+    announced: bool = False
+    #: Whether its server was asked for a last time, when its time was up.
+    asked_last: bool = False
+
+    @property
+    def id(self) -> str | None:
+        """Id of the command, as soon as there is one."""
+        return self.command.id if self.command else None
+
+    @property
+    def known(self) -> Command:
+        """The command, of a job that has one."""
+        if self.command is None:
+            raise ValueError("this job has no command yet")
+        return self.command
+
+
+def digest_of(body: Mapping[str, Any]) -> str:
+    """What tells a submit from all that are not the same."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
