@@ -25,6 +25,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable
 from urllib.parse import urljoin, urlsplit
@@ -345,6 +346,10 @@ class Client:
     def server_time(self, local: float) -> float:
         """The earliest time, in seconds since the epoch, that the workspace's clock can have shown at ``local``."""
         return local + (self._clock_low or 0.0)
+
+    def now(self) -> datetime:
+        """The time by the workspace's clock, as far as its answers have told."""
+        return datetime.fromtimestamp(self.server_time(time.time()), timezone.utc)
 
     @property
     def knows_clock(self) -> bool:

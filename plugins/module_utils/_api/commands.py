@@ -355,7 +355,7 @@ def output(client: Client, command: Command, sleep: Callable[[float], None] = ti
     carried = output_of_row(command)
     if carried:
         return carried
-    age = (client_now(client) - command.handled_at).total_seconds() if command.handled_at else 0.0
+    age = (client.now() - command.handled_at).total_seconds() if command.handled_at else 0.0
     if age < _CHUNK_SETTLE:
         # The last chunk may arrive after the word that the command is over.
         sleep(min(_CHUNK_SETTLE - age, _CHUNK_SETTLE))
@@ -489,7 +489,7 @@ def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> I
 
     def since() -> datetime:
         # The first answer tells the offset between both clocks.
-        return client_now(client) - timedelta(seconds=seconds)
+        return client.now() - timedelta(seconds=seconds)
 
     commands = walk(
         client, server_ids, NEWEST_FIRST, lambda command: command.added_at is not None and command.added_at < since()
@@ -497,11 +497,6 @@ def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> I
     earliest = since()
     # What is known of the workspace's clock is up to a second early: no time at all must not become a second.
     return (command for command in commands if seconds > 0 and command.end and command.end >= earliest)
-
-
-def client_now(client: Client) -> datetime:
-    """The time by the workspace's clock, as far as its answers have told."""
-    return datetime.fromtimestamp(client.server_time(time.time()), timezone.utc)
 
 
 def _walk_all(
@@ -535,7 +530,7 @@ def _walk_all_or_none(client: Client, wanted: frozenset[str]) -> list[Command] |
 
 
 def _certain_future(client: Client, time: datetime) -> bool:
-    return time > client_now(client) + _CERTAIN_FUTURE
+    return time > client.now() + _CERTAIN_FUTURE
 
 
 def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list[Command] | None:
@@ -545,7 +540,7 @@ def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list
     try:
         for number, page in enumerate(pages, start=1):
             rows = list(readable(page.rows))
-            earliest = client_now(client) - _CERTAIN_FUTURE
+            earliest = client.now() - _CERTAIN_FUTURE
             # The first answer tells the offset between both clocks.
             if not _certain_future(client, time):
                 return None
@@ -590,7 +585,7 @@ class _Quiet:
         self._rows = 0
 
     def __call__(self, command: Command) -> bool:
-        due, since = command.latest_schedule, client_now(self._client) - timedelta(days=1)
+        due, since = command.latest_schedule, self._client.now() - timedelta(days=1)
         over = not command.pending and due is not None and due < since
         self._rows = self._rows + 1 if over else 0
         return self._rows > PAGE_SIZE

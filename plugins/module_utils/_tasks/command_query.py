@@ -219,7 +219,7 @@ def _wanted(client: Client, query: Query, ordering: str) -> Iterator[Command]:
 
 def _dated(client: Client, query: Query) -> Query:
     # Only after an answer, which tells the offset between both clocks.
-    return query.at(_commands.client_now(client))
+    return query.at(client.now())
 
 
 def _place(ordering: str) -> Callable[[Command], tuple[bool, Any]]:

@@ -138,7 +138,7 @@ def _age(command: Command) -> tuple[datetime, str]:
 
 
 def _check_time(task: CommandTask, missing: Sequence[Job]) -> None:
-    if missing and task.order.time <= _commands.client_now(task.client):
+    if missing and task.order.time <= task.client.now():
         names = ", ".join(str(job.server) for job in missing[:NAMED_SERVERS])
         raise UsageError(
             "scheduled_at",
@@ -269,7 +269,7 @@ def submitted_lately(task: CommandTask) -> list[Command]:
     """What this run has scheduled of the same, so lately that lists need not show it yet."""
     if task.run.submitted is None:
         return []
-    since = _commands.client_now(task.client) - _LATELY
+    since = task.client.now() - _LATELY
     rows = [row for row in task.run.submitted.read().values() if not row.get("gone")]
     return [
         command
