@@ -295,7 +295,7 @@ def test_a_command_that_waits_is_cancelled_once(workspace: Workspace, connect: C
         assert _commands.cancel(client, command_id) == _commands.GONE
         assert workspace.commands() == []
     else:
-        assert _commands.get(client, command_id).status == "cancelled"
+        assert _commands.get_command(client, command_id).status == "cancelled"
 
 
 @pytest.mark.parametrize("status", ["delivered", "running", "success", "failed"])
@@ -346,7 +346,7 @@ UNICODE = "".join(chr(0xAC00 + number % 11172) for number in range(9000)) + "Ã©ð
 
 
 def listed(client: Client, command_id: str) -> Command:
-    return next(command for command in _commands.listing(client) if command.id == command_id)
+    return next(command for command in _commands.list_commands(client) if command.id == command_id)
 
 
 @pytest.fixture
@@ -367,7 +367,7 @@ Ended = Callable[..., tuple[Client, Command]]
 def read(client: Client, command: Command) -> tuple[_commands.Output, int]:
     """Its output, and how many requests that took."""
     before = client.requests
-    return _commands.output(client, command, Hours()), client.requests - before
+    return _commands.read_output(client, command, Hours()), client.requests - before
 
 
 @pytest.mark.parametrize("text", ["hello\n", UNICODE, "x" * 10_000, "a\0b\x1b[31m", "{{ 7 * 7 }}"])
@@ -434,7 +434,7 @@ def test_a_hole_of_any_size_is_counted(serve: Serve, connect: Connect, seq: int)
     rows = [*odd, {"seq": 0, "content": "a"}, {"seq": 2, "content": {}}, {"seq": seq, "content": "z"}]
     command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
     tracemalloc.start()
-    output = _commands.output(connect(serve([Reply(page(rows))])), command)
+    output = _commands.read_output(connect(serve([Reply(page(rows))])), command)
     assert tracemalloc.get_traced_memory()[1] < 2**22
     tracemalloc.stop()
     assert (output.text, output.complete) == ("az", False)
@@ -446,7 +446,7 @@ def test_a_hole_of_any_size_is_counted(serve: Serve, connect: Connect, seq: int)
 def test_a_chunk_whose_place_nobody_knows_is_told_of(serve: Serve, connect: Connect, seq: Any, others: int) -> None:
     rows = [*[{"seq": 0, "content": "a"}] * others, {"seq": seq, "content": "z"}]
     command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
-    output = _commands.output(connect(serve([Reply(page(rows))])), command)
+    output = _commands.read_output(connect(serve([Reply(page(rows))])), command)
     assert (output.text, output.complete) == ("a" * others, False)
     assert output.note == "Output is incomplete: 1 chunk came without a number that says where to put it."
 
@@ -454,14 +454,14 @@ def test_a_chunk_whose_place_nobody_knows_is_told_of(serve: Serve, connect: Conn
 def test_half_a_character_of_a_chunk_costs_only_itself(serve: Serve, connect: Connect) -> None:
     rows = [{"seq": 0, "content": "a\ud800b"}, {"seq": 1, "content": "\U0001f600"}]
     command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
-    output = _commands.output(connect(serve([Reply(page(rows))])), command)
+    output = _commands.read_output(connect(serve([Reply(page(rows))])), command)
     assert (output.text, output.complete) == ("a?b\U0001f600", True)
 
 
 def test_a_thousand_holes_are_not_all_shown(serve: Serve, connect: Connect) -> None:
     rows = [{"seq": number, "content": "x"} for number in range(0, 2000, 2)]
     command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
-    output = _commands.output(connect(serve([Reply(page(rows))])), command)
+    output = _commands.read_output(connect(serve([Reply(page(rows))])), command)
     assert "999 chunks of 1999 never arrived (1, 3, 5," in output.note
     assert len(output.note) < 250
 
@@ -478,7 +478,7 @@ def test_a_chunk_that_comes_late_is_waited_for(current: Workspace, connect: Conn
         if len(slept) == 4:
             current.change_command(command_id, chunks=[{"seq": 1, "content": "b"}])
 
-    output = _commands.output(client, command, sleep)
+    output = _commands.read_output(client, command, sleep)
     assert (output.text, output.complete) == ("abc", True)
     assert slept == sorted(slept)
     assert any("seq__gte=1" in entry["path"] for entry in current.log())
@@ -489,7 +489,7 @@ def test_a_chunk_that_never_comes_is_not_waited_for_for_ever(current: Workspace,
     [command_id] = current.add_commands([row])
     client = connect(current)
     sleep = Hours()
-    output = _commands.output(client, listed(client, command_id), sleep)
+    output = _commands.read_output(client, listed(client, command_id), sleep)
     assert (output.text, output.complete) == ("b", False)
     assert sum(sleep.slept) < 30
 
@@ -510,7 +510,7 @@ def test_the_last_chunk_may_come_after_the_end(
         late.append(round(seconds, 3))
         current.change_command(command_id, chunks=["late"])
 
-    assert _commands.output(client, command, sleep).text == ("late" if settles else "")
+    assert _commands.read_output(client, command, sleep).text == ("late" if settles else "")
     assert late == ([0.2] if settles else [])
 
 
@@ -561,7 +561,7 @@ def test_real_output_of_more_than_a_mebibyte(current: Workspace, connect: Connec
     command_id = current.submit("web-01", "seq 1 160000")
     current.wait_for_command(command_id)
     client = connect(current)
-    output = _commands.output(client, listed(client, command_id))
+    output = _commands.read_output(client, listed(client, command_id))
     assert output.complete, output.note
     assert output.text == "".join(f"{number}\n" for number in range(1, 160_001))
 
@@ -572,7 +572,7 @@ def test_real_output_of_more_than_a_mebibyte(current: Workspace, connect: Connec
 def walked(client: Client, workspace: Workspace, names: list[str], **more: Any) -> list[Command]:
     ids = workspace.server_ids()
     ordering = more.pop("ordering", NEWEST_FIRST)
-    return list(_commands.walk(client, [ids[name] for name in names], ordering, **more))
+    return list(_commands.commands_of(client, [ids[name] for name in names], ordering, **more))
 
 
 def test_one_server_is_asked_for_by_itself(workspace: Workspace, connect: Connect) -> None:
@@ -623,16 +623,16 @@ def test_rows_of_other_servers_are_dropped_where_a_filter_is_ignored(serve: Serv
     def answer(request: Request) -> Reply:
         return Reply(page([current_row(), current_row(id=NO_COMMAND, server={"id": OTHER_SERVER})]))
 
-    commands = _commands.walk(connect(serve(answer)), [SERVER], NEWEST_FIRST, lambda _command: False)
+    commands = _commands.commands_of(connect(serve(answer)), [SERVER], NEWEST_FIRST, lambda _command: False)
     assert [command.id for command in commands] == [COMMAND]
 
 
 def test_the_detail_of_another_command_is_no_answer(serve: Serve, connect: Connect) -> None:
     client = connect(serve([Reply(current_row(id=NO_COMMAND))]))
     with pytest.raises(LostAnswer, match=f"the answer is another command, {NO_COMMAND}"):
-        _commands.get(client, COMMAND)
+        _commands.get_command(client, COMMAND)
 
 
 def test_a_command_that_is_not_there(workspace: Workspace, connect: Connect) -> None:
     with pytest.raises(ApiError, match=re.escape(f"GET {LIST}{NO_COMMAND}/: HTTP 404")):
-        _commands.get(connect(workspace), NO_COMMAND)
+        _commands.get_command(connect(workspace), NO_COMMAND)

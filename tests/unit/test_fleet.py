@@ -441,7 +441,7 @@ def test_what_nobody_foresaw_in_an_output_costs_that_output_only(
     def fail(*_arguments: Any) -> None:
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr(_commands, "output", fail)
+    monkeypatch.setattr(_commands, "read_output", fail)
     current_stage.end_at(5, result="")
     current_stage.run(jobs)
     assert all(job.id for job in jobs)
@@ -497,7 +497,7 @@ def test_what_nobody_foresaw_in_a_look_keeps_all_ids(
     def fail(*_arguments: Any) -> None:
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr(_commands, "get_if_there", fail)
+    monkeypatch.setattr(_commands, "find_command", fail)
     monkeypatch.setattr(current_stage.client, "pages", fail)
     current_stage.run(jobs, wait_timeout=20)
     assert outcomes(jobs) == {"timed_out": count}

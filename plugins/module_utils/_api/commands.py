@@ -19,7 +19,7 @@ from .errors import AlpaconError, ApiError, IncompleteList, LostAnswer, UnknownA
 from .lists import PAGE_SIZE
 from .records import Command, canonical_uuid, is_uuid, parse_time, plain_text, readable, row_id
 
-PATH = "/api/events/commands/"
+COMMANDS_PATH = "/api/events/commands/"
 WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
 NEWEST_FIRST = "-added_at"
 LATEST_SCHEDULE_FIRST = "-scheduled_at"
@@ -42,10 +42,10 @@ _MOST_CHUNKS = 2**31
 
 
 def _path(command_id: str) -> str:
-    return f"{PATH}{canonical_uuid(command_id)}/"
+    return f"{COMMANDS_PATH}{canonical_uuid(command_id)}/"
 
 
-def get(client: Client, command_id: str) -> Command:
+def get_command(client: Client, command_id: str) -> Command:
     """Read one command; :class:`ApiError` with status 404 where there is none."""
     path = _path(command_id)
     try:
@@ -57,10 +57,10 @@ def get(client: Client, command_id: str) -> Command:
     return command
 
 
-def get_if_there(client: Client, command_id: str) -> Command | None:
+def find_command(client: Client, command_id: str) -> Command | None:
     """Read one command, or None where there is none: servers of 2024 delete what is cancelled."""
     try:
-        return get(client, command_id)
+        return get_command(client, command_id)
     except ApiError as error:
         if error.status != 404:
             raise
@@ -69,12 +69,12 @@ def get_if_there(client: Client, command_id: str) -> Command | None:
 
 def with_rc(client: Client, command: Command) -> Command:
     """The same command with its exit code, where the server knows one that its list row leaves out."""
-    return get(client, command.id) if command.hides_rc else command
+    return get_command(client, command.id) if command.hides_rc else command
 
 
-def listing(client: Client, ordering: str = NEWEST_FIRST, **filters: Any) -> Iterator[Command]:
+def list_commands(client: Client, ordering: str = NEWEST_FIRST, **filters: Any) -> Iterator[Command]:
     """Walk the list of commands. Servers ignore filters that they do not know: check what comes."""
-    yield from readable(client.rows(PATH, {"ordering": ordering, **filters}))
+    yield from readable(client.rows(COMMANDS_PATH, {"ordering": ordering, **filters}))
 
 
 def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ()) -> Command:
@@ -88,14 +88,14 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
         LostAnswer: it may have been accepted; see :func:`find_submitted`.
         ConnectionFailed: it was not sent.
     """
-    answer = client.write("POST", PATH, dict(body))
+    answer = client.write("POST", COMMANDS_PATH, dict(body))
     # Today's servers answer with a list of one, those of 2024 with the record itself.
     made = list(readable(answer.body if isinstance(answer.body, list) else [answer.body]))
     own = next((command for command in made if command.id not in known and _answers(command, body)), None)
     if own is None:
         seen = ", ".join(f"{command.id} for {command.server}" for command in made)
         said = f"with another command in it than was submitted: {seen}" if seen else "without a command in it"
-        error = LostAnswer(f"POST {PATH}: HTTP {answer.status} {said}.")
+        error = LostAnswer(f"POST {COMMANDS_PATH}: HTTP {answer.status} {said}.")
         error.others = tuple(command.id for command in made)
         raise error
     return replace(own, surplus=tuple(command.id for command in made if command.id != own.id))
@@ -217,7 +217,7 @@ def _asked(client: Client, path: str) -> Any:
 
 def _added_since(client: Client, body: Mapping[str, Any], sent_at: float, known: frozenset[str]) -> Iterator[Command]:
     wanted = Match.of_body(body)
-    for command in listing(client, server=body["server"]):
+    for command in list_commands(client, server=body["server"]):
         # Read after the first answer, which tells the offset between both clocks.
         since = datetime.fromtimestamp(client.server_time(sent_at), timezone.utc)
         if command.added_at and command.added_at < since:
@@ -228,7 +228,7 @@ def _added_since(client: Client, body: Mapping[str, Any], sent_at: float, known:
 
 def _is_for_the_same_time(client: Client, command: Command, body: Mapping[str, Any]) -> bool:
     """As :func:`_has_same_time`, by the command's own record: list rows of 2024 leave the time out."""
-    whole = get_if_there(client, command.id)
+    whole = find_command(client, command.id)
     return whole is not None and _has_same_time(whole, body)
 
 
@@ -311,7 +311,7 @@ def cancel(client: Client, command_id: str) -> str:
 def _will_not_run(client: Client, command_id: str) -> bool:
     """Whether a command that cannot be cancelled was denied, rejected or expired at that very moment."""
     with contextlib.suppress(AlpaconError):
-        command = get_if_there(client, command_id)
+        command = find_command(client, command_id)
         return command is not None and command.finished and command.ran is False
     return False
 
@@ -319,7 +319,7 @@ def _will_not_run(client: Client, command_id: str) -> bool:
 def _seen_cancelled(client: Client, command_id: str) -> str:
     lost = f"DELETE {_path(command_id)}: the answer was lost"
     try:
-        command = get_if_there(client, command_id)
+        command = find_command(client, command_id)
     except AlpaconError as error:
         raise LostAnswer(f"{lost}, and whether the command still waits could not be seen. {error}") from None
     if command is None:
@@ -350,7 +350,7 @@ def output_of_row(command: Command) -> Output | None:
     return _from_result(command) if complete or not command.may_have_chunks or command.ran is False else None
 
 
-def output(client: Client, command: Command, sleep: Callable[[float], None] = time.sleep) -> Output:
+def read_output(client: Client, command: Command, sleep: Callable[[float], None] = time.sleep) -> Output:
     """The output of a finished command, from its row where that carries it, else from its chunks."""
     carried = output_of_row(command)
     if carried:
@@ -436,7 +436,7 @@ def _ranges(gaps: Sequence[tuple[int, int]]) -> str:
     return ", ".join([*parts, "..."] if len(gaps) > _SHOWN_GAPS else parts)
 
 
-def walk(
+def commands_of(
     client: Client,
     server_ids: Sequence[str],
     ordering: str,
@@ -450,7 +450,7 @@ def walk(
     Args:
         ordering: in which they are read; where rows tie in it over pages, they are read in one without ties instead.
         ends: whether nothing from this command on is wanted. Without it, everything that may still be pending is:
-            then the list of a server ends where :class:`_Quiet` says so.
+            then the list of a server ends where :class:`_EndOfPending` says so.
 
     Raises:
         IncompleteList: not all of them came.
@@ -467,13 +467,13 @@ def walk(
 
 
 def scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
-    """The commands of some servers that are scheduled for that very time, and others; as for :func:`walk`."""
+    """The commands of some servers that are scheduled for that very time, and others; as for :func:`commands_of`."""
     wanted = frozenset(server_ids)
     if len(wanted) > 1 and _certain_future(client, time):
         commands = _walk_future(client, wanted, time)
         if commands is not None:
             return commands
-    return walk(
+    return commands_of(
         client,
         server_ids,
         LATEST_SCHEDULE_FIRST,
@@ -482,7 +482,7 @@ def scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> 
 
 
 def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> Iterator[Command]:
-    """The commands of some servers that ended no longer ago, by the workspace's clock; as for :func:`walk`.
+    """The commands of some servers that ended no longer ago, by the workspace's clock; as for :func:`commands_of`.
 
     One that was scheduled for later must have been submitted no longer ago as well.
     """
@@ -491,7 +491,7 @@ def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> I
         # The first answer tells the offset between both clocks.
         return client.now() - timedelta(seconds=seconds)
 
-    commands = walk(
+    commands = commands_of(
         client, server_ids, NEWEST_FIRST, lambda command: command.added_at is not None and command.added_at < since()
     )
     earliest = since()
@@ -507,7 +507,7 @@ def _walk_all(
 ) -> list[Command] | None:
     """The commands of the wanted servers out of the whole list, or None where that costs too many requests."""
     commands: list[Command] = []
-    pages = client.pages(PATH, {"ordering": ordering}, whole=True)
+    pages = client.pages(COMMANDS_PATH, {"ordering": ordering}, whole=True)
     for number, page in enumerate(pages, start=1):
         for command in readable(page.rows):
             if ends and ends(command):
@@ -536,7 +536,7 @@ def _certain_future(client: Client, time: datetime) -> bool:
 def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list[Command] | None:
     """The commands whose time is to come, or None where that time is not, or the workspace ignores that filter."""
     commands: list[Command] = []
-    pages = client.pages(PATH, {"ordering": NEWEST_FIRST, "is_scheduled": "true"}, whole=True)
+    pages = client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST, "is_scheduled": "true"}, whole=True)
     try:
         for number, page in enumerate(pages, start=1):
             rows = list(readable(page.rows))
@@ -556,16 +556,16 @@ def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list
 
 def _walk_one(client: Client, server_id: str, ordering: str, ends: Callable[[Command], bool] | None) -> list[Command]:
     try:
-        commands = _read_until(client, server_id, ordering, ends or _Quiet(client))
+        commands = _read_until(client, server_id, ordering, ends or _EndOfPending(client))
     except IncompleteList:
-        commands = list(listing(client, server=server_id))
+        commands = list(list_commands(client, server=server_id))
     return [command for command in commands if command.server.id == server_id]
 
 
 def _read_until(client: Client, server_id: str, ordering: str, ends: Callable[[Command], bool]) -> list[Command]:
     commands: list[Command] = []
     query = {"ordering": ordering, "server": server_id}
-    for page in client.pages(PATH, query, whole=True):
+    for page in client.pages(COMMANDS_PATH, query, whole=True):
         for command in readable(page.rows):
             if ends(command):
                 return commands
@@ -573,7 +573,7 @@ def _read_until(client: Client, server_id: str, ordering: str, ends: Callable[[C
     return commands
 
 
-class _Quiet:
+class _EndOfPending:
     """Tells the stretch of a server's list, latest schedule first, behind which nothing can be pending any more.
 
     What a server has not been sent yet is younger than what it has been sent, but for commands that are held

@@ -224,7 +224,7 @@ class Fleet:
         else:
             job.command = Command(earlier.command_id, job.server, str(job.body["line"]), job.body["shell"], "unknown")
             with contextlib.suppress(AlpaconError):
-                job.command = _commands.get_if_there(self._client, earlier.command_id) or job.command
+                job.command = _commands.find_command(self._client, earlier.command_id) or job.command
             job.changed = True
         if job.command:
             if self.journal:
@@ -255,7 +255,7 @@ class Fleet:
     def fetch_output(self, job: Job) -> None:
         """Fetch what a finished command wrote."""
         try:
-            job.output = _commands.output(self._client, job.known, self.sleep)
+            job.output = _commands.read_output(self._client, job.known, self.sleep)
         except AlpaconError as error:
             job.output = Output(job.known.result or "", False, f"Its output could not be read: {error}")
         self.heed_output(job)
@@ -382,7 +382,7 @@ class Fleet:
         """Look for these jobs in the list and take out those that were seen; whether it was read to its end."""
         servers = {job.server.id for job in unseen.values()}
         only = {"server": next(iter(servers))} if len(servers) == 1 and None not in servers else {}
-        pages = self._client.pages(_commands.PATH, {"ordering": _commands.NEWEST_FIRST, **only})
+        pages = self._client.pages(_commands.COMMANDS_PATH, {"ordering": _commands.NEWEST_FIRST, **only})
         number = 1
         for number, page in enumerate(pages, start=1):
             seen = [(job, row) for row in page.rows if (job := unseen.pop(row_id(row), None))]
@@ -441,7 +441,7 @@ class Fleet:
         if len(unseen) == 1:
             self._look_at(own)
             return
-        pages = self._client.pages(_commands.PATH, {"ordering": _commands.NEWEST_FIRST})
+        pages = self._client.pages(_commands.COMMANDS_PATH, {"ordering": _commands.NEWEST_FIRST})
         for number, page in enumerate(pages, start=1):
             for row in page.rows:
                 command_id = row_id(row)
@@ -472,7 +472,7 @@ class Fleet:
         job.server = _fuller(job.server, command.server)
 
     def _look_at(self, job: Job) -> None:
-        command = _commands.get_if_there(self._client, job.known.id)
+        command = _commands.find_command(self._client, job.known.id)
         if command:
             self._note(job, command, in_list=False)
             return

@@ -46,7 +46,7 @@ def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
 
 
 def _job_by_id(client: Client, command_id: str) -> Job:
-    command = _commands.get_if_there(client, command_id)
+    command = _commands.find_command(client, command_id)
     if command:
         return Job(command.server, command=command)
     # It may not be visible yet; a request to cancel does not lag.
@@ -59,7 +59,7 @@ def _jobs_by_match(task: CommandTask) -> list[Job]:
     servers = {str(server.id): server for server in task.servers()}
     found: dict[str, list[Job]] = {server_id: [] for server_id in servers}
     rows = (
-        _commands.walk(client, list(servers), LATEST_SCHEDULE_FIRST)
+        _commands.commands_of(client, list(servers), LATEST_SCHEDULE_FIRST)
         if order.scheduled_at is None
         else _commands.scheduled_for(client, list(servers), order.scheduled_at)
     )

@@ -75,7 +75,7 @@ def _refuse_filters(options: Mapping[str, Any]) -> None:
 def _by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command]:
     found = []
     for command_id in ids:
-        command = _commands.get_if_there(client, command_id)
+        command = _commands.find_command(client, command_id)
         if command:
             found.append(command)
         else:
@@ -87,7 +87,7 @@ _OUTPUT_KEYS = ("stdout", "stdout_lines", "stderr", "stderr_lines", "output_comp
 
 
 def listed(client: Client, command: Command, with_output: bool) -> dict[str, Any]:
-    output = _commands.output(client, command) if with_output and command.finished else None
+    output = _commands.read_output(client, command) if with_output and command.finished else None
     described = describe(command, output)
     if not with_output:
         for key in _OUTPUT_KEYS:

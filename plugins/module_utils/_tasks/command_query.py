@@ -208,7 +208,7 @@ def find(client: Client, query: Query, limit: int = 0) -> Iterator[Command]:
 
 
 def _wanted(client: Client, query: Query, ordering: str) -> Iterator[Command]:
-    for number, command in enumerate(_commands.listing(client, ordering, **query.parameters)):
+    for number, command in enumerate(_commands.list_commands(client, ordering, **query.parameters)):
         if number == 0:
             query = _dated(client, query)
         if query.is_past(command):
@@ -236,7 +236,7 @@ def latest(client: Client, query: Query, servers: Sequence[Server]) -> dict[str,
     unseen = {str(server.id) for server in servers}
     parameters = {"server": next(iter(unseen))} if len(unseen) == 1 else {}
     found: dict[str, Command] = {}
-    for number, command in enumerate(_commands.listing(client, NEWEST_FIRST, **parameters)):
+    for number, command in enumerate(_commands.list_commands(client, NEWEST_FIRST, **parameters)):
         if number == 0:
             query = _dated(client, query)
         if query.is_past(command):

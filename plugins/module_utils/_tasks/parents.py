@@ -62,7 +62,7 @@ def _parent(task: CommandTask, command_id: str) -> Command:
     own = submitted is not None and command_id in submitted.read()
     # What this run has submitted may not be visible yet.
     for pause in (*VISIBLE_PAUSES, None) if own else (None,):
-        command = _commands.get_if_there(task.client, command_id)
+        command = _commands.find_command(task.client, command_id)
         if command:
             return command
         if pause:

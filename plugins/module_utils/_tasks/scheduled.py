@@ -81,7 +81,7 @@ def _standing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Present
     client, order, gone = task.client, task.order, task.gone()
     found = {str(server.id): Present() for server in servers}
     rows = (
-        _commands.walk(client, list(found), LATEST_SCHEDULE_FIRST)
+        _commands.commands_of(client, list(found), LATEST_SCHEDULE_FIRST)
         if order.reschedule
         else _commands.scheduled_for(client, list(found), order.time)
     )
@@ -108,7 +108,7 @@ def _standing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Present
 
 def with_schedule(client: Client, command: Command) -> Command | None:
     """The same command with its scheduled_at, which list rows of 2024 leave out; None if it is gone."""
-    return command if command.scheduled_at else _commands.get_if_there(client, command.id)
+    return command if command.scheduled_at else _commands.find_command(client, command.id)
 
 
 def _was_scheduled(command: Command) -> bool:
