@@ -18,7 +18,8 @@ from hostile.workspace import DETAIL, LISTED, NAMES, SERVER, SUBMIT, VICTIM, Cas
 from unit.support import FAR, Clock, Row, command_options, info_options, lookup_options
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits as _lost_submits
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
@@ -41,11 +42,11 @@ Judge = Callable[[Case], None]
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that moves on when tasks sleep."""
     moved = Clock()
-    for module in (_client, _commands, _fleet, _command, _parents, _scheduled):
+    for module in (_client, _lost_submits, _outputs, _fleet, _command, _parents, _scheduled):
         monkeypatch.setattr(module, "time", moved)
     monkeypatch.setattr(_command_task, "Fleet", functools.partial(_fleet.Fleet, sleep=moved.sleep))
-    monkeypatch.setattr(_commands, "_CHUNK_PAUSES", ())
-    monkeypatch.setattr(_commands, "_CHUNK_SETTLE", 0.0)
+    monkeypatch.setattr(_outputs, "_CHUNK_PAUSES", ())
+    monkeypatch.setattr(_outputs, "_CHUNK_SETTLE", 0.0)
     for module in (_command, _command_info, _command_lookup, _server_info):
         monkeypatch.setattr(module, "Client", functools.partial(_client.Client, sleep=moved.sleep))
     return moved

@@ -16,8 +16,9 @@ from unit.support import LIST, Clock, Row, body_for, info, lookup_options, run
 from unit.test_audit import HELLO, audit, hosts
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostAnswer, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import find_submitted
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_lookup import run_lookup
 
 HOUR = 3600
@@ -56,7 +57,7 @@ def by_its_clock(workspace: Workspace, seconds: float) -> str:
 
 def test_the_stand_in_states_one_time_everywhere(skewed: Workspace, connect: Connect) -> None:
     client, due = connect(skewed), by_its_clock(skewed, 600)
-    command = _commands.submit(client, body_for(skewed, scheduled_at=due))
+    command = submit(client, body_for(skewed, scheduled_at=due))
     assert command.scheduled_at == datetime.fromisoformat(due)
     assert command.added_at is not None
     assert abs((command.added_at - client.now()).total_seconds()) < 5
@@ -85,8 +86,8 @@ def test_a_submit_whose_answer_is_lost_is_found_again(skewed: Workspace, connect
     skewed.fault("lose_after", method="POST", path=LIST, times=1)
     sent_at = time.time()
     with pytest.raises(LostAnswer):
-        _commands.submit(client, body)
-    found, candidates = _commands.find_submitted(client, body, sent_at, frozenset(), sleep=clock.sleep)
+        submit(client, body)
+    found, candidates = find_submitted(client, body, sent_at, frozenset(), sleep=clock.sleep)
     [made] = {row["id"] for row in skewed.commands(line=LINE)} - {older}
     assert (found and found.id, [command.id for command in candidates]) == (made, [made])
 

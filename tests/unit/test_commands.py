@@ -34,14 +34,25 @@ from unit.support import (
 )
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
-    LATEST_SCHEDULE_FIRST,
+    CANCELLED,
+    GONE,
     NEWEST_FIRST,
+    SENT,
     Match,
+    cancel,
+    get_command,
+    list_commands,
+    submit,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import (
+    LATEST_SCHEDULE_FIRST,
+    commands_of,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import find_submitted
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output, read_output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, parse_time
 
 Serve = Callable[..., ScriptedServer]
@@ -51,7 +62,7 @@ Serve = Callable[..., ScriptedServer]
 
 
 def test_a_submit_gives_the_command(workspace: Workspace, connect: Connect) -> None:
-    command = _commands.submit(connect(workspace), body_for(workspace))
+    command = submit(connect(workspace), body_for(workspace))
     [made] = workspace.commands()
     assert (command.id, command.line) == (made["id"], "echo hello")
     assert command.server.id == workspace.server_ids()["web-01"]
@@ -62,7 +73,7 @@ def test_everything_that_may_be_asked_for_arrives(current: Workspace, connect: C
     parent = current.submit("web-02", "true", scheduled_at=FAR)
     body = body_for(current, username="root", groupname="root", scheduled_at=FAR, run_after=[parent])
     body |= {"env": {"PGPASSWORD": "x"}, "purpose": "tests", "work_session": SERVER}
-    command = _commands.submit(connect(current), body)
+    command = submit(connect(current), body)
     [made] = current.commands(id=command.id)
     assert (made["env_keys"], made["purpose"], made["work_session"]) == (["PGPASSWORD"], "tests", SERVER)
     assert command.run_after == (parent,)
@@ -72,14 +83,14 @@ def test_everything_that_may_be_asked_for_arrives(current: Workspace, connect: C
 
 @pytest.mark.parametrize("answer", [current_row(), [current_row()]])
 def test_answers_of_both_shapes(serve: Serve, connect: Connect, answer: Any) -> None:
-    assert _commands.submit(connect(serve([Reply(answer, 201)])), {}).id == COMMAND
+    assert submit(connect(serve([Reply(answer, 201)])), {}).id == COMMAND
 
 
 @pytest.mark.parametrize("answer", [None, [], {}, {"detail": "?"}, [None], "[7]", {"id": None}])
 def test_an_answer_without_a_command_is_a_lost_one(serve: Serve, connect: Connect, answer: Any) -> None:
     server = serve([Reply(answer, 201)])
     with pytest.raises(LostAnswer, match="without a command in it"):
-        _commands.submit(connect(server), {})
+        submit(connect(server), {})
     assert len(server.requests) == 1
 
 
@@ -91,7 +102,7 @@ OTHER_COMMAND = "8d3f4f7e-95d9-4a5b-8b1e-0d5a6c1f7e22"
 )
 def test_an_answer_whose_id_is_no_uuid_is_a_lost_one(serve: Serve, connect: Connect, answer: Any) -> None:
     with pytest.raises(LostAnswer, match="without a command in it"):
-        _commands.submit(connect(serve([Reply(answer, 201)])), {})
+        submit(connect(serve([Reply(answer, 201)])), {})
 
 
 @pytest.mark.parametrize(
@@ -104,13 +115,13 @@ def test_an_answer_whose_id_is_no_uuid_is_a_lost_one(serve: Serve, connect: Conn
 )
 def test_an_answer_with_another_command_is_a_lost_one(serve: Serve, connect: Connect, row: Row) -> None:
     with pytest.raises(LostAnswer, match=f"another command in it than was submitted: {COMMAND} for web-0"):
-        _commands.submit(connect(serve([Reply([row], 201)])), {"server": SERVER, "line": "uptime"})
+        submit(connect(serve([Reply([row], 201)])), {"server": SERVER, "line": "uptime"})
 
 
 def test_more_commands_than_asked_for_are_named(serve: Serve, connect: Connect) -> None:
     other = current_row(id=OTHER_COMMAND, server={"id": OTHER_SERVER, "name": "web-02"})
     answer = Reply([other, {"id": 7}, current_row()], 201)
-    command = _commands.submit(connect(serve([answer])), {"server": SERVER, "line": " uptime "})
+    command = submit(connect(serve([answer])), {"server": SERVER, "line": " uptime "})
     assert (command.id, command.surplus) == (COMMAND, (OTHER_COMMAND,))
 
 
@@ -118,7 +129,7 @@ def test_more_commands_than_asked_for_are_named(serve: Serve, connect: Connect) 
     "row", [{"id": COMMAND, "server": SERVER}, {"id": COMMAND.upper(), "line": "uptime", "server": 5}]
 )
 def test_an_answer_that_says_little_is_believed(serve: Serve, connect: Connect, row: Row) -> None:
-    command = _commands.submit(connect(serve([Reply(row, 201)])), {"server": SERVER, "line": "uptime"})
+    command = submit(connect(serve([Reply(row, 201)])), {"server": SERVER, "line": "uptime"})
     assert (command.id, command.surplus) == (COMMAND, ())
 
 
@@ -156,7 +167,7 @@ def test_a_submit_that_is_refused_says_why(
 ) -> None:
     workspace.settings(acl={"admin": ["echo *", "x*"]})
     with pytest.raises(ApiError) as caught:
-        _commands.submit(connect(workspace), body_for(workspace, **fields))
+        submit(connect(workspace), body_for(workspace, **fields))
     assert words[workspace.dialect] in str(caught.value), case
     assert workspace.commands() == []
     assert methods(workspace) == {"POST": 1}
@@ -177,9 +188,7 @@ class Hours:
 
 def find(client: Client, body: Row, known: frozenset[str] = frozenset(), sent_at: float | None = None) -> Any:
     sleep = Hours()
-    found, candidates = _commands.find_submitted(
-        client, body, time.time() if sent_at is None else sent_at, known, sleep
-    )
+    found, candidates = find_submitted(client, body, time.time() if sent_at is None else sent_at, known, sleep)
     return found and found.id, [command.id for command in candidates], sleep.slept
 
 
@@ -240,7 +249,7 @@ def test_a_command_that_comes_to_light_late_is_found(current: Workspace, connect
         if not made:
             made.append(current.submit("web-01", "echo hello"))
 
-    found, _candidates = _commands.find_submitted(client, body_for(current), sent_at, frozenset(), sleep)
+    found, _candidates = find_submitted(client, body_for(current), sent_at, frozenset(), sleep)
     assert found is not None
     assert [found.id] == made
 
@@ -290,45 +299,45 @@ def test_a_command_that_waits_is_cancelled_once(workspace: Workspace, connect: C
     workspace.settings(cancel_mode=mode)
     client = connect(workspace)
     command_id = workspace.submit("web-01", "echo hello", scheduled_at=FAR)
-    assert _commands.cancel(client, command_id) == _commands.CANCELLED
+    assert cancel(client, command_id) == CANCELLED
     if mode == "delete":
-        assert _commands.cancel(client, command_id) == _commands.GONE
+        assert cancel(client, command_id) == GONE
         assert workspace.commands() == []
     else:
-        assert _commands.get_command(client, command_id).status == "cancelled"
+        assert get_command(client, command_id).status == "cancelled"
 
 
 @pytest.mark.parametrize("status", ["delivered", "running", "success", "failed"])
 def test_a_command_that_was_delivered_cannot_be_cancelled(workspace: Workspace, connect: Connect, status: str) -> None:
     workspace.add_servers("bare-01", connected=True)
     [command_id] = workspace.add_commands([{"server": "bare-01", "status": status}])
-    assert _commands.cancel(connect(workspace), command_id) == _commands.SENT
+    assert cancel(connect(workspace), command_id) == SENT
     assert workspace.commands()[0]["status"] == status
 
 
 @pytest.mark.parametrize("status", ["denied", "rejected", "expired", "cancelled"])
 def test_what_is_over_at_that_moment_is_not_called_sent(serve: Serve, connect: Connect, status: str) -> None:
     server = serve([Reply({"code": "event_command_already_sent"}, 409), Reply(current_row(status=status))])
-    assert _commands.cancel(connect(server), COMMAND) == _commands.GONE
+    assert cancel(connect(server), COMMAND) == GONE
     assert [request.method for request in server.requests] == ["DELETE", "GET"]
 
 
 def test_a_command_that_is_not_there_is_gone(workspace: Workspace, connect: Connect) -> None:
-    assert _commands.cancel(connect(workspace), NO_COMMAND) == _commands.GONE
+    assert cancel(connect(workspace), NO_COMMAND) == GONE
 
 
 def test_a_cancel_that_is_refused_is_an_error(serve: Serve, connect: Connect) -> None:
     with pytest.raises(ApiError, match="The token may not do this"):
-        _commands.cancel(connect(serve([Reply({"code": "forbidden"}, 403)])), COMMAND)
+        cancel(connect(serve([Reply({"code": "forbidden"}, 403)])), COMMAND)
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (current_row(status="cancelled"), _commands.CANCELLED),
-        (current_row(status="running", delivered_at=FAR), _commands.SENT),
-        (current_row(status="success"), _commands.SENT),
-        (None, _commands.CANCELLED),
+        (current_row(status="cancelled"), CANCELLED),
+        (current_row(status="running", delivered_at=FAR), SENT),
+        (current_row(status="success"), SENT),
+        (None, CANCELLED),
     ],
 )
 def test_a_cancel_whose_answer_was_lost_is_known_by_the_command(
@@ -336,7 +345,7 @@ def test_a_cancel_whose_answer_was_lost_is_known_by_the_command(
 ) -> None:
     seen = Reply({"detail": "Not found."}, 404) if row is None else Reply(row)
     server = serve([Reply(status=502), seen])
-    assert _commands.cancel(connect(server), COMMAND) == expected
+    assert cancel(connect(server), COMMAND) == expected
     assert [request.method for request in server.requests] == ["DELETE", "GET"]
 
 
@@ -346,7 +355,7 @@ UNICODE = "".join(chr(0xAC00 + number % 11172) for number in range(9000)) + "Ã©ð
 
 
 def listed(client: Client, command_id: str) -> Command:
-    return next(command for command in _commands.list_commands(client) if command.id == command_id)
+    return next(command for command in list_commands(client) if command.id == command_id)
 
 
 @pytest.fixture
@@ -364,10 +373,10 @@ def ended(workspace: Workspace, connect: Connect) -> Callable[..., tuple[Client,
 Ended = Callable[..., tuple[Client, Command]]
 
 
-def read(client: Client, command: Command) -> tuple[_commands.Output, int]:
+def read(client: Client, command: Command) -> tuple[Output, int]:
     """Its output, and how many requests that took."""
     before = client.requests
-    return _commands.read_output(client, command, Hours()), client.requests - before
+    return read_output(client, command, Hours()), client.requests - before
 
 
 @pytest.mark.parametrize("text", ["hello\n", UNICODE, "x" * 10_000, "a\0b\x1b[31m", "{{ 7 * 7 }}"])
@@ -434,7 +443,7 @@ def test_a_hole_of_any_size_is_counted(serve: Serve, connect: Connect, seq: int)
     rows = [*odd, {"seq": 0, "content": "a"}, {"seq": 2, "content": {}}, {"seq": seq, "content": "z"}]
     command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
     tracemalloc.start()
-    output = _commands.read_output(connect(serve([Reply(page(rows))])), command)
+    output = read_output(connect(serve([Reply(page(rows))])), command)
     assert tracemalloc.get_traced_memory()[1] < 2**22
     tracemalloc.stop()
     assert (output.text, output.complete) == ("az", False)
@@ -446,7 +455,7 @@ def test_a_hole_of_any_size_is_counted(serve: Serve, connect: Connect, seq: int)
 def test_a_chunk_whose_place_nobody_knows_is_told_of(serve: Serve, connect: Connect, seq: Any, others: int) -> None:
     rows = [*[{"seq": 0, "content": "a"}] * others, {"seq": seq, "content": "z"}]
     command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
-    output = _commands.read_output(connect(serve([Reply(page(rows))])), command)
+    output = read_output(connect(serve([Reply(page(rows))])), command)
     assert (output.text, output.complete) == ("a" * others, False)
     assert output.note == "Output is incomplete: 1 chunk came without a number that says where to put it."
 
@@ -454,14 +463,14 @@ def test_a_chunk_whose_place_nobody_knows_is_told_of(serve: Serve, connect: Conn
 def test_half_a_character_of_a_chunk_costs_only_itself(serve: Serve, connect: Connect) -> None:
     rows = [{"seq": 0, "content": "a\ud800b"}, {"seq": 1, "content": "\U0001f600"}]
     command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
-    output = _commands.read_output(connect(serve([Reply(page(rows))])), command)
+    output = read_output(connect(serve([Reply(page(rows))])), command)
     assert (output.text, output.complete) == ("a?b\U0001f600", True)
 
 
 def test_a_thousand_holes_are_not_all_shown(serve: Serve, connect: Connect) -> None:
     rows = [{"seq": number, "content": "x"} for number in range(0, 2000, 2)]
     command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
-    output = _commands.read_output(connect(serve([Reply(page(rows))])), command)
+    output = read_output(connect(serve([Reply(page(rows))])), command)
     assert "999 chunks of 1999 never arrived (1, 3, 5," in output.note
     assert len(output.note) < 250
 
@@ -478,7 +487,7 @@ def test_a_chunk_that_comes_late_is_waited_for(current: Workspace, connect: Conn
         if len(slept) == 4:
             current.change_command(command_id, chunks=[{"seq": 1, "content": "b"}])
 
-    output = _commands.read_output(client, command, sleep)
+    output = read_output(client, command, sleep)
     assert (output.text, output.complete) == ("abc", True)
     assert slept == sorted(slept)
     assert any("seq__gte=1" in entry["path"] for entry in current.log())
@@ -489,7 +498,7 @@ def test_a_chunk_that_never_comes_is_not_waited_for_for_ever(current: Workspace,
     [command_id] = current.add_commands([row])
     client = connect(current)
     sleep = Hours()
-    output = _commands.read_output(client, listed(client, command_id), sleep)
+    output = read_output(client, listed(client, command_id), sleep)
     assert (output.text, output.complete) == ("b", False)
     assert sum(sleep.slept) < 30
 
@@ -510,7 +519,7 @@ def test_the_last_chunk_may_come_after_the_end(
         late.append(round(seconds, 3))
         current.change_command(command_id, chunks=["late"])
 
-    assert _commands.read_output(client, command, sleep).text == ("late" if settles else "")
+    assert read_output(client, command, sleep).text == ("late" if settles else "")
     assert late == ([0.2] if settles else [])
 
 
@@ -561,7 +570,7 @@ def test_real_output_of_more_than_a_mebibyte(current: Workspace, connect: Connec
     command_id = current.submit("web-01", "seq 1 160000")
     current.wait_for_command(command_id)
     client = connect(current)
-    output = _commands.read_output(client, listed(client, command_id))
+    output = read_output(client, listed(client, command_id))
     assert output.complete, output.note
     assert output.text == "".join(f"{number}\n" for number in range(1, 160_001))
 
@@ -572,7 +581,7 @@ def test_real_output_of_more_than_a_mebibyte(current: Workspace, connect: Connec
 def walked(client: Client, workspace: Workspace, names: list[str], **more: Any) -> list[Command]:
     ids = workspace.server_ids()
     ordering = more.pop("ordering", NEWEST_FIRST)
-    return list(_commands.commands_of(client, [ids[name] for name in names], ordering, **more))
+    return list(commands_of(client, [ids[name] for name in names], ordering, **more))
 
 
 def test_one_server_is_asked_for_by_itself(workspace: Workspace, connect: Connect) -> None:
@@ -623,16 +632,16 @@ def test_rows_of_other_servers_are_dropped_where_a_filter_is_ignored(serve: Serv
     def answer(request: Request) -> Reply:
         return Reply(page([current_row(), current_row(id=NO_COMMAND, server={"id": OTHER_SERVER})]))
 
-    commands = _commands.commands_of(connect(serve(answer)), [SERVER], NEWEST_FIRST, lambda _command: False)
+    commands = commands_of(connect(serve(answer)), [SERVER], NEWEST_FIRST, lambda _command: False)
     assert [command.id for command in commands] == [COMMAND]
 
 
 def test_the_detail_of_another_command_is_no_answer(serve: Serve, connect: Connect) -> None:
     client = connect(serve([Reply(current_row(id=NO_COMMAND))]))
     with pytest.raises(LostAnswer, match=f"the answer is another command, {NO_COMMAND}"):
-        _commands.get_command(client, COMMAND)
+        get_command(client, COMMAND)
 
 
 def test_a_command_that_is_not_there(workspace: Workspace, connect: Connect) -> None:
     with pytest.raises(ApiError, match=re.escape(f"GET {LIST}{NO_COMMAND}/: HTTP 404")):
-        _commands.get_command(connect(workspace), NO_COMMAND)
+        get_command(connect(workspace), NO_COMMAND)

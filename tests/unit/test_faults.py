@@ -16,7 +16,7 @@ from faults.draw import Bounds
 from unit.support import FAR, Row, command_options
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits as _lost_submits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
@@ -31,7 +31,7 @@ LIST = {"method": "GET", "path": r"^/api/events/commands/\?"}
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look but briefly for a command whose submit got no answer, and soon again after a look that failed."""
-    monkeypatch.setattr(_commands, "_RECONCILE_PAUSES", (0.0, 0.1))
+    monkeypatch.setattr(_lost_submits, "_RECONCILE_PAUSES", (0.0, 0.1))
     monkeypatch.setattr(_fleet, "_PAUSE_AFTER_FAILURE", 0.1)
 
 

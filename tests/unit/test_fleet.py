@@ -19,9 +19,10 @@ from unit.conftest import Connect
 from unit.support import FAR, LIST, Clock, Row, methods, paths, pauses
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 
@@ -419,14 +420,13 @@ def test_what_nobody_foresaw_in_a_submit_costs_that_command_only(
     current_stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = current_stage.jobs(3)
-    submit = _commands.submit
 
     def fail(client: Client, body: Row, known: Any) -> Command:
         if body["server"] == jobs[1].server.id:
             raise RuntimeError("nobody foresaw this")
         return submit(client, body, known)
 
-    monkeypatch.setattr(_commands, "submit", fail)
+    monkeypatch.setattr(_fleet, "submit", fail)
     current_stage.end_at(5)
     current_stage.run(jobs)
     assert [job.outcome for job in jobs] == ["success", "unknown", "success"]
@@ -441,7 +441,7 @@ def test_what_nobody_foresaw_in_an_output_costs_that_output_only(
     def fail(*_arguments: Any) -> None:
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr(_commands, "read_output", fail)
+    monkeypatch.setattr(_fleet, "read_output", fail)
     current_stage.end_at(5, result="")
     current_stage.run(jobs)
     assert all(job.id for job in jobs)
@@ -497,7 +497,7 @@ def test_what_nobody_foresaw_in_a_look_keeps_all_ids(
     def fail(*_arguments: Any) -> None:
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr(_commands, "find_command", fail)
+    monkeypatch.setattr(_fleet, "find_command", fail)
     monkeypatch.setattr(current_stage.client, "pages", fail)
     current_stage.run(jobs, wait_timeout=20)
     assert outcomes(jobs) == {"timed_out": count}

@@ -34,7 +34,7 @@ from unit.support import (
 )
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import CANCELLED, cancel, submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
@@ -77,7 +77,7 @@ def test_a_submit_whose_answer_is_lost_is_not_repeated(
     body = later(workspace)
     workspace.fault(method="POST", path=LIST, times=1, **LOST[fault])
     with pytest.raises(LostAnswer):
-        _commands.submit(connect(workspace, request_timeout=patience(fault), sleep=clock.sleep), body)
+        submit(connect(workspace, request_timeout=patience(fault), sleep=clock.sleep), body)
     assert methods(workspace)["POST"] == 1
     assert len(workspace.commands(line=LINE)) == 1
     assert clock.slept == []
@@ -116,7 +116,7 @@ def test_a_submit_that_was_not_accepted_is_sent_until_it_is(
     workspace: Workspace, connect: Connect, clock: Clock
 ) -> None:
     workspace.fault("status", method="POST", path=LIST, times=2, status=429, headers={"Retry-After": "2"})
-    command = _commands.submit(connect(workspace, sleep=clock.sleep), later(workspace))
+    command = submit(connect(workspace, sleep=clock.sleep), later(workspace))
     assert [row["id"] for row in workspace.commands(line=LINE)] == [command.id]
     assert methods(workspace)["POST"] == 3
 
@@ -125,7 +125,7 @@ def test_a_submit_to_an_offline_server_is_sent_once(workspace: Workspace, connec
     workspace.add_servers("off-01", connected=False)
     workspace.settings(offline_mode="refuse")
     with pytest.raises(ApiError) as caught:
-        _commands.submit(connect(workspace, sleep=clock.sleep), later(workspace, "off-01"))
+        submit(connect(workspace, sleep=clock.sleep), later(workspace, "off-01"))
     assert caught.value.code == "server_not_connected"
     assert methods(workspace)["POST"] == 1
     assert clock.slept == []
@@ -136,18 +136,18 @@ def test_a_cancel_whose_answer_is_lost_is_not_repeated_but_looked_after(
     workspace: Workspace, connect: Connect, clock: Clock, fault: str
 ) -> None:
     client = connect(workspace, request_timeout=patience(fault), sleep=clock.sleep)
-    command = _commands.submit(client, later(workspace))
+    command = submit(client, later(workspace))
     workspace.fault(method="DELETE", path=LIST, times=1, **LOST[fault])
-    assert _commands.cancel(client, command.id) == _commands.CANCELLED
+    assert cancel(client, command.id) == CANCELLED
     assert methods(workspace)["DELETE"] == 1
 
 
 def test_a_cancel_that_did_not_arrive_says_so(current: Workspace, connect: Connect, clock: Clock) -> None:
     client = connect(current, sleep=clock.sleep)
-    command = _commands.submit(client, later(current))
+    command = submit(client, later(current))
     current.fault("lose_before", method="DELETE", path=LIST, times=1)
     with pytest.raises(LostAnswer, match="the command still waits"):
-        _commands.cancel(client, command.id)
+        cancel(client, command.id)
     assert methods(current)["DELETE"] == 1
 
 

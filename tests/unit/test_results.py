@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from unit.support import COMMAND, LIST, PUBLISHED_ROW, SERVER, current_row
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import error_from_body
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import OUTCOMES

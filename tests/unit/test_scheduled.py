@@ -17,9 +17,10 @@ import pytest
 from unit.support import FAR, Outcome, command_options, methods, paths, run
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 
@@ -312,7 +313,6 @@ def all_submit_at_once(workspace: Workspace, racers: int, tie: bool) -> Callable
     """Submits as soon as everybody is about to, and perhaps at the very same moment by the workspace's clock."""
     barrier = threading.Barrier(racers)
     moment = datetime.now(UTC).replace(microsecond=0)
-    submit = _commands.submit
 
     def together(*arguments: Any) -> Any:
         barrier.wait(30)  # everybody has looked by now, and nobody has submitted
@@ -332,7 +332,7 @@ def test_runs_that_race_leave_one_pending_command(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, racers: int, tie: bool
 ) -> None:
 
-    monkeypatch.setattr(_commands, "submit", all_submit_at_once(workspace, racers, tie))
+    monkeypatch.setattr(_fleet, "submit", all_submit_at_once(workspace, racers, tie))
     results = race(workspace, racers)
     [left] = pending(workspace)
     assert {result["id"] for result in results} == {left}

@@ -19,12 +19,13 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from .._api import commands as _commands
 from .._api.agent_output import why_never_began
 from .._api.client import Client
-from .._api.commands import Output
+from .._api.commands import CANCELLED, COMMANDS_PATH, NEWEST_FIRST, SENT, cancel, find_command, submit
 from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, RunIsOver, unforeseen
 from .._api.lists import PAGE_SIZE
+from .._api.lost_submits import Requester, find_submitted, requester_of
+from .._api.outputs import Output, output_of_row, read_output
 from .._api.records import NEVER_RAN, RAN, Command, Server, iso, parse_time, row_id
 from .jobs import Job, Limits, digest_of
 from .outcomes import NOT_ACCEPTED, OUTCOMES, outcome_of
@@ -102,7 +103,7 @@ class Fleet:
         self._shared = shared
         self._pages = 1
         self._asking = threading.Lock()
-        self._requester: _commands.Requester | None = None
+        self._requester: Requester | None = None
         self._known: set[str] = set()
         self._errors = 0
         self._stopped = ""
@@ -183,7 +184,7 @@ class Fleet:
         if self.journal:
             job.place = self.journal.intend(str(job.body["server"]), str(job.body["line"]))
         try:
-            job.command = _commands.submit(self._client, job.body, self._known)
+            job.command = submit(self._client, job.body, self._known)
         except LostAnswer as error:
             self._adopt(job, attempt.sent_at, error)
         except (ApiError, ConnectionFailed) as error:
@@ -224,7 +225,7 @@ class Fleet:
         else:
             job.command = Command(earlier.command_id, job.server, str(job.body["line"]), job.body["shell"], "unknown")
             with contextlib.suppress(AlpaconError):
-                job.command = _commands.find_command(self._client, earlier.command_id) or job.command
+                job.command = find_command(self._client, earlier.command_id) or job.command
             job.changed = True
         if job.command:
             if self.journal:
@@ -234,7 +235,7 @@ class Fleet:
 
     def _adopt(self, job: Job, sent_at: float, error: LostAnswer | None) -> None:
         known = frozenset(self._known.union(self._submitted.read() if self._submitted else ()))
-        found, candidates = _commands.find_submitted(self._client, job.body, sent_at, known, self.sleep, self._whose)
+        found, candidates = find_submitted(self._client, job.body, sent_at, known, self.sleep, self._whose)
         if found:
             _name_others(job, [command_id for command_id in (error.others if error else ()) if command_id != found.id])
             job.command = found.with_status("running") if found.hides_rc else found
@@ -245,17 +246,17 @@ class Fleet:
         job.outcome, job.error, job.changed = "unknown", error, True
         job.msg = f"{OUTCOMES['unknown']} {saw} {error or 'An earlier attempt of this task has sent it.'}"
 
-    def _whose(self) -> _commands.Requester:
+    def _whose(self) -> Requester:
         """Who the token is, asked once."""
         with self._asking:
             if self._requester is None:
-                self._requester = _commands.requester_of(self._client)
+                self._requester = requester_of(self._client)
             return self._requester
 
     def fetch_output(self, job: Job) -> None:
         """Fetch what a finished command wrote."""
         try:
-            job.output = _commands.read_output(self._client, job.known, self.sleep)
+            job.output = read_output(self._client, job.known, self.sleep)
         except AlpaconError as error:
             job.output = Output(job.known.result or "", False, f"Its output could not be read: {error}")
         self.heed_output(job)
@@ -269,13 +270,13 @@ class Fleet:
     def withdraw(self, job: Job) -> None:
         """Take back a command whose time is up."""
         try:
-            done = _commands.cancel(self._client, job.known.id)
+            done = cancel(self._client, job.known.id)
         except AlpaconError as error:
             job.msg = f"{job.msg} It could not be cancelled: {error}"
             return
-        if done == _commands.SENT:
+        if done == SENT:
             job.msg = f"{job.msg} It could not be cancelled: it was delivered already."
-        elif done == _commands.CANCELLED or not job.missing:
+        elif done == CANCELLED or not job.missing:
             job.outcome = "timed_out"
             job.command = job.known.with_status("cancelled")
             job.msg = "Not finished within wait_timeout, and cancelled before it was delivered."
@@ -283,11 +284,11 @@ class Fleet:
     def leave_out(self, job: Job) -> None:
         """Take back a command that waits for a server that is offline; where it is too late, it is awaited on."""
         try:
-            done = _commands.cancel(self._client, job.known.id)
+            done = cancel(self._client, job.known.id)
         except AlpaconError as error:
             job.note = f"{job.server} was offline, and the command could not be cancelled: {error}"
             return
-        if done != _commands.SENT:
+        if done != SENT:
             job.command, job.changed = job.known.with_status("cancelled"), False
             job.outcome = "offline"
             job.msg = f"{OUTCOMES['offline']} It was cancelled before it was delivered to {offline(job.server)}."
@@ -382,7 +383,7 @@ class Fleet:
         """Look for these jobs in the list and take out those that were seen; whether it was read to its end."""
         servers = {job.server.id for job in unseen.values()}
         only = {"server": next(iter(servers))} if len(servers) == 1 and None not in servers else {}
-        pages = self._client.pages(_commands.COMMANDS_PATH, {"ordering": _commands.NEWEST_FIRST, **only})
+        pages = self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST, **only})
         number = 1
         for number, page in enumerate(pages, start=1):
             seen = [(job, row) for row in page.rows if (job := unseen.pop(row_id(row), None))]
@@ -441,7 +442,7 @@ class Fleet:
         if len(unseen) == 1:
             self._look_at(own)
             return
-        pages = self._client.pages(_commands.COMMANDS_PATH, {"ordering": _commands.NEWEST_FIRST})
+        pages = self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST})
         for number, page in enumerate(pages, start=1):
             for row in page.rows:
                 command_id = row_id(row)
@@ -472,7 +473,7 @@ class Fleet:
         job.server = _fuller(job.server, command.server)
 
     def _look_at(self, job: Job) -> None:
-        command = _commands.find_command(self._client, job.known.id)
+        command = find_command(self._client, job.known.id)
         if command:
             self._note(job, command, in_list=False)
             return
@@ -739,7 +740,7 @@ class _Round:
         """Give a job its outcome if it has ended, or is lost."""
         try:
             if self.fleet.settle(job):
-                job.output = _commands.output_of_row(job.known)
+                job.output = output_of_row(job.known)
                 if job.output is None:
                     self._start("output", self.fleet.fetch_output, job)
                 self.fleet.heed_output(job)

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._api.commands import Output
 from .._api.errors import AlpaconError
+from .._api.outputs import Output
 from .._api.records import Command, Server
 from .journal import Place
 from .outcomes import FINE

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._api import commands as _commands
 from .._api.client import Client
-from .._api.commands import LATEST_SCHEDULE_FIRST
+from .._api.commands import CANCELLED, SENT, find_command
+from .._api.commands_of_servers import LATEST_SCHEDULE_FIRST, commands_of, scheduled_for
 from .._api.errors import AlpaconError
 from .._api.records import UNDER_WAY, Command, Server
 from .._fleet.jobs import Job
@@ -46,7 +46,7 @@ def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
 
 
 def _job_by_id(client: Client, command_id: str) -> Job:
-    command = _commands.find_command(client, command_id)
+    command = find_command(client, command_id)
     if command:
         return Job(command.server, command=command)
     # It may not be visible yet; a request to cancel does not lag.
@@ -59,9 +59,9 @@ def _jobs_by_match(task: CommandTask) -> list[Job]:
     servers = {str(server.id): server for server in task.servers()}
     found: dict[str, list[Job]] = {server_id: [] for server_id in servers}
     rows = (
-        _commands.commands_of(client, list(servers), LATEST_SCHEDULE_FIRST)
+        commands_of(client, list(servers), LATEST_SCHEDULE_FIRST)
         if order.scheduled_at is None
-        else _commands.scheduled_for(client, list(servers), order.scheduled_at)
+        else scheduled_for(client, list(servers), order.scheduled_at)
     )
     # Lists may lag behind what this run has submitted and withdrawn.
     seen = task.gone()
@@ -111,9 +111,9 @@ def _cancel_job(task: CommandTask, job: Job) -> None:
     except AlpaconError as error:
         job.outcome, job.error, job.msg = "unknown", error, f"Not known to be cancelled. {error}"
         return
-    if done == _commands.SENT:
+    if done == SENT:
         job.outcome, job.msg = "sent", OUTCOMES["sent"]
         return
     job.command = job.known.with_status("cancelled")
-    job.changed, job.outcome = done == _commands.CANCELLED, "cancelled"
+    job.changed, job.outcome = done == CANCELLED, "cancelled"
     job.msg = "Cancelled." if job.changed else "Gone already."

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._api import commands as _commands
 from .._api.client import Client, Settings, Warn
+from .._api.commands import find_command
 from .._api.errors import UsageError
+from .._api.outputs import read_output
 from .._api.records import Command, iso
 from .._fleet.run import Run
 from .._options import values as _values
@@ -75,7 +76,7 @@ def _refuse_filters(options: Mapping[str, Any]) -> None:
 def _by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command]:
     found = []
     for command_id in ids:
-        command = _commands.find_command(client, command_id)
+        command = find_command(client, command_id)
         if command:
             found.append(command)
         else:
@@ -87,7 +88,7 @@ _OUTPUT_KEYS = ("stdout", "stdout_lines", "stderr", "stderr_lines", "output_comp
 
 
 def listed(client: Client, command: Command, with_output: bool) -> dict[str, Any]:
-    output = _commands.read_output(client, command) if with_output and command.finished else None
+    output = read_output(client, command) if with_output and command.finished else None
     described = describe(command, output)
     if not with_output:
         for key in _OUTPUT_KEYS:

@@ -14,9 +14,8 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import Any, Callable
 
-from .._api import commands as _commands
 from .._api.client import Client
-from .._api.commands import NEWEST_FIRST
+from .._api.commands import NEWEST_FIRST, list_commands
 from .._api.errors import IncompleteList, UsageError
 from .._api.records import RAN, Command, Server
 from .._fleet.named_servers import resolve
@@ -208,7 +207,7 @@ def find(client: Client, query: Query, limit: int = 0) -> Iterator[Command]:
 
 
 def _wanted(client: Client, query: Query, ordering: str) -> Iterator[Command]:
-    for number, command in enumerate(_commands.list_commands(client, ordering, **query.parameters)):
+    for number, command in enumerate(list_commands(client, ordering, **query.parameters)):
         if number == 0:
             query = _dated(client, query)
         if query.is_past(command):
@@ -236,7 +235,7 @@ def latest(client: Client, query: Query, servers: Sequence[Server]) -> dict[str,
     unseen = {str(server.id) for server in servers}
     parameters = {"server": next(iter(unseen))} if len(unseen) == 1 else {}
     found: dict[str, Command] = {}
-    for number, command in enumerate(_commands.list_commands(client, NEWEST_FIRST, **parameters)):
+    for number, command in enumerate(list_commands(client, NEWEST_FIRST, **parameters)):
         if number == 0:
             query = _dated(client, query)
         if query.is_past(command):

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from .._api.agent_output import INTERRUPTED, WHY_INTERRUPTED, sudo_advice, why_never_began
-from .._api.commands import Output
+from .._api.outputs import Output
 from .._api.records import Command, Server, iso
 from .._fleet.jobs import Job
 from .._fleet.outcomes import FINE, OUTCOMES, outcome_of

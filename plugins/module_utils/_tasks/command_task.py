@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._api import commands as _commands
 from .._api.client import Client, Settings
+from .._api.commands import SENT, cancel
 from .._api.errors import UsageError
 from .._api.records import Command, Server, canonical_uuid, is_uuid
 from .._fleet.claims import Claims
@@ -71,9 +71,9 @@ class CommandTask:
         return {command for command, row in submitted.read().items() if row.get("gone")} if submitted else set()
 
     def cancel(self, command_id: str) -> str:
-        """Withdraw a command, see :func:`_commands.cancel`."""
-        done = _commands.cancel(self.client, command_id)
-        if done != _commands.SENT and self.run.submitted:
+        """Withdraw a command, see :func:`cancel`."""
+        done = cancel(self.client, command_id)
+        if done != SENT and self.run.submitted:
             self.run.submitted.add({"id": command_id, "gone": True})
         return done
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from .._api import commands as _commands
 from .._api.client import Client
+from .._api.commands import with_rc
+from .._api.commands_of_servers import ended_within
 from .._api.records import Command, Server, iso
 from .._fleet.jobs import Job
 from .._fleet.outcomes import outcome_of
@@ -53,11 +54,11 @@ def _reusable(client: Client, order: Order, servers: Sequence[Server]) -> dict[s
     """For each server the latest matching command that succeeded recently enough."""
     ids = [str(server.id) for server in servers]
     found: dict[str | None, Command] = {}
-    for command in _commands.ended_within(client, ids, order.reuse_within or 0.0):
+    for command in ended_within(client, ids, order.reuse_within or 0.0):
         if not order.match().matches(command):
             continue
         if order.limits.success_codes - {0}:
-            command = _commands.with_rc(client, command)
+            command = with_rc(client, command)
         if outcome_of(command, order.limits.success_codes) != "success":
             continue
         known = found.get(command.server.id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from .._api import commands as _commands
+from .._api.commands import find_command
 from .._api.errors import UsageError
 from .._api.records import Command
 from .._fleet.jobs import Job
@@ -62,7 +62,7 @@ def _parent(task: CommandTask, command_id: str) -> Command:
     own = submitted is not None and command_id in submitted.read()
     # What this run has submitted may not be visible yet.
     for pause in (*VISIBLE_PAUSES, None) if own else (None,):
-        command = _commands.find_command(task.client, command_id)
+        command = find_command(task.client, command_id)
         if command:
             return command
         if pause:

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
-from .._api import commands as _commands
 from .._api.client import Client
-from .._api.commands import LATEST_SCHEDULE_FIRST
+from .._api.commands import CANCELLED, GONE, SENT, find_command, with_rc
+from .._api.commands_of_servers import LATEST_SCHEDULE_FIRST, commands_of, scheduled_for
 from .._api.errors import AlpaconError, UsageError
 from .._api.records import Command, Server, iso, readable
 from .._fleet.jobs import Job
@@ -81,9 +81,9 @@ def _standing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Present
     client, order, gone = task.client, task.order, task.gone()
     found = {str(server.id): Present() for server in servers}
     rows = (
-        _commands.commands_of(client, list(found), LATEST_SCHEDULE_FIRST)
+        commands_of(client, list(found), LATEST_SCHEDULE_FIRST)
         if order.reschedule
-        else _commands.scheduled_for(client, list(found), order.time)
+        else scheduled_for(client, list(found), order.time)
     )
     for row in filter(order.match().matches, rows):
         standing = found[str(row.server.id)]
@@ -108,7 +108,7 @@ def _standing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Present
 
 def with_schedule(client: Client, command: Command) -> Command | None:
     """The same command with its scheduled_at, which list rows of 2024 leave out; None if it is gone."""
-    return command if command.scheduled_at else _commands.find_command(client, command.id)
+    return command if command.scheduled_at else find_command(client, command.id)
 
 
 def _was_scheduled(command: Command) -> bool:
@@ -124,7 +124,7 @@ def _scheduled_job(task: CommandTask, server: Server, standing: Present) -> Job:
         job.command, job.outcome = min(standing.pending, key=_age), "pending"
         job.msg = "Stands already."
     elif standing.ran:
-        job.command = _commands.with_rc(task.client, min(standing.ran, key=_age))
+        job.command = with_rc(task.client, min(standing.ran, key=_age))
         job.outcome = outcome_of(job.command, task.order.limits.success_codes) or "pending"
         job.msg = "Was carried out at that time already."
     elif standing.refused:
@@ -161,7 +161,7 @@ def _withdraw_old(task: CommandTask, job: Job, old: Sequence[Command]) -> None:
             done = task.cancel(command.id)
         except AlpaconError as failure:
             done, error = "", failure
-        if done in (_commands.CANCELLED, _commands.GONE):
+        if done in (CANCELLED, GONE):
             job.changed = True
             continue
         taken_back = own and _is_taken_back(task, new)
@@ -176,7 +176,7 @@ def _withdraw_old(task: CommandTask, job: Job, old: Sequence[Command]) -> None:
 
 def _is_taken_back(task: CommandTask, command: Command) -> bool:
     try:
-        return task.cancel(command.id) != _commands.SENT
+        return task.cancel(command.id) != SENT
     except AlpaconError:
         return False
 
@@ -219,7 +219,7 @@ def _settle_race(task: CommandTask, job: Job, standing: Present, report: Progres
     if not others:
         return
     for late in stand[1:]:
-        if task.cancel(late.id) == _commands.SENT:
+        if task.cancel(late.id) == SENT:
             report.warnings.append(
                 f"{job.server}: {late.id} was scheduled twice and sent before it could be withdrawn."
             )

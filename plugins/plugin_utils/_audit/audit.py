@@ -15,7 +15,6 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import commands as _commands
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import servers as _servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import (
     INTERRUPTED,
@@ -23,7 +22,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output 
     why_never_began,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import VERSION, Client, Settings, Warn
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, Output
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, with_rc
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import ended_within
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     SENTENCES,
     AlpaconError,
@@ -32,6 +32,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UsageError,
     unforeseen,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output, output_of_row
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
     RAN,
     Command,
@@ -259,7 +260,7 @@ class _Work:
             if command is None or command.error_phase:
                 continue
             job = Job(asks[ask].server, command=command, outcome=outcome_of(command))
-            job.output = _commands.output_of_row(command)
+            job.output = output_of_row(command)
             if job.output is None:
                 fleet.fetch_output(job)
             reply = _reply(job, reused=True)
@@ -466,7 +467,7 @@ def _latest(client: Client, asks: Mapping[_Ask, Any], seconds: float) -> dict[_A
         by_line.setdefault((ask.server_id, ask.line.strip()), []).append(ask)
     found: dict[_Ask, Command] = {}
     ids = list(dict.fromkeys(ask.server_id for ask in asks))
-    for command in _commands.ended_within(client, ids, seconds):
+    for command in ended_within(client, ids, seconds):
         if command.status not in RAN or not command.ran or not command.end:
             continue
         for ask in by_line.get((str(command.server.id), command.line.strip()), ()):
@@ -479,7 +480,7 @@ def _latest(client: Client, asks: Mapping[_Ask, Any], seconds: float) -> dict[_A
 def _with_rc(client: Client, command: Command) -> Command | None:
     """The command with its exit code, or None where it cannot be read any more."""
     try:
-        return _commands.with_rc(client, command)
+        return with_rc(client, command)
     except AlpaconError:
         return None
 

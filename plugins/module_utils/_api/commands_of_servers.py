@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""The commands of some servers, with as few requests as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Callable
+
+from .client import Client
+from .commands import COMMANDS_PATH, NEWEST_FIRST, list_commands
+from .errors import IncompleteList
+from .lists import PAGE_SIZE
+from .records import Command, readable
+
+LATEST_SCHEDULE_FIRST = "-scheduled_at"
+#: A time that lies so far ahead is to come by every clock, and stays so while a list is read.
+_CERTAIN_FUTURE = timedelta(minutes=5)
+
+
+def commands_of(
+    client: Client,
+    server_ids: Sequence[str],
+    ordering: str,
+    ends: Callable[[Command], bool] | None = None,
+) -> list[Command]:
+    """The commands of some servers, with as few requests as possible; each comes once, in no certain order.
+
+    One server is asked for by itself. For more, the whole list is read as long as that costs no more requests
+    than asking for each of them; then each is asked for.
+
+    Args:
+        ordering: in which they are read; where rows tie in it over pages, they are read in one without ties instead.
+        ends: whether nothing from this command on is wanted. Without it, everything that may still be pending is:
+            then the list of a server ends where :class:`_EndOfPending` says so.
+
+    Raises:
+        IncompleteList: not all of them came.
+    """
+    wanted = frozenset(server_ids)
+    if len(wanted) > 1:
+        try:
+            commands = _walk_all(client, wanted, ordering, ends) if ends else _walk_all(client, wanted)
+        except IncompleteList:
+            commands = _walk_all_or_none(client, wanted)
+        if commands is not None:
+            return commands
+    return [command for server_id in server_ids for command in _walk_one(client, server_id, ordering, ends)]
+
+
+def scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
+    """The commands of some servers that are scheduled for that very time, and others; as for :func:`commands_of`."""
+    wanted = frozenset(server_ids)
+    if len(wanted) > 1 and _certain_future(client, time):
+        commands = _walk_future(client, wanted, time)
+        if commands is not None:
+            return commands
+    return commands_of(
+        client,
+        server_ids,
+        LATEST_SCHEDULE_FIRST,
+        lambda command: command.latest_schedule is not None and command.latest_schedule < time,
+    )
+
+
+def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> Iterator[Command]:
+    """The commands of some servers that ended no longer ago, by the workspace's clock; as for :func:`commands_of`.
+
+    One that was scheduled for later must have been submitted no longer ago as well.
+    """
+
+    def since() -> datetime:
+        # The first answer tells the offset between both clocks.
+        return client.now() - timedelta(seconds=seconds)
+
+    commands = commands_of(
+        client, server_ids, NEWEST_FIRST, lambda command: command.added_at is not None and command.added_at < since()
+    )
+    earliest = since()
+    # What is known of the workspace's clock is up to a second early: no time at all must not become a second.
+    return (command for command in commands if seconds > 0 and command.end and command.end >= earliest)
+
+
+def _walk_all(
+    client: Client,
+    wanted: frozenset[str],
+    ordering: str = NEWEST_FIRST,
+    ends: Callable[[Command], bool] | None = None,
+) -> list[Command] | None:
+    """The commands of the wanted servers out of the whole list, or None where that costs too many requests."""
+    commands: list[Command] = []
+    pages = client.pages(COMMANDS_PATH, {"ordering": ordering}, whole=True)
+    for number, page in enumerate(pages, start=1):
+        for command in readable(page.rows):
+            if ends and ends(command):
+                return commands
+            if command.server.id in wanted:
+                commands.append(command)
+        left = (page.count or 0) - number * PAGE_SIZE
+        too_many = number >= len(wanted) if ends else number + left // PAGE_SIZE >= len(wanted)
+        if left > 0 and too_many:
+            return None
+    return commands
+
+
+def _walk_all_or_none(client: Client, wanted: frozenset[str]) -> list[Command] | None:
+    """The same by age, in which no rows tie, or None also where not all came: short lists may come whole."""
+    try:
+        return _walk_all(client, wanted)
+    except IncompleteList:
+        return None
+
+
+def _certain_future(client: Client, time: datetime) -> bool:
+    return time > client.now() + _CERTAIN_FUTURE
+
+
+def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list[Command] | None:
+    """The commands whose time is to come, or None where that time is not, or the workspace ignores that filter."""
+    commands: list[Command] = []
+    pages = client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST, "is_scheduled": "true"}, whole=True)
+    try:
+        for number, page in enumerate(pages, start=1):
+            rows = list(readable(page.rows))
+            earliest = client.now() - _CERTAIN_FUTURE
+            # The first answer tells the offset between both clocks.
+            if not _certain_future(client, time):
+                return None
+            if any(not row.scheduled_at or row.scheduled_at < earliest for row in rows):
+                return None
+            commands += [row for row in rows if row.server.id in wanted]
+            if (page.count or 0) > number * PAGE_SIZE and number >= len(wanted):
+                return None
+    except IncompleteList:
+        return None
+    return commands
+
+
+def _walk_one(client: Client, server_id: str, ordering: str, ends: Callable[[Command], bool] | None) -> list[Command]:
+    try:
+        commands = _read_until(client, server_id, ordering, ends or _EndOfPending(client))
+    except IncompleteList:
+        commands = list(list_commands(client, server=server_id))
+    return [command for command in commands if command.server.id == server_id]
+
+
+def _read_until(client: Client, server_id: str, ordering: str, ends: Callable[[Command], bool]) -> list[Command]:
+    commands: list[Command] = []
+    query = {"ordering": ordering, "server": server_id}
+    for page in client.pages(COMMANDS_PATH, query, whole=True):
+        for command in readable(page.rows):
+            if ends(command):
+                return commands
+            commands.append(command)
+    return commands
+
+
+class _EndOfPending:
+    """Tells the stretch of a server's list, latest schedule first, behind which nothing can be pending any more.
+
+    What a server has not been sent yet is younger than what it has been sent, but for commands that are held
+    or wait for another: those are looked for among the last day and the last hundred.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._rows = 0
+
+    def __call__(self, command: Command) -> bool:
+        due, since = command.latest_schedule, self._client.now() - timedelta(days=1)
+        over = not command.pending and due is not None and due < since
+        self._rows = self._rows + 1 if over else 0
+        return self._rows > PAGE_SIZE

@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Find the command of a submit whose answer was lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, Callable
+
+from .client import Client
+from .commands import Match, find_command, list_commands
+from .errors import AlpaconError, ApiError, LostAnswer, UnknownAddress
+from .records import Command, is_uuid, parse_time
+
+WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
+#: Pauses between looks for a command whose submit got no answer, in seconds.
+_RECONCILE_PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)
+#: A Date header is cut to whole seconds, and the workspace may take so long between it and what it stores, in seconds.
+_CLOCK_SLACK = 3.0
+
+
+def find_submitted(
+    client: Client,
+    body: Mapping[str, Any],
+    sent_at: float,
+    known: frozenset[str],
+    sleep: Callable[[float], None] = time.sleep,
+    whose: Callable[[], Requester] | None = None,
+) -> tuple[Command | None, list[Command]]:
+    """Look for the command of a submit whose answer was lost, among the newest of its server.
+
+    Args:
+        body: what was submitted.
+        sent_at: local time of the submit, in seconds since the epoch.
+        known: ids that are known to be other commands.
+        whose: tells who the token is, asked only where something is found.
+
+    Returns:
+        The command, if exactly one can be it by a clock that can be trusted and it is this requester's; and all that
+        can be it.
+    """
+    candidates: list[Command] = []
+    for pause in _RECONCILE_PAUSES:
+        if pause:
+            sleep(pause)
+        try:
+            candidates = [
+                command
+                for command in _added_since(client, body, sent_at, known)
+                if command.scheduled_at or _is_for_the_same_time(client, command, body)
+            ]
+        except AlpaconError:
+            continue
+        try:
+            requester = (whose or (lambda: requester_of(client)))() if candidates else Requester()
+        except AlpaconError:
+            return None, candidates  # whose they are cannot be found out
+        candidates = [command for command in candidates if requester.made(command, body)]
+        if candidates:
+            break
+    sound = len(candidates) == 1 and client.knows_clock and not _is_from_the_future(client, candidates[0])
+    return (candidates[0] if sound else None), candidates
+
+
+def _is_from_the_future(client: Client, command: Command) -> bool:
+    """Whether a command is newer than the workspace's clock, as its answers state it, allows."""
+    now = client.server_time(time.time()) + _CLOCK_SLACK
+    return command.added_at is not None and command.added_at.timestamp() > now
+
+
+@dataclass(frozen=True)
+class Requester:
+    """Whom the commands of a token are requested by: a user, or nobody, as for a service token.
+
+    Attributes:
+        username: the system user of a service token, as which its commands run where they name no other.
+    """
+
+    id: str | None = None
+    names: tuple[str, ...] = ()
+    username: str | None = None
+
+    def made(self, command: Command, body: Mapping[str, Any]) -> bool:
+        """Whether a command can be the one that this requester submitted so, as far as its row says."""
+        if not command.states_requester:
+            return True
+        if self.id is None or command.requested_by is None:
+            its_user = body.get("username") or self.username
+            same_user = not its_user or command.username in (None, "", its_user)
+            return self.id is None and command.requested_by is None and same_user
+        # Some workspaces number users in commands, and name them beside that.
+        return command.requested_by == self.id or (
+            not is_uuid(command.requested_by) and command.requested_by_name in self.names
+        )
+
+
+def requester_of(client: Client) -> Requester:
+    """Ask the workspace who the token is.
+
+    Raises:
+        AlpaconError: it does not say.
+    """
+    who = _asked(client, WHOAMI)
+    if isinstance(who, Mapping) and who.get("principal_type") == "application":
+        application = who.get("application")
+        username = application.get("username") if isinstance(application, Mapping) else None
+        return Requester(username=username if isinstance(username, str) else None)
+    user = _asked(client, MYSELF)
+    if user is None:
+        return Requester()
+    if not isinstance(user, Mapping) or not isinstance(user.get("id"), str):
+        raise LostAnswer(f"GET {MYSELF}: the answer names no user.")
+    names = [user.get(name) for name in ("username", "email")]
+    return Requester(user["id"], tuple(name for name in names if isinstance(name, str) and name))
+
+
+def _asked(client: Client, path: str) -> Any:
+    try:
+        return client.get(path)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+    except UnknownAddress:
+        pass  # a server that is older than this question
+    return None
+
+
+def _added_since(client: Client, body: Mapping[str, Any], sent_at: float, known: frozenset[str]) -> Iterator[Command]:
+    wanted = Match.of_body(body)
+    for command in list_commands(client, server=body["server"]):
+        # Read after the first answer, which tells the offset between both clocks.
+        since = datetime.fromtimestamp(client.server_time(sent_at), timezone.utc)
+        if command.added_at and command.added_at < since:
+            return
+        if command.id not in known and wanted.matches(command) and _has_same_time(command, body):
+            yield command
+
+
+def _is_for_the_same_time(client: Client, command: Command, body: Mapping[str, Any]) -> bool:
+    """As :func:`_has_same_time`, by the command's own record: list rows of 2024 leave the time out."""
+    whole = find_command(client, command.id)
+    return whole is not None and _has_same_time(whole, body)
+
+
+def _has_same_time(command: Command, body: Mapping[str, Any]) -> bool:
+    """Whether a command is to run when and after what a submit says, as far as its row does."""
+    after = set(body.get("run_after") or ())
+    if command.run_after and set(command.run_after) != after:
+        return False
+    if command.scheduled_at is None:
+        return True
+    wanted = parse_time(body.get("scheduled_at"))
+    if wanted is not None:
+        return wanted == command.scheduled_at
+    return command.added_at is None or command.scheduled_at <= command.added_at + timedelta(seconds=1)

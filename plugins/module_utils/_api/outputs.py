@@ -1,0 +1,135 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What commands wrote: from their rows, or from chunks that arrive one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Callable
+
+from .client import LARGEST_ANSWER, Client
+from .commands import path_of
+from .errors import ApiError, LostAnswer, UnknownAddress
+from .records import Command, plain_text
+
+#: Pauses between looks for chunks that are missing, in seconds: the agent repeats a lost one after 1, 2, 4 ... s.
+_CHUNK_PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8)
+#: How old a finish must be before "no chunks" is believed, in seconds.
+_CHUNK_SETTLE = 0.3
+#: What has not arrived so long after the finish never will, in seconds.
+_CHUNK_PATIENCE = 60.0
+_SHOWN_GAPS = 20
+#: The number of a chunk is less than this.
+_MOST_CHUNKS = 2**31
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command wrote.
+
+    Attributes:
+        text: both streams merged, as the API has them.
+        complete: whether nothing of it is missing.
+        note: what is missing, for a user; empty if nothing is.
+    """
+
+    text: str
+    complete: bool = True
+    note: str = ""
+
+
+def output_of_row(command: Command) -> Output | None:
+    """The output of a finished command as far as its row carries it, or None where chunks may have more."""
+    complete = bool(command.result) and not command.truncated
+    return _from_result(command) if complete or not command.may_have_chunks or command.ran is False else None
+
+
+def read_output(client: Client, command: Command, sleep: Callable[[float], None] = time.sleep) -> Output:
+    """The output of a finished command, from its row where that carries it, else from its chunks."""
+    carried = output_of_row(command)
+    if carried:
+        return carried
+    age = (client.now() - command.handled_at).total_seconds() if command.handled_at else 0.0
+    if age < _CHUNK_SETTLE:
+        # The last chunk may arrive after the word that the command is over.
+        sleep(min(_CHUNK_SETTLE - age, _CHUNK_SETTLE))
+    chunks: dict[int, str] = {}
+    missing = _fetch_chunks(client, command, chunks)
+    for pause in _CHUNK_PAUSES if age < _CHUNK_PATIENCE else ():
+        if not missing:
+            break
+        sleep(pause)
+        missing = _fetch_chunks(client, command, chunks)
+    if not chunks and not missing:
+        return _from_result(command)
+    text = "".join(chunks[seq] for seq in sorted(chunks)) if chunks else command.result or ""
+    return Output(text, not missing, f"Output is incomplete: {missing}." if missing else "")
+
+
+def _from_result(command: Command) -> Output:
+    if command.truncated:
+        return Output(command.result or "", False, "Output is incomplete: the agent cut it in the middle.")
+    return Output(command.result or "")
+
+
+def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str:
+    """Add the chunks that are not there yet; say what is still missing."""
+    first_unknown, size, nowhere = _first_gap(chunks), 0, 0
+    params = {"ordering": "seq", **({"seq__gte": first_unknown} if first_unknown else {})}
+    try:
+        for row in client.rows(f"{path_of(command.id)}chunks/", params):
+            seq, content = row.get("seq"), row.get("content")
+            if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < _MOST_CHUNKS:
+                chunks[seq] = plain_text(content) or ""
+                size += len(chunks[seq])
+            else:
+                nowhere += 1
+            if size > LARGEST_ANSWER:
+                raise LostAnswer(f"its chunks have more than {LARGEST_ANSWER // 2**20} MiB.")
+    except UnknownAddress:
+        return ""  # as below, in words of 2024
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return ""  # a server that knows no chunks
+    unplaced = f"{_plural(nowhere, 'chunk')} came without a number that says where to put it" if nowhere else ""
+    return ", and ".join(filter(None, (_missing(command, chunks), unplaced)))
+
+
+def _first_gap(chunks: Mapping[int, str]) -> int:
+    return next((seq for seq in range(len(chunks)) if seq not in chunks), len(chunks))
+
+
+def _missing(command: Command, chunks: Mapping[int, str]) -> str:
+    gaps = _gaps(chunks)
+    if gaps:
+        lost = sum(last - first + 1 for first, last in gaps)
+        return f"{_plural(lost, 'chunk')} of {max(chunks) + 1} never arrived ({_ranges(gaps)})"
+    if command.truncated and chunks:
+        # The agent's own copy keeps the end: chunks that do not end alike stopped early.
+        tail = command.split_result()[1].rstrip()
+        whole = "".join(chunks[seq] for seq in sorted(chunks)).rstrip()
+        if not whole.endswith(tail[-1000:]):
+            return "its last chunks never arrived"
+    return ""
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _gaps(chunks: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last of each stretch of numbers that are not there, from 0 on."""
+    known = sorted(chunks)
+    return [(before + 1, after - 1) for before, after in zip([-1, *known], known) if after > before + 1]
+
+
+def _ranges(gaps: Sequence[tuple[int, int]]) -> str:
+    """3, 5-8"""
+    parts = [str(first) if first == last else f"{first}-{last}" for first, last in gaps[:_SHOWN_GAPS]]
+    return ", ".join([*parts, "..."] if len(gaps) > _SHOWN_GAPS else parts)
