@@ -32,19 +32,23 @@ demo: $(READY) ## start a workspace with a small fleet and run the playbooks aga
 	@$(PYTHON) tests/tools/demo.py
 
 .PHONY: test
-test: $(READY) ## run the whole suite: lint, unit, contract, integration, signals, sanity and browser
-	@$(PYTHON) tests/tools/run_suite.py unit,build sanity-newest,integration,contract lint,sanity-oldest,integration-oldest,integration-newest,signals,browser
+test: $(READY) ## run the whole suite: lint, unit, system, contract, integration, signals, sanity and browser
+	@$(PYTHON) tests/tools/run_suite.py unit,system,build sanity-newest,integration,contract lint,sanity-oldest,integration-oldest,integration-newest,signals,browser
 
 .PHONY: unit
-unit: $(READY) ## run the unit tests, and those against a hostile workspace
-	@$(call pytest,-n 2,tests/unit tests/hostile)
+unit: $(READY) ## run the unit tests, which need no workspace
+	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/unit
+
+.PHONY: system
+system: $(READY) ## run the tests against the stand-in workspace, and against a hostile one
+	@$(call pytest,-n 2,tests/system tests/hostile)
 
 # Workers that a test kills leave files without data, which coverage warns of.
 .PHONY: coverage
-coverage: $(READY) ## measure which lines of plugins/ the unit tests run
+coverage: $(READY) ## measure which lines of plugins/ the unit and the system tests run
 	@mkdir -p build/coverage
 	@.venv/bin/coverage erase
-	@.venv/bin/coverage run -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/unit
+	@.venv/bin/coverage run -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/unit tests/system
 	@.venv/bin/coverage combine --quiet 2>/dev/null
 	@rm -f build/coverage/data.*
 	@.venv/bin/coverage report

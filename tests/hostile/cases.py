@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hostile.workspace import DETAIL, LISTED, SERVER, SUBMIT, VICTIM, Case
-from unit.support import HANG_UP, Reply, current_row
+from system.support import HANG_UP, Reply
+
+from ansible_collections.herdops.alpacon.tests.unit.support import current_row
 
 FIELDS = (*sorted(current_row()), "run_after", "truncated", "groups")
 SERVER_FIELDS = ("id", "name", "is_connected", "commissioned", "groups", "groups_name", "owner", "tags", "load")

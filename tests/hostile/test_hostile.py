@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hostile import cases
 from hostile.workspace import DETAIL, LISTED, NAMES, SERVER, SUBMIT, VICTIM, Case, HostileWorkspace
-from unit.support import FAR, Clock, Row, command_options, info_options, lookup_options
+from system.support import Clock, command_options, info_options, lookup_options
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits as _lost_submits
@@ -30,6 +30,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import comm
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import parents as _parents
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_info as _server_info
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
 
 #: How a command may end that a workspace lies about; never that it did not run.
 HONEST = {"success", "failed", "timed_out", "unknown", "stuck", "error", "pending", "awaiting_approval"}

@@ -16,7 +16,9 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 
-from unit.support import LIST, Clock, Reply, Request, Row, ScriptedServer, current_row, page
+from system.support import Clock, Reply, Request, ScriptedServer
+
+from ansible_collections.herdops.alpacon.tests.unit.support import LIST, Row, current_row, page
 
 SERVERS = "/api/servers/servers/"
 WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import ansible_cores
 import pytest
-from unit.playing import Play, start, until
+from system.playing import Play, start, until
 from workspace.client import Row, Workspace
 
 CORES = ("oldest", "development", "newest")

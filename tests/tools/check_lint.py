@@ -51,7 +51,19 @@ def main() -> int:
 
 def tested_folders() -> list[str]:
     """The folders of Python code beside the plugins, apart from targets, which hold none."""
-    names = ("agent", "benchmark", "browser", "contract", "faults", "hostile", "hosts", "signals", "unit", "workspace")
+    names = (
+        "agent",
+        "benchmark",
+        "browser",
+        "contract",
+        "faults",
+        "hostile",
+        "hosts",
+        "signals",
+        "system",
+        "unit",
+        "workspace",
+    )
     return ["tests/tools", *(f"tests/{name}" for name in names if any((ROOT / "tests" / name).glob("**/*.py")))]
 
 

@@ -2,38 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the tests of module_utils share: a scripted server, a clock of their own, options, and rows of every dialect."""
+"""What tests share that need no workspace: rows of every dialect, and options."""
 
 from __future__ import annotations
 
 import json
-import socket
-import struct
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-from workspace.client import Workspace
-
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client, Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import SPEC as INFO_SPEC
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 
 Row = dict[str, Any]
 
 DIALECTS = ("current", "published", "2024")
-#: Servers of every workspace that have an agent.
-AGENTS = ("web-01", "web-02", "web-03")
 TOKEN = "alpat-0123456789abcdef"
 LIST = "/api/events/commands/"
 SERVER = "7a50ea6c-2138-4d3f-9633-e50694c847c4"
@@ -43,7 +26,9 @@ NO_COMMAND = "00000000-0000-4000-8000-000000000000"
 #: A time that no test lives to see.
 FAR = "2999-01-01T00:00:00Z"
 
-_RECORDINGS = Path(__file__).resolve().parents[1] / "contract/2024"
+#: The checkout, or the installed collection.
+ROOT = Path(__file__).resolve().parents[2]
+_RECORDINGS = ROOT / "tests/contract/2024"
 
 
 def recorded(name: str) -> Any:
@@ -140,287 +125,33 @@ def rows(first: int, last: int) -> list[Row]:
     return [{"id": number} for number in range(first, last)]
 
 
-# A server that answers by script
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request as the scripted server got it."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: Mapping[str, str]
-    body: Any
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer: JSON unless the body is a text."""
-
-    body: Any = None
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def content(self) -> bytes:
-        """The body as it is sent."""
-        if self.body is None:
-            return b""
-        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
-
-
-#: Closes the connection without an answer.
-HANG_UP = Reply(status=0)
-
-Script = Callable[[Request], Reply]
-
-
-class ScriptedServer:
-    """Answers each request with the next reply of a list (the last one for ever), or with what a function says."""
-
-    def __init__(self, script: Script | list[Reply], tls: Any = None) -> None:
-        self.requests: list[Request] = []
-        self.connections = 0
-        self._script = script if callable(script) else self._in_turn(script)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._scheme = "http"
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-            self._scheme = "https"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Its base URL."""
-        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
-
-    @property
-    def queries(self) -> list[dict[str, str]]:
-        """The query of each request so far."""
-        return [request.query for request in self.requests]
-
-    @staticmethod
-    def _in_turn(replies: list[Reply]) -> Script:
-        left = iter(replies)
-        last = replies[-1]
-        return lambda request: next(left, last)
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Headers and body leave in one packet, as those of real servers do.
-            wbufsize = -1
-            disable_nagle_algorithm = True
-
-            def setup(self) -> None:
-                super().setup()
-                outer.connections += 1
-
-            def handle_any(self) -> None:
-                length = int(self.headers.get("Content-Length") or 0)
-                body = json.loads(self.rfile.read(length)) if length else None
-                parts = urlsplit(self.path)
-                query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
-                request = Request(self.command, parts.path, query, dict(self.headers.items()), body)
-                outer.requests.append(request)
-                self._answer(outer._script(request))
-
-            def _answer(self, reply: Reply) -> None:
-                if reply is HANG_UP:
-                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    self.close_connection = True
-                    return
-                (self.send_response_only if "Date" in reply.headers else self.send_response)(reply.status)
-                kind = "text/html" if isinstance(reply.body, str) else "application/json"
-                headers = {"Content-Type": kind, "Content-Length": str(len(reply.content)), **reply.headers}
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(reply.content)
-
-            do_GET = do_POST = do_DELETE = handle_any
-
-            def log_message(self, format: str, *args: Any) -> None:
-                return None
-
-        return Handler
-
-    def __enter__(self) -> ScriptedServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-# A clock that tests move
-
-
-class Clock:
-    """Stands in for the module ``time``: who sleeps moves it on at once, and what is set for a moment happens then."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-        self._passed = 0.0
-        self._start = time.monotonic()
-        self._epoch = time.time()
-        self._alarms: list[tuple[float, Callable[[], object]]] = []
-        self._lock = threading.Lock()
-
-    def monotonic(self) -> float:
-        """Seconds, real ones and slept ones."""
-        return time.monotonic() + self._passed
-
-    def time(self) -> float:
-        """Seconds since the epoch."""
-        return self._epoch + self.passed
-
-    @property
-    def passed(self) -> float:
-        """Seconds since the test began."""
-        return self.monotonic() - self._start
-
-    def sleep(self, seconds: float) -> None:
-        """Move on, and do what is set for the time that passes."""
-        with self._lock:
-            self.slept.append(seconds)
-            self._passed += seconds
-            due = [alarm for alarm in self._alarms if alarm[0] <= self.passed]
-            self._alarms = [alarm for alarm in self._alarms if alarm not in due]
-        for _when, action in due:
-            action()
-        # What real threads are about must get its turn as well.
-        time.sleep(0.001)
-
-    def rewind(self) -> None:
-        """Go back to the real time."""
-        self._passed = 0.0
-
-    def at(self, seconds: float, action: Callable[[], object]) -> None:
-        """Have something done so many seconds after the beginning."""
-        self._alarms.append((seconds, action))
-
-
-def pauses(slept: list[float]) -> list[float]:
-    """Pauses that can be compared, without their jitter of a fifth and without empty ones."""
-    return [round(pause, 3) for pause in slept if pause > 0]
-
-
-# Clients and options
-
-
-@contextmanager
-def client_of(url: str, token: str = TOKEN, **settings: Any) -> Iterator[Client]:
-    """A client with settings as a task gives them."""
-    sleep = settings.pop("sleep", time.sleep)
-    with Client(Settings.from_options({"url": url, "token": token, **settings}), sleep=sleep) as client:
-        yield client
-
-
-def command_options(workspace: Workspace | None = None, **given: Any) -> Row:
+def command_options(**given: Any) -> Row:
     """The options of an alpacon_command task, the rest at their defaults."""
-    return _options(COMMAND_SPEC, workspace, given)
+    return _options(COMMAND_SPEC, given)
 
 
-def info_options(workspace: Workspace | None = None, **given: Any) -> Row:
+def info_options(**given: Any) -> Row:
     """The options of an alpacon_command_info task, the rest at their defaults."""
-    return _options(INFO_SPEC, workspace, given)
+    return _options(INFO_SPEC, given)
 
 
-def lookup_options(workspace: Workspace | None = None, **given: Any) -> Row:
+def lookup_options(**given: Any) -> Row:
     """The options of the lookup, the rest at their defaults."""
     defaults = {"line": None, "status": ["success"], "within": None, "want": "output"}
-    return {**_connection(workspace), **defaults, **given}
+    return {**CONNECTION, **defaults, **given}
 
 
-def _options(spec: Mapping[str, Any], workspace: Workspace | None, given: Row) -> Row:
+def _options(spec: Mapping[str, Any], given: Row) -> Row:
     unknown = set(given) - set(spec)
     assert not unknown, f"no such options: {unknown}"
-    return {**{name: option.get("default") for name, option in spec.items()}, **_connection(workspace), **given}
+    return {**{name: option.get("default") for name, option in spec.items()}, **CONNECTION, **given}
 
 
-def _connection(workspace: Workspace | None) -> Row:
-    return {
-        "url": workspace.url if workspace else "https://workspace.example",
-        "token": workspace.token if workspace else TOKEN,
-        "validate_certs": True,
-        "ca_path": None,
-        "request_timeout": 30,
-    }
-
-
-def body_for(workspace: Workspace, server: str = "web-01", **fields: Any) -> Row:
-    """What a submit for a server, given by name or id, sends."""
-    return {
-        "server": workspace.server_ids().get(server, server),
-        "shell": "system",
-        "line": "echo hello",
-        "username": "",
-        "groupname": "",
-        "scheduled_at": None,
-        **fields,
-    }
-
-
-# Tasks
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a task returned, and what it warned of."""
-
-    result: Row
-    warnings: list[str]
-
-    def __getitem__(self, key: str) -> Any:
-        return self.result[key]
-
-    @property
-    def commands(self) -> list[Row]:
-        """Its commands."""
-        commands: list[Row] = self.result["commands"]
-        return commands
-
-    @property
-    def failed(self) -> bool:
-        """Whether the task failed."""
-        return bool(self.result.get("failed"))
-
-    @property
-    def changed(self) -> bool:
-        """Whether it changed something."""
-        return bool(self.result["changed"])
-
-
-def run(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> Outcome:
-    """Carry out a task of alpacon_command, and check that what it says of requests is true."""
-    warnings: list[str] = []
-    before = workspace.requests_made()
-    options = command_options(workspace, **given)
-    result = run_command(options, Run(warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode))
-    assert result["requests"] == workspace.requests_made() - before
-    return Outcome(result, warnings)
-
-
-def info(workspace: Workspace, **given: Any) -> Outcome:
-    """Carry out a task of alpacon_command_info."""
-    warnings: list[str] = []
-    return Outcome(run_info(info_options(workspace, **given), Run(warn=warnings.append)), warnings)
-
-
-# What a workspace has seen
-
-
-def methods(workspace: Workspace) -> Counter[str]:
-    """How many requests of each method clients made."""
-    return Counter(entry["method"] for entry in workspace.log())
-
-
-def paths(workspace: Workspace, method: str = "GET") -> list[str]:
-    """Paths of the requests with that method, in order."""
-    return [entry["path"] for entry in workspace.log() if entry["method"] == method]
+#: The connection settings of a task that reaches nothing.
+CONNECTION: Row = {
+    "url": "https://workspace.example",
+    "token": TOKEN,
+    "validate_certs": True,
+    "ca_path": None,
+    "request_timeout": 30,
+}

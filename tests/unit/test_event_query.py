@@ -13,17 +13,14 @@ from __future__ import annotations
 
 import re
 
-import collection_tree
 import jq
 import pytest
 import yaml
-from unit.registering import new_agent, register
-from unit.support import AGENTS, Row, run
-from unit.test_audit import HELLO, audit, hosts
-from workspace.client import Workspace
 
-AUDIT = yaml.safe_load((collection_tree.ROOT / "extensions/audit/event_query.yml").read_text(encoding="utf-8"))
-GROUP = yaml.safe_load((collection_tree.ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))["action_groups"]
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+
+AUDIT = yaml.safe_load((ROOT / "extensions/audit/event_query.yml").read_text(encoding="utf-8"))
+GROUP = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))["action_groups"]
 #: Modules that only read, or that are about no server.
 UNTOUCHING = {
     "alpacon_command_info",
@@ -76,36 +73,3 @@ def test_all_queries_class_a_server_alike() -> None:
 )
 def test_results_without_a_server(name: str, result: Row) -> None:
     assert touched(name.rpartition(".")[2], result) == {}
-
-
-def test_servers_that_commands_were_submitted_to(workspace: Workspace) -> None:
-    ids = workspace.server_ids()
-    done = run(workspace, servers=["web-01", "web-02"], line="exit 3", max_concurrency="1", max_errors="0")
-    assert done.failed
-    assert touched("alpacon_command", done.result) == {ids["web-01"]: "web-01"}
-
-
-def test_nothing_is_touched_by_a_prediction(workspace: Workspace) -> None:
-    done = run(workspace, check_mode=True, servers=["web-01"], line="true")
-    assert touched("alpacon_command", done.result) == {}
-    assert touched("alpacon_audit", audit(workspace, HELLO, check_mode=True).result) == {}
-
-
-def test_servers_that_an_audit_asked(workspace: Workspace) -> None:
-    ids = workspace.server_ids()
-    first = audit(workspace, HELLO, of=hosts("web-01", "off-01"), reuse_within="1h")
-    assert touched("alpacon_audit", first.result) == {ids["web-01"]: "web-01"}
-    second = audit(workspace, HELLO, of=hosts(*AGENTS), reuse_within="1h")
-    assert touched("alpacon_audit", second.result) == {ids[name]: name for name in AGENTS if name != "web-01"}
-
-
-def test_servers_that_were_registered_and_unregistered(current: Workspace) -> None:
-    agent = new_agent(current)
-    assert touched("alpacon_registration", register(current, **agent.options).result) == {}
-    gone = register(current, state="unregistered", **agent.options)
-    assert list(touched("alpacon_registration", gone.result)) == [agent.id]
-    token = current.add_registration_token(groups=["Operations"])["key"]
-    made = register(current, registration_token=token, name="web", platform="debian")
-    assert touched("alpacon_registration", made.result) == {made["id"]: made["name"]}
-    predicted = register(current, check_mode=True, registration_token=token, name="web", platform="debian")
-    assert touched("alpacon_registration", predicted.result) == {}

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import importlib
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
-_TOP = Path(__file__).resolve().parents[2]
-_GUIDES = _TOP / "docs/docsite/rst"
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
+
+_GUIDES = ROOT / "docs/docsite/rst"
 
 
 def _rows(guide: str, after: str) -> list[list[str]]:
@@ -40,7 +40,7 @@ def test_every_option_of_command_and_shell_has_its_counterpart(module: str) -> N
 
 @pytest.mark.parametrize("playbook", ["run", "schedule", "cancel"])
 def test_the_variables_of_a_playbook_are_listed(playbook: str) -> None:
-    play = yaml.safe_load((_TOP / f"playbooks/{playbook}.yml").read_text(encoding="utf-8"))[0]
+    play = yaml.safe_load((ROOT / f"playbooks/{playbook}.yml").read_text(encoding="utf-8"))[0]
     listed: set[str] = set()
     for variables, playbooks in _rows("fleet_commands", "From the command line"):
         if playbook in _literals(playbooks) or playbooks.strip() == "all three":
@@ -49,6 +49,6 @@ def test_the_variables_of_a_playbook_are_listed(playbook: str) -> None:
 
 
 def test_every_guide_is_in_the_contents() -> None:
-    contents = yaml.safe_load((_TOP / "docs/docsite/extra-docs.yml").read_text(encoding="utf-8"))
+    contents = yaml.safe_load((ROOT / "docs/docsite/extra-docs.yml").read_text(encoding="utf-8"))
     listed = [guide for section in contents["sections"] for guide in section["toctree"]]
     assert sorted(listed) == sorted(guide.stem for guide in _GUIDES.glob("*.rst"))

@@ -10,11 +10,11 @@ import ast
 import graphlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
+
 PLUGINS = ROOT / "plugins"
 PACKAGE = "ansible_collections.herdops.alpacon.plugins."
 FLOORS = [

@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Audits that tests carry out, and what they warned of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import (
+    Audited,
+    Host,
+    result_of,
+    run_audit,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.spec import SPEC as AUDIT_SPEC
+from ansible_collections.herdops.alpacon.tests.unit.support import Row
+
+HELLO = {"name": "hello", "line": "echo hello", "contains": "hello"}
+NO_TOKEN = '{"code": "auth_authentication_failed"}'
+
+
+@dataclass(frozen=True)
+class Done:
+    """An audit that is over, and what it warned of."""
+
+    audited: Audited
+    warnings: list[str]
+
+    @property
+    def report(self) -> Row:
+        """Its report."""
+        return self.audited.report
+
+    @property
+    def summary(self) -> Row:
+        """The headline figures."""
+        summary: Row = self.report["summary"]
+        return summary
+
+    @property
+    def outcomes(self) -> dict[tuple[str, str], str]:
+        """The outcome of each check on each host."""
+        return {(result["host"], result["check"]): result["outcome"] for result in self.report["results"]}
+
+    @property
+    def result(self) -> Row:
+        """What the task returns."""
+        return result_of(self.audited)
+
+    @property
+    def the_result(self) -> Row:
+        """The result of the only check on the only host."""
+        [result] = self.report["results"]
+        found: Row = result
+        return found
+
+
+def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Host]:
+    """Hosts by their names."""
+    known = groups or {}
+    return [Host(name, name, frozenset({"all", *(g for g, of in known.items() if name in of)})) for name in names]
+
+
+def options(workspace: Workspace, *checks: Row, **given: Any) -> Row:
+    """The options of an audit, as ansible-core hands them over."""
+    task = {"url": workspace.url, "token": workspace.token, "checks": list(checks), "progress": False, **given}
+    validated = ArgumentSpecValidator(AUDIT_SPEC).validate(task)
+    assert validated.error_messages == []
+    values: Row = validated.validated_parameters
+    return values
+
+
+def audit(
+    workspace: Workspace, *checks: Row, of: list[Host] | None = None, check_mode: bool = False, **given: Any
+) -> Done:
+    """Carry out an audit, and check that what it says of requests is true."""
+    warnings: list[str] = []
+    before = workspace.requests_made()
+    asked = hosts("web-01") if of is None else of
+    done = run_audit(options(workspace, *checks, **given), asked, Run(warn=warnings.append, check_mode=check_mode))
+    assert done.report["summary"]["requests"] == workspace.requests_made() - before
+    return Done(done, warnings)
+
+
+# Asking and judging
+
+
+# Reuse
+
+
+# Servers that do not answer
+
+
+# The token
+
+
+# Check mode
+
+
+# What it costs
+
+
+# What the task returns
+
+
+# Bad input
+
+
+# Documentation and tables

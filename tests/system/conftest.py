@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Workspaces of every dialect, one process each for a whole session, set back between tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from system.support import AGENTS, Clock, Script, ScriptedServer, client_of
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
+from ansible_collections.herdops.alpacon.tests.unit.support import DIALECTS
+
+Connect = Callable[..., Client]
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Callable[[str], Workspace]]:
+    """Gives the workspace of a dialect, started when it is first asked for."""
+    with ExitStack() as stack:
+        started: dict[str, Workspace] = {}
+
+        def get(dialect: Any) -> Workspace:
+            if dialect not in started:
+                started[dialect] = stack.enter_context(Workspace(dialect, servers=AGENTS, tick=0.1))
+            return started[dialect]
+
+        yield get
+
+
+def _fresh(workspace: Workspace) -> Workspace:
+    workspace.reset()
+    workspace.wait_connected(*AGENTS)
+    return workspace
+
+
+@pytest.fixture(params=DIALECTS)
+def workspace(request: pytest.FixtureRequest, running: Callable[[str], Workspace]) -> Workspace:
+    """An empty workspace, of each dialect in turn."""
+    return _fresh(running(request.param))
+
+
+@pytest.fixture
+def current(running: Callable[[str], Workspace]) -> Workspace:
+    """An empty workspace that speaks as today's clients expect."""
+    return _fresh(running("current"))
+
+
+@pytest.fixture
+def published(running: Callable[[str], Workspace]) -> Workspace:
+    """An empty workspace that speaks as the published page says."""
+    return _fresh(running("published"))
+
+
+@pytest.fixture
+def old(running: Callable[[str], Workspace]) -> Workspace:
+    """An empty workspace that speaks as in 2024."""
+    return _fresh(running("2024"))
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Makes clients that are closed after the test, of a workspace or of a URL."""
+    with ExitStack() as stack:
+
+        def make(target: Workspace | ScriptedServer | str, **settings: Any) -> Client:
+            if isinstance(target, Workspace):
+                settings.setdefault("token", target.token)
+            url = target if isinstance(target, str) else target.url
+            return stack.enter_context(client_of(url, **settings))
+
+        yield make
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., ScriptedServer]]:
+    """Starts servers that answer by script and end with the test."""
+    with ExitStack() as stack:
+
+        def start(script: Script | list[Any], tls: Any = None) -> ScriptedServer:
+            return stack.enter_context(ScriptedServer(script, tls))
+
+        yield start
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock for client and fleet that moves on when they sleep, instead of making them wait."""
+    moved = Clock()
+    monkeypatch.setattr(_client, "time", moved)
+    monkeypatch.setattr(_fleet, "time", moved)
+    return moved

@@ -1,0 +1,128 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs of ansible-inventory with an inventory of the plugin, and a workspace whose servers never change."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import collection_tree
+from system.playing import PATIENCE, environment
+from workspace.client import Workspace
+
+Row = dict[str, Any]
+
+TARGET = collection_tree.ROOT / "tests/integration/targets/inventory_alpacon/files"
+#: Made by a template in the name of a server, if ever that is worked out.
+MARKER = Path("/tmp/alpacon-was-templated")
+APP, DB, NEW = (f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 12}" for digit in "123")
+TWINS = ("twin-44444444", "twin-55555555")
+ODD = "___lookup('pipe'__'touch__tmp_alpacon-was-templated')___"
+#: What a server has for times, so that nothing of it moves.
+TIMES = {
+    "boot_time": None,
+    "last_connectivity": "2026-11-24T10:30:44Z",
+    "started_at": "2026-11-24T08:00:00Z",
+    "added_at": "2026-03-02T08:00:00Z",
+    "updated_at": "2026-11-24T10:30:44Z",
+}
+
+
+def fill(workspace: Workspace) -> None:
+    """Add the servers of the integration target."""
+    rows = json.loads((TARGET / "servers.json").read_text(encoding="utf-8"))
+    workspace.call("POST", "servers/", [{**TIMES, **row} for row in rows])
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What ansible-inventory printed."""
+
+    arguments: tuple[str, ...]
+    code: int
+    out: str
+    said: str
+
+    @property
+    def data(self) -> Row:
+        """The inventory of --list, without the marks that ansible-core puts on values that it does not trust."""
+        text = self.out[self.out.index("\n{") :] if "-vvvv" in self.arguments else self.out
+        data: Row = json.loads(text, object_hook=lambda row: row.get("__ansible_unsafe", row))
+        return data
+
+    @property
+    def hosts(self) -> dict[str, Row]:
+        """The variables of each host."""
+        hosts: dict[str, Row] = self.data["_meta"]["hostvars"]
+        return hosts
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """The hosts of each group that has some."""
+        return {name: sorted(group["hosts"]) for name, group in self.data.items() if group.get("hosts")}
+
+    @property
+    def warnings(self) -> str:
+        """What it warned of, on one line."""
+        return re.sub(r"\s+", " ", self.said)
+
+
+@dataclass(frozen=True)
+class Source:
+    """An inventory file of the plugin, and the workspace that it is of."""
+
+    workspace: Workspace
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / "my.alpacon.yml"
+
+    def write(self, text: str = "", **options: Any) -> None:
+        """Write the file: options, or text for what JSON cannot say."""
+        lines = "".join(f"{name}: {json.dumps(value)}\n" for name, value in options.items())
+        self.path.write_text(f"plugin: herdops.alpacon.alpacon\n{lines}{text}", encoding="utf-8")
+
+    def run(self, *arguments: str, program: str = "ansible-inventory", **environ: str | None) -> Listing:
+        """Run a program with this inventory; a variable that is None is not in its environment."""
+        (self.folder / "ansible.cfg").touch()
+        every: dict[str, str | None] = {
+            **environment(self.workspace, self.folder),
+            "ANSIBLE_CALLBACKS_ENABLED": None,
+            **environ,
+        }
+        done = subprocess.run(
+            [str(collection_tree.TOOLS / program), "-i", str(self.path), *arguments],
+            env={name: value for name, value in every.items() if value is not None},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return Listing(arguments, done.returncode, done.stdout, done.stderr)
+
+    def list(self, *arguments: str, **options: Any) -> Listing:
+        """Write the file and list the inventory; it must not have failed."""
+        self.write(**options)
+        listing = self.run("--list", *arguments)
+        assert listing.code == 0, listing.said
+        assert "Failed to parse" not in listing.said, listing.said
+        return listing
+
+    def fail(self, text: str = "", **options: Any) -> str:
+        """Write the file, list the inventory and give what ansible-inventory says of the failure."""
+        self.write(text, **options)
+        listing = self.run("--list", "-vvvv", ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="1")
+        assert listing.code != 0, listing.out
+        assert self.workspace.token not in listing.out + listing.said
+        return listing.warnings

@@ -1,0 +1,251 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs of ansible-playbook with one task, which tests may look into and interrupt."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ansible_cores
+import collection_tree
+from workspace.client import Workspace
+
+Row = dict[str, Any]
+
+
+def ids_in(journal: Path) -> list[str]:
+    """The ids in a journal, found as the documentation says."""
+    return re.findall(r"(?m)^[0-9a-f-]{36}", journal.read_text(encoding="utf-8"))
+
+
+_CALLBACKS = Path(__file__).resolve().parent / "callback_plugins"
+#: Nothing takes so long unless it hangs, in seconds.
+PATIENCE = 60.0
+
+
+def until(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+    """Wait until something is true, and give it."""
+    deadline = time.monotonic() + seconds
+    while not (value := what()):
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+    return value
+
+
+def environment(workspace: Workspace, folder: Path, **more: str) -> dict[str, str]:
+    """An environment with nothing of the user's own Ansible, and the workspace's settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ALPACON_", "ANSIBLE_"))}
+    tools = collection_tree.environ()
+    return {
+        **kept,
+        "PATH": tools["PATH"],
+        "ANSIBLE_COLLECTIONS_PATH": tools["ANSIBLE_COLLECTIONS_PATH"],
+        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "ANSIBLE_HOME": str(folder / "home"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_CALLBACK_PLUGINS": str(_CALLBACKS),
+        "ANSIBLE_CALLBACKS_ENABLED": "results",
+        "RESULTS_FILE": str(folder / "results"),
+        "ALPACON_URL": workspace.url,
+        "ALPACON_TOKEN": workspace.token,
+        "no_proxy": "127.0.0.1",
+        **more,
+    }
+
+
+@dataclass
+class Play:
+    """A run of ansible-playbook, as soon as it has begun."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    def end(self) -> Play:
+        """Wait until it ends."""
+        self.process.wait(PATIENCE)
+        assert "Traceback" not in self.said, self.said
+        return self
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that it has forked."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
+        return [int(child) for child in children.split()]
+
+    def interrupt(self, pid: int | None = None) -> None:
+        """Do as Ctrl-C does, to ansible-playbook alone or to its process group (a negative number)."""
+        os.kill(self.process.pid if pid is None else pid, signal.SIGINT)
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code."""
+        return self.process.returncode
+
+    @property
+    def said(self) -> str:
+        """What it has printed so far."""
+        return (self.folder / "log").read_bytes().decode()
+
+    @property
+    def progress(self) -> list[str]:
+        """The lines about the progress of tasks."""
+        return [line for line in self.said.split("\n") if line.startswith("alpacon: ")]
+
+    @property
+    def results(self) -> dict[str, Row]:
+        """What each host's task has returned so far."""
+        file = self.folder / "results"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        return {entry["host"]: entry["result"] for entry in map(json.loads, lines)}
+
+    @property
+    def tasks(self) -> dict[str, list[Row]]:
+        """What each task has returned, for one host after the other."""
+        returned: dict[str, list[Row]] = {}
+        file = self.folder / "results"
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+            entry = json.loads(line)
+            returned.setdefault(entry["task"], []).append(entry["result"])
+        return returned
+
+    @property
+    def temporary(self) -> Path:
+        """The temporary folder that its workers share."""
+        [folder] = (self.folder / "home/tmp").glob("ansible-local-*")
+        return folder
+
+    @property
+    def journals(self) -> list[Path]:
+        """The journals that are left."""
+        return sorted((self.folder / "home/alpacon").glob("*"))
+
+    def stop(self) -> None:
+        """End it, and its workers, if it still goes on."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def start(
+    workspace: Workspace,
+    folder: Path,
+    hosts: Mapping[str, Row] | Iterable[str],
+    options: Mapping[str, Any],
+    forks: int = 20,
+    module: str = "alpacon_command",
+    programs: Path = collection_tree.TOOLS,
+    **environ: str,
+) -> Play:
+    """Begin a task for these hosts, given with their variables or without, by the ansible-playbook in a folder."""
+    task = {"name": "Run it", f"herdops.alpacon.{module}": dict(options)}
+    plays = [{"hosts": "all", "gather_facts": False, "tasks": [task]}]
+    return start_plays(workspace, folder, hosts, plays, forks, programs, **environ)
+
+
+def run_plays(
+    workspace: Workspace,
+    folder: Path,
+    hosts: Mapping[str, Row] | Iterable[str],
+    plays: list[Row],
+    forks: int = 20,
+) -> Play:
+    """Run plays to their end."""
+    play = start_plays(workspace, folder, hosts, plays, forks)
+    try:
+        return play.end()
+    finally:
+        play.stop()
+
+
+def start_plays(
+    workspace: Workspace,
+    folder: Path,
+    hosts: Mapping[str, Row] | Iterable[str],
+    plays: list[Row],
+    forks: int = 20,
+    programs: Path = collection_tree.TOOLS,
+    **environ: str,
+) -> Play:
+    """Begin plays for these hosts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    variables = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
+    inventory = {"all": {"hosts": dict(variables), "vars": {"ansible_connection": "local"}}}
+    (folder / "ansible.cfg").touch()
+    (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
+    (folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
+    program = programs / "ansible-playbook"
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(program), "-i", str(folder / "inventory.json"), "-f", str(forks), str(folder / "play.json")],
+            env=environment(workspace, folder, **environ),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Play(process, folder)
+
+
+def play_out(
+    workspace: Workspace,
+    folder: Path,
+    plays: str | list[Row],
+    hosts: Iterable[str] | None,
+    *arguments: str,
+    core: str = "development",
+    **environ: str,
+) -> Play:
+    """Carry out plays, or a playbook of the collection by its name, on an ansible-core, and give the run that ended."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ansible.cfg").touch()
+    command = [str(ansible_cores.prepare(core) / "ansible-playbook")]
+    if hosts is not None:
+        inventory = {"all": {"hosts": {host: {} for host in hosts}, "vars": {"ansible_connection": "local"}}}
+        (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
+        command += ["-i", str(folder / "inventory.json")]
+    if isinstance(plays, str):
+        command.append(plays)
+    else:
+        (folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
+        command.append(str(folder / "play.json"))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *arguments],
+            env=environment(workspace, folder, **environ),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    done = Play(process, folder)
+    try:
+        return done.end()
+    finally:
+        done.stop()
+
+
+COMMAND_MODULE = "herdops.alpacon.alpacon_command"
+
+
+def task(name: str, options: Any, module: str = COMMAND_MODULE, **keywords: Any) -> Row:
+    return {"name": name, module: options, "ignore_errors": True, **keywords}
+
+
+def play(*tasks: Row, hosts: str = "all", **keywords: Any) -> list[Row]:
+    return [{"hosts": hosts, "gather_facts": False, "tasks": list(tasks), **keywords}]

@@ -1,0 +1,695 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The inventory plugin, as ansible-inventory lists it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import collection_tree
+import pytest
+from ansible_cores import CORES, prepare
+from system import inventories
+from system.certificates import authority
+from system.inventories import APP, DB, MARKER, NEW, ODD, TARGET, TWINS, Source
+from system.playing import environment
+from system.support import Reply, ScriptedServer, paths
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.tests.unit.support import DIALECTS, TOKEN, page
+
+LIST = "/api/servers/servers/?ordering=name"
+#: What the golden lists have for the URL of the workspace.
+SOMEWHERE = "https://workspace.example"
+PLUGIN = "herdops.alpacon.alpacon"
+ALL_HOSTS = sorted(["app-01", "db-01", "new-01", *TWINS, ODD])
+
+
+@pytest.fixture(scope="module")
+def filled() -> Iterator[Callable[[str], Workspace]]:
+    """Gives the workspace of a dialect with the servers of the integration target, which no test changes."""
+    with ExitStack() as stack:
+        started: dict[str, Workspace] = {}
+
+        def get(dialect: Any) -> Workspace:
+            if dialect not in started:
+                workspace = stack.enter_context(Workspace(dialect, servers=0, agents=False))
+                inventories.fill(workspace)
+                started[dialect] = workspace
+            started[dialect].reset_counters()
+            return started[dialect]
+
+        yield get
+
+
+@pytest.fixture(params=DIALECTS)
+def every(request: pytest.FixtureRequest, filled: Callable[[str], Workspace], tmp_path: Path) -> Source:
+    """An inventory of each dialect in turn."""
+    return Source(filled(request.param), tmp_path)
+
+
+@pytest.fixture
+def source(filled: Callable[[str], Workspace], tmp_path: Path) -> Source:
+    """An inventory of a workspace of today."""
+    return Source(filled("current"), tmp_path)
+
+
+def requests_of(source: Source) -> list[str]:
+    """The requests of the last run, without what all of them have."""
+    made = source.workspace.requests_made()
+    asked = paths(source.workspace)[-made:] if made else []
+    return [path.replace("&page_size=100", "").replace("?page_size=100", "") for path in asked]
+
+
+# What it lists
+
+
+def test_the_list_is_the_golden_one(every: Source) -> None:
+    golden = json.loads((TARGET / f"list.{every.workspace.dialect}.json").read_text(encoding="utf-8"))
+    listed = every.list().data
+    listed["_meta"].pop("profile", None)
+    for host in listed["_meta"]["hostvars"].values():
+        assert host["alpacon_workspaces"] == [host["alpacon_workspace"]] == [every.workspace.url]
+        host.update(alpacon_workspace=SOMEWHERE, alpacon_workspaces=[SOMEWHERE])
+    assert listed == golden
+
+
+def test_the_graph_is_the_golden_one(every: Source) -> None:
+    every.write()
+    graph = every.run("--graph").out
+    assert graph == (TARGET / f"graph.{every.workspace.dialect}.txt").read_text(encoding="utf-8")
+
+
+def test_250_servers_are_three_pages_and_the_names_of_groups_one_more(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.add_servers(*(f"db-{number:03d}" for number in range(247)))
+    source = Source(workspace, tmp_path)
+    assert len(source.list().hosts) == 250
+    # The servers of 2024 list the names beside the ids.
+    names = [] if workspace.dialect == "2024" else ["/api/iam/groups/"]
+    assert sorted(path.split("?")[0] for path in requests_of(source)) == [*names, *["/api/servers/servers/"] * 3]
+
+
+def test_servers_without_groups_need_no_names_of_groups(source: Source) -> None:
+    source.list(filters={"name": "new-01"})
+    assert requests_of(source) == [f"{LIST}&name=new-01"]
+
+
+def test_a_token_that_may_not_read_groups_gets_their_ids(source: Source) -> None:
+    source.workspace.fault("status", path="/api/iam/groups/", status=403, body='{"code": "forbidden"}')
+    try:
+        listing = source.list()
+    finally:
+        source.workspace.clear_faults()
+    [group] = listing.hosts["db-01"]["alpacon_groups"]
+    assert group["name"] == group["id"]
+    assert listing.groups["group_" + group["id"].replace("-", "_")] == ["db-01"]
+    assert "The names of IAM groups cannot be read, so their ids stand for them: The token may not do this." in (
+        listing.warnings
+    )
+
+
+def test_only_files_of_that_name_are_ours(source: Source) -> None:
+    source.write()
+    source.path.rename(source.folder / "my.yml")
+    assert (
+        "my.yml"
+        in subprocess.run(
+            [collection_tree.TOOLS / "ansible-inventory", "-i", source.folder / "my.yml", "--list"],
+            env=environment(source.workspace, source.folder),
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stderr
+    )
+    assert source.workspace.requests_made() == 0
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("hostname", "names"),
+    [
+        ("name", ALL_HOSTS),
+        ("id", [APP, DB, NEW]),
+        (["tags.fqdn", "remote_ip", "name"], ["192.0.2.22", "new-01", "app-01.example.com"]),
+        (["tags.role", "id"], ["db", NEW, "web"]),
+        ("{{ alpacon_name }}.example.com", ["db-01.example.com", "new-01.example.com", "app-01.example.com"]),
+        (["{{ alpacon_tags.fqdn }}", "{{ alpacon_server_id }}"], ["app-01.example.com", DB, NEW]),
+        ("{{ alpacon_name }} {{ '{' }}", ["db-01__", "new-01__", "app-01__"]),
+        ("owner.name", ["admin-11111111", "admin-22222222", "admin-33333333"]),
+    ],
+)
+def test_what_hosts_are_called(source: Source, hostname: Any, names: list[str]) -> None:
+    filtered = {} if len(names) == len(ALL_HOSTS) else {"filters": {"name": ["*-01"]}}
+    assert sorted(source.list(hostname=hostname, **filtered).hosts) == sorted(names)
+
+
+def test_servers_of_one_name_are_all_there_under_other_names(every: Source) -> None:
+    listing = every.list(filters={"name": "twin"})
+    assert sorted(listing.hosts) == list(TWINS)
+    assert [listing.hosts[name]["alpacon_name"] for name in TWINS] == ["twin", "twin"]
+    assert f"2 servers would be the host twin. They are the hosts {', '.join(TWINS)}." in listing.warnings
+
+
+@pytest.mark.parametrize(
+    ("hostname", "problem"),
+    [
+        ("nmae", "hostname: 'nmae' is neither a template nor a field"),
+        (["name", 7], "hostname: '7' is neither a template nor a field"),
+        ("groups", "hostname: 'groups' is neither a template nor a field"),
+        ("owner.phone", "hostname: 'owner.phone' is neither a template nor a field"),
+        ([], "hostname: it is an empty list. Give name"),
+    ],
+)
+def test_no_name_of_that_kind(source: Source, hostname: Any, problem: str) -> None:
+    assert problem in source.fail(hostname=hostname)
+    assert source.workspace.requests_made() == 0
+
+
+def test_a_server_that_gets_no_name_fails_all(source: Source) -> None:
+    said = source.fail(hostname=["tags.fqdn", "{{ alpacon_tags.fqdn }}"])
+    assert f"hostname: it gives no name for the server {DB}. Add id to it" in said
+
+
+def test_a_name_that_cannot_be_worked_out_fails_where_it_is_strict(source: Source) -> None:
+    said = source.fail(hostname=["{{ alpacon_nothing }}", "id"], strict=True)
+    assert "hostname: {{ alpacon_nothing }} cannot be worked out" in said
+
+
+# Variables and groups
+
+
+def test_the_prefix_of_variables(source: Source) -> None:
+    host = source.list(hostvars_prefix="a_", default_groups=[]).hosts["app-01"]
+    own = ["alpacon_server_id", "alpacon_workspace", "alpacon_workspaces"]
+    assert sorted(name for name in host if not name.startswith("a_")) == own
+    assert (host["a_id"], host["alpacon_server_id"], host["a_name"]) == (APP, APP, "app-01")
+
+
+@pytest.mark.parametrize("prefix", ["", "1st_", "my-", "a b"])
+def test_a_prefix_that_no_variable_can_have(source: Source, prefix: str) -> None:
+    assert f"hostvars_prefix: no variable's name can begin with '{prefix}'" in source.fail(hostvars_prefix=prefix)
+    assert source.workspace.requests_made() == 0
+
+
+@pytest.mark.parametrize(
+    ("chosen", "groups"),
+    [
+        ([], {"ungrouped"}),
+        (["groups"], {"group_alpacon_users", "group_operations", "group_legacy", "ungrouped"}),
+        (["os"], {"os_debian", "os_rocky_linux", "ungrouped"}),
+        (["platform"], {"platform_debian", "platform_rhel", "ungrouped"}),
+        (["connected"], {"connected", "disconnected"}),
+    ],
+)
+def test_which_groups_are_made(source: Source, chosen: list[str], groups: set[str]) -> None:
+    assert set(source.list(default_groups=chosen, filters={"name": ["*-01"]}).groups) == groups
+
+
+def test_no_such_default_group(source: Source) -> None:
+    assert "default_groups" in source.fail(default_groups=["colour"])
+
+
+def test_variables_and_groups_of_ones_own(source: Source) -> None:
+    listing = source.list(
+        "-e",
+        "site=north",
+        filters={"name": ["*-01"]},
+        default_groups=[],
+        use_extra_vars=True,
+        compose={"memory_gb": "(alpacon_physical_memory / 1024 ** 3) | int", "site": "site"},
+        groups={"small": "memory_gb | default(99) < 4", "per cent%": "alpacon_is_connected"},
+        keyed_groups=[
+            {"key": "alpacon_tags.role", "prefix": "role", "parent_group": "roles"},
+            {"key": "alpacon_platform", "prefix": "p", "separator": "-", "default_value": "none"},
+            {"key": "alpacon_groups | map(attribute='name')", "separator": ""},
+            {"key": "{'off': ''} if not alpacon_is_connected else {}", "trailing_separator": False},
+        ],
+    )
+    assert {name: host.get("memory_gb") for name, host in listing.hosts.items()} == {
+        "app-01": 8,
+        "db-01": 2,
+        "new-01": None,
+    }
+    assert {host["site"] for host in listing.hosts.values()} == {"north"}
+    assert listing.groups == {
+        "small": ["db-01"],
+        "per_cent_": ["app-01"],
+        "role_web": ["app-01"],
+        "role_db": ["db-01"],
+        "p_debian": ["app-01"],
+        "p_rhel": ["db-01"],
+        "p_none": ["new-01"],
+        "Alpacon_users": ["app-01"],
+        "Operations": ["app-01"],
+        "Legacy": ["db-01"],
+        "_off": ["db-01", "new-01"],
+    }
+    assert sorted(listing.data["roles"]["children"]) == ["role_db", "role_web"]
+
+
+@pytest.mark.parametrize(("leading", "group"), [(True, "_web"), (False, "web")])
+def test_a_leading_separator(source: Source, leading: bool, group: str) -> None:
+    keyed = [{"key": "alpacon_tags.role"}]
+    assert group in source.list(keyed_groups=keyed, leading_separator=leading, default_groups=[]).groups
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compose": {"role": "alpacon_tags.role"}},
+        {"groups": {"web": "alpacon_tags.role == 'web'"}},
+        {"keyed_groups": [{"key": "alpacon_tags.role"}]},
+    ],
+)
+def test_what_cannot_be_worked_out_fails_where_it_is_strict(source: Source, options: dict[str, Any]) -> None:
+    source.list(**options)
+    assert "Failed to parse" in source.fail(strict=True, **options)
+
+
+def test_what_the_workspace_sends_is_no_template(every: Source) -> None:
+    MARKER.unlink(missing_ok=True)
+    every.path.write_text((TARGET / "odd.alpacon.yml").read_text(encoding="utf-8"), encoding="utf-8")
+    play = every.folder / "play.yml"
+    play.write_text((TARGET / "show.yml").read_text(encoding="utf-8"), encoding="utf-8")
+    listing = every.run(str(play), program="ansible-playbook")
+    assert listing.code == 0, listing.out + listing.said
+    assert "touch /tmp/alpacon-was-templated" in listing.out
+    assert '"joined": "49"' not in listing.out
+    assert not MARKER.exists()
+    groups = every.run("--list").groups
+    assert all(re.fullmatch(r"\w+", name) for name in groups)
+
+
+# Filters
+
+
+def test_filters_are_left_to_the_workspace_and_hold_all_the_same(every: Source) -> None:
+    filters = {"commissioned": True, "connected": "yes", "groups": "Operations", "os": "deb*"}
+    assert sorted(every.list(filters=filters).hosts) == ["app-01"]
+    assert requests_of(every)[0] == f"{LIST}&commissioned=true"
+
+
+def test_filters_that_the_workspace_ignores_hold_all_the_same(source: Source) -> None:
+    rows = [
+        {"id": APP, "name": "app-01", "commissioned": True, "groups": []},
+        {"id": DB, "name": "db-01", "commissioned": False, "groups": []},
+    ]
+    with ScriptedServer([Reply(page(rows))]) as server:
+        filters = {"commissioned": False, "name": "db-01"}
+        assert list(source.list(url=server.url, token=TOKEN, filters=filters).hosts) == ["db-01"]
+
+
+def test_a_filter_that_the_workspace_cannot_answer_is_told_of(every: Source) -> None:
+    listing = every.list(filters={"tags": {"role": "web"}})
+    if every.workspace.dialect == "current":
+        assert list(listing.hosts) == ["app-01"]
+    else:
+        assert listing.hosts == {}
+        assert "filters: tags matches no server, since this workspace's list does not say tags." in listing.warnings
+
+
+def test_filters_that_make_no_sense(source: Source) -> None:
+    said = source.fail(filters={"conected": True})
+    assert "filters: there is no filter conected. Did you mean connected?" in said
+    assert source.workspace.requests_made() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (None, "filters: it is null. Give a filter, or leave it out to mean all servers."),
+        ({}, "filters: it is empty."),
+        ({"groups": []}, "filters: groups is an empty list."),
+        ({"groups": None}, "filters: groups is null. Give what it must be, or leave it out."),
+        ({"tags": {}}, "filters: tags are empty."),
+    ],
+)
+def test_filters_that_select_nothing(source: Source, options: dict[str, Any], problem: str) -> None:
+    assert problem in source.fail(filters=options)
+    assert source.workspace.requests_made() == 0
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_options_that_there_are_not(source: Source, core: str) -> None:
+    program = str(prepare(core) / "ansible-inventory")
+    source.write(filter={"connected": True})
+    said = source.run("--list", program=program, ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="1").warnings
+    assert f"filter: the inventory {PLUGIN} has no such option. Did you mean filters?" in said
+    source.write(colour="red")
+    said = source.run("--list", program=program).warnings
+    assert f"ansible-doc -t inventory {PLUGIN} lists those that there are." in said
+    assert source.workspace.requests_made() == 0
+    source.write(
+        cache=True,
+        cache_plugin="ansible.builtin.jsonfile",
+        cache_timeout=60,
+        cache_connection=str(source.folder / "cache"),
+        cache_prefix="x",
+        strict=True,
+        compose={"here": "alpacon_name"},
+        groups={"some": "true"},
+        keyed_groups=[],
+        use_extra_vars=True,
+        leading_separator=False,
+    )
+    listing = source.run("--list", program=program)
+    assert listing.groups["some"] == ALL_HOSTS, listing.said
+
+
+# Settings
+
+
+def test_settings_from_templates_vaults_and_extra_variables(source: Source) -> None:
+    password = source.folder / "password"
+    password.write_text("open sesame", encoding="utf-8")
+    vaulted = subprocess.run(
+        [collection_tree.TOOLS / "ansible-vault", "encrypt_string", "--vault-password-file", password],
+        input=source.workspace.token,
+        env=environment(source.workspace, source.folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    bare: dict[str, Any] = {"ALPACON_TOKEN": None, "ALPACON_URL": None, "HERE": source.workspace.url}
+    file = f"url: \"{{{{ lookup('env', 'HERE') }}}}\"\ntoken: {vaulted}"
+    source.write(file)
+    assert sorted(source.run("--list", "--vault-password-file", str(password), **bare).hosts) == ALL_HOSTS
+    source.write("token: '{{ mine }}'\n")
+    given = ("-e", f"mine={source.workspace.token}", "-e", f"alpacon_url={source.workspace.url}")
+    assert sorted(source.run("--list", *given, **bare).hosts) == ALL_HOSTS
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"url": "nowhere"}, "url: 'nowhere' is not an http or https URL."),
+        ({"token": "{{ nothing }}"}, "token: its template cannot be worked out:"),
+        ({"request_timeout": 0}, "request_timeout: 0 is not a time."),
+    ],
+)
+def test_settings_that_are_wrong(source: Source, options: dict[str, Any], problem: str) -> None:
+    assert problem in source.fail(**options)
+
+
+def test_a_missing_token_is_asked_for(source: Source) -> None:
+    source.write()
+    said = source.run("--list", ALPACON_TOKEN=None).warnings
+    assert "token: an API or service token is missing. Give it as the option token" in said
+
+
+def test_a_token_that_is_refused(every: Source) -> None:
+    said = every.fail(token="alpat-wrong")
+    assert "The token is unknown, disabled or expired." in said
+    assert "alpat-wrong" not in said.replace("token: alpat-wrong", "")
+
+
+def test_the_token_is_in_no_output(source: Source) -> None:
+    source.write(token=source.workspace.token, url=source.workspace.url)
+    listing = source.run("--list", "-vvvv")
+    assert sorted(listing.hosts) == ALL_HOSTS
+    assert source.workspace.token not in listing.out + listing.said
+
+
+# The cache
+
+
+def cached(source: Source, **more: Any) -> dict[str, Any]:
+    """Options for a cache in a file."""
+    folder = str(source.folder / "cache")
+    return {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": folder, **more}
+
+
+def test_the_second_run_reads_the_cache(every: Source) -> None:
+    first = every.list(**cached(every))
+    every.workspace.reset_counters()
+    assert every.run("--list").data == first.data
+    assert every.workspace.requests_made() == 0
+    # What the workspace does not filter by is filtered out of the cache.
+    assert list(every.list(**cached(every), filters={"os": "Rocky*"}).hosts) == ["db-01"]
+    assert every.workspace.requests_made() == 0
+    assert every.run("--list", "--flush-cache").code == 0
+    assert every.workspace.requests_made() > 0
+    [file] = (every.folder / "cache").iterdir()
+    kept = file.read_text(encoding="utf-8")
+    assert every.workspace.token not in kept
+    assert every.workspace.url not in kept
+
+
+def test_another_origin_is_not_read_from_the_cache(source: Source) -> None:
+    workspace = source.workspace
+    source.list(**cached(source))
+    workspace.reset_counters()
+    assert sorted(source.list(**cached(source, filters={"commissioned": False})).hosts) == ["new-01"]
+    assert workspace.requests_made() == 1
+    source.list(**cached(source))
+    workspace.reset_counters()
+    source.list(**cached(source, token=workspace.tokens()["bob"]))
+    assert workspace.requests_made() == 2
+    workspace.reset_counters()
+    with ScriptedServer([Reply(page([]))]) as server:
+        assert source.list(**cached(source, url=server.url, token=workspace.token)).hosts == {}
+    assert workspace.requests_made() == 0
+
+
+def expire(source: Source) -> None:
+    """Read the servers into a cache that has expired since."""
+    source.list(**cached(source))
+    [file] = (source.folder / "cache").iterdir()
+    subprocess.run(["touch", "-d", "2 hours ago", str(file)], check=True)
+
+
+def test_a_workspace_that_fails_leaves_what_is_stale_where_that_is_allowed(source: Source) -> None:
+    expire(source)
+    workspace = source.workspace
+    # Unlike 502 and its like, this one is not tried again for seconds.
+    workspace.fault("status", path="/api/servers/", status=507, times=9)
+    try:
+        assert "[GET /api/servers/servers/: HTTP 507]" in source.fail(**cached(source))
+        said = source.fail(**cached(source, cache_allow_stale=True, token=workspace.tokens()["bob"]))
+        assert "HTTP 507" in said
+        listing = source.list(**cached(source, cache_allow_stale=True))
+    finally:
+        workspace.clear_faults()
+    assert sorted(listing.hosts) == ALL_HOSTS
+    assert re.search(r"cannot be reached: .*HTTP 507.* Its servers are taken as of 0:\d\d:\d\d ago", listing.warnings)
+    workspace.reset_counters()
+    source.list(**cached(source, cache_allow_stale=True))
+    assert workspace.requests_made() == 2
+
+
+def test_nowhere_to_connect_to_names_the_url(source: Source) -> None:
+    said = source.fail(url="http://127.0.0.1:9", token=TOKEN)
+    assert "no connection to http://127.0.0.1:9" in said
+    assert "Check url, the network and any proxy." in said
+
+
+def test_a_refused_token_gets_nothing_stale(source: Source) -> None:
+    expire(source)
+    source.workspace.fault("status", path="/api/servers/", status=401, times=9, body="{}")
+    try:
+        said = source.fail(**cached(source, cache_allow_stale=True))
+    finally:
+        source.workspace.clear_faults()
+    assert "The token is unknown, disabled or expired." in said
+
+
+# Tasks
+
+
+def test_tasks_need_not_look_up_servers_of_the_inventory(current: Workspace, tmp_path: Path) -> None:
+    source = Source(current, tmp_path)
+    source.write(hostname="{{ alpacon_name }}.example.com")
+    play = tmp_path / "play.yml"
+    play.write_text(
+        json.dumps(
+            [
+                {
+                    "hosts": "connected",
+                    "gather_facts": False,
+                    "tasks": [{"name": "Run it", "herdops.alpacon.alpacon_command": {"line": "echo hello"}}],
+                }
+            ]
+        ),
+        encoding="utf-8",
+    )
+    listing = source.run(str(play), program="ansible-playbook")
+    assert listing.code == 0, listing.out + listing.said
+    assert sorted(row["server"] for row in current.commands(line="echo hello")) == ["web-01", "web-02", "web-03"]
+    assert [path.split("?")[0] for path in paths(current) if "/servers/" in path] == ["/api/servers/servers/"]
+
+
+# Names that mean something else, and rows that are no servers
+
+
+def uuid(number: int) -> str:
+    """A UUID of its own for each number."""
+    return f"{number:08x}-0000-4000-8000-000000000000"
+
+
+def served(source: Source, rows: list[Any], *arguments: str, program: str = "ansible-inventory", **options: Any) -> Any:
+    """List the inventory of a workspace that has just these rows."""
+    with ScriptedServer([Reply(page(rows))]) as server:
+        source.write(url=server.url, token=TOKEN, **options)
+        return source.run(*(arguments or ("--list",)), program=program)
+
+
+NAMED_LIKE_GROUPS = ("web", "_web", "all", "ungrouped", "localhost", "127.0.0.1", "::1", "connected", "os_debian")
+
+
+def test_no_server_takes_a_pattern_away(source: Source) -> None:
+    rows = [
+        {"id": uuid(n), "name": name, "os_name": "Debian", "is_connected": True, "tags": {"role": "web"}}
+        for n, name in enumerate(NAMED_LIKE_GROUPS)
+    ]
+    keyed = [{"key": "alpacon_tags.role", "separator": ""}, {"key": "alpacon_tags.role"}]
+    listing = served(source, rows, keyed_groups=keyed)
+    assert listing.code == 0, listing.said
+    renamed = sorted(f"{name}-{uuid(n)[:8]}" for n, name in enumerate(NAMED_LIKE_GROUPS))
+    assert sorted(listing.hosts) == renamed
+    assert listing.groups == {"connected": renamed, "os_debian": renamed, "web": renamed, "_web": renamed}
+    assert [listing.hosts[name]["alpacon_name"] for name in renamed] == sorted(NAMED_LIKE_GROUPS)
+    assert "9 servers called like a group or like this machine, so a part of the UUID is added: " in listing.warnings
+    assert f"web (web-{uuid(0)[:8]})" in listing.warnings
+    assert "same name" not in listing.warnings
+    hosts = served(source, rows, "--list-hosts", "all", program="ansible", keyed_groups=keyed).out
+    assert "hosts (9):" in hosts
+
+
+def test_a_group_takes_its_name_from_a_host_of_an_earlier_source(source: Source) -> None:
+    (source.folder / "groups.alpacon.yml").write_text("plugin: herdops.alpacon.alpacon\n", encoding="utf-8")
+    rows = [{"id": uuid(1), "name": "web", "tags": {}}, {"id": uuid(2), "name": "db", "tags": {"role": "web"}}]
+    with ScriptedServer([Reply(page(rows))]) as server:
+        second = {"url": server.url, "token": TOKEN, "keyed_groups": [{"key": "alpacon_tags.role", "separator": ""}]}
+        text = json.dumps({"plugin": "herdops.alpacon.alpacon", **second, "filters": {"name": "db"}})
+        (source.folder / "groups.alpacon.yml").write_text(text, encoding="utf-8")
+        source.write(url=server.url, token=TOKEN, default_groups=[])
+        listing = source.run("-i", str(source.folder / "groups.alpacon.yml"), "--list")
+    assert sorted(listing.hosts) == ["db", f"web-{uuid(1)[:8]}"]
+    assert listing.groups["web"] == ["db"]
+    assert listing.hosts[f"web-{uuid(1)[:8]}"]["alpacon_server_id"] == uuid(1)
+
+
+def test_a_group_of_a_later_inventory_stops_the_task(current: Workspace, tmp_path: Path) -> None:
+    source = Source(current, tmp_path)
+    source.write()
+    (tmp_path / "later.ini").write_text("[web-01]\nweb-01\nweb-02\n", encoding="utf-8")
+    (tmp_path / "play.yml").write_text(
+        "- hosts: web-01\n  gather_facts: false\n  tasks:\n    - herdops.alpacon.alpacon_command: {line: hostname}\n",
+        encoding="utf-8",
+    )
+    listing = source.run("-i", str(tmp_path / "later.ini"), str(tmp_path / "play.yml"), program="ansible-playbook")
+    assert listing.code != 0
+    assert "web-01 is a host and a group of the inventory, and in patterns means the host only" in listing.out
+    assert current.commands() == []
+
+
+def test_names_are_safe_to_show_and_to_use_and_are_told_of(source: Source) -> None:
+    names = {
+        "../../../tmp/x": ".._.._.._tmp_x",
+        "\x1b]0;owned\x07\x1b[2J": "_]0;owned__[2J".replace("[", "_").replace("]", "_"),
+        "a,b:!c": "a_b_!c",
+        "-e": "_e",
+        "web\u202e10": "web_10",
+        "fine.example.com": "fine.example.com",
+        "fine_example": "fine_example",
+        "fine example": f"fine_example-{uuid(7)[:8]}",
+        "n" * 400: "n" * 180,
+    }
+    rows = [{"id": uuid(n), "name": name} for n, name in enumerate(names)]
+    listing = served(source, rows)
+    assert sorted(listing.hosts) == sorted(names.values())
+    assert {host["alpacon_name"] for host in listing.hosts.values()} == set(names)
+    assert "7 servers with a name that is not safe as the name of a host: " in listing.warnings
+    # As a variable the true name is data, which ansible-inventory prints as it likes.
+    graph = served(source, rows, "--graph")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", graph.out + graph.said)
+    play = source.folder / "play.yml"
+    play.write_text("- {hosts: all, gather_facts: false, tasks: [{set_fact: {x: 1, cacheable: true}}]}\n")
+    cache = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(source.folder / "facts/deep")}
+    with ScriptedServer([Reply(page(rows))]) as server:
+        source.write(url=server.url, token=TOKEN)
+        assert source.run(str(play), program="ansible-playbook", **cache).code == 0
+    assert len(list((source.folder / "facts/deep").iterdir())) == len(names)
+
+
+ODD_ROWS: list[Any] = [
+    {"id": None, "name": "x"},
+    {"name": "x"},
+    {"id": 7, "name": "x"},
+    {"id": "../x", "name": "x"},
+]
+ODD_FIELDS: list[Any] = [
+    None,
+    7,
+    -1.5,
+    True,
+    "",
+    "text",
+    [],
+    ["x", None, 3],
+    {},
+    {"x": {"y": []}},
+    [{"id": 1}, {}],
+    "{{ 7 }}",
+]
+
+
+@pytest.mark.parametrize(
+    "field", ["name", "groups", "groups_name", "tags", "owner", "os_name", "is_connected", "status"]
+)
+def test_a_server_with_an_odd_field_is_a_host_all_the_same(source: Source, field: str) -> None:
+    rows = [
+        {"id": uuid(n), "name": f"web-{n}", "groups": [uuid(99)], field: value} for n, value in enumerate(ODD_FIELDS)
+    ]
+    keyed = [{"key": "alpacon_tags"}, {"key": "alpacon_groups"}, {"key": "alpacon_os_name"}]
+    listing = served(source, [*ODD_ROWS, *rows], keyed_groups=keyed, compose={"a": "alpacon_tags.role"})
+    assert listing.code == 0, listing.said
+    assert "Failed to parse" not in listing.said, listing.said
+    assert "Traceback" not in listing.said
+    assert {host["alpacon_server_id"] for host in listing.hosts.values()} == {uuid(n) for n in range(len(ODD_FIELDS))}
+    assert "4 of the servers that the workspace lists have no UUID, and are left out." in listing.warnings
+
+
+@pytest.mark.parametrize("filters", [{"tags": {"x": "y"}}, {"groups": "x"}, {"os": "x*"}, {"connected": True}])
+def test_filters_pass_over_odd_fields(source: Source, filters: Any) -> None:
+    [(name, _value)] = filters.items()
+    field = {"tags": "tags", "groups": "groups", "os": "os_name", "connected": "is_connected"}[name]
+    rows = [{"id": uuid(n), "name": f"web-{n}", field: value} for n, value in enumerate(ODD_FIELDS)]
+    listing = served(source, rows, filters=filters)
+    assert listing.code == 0, listing.said
+    assert "Failed to parse" not in listing.said, listing.said
+
+
+# What is stale is of its own origin
+
+
+def test_a_cache_is_of_one_url_however_stale(source: Source) -> None:
+    expire(source)
+    workspace = source.workspace
+    # The same workspace by another name, as far as that goes: nobody answers there.
+    url = "http://127.0.0.1:9"
+    said = source.fail(**cached(source, cache_allow_stale=True, url=url, token=workspace.token))
+    assert "no connection to http://127.0.0.1:9" in said
+    assert "taken as of" not in said
+
+
+def test_an_untrusted_certificate_gets_nothing_stale(source: Source) -> None:
+    ca = authority(source.folder, "Our CA")
+    with ScriptedServer([Reply(page([{"id": APP, "name": "app-01"}]))], ca.server) as server:
+        own = {"url": server.url, "token": TOKEN, "cache_allow_stale": True}
+        assert list(source.list(**cached(source, **own, ca_path=str(ca.file))).hosts) == ["app-01"]
+        [file] = (source.folder / "cache").iterdir()
+        subprocess.run(["touch", "-d", "2 hours ago", str(file)], check=True)
+        said = source.fail(**cached(source, **own))
+    assert "taken as of" not in said
+    assert "certificate" in said

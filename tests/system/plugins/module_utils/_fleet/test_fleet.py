@@ -1,0 +1,673 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fleets: submitting to many servers and awaiting them, within limits.
+
+The servers have no agents: their commands stay as they are until the test says what became of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from system.conftest import Connect
+from system.support import Clock, methods, paths, pauses
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, Row
+
+FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
+
+
+class Stage:
+    """A workspace with servers that do nothing, and a client whose time is the test's."""
+
+    def __init__(self, workspace: Workspace, client: Client, clock: Clock) -> None:
+        self.workspace, self.client, self.clock = workspace, client, clock
+        self.on_sleep: Callable[[], object] = lambda: None
+
+    def jobs(self, count: int = 1, line: str = "make all", **fields: Any) -> list[Job]:
+        """A job for each of so many new servers."""
+        servers = self.workspace.add_servers(*(f"bare-{number:03d}" for number in range(count)), connected=True)
+        return [self.job(server["id"], server["name"], line, **fields) for server in servers]
+
+    @staticmethod
+    def job(server_id: str, name: str, line: str = "make all", **fields: Any) -> Job:
+        """A job for one server."""
+        body = {"server": server_id, "shell": "system", "line": line, "username": "", "groupname": ""}
+        return Job(Server(server_id, name), body={**body, "scheduled_at": None, **fields})
+
+    def run(self, jobs: list[Job], **limits: Any) -> Fleet:
+        """Bring the jobs to their end."""
+        fleet = Fleet(self.client, Limits(**limits), sleep=self._sleep)
+        fleet.run(jobs)
+        return fleet
+
+    def _sleep(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+        self.on_sleep()
+
+    def unfinished(self) -> list[Row]:
+        """Commands that are not over."""
+        return [command for command in self.workspace.commands() if command["status"] not in FINISHED]
+
+    def end(self, commands: list[Row] | None = None, **fields: Any) -> None:
+        """Let commands end; all that are not over unless they are named."""
+        for command in self.unfinished() if commands is None else commands:
+            fields = {"status": "success", "result": "done\n", **fields}
+            self.workspace.change_command(command["id"], **fields)
+
+    def end_at(self, seconds: float, **fields: Any) -> None:
+        """Let all commands end at a time."""
+        self.clock.at(seconds, functools.partial(self.end, **fields))
+
+
+@pytest.fixture
+def stage(workspace: Workspace, connect: Connect, clock: Clock) -> Stage:
+    """A stage in each dialect."""
+    return Stage(workspace, connect(workspace, sleep=clock.sleep), clock)
+
+
+@pytest.fixture
+def current_stage(current: Workspace, connect: Connect, clock: Clock) -> Stage:
+    """A stage that speaks as today's clients expect."""
+    return Stage(current, connect(current, sleep=clock.sleep), clock)
+
+
+def outcomes(jobs: list[Job]) -> Counter[str]:
+    return Counter(job.outcome for job in jobs)
+
+
+# How commands end
+
+
+def test_one_command(stage: Stage) -> None:
+    [job] = stage.jobs()
+    stage.end_at(3, status="success", result="done\n", exit_code=0)
+    stage.run([job])
+    [made] = stage.workspace.commands()
+    assert (job.outcome, job.id, job.changed, job.known.rc) == ("success", made["id"], True, 0)
+    assert job.output is not None
+    assert job.output.text.strip() == "done"
+    assert methods(stage.workspace)["POST"] == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome", "success_codes"),
+    [
+        ({"status": "failed", "exit_code": 3}, "failed", (0,)),
+        ({"status": "failed", "exit_code": 3}, "success", (0, 3)),
+        ({"status": "success", "exit_code": 0}, "failed", (3,)),
+        ({"status": "failed", "exit_code": None}, "failed", (0,)),
+        ({"status": "failed", "exit_code": None}, "failed", (0, 1)),
+    ],
+)
+def test_exit_codes(current_stage: Stage, fields: Row, outcome: str, success_codes: tuple[int, ...]) -> None:
+    jobs = current_stage.jobs()
+    current_stage.end_at(1, **fields)
+    current_stage.run(jobs, success_codes=frozenset(success_codes))
+    assert jobs[0].outcome == outcome
+
+
+def test_a_failure_keeps_its_output(stage: Stage) -> None:
+    [job] = stage.jobs()
+    stage.end_at(1, status="failed", result="No space left on device\n")
+    stage.run([job])
+    assert (job.outcome, job.known.ran) == ("failed", True)
+    assert job.output is not None
+    assert job.output.text.strip() == "No space left on device"
+
+
+@pytest.mark.parametrize("status", ["denied", "rejected", "expired", "cancelled"])
+def test_what_never_ran_is_said_as_such(stage: Stage, status: str) -> None:
+    [job] = stage.jobs(scheduled_at=FAR)
+    stage.end_at(2, status=status, result=None)
+    stage.run([job])
+    assert (job.outcome, job.known.ran, job.known.rc) == (status, False, None)
+
+
+def test_what_a_command_came_to_that_the_workspace_does_not_show_is_unknown(stage: Stage) -> None:
+    [job] = stage.jobs(scheduled_at=FAR)
+    stage.clock.at(2, lambda: stage.workspace.delete_command(str(job.id)))
+    stage.run([job])
+    assert job.outcome == "unknown"
+    assert f"accepted as {job.id}" in job.msg
+    assert 30 < stage.clock.passed < 60
+
+
+def test_a_command_that_the_workspace_shows_late_is_awaited(stage: Stage) -> None:
+    stage.workspace.fault("status", method="GET", path="^/api/events/commands/[0-9a-f-]+/", status=404, body="{}")
+    stage.clock.at(20, stage.workspace.clear_faults)
+    [job] = stage.jobs()
+    stage.run([job], wait_timeout=60)
+    assert job.outcome == "timed_out", "it was awaited like any other"
+
+
+def test_what_is_not_shown_until_wait_timeout_is_unknown(stage: Stage) -> None:
+    stage.workspace.fault("status", method="GET", path="^/api/events/commands/[0-9a-f-]+/", status=404, body="{}")
+    [job] = stage.jobs()
+    stage.run([job], wait_timeout=5)
+    assert (job.outcome, job.changed) == ("unknown", True)
+
+
+def test_a_command_whose_parent_failed_never_ran(stage: Stage) -> None:
+    [parent] = stage.workspace.add_commands([{"status": "queued", "scheduled_at": FAR, "line": "first"}])
+    [job] = stage.jobs(run_after=[parent], scheduled_at=FAR)
+    stage.clock.at(2, lambda: stage.workspace.change_command(parent, status="denied"))
+    stage.run([job])
+    assert (job.outcome, job.known.ran, job.known.rc) == ("parent_failed", False, None)
+
+
+def test_mixed_endings_lose_nobody(stage: Stage) -> None:
+    jobs = stage.jobs(6)
+    endings = ["success", "failed", "denied", "cancelled", "success", "expired"]
+    by_server = {str(job.server.name): status for job, status in zip(jobs, endings, strict=True)}
+
+    def end() -> None:
+        for command in stage.unfinished():
+            stage.end([command], status=by_server[command["server"]])
+
+    stage.clock.at(5, end)
+    stage.run(jobs)
+    assert [job.outcome for job in jobs] == endings
+    made = {command["server"]: command["id"] for command in stage.workspace.commands()}
+    assert {job.server.name: job.id for job in jobs} == made
+    assert methods(stage.workspace)["POST"] == 6
+
+
+# Servers that are offline
+
+
+@pytest.mark.parametrize("scheduled_at", [None, FAR])
+def test_an_offline_server_that_is_refused_is_asked_once(stage: Stage, scheduled_at: str | None) -> None:
+    [server] = stage.workspace.add_servers("off-01", connected=False)
+    stage.workspace.settings(offline_mode="refuse")
+    job = stage.job(server["id"], "off-01", scheduled_at=scheduled_at)
+    stage.run([job, *stage.jobs()], wait=False)
+    assert (job.outcome, job.id, job.changed) == ("offline", None, False)
+    assert "its agent is not connected" in job.msg
+    assert methods(stage.workspace)["POST"] == 2
+    assert pauses(stage.clock.slept) == []
+
+
+def test_an_offline_server_that_is_queued_for_is_awaited(stage: Stage) -> None:
+    [server] = stage.workspace.add_servers("off-01", connected=False)
+    stage.workspace.settings(offline_mode="queue")
+    job = stage.job(server["id"], "off-01")
+    stage.run([job], wait_timeout=30)
+    assert (job.outcome, job.known.status) == ("timed_out", "queued")
+    assert job.id == stage.workspace.commands()[0]["id"]
+    assert "Last status: queued" in job.msg
+
+
+# Holds
+
+
+def test_a_command_that_is_held_ends_the_wait(stage: Stage) -> None:
+    stage.workspace.settings(holds=[{"line": "make", "status": "awaiting_approval"}])
+    jobs = stage.jobs(2)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"awaiting_approval": 2}
+    assert all(job.id and job.known.ran is False for job in jobs)
+    assert methods(stage.workspace)["POST"] == 2
+    assert stage.clock.passed < 60
+
+
+@pytest.mark.parametrize(("verdict", "outcome"), [("success", "success"), ("rejected", "rejected")])
+def test_a_command_that_is_held_is_awaited_where_asked(stage: Stage, verdict: str, outcome: str) -> None:
+    stage.workspace.settings(holds=[{"line": "make", "status": "awaiting_approval"}])
+    [job] = stage.jobs()
+    # Between approval and delivery the API says "error" for a moment.
+    stage.clock.at(60, lambda: stage.workspace.change_command(str(job.id), status="error"))
+    stage.end_at(120, status=verdict)
+    stage.run([job], wait_for_approval=True)
+    assert job.outcome == outcome
+    assert methods(stage.workspace)["POST"] == 1
+
+
+@pytest.mark.parametrize("status", ["verifying", "awaiting_purpose"])
+def test_verification_is_awaited(stage: Stage, status: str) -> None:
+    stage.workspace.settings(holds=[{"line": "make", "status": status}])
+    [job] = stage.jobs()
+    stage.end_at(90)
+    stage.run([job])
+    assert job.outcome == "success"
+
+
+def test_an_error_ends_the_wait_where_nobody_awaits_an_approval(stage: Stage) -> None:
+    [job] = stage.jobs()
+    stage.clock.at(2, lambda: stage.workspace.change_command(str(job.id), status="error"))
+    stage.run([job])
+    assert (job.outcome, job.known.ran) == ("error", None)
+
+
+# Stuck, and time
+
+
+def test_a_stuck_command_may_still_end(stage: Stage) -> None:
+    stage.workspace.settings(stuck_after=0)
+    [job] = stage.jobs()
+    stage.end_at(10)
+    stage.run([job], wait_timeout=60)
+    if stage.workspace.dialect == "current":
+        assert (job.outcome, job.known.error_phase) == ("stuck", "agent_disconnected")
+        assert stage.clock.passed < 10, "the workspace has said that it gave up"
+    else:
+        assert job.outcome == "success"
+
+
+def test_a_command_that_stays_stuck_is_reported_as_such(stage: Stage) -> None:
+    stage.workspace.settings(stuck_after=0)
+    [job] = stage.jobs()
+    stage.run([job], wait_timeout=60)
+    assert (job.outcome, job.known.ran, job.known.rc) == ("stuck", None, None)
+    assert job.id
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_wait_ends_in_time(stage: Stage, count: int) -> None:
+    jobs = stage.jobs(count)
+    stage.run(jobs, wait_timeout=100)
+    assert outcomes(jobs) == {"timed_out": count}
+    assert all(job.id and job.known.status == "delivered" for job in jobs)
+    assert all("Last status: delivered" in job.msg for job in jobs)
+    assert 100 <= stage.clock.passed < 130
+    slept = pauses(stage.clock.slept)
+    assert max(slept) > 2, "pauses widen"
+    assert len(slept) < 80
+
+
+def test_a_command_that_waits_is_withdrawn_when_its_time_is_up(stage: Stage) -> None:
+    [server] = stage.workspace.add_servers("off-01", connected=False)
+    stage.workspace.settings(offline_mode="queue")
+    delivered = stage.jobs()
+    waiting = stage.job(server["id"], "off-01")
+    stage.run([waiting, *delivered], wait_timeout=20, cancel_on_timeout=True)
+    assert (waiting.outcome, waiting.known.status) == ("timed_out", "cancelled")
+    assert "cancelled before it was delivered" in waiting.msg
+    assert (delivered[0].outcome, delivered[0].known.status) == ("timed_out", "delivered")
+    assert len(paths(stage.workspace, "DELETE")) == 1, "what was delivered cannot be cancelled"
+
+
+def test_a_command_that_is_delivered_before_it_is_withdrawn_is_not_called_cancelled(stage: Stage) -> None:
+    [job] = stage.jobs(scheduled_at=FAR)
+    body = '{"code": "EVENT_COMMAND_ALREADY_SENT"}'
+    stage.workspace.fault("status", method="DELETE", status=409, body=body)
+    stage.run([job], wait_timeout=20, cancel_on_timeout=True)
+    assert (job.outcome, job.known.status) == ("timed_out", "scheduled")
+    assert "It goes on" in job.msg
+    assert "It could not be cancelled: it was delivered already." in job.msg
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_is_not_shown_is_called_cancelled_only_where_it_was(stage: Stage, there: bool) -> None:
+    [job] = stage.jobs(scheduled_at=FAR)
+    stage.workspace.fault("status", method="GET", path="^/api/events/commands/[0-9a-f-]+/", status=404, body="{}")
+    if not there:
+        stage.clock.at(2, lambda: stage.workspace.delete_command(str(job.id)))
+    stage.run([job], wait_timeout=20, cancel_on_timeout=True)
+    assert job.outcome == ("timed_out" if there else "unknown")
+    assert ("cancelled before it was delivered" in job.msg) is there
+    assert methods(stage.workspace)["DELETE"] == 1
+
+
+def test_a_command_that_is_stuck_is_not_withdrawn(stage: Stage) -> None:
+    stage.workspace.settings(stuck_after=0)
+    [job] = stage.jobs()
+    stage.run([job], wait_timeout=60, cancel_on_timeout=True)
+    assert job.outcome == "stuck"
+    assert methods(stage.workspace)["DELETE"] == 0
+
+
+def test_nothing_is_withdrawn_unless_asked(stage: Stage) -> None:
+    [job] = stage.jobs(scheduled_at=FAR)
+    stage.run([job], wait_timeout=20)
+    assert job.outcome == "timed_out"
+    assert methods(stage.workspace)["DELETE"] == 0
+
+
+def test_each_command_has_wait_timeout_from_its_own_submit(stage: Stage) -> None:
+    jobs = stage.jobs(3)
+    for seconds in (15, 30, 45):
+        stage.end_at(seconds)
+    stage.run(jobs, wait_timeout=20, max_concurrency=1)
+    assert [job.outcome for job in jobs] == ["success", "success", "not_tried"]
+    assert jobs[2].msg == "Not tried: wait_timeout was over before its turn came."
+    assert methods(stage.workspace)["POST"] == 2
+
+
+def test_the_last_look_comes_when_the_time_is_up(stage: Stage) -> None:
+    [job] = stage.jobs()
+    stage.end_at(99.8)
+    stage.run([job], wait_timeout=100)
+    assert job.outcome == "success"
+    assert sum(stage.clock.slept) <= 100.4, "looks were several seconds apart by then"
+
+
+def test_requests_wait_for_their_budget_as_long_as_the_last_command_may_take(current_stage: Stage) -> None:
+    stage = current_stage
+    jobs = stage.jobs()
+    stage.client.deadline = stage.clock.monotonic() + 10
+    stage.workspace.fault("status", method="POST", status=429, times=1, headers={"Retry-After": "8"})
+    stage.workspace.fault("status", path="/chunks/", status=429, times=1, headers={"Retry-After": "2"})
+    stage.end_at(15, result="", chunks=["all of it"])
+    stage.run(jobs, wait_timeout=10)
+    assert jobs[0].output is not None
+    assert (jobs[0].outcome, jobs[0].output.text, jobs[0].output.note) == ("success", "all of it", "")
+
+
+def test_nobody_waits_without_wait(stage: Stage) -> None:
+    jobs = stage.jobs(3)
+    stage.run(jobs, wait=False)
+    assert outcomes(jobs) == {"pending": 3}
+    assert methods(stage.workspace) == {"POST": 3}
+
+
+def test_commands_that_exist_already_are_awaited(stage: Stage) -> None:
+    made = stage.workspace.add_many_commands(3, line="true", status="running")
+    jobs = [Job(Server(None), command=Command(command_id, Server(None), "", "", "unknown")) for command_id in made]
+    stage.end_at(4)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": 3}
+    assert not any(job.changed for job in jobs)
+    assert methods(stage.workspace)["POST"] == 0
+
+
+# Failures on the way
+
+
+def test_looks_that_fail_do_not_end_the_wait(stage: Stage) -> None:
+    jobs = stage.jobs(2)
+    stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=502, times=12))
+    stage.end_at(10)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": 2}
+    assert [fault["hits"] for fault in stage.workspace.faults()] == [12]
+
+
+def test_a_wait_that_times_out_behind_failures_says_so(current_stage: Stage) -> None:
+    [job] = current_stage.jobs()
+    current_stage.clock.at(3, lambda: current_stage.workspace.fault("status", method="GET", status=502))
+    current_stage.run([job], wait_timeout=60)
+    assert (job.outcome, bool(job.id)) == ("timed_out", True)
+    assert "The last look failed" in job.msg
+    assert "HTTP 502" in job.msg
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "unauthorized"), (403, "forbidden")])
+def test_a_token_that_is_withdrawn_meanwhile_keeps_the_ids(stage: Stage, status: int, code: str) -> None:
+    jobs = stage.jobs(2)
+    body = f'{{"code": "{code}"}}'
+    stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=status, body=body))
+    stage.run(jobs)
+    assert outcomes(jobs) == {"unknown": 2}
+    assert {job.id for job in jobs} == {command["id"] for command in stage.workspace.commands()}
+    assert all("Submitted, but its outcome cannot be read" in job.msg for job in jobs)
+    assert stage.clock.passed < 60
+
+
+def test_what_nobody_foresaw_in_a_submit_costs_that_command_only(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = current_stage.jobs(3)
+
+    def fail(client: Client, body: Row, known: Any) -> Command:
+        if body["server"] == jobs[1].server.id:
+            raise RuntimeError("nobody foresaw this")
+        return submit(client, body, known)
+
+    monkeypatch.setattr(_fleet, "submit", fail)
+    current_stage.end_at(5)
+    current_stage.run(jobs)
+    assert [job.outcome for job in jobs] == ["success", "unknown", "success"]
+    assert "nobody foresaw this" in jobs[1].msg
+
+
+def test_what_nobody_foresaw_in_an_output_costs_that_output_only(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = current_stage.jobs(2)
+
+    def fail(*_arguments: Any) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(_fleet, "read_output", fail)
+    current_stage.end_at(5, result="")
+    current_stage.run(jobs)
+    assert all(job.id for job in jobs)
+    assert outcomes(jobs) == {"success": 2}
+    for job in jobs:
+        assert job.output is not None
+        assert not job.output.complete
+        assert "could not be read: An answer could not be dealt with: RuntimeError" in job.output.note
+
+
+@pytest.mark.parametrize("seen_to", ["submit", "withdraw"])
+def test_what_nobody_foresaw_once_a_command_is_accepted_leaves_what_is_known_of_it(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch, seen_to: str
+) -> None:
+    [job] = current_stage.jobs(scheduled_at=FAR if seen_to == "withdraw" else None)
+    seen = getattr(Fleet, seen_to)
+
+    def fail(fleet: Fleet, job: Job) -> None:
+        seen(fleet, job)
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(Fleet, seen_to, fail)
+    if seen_to == "submit":
+        current_stage.end_at(5)
+    current_stage.run([job], wait_timeout=10, cancel_on_timeout=True)
+    assert job.outcome == ("success" if seen_to == "submit" else "timed_out")
+    assert job.id == current_stage.workspace.commands()[0]["id"]
+    assert job.changed
+    assert "nobody foresaw this" in job.note
+    assert "Nobody can say" not in job.msg
+
+
+def test_what_nobody_foresaw_at_the_end_of_a_wait_keeps_all_ids(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = current_stage.jobs(2)
+
+    def fail(*_arguments: Any) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(Fleet, "time_out", fail)
+    current_stage.run(jobs, wait_timeout=10)
+    assert outcomes(jobs) == {"unknown": 2}
+    assert all(job.id and "nobody foresaw this" in job.msg for job in jobs)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_nobody_foresaw_in_a_look_keeps_all_ids(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    jobs = current_stage.jobs(count)
+
+    def fail(*_arguments: Any) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(_fleet, "find_command", fail)
+    monkeypatch.setattr(current_stage.client, "pages", fail)
+    current_stage.run(jobs, wait_timeout=20)
+    assert outcomes(jobs) == {"timed_out": count}
+    assert {job.id for job in jobs} == {command["id"] for command in current_stage.workspace.commands()}
+    assert all("nobody foresaw this" in job.msg for job in jobs)
+
+
+def test_output_that_cannot_be_read_is_no_failure(current_stage: Stage) -> None:
+    [job] = current_stage.jobs()
+    current_stage.workspace.fault("status", path="/chunks/", status=403, body='{"code": "forbidden"}')
+    current_stage.end_at(2, result="")
+    current_stage.run([job])
+    assert job.outcome == "success"
+    assert job.output is not None
+    assert (job.output.text, job.output.complete) == ("", False)
+    assert "could not be read" in job.output.note
+
+
+@pytest.mark.parametrize("kind", ["lose_after", "status_after"])
+def test_lost_answers_of_some_lose_nobody(stage: Stage, kind: str) -> None:
+    stage.client.get(LIST)
+    jobs = stage.jobs(8)
+    stage.workspace.fault(kind, method="POST", path=LIST, times=3, status=502)
+    stage.end_at(5)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": 8}
+    assert methods(stage.workspace)["POST"] == len(stage.workspace.commands()) == 8
+    assert len({job.id for job in jobs}) == 8
+
+
+# Limits
+
+
+def test_no_more_than_max_concurrency_are_unfinished(stage: Stage) -> None:
+    jobs = stage.jobs(13)
+    seen: list[int] = []
+
+    def look() -> None:
+        unfinished = stage.unfinished()
+        seen.append(len(unfinished))
+        stage.end(unfinished[:2])
+
+    stage.on_sleep = look
+    stage.run(jobs, max_concurrency=4)
+    assert outcomes(jobs) == {"success": 13}
+    assert max(seen) == 4
+
+
+@pytest.mark.parametrize(("max_errors", "submits"), [(0, 1), (2, 3), (None, 12)])
+def test_after_max_errors_nothing_more_is_submitted(stage: Stage, max_errors: int | None, submits: int) -> None:
+    names = [f"off-{number:02d}" for number in range(12)]
+    servers = stage.workspace.add_servers(*names, connected=False)
+    stage.workspace.settings(offline_mode="refuse")
+    jobs = [stage.job(server["id"], server["name"]) for server in servers]
+    stage.run(jobs, max_concurrency=1, max_errors=max_errors)
+    assert methods(stage.workspace)["POST"] == submits
+    assert outcomes(jobs) == Counter({"offline": submits, "not_tried": 12 - submits}) + Counter()
+    assert [job.outcome for job in jobs[:submits]] == ["offline"] * submits
+    assert all(f"max_errors={max_errors}" in job.msg for job in jobs[submits:])
+
+
+def test_commands_that_fail_count_as_errors_too(stage: Stage) -> None:
+    jobs = stage.jobs(6)
+    stage.on_sleep = lambda: stage.end(status="failed")
+    stage.run(jobs, max_concurrency=2, max_errors=1)
+    assert outcomes(jobs)["failed"] == methods(stage.workspace)["POST"] <= 3
+    assert outcomes(jobs)["not_tried"] >= 3
+
+
+def test_a_bad_token_stops_at_once(stage: Stage, connect: Connect) -> None:
+    stage.client = connect(stage.workspace, token="alpat-wrong", sleep=stage.clock.sleep)
+    jobs = stage.jobs(60)
+    stage.run(jobs)
+    counted = outcomes(jobs)
+    assert set(counted) == {"refused", "not_tried"}
+    assert counted["refused"] == methods(stage.workspace)["POST"] <= 40
+    assert all("refuses the token" in job.msg for job in jobs if job.outcome == "not_tried")
+    assert stage.clock.slept == []
+
+
+def test_a_bad_token_is_asked_about_once_where_one_may_run(stage: Stage, connect: Connect) -> None:
+    stage.client = connect(stage.workspace, token="alpat-wrong", sleep=stage.clock.sleep)
+    jobs = stage.jobs(5)
+    stage.run(jobs, max_concurrency=1)
+    assert methods(stage.workspace) == {"POST": 1}
+
+
+def test_a_used_up_budget_is_waited_for_and_nothing_is_sent_twice(stage: Stage) -> None:
+    jobs = stage.jobs(5)
+    stage.workspace.fault("status", method="POST", path=LIST, status=429, times=3, headers={"Retry-After": "40"})
+    stage.on_sleep = stage.end
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": 5}
+    assert len(stage.workspace.commands()) == 5
+    assert methods(stage.workspace)["POST"] == 8
+
+
+# Requests
+
+
+def test_many_commands_are_looked_at_a_hundred_at_a_time(stage: Stage) -> None:
+    jobs = stage.jobs(60)
+    stage.end_at(60)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": 60}
+    reads = paths(stage.workspace)
+    assert all(path.startswith(f"{LIST}?") and "page_size=100" in path for path in reads), "none is asked for alone"
+    assert len(reads) <= 60, "less than one a second, for sixty commands"
+
+
+def test_one_command_is_asked_for_by_its_id(stage: Stage) -> None:
+    [job] = stage.jobs()
+    stage.end_at(20)
+    stage.run([job])
+    assert set(paths(stage.workspace)) == {f"{LIST}{job.id}/"}
+
+
+def test_commands_of_one_server_are_listed_for_that_server(stage: Stage) -> None:
+    [first] = stage.jobs()
+    jobs = [first, stage.job(str(first.server.id), "bare-000", line="echo two")]
+    stage.end_at(5)
+    stage.run(jobs)
+    assert all(f"server={first.server.id}" in path for path in paths(stage.workspace))
+
+
+def test_rows_that_leave_the_exit_code_out_are_completed(current_stage: Stage) -> None:
+    current_stage.workspace.settings(lean_rows=True)
+    jobs = current_stage.jobs(3)
+    current_stage.end_at(2, status="failed", exit_code=7)
+    current_stage.run(jobs)
+    assert [job.known.exit_code for job in jobs] == [7, 7, 7]
+    assert sum("?" not in path for path in paths(current_stage.workspace)) == 3
+
+
+def running(stage: Stage, count: int) -> list[Job]:
+    """Jobs for so many commands that are running already."""
+    # Taken later than the agents were started, so that results can still come.
+    made = stage.workspace.add_many_commands(count, line="true", status="running", added_at=FAR, acked_at=FAR)
+    return [Job(Server(None), command=Command(command_id, Server(None), "", "", "unknown")) for command_id in made]
+
+
+def reads_of_page(stage: Stage, number: int) -> int:
+    return sum(f"&page={number}&" in f"{path}&" for path in paths(stage.workspace))
+
+
+def test_of_many_commands_the_newest_are_glanced_at_in_between(stage: Stage) -> None:
+    jobs = running(stage, 450)
+    stage.end_at(40)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": 450}
+    whole = reads_of_page(stage, 5)
+    assert whole >= 2
+    assert reads_of_page(stage, 2) == whole, "a glance that sees nothing new ends with the first page"
+    assert sum("page=" not in path.replace("page_size=", "") for path in paths(stage.workspace)) >= 3 * (whole - 1)
+
+
+def test_a_glance_goes_on_while_commands_have_ended(stage: Stage) -> None:
+    jobs = running(stage, 450)
+    newest = {job.id for job in jobs[-150:]}
+    stage.clock.at(0.5, lambda: stage.end([c for c in stage.workspace.commands() if c["id"] in newest]))
+    stage.end_at(40)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": 450}
+    assert reads_of_page(stage, 2) > reads_of_page(stage, 5), "the second page had news, the later ones had not"
+
+
+def test_many_commands_time_out_only_after_a_look_at_all(stage: Stage) -> None:
+    jobs = running(stage, 450)
+    oldest = jobs[0].id
+    stage.clock.at(18, lambda: stage.end([c for c in stage.workspace.commands() if c["id"] == oldest]))
+    stage.run(jobs, wait_timeout=20)
+    assert outcomes(jobs) == {"success": 1, "timed_out": 449}

@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reads that lag behind writes by several seconds change no outcome and no count, in any state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from system.support import command_options
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
+
+SERVERS = ["web-01", "web-02"]
+LATER = "2998-06-01T03:00:00Z"
+
+
+class Lagging:
+    """Tasks of one run against a workspace whose reads lag."""
+
+    def __init__(self, workspace: Workspace, folder: Path) -> None:
+        self.workspace = workspace
+        self._run = Run(folder=folder)
+
+    def __call__(self, **options: Any) -> Row:
+        """Carry out a task."""
+        warnings: list[str] = []
+        result = run_command(command_options(self.workspace, **options), replace(self._run, warn=warnings.append))
+        assert warnings == []
+        return result
+
+    def pending(self, server: str = "web-01") -> list[str]:
+        """The commands that stand on a server."""
+        return [row["id"] for row in self.workspace.commands(server=server) if row["status"] == "scheduled"]
+
+
+@pytest.fixture
+def lagging(workspace: Workspace, tmp_path: Path) -> Lagging:
+    """A workspace whose reads are up to three seconds old."""
+    workspace.settings(read_lag=3.0)
+    return Lagging(workspace, tmp_path)
+
+
+def test_what_runs_is_awaited(lagging: Lagging) -> None:
+    ran = lagging(servers=SERVERS, line="echo hello")
+    assert ran["summary"] == {"success": 2}
+    assert [command["stdout"] for command in ran["commands"]] == ["hello", "hello"]
+    started = lagging(servers=["web-01"], line="echo later", wait=False)
+    assert lagging(state="finished", ids=[started["id"]])["outcome"] == "success"
+    assert len(lagging.workspace.commands()) == 3
+
+
+def test_what_is_scheduled_stands_once_and_is_cancelled(lagging: Lagging) -> None:
+    options = {"servers": SERVERS, "line": "reboot"}
+    first = lagging(state="scheduled", scheduled_at=FAR, **options)
+    again = lagging(state="scheduled", scheduled_at=FAR, **options)
+    assert (first["changed"], again["changed"], len(lagging.workspace.commands())) == (True, False, 2)
+    moved = lagging(state="scheduled", scheduled_at=LATER, reschedule=True, **options)
+    assert moved["changed"]
+    assert [lagging.pending(server) for server in SERVERS] == [[row["id"]] for row in moved["commands"]]
+    gone = lagging(state="cancelled", **options)
+    assert gone["summary"] == {"cancelled": 2}
+    assert (gone["changed"], lagging.pending()) == (True, [])
+
+
+def test_what_was_just_scheduled_is_cancelled_at_once(lagging: Lagging) -> None:
+    [first] = lagging(state="scheduled", servers=["web-01"], line="reboot", scheduled_at=FAR, wait=False)["commands"]
+    gone = lagging(state="cancelled", ids=[first["id"]])
+    assert (gone["outcome"], gone["changed"], lagging.pending()) == ("cancelled", True, [])
+    again = lagging(state="cancelled", ids=[first["id"]])
+    assert (again["outcome"], lagging.pending()) == ("cancelled", [])

@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names and ids of servers."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from system.conftest import Connect
+from system.support import Reply, Request, ScriptedServer, paths
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.named_servers import find, resolve
+from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, OTHER_SERVER, SERVER, Row, page
+
+Serve = Callable[..., ScriptedServer]
+
+
+def ids(servers: list[Server]) -> list[str | None]:
+    return [server.id for server in servers]
+
+
+def test_ids_cost_no_request(workspace: Workspace, connect: Connect) -> None:
+    client = connect(workspace)
+    found = find(client, [SERVER.upper(), OTHER_SERVER.replace("-", "")])
+    assert found == [Server(SERVER), Server(OTHER_SERVER)]
+    assert client.requests == 0
+
+
+def test_one_name_is_asked_for(workspace: Workspace, connect: Connect) -> None:
+    client = connect(workspace)
+    [server] = find(client, ["web-02"])
+    assert (server.id, server.name, server.is_connected) == (workspace.server_ids()["web-02"], "web-02", True)
+    assert paths(workspace) == ["/api/servers/servers/?name=web-02&page_size=100"]
+
+
+def test_many_names_are_taken_from_one_list(workspace: Workspace, connect: Connect) -> None:
+    names = [f"db-{number:03d}" for number in range(150)]
+    workspace.add_servers(*names)
+    client = connect(workspace)
+    found = find(client, [*reversed(names), SERVER, names[0]])
+    known = workspace.server_ids()
+    assert ids(found) == [*(known[name] for name in reversed(names)), SERVER, known[names[0]]]
+    assert client.requests == 2
+
+
+def long_list(serve: Serve, rows: list[Row], filters: bool) -> ScriptedServer:
+    """A workspace with these servers, which takes notice of a name that is asked for or does not."""
+
+    def answer(request: Request) -> Reply:
+        name, number = request.query.get("name"), int(request.query.get("page", 1))
+        meant = [row for row in rows if not filters or name in (None, row["name"])]
+        following = number + 1 if number * 100 < len(meant) else None
+        return Reply(page(meant[(number - 1) * 100 : number * 100], following, len(meant)))
+
+    return serve(answer)
+
+
+def thousand() -> list[Row]:
+    return [{"id": str(uuid.UUID(int=number)), "name": f"web-{number:04}"} for number in range(1, 1001)]
+
+
+def test_a_few_names_of_a_long_list_are_asked_for_singly(serve: Serve, connect: Connect) -> None:
+    rows = thousand()
+    client = connect(long_list(serve, rows, filters=True))
+    assert ids(find(client, ["web-0900", "web-0500"])) == [rows[899]["id"], rows[499]["id"]]
+    assert client.requests == 3
+    rows.append({"id": SERVER, "name": "web-0500"})
+    with pytest.raises(UsageError, match="2 servers are named web-0500"):
+        find(client, ["web-0900", "web-0500"])
+    before = client.requests
+    assert ids(find(client, [row["name"] for row in rows[:50]])) == [row["id"] for row in rows[:50]]
+    assert client.requests - before == 1, "the list is past them after its first page"
+
+
+def test_a_long_list_that_ignores_the_name_is_read_once(serve: Serve, connect: Connect) -> None:
+    rows = thousand()
+    client = connect(long_list(serve, rows, filters=False))
+    assert ids(find(client, ["web-0900", "web-0950"])) == [rows[899]["id"], rows[949]["id"]]
+    assert client.requests <= 2 + 10
+
+
+def test_a_list_that_ignores_the_name_is_searched(serve: Serve, connect: Connect) -> None:
+    rows = [{"id": f"{number:08d}{SERVER[8:]}", "name": f"web-{number}"} for number in range(3)]
+    server = serve([Reply(page(rows))])
+    assert ids(find(connect(server), ["web-2"])) == [rows[2]["id"]]
+    with pytest.raises(UsageError, match="no server is named web-7"):
+        find(connect(server), ["web-7"])
+
+
+@pytest.mark.parametrize("names", [["web-1"], ["WEB-01"], ["web-01 "], ["web-0*"], ["web-1", "web-02"]])
+def test_names_are_compared_exactly(workspace: Workspace, connect: Connect, names: list[str]) -> None:
+    with pytest.raises(UsageError, match=f"^servers: no server is named {names[0]}".replace("*", r"\*")) as caught:
+        find(connect(workspace), names)
+    assert caught.value.option == "servers"
+
+
+def test_a_name_of_many_that_is_unknown_gets_a_suggestion(workspace: Workspace, connect: Connect) -> None:
+    with pytest.raises(UsageError, match=r"Did you mean web-01\?"):
+        find(connect(workspace), ["web-02", "wbe-01"])
+    with pytest.raises(UsageError, match=r"Check the name\. The token may also not see that server"):
+        find(connect(workspace), ["web-02", "mainframe"])
+
+
+def test_a_single_name_that_is_unknown_gets_a_suggestion_and_the_word_on_rights(
+    workspace: Workspace, connect: Connect
+) -> None:
+    client = connect(workspace)
+    with pytest.raises(UsageError, match=r"Did you mean web-01\? The token may also not see that server\.$"):
+        find(client, ["wbe-01"])
+    assert client.requests == 2
+    with pytest.raises(UsageError, match=r"is named mainframe\. Check the name\. The token may also not see that"):
+        find(client, ["mainframe"])
+
+
+def test_a_suggestion_comes_from_far_down_a_long_list(running: Callable[[str], Workspace], connect: Connect) -> None:
+    large = running("current")
+    large.reset()
+    large.add_servers(*(f"app-{number:03}" for number in range(150)), "frankfurt-1", connected=False)
+    client = connect(large)
+    with pytest.raises(UsageError, match=r"Did you mean frankfurt-1\?"):
+        find(client, ["frankfrut-1"])
+    assert client.requests == 3
+
+
+def test_a_suggestion_that_cannot_be_looked_for_hides_nothing(serve: Serve, connect: Connect) -> None:
+    server = serve([Reply(page([])), Reply({"code": "permission_denied"}, status=403)])
+    with pytest.raises(UsageError, match=r"no server is named web-7\. Check the name\."):
+        find(connect(server), ["web-7"])
+
+
+def test_a_server_that_the_token_may_not_see_is_unknown(workspace: Workspace, connect: Connect) -> None:
+    client = connect(workspace, token=workspace.tokens()["carol"])
+    assert ids(find(client, ["web-02"])) == [workspace.server_ids()["web-02"]]
+    with pytest.raises(UsageError, match="no server is named web-01"):
+        find(client, ["web-01"])
+
+
+@pytest.mark.parametrize("names", [["twin"], ["twin", "web-01"]])
+def test_two_servers_of_one_name_are_told_apart_by_id(serve: Serve, connect: Connect, names: list[str]) -> None:
+    rows = [{"id": SERVER, "name": "twin"}, {"id": OTHER_SERVER, "name": "twin"}, {"id": NO_COMMAND, "name": "web-01"}]
+    with pytest.raises(UsageError, match=f"2 servers are named twin: {SERVER}, {OTHER_SERVER}. Give the id"):
+        find(connect(serve([Reply(page(rows))])), names)
+
+
+@pytest.mark.parametrize(
+    "references", [["web-01", "web-01"], [SERVER, SERVER.upper()], ["web-01", "{id}"], ["{id}", "web-02", "web-01"]]
+)
+def test_each_server_may_be_named_once(current: Workspace, connect: Connect, references: list[str]) -> None:
+    named = [reference.format(id=current.server_ids()["web-01"]) for reference in references]
+    with pytest.raises(UsageError, match=r"are the same server\. Name each server once") as caught:
+        resolve(connect(current), named)
+    assert caught.value.option == "servers"
+
+
+def test_the_option_that_is_wrong_is_named(current: Workspace, connect: Connect) -> None:
+    with pytest.raises(UsageError, match=r"^server: no server is named x") as caught:
+        resolve(connect(current), ["x"], "server")
+    assert caught.value.option == "server"
+
+
+def test_a_name_that_must_be_escaped(serve: Serve, connect: Connect) -> None:
+    def answer(request: Request) -> Reply:
+        return Reply(page([{"id": SERVER, "name": request.query["name"]}]))
+
+    assert ids(find(connect(serve(answer)), ["a&b=c #1"])) == [SERVER]

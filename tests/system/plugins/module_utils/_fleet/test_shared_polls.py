@@ -1,0 +1,208 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Workers of a run that look for each other: who looks when, what is handed on, and what becomes of the rest.
+
+Each worker is a fleet with one command; they share a folder, as the processes of a run do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from system.conftest import Connect
+from system.support import Clock, paths
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
+from ansible_collections.herdops.alpacon.tests.unit.support import LIST
+
+#: More than a request shows.
+DEEP = 150
+
+
+class Workers:
+    """Workers whose time is the test's."""
+
+    def __init__(self, workspace: Workspace, client: Client, clock: Clock, folder: Path) -> None:
+        self.workspace, self.client, self.clock = workspace, client, clock
+        self.shared = Shared(folder, workspace.url, workspace.token)
+        self._folder = folder
+
+    def fleet(self, **limits: Any) -> Fleet:
+        """A worker."""
+        return Fleet(self.client, Limits(**limits), sleep=self.clock.sleep, shared=self.shared)
+
+    def job(self, command_id: str) -> Job:
+        """A command that a worker awaits from now on, as the others know."""
+        self.shared.expect(command_id)
+        job = Job(Server(None), command=Command(command_id, Server(None), "make all", "system", "running"))
+        job.since = self.clock.monotonic()
+        return job
+
+    def look(self, job: Job, after: float = 2.0, **limits: Any) -> list[str]:
+        """Have the worker of a command look, a while later; which paths it asked for."""
+        self.clock.sleep(after)
+        before = len(paths(self.workspace))
+        self.fleet(**limits).look([job])
+        job.looked = self.clock.monotonic()
+        return paths(self.workspace)[before:]
+
+    def let_wait(self, job: Job, seconds: float) -> None:
+        """Make the others believe that a command has been awaited for so long."""
+        [file] = self._folder.glob(f"alpacon-*/awaited/{job.id}")
+        then = time.time() - seconds
+        os.utime(file, (then, then))
+
+    def end(self, *jobs: Job) -> None:
+        """Let commands end well."""
+        for job in jobs:
+            self.workspace.change_command(job.known.id, status="success", result="done", exit_code=0)
+
+    def running(self, count: int) -> list[Job]:
+        """Commands that go on, each with its worker."""
+        made = self.workspace.add_many_commands(count, line="make all", status="running", added_at=-60)
+        return [self.job(command_id) for command_id in made]
+
+    def far_and_near(self) -> list[Job]:
+        """Two commands that go on, with many of others between them in the list."""
+        far, near = self.running(2)
+        self.workspace.change_command(far.known.id, added_at=-7200)
+        self.workspace.add_many_commands(DEEP, line="true", status="success", added_at=-1800)
+        return [far, near]
+
+
+@pytest.fixture
+def workers(current: Workspace, connect: Connect, clock: Clock, tmp_path: Path) -> Workers:
+    return Workers(current, connect(current, sleep=clock.sleep), clock, tmp_path)
+
+
+def detail(job: Job) -> str:
+    return f"{LIST}{job.id}/"
+
+
+# A poller that hangs
+
+
+@pytest.mark.parametrize(("wait_timeout", "at_most"), [(1800, 60), (10, 12)])
+def test_a_poller_that_hangs_holds_nobody_up(workers: Workers, wait_timeout: float, at_most: float) -> None:
+    mine, _other = workers.running(2)
+    workers.clock.at(5, lambda: workers.end(mine))
+    with workers.shared.lock("poll"):
+        workers.fleet(wait_timeout=wait_timeout).run([mine])
+    assert mine.outcome == "success"
+    assert sum(workers.clock.slept) < at_most
+    assert {path.partition("?")[0] for path in paths(workers.workspace)} == {detail(mine)}
+
+
+# Who polls
+
+
+def test_a_poll_serves_everybody_who_waited_before_it_began(workers: Workers) -> None:
+    mine, other = workers.running(2)
+    assert len(workers.look(mine)) == 1
+    assert workers.look(other, after=0.7) == []
+
+
+def test_a_poll_does_not_serve_who_came_while_it_was_under_way(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = workers.running(2)
+    pages = workers.client.pages
+
+    def slowly(*arguments: Any, **named: Any) -> Iterator[Any]:
+        other.since = workers.clock.monotonic() + 1
+        workers.clock.sleep(3)
+        yield from pages(*arguments, **named)
+
+    monkeypatch.setattr(workers.client, "pages", slowly)
+    workers.look(mine)
+    assert len(workers.look(other, after=0.0)) == 1
+
+
+def test_who_gets_the_lock_after_another_one_has_polled_need_not(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, _other = workers.running(2)
+    lock: Callable[[str], Any] = workers.shared.lock
+
+    @contextlib.contextmanager
+    def late(name: str) -> Iterator[bool]:
+        with lock(name) as holds:
+            workers.shared.note_poll(workers.clock.monotonic())
+            yield holds
+
+    monkeypatch.setattr(workers.shared, "lock", late)
+    assert workers.look(mine) == []
+
+
+# What is handed on
+
+
+def test_commands_that_go_on_are_left_to_the_next_poll(workers: Workers) -> None:
+    mine, slow, over = workers.running(3)
+    workers.end(over)
+    workers.look(mine)
+    assert workers.shared.take(str(slow.id)) is None
+    assert workers.shared.expected() == {str(mine.id), str(slow.id)}
+    assert workers.look(over) == []
+    assert over.known.status == "success"
+
+
+def test_a_command_whose_hold_was_seen_is_looked_for_again(workers: Workers) -> None:
+    mine, held = workers.running(2)
+    workers.workspace.change_command(held.known.id, status="awaiting_approval")
+    workers.look(mine)
+    workers.look(held, wait_for_approval=True)
+    assert held.known.status == "awaiting_approval"
+    assert str(held.id) in workers.shared.expected()
+    workers.end(held)
+    workers.look(mine)
+    assert workers.look(held) == []
+    assert held.known.status == "success"
+
+
+# Far down the list
+
+
+def test_a_command_far_down_the_list_is_left_to_its_own_worker(workers: Workers) -> None:
+    far, near = workers.far_and_near()
+    assert len(workers.look(near)) == 1, "no more pages than commands that are missing"
+    assert workers.shared.take(str(far.id)) is None, "the list may lag"
+    workers.let_wait(far, 10)
+    assert len(workers.look(near)) == 1
+    workers.end(far)
+    assert workers.look(far) == [detail(far)]
+    assert far.known.status == "success"
+    assert str(far.id) not in workers.shared.expected()
+
+
+def test_who_polls_and_is_far_down_the_list_asks_for_its_own(workers: Workers) -> None:
+    far, _near = workers.far_and_near()
+    workers.end(far)
+    assert [path.partition("?")[0] for path in workers.look(far)] == [LIST, detail(far)]
+    assert far.known.status == "success"
+
+
+# Several commands of one worker
+
+
+def test_a_worker_with_several_commands_looks_for_itself(workers: Workers) -> None:
+    mine, also_mine, other = workers.running(3)
+    workers.clock.at(5, lambda: workers.end(mine, also_mine))
+    with workers.shared.lock("poll"):
+        workers.fleet(wait_timeout=60).run([mine, also_mine])
+    assert (mine.outcome, also_mine.outcome) == ("success", "success")
+    assert sum(workers.clock.slept) < 20
+    assert not other.outcome

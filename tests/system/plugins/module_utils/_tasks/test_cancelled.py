@@ -1,0 +1,231 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""state=cancelled: what waits is withdrawn, once, and what was delivered is said to be too late."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from system.support import Outcome, methods, run
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND
+
+
+@pytest.fixture(params=["mark", "delete"])
+def modal(request: pytest.FixtureRequest, workspace: Workspace) -> Workspace:
+    """A workspace that keeps what is cancelled, or deletes it."""
+    workspace.settings(cancel_mode=request.param)
+    return workspace
+
+
+def cancel(workspace: Workspace, **given: Any) -> Outcome:
+    return run(workspace, state="cancelled", **given)
+
+
+def waiting(workspace: Workspace, server: str = "web-01", line: str = "reboot", at: str = FAR) -> str:
+    return workspace.submit(server, line, scheduled_at=at)
+
+
+def delivered(workspace: Workspace, status: str = "delivered") -> str:
+    """A command that a server without an agent has been sent."""
+    if "bare-01" not in workspace.server_ids():
+        workspace.add_servers("bare-01", connected=True)
+    [command_id] = workspace.add_commands([{"server": "bare-01", "line": "reboot", "status": status}])
+    return command_id
+
+
+def statuses(workspace: Workspace) -> list[str]:
+    """The status of every command that has not been cancelled or deleted."""
+    return [row["status"] for row in workspace.commands() if row["status"] != "cancelled"]
+
+
+# By id
+
+
+def test_a_command_is_cancelled_by_its_id_once(modal: Workspace) -> None:
+    command_id = waiting(modal)
+    first = cancel(modal, ids=[command_id])
+    assert (first.changed, first.failed, first["outcome"], first["id"]) == (True, False, "cancelled", command_id)
+    assert (first["ran"], first["line"]) == (False, "reboot")
+    assert statuses(modal) == []
+    second = cancel(modal, ids=[command_id])
+    assert (second.changed, second.failed, second["outcome"]) == (False, False, "cancelled")
+    # What reads do not show may be there all the same; where it is shown as cancelled, that is known.
+    assert methods(modal)["DELETE"] <= 2
+
+
+def test_a_command_that_is_not_there_is_no_failure(workspace: Workspace) -> None:
+    ran = cancel(workspace, ids=[NO_COMMAND])
+    assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, False, "cancelled", NO_COMMAND)
+    assert "There is no such command" in ran["msg"]
+
+
+@pytest.mark.parametrize("status", ["delivered", "running", "success", "failed"])
+@pytest.mark.parametrize("fail_if_sent", [True, False])
+def test_what_was_delivered_cannot_be_cancelled(workspace: Workspace, status: str, fail_if_sent: bool) -> None:
+    command_id = delivered(workspace, status)
+    ran = cancel(workspace, ids=[command_id], fail_if_sent=fail_if_sent)
+    assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, fail_if_sent, "sent", command_id)
+    assert "Too late to cancel: it was delivered" in ran["msg"]
+    assert statuses(workspace) == [status]
+
+
+@pytest.mark.parametrize("status", ["denied", "rejected", "expired", "cancelled"])
+def test_what_will_never_run_needs_no_cancelling(workspace: Workspace, status: str) -> None:
+    [command_id] = workspace.add_commands([{"status": status}])
+    ran = cancel(workspace, ids=[command_id])
+    assert (ran.changed, ran.failed, ran["outcome"]) == (False, False, "cancelled")
+    assert workspace.counters()["writes"] == 0
+
+
+@pytest.mark.parametrize("fail_if_sent", [True, False])
+def test_a_command_that_is_delivered_at_that_moment(workspace: Workspace, fail_if_sent: bool) -> None:
+    command_id = waiting(workspace)
+    body = '{"non_field_errors": ["Command cannot be cancelled as it has already been sent to the server."]}'
+    workspace.fault("status", method="DELETE", status=400, body=body)
+    ran = cancel(workspace, ids=[command_id], fail_if_sent=fail_if_sent)
+    assert (ran.changed, ran.failed, ran["outcome"]) == (False, fail_if_sent, "sent")
+
+
+def test_several_ids_have_a_result_each(workspace: Workspace) -> None:
+    waits, sent = waiting(workspace), delivered(workspace)
+    ran = cancel(workspace, ids=[NO_COMMAND, waits, sent])
+    assert [command["id"] for command in ran.commands] == [NO_COMMAND, waits, sent]
+    assert [command["outcome"] for command in ran.commands] == ["cancelled", "cancelled", "sent"]
+    assert [command["changed"] for command in ran.commands] == [False, True, False]
+    assert (ran.changed, ran.failed) == (True, True)
+
+
+# By what they are
+
+
+def test_every_command_that_matches_is_cancelled_once(modal: Workspace) -> None:
+    mine = {waiting(modal), waiting(modal, at="2998-01-01T00:00:00Z")}
+    others = {waiting(modal, server="web-02"), waiting(modal, line="reboot -f")}
+    first = cancel(modal, servers=["web-01"], line="reboot")
+    assert {command["id"] for command in first.commands} == mine
+    assert (first.changed, first.failed) == (True, False)
+    left = {row["id"] for row in modal.commands() if row["status"] == "scheduled"}
+    assert left == others
+    second = cancel(modal, servers=["web-01"], line="reboot")
+    assert (second.changed, second.failed) == (False, False)
+    assert second["msg"] == "Nothing waits to be cancelled."
+    assert second["id"] is None
+
+
+def test_only_the_very_time_is_meant_where_one_is_given(workspace: Workspace) -> None:
+    meant, other = waiting(workspace), waiting(workspace, at="2998-01-01T00:00:00Z")
+    ran = cancel(workspace, servers=["web-01"], line="reboot", scheduled_at="2999-01-01T01:00:00+01:00")
+    assert [command["id"] for command in ran.commands] == [meant]
+    assert [row["id"] for row in workspace.commands() if row["status"] == "scheduled"] == [other]
+    assert not cancel(workspace, servers=["web-01"], line="reboot", scheduled_at=FAR).changed
+
+
+@pytest.mark.parametrize(("given", "changed"), [({"username": "root"}, False), ({"username": "admin"}, True)])
+def test_another_user_is_another_command(workspace: Workspace, given: dict[str, Any], changed: bool) -> None:
+    waiting(workspace)
+    assert cancel(workspace, servers=["web-01"], line="reboot", **given).changed is changed
+
+
+def test_several_servers(workspace: Workspace) -> None:
+    waiting(workspace)
+    waiting(workspace, server="web-03")
+    ran = cancel(workspace, servers=["web-01", "web-02", "web-03"], line="reboot")
+    assert [command["server"]["name"] for command in ran.commands] == ["web-01", "web-02", "web-03"]
+    assert [command["changed"] for command in ran.commands] == [True, False, True]
+    assert statuses(workspace) == []
+
+
+@pytest.mark.parametrize("status", ["queued", "verifying", "awaiting_approval"])
+def test_whatever_waits_is_cancelled(workspace: Workspace, status: str) -> None:
+    workspace.settings(offline_mode="queue")
+    workspace.add_servers("off-01", connected=False)
+    workspace.add_commands([{"server": "off-01", "line": "reboot", "status": status, "added_at": -30}])
+    ran = cancel(workspace, servers=["off-01"], line="reboot")
+    assert (ran.changed, ran.failed) == (True, False)
+    assert statuses(workspace) == []
+
+
+@pytest.mark.parametrize("status", ["delivered", "running"])
+@pytest.mark.parametrize("fail_if_sent", [True, False])
+def test_what_is_under_way_is_too_late(workspace: Workspace, status: str, fail_if_sent: bool) -> None:
+    command_id = delivered(workspace, status)
+    ran = cancel(workspace, servers=["bare-01"], line="reboot", fail_if_sent=fail_if_sent)
+    assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, fail_if_sent, "sent", command_id)
+
+
+def test_what_is_stuck_waits_no_more(current: Workspace) -> None:
+    command_id = delivered(current, "stuck")
+    by_line = cancel(current, servers=["bare-01"], line="reboot")
+    assert (by_line.changed, by_line.failed, by_line["msg"]) == (False, False, "Nothing waits to be cancelled.")
+    by_id = cancel(current, ids=[command_id])
+    assert (by_id.changed, by_id.failed, by_id["outcome"]) == (False, True, "sent")
+    assert methods(current)["DELETE"] == 0
+
+
+@pytest.mark.parametrize("status", ["success", "failed"])
+def test_what_is_over_is_not_meant(workspace: Workspace, status: str) -> None:
+    delivered(workspace, status)
+    ran = cancel(workspace, servers=["bare-01"], line="reboot")
+    assert (ran.changed, ran.failed, ran["msg"]) == (False, False, "Nothing waits to be cancelled.")
+
+
+@pytest.mark.parametrize("fail_if_sent", [True, False])
+def test_a_schedule_that_was_carried_out_is_too_late(workspace: Workspace, fail_if_sent: bool) -> None:
+    time = "2026-01-01T03:00:00Z"
+    row = {"server": "web-01", "line": "reboot", "status": "success", "scheduled_at": time, "added_at": time}
+    workspace.add_commands([row])
+    given = {"servers": ["web-01"], "line": "reboot", "scheduled_at": time, "fail_if_sent": fail_if_sent}
+    ran = cancel(workspace, **given)
+    assert (ran.changed, ran.failed, ran["outcome"]) == (False, fail_if_sent, "sent")
+
+
+# Check and diff mode
+
+
+@pytest.mark.parametrize("by", ["id", "line"])
+def test_check_mode_writes_nothing(workspace: Workspace, by: str) -> None:
+    command_id = waiting(workspace)
+    workspace.reset_counters()
+    given: dict[str, Any] = {"ids": [command_id]} if by == "id" else {"servers": ["web-01"], "line": "reboot"}
+    ran = cancel(workspace, check_mode=True, diff_mode=True, **given)
+    assert (ran.changed, ran.failed, ran["msg"]) == (True, False, "Would be cancelled.")
+    time = " at 2999-01-01T00:00:00Z" if by == "id" or workspace.dialect != "2024" else ""
+    assert ran["diff"]["before"].endswith(f": reboot{time}\n")
+    assert ran["diff"]["after"] == ""
+    assert workspace.counters()["writes"] == 0
+    assert statuses(workspace) == ["scheduled"]
+    cancel(workspace, **given)
+    again = cancel(workspace, check_mode=True, diff_mode=True, **given)
+    assert (again.changed, again.result.get("diff")) == (False, None)
+
+
+# Trouble
+
+
+def test_a_cancel_that_is_refused_is_a_failure_of_that_command_alone(workspace: Workspace) -> None:
+    first, second = waiting(workspace), waiting(workspace, server="web-02")
+    workspace.fault("status", method="DELETE", path=first, status=403, body='{"code": "FORBIDDEN"}')
+    ran = cancel(workspace, ids=[first, second])
+    assert (ran.failed, ran.changed) == (True, True)
+    assert [command["changed"] for command in ran.commands] == [False, True]
+    assert "The token may not do this" in ran.commands[0]["msg"]
+
+
+def test_what_somebody_else_cancels_at_that_moment_is_no_change(workspace: Workspace) -> None:
+    command_id = waiting(workspace)
+    workspace.fault("status", method="DELETE", status=404, body='{"detail": "Not found."}')
+    ran = cancel(workspace, ids=[command_id])
+    assert (ran.changed, ran.failed, ran["outcome"], ran["msg"]) == (False, False, "cancelled", "Gone already.")
+
+
+def test_a_lost_answer_to_a_cancel(modal: Workspace) -> None:
+    command_id = waiting(modal)
+    modal.fault("lose_after", method="DELETE", path=LIST, times=1)
+    ran = cancel(modal, ids=[command_id])
+    assert (ran.changed, ran.failed, ran["outcome"]) == (True, False, "cancelled")
+    assert methods(modal)["DELETE"] == 1

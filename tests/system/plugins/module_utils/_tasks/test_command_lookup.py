@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lookup: the latest matching command of each server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from system.support import lookup_options, paths
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_lookup import run_lookup
+from ansible_collections.herdops.alpacon.tests.unit.support import LIST
+
+
+def look_up(workspace: Workspace, *terms: str, **given: Any) -> list[Any]:
+    warnings: list[str] = []
+    found = run_lookup(list(terms), lookup_options(workspace, **given), warnings.append)
+    assert warnings == []
+    return found
+
+
+@pytest.fixture
+def history(workspace: Workspace) -> Workspace:
+    """Three commands on each of two servers, newest first an hour apart, and none on the third."""
+    rows: list[dict[str, Any]] = [
+        {"line": "uptime", "status": "running"},
+        {"line": "uptime", "status": "success", "result": "new\n"},
+        {"line": "false", "status": "failed", "result": "boom\n"},
+        {"line": "uptime", "status": "success", "result": "old\n"},
+    ]
+    workspace.add_commands(
+        [
+            {"added_at": -3600 * age - 10, **row, "server": server}
+            for age, row in enumerate(rows)
+            for server in ("web-01", "web-02")
+        ]
+    )
+    return workspace
+
+
+def test_the_latest_output_of_each_server(history: Workspace) -> None:
+    assert look_up(history, "web-02", "web-01", line="uptime") == ["new", "new"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "new"),
+        ({"line": "uptime"}, "new"),
+        ({"line": " uptime "}, "new"),
+        ({"line": "date"}, None),
+        ({"status": ["failed"]}, "boom"),
+        ({"status": ["Failed", "success"]}, "new"),
+        ({"status": ["denied"]}, None),
+        ({"within": "2h"}, "new"),
+        ({"within": "30m"}, None),
+        ({"within": "30m", "status": ["running"]}, ""),
+        ({"line": "false", "status": ["success"]}, None),
+    ],
+)
+def test_which_command_is_meant(history: Workspace, given: dict[str, Any], expected: str | None) -> None:
+    assert look_up(history, "web-01", **given) == [expected]
+
+
+def test_a_server_without_such_a_command(history: Workspace) -> None:
+    assert look_up(history, "web-03", "web-01") == [None, "new"]
+
+
+@pytest.mark.parametrize("want", ["id", "record"])
+def test_what_is_wanted(history: Workspace, want: str) -> None:
+    [found] = look_up(history, "web-01", want=want)
+    expected = next(row["id"] for row in history.commands() if row["line"] == "uptime" and row["status"] == "success")
+    if want == "id":
+        assert found == expected
+    else:
+        assert (found["id"], found["stdout"], found["rc"], found["outcome"]) == (expected, "new", 0, "success")
+        assert found["requested_by"]["name"] == "admin"
+
+
+def test_servers_by_name_and_id_and_twice(history: Workspace) -> None:
+    server_id = history.server_ids()["web-01"]
+    assert look_up(history, server_id, "web-01", "web-01") == ["new"] * 3
+
+
+def test_an_output_that_exists_only_as_chunks(current: Workspace) -> None:
+    current.add_commands(
+        [{"server": "web-01", "status": "success", "result": "", "chunks": ["a", "b\n"], "added_at": -99}]
+    )
+    assert look_up(current, "web-01") == ["ab"]
+
+
+@pytest.mark.parametrize("terms", [1, 2, 40])
+def test_the_list_is_read_once_for_all(workspace: Workspace, terms: int) -> None:
+    names = [f"db-{number:02d}" for number in range(40)]
+    workspace.add_servers(*names, connected=True)
+    workspace.add_many_commands(300, line="true", status="success", result="x", servers=names)
+    workspace.reset_counters()
+    assert look_up(workspace, *names[:terms]) == ["x"] * terms
+    assert [path.split("?")[0] for path in paths(workspace)][-2:] == ["/api/servers/servers/", LIST]
+    assert workspace.requests_made() == 2
+
+
+def test_a_time_ends_the_reading(workspace: Workspace) -> None:
+    workspace.add_many_commands(400, line="true", status="success", result="x", server="web-02", step=-60)
+    assert look_up(workspace, "web-01", "web-02", within="1h") == [None, "x"]
+    assert workspace.requests_made() == 2
+
+
+@pytest.mark.parametrize(("terms", "given"), [(["web-99"], {}), (["web-01"], {"within": "lately"})])
+def test_what_is_refused(current: Workspace, terms: list[str], given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        look_up(current, *terms, **given)
+
+
+def test_nothing_is_ever_written(history: Workspace) -> None:
+    look_up(history, "web-01", "web-02", want="record")
+    assert history.counters()["writes"] == 0

@@ -1,0 +1,385 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""state=executed and state=finished: lines that agents really run, in every dialect."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import collection_tree
+import pytest
+from system.playing import until
+from system.support import AGENTS, methods, paths, run
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND
+
+FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes a fleet look at a workspace only when everything there is over, so that looks can be counted."""
+
+    def over(workspace: Workspace) -> None:
+        for command in workspace.commands():
+            workspace.wait_for_command(command["id"], *FINISHED)
+
+    def make(workspace: Workspace) -> None:
+        waits = partial(Fleet, sleep=lambda _seconds: over(workspace))
+        monkeypatch.setattr(_command_task, "Fleet", waits)
+
+    return make
+
+
+# One server
+
+
+def test_one_command_on_one_server(workspace: Workspace) -> None:
+    ran = run(workspace, servers=["web-01"], line="echo hello; exit 0")
+    assert (ran.changed, ran.failed) == (True, False)
+    [command] = ran.commands
+    assert command.items() <= ran.result.items()
+    assert (command["rc"], command["stdout"], command["stdout_lines"], command["stderr"]) == (0, "hello", ["hello"], "")
+    assert (command["outcome"], command["status"], command["success"], command["ran"]) == ("success",) * 2 + (True,) * 2
+    assert command["server"]["id"] == workspace.server_ids()["web-01"]
+    assert command["server"]["name"] == "web-01"
+    assert command["start"] <= command["end"]
+    assert command["delta"].startswith("0:00:0")
+    assert ran["summary"] == {"success": 1}
+    assert ran.warnings == []
+    [made] = workspace.commands()
+    assert (made["id"], made["run_count"]) == (command["id"], 1)
+
+
+def test_the_line_of_the_guide_goes_on_after_its_command(current: Workspace, tmp_path: Path) -> None:
+    guide = (collection_tree.ROOT / "docs/docsite/rst/fleet_commands.rst").read_text(encoding="utf-8")
+    [line] = re.findall(r"line: (setsid .*)", guide)
+    over, late = tmp_path / "over", tmp_path / "late.log"
+    waits = f"until [ -e {over} ]; do sleep 0.05; done"
+    line = line.replace("sleep 600", waits).replace("/tmp/late.log", str(late))
+    assert run(current, servers=["web-01"], line=line)["rc"] == 0
+    over.touch()
+    until(late.read_bytes)
+
+
+def test_what_an_access_list_of_2024_refuses_is_explained(old: Workspace) -> None:
+    old.settings(acl={"admin": ["echo *"]})
+    refused = run(old, servers=["web-01"], line="reboot")
+    assert (refused["outcome"], refused["error"]["code"]) == ("refused", "api_token_acl_not_allowed")
+    assert "Add a command ACL whose pattern matches the whole line" in refused["msg"]
+    assert "line break" not in refused["msg"]
+    assert "lets no line with a line break through" in run(old, servers=["web-01"], line="echo a\necho b")["msg"]
+
+
+def test_a_server_that_may_be_disabled_is_told_of(old: Workspace) -> None:
+    old.settings(offline_mode="refuse")
+    old.change_server("web-01", enabled=False)
+    [command] = run(old, servers=["web-01"], line="true").commands
+    assert (command["outcome"], command["ran"]) == ("offline", False)
+    assert "web-01 counts as connected, so it is most likely disabled" in command["msg"]
+    assert "for a server that is disabled there" in command["msg"]
+
+
+def test_an_exit_code_that_is_not_stated_is_called_assumed(old: Workspace) -> None:
+    assert "rc 1, which is assumed, since the workspace states no" in run(old, servers=["web-01"], line="exit 3")["msg"]
+
+
+def test_a_command_that_is_held_for_its_purpose_says_which_option_gives_it(current: Workspace) -> None:
+    current.settings(holds=[{"line": "uptime", "status": "awaiting_purpose"}])
+    held = run(current, servers=["web-01"], line="uptime", wait_timeout="1")
+    assert "Last status: awaiting_purpose." in held["msg"]
+    assert held["msg"].endswith("give the option purpose.")
+
+
+def test_a_line_that_fails(workspace: Workspace) -> None:
+    ran = run(workspace, servers=["web-01"], line="echo out; echo err >&2; exit 3")
+    assert (ran.changed, ran.failed) == (True, True)
+    assert ran["outcome"] == "failed"
+    assert ran["stdout_lines"] == ["out", "err"]
+    if workspace.dialect == "current":
+        assert (ran["rc"], ran.result.get("rc_assumed")) == (3, None)
+    else:
+        assert (ran["rc"], ran["rc_assumed"]) == (1, True)
+    assert f"ended with rc {ran['rc']}" in ran["msg"]
+    assert "err" in ran["msg"]
+
+
+def test_an_exit_code_that_counts_as_success(current: Workspace) -> None:
+    ran = run(current, servers=["web-01"], line="exit 3", success_codes=[0, 3])
+    assert (ran.failed, ran["rc"], ran["outcome"], ran["success"]) == (False, 3, "success", True)
+
+
+def test_it_runs_each_time(workspace: Workspace) -> None:
+    assert run(workspace, servers=["web-01"], line="true").changed
+    assert run(workspace, servers=["web-01"], line="true").changed
+    assert len(workspace.commands()) == 2
+
+
+@pytest.mark.parametrize("line", ["printf '안녕 🙂\\n%.0s' $(seq 1 1000)", "printf 'é%.0s' $(seq 1 10000)"])
+def test_ten_thousand_characters_of_unicode(workspace: Workspace, line: str) -> None:
+    ran = run(workspace, servers=["web-01"], line=line)
+    expected = "안녕 🙂\n" * 1000 if "안녕" in line else "é" * 10_000
+    assert ran["stdout"] == expected.rstrip("\n")
+    assert ran["output_complete"] is True
+
+
+def test_no_output(workspace: Workspace) -> None:
+    ran = run(workspace, servers=["web-01"], line="true")
+    assert (ran["stdout"], ran["stdout_lines"], ran["output_complete"]) == ("", [], True)
+
+
+def test_env_arrives_and_is_nowhere_to_be_seen(current: Workspace) -> None:
+    ran = run(current, servers=["web-01"], line="test ${#PGPASSWORD} = 12", env={"PGPASSWORD": "s3cret-value"})
+    assert ran["rc"] == 0
+    assert "s3cret-value" not in str(ran.result)
+    assert ran.warnings == []
+
+
+def test_a_workspace_that_may_have_ignored_env_is_warned_about(old: Workspace) -> None:
+    ran = run(old, servers=["web-01"], line="true", env={"A": "b"}, purpose="tests")
+    assert ran["rc"] == 0
+    [warning] = ran.warnings
+    assert warning.startswith("env, purpose: ")
+
+
+# Requests
+
+
+@pytest.mark.parametrize("server", ["id", "name"])
+def test_what_one_command_costs(workspace: Workspace, patient: Any, server: str) -> None:
+    patient(workspace)
+    named = workspace.server_ids()["web-01"] if server == "id" else "web-01"
+    ran = run(workspace, servers=[named], line="echo hello")
+    assert ran["stdout"] == "hello"
+    assert ran["requests"] == 2 if server == "id" else 3
+    assert methods(workspace) == {"POST": 1, "GET": ran["requests"] - 1}
+
+
+def test_what_output_in_chunks_costs(current: Workspace, patient: Any) -> None:
+    current.settings(output="chunks")
+    patient(current)
+    ran = run(current, servers=[current.server_ids()["web-01"]], line="echo hello")
+    assert (ran["stdout"], ran["requests"]) == ("hello", 3)
+
+
+def test_what_many_commands_cost(workspace: Workspace, patient: Any) -> None:
+    patient(workspace)
+    ran = run(workspace, servers=list(AGENTS), line="echo hello")
+    assert [command["stdout"] for command in ran.commands] == ["hello"] * 3
+    assert methods(workspace)["POST"] == 3
+    names, *looks = paths(workspace)
+    assert names.startswith("/api/servers/servers/")
+    assert all(look.startswith(f"{LIST}?") for look in looks)
+    assert len(looks) <= 3
+
+
+# Many servers
+
+
+def test_each_server_has_its_result(workspace: Workspace) -> None:
+    names = ["web-03", "web-01", "web-02"]
+    ran = run(workspace, servers=names, line='test "$HOSTNAME" != web-01 && echo $HOSTNAME || exit 1')
+    assert [command["server"]["name"] for command in ran.commands] == names
+    assert [command["stdout"] for command in ran.commands] == ["web-03", "", "web-02"]
+    assert ran["summary"] == {"success": 2, "failed": 1}
+    assert ran.failed
+    assert "1 of 3 commands did not end well: web-01: " in ran["msg"]
+
+
+def test_a_server_that_is_offline_is_no_reason_to_lose_the_others(workspace: Workspace) -> None:
+    workspace.add_servers("off-01", connected=False)
+    workspace.settings(offline_mode="refuse")
+    ran = run(workspace, servers=["web-01", "off-01"], line="echo hello")
+    online, offline = ran.commands
+    assert (online["outcome"], online["stdout"]) == ("success", "hello")
+    assert (offline["outcome"], offline["id"], offline["ran"], offline["changed"]) == ("offline", None, False, False)
+    assert offline["error"]["code"] == "server_not_connected"
+    assert "offline" in offline["msg"]
+    assert (ran.failed, ran.changed) == (True, True)
+
+
+def test_nothing_is_awaited_without_wait(workspace: Workspace) -> None:
+    ran = run(workspace, servers=["web-01", "web-02"], line="sleep 30", wait=False)
+    assert [command["outcome"] for command in ran.commands] == ["pending", "pending"]
+    assert all(command["id"] and command["rc"] is None for command in ran.commands)
+    assert (ran.failed, ran.changed) == (False, True)
+    assert methods(workspace) == {"GET": 1, "POST": 2}
+
+
+def test_a_wait_that_times_out_keeps_the_id(workspace: Workspace) -> None:
+    workspace.add_servers("bare-01", connected=True)
+    ran = run(workspace, servers=["bare-01"], line="sleep 30", wait_timeout="1s")
+    assert (ran.failed, ran["outcome"], ran["status"], ran["rc"]) == (True, "timed_out", "delivered", None)
+    assert ran["id"] == workspace.commands()[0]["id"]
+
+
+# What is refused before anything is sent
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"servers": ["web-99"], "line": "true"}, "servers"),
+    ({"servers": ["web-01", "web-01"], "line": "true"}, "servers"),
+    ({"servers": ["web-01"], "line": "x" * 2049}, "line"),
+    ({"servers": ["web-01"], "line": "true", "ids": [NO_COMMAND]}, "ids"),
+    ({"servers": ["web-01"], "line": "true", "scheduled_at": FAR}, "scheduled_at"),
+    (
+        {"servers": ["web-01"], "line": "true", "state": "scheduled", "scheduled_at": "2999-01-01T00:00:00"},
+        "scheduled_at",
+    ),
+    ({"servers": ["web-01"], "line": "true", "run_after": ["x"]}, "run_after"),
+    ({"servers": ["web-01"], "line": "true", "wait_timeout": "soon"}, "wait_timeout"),
+    ({"servers": ["web-01"], "line": "true", "token": ""}, "token"),
+    ({"servers": ["web-01"], "line": "true", "url": ""}, "url"),
+]
+
+
+@pytest.mark.parametrize(("given", "option"), BAD)
+def test_bad_input_is_refused_before_any_write(current: Workspace, given: dict[str, Any], option: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        run(current, **given)
+    assert caught.value.option == option
+    assert current.counters()["writes"] == 0
+
+
+# Check mode
+
+
+def test_check_mode_writes_nothing(workspace: Workspace) -> None:
+    ran = run(workspace, check_mode=True, servers=["web-01", "web-02"], line="true")
+    assert (ran.changed, ran.failed) == (True, False)
+    assert [command["msg"] for command in ran.commands] == ["Would be submitted."] * 2
+    assert workspace.counters()["writes"] == 0
+    assert workspace.commands() == []
+
+
+# reuse_within
+
+
+def test_a_command_that_succeeded_lately_is_taken_as_done(workspace: Workspace) -> None:
+    first = run(workspace, servers=["web-01"], line="echo hello")
+    again = run(workspace, servers=["web-01"], line="echo hello", reuse_within="1h")
+    assert (again.changed, again.failed) == (False, False)
+    assert (again["id"], again["stdout"], again["rc"]) == (first["id"], "hello", 0)
+    assert "within reuse_within" in again["msg"]
+    assert len(workspace.commands()) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "given"),
+    [
+        ({"added_at": -7200}, {}),
+        ({"status": "failed"}, {}),
+        ({"line": "echo other"}, {}),
+        ({"server": "web-02"}, {}),
+        ({"shell": "internal"}, {}),
+        ({"username": "bob"}, {"username": "root"}),
+        ({"status": "cancelled"}, {}),
+    ],
+)
+def test_another_command_is_not_taken_for_it(workspace: Workspace, row: dict[str, Any], given: dict[str, Any]) -> None:
+    before = {"server": "web-01", "line": "echo hello", "status": "success", "added_at": -60}
+    [older] = workspace.add_commands([{**before, **row}])
+    ran = run(workspace, check_mode=True, servers=["web-01"], line="echo hello", reuse_within="1h", **given)
+    assert ran.changed
+    assert ran["id"] != older
+
+
+@pytest.mark.parametrize("lean_rows", [False, True])
+@pytest.mark.parametrize(("code", "reused"), [(3, True), (4, False)])
+def test_exit_codes_that_count_as_success_are_taken_as_done(
+    current: Workspace, lean_rows: bool, code: int, reused: bool
+) -> None:
+    current.settings(lean_rows=lean_rows)
+    row = {"server": "web-01", "line": "true", "status": "failed", "exit_code": code, "added_at": -60}
+    current.add_commands([row])
+    ran = run(current, check_mode=True, servers=["web-01"], line="true", reuse_within="1h", success_codes=[0, 3])
+    assert (ran.changed, ran["rc"]) == ((False, 3) if reused else (True, None))
+
+
+def test_only_the_servers_that_need_it_run_it_anew(workspace: Workspace) -> None:
+    run(workspace, servers=["web-02"], line="echo hello")
+    ran = run(workspace, servers=list(AGENTS), line="echo hello", reuse_within="10m")
+    assert [command["changed"] for command in ran.commands] == [True, False, True]
+    assert [command["stdout"] for command in ran.commands] == ["hello"] * 3
+    assert len(workspace.commands()) == 3
+
+
+def test_the_latest_of_several_is_taken(workspace: Workspace) -> None:
+    made = workspace.add_many_commands(5, server="web-01", line="true", status="success", added_at=-10)
+    ran = run(workspace, servers=["web-01"], line="true", reuse_within="1h")
+    assert ran["id"] == made[0]
+
+
+# state=finished
+
+
+def test_commands_of_an_earlier_task_are_awaited(workspace: Workspace) -> None:
+    earlier = run(workspace, servers=["web-01", "web-02"], line="sleep 0.3; echo $HOSTNAME", wait=False)
+    ids = [command["id"] for command in earlier.commands]
+    ran = run(workspace, state="finished", ids=ids)
+    assert [command["id"] for command in ran.commands] == ids
+    assert [command["stdout"] for command in ran.commands] == ["web-01", "web-02"]
+    assert [command["server"]["id"] for command in ran.commands] == [
+        workspace.server_ids()[name] for name in ("web-01", "web-02")
+    ]
+    assert (ran.changed, ran.failed) == (False, False)
+    again = run(workspace, state="finished", ids=ids)
+    assert (again.changed, again.failed) == (False, False)
+
+
+def test_an_awaited_command_that_failed(workspace: Workspace) -> None:
+    [failed, fine] = workspace.add_commands([{"status": "failed", "result": "boom"}, {"status": "success"}])
+    ran = run(workspace, state="finished", ids=[failed, fine])
+    assert ran.failed
+    assert [command["outcome"] for command in ran.commands] == ["failed", "success"]
+    assert ran["summary"] == {"failed": 1, "success": 1}
+
+
+def test_an_awaited_command_that_is_not_there(current: Workspace) -> None:
+    ran = run(current, state="finished", ids=[NO_COMMAND])
+    assert (ran.failed, ran["outcome"], ran["ran"]) == (True, "unknown", None)
+    assert "does not show it" in ran["msg"]
+
+
+def test_check_mode_awaits_and_writes_nothing(workspace: Workspace) -> None:
+    workspace.settings(offline_mode="queue")
+    [waits] = workspace.add_commands([{"status": "scheduled", "scheduled_at": FAR}])
+    ran = run(workspace, check_mode=True, state="finished", ids=[waits], wait_timeout="1s", cancel_on_timeout=True)
+    assert (ran.changed, ran["outcome"]) == (False, "timed_out")
+    assert workspace.counters()["writes"] == 0
+    assert workspace.commands()[0]["status"] == "scheduled"
+
+
+def test_a_bad_token_is_named(workspace: Workspace) -> None:
+    with pytest.raises(ApiError, match="The token is unknown, disabled or expired") as caught:
+        run(workspace, servers=["web-01"], line="true", token="alpat-wrong")
+    assert "alpat-wrong" not in str(caught.value)
+    assert workspace.counters()["writes"] == 0
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_command_runs_after_its_parent_or_not_at_all_in_every_dialect(workspace: Workspace, code: int) -> None:
+    [parent] = run(workspace, servers=["web-01"], line=f"sleep 1; exit {code}", wait=False).commands
+    child = run(workspace, servers=["web-02"], line="echo child", run_after=[parent["id"]])
+    assert child["outcome"] == ("parent_failed" if code else "success")
+    first, *more = workspace.commands()
+    assert all(not row["run_count"] or row["delivered_at"] >= first["handled_at"] for row in more)
+    assert sum(row["run_count"] for row in more) == (0 if code else 1)
+
+
+def test_a_parent_that_does_not_exist_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(UsageError, match=NO_COMMAND):
+        run(workspace, servers=["web-01"], line="echo child", run_after=[NO_COMMAND])
+    assert workspace.commands() == []
+
+
+def test_a_command_of_five_seconds_costs_ten_requests(current: Workspace) -> None:
+    assert run(current, servers=["web-01"], line="sleep 5")["requests"] <= 10

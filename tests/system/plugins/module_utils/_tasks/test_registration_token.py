@@ -1,0 +1,314 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""alpacon_registration_token: present, rotated, absent, and what becomes of lost answers, in every dialect."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from system.registering import manage_token
+from system.support import Clock
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_token as _registration_tokens
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
+
+TOKENS = "/registration-tokens/"
+
+
+@pytest.fixture
+def patient(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock, for looks at what became of a lost request as well."""
+    monkeypatch.setattr(_registration_tokens, "time", clock)
+    return clock
+
+
+def ids(workspace: Workspace) -> list[str]:
+    """The tokens that there are."""
+    return [token["id"] for token in workspace.registration_tokens()]
+
+
+def group_id(workspace: Workspace, name: str) -> str:
+    """The UUID of a group."""
+    return str({group["name"]: group["id"] for group in workspace.state()["groups"]}[name])
+
+
+# present
+
+
+def test_made_once(workspace: Workspace) -> None:
+    wanted: dict[str, Any] = {"groups": ["Operations"], "expires_at": FAR, "description": "For the fleet"}
+    made = manage_token(workspace, **wanted)
+    [token] = workspace.registration_tokens()
+    assert made.changed
+    assert (made["id"], made["key"], made["name"]) == (token["id"], token["key"], "fleet")
+    assert made["groups"] == token["allowed_groups"] == [group_id(workspace, "Operations")]
+    assert (made["expires_at"], token["description"]) == (FAR, "For the fleet")
+    assert made["deleted"] == []
+    assert made["requests"] == 3
+    again = manage_token(workspace, **wanted)
+    assert not again.changed
+    assert (again["id"], again["key"]) == (made["id"], None)
+    assert "state=rotated" in again["msg"]
+    assert workspace.counters()["writes"] == 1
+
+
+def test_groups_by_id_need_no_list(workspace: Workspace) -> None:
+    made = manage_token(workspace, groups=[group_id(workspace, "Legacy").upper()])
+    assert made["groups"] == [group_id(workspace, "Legacy")]
+    assert made["requests"] == 2
+
+
+def test_names_are_compared_exactly(workspace: Workspace) -> None:
+    other = workspace.add_registration_token("fleet-2")["id"]
+    assert manage_token(workspace).changed
+    assert manage_token(workspace, state="absent").changed
+    assert ids(workspace) == [other]
+
+
+@pytest.mark.parametrize(
+    ("stands", "wanted"),
+    [
+        ({"groups": ["Operations"]}, {}),
+        ({}, {"groups": []}),
+        ({"expires_at": FAR}, {"expires_at": "2999-01-01T09:00:00+09:00"}),
+        ({"expires_at": 60}, {"expires_in": "1h"}),
+        ({}, {"description": "another"}),
+    ],
+)
+def test_a_token_that_will_do_is_kept(workspace: Workspace, stands: dict[str, Any], wanted: dict[str, Any]) -> None:
+    token = workspace.add_registration_token(**stands)
+    kept = manage_token(workspace, **wanted)
+    assert not kept.changed
+    assert (kept["id"], kept["key"]) == (token["id"], None)
+
+
+@pytest.mark.parametrize(
+    ("stands", "wanted", "option"),
+    [
+        ({"groups": ["Operations"]}, {"groups": ["Legacy"]}, "groups"),
+        ({"groups": ["Operations"]}, {"groups": []}, "groups"),
+        ({}, {"expires_at": FAR}, "expires_at"),
+    ],
+)
+def test_a_token_that_differs_cannot_be_changed(
+    workspace: Workspace, stands: dict[str, Any], wanted: dict[str, Any], option: str
+) -> None:
+    token = workspace.add_registration_token(**stands)
+    with pytest.raises(UsageError, match=f"{option}: .*{token['id']}.* Use state=rotated"):
+        manage_token(workspace, **wanted)
+    assert workspace.counters()["writes"] == 0
+
+
+@pytest.mark.parametrize("stands", [{"enabled": False}, {"expires_at": -60}])
+def test_one_that_is_worth_nothing_is_replaced(workspace: Workspace, stands: dict[str, Any]) -> None:
+    old = workspace.add_registration_token(**stands)
+    made = manage_token(workspace, diff_mode=True)
+    assert made.changed
+    assert made["key"]
+    assert made["deleted"] == [old["id"]]
+    assert ids(workspace) == [made["id"]]
+    assert made["diff"]["before"].startswith("fleet: groups none, ")
+    assert made["diff"]["after"] == "fleet: groups none, never expires\n"
+
+
+def test_expiry_in_so_long(workspace: Workspace) -> None:
+    made = manage_token(workspace, expires_in="2h")
+    expires = datetime.fromisoformat(made["expires_at"].replace("Z", "+00:00"))
+    left = expires - datetime.now(UTC)
+    assert timedelta(minutes=119) < left <= timedelta(hours=2)
+
+
+# rotated, absent
+
+
+def test_rotated(workspace: Workspace) -> None:
+    old = [workspace.add_registration_token()["id"] for _number in range(2)]
+    made = manage_token(workspace, state="rotated", groups=["Operations"])
+    assert made.changed
+    assert made["key"]
+    assert sorted(made["deleted"]) == sorted(old)
+    assert ids(workspace) == [made["id"]]
+    methods = [entry["method"] for entry in workspace.log() if entry["method"] != "GET"]
+    assert methods == ["POST", "DELETE", "DELETE"]  # never without a token
+
+
+def test_rotated_while_the_old_one_cannot_be_deleted(workspace: Workspace) -> None:
+    old = workspace.add_registration_token()["id"]
+    workspace.fault("status", method="DELETE", path=TOKENS, status=403, body='{"detail": "No."}')
+    made = manage_token(workspace, state="rotated")
+    assert made.changed
+    assert made["key"]
+    assert made["deleted"] == []
+    [warning] = made.warnings
+    assert old in warning
+    assert set(ids(workspace)) == {old, made["id"]}
+
+
+def test_absent(workspace: Workspace) -> None:
+    old = [workspace.add_registration_token(enabled=enabled)["id"] for enabled in (True, False)]
+    gone = manage_token(workspace, state="absent", diff_mode=True)
+    assert gone.changed
+    assert sorted(gone["deleted"]) == sorted(old)
+    assert (gone["id"], gone["key"]) == (None, None)
+    assert gone["diff"]["after"] == ""
+    assert ids(workspace) == []
+    again = manage_token(workspace, state="absent")
+    assert not again.changed
+    assert again["msg"] == "There is no such token."
+
+
+def test_absent_names_what_is_left(workspace: Workspace) -> None:
+    old = [workspace.add_registration_token()["id"] for _number in range(2)]
+    workspace.fault("status", method="DELETE", path=TOKENS, status=403, body='{"detail": "No."}', times=1)
+    gone = manage_token(workspace, state="absent")
+    assert gone.failed
+    assert gone.changed
+    [left] = ids(workspace)
+    assert left in gone["msg"]
+    assert gone["deleted"] == [token for token in old if token != left]
+
+
+@pytest.mark.parametrize("kind", ["lose_before", "lose_after"])
+def test_a_lost_delete_is_sent_again(workspace: Workspace, kind: str) -> None:
+    token = workspace.add_registration_token()["id"]
+    workspace.fault(kind, method="DELETE", times=1)
+    gone = manage_token(workspace, state="absent")
+    assert not gone.failed
+    assert gone["deleted"] == [token]
+    assert ids(workspace) == []
+
+
+# check mode
+
+
+@pytest.mark.parametrize("state", ["present", "rotated", "absent"])
+@pytest.mark.parametrize("stands", [None, {}, {"enabled": False}])
+def test_check_mode_writes_nothing(workspace: Workspace, state: str, stands: dict[str, Any] | None) -> None:
+    if stands is not None:
+        workspace.add_registration_token(**stands)
+    before = ids(workspace)
+    predicted = manage_token(workspace, state=state, check_mode=True, diff_mode=True)
+    assert ids(workspace) == before
+    assert workspace.counters()["writes"] == 0
+    assert predicted["key"] is None
+    done = manage_token(workspace, state=state, diff_mode=True)
+    assert predicted.changed == done.changed
+    assert predicted["deleted"] == done["deleted"]
+    assert predicted.result.get("diff") == done.result.get("diff")
+
+
+# bad input
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"name": " "}, "name: it has 0 characters"),
+        ({"name": "x" * 65}, "name: it has 65 characters"),
+        ({"expires_at": "2031-01-01T00:00:00"}, "expires_at: .* has no zone"),
+        ({"expires_at": "2001-01-01T00:00:00Z"}, "expires_at: .* is in the past"),
+        ({"expires_in": "soon"}, "expires_in: 'soon' is not a duration"),
+        ({"expires_in": "0"}, "expires_in: it is no time at all"),
+        ({"expires_in": "1h", "expires_at": FAR}, "expires_in: it does not go with expires_at"),
+        ({"token": ""}, "token: .* is missing"),
+    ],
+)
+def test_bad_options(current: Workspace, given: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        manage_token(current, **given)
+    assert current.requests_made() == 0
+
+
+def test_unknown_groups(workspace: Workspace) -> None:
+    with pytest.raises(UsageError, match=r"groups: no group is named Operation\. Did you mean Operations\?"):
+        manage_token(workspace, groups=["Operation"])
+    with pytest.raises(UsageError, match=r"groups: no group is named xyz\. Check the name"):
+        manage_token(workspace, groups=["xyz"])
+    assert ids(workspace) == []
+
+
+def test_a_token_that_may_not(workspace: Workspace) -> None:
+    with pytest.raises(ApiError) as caught:
+        manage_token(workspace, token=workspace.tokens()["bob"])
+    assert caught.value.status == 403
+
+
+# lost answers
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "lose_before"},
+        {"kind": "lose_after"},
+        {"kind": "status_after", "status": 502},
+        {"kind": "html"},
+        {"kind": "truncate"},
+        {"kind": "status_after", "status": 201, "body": "{}"},
+    ],
+    ids=lambda fault: "-".join(map(str, fault.values())),
+)
+def test_a_lost_answer_leaves_one_token_with_a_known_key(
+    workspace: Workspace, patient: Clock, fault: dict[str, Any]
+) -> None:
+    workspace.fault(method="POST", path=TOKENS, times=1, **fault)
+    made = manage_token(workspace, groups=["Operations"])
+    assert made.changed
+    [token] = workspace.registration_tokens()
+    assert (made["id"], made["key"]) == (token["id"], token["key"])
+    assert len(patient.slept) == (2 if fault["kind"] == "lose_before" else 1)
+
+
+@pytest.mark.parametrize("key", [{"a": 1}, 5, "abc\nallow = all", "\ud800"], ids=lambda key: ascii(key)[:20])
+def test_a_key_that_is_none_is_a_lost_answer(current: Workspace, patient: Clock, key: Any) -> None:
+    body = json.dumps({"id": COMMAND, "name": "fleet", "allowed_groups": [], "key": key})
+    current.fault("status_after", method="POST", path=TOKENS, times=1, status=201, body=body)
+    made = manage_token(current)
+    [token] = current.registration_tokens()
+    assert (made["id"], made["key"]) == (token["id"], token["key"])
+
+
+def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Workspace, patient: Clock) -> None:
+    workspace.fault("lose_after", method="POST", path=TOKENS)
+    with pytest.raises(LostAnswer) as caught:
+        manage_token(workspace)
+    [left] = ids(workspace)
+    assert left in str(caught.value)
+    assert workspace.counters()["routes"][f"POST /api/servers{TOKENS}"]["total"] == 2
+
+
+def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: Clock) -> None:
+    """Two new ones of that name: one of them may be another run's."""
+    workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
+    patient.at(0, workspace.add_registration_token)
+    with pytest.raises(LostAnswer, match="unless another run has just made it"):
+        manage_token(workspace)
+    assert len(ids(workspace)) == 2
+    assert [entry["method"] for entry in workspace.log()].count("DELETE") == 0
+
+
+def test_what_cannot_be_looked_for(workspace: Workspace, patient: Clock) -> None:
+    workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
+    workspace.fault("status", method="GET", path=TOKENS, after=1, status=403, body='{"detail": "No."}')
+    with pytest.raises(LostAnswer, match="could not be seen"):
+        manage_token(workspace)
+
+
+def test_a_refused_one_is_not_repeated(workspace: Workspace, patient: Clock) -> None:
+    workspace.fault("status", method="POST", path=TOKENS, status=400, body='{"code": "invalid"}')
+    with pytest.raises(ApiError):
+        manage_token(workspace)
+    assert workspace.counters()["writes"] == 1
+
+
+def test_the_key_is_in_nothing_but_its_own_place(workspace: Workspace) -> None:
+    made = manage_token(workspace, diff_mode=True)
+    rest = {name: value for name, value in made.result.items() if name != "key"}
+    assert made["key"] not in json.dumps([rest, made.warnings])

@@ -1,0 +1,422 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""state=scheduled: one pending command, however often and by however many it is asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from system.support import Outcome, command_options, methods, paths, run
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR
+
+LATER = "2998-06-01T03:00:00Z"
+
+
+def schedule(workspace: Workspace, **given: Any) -> Outcome:
+    return run(
+        workspace, **{"state": "scheduled", "servers": ["web-01"], "line": "reboot", "scheduled_at": FAR, **given}
+    )
+
+
+def pending(workspace: Workspace, line: str = "reboot") -> list[str]:
+    return [row["id"] for row in workspace.commands(line=line) if row["status"] in ("scheduled", "queued")]
+
+
+def truth_of(workspace: Workspace, command_id: str) -> datetime:
+    return datetime.fromisoformat(workspace.commands(id=command_id)[0]["scheduled_at"])
+
+
+def test_the_first_run_schedules_and_the_second_finds_it(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    assert (first.changed, first.failed, first["outcome"]) == (True, False, "pending")
+    assert (first["ran"], first["rc"]) == (False, None)
+    workspace.reset_counters()
+    second = schedule(workspace)
+    assert (second.changed, second.failed) == (False, False)
+    assert second["id"] == first["id"]
+    assert second["msg"] == "Stands already."
+    assert workspace.counters()["writes"] == 0
+    assert pending(workspace) == [first["id"]]
+    assert truth_of(workspace, first["id"]) == datetime(2999, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "spelling", ["2999-01-01T09:00:00+09:00", "2998-12-31 19:00:00-05:00", "2999-01-01T00:00:00.0Z"]
+)
+def test_the_same_moment_in_another_zone_is_the_same(workspace: Workspace, spelling: str) -> None:
+    schedule(workspace)
+    assert not schedule(workspace, scheduled_at=spelling).changed
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"line": "reboot -f"},
+        {"servers": ["web-02"]},
+        {"username": "root"},
+        {"shell": "osquery"},
+        {"scheduled_at": LATER},
+    ],
+)
+def test_another_schedule_is_another_command(workspace: Workspace, other: dict[str, Any]) -> None:
+    schedule(workspace, username="admin" if "username" in other else None)
+    assert schedule(workspace, **other).changed
+    assert len(workspace.commands()) == 2
+
+
+def test_a_line_with_blanks_at_its_ends_is_found_again(workspace: Workspace) -> None:
+    assert schedule(workspace, line="  reboot \n").changed
+    assert not schedule(workspace, line="  reboot \n").changed
+
+
+def test_several_servers_are_scheduled_one_by_one(workspace: Workspace) -> None:
+    schedule(workspace, servers=["web-02"])
+    both = schedule(workspace, servers=["web-01", "web-02"])
+    assert [command["changed"] for command in both.commands] == [True, False]
+    assert len(pending(workspace)) == 2
+    again = schedule(workspace, servers=["web-01", "web-02"])
+    assert not again.changed
+
+
+def test_it_is_found_among_many(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    workspace.add_many_commands(300, server="web-01", line="true", status="success", added_at=-60)
+    workspace.add_many_commands(150, server="web-01", line="true", status="scheduled", scheduled_at=FAR)
+    again = schedule(workspace)
+    assert (again.changed, again["id"]) == (False, first["id"])
+
+
+# Check and diff mode
+
+
+def test_check_mode_writes_nothing(workspace: Workspace) -> None:
+    first = schedule(workspace, check_mode=True, diff_mode=True)
+    assert first.changed
+    assert first["msg"].startswith("Would be scheduled for 2999-01-01T00:00:00Z")
+    assert first["diff"] == {"before": "", "after": "web-01: reboot at 2999-01-01T00:00:00Z\n"}
+    assert workspace.counters()["writes"] == 0
+    schedule(workspace)
+    workspace.reset_counters()
+    second = schedule(workspace, check_mode=True, diff_mode=True)
+    assert (second.changed, second.result.get("diff")) == (False, None)
+    assert workspace.counters()["writes"] == 0
+
+
+def test_check_mode_of_a_reschedule_writes_nothing(workspace: Workspace) -> None:
+    schedule(workspace)
+    workspace.reset_counters()
+    ran = schedule(workspace, check_mode=True, diff_mode=True, scheduled_at=LATER, reschedule=True)
+    assert ran.changed
+    assert ran["diff"] == {
+        "before": "web-01: reboot at 2999-01-01T00:00:00Z\n",
+        "after": "web-01: reboot at 2998-06-01T03:00:00Z\n",
+    }
+    assert workspace.counters()["writes"] == 0
+
+
+# What ran already
+
+
+def ran_at(workspace: Workspace, **row: Any) -> tuple[str, str]:
+    """A command that ran at a time gone by, and that time."""
+    time = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    fields = {"server": "web-01", "line": "reboot", "status": "success", "added_at": -7200}
+    fields |= {"scheduled_at": iso(time), "delivered_at": iso(time)}
+    [command_id] = workspace.add_commands([{**fields, **row}])
+    return command_id, str(iso(time))
+
+
+@pytest.mark.parametrize("status", ["success", "failed", "running", "delivered"])
+def test_what_ran_at_that_time_is_not_scheduled_again(workspace: Workspace, status: str) -> None:
+    command_id, time = ran_at(workspace, status=status)
+    again = schedule(workspace, scheduled_at=time)
+    assert (again.changed, again.failed) == (False, False)
+    assert again["id"] == command_id
+    assert workspace.counters()["writes"] == 0
+    assert len(workspace.commands()) == 1
+
+
+def test_a_schedule_that_an_agent_carried_out_is_not_scheduled_again(workspace: Workspace) -> None:
+    time = str(iso(datetime.now(UTC) + timedelta(seconds=1)))
+    first = schedule(workspace, line="echo done", scheduled_at=time)
+    assert first.changed
+    workspace.wait_for_command(first["id"])
+    again = schedule(workspace, line="echo done", scheduled_at=time)
+    assert (again.changed, again.failed, again["id"]) == (False, False, first["id"])
+    assert again["outcome"] == "success"
+    assert "carried out at that time already" in again["msg"]
+    [made] = workspace.commands()
+    assert made["run_count"] == 1
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_time_gone_by_is_an_error_where_nothing_ran_then(workspace: Workspace, check_mode: bool) -> None:
+    ran_at(workspace, line="another line")
+    with pytest.raises(UsageError, match=r"is in the past.*on web-01.*state=executed") as caught:
+        schedule(workspace, check_mode=check_mode, scheduled_at="2020-01-01T00:00:00Z")
+    assert caught.value.option == "scheduled_at"
+    assert workspace.counters()["writes"] == 0
+
+
+@pytest.mark.parametrize("status", ["cancelled", "expired"])
+def test_what_never_ran_at_that_time_does_not_count(workspace: Workspace, status: str) -> None:
+    workspace.add_commands(
+        [{"server": "web-01", "line": "reboot", "status": status, "scheduled_at": FAR, "added_at": -5}]
+    )
+    assert schedule(workspace).changed
+    assert len(pending(workspace)) == 1
+
+
+@pytest.mark.parametrize("status", ["denied", "rejected"])
+def test_what_was_refused_at_that_time_is_not_asked_for_again(workspace: Workspace, status: str) -> None:
+    row = {"server": "web-01", "line": "reboot", "status": status, "scheduled_at": FAR, "added_at": -5}
+    [refused] = workspace.add_commands([row])
+    ran = schedule(workspace)
+    assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, True, status, refused)
+    assert workspace.counters()["writes"] == 0
+
+
+def test_what_was_cancelled_is_scheduled_anew(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    run(workspace, state="cancelled", ids=[first["id"]])
+    second = schedule(workspace)
+    assert second.changed
+    assert second["id"] != first["id"]
+    assert pending(workspace) == [second["id"]]
+
+
+# Reschedule
+
+
+@pytest.mark.parametrize(("before", "after"), [(FAR, LATER), (LATER, FAR)], ids=["sooner", "later"])
+def test_a_schedule_is_moved_once(workspace: Workspace, before: str, after: str) -> None:
+    first = schedule(workspace, scheduled_at=before)
+    moved = schedule(workspace, scheduled_at=after, reschedule=True, diff_mode=True)
+    assert (moved.changed, moved.failed) == (True, False)
+    assert moved["id"] != first["id"]
+    assert pending(workspace) == [moved["id"]]
+    assert moved["diff"]["before"] == f"web-01: reboot at {before}\n"
+    assert moved["diff"]["after"] == f"web-01: reboot at {after}\n"
+    again = schedule(workspace, scheduled_at=after, reschedule=True)
+    assert (again.changed, again["id"]) == (False, moved["id"])
+
+
+def test_without_reschedule_both_stand(workspace: Workspace) -> None:
+    schedule(workspace)
+    schedule(workspace, scheduled_at=LATER)
+    assert len(pending(workspace)) == 2
+
+
+def test_a_reschedule_leaves_other_commands_alone(workspace: Workspace) -> None:
+    others = [
+        workspace.submit("web-02", "reboot", scheduled_at=FAR),
+        workspace.submit("web-01", "reboot -f", scheduled_at=FAR),
+    ]
+    schedule(workspace)
+    schedule(workspace, scheduled_at=LATER, reschedule=True)
+    statuses = [workspace.commands(id=command_id)[0]["status"] for command_id in others]
+    assert statuses == ["scheduled", "scheduled"]
+
+
+def test_a_command_that_waits_for_an_offline_server_is_not_rescheduled(workspace: Workspace) -> None:
+    workspace.settings(offline_mode="queue")
+    workspace.disconnect("web-01")
+    queued = workspace.submit("web-01", "reboot")
+    ran = schedule(workspace, reschedule=True)
+    assert ran.changed
+    assert set(pending(workspace)) == {queued, ran["id"]}
+
+
+def test_an_old_schedule_that_cannot_be_withdrawn_is_kept_alone(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    workspace.fault("status", method="DELETE", times=1, status=403, body='{"code": "FORBIDDEN"}')
+    ran = schedule(workspace, scheduled_at=LATER, reschedule=True)
+    assert (ran.failed, ran.changed) == (True, False)
+    assert f"Not rescheduled: command {first['id']} could not be cancelled" in ran["msg"]
+    assert pending(workspace) == [first["id"]]
+
+
+def test_an_old_schedule_that_is_delivered_meanwhile_is_a_failure(workspace: Workspace) -> None:
+    schedule(workspace)
+    body = '{"code": "EVENT_COMMAND_ALREADY_SENT"}'
+    workspace.fault("status", method="DELETE", times=1, status=409, body=body)
+    ran = schedule(workspace, scheduled_at=LATER, reschedule=True)
+    assert (ran.failed, ran.changed, ran["outcome"]) == (True, False, "sent")
+    assert "was delivered to the server already" in ran["msg"]
+
+
+SENT: dict[str, Any] = {"status": 409, "body": '{"code": "EVENT_COMMAND_ALREADY_SENT"}'}
+FORBIDDEN: dict[str, Any] = {"status": 403, "body": '{"code": "FORBIDDEN"}'}
+
+#: Which of the requests to cancel fail (the first old one, the second, the new one) -> what stands then, and whether
+#: anything has changed.
+HALF_MOVED: dict[str, tuple[dict[str, Any], set[str], bool]] = {
+    "the first is refused": ({**FORBIDDEN, "times": 1}, {"first", "second"}, False),
+    "the first is refused, and the new one stays": ({**FORBIDDEN, "times": 2}, {"first", "second", "new"}, True),
+    "the second is refused": ({**FORBIDDEN, "after": 1, "times": 1}, {"second"}, True),
+    "the second is refused, and the new one stays": ({**FORBIDDEN, "after": 1}, {"second", "new"}, True),
+    "the second is sent": ({**SENT, "after": 1, "times": 1}, {"second"}, True),
+    "the second is sent, and the new one too": ({**SENT, "after": 1}, {"second", "new"}, True),
+}
+
+
+@pytest.mark.parametrize("case", HALF_MOVED)
+def test_a_move_that_stops_half_way_says_what_stands(current: Workspace, case: str) -> None:
+    fault, left, changed = HALF_MOVED[case]
+    schedule(current)
+    schedule(current, scheduled_at="2999-02-01T00:00:00Z")
+    current.fault("status", method="DELETE", **fault)
+    ran = schedule(current, scheduled_at=LATER, reschedule=True)
+    tried = [path.rstrip("/").rpartition("/")[2] for path in paths(current, "DELETE")]
+    names = {tried[0]: "first", tried[-1]: "new"}
+    stand = {names.get(command, "second"): command for command in pending(current)}
+    assert set(stand) == left
+    failing = tried[fault.get("after", 0)]
+    assert (ran.failed, ran.changed) == (True, changed)
+    assert ran["id"] == stand.get("new", failing)
+    said, _colon, told = ran["msg"].partition("Scheduled now: ")
+    assert f"Not rescheduled: command {failing}" in said
+    # What was delivered does not stand any more, whatever else this workspace says.
+    assert {command in told for command in stand.values() if command != failing or fault["status"] == 403} <= {True}
+
+
+# Races
+
+
+def race(workspace: Workspace, racers: int) -> list[dict[str, Any]]:
+    """What each of so many runs returns that schedule the same at once."""
+
+    def one(_number: int) -> dict[str, Any]:
+        options = command_options(workspace, state="scheduled", servers=["web-01"], line="reboot", scheduled_at=FAR)
+        return run_command(options, Run())
+
+    with ThreadPoolExecutor(racers) as pool:
+        return list(pool.map(one, range(racers)))
+
+
+def all_submit_at_once(workspace: Workspace, racers: int, tie: bool) -> Callable[..., Any]:
+    """Submits as soon as everybody is about to, and perhaps at the very same moment by the workspace's clock."""
+    barrier = threading.Barrier(racers)
+    moment = datetime.now(UTC).replace(microsecond=0)
+
+    def together(*arguments: Any) -> Any:
+        barrier.wait(30)  # everybody has looked by now, and nobody has submitted
+        command = submit(*arguments)
+        if not tie:
+            return command
+        workspace.change_command(command.id, added_at=iso(moment))
+        barrier.wait(30)
+        return replace(command, added_at=moment)
+
+    return together
+
+
+@pytest.mark.parametrize("tie", [False, True])
+@pytest.mark.parametrize("racers", [2, 4])
+def test_runs_that_race_leave_one_pending_command(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, racers: int, tie: bool
+) -> None:
+
+    monkeypatch.setattr(_fleet, "submit", all_submit_at_once(workspace, racers, tie))
+    results = race(workspace, racers)
+    [left] = pending(workspace)
+    assert {result["id"] for result in results} == {left}
+    assert sum(result["changed"] for result in results) == 1
+    assert not any(result.get("failed") for result in results)
+    assert methods(workspace)["POST"] == racers
+
+
+def test_a_race_that_cannot_be_looked_into_is_warned_about(workspace: Workspace) -> None:
+    workspace.fault("status", method="GET", path="/api/events/", after=1, status=403, body='{"code": "forbidden"}')
+    ran = schedule(workspace)
+    assert (ran.changed, ran.failed) == (True, False)
+    assert ran["id"] == pending(workspace)[0]
+    assert any("Whether another run scheduled the same" in warning for warning in ran.warnings)
+
+
+# Refusals
+
+
+def test_an_offline_server_that_takes_no_schedule(workspace: Workspace) -> None:
+    workspace.add_servers("off-01", connected=False)
+    workspace.settings(offline_mode="refuse")
+    ran = schedule(workspace, servers=["web-01", "off-01"])
+    assert [command["outcome"] for command in ran.commands] == ["pending", "offline"]
+    assert (ran.failed, ran.changed) == (True, True)
+    assert ran.commands[1]["changed"] is False
+    assert "offline" in ran.commands[1]["msg"]
+
+
+def test_a_lost_answer_schedules_once(workspace: Workspace) -> None:
+    workspace.fault("lose_after", method="POST", times=1)
+    ran = schedule(workspace)
+    assert (ran.failed, ran["outcome"]) == (False, "pending")
+    assert pending(workspace) == [ran["id"]]
+    assert methods(workspace)["POST"] == 1
+
+
+@pytest.mark.parametrize("fault", ["lose_before", "lose_after"])
+def test_what_stood_before_is_not_taken_for_what_was_lost(workspace: Workspace, fault: str) -> None:
+    # Lists of 2024 do not say when a command is to run.
+    first = schedule(workspace)
+    workspace.fault(fault, method="POST", times=1)
+    moved = schedule(workspace, scheduled_at=LATER, reschedule=True)
+    [stands] = pending(workspace)
+    assert moved["outcome"] == ("unknown" if fault == "lose_before" else "pending")
+    assert (stands == first["id"]) == (fault == "lose_before")
+
+
+def test_what_is_scheduled_is_not_taken_for_what_was_to_run_at_once(old: Workspace) -> None:
+    first = schedule(old)
+    old.fault("lose_before", method="POST", times=1)
+    ran = run(old, servers=["web-01"], line="reboot")
+    assert ran["outcome"] == "unknown"
+    assert first["id"] not in ran["msg"]
+
+
+@pytest.mark.parametrize("dialect", ["published", "2024"])
+def test_a_schedule_does_not_outrun_its_parent(running: Callable[[str], Workspace], dialect: str) -> None:
+    workspace = running(dialect)
+    workspace.reset()
+    workspace.wait_connected("web-01")
+    [parent] = run(workspace, servers=["web-01"], line="sleep 30", wait=False).commands
+    with pytest.raises(UsageError, match=f"{parent['id']} is .+, and this workspace does not hold"):
+        schedule(workspace, run_after=[parent["id"]])
+    done = run(workspace, servers=["web-01"], line="true")
+    assert schedule(workspace, run_after=[done["id"]])["outcome"] == "pending"
+
+
+def test_what_stands_is_kept_where_the_new_command_is_refused(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    workspace.fault("status", method="POST", times=1, status=403, body='{"code": "FORBIDDEN"}')
+    ran = schedule(workspace, scheduled_at=LATER, reschedule=True)
+    assert (ran.failed, ran.changed, ran["outcome"]) == (True, False, "refused")
+    assert f"Scheduled now: {first['id']} at 2999-01-01T00:00:00Z." in ran["msg"]
+    assert pending(workspace) == [first["id"]]
+
+
+def test_where_nothing_can_be_withdrawn_both_are_named(workspace: Workspace) -> None:
+    first = schedule(workspace)
+    workspace.fault("status", method="DELETE", status=403, body='{"code": "FORBIDDEN"}')
+    ran = schedule(workspace, scheduled_at=LATER, reschedule=True)
+    assert (ran.failed, ran.changed) == (True, True)
+    stand = pending(workspace)
+    assert len(stand) == 2
+    assert first["id"] in stand
+    assert all(command in ran["msg"] for command in stand)

@@ -1,0 +1,605 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Audits: what is asked of whom, what recent commands answer, what becomes of servers that do not answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import collection_tree
+import pytest
+import yaml
+from system.auditing import HELLO, NO_TOKEN, audit, hosts, options
+from system.support import AGENTS, Reply, ScriptedServer, paths
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import servers as _servers
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client, Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+    AlpaconError,
+    ApiError,
+    RunIsOver,
+    UsageError,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import (
+    Audited,
+    Host,
+    result_of,
+    run_audit,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import verdict_of
+from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, Row
+
+# Asking and judging
+
+
+def test_checks_on_a_fleet(workspace: Workspace) -> None:
+    done = audit(
+        workspace,
+        HELLO,
+        {"name": "space", "line": "echo 83%", "number": {"at_most": 80}, "fact": "used", "severity": "high"},
+        of=hosts(*AGENTS, groups={"web": ["web-01"]}),
+    )
+    assert done.outcomes == {
+        **{(name, "hello"): "passed" for name in AGENTS},
+        **{(name, "space"): "failed" for name in AGENTS},
+    }
+    assert done.audited.changed
+    ids = workspace.server_ids()
+    assert done.report["servers"] == [
+        {
+            "host": name,
+            "workspace": workspace.url,
+            "id": ids[name],
+            "name": name,
+            "groups": ["web"] if name == "web-01" else [],
+            "facts": {"used": 83},
+        }
+        for name in AGENTS
+    ]
+    assert done.summary == {
+        "servers": 3,
+        "checks": 2,
+        "passed": 3,
+        "failed": 3,
+        "unknown": 0,
+        "failed_by_severity": {"critical": 0, "high": 3, "medium": 0, "low": 0, "info": 0},
+        "reused": 0,
+        "commands": 6,
+        "requests": done.summary["requests"],
+    }
+
+
+def test_a_result_has_all_that_a_reader_needs(workspace: Workspace) -> None:
+    done = audit(workspace, {"name": "it", "line": "echo ' 7 apples'; exit 3", "rc": [3], "number": {"at_most": 8}})
+    result = done.the_result
+    if workspace.dialect == "current":
+        assert (result["outcome"], result["rc"], result["value"]) == ("passed", 3, 7)
+    else:
+        # They tell no exit codes.
+        assert (result["outcome"], result["rc"], result["value"]) == ("unknown", 1, None)
+    [made] = workspace.commands()
+    assert (result["command"], result["reused"], result["output_truncated"]) == (made["id"], False, False)
+    assert result["output"].strip() == "7 apples"
+    assert result["ended_at"].endswith("Z")
+
+
+def test_the_report_says_what_was_asked(current: Workspace) -> None:
+    done = audit(
+        current,
+        {**HELLO, "description": "d", "remedy": "r", "set": "s", "when": ["all", "!test"], "username": "root"},
+        title="Mine",
+        fail_on="low",
+        reuse_within="90m",
+    )
+    report = done.report
+    assert (report["schema"], report["title"], report["workspace"]) == (1, "Mine", current.url)
+    assert (report["fail_on"], report["reuse_within"]) == ("low", 5400.0)
+    assert (report["verdict"], report["coverage"], report["min_coverage"]) == ("pass", 100.0, 95.0)
+    assert report["started_at"] <= report["finished_at"]
+    assert report["checks"] == [
+        {
+            "name": "hello",
+            "set": "s",
+            "description": "d",
+            "remedy": "r",
+            "line": "echo hello",
+            "username": "root",
+            "severity": "medium",
+            "expected": ["exit code 0", "output contains hello"],
+            "when": ["all", "!test"],
+        }
+    ]
+    assert audit(current, HELLO).report["title"] == f"Audit of {current.url.removeprefix('http://')}"
+
+
+def test_checks_that_ask_the_same_share_a_command(workspace: Workspace) -> None:
+    done = audit(
+        workspace,
+        {"name": "one", "line": "echo a b", "contains": "a"},
+        {"name": "two", "line": "echo a b", "contains": "c"},
+        {"name": "three", "line": "echo a b", "contains": "b", "username": "root"},
+        {"name": "four", "line": "echo b", "contains": "b"},
+        of=[Host("here", "web-01"), Host("again", workspace.server_ids()["web-01"]), Host("other", "web-02")],
+    )
+    assert Counter(done.outcomes.values()) == {"passed": 9, "failed": 3}
+    assert Counter((made["server"], made["line"]) for made in workspace.commands()) == {
+        ("web-01", "echo a b"): 2,
+        ("web-01", "echo b"): 1,
+        ("web-02", "echo a b"): 2,
+        ("web-02", "echo b"): 1,
+    }
+
+
+def test_groups_decide_who_is_asked(workspace: Workspace) -> None:
+    groups = {"web": ["web-01", "web-02"], "test": ["web-02"]}
+    done = audit(
+        workspace,
+        {**HELLO, "when": ["web", "!test"]},
+        {**HELLO, "name": "nobody", "when": "db"},
+        of=hosts(*AGENTS, groups=groups),
+    )
+    assert done.outcomes == {("web-01", "hello"): "passed"}
+    assert done.warnings == ["checks: nobody applies to none of the hosts, since none is in db."]
+    assert len(workspace.commands()) == 1
+
+
+@pytest.mark.parametrize("way", ["both", "result", "chunks"])
+def test_long_outputs_are_cut_in_the_report_only(current: Workspace, way: str) -> None:
+    current.settings(output=way)
+    line = "printf 'é%.0s' $(seq 1 9000); echo; echo end"
+    done = audit(current, {"name": "it", "line": line, "matches": "^end$", "fact": "f"}, output_limit=100)
+    result = done.the_result
+    assert (result["outcome"], result["output"], result["output_truncated"]) == ("passed", "é" * 100, True)
+    assert done.report["servers"][0]["facts"] == {"f": "é" * 100}
+
+
+def test_what_looks_like_a_template_stays_what_it_is(workspace: Workspace) -> None:
+    done = audit(workspace, {"name": "it", "line": "echo '{{ 6 * 7 }}</script>'", "fact": "f"})
+    assert done.the_result["output"] == "{{ 6 * 7 }}</script>"
+    assert done.result["facts"] == {"web-01": {"f": "{{ 6 * 7 }}</script>"}}
+
+
+def test_a_fact_comes_out_only_where_there_is_an_answer(workspace: Workspace) -> None:
+    workspace.add_servers("off-01", connected=False)
+    done = audit(workspace, {"name": "it", "line": "echo 5", "fact": "n"}, of=hosts("web-01", "off-01"))
+    assert done.result["facts"] == {"web-01": {"n": "5"}}
+
+
+# Reuse
+
+
+def test_the_second_audit_asks_nothing(workspace: Workspace) -> None:
+    checks = [
+        HELLO,
+        {"name": "fails", "line": "echo no; exit 1", "severity": "high"},
+        {"name": "quiet", "line": "true"},
+    ]
+    first = audit(workspace, *checks, of=hosts(*AGENTS), reuse_within="1h")
+    workspace.reset_counters()
+    second = audit(workspace, *checks, of=hosts(*AGENTS), reuse_within="1h")
+    assert workspace.counters()["writes"] == 0
+    assert (first.audited.changed, second.audited.changed) == (True, False)
+    assert second.outcomes == first.outcomes
+    assert (second.summary["commands"], second.summary["reused"]) == (0, 9)
+    assert all(result["reused"] for result in second.report["results"])
+    ended = [result["ended_at"] for result in second.report["results"]]
+    assert all(ended)
+    assert [(result["command"], result["rc"]) for result in second.report["results"]] == [
+        (result["command"], result["rc"]) for result in first.report["results"]
+    ]
+
+
+def test_only_what_is_missing_is_asked(workspace: Workspace) -> None:
+    audit(workspace, HELLO, of=hosts("web-02"))
+    done = audit(workspace, HELLO, {"name": "more", "line": "echo more"}, of=hosts(*AGENTS), reuse_within="10m")
+    assert {(r["host"], r["check"]) for r in done.report["results"] if r["reused"]} == {("web-02", "hello")}
+    assert len(workspace.commands()) == 1 + 5
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"line": "echo hello "},
+        {"status": "failed", "result": "hello"},
+        {"username": "admin"},
+        {"scheduled_at": -3000},
+    ],
+)
+def test_commands_that_answer(workspace: Workspace, row: Row) -> None:
+    workspace.add_commands([{"server": "web-01", "line": "echo hello", "status": "success", "result": "hello", **row}])
+    assert not audit(workspace, HELLO, reuse_within="1h").audited.changed
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"line": "echo hello there"},
+        {"server": "web-02"},
+        {"shell": "osquery"},
+        {"status": "denied"},
+        {"status": "cancelled"},
+        {"status": "running"},
+        {"added_at": -7300, "scheduled_at": -7300, "delivered_at": -7300, "acked_at": -7300, "handled_at": -7200},
+    ],
+)
+def test_commands_that_do_not_answer(current: Workspace, row: Row) -> None:
+    current.add_commands([{"server": "web-01", "line": "echo hello", "status": "success", "result": "hello", **row}])
+    done = audit(current, HELLO, reuse_within="1h")
+    assert done.audited.changed
+    assert done.the_result["outcome"] == "passed"
+
+
+def test_a_command_of_another_user_answers_only_who_names_no_user(current: Workspace) -> None:
+    row = {"server": "web-01", "line": "echo hello", "status": "success", "result": "hello", "username": "bob"}
+    current.add_commands([row])
+    assert not audit(current, HELLO, reuse_within="1h").audited.changed
+    assert audit(current, {**HELLO, "username": "root"}, reuse_within="1h").audited.changed
+
+
+def test_a_result_that_the_agent_never_gave_is_no_answer(current: Workspace) -> None:
+    row = {"server": "web-01", "line": "echo hello", "status": "failed", "error_phase": "agent_timeout"}
+    current.add_commands([row])
+    assert audit(current, HELLO, reuse_within="1h").the_result["outcome"] == "passed"
+    current.settings(lean_rows=True)
+    current.add_commands([{**row, "line": "echo again"}])
+    assert audit(current, {"name": "again", "line": "echo again"}, reuse_within="1h").audited.changed
+
+
+@pytest.mark.parametrize(("code", "said"), [(1, "Failed to submit command: job queue is full"), (-1, "half of")])
+def test_what_never_began_or_was_interrupted_is_asked_again(current: Workspace, code: int, said: str) -> None:
+    row = {"server": "web-01", "line": "echo hello", "status": "failed", "exit_code": code, "result": said}
+    current.add_commands([row])
+    assert audit(current, HELLO, reuse_within="1h").the_result["outcome"] == "passed"
+
+
+def test_what_never_began_is_unknown(current: Workspace) -> None:
+    line = "printf 'Failed to submit command: job queue is full'; exit 1"
+    result = audit(current, {**HELLO, "line": line}).the_result
+    assert (result["outcome"], result["message"].partition(":")[0]) == ("unknown", "Never ran")
+
+
+def test_the_newest_command_answers(workspace: Workspace) -> None:
+    made = workspace.add_many_commands(5, server="web-01", line="echo hello", status="success", result="hello")
+    newest = max(workspace.commands(), key=lambda row: str(row["handled_at"]))["id"]
+    assert newest in made
+    assert audit(workspace, HELLO, reuse_within="1h").the_result["command"] == newest
+
+
+def test_recent_answers_of_a_server_that_is_offline_count(workspace: Workspace) -> None:
+    workspace.add_servers("off-01", connected=False)
+    workspace.add_commands([{"server": "off-01", "line": "echo hello", "status": "success", "result": "hello"}])
+    done = audit(workspace, HELLO, {"name": "more", "line": "echo more"}, of=hosts("off-01"), reuse_within="1h")
+    assert done.outcomes == {("off-01", "hello"): "passed", ("off-01", "more"): "unknown"}
+    assert workspace.counters()["writes"] == 0
+
+
+# Servers that do not answer
+
+
+@pytest.mark.parametrize(
+    ("server", "says"),
+    [
+        ({"connected": False}, "The server is offline: its agent is not connected."),
+        ({"connected": True, "commissioned": False}, "The server is not commissioned"),
+        (None, "The workspace has no such server, or the token may not see it."),
+    ],
+)
+@pytest.mark.parametrize("way", ["name", "id"])
+def test_servers_that_cannot_be_asked(workspace: Workspace, server: Row | None, says: str, way: str) -> None:
+    if server:
+        workspace.add_servers("odd-01", **server)
+    server_id = workspace.server_ids().get("odd-01", NO_COMMAND)
+    reference = "odd-01" if way == "name" else server_id
+    done = audit(workspace, HELLO, of=[Host("odd-01", reference), *hosts("web-01")], unknown_severity="low")
+    assert done.outcomes == {("odd-01", "hello"): "unknown", ("web-01", "hello"): "passed"}
+    odd = done.report["results"][0]
+    assert odd["message"].startswith(says)
+    assert (odd["severity"], odd["rc"], odd["command"], odd["output"]) == ("low", None, None, "")
+    assert [made["server"] for made in workspace.commands()] == ["web-01"]
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("denied", "Never ran: the workspace's verification denied it."),
+        ("rejected", "Never ran: a reviewer rejected it."),
+        ("awaiting_approval", "Held for approval."),
+        ("expired", "Never ran: nobody approved it in time."),
+    ],
+)
+def test_commands_that_are_held(current: Workspace, status: str, says: str) -> None:
+    current.settings(holds=[{"line": "hello", "servers": ["web-02"], "status": status}])
+    done = audit(current, HELLO, of=hosts(*AGENTS))
+    assert Counter(done.outcomes.values()) == {"passed": 2, "unknown": 1}
+    held = done.report["results"][1]
+    assert held["message"].startswith(says)
+    assert held["command"] in held["message"]
+    assert len(current.commands()) == 3
+
+
+def test_a_line_that_the_access_list_does_not_allow(workspace: Workspace) -> None:
+    workspace.settings(acl={"admin": ["echo *"]})
+    done = audit(workspace, HELLO, {"name": "secret", "line": "cat /etc/shadow"})
+    assert done.outcomes == {("web-01", "hello"): "passed", ("web-01", "secret"): "unknown"}
+    assert "access list" in done.report["results"][1]["message"]
+
+
+@pytest.mark.parametrize(("queued", "cancelled"), [(True, 1), (False, 0)])
+def test_time_that_is_up(current: Workspace, queued: bool, cancelled: int) -> None:
+    if queued:
+        current.settings(holds=[{"line": "sleep", "status": "queued"}])
+    done = audit(current, {"name": "slow", "line": "sleep 3"}, wait_timeout="1s")
+    assert done.the_result["outcome"] == "unknown"
+    assert done.the_result["message"].startswith("Not finished within wait_timeout")
+    [made] = current.commands()
+    assert made["id"] in done.the_result["message"]
+    assert (made["status"] == "cancelled") == bool(cancelled)
+
+
+def test_an_agent_that_falls_silent(current: Workspace) -> None:
+    current.settings(stuck_after=0.3)
+    current.fault("vanish", line="hello")
+    done = audit(current, HELLO, wait_timeout="2s")
+    assert (done.the_result["outcome"], done.the_result["severity"]) == ("unknown", "medium")
+
+
+def test_an_answer_to_a_submit_that_is_lost(workspace: Workspace) -> None:
+    workspace.fault("lose_after", method="POST", path="commands", times=1)
+    done = audit(workspace, HELLO, of=hosts(*AGENTS))
+    assert set(done.outcomes.values()) == {"passed"}
+    assert len(workspace.commands()) == 3
+
+
+# The token
+
+
+def test_a_refused_token_fails_the_audit_at_once(workspace: Workspace) -> None:
+    with pytest.raises(ApiError, match="The token is unknown, disabled or expired"):
+        audit(workspace, HELLO, of=hosts(*AGENTS), token="alpat-wrong")
+    assert workspace.counters()["writes"] == 0
+
+
+def test_a_token_that_is_refused_at_the_submit(workspace: Workspace) -> None:
+    workspace.fault("status", method="POST", status=401, body=NO_TOKEN)
+    with pytest.raises(ApiError, match="The token is unknown"):
+        audit(workspace, HELLO, of=hosts(*AGENTS))
+
+
+def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
+    current.fault("status", method="POST", status=401, after=1, body=NO_TOKEN)
+    done = audit(current, HELLO, of=hosts(*AGENTS), max_concurrency="1", fail_on="never")
+    assert Counter(done.outcomes.values()) == {"passed": 1, "unknown": 2}
+    assert done.result["failed"]
+    refusal = f"The workspace {current.url} refused the token half way: The token"
+    assert done.result["msg"].startswith(f"Inconclusive: {refusal}")
+    assert str(done.report["refusal"]).startswith(refusal)
+    assert (done.result["failing"], done.result["verdict"]) == (0, "inconclusive")
+
+
+@pytest.fixture
+def elsewhere(serve: Callable[..., ScriptedServer]) -> Host:
+    """A host of another workspace, which lists one server and says that there are more than anybody can count."""
+    row = {"id": SERVER, "name": "there", "is_connected": False}
+    server = serve([Reply({"count": 10**400, "next": None, "results": [row]})])
+    return Host("there", SERVER, settings=Settings.from_options({"url": server.url, "token": "alpat-x"}))
+
+
+def test_a_count_that_no_list_has_costs_no_answers(current: Workspace, elsewhere: Host) -> None:
+    other = replace(elsewhere, name="nowhere", server="nowhere")
+    done = run_audit(options(current, HELLO), [*hosts(*AGENTS), elsewhere, other], Run(warn=pytest.fail))
+    outcomes = {result["host"]: result["outcome"] for result in done.report["results"]}
+    assert outcomes == {**dict.fromkeys(AGENTS, "passed"), "there": "unknown", "nowhere": "unknown"}
+    assert done.report["refusal"] is None
+
+
+@pytest.mark.parametrize("of", [[], ["web-01", "web-02"]], ids=["the other workspace", "one of both"])
+def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
+    current: Workspace, elsewhere: Host, monkeypatch: pytest.MonkeyPatch, of: list[str]
+) -> None:
+    def fail(client: Client, references: list[str]) -> Any:
+        if client.settings == elsewhere.settings:
+            raise ZeroDivisionError("out of the blue")
+        return look_up(client, references)
+
+    look_up = _servers.look_up
+    monkeypatch.setattr(_servers, "look_up", fail)
+    if not of:
+        with pytest.raises(AlpaconError, match=r"could not be dealt with: ZeroDivisionError\('out of the blue'\)"):
+            run_audit(options(current, HELLO), [elsewhere], Run(warn=pytest.fail))
+        return
+    done = run_audit(options(current, HELLO), [elsewhere, *hosts(*of)], Run(warn=pytest.fail))
+    outcomes = {result["host"]: result["outcome"] for result in done.report["results"]}
+    assert outcomes == {"there": "unknown", **dict.fromkeys(of, "passed")}
+    assert "could not be asked: An answer could not be dealt with: ZeroDivisionError" in done.report["refusal"]
+    assert result_of(done)["failed"]
+
+
+def test_what_nobody_has_thought_of_leaves_the_ids(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Fleet, jobs: list[Job]) -> None:
+        run(self, jobs)
+        jobs[0].outcome = jobs[0].msg = ""
+        raise ZeroDivisionError("out of the blue")
+
+    run = Fleet.run
+    monkeypatch.setattr(Fleet, "run", fail)
+    done = audit(current, HELLO, of=hosts("web-01", "web-02"))
+    assert done.outcomes == {("web-01", "hello"): "unknown", ("web-02", "hello"): "passed"}
+    ids = {row["server"]: row["id"] for row in current.commands(line=HELLO["line"])}
+    assert {result["host"]: result["command"] for result in done.report["results"]} == ids
+    assert f"What came of it was not awaited. Id {ids['web-01']}." in done.report["results"][0]["message"]
+    assert (done.result["changed"], done.result["failed"]) == (True, True)
+
+
+def test_a_run_that_is_over_gets_no_report(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Fleet, jobs: list[Job]) -> None:
+        raise RunIsOver
+
+    monkeypatch.setattr(Fleet, "run", fail)
+    with pytest.raises(RunIsOver):
+        audit(current, HELLO)
+
+
+def test_a_list_of_servers_that_may_not_be_read(workspace: Workspace) -> None:
+    workspace.fault("status", method="GET", path="servers", status=403, body='{"detail": "No."}')
+    done = audit(workspace, HELLO, of=[Host("here", workspace.server_ids()["web-01"]), *hosts("web-02")])
+    assert done.outcomes == {("here", "hello"): "passed", ("web-02", "hello"): "unknown"}
+    [warning] = done.warnings
+    assert warning.startswith("The list of servers cannot be read, so hosts need alpacon_server_id:")
+
+
+# Check mode
+
+
+def test_check_mode_writes_nothing(workspace: Workspace) -> None:
+    audit(workspace, HELLO)
+    workspace.reset_counters()
+    more = {"name": "more", "line": "echo more"}
+    done = audit(workspace, HELLO, more, of=hosts("web-01"), check_mode=True, reuse_within="1h", fail_on="info")
+    assert workspace.counters()["writes"] == 0
+    assert done.audited.changed
+    assert done.outcomes == {("web-01", "hello"): "passed"}
+    assert done.result["msg"] == "1 passed, 0 failed, 0 unknown. 1 command would be submitted."
+    assert (done.result["verdict"], done.result["coverage"], done.result["failed"]) == (None, None, False)
+    assert not any("erdict" in line for line in done.result["overview"])
+    assert not audit(workspace, HELLO, check_mode=True, reuse_within="1h").audited.changed
+
+
+# What it costs
+
+
+@pytest.fixture
+def idle(running: Callable[[str], Workspace]) -> Workspace:
+    """A workspace whose 200 servers answer at once."""
+    workspace = running("current")
+    workspace.reset()
+    workspace.settings(instant=True)
+    workspace.add_servers(*(f"idle-{number:03}" for number in range(200)), connected=True)
+    workspace.reset_counters()
+    return workspace
+
+
+def test_two_hundred_servers_and_twelve_checks(idle: Workspace) -> None:
+    fleet = hosts(*(f"idle-{number:03}" for number in range(200)))
+    checks = [
+        {"name": f"check-{number}", "line": f"echo {number}", "contains": f"echo {number}"} for number in range(12)
+    ]
+    done = audit(idle, *checks, of=fleet, reuse_within="1h")
+    assert set(done.outcomes.values()) == {"passed"}
+    counters = idle.counters()
+    assert counters["writes"] == 2400
+    assert counters["requests"] <= 1.1 * 2400
+    idle.reset_counters()
+    again = audit(idle, *checks, of=fleet, reuse_within="1h")
+    assert (idle.counters()["writes"], again.audited.changed, again.summary["reused"]) == (0, False, 2400)
+    # The history is read once for all checks.
+    assert idle.counters()["requests"] <= 2 + 2400 / 100 + 1
+
+
+def test_a_few_hosts_of_a_large_workspace_are_asked_for_singly(idle: Workspace) -> None:
+    ids = idle.server_ids()
+    audit(idle, HELLO, of=[Host("one", ids["idle-007"])], check_mode=True)
+    assert paths(idle)[-1].endswith(f"/{ids['idle-007']}/")
+    before = idle.requests_made()
+    audit(idle, HELLO, of=hosts("idle-009"), check_mode=True)
+    assert idle.requests_made() - before == 1
+
+
+# What the task returns
+
+
+def test_findings_fail_the_task_from_a_severity_on(workspace: Workspace) -> None:
+    workspace.add_servers("off-01", connected=False)
+    checks = [
+        {"name": "low", "line": "echo 1; exit 1", "severity": "low"},
+        {"name": "high", "line": "echo 1; exit 2", "severity": "high"},
+    ]
+    done = audit(workspace, *checks, of=hosts("web-01", "off-01"))
+    result = done.result
+    assert (result["failed"], result["failing"]) == (True, 1)
+    assert result["msg"].startswith("1 finding of severity high or worse: web-01: high (high): ")
+    assert [(f["host"], f["check"], f["severity"], f["fails"]) for f in result["findings"]] == [
+        ("web-01", "high", "high", True),
+        ("off-01", "low", "medium", False),
+        ("off-01", "high", "medium", False),
+        ("web-01", "low", "low", False),
+    ]
+    assert not any("output" in finding for finding in result["findings"])
+    for fail_on, failing in (("never", 0), ("critical", 0), ("medium", 3), ("info", 4)):
+        report = {**done.report, "fail_on": None if fail_on == "never" else fail_on, "min_coverage": 0}
+        report["verdict"] = verdict_of(report)
+        again = result_of(Audited(report, changed=True))
+        assert (again["failed"], again["failing"]) == (failing > 0, failing)
+        assert again["verdict"] == ("fail" if failing else "pass")
+
+
+def test_what_a_host_leaves_open_is_named_once(workspace: Workspace) -> None:
+    workspace.add_servers("off-01", connected=False)
+    checks = [{"name": f"check-{number}", "line": f"echo {number}"} for number in range(20)]
+    result = audit(workspace, *checks, of=hosts("off-01"), fail_on="medium").result
+    [line] = [line for line in result["overview"] if "off-01" in line]
+    assert line.startswith("  off-01: 20 checks (medium): The server is offline: its agent is not connected.")
+    assert result["msg"].count("off-01") == 1
+
+
+def test_messages_keep_the_end_of_an_expression(current: Workspace) -> None:
+    check = {"name": "version", "line": "echo none", "matches": [r"^v[0-9]+\."], "severity": "high"}
+    result = audit(current, check).result
+    assert result["msg"].endswith(r"The output does not match ^v[0-9]+\..")
+    assert any(line.endswith(r"does not match ^v[0-9]+\.") for line in result["overview"])
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"checks": []}, "checks: there is no check."),
+        (
+            {"checks": [{"name": "a", "lien": "x"}]},
+            "checks, check 1 (a): lien: a check has no such key. Did you mean line?",
+        ),
+        ({"skip": ["helo"]}, "skip: there is no check helo. Did you mean hello?"),
+        ({"reuse_within": "soon"}, "reuse_within: 'soon' is not a duration."),
+        ({"wait_timeout": "soon"}, "wait_timeout: 'soon' is not a duration."),
+        ({"max_concurrency": "0"}, "max_concurrency: 0 is too small."),
+        ({"output_limit": -1}, "output_limit: it is negative."),
+        ({"min_coverage": -0.1}, "min_coverage: -0.1 is no percentage."),
+        ({"min_coverage": 101.0}, "min_coverage: 101 is no percentage. Give a number from 0, for no minimum, to 100."),
+        ({"min_coverage": float("nan")}, "min_coverage: nan is no percentage."),
+        ({"of": []}, "hosts: there is no host to audit."),
+        ({"url": "ftp://x"}, "url: "),
+    ],
+)
+def test_bad_input_is_refused_before_any_request(current: Workspace, given: Row, message: str) -> None:
+    of = given.pop("of", hosts("web-01"))
+    with pytest.raises(UsageError) as raised:
+        run_audit({**options(current, HELLO), **given}, of, Run(warn=print))
+    assert str(raised.value).startswith(message)
+    assert current.requests_made() == 0
+
+
+# Documentation and tables
+
+
+def _check_sets() -> Row:
+    sets: Row = yaml.safe_load((collection_tree.ROOT / "roles/audit/vars/main.yml").read_text())["audit_library"]
+    return sets
+
+
+def test_the_lines_of_the_check_sets_run(workspace: Workspace) -> None:
+    lines = {check["line"]: check["name"] for checks in _check_sets().values() for check in checks}
+    longest = 512 if workspace.dialect == "2024" else 2048
+    lines = {line: name for line, name in lines.items() if name != "security-updates" and len(line) <= longest}
+    done = audit(workspace, *({"name": name, "line": line} for line, name in lines.items()))
+    assert [result for result in done.report["results"] if result["outcome"] != "passed"] == []
+    assert all(result["output"] and "not found" not in result["output"] for result in done.report["results"])

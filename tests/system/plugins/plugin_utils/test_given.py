@@ -1,0 +1,273 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What tasks are given, through ansible-core itself: selections that are empty, names that there are not, keywords."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_cores import CORES, prepare
+from system.playing import COMMAND_MODULE, PATIENCE, Play, Row, environment, play, play_out, task
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND
+
+AUDIT_MODULE = "herdops.alpacon.alpacon_audit"
+EVERY_STATE: dict[str, Row] = {
+    "executed": {"line": "echo hello"},
+    "scheduled": {"line": "echo hello", "state": "scheduled", "scheduled_at": "2999-01-01T00:00:00Z"},
+    "cancelled": {"line": "echo hello", "state": "cancelled"},
+}
+#: Selections that select nothing, as playbooks write them.
+NOTHING: dict[str, Any] = {
+    "an empty list": [],
+    "null": None,
+    "an empty text": "",
+    "blanks": "  ",
+    "a template of an empty list": "{{ [] }}",
+    "a group that is not there": "{{ groups['nosuch'] | default([]) }}",
+    "a template of null": "{{ none }}",
+    "an empty element": ["web-01", ""],
+    "an element that is null": ["web-01", None],
+    "an empty part": "web-01,,web-02",
+    "a list in a list": [["web-01"]],
+    "a dictionary": {"name": "web-01"},
+    "true": True,
+    "an element that is true": [True],
+}
+#: Those that are no filters either.
+NO_FILTERS = ("null", "an empty list", "an empty text", "blanks", "a template of an empty list", "a template of null")
+
+
+def messages(done: Play) -> dict[str, str]:
+    """What each task that failed said, in one text for each."""
+    return {name: " | ".join(row["msg"] for row in rows if row["failed"]) for name, rows in done.tasks.items()}
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_selection_that_is_empty_selects_nothing(current: Workspace, tmp_path: Path, core: str) -> None:
+    tasks = [
+        task(f"{option}: {state}: {what}", {**given, option: value})
+        for what, value in NOTHING.items()
+        for state, given in EVERY_STATE.items()
+        for option in ("servers", "server")
+    ]
+    for what, value in NOTHING.items():
+        tasks += [
+            task(f"ids: finished: {what}", {"state": "finished", "ids": value}),
+            task(f"ids: cancelled: {what}", {"state": "cancelled", "ids": value}),
+            task(f"ids: cancelled with a line: {what}", {"state": "cancelled", "id": value, "line": "echo hello"}),
+            task(f"ids: info: {what}", {"ids": value}, "herdops.alpacon.alpacon_command_info"),
+            task(f"servers: server_info: {what}", {"servers": value}, "herdops.alpacon.alpacon_server_info"),
+            task(f"hosts: audit: {what}", {"checks": [], "hosts": value}, "herdops.alpacon.alpacon_audit"),
+        ]
+    for what, value in (*((what, NOTHING[what]) for what in NO_FILTERS), ("an empty dictionary", {})):
+        tasks.append(task(f"filters: server_info: {what}", {"filters": value}, "herdops.alpacon.alpacon_server_info"))
+    if core != "development":
+        tasks = [
+            one for one in tasks if "template" in one["name"] or ": null" in one["name"] or "not there" in one["name"]
+        ]
+    shown = {"var": "query('herdops.alpacon.alpacon_command', *selected)"}
+    for what, value in {"no terms": [], "an empty term": [""], "null": [None], "a list": [[]]}.items():
+        tasks.append(task(f"terms: {what}", shown, "ansible.builtin.debug", vars={"selected": value}))
+    before = current.requests_made()
+    done = play_out(current, tmp_path, play(*tasks), ["web-01"], core=core)
+    assert done.code == 0, done.said
+    said = messages(done)
+    assert sorted(said) == sorted(one["name"] for one in tasks)
+    assert {name: text for name, text in said.items() if name.split(":")[0] not in text} == {}
+    assert said["servers: executed: null"] == (
+        "servers: it is null. Give names or UUIDs of servers, or leave it out to mean the inventory host."
+    )
+    assert said["filters: server_info: null"] == (
+        "filters: it is null. Give a filter, or leave it out to mean all servers."
+    )
+    assert current.requests_made() == before
+
+
+def test_a_filter_that_is_empty_selects_nothing(current: Workspace, tmp_path: Path) -> None:
+    info, servers = "herdops.alpacon.alpacon_command_info", "herdops.alpacon.alpacon_server_info"
+    texts = ("server", "shell", "requested_by", "search", "line", "cmd", "since", "until")
+    tasks = [task(f"{name}: {value}", {name: value}, info) for name in texts for value in ("", " ", None)]
+    tasks += [task(f"status: {value}", {"status": value}, info) for value in ([], None, "", ["success", ""])]
+    filters: Row = {"name": ("", [], None), "groups": ([], [""], None), "tags": ({}, None), "connected": (None,)}
+    tasks += [
+        task(f"filters: {name}: {value}", {"filters": {name: value}}, servers)
+        for name, values in filters.items()
+        for value in values
+    ]
+    looked_up = "query('herdops.alpacon.alpacon_command', 'web-01', {})"
+    for given in ("line=''", "line=none", "status=[]", "within=''"):
+        name = given.split("=", maxsplit=1)[0]
+        tasks.append(
+            task(f"{name}: lookup {given}", {"that": f"{looked_up.format(given)} == 1"}, "ansible.builtin.assert")
+        )
+    before = current.requests_made()
+    done = play_out(current, tmp_path, play(*tasks), ["web-01"])
+    assert done.code == 0, done.said
+    said = messages(done)
+    assert sorted(said) == sorted(one["name"] for one in tasks)
+    named = {name: "line" if name.startswith("cmd") else name.split(":")[0] for name in said}
+    assert {name: text for name, text in said.items() if f"{named[name]}: " not in text} == {}
+    assert said["search: "] == "search: it is empty. Give what the commands must have, or leave it out."
+    assert current.requests_made() == before
+    # Commas are part of a line.
+    done = play_out(current, tmp_path, play(task("line", {"line": "echo a,,b"}, info)), ["web-01"])
+    assert done.tasks["line"][0]["commands"] == []
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_what_is_omitted_is_left_out(current: Workspace, tmp_path: Path, core: str) -> None:
+    left_out = {"servers": "{{ nosuch | default(omit) }}", "ids": "{{ nosuch | default(omit) }}"}
+    done = play_out(
+        current,
+        tmp_path,
+        play(
+            task("run", {"line": "echo hello", **left_out, "username": "{{ omit }}"}),
+            task(
+                "info",
+                left_out | {"servers": None, "ids": "{{ omit }}"} and {"ids": "{{ nosuch | default(omit) }}"},
+                "herdops.alpacon.alpacon_command_info",
+            ),
+        ),
+        ["web-02"],
+        core=core,
+    )
+    [ran], [listed] = done.tasks["run"], done.tasks["info"]
+    assert (ran["stdout"], ran["server"]["name"]) == ("hello", "web-02"), done.said
+    assert [row["line"] for row in listed["commands"]] == ["echo hello"]
+
+
+def test_names_of_options(current: Workspace, tmp_path: Path) -> None:
+    line = {"line": "uptime"}
+    tasks = {
+        "both names": (
+            line | {"servers": ["web-01"], "server": "web-02"},
+            "servers: it is given twice, as servers and as",
+        ),
+        "both lines": ({"line": "a", "cmd": "b"}, "line: it is given twice"),
+        "both ids": ({"state": "finished", "ids": [COMMAND], "id": COMMAND}, "ids: it is given twice"),
+        "a typo": (
+            line | {"usernam": "x"},
+            "usernam: herdops.alpacon.alpacon_command has no such option. Did you mean username?",
+        ),
+        "nothing like it": (line | {"zzz": 1}, "ansible-doc herdops.alpacon.alpacon_command"),
+        "chdir": (
+            line | {"chdir": "/srv"},
+            "chdir: herdops.alpacon.alpacon_command has no such option. Begin the line",
+        ),
+        "creates": (line | {"creates": "/x"}, "test -e"),
+        "removes": (line | {"removes": "/x"}, "test ! -e"),
+        "executable": (line | {"executable": "/bin/bash"}, "/bin/bash -c"),
+        "stdin": (line | {"stdin": "x"}, "Give it in env"),
+        "argv": ({"argv": ["a", "b"]}, "Give one line"),
+        "script": ({"script": "x.sh"}, "give its path as line"),
+        "no time to wait": (line | {"server": "web-01", "wait_timeout": 0}, "wait_timeout: 0 is no time to wait"),
+        "no host": (line, "servers: it is left out, and the inventory host localhost is no server"),
+        "a credential": (
+            line | {"url": "https://me:hunter22@workspace.example"},
+            "url: it carries a user name or password",
+        ),
+        "a value as a name": (
+            line | {"server": "web-01", "env": {"PASSWORD=hunter22": ""}},
+            "env: the name of entry 1 has an =",
+        ),
+    }
+    looked_up = {"var": "query('herdops.alpacon.alpacon_command', 'web-01', withn='1h')"}
+    misspelt = task("lookup", looked_up, "ansible.builtin.debug")
+    in_background = {**task("async", line), "async": 10, "poll": 0}
+    done = play_out(
+        current,
+        tmp_path,
+        play(*(task(name, given) for name, (given, _text) in tasks.items()), in_background, misspelt),
+        ["localhost"],
+    )
+    said = messages(done)
+    assert {name: said[name] for name, (_given, text) in tasks.items() if text not in said[name]} == {}
+    assert "wait set to false" in said["async"]
+    assert "withn: the lookup herdops.alpacon.alpacon_command has no such option. Did you mean within?" in said.pop(
+        "lookup"
+    )
+    assert all(row["commands"] == [] for name in said for row in done.tasks[name]), done.said
+    assert "hunter22" not in done.said
+    assert current.commands() == []
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: Path, core: str) -> None:
+    line = {"line": "echo hello"}
+    quiet = [
+        task("read", {}, "herdops.alpacon.alpacon_command_info", become=True),
+        task("as asked", {**line, "username": "root"}, become=True, become_user="nobody"),
+        task("not so", line, become=False, vars={"ansible_become": "false"}),
+    ]
+    become = [task("keyword", line, become=True), task("again", line, become=True, become_user="nobody")]
+    check = {"name": "greets", "line": "echo hello"}
+    audit: Row = {"module": AUDIT_MODULE, "check_mode": True}
+    quiet.append(task("audit as asked", {"checks": [{**check, "username": "root"}]}, become=True, **audit))
+    audits = [task(f"audit {number}", {"checks": [check]}, become=True, **audit) for number in (1, 2)]
+    first = play_out(current, tmp_path / "quiet", play(*quiet), ["web-01", "web-02"], core=core)
+    assert " has no effect" not in first.said
+    last = [task("play", line), task("audit", {"checks": [check]}, **audit)]
+    plays = [*play(*quiet, *become, *audits), *play(*last, become=True, environment={"A": "b"})]
+    done = play_out(current, tmp_path / "told", plays, ["web-01", "web-02"], core=core)
+    assert done.code == 0, done.said
+    warnings = [warning for rows in done.tasks.values() for row in rows for warning in row.get("warnings", ())]
+    assert sorted(text.split(":")[0] for text in warnings) == [
+        f"{keyword} has no effect on {module}"
+        for keyword in ("become", "environment")
+        for module in (AUDIT_MODULE, COMMAND_MODULE)
+    ]
+    assert "Give username there in its place." in done.said.replace("\n", " ")
+    assert "Set the variables in the lines of the checks." in done.said.replace("\n", " ")
+    assert "Give username in its place." in done.said.replace("\n", " ")
+    assert "Give env in its place." in done.said.replace("\n", " ")
+    by_variable = play(task("variable", line), vars={"ansible_become": True, "ansible_become_user": "nobody"})
+    said = play_out(current, tmp_path / "variable", by_variable, ["web-01"], core=core).said
+    assert said.count("ansible_become has no effect") == 1
+
+
+@pytest.mark.parametrize(
+    ("core", "argument"), [("oldest", "line='echo a b'"), ("development", "echo a b"), ("newest", "echo a b")]
+)
+def test_a_line_from_the_shell(current: Workspace, tmp_path: Path, core: str, argument: str) -> None:
+    (tmp_path / "ansible.cfg").touch()
+    (tmp_path / "inventory").write_text("[web]\nweb-01\n", encoding="utf-8")
+    done = subprocess.run(
+        [prepare(core) / "ansible", "web", "-i", tmp_path / "inventory", "-m", COMMAND_MODULE, "-a", argument],
+        env=environment(current, tmp_path),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"stdout": "a b"' in done.stdout
+    assert [row["line"] for row in current.commands()] == ["echo a b"]
+
+
+def test_a_line_without_a_name(current: Workspace, tmp_path: Path) -> None:
+    tasks = [task("free", "echo hello"), task("beside", "echo hello state=cancelled")]
+    done = play_out(current, tmp_path, play(*tasks), ["web-01"])
+    [free], [beside] = done.tasks["free"], done.tasks["beside"]
+    assert (free["stdout"], free["line"]) == ("hello", "echo hello")
+    assert beside["msg"] == "line: it has no name, and options stand beside it. Give it as line='...'."
+
+
+def test_a_missing_library_is_named_with_the_one_command_to_run(tmp_path: Path, current: Workspace) -> None:
+    """Where requests cannot be imported, as on a controller that lacks it."""
+    shadow = tmp_path / "requests"
+    shadow.mkdir()
+    (shadow / "__init__.py").write_text("raise ImportError('no such library')", encoding="utf-8")
+    one = play(task("run", {"server": "web-01", "line": "uptime"}))
+    done = play_out(current, tmp_path / "run", one, ["web-01"], PYTHONPATH=str(tmp_path))
+    [row] = done.tasks["run"]
+    assert row["msg"].startswith("The Python library requests is missing where this runs. Install it: /")
+    assert row["msg"].endswith(" -m pip install requests")
+    assert row["commands"] == []

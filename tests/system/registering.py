@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tasks of alpacon_registration, alpacon_registration_info and alpacon_registration_token, and agents to register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from system.support import Outcome
+from websockets.sync.client import ClientConnection, connect
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
+    INFO_SPEC as REGISTRATION_INFO_SPEC,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC as REGISTRATION_SPEC
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
+    run_registration,
+    run_registration_info,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import (
+    SPEC as REGISTRATION_TOKEN_SPEC,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import run_registration_token
+from ansible_collections.herdops.alpacon.tests.unit.support import Row
+
+REGISTER = "/register/$"
+#: The workspace's answers to credentials that are worth nothing.
+REFUSED = {"current": 401, "published": 401, "2024": 403}
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A registered server, as its agent knows it."""
+
+    workspace: Workspace
+    id: str
+    key: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What its requests carry."""
+        return {"Authorization": f'id="{self.id}", key="{self.key}"', "User-Agent": "alpamon/2.5.0"}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its credentials as options of a task."""
+        return {"id": self.id, "key": self.key}
+
+    def commit(self) -> None:
+        """Send the first report."""
+        url = f"{self.workspace.url}/api/servers/servers/-/commit/"
+        body = {"version": "2.5.0", "os": {"name": "Debian"}}
+        requests.put(url, json=body, headers=self.headers, timeout=5).raise_for_status()
+
+    def dial(self) -> ClientConnection:
+        """Open its websocket."""
+        url = f"{self.workspace.url.replace('http', 'ws', 1)}/ws/servers/backhaul/"
+        return connect(url, additional_headers=self.headers, proxy=None)
+
+
+def new_agent(workspace: Workspace, name: str = "web") -> Agent:
+    """An agent that has registered by itself."""
+    key = workspace.add_registration_token("by hand")["key"]
+    body = {"name": name, "platform": "debian"}
+    answer = workspace.api("POST", "servers/servers/register/", token=key, json=body).json()
+    workspace.reset_counters()
+    return Agent(workspace, answer["id"], answer["key"])
+
+
+def register(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> Outcome:
+    """Carry out a task of alpacon_registration, without an API token unless one is given."""
+    options = {"token": None, **given}
+    return _carry_out(run_registration, REGISTRATION_SPEC, workspace, check_mode, diff_mode, options)
+
+
+def ask(workspace: Workspace, **given: Any) -> Outcome:
+    """Carry out a task of alpacon_registration_info."""
+    options = {"token": workspace.token, **given}
+    return _carry_out(run_registration_info, REGISTRATION_INFO_SPEC, workspace, False, False, options)
+
+
+def manage_token(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> Outcome:
+    """Carry out a task of alpacon_registration_token."""
+    options = {"token": workspace.token, "name": "fleet", **given}
+    return _carry_out(run_registration_token, REGISTRATION_TOKEN_SPEC, workspace, check_mode, diff_mode, options)
+
+
+def _carry_out(
+    operation: Callable[..., Row],
+    spec: Mapping[str, Any],
+    workspace: Workspace,
+    check_mode: bool,
+    diff_mode: bool,
+    given: Row,
+) -> Outcome:
+    unknown = set(given) - set(spec)
+    assert not unknown, f"no such options: {unknown}"
+    options = {name: option.get("default") for name, option in spec.items()}
+    options.update({"url": workspace.url, **given})
+    warnings: list[str] = []
+    before = workspace.requests_made()
+    result = operation(options, Run(warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode))
+    assert result["requests"] == workspace.requests_made() - before
+    # Secrets that were given must not be in it, whatever comes out.
+    assert hide(result, secrets(options)) == result
+    return Outcome(result, warnings)

@@ -1,0 +1,371 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The role alpamon on paper, on every distribution that it knows; see extensions/molecule for hosts that run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from system.rolling import (
+    DEBIAN,
+    KEY,
+    MACHINE,
+    Distribution,
+    Host,
+    Paper,
+    Roll,
+    agents_come,
+    configuration,
+    installed,
+    roll,
+    there,
+)
+from workspace.client import Workspace
+
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\n"
+#: A file is there that differs from what is to be written.
+COPY = [("^file .*_diff_peek", {"changed": False, "state": "file", "size": 10, "appears_binary": False})]
+ID = "550e8400-e29b-41d4-a716-446655440000"
+VENDOR = "https://packagecloud.io/alpacax/alpamon"
+
+APT = {
+    "debian11": Distribution("Debian", "11.11"),
+    "debian12": Distribution("Debian", "12.7"),
+    "debian13": Distribution("Debian", "13.1"),
+    "sid": Distribution("Debian", "n/a"),
+    "ubuntu1804": Distribution("Ubuntu", "18.04"),
+    "ubuntu2404": Distribution("Ubuntu", "24.04"),
+}
+DNF = {
+    "rhel8": Distribution("RedHat", "8.10", "dnf"),
+    "centos9": Distribution("CentOS", "9", "dnf"),
+    "rocky9": Distribution("Rocky", "9.4", "dnf"),
+    "alma10": Distribution("AlmaLinux", "10.0", "dnf"),
+    "oracle9": Distribution("OracleLinux", "9.4", "dnf"),
+    "fedora43": Distribution("Fedora", "43", "dnf5"),
+    "amazon2023": Distribution("Amazon", "2023", "dnf"),
+}
+YUM = {"amazon2": Distribution("Amazon", "2", "yum")}
+ZYPPER = {
+    "leap15": Distribution("openSUSE Leap", "15.6", "zypper"),
+    "sles15": Distribution("SLES", "15.6", "zypper"),
+}
+SUPPORTED = {**APT, **DNF, **YUM, **ZYPPER}
+#: One of each kind.
+KINDS = ("debian11", "debian13", "rocky9", "leap15")
+UNSUPPORTED = {
+    "arch": Distribution("Archlinux", "rolling", "pacman"),
+    "mint": Distribution("Linux Mint", "22", "apt"),
+    "alpine": Distribution("Alpine", "3.20.1", "apk"),
+    "debian10": Distribution("Debian", "10.13", "apt"),
+    "rhel7": Distribution("RedHat", "7.9", "yum"),
+}
+
+Running = Callable[[str], Workspace]
+
+
+def registration(workspace: Workspace) -> dict[str, Any]:
+    """How the agent of a host registers it."""
+    key = workspace.add_registration_token()["key"]
+    return {"headers": {"Authorization": f'token="{key}"'}, "json": {"name": "Web", "platform": "debian"}}
+
+
+def papers(names: dict[str, Distribution], *answers: Any, **variables: Any) -> dict[str, Paper]:
+    """Hosts of these distributions that are otherwise alike."""
+    return {name: Paper(distribution, answers, variables) for name, distribution in names.items()}
+
+
+# Every distribution
+
+
+@pytest.fixture(scope="module")
+def looked(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Roll:
+    """All of them looked at."""
+    hosts = papers({**SUPPORTED, **UNSUPPORTED})
+    names = ("__alpamon_manager", "__alpamon_platform", "__alpamon_repository_format", "__alpamon_family")
+    return roll(tmp_path_factory.mktemp("looked"), running("current"), hosts, entry="preflight", show=names)
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_supported_distributions(looked: Roll, name: str) -> None:
+    assert looked[name].failure == ""
+    found = looked[name].results[-1]["msg"]
+    manager = "apt" if name in APT else "zypper" if name in ZYPPER else "dnf"
+    assert found["__alpamon_manager"] == ("yum" if name == "amazon2" else manager)
+    assert found["__alpamon_platform"] == ("debian" if name in APT else "rhel")
+    folders = {"apt": "/etc/apt/sources.list.d", "dnf": "/etc/yum.repos.d", "zypper": "/etc/zypp/repos.d"}
+    assert found["__alpamon_family"]["repository"] == folders[manager]
+    if name in APT:
+        assert found["__alpamon_repository_format"] == ("list" if name in ("debian11", "ubuntu1804") else "deb822")
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_unsupported_distributions(looked: Roll, name: str) -> None:
+    distribution = UNSUPPORTED[name]
+    assert f"The agent does not run on {distribution.name} {distribution.version}." in looked[name].failure
+    assert "Debian from 11 on, Ubuntu from 18.04 on, RedHat from 8 on" in looked[name].failure
+    assert [call.module for call in looked[name].calls] == ["setup"]
+
+
+@pytest.fixture(scope="module")
+def present(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Roll:
+    """One of each kind brought into a workspace."""
+    workspace = running("current")
+    workspace.reset()
+    token = workspace.add_registration_token()["key"]
+    variables = {"alpamon_ca_cert_content": CERTIFICATE, "alpamon_tags": {"env": "test"}}
+    hosts = papers({name: SUPPORTED[name] for name in KINDS}, **variables)
+    with agents_come(workspace):
+        done = roll(tmp_path_factory.mktemp("present"), workspace, hosts, ALPACON_REGISTRATION_TOKEN=token)
+    assert done.code == 0, done.said
+    assert token not in done.said
+    records = workspace.registered()
+    assert {record["name"][:-7] for record in records} == {"Web"}
+    assert sorted(record["platform"] for record in records) == ["debian", "debian", "rhel", "rhel"]
+    assert all(record["tags"]["env"] == "test" and record["key"] not in done.said for record in records)
+    return done
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_configuration_and_units(present: Roll, name: str) -> None:
+    host = present[name]
+    text = host.files["/etc/alpamon/alpamon.conf"]
+    assert "verify = true\nca_cert =\n" in text
+    assert "max_workers = 20\n" in text
+    assert host.files["/etc/alpamon/.ansible-registered"] == MACHINE
+    [row] = [row for row in host.of("copy") if row["dest"] == "/etc/alpamon/alpamon.conf"]
+    assert (row["mode"], row["owner"]) == ("0600", "root")
+    folders = {row["path"]: row.get("mode") for row in host.of("file")}
+    assert folders["/etc/alpamon"] == "0700"
+    assert folders["/var/lib/alpamon"] == folders["/var/log/alpamon"] == folders["/run/alpamon"] == "0750"
+    assert [(row["name"], row["state"], row.get("enabled")) for row in host.of("systemd_service")] == [
+        ("alpamon-restart.timer", "stopped", False),
+        ("alpamon.service", "restarted", None),
+        ("alpamon.service", "started", True),
+    ]
+
+
+@pytest.mark.parametrize("name", ["debian11", "debian13"])
+def test_apt(present: Roll, name: str) -> None:
+    host = present[name]
+    key = "/etc/apt/keyrings/alpacax_alpamon.asc"
+    assert host.files[key] == KEY
+    folder = "/etc/apt/sources.list.d/alpacax_alpamon"
+    if name == "debian11":
+        wanted, other = f"deb [signed-by={key}] {VENDOR}/any/ any main\n", f"{folder}.sources"
+        assert wanted in host.files[f"{folder}.list"]
+    else:
+        wanted, other = f"URIs: {VENDOR}/any/\nSuites: any\nComponents: main\nSigned-By: {key}\n", f"{folder}.list"
+        assert wanted in host.files[f"{folder}.sources"]
+    assert other in removed(host)
+    [package] = host.of("apt")
+    assert (package["name"], package["state"], package["install_recommends"]) == ("alpamon", "present", False)
+    assert host.of("dpkg_selections") == [{"name": "alpamon", "selection": "install"}]
+    assert "update-ca-certificates" in host.commands
+    assert host.files["/usr/local/share/ca-certificates/alpamon.crt"] == CERTIFICATE
+
+
+def test_dnf(present: Roll) -> None:
+    host = present["rocky9"]
+    repository = host.files["/etc/yum.repos.d/alpacax_alpamon.repo"]
+    key = "/etc/pki/rpm-gpg/RPM-GPG-KEY-alpamon"
+    assert host.files[key] == KEY
+    assert f"baseurl={VENDOR}/rpm_any/rpm_any/$basearch\n" in repository
+    assert "repo_gpgcheck=1\ngpgcheck=0\n" in repository
+    assert f"gpgkey=file://{key}\n" in repository
+    [package] = host.of("dnf")
+    assert (package["name"], package["state"], package["install_weak_deps"]) == ("alpamon", "present", False)
+    assert "dnf --assumeyes --disablerepo=* --enablerepo=alpacax_alpamon makecache" in host.commands
+    assert "update-ca-trust extract" in host.commands
+
+
+def test_zypper(present: Roll) -> None:
+    host = present["leap15"]
+    assert "repo_gpgcheck=1\npkg_gpgcheck=0\n" in host.files["/etc/zypp/repos.d/alpacax_alpamon.repo"]
+    assert [row["key"] for row in host.of("rpm_key")] == ["/etc/pki/rpm-gpg/RPM-GPG-KEY-alpamon"]
+    assert "zypper --non-interactive refresh --repo alpacax_alpamon" in host.commands
+    assert "zypper --non-interactive install --no-recommends alpamon" in host.commands
+    assert host.files["/etc/pki/trust/anchors/alpamon.pem"] == CERTIFICATE
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_package_never_finds_credentials_in_its_environment(present: Roll, name: str) -> None:
+    calls = present[name].calls
+    installers = [
+        call for call in calls if call.module in ("apt", "dnf") or "--no-recommends" in call.arguments.get("argv", ())
+    ]
+    assert installers
+    assert all(call.environment["PLUGIN_ID"] == call.environment["PLUGIN_KEY"] == "" for call in installers)
+
+
+def removed(host: Host) -> list[str]:
+    """The files that were removed."""
+    return [row["path"] for row in host.of("file") if row["state"] == "absent"]
+
+
+# Versions
+
+
+@pytest.fixture(scope="module")
+def downgraded(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Roll:
+    """2.4.0 asked for and held, where 2.5.0 is."""
+    variables = {
+        "alpamon_version": "2.4.0",
+        "alpamon_hold": True,
+        "alpamon_allow_downgrade": True,
+        "alpamon_install_recommends": True,
+        "alpamon_package_proxy": "http://proxy.example:3128",
+        "recording_brings": "2.4.0",
+    }
+    hosts = papers(
+        {name: SUPPORTED[name] for name in ("debian13", "rocky9", "leap15")}, *installed("2.5.0"), **variables
+    )
+    done = roll(tmp_path_factory.mktemp("downgraded"), running("current"), hosts, entry="install")
+    assert done.code == 0, done.said
+    return done
+
+
+def test_pinned_with_apt(downgraded: Roll) -> None:
+    host = downgraded["debian13"]
+    [package] = host.of("apt")
+    assert package["name"] == "alpamon=2.4.0*"
+    assert package["allow_downgrade"] is package["allow_change_held_packages"] is package["install_recommends"] is True
+    assert host.of("dpkg_selections") == [{"name": "alpamon", "selection": "hold"}]
+    [call] = [call for call in host.calls if call.module == "apt"]
+    assert call.environment["https_proxy"] == "http://proxy.example:3128"
+
+
+def test_pinned_with_dnf(downgraded: Roll) -> None:
+    host = downgraded["rocky9"]
+    [package] = [row for row in host.of("dnf") if "alpamon" in row["name"]]
+    assert package["name"] == "alpamon-2.4.0"
+    assert package["allow_downgrade"] is package["install_weak_deps"] is True
+    assert host.commands[-1] == "dnf versionlock add alpamon"
+
+
+def test_pinned_with_zypper(downgraded: Roll) -> None:
+    host = downgraded["leap15"]
+    assert "zypper --non-interactive install --oldpackage --recommends alpamon=2.4.0" in host.commands
+    assert host.commands[-1] == "zypper --non-interactive addlock alpamon"
+
+
+# Removing
+
+
+def test_absent(running: Running, tmp_path: Path) -> None:
+    hosts = papers(
+        {name: SUPPORTED[name] for name in ("debian13", "rocky9", "leap15")},
+        *installed("2.5.0"),
+        alpamon_state="absent",
+    )
+    done = roll(tmp_path, running("current"), hosts)
+    assert done.code == 0, done.said
+    for name, host in done.hosts.items():
+        gone = removed(host)
+        assert {"/etc/alpamon", "/var/lib/alpamon", "/var/log/alpamon", "/run/alpamon", "/run/alpamon.pid"} <= set(gone)
+        assert any("alpacax_alpamon" in path for path in gone)
+        assert [row["regexp"] for row in host.of("lineinfile")] == ["(pam_alpamon|alpacon_approval)\\.so"] * 2
+        assert {"name": "alpamon.service", "enabled": False, "state": "stopped"} in host.of("systemd_service"), name
+    [package] = done["debian13"].of("apt")
+    assert (package["name"], package["purge"]) == (["alpamon-pam", "alpamon"], True)
+    assert done["rocky9"].of("dnf")[0]["name"] == ["alpamon-pam", "alpamon"]
+    assert "zypper --non-interactive remove alpamon" in done["leap15"].commands
+
+
+# What is refused before anything is changed
+
+REFUSED: dict[str, tuple[dict[str, Any], list[Any], str]] = {
+    "nourl": ({"alpamon_url": ""}, [], "alpamon_url is empty."),
+    "badurl": ({"alpamon_url": "workspace.example"}, [], "which is no URL"),
+    "notoken": ({"alpamon_registration_token": ""}, [], "there is no registration token"),
+    "old": ({"alpamon_version": "2.2.9"}, [], "the role needs 2.3.0 or newer"),
+    "version": ({"alpamon_version": "newest"}, [], "Give a version such as 2.5.0, latest, or nothing."),
+    "checksum": (
+        {"alpamon_package_file": "a.deb", "alpamon_package_checksum": "ab12"},
+        [],
+        "needs its algorithm in front",
+    ),
+    "held": ({"alpamon_version": "latest", "alpamon_hold": True}, [], "contradict each other"),
+    "cas": ({"alpamon_ca_cert": "a.pem", "alpamon_ca_cert_content": "b"}, [], "exclude each other"),
+    "pending": (
+        {},
+        there("/var/lib/alpamon/upgrade.pending"),
+        "Try again when /var/lib/alpamon/upgrade.pending is gone.",
+    ),
+    "user": ({}, [('^command .*"id -u"', {"rc": 0, "stdout": "1000"})], "Set become to true"),
+    "elsewhere": (
+        {},
+        configuration("https://other.example", ID, "k"),
+        "is registered in https://other.example, not in",
+    ),
+}
+READS = {"setup", "command", "stat", "slurp"}
+
+
+@pytest.fixture(scope="module")
+def refused(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Roll:
+    """Each of them tried."""
+    hosts = {name: Paper(DEBIAN, answers, variables) for name, (variables, answers, _message) in REFUSED.items()}
+    return roll(tmp_path_factory.mktemp("refused"), running("current"), hosts, ALPACON_REGISTRATION_TOKEN="key")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals(refused: Roll, name: str) -> None:
+    host = refused[name]
+    assert REFUSED[name][2] in host.failure
+    assert {call.module for call in host.calls} <= READS
+
+
+# Check mode and the diff
+
+
+def test_check_mode_shows_a_diff_without_the_key(current: Workspace, tmp_path: Path) -> None:
+    [record] = [current.api("POST", "servers/servers/register/", **registration(current)).json()]
+    current.reset_counters()
+    conf = configuration(current.url, record["id"], record["key"], "[pool]\nmax_workers = 5\n")
+    hosts = {
+        "known": Paper(DEBIAN, [*conf, *installed("2.5.0"), *COPY], {"alpamon_debug": True}),
+        "fresh": Paper(DEBIAN),
+        "clone": Paper(DEBIAN, [*conf, *installed("2.5.0"), *there("/etc/alpamon/.ansible-registered", "another\n")]),
+    }
+    done = roll(tmp_path, current, hosts, "--check", "--diff", ALPACON_REGISTRATION_TOKEN="key")
+    assert done.code == 0, done.said
+    assert record["key"] not in done.said
+    shown = [result["msg"] for result in done["known"].results if isinstance(result.get("msg"), list)]
+    assert {"- max_workers = 5", "+ max_workers = 20", "+ debug = true"} <= set(shown[-1])
+    assert not any("key" in line for line in shown[-1])
+    assert current.counters()["writes"] == 0
+    assert len(current.registered()) == 1
+    for host in done.hosts.values():
+        assert all(call.check_mode or call.module in ("command", "uri") for call in host.calls)
+    # A server that would be registered has no id yet.
+    ids = {name: host.facts["alpamon_server_id"] for name, host in done.hosts.items()}
+    assert ids == {"known": record["id"], "fresh": "", "clone": ""}
+
+
+# What goes wrong
+
+
+def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_path: Path) -> None:
+    token = current.add_registration_token()["key"]
+    log = f'{{"level":"debug"}} Authorization: id="{ID}", key="abc-DEF_123"\ntoken={token}\nBackhaul closed.'
+    hosts = {
+        "full": Paper(DEBIAN, [("^copy .*alpamon.conf", {"failed": True, "msg": "No space left on device"})]),
+        "silent": Paper(DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log})]),
+    }
+    limit = {"alpamon_connect_timeout": "1s"}
+    done = roll(tmp_path, current, hosts, "-e", json.dumps(limit), ALPACON_REGISTRATION_TOKEN=token)
+    assert done.code == 2, done.said
+    assert "The new record was taken back." in done["full"].failure
+    [record] = current.registered()
+    assert record["id"] in done["silent"].files["/etc/alpamon/alpamon.conf"]
+    assert "Not connected within 1 s." in done["silent"].failure
+    assert "For a private CA, set alpamon_ca_cert." in done["silent"].failure
+    assert 'key="********"\ntoken=********\nBackhaul closed.' in done["silent"].failure
+    assert all(secret not in done.said for secret in (token, record["key"], "abc-DEF_123"))

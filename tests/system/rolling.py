@@ -1,0 +1,239 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs of the role alpamon on hosts that exist on paper, of any distribution; see connection_plugins/recording.py."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import collection_tree
+from system.playing import environment
+from workspace.client import Workspace
+
+Row = dict[str, Any]
+Answer = tuple[str, Row]
+
+_PLUGINS = Path(__file__).resolve().parent / "connection_plugins"
+_FILE = {"exists": True, "isreg": True, "isdir": False, "islnk": False, "checksum": "0" * 40, "mode": "0600"}
+KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n"
+MACHINE = "0123456789abcdef0123456789abcdef\n"
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What Ansible says of a host."""
+
+    name: str
+    version: str
+    manager: str = "apt"
+    service_manager: str = "systemd"
+    hostname: str = "Web.01"
+
+    @property
+    def facts(self) -> Row:
+        """The facts that the role asks for."""
+        return {
+            "ansible_distribution": self.name,
+            "ansible_distribution_version": self.version,
+            "ansible_distribution_major_version": self.version.partition(".")[0],
+            "ansible_hostname": self.hostname,
+            "ansible_pkg_mgr": self.manager,
+            "ansible_service_mgr": self.service_manager,
+            "ansible_env": {},
+        }
+
+
+DEBIAN = Distribution("Debian", "13.1")
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A host on paper: what it is, what its modules answer besides the usual, and its variables."""
+
+    distribution: Distribution = DEBIAN
+    answers: Iterable[Answer] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+    def entry(self, recording: Path) -> Row:
+        """It in an inventory."""
+        usual: list[Answer] = [
+            ("^setup ", {"changed": False, "ansible_facts": self.distribution.facts}),
+            ('^command .*"id -u"', {"changed": False, "rc": 0, "stdout": "0", "stderr": ""}),
+            ("^uri ", {"changed": False, "status": 200, "content": KEY}),
+            *there("/etc/machine-id", MACHINE),
+        ]
+        return {
+            "ansible_connection": "recording",
+            "ansible_pipelining": True,
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            "recording_file": str(recording),
+            "recording_answers": [*self.answers, *usual],
+            **self.variables,
+        }
+
+
+@dataclass(frozen=True)
+class Call:
+    """A module that would have run."""
+
+    module: str
+    arguments: Row
+    check_mode: bool
+    environment: dict[str, str]
+
+    @property
+    def line(self) -> str:
+        """The command line of a command."""
+        return str(self.arguments.get("_raw_params") or " ".join(self.arguments["argv"]))
+
+
+@dataclass(frozen=True)
+class Host:
+    """What was done on a host, and the results of its tasks."""
+
+    calls: list[Call]
+    results: list[Row]
+
+    def of(self, module: str) -> list[Row]:
+        """The arguments with which a module was called, in order; those that were not given left out."""
+        called = [call.arguments for call in self.calls if call.module == module]
+        return [{name: value for name, value in row.items() if value is not None} for row in called]
+
+    @property
+    def commands(self) -> list[str]:
+        """The command lines, in order."""
+        return [call.line for call in self.calls if call.module == "command"]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The contents of the files that were written."""
+        return {row["dest"]: row["content"] for row in self.of("copy") if "content" in row}
+
+    @property
+    def facts(self) -> Row:
+        """The facts that the role has left."""
+        return {name: value for result in self.results for name, value in result.get("ansible_facts", {}).items()}
+
+    @property
+    def failure(self) -> str:
+        """With what it failed in the end; empty where it did not."""
+        messages = [result["msg"] for result in self.results if result["failed"] and "msg" in result]
+        last = messages[-1] if messages else ""
+        return last if isinstance(last, str) else "\n".join(last)
+
+
+@dataclass(frozen=True)
+class Roll:
+    """A run that has ended."""
+
+    code: int
+    said: str
+    hosts: dict[str, Host]
+
+    def __getitem__(self, name: str) -> Host:
+        return self.hosts[name]
+
+
+def there(path: str, content: str | None = None) -> list[Answer]:
+    """A file that is on the host."""
+    stat: Answer = (rf'^stat .*"path": "{path}"', {"changed": False, "stat": _FILE})
+    if content is None:
+        return [stat]
+    encoded = base64.b64encode(content.encode()).decode()
+    return [stat, (rf'^slurp .*"src": "{path}"', {"changed": False, "content": encoded, "encoding": "base64"})]
+
+
+def installed(version: str) -> list[Answer]:
+    """The package in that version, until another one comes."""
+    return [("^before ", {"changed": False, "rc": 0, "stdout": f"installed {version}", "stderr": ""})]
+
+
+def configuration(url: str, server_id: str, key: str, more: str = "") -> list[Answer]:
+    """A configuration on the host."""
+    text = f"[server]\nurl = {url}\nid = {server_id}\nkey = {key}\n\n[ssl]\nverify = true\n{more}"
+    return there("/etc/alpamon/alpamon.conf", text)
+
+
+@contextmanager
+def agents_come(workspace: Workspace) -> Iterator[None]:
+    """Every server that registers meanwhile is connected a moment later."""
+    done = threading.Event()
+
+    def connect() -> None:
+        while not done.wait(0.2):
+            for server in workspace.registered():
+                if not server["is_connected"]:
+                    workspace.change_server(server["name"], commissioned=True, is_connected=True, version="2.5.0")
+
+    thread = threading.Thread(target=connect)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def roll(
+    folder: Path,
+    workspace: Workspace,
+    hosts: Mapping[str, Paper],
+    *arguments: str,
+    entry: str = "main",
+    show: Iterable[str] = (),
+    playbook: str = "",
+    **environ: str,
+) -> Roll:
+    """Carry the role or a playbook out for all hosts; in the end, show variables of the role."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = {name: paper.entry(folder / f"{name}.calls") for name, paper in hosts.items()}
+    role = {"name": "herdops.alpacon.alpamon", "tasks_from": entry, "public": True}
+    shown = {"msg": {name: f"{{{{ {name} }}}}" for name in show}}
+    tasks: list[Row] = [{"name": "Roll out", "ansible.builtin.include_role": role, "tags": ["always"]}]
+    if show:
+        tasks.append({"name": "Show", "ansible.builtin.debug": shown})
+    plays = [{"hosts": "all", "gather_facts": False, "tasks": tasks}]
+    (folder / "ansible.cfg").touch()
+    for name, content in (("inventory.json", {"all": {"hosts": entries}}), ("play.json", plays)):
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    done = subprocess.run(
+        [
+            str(collection_tree.TOOLS / "ansible-playbook"),
+            *("-i", str(folder / "inventory.json"), playbook or str(folder / "play.json"), *arguments),
+        ],
+        env=environment(
+            workspace,
+            folder,
+            ANSIBLE_CONNECTION_PLUGINS=str(_PLUGINS),
+            ANSIBLE_FORKS="8",
+            ALPACON_REGISTRATION_TOKEN=environ.pop("ALPACON_REGISTRATION_TOKEN", ""),
+            **environ,
+        ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    results = _lines(folder / "results")
+    ended = {
+        name: Host(
+            [Call(**call) for call in _lines(folder / f"{name}.calls")],
+            [entry["result"] for entry in results if entry["host"] == name],
+        )
+        for name in hosts
+    }
+    return Roll(done.returncode, done.stdout + done.stderr, ended)
+
+
+def _lines(file: Path) -> list[Row]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []

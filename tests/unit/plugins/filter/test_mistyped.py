@@ -1,0 +1,142 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Variables that are nearly those of a playbook or role, and runs that would do nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.herdops.alpacon.plugins.filter.mistyped import mistyped
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import FIELDS
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
+
+ROLE = {
+    name: list(
+        yaml.safe_load((ROOT / f"roles/{name}/meta/argument_specs.yml").read_text())["argument_specs"]["main"][
+            "options"
+        ]
+    )
+    for name in ("alpamon", "audit")
+}
+PLAYBOOK = {
+    name: list(yaml.safe_load((ROOT / f"playbooks/{name}.yml").read_text())[0]["vars"]["playbook_arguments"])
+    for name in ("run", "schedule", "cancel", "rollout")
+}
+ROLLOUT = [*ROLE["alpamon"], *PLAYBOOK["rollout"]]
+#: What each looks for, and with what it chooses hosts or servers.
+LOOKS: dict[str, tuple[list[str], str]] = {
+    **{name: (PLAYBOOK[name], "alpacon_servers") for name in ("run", "schedule", "cancel")},
+    "rollout": (ROLLOUT, "alpamon_hosts"),
+    "role alpamon": (ROLLOUT, ""),
+    "role audit": (ROLE["audit"], ""),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "meant"),
+    [
+        ("alpacon_usernam", PLAYBOOK["run"], "alpacon_username"),
+        ("alpacon_server", PLAYBOOK["cancel"], "alpacon_servers"),
+        ("alpacon_sheduled_at", PLAYBOOK["schedule"], "alpacon_scheduled_at"),
+        ("alpacon_tokne", PLAYBOOK["run"], "alpacon_token"),
+        ("alpamon_versoin", ROLE["alpamon"], "alpamon_version"),
+        ("audit_fail_onn", ROLE["audit"], "audit_fail_on"),
+        ("audit_chek_sets", ROLE["audit"], "audit_check_sets"),
+    ],
+)
+def test_a_slip_is_told(name: str, known: list[str], meant: str) -> None:
+    assert mistyped([name], known) == [f"There is no variable {name}. Did you mean {meant}?"]
+
+
+def test_what_is_the_users_own_is_left_alone() -> None:
+    own = [
+        "alpacon_team_contacts",
+        "alpacon_dev",
+        "alpacon_os_name",
+        "alpacon_server_id",
+        "alpacon_id",
+        "alpacon_groups",
+    ]
+    for known in PLAYBOOK.values():
+        assert mistyped(["alpacon_workspace", "alpacon_workspaces", *own, *known], known) == []
+    for name, options in ROLE.items():
+        assert mistyped([f"{name}_owner", f"{name}_contact", *options], options) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "playbook", "meant"),
+    [
+        ("alpcon_servers", "run", "alpacon_servers"),
+        ("alpacom_line", "run", "alpacon_line"),
+        ("apalcon_line", "run", "alpacon_line"),
+        ("alpacn_usernam", "schedule", "alpacon_username"),
+        ("alpaconservers", "cancel", "alpacon_servers"),
+        ("alpacon-servers", "cancel", "alpacon_servers"),
+        ("alpacon-run-after", "run", "alpacon_run_after"),
+        ("alpacon_servers_", "run", "alpacon_servers"),
+        ("Alpacon_Servers", "run", "alpacon_servers"),
+        ("ALPACON_SERVERS", "run", "alpacon_servers"),
+        ("alpacon_host", "run", "alpacon_servers"),
+        ("alpacon_hosts", "schedule", "alpacon_servers"),
+        ("alpacon_server", "cancel", "alpacon_servers"),
+        ("alpacon_limit", "run", "alpacon_servers"),
+        ("alpamon_hosts", "run", "alpacon_servers"),
+        ("alpcon_url", "run", "alpacon_url"),
+        ("alpmon_hosts", "rollout", "alpamon_hosts"),
+        ("alpamon_host", "rollout", "alpamon_hosts"),
+        ("alpamon_limit", "rollout", "alpamon_hosts"),
+        ("alpacon_hosts", "rollout", "alpamon_hosts"),
+        ("alpacon_servers", "rollout", "alpamon_hosts"),
+        ("alpacon_state", "rollout", "alpamon_state"),
+        ("alpmaon_serail", "rollout", "alpamon_serial"),
+        ("audi_fail_on", "role audit", "audit_fail_on"),
+        ("audit-check-sets", "role audit", "audit_check_sets"),
+        ("alpcon_token", "role audit", "alpacon_token"),
+    ],
+)
+def test_a_slip_anywhere_in_the_name_is_told(name: str, playbook: str, meant: str) -> None:
+    known, chooses = LOOKS[playbook]
+    assert mistyped([name], known, chooses) == [f"There is no variable {name}. Did you mean {meant}?"]
+
+
+@pytest.mark.parametrize("looks", LOOKS)
+def test_no_false_alarm(looks: str) -> None:
+    known, chooses = LOOKS[looks]
+    inventory = [
+        f"{prefix}{field}" for field in FIELDS for prefix in ("alpacon_", "alpacon2_", "alpacon", "srv_", "x_")
+    ]
+    collection = {name for own, _chooses in LOOKS.values() for name in own}
+    own = [
+        *(f"my_{name}" for name in known),
+        *(f"x_{name}" for name in known),
+        *(f"{name}_b" for name in known),
+        *(f"__{name}" for name in known),
+        *("alpacon_region", "alpacon_site", "falcon_hosts", "beacon_servers", "servers", "hosts", "line", "limit"),
+        *("auditd_rules", "auditd_max_log_file", "audit_log", "edit_title", "daemon_version", "falcon_url"),
+        *("alpacon_tokens", "alpacon_server_id", "alpacon_workspace", "alpacon_workspaces", "alpacon_result"),
+    ]
+    magic = ["inventory_hostname", "ansible_play_hosts_all", "ansible_limit", "ansible_host", "groups", "hostvars"]
+    theirs = collection - {"alpacon_servers", "alpamon_hosts"}
+    assert mistyped([*own, *inventory, *magic, *left_by_the_collection(), *theirs], known, chooses) == []
+
+
+def left_by_the_collection() -> set[str]:
+    """The variables that tasks of the roles and playbooks set."""
+    files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/**/*.yml")]
+    tasks = [task for file in files for task in _tasks(yaml.safe_load(file.read_text(encoding="utf-8")) or [])]
+    facts = {name for task in tasks for name in task.get("ansible.builtin.set_fact", {})}
+    assert {"alpamon_server_id", "rollout_made", "audit_facts"} <= facts
+    return facts | {task["register"] for task in tasks if "register" in task}
+
+
+def _tasks(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for entry in entries:
+        yield entry
+        for block in ("tasks", "block", "rescue", "always"):
+            yield from _tasks(entry.get(block) or [])

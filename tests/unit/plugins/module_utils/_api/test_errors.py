@@ -1,0 +1,193 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Errors: read out of every body shape, and rendered for a user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import errors as _errors
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError, error_from_body
+from ansible_collections.herdops.alpacon.tests.unit.support import LIST, recorded
+
+
+def read(status: int, body: Any, **more: Any) -> ApiError:
+    return error_from_body("POST", LIST, status, body, **more)
+
+
+DOCUMENTED = [
+    (400, "INVALID_COMMAND"),
+    (403, "API_TOKEN_ACL_NOT_ALLOWED"),
+    (404, "COMMAND_NOT_FOUND"),
+    (409, "EVENT_COMMAND_ALREADY_SENT"),
+    (503, "SERVER_NOT_CONNECTED"),
+]
+
+#: The rest of what the API is known to answer where commands, servers and lists are concerned.
+KNOWN = [
+    (401, "auth_token_missing"),
+    (401, "auth_authentication_failed"),
+    (401, "unauthorized"),
+    (401, "auth_mfa_required"),
+    (401, "auth_token_mfa_missing"),
+    (503, "auth_verification_unavailable"),
+    (400, "user_username_required"),
+    (403, "api_token_scope_missing"),
+    (403, "api_token_scope_action_unresolved"),
+    (403, "rbac_permission_required"),
+    (403, "rbac_object_permission_required"),
+    (403, "forbidden"),
+    (400, "command_inline_credential"),
+    (400, "server_busy_with_user_work"),
+    (403, "work_session_required"),
+    (403, "work_session_not_usable"),
+    (403, "work_session_not_active"),
+    (403, "work_session_expired"),
+    (403, "work_session_scope_not_allowed"),
+    (403, "work_session_server_not_allowed"),
+    (403, "work_session_assignee_mismatch"),
+    (400, "event_oversized_unsupported_platform"),
+    (404, "api_not_found"),
+    (404, "not_found"),
+    (429, "api_rate_limited"),
+    (400, "api_cursor_expired"),
+    (400, "api_invalid_cursor"),
+    (503, "api_search_unavailable"),
+    (406, "api_not_acceptable"),
+    (415, "api_unsupported_media_type"),
+    (403, "workspace_extension_not_enabled"),
+    (400, "api_token_already_expired"),
+]
+
+
+@pytest.mark.parametrize(("status", "code"), DOCUMENTED + KNOWN)
+@pytest.mark.parametrize("spell", [str.lower, str.upper])
+def test_every_code_has_a_sentence_however_it_is_spelt(status: int, code: str, spell: Any) -> None:
+    error = read(status, {"code": spell(code)})
+    assert error.code == code.lower()
+    sentence = _errors.SENTENCES[code.lower()]
+    assert str(error) == f"{sentence} [POST {LIST}: HTTP {status} {code.lower()}]"
+    assert sentence.endswith(".")
+    assert sentence[0].isupper()
+
+
+def test_an_unknown_code_comes_through() -> None:
+    error = read(400, {"code": "Moon_Not_Full", "source": "sky"})
+    assert str(error) == f"source: sky [POST {LIST}: HTTP 400 moon_not_full]"
+    assert error.as_result() == {"error": {"status": 400, "code": "moon_not_full", "message": "source: sky"}}
+
+
+def test_a_field_that_is_blamed_alone_is_named_alone() -> None:
+    error = str(read(400, {"code": "invalid_command", "source": "server"}))
+    assert "There is no server of that id" in error
+    assert "groupname" not in error
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"detail": "Invalid page."}, "Invalid page."),
+        ({"detail": "No.", "code": "forbidden", "source": "token"}, "No.; source: token"),
+        ({"message": "No."}, "No."),
+        ({"error": "No."}, "No."),
+        ({"line": ["This field is required."]}, "line: This field is required."),
+        ({"line": "Too long."}, "line: Too long."),
+        ({"line": ["One.", "Two."], "shell": ["Three."]}, "line: One. Two.; shell: Three."),
+        ({"non_field_errors": ["One.", "Two."]}, "One. Two."),
+        ({"run_after": {"0": ["Unknown."]}}, "run_after: 0: Unknown."),
+        (
+            {"code": "invalid", "field_errors": {"line": [{"code": "max_length", "message": "Too long."}]}},
+            "line: Too long.",
+        ),
+        ({"code": "invalid", "field_errors": {"a.b": [{"code": "blank"}], "c": "No."}}, "a.b: blank; c: No."),
+        ({"code": "x", "gate": "token_scope", "missing": ["a", "b"]}, "gate: token_scope; missing: a b"),
+        ({"code": "x", "gate": "plan", "axis": "server"}, "gate: plan; axis: server"),
+        ({"status": 400, "status_code": 400, "detail": "No."}, "No."),
+        (["One.", "Two."], "One.; Two."),
+        ("<html><head><title>502</title></head><body><h1>Bad\n Gateway</h1></body></html>", "502 Bad Gateway"),
+        ("plain words", "plain words"),
+        ({"next": None, "detail": "No."}, "No."),
+        ({}, ""),
+        (None, ""),
+        ("", ""),
+    ],
+)
+def test_every_body_shape(body: Any, text: str) -> None:
+    assert read(400, body).text == text
+
+
+def test_a_long_page_is_cut() -> None:
+    assert read(502, "<p>" + "word " * 500 + "</p>").text == ("word " * 40)[:200]
+
+
+@pytest.mark.parametrize(
+    ("recording", "status", "code"),
+    [
+        ("105-create-server-not-connected", 400, "server_not_connected"),
+        ("106-create-server-not-connected-scheduled", 400, "server_not_connected"),
+        ("143-delete-sent", 400, "event_command_already_sent"),
+        ("145-delete-handled", 400, "event_command_already_sent"),
+        ("151-auth-bad-token", 403, "auth_authentication_failed"),
+        ("137-delete-scheduled-again", 404, ""),
+        ("124-create-noacl", 400, "api_token_acl_not_allowed"),
+    ],
+)
+def test_what_servers_of_2024_say_in_words(recording: str, status: int, code: str) -> None:
+    assert read(status, recorded(recording)).code == code
+
+
+@pytest.mark.parametrize(
+    ("recording", "text"),
+    [
+        ("090-create-line-513", "line: Ensure this field has no more than 512 characters."),
+        ("109-create-groupname-unknown", "Username or groupname is not registered or you do not have permission."),
+        ("115-create-malformed-json", "JSON parse error - Expecting value: line 1 column 11 (char 10)"),
+    ],
+)
+def test_the_words_of_servers_of_2024_are_shown(recording: str, text: str) -> None:
+    assert str(read(400, recorded(recording))) == f"{text} [POST {LIST}: HTTP 400]"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, "unknown, disabled or expired"),
+        (403, "may not do this"),
+        (404, "no such record"),
+        (429, "request budget"),
+        (500, "or a proxy in front of it, failed"),
+        (418, "refused the request"),
+    ],
+)
+def test_a_body_that_says_nothing_is_explained_by_the_status(status: int, words: str) -> None:
+    error = read(status, None)
+    assert words in str(error)
+    assert error.as_result()["error"] == {"status": status, "code": None, "message": ""}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "refuses"),
+    [
+        (401, None, True),
+        (401, {"code": "auth_mfa_required"}, True),
+        (403, {"detail": "Authentication credentials were not provided."}, True),
+        (403, {"code": "api_token_acl_not_allowed"}, False),
+        (403, None, False),
+        (400, {"line": ["Permission denied"]}, False),
+    ],
+)
+def test_which_errors_concern_the_token_itself(status: int, body: Any, refuses: bool) -> None:
+    assert read(status, body).refuses_token is refuses
+
+
+def test_the_pause_that_a_server_asks_for() -> None:
+    assert read(429, None, retry_after=7.0).retry_after == 7.0
+
+
+def test_a_usage_error_names_the_option_the_problem_and_the_remedy() -> None:
+    assert str(UsageError("line", "it is empty.", "Fill it.")) == "line: it is empty. Fill it."
+    assert str(UsageError("line", "it is empty")) == "line: it is empty"

@@ -1,0 +1,486 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Records, read from rows of every dialect."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UnreadableRow
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
+    Command,
+    Server,
+    canonical_uuid,
+    is_uuid,
+    iso,
+    parse_time,
+    readable,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import describe
+from ansible_collections.herdops.alpacon.tests.unit.support import (
+    COMMAND,
+    PUBLISHED_ROW,
+    SERVER,
+    current_row,
+    old_row,
+    recorded,
+)
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]
+
+
+# Times and UUIDs
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-01-15T10:30:44Z", utc(2024, 1, 15, 10, 30, 44)),
+        ("2024-01-15T10:30:44z", utc(2024, 1, 15, 10, 30, 44)),
+        ("2024-01-15T10:30:44", utc(2024, 1, 15, 10, 30, 44)),
+        ("2024-01-15 10:30:44", utc(2024, 1, 15, 10, 30, 44)),
+        (" 2024-01-15T10:30:44Z ", utc(2024, 1, 15, 10, 30, 44)),
+        ("2024-01-15T10:30:44.5Z", utc(2024, 1, 15, 10, 30, 44, 500000)),
+        ("2024-01-15T10:30:44.125", utc(2024, 1, 15, 10, 30, 44, 125000)),
+        ("2024-01-15T10:30:44.123456789Z", utc(2024, 1, 15, 10, 30, 44, 123456)),
+        ("2024-01-15T19:30:44+09:00", utc(2024, 1, 15, 10, 30, 44)),
+        ("2024-01-15T08:30:44.25-02:00", utc(2024, 1, 15, 10, 30, 44, 250000)),
+    ],
+)
+def test_times_are_read_with_and_without_zone_and_fraction(text: str, expected: datetime) -> None:
+    assert parse_time(text) == expected
+
+
+@pytest.mark.parametrize("text", [None, "", "  ", "soon", "10:30", 1705314644, {}, "2024-13-01T00:00:00Z"])
+def test_what_is_no_time_is_none(text: Any) -> None:
+    assert parse_time(text) is None
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        (utc(2024, 1, 15, 10, 30, 44), "2024-01-15T10:30:44Z"),
+        (datetime(2024, 1, 15, 19, 30, 44, 5, timezone(timedelta(hours=9))), "2024-01-15T10:30:44.000005Z"),
+        (None, None),
+    ],
+)
+def test_times_are_written_in_utc(time: datetime | None, expected: str | None) -> None:
+    assert iso(time) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "7a50ea6c-2138-4d3f-9633-e50694c847c4",
+        "7A50EA6C-2138-4D3F-9633-E50694C847C4",
+        "7a50ea6c21384d3f9633e50694c847c4",
+        " 7a50ea6c-2138-4d3f-9633-e50694c847c4\n",
+    ],
+)
+def test_uuids_are_known_in_every_spelling(text: str) -> None:
+    assert is_uuid(text)
+    assert canonical_uuid(text) == SERVER
+
+
+@pytest.mark.parametrize("text", ["web-01", "", "7a50ea6c-2138-4d3f-9633", SERVER + "0", SERVER[:-1] + "g", None, 7])
+def test_other_texts_are_no_uuids(text: Any) -> None:
+    assert not is_uuid(text)
+
+
+@pytest.mark.parametrize("value", ["web-01", f"../{SERVER}", f"{SERVER}/", 7, None, [SERVER], {"id": SERVER}, "\ud800"])
+def test_nothing_but_a_uuid_becomes_canonical(value: Any) -> None:
+    with pytest.raises(UnreadableRow, match="not a UUID"):
+        canonical_uuid(value)
+
+
+# Rows that no honest server gives
+
+ODD: list[Any] = [
+    None,
+    True,
+    0,
+    5,
+    -1,
+    10**400,
+    float("nan"),
+    float("inf"),
+    1e300,
+    "",
+    "\ud800",
+    "\x1b[31m\0",
+    "9999-12-31T23:59:59-23:59",
+    "9999-12-31T23:59:59.999999Z",
+    "0001-01-01T00:00:00+23:59",
+    "x" * 5000,
+    [],
+    [5],
+    [[None]],
+    [{"id": {}}],
+    {},
+    {"id": []},
+    {"text": [], "message": 5, "cancellable": "yes"},
+    {"name": {"name": 5}, "id": [5]},
+]
+
+
+@pytest.mark.parametrize("base", [current_row(status="failed", success=False), old_row("Failed", success=False)])
+def test_an_odd_value_costs_no_more_than_itself(base: dict[str, Any]) -> None:
+    for name in {*base, "run_after", "cancellable", "error_phase", "exit_code"} - {"id"}:
+        for value in ODD:
+            command = Command.from_row({**base, name: value})
+            assert command.id == COMMAND
+            described = describe(command, None)
+            json.dumps(described, allow_nan=False)
+            pickle.dumps(command)
+            str(described).encode()
+            assert is_uuid(command.server.id) or command.server.id is None
+            assert isinstance(command.pending, bool)
+            assert isinstance(command.parent_failed, bool)
+            assert command.latest_schedule is None or command.latest_schedule + timedelta(days=1)
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_a_row_without_a_uuid_is_unreadable(value: Any) -> None:
+    with pytest.raises(UnreadableRow):
+        Command.from_row(current_row(id=value))
+    with pytest.raises(UnreadableRow):
+        Command.from_row(value)
+    assert Server.from_row({"id": value, "name": value, "groups": value, "is_connected": value}).id is None
+
+
+def test_rows_that_cannot_be_read_cost_only_themselves() -> None:
+    other = "0b7d9a4e-6f0c-4a5e-9a63-2f1f4f1d2c11"
+    rows: list[Any] = [None, current_row(), {}, {"id": 5}, [], current_row(id=other.upper())]
+    assert [command.id for command in readable(rows)] == [COMMAND, other]
+
+
+# Status: word, finished, ran, pending. None stands for "nobody can know".
+
+WORDS = [
+    ("scheduled", "scheduled", False, False, True),
+    ("queued", "queued", False, False, True),
+    ("verifying", "verifying", False, False, True),
+    ("awaiting_purpose", "awaiting_purpose", False, False, True),
+    ("awaiting_approval", "awaiting_approval", False, False, True),
+    ("delivered", "delivered", False, None, False),
+    ("running", "running", False, None, False),
+    ("acked", "running", False, None, False),
+    ("success", "success", True, True, False),
+    ("completed", "success", True, True, False),
+    ("failed", "failed", True, True, False),
+    ("denied", "denied", True, False, False),
+    ("rejected", "rejected", True, False, False),
+    ("expired", "expired", True, False, False),
+    ("stuck", "stuck", False, None, False),
+    ("error", "error", True, None, False),
+    ("cancelled", "cancelled", True, False, False),
+    ("canceled", "cancelled", True, False, False),
+]
+
+
+def facts(command: Command) -> tuple[str, bool, bool | None, bool]:
+    return command.status, command.finished, command.ran, command.pending
+
+
+@pytest.mark.parametrize(("word", "status", "finished", "ran", "pending"), WORDS)
+@pytest.mark.parametrize("spell", [str, str.upper, str.capitalize, lambda word: word.replace("_", " ")])
+def test_every_word_of_the_lifecycle(
+    word: str, status: str, finished: bool, ran: bool | None, pending: bool, spell: Any
+) -> None:
+    command = Command.from_row(current_row(status=spell(word)))
+    assert facts(command) == (status, finished, ran, pending)
+
+
+OBJECTS = [
+    ("Scheduled", "scheduled", False, False, True),
+    ("Queued", "queued", False, False, True),
+    ("Sent", "delivered", False, None, False),
+    ("Acked", "running", False, None, False),
+    ("Success", "success", True, True, False),
+    ("Failed", "failed", True, True, False),
+    ("Stuck", "stuck", False, None, False),
+    ("Error", "error", True, None, False),
+    ("Awaiting approval", "awaiting_approval", False, False, True),
+]
+
+
+@pytest.mark.parametrize(("text", "status", "finished", "ran", "pending"), OBJECTS)
+def test_every_text_of_the_status_object(
+    text: str, status: str, finished: bool, ran: bool | None, pending: bool
+) -> None:
+    success = {"success": True, "failed": False}.get(status)
+    command = Command.from_row(old_row(text, cancellable=pending, success=success))
+    assert facts(command) == (status, finished, ran, pending)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "finished", "ran", "pending"),
+    [
+        ({"success": True}, "success", True, True, False),
+        ({"success": False}, "failed", True, True, False),
+        ({"acked_at": "2026-11-24T10:30:45Z", "delivered_at": "2026-11-24T10:30:44Z"}, "running", False, None, False),
+        ({"delivered_at": "2026-11-24T10:30:44Z"}, "delivered", False, None, False),
+    ],
+)
+def test_a_translated_text_gives_way_to_what_the_row_states(
+    fields: dict[str, Any], status: str, finished: bool, ran: bool | None, pending: bool
+) -> None:
+    command = Command.from_row(old_row("성공", **fields))
+    assert facts(command) == (status, finished, ran, pending)
+
+
+def test_a_translated_text_of_a_command_that_waits_is_kept_and_pending_by_its_flag() -> None:
+    assert facts(Command.from_row(old_row("예약됨", cancellable=True))) == ("예약됨", False, None, True)
+    assert facts(Command.from_row(old_row("예약됨", cancellable=False))) == ("예약됨", False, None, False)
+
+
+@pytest.mark.parametrize("word", ["hibernating", "awaiting_moon", "succeeded_partially"])
+@pytest.mark.parametrize("fields", [{}, {"success": False, "exit_code": 3, "handled_at": "2026-11-24T10:30:45Z"}])
+def test_an_unknown_word_is_kept_and_never_taken_for_finished(word: str, fields: dict[str, Any]) -> None:
+    command = Command.from_row(current_row(status=word, **fields))
+    assert (command.status, command.finished) == (word, False)
+
+
+def test_an_unknown_word_waits_if_the_row_says_that_it_can_be_cancelled() -> None:
+    assert Command.from_row(current_row(status="hibernating", cancellable=True)).pending
+    assert not Command.from_row(current_row(status="hibernating", cancellable=False)).pending
+
+
+def test_what_was_delivered_is_not_pending_whatever_its_word() -> None:
+    assert not Command.from_row(current_row(status="queued", delivered_at="2026-11-24T10:30:44Z")).pending
+
+
+@pytest.mark.parametrize("phase", ["agent_disconnected", "agent_timeout", "remote_command_exceeded_timeout"])
+def test_stuck_is_the_end_where_the_workspace_says_why(phase: str) -> None:
+    assert Command.from_row(current_row(status="stuck", error_phase=phase)).finished
+    assert not Command.from_row(current_row(status="stuck")).finished
+
+
+# Rows
+
+
+def test_the_example_of_the_published_page() -> None:
+    command = Command.from_row(PUBLISHED_ROW)
+    assert command.id == COMMAND
+    assert command.server == Server("7e3984de-49ab-4cc6-bcdf-21fbd35858b8")
+    assert (command.line, command.shell, command.status) == ("df -h", "system", "success")
+    assert (command.username, command.groupname) == ("ubuntu", "alpacon")
+    assert (command.requested_by, command.requested_by_name) == ("1", "admin")
+    assert (command.success, command.rc, command.exit_code) == (True, 0, None)
+    assert command.cancellable is False
+    assert command.added_at == command.scheduled_at == utc(2024, 1, 15, 10, 30, 44)
+    assert command.handled_at == command.end == utc(2024, 1, 15, 10, 30, 45)
+    assert command.start == utc(2024, 1, 15, 10, 30, 44, 977000)
+    assert command.result == PUBLISHED_ROW["result"]
+    assert not command.may_have_chunks
+
+
+def test_the_page_of_2024_that_was_recorded() -> None:
+    commands = [Command.from_row(row) for row in recorded("001-list-default")["results"]]
+    assert len(commands) == 15
+    assert {command.status for command in commands} <= {
+        "scheduled",
+        "queued",
+        "delivered",
+        "running",
+        "success",
+        "failed",
+        "stuck",
+    }
+    assert all(command.server.id and command.server.name for command in commands)
+    assert all(command.username and command.added_at for command in commands)
+
+
+@pytest.mark.parametrize(
+    ("recording", "status", "rc", "result"),
+    [
+        ("046-retrieve-success-df", "success", 0, PUBLISHED_ROW["result"]),
+        ("047-retrieve-success-empty", "success", 0, ""),
+        ("049-retrieve-failed-ls", "failed", 1, "ls: cannot access '/nonexistent': No such file or directory"),
+        ("050-retrieve-failed-nullresult", "failed", 1, None),
+        ("051-retrieve-queued", "queued", None, None),
+        ("053-retrieve-sent", "delivered", None, None),
+        ("054-retrieve-sent-stuck", "stuck", None, None),
+        ("055-retrieve-acked", "running", None, None),
+        ("057-retrieve-scheduled-1", "scheduled", None, None),
+        ("074-create-slow-after-2s", "running", None, None),
+        ("072-create-failing-result", "failed", 1, "out\nerr"),
+    ],
+)
+def test_details_of_2024_that_were_recorded(recording: str, status: str, rc: int | None, result: str | None) -> None:
+    command = Command.from_row(recorded(recording))
+    assert (command.status, command.rc, command.result) == (status, rc, result)
+    assert command.states_times
+    assert command.scheduled_at is not None
+    assert command.username is None, "details of 2024 leave it out"
+
+
+def test_times_of_a_detail_of_2024() -> None:
+    command = Command.from_row(recorded("046-retrieve-success-df"))
+    assert command.start == command.acked_at == utc(2026, 11, 24, 11, 39, 43, 464482)
+    assert command.end == command.handled_at == utc(2026, 11, 24, 11, 39, 43, 507482)
+
+
+def test_times_of_a_list_row_of_2024_come_from_its_message() -> None:
+    row = recorded("029-search-line")["results"][0]
+    command = Command.from_row(row)
+    assert command.end == utc(2026, 11, 24, 5, 39, 43, 504482)
+    assert command.start == utc(2026, 11, 24, 5, 39, 43, 484482)
+    assert (command.scheduled_at, command.acked_at, command.states_times) == (None, None, False)
+
+
+def test_the_end_of_a_row_without_times_follows_from_what_it_states() -> None:
+    row = {**PUBLISHED_ROW, "status": {"text": "Success", "message": "Done."}}
+    command = Command.from_row(row)
+    assert command.handled_at is None
+    assert command.end == utc(2024, 1, 15, 10, 30, 44, 148000)
+    assert command.start == utc(2024, 1, 15, 10, 30, 44, 125000)
+
+
+@pytest.mark.parametrize("missing", ["scheduled_at", "elapsed_time"])
+def test_no_end_is_made_up(missing: str) -> None:
+    row = {**PUBLISHED_ROW, "status": {"text": "Success"}, missing: None}
+    command = Command.from_row(row)
+    assert (command.end, command.start) == (None, None)
+
+
+def test_a_time_in_the_message_of_an_unfinished_command_is_not_its_end() -> None:
+    command = Command.from_row(old_row("Sent", message="Sent at 2026-11-24 10:00:00."))
+    assert command.handled_at is None
+
+
+def test_what_never_ran_has_no_start() -> None:
+    command = Command.from_row(old_row("Failed", success=False, result="Cancelled due to prior commmand failure."))
+    assert command.start is None
+
+
+def test_create_answers_of_both_shapes() -> None:
+    old = Command.from_row(recorded("068-create-minimal"))
+    assert (old.status, old.finished, old.server.id) == ("queued", False, SERVER)
+    later = Command.from_row(recorded("078-create-scheduled-future"))
+    assert (later.status, later.pending) == ("scheduled", True)
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        (SERVER, Server(SERVER)),
+        ({"id": SERVER, "name": "web-01", "os": "Debian"}, Server(SERVER, "web-01")),
+        ({"id": SERVER}, Server(SERVER)),
+    ],
+)
+def test_the_server_of_a_command(server: Any, expected: Server) -> None:
+    assert Command.from_row(current_row(server=server)).server == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"requested_by": {"id": 1, "username": "admin", "email": "a@example.com"}}, ("1", "admin")),
+        ({"requested_by": {"id": "u", "name": "Bob", "email": "b@example.com"}}, ("u", "Bob")),
+        ({"requested_by": "u", "requested_by_name": "Bob"}, ("u", "Bob")),
+        ({"requested_by": 7}, ("7", None)),
+        ({"requested_by": None}, (None, None)),
+        ({"requested_by": None, "requested_by_name": "None"}, (None, None)),
+    ],
+)
+def test_the_requester_of_a_command(fields: dict[str, Any], expected: tuple[str | None, str | None]) -> None:
+    command = Command.from_row(current_row(**fields))
+    assert (command.requested_by, command.requested_by_name) == expected
+    assert command.states_requester
+
+
+def test_a_row_that_says_nothing_of_its_requester() -> None:
+    row = current_row()
+    del row["requested_by"]
+    assert not Command.from_row(row).states_requester
+
+
+@pytest.mark.parametrize("run_after", [[COMMAND], [{"id": COMMAND, "line": "true"}]])
+def test_the_commands_that_one_runs_after(run_after: Any) -> None:
+    assert Command.from_row(current_row(run_after=run_after)).run_after == (COMMAND,)
+
+
+# How it ended
+
+
+@pytest.mark.parametrize(
+    ("fields", "rc"),
+    [
+        ({"status": "success", "exit_code": 0}, 0),
+        ({"status": "failed", "exit_code": 3}, 3),
+        ({"status": "failed", "exit_code": -1}, -1),
+        ({"status": "success"}, 0),
+        ({"status": "failed"}, 1),
+        ({"status": "failed", "exit_code": True}, 1),
+        ({"status": "running"}, None),
+        ({"status": "denied"}, None),
+        ({"status": "cancelled"}, None),
+        ({"status": "error"}, None),
+        ({"status": "failed", "result": "Cancelled due to prior commmand failure."}, None),
+    ],
+)
+def test_the_exit_code_or_what_success_and_failure_amount_to(fields: dict[str, Any], rc: int | None) -> None:
+    assert Command.from_row(current_row(**fields)).rc == rc
+
+
+CASCADE = "Cancelled due to prior commmand failure."
+
+
+@pytest.mark.parametrize(
+    ("row", "parent_failed"),
+    [
+        (old_row("Failed", success=False, result=CASCADE), True),
+        (old_row("Failed", success=False, result=CASCADE.replace("commmand", "command")), True),
+        (old_row("Failed", success=False, result="boom"), False),
+        (old_row("Success", success=True, result=CASCADE), False),
+        (current_row(status="failed", success=False, result=CASCADE), True),
+        (current_row(status="failed", success=False, result=CASCADE, exit_code=1), False),
+        (current_row(status="failed", success=False, run_after=[COMMAND]), True),
+        (current_row(status="failed", success=False, run_after=[COMMAND], acked_at="2026-11-24T10:30:45Z"), False),
+        (current_row(status="failed", success=False, result=CASCADE, delivered_at="2026-11-24T10:30:45Z"), False),
+        (old_row("Failed", success=False, run_after=[COMMAND]), False),
+    ],
+)
+def test_a_command_that_was_dropped_with_the_one_before_it(row: dict[str, Any], parent_failed: bool) -> None:
+    command = Command.from_row(row)
+    assert command.parent_failed is parent_failed
+    assert command.ran is not parent_failed
+
+
+def test_a_result_that_the_agent_cut() -> None:
+    command = Command.from_row(current_row(result="head\n... [1048000 bytes truncated] ...\ntail\n"))
+    assert command.truncated
+    assert command.split_result() == ("head", "tail\n")
+    assert not Command.from_row(current_row(result="head ... tail")).truncated
+    assert not Command.from_row(current_row()).truncated
+
+
+# Servers
+
+
+def test_the_servers_of_2024_that_were_recorded() -> None:
+    servers = [Server.from_row(row) for row in recorded("185-servers-list")["results"]]
+    assert [(server.name, server.is_connected) for server in servers][:2] == [("old-01", False), ("web-01", True)]
+    assert servers[1].groups == ("7bf38068-4fc5-41ee-b987-4cfd59fbd0e8",)
+    assert servers[1].fields["os_version"] == "13"
+
+
+def test_groups_of_a_server_as_objects() -> None:
+    assert Server.from_row({"id": SERVER, "groups": [{"id": 5, "name": "ops"}]}).groups == ("5",)
+
+
+@pytest.mark.parametrize(
+    ("server", "text"), [(Server(SERVER, "web-01"), "web-01"), (Server(SERVER), SERVER), (Server(None), "?")]
+)
+def test_a_server_is_shown_by_its_name(server: Server, text: str) -> None:
+    assert str(server) == text

@@ -1,0 +1,399 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the workers of a run share, with real processes, since workers are processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Pause
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import sharing as _sharing
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Place, Submitted
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared, SharedPause
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER
+
+URL = "https://workspace.example"
+TOKEN = "alpat-0123456789abcdef"
+
+
+def uuid(number: int, step: int) -> str:
+    """An id that says who made it."""
+    return f"{number:08x}-0000-4000-8000-{step:012x}"
+
+
+def files(folder: Path) -> list[Path]:
+    """All files below a folder."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def mode(path: Path) -> int:
+    """The permissions of a file or folder."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Shared:
+    """What the workers of a run share, still empty."""
+    return Shared(tmp_path, URL, TOKEN)
+
+
+# The journal
+
+
+LINE = "systemctl restart nginx"
+DIGEST = hashlib.sha256(LINE.encode()).hexdigest()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """A journal that does not exist yet, in a folder that does not either."""
+    return Journal(tmp_path / "alpacon/run.ids", pytest.fail)
+
+
+def submit(journal: Journal, command_id: str) -> Place:
+    """Journal a submit as the fleet does."""
+    place = journal.intend(SERVER, LINE)
+    assert place is not None
+    journal.note(place, command_id)
+    return place
+
+
+def ids(journal: Journal) -> list[str]:
+    """The ids that are in a journal, found as the documentation says."""
+    return re.findall(r"(?m)^[0-9a-f-]{36}", journal.file.read_text()) if journal.file.exists() else []
+
+
+def test_an_intent_is_there_before_the_id_and_the_end_strikes_both_out(journal: Journal) -> None:
+    place = journal.intend(SERVER, LINE)
+    assert place is not None
+    [line] = journal.file.read_text().splitlines()
+    server, moment, digest = line.split()
+    assert (server, digest) == (SERVER, f"sha256:{DIGEST}")
+    assert datetime.fromisoformat(moment) <= datetime.now(UTC)
+    assert ids(journal) == []
+    journal.note(place, COMMAND)
+    [line] = journal.file.read_text().splitlines()
+    assert line.split() == [COMMAND, server, moment, digest]
+    assert ids(journal) == [COMMAND]
+    journal.strike([place])
+    assert list(journal.file.parent.iterdir()) == []
+
+
+def test_what_is_struck_out_leaves_the_others(journal: Journal) -> None:
+    places = [submit(journal, uuid(0, step)) for step in range(3)]
+    journal.strike([places[0], places[2]])
+    assert ids(journal) == [uuid(0, 1)]
+    assert len(journal.file.read_text().split()) == 4
+
+
+def test_threads_of_a_process_write_together_as_well(journal: Journal) -> None:
+    def work(number: int) -> None:
+        for step in range(20):
+            place = submit(journal, uuid(number, step))
+            if step % 2:
+                journal.strike([place])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids(journal)) == 8 * 10
+
+
+@pytest.mark.parametrize("place", ["file/run.ids", "folder", "full"])
+def test_a_journal_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "full").symlink_to("/dev/full")
+    warnings: list[str] = []
+    journal = Journal(tmp_path / place, warnings.append)
+    assert [journal.intend(SERVER, LINE), journal.intend(SERVER, LINE)] == [None, None]
+    [warning] = warnings
+    assert str(tmp_path / place) in warning
+    assert not journal.works
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_only_the_user_may_read_the_journal(journal: Journal) -> None:
+    before = os.umask(0o002)
+    try:
+        submit(journal, COMMAND)
+    finally:
+        os.umask(before)
+    assert (mode(journal.file.parent), mode(journal.file)) == (0o700, 0o600)
+
+
+# What the run has submitted
+
+
+def test_nothing_is_known_to_be_submitted_where_the_folder_is_gone(tmp_path: Path) -> None:
+    submitted = Submitted(tmp_path / "gone/submitted")
+    submitted.add({"id": COMMAND})
+    assert submitted.read() == {}
+
+
+# Claims
+
+
+def claims(folder: Path, host: str, task: str = "task") -> Claims:
+    """What a host of a task claims with."""
+    return Claims(folder, task, host)
+
+
+@pytest.mark.parametrize(
+    ("task", "server", "digest"), [("other", "a", "x"), ("task", "b", "x"), ("task", "a", "y")], ids=str
+)
+def test_another_task_server_or_command_is_free(tmp_path: Path, task: str, server: str, digest: str) -> None:
+    assert claims(tmp_path, "first").take([("a", "x")]) is None
+    assert claims(tmp_path, "second", task).take([(server, digest)]) is None
+    assert claims(tmp_path, "second").take([("a", "x")]) == ("a", "first")
+
+
+def test_a_host_keeps_what_it_has_claimed(tmp_path: Path) -> None:
+    assert claims(tmp_path, "first").take([("a", "x")]) is None
+    assert claims(tmp_path, "first").take([("a", "x"), ("b", "x")]) is None
+    assert claims(tmp_path, "second").take([("b", "x")]) == ("b", "first")
+
+
+# Pauses
+
+
+@pytest.fixture(params=["of a process", "of a run"])
+def pause(request: pytest.FixtureRequest, tmp_path: Path) -> Pause:
+    """A pause of either kind that nobody has asked for yet."""
+    return Pause() if request.param == "of a process" else SharedPause(tmp_path / "paused_until")
+
+
+def test_nobody_waits_until_somebody_must(pause: Pause) -> None:
+    assert pause.until() == 0
+
+
+def test_the_longest_pause_counts(pause: Pause) -> None:
+    for until in (5.0, 9.0, 7.0):
+        pause.hold(until)
+    assert pause.until() == 9.0
+
+
+def test_threads_of_a_process_may_pause_at_once(tmp_path: Path) -> None:
+    pause = SharedPause(tmp_path / "paused_until")
+    failures: list[Exception] = []
+
+    def work(number: int) -> None:
+        try:
+            for step in range(50):
+                pause.hold(10.0 * step + number)
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert SharedPause(tmp_path / "paused_until").until() == 497.0
+
+
+@pytest.mark.parametrize("place", ["file/paused_until", "gone/paused_until", "folder"])
+def test_a_pause_that_cannot_be_shared_holds_for_the_process(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    pause = SharedPause(tmp_path / place)
+    pause.hold(9.0)
+    assert pause.until() == 9.0
+
+
+# Locks
+
+
+def test_one_worker_holds_a_lock(shared: Shared) -> None:
+    with shared.lock("poll") as mine, shared.lock("poll") as twice, shared.lock("servers") as other:
+        assert (mine, twice, other) == (True, False, True)
+    with shared.lock("poll") as again:
+        assert again
+
+
+# Rows
+
+
+def test_a_row_is_taken_once(shared: Shared) -> None:
+    shared.expect("a")
+    assert shared.take("a") is None
+    shared.offer("a", {"id": "a", "result": "grüße \U0001f411\n"})
+    assert shared.expected() == set()
+    assert shared.take("a") == {"id": "a", "result": "grüße \U0001f411\n"}
+    assert shared.take("a") is None
+
+
+def test_that_a_command_is_not_in_the_list_is_an_answer_too(shared: Shared) -> None:
+    shared.expect("a")
+    shared.offer("a", {})
+    assert shared.take("a") == {}
+
+
+def test_what_nobody_awaits_any_more_leaves_nothing(shared: Shared) -> None:
+    shared.expect("a")
+    shared.expect("b")
+    shared.offer("b", {"id": "b"})
+    for command_id in ("a", "b", "never-expected"):
+        shared.forget(command_id)
+    assert shared.expected() == set()
+    assert shared.take("b") is None
+    assert files(shared._folder) == []
+
+
+# Servers
+
+IDS = ["7a50ea6c-2138-4d3f-9633-e50694c847c4", "a7282bea-31d7-4b55-a43e-97e1240c90ab"]
+SERVERS = [("web-01", IDS[0]), ("web-02", IDS[1])]
+KNOWN = {"web-01": IDS[:1], "web-02": IDS[1:]}
+
+
+def known(shared: Shared, read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
+    """What a worker is told of three names."""
+    return shared.server_ids(["web-01", "web-02", "web-03"], read)
+
+
+class Workspace:
+    """Stands for the requests that read the list of servers: counts them over all processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "reads"
+
+    def read(self) -> Iterator[tuple[str, str]]:
+        """The list, after a while."""
+        with self.file.open("a") as file:
+            file.write("read\n")
+        time.sleep(0.1)
+        yield from SERVERS
+
+    @property
+    def reads(self) -> int:
+        """How often it was read."""
+        return len(self.file.read_text().splitlines())
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Workspace:
+    """Where names are read."""
+    return Workspace(tmp_path)
+
+
+def test_names_that_another_worker_reads_meanwhile_are_not_read_again(
+    shared: Shared, names: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(name: str) -> Any:
+        known(Shared(shared._folder.parent, URL, TOKEN), names.read)
+        return Shared.lock(shared, name)
+
+    monkeypatch.setattr(shared, "lock", late)
+    assert known(shared, names.read) == KNOWN
+    assert names.reads == 1
+
+
+def test_names_that_are_too_old_are_read_again(
+    shared: Shared, names: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known(shared, names.read)
+    monkeypatch.setattr(_sharing, "_NAMES_LAST", 0.0)
+    known(shared, names.read)
+    assert names.reads == 2
+
+
+def test_who_cannot_read_names_leaves_it_to_the_next(shared: Shared, names: Workspace) -> None:
+    def read() -> Iterator[tuple[str, str]]:
+        yield SERVERS[0]
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        known(shared, read)
+    assert known(shared, names.read) == KNOWN
+
+
+def test_a_name_is_found_among_many_and_may_be_there_twice(shared: Shared) -> None:
+    ids = [uuid(0, number) for number in range(3000)]
+    many = [(f"web-{number % 2999}", key) for number, key in enumerate(ids)]
+    expected = {"web-0": [ids[0], ids[2999]], "web-1500": [ids[1500]]}
+    for read in (lambda: many, lambda: pytest.fail("they are known")):
+        assert shared.server_ids(["web-0", "web-1500", "web-2999"], read) == expected
+
+
+def test_a_worker_reads_no_more_of_three_thousand_names_than_of_three_hundred(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    pread = os.pread
+
+    def counted(descriptor: int, length: int, offset: int) -> bytes:
+        read.append(length)
+        return pread(descriptor, length, offset)
+
+    monkeypatch.setattr(os, "pread", counted)
+    shared.server_ids((), lambda: [(f"web-{number}", IDS[0]) for number in range(3000)])
+    read.clear()
+    assert shared.server_ids(["web-7"], list) == {"web-7": IDS[:1]}
+    assert sum(read) < 2000
+
+
+# Who shares
+
+
+def filled(folder: Path, url: str = URL, token: str = TOKEN) -> Shared:
+    """A shared folder in which everything is used."""
+    shared = Shared(folder, url, token)
+    shared.pause.hold(9.0)
+    shared.note_poll(7.0)
+    known(shared, lambda: SERVERS)
+    with shared.lock("poll"):
+        shared.expect("a")
+        shared.expect("b")
+        shared.offer("b", {"id": "b", "line": "uptime"})
+    return shared
+
+
+@pytest.mark.parametrize(
+    ("url", "token"), [(URL, "alpat-another"), ("https://other.example", TOKEN), (f"{URL}/a", TOKEN)]
+)
+def test_workspaces_and_tokens_never_mix(tmp_path: Path, url: str, token: str) -> None:
+    filled(tmp_path)
+    other = Shared(tmp_path, url, token)
+    assert (other.pause.until(), other.polled_at(), other.expected(), other.take("b")) == (0, 0, set(), None)
+    assert known(other, list) == {}
+    with Shared(tmp_path, URL, TOKEN).lock("poll"), other.lock("poll") as mine:
+        assert mine
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_token_is_in_no_name_and_no_file(tmp_path: Path) -> None:
+    filled(tmp_path)
+    submit(Journal(tmp_path / "alpacon/run.ids", pytest.fail), COMMAND)
+    found = list(tmp_path.rglob("*"))
+    assert len(files(tmp_path)) >= 7
+    for path in found:
+        assert TOKEN not in str(path)
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes()
+
+
+def test_only_the_user_may_look_into_the_folders(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        filled(tmp_path)
+    finally:
+        os.umask(before)
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert {path: mode(path) for path in folders} == dict.fromkeys(folders, 0o700)

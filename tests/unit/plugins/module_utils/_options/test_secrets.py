@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""No value of env and no command to a terminal comes out of a run, on any ansible-core and in any shape."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, clean, clean_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, presentable, secrets
+
+
+@pytest.mark.parametrize(
+    ("value", "output"),
+    [
+        ("s3cret\nsecond", "second"),
+        ("s3cret\n", "s3cret"),
+        (" s3cret ", "s3cret"),
+        ('a"b\\c', r"a\"b\\c"),
+        ("it's\nso", r"it's\nso"),
+        ("x" * 400, "x" * 400),
+        ("grün!", r"gr\u00fcn!"),
+        ("grün!", r"gr\xfcn!"),
+        ("a<b&c9", r"a\u003cb\u0026c9"),
+        ("a/b/c9", r"a\/b\/c9"),
+        ("it's me", r"it'\''s me"),
+        ("it's me", "it'\"'\"'s me"),
+        ('"so" $me', r"\"so\" \$me"),
+        ("so (me)", r"so\ \(me\)"),
+        (r"Corp\tuser9", "Corp\tuser9"),
+        (r"Corp\nuser9", "Corp"),
+    ],
+)
+def test_forms_of_a_secret(value: str, output: str) -> None:
+    assert hide(f"<{output}>", secrets({"env": {"A": value}})) == "<********>"
+
+
+def test_values_that_overlap_are_hidden_to_their_ends() -> None:
+    hidden = secrets({"env": {"A": "abcdefgh", "B": "efghijkl", "C": "xyxy"}})
+    assert hide("1abcdefghijkl2xyxyxy3", hidden) == "1********2********3"
+
+
+def test_short_values_are_no_secrets() -> None:
+    hidden = secrets({"env": {"A": "0", "B": "abc\n", "C": "a\nb\nc"}, "token": None})
+    assert hide("0 abc a b c", hidden) == "0 abc a b c"
+
+
+ESCAPES = "\x1b[2J\x9b31m\x07\rgone\u202e\x00\x7f"
+
+
+def test_no_message_commands_a_terminal() -> None:
+    assert clean("a\tb\r\nc") == "a\tb\nc"
+    assert clean("\x1b[2J\rx\x9b\u202e") == "\\x1b[2J\\x0dx\\x9b\\u202e"
+    assert clean_line("a\nb") == "a\\nb"
+    assert "\x1b" not in str(ApiError("GET", "/", 500, text=ESCAPES))
+    result = {
+        "msg": ESCAPES,
+        "stdout": ESCAPES,
+        "commands": [{"msg": ESCAPES, "stdout": ESCAPES}],
+        "warnings": ["a\nb"],
+    }
+    shown = presentable(result, set())
+    assert shown["stdout"] == shown["commands"][0]["stdout"] == ESCAPES
+    assert shown["msg"] == shown["commands"][0]["msg"] == clean(ESCAPES)
+    assert shown["warnings"] == ["a\\nb"]

@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Orders: which options go together, and what is refused before any request."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_order import Order
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, OTHER_SERVER, SERVER, command_options
+
+LATER = "2031-01-01T03:00:00Z"
+
+
+def order(**given: Any) -> Order:
+    return Order.from_options(command_options(**given))
+
+
+GOOD: list[dict[str, Any]] = [
+    {"servers": ["web-01"], "line": "true"},
+    {"servers": ["web-01"], "line": "true", "state": "executed", "reuse_within": "1h"},
+    {"servers": ["web-01"], "line": "true", "wait": False, "max_concurrency": "50%", "max_errors": "0"},
+    {"servers": ["web-01"], "line": "true", "state": "scheduled", "scheduled_at": LATER},
+    {"servers": ["web-01"], "line": "true", "state": "scheduled", "scheduled_at": LATER, "reschedule": True},
+    {"ids": [COMMAND], "state": "finished"},
+    {"ids": [COMMAND], "state": "finished", "success_codes": [0, 2], "wait_timeout": "5m"},
+    {"ids": [COMMAND], "state": "cancelled"},
+    {"ids": [COMMAND], "state": "cancelled", "fail_if_sent": False},
+    {"servers": ["web-01"], "line": "true", "state": "cancelled"},
+    {"servers": ["web-01"], "line": "true", "state": "cancelled", "scheduled_at": LATER, "username": "root"},
+]
+
+
+@pytest.mark.parametrize("given", GOOD)
+def test_options_that_go_together(given: dict[str, Any]) -> None:
+    assert order(**given).state == given.get("state", "executed")
+
+
+RUN: dict[str, Any] = {"servers": ["web-01"], "line": "true"}
+SCHEDULE: dict[str, Any] = {**RUN, "state": "scheduled", "scheduled_at": LATER}
+FINISH: dict[str, Any] = {"ids": [COMMAND], "state": "finished"}
+CANCEL: dict[str, Any] = {"ids": [COMMAND], "state": "cancelled"}
+
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    # What a state needs.
+    ({"servers": ["web-01"]}, "line", "state=executed needs it"),
+    ({"servers": ["web-01"], "line": ""}, "line", "state=executed needs it"),
+    ({"line": "true"}, "servers", "state=executed needs it"),
+    ({**RUN, "state": "scheduled"}, "scheduled_at", "state=scheduled needs it"),
+    ({**SCHEDULE, "line": None}, "line", "state=scheduled needs it"),
+    ({**SCHEDULE, "servers": []}, "servers", "state=scheduled needs it"),
+    ({"state": "finished"}, "ids", "state=finished needs it"),
+    ({"state": "finished", "ids": []}, "ids", "state=finished needs it"),
+    ({"state": "cancelled", "servers": ["web-01"]}, "line", "state=cancelled needs it"),
+    ({"state": "cancelled", "line": "true"}, "servers", "state=cancelled needs it"),
+    # What does not go with it.
+    ({**RUN, "ids": [COMMAND]}, "ids", "does not go with state=executed"),
+    ({**RUN, "scheduled_at": LATER}, "scheduled_at", "Use state=scheduled"),
+    ({**RUN, "reschedule": True}, "reschedule", "does not go with state=executed"),
+    ({**SCHEDULE, "ids": [COMMAND]}, "ids", "does not go with state=scheduled"),
+    ({**SCHEDULE, "reuse_within": "1h"}, "reuse_within", "does not go with state=scheduled"),
+    ({**FINISH, "line": "true"}, "line", "does not go with state=finished"),
+    ({**FINISH, "servers": ["web-01"]}, "servers", "does not go with state=finished"),
+    ({**FINISH, "scheduled_at": LATER}, "scheduled_at", "does not go with state=finished"),
+    ({**FINISH, "reschedule": True}, "reschedule", "does not go with state=finished"),
+    ({**FINISH, "reuse_within": "1h"}, "reuse_within", "does not go with state=finished"),
+    ({**CANCEL, "line": "true"}, "line", "does not go with state=cancelled"),
+    ({**CANCEL, "servers": ["web-01"]}, "servers", "does not go with state=cancelled"),
+    ({**CANCEL, "scheduled_at": LATER}, "scheduled_at", "does not go with state=cancelled"),
+    ({**CANCEL, "reschedule": True}, "reschedule", "does not go with state=cancelled"),
+    ({**RUN, "state": "cancelled", "reuse_within": "1h"}, "reuse_within", "does not go with state=cancelled"),
+    # Values.
+    ({**RUN, "line": "x" * 2049}, "line", "script on the server"),
+    ({**RUN, "line": "  "}, "line", "is empty"),
+    ({**RUN, "servers": ["web-01", " "]}, "servers", "one of them is empty"),
+    ({**SCHEDULE, "scheduled_at": "2031-01-01T03:00:00"}, "scheduled_at", "has no zone"),
+    ({**SCHEDULE, "scheduled_at": "tonight"}, "scheduled_at", "is not a time"),
+    ({**FINISH, "ids": ["web-01"]}, "ids", "is not a UUID"),
+    ({**RUN, "run_after": ["first"]}, "run_after", "is not a UUID"),
+    ({**RUN, "work_session": "mine"}, "work_session", "is not a UUID"),
+    ({**RUN, "purpose": " "}, "purpose", "1 characters"),
+    ({**RUN, "env": {"A": 1}}, "env", "is not a string"),
+    ({**RUN, "reuse_within": "a while"}, "reuse_within", "is not a duration"),
+    ({**RUN, "wait_timeout": "long"}, "wait_timeout", "is not a duration"),
+    ({**RUN, "max_concurrency": "0"}, "max_concurrency", "too small"),
+    ({**RUN, "max_errors": "few"}, "max_errors", "neither a number nor a percentage"),
+]
+
+
+@pytest.mark.parametrize(("given", "option", "words"), BAD)
+def test_options_that_are_refused(given: dict[str, Any], option: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        order(**given)
+    assert caught.value.option == option
+    assert words in str(caught.value)
+
+
+def test_values_are_read() -> None:
+    read = order(
+        servers=[" web-01 ", SERVER],
+        line="true",
+        username="",
+        reuse_within="1h",
+        wait_timeout="5m",
+        wait=False,
+        max_concurrency="50%",
+        max_errors="10%",
+        success_codes=[0, 3],
+    )
+    assert read.servers == ["web-01", SERVER]
+    assert read.username is None
+    assert read.reuse_within == 3600
+    limits = read.limits
+    assert (limits.wait, limits.wait_timeout, limits.max_concurrency, limits.max_errors) == (False, 300, 1, 0)
+    assert limits.success_codes == {0, 3}
+
+
+def test_a_body_has_the_published_fields_alone_unless_more_is_asked_for() -> None:
+    assert order(**RUN).body(Server(SERVER, "web-01")) == {
+        "server": SERVER,
+        "shell": "system",
+        "line": "true",
+        "username": "",
+        "groupname": "",
+        "scheduled_at": None,
+    }
+
+
+def test_a_body_with_everything() -> None:
+    full = order(
+        **SCHEDULE,
+        shell="osquery",
+        username="root",
+        groupname="wheel",
+        env={"A": "b"},
+        run_after=[COMMAND.upper()],
+        work_session=OTHER_SERVER,
+        purpose="since",
+    )
+    assert full.time == datetime(2031, 1, 1, 3, tzinfo=UTC)
+    assert full.body(Server(SERVER)) == {
+        "server": SERVER,
+        "shell": "osquery",
+        "line": "true",
+        "username": "root",
+        "groupname": "wheel",
+        "scheduled_at": LATER,
+        "env": {"A": "b"},
+        "run_after": [COMMAND],
+        "work_session": OTHER_SERVER,
+        "purpose": "since",
+    }
+
+
+def test_a_line_is_sent_as_given() -> None:
+    line = "  echo '안녕'  | tr -d \"x\"\n"
+    assert order(servers=["web-01"], line=line).body(Server(SERVER))["line"] == line

@@ -1,0 +1,170 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Queries: every row is checked again, since servers ignore filters that they do not know."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import Query, doubt_about_order
+from ansible_collections.herdops.alpacon.tests.unit.support import OTHER_SERVER, SERVER, current_row, old_row, recorded
+
+BOB = "9e2e4c06-8052-4d6b-92b7-9204081e4126"
+ADDED = datetime(2026, 11, 24, 10, 30, 44, tzinfo=UTC)
+BEFORE = ADDED.replace(hour=9)
+AFTER = ADDED.replace(hour=11)
+
+ROWS: dict[str, dict[str, Any]] = {
+    "current": current_row(status="success", success=True, exit_code=0),
+    "2024": old_row("Success", success=True),
+}
+
+
+@pytest.mark.parametrize("dialect", ROWS)
+@pytest.mark.parametrize(
+    ("asked", "accepted"),
+    [
+        ({}, True),
+        ({"server_id": SERVER}, True),
+        ({"server_id": OTHER_SERVER}, False),
+        ({"shell": "system"}, True),
+        ({"shell": "osquery"}, False),
+        ({"line": "uptime"}, True),
+        ({"line": " uptime\n"}, True),
+        ({"line": "upti"}, False),
+        ({"line": "UPTIME"}, False),
+        ({"statuses": frozenset(("success", "failed"))}, True),
+        ({"statuses": frozenset(("failed",))}, False),
+        ({"success": True}, True),
+        ({"success": False}, False),
+        ({"requested_by": BOB}, True),
+        ({"requested_by": BOB.upper()}, True),
+        ({"requested_by": SERVER}, False),
+        ({"requested_by_isnull": False}, True),
+        ({"requested_by_isnull": True}, False),
+        ({"since": ADDED}, True),
+        ({"since": AFTER}, False),
+        ({"until": ADDED}, True),
+        ({"until": BEFORE}, False),
+        ({"since": BEFORE, "until": AFTER}, True),
+        ({"is_scheduled": False}, True),
+        ({"is_scheduled": True}, False),
+        ({"shell": "system", "line": "uptime", "success": True, "server_id": SERVER}, True),
+        ({"shell": "system", "line": "uptime", "success": True, "server_id": OTHER_SERVER}, False),
+    ],
+)
+def test_every_filter_is_checked_on_every_row(dialect: str, asked: dict[str, Any], accepted: bool) -> None:
+    assert Query(**asked).accepts(Command.from_row(ROWS[dialect])) is accepted
+
+
+@pytest.mark.parametrize("status", ["denied", "cancelled", "running", "stuck", "error"])
+@pytest.mark.parametrize("success", [True, False])
+def test_success_asks_for_what_ran(status: str, success: bool) -> None:
+    assert not Query(success=success).accepts(Command.from_row(current_row(status=status)))
+
+
+def test_a_command_of_a_service_token_has_no_requester() -> None:
+    command = Command.from_row(current_row(requested_by=None))
+    assert Query(requested_by_isnull=True).accepts(command)
+    assert not Query(requested_by_isnull=False).accepts(command)
+    assert not Query(requested_by=BOB).accepts(command)
+
+
+def test_a_requester_that_the_row_does_not_name_is_left_to_the_server() -> None:
+    row = current_row()
+    del row["requested_by"]
+    assert Query(requested_by=BOB, requested_by_isnull=True).accepts(Command.from_row(row))
+
+
+@pytest.mark.parametrize(
+    ("row", "scheduled"),
+    [
+        (current_row(status="scheduled", scheduled_at="2999-01-01T00:00:00Z"), True),
+        (current_row(status="queued"), False),
+        (old_row("Scheduled", cancellable=True), True),
+        (old_row("Queued", cancellable=True), False),
+    ],
+)
+def test_what_is_scheduled_for_a_time_to_come(row: dict[str, Any], scheduled: bool) -> None:
+    command = Command.from_row(row)
+    assert Query(is_scheduled=True).accepts(command) is scheduled
+    assert Query(is_scheduled=False).accepts(command) is not scheduled
+
+
+@pytest.mark.parametrize(
+    ("search", "row", "accepted"),
+    [
+        ("up WEB", current_row(requested_by=None), True),
+        ("up,web", current_row(requested_by=None), True),
+        ("reboot", current_row(requested_by=None), False),
+        ("web reboot", current_row(requested_by=None), False),
+        # A search may have hit the user name, which no row shows.
+        ("reboot", current_row(), True),
+        # Rows that do not name their server cannot be judged.
+        ("db", current_row(server=SERVER, requested_by=None), True),
+        ("found", current_row(requested_by=None, result="it was found"), True),
+    ],
+)
+def test_rows_that_cannot_be_a_hit_of_a_search(search: str, row: dict[str, Any], accepted: bool) -> None:
+    assert Query(search=search).accepts(Command.from_row(row)) is accepted
+
+
+def test_hits_that_a_server_of_2024_gave() -> None:
+    [row] = recorded("029-search-line")["results"]
+    assert Query(search="nonexistent").accepts(Command.from_row(row))
+
+
+def test_rows_of_a_filter_that_a_server_of_2024_ignored_are_dropped() -> None:
+    osquery = [Command.from_row(row) for row in recorded("021-filter-shell-osquery")["results"]]
+    assert [command for command in osquery if Query(shell="osquery").accepts(command)] == []
+    nobody = [Command.from_row(row) for row in recorded("026-filter-requested-by-isnull")["results"]]
+    assert [command for command in nobody if Query(requested_by_isnull=True).accepts(command)] == []
+
+
+def test_the_parameters_of_the_api() -> None:
+    query = Query(server_id=SERVER, requested_by="1", requested_by_isnull=True, is_scheduled=False, search="a b")
+    assert query.parameters == {
+        "server": SERVER,
+        "requested_by": "1",
+        "requested_by_isnull": "true",
+        "is_scheduled": "false",
+        "search": "a b",
+    }
+    assert Query(line="true", success=True, since=ADDED, statuses=frozenset(("failed",))).parameters == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "past"),
+    [
+        (Query(since=AFTER), True),
+        (Query(since=ADDED), False),
+        (Query(), False),
+        (Query(until=BEFORE), False),
+        (Query(since=AFTER, ordering="added_at"), False),
+        (Query(since=AFTER, ordering="-handled_at"), False),
+    ],
+)
+def test_where_a_listing_may_stop(query: Query, past: bool) -> None:
+    assert query.is_past(Command.from_row(current_row())) is past
+
+
+@pytest.mark.parametrize(
+    ("hours", "ordering", "ordered"),
+    [
+        ([3, 2, 1], "-added_at", True),
+        ([1, 2, 3], "-added_at", False),
+        ([1, 2, 2], "added_at", True),
+        ([3, 1], "added_at", False),
+        ([], "added_at", True),
+        ([3, 1], "-handled_at", True),
+    ],
+)
+def test_whether_a_server_minds_the_ordering(hours: list[int], ordering: str, ordered: bool) -> None:
+    commands = [Command.from_row(current_row(added_at=f"2026-11-24T0{hour}:00:00Z")) for hour in hours]
+    assert (doubt_about_order(commands, ordering) == "") is ordered

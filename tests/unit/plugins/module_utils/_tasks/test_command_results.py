@@ -1,0 +1,276 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Results: what a task returns for each command and for all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import error_from_body
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import OUTCOMES
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import (
+    describe,
+    describe_job,
+    of_jobs,
+)
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, LIST, PUBLISHED_ROW, SERVER, current_row
+
+SERVER_01 = Server(SERVER, "web-01")
+DONE = current_row(
+    status="success",
+    success=True,
+    exit_code=0,
+    acked_at="2026-11-24T10:30:44.125000Z",
+    handled_at="2026-11-24T10:30:44.148000Z",
+    elapsed_time=0.023,
+)
+
+KEYS = {
+    "id",
+    "server",
+    "line",
+    "status",
+    "outcome",
+    "rc",
+    "stdout",
+    "stdout_lines",
+    "stderr",
+    "stderr_lines",
+    "start",
+    "end",
+    "delta",
+    "success",
+    "ran",
+    "error_phase",
+    "output_complete",
+    "changed",
+    "msg",
+}
+
+
+def job(outcome: str, row: dict[str, Any] | None = None, **fields: Any) -> Job:
+    command = Command.from_row(row) if row else None
+    return Job(SERVER_01, body={"line": "uptime"}, command=command, outcome=outcome, **fields)
+
+
+def failed(number: int, **fields: Any) -> Job:
+    row = current_row(id=f"{number % 10**8:08d}{COMMAND[8:]}", status="failed", success=False, exit_code=number)
+    return Job(Server(f"id-{number}", f"web-{number:02d}"), command=Command.from_row(row), outcome="failed", **fields)
+
+
+def test_one_command_stands_at_the_top_as_well() -> None:
+    result = of_jobs([job("success", DONE, output=Output(" up 12 days\n"), changed=True)])
+    [command] = result["commands"]
+    assert set(command) == KEYS
+    assert command == {
+        "id": COMMAND,
+        "server": {"id": SERVER, "name": "web-01"},
+        "line": "uptime",
+        "status": "success",
+        "outcome": "success",
+        "rc": 0,
+        "stdout": " up 12 days",
+        "stdout_lines": [" up 12 days"],
+        "stderr": "",
+        "stderr_lines": [],
+        "start": "2026-11-24T10:30:44.125000Z",
+        "end": "2026-11-24T10:30:44.148000Z",
+        "delta": "0:00:00.023000",
+        "success": True,
+        "ran": True,
+        "error_phase": None,
+        "output_complete": True,
+        "changed": True,
+        "msg": "Succeeded.",
+    }
+    assert command.items() <= result.items()
+    assert result["summary"] == {"success": 1}
+    assert result["changed"] is True
+    assert not result.get("failed")
+
+
+def test_several_commands_have_counts_and_a_summary() -> None:
+    result = of_jobs([job("success", DONE), failed(3), job("success", DONE)])
+    assert [command["outcome"] for command in result["commands"]] == ["success", "failed", "success"]
+    assert result["summary"] == {"success": 2, "failed": 1}
+    assert result["failed"] is True
+    assert result["msg"].startswith("1 of 3 commands did not end well: web-03: The command ended with rc 3.")
+    assert "stdout" not in result
+
+
+def test_the_summary_names_five_of_many() -> None:
+    result = of_jobs([failed(number) for number in range(1, 9)])
+    assert result["msg"].startswith("8 of 8 commands did not end well: web-01: ")
+    assert result["msg"].endswith("web-05: The command ended with rc 5.; and 3 more")
+
+
+def test_nothing_to_do_and_nothing_gone_wrong() -> None:
+    assert of_jobs([])["msg"] == "No commands."
+    assert not of_jobs([]).get("failed")
+    assert of_jobs([job("success", DONE)] * 2)["msg"] == "2 commands, none of them failed."
+
+
+@pytest.mark.parametrize("outcome", sorted(OUTCOMES))
+def test_every_outcome_fails_unless_it_is_fine(outcome: str) -> None:
+    row = DONE if outcome == "success" else current_row(status="failed", success=False, exit_code=1)
+    assert bool(of_jobs([job(outcome, row)]).get("failed")) is (outcome not in ("success", "pending"))
+    assert not of_jobs([job(outcome, row)], fine=frozenset(OUTCOMES)).get("failed")
+
+
+def test_a_failure_shows_the_end_of_the_output() -> None:
+    text = "first\n" + "x" * 400 + "\nlast words\n"
+    message = describe_job(failed(3, output=Output(text)))["msg"]
+    assert message.startswith("The command ended with rc 3. Its output ends with: xxx")
+    assert message.endswith("last words")
+    assert "first" not in message
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        ("SUDO_APPROVAL_REQUIRED", "An approval of it is pending, which is no denial"),
+        ("SUDO_INTENT_DEVIATION", "An approval of it is pending, which is no denial"),
+        ("SUDO_COMMAND_NOT_AUTHORIZED", "A service token has no user"),
+        ("SUDO_NO_WORKSESSION_POLICY", "No sudo policy of the work session covers it"),
+        ("SUDO_NO_AUTHORITY", "no right to sudo on that server. Run it with username=root"),
+        ("SUDO_POLICY_MFA_REQUIRED", "needs somebody who confirms it"),
+        ("SUDO_PRESENCE_REQUIRED", "needs somebody who confirms it"),
+        ("SUDO_RISK_DENIED", "Submitting it again changes nothing"),
+        ("SUDO_SESSION_MISSING", "Run it with username=root"),
+        ("WORKSPACE_SUDO_WITH_MFA_DISABLED", "confirmed by MFA"),
+        ("WORK_SESSION_SCOPE_NOT_ALLOWED", "Give another in work_session"),
+        ("A_CODE_OF_TOMORROW", "Run it with username=root"),
+    ],
+)
+def test_a_sudo_that_was_not_let_through_has_its_advice(code: str, advice: str) -> None:
+    message = describe_job(failed(1, output=Output(f"Alpacon denied this sudo command ({code}).\n")))["msg"]
+    assert f"did not let its sudo through ({code})" in message
+    assert advice in message
+
+
+def test_sudo_in_the_output_of_a_success_is_none_of_our_business() -> None:
+    row = current_row(status="success", success=True, exit_code=0)
+    output = Output("Alpacon denied this sudo command (SUDO_RISK_DENIED).\n")
+    assert "sudo" not in describe_job(job("success", row, output=output))["msg"]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("Command cancelled before execution: context canceled", "the agent was stopped"),
+        ("Failed to submit command: job queue is full", "it may be submitted again"),
+        ("there is no corresponding ghost username in this server", "no user of that username"),
+        ("there is no corresponding ghosts groupname in this server", "no group of that groupname"),
+        ("groupname adm is not in user nobody's group list", "not a member of that group"),
+        ("fork/exec /bin/sh: no such file or directory", "home folder of its user is missing"),
+        ("fork/exec /bin/sh: permission denied", "may not enter its home folder"),
+        ("fork/exec /bin/sh: argument list too long", "larger than the server's system takes"),
+    ],
+)
+@pytest.mark.parametrize("form", ["{}", "alpamon: {}\n"], ids=["result", "chunks"])
+def test_what_never_began_is_told_apart(said: str, why: str, form: str) -> None:
+    described = describe_job(failed(1, output=Output(form.format(said))))
+    assert (described["ran"], described["rc"], described["outcome"]) == (False, None, "failed")
+    assert described["msg"].startswith("Never ran: ")
+    assert why in described["msg"]
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (2, "Failed to submit command: job queue is full"),
+        (1, "before\nFailed to submit command: job queue is full"),
+        (1, "/bin/sh: 1: nope: not found"),
+    ],
+)
+def test_a_program_that_talks_like_the_agent_ran(code: int, text: str) -> None:
+    described = describe_job(failed(code, output=Output(text)))
+    assert (described["ran"], described["rc"]) == (True, code)
+
+
+def test_rc_minus_one_is_explained() -> None:
+    assert (
+        "ended with rc -1 (a signal ended it, or the agent was stopped meanwhile)." in describe_job(failed(-1))["msg"]
+    )
+
+
+def test_the_phase_in_which_it_failed_is_named() -> None:
+    row = current_row(status="failed", success=False, exit_code=1, error_phase="file_too_large")
+    assert "rc 1 (file_too_large)" in describe_job(job("failed", row))["msg"]
+    stuck = current_row(status="stuck", error_phase="agent_timeout")
+    assert describe_job(job("stuck", stuck))["msg"] == f"{OUTCOMES['stuck']} The workspace says: agent_timeout."
+
+
+def test_what_is_missing_of_the_output_is_named() -> None:
+    output = Output("ac", complete=False, note="Output is incomplete: 1 chunk of 3 never arrived (1).")
+    described = describe_job(job("success", DONE, output=output))
+    assert described["output_complete"] is False
+    assert described["msg"].endswith(output.note)
+
+
+def test_a_refused_submit() -> None:
+    error = error_from_body("POST", LIST, 503, {"code": "SERVER_NOT_CONNECTED"})
+    described = describe_job(job("refused", error=error, msg=str(error)))
+    assert set(described) == KEYS | {"error"}
+    assert described["error"] == {"status": 503, "code": "server_not_connected", "message": ""}
+    assert (described["id"], described["rc"], described["ran"], described["line"]) == (None, None, False, "uptime")
+    assert "its agent is not connected" in described["msg"]
+
+
+def test_nobody_knows_whether_a_lost_submit_ran() -> None:
+    assert describe_job(job("unknown"))["ran"] is None
+
+
+@pytest.mark.parametrize(
+    ("row", "rc", "assumed"),
+    [
+        (DONE, 0, None),
+        (PUBLISHED_ROW, 0, True),
+        (current_row(status="failed", success=False), 1, True),
+        (current_row(status="denied"), None, None),
+        (current_row(status="running"), None, None),
+    ],
+)
+def test_an_exit_code_that_was_not_stated_is_marked(row: dict[str, Any], rc: int | None, assumed: bool | None) -> None:
+    described = describe(Command.from_row(row), None)
+    assert (described["rc"], described.get("rc_assumed")) == (rc, assumed)
+
+
+@pytest.mark.parametrize(
+    ("text", "stdout", "lines"),
+    [
+        ("", "", []),
+        ("\n", "", []),
+        ("a\nb\n", "a\nb", ["a", "b"]),
+        ("a\r\nb\r\n", "a\r\nb", ["a", "b"]),
+        ("\n a ", "\n a ", ["", " a "]),
+        ("안녕\n", "안녕", ["안녕"]),
+    ],
+)
+def test_output_as_lines(text: str, stdout: str, lines: list[str]) -> None:
+    described = describe(Command.from_row(DONE), Output(text))
+    assert (described["stdout"], described["stdout_lines"]) == (stdout, lines)
+
+
+def test_a_command_that_goes_on_has_no_end() -> None:
+    row = current_row(status="running", acked_at="2026-11-24T10:30:45Z")
+    described = describe(Command.from_row(row), None)
+    assert (described["start"], described["end"], described["delta"]) == ("2026-11-24T10:30:45Z", None, None)
+    assert (described["outcome"], described["output_complete"]) == ("pending", None)
+
+
+def test_how_long_it_took_where_only_times_are_known() -> None:
+    described = describe(Command.from_row({**DONE, "elapsed_time": None}), None)
+    assert described["delta"] == "0:00:00.023000"
+
+
+def test_success_is_what_the_task_takes_for_it() -> None:
+    row = current_row(status="failed", success=False, exit_code=3)
+    assert describe_job(job("success", row))["success"] is True

@@ -1,0 +1,504 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The report of an audit: its files, whatever the texts in it, and what changed since an earlier one."""
+
+from __future__ import annotations
+
+import copy
+import html
+import html.parser
+import json
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+from browser import reports
+
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import console as _text
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import html_page as _html
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import junit as _junit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import markdown as _markdown
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import trend as _trend
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
+
+SCHEMA = json.loads((ROOT / "docs/audit-report.schema.json").read_text(encoding="utf-8"))
+
+CASES = {
+    "example": reports.report(),
+    "clean": reports.clean(),
+    "hostile": reports.hostile(),
+    "empty": reports.summed({**reports.report(servers=1, checks=1), "servers": [], "checks": [], "results": []}),
+}
+
+
+@pytest.fixture(params=CASES)
+def report(request: pytest.FixtureRequest) -> reports.Report:
+    """Each of the reports."""
+    return copy.deepcopy(CASES[request.param])
+
+
+# Files
+
+
+def test_writes_the_formats_that_are_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "deep/report"
+    paths = _report.write(CASES["example"], folder)
+    assert paths == [folder / name for name in ("audit.json", "audit.xml", "audit.md", "audit.html")]
+    assert sorted(folder.iterdir()) == sorted(paths)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert _report.write(CASES["example"], tmp_path / "one", ["html"]) == [tmp_path / "one/audit.html"]
+
+
+def test_keeps_the_mode_of_a_folder_that_is_there(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    _report.write(CASES["clean"], tmp_path, ["json"])
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_a_write_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (path,) = _report.write(CASES["clean"], tmp_path, ["json"])
+    before = path.read_bytes()
+
+    def refuse(*_paths: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="No space"):
+        _report.write(CASES["example"], tmp_path, ["json"])
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_json_is_the_report_and_fits_the_schema(report: reports.Report, tmp_path: Path) -> None:
+    (path,) = _report.write(report, tmp_path, ["json"])
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert written == report
+    jsonschema.validate(written, SCHEMA)
+    assert _report.read(path) == report
+
+
+def test_the_json_with_a_trend_fits_the_schema(tmp_path: Path) -> None:
+    example = CASES["example"]
+    (path,) = _report.write(example, tmp_path, ["json"], reports.earlier(example))
+    written = json.loads(path.read_text(encoding="utf-8"))
+    jsonschema.validate(written, SCHEMA)
+    assert written["trend"]["newly_failed"]
+
+
+def test_the_schema_refuses_what_is_no_report() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**CASES["clean"], "fail_on": "terrible"}, SCHEMA)
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"schema": 2}, "its schema is 2, and only 1 is known"),
+        ({"finished_at": None}, "finished_at is missing"),
+        ({"summary": None}, "summary is missing"),
+        ({"summary": {"servers": "1"}}, "summary.servers is no number"),
+        ({"servers": {}}, "servers is no list"),
+        ({"checks": [1]}, r"checks\[0\] is no object"),
+        ({"servers": [{"host": 1}]}, r"servers\[0\].host is no text"),
+        (
+            {"results": [{"host": "a", "check": "b", "outcome": "fine", "severity": "low"}]},
+            r"results\[0\].outcome is 'fine', not one of passed, failed, unknown",
+        ),
+    ],
+)
+def test_says_what_is_wrong_with_a_file(change: dict[str, Any], problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps({**CASES["clean"], **change}), encoding="utf-8")
+    with pytest.raises(
+        _report.ReportError, match=f"audit.json is no report of an audit: {problem}. Give the audit.json"
+    ):
+        _report.read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [(b"{", "it is not JSON"), (b"\xff", "it is not JSON"), (b"[]", "it holds no JSON object")]
+)
+def test_says_that_a_file_is_something_else(content: bytes, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "audit.json"
+    path.write_bytes(content)
+    with pytest.raises(_report.ReportError, match=problem):
+        _report.read(path)
+
+
+def test_says_that_there_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(_report.ReportError, match=r"gone\.json .*: it cannot be read: No such file"):
+        _report.read(tmp_path / "gone.json")
+
+
+# Text
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("plain\ttext\n", "plain\ttext\n"),
+        ("\x1b[1;31mred\x1b[0m", "red"),
+        ("\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b(Btext\x1b=", "text"),
+        ("a\x1b", "a\u241b"),
+        ("nul\x00 bell\x07 del\x7f", "nul\u2400 bell\u2407 del\u2421"),
+        ("\x85\ud800\ufffe\U0001ffff\ufdd0", "\ufffd" * 5),
+        ("\u202etxt.exe", "\u27e8U+202E\u27e9txt.exe"),
+        ("50%\r100%\r\ndone", "50%\n100%\ndone"),
+        ("caf\u00e9 \uc11c\ubc84 \U0001f468\u200d\U0001f469", "caf\u00e9 \uc11c\ubc84 \U0001f468\u200d\U0001f469"),
+        (93, "93"),
+    ],
+)
+def test_text_is_made_fit_to_be_shown(given: Any, shown: str) -> None:
+    assert _text.plain(given) == shown
+
+
+def test_a_line_is_cut() -> None:
+    assert _text.line("a\n\n b ") == "a b"
+    assert _text.line("x" * 400, 10) == "x" * 9 + "\u2026"
+    assert len(_text.line("\x00" * 10_000)) == 300
+
+
+def test_output_is_cut() -> None:
+    assert _text.output("x" * 2000) == ("x" * 2000, False)
+    assert _text.output("x" * 2001) == ("x" * 2000, True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0 s"), (103, "1 min 43 s"), (3600, "1 h"), (90_061, "1 d 1 h"), (59.6, "1 min")]
+)
+def test_a_duration_in_words(seconds: float, words: str) -> None:
+    assert _text.duration(seconds) == words
+
+
+def test_a_share_is_never_rounded_up_to_all() -> None:
+    assert [_text.share(*pair) for pair in ((9999, 10_000), (1, 1), (0, 0), (2, 3))] == [99.9, 100.0, 0.0, 66.6]
+
+
+def test_a_time_that_is_none_is_shown_as_it_is() -> None:
+    assert _text.moment("2026-11-24T09:12:04Z") == "2026-11-24 09:12 UTC"
+    assert _text.moment("2026-11-24T09:12:04.123456+02:00") == "2026-11-24 07:12 UTC"
+    assert _text.moment("soon") == "soon"
+
+
+# JUnit
+
+
+def test_junit_has_a_suite_for_each_server_and_a_case_for_each_result(report: reports.Report) -> None:
+    suites = ElementTree.fromstring(_junit.render(report))
+    summary = report["summary"]
+    assert suites.get("tests") == str(len(report["results"]))
+    assert (suites.get("failures"), suites.get("errors")) == (str(summary["failed"]), str(summary["unknown"]))
+    assert len(suites.findall("testsuite")) == len({result["host"] for result in report["results"]})
+    assert len(suites.findall("testsuite/testcase")) == len(report["results"])
+    assert len(suites.findall(".//failure")) == summary["failed"]
+    assert len(suites.findall(".//error")) == summary["unknown"]
+
+
+def test_junit_says_what_was_found() -> None:
+    suites = ElementTree.fromstring(_junit.render(CASES["example"]))
+    failed = next(
+        result for result in CASES["example"]["results"] if result["outcome"] == "failed" and result["output"]
+    )
+    case = next(
+        case
+        for case in suites.iter("testcase")
+        if case.get("name") == failed["check"] and str(case.get("classname")).endswith(f".{failed['host']}")
+    )
+    failure = case.find("failure")
+    assert failure is not None
+    assert failure.attrib == {"type": failed["severity"], "message": failed["message"]}
+    assert failure.text == failed["output"].strip("\n")
+    assert suites.get("time") == "103.000"
+
+
+# Markdown
+
+
+def test_markdown_names_the_worst_first() -> None:
+    text = _markdown.render(CASES["example"])
+    rows = [
+        line.split(" | ")[0].strip("| ") for line in text.splitlines() if re.match(r"\| (critical|high|low) ", line)
+    ]
+    by_severity = CASES["example"]["summary"]["failed_by_severity"]
+    assert rows == [severity for severity in ("critical", "high", "low") for _number in range(by_severity[severity])]
+
+
+def test_markdown_has_a_limit() -> None:
+    large = reports.report(servers=300, checks=12)
+    text = _markdown.render(large)
+    assert f"{large['summary']['failed'] - 200} more are in the other files" in text
+    assert len(text) < 100_000
+
+
+@pytest.mark.parametrize("text", reports.HOSTILE)
+def test_markdown_takes_texts_for_texts(text: str) -> None:
+    escaped = _markdown.escape(text)
+    assert not re.search(r"[<>|\n]|(?<!\\)[*`_\[\]{}]|://|www\.", escaped)
+
+
+@pytest.mark.parametrize(("case", "cells"), [("example", 4), ("hostile", 5)])
+def test_every_row_has_as_many_cells(case: str, cells: int) -> None:
+    # Where there are several workspaces, each host's is said.
+    rows = [line for line in _markdown.render(CASES[case]).splitlines() if line.startswith("| ")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows if not row.startswith("| passed")} == {cells + 1, 9}
+
+
+def test_junit_says_the_workspace_of_each_host() -> None:
+    suites = ElementTree.fromstring(_junit.render(CASES["example"])).iter("testsuite")
+    said = [suite.find("properties/property") for suite in suites]
+    assert {(place.get("name"), place.get("value")) for place in said if place is not None} == {
+        ("workspace", "https://my-workspace.us1.alpacon.io")
+    }
+
+
+# HTML
+
+
+class Elements(html.parser.HTMLParser):
+    """The elements and attributes that a browser would make, and the text outside of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.attributes: set[str] = set()
+        self.words: list[str] = []
+        self.links: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes |= {name for name, _value in attrs}
+        self.links |= {value or "" for name, value in attrs if name in ("href", "src")}
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_hostile_texts_make_no_elements() -> None:
+    page = Elements(_html.render(CASES["hostile"]))
+    assert page.names.count("script") == 2
+    assert not {"img", "textarea", "iframe", "br", "link", "base"} & set(page.names)
+    assert not {name for name in page.attributes if name.startswith("on")}
+    assert {link[:1] for link in page.links} == {"#"}
+    assert any(reports.HOSTILE[0] in word for word in page.words)
+    assert any("{{ 7 * 7 }}{% raw %}{# x" in word for word in page.words)
+
+
+def test_the_data_for_the_script_is_json_that_ends_nothing() -> None:
+    text = _html.render(CASES["hostile"])
+    data = text.split('<script type="application/json" id="data">')[1].split("</script>")[0]
+    assert not set("<>&\u2028\u2029") & set(data)
+    parsed = json.loads(data)
+    assert parsed["checks"][0]["name"] == reports.HOSTILE[0]
+    assert len(parsed["results"]) == len(CASES["hostile"]["results"])
+
+
+def test_only_its_own_script_and_style_may_run(report: reports.Report) -> None:
+    text = _html.render(report)
+    (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">', text)
+    policy = html.unescape(policy)
+    assert "default-src 'none'" in policy
+    for name in ("style", "script"):
+        (content,) = re.findall(rf"<{name}>(.*?)</{name}>", text, re.DOTALL)
+        assert f"{name}-src '{_html._digest(content)}'" in policy
+    assert " style=" not in re.sub(r"<(style|script)\b.*?</\1>", "", text, flags=re.DOTALL)
+
+
+def test_servers_that_answered_the_same_share_a_finding() -> None:
+    example = copy.deepcopy(CASES["example"])
+    failed = [result for result in example["results"] if result["outcome"] == "failed"]
+    text = _html.render(example)
+    different = {
+        (row["check"], row["severity"], row["message"], row["output"])
+        for row in example["results"]
+        if row["outcome"] != "passed"
+    }
+    assert text.count('<details class="finding">') == len(different) < len(failed)
+    assert all(f'id="f{example["results"].index(result)}"' in text for result in failed)
+
+
+@pytest.mark.parametrize("name", ["clean", "empty"])
+def test_says_that_nothing_failed(name: str) -> None:
+    sentence = {"clean": "Nothing failed: every check passed", "empty": "No check applied to any server."}[name]
+    assert sentence in _html.render(CASES[name])
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "sentence"),
+    [
+        ("critical", "8 findings of severity critical: this audit fails."),
+        ("high", "22 findings of severity high or worse: this audit fails."),
+        (None, "39 check results failed, 22 could not be answered."),
+    ],
+)
+def test_says_whether_the_audit_fails(fail_on: str | None, sentence: str) -> None:
+    assert sentence in _html.render(reports.summed({**CASES["example"], "fail_on": fail_on}))
+
+
+def words(text: str) -> str:
+    """What a page or a Markdown file says, without its elements and in one line."""
+    return " ".join(re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>|\*\*", " ", text, flags=re.DOTALL).split())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"fail_on": "high"}, "Verdict: fail. 22 findings of severity high or worse"),
+        (
+            {"fail_on": "high", "min_coverage": 99.0},
+            "Only 514 of 536 questions answered (95.8%), and min_coverage asks",
+        ),
+        ({"fail_on": None}, "Verdict: pass."),
+        ({"fail_on": None, "min_coverage": 95.9}, "Verdict: inconclusive. Only 514 of 536 questions answered (95.8%)"),
+        ({"fail_on": None, "refusal": "The workspace <x> is gone."}, "Verdict: inconclusive. 514 of 536 questions"),
+        ({"fail_on": None, "refusal": "The workspace <x> is gone."}, "The workspace &lt;x&gt; is gone."),
+    ],
+)
+def test_the_files_for_people_say_the_verdict(given: dict[str, Any], said: str) -> None:
+    judged = reports.summed({**CASES["example"], **given})
+    page, markdown = words(_html.render(judged)), words(_markdown.render(judged))
+    assert said in page
+    # Markdown states first how much was answered.
+    assert all(part in markdown for part in re.split(r"(?<=Verdict: fail\.) ", said))
+    assert ("this audit passes" in page) == (judged["verdict"] == "pass" and given["fail_on"] is not None)
+
+
+def test_junit_says_the_verdict_with_each_server() -> None:
+    for report in (CASES["example"], reports.summed({**CASES["example"], "fail_on": None, "min_coverage": 99.5})):
+        for suite in ElementTree.fromstring(_junit.render(report)).iter("testsuite"):
+            said = {one.get("name"): one.get("value") for one in suite.iter("property")}
+            expected = {name: str(report[name]) for name in ("verdict", "coverage", "min_coverage")}
+            assert said == {"workspace": "https://my-workspace.us1.alpacon.io", **expected}
+
+
+def test_says_where_output_is_missing_but_not_where_there_was_no_answer() -> None:
+    note = "The output that the workspace has is not complete."
+    for outcome, output, notes in (("failed", "", 1), ("unknown", "half", 1), ("unknown", "", 0)):
+        one = reports.report(servers=1, checks=1, failing=1, offline=0)
+        one["results"][0].update(outcome=outcome, output=output, output_complete=False)
+        # The script has the sentence, too.
+        assert _html.render(reports.summed(one)).count(f'<p class="muted">{note}') == notes
+
+
+def test_a_large_report_stays_small() -> None:
+    large = reports.large()
+    assert len(large["results"]) == 30_000
+    assert len(_html.render(large).encode()) < 5_000_000
+
+
+def test_huge_outputs_are_cut_and_then_left_out() -> None:
+    huge = reports.with_outputs(reports.report(servers=150, checks=30, failing=0.5), 4000)
+    text = _html.render(huge)
+    assert len(text.encode()) < 10_000_000
+    assert "Only the beginning of the output is shown." in text
+    assert "The output is left out here" in text
+
+
+# The trend
+
+
+def result(host: str, check: str, outcome: str, severity: str = "high") -> dict[str, str]:
+    return {"host": host, "check": check, "outcome": outcome, "severity": severity}
+
+
+def made_of(*results: dict[str, str]) -> reports.Report:
+    hosts = sorted({row["host"] for row in results})
+    checks = sorted({row["check"] for row in results})
+    rows = [{**row, "reused": False, "command": None} for row in results]
+    return reports.summed(
+        {
+            **CASES["clean"],
+            "servers": [{"host": host} for host in hosts],
+            "checks": [{"name": check} for check in checks],
+            "results": rows,
+        }
+    )
+
+
+def test_the_trend_says_what_changed() -> None:
+    before = made_of(
+        result("a", "one", "failed"),
+        result("a", "two", "passed"),
+        result("b", "one", "failed"),
+        result("b", "two", "failed", "low"),
+        result("gone", "old", "failed"),
+    )
+    now = made_of(
+        result("a", "one", "passed"),
+        result("a", "two", "failed", "critical"),
+        result("b", "one", "failed"),
+        result("b", "two", "unknown", "low"),
+        result("new", "one", "failed", "low"),
+    )
+    trend = _trend.compare(now, before)
+    pairs = {
+        key: [(row["host"], row["check"]) for row in trend[key]]
+        for key in ("newly_failed", "newly_fixed", "still_failing", "no_longer_known")
+    }
+    assert pairs == {
+        "newly_failed": [("a", "two"), ("new", "one")],
+        "newly_fixed": [("a", "one")],
+        "still_failing": [("b", "one")],
+        "no_longer_known": [("gone", "old"), ("b", "two")],
+    }
+    assert (trend["new_servers"], trend["gone_servers"]) == (["new"], ["gone"])
+    assert (trend["new_checks"], trend["gone_checks"]) == ([], ["old"])
+    assert trend["change"] == {
+        "servers": 0,
+        "checks": -1,
+        "passed": 0,
+        "failed": -1,
+        "unknown": 1,
+        "passed_share": 0.0,
+        "coverage": -20.0,
+        "failed_by_severity": {"info": 0, "low": 0, "medium": 0, "high": -2, "critical": 1},
+    }
+
+
+def test_the_trend_is_in_every_file(tmp_path: Path) -> None:
+    example = CASES["example"]
+    previous = reports.earlier(example)
+    paths = _report.write(example, tmp_path, ["json", "markdown", "html"], previous)
+    texts = {path.suffix: path.read_text(encoding="utf-8") for path in paths}
+    newly_failed = len(json.loads(texts[".json"])["trend"]["newly_failed"])
+    assert "## Since 2026-11-17 09:13 UTC" in texts[".md"]
+    assert f"- Newly failed: {newly_failed}" in texts[".md"]
+    assert f"<b>{newly_failed}</b> newly failed" in texts[".html"]
+    assert "- Then: fail, with " in texts[".md"]
+    assert "Verdict then: fail, with" in texts[".html"]
+    assert "trend" not in example
+
+
+@pytest.mark.parametrize("verdict", [None, "splendid", ["pass"], "inconclusive"])
+def test_the_trend_knows_reports_without_a_verdict(verdict: Any, tmp_path: Path) -> None:
+    example = CASES["example"]
+    before = reports.earlier(example)
+    for name in ("verdict", "coverage", "min_coverage", "refusal"):
+        del before[name]
+    if verdict:
+        before["verdict"] = verdict
+    (tmp_path / "old.json").write_text(json.dumps(before), encoding="utf-8")
+    previous = _report.read(tmp_path / "old.json")
+    paths = _report.write(example, tmp_path, _report.FORMATS, previous)
+    written = json.loads(paths[0].read_text(encoding="utf-8"))
+    jsonschema.validate(written, SCHEMA)
+    assert written["trend"]["verdict"] == (verdict if verdict == "inconclusive" else None)
+    assert 90 < written["trend"]["coverage"] < 100
+    page = words(paths[3].read_text(encoding="utf-8"))
+    start = "Verdict then: inconclusive, with " if verdict == "inconclusive" else "Then "
+    assert f"{start}{written['trend']['coverage']}% of the questions answered. Now: fail, with 95.8%" in page

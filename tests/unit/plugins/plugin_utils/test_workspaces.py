@@ -1,0 +1,186 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Several workspaces in one inventory: each host's tasks go to its own, with the token that belongs there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils import _workspaces
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
+    find_settings,
+    refuse_foreign_server,
+    refuse_shared_name,
+    remember,
+    workspace_of,
+)
+
+Row = dict[str, Any]
+
+A, B = "https://a.example", "https://b.example"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_workspaces, "_read_with", {})
+
+
+def env(url: str | None = None, token: str | None = None) -> dict[str, str]:
+    """An environment."""
+    return {name: value for name, value in (("ALPACON_URL", url), ("ALPACON_TOKEN", token)) if value}
+
+
+@pytest.mark.parametrize(
+    ("url", "workspace"),
+    [
+        ("https://A.Example:443/api/", A),
+        ("http://a.example:80", "http://a.example"),
+        ("http://a.example:8080/x/", "http://a.example:8080/x"),
+        ("https://[::1]:1/", "https://[::1]:1"),
+    ],
+)
+def test_one_form_for_all_urls_of_a_workspace(url: str, workspace: str) -> None:
+    assert workspace_of(url) == workspace
+
+
+@pytest.mark.parametrize(
+    ("given", "variables", "environ", "url", "token"),
+    [
+        # One workspace, as ever.
+        ({}, {}, env(A, "a"), A, "a"),
+        ({}, {"alpacon_url": A}, env(None, "a"), A, "a"),
+        ({}, {"alpacon_token": "v"}, env(A, "a"), A, "v"),
+        ({}, {"alpacon_url": A, "alpacon_token": "v"}, env(B, "b"), A, "v"),
+        ({"url": A, "token": "g"}, {"alpacon_token": "v"}, env(B, "b"), A, "g"),
+        ({"url": A}, {}, env(None, "a"), A, "a"),
+        ({"url": f"{A}/api/"}, {}, env(A, "a"), f"{A}/api/", "a"),
+        ({"token": "g"}, {}, env(A, "a"), A, "g"),
+        ({}, {"alpacon_workspace": A}, env(A, "a"), A, "a"),
+        ({}, {"alpacon_workspace": A, "alpacon_workspaces": [A]}, env(None, "a"), A, "a"),
+        ({}, {}, env(), None, None),
+        # Several: the host's own one counts, and no token goes to another.
+        ({}, {"alpacon_workspace": B}, env(A, "a"), B, None),
+        ({}, {"alpacon_workspace": B, "alpacon_token": "v"}, env(A, "a"), B, None),
+        ({}, {"alpacon_workspace": B, "alpacon_url": f"{B}/", "alpacon_token": "v"}, env(A, "a"), B, "v"),
+        ({}, {"alpacon_workspace": B, "alpacon_workspaces": [A, B]}, env(None, "a"), B, None),
+        ({}, {"alpacon_workspace": B, "alpacon_tokens": {A: "x", f"{B}/": "y"}}, env(A, "a"), B, "y"),
+        ({}, {"alpacon_workspace": A, "alpacon_tokens": {B: "y"}}, env(A, "a"), A, "a"),
+        ({}, {"alpacon_workspace": B, "alpacon_tokens": {B: ""}}, env(B, "b"), B, None),
+        ({"token": "g"}, {"alpacon_workspace": B, "alpacon_tokens": {B: "y"}}, env(A, "a"), B, "g"),
+        ({"url": B}, {}, env(A, "a"), B, None),
+        ({"url": B}, {"alpacon_workspace": A, "alpacon_tokens": {A: "x", B: "y"}}, env(A, "a"), B, "y"),
+        ({}, {"alpacon_url": B}, env(A, "a"), B, None),
+        ({"url": A}, {"alpacon_url": B, "alpacon_token": "v"}, env(), A, None),
+        ({}, {"alpacon_url": B}, env("nowhere", "a"), B, None),
+    ],
+)
+def test_where_a_task_goes_and_with_which_token(
+    given: Row, variables: Row, environ: dict[str, str], url: str | None, token: str | None
+) -> None:
+    options = {**given, **find_settings(given, variables, environ).options}
+    assert (options.get("url"), options.get("token")) == (url, token)
+
+
+def test_what_the_inventory_was_read_with_is_the_last_resort() -> None:
+    remember(Settings(f"{B}/", "remembered", validate_certs=False, ca_path="/ca.pem", request_timeout=9.0))
+    assert find_settings({}, {"alpacon_workspace": B}, env(A, "a")).options == {
+        "url": B,
+        "token": "remembered",
+        "validate_certs": False,
+        "ca_path": "/ca.pem",
+        "request_timeout": 9,
+    }
+    assert isinstance(find_settings({}, {"alpacon_workspace": B}, {}).options["request_timeout"], int)
+    variables = {"alpacon_workspace": B, "alpacon_tokens": {B: "mine"}, "alpacon_validate_certs": True}
+    options = find_settings({"request_timeout": 3}, variables, env(A, "a")).options
+    assert options == {"url": B, "token": "mine", "validate_certs": True, "ca_path": "/ca.pem"}
+    assert find_settings({}, {"alpacon_workspace": A}, env(A, "a")).options == {"url": A, "token": "a"}
+
+
+def test_only_the_token_that_is_needed_is_worked_out() -> None:
+    worked_out: list[Any] = []
+
+    def template(value: Any) -> Any:
+        worked_out.append(value)
+        return value
+
+    variables = {"alpacon_workspace": B, "alpacon_tokens": {A: "{{ x }}", B: "{{ y }}"}}
+    assert find_settings({}, variables, {}, template).options["token"] == "{{ y }}"
+    assert "{{ x }}" not in worked_out
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"alpacon_url": A, "alpacon_workspace": B}, "alpacon_url: it names https://a.example, and the host is"),
+        ({"alpacon_url": A, "alpacon_tokens": ["x"]}, "alpacon_tokens: it is not a dictionary."),
+        ({"alpacon_url": A, "alpacon_tokens": {"a": "x"}}, "alpacon_tokens: 'a' is not an http or https URL."),
+    ],
+)
+def test_variables_that_are_wrong(variables: Row, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        find_settings({}, variables, {})
+
+
+@pytest.mark.parametrize(
+    ("variables", "environ", "said"),
+    [
+        ({"alpacon_workspace": B}, env(A, "a"), f"ALPACON_TOKEN is the token of {A}, and is not sent to {B}. Name the"),
+        (
+            {"alpacon_workspace": B, "alpacon_workspaces": [A, B]},
+            env(None, "a"),
+            f"ALPACON_TOKEN is not sent to {B}: of several workspaces, nobody says which one it is for.",
+        ),
+        ({"alpacon_workspace": B}, env(), f"Name the token of {B} under that URL in the variable alpacon_tokens."),
+        ({"alpacon_workspace": B, "alpacon_tokens": {B: ""}}, env(), f"alpacon_tokens has an empty one for {B}."),
+    ],
+)
+def test_a_missing_token_is_explained(variables: Row, environ: dict[str, str], said: str) -> None:
+    found = find_settings({}, variables, environ)
+    assert said in found.explain(UsageError("token", "it is missing"))
+    assert found.explain(UsageError("line", "it is empty")) == "line: it is empty"
+
+
+def test_a_default_token_goes_to_the_first_workspace_of_a_run_only(tmp_path: Path) -> None:
+    def token(variables: Row, environ: Row) -> Any:
+        return find_settings({}, variables, environ, folder=tmp_path).options.get("token")
+
+    for _once_more in range(2):
+        assert token({"alpacon_url": f"{A}/api/"}, env(None, "a")) == "a"
+        assert token({"alpacon_url": B}, env(None, "a")) is None
+        assert token({"alpacon_url": B, "alpacon_token": "v"}, {}) == "v"
+        assert token({"alpacon_url": A, "alpacon_token": "v"}, {}) is None
+        assert token({"alpacon_url": A, "alpacon_token": "other"}, {}) == "other"
+        assert token({"alpacon_url": B, "alpacon_tokens": {B: "a"}}, env(None, "a")) == "a"
+    found = find_settings({}, {"alpacon_url": B}, env(None, "a"), folder=tmp_path)
+    said = found.explain(UsageError("token", "it is missing"))
+    assert f"ALPACON_TOKEN is the token of {A}, and is not sent to {B}. Name the token of {B} under" in said
+    assert "alpacon_tokens" in said
+
+
+def test_a_task_that_means_its_host_goes_to_no_other_workspace() -> None:
+    refuse_foreign_server({"url": f"{A}/api"}, A)
+    refuse_foreign_server({}, A)
+    refuse_foreign_server({"url": A}, None)
+    with pytest.raises(UsageError, match=r"url: it names .*, and the host is a server of"):
+        refuse_foreign_server({"url": B}, A)
+
+
+def test_a_host_that_shares_its_name_with_a_group_is_refused() -> None:
+    own = {"alpacon_workspace": A}
+    refuse_shared_name("web", own, {"db": ["web"]})
+    refuse_shared_name("web", own, {"web": ["web"]})
+    refuse_shared_name("web", {}, {"web": ["web-01"]})
+    with pytest.raises(UsageError, match="web is a host and a group of the inventory"):
+        refuse_shared_name("web", own, {"web": ["web", "web-01"]})
+
+
+# Two workspaces, each of which has web-01 to web-03 with the same UUIDs
