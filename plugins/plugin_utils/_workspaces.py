@@ -194,7 +194,8 @@ def _token(known: _Known, workspace: str) -> tuple[Any, str]:
         if not _is_given(token):
             continue
         if not _is_given(url) and not _in_play(known) <= {workspace}:
-            hints.append(f"{name} is not sent to {workspace}: of several workspaces, nobody says which one it is for.")
+            why = "there are several workspaces, and nothing says which one it is for"
+            hints.append(f"{name} is not sent to {workspace}: {why}.")
             continue
         owner = url if _is_given(url) and _compared(url) != workspace else _first(known, name, token, workspace)
         if owner == workspace:

@@ -180,7 +180,7 @@ class ConnectionFailed(AlpaconError):
 
 
 class Untrusted(ConnectionFailed):
-    """The server's certificate is not trusted, which no repetition mends."""
+    """The server's certificate is not trusted, which no repetition changes."""
 
 
 class LostAnswer(AlpaconError):

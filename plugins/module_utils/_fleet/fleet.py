@@ -326,11 +326,11 @@ class Fleet:
         return was_restarted(job.known, job.server)
 
     def give_up_restarted(self, job: Job) -> None:
-        """End the wait for a command whose agent was started anew: it will never get a result."""
+        """End the wait for a command whose agent was restarted after taking it: it will never get a result."""
         started_at = iso(job.server.started_at)
         job.outcome = "unknown"
         job.msg = (
-            f"No result can come any more: the agent of {job.server} was started anew at {started_at}, after it had"
+            f"No result can come any more: the agent of {job.server} was restarted at {started_at}, after it had"
             " taken the command, which may have run in part."
         )
 

@@ -349,7 +349,7 @@ def _registered(task: RegistrationTask) -> dict[str, Any]:
     if not plan.replace_stale:
         raise RegistrationError(
             f"The workspace refuses the stored credentials. {stored.why} Its record may have been deleted, or the host"
-            " restored from an old copy. Set replace_stale to register the host anew.",
+            " restored from an old copy. Set replace_stale to register the host again.",
             **facts,
         )
     return _register(task)

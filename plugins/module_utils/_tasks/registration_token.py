@@ -239,7 +239,7 @@ def _present(task: TokenTask) -> TokenChanges:
     differences = {token.id: task.wanted.differs(token, groups) for token in usable}
     kept = next((token for token in usable if not differences[token.id]), None)
     if kept:
-        return TokenChanges(kept, msg=f"It stands already. {_SHOWN_ONCE}")
+        return TokenChanges(kept, msg=f"There is one already. {_SHOWN_ONCE}")
     if usable:
         token = usable[0]
         raise UsageError(

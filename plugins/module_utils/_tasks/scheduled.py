@@ -122,11 +122,11 @@ def _scheduled_job(task: CommandTask, server: Server, standing: Present) -> Job:
     job = Job(server)
     if standing.pending:
         job.command, job.outcome = min(standing.pending, key=_age), "pending"
-        job.msg = "Stands already."
+        job.msg = "Already scheduled."
     elif standing.ran:
         job.command = with_rc(task.client, min(standing.ran, key=_age))
         job.outcome = outcome_of(job.command, task.order.limits.success_codes) or "pending"
-        job.msg = "Was carried out at that time already."
+        job.msg = "It already ran at that time."
     elif standing.refused:
         job.command = max(standing.refused, key=_age)
         job.outcome = job.command.status

@@ -137,7 +137,7 @@ def test_variables_that_are_wrong(variables: Row, said: str) -> None:
         (
             {"alpacon_workspace": B, "alpacon_workspaces": [A, B]},
             env(None, "a"),
-            f"ALPACON_TOKEN is not sent to {B}: of several workspaces, nobody says which one it is for.",
+            f"ALPACON_TOKEN is not sent to {B}: there are several workspaces, and nothing says which one it is for.",
         ),
         ({"alpacon_workspace": B}, env(), f"Name the token of {B} under that URL in the variable alpacon_tokens."),
         ({"alpacon_workspace": B, "alpacon_tokens": {B: ""}}, env(), f"alpacon_tokens has an empty one for {B}."),

@@ -52,7 +52,7 @@ def test_a_certificate_that_is_not_trusted(
     with pytest.raises(Untrusted, match=r"is not trusted.*ca_path"):
         client.get(LIST) if method == "GET" else client.write(method, LIST, {})
     assert server.requests == []
-    assert (client.requests, clock.slept) == (1, []), "no repetition mends it"
+    assert (client.requests, clock.slept) == (1, []), "no repetition helps"
 
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")

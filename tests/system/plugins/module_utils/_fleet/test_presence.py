@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Servers whose agents are not connected, or were started anew with a command in hand."""
+"""Servers whose agents are not connected, or were restarted with a command in hand."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_an_agent_that_was_started_anew_gives_no_result(
     clock.at(5.0, restart)
     done = run(current, servers=["web-01"], line="true", wait_timeout="30m")
     assert (done["outcome"], done["ran"]) == ("unknown", None)
-    assert "was started anew at" in done["msg"]
+    assert "was restarted at" in done["msg"]
     assert clock.passed < 120
 
 
@@ -189,7 +189,7 @@ def test_a_short_wait_ends_with_the_truth_about_an_agent_that_was_started_anew(c
     done = run(current, servers=["web-01"], line="true", wait_timeout="2s")
     timer.join()
     assert (done["outcome"], done["ran"]) == ("unknown", None)
-    assert "was started anew at" in done["msg"]
+    assert "was restarted at" in done["msg"]
 
 
 def test_no_wait_ends_by_what_was_seen_before_a_slow_answer(current: Workspace) -> None:

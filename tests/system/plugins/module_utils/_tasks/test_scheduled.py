@@ -50,7 +50,7 @@ def test_the_first_run_schedules_and_the_second_finds_it(workspace: Workspace) -
     second = schedule(workspace)
     assert (second.changed, second.failed) == (False, False)
     assert second["id"] == first["id"]
-    assert second["msg"] == "Stands already."
+    assert second["msg"] == "Already scheduled."
     assert workspace.counters()["writes"] == 0
     assert pending(workspace) == [first["id"]]
     assert truth_of(workspace, first["id"]) == datetime(2999, 1, 1, tzinfo=UTC)
@@ -160,7 +160,7 @@ def test_a_schedule_that_an_agent_carried_out_is_not_scheduled_again(workspace: 
     again = schedule(workspace, line="echo done", scheduled_at=time)
     assert (again.changed, again.failed, again["id"]) == (False, False, first["id"])
     assert again["outcome"] == "success"
-    assert "carried out at that time already" in again["msg"]
+    assert "already ran at that time" in again["msg"]
     [made] = workspace.commands()
     assert made["run_count"] == 1
 
