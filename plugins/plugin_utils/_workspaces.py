@@ -99,11 +99,11 @@ def find_settings(
     Raises:
         UsageError: ``alpacon_url`` and the host's own workspace differ, or a URL is none.
     """
-    known = _Known(variables, environ, template, folder)
-    options = {name: known.setting(name) for name in CONNECTION if not _is_given(given.get(name))}
-    own = known.variable(WORKSPACE)
+    sources = _SettingSources(variables, environ, template, folder)
+    options = {name: sources.setting(name) for name in CONNECTION if not _is_given(given.get(name))}
+    own = sources.variable(WORKSPACE)
     if not _is_given(given.get("url")) and _is_given(own):
-        named = known.variable("alpacon_url")
+        named = sources.variable("alpacon_url")
         if _is_given(named) and workspace_of(named) != workspace_of(own):
             raise UsageError(
                 "alpacon_url",
@@ -116,7 +116,7 @@ def find_settings(
     if _is_given(url):
         workspace = workspace_of(url)
         if not _is_given(given.get("token")):
-            options["token"], hint = _token(known, workspace)
+            options["token"], hint = _token(sources, workspace)
         if workspace in _read_with:
             for name, value in options.items():
                 if value is None:
@@ -155,8 +155,8 @@ def refuse_shared_name(host: str, variables: Mapping[str, Any], groups: Mapping[
 
 
 @dataclass(frozen=True)
-class _Known:
-    """Where settings are looked for."""
+class _SettingSources:
+    """Where connection settings are looked for."""
 
     variables: Mapping[str, Any]
     environ: Mapping[str, str]
@@ -171,7 +171,7 @@ class _Known:
         return self.variable(variable) if variable in self.variables else self.environ.get(variable.upper()) or None
 
 
-def _token(known: _Known, workspace: str) -> tuple[Any, str]:
+def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
     """The token of a workspace; or None, and what to do about that.
 
     It is the one that ``alpacon_tokens`` has for the workspace, else ``alpacon_token`` or ``ALPACON_TOKEN`` if that is
@@ -180,39 +180,39 @@ def _token(known: _Known, workspace: str) -> tuple[Any, str]:
     Either goes to one workspace only in a run: hosts do not know of each other's ``alpacon_url``.
     """
     remedy = f"Name the token of {workspace} under that URL in the variable {TOKENS}."
-    tokens, urls = _tokens(known)
+    tokens, urls = _tokens(sources)
     if workspace in urls:
-        named = known.template(tokens[urls[workspace]])
+        named = sources.template(tokens[urls[workspace]])
         return (named, "") if _is_given(named) else (None, f"{TOKENS} has an empty one for {workspace}.")
-    default_url = known.environ.get("ALPACON_URL")
+    default_url = sources.environ.get("ALPACON_URL")
     defaults = [
-        ("alpacon_token", known.variable("alpacon_token"), known.variable("alpacon_url") or default_url),
-        ("ALPACON_TOKEN", known.environ.get("ALPACON_TOKEN"), default_url),
+        ("alpacon_token", sources.variable("alpacon_token"), sources.variable("alpacon_url") or default_url),
+        ("ALPACON_TOKEN", sources.environ.get("ALPACON_TOKEN"), default_url),
     ]
     hints = []
     for name, token, url in defaults:
         if not _is_given(token):
             continue
-        if not _is_given(url) and not _in_play(known) <= {workspace}:
+        if not _is_given(url) and not _in_play(sources) <= {workspace}:
             why = "there are several workspaces, and nothing says which one it is for"
             hints.append(f"{name} is not sent to {workspace}: {why}.")
             continue
-        owner = url if _is_given(url) and _compared(url) != workspace else _first(known, name, token, workspace)
+        owner = url if _is_given(url) and _compared(url) != workspace else _first(sources, name, token, workspace)
         if owner == workspace:
             return token, ""
         hints.append(f"{name} is the token of {owner}, and is not sent to {workspace}.")
-    own = known.variable(WORKSPACE)
+    own = sources.variable(WORKSPACE)
     return None, " ".join([*hints[:1], remedy]) if hints or _is_given(own) else ""
 
 
-def _first(known: _Known, name: str, token: Any, workspace: str) -> str:
+def _first(sources: _SettingSources, name: str, token: Any, workspace: str) -> str:
     """The workspace that a token of this name and place was for first in this run, which becomes this one if none."""
-    if known.folder is None:
+    if sources.folder is None:
         return workspace
     # Two groups may each have the token written down; then somebody has said twice where it belongs.
-    place = _place(known.variables.get(name))
+    place = _place(sources.variables.get(name))
     digest = hashlib.sha256(json.dumps([name, place, str(token)]).encode()).hexdigest()[:32]
-    mark = known.folder / f"alpacon-token-{digest}"
+    mark = sources.folder / f"alpacon-token-{digest}"
     # A link is made and has its text in one step, whichever worker comes first.
     with contextlib.suppress(OSError):
         os.symlink(workspace, mark)
@@ -231,23 +231,23 @@ def _place(value: Any) -> str:
     return str(tags.Origin.get_tag(value))
 
 
-def _tokens(known: _Known) -> tuple[Mapping[Any, Any], dict[str, Any]]:
+def _tokens(sources: _SettingSources) -> tuple[Mapping[Any, Any], dict[str, Any]]:
     """The user's tokens, and the key of each workspace: only the token that is needed is worked out."""
-    given = known.variables.get(TOKENS)
+    given = sources.variables.get(TOKENS)
     if given is not None and not isinstance(given, Mapping):
-        given = known.template(given)
+        given = sources.template(given)
     if not given:
         return {}, {}
     if not isinstance(given, Mapping):
         raise UsageError(TOKENS, "it is not a dictionary", "Give URLs of workspaces, each with its token.")
     try:
-        return given, {workspace_of(known.template(url)): url for url in given}
+        return given, {workspace_of(sources.template(url)): url for url in given}
     except UsageError as error:
         raise UsageError(TOKENS, str(error).removeprefix("url: ")) from None
 
 
-def _in_play(known: _Known) -> set[str]:
-    listed = known.variable(WORKSPACES)
+def _in_play(sources: _SettingSources) -> set[str]:
+    listed = sources.variable(WORKSPACES)
     return {_compared(url) for url in listed} if isinstance(listed, (list, tuple)) else set()
 
 

@@ -24,13 +24,13 @@ from .scheduled import schedule_line, submitted_lately, with_schedule
 def cancelled(task: CommandTask) -> Progress:
     order = task.order
     jobs = _jobs_by_id(task.client, order.ids) if order.ids else _jobs_by_match(task)
-    report = Progress(jobs, fine=FINE | {"cancelled"} | (frozenset() if order.fail_if_sent else {"sent"}))
+    progress = Progress(jobs, fine=FINE | {"cancelled"} | (frozenset() if order.fail_if_sent else {"sent"}))
     for job in jobs:
         command = job.command
         if command is None or job.outcome:
             continue
         if command.pending:
-            report.before.append(schedule_line(job.server, command.line, command.scheduled_at))
+            progress.before.append(schedule_line(job.server, command.line, command.scheduled_at))
             _cancel_job(task, job)
         elif not command.line:
             _cancel_unseen(task, job)
@@ -38,7 +38,7 @@ def cancelled(task: CommandTask) -> Progress:
             job.outcome, job.msg = "cancelled", f"Will not run: it is {command.status} already."
         else:
             job.outcome, job.msg = "sent", OUTCOMES["sent"]
-    return report
+    return progress
 
 
 def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:

@@ -79,14 +79,14 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     shared = _shared(run, settings)
     with _client(settings, run, shared) as client:
         client.deadline = time.monotonic() + order.limits.wait_timeout
-        report = _STATES[order.state](CommandTask(client, order, run, shared))
-        _hide_secrets(report.jobs, secrets(options))
-        result = command_results.of_jobs(report.jobs, report.fine)
+        progress = _STATES[order.state](CommandTask(client, order, run, shared))
+        _hide_secrets(progress.jobs, secrets(options))
+        result = command_results.of_jobs(progress.jobs, progress.fine)
         result["requests"] = client.requests
-    for warning in report.warnings:
+    for warning in progress.warnings:
         run.warn(warning)
-    if run.diff_mode and (report.before or report.after):
-        result["diff"] = {"before": _lines(report.before), "after": _lines(report.after)}
+    if run.diff_mode and (progress.before or progress.after):
+        result["diff"] = {"before": _lines(progress.before), "after": _lines(progress.after)}
     return result
 
 

@@ -16,10 +16,9 @@ from .._api.errors import UsageError
 from .._api.outputs import read_output
 from .._api.records import Command, iso
 from .._fleet.run import Run
-from .._options import values as _values
+from .._options import values
 from .._options.connection import CONNECTION
-from . import command_query as _queries
-from .command_query import ORDERINGS, Query
+from .command_query import FILTERS, ORDERINGS, Query, doubt_about_order, find
 from .command_results import describe
 
 SPEC: dict[str, dict[str, Any]] = {
@@ -49,7 +48,7 @@ SPEC: dict[str, dict[str, Any]] = {
 def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_command_info); it only ever reads."""
     settings = Settings.from_options(options, run.warn)
-    ids = _values.uuids("ids", options.get("ids"))
+    ids = values.uuids("ids", options.get("ids"))
     if ids:
         _refuse_filters(options)
     if options["limit"] < 0:
@@ -59,8 +58,8 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             found = _by_ids(client, ids, run.warn)
         else:
             query = Query.from_options(client, options)
-            found = list(_queries.find(client, query, options["limit"]))
-            doubt = _queries.doubt_about_order(found, query.ordering)
+            found = list(find(client, query, options["limit"]))
+            doubt = doubt_about_order(found, query.ordering)
             if doubt:
                 run.warn(f"ordering: {doubt}.")
         commands = [listed(client, command, options["with_output"]) for command in found]
@@ -68,7 +67,7 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
 
 
 def _refuse_filters(options: Mapping[str, Any]) -> None:
-    for name in _queries.FILTERS:
+    for name in FILTERS:
         if options.get(name) not in (None, "", []):
             raise UsageError(name, "it does not go with ids", "Give either ids or filters.")
 

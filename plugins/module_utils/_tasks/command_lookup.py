@@ -14,22 +14,21 @@ from typing import Any
 from .._api.client import Client, Settings, Warn
 from .._api.records import Command
 from .._fleet.named_servers import find
-from .._options import values as _values
-from . import command_query as _queries
+from .._options import values
 from .command_info import listed
-from .command_query import Query
+from .command_query import Query, latest
 
 
 def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> list[Any]:
     """What the lookup wants of each server's latest command, or None where it has none."""
     settings = Settings.from_options(options, warn)
     within = options.get("within")
-    since_age = timedelta(seconds=_values.duration("within", within)) if within else None
+    since_age = timedelta(seconds=values.duration("within", within)) if within else None
     statuses = frozenset(str(status).strip().lower() for status in options.get("status") or ())
     query = Query(line=options.get("line"), statuses=statuses, since_age=since_age)
     with Client(settings) as client:
         servers = find(client, terms, "_terms")
-        found = _queries.latest(client, query, servers)
+        found = latest(client, query, servers)
         return [_wanted(client, found.get(str(server.id)), options["want"]) for server in servers]
 
 

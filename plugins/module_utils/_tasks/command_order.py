@@ -16,7 +16,7 @@ from .._api.commands import Match
 from .._api.errors import UsageError
 from .._api.records import Server, iso
 from .._fleet.jobs import Limits
-from .._options import values as _values
+from .._options import values
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Order:
         state = options["state"]
         _check_combination(state, options)
         extra = {
-            "env": _values.environment("env", options.get("env")),
-            "run_after": _values.uuids("run_after", options.get("run_after")),
-            "work_session": _given("work_session", options, _values.uuid),
-            "purpose": _values.purpose("purpose", options.get("purpose")),
+            "env": values.environment("env", options.get("env")),
+            "run_after": values.uuids("run_after", options.get("run_after")),
+            "work_session": _given("work_session", options, values.uuid),
+            "purpose": values.purpose("purpose", options.get("purpose")),
         }
         servers = [str(server).strip() for server in options.get("servers") or ()]
         if "" in servers:
@@ -56,15 +56,15 @@ class Order:
         return cls(
             state=state,
             servers=servers,
-            ids=_values.uuids("ids", options.get("ids")),
-            line=_values.line("line", options["line"]) if options.get("line") is not None else "",
+            ids=values.uuids("ids", options.get("ids")),
+            line=values.line("line", options["line"]) if options.get("line") is not None else "",
             shell=options["shell"],
             username=options.get("username") or None,
             groupname=options.get("groupname") or None,
             extra={name: value for name, value in extra.items() if value},
-            scheduled_at=_given("scheduled_at", options, _values.moment),
+            scheduled_at=_given("scheduled_at", options, values.moment),
             reschedule=options["reschedule"],
-            reuse_within=_given("reuse_within", options, _values.duration),
+            reuse_within=_given("reuse_within", options, values.duration),
             fail_if_sent=options["fail_if_sent"],
             progress=_progress(options),
             silent=options.get("progress") is False,
@@ -106,7 +106,7 @@ def _given(name: str, options: Mapping[str, Any], read: Callable[[str, Any], Any
 
 
 def _wait_timeout(text: Any) -> float:
-    seconds = _values.duration("wait_timeout", text)
+    seconds = values.duration("wait_timeout", text)
     if not seconds:
         remedy = "Give a duration such as 90s, or set wait to false to submit without waiting."
         raise UsageError("wait_timeout", f"{text} is no time to wait", remedy)
@@ -119,8 +119,8 @@ def _limits(options: Mapping[str, Any], total: int) -> Limits:
         wait_timeout=_wait_timeout(options["wait_timeout"]),
         wait_for_approval=options["wait_for_approval"],
         cancel_on_timeout=options["cancel_on_timeout"],
-        max_concurrency=_values.share("max_concurrency", options.get("max_concurrency"), total, least=1),
-        max_errors=_values.share("max_errors", options.get("max_errors"), total, least=0),
+        max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), total, least=1),
+        max_errors=values.share("max_errors", options.get("max_errors"), total, least=0),
         success_codes=frozenset(options["success_codes"]),
         offline=options["offline"],
     )

@@ -19,7 +19,7 @@ from .._api.commands import NEWEST_FIRST, list_commands
 from .._api.errors import IncompleteList, UsageError
 from .._api.records import RAN, Command, Server
 from .._fleet.named_servers import resolve
-from .._options import values as _values
+from .._options import values
 
 ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
 #: Options that narrow a listing: those that the API knows, and ours.
@@ -156,7 +156,7 @@ class Query:
 
 
 def _moment_or_age(options: Mapping[str, Any], name: str) -> tuple[datetime | None, timedelta | None]:
-    given = _values.moment_or_age(name, options[name]) if options.get(name) else None
+    given = values.moment_or_age(name, options[name]) if options.get(name) else None
     return (None, given) if isinstance(given, timedelta) else (given, None)
 
 

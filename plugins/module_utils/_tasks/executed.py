@@ -26,7 +26,7 @@ def executed(task: CommandTask) -> Progress:
     reused = _reusable(task.client, order, servers) if order.reuse_within is not None else {}
     jobs = [_reused_job(server, reused[server.id], order) if server.id in reused else Job(server) for server in servers]
     fresh = [job for job in jobs if not job.outcome]
-    report = Progress(jobs, fine=order.limits.fine)
+    progress = Progress(jobs, fine=order.limits.fine)
     for job in fresh:
         job.body = order.body(job.server)
     fleet = task.fleet()
@@ -40,8 +40,8 @@ def executed(task: CommandTask) -> Progress:
         if await_parents(task, fresh):
             fleet.run(fresh)
         fetch_outputs(fleet, [job for job in jobs if job.outcome == "success"])
-        report.warnings += _unconfirmed(order, fresh)
-    return report
+        progress.warnings += _unconfirmed(order, fresh)
+    return progress
 
 
 def _reused_job(server: Server, command: Command, order: Order) -> Job:

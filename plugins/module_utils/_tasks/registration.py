@@ -25,11 +25,10 @@ from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, U
 from .._api.records import Server, canonical_uuid, parse_time, plain_text, row_id
 from .._api.servers import PATH, identified
 from .._fleet.run import Run
-from .._options import values as _values
+from .._options import values
 from .._options.connection import CONNECTION
 
 NAME_LENGTH = 64
-PLATFORMS = ("debian", "rhel")
 #: A tag that only this very request carries, by which its record is known again.
 MARKER = "ansible:registration"
 
@@ -88,7 +87,7 @@ class RegistrationError(AlpaconError):
 
 
 @dataclass(frozen=True)
-class RegistrationPlan:
+class RegistrationOrder:
     """What the options ask for.
 
     Attributes:
@@ -109,11 +108,11 @@ class RegistrationPlan:
     timeout: float
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> RegistrationPlan:
+    def from_options(cls, options: Mapping[str, Any]) -> RegistrationOrder:
         """Check the options of a task; :class:`UsageError` says which one is wrong."""
-        plan = cls(
+        order = cls(
             state=options["state"],
-            id=_values.uuid("id", options["id"]) if options.get("id") else "",
+            id=values.uuid("id", options["id"]) if options.get("id") else "",
             key=credential("key", options.get("key") or ""),
             registration_token=credential("registration_token", options.get("registration_token") or ""),
             name=agent_name("name", options["name"]) if options.get("name") else "",
@@ -121,14 +120,14 @@ class RegistrationPlan:
             tags=_tags(options.get("tags")),
             replace_stale=bool(options.get("replace_stale")),
             clean_up=options.get("clean_up") is not False,
-            timeout=_values.duration("wait_timeout", options["wait_timeout"]),
+            timeout=values.duration("wait_timeout", options["wait_timeout"]),
         )
-        plan._check_credentials(bool(options.get("token")))
-        if plan.may_register:
+        order._check_credentials(bool(options.get("token")))
+        if order.may_register:
             for name in ("registration_token", "name", "platform"):
-                if not getattr(plan, name):
+                if not getattr(order, name):
                     raise UsageError(name, "it is missing", "Registering a server takes it.")
-        return plan
+        return order
 
     def _check_credentials(self, has_token: bool) -> None:
         if self.key and not self.id:
@@ -165,13 +164,13 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _tags(values: Mapping[str, Any] | None) -> dict[str, str]:
-    for name, value in (values or {}).items():
+def _tags(given: Mapping[str, Any] | None) -> dict[str, str]:
+    for name, value in (given or {}).items():
         if not isinstance(value, str):
             raise UsageError("tags", f"the value of {name} is not a string", "Put it in quotes.")
         if not str(name).strip() or name == MARKER:
             raise UsageError("tags", f"'{name}' is no name for a tag", "Choose another one.")
-    return dict(values or {})
+    return dict(given or {})
 
 
 def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
@@ -181,12 +180,12 @@ def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         UsageError: a bad option, before any request.
     """
     settings = Settings.from_options(options, run.warn, needs_token=False)
-    plan = RegistrationPlan.from_options(options)
+    order = RegistrationOrder.from_options(options)
     with ExitStack() as stack:
-        clients = Clients(settings, plan, stack, run)
-        task = RegistrationTask(clients, plan, run)
+        clients = Clients(settings, order, stack, run)
+        task = RegistrationTask(clients, order, run)
         try:
-            result = _STATES[plan.state](task)
+            result = _STATES[order.state](task)
         except AlpaconError as error:
             facts = error.as_result()
             # Of a task that failed, what may be left behind is the change.
@@ -194,8 +193,8 @@ def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             result = {"failed": True, "changed": changed, "msg": str(error), **facts}
         result["requests"] = clients.requests
     if run.diff_mode and result["changed"] and not result.get("failed"):
-        known = f"{result['name'] or plan.id}\n"
-        gone = plan.state == "unregistered"
+        known = f"{result['name'] or order.id}\n"
+        gone = order.state == "unregistered"
         result["diff"] = {"before": known if gone else "", "after": "" if gone else known}
     return result
 
@@ -210,16 +209,16 @@ def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any
         UsageError: a bad option, before any request.
     """
     settings = Settings.from_options(options, run.warn, needs_token=False)
-    plan = RegistrationPlan.from_options({**options, "state": _ASKED})
+    order = RegistrationOrder.from_options({**options, "state": _ASKED})
     with ExitStack() as stack:
-        clients = Clients(settings, plan, stack, run)
-        stored = _ask(RegistrationTask(clients, plan, run))
+        clients = Clients(settings, order, stack, run)
+        stored = _ask(RegistrationTask(clients, order, run))
         requests = clients.requests
     said = {"valid": "The stored credentials are valid.", "stale": "The workspace refuses the stored credentials."}
     msg = said.get(stored.credentials, "The workspace did not say whether the stored credentials are valid.")
     return {
         "changed": False,
-        "id": plan.id,
+        "id": order.id,
         **stored.facts,
         "msg": f"{msg} {stored.why}".strip(),
         "requests": requests,
@@ -229,25 +228,25 @@ def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any
 class Clients:
     """The clients of a task, one for each credential that it has."""
 
-    def __init__(self, settings: Settings, plan: RegistrationPlan, stack: ExitStack, run: Run) -> None:
-        self._settings, self._plan, self._stack, self._run = settings, plan, stack, run
-        self._deadline = time.monotonic() + plan.timeout
+    def __init__(self, settings: Settings, order: RegistrationOrder, stack: ExitStack, run: Run) -> None:
+        self._settings, self._order, self._stack, self._run = settings, order, stack, run
+        self._deadline = time.monotonic() + order.timeout
         self._clients: dict[str, Client] = {}
 
     @property
     def agent(self) -> Client:
         """Speaks with the agent's own credentials."""
-        return self._client(f'id="{self._plan.id}", key="{self._plan.key}"')
+        return self._client(f'id="{self._order.id}", key="{self._order.key}"')
 
     @property
     def registering(self) -> Client:
         """Speaks with the registration token."""
-        return self._client(f'token="{self._plan.registration_token}"')
+        return self._client(f'token="{self._order.registration_token}"')
 
     @property
     def user(self) -> Client | None:
         """Speaks with the API token, if there is one that may be used."""
-        usable = self._settings.token and self._plan.clean_up
+        usable = self._settings.token and self._order.clean_up
         return self._client(f'token="{self._settings.token}"') if usable else None
 
     @property
@@ -273,7 +272,7 @@ class RegistrationTask:
     """A task at work."""
 
     clients: Clients
-    plan: RegistrationPlan
+    order: RegistrationOrder
     run: Run
     #: Whether a write was sent that may have changed something.
     written: bool = False
@@ -317,9 +316,9 @@ def _ask(task: RegistrationTask) -> StoredCredentials:
         return StoredCredentials("unreachable", str(error))
     if not isinstance(row, Mapping) or not isinstance(row.get("commissioned"), bool):
         return StoredCredentials("unreachable", f"GET {PATH}-/: this is no answer of an Alpacon workspace. Check url.")
-    if row_id(row) != task.plan.id:
+    if row_id(row) != task.order.id:
         return StoredCredentials(
-            "unreachable", f"GET {PATH}-/: the answer is not the server {task.plan.id}. Check url."
+            "unreachable", f"GET {PATH}-/: the answer is not the server {task.order.id}. Check url."
         )
     return StoredCredentials("valid", row=row)
 
@@ -334,11 +333,11 @@ def _seen(error: ApiError) -> str:
 
 
 def _registered(task: RegistrationTask) -> dict[str, Any]:
-    plan = task.plan
-    if not plan.id:
+    order = task.order
+    if not order.id:
         return _register(task)
     stored = _ask(task)
-    facts = {"id": plan.id, **stored.facts}
+    facts = {"id": order.id, **stored.facts}
     if stored.credentials == "valid":
         return {"changed": False, **facts, "key": None, "orphans": [], "msg": "The stored credentials are valid."}
     if stored.credentials == "unreachable":
@@ -346,7 +345,7 @@ def _registered(task: RegistrationTask) -> dict[str, Any]:
             f"Whether the stored credentials are valid could not be found out, so nothing was registered. {stored.why}",
             **facts,
         )
-    if not plan.replace_stale:
+    if not order.replace_stale:
         raise RegistrationError(
             f"The workspace refuses the stored credentials. {stored.why} Its record may have been deleted, or the host"
             " restored from an old copy. Set replace_stale to register the host again.",
@@ -356,13 +355,13 @@ def _registered(task: RegistrationTask) -> dict[str, Any]:
 
 
 def _register(task: RegistrationTask) -> dict[str, Any]:
-    plan = task.plan
-    facts: dict[str, Any] = {"name": plan.name, "credentials": "valid", "commissioned": False, "is_connected": False}
+    order = task.order
+    facts: dict[str, Any] = {"name": order.name, "credentials": "valid", "commissioned": False, "is_connected": False}
     facts.update(changed=True, id=None, key=None, version=None, orphans=[])
     if task.run.check_mode:
-        return {**facts, "msg": f"Would be registered as {plan.name}."}
+        return {**facts, "msg": f"Would be registered as {order.name}."}
     answer, markers = _post_safely(task)
-    facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or plan.name)
+    facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or order.name)
     facts["orphans"] = _orphans(task, facts["id"], markers)
     return {**facts, "msg": f"Registered as {facts['name']}."}
 
@@ -399,10 +398,10 @@ def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[Regist
 
 
 def _post(task: RegistrationTask, marker: str) -> Mapping[str, Any]:
-    plan = task.plan
-    body: dict[str, Any] = {"name": plan.name, "platform": plan.platform}
+    order = task.order
+    body: dict[str, Any] = {"name": order.name, "platform": order.platform}
     # Nobody could look for the mark without an API token.
-    tags = {**plan.tags, MARKER: marker} if task.clients.user else plan.tags
+    tags = {**order.tags, MARKER: marker} if task.clients.user else order.tags
     if tags:
         body["tags"] = dict(tags)
     answer = task.clients.registering.write("POST", f"{PATH}register/", body).body
@@ -414,7 +413,7 @@ def _post(task: RegistrationTask, marker: str) -> Mapping[str, Any]:
 
 def _withdraw(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostAnswer) -> None:
     """Delete the record that a lost registration made, if it made one."""
-    name, user = task.plan.name, task.clients.user
+    name, user = task.order.name, task.clients.user
     if user is None:
         raise RegistrationError(
             f"{lost} A record named {name}-xxxxxx may be left behind in the workspace: delete the one that never"
@@ -493,7 +492,7 @@ def _orphans(task: RegistrationTask, own_id: str, lost: Sequence[RegistrationAtt
     orphans: list[dict[str, Any]] = []
     unseen = bool(lost)
     try:
-        for record in list(_records(user, task.plan.name)):
+        for record in list(_records(user, task.order.name)):
             if record.id == own_id:
                 unseen = False
                 continue
@@ -502,13 +501,13 @@ def _orphans(task: RegistrationTask, own_id: str, lost: Sequence[RegistrationAtt
             else:
                 orphans.append({"id": record.id, "name": record.name})
     except AlpaconError as error:
-        task.run.warn(f"Whether records named {task.plan.name}-xxxxxx are left behind is not known. {error}")
+        task.run.warn(f"Whether records named {task.order.name}-xxxxxx are left behind is not known. {error}")
     if unseen:
         # Who does not see the new record did not see a lost one either.
         task.run.warn(
-            f"token: it does not see the new record, so one named {task.plan.name}-xxxxxx may be left behind."
+            f"token: it does not see the new record, so one named {task.order.name}-xxxxxx may be left behind."
         )
-        orphans.append({"id": None, "name": f"{task.plan.name}-xxxxxx"})
+        orphans.append({"id": None, "name": f"{task.order.name}-xxxxxx"})
     return orphans
 
 
@@ -521,18 +520,20 @@ def _is_marked(record: Server, attempt: RegistrationAttempt) -> bool:
 
 
 def _connected(task: RegistrationTask) -> dict[str, Any]:
-    plan, pause = task.plan, _FIRST_PAUSE
+    order, pause = task.order, _FIRST_PAUSE
     while True:
         stored = _ask(task)
-        facts = {"id": plan.id, **stored.facts}
+        facts = {"id": order.id, **stored.facts}
         if stored.connected:
-            return {"changed": False, **facts, "msg": f"{facts['name'] or plan.id} is connected."}
+            return {"changed": False, **facts, "msg": f"{facts['name'] or order.id} is connected."}
         if stored.credentials == "stale":
             raise RegistrationError(
                 f"The workspace refuses the stored credentials, so the agent cannot connect. {stored.why}", **facts
             )
         if time.monotonic() + pause > task.clients.deadline:
-            raise RegistrationError(f"Not connected within {plan.timeout:g} s. {_last_seen(stored)} {_CHECKS}", **facts)
+            raise RegistrationError(
+                f"Not connected within {order.timeout:g} s. {_last_seen(stored)} {_CHECKS}", **facts
+            )
         time.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
@@ -549,18 +550,18 @@ def _last_seen(stored: StoredCredentials) -> str:
 
 
 def _unregistered(task: RegistrationTask) -> dict[str, Any]:
-    plan = task.plan
-    facts: dict[str, Any] = {"id": plan.id, "name": None, "orphans": []}
+    order = task.order
+    facts: dict[str, Any] = {"id": order.id, "name": None, "orphans": []}
     gone = {**facts, "changed": False, "msg": "There is no such record, or its credentials are worth nothing already."}
     try:
-        by_agent = bool(plan.key) and _end_by_agent(task)
+        by_agent = bool(order.key) and _end_by_agent(task)
         if by_agent or _end_by_user(task):
             said = "Would be unregistered." if task.run.check_mode else "Unregistered."
             return {**facts, "changed": True, "msg": said}
     except AlpaconError as error:
         raise RegistrationError(
-            f"Not known to be unregistered: the record {plan.id} may be left behind. {error}",
-            **{**facts, "orphans": [{"id": plan.id, "name": None}]},
+            f"Not known to be unregistered: the record {order.id} may be left behind. {error}",
+            **{**facts, "orphans": [{"id": order.id, "name": None}]},
         ) from None
     return gone
 
@@ -572,7 +573,7 @@ def _end_by_agent(task: RegistrationTask) -> bool:
         if stored.credentials == "unreachable":
             raise RegistrationError(stored.why)
         return stored.credentials == "valid"
-    path = f"{PATH}{task.plan.id}/unregister/"
+    path = f"{PATH}{task.order.id}/unregister/"
     lost = False
     try:
         try:
@@ -600,9 +601,9 @@ def _end_by_user(task: RegistrationTask) -> bool:
     if user is None:
         return False
     if not task.run.check_mode:
-        return _delete(user, task.plan.id)
+        return _delete(user, task.order.id)
     try:
-        user.get(f"{PATH}{task.plan.id}/")
+        user.get(f"{PATH}{task.order.id}/")
     except ApiError as error:
         if error.status != 404:
             raise

@@ -17,7 +17,7 @@ from .._api.client import Client, Settings, answered_key
 from .._api.errors import NO_REGISTRATION, AlpaconError, LostAnswer, UnknownAddress, UsageError, did_you_mean
 from .._api.records import canonical_uuid, is_uuid, iso, parse_time, plain_text, row_id
 from .._fleet.run import Run
-from .._options import values as _values
+from .._options import values
 from .._options.connection import CONNECTION
 from .server_listing import GROUPS_PATH
 
@@ -85,18 +85,18 @@ class RegistrationToken:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TokenOrder:
     """What the options ask for; what is None is not asked for."""
 
     name: str
     groups: tuple[str, ...] | None
     expires_at: datetime | None
     description: str | None
-    #: Whether the expiry is a date, which a token that stands is compared with.
+    #: Whether the expiry is a date, which an existing token is compared with.
     dated: bool = False
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], now: datetime) -> Wanted:
+    def from_options(cls, options: Mapping[str, Any], now: datetime) -> TokenOrder:
         """Check the options of a task."""
         name = options["name"].strip()
         if not name or len(name) > NAME_LENGTH:
@@ -124,13 +124,13 @@ def _expiry(options: Mapping[str, Any], now: datetime) -> datetime | None:
     if date and period:
         raise UsageError("expires_in", "it does not go with expires_at", "Give one of both.")
     if date:
-        moment = _values.moment("expires_at", date)
+        moment = values.moment("expires_at", date)
         if moment <= now:
             raise UsageError("expires_at", f"{iso(moment)} is in the past", "Give a time to come.")
         return moment
     if not period:
         return None
-    seconds = _values.duration("expires_in", period)
+    seconds = values.duration("expires_in", period)
     if seconds <= 0:
         raise UsageError("expires_in", "it is no time at all", "Give a duration such as 2h or 30d.")
     return now.replace(microsecond=0) + timedelta(seconds=seconds)
@@ -147,14 +147,14 @@ def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, An
     """
     settings = Settings.from_options(options, run.warn)
     now = datetime.now(timezone.utc)
-    wanted = Wanted.from_options(options, now)
+    order = TokenOrder.from_options(options, now)
     with Client(settings, tell=run.tell) as client:
-        task = TokenTask(client, wanted, run, now)
-        report = _STATES[options["state"]](task)
-        result = report.as_result(wanted.name)
+        task = TokenTask(client, order, run, now)
+        changes = _STATES[options["state"]](task)
+        result = changes.as_result(order.name)
         result["requests"] = client.requests
-    if run.diff_mode and report.changed:
-        result["diff"] = {"before": _lines(report.gone), "after": _lines([report.token] if report.made else [])}
+    if run.diff_mode and changes.changed:
+        result["diff"] = {"before": _lines(changes.gone), "after": _lines([changes.token] if changes.made else [])}
     return result
 
 
@@ -163,28 +163,28 @@ class TokenTask:
     """A task at work."""
 
     client: Client
-    wanted: Wanted
+    order: TokenOrder
     run: Run
     now: datetime
 
-    def standing(self) -> list[RegistrationToken]:
+    def existing(self) -> list[RegistrationToken]:
         """The tokens of that name."""
         # A server that ignores the search sends all of them: compare each.
         try:
-            rows = list(self.client.rows(PATH, {"search": self.wanted.name}))
+            rows = list(self.client.rows(PATH, {"search": self.order.name}))
         except UnknownAddress:
             raise AlpaconError(NO_REGISTRATION) from None
-        return [RegistrationToken.from_row(row) for row in rows if row.get("name") == self.wanted.name and row_id(row)]
+        return [RegistrationToken.from_row(row) for row in rows if row.get("name") == self.order.name and row_id(row)]
 
     def group_ids(self) -> frozenset[str] | None:
         """UUIDs of the groups that are asked for, with one read of the list where names are given."""
-        if self.wanted.groups is None:
+        if self.order.groups is None:
             return None
         known: dict[str, list[str]] = {}
-        if not all(is_uuid(group) for group in self.wanted.groups):
+        if not all(is_uuid(group) for group in self.order.groups):
             for row in self.client.rows(GROUPS_PATH):
                 known.setdefault(plain_text(row.get("name")) or "", []).append(plain_text(row.get("id")) or "")
-        return frozenset(canonical_uuid(ref) if is_uuid(ref) else _group_id(ref, known) for ref in self.wanted.groups)
+        return frozenset(canonical_uuid(ref) if is_uuid(ref) else _group_id(ref, known) for ref in self.order.groups)
 
 
 def _group_id(name: str, known: Mapping[str, Sequence[str]]) -> str:
@@ -234,9 +234,9 @@ def _lines(tokens: Iterable[RegistrationToken | None]) -> str:
 
 def _present(task: TokenTask) -> TokenChanges:
     groups = task.group_ids()
-    standing = task.standing()
-    usable = [token for token in standing if token.usable(task.now)]
-    differences = {token.id: task.wanted.differs(token, groups) for token in usable}
+    existing = task.existing()
+    usable = [token for token in existing if token.usable(task.now)]
+    differences = {token.id: task.order.differs(token, groups) for token in usable}
     kept = next((token for token in usable if not differences[token.id]), None)
     if kept:
         return TokenChanges(kept, msg=f"There is one already. {_SHOWN_ONCE}")
@@ -247,50 +247,50 @@ def _present(task: TokenTask) -> TokenChanges:
             f"the registration token {token.name} ({token.id}) has another value, and the API changes none",
             "Use state=rotated to replace the token, or another name.",
         )
-    return _replace(task, groups, standing)
+    return _replace(task, groups, existing)
 
 
 def _rotated(task: TokenTask) -> TokenChanges:
-    return _replace(task, task.group_ids(), task.standing())
+    return _replace(task, task.group_ids(), task.existing())
 
 
 def _absent(task: TokenTask) -> TokenChanges:
-    return _clear(task, TokenChanges(), task.standing())
+    return _clear(task, TokenChanges(), task.existing())
 
 
 def _replace(task: TokenTask, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> TokenChanges:
     """Make a token, and only then delete the others of its name, so that there is one all the time."""
     if task.run.check_mode:
-        planned = RegistrationToken("", task.wanted.name, groups or frozenset(), task.wanted.expires_at)
+        planned = RegistrationToken("", task.order.name, groups or frozenset(), task.order.expires_at)
         return TokenChanges(planned, made=True, gone=list(old), msg="Would be made.")
     token = _make(task, groups or frozenset(), old)
-    report = TokenChanges(token, made=True, msg="Made. This is the only time that its key is shown.")
+    changes = TokenChanges(token, made=True, msg="Made. This is the only time that its key is shown.")
     for stale in old:
         try:
             _delete(task.client, stale)
         except AlpaconError as error:
             task.run.warn(f"The older registration token {stale.name} ({stale.id}) could not be deleted. {error}")
         else:
-            report.gone.append(stale)
-    return report
+            changes.gone.append(stale)
+    return changes
 
 
-def _clear(task: TokenTask, report: TokenChanges, tokens: Sequence[RegistrationToken]) -> TokenChanges:
+def _clear(task: TokenTask, changes: TokenChanges, tokens: Sequence[RegistrationToken]) -> TokenChanges:
     left = []
     for token in tokens:
         try:
             if not task.run.check_mode:
                 _delete(task.client, token)
-            report.gone.append(token)
+            changes.gone.append(token)
         except AlpaconError as error:
             left.append(f"{token.id} could not be deleted: {error}")
-    report.failed = bool(left)
-    report.msg = " ".join(left) or _said_of_clearing(task, report)
-    return report
+    changes.failed = bool(left)
+    changes.msg = " ".join(left) or _said_of_clearing(task, changes)
+    return changes
 
 
-def _said_of_clearing(task: TokenTask, report: TokenChanges) -> str:
-    if not report.gone:
+def _said_of_clearing(task: TokenTask, changes: TokenChanges) -> str:
+    if not changes.gone:
         return "There is no such token."
     return "Would be deleted." if task.run.check_mode else "Deleted."
 
@@ -301,11 +301,11 @@ def _delete(client: Client, token: RegistrationToken) -> None:
 
 def _make(task: TokenTask, groups: frozenset[str], old: Sequence[RegistrationToken]) -> RegistrationToken:
     """Make a token. One whose answer was lost is worth nothing without its key: it goes, and another is made, once."""
-    body: dict[str, Any] = {"name": task.wanted.name, "allowed_groups": sorted(groups)}
-    if task.wanted.expires_at:
-        body["expires_at"] = iso(task.wanted.expires_at)
-    if task.wanted.description is not None:
-        body["description"] = task.wanted.description
+    body: dict[str, Any] = {"name": task.order.name, "allowed_groups": sorted(groups)}
+    if task.order.expires_at:
+        body["expires_at"] = iso(task.order.expires_at)
+    if task.order.description is not None:
+        body["description"] = task.order.description
     try:
         return _post(task.client, body)
     except LostAnswer as error:
@@ -336,7 +336,7 @@ def _look_for_lost(
     for pause in _LOOKS:
         time.sleep(pause)
         try:
-            fresh = [token for token in task.standing() if token.id not in known]
+            fresh = [token for token in task.existing() if token.id not in known]
         except AlpaconError as error:
             raise LostAnswer(f"{lost} Whether it made a token could not be seen: {error}") from None
         own = [token for token in fresh if token.groups == groups]
@@ -350,10 +350,10 @@ def _look_for_lost(
 
 def _left_behind(task: TokenTask, tokens: Sequence[RegistrationToken]) -> str:
     if not tokens:
-        return f"A registration token {task.wanted.name} may have been made; look for it, and run the task again."
+        return f"A registration token {task.order.name} may have been made; look for it, and run the task again."
     ids = ", ".join(token.id for token in tokens)
     return (
-        f"Left behind, without a key that anybody knows: registration token {task.wanted.name} ({ids})."
+        f"Left behind, without a key that anybody knows: registration token {task.order.name} ({ids})."
         " Delete it, unless another run has just made it, and run the task again."
     )
 

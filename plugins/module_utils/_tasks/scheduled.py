@@ -26,7 +26,7 @@ _LATELY = timedelta(seconds=30)
 
 
 @dataclass
-class Present:
+class ExistingCommands:
     """The commands of one server that are the same as the one to schedule, but perhaps for the time."""
 
     pending: list[Command] = field(default_factory=list)
@@ -41,10 +41,10 @@ def scheduled(task: CommandTask) -> Progress:
     order, servers = task.order, task.servers()
     if not task.run.check_mode:
         task.claim(servers)
-    standing, _unlisted = _visible_standing(task, servers, {})
-    jobs = [_scheduled_job(task, server, standing[str(server.id)]) for server in servers]
+    existing, _unlisted = _visible_existing(task, servers, {})
+    jobs = [_scheduled_job(task, server, existing[str(server.id)]) for server in servers]
     bad = {"refused", "offline", "denied", "rejected", "unknown", "sent", "not_tried"} - order.limits.fine
-    report = Progress(jobs, fine=frozenset(OUTCOMES) - bad)
+    progress = Progress(jobs, fine=frozenset(OUTCOMES) - bad)
     missing = [job for job in jobs if job.command is None]
     _check_time(task, missing)
     if missing:
@@ -55,20 +55,20 @@ def scheduled(task: CommandTask) -> Progress:
     for job in missing:
         if task.run.check_mode and fleet.leave_aside(job):
             continue
-        old = standing[str(job.server.id)].other_times if order.reschedule else []
-        report.before += [schedule_line(job.server, order.line, command.scheduled_at) for command in old]
-        report.after.append(schedule_line(job.server, order.line, order.scheduled_at))
+        old = existing[str(job.server.id)].other_times if order.reschedule else []
+        progress.before += [schedule_line(job.server, order.line, command.scheduled_at) for command in old]
+        progress.after.append(schedule_line(job.server, order.line, order.scheduled_at))
         job.changed = task.run.check_mode
         job.msg = f"{'Would be s' if task.run.check_mode else 'S'}cheduled for {iso(order.scheduled_at)}."
         job.body = order.body(job.server)
     fetch_outputs(fleet, [job for job in jobs if job.command and job.command.finished])
     if not task.run.check_mode:
-        fleet.know(command_id for one in standing.values() for command_id in one.seen)
+        fleet.know(command_id for same in existing.values() for command_id in same.seen)
         fleet.run(missing)
-        _settle_races(task, [job for job in missing if job.command], report)
+        _settle_races(task, [job for job in missing if job.command], progress)
         for job in missing if order.reschedule else ():
-            _withdraw_old(task, job, standing[str(job.server.id)].other_times)
-    return report
+            _withdraw_old(task, job, existing[str(job.server.id)].other_times)
+    return progress
 
 
 def schedule_line(server: Server, line: str, time: datetime | None) -> str:
@@ -76,33 +76,33 @@ def schedule_line(server: Server, line: str, time: datetime | None) -> str:
     return f"{server}: {line} at {iso(time)}" if time else f"{server}: {line}"
 
 
-def _standing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Present]:
-    """What stands on each server already."""
+def _existing(task: CommandTask, servers: Sequence[Server]) -> dict[str, ExistingCommands]:
+    """The commands that each server has already."""
     client, order, gone = task.client, task.order, task.gone()
-    found = {str(server.id): Present() for server in servers}
+    found = {str(server.id): ExistingCommands() for server in servers}
     rows = (
         commands_of(client, list(found), LATEST_SCHEDULE_FIRST)
         if order.reschedule
         else scheduled_for(client, list(found), order.time)
     )
     for row in filter(order.match().matches, rows):
-        standing = found[str(row.server.id)]
-        standing.seen.add(row.id)
+        existing = found[str(row.server.id)]
+        existing.seen.add(row.id)
         if row.status == "cancelled" or row.id in gone:
-            standing.cancelled.add(row.id)
+            existing.cancelled.add(row.id)
             continue
         command = with_schedule(client, row)
         if command is None or command.scheduled_at is None:
             continue
         if command.scheduled_at != order.scheduled_at:
             if command.pending and _was_scheduled(command):
-                standing.other_times.append(command)
+                existing.other_times.append(command)
         elif command.pending:
-            standing.pending.append(command)
+            existing.pending.append(command)
         elif command.ran is not False:
-            standing.ran.append(command)
+            existing.ran.append(command)
         elif command.status in ("denied", "rejected"):
-            standing.refused.append(command)
+            existing.refused.append(command)
     return found
 
 
@@ -118,17 +118,17 @@ def _was_scheduled(command: Command) -> bool:
     return command.scheduled_at > command.added_at + timedelta(seconds=1)
 
 
-def _scheduled_job(task: CommandTask, server: Server, standing: Present) -> Job:
+def _scheduled_job(task: CommandTask, server: Server, existing: ExistingCommands) -> Job:
     job = Job(server)
-    if standing.pending:
-        job.command, job.outcome = min(standing.pending, key=_age), "pending"
+    if existing.pending:
+        job.command, job.outcome = min(existing.pending, key=_age), "pending"
         job.msg = "Already scheduled."
-    elif standing.ran:
-        job.command = with_rc(task.client, min(standing.ran, key=_age))
+    elif existing.ran:
+        job.command = with_rc(task.client, min(existing.ran, key=_age))
         job.outcome = outcome_of(job.command, task.order.limits.success_codes) or "pending"
         job.msg = "It already ran at that time."
-    elif standing.refused:
-        job.command = max(standing.refused, key=_age)
+    elif existing.refused:
+        job.command = max(existing.refused, key=_age)
         job.outcome = job.command.status
     return job
 
@@ -148,11 +148,11 @@ def _check_time(task: CommandTask, missing: Sequence[Job]) -> None:
 
 
 def _withdraw_old(task: CommandTask, job: Job, old: Sequence[Command]) -> None:
-    """Cancel what stands at other times, now that the new command does; where that fails, take the new one back."""
+    """Cancel what is scheduled for other times; where that fails, take the new command back."""
     if not old:
         return
     if job.outcome != "pending" or job.command is None:
-        job.msg = f"{job.msg} {_stand(old)}"
+        job.msg = f"{job.msg} {_still_scheduled(old)}"
         return
     new, own = job.command, job.changed
     for place, command in enumerate(old):
@@ -170,7 +170,7 @@ def _withdraw_old(task: CommandTask, job: Job, old: Sequence[Command]) -> None:
         job.outcome, job.error = ("refused", error) if error else ("sent", None)
         job.command = command if taken_back else new
         job.changed = place > 0 or (own and not taken_back)
-        job.msg = f"Not rescheduled: command {command.id} {why} {_stand(left)}"
+        job.msg = f"Not rescheduled: command {command.id} {why} {_still_scheduled(left)}"
         return
 
 
@@ -181,86 +181,86 @@ def _is_taken_back(task: CommandTask, command: Command) -> bool:
         return False
 
 
-def _stand(commands: Sequence[Command]) -> str:
-    """What stands now, for a user."""
+def _still_scheduled(commands: Sequence[Command]) -> str:
+    """A sentence that says what is scheduled now."""
     told = ", ".join(f"{command.id} at {iso(command.scheduled_at) or 'its time'}" for command in commands)
     return f"Scheduled now: {told or 'nothing'}."
 
 
-def _settle_races(task: CommandTask, jobs: Sequence[Job], report: Progress) -> None:
+def _settle_races(task: CommandTask, jobs: Sequence[Job], progress: Progress) -> None:
     """Where another run scheduled the same meanwhile, leave the earliest command alone and withdraw the others."""
     if not jobs:
         return
     own = {str(job.server.id): job.known for job in jobs}
     try:
-        standing, unseen = _visible_standing(task, [job.server for job in jobs], own)
+        existing, unseen = _visible_existing(task, [job.server for job in jobs], own)
     except AlpaconError as error:
         names = ", ".join(str(job.server) for job in jobs[:NAMED_SERVERS])
-        report.warnings.append(f"Whether another run scheduled the same on {names} could not be seen: {error}")
+        progress.warnings.append(f"Whether another run scheduled the same on {names} could not be seen: {error}")
         return
     for job in jobs:
         if job.id in unseen:
-            report.warnings.append(
+            progress.warnings.append(
                 f"{job.server}: {job.id} was accepted, and the workspace does not list it; whether another run"
                 " scheduled the same could not be seen."
             )
             continue
         try:
-            _settle_race(task, job, standing[str(job.server.id)], report)
+            _settle_race(task, job, existing[str(job.server.id)], progress)
         except AlpaconError as error:
-            report.warnings.append(f"{job.server}: another run scheduled the same, and one of both stays. {error}")
+            progress.warnings.append(f"{job.server}: another run scheduled the same, and one of both stays. {error}")
 
 
-def _settle_race(task: CommandTask, job: Job, standing: Present, report: Progress) -> None:
+def _settle_race(task: CommandTask, job: Job, existing: ExistingCommands, progress: Progress) -> None:
     own = job.known
-    withdrawn = own.id in standing.cancelled
-    others = [rival for rival in standing.pending if rival.id != own.id]
-    stand = sorted(others if withdrawn else [*others, own], key=_age)
+    withdrawn = own.id in existing.cancelled
+    others = [rival for rival in existing.pending if rival.id != own.id]
+    left = sorted(others if withdrawn else [*others, own], key=_age)
     if not others:
         return
-    for late in stand[1:]:
+    for late in left[1:]:
         if task.cancel(late.id) == SENT:
-            report.warnings.append(
+            progress.warnings.append(
                 f"{job.server}: {late.id} was scheduled twice and sent before it could be withdrawn."
             )
         else:
             withdrawn = withdrawn or late.id == own.id
     if withdrawn:
-        job.command, job.changed = stand[0], False
+        job.command, job.changed = left[0], False
         job.msg = "Another run scheduled it first; the later command was withdrawn."
 
 
-def _visible_standing(
+def _visible_existing(
     task: CommandTask, servers: Sequence[Server], own: Mapping[str, Command]
-) -> tuple[dict[str, Present], set[str]]:
-    """What stands, as soon as the workspace lists what this run has submitted: reads may lag behind writes.
+) -> tuple[dict[str, ExistingCommands], set[str]]:
+    """The commands of servers, once the workspace lists what this run has submitted: reads may lag behind writes.
 
     Args:
         own: the command that this task has just submitted to each server.
 
     Returns:
-        What stands on each server, and the ids of what was submitted and is still not listed.
+        The commands of each server, and the ids of what was submitted and is still not listed.
     """
     for pause in (*VISIBLE_PAUSES, None):
-        standing = _standing(task, servers)
-        unseen = _unseen(task, standing, own)
+        existing = _existing(task, servers)
+        unseen = _unseen(task, existing, own)
         if not unseen or pause is None:
             break
         time.sleep(pause)
-    return standing, unseen
+    return existing, unseen
 
 
-def _unseen(task: CommandTask, standing: Mapping[str, Present], own: Mapping[str, Command]) -> set[str]:
+def _unseen(task: CommandTask, existing: Mapping[str, ExistingCommands], own: Mapping[str, Command]) -> set[str]:
     """What this run has submitted lately that counts here and is not listed."""
     unseen = set()
     for command in [*own.values(), *submitted_lately(task)]:
-        stands = standing.get(str(command.server.id))
-        if stands is None or command.id in stands.seen:
+        known = existing.get(str(command.server.id))
+        if known is None or command.id in known.seen:
             continue
         if not task.order.reschedule and command.scheduled_at != task.order.scheduled_at:
             continue
         # An earlier one decides, whether this one stays listed or was withdrawn by the other run already.
-        if not any(_age(rival) < _age(command) for rival in stands.pending):
+        if not any(_age(rival) < _age(command) for rival in known.pending):
             unseen.add(command.id)
     return unseen
 

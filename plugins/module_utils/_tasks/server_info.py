@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from .._api import servers as _servers
 from .._api.client import Client, Settings, Warn
 from .._api.errors import UsageError
 from .._api.records import canonical_uuid, is_uuid
+from .._api.servers import look_up, remedy
 from .._fleet.run import Run
 from .._options.connection import CONNECTION
 from .server_listing import Described, Groups, ServerFilter, describe_server, listing, unstated, without_servers
@@ -83,9 +83,9 @@ def _filtered(client: Client, wanted: ServerFilter, groups: Groups, limit: int, 
 def _referenced(client: Client, references: Sequence[str], groups: Groups, warn: Warn) -> list[Described]:
     """The servers that have one of these names or UUIDs; a warning tells of each that none has."""
     # Filters are not pushed here: a server that they leave out would seem not to exist.
-    found, seen = _servers.look_up(client, references)
+    found, seen = look_up(client, references)
     for reference, servers in found.items():
         if not servers:
-            warn(f"servers: there is no server {reference}. {_servers.remedy(client, reference, seen)}")
+            warn(f"servers: there is no server {reference}. {remedy(client, reference, seen)}")
     unique = {server.id: server for servers in found.values() for server in servers}
     return [describe_server(server.fields, groups) for server in sorted(unique.values(), key=str)]
