@@ -33,7 +33,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     clean_line,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import OUTCOMES
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
@@ -213,8 +213,17 @@ _RUN_ONCE_IGNORED = (
 )
 _NOT_AGAIN = "It was not submitted again."
 #: Outcomes of commands that go on, or may; so does what a module of another version calls otherwise.
-_OPEN = frozenset(("pending", "awaiting_approval", "stuck", "error", "timed_out", "unknown"))
-_CLOSED = frozenset(OUTCOMES) - _OPEN
+_OPEN = frozenset(
+    (
+        Outcome.PENDING,
+        Outcome.AWAITING_APPROVAL,
+        Outcome.STUCK,
+        Outcome.ERROR,
+        Outcome.TIMED_OUT,
+        Outcome.UNKNOWN,
+    )
+)
+_CLOSED = frozenset(Outcome) - _OPEN
 
 
 def _is_open(result: Mapping[str, Any]) -> bool:

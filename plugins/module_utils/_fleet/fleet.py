@@ -28,7 +28,7 @@ from .._api.lost_submits import Requester, find_submitted, requester_of
 from .._api.outputs import Output, output_of_row, read_output
 from .._api.records import NEVER_RAN, RAN, Command, Server, iso, parse_time, row_id
 from .jobs import Job, Limits, digest_of
-from .outcomes import NOT_ACCEPTED, OUTCOMES, outcome_of
+from .outcomes import NOT_ACCEPTED, Outcome, outcome_of
 from .presence import Presence, may_be_restarted, offline, waits_for, was_restarted
 from .run import Attempt, Run
 from .sharing import Shared
@@ -165,7 +165,7 @@ class Fleet:
         """Whether nothing is submitted since the server is known to be offline; the outcome is then that."""
         if self._limits.offline == "wait" or job.server.is_connected is not False:
             return False
-        job.outcome, job.msg = "offline", f"{OUTCOMES['offline']} Nothing was submitted to {offline(job.server)}."
+        job.end(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} Nothing was submitted to {offline(job.server)}.")
         return True
 
     # What the threads do.
@@ -193,14 +193,15 @@ class Fleet:
             self._keep(job, job.command, attempt)
 
     def _refuse(self, job: Job, error: ApiError | ConnectionFailed) -> None:
-        job.outcome, job.error, job.msg = "refused", error, str(error)
         if _lacks_budget(error):
-            job.outcome, job.msg = "not_tried", f"{_NO_BUDGET} {error}"
+            job.end(Outcome.NOT_TRIED, f"{_NO_BUDGET} {error}", error)
         elif isinstance(error, ApiError) and error.code == "server_not_connected":
-            job.outcome, job.msg = "offline", f"{OUTCOMES['offline']} {error}"
-            if job.server.is_connected:
-                job.msg = f"Never ran: {job.server} counts as connected, so it is most likely disabled. {error}"
-        elif _is_old_acl(error) and "\n" in str(job.body["line"]).strip():
+            disabled = f"Never ran: {job.server} counts as connected, so it is most likely disabled."
+            why = disabled if job.server.is_connected else Outcome.OFFLINE.sentence
+            job.end(Outcome.OFFLINE, f"{why} {error}", error)
+        else:
+            job.end(Outcome.REFUSED, str(error), error)
+        if _is_old_acl(error) and "\n" in str(job.body["line"]).strip():
             job.note = "This workspace lets no line with a line break through, whatever the access list says."
         if self.journal and job.place:
             self.journal.strike([job.place])
@@ -243,8 +244,9 @@ class Fleet:
             return
         seen = ", ".join(command.id for command in candidates)
         saw = f"Any of these may be it: {seen}." if seen else "No such command was seen in the workspace so far."
-        job.outcome, job.error, job.changed = "unknown", error, True
-        job.msg = f"{OUTCOMES['unknown']} {saw} {error or 'An earlier attempt of this task has sent it.'}"
+        why = error or "An earlier attempt of this task has sent it."
+        job.end(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {saw} {why}", error)
+        job.changed = True
 
     def _whose(self) -> Requester:
         """Who the token is, asked once."""
@@ -264,8 +266,8 @@ class Fleet:
     @staticmethod
     def heed_output(job: Job) -> None:
         """What never began is a failure, whatever exit codes count as success: the code is the agent's."""
-        if job.outcome == "success" and job.output and why_never_began(job.known, job.output.text):
-            job.outcome = "failed"
+        if job.outcome == Outcome.SUCCESS and job.output and why_never_began(job.known, job.output.text):
+            job.end(Outcome.FAILED)
 
     def withdraw(self, job: Job) -> None:
         """Take back a command whose time is up."""
@@ -277,9 +279,8 @@ class Fleet:
         if done == SENT:
             job.msg = f"{job.msg} It could not be cancelled: it was delivered already."
         elif done == CANCELLED or not job.missing:
-            job.outcome = "timed_out"
             job.command = job.known.with_status("cancelled")
-            job.msg = "Not finished within wait_timeout, and cancelled before it was delivered."
+            job.end(Outcome.TIMED_OUT, "Not finished within wait_timeout, and cancelled before it was delivered.")
 
     def leave_out(self, job: Job) -> None:
         """Take back a command that waits for a server that is offline; where it is too late, it is awaited on."""
@@ -290,8 +291,8 @@ class Fleet:
             return
         if done != SENT:
             job.command, job.changed = job.known.with_status("cancelled"), False
-            job.outcome = "offline"
-            job.msg = f"{OUTCOMES['offline']} It was cancelled before it was delivered to {offline(job.server)}."
+            where = f"It was cancelled before it was delivered to {offline(job.server)}."
+            job.end(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} {where}")
 
     # What the loop decides.
 
@@ -301,11 +302,13 @@ class Fleet:
         if command.status == "awaiting_purpose":
             job.note = "The workspace asked what it is for, and goes on only when told so: give the option purpose."
         if command.status == "awaiting_approval" and not limits.wait_for_approval:
-            job.outcome = command.status
+            job.end(Outcome.AWAITING_APPROVAL)
         elif not (limits.wait_for_approval and command.status == "error" and command.handled_at is None):
             # After an approval the API shows "error" for a moment, until the command is delivered.
-            job.outcome = outcome_of(command, limits.success_codes)
-        return job.outcome != "" and command.finished
+            outcome = outcome_of(command, limits.success_codes)
+            if outcome:
+                job.end(outcome)
+        return job.outcome is not None and command.finished
 
     def time_out(self, job: Job) -> bool:
         """End the wait of a job; whether its command is to be withdrawn."""
@@ -313,10 +316,10 @@ class Fleet:
             self._give_up_on(job)
             return self._limits.cancel_on_timeout and bool(job.body) and job.known.pending
         status = job.known.status
-        job.outcome = status if status in ("stuck", "error") else "timed_out"
+        outcome = Outcome(status) if status in ("stuck", "error") else Outcome.TIMED_OUT
         last = (job.error and f" The last look failed: {job.error}") or ""
         waits = f" It waits for {offline(job.server)}." if waits_for(job.known, job.server) else ""
-        job.msg = f"{OUTCOMES[job.outcome]} Last status: {status}.{waits}{last}"
+        job.end(outcome, f"{outcome.sentence} Last status: {status}.{waits}{last}")
         return self._limits.cancel_on_timeout and job.known.pending
 
     def is_restarted(self, job: Job) -> bool:
@@ -328,10 +331,10 @@ class Fleet:
     def give_up_restarted(self, job: Job) -> None:
         """End the wait for a command whose agent was restarted after taking it: it will never get a result."""
         started_at = iso(job.server.started_at)
-        job.outcome = "unknown"
-        job.msg = (
+        job.end(
+            Outcome.UNKNOWN,
             f"No result can come any more: the agent of {job.server} was restarted at {started_at}, after it had"
-            " taken the command, which may have run in part."
+            " taken the command, which may have run in part.",
         )
 
     def count(self, job: Job) -> None:
@@ -485,11 +488,12 @@ class Fleet:
         return bool(job.missing) and time.monotonic() - job.missing >= patience
 
     def _give_up_on(self, job: Job) -> None:
-        job.outcome, job.error = "unknown", None
-        job.msg = (
+        job.error = None
+        job.end(
+            Outcome.UNKNOWN,
             f"It was accepted as {job.id}, and the workspace does not show it: it was cancelled, or reads lag behind."
             if job.body or job.known.line
-            else "The workspace does not show it: it was cancelled, the id is wrong, or the token may not see it."
+            else "The workspace does not show it: it was cancelled, the id is wrong, or the token may not see it.",
         )
 
     def check(self) -> None:
@@ -575,7 +579,7 @@ class _Round:
             self.fleet.stop("Not tried: wait_timeout was over before its turn came.")
         if self.fleet.stopped:
             for job in self.waiting:
-                job.outcome, job.msg = "not_tried", self.fleet.stopped
+                job.end(Outcome.NOT_TRIED, self.fleet.stopped)
             self.waiting.clear()
         for _place in range(min(self._free, len(self.waiting))):
             self._start("submit", self.fleet.submit, self.waiting.popleft())
@@ -615,7 +619,7 @@ class _Round:
         if job.outcome:
             self._over(job)
         elif not self.fleet.limits.wait:
-            job.outcome = "pending"
+            job.end(Outcome.PENDING)
             self._over(job)
         else:
             job.since = time.monotonic()
@@ -774,8 +778,7 @@ class _Round:
             self._over(job)
 
     def _lose(self, job: Job, error: AlpaconError) -> None:
-        job.outcome, job.error = "unknown", error
-        job.msg = f"Submitted, but its outcome cannot be read: {error}"
+        job.end(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error}", error)
         self._over(job)
 
     def _give_up(self, error: ApiError) -> None:
@@ -809,14 +812,13 @@ def _is_over(job: Job) -> bool:
     """Whether what a job has submitted has ended for certain, or was never accepted."""
     if job.command is None:
         return job.outcome in NOT_ACCEPTED
-    return job.command.status in RAN | NEVER_RAN and job.outcome != "unknown"
+    return job.command.status in RAN | NEVER_RAN and job.outcome != Outcome.UNKNOWN
 
 
 def _note_unforeseen(job: Job, what: str, error: AlpaconError) -> None:
     """Note what went wrong with something that was to be done for a job; what is known of its command stays so."""
     if job.command is None:
-        job.outcome, job.error = "unknown", error
-        job.msg = f"{OUTCOMES['unknown']} {error}"
+        job.end(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {error}", error)
     elif what == "output":
         job.output = Output(job.command.result or "", False, f"Its output could not be read: {error}")
     else:

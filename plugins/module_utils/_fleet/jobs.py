@@ -17,7 +17,7 @@ from .._api.errors import AlpaconError
 from .._api.outputs import Output
 from .._api.records import Command, Server
 from .journal import Place
-from .outcomes import FINE
+from .outcomes import FINE, Outcome
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Limits:
     offline: str = "wait"
 
     @property
-    def fine(self) -> frozenset[str]:
+    def fine(self) -> frozenset[Outcome]:
         """Outcomes that are no failure."""
-        return FINE | {"offline"} if self.offline == "skip" else FINE
+        return FINE | {Outcome.OFFLINE} if self.offline == "skip" else FINE
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Job:
 
     Attributes:
         body: what to submit; empty for a command that exists already.
-        outcome: how it ended, see :data:`OUTCOMES`; empty while it goes on.
+        outcome: how it ended; None while it goes on.
         msg: what a user should know beside the outcome.
         note: what a user should know however it ends.
     """
@@ -64,7 +64,7 @@ class Job:
     server: Server
     body: Mapping[str, Any] = field(default_factory=dict)
     command: Command | None = None
-    outcome: str = ""
+    outcome: Outcome | None = None
     msg: str = ""
     note: str = ""
     error: AlpaconError | None = None
@@ -85,6 +85,14 @@ class Job:
     announced: bool = False
     #: Whether its server was asked for a last time, when its time was up.
     asked_last: bool = False
+
+    def end(self, outcome: Outcome, msg: str | None = None, error: AlpaconError | None = None) -> None:
+        """Say how it ended; what is not given here stays as it is."""
+        self.outcome = outcome
+        if msg is not None:
+            self.msg = msg
+        if error is not None:
+            self.error = error
 
     @property
     def id(self) -> str | None:

@@ -15,7 +15,7 @@ from .._api.commands_of_servers import LATEST_SCHEDULE_FIRST, commands_of, sched
 from .._api.errors import AlpaconError
 from .._api.records import UNDER_WAY, Command, Server
 from .._fleet.jobs import Job
-from .._fleet.outcomes import FINE, OUTCOMES
+from .._fleet.outcomes import FINE, Outcome
 from .command_order import Order
 from .command_task import CommandTask, Progress, placeholder
 from .scheduled import schedule_line, submitted_lately, with_schedule
@@ -24,7 +24,7 @@ from .scheduled import schedule_line, submitted_lately, with_schedule
 def cancelled(task: CommandTask) -> Progress:
     order = task.order
     jobs = _jobs_by_id(task.client, order.ids) if order.ids else _jobs_by_match(task)
-    progress = Progress(jobs, fine=FINE | {"cancelled"} | (frozenset() if order.fail_if_sent else {"sent"}))
+    progress = Progress(jobs, fine=FINE | {Outcome.CANCELLED} | (frozenset() if order.fail_if_sent else {Outcome.SENT}))
     for job in jobs:
         command = job.command
         if command is None or job.outcome:
@@ -35,9 +35,9 @@ def cancelled(task: CommandTask) -> Progress:
         elif not command.line:
             _cancel_unseen(task, job)
         elif command.ran is False:
-            job.outcome, job.msg = "cancelled", f"Will not run: it is {command.status} already."
+            job.end(Outcome.CANCELLED, f"Will not run: it is {command.status} already.")
         else:
-            job.outcome, job.msg = "sent", OUTCOMES["sent"]
+            job.end(Outcome.SENT, Outcome.SENT.sentence)
     return progress
 
 
@@ -78,7 +78,7 @@ def _jobs_by_match(task: CommandTask) -> list[Job]:
     return [
         job
         for server_id, server in servers.items()
-        for job in found[server_id] or [Job(server, outcome="cancelled", msg=nothing)]
+        for job in found[server_id] or [Job(server, outcome=Outcome.CANCELLED, msg=nothing)]
     ]
 
 
@@ -95,25 +95,26 @@ def _meant_by(client: Client, order: Order, row: Command) -> Command | None:
 def _cancel_unseen(task: CommandTask, job: Job) -> None:
     if task.run.check_mode:
         job.command = job.known.with_status("cancelled")
-        job.outcome, job.msg = "cancelled", "There is no such command (any more)."
+        job.end(Outcome.CANCELLED, "There is no such command (any more).")
         return
     _cancel_job(task, job)
-    if job.outcome == "cancelled" and not job.changed:
+    if job.outcome == Outcome.CANCELLED and not job.changed:
         job.msg = "There is no such command (any more)."
 
 
 def _cancel_job(task: CommandTask, job: Job) -> None:
     if task.run.check_mode:
-        job.changed, job.outcome, job.msg = True, "cancelled", "Would be cancelled."
+        job.changed = True
+        job.end(Outcome.CANCELLED, "Would be cancelled.")
         return
     try:
         done = task.cancel(job.known.id)
     except AlpaconError as error:
-        job.outcome, job.error, job.msg = "unknown", error, f"Not known to be cancelled. {error}"
+        job.end(Outcome.UNKNOWN, f"Not known to be cancelled. {error}", error)
         return
     if done == SENT:
-        job.outcome, job.msg = "sent", OUTCOMES["sent"]
+        job.end(Outcome.SENT, Outcome.SENT.sentence)
         return
     job.command = job.known.with_status("cancelled")
-    job.changed, job.outcome = done == CANCELLED, "cancelled"
-    job.msg = "Cancelled." if job.changed else "Gone already."
+    job.changed = done == CANCELLED
+    job.end(Outcome.CANCELLED, "Cancelled." if job.changed else "Gone already.")

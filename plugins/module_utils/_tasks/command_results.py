@@ -16,13 +16,13 @@ from .._api.agent_output import INTERRUPTED, WHY_INTERRUPTED, sudo_advice, why_n
 from .._api.outputs import Output
 from .._api.records import Command, Server, iso
 from .._fleet.jobs import Job
-from .._fleet.outcomes import FINE, OUTCOMES, outcome_of
+from .._fleet.outcomes import FINE, Outcome, outcome_of
 
 _NAMED_FAILURES = 5
 _SHOWN_OUTPUT = 300
 
 
-def of_jobs(jobs: Sequence[Job], fine: frozenset[str] = FINE) -> dict[str, Any]:
+def of_jobs(jobs: Sequence[Job], fine: frozenset[Outcome] = FINE) -> dict[str, Any]:
     """The result of a task: each command, counts, and with one command its keys at the top level as well.
 
     Args:
@@ -32,7 +32,7 @@ def of_jobs(jobs: Sequence[Job], fine: frozenset[str] = FINE) -> dict[str, Any]:
     bad = [job for job in jobs if job.outcome and job.outcome not in fine]
     result: dict[str, Any] = {
         "commands": commands,
-        "summary": dict(Counter(job.outcome for job in jobs if job.outcome)),
+        "summary": dict(Counter(job.outcome.value for job in jobs if job.outcome)),
         "changed": any(job.changed for job in jobs),
         # Said either way: Ansible takes every rc but 0 for a failure where a result says nothing.
         "failed": bool(bad),
@@ -55,8 +55,8 @@ def _summary(jobs: Sequence[Job], bad: Sequence[Job]) -> str:
 
 
 def _message(job: Job) -> str:
-    parts = [job.msg or OUTCOMES.get(job.outcome, "")]
-    if job.command and job.outcome == "failed":
+    parts = [job.msg or (job.outcome.sentence if job.outcome else "")]
+    if job.command and job.outcome == Outcome.FAILED:
         parts = [_failure(job.command, job.output.text if job.output else ""), job.msg, _last_words(job)]
     elif job.command and job.command.error_phase:
         parts.append(f"The workspace says: {job.command.error_phase}.")
@@ -90,7 +90,7 @@ def _describe_whatever(job: Job) -> dict[str, Any]:
         server = {"id": job.server.id, "name": job.server.name}
         known = {"id": job.id, "server": server, "line": job.body.get("line"), "ran": None}
         msg = f"{job.msg} It cannot be described: {error!r:.200}".strip()
-        return {**_EMPTY, **known, "outcome": job.outcome or None, "changed": job.changed, "msg": msg}
+        return {**_EMPTY, **known, "outcome": _word(job.outcome), "changed": job.changed, "msg": msg}
 
 
 def describe_job(job: Job) -> dict[str, Any]:
@@ -100,20 +100,25 @@ def describe_job(job: Job) -> dict[str, Any]:
             **_EMPTY,
             "server": {"id": job.server.id, "name": job.server.name},
             "line": job.body.get("line"),
-            "outcome": job.outcome or None,
-            "ran": None if job.outcome == "unknown" else False,
+            "outcome": _word(job.outcome),
+            "ran": None if job.outcome == Outcome.UNKNOWN else False,
             "changed": job.changed,
             "msg": _message(job),
             **(job.error.as_result() if job.error else {}),
         }
     described = describe(job.command, job.output, job.server)
-    described.update(outcome=job.outcome or None, changed=job.changed, msg=_message(job))
-    if job.outcome in ("timed_out", "unknown") and job.command.status != "cancelled":
+    described.update(outcome=_word(job.outcome), changed=job.changed, msg=_message(job))
+    if job.outcome in (Outcome.TIMED_OUT, Outcome.UNKNOWN) and job.command.status != "cancelled":
         # It may have run since the last look.
         described["ran"] = described["ran"] or None
-    if job.outcome in ("success", "failed"):
-        described["success"] = job.outcome == "success"
+    if job.outcome in (Outcome.SUCCESS, Outcome.FAILED):
+        described["success"] = job.outcome == Outcome.SUCCESS
     return described
+
+
+def _word(outcome: Outcome | None) -> str | None:
+    """What results say for an outcome: a plain text, which Ansible can write as JSON."""
+    return outcome.value if outcome else None
 
 
 _EMPTY: dict[str, Any] = {
@@ -142,7 +147,7 @@ def describe(command: Command, output: Output | None, server: Server | None = No
         "server": {"id": server.id, "name": server.name},
         "line": command.line,
         "status": command.status,
-        "outcome": outcome_of(command) or "pending",
+        "outcome": _word(outcome_of(command) or Outcome.PENDING),
         "rc": command.rc,
         "start": iso(command.start),
         "end": iso(command.end) if command.finished else None,

@@ -19,7 +19,7 @@ from .._fleet.claims import Claims
 from .._fleet.fleet import Fleet
 from .._fleet.jobs import Job, digest_of
 from .._fleet.named_servers import resolve
-from .._fleet.outcomes import FINE
+from .._fleet.outcomes import FINE, Outcome
 from .._fleet.run import Run
 from .._fleet.sharing import Shared
 from .command_order import Order
@@ -40,7 +40,7 @@ class Progress:
     after: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     #: Outcomes that are no failure in this state.
-    fine: frozenset[str] = FINE
+    fine: frozenset[Outcome] = FINE
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from .._api.commands import with_rc
 from .._api.commands_of_servers import ended_within
 from .._api.records import Command, Server, iso
 from .._fleet.jobs import Job
-from .._fleet.outcomes import outcome_of
+from .._fleet.outcomes import Outcome, outcome_of
 from .command_order import Order
 from .command_task import CommandTask, Progress, fetch_outputs
 from .parents import await_parents
@@ -39,15 +39,14 @@ def executed(task: CommandTask) -> Progress:
         task.claim([job.server for job in fresh])
         if await_parents(task, fresh):
             fleet.run(fresh)
-        fetch_outputs(fleet, [job for job in jobs if job.outcome == "success"])
+        fetch_outputs(fleet, [job for job in jobs if job.outcome == Outcome.SUCCESS])
         progress.warnings += _unconfirmed(order, fresh)
     return progress
 
 
 def _reused_job(server: Server, command: Command, order: Order) -> Job:
-    job = Job(server, command=command, outcome=outcome_of(command, order.limits.success_codes))
-    job.msg = f"Taken from a command that ended at {iso(command.end)}, within reuse_within."
-    return job
+    msg = f"Taken from a command that ended at {iso(command.end)}, within reuse_within."
+    return Job(server, command=command, outcome=outcome_of(command, order.limits.success_codes), msg=msg)
 
 
 def _reusable(client: Client, order: Order, servers: Sequence[Server]) -> dict[str | None, Command]:
@@ -59,7 +58,7 @@ def _reusable(client: Client, order: Order, servers: Sequence[Server]) -> dict[s
             continue
         if order.limits.success_codes - {0}:
             command = with_rc(client, command)
-        if outcome_of(command, order.limits.success_codes) != "success":
+        if outcome_of(command, order.limits.success_codes) != Outcome.SUCCESS:
             continue
         known = found.get(command.server.id)
         if known is None or _end(known) < _end(command):

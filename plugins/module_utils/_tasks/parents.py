@@ -14,7 +14,7 @@ from .._api.commands import find_command
 from .._api.errors import UsageError
 from .._api.records import Command
 from .._fleet.jobs import Job
-from .._fleet.outcomes import OUTCOMES, outcome_of
+from .._fleet.outcomes import Outcome, outcome_of
 from .command_task import VISIBLE_PAUSES, CommandTask
 
 
@@ -37,19 +37,20 @@ def await_parents(task: CommandTask, jobs: Sequence[Job]) -> bool:
         "success_codes": frozenset((0,)),
     }
     task.fleet(**limits).run(awaited)
-    bad = next((job for job in awaited if job.outcome != "success"), None)
-    for job in jobs if bad else ():
-        ended = bad is not None and bad.known.finished
-        job.outcome = "parent_failed" if ended else "not_tried"
-        job.msg = f"{OUTCOMES[job.outcome]} It was to run after {bad and bad.id}, which is {bad and bad.outcome}."
-    return bad is None
+    bad = next((job for job in awaited if job.outcome != Outcome.SUCCESS), None)
+    if bad is None:
+        return True
+    outcome = Outcome.PARENT_FAILED if bad.known.finished else Outcome.NOT_TRIED
+    for job in jobs:
+        job.end(outcome, f"{outcome.sentence} It was to run after {bad.id}, which is {bad.outcome}.")
+    return False
 
 
 def check_parents(task: CommandTask) -> None:
     """Refuse to schedule behind a command that has not succeeded where the workspace may not wait for it."""
     for command_id in task.order.extra.get("run_after") or ():
         parent = _parent(task, command_id)
-        if not parent.may_have_chunks and outcome_of(parent) != "success":
+        if not parent.may_have_chunks and outcome_of(parent) != Outcome.SUCCESS:
             raise UsageError(
                 "run_after",
                 f"{command_id} is {parent.status}, and this workspace does not hold what is scheduled back for it",

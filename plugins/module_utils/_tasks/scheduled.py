@@ -18,11 +18,23 @@ from .._api.commands_of_servers import LATEST_SCHEDULE_FIRST, commands_of, sched
 from .._api.errors import AlpaconError, UsageError
 from .._api.records import Command, Server, iso, readable
 from .._fleet.jobs import Job
-from .._fleet.outcomes import OUTCOMES, outcome_of
+from .._fleet.outcomes import Outcome, outcome_of
 from .command_task import NAMED_SERVERS, VISIBLE_PAUSES, CommandTask, Progress, fetch_outputs
 from .parents import check_parents
 
 _LATELY = timedelta(seconds=30)
+#: Outcomes of what is not scheduled now as it was ordered.
+_NOT_SCHEDULED = frozenset(
+    (
+        Outcome.REFUSED,
+        Outcome.OFFLINE,
+        Outcome.DENIED,
+        Outcome.REJECTED,
+        Outcome.UNKNOWN,
+        Outcome.SENT,
+        Outcome.NOT_TRIED,
+    )
+)
 
 
 @dataclass
@@ -43,8 +55,7 @@ def scheduled(task: CommandTask) -> Progress:
         task.claim(servers)
     existing, _unlisted = _visible_existing(task, servers, {})
     jobs = [_scheduled_job(task, server, existing[str(server.id)]) for server in servers]
-    bad = {"refused", "offline", "denied", "rejected", "unknown", "sent", "not_tried"} - order.limits.fine
-    progress = Progress(jobs, fine=frozenset(OUTCOMES) - bad)
+    progress = Progress(jobs, fine=(frozenset(Outcome) - _NOT_SCHEDULED) | order.limits.fine)
     missing = [job for job in jobs if job.command is None]
     _check_time(task, missing)
     if missing:
@@ -121,15 +132,15 @@ def _was_scheduled(command: Command) -> bool:
 def _scheduled_job(task: CommandTask, server: Server, existing: ExistingCommands) -> Job:
     job = Job(server)
     if existing.pending:
-        job.command, job.outcome = min(existing.pending, key=_age), "pending"
-        job.msg = "Already scheduled."
+        job.command = min(existing.pending, key=_age)
+        job.end(Outcome.PENDING, "Already scheduled.")
     elif existing.ran:
         job.command = with_rc(task.client, min(existing.ran, key=_age))
-        job.outcome = outcome_of(job.command, task.order.limits.success_codes) or "pending"
-        job.msg = "It already ran at that time."
+        outcome = outcome_of(job.command, task.order.limits.success_codes) or Outcome.PENDING
+        job.end(outcome, "It already ran at that time.")
     elif existing.refused:
         job.command = max(existing.refused, key=_age)
-        job.outcome = job.command.status
+        job.end(Outcome(job.command.status))
     return job
 
 
@@ -151,7 +162,7 @@ def _withdraw_old(task: CommandTask, job: Job, old: Sequence[Command]) -> None:
     """Cancel what is scheduled for other times; where that fails, take the new command back."""
     if not old:
         return
-    if job.outcome != "pending" or job.command is None:
+    if job.outcome != Outcome.PENDING or job.command is None:
         job.msg = f"{job.msg} {_still_scheduled(old)}"
         return
     new, own = job.command, job.changed
@@ -167,10 +178,10 @@ def _withdraw_old(task: CommandTask, job: Job, old: Sequence[Command]) -> None:
         taken_back = own and _is_taken_back(task, new)
         left = [*old[place if error else place + 1 :], *([] if taken_back else [new])]
         why = f"could not be cancelled. {error}" if error else "was delivered to the server already."
-        job.outcome, job.error = ("refused", error) if error else ("sent", None)
         job.command = command if taken_back else new
         job.changed = place > 0 or (own and not taken_back)
-        job.msg = f"Not rescheduled: command {command.id} {why} {_still_scheduled(left)}"
+        outcome = Outcome.REFUSED if error else Outcome.SENT
+        job.end(outcome, f"Not rescheduled: command {command.id} {why} {_still_scheduled(left)}", error)
         return
 
 

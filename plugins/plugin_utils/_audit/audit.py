@@ -43,7 +43,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import OUTCOMES, outcome_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome, outcome_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values as _values
 
@@ -487,7 +487,7 @@ def _with_rc(client: Client, command: Command) -> Command | None:
 
 def _reply(job: Job, reused: bool = False) -> _Reply:
     command = job.command
-    if command is None or job.outcome not in ("success", "failed") or not command.ran or command.rc is None:
+    if command is None or job.outcome not in (Outcome.SUCCESS, Outcome.FAILED) or not command.ran or command.rc is None:
         return _Reply(reason=_reason(job), command=command)
     if command.error_phase:
         return _Reply(reason=f"The command got no result: {command.error_phase}. Id {command.id}.", command=command)
@@ -501,7 +501,7 @@ def _reply(job: Job, reused: bool = False) -> _Reply:
 
 
 def _reason(job: Job) -> str:
-    words = job.msg or OUTCOMES.get(job.outcome, "What came of it was not awaited.")
+    words = job.msg or (job.outcome.sentence if job.outcome else "What came of it was not awaited.")
     return f"{words} Id {job.id}." if job.id else words
 
 

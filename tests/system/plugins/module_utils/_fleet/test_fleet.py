@@ -85,7 +85,7 @@ def current_stage(current: Workspace, connect: Connect, clock: Clock) -> Stage:
     return Stage(current, connect(current, sleep=clock.sleep), clock)
 
 
-def outcomes(jobs: list[Job]) -> Counter[str]:
+def outcomes(jobs: list[Job]) -> Counter[str | None]:
     return Counter(job.outcome for job in jobs)
 
 

@@ -426,7 +426,7 @@ def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
 def test_what_nobody_has_thought_of_leaves_the_ids(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Fleet, jobs: list[Job]) -> None:
         run(self, jobs)
-        jobs[0].outcome = jobs[0].msg = ""
+        jobs[0].outcome, jobs[0].msg = None, ""
         raise ZeroDivisionError("out of the blue")
 
     run = Fleet.run

@@ -14,7 +14,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import OUTCOMES
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import (
     describe,
     describe_job,
@@ -57,12 +57,14 @@ KEYS = {
 
 def job(outcome: str, row: dict[str, Any] | None = None, **fields: Any) -> Job:
     command = Command.from_row(row) if row else None
-    return Job(SERVER_01, body={"line": "uptime"}, command=command, outcome=outcome, **fields)
+    return Job(SERVER_01, body={"line": "uptime"}, command=command, outcome=Outcome(outcome), **fields)
 
 
 def failed(number: int, **fields: Any) -> Job:
     row = current_row(id=f"{number % 10**8:08d}{COMMAND[8:]}", status="failed", success=False, exit_code=number)
-    return Job(Server(f"id-{number}", f"web-{number:02d}"), command=Command.from_row(row), outcome="failed", **fields)
+    return Job(
+        Server(f"id-{number}", f"web-{number:02d}"), command=Command.from_row(row), outcome=Outcome.FAILED, **fields
+    )
 
 
 def test_one_command_stands_at_the_top_as_well() -> None:
@@ -117,11 +119,11 @@ def test_nothing_to_do_and_nothing_gone_wrong() -> None:
     assert of_jobs([job("success", DONE)] * 2)["msg"] == "2 commands, none of them failed."
 
 
-@pytest.mark.parametrize("outcome", sorted(OUTCOMES))
-def test_every_outcome_fails_unless_it_is_fine(outcome: str) -> None:
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_every_outcome_fails_unless_it_is_fine(outcome: Outcome) -> None:
     row = DONE if outcome == "success" else current_row(status="failed", success=False, exit_code=1)
     assert bool(of_jobs([job(outcome, row)]).get("failed")) is (outcome not in ("success", "pending"))
-    assert not of_jobs([job(outcome, row)], fine=frozenset(OUTCOMES)).get("failed")
+    assert not of_jobs([job(outcome, row)], fine=frozenset(Outcome)).get("failed")
 
 
 def test_a_failure_shows_the_end_of_the_output() -> None:
@@ -205,7 +207,7 @@ def test_the_phase_in_which_it_failed_is_named() -> None:
     row = current_row(status="failed", success=False, exit_code=1, error_phase="file_too_large")
     assert "rc 1 (file_too_large)" in describe_job(job("failed", row))["msg"]
     stuck = current_row(status="stuck", error_phase="agent_timeout")
-    assert describe_job(job("stuck", stuck))["msg"] == f"{OUTCOMES['stuck']} The workspace says: agent_timeout."
+    assert describe_job(job("stuck", stuck))["msg"] == f"{Outcome.STUCK.sentence} The workspace says: agent_timeout."
 
 
 def test_what_is_missing_of_the_output_is_named() -> None:
