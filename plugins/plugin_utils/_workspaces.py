@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 from ansible import constants as C
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 
 #: Host variable: the UUID of the host's server.

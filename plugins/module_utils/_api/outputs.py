@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Callable
 
-from .client import LARGEST_ANSWER, Client
+from .answers import LARGEST_ANSWER
+from .client import Client
 from .commands import path_of
 from .errors import ApiError, LostAnswer, UnknownAddress
 from .records import Command, plain_text

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .._api.client import Warn
+from .._api.settings import Warn
 from .files import append, lock
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from .._api.client import Warn
 from .._api.errors import RunIsOver
+from .._api.settings import Warn
 from .claims import Claims
 from .journal import Journal, Submitted
 

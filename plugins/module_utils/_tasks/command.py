@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Callable
 
-from .._api.client import Client, Settings
+from .._api.client import Client
 from .._api.errors import clean_line
 from .._api.records import SHELLS
+from .._api.settings import Settings
 from .._fleet.jobs import Job
 from .._fleet.run import Run
 from .._fleet.sharing import Shared

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._api.client import Client, Settings, Warn
+from .._api.client import Client
 from .._api.commands import find_command
 from .._api.errors import UsageError
 from .._api.outputs import read_output
 from .._api.records import Command, iso
+from .._api.settings import Settings, Warn
 from .._fleet.run import Run
 from .._options import values
 from .._options.connection import CONNECTION

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from .._api.client import Client, Settings, Warn
+from .._api.client import Client
 from .._api.records import Command
+from .._api.settings import Settings, Warn
 from .._fleet.named_servers import find
 from .._options import values
 from .command_info import listed

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .._api.client import Client, Settings
+from .._api.client import Client
 from .._api.commands import SENT, cancel
 from .._api.errors import UsageError
 from .._api.records import Command, Server, canonical_uuid, is_uuid
+from .._api.settings import Settings
 from .._fleet.claims import Claims
 from .._fleet.fleet import Fleet
 from .._fleet.jobs import Job, digest_of

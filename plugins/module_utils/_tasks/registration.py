@@ -20,10 +20,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from .._api.client import Client, Settings, answered_key, credential
+from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress, UsageError
 from .._api.records import Server, canonical_uuid, parse_time, plain_text, row_id
 from .._api.servers import PATH, identified
+from .._api.settings import Settings, answered_key, credential
 from .._fleet.run import Run
 from .._options import values
 from .._options.connection import CONNECTION

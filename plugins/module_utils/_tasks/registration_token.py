@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
 
-from .._api.client import Client, Settings, answered_key
+from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, LostAnswer, UnknownAddress, UsageError, did_you_mean
 from .._api.records import canonical_uuid, is_uuid, iso, parse_time, plain_text, row_id
+from .._api.settings import Settings, answered_key
 from .._fleet.run import Run
 from .._options import values
 from .._options.connection import CONNECTION

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from .._api.client import Client, Settings, Warn
+from .._api.client import Client
 from .._api.errors import UsageError
 from .._api.records import canonical_uuid, is_uuid
 from .._api.servers import look_up, remedy
+from .._api.settings import Settings, Warn
 from .._fleet.run import Run
 from .._options.connection import CONNECTION
 from .server_listing import Described, Groups, ServerFilter, describe_server, listing, unstated, without_servers

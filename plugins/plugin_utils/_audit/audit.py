@@ -21,7 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output 
     WHY_INTERRUPTED,
     why_never_began,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import VERSION, Client, Settings, Warn
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, with_rc
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import ended_within
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
@@ -41,6 +41,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     is_uuid,
     iso,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings, Warn
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome, outcome_of

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _workspaces
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     find_settings,

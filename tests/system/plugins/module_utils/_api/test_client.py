@@ -29,14 +29,14 @@ from system.conftest import Connect
 from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, pauses
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import (
-    ATTEMPTS,
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import answers as _answers
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import session as _session
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import (
     LARGEST_ANSWER,
     LARGEST_COST,
     MOST_VALUES,
-    Client,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import ATTEMPTS, Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     ApiError,
@@ -44,6 +44,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     LostAnswer,
     UnknownAddress,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, LIST, TOKEN, page, recorded, rows
 
 Serve = Callable[..., ScriptedServer]
@@ -63,10 +64,10 @@ def test_a_missing_library_is_named() -> None:
     program = f"""if True:
         import sys
         sys.modules["requests"] = None
-        from {module_utils} import _client, _errors
+        from {module_utils}._api import client, errors, settings
         try:
-            _client.Client(_client.Settings("https://one.example", "alpat-1"))
-        except _errors.MissingLibrary as error:
+            client.Client(settings.Settings("https://one.example", "alpat-1"))
+        except errors.MissingLibrary as error:
             print(error)
     """
     root = os.environ["ANSIBLE_COLLECTIONS_PATH"]
@@ -85,7 +86,7 @@ def test_what_a_request_looks_like(workspace: Workspace, connect: Connect) -> No
     for entry in (workspace.log()[0], workspace.log()[-1]):
         assert entry["authorization"] == {"present": True, "scheme": "token", "quoted": True, "well_formed": True}
         assert entry["token"] == "admin"
-        assert entry["headers"]["user-agent"] == f"herdops.alpacon/{_client.VERSION}"
+        assert entry["headers"]["user-agent"] == f"herdops.alpacon/{VERSION}"
         assert entry["headers"]["accept"] == "application/json"
         assert "cookie" not in entry["headers"]
 
@@ -759,7 +760,7 @@ class WithoutEnd:
 
 
 def test_an_answer_without_end_is_left(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_client, "LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr(_answers, "LARGEST_ANSWER", 2**20)
     answer = WithoutEnd(b"\r\n")
     with pytest.raises(LostAnswer, match="larger than 1 MiB"):
         connect(raw(answer)).write("POST", LIST, {})
@@ -768,8 +769,8 @@ def test_an_answer_without_end_is_left(raw: Any, connect: Connect, monkeypatch: 
 
 def test_a_chunk_of_all_that_comes_is_left(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its size is -1, which is how Python is told to read to the end."""
-    monkeypatch.setattr(_client, "LARGEST_ANSWER", 2**20)
-    monkeypatch.setattr(_client, "_FRAMING", 2**20)
+    monkeypatch.setattr(_session, "LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr(_session, "_FRAMING", 2**20)
     answer = WithoutEnd(b"Transfer-Encoding: chunked\r\n\r\n-1\r\n")
     with pytest.raises(LostAnswer, match="larger than 1 MiB"):
         connect(raw(answer)).write("POST", LIST, {})
@@ -808,8 +809,8 @@ def test_no_answer_costs_more_memory_than_is_said(
     raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """At a sixteenth of all bounds."""
-    monkeypatch.setattr(_client, "LARGEST_ANSWER", SIXTEENTH)
-    monkeypatch.setattr(_client, "MOST_VALUES", MOST_VALUES // 16)
+    monkeypatch.setattr(_answers, "LARGEST_ANSWER", SIXTEENTH)
+    monkeypatch.setattr(_answers, "MOST_VALUES", MOST_VALUES // 16)
     body = gzip.compress(COSTLY[kind]().encode(), 1)
     headers = OK + f"Content-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     client = connect(raw(lambda connection: connection.sendall(headers + body)))
@@ -826,7 +827,7 @@ def test_no_answer_costs_more_memory_than_is_said(
 def test_an_answer_has_so_many_values_and_texts_as_many_commas_as_they_like(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_client, "MOST_VALUES", 100)
+    monkeypatch.setattr(_answers, "MOST_VALUES", 100)
     text = '{"a": [1, "b\\", 2], "\\\\": "c,d"},\\' * 50
     few: list[Any] = [[0] * 100, [{"result": text}] * 30, {f"field{number}": [] for number in range(50)}]
     many: list[Any] = [[0] * 101, [{"result": text}] * 51, [[]] * 52, {f"field{number}": [] for number in range(51)}]

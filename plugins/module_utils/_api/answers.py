@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What an answer is: its body, unpacked and decoded within bounds, or the error that it states."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from .errors import ApiError, LostAnswer, UnknownAddress, clean, error_from_body
+
+#: How much of an answer is read, packed or unpacked, in bytes: a page of a hundred rows has some 100 MiB where each
+#: ``result`` is as long as agents let it be.
+LARGEST_ANSWER = 128 * 2**20
+#: How many values an answer may have; an honest page has some ten thousand.
+MOST_VALUES = 1_000_000
+#: So much memory an answer takes at the most while it is read, in bytes, see :func:`_decoded`.
+LARGEST_COST = 12 * LARGEST_ANSWER
+#: A pause that a server asks for is taken for no more than this, in seconds.
+_LONGEST_PAUSE = 7 * 86400.0
+#: A pause that a server asks for is taken for no less than this, in seconds.
+_SHORTEST_PAUSE = 0.5
+_PIECE = 2**16
+#: How much of a page that is no JSON is looked at, in bytes.
+_SHOWN_PAGE = 10_000
+#: What a workspace of 2024 says, in HTML, where there is nothing at an address.
+_DJANGO_404 = "The requested resource was not found on this server."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer: HTTP status and decoded JSON (None where there is no body)."""
+
+    status: int
+    body: Any
+
+
+def read_answer(method: str, path: str, status: int, headers: Mapping[str, str], content: bytes) -> Answer:
+    """The answer that has this status, these headers and this body.
+
+    Raises:
+        ApiError: it states an error.
+        LostAnswer: it cannot be read, or does not say whether a write was carried out.
+    """
+    try:
+        body, readable = _decoded(content), True
+    except (ValueError, RecursionError):
+        body, readable = content[:_SHOWN_PAGE].decode("utf-8", "replace"), False
+    if status >= 400:
+        pause = _seconds(headers.get("Retry-After"), headers.get("Date"))
+        raise _refusal(method, path, status, body, pause)
+    if not readable:
+        raise LostAnswer(
+            f"{method} {path}: HTTP {status} with a body that is not JSON"
+            f" ({clean(headers.get('Content-Type', 'no content type'))})."
+            " A proxy may stand in between, or url is not an Alpacon workspace."
+        )
+    return Answer(status, body)
+
+
+def _refusal(method: str, path: str, status: int, body: Any, retry_after: float | None) -> ApiError | LostAnswer:
+    error = error_from_body(method, path, status, body, retry_after)
+    if status == 404 and not isinstance(body, dict):
+        if _DJANGO_404 in str(body):
+            return UnknownAddress(f"{error} This workspace does not know the address; it may be an older one.")
+        # A proxy without its server, or no workspace at all: no word about the record.
+        return LostAnswer(f"{error} This is no answer of an Alpacon workspace; check url and any proxy.")
+    # Whoever stands in between may give up after it passed a write on.
+    offline = status == 503 and isinstance(body, dict) and _is_offline(body)
+    if method != "GET" and (status == 408 or status >= 500) and not offline:
+        return LostAnswer(f"The request may have been carried out: {error}")
+    return error
+
+
+def _is_offline(body: Mapping[str, Any]) -> bool:
+    """Whether the body of a 503 says, by the documented code, that the server is offline: then nothing was accepted."""
+    return str(body.get("code")).lower() == "server_not_connected"
+
+
+def content_of(raw: Any) -> bytes:
+    """The body of an answer, unpacked; ValueError where it is too large, cut, or packed in a way nobody asked for."""
+    packing = raw.headers.get("Content-Encoding", "identity").strip().lower()
+    if packing not in ("identity", "", "gzip", "x-gzip"):
+        raise ValueError("it is packed in a way that was not asked for")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16) if packing.endswith("gzip") else None
+    pieces: list[bytes] = []
+    size = received = 0
+    while piece := raw.read(_PIECE, decode_content=False):
+        received += len(piece)
+        if unpacker:
+            # What follows the end would be gathered, and copied for each piece of it.
+            piece = b"" if unpacker.eof else unpacker.decompress(piece, LARGEST_ANSWER + 1 - size)
+        size += len(piece)
+        if max(size, received) > LARGEST_ANSWER:
+            raise ValueError(f"it is larger than {LARGEST_ANSWER // 2**20} MiB")
+        pieces.append(piece)
+    if raw.length_remaining or (unpacker and received and not unpacker.eof):
+        raise ValueError("it is cut")
+    content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    _check_values(content)
+    return content
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+_JSON = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _name: None)
+
+
+def _decoded(content: bytes) -> Any:
+    """The JSON of a body, whatever encoding a header claims, with null for numbers that JSON does not have.
+
+    A byte of text may take four where one character of it does, and is there twice at the end, in the whole text and in
+    its string; a value takes up to 240 bytes beside its text. So no answer costs more than :data:`LARGEST_COST`.
+    """
+    text = content.strip().decode("utf-8-sig", "replace")
+    return None if not text or text.isspace() else _JSON.decode(text)
+
+
+def _check_values(content: bytes) -> None:
+    """ValueError where a JSON text may have too many values: a list of two bytes takes fifty when it is decoded."""
+    if _starts_of_values(content) <= MOST_VALUES:
+        return
+    # Texts may have as many commas as they like.
+    bare = content.replace(rb"\\", b"").replace(rb"\"", b"")
+    if bare.count(b'"') > 4 * MOST_VALUES or sum(map(_starts_of_values, bare.split(b'"')[::2])) > MOST_VALUES:
+        raise ValueError(f"it has more than {MOST_VALUES} values")
+
+
+def _starts_of_values(content: bytes) -> int:
+    # Takes as long whatever there is, which counting each of them does not.
+    return len(content) - len(content.translate(None, b",[{"))
+
+
+def http_time(text: str | None) -> float | None:
+    """The time of a header in seconds since the epoch, or None where there is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _seconds(retry_after: str | None, date: str | None) -> float | None:
+    """The pause that Retry-After asks for, in either of its forms; None where that is no pause at all."""
+    try:
+        seconds = float(retry_after or "nan")
+    except ValueError:
+        until, now = http_time(retry_after), http_time(date)
+        seconds = math.nan if until is None else until - (time.time() if now is None else now)
+    return min(max(seconds, _SHORTEST_PAUSE), _LONGEST_PAUSE) if seconds > 0 else None

@@ -1,0 +1,278 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""The connections to one workspace: TLS, proxies, timeouts, and what may be received."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import io
+import os
+import ssl
+import sys
+import time
+import zlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from .answers import LARGEST_ANSWER, content_of
+from .errors import ConnectionFailed, LostAnswer, MissingLibrary, Untrusted
+from .settings import Settings
+from .version import VERSION
+
+try:
+    import requests
+    import urllib3
+    from requests.adapters import HTTPAdapter
+    from requests.auth import AuthBase
+    from requests.cookies import RequestsCookieJar
+    from requests.utils import get_environ_proxies
+except ImportError:
+    HAS_REQUESTS = False
+    AuthBase = object  # type: ignore[assignment, misc]
+else:
+    HAS_REQUESTS = True
+
+#: How long a connection may take to be made, in seconds.
+CONNECT_TIMEOUT = 10.0
+#: The whole of an answer must be there after so many times ``request_timeout``.
+ANSWER_TIMEOUTS = 4
+#: What OpenSSL says while a TLS connection is made, before anything is sent.
+_HANDSHAKE_FAILURES = frozenset(
+    (
+        "HTTP_REQUEST",
+        "NO_PROTOCOLS_AVAILABLE",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "UNSUPPORTED_PROTOCOL",
+        "WRONG_VERSION_NUMBER",
+    )
+)
+#: How much may come beside the body of an answer: headers, and what stands around the chunks of a transfer, in bytes.
+_FRAMING = 16 * 2**20
+
+
+class UnreadableBody(Exception):
+    """What came of the body of an answer cannot be read; the text is the end of a sentence that says why."""
+
+
+class Session:
+    """Keep-alive connections to one workspace, which threads may share.
+
+    Args:
+        pool: how many connections are kept open.
+        authorization: the header that goes with each request.
+
+    Raises:
+        MissingLibrary: requests is not there.
+    """
+
+    def __init__(self, settings: Settings, pool: int, authorization: str) -> None:
+        if not HAS_REQUESTS:
+            raise MissingLibrary(
+                "The Python library requests is missing where this runs. Install it:"
+                f" {sys.executable} -m pip install requests"
+            )
+        self._timeout = (min(CONNECT_TIMEOUT, settings.request_timeout), settings.request_timeout)
+        self._session = _open(settings, pool, authorization)
+        self.origin = origin_of(settings.url)
+
+    def send(self, method: str, url: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Any:
+        """Send one request and return the response, whose body is still to be read, or to be closed.
+
+        Args:
+            path: what errors call the request.
+
+        Raises:
+            ConnectionFailed: it was not sent.
+            LostAnswer: it may have been.
+        """
+        try:
+            return self._session.request(
+                method, url, params=params, json=body, timeout=self._timeout, allow_redirects=False, stream=True
+            )
+        except requests.exceptions.RequestException as error:
+            raise _transport_error(method, path, self.origin, error) from None
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self._session.close()
+
+
+def _open(settings: Settings, pool: int, authorization: str) -> Any:
+    session = _Session()
+    # The environment may name proxies; its CA bundle and netrc must not replace explicit settings.
+    session.trust_env = False
+    session.proxies = get_environ_proxies(settings.url, no_proxy=None)
+    session.verify = _verify(settings)
+    if not session.verify:
+        # The user has said so; a warning for each request would tell nothing new.
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    session.auth = _Authorization(authorization)
+    session.cookies = _NoCookies()
+    session.headers.update(
+        {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": f"herdops.alpacon/{VERSION}"}
+    )
+    adapter = _Adapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _verify(settings: Settings) -> bool | str:
+    if not settings.validate_certs:
+        return False
+    environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    return settings.ca_path or environment or True
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port; ValueError where a URL has none that is sound."""
+    parts = urlsplit(url)
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+def body_of(response: Any) -> bytes:
+    """Read the body of a response, unpacked.
+
+    Raises:
+        UnreadableBody: it did not come, or not whole, or it is larger or odder than an answer may be.
+    """
+    try:
+        return content_of(response.raw)
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error) as error:
+        raise UnreadableBody(_what_broke(error)) from None
+    finally:
+        response.close()
+
+
+class _Authorization(AuthBase):
+    # As an auth object, so that a ~/.netrc entry for the host never replaces the header.
+    def __init__(self, header: str) -> None:
+        self._header = header
+
+    def __call__(self, request: Any) -> Any:
+        request.headers["Authorization"] = self._header
+        return request
+
+
+class _NoCookies(RequestsCookieJar if HAS_REQUESTS else object):  # type: ignore[misc]
+    # A session cookie would be a second credential beside the token.
+    def set_cookie(self, cookie: Any, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+class _Session(requests.Session if HAS_REQUESTS else object):  # type: ignore[misc]
+    # Whoever asks for no redirects still gets their address taken apart, and their body read whole.
+    def get_redirect_target(self, resp: Any) -> None:
+        return None
+
+
+class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
+    """Bounds the time of whole answers: sockets bound that of one read only."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _timed_pools()
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = _timed_pools()
+        return manager
+
+
+@functools.cache
+def _timed_pools() -> dict[str, Any]:
+    pools = {}
+    plain: dict[str, Any] = urllib3.poolmanager.pool_classes_by_scheme
+    for scheme, pool in plain.items():
+        connection = type("TimedConnection", (pool.ConnectionCls,), {"response_class": _TimedResponse})
+        pools[scheme] = type("TimedPool", (pool,), {"ConnectionCls": connection})
+    return pools
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        if sock.gettimeout():
+            self.fp: Any = io.BufferedReader(_TimedStream(self.fp.detach(), sock))
+
+
+class _TooLarge(OSError):
+    """More came than an answer may have."""
+
+    def __init__(self) -> None:
+        super().__init__(f"it is larger than {LARGEST_ANSWER // 2**20} MiB")
+
+
+class _TimedStream(io.RawIOBase):
+    """What a socket receives, until an answer takes longer, or is larger, than it may.
+
+    Whoever reads from it may be told to read all that there is, as by a chunk whose size is -1.
+    """
+
+    def __init__(self, raw: Any, sock: Any) -> None:
+        super().__init__()
+        self._raw, self._sock, self._timeout = raw, sock, sock.gettimeout()
+        self._deadline = time.monotonic() + ANSWER_TIMEOUTS * self._timeout
+        self._left = LARGEST_ANSWER + _FRAMING
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> Any:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        if left < self._timeout:
+            self._sock.settimeout(left)
+        received = self._raw.readinto(buffer)
+        self._left -= received or 0
+        if self._left < 0:
+            raise _TooLarge
+        return received
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _what_broke(error: Exception) -> str:
+    if error.args and isinstance(error.args[-1], _TooLarge):
+        return f"and its body is not read: {error.args[-1]}"
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return f"and its body stayed away for request_timeout, or took more than {ANSWER_TIMEOUTS} times as long"
+    if isinstance(error, ValueError):
+        return f"and its body is not read: {error}"
+    return "and the connection broke before the body was read"
+
+
+def _transport_error(method: str, path: str, origin: str, error: Exception) -> ConnectionFailed | LostAnswer:
+    """Tell apart what was certainly not sent from what may have arrived."""
+    reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
+    # A connection that breaks behind a proxy counts as a failure of the proxy: what matters is how it broke.
+    reason = getattr(reason, "original_error", reason)
+    what = f"{method} {path}"
+    for cause in (reason, *getattr(reason, "args", ())):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Untrusted(
+                f"{what}: the certificate of {origin} is not trusted: {reason}."
+                " Name the CA in ca_path if it is a private one."
+            )
+        if isinstance(cause, ssl.SSLError) and cause.reason in _HANDSHAKE_FAILURES:
+            return Untrusted(f"{what}: {origin} does not speak TLS as it should: {reason}. Check the scheme of url.")
+    never_made = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    no_tunnel = isinstance(reason, OSError) and str(reason).startswith("Tunnel connection failed")
+    if isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(reason, never_made) or no_tunnel:
+        return ConnectionFailed(f"{what}: no connection to {origin}: {reason}. Check url, the network and any proxy.")
+    if isinstance(error, requests.exceptions.Timeout):
+        return LostAnswer(
+            f"{what}: no answer within request_timeout, or not its end within {ANSWER_TIMEOUTS} times that."
+        )
+    return LostAnswer(f"{what}: the connection broke before an answer was read: {reason}.")
