@@ -83,6 +83,8 @@ SCENARIOS = [
     Scenario("perhost_300", 300, "perhost"),
     Scenario("hosts_300", 300, "perhost", instant=True, net="noop"),
     Scenario("hosts_3000", 3000, "perhost", instant=True, net="noop", asked=True),
+    Scenario("audit_1000", 1000, "audit", instant=True),
+    Scenario("audit_role_1000", 1000, "audit_role", instant=True),
     Scenario("uri_300", 300, "by_hand"),
     Scenario("inventory_5000", 5000, inventory="workspace", commands=0, instant=True),
     Scenario("static_5000", 5000, inventory="static", commands=0, instant=True),

@@ -63,6 +63,10 @@ def _lag(seconds: str, limit: float) -> Target:
     return Target(f"{name}: lag after the finish", "s", limit, (name,), lambda rows: rows[name].lag_s or 0.0)
 
 
+def _wall(name: str, limit: float) -> Target:
+    return Target(f"{name}: wall time", "s", limit, (name,), lambda rows: rows[name].wall_s)
+
+
 TARGETS = [
     _requests("fleet_1000", 1.05),
     _requests("fleet_1000_published", 1.05),
@@ -96,6 +100,8 @@ TARGETS = [
         ("inventory_5000", "static_5000"),
         lambda rows: rows["inventory_5000"].wall_s / rows["static_5000"].wall_s,
     ),
+    _wall("audit_1000", 15),
+    _wall("audit_role_1000", 15),
     _lag("0.05", 0.3),
     _lag("10", 1),
     _lag("60", 6),
