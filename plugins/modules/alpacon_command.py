@@ -156,6 +156,12 @@ options:
     type: list
     elements: int
     default: [0]
+  output_limit:
+    description:
+      - How many characters of the end of each output to return. If omitted, all of it.
+      - What is cut off is let go as soon as a command has ended, so that large outputs of many servers need little
+        memory. The first line that is left may lack its beginning.
+    type: int
 extends_documentation_fragment:
   - herdops.alpacon.connection
   - herdops.alpacon.wait
@@ -215,6 +221,14 @@ EXAMPLES = r"""
     wait_timeout: 20m
     max_concurrency: 5
     max_errors: 1
+  run_once: true
+
+- name: Return no more of each output than its last 2000 characters
+  herdops.alpacon.alpacon_command:
+    servers: "{{ groups['all'] }}"
+    line: apt-get -y upgrade
+    username: root
+    output_limit: 2000
   run_once: true
 
 - name: Give a secret to a command
@@ -387,7 +401,8 @@ commands:
       type: str
     output_complete:
       description:
-        - Whether the output is complete; null if there is none yet. RV(commands[].msg) says what is missing.
+        - Whether the output is complete; null if there is none yet. RV(commands[].msg) says what is missing, or was
+          cut off by O(output_limit).
       type: bool
     changed:
       description: Whether the task changed something for this command.

@@ -102,6 +102,10 @@ options:
       - Whether to return outputs. An output that is kept in pieces costs a request of its own.
     type: bool
     default: true
+  output_limit:
+    description:
+      - How many characters of the end of each output to return. If omitted, all of it.
+    type: int
 extends_documentation_fragment:
   - herdops.alpacon.connection
   - herdops.alpacon.attributes

@@ -88,7 +88,7 @@ def _mark_delivered(command: Command, now: datetime.datetime) -> None:
         command.acked_at = command.handled_at = now
         command.ack_count = command.fin_count = 1
         command.success, command.exit_code, command.elapsed_time = True, 0, 0.0
-        command.result = command.line
+        command.result = f"{command.line}\n" * state.current.switches.instant_lines
 
 
 def _send(command: Command) -> None:

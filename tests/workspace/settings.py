@@ -79,6 +79,7 @@ class Switches:
     line_seconds: float = 1800.0
     repeat_unit: float = 1.0
     instant: bool = False
+    instant_lines: int = 1
     commission_delay: float = 0.0
     ties: t.Literal["shuffled", "stable"] = "shuffled"
     tie_seed: int = 1

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 
+from .outputs import Output
 from .records import Command
 
 #: In chunks, the agent puts this in front of what it says itself.
@@ -64,6 +65,17 @@ def why_never_began(command: Command, output: str) -> str:
     said = output.strip()
     said = said[len(_PREFIX) :] if said.startswith(_PREFIX) else said
     return next((why for pattern, why in _PATTERNS if pattern.fullmatch(said)), "")
+
+
+def shortened(command: Command, output: Output, limit: int | None) -> Output:
+    """The end of an output, at most so many characters; what stands there instead of an output stays whole.
+
+    Args:
+        limit: None for all of it.
+    """
+    if limit is None or command.ran is False or why_never_began(command, output.text):
+        return output
+    return output.end(limit)
 
 
 def sudo_advice(output: str) -> str:

@@ -43,6 +43,15 @@ class Output:
     complete: bool = True
     note: str = ""
 
+    def end(self, limit: int) -> Output:
+        """The last characters of it, at most so many besides line breaks at its end; the note says what is left out."""
+        text = self.text.rstrip("\r\n")
+        left_out = len(text) - limit
+        if left_out <= 0:
+            return self
+        note = f"output_limit cut {_plural(left_out, 'character')} off the start of its output."
+        return Output(text[left_out:], False, f"{self.note} {note}".lstrip())
+
 
 def output_of_row(command: Command) -> Output | None:
     """The output of a finished command as far as its row carries it, or None where chunks may have more."""

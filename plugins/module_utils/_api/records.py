@@ -346,6 +346,10 @@ class Command:
         head, tail = _TRUNCATED.split(self.result or "", maxsplit=1)
         return head.rstrip("\n"), tail.lstrip("\n")
 
+    def without_result(self) -> Command:
+        """The same record without the output that it carries."""
+        return replace(self, result=None)
+
     def with_status(self, status: str) -> Command:
         """The same record with another status."""
         return replace(self, status=status)

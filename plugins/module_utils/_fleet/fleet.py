@@ -16,10 +16,10 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable
 
-from .._api.agent_output import why_never_began
+from .._api.agent_output import shortened, why_never_began
 from .._api.client import Client
 from .._api.commands import CANCELLED, COMMANDS_PATH, NEWEST_FIRST, SENT, cancel, find_command, submit
 from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, RunIsOver, unforeseen
@@ -78,6 +78,7 @@ class Fleet:
         announce: takes a line about what the user should know at once.
         run: the run that they are part of: what it has submitted, its journal, whether it still goes on.
         shared: what the workers of the run share; with it they poll for each other.
+        hide: takes the secrets out of an output, before it is cut where half of one would be left.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Fleet:
         announce: Callable[[str], None] = lambda _text: None,
         run: Run = Run(),  # noqa: B008 (frozen)
         shared: Shared | None = None,
+        hide: Callable[[str], str] = str,
     ) -> None:
         self._client = client
         self._limits = limits
@@ -101,6 +103,7 @@ class Fleet:
         self._submitted = run.submitted
         self.journal = run.under_way
         self._shared = shared
+        self._hide = hide
         self._pages = 1
         self._asking = threading.Lock()
         self._requester: Requester | None = None
@@ -263,11 +266,16 @@ class Fleet:
             job.output = Output(job.known.result or "", False, f"Its output could not be read: {error}")
         self.heed_output(job)
 
-    @staticmethod
-    def heed_output(job: Job) -> None:
-        """What never began is a failure, whatever exit codes count as success: the code is the agent's."""
-        if job.outcome == Outcome.SUCCESS and job.output and why_never_began(job.known, job.output.text):
-            job.end(Outcome.FAILED)
+    def heed_output(self, job: Job) -> None:
+        """Keep what is wanted of an output. What never began is a failure, whatever exit codes count as success."""
+        if job.output is None:
+            return
+        if job.outcome == Outcome.SUCCESS and why_never_began(job.known, job.output.text):
+            job.end(Outcome.FAILED)  # the exit code is the agent's
+        whole = replace(job.output, text=self._hide(job.output.text))
+        job.output = shortened(job.known, whole, self._limits.output_limit)
+        if job.output is not whole:
+            job.command = job.known.without_result()
 
     def withdraw(self, job: Job) -> None:
         """Take back a command whose time is up."""
@@ -598,6 +606,7 @@ class _Round:
             if error:
                 # Whatever it is, it must not take the ids of the other commands with it.
                 _note_unforeseen(job, what, unforeseen(error))
+                self.fleet.heed_output(job)
             if what == "submit":
                 self._submitted(job)
                 if not self.waiting and not self._submitting:

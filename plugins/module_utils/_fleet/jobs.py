@@ -33,6 +33,7 @@ class Limits:
         max_errors: how many may end badly before no more are submitted; None for no limit.
         success_codes: exit codes that count as success.
         offline: what a server whose agent is not connected means: V(wait), V(fail) or V(skip).
+        output_limit: how many characters of the end of each output are kept; None for all of it.
     """
 
     wait: bool = True
@@ -43,6 +44,7 @@ class Limits:
     max_errors: int | None = None
     success_codes: frozenset[int] = frozenset((0,))
     offline: str = "wait"
+    output_limit: int | None = None
 
     @property
     def fine(self) -> frozenset[Outcome]:

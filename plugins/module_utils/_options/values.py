@@ -126,6 +126,13 @@ def environment(option: str, values: Mapping[str, Any] | None) -> dict[str, str]
     return dict(values or {})
 
 
+def output_limit(limit: int | None) -> int | None:
+    """Check how many characters of the end of each output are kept; None for all of it."""
+    if limit is not None and limit < 0:
+        raise UsageError("output_limit", f"{limit} is negative", "Give a number of characters, or leave it out.")
+    return limit
+
+
 def purpose(option: str, text: str | None) -> str | None:
     """Check a purpose: absent, or 1 to 2000 characters that are not all blank."""
     if text is None:

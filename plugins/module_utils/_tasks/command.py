@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Callable
 
 from .._api.client import Client
 from .._api.errors import clean_line
 from .._api.records import SHELLS
 from .._api.settings import Settings
-from .._fleet.jobs import Job
 from .._fleet.run import Run
 from .._fleet.sharing import Shared
 from .._options.connection import CONNECTION
-from .._options.secrets import hide, secrets
+from .._options.secrets import secrets
 from . import command_results
 from .cancelled import cancelled
 from .command_order import Order
@@ -58,6 +56,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "max_errors": {"type": "str"},
     "progress": {"type": "bool"},
     "success_codes": {"type": "list", "elements": "int", "default": [0]},
+    "output_limit": {"type": "int"},
     **WAIT,
 }
 
@@ -80,8 +79,7 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     shared = _shared(run, settings)
     with _client(settings, run, shared) as client:
         client.deadline = time.monotonic() + order.limits.wait_timeout
-        progress = _STATES[order.state](CommandTask(client, order, run, shared))
-        _hide_secrets(progress.jobs, secrets(options))
+        progress = _STATES[order.state](CommandTask(client, order, run, shared, secrets(options)))
         result = command_results.of_jobs(progress.jobs, progress.fine)
         result["requests"] = client.requests
     for warning in progress.warnings:
@@ -93,13 +91,6 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
 
 def _client(settings: Settings, run: Run, shared: Shared | None) -> Client:
     return Client(settings, pause=shared.pause if shared else None, tell=run.tell, before_write=run.check)
-
-
-def _hide_secrets(jobs: Sequence[Job], hidden: set[str]) -> None:
-    """Hide them before messages show the end of an output only, which may cut one in two."""
-    for job in jobs:
-        if job.output:
-            job.output = replace(job.output, text=hide(job.output.text, hidden))
 
 
 def _shared(run: Run, settings: Settings) -> Shared | None:

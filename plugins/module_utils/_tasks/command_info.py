@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._api.agent_output import shortened
 from .._api.client import Client
 from .._api.commands import find_command
 from .._api.errors import UsageError
@@ -43,6 +44,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "since": {"type": "str"},
     "until": {"type": "str"},
     "with_output": {"type": "bool", "default": True},
+    "output_limit": {"type": "int"},
 }
 
 
@@ -52,6 +54,7 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     ids = values.uuids("ids", options.get("ids"))
     if ids:
         _refuse_filters(options)
+    limit = values.output_limit(options.get("output_limit"))
     if options["limit"] < 0:
         raise UsageError("limit", f"{options['limit']} is negative", "Give a number of commands, or 0 for all of them.")
     with Client(settings, tell=run.tell) as client:
@@ -63,7 +66,7 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             doubt = doubt_about_order(found, query.ordering)
             if doubt:
                 run.warn(f"ordering: {doubt}.")
-        commands = [listed(client, command, options["with_output"]) for command in found]
+        commands = [listed(client, command, options["with_output"], limit) for command in found]
         return {"commands": commands, "changed": False, "requests": client.requests}
 
 
@@ -87,9 +90,14 @@ def _by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command]:
 _OUTPUT_KEYS = ("stdout", "stdout_lines", "stderr", "stderr_lines", "output_complete")
 
 
-def listed(client: Client, command: Command, with_output: bool) -> dict[str, Any]:
+def listed(client: Client, command: Command, with_output: bool, output_limit: int | None = None) -> dict[str, Any]:
+    """A command as M(herdops.alpacon.alpacon_command_info) returns it.
+
+    Args:
+        output_limit: how many characters of the end of its output are kept; None for all of it.
+    """
     output = read_output(client, command) if with_output and command.finished else None
-    described = describe(command, output)
+    described = describe(command, output and shortened(command, output, output_limit))
     if not with_output:
         for key in _OUTPUT_KEYS:
             described.pop(key)

@@ -123,6 +123,7 @@ def _limits(options: Mapping[str, Any], total: int) -> Limits:
         max_errors=values.share("max_errors", options.get("max_errors"), total, least=0),
         success_codes=frozenset(options["success_codes"]),
         offline=options["offline"],
+        output_limit=values.output_limit(options.get("output_limit")),
     )
 
 

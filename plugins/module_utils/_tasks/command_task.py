@@ -23,6 +23,7 @@ from .._fleet.named_servers import resolve
 from .._fleet.outcomes import FINE, Outcome
 from .._fleet.run import Run
 from .._fleet.sharing import Shared
+from .._options.secrets import hide
 from .command_order import Order
 
 NAMED_SERVERS = 5
@@ -46,12 +47,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class CommandTask:
-    """A task at work: what it orders, and with what it works."""
+    """A task at work: what it orders, and with what it works.
+
+    Attributes:
+        hidden: the texts that no result may show.
+    """
 
     client: Client
     order: Order
     run: Run
     shared: Shared | None
+    hidden: set[str] = field(default_factory=set)
 
     def servers(self) -> list[Server]:
         """The servers that it names."""
@@ -87,6 +93,7 @@ class CommandTask:
             announce=(lambda _text: None) if self.order.silent else self.run.tell,
             run=self.run,
             shared=self.shared,
+            hide=lambda text: str(hide(text, self.hidden)),
         )
 
 

@@ -157,6 +157,12 @@ def test_outputs_with_a_hole_are_marked(current: Workspace) -> None:
     assert (command["stdout"], command["output_complete"]) == ("ac", False)
 
 
+def test_the_end_of_each_output_is_kept(workspace: Workspace) -> None:
+    workspace.add_commands([{"status": "success", "result": "hello\n", "added_at": -3600}])
+    [command] = info(workspace, output_limit=2).commands
+    assert (command["stdout"], command["stdout_lines"], command["output_complete"]) == ("lo", ["lo"], False)
+
+
 def test_limits_go_over_pages(workspace: Workspace) -> None:
     made = workspace.add_many_commands(230, line="echo {n}", status="success", result="x", added_at=-3600)
     assert [command["id"] for command in info(workspace, limit=150).commands] == made[:150]

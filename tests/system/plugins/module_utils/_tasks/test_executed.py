@@ -151,6 +151,33 @@ def test_a_workspace_that_may_have_ignored_env_is_warned_about(old: Workspace) -
     assert warning.startswith("env, purpose: ")
 
 
+# Less of each output
+
+
+@pytest.mark.parametrize("kept", ["both", "chunks"])
+def test_the_end_of_an_output_is_kept(current: Workspace, kept: str) -> None:
+    current.settings(output=kept)
+    ran = run(current, servers=["web-01"], line="seq 1 1000; exit 3", output_limit=8)
+    assert (ran["stdout"], ran["rc"], ran["output_complete"]) == ("999\n1000", 3, False)
+    assert "output_limit cut 3884 characters off the start of its output." in ran["msg"]
+
+
+def test_an_output_within_its_limit_is_complete(workspace: Workspace) -> None:
+    ran = run(workspace, servers=["web-01"], line="echo hello", output_limit=5)
+    assert (ran["stdout"], ran["output_complete"], ran["msg"]) == ("hello", True, "Succeeded.")
+
+
+def test_no_output_need_be_kept(workspace: Workspace) -> None:
+    ran = run(workspace, servers=["web-01"], line="echo hello", output_limit=0)
+    assert (ran["stdout"], ran["rc"], ran["output_complete"], ran["success"]) == ("", 0, False, True)
+
+
+def test_a_secret_that_is_cut_in_two_stays_hidden(current: Workspace) -> None:
+    ran = run(current, servers=["web-01"], line='printf "%s-end" "$S"', env={"S": "s3cret-value"}, output_limit=9)
+    assert ran["stdout"] == "*****-end"
+    assert "value" not in str(ran.result)
+
+
 # Requests
 
 

@@ -60,6 +60,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"state": "finished", "ids": []}, "ids", "state=finished needs it"),
     ({"state": "cancelled", "servers": ["web-01"]}, "line", "state=cancelled needs it"),
     ({"state": "cancelled", "line": "true"}, "servers", "state=cancelled needs it"),
+    ({**RUN, "output_limit": -1}, "output_limit", "-1 is negative"),
     # What does not go with it.
     ({**RUN, "ids": [COMMAND]}, "ids", "does not go with state=executed"),
     ({**RUN, "scheduled_at": LATER}, "scheduled_at", "Use state=scheduled"),
