@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Callable
 
 from .client import Client
-from .commands import COMMANDS_PATH, NEWEST_FIRST, list_commands
+from .commands import COMMANDS_PATH, NEWEST_FIRST, Match, list_commands
 from .errors import IncompleteList
 from .lists import PAGE_SIZE
 from .records import Command, readable
@@ -83,6 +83,38 @@ def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> I
     earliest = since()
     # What is known of the workspace's clock is up to a second early: no time at all must not become a second.
     return (command for command in commands if seconds > 0 and command.end and command.end >= earliest)
+
+
+def latest_ended(
+    client: Client,
+    matches: Iterable[Match],
+    seconds: float,
+    accept: Callable[[Command], Command | None],
+) -> dict[Match, Command]:
+    """For each match, with its server and line, the accepted command that ended last; as for :func:`ended_within`.
+
+    Args:
+        accept: returns a command that counts, with what else should be known of it, or None.
+    """
+    by_line: dict[tuple[str | None, str], list[Match]] = {}
+    for match in matches:
+        by_line.setdefault((match.server_id, (match.line or "").strip()), []).append(match)
+    latest: dict[Match, Command] = {}
+    ids = list(dict.fromkeys(str(server_id) for server_id, _line in by_line))
+    for command in ended_within(client, ids, seconds):
+        alike = by_line.get((command.server.id, command.line.strip()), ())
+        fitting = [match for match in alike if match.matches(command)]
+        accepted = accept(command) if fitting else None
+        if accepted is None:
+            continue
+        for match in fitting:
+            if match not in latest or _end(latest[match]) < _end(accepted):
+                latest[match] = accepted
+    return latest
+
+
+def _end(command: Command) -> datetime:
+    return command.end or datetime.min.replace(tzinfo=timezone.utc)
 
 
 def _walk_all(

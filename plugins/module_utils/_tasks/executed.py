@@ -8,11 +8,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 
 from .._api.client import Client
 from .._api.commands import with_rc
-from .._api.commands_of_servers import ended_within
+from .._api.commands_of_servers import latest_ended
 from .._api.records import Command, Server, iso
 from .._fleet.jobs import Job
 from .._fleet.outcomes import Outcome, outcome_of
@@ -51,23 +50,14 @@ def _reused_job(server: Server, command: Command, order: Order) -> Job:
 
 def _reusable(client: Client, order: Order, servers: Sequence[Server]) -> dict[str | None, Command]:
     """For each server the latest matching command that succeeded recently enough."""
-    ids = [str(server.id) for server in servers]
-    found: dict[str | None, Command] = {}
-    for command in ended_within(client, ids, order.reuse_within or 0.0):
-        if not order.match().matches(command):
-            continue
-        if order.limits.success_codes - {0}:
-            command = with_rc(client, command)
-        if outcome_of(command, order.limits.success_codes) != Outcome.SUCCESS:
-            continue
-        known = found.get(command.server.id)
-        if known is None or _end(known) < _end(command):
-            found[command.server.id] = command
-    return found
 
+    def succeeded(command: Command) -> Command | None:
+        known = with_rc(client, command) if order.limits.success_codes - {0} else command
+        return known if outcome_of(known, order.limits.success_codes) == Outcome.SUCCESS else None
 
-def _end(command: Command) -> datetime:
-    return command.end or datetime.min.replace(tzinfo=timezone.utc)
+    matches = [order.match(server.id) for server in servers]
+    latest = latest_ended(client, matches, order.reuse_within or 0.0, succeeded)
+    return {match.server_id: command for match, command in latest.items()}
 
 
 def _unconfirmed(order: Order, jobs: Sequence[Job]) -> list[str]:
