@@ -22,16 +22,12 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import (
-    Audited,
-    Host,
-    Plan,
-    result_of,
-    run_audit,
-    server_of,
-)
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.spec import SPEC as AUDIT_SPEC
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, run_audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host, server_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_report, write_report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     SERVER_ID,
     TOKENS,
@@ -82,7 +78,7 @@ class ActionModule(AlpaconAction):
     def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Audit, write the report where that is wanted, and return the result."""
         hosts = _hosts(options["hosts"], self._task_vars)
-        Plan.from_options(options, hosts)
+        AuditOptions.from_options(options, hosts)
         previous = _previous(options["compare_to"], run.warn)
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
         if folder:
@@ -164,7 +160,7 @@ def _previous(path: str | None, warn: Callable[[str], None]) -> dict[str, Any] |
     if not os.path.exists(path):
         warn(f"compare_to: there is no {path}, so the report shows no trend.")
         return None
-    return _report.read(Path(path))
+    return read_report(Path(path))
 
 
 def _make(folder: Path) -> None:
@@ -187,7 +183,7 @@ def _written(
 ) -> dict[str, Any]:
     shown = hide(audited.report, hidden)
     try:
-        files = _report.write(shown, folder, options["formats"], previous)
+        files = write_report(shown, folder, options["formats"], previous)
     except OSError as error:
         result = result_of(audited)
         lost = f"The report could not be written to {folder}: {error}."

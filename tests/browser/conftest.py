@@ -16,7 +16,7 @@ from browser import reports
 from browser.pages import FLAGS, Opened
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import write_report
 
 _MAKERS: Mapping[str, Callable[[], reports.Report]] = {
     "example": reports.report,
@@ -39,7 +39,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if name not in written:
             report = _MAKERS[name]()
             previous = reports.earlier(report) if name in _WITH_TREND else None
-            (written[name],) = _report.write(report, tmp_path_factory.mktemp(name), ["html"], previous)
+            (written[name],) = write_report(report, tmp_path_factory.mktemp(name), ["html"], previous)
         return written[name]
 
     return write

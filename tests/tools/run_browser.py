@@ -73,11 +73,11 @@ def take_screenshot() -> int:
     from browser.pages import FLAGS
     from playwright.sync_api import sync_playwright
 
-    from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
+    from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import write_report
 
     report = reports.report()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        (html,) = _report.write(report, Path(folder), ["html"], reports.earlier(report))
+        (html,) = write_report(report, Path(folder), ["html"], reports.earlier(report))
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
         page = browser.new_page(viewport={"width": 1280, "height": 1440}, color_scheme="light")
         page.goto(html.as_uri())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .checks import FAILED, PASSED, UNKNOWN, is_at_least
+from .outcomes import FAILED, OUTCOMES, PASSED, is_at_least
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 VERDICTS = (PASS, FAIL, INCONCLUSIVE)
@@ -29,9 +29,23 @@ def fails(result: Mapping[str, Any], fail_on: str | None) -> bool:
 
 
 def coverage_of(summary: Mapping[str, Any]) -> float:
-    """The share of questions that were answered, in percent, rounded down to one decimal; 0 where none was asked."""
-    answered, asked = _counts(summary)
-    return answered * 1000 // asked / 10 if asked else 0.0
+    """The share of questions that were answered, in percent as in :func:`share`."""
+    return share(*_counts(summary))
+
+
+def passed_share(summary: Mapping[str, Any]) -> float:
+    """The share of questions that passed, in percent as in :func:`share`."""
+    return share(summary[PASSED], asked_in(summary))
+
+
+def asked_in(summary: Mapping[str, Any]) -> int:
+    """How many questions were asked."""
+    return int(sum(summary[outcome] for outcome in OUTCOMES))
+
+
+def share(part: int, whole: int) -> float:
+    """A share in percent, rounded down to one decimal, so that what is not all is never 100; 0 of nothing."""
+    return part * 1000 // whole / 10 if whole else 0.0
 
 
 def is_covered(report: Mapping[str, Any]) -> bool:
@@ -52,5 +66,4 @@ def answered(report: Mapping[str, Any]) -> str:
 
 def _counts(summary: Mapping[str, Any]) -> tuple[int, int]:
     """How many questions were answered, and how many were asked."""
-    number = summary[PASSED] + summary[FAILED]
-    return number, number + summary[UNKNOWN]
+    return summary[PASSED] + summary[FAILED], asked_in(summary)

@@ -17,27 +17,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import html_page as _html
-from . import json_file as _json
-from . import junit as _junit
-from . import markdown as _markdown
+from . import html_page, json_file, junit, markdown
 from .shape import ReportError, check
 from .trend import compare
 
-__all__ = ["FORMATS", "ReportError", "read", "write"]
+__all__ = ["FORMATS", "ReportError", "read_report", "write_report"]
 
 #: format -> the file's name and what renders it.
 _WRITERS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
-    "json": ("audit.json", _json.render),
-    "junit": ("audit.xml", _junit.render),
-    "markdown": ("audit.md", _markdown.render),
-    "html": ("audit.html", _html.render),
+    "json": ("audit.json", json_file.render),
+    "junit": ("audit.xml", junit.render),
+    "markdown": ("audit.md", markdown.render),
+    "html": ("audit.html", html_page.render),
 }
 
 FORMATS = tuple(_WRITERS)
 
 
-def write(
+def write_report(
     report: Mapping[str, Any],
     folder: Path,
     formats: Sequence[str] = FORMATS,
@@ -49,7 +46,7 @@ def write(
 
     Args:
         formats: of :data:`FORMATS`.
-        previous: an earlier report, as :func:`read` returns it; the report then says what changed since.
+        previous: an earlier report, as :func:`read_report` returns it; the report then says what changed since.
 
     Raises:
         OSError: the folder or a file cannot be written.
@@ -66,7 +63,7 @@ def write(
     return paths
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_report(path: Path) -> dict[str, Any]:
     """Read a report that was written as JSON.
 
     Raises:

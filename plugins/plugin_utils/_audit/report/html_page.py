@@ -19,11 +19,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from .. import verdict as _verdict
-from .console import OUTPUT_LIMIT, duration, line, moment, output, parsed, plain, share
-from .shape import OUTCOMES, SEVERITIES
+from ..outcomes import FAILED, OUTCOMES, PASSED, SEVERITIES, UNKNOWN
+from ..verdict import FAIL, INCONCLUSIVE, PASS, answered, asked_in, fails, is_covered, passed_share
+from .text import OUTPUT_LIMIT, duration, line, moment, output, parsed, plain
 
-_HERE = Path(__file__).parent
+_PAGE = Path(__file__).parent / "page"
 
 #: Bytes of output in one file: of findings, and of what passed.
 _FINDINGS_BUDGET = 2_500_000
@@ -43,11 +43,11 @@ class Finding:
     output: str | None
     is_cut: bool
     is_complete: bool
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[FindingAnswer] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Answer:
+class FindingAnswer:
     """The result of one server and check that did not pass."""
 
     number: int
@@ -58,7 +58,7 @@ class Answer:
 
 
 @dataclass
-class Check:
+class CheckSection:
     """A check with its findings, the worst first."""
 
     number: int
@@ -69,11 +69,11 @@ class Check:
     @property
     def rank(self) -> tuple[int, int, int]:
         """What puts the check with the worst findings first."""
-        return (-max((_rank(finding) for finding in self.findings), default=-1), -self.counts["failed"], self.number)
+        return (-max((_rank(finding) for finding in self.findings), default=-1), -self.counts[FAILED], self.number)
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """A result in the grid."""
 
     number: int
@@ -82,18 +82,18 @@ class Cell:
 
 
 @dataclass
-class Server:
+class GridRow:
     """A row of the grid: a cell for each check, and nothing where it does not apply."""
 
     number: int
     host: str
-    cells: list[Cell | None]
+    cells: list[GridCell | None]
     failed: Counter[str] = field(default_factory=Counter)
 
     @property
     def rank(self) -> tuple[list[int], int]:
         """What puts the server with the worst findings first."""
-        return ([-self.failed[severity] for severity in (*reversed(SEVERITIES), "unknown")], self.number)
+        return ([-self.failed[severity] for severity in (*reversed(SEVERITIES), UNKNOWN)], self.number)
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -121,7 +121,7 @@ def render(report: Mapping[str, Any]) -> str:
 
 
 def _file(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
+    return (_PAGE / name).read_text(encoding="utf-8")
 
 
 def _figure(number: int) -> str:
@@ -153,14 +153,14 @@ def _inline(data: Any) -> str:
 
 
 def _rank(finding: Finding) -> int:
-    return SEVERITIES.index(finding.severity) + (len(SEVERITIES) if finding.outcome == "failed" else 0)
+    return SEVERITIES.index(finding.severity) + (len(SEVERITIES) if finding.outcome == FAILED else 0)
 
 
-def _arrange(report: Mapping[str, Any]) -> tuple[list[Check], list[Server], dict[str, Any]]:
+def _arrange(report: Mapping[str, Any]) -> tuple[list[CheckSection], list[GridRow], dict[str, Any]]:
     """The checks with their findings, the rows of the grid, and the data that the script works with."""
-    checks = [Check(number, check) for number, check in enumerate(report["checks"])]
+    checks = [CheckSection(number, check) for number, check in enumerate(report["checks"])]
     servers = [
-        Server(number, line(server["host"]), [None] * len(checks)) for number, server in enumerate(report["servers"])
+        GridRow(number, line(server["host"]), [None] * len(checks)) for number, server in enumerate(report["servers"])
     ]
     check_numbers = {check["name"]: number for number, check in enumerate(report["checks"])}
     server_numbers = {server["host"]: number for number, server in enumerate(report["servers"])}
@@ -170,11 +170,13 @@ def _arrange(report: Mapping[str, Any]) -> tuple[list[Check], list[Server], dict
     for number, result in enumerate(report["results"]):
         server, check = servers[server_numbers[result["host"]]], checks[check_numbers[result["check"]]]
         outcome, severity = result["outcome"], result["severity"]
-        server.cells[check.number] = Cell(number, outcome, severity)
+        server.cells[check.number] = GridCell(number, outcome, severity)
         check.counts[outcome] += 1
-        if outcome != "passed":
-            server.failed[severity if outcome == "failed" else "unknown"] += 1
-            findings.add(check, Answer(number, server.number, server.host, _detail(result), _command(result)), result)
+        if outcome != PASSED:
+            server.failed[severity if outcome == FAILED else UNKNOWN] += 1
+            findings.add(
+                check, FindingAnswer(number, server.number, server.host, _detail(result), _command(result)), result
+            )
         rows.append(_row(server.number, check.number, result, texts))
     for check in checks:
         check.findings.sort(key=lambda finding: (-_rank(finding), -len(finding.answers)))
@@ -194,7 +196,7 @@ class _Findings:
         self._known: dict[tuple[Any, ...], Finding] = {}
         self._left = _FINDINGS_BUDGET
 
-    def add(self, check: Check, answer: Answer, result: Mapping[str, Any]) -> None:
+    def add(self, check: CheckSection, answer: FindingAnswer, result: Mapping[str, Any]) -> None:
         """Add a server's answer to the findings of a check."""
         same = (result["outcome"], result["severity"], result["message"], result["output"], result["output_truncated"])
         key = (check.number, *same, result["output_complete"])
@@ -213,7 +215,7 @@ class _Findings:
             output=text if self._left >= 0 else None,
             is_cut=is_cut or result["output_truncated"],
             # Where there was no answer, there is nothing to complete.
-            is_complete=result["output_complete"] or (result["outcome"] == "unknown" and not text),
+            is_complete=result["output_complete"] or (result["outcome"] == UNKNOWN and not text),
         )
 
 
@@ -240,7 +242,7 @@ class _Texts:
 def _row(server: int, check: int, result: Mapping[str, Any], texts: _Texts) -> list[Any]:
     """A result for the script, which finds the texts of what did not pass in the findings."""
     row = [server, check, OUTCOMES.index(result["outcome"]), SEVERITIES.index(result["severity"])]
-    if result["outcome"] != "passed":
+    if result["outcome"] != PASSED:
         return row
     text, is_cut = output(result["output"])
     flags = (is_cut or result["output_truncated"]) + 2 * (not result["output_complete"])
@@ -301,7 +303,7 @@ def _choices(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
     sets = (check["set"] for check in report["checks"] if check["set"])
     worse = [(severity, f"{severity} or worse") for severity in SEVERITIES[-2:0:-1]]
     choices = {
-        "outcome": [(outcome, outcome) for outcome in ("failed", "unknown", "passed")],
+        "outcome": [(outcome, outcome) for outcome in (FAILED, UNKNOWN, PASSED)],
         "severity": [(SEVERITIES[-1], SEVERITIES[-1]), *worse],
         "group": [(group, group) for group in sorted(set(map(line, groups)))],
         "set": [(name, name) for name in sorted(set(map(line, sets)))],
@@ -313,18 +315,17 @@ def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
     """Headline figures beside those of the summary."""
     summary = report["summary"]
     by_severity = summary["failed_by_severity"]
-    total = summary["passed"] + summary["failed"] + summary["unknown"]
     parts = [(severity, by_severity.get(severity, 0)) for severity in reversed(SEVERITIES)]
-    segments = _bar([*parts, ("unknown", summary["unknown"]), ("passed", summary["passed"])])
+    segments = _bar([*parts, (UNKNOWN, summary[UNKNOWN]), (PASSED, summary[PASSED])])
     start, end = parsed(report["started_at"]), parsed(report["finished_at"])
     return {
-        "total": total,
-        "share": f"{share(summary['passed'], total):g}",
+        "total": asked_in(summary),
+        "share": f"{passed_share(summary):g}",
         "bar": segments,
         "spoken": ", ".join(f"{count} {name}" for name, count, _start, _width in segments) or "no results",
-        "failing": len([result for result in report["results"] if _verdict.fails(result, report["fail_on"])]),
-        "answered": _verdict.answered(report),
-        "covered": _verdict.is_covered(report),
+        "failing": len([result for result in report["results"] if fails(result, report["fail_on"])]),
+        "answered": answered(report),
+        "covered": is_covered(report),
         "tone": _tone(report),
         "took": duration((end - start).total_seconds()) if start and end else "",
         "window": duration(report["reuse_within"]) if report["reuse_within"] else "",
@@ -333,8 +334,8 @@ def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tone(report: Mapping[str, Any]) -> str:
     """How the head of the page looks."""
-    if report["verdict"] != _verdict.PASS:
-        return {_verdict.FAIL: "bad", _verdict.INCONCLUSIVE: "open"}[report["verdict"]]
+    if report["verdict"] != PASS:
+        return {FAIL: "bad", INCONCLUSIVE: "open"}[report["verdict"]]
     return "fair" if report["summary"]["failed"] or report["summary"]["unknown"] else "good"
 
 

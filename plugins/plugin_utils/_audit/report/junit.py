@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from .console import line, output, parsed, plain
+from ..outcomes import FAILED, UNKNOWN
+from .text import line, output, parsed, plain
 
 #: What a case that did not pass is called.
-_TAGS = {"failed": "failure", "unknown": "error"}
+_TAGS = {FAILED: "failure", UNKNOWN: "error"}
 _OF_THE_AUDIT = ("verdict", "coverage", "min_coverage")
 
 
@@ -47,8 +48,8 @@ def _counts(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     outcomes = [result["outcome"] for result in results]
     return {
         "tests": str(len(outcomes)),
-        "failures": str(outcomes.count("failed")),
-        "errors": str(outcomes.count("unknown")),
+        "failures": str(outcomes.count(FAILED)),
+        "errors": str(outcomes.count(UNKNOWN)),
         "skipped": "0",
     }
 

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .. import verdict as _verdict
-from .console import line, moment, share
-from .shape import SEVERITIES
+from ..outcomes import FAILED, SEVERITIES, UNKNOWN
+from ..verdict import FAIL, answered, asked_in, fails, passed_share
+from .text import counted, line, moment
 
 #: Rows of a table; CI systems refuse summaries that are too large.
 _ROWS = 200
@@ -47,21 +47,21 @@ def escape(value: Any, limit: int = 200) -> str:
 
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     summary = report["summary"]
-    total = summary["passed"] + summary["failed"] + summary["unknown"]
     yield f"# {escape(report['title'])}"
     yield ""
     yield f"Workspace {escape(report['workspace'])}, {moment(report['started_at'])} to {moment(report['finished_at'])}"
     yield ""
-    yield f"**Verdict: {report['verdict']}.** {_verdict.answered(report)}"
-    if report["verdict"] == _verdict.FAIL:
-        failing = sum(_verdict.fails(result, report["fail_on"]) for result in report["results"])
-        yield f"{_count(failing, 'finding')} of severity {report['fail_on']} or worse."
+    yield f"**Verdict: {report['verdict']}.** {answered(report)}"
+    if report["verdict"] == FAIL:
+        failing = sum(fails(result, report["fail_on"]) for result in report["results"])
+        yield f"{counted(failing, 'finding')} of severity {report['fail_on']} or worse."
     if report["refusal"]:
         yield escape(report["refusal"], 400)
     yield ""
-    yield f"**{share(summary['passed'], total):g}% passed**: {_count(summary['servers'], 'server')},"
-    yield f"{_count(summary['checks'], 'check')}, {_count(total, 'result')}, {summary['reused']} of them reused;"
-    yield f"{_count(summary['commands'], 'command')} run with {_count(summary['requests'], 'request')}."
+    yield f"**{passed_share(summary):g}% passed**: {counted(summary['servers'], 'server')},"
+    results = counted(asked_in(summary), "result")
+    yield f"{counted(summary['checks'], 'check')}, {results}, {summary['reused']} of them reused;"
+    yield f"{counted(summary['commands'], 'command')} run with {counted(summary['requests'], 'request')}."
     yield ""
     by_severity = summary["failed_by_severity"]
     yield f"| passed | failed | {' | '.join(reversed(SEVERITIES))} | unknown |"
@@ -72,13 +72,9 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     if report.get("trend"):
         yield from _trend(report["trend"])
     workspaces = {server["host"]: server["workspace"] for server in report["servers"]}
-    for title, outcome in (("Failed", "failed"), ("Unknown", "unknown")):
-        results = [result for result in report["results"] if result["outcome"] == outcome]
-        yield from _table(title, results, workspaces if len(set(workspaces.values())) > 1 else {})
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    for title, outcome in (("Failed", FAILED), ("Unknown", UNKNOWN)):
+        rows = [result for result in report["results"] if result["outcome"] == outcome]
+        yield from _table(title, rows, workspaces if len(set(workspaces.values())) > 1 else {})
 
 
 def _trend(trend: Mapping[str, Any]) -> Iterator[str]:

@@ -13,17 +13,16 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 
+from ..outcomes import OUTCOMES, SEVERITIES
+
 #: The version of the shape; it grows where a reader of an older one would misread a report.
 SCHEMA = 1
 
-OUTCOMES = ("passed", "failed", "unknown")
-
-#: From the least to the worst.
-SEVERITIES = ("info", "low", "medium", "high", "critical")
+#: What a summary counts.
+FIGURES = ("servers", "checks", *OUTCOMES)
 
 _TEXTS = {"servers": ("host",), "checks": ("name", "severity"), "results": ("host", "check", "outcome", "severity")}
 _CHOICES = {"outcome": OUTCOMES, "severity": SEVERITIES}
-_COUNTS = ("servers", "checks", "passed", "failed", "unknown")
 
 
 class ReportError(AlpaconError):
@@ -50,7 +49,7 @@ def check(report: Any) -> str:
 def _wrong_summary(summary: Any) -> str:
     if not isinstance(summary, Mapping):
         return "summary is missing"
-    wrong = next((name for name in _COUNTS if not _is_count(summary.get(name))), None)
+    wrong = next((name for name in FIGURES if not _is_count(summary.get(name))), None)
     if wrong:
         return f"summary.{wrong} is no number"
     by_severity = summary.get("failed_by_severity")

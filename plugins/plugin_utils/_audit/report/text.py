@@ -84,6 +84,6 @@ def duration(seconds: float) -> str:
     return " ".join([f"{count} {unit}" for count, unit in units if count][:2]) or "0 s"
 
 
-def share(passed: int, total: int) -> float:
-    """How much passed, in percent with one decimal; what is not all is never rounded up to it."""
-    return passed * 1000 // total / 10 if total else 0.0
+def counted(number: int, noun: str) -> str:
+    """A number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

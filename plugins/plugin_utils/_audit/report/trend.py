@@ -10,26 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .. import verdict as _verdict
-from .console import share
-from .shape import SEVERITIES
+from ..outcomes import FAILED, PASSED, SEVERITIES
+from ..verdict import VERDICTS, coverage_of, passed_share
+from .shape import FIGURES
 
 Pair = tuple[str, str]
-
-_FIGURES = ("servers", "checks", "passed", "failed", "unknown")
 
 
 def compare(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
     """What changed, as the key ``trend`` of the report: see its schema."""
     now, before = _by_pair(report), _by_pair(previous)
-    failed = _pairs(now, "failed")
-    failed_before = _pairs(before, "failed")
-    fixed = {pair for pair in failed_before if pair in now and now[pair]["outcome"] == "passed"}
+    failed = _pairs(now, FAILED)
+    failed_before = _pairs(before, FAILED)
+    fixed = {pair for pair in failed_before if pair in now and now[pair]["outcome"] == PASSED}
     return {
         "since": previous["finished_at"],
         # Reports were once written without a verdict; the coverage is in their counts.
-        "verdict": previous["verdict"] if previous.get("verdict") in _verdict.VERDICTS else None,
-        "coverage": _verdict.coverage_of(previous["summary"]),
+        "verdict": previous["verdict"] if previous.get("verdict") in VERDICTS else None,
+        "coverage": coverage_of(previous["summary"]),
         "change": _change(report["summary"], previous["summary"]),
         "newly_failed": _named(failed - failed_before, now),
         "newly_fixed": _named(fixed, before),
@@ -54,15 +52,11 @@ def _change(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]
         for severity in SEVERITIES
     }
     return {
-        **{name: now[name] - before[name] for name in _FIGURES},
-        "passed_share": round(_share(now) - _share(before), 1),
-        "coverage": round(_verdict.coverage_of(now) - _verdict.coverage_of(before), 1),
+        **{name: now[name] - before[name] for name in FIGURES},
+        "passed_share": round(passed_share(now) - passed_share(before), 1),
+        "coverage": round(coverage_of(now) - coverage_of(before), 1),
         "failed_by_severity": by_severity,
     }
-
-
-def _share(summary: Mapping[str, Any]) -> float:
-    return share(summary["passed"], summary["passed"] + summary["failed"] + summary["unknown"])
 
 
 def _named(pairs: Iterable[Pair], results: Mapping[Pair, Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -18,7 +18,6 @@ from system.auditing import HELLO, NO_TOKEN, audit, hosts, options
 from system.support import AGENTS, Reply, ScriptedServer, paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import servers as _servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
@@ -26,16 +25,15 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     RunIsOver,
     UsageError,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import (
-    Audited,
-    Host,
-    result_of,
-    run_audit,
-)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import asking
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, run_audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import verdict_of
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, Row
 
@@ -411,8 +409,7 @@ def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
             raise ZeroDivisionError("out of the blue")
         return look_up(client, references)
 
-    look_up = _servers.look_up
-    monkeypatch.setattr(_servers, "look_up", fail)
+    monkeypatch.setattr(asking, "look_up", fail)
     if not of:
         with pytest.raises(AlpaconError, match=r"could not be dealt with: ZeroDivisionError\('out of the blue'\)"):
             run_audit(options(current, HELLO), [elsewhere], Run(warn=pytest.fail))

@@ -13,14 +13,12 @@ import yaml
 from ansible.parsing.plugin_docs import read_docstring
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import checks as _checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import (
-    Audited,
-    result_of,
-    server_of,
-)
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.spec import SPEC as AUDIT_SPEC
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import CHECK, NUMBER, read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import server_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import FORMATS
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 # What the task returns
@@ -86,12 +84,12 @@ def test_the_documentation_has_the_options_that_there_are() -> None:
     documented = _documented()
     checks = documented["checks"]["suboptions"]
     assert _facts(documented) == _facts({name: option for name, option in AUDIT_SPEC.items() if name not in CONNECTION})
-    assert _facts(checks) == _facts(_checks.CHECK)
-    assert _facts(checks["number"]["suboptions"]) == _facts(_checks.NUMBER)
+    assert _facts(checks) == _facts(CHECK)
+    assert _facts(checks["number"]["suboptions"]) == _facts(NUMBER)
 
 
 def test_formats_are_those_that_there_are() -> None:
-    assert AUDIT_SPEC["formats"]["choices"] == list(_report.FORMATS)
+    assert AUDIT_SPEC["formats"]["choices"] == list(FORMATS)
 
 
 def test_the_role_documents_its_defaults() -> None:
@@ -117,7 +115,7 @@ def test_the_check_sets_are_sound(name: str) -> None:
         else check
         for check in checks
     ]
-    read = _checks.read("checks", plain)
+    read = read_checks("checks", plain)
     assert all(check.set == name and check.description and check.remedy for check in read)
     assert all(not check.line.startswith(" ") and "\n" not in check.line for check in read)
 

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import checks as _checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import LOOKED_AT, Answer, Check, Judgement
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import judging
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import choose_checks, read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import LOOKED_AT, CheckAnswer, CheckOutcome
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 DF = "Filesystem Use% Mounted\n/dev/vda 83% /\n/dev/vdb 97% /srv\ntmpfs 1% /tmp\n"
@@ -20,13 +22,13 @@ DF = "Filesystem Use% Mounted\n/dev/vda 83% /\n/dev/vdb 97% /srv\ntmpfs 1% /tmp\
 
 def check(**given: Any) -> Check:
     """A check with these keys."""
-    [read] = _checks.read("checks", [{"name": "it", "line": "true", **given}])
+    [read] = read_checks("checks", [{"name": "it", "line": "true", **given}])
     return read
 
 
-def judge(given: Row, output: str = "", rc: int = 0, **answer: Any) -> Judgement:
+def judge(given: Row, output: str = "", rc: int = 0, **answer: Any) -> CheckOutcome:
     """What an answer means to a check with these keys."""
-    return check(**given).judge(Answer(rc, output, **answer))
+    return judging.judge(check(**given), CheckAnswer(rc, output, **answer))
 
 
 # What answers mean
@@ -71,7 +73,7 @@ def test_judging(given: Row, output: str, rc: int, outcome: str) -> None:
 )
 def test_picking_a_number(pick: str, value: int) -> None:
     number = {"extract": r"(\d+)% /", "pick": pick, "equals": value}
-    assert judge({"number": number}, DF) == Judgement("passed", f"The number is {value}.", value)
+    assert judge({"number": number}, DF) == CheckOutcome("passed", f"The number is {value}.", value)
 
 
 def test_numbers_are_whole_where_they_are_written_so() -> None:
@@ -144,12 +146,12 @@ def test_no_more_than_the_beginning_of_an_output_is_looked_at() -> None:
 
 
 def test_facts() -> None:
-    answer = Answer(0, " 12 apples \n")
+    answer = CheckAnswer(0, " 12 apples \n")
     for given, fact in (({"fact": "n", "number": {}}, 12), ({"fact": "n"}, "12 apples")):
         read = check(**given)
-        assert read.fact_of(answer, read.judge(answer), 100) == fact
+        assert judging.fact_of(read, answer, judging.judge(read, answer), 100) == fact
     read = check(fact="n")
-    assert read.fact_of(answer, read.judge(answer), 2) == "12"
+    assert judging.fact_of(read, answer, judging.judge(read, answer), 2) == "12"
 
 
 def test_what_is_expected_in_words() -> None:
@@ -219,18 +221,18 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
 def test_bad_checks(given: Row, message: str) -> None:
     whole = {"name": "it", "line": "true", **given}
     with pytest.raises(UsageError) as raised:
-        _checks.read("checks", [{key: value for key, value in whole.items() if value is not None}])
+        read_checks("checks", [{key: value for key, value in whole.items() if value is not None}])
     assert message in str(raised.value)
 
 
 def test_the_check_that_is_wrong_is_named() -> None:
     good = {"name": "one", "line": "true"}
     with pytest.raises(UsageError, match=r"checks, check 2 \(two\): line: the command line has 3000 characters"):
-        _checks.read("checks", [good, {"name": "two", "line": "x" * 3000}])
+        read_checks("checks", [good, {"name": "two", "line": "x" * 3000}])
     with pytest.raises(UsageError, match="checks 1 and 3 are both named one"):
-        _checks.read("checks", [good, {"name": "two", "line": "x"}, good])
+        read_checks("checks", [good, {"name": "two", "line": "x"}, good])
     with pytest.raises(UsageError, match="checks: there is no check"):
-        _checks.read("checks", [])
+        read_checks("checks", [])
 
 
 def test_a_line_is_kept_as_it_is() -> None:
@@ -242,7 +244,7 @@ def test_a_line_is_kept_as_it_is() -> None:
 
 def test_leaving_out_and_other_severities() -> None:
     checks = [check(name="one"), check(name="two"), check(name="three")]
-    chosen = _checks.choose(checks, ["two"], {"three": "critical", "two": "low"})
+    chosen = choose_checks(checks, ["two"], {"three": "critical", "two": "low"})
     assert [(one.name, one.severity) for one in chosen] == [("one", "medium"), ("three", "critical")]
 
 
@@ -258,5 +260,5 @@ def test_leaving_out_and_other_severities() -> None:
 )
 def test_bad_choices(skip: list[str], severities: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError) as raised:
-        _checks.choose([check(name="one"), check(name="two")], skip, severities)
+        choose_checks([check(name="one"), check(name="two")], skip, severities)
     assert str(raised.value) == message

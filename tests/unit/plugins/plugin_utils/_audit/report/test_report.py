@@ -21,12 +21,24 @@ import jsonschema
 import pytest
 from browser import reports
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import report as _report
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import console as _text
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import html_page as _html
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import junit as _junit
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import markdown as _markdown
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import trend as _trend
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import (
+    FORMATS,
+    ReportError,
+    html_page,
+    junit,
+    markdown,
+    read_report,
+    write_report,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import (
+    duration,
+    line,
+    moment,
+    output,
+    plain,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.trend import compare
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import share
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 SCHEMA = json.loads((ROOT / "docs/audit-report.schema.json").read_text(encoding="utf-8"))
@@ -50,22 +62,22 @@ def report(request: pytest.FixtureRequest) -> reports.Report:
 
 def test_writes_the_formats_that_are_asked_for(tmp_path: Path) -> None:
     folder = tmp_path / "deep/report"
-    paths = _report.write(CASES["example"], folder)
+    paths = write_report(CASES["example"], folder)
     assert paths == [folder / name for name in ("audit.json", "audit.xml", "audit.md", "audit.html")]
     assert sorted(folder.iterdir()) == sorted(paths)
     assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert _report.write(CASES["example"], tmp_path / "one", ["html"]) == [tmp_path / "one/audit.html"]
+    assert write_report(CASES["example"], tmp_path / "one", ["html"]) == [tmp_path / "one/audit.html"]
 
 
 def test_keeps_the_mode_of_a_folder_that_is_there(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    _report.write(CASES["clean"], tmp_path, ["json"])
+    write_report(CASES["clean"], tmp_path, ["json"])
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
 def test_a_write_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (path,) = _report.write(CASES["clean"], tmp_path, ["json"])
+    (path,) = write_report(CASES["clean"], tmp_path, ["json"])
     before = path.read_bytes()
 
     def refuse(*_paths: object) -> None:
@@ -73,22 +85,22 @@ def test_a_write_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(OSError, match="No space"):
-        _report.write(CASES["example"], tmp_path, ["json"])
+        write_report(CASES["example"], tmp_path, ["json"])
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_json_is_the_report_and_fits_the_schema(report: reports.Report, tmp_path: Path) -> None:
-    (path,) = _report.write(report, tmp_path, ["json"])
+    (path,) = write_report(report, tmp_path, ["json"])
     written = json.loads(path.read_text(encoding="utf-8"))
     assert written == report
     jsonschema.validate(written, SCHEMA)
-    assert _report.read(path) == report
+    assert read_report(path) == report
 
 
 def test_the_json_with_a_trend_fits_the_schema(tmp_path: Path) -> None:
     example = CASES["example"]
-    (path,) = _report.write(example, tmp_path, ["json"], reports.earlier(example))
+    (path,) = write_report(example, tmp_path, ["json"], reports.earlier(example))
     written = json.loads(path.read_text(encoding="utf-8"))
     jsonschema.validate(written, SCHEMA)
     assert written["trend"]["newly_failed"]
@@ -122,10 +134,8 @@ def test_the_schema_refuses_what_is_no_report() -> None:
 def test_says_what_is_wrong_with_a_file(change: dict[str, Any], problem: str, tmp_path: Path) -> None:
     path = tmp_path / "audit.json"
     path.write_text(json.dumps({**CASES["clean"], **change}), encoding="utf-8")
-    with pytest.raises(
-        _report.ReportError, match=f"audit.json is no report of an audit: {problem}. Give the audit.json"
-    ):
-        _report.read(path)
+    with pytest.raises(ReportError, match=f"audit.json is no report of an audit: {problem}. Give the audit.json"):
+        read_report(path)
 
 
 @pytest.mark.parametrize(
@@ -134,13 +144,13 @@ def test_says_what_is_wrong_with_a_file(change: dict[str, Any], problem: str, tm
 def test_says_that_a_file_is_something_else(content: bytes, problem: str, tmp_path: Path) -> None:
     path = tmp_path / "audit.json"
     path.write_bytes(content)
-    with pytest.raises(_report.ReportError, match=problem):
-        _report.read(path)
+    with pytest.raises(ReportError, match=problem):
+        read_report(path)
 
 
 def test_says_that_there_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(_report.ReportError, match=r"gone\.json .*: it cannot be read: No such file"):
-        _report.read(tmp_path / "gone.json")
+    with pytest.raises(ReportError, match=r"gone\.json .*: it cannot be read: No such file"):
+        read_report(tmp_path / "gone.json")
 
 
 # Text
@@ -164,42 +174,42 @@ def test_says_that_there_is_no_file(tmp_path: Path) -> None:
     ],
 )
 def test_text_is_made_fit_to_be_shown(given: Any, shown: str) -> None:
-    assert _text.plain(given) == shown
+    assert plain(given) == shown
 
 
 def test_a_line_is_cut() -> None:
-    assert _text.line("a\n\n b ") == "a b"
-    assert _text.line("x" * 400, 10) == "x" * 9 + "\u2026"
-    assert len(_text.line("\x00" * 10_000)) == 300
+    assert line("a\n\n b ") == "a b"
+    assert line("x" * 400, 10) == "x" * 9 + "\u2026"
+    assert len(line("\x00" * 10_000)) == 300
 
 
 def test_output_is_cut() -> None:
-    assert _text.output("x" * 2000) == ("x" * 2000, False)
-    assert _text.output("x" * 2001) == ("x" * 2000, True)
+    assert output("x" * 2000) == ("x" * 2000, False)
+    assert output("x" * 2001) == ("x" * 2000, True)
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0, "0 s"), (103, "1 min 43 s"), (3600, "1 h"), (90_061, "1 d 1 h"), (59.6, "1 min")]
 )
 def test_a_duration_in_words(seconds: float, words: str) -> None:
-    assert _text.duration(seconds) == words
+    assert duration(seconds) == words
 
 
 def test_a_share_is_never_rounded_up_to_all() -> None:
-    assert [_text.share(*pair) for pair in ((9999, 10_000), (1, 1), (0, 0), (2, 3))] == [99.9, 100.0, 0.0, 66.6]
+    assert [share(*pair) for pair in ((9999, 10_000), (1, 1), (0, 0), (2, 3))] == [99.9, 100.0, 0.0, 66.6]
 
 
 def test_a_time_that_is_none_is_shown_as_it_is() -> None:
-    assert _text.moment("2026-11-24T09:12:04Z") == "2026-11-24 09:12 UTC"
-    assert _text.moment("2026-11-24T09:12:04.123456+02:00") == "2026-11-24 07:12 UTC"
-    assert _text.moment("soon") == "soon"
+    assert moment("2026-11-24T09:12:04Z") == "2026-11-24 09:12 UTC"
+    assert moment("2026-11-24T09:12:04.123456+02:00") == "2026-11-24 07:12 UTC"
+    assert moment("soon") == "soon"
 
 
 # JUnit
 
 
 def test_junit_has_a_suite_for_each_server_and_a_case_for_each_result(report: reports.Report) -> None:
-    suites = ElementTree.fromstring(_junit.render(report))
+    suites = ElementTree.fromstring(junit.render(report))
     summary = report["summary"]
     assert suites.get("tests") == str(len(report["results"]))
     assert (suites.get("failures"), suites.get("errors")) == (str(summary["failed"]), str(summary["unknown"]))
@@ -210,7 +220,7 @@ def test_junit_has_a_suite_for_each_server_and_a_case_for_each_result(report: re
 
 
 def test_junit_says_what_was_found() -> None:
-    suites = ElementTree.fromstring(_junit.render(CASES["example"]))
+    suites = ElementTree.fromstring(junit.render(CASES["example"]))
     failed = next(
         result for result in CASES["example"]["results"] if result["outcome"] == "failed" and result["output"]
     )
@@ -230,7 +240,7 @@ def test_junit_says_what_was_found() -> None:
 
 
 def test_markdown_names_the_worst_first() -> None:
-    text = _markdown.render(CASES["example"])
+    text = markdown.render(CASES["example"])
     rows = [
         line.split(" | ")[0].strip("| ") for line in text.splitlines() if re.match(r"\| (critical|high|low) ", line)
     ]
@@ -240,26 +250,26 @@ def test_markdown_names_the_worst_first() -> None:
 
 def test_markdown_has_a_limit() -> None:
     large = reports.report(servers=300, checks=12)
-    text = _markdown.render(large)
+    text = markdown.render(large)
     assert f"{large['summary']['failed'] - 200} more are in the other files" in text
     assert len(text) < 100_000
 
 
 @pytest.mark.parametrize("text", reports.HOSTILE)
 def test_markdown_takes_texts_for_texts(text: str) -> None:
-    escaped = _markdown.escape(text)
+    escaped = markdown.escape(text)
     assert not re.search(r"[<>|\n]|(?<!\\)[*`_\[\]{}]|://|www\.", escaped)
 
 
 @pytest.mark.parametrize(("case", "cells"), [("example", 4), ("hostile", 5)])
 def test_every_row_has_as_many_cells(case: str, cells: int) -> None:
     # Where there are several workspaces, each host's is said.
-    rows = [line for line in _markdown.render(CASES[case]).splitlines() if line.startswith("| ")]
+    rows = [line for line in markdown.render(CASES[case]).splitlines() if line.startswith("| ")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows if not row.startswith("| passed")} == {cells + 1, 9}
 
 
 def test_junit_says_the_workspace_of_each_host() -> None:
-    suites = ElementTree.fromstring(_junit.render(CASES["example"])).iter("testsuite")
+    suites = ElementTree.fromstring(junit.render(CASES["example"])).iter("testsuite")
     said = [suite.find("properties/property") for suite in suites]
     assert {(place.get("name"), place.get("value")) for place in said if place is not None} == {
         ("workspace", "https://my-workspace.us1.alpacon.io")
@@ -290,7 +300,7 @@ class Elements(html.parser.HTMLParser):
 
 
 def test_hostile_texts_make_no_elements() -> None:
-    page = Elements(_html.render(CASES["hostile"]))
+    page = Elements(html_page.render(CASES["hostile"]))
     assert page.names.count("script") == 2
     assert not {"img", "textarea", "iframe", "br", "link", "base"} & set(page.names)
     assert not {name for name in page.attributes if name.startswith("on")}
@@ -300,7 +310,7 @@ def test_hostile_texts_make_no_elements() -> None:
 
 
 def test_the_data_for_the_script_is_json_that_ends_nothing() -> None:
-    text = _html.render(CASES["hostile"])
+    text = html_page.render(CASES["hostile"])
     data = text.split('<script type="application/json" id="data">')[1].split("</script>")[0]
     assert not set("<>&\u2028\u2029") & set(data)
     parsed = json.loads(data)
@@ -309,20 +319,20 @@ def test_the_data_for_the_script_is_json_that_ends_nothing() -> None:
 
 
 def test_only_its_own_script_and_style_may_run(report: reports.Report) -> None:
-    text = _html.render(report)
+    text = html_page.render(report)
     (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">', text)
     policy = html.unescape(policy)
     assert "default-src 'none'" in policy
     for name in ("style", "script"):
         (content,) = re.findall(rf"<{name}>(.*?)</{name}>", text, re.DOTALL)
-        assert f"{name}-src '{_html._digest(content)}'" in policy
+        assert f"{name}-src '{html_page._digest(content)}'" in policy
     assert " style=" not in re.sub(r"<(style|script)\b.*?</\1>", "", text, flags=re.DOTALL)
 
 
 def test_servers_that_answered_the_same_share_a_finding() -> None:
     example = copy.deepcopy(CASES["example"])
     failed = [result for result in example["results"] if result["outcome"] == "failed"]
-    text = _html.render(example)
+    text = html_page.render(example)
     different = {
         (row["check"], row["severity"], row["message"], row["output"])
         for row in example["results"]
@@ -335,7 +345,7 @@ def test_servers_that_answered_the_same_share_a_finding() -> None:
 @pytest.mark.parametrize("name", ["clean", "empty"])
 def test_says_that_nothing_failed(name: str) -> None:
     sentence = {"clean": "Nothing failed: every check passed", "empty": "No check applied to any server."}[name]
-    assert sentence in _html.render(CASES[name])
+    assert sentence in html_page.render(CASES[name])
 
 
 @pytest.mark.parametrize(
@@ -347,7 +357,7 @@ def test_says_that_nothing_failed(name: str) -> None:
     ],
 )
 def test_says_whether_the_audit_fails(fail_on: str | None, sentence: str) -> None:
-    assert sentence in _html.render(reports.summed({**CASES["example"], "fail_on": fail_on}))
+    assert sentence in html_page.render(reports.summed({**CASES["example"], "fail_on": fail_on}))
 
 
 def words(text: str) -> str:
@@ -371,16 +381,16 @@ def words(text: str) -> str:
 )
 def test_the_files_for_people_say_the_verdict(given: dict[str, Any], said: str) -> None:
     judged = reports.summed({**CASES["example"], **given})
-    page, markdown = words(_html.render(judged)), words(_markdown.render(judged))
+    page, summary = words(html_page.render(judged)), words(markdown.render(judged))
     assert said in page
     # Markdown states first how much was answered.
-    assert all(part in markdown for part in re.split(r"(?<=Verdict: fail\.) ", said))
+    assert all(part in summary for part in re.split(r"(?<=Verdict: fail\.) ", said))
     assert ("this audit passes" in page) == (judged["verdict"] == "pass" and given["fail_on"] is not None)
 
 
 def test_junit_says_the_verdict_with_each_server() -> None:
     for report in (CASES["example"], reports.summed({**CASES["example"], "fail_on": None, "min_coverage": 99.5})):
-        for suite in ElementTree.fromstring(_junit.render(report)).iter("testsuite"):
+        for suite in ElementTree.fromstring(junit.render(report)).iter("testsuite"):
             said = {one.get("name"): one.get("value") for one in suite.iter("property")}
             expected = {name: str(report[name]) for name in ("verdict", "coverage", "min_coverage")}
             assert said == {"workspace": "https://my-workspace.us1.alpacon.io", **expected}
@@ -388,22 +398,22 @@ def test_junit_says_the_verdict_with_each_server() -> None:
 
 def test_says_where_output_is_missing_but_not_where_there_was_no_answer() -> None:
     note = "The output that the workspace has is not complete."
-    for outcome, output, notes in (("failed", "", 1), ("unknown", "half", 1), ("unknown", "", 0)):
+    for outcome, half, notes in (("failed", "", 1), ("unknown", "half", 1), ("unknown", "", 0)):
         one = reports.report(servers=1, checks=1, failing=1, offline=0)
-        one["results"][0].update(outcome=outcome, output=output, output_complete=False)
+        one["results"][0].update(outcome=outcome, output=half, output_complete=False)
         # The script has the sentence, too.
-        assert _html.render(reports.summed(one)).count(f'<p class="muted">{note}') == notes
+        assert html_page.render(reports.summed(one)).count(f'<p class="muted">{note}') == notes
 
 
 def test_a_large_report_stays_small() -> None:
     large = reports.large()
     assert len(large["results"]) == 30_000
-    assert len(_html.render(large).encode()) < 5_000_000
+    assert len(html_page.render(large).encode()) < 5_000_000
 
 
 def test_huge_outputs_are_cut_and_then_left_out() -> None:
     huge = reports.with_outputs(reports.report(servers=150, checks=30, failing=0.5), 4000)
-    text = _html.render(huge)
+    text = html_page.render(huge)
     assert len(text.encode()) < 10_000_000
     assert "Only the beginning of the output is shown." in text
     assert "The output is left out here" in text
@@ -445,7 +455,7 @@ def test_the_trend_says_what_changed() -> None:
         result("b", "two", "unknown", "low"),
         result("new", "one", "failed", "low"),
     )
-    trend = _trend.compare(now, before)
+    trend = compare(now, before)
     pairs = {
         key: [(row["host"], row["check"]) for row in trend[key]]
         for key in ("newly_failed", "newly_fixed", "still_failing", "no_longer_known")
@@ -473,7 +483,7 @@ def test_the_trend_says_what_changed() -> None:
 def test_the_trend_is_in_every_file(tmp_path: Path) -> None:
     example = CASES["example"]
     previous = reports.earlier(example)
-    paths = _report.write(example, tmp_path, ["json", "markdown", "html"], previous)
+    paths = write_report(example, tmp_path, ["json", "markdown", "html"], previous)
     texts = {path.suffix: path.read_text(encoding="utf-8") for path in paths}
     newly_failed = len(json.loads(texts[".json"])["trend"]["newly_failed"])
     assert "## Since 2026-11-17 09:13 UTC" in texts[".md"]
@@ -493,8 +503,8 @@ def test_the_trend_knows_reports_without_a_verdict(verdict: Any, tmp_path: Path)
     if verdict:
         before["verdict"] = verdict
     (tmp_path / "old.json").write_text(json.dumps(before), encoding="utf-8")
-    previous = _report.read(tmp_path / "old.json")
-    paths = _report.write(example, tmp_path, _report.FORMATS, previous)
+    previous = read_report(tmp_path / "old.json")
+    paths = write_report(example, tmp_path, FORMATS, previous)
     written = json.loads(paths[0].read_text(encoding="utf-8"))
     jsonschema.validate(written, SCHEMA)
     assert written["trend"]["verdict"] == (verdict if verdict == "inconclusive" else None)

@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""The options of M(herdops.alpacon.alpacon_audit)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._options import values as _values
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
+
+from .check_options import choose_checks, read_checks
+from .checks import Check
+from .hosts import Host
+from .outcomes import SEVERITIES
+from .report import FORMATS
+
+SPEC: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    # Each check is read by itself, which can say which one is wrong.
+    "checks": {"type": "list", "elements": "dict", "required": True},
+    "skip": {"type": "list", "elements": "str", "default": []},
+    "severities": {"type": "dict", "default": {}},
+    "hosts": {"type": "list", "elements": "str"},
+    "reuse_within": {"type": "str"},
+    "wait_timeout": {"type": "str", "default": "5m"},
+    "max_concurrency": {"type": "str"},
+    "progress": {"type": "bool"},
+    "unknown_severity": {"type": "str", "default": "medium", "choices": list(SEVERITIES)},
+    "fail_on": {"type": "str", "default": "high", "choices": [*SEVERITIES, "never"]},
+    "min_coverage": {"type": "float", "default": 95},
+    "dest": {"type": "path"},
+    "formats": {
+        "type": "list",
+        "elements": "str",
+        "default": list(FORMATS),
+        "choices": list(FORMATS),
+    },
+    "compare_to": {"type": "path"},
+    "title": {"type": "str"},
+    "output_limit": {"type": "int", "default": 2000},
+}
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """The checked options of an audit."""
+
+    checks: list[Check]
+    hosts: list[Host]
+    title: str
+    reuse_within: float | None
+    limits: Limits
+    progress: bool | None
+    unknown_severity: str
+    fail_on: str | None
+    min_coverage: float
+    output_limit: int
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], hosts: Sequence[Host]) -> AuditOptions:
+        """Check everything that can be checked without a request; :class:`UsageError` says what is wrong."""
+        if not hosts:
+            raise UsageError("hosts", "there is no host to audit", "Give the play hosts, or name some in hosts.")
+        if options["output_limit"] < 0:
+            raise UsageError("output_limit", "it is negative", "Give a number of characters, or 0 for no output.")
+        if not 0 <= options["min_coverage"] <= 100:
+            raise UsageError(
+                "min_coverage",
+                f"{options['min_coverage']:g} is no percentage",
+                "Give a number from 0, for no minimum, to 100.",
+            )
+        reuse_within = options.get("reuse_within")
+        return cls(
+            checks=choose_checks(read_checks("checks", options["checks"]), options["skip"], options["severities"]),
+            hosts=list(hosts),
+            title=options.get("title") or "",
+            reuse_within=None if reuse_within in (None, "") else _values.duration("reuse_within", reuse_within),
+            limits=Limits(
+                wait_timeout=_values.duration("wait_timeout", options["wait_timeout"]),
+                cancel_on_timeout=True,
+                max_concurrency=_values.share("max_concurrency", options.get("max_concurrency"), len(hosts), least=1),
+            ),
+            progress=options.get("progress"),
+            unknown_severity=options["unknown_severity"],
+            fail_on=None if options["fail_on"] == "never" else options["fail_on"],
+            min_coverage=options["min_coverage"],
+            output_limit=options["output_limit"],
+        )
+
+    def checks_of(self, host: Host) -> list[Check]:
+        """The checks that apply to a host."""
+        return [check for check in self.checks if check.applies_to(host.groups)]

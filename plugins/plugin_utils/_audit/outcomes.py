@@ -1,0 +1,18 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What may come of a check, and how bad that is."""
+
+from __future__ import annotations
+
+PASSED, FAILED, UNKNOWN = OUTCOMES = ("passed", "failed", "unknown")
+
+#: From the least to the worst.
+SEVERITIES = ("info", "low", "medium", "high", "critical")
+
+
+def is_at_least(severity: str, bound: str) -> bool:
+    """Whether a severity is as bad as another, or worse."""
+    return SEVERITIES.index(severity) >= SEVERITIES.index(bound)

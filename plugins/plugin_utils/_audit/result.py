@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What the task of an audit returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .audit import Audited
+from .outcomes import PASSED, SEVERITIES, UNKNOWN
+from .report.console import in_words, overview
+from .report.text import counted
+from .verdict import INCONCLUSIVE, answered, fails, is_covered
+
+#: So many findings are named in a message.
+_NAMED = 50
+
+
+def result_of(audited: Audited, files: Sequence[str] = ()) -> dict[str, Any]:
+    """The result of the task, with ``failed`` unless the verdict is ``pass``; in check mode there is none."""
+    report = audited.report
+    findings = [_finding(result, report["fail_on"]) for result in report["results"] if result["outcome"] != PASSED]
+    findings.sort(key=lambda finding: (-SEVERITIES.index(finding["severity"]), finding["outcome"] == UNKNOWN))
+    failing = [finding for finding in findings if finding["fails"]]
+    return {
+        "changed": audited.changed,
+        "failed": bool(failing or report["refusal"]) or report["verdict"] == INCONCLUSIVE,
+        "msg": _message(audited, findings),
+        "verdict": report["verdict"],
+        "coverage": report["coverage"],
+        "summary": report["summary"],
+        "findings": findings,
+        "failing": len(failing),
+        "servers": _commanded(report),
+        "facts": {server["host"]: server["facts"] for server in report["servers"] if server["facts"]},
+        "files": list(files),
+        "overview": overview(report, findings, files),
+        "requests": report["summary"]["requests"],
+    }
+
+
+def _commanded(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The servers that commands of this audit were submitted to."""
+    hosts = {result["host"] for result in report["results"] if result["command"] and not result["reused"]}
+    return [{"id": server["id"], "name": server["name"]} for server in report["servers"] if server["host"] in hosts]
+
+
+def _finding(result: Mapping[str, Any], fail_on: str | None) -> dict[str, Any]:
+    """A result without its output: what is registered is looked through by each later task."""
+    kept = {key: result[key] for key in ("host", "check", "outcome", "severity", "message", "rc", "value", "command")}
+    return {**kept, "fails": fails(result, fail_on)}
+
+
+def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
+    report, summary = audited.report, audited.report["summary"]
+    failing = [finding for finding in findings if finding["fails"]]
+    words = [report["refusal"].removesuffix(".")] if report["refusal"] else []
+    if failing:
+        worst = f"{counted(len(failing), 'finding')} of severity {report['fail_on']} or worse"
+        words.append(f"{worst}: {_named(failing)}")
+        if report["verdict"] and not is_covered(report):
+            words.append(answered(report).removesuffix("."))
+    elif report["verdict"] == INCONCLUSIVE:
+        words = [f"Inconclusive: {'. '.join([*words, answered(report).removesuffix('.')])}"]
+    if not failing:
+        words.append(f"{summary['passed']} passed, {summary['failed']} failed, {summary['unknown']} unknown")
+    if report["verdict"] == INCONCLUSIVE and summary[UNKNOWN]:
+        words.append(f"Without an answer: {_named([one for one in findings if one['outcome'] == UNKNOWN])}")
+    if audited.to_submit:
+        words.append(f"{counted(audited.to_submit, 'command')} would be submitted")
+    return ". ".join(words) + "."
+
+
+def _named(findings: Sequence[Mapping[str, Any]]) -> str:
+    named = in_words(findings)
+    more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
+    return "; ".join([*named[:_NAMED], *more])
