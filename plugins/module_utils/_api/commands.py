@@ -110,6 +110,17 @@ class Match:
             groupname=body.get("groupname") or None,
         )
 
+    def body(self) -> dict[str, Any]:
+        """What submits a command that is one of these, to be run at once."""
+        return {
+            "server": self.server_id,
+            "shell": self.shell,
+            "line": self.line,
+            "username": self.username or "",
+            "groupname": self.groupname or "",
+            "scheduled_at": None,
+        }
+
     def matches(self, command: Command) -> bool:
         """Whether a command is one of these, as far as its row says."""
         return self.server_id in (None, command.server.id) and self._same_line(command) and self.runs_as(command)

@@ -84,15 +84,7 @@ class Order:
 
     def body(self, server: Server) -> dict[str, Any]:
         """What is submitted for one server: the published fields, and of the newer ones only those that are used."""
-        return {
-            "server": server.id,
-            "shell": self.shell,
-            "line": self.line,
-            "username": self.username or "",
-            "groupname": self.groupname or "",
-            "scheduled_at": iso(self.scheduled_at),
-            **self.extra,
-        }
+        return {**self.match(server.id).body(), "scheduled_at": iso(self.scheduled_at), **self.extra}
 
 
 def _progress(options: Mapping[str, Any]) -> bool:

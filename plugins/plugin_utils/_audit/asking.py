@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, with_rc
@@ -72,7 +71,7 @@ class WorkspaceAudit:
         if self.run.check_mode:
             self.left_out = len(fresh)
         else:
-            self._submit(fleet, {command: Job(host.server, body=_body(command)) for command, host in fresh.items()})
+            self._submit(fleet, {command: Job(host.server, body=command.body()) for command, host in fresh.items()})
 
     def give_up(self, error: AlpaconError) -> None:
         """Leave open what has no answer: the workspace cannot be asked, and others can."""
@@ -157,17 +156,6 @@ def ask(
             audit.give_up(failure)
             return audit, failure
     return audit, None
-
-
-def _body(command: Match) -> dict[str, Any]:
-    return {
-        "server": command.server_id,
-        "shell": command.shell,
-        "line": command.line,
-        "username": command.username or "",
-        "groupname": command.groupname or "",
-        "scheduled_at": None,
-    }
 
 
 def _that_ran(command: Command) -> Command | None:
