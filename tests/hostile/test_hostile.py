@@ -21,7 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api import client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits as _lost_submits
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet, looking, submitting, telling
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command as _command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_info as _command_info
@@ -43,9 +43,20 @@ Judge = Callable[[Case], None]
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that moves on when tasks sleep."""
     moved = Clock()
-    for module in (_client, _lost_submits, _outputs, _fleet, _command, _parents, _scheduled):
+    for module in (
+        _client,
+        _lost_submits,
+        _outputs,
+        fleet,
+        looking,
+        submitting,
+        telling,
+        _command,
+        _parents,
+        _scheduled,
+    ):
         monkeypatch.setattr(module, "time", moved)
-    monkeypatch.setattr(_command_task, "Fleet", functools.partial(_fleet.Fleet, sleep=moved.sleep))
+    monkeypatch.setattr(_command_task, "Fleet", functools.partial(fleet.Fleet, sleep=moved.sleep))
     monkeypatch.setattr(_outputs, "_CHUNK_PAUSES", ())
     monkeypatch.setattr(_outputs, "_CHUNK_SETTLE", 0.0)
     for module in (_command, _command_info, _command_lookup, _server_info):

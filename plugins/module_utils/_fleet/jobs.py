@@ -96,6 +96,15 @@ class Job:
         if error is not None:
             self.error = error
 
+    def see(self, command: Command) -> None:
+        """Note how the workspace shows its command."""
+        self.command, self.error, self.missing = command, None, 0.0
+        self.learn(command.server)
+
+    def learn(self, server: Server) -> None:
+        """Add what a record says of its server to what is known of that."""
+        self.server = fuller(self.server, server)
+
     @property
     def id(self) -> str | None:
         """Id of the command, as soon as there is one."""
@@ -112,3 +121,15 @@ class Job:
 def digest_of(body: Mapping[str, Any]) -> str:
     """What tells a submit from all that are not the same."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def fuller(first: Server, second: Server) -> Server:
+    """What two records say of a server together; where they differ, the first one counts."""
+    return Server(
+        first.id or second.id,
+        first.name or second.name,
+        first.is_connected,
+        first.commissioned,
+        first.groups,
+        first.fields,
+    )

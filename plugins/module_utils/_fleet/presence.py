@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .._api import servers as _servers
 from .._api.client import Client
 from .._api.errors import AlpaconError
 from .._api.records import UNDER_WAY, Command, Server, iso
+from .._api.servers import look_up
+from .jobs import Job, fuller
 
 #: A command that was not handed over for so long, or got no result for so long, makes its server be asked, in seconds.
 _QUEUED_TOO_LONG, _UNDER_WAY_TOO_LONG = 1.0, 60.0
@@ -28,7 +29,7 @@ class Presence:
         #: Id of a command -> when its server is asked for next, in monotonic seconds, and the pause before that.
         self._asked: dict[str, tuple[float, float]] = {}
 
-    def is_due(self, command: Command, since: float, now: float) -> bool:
+    def _is_due(self, command: Command, since: float, now: float) -> bool:
         """Whether the server of a command that is awaited since then is to be asked for now."""
         if command.id in self._asked:
             return now >= self._asked[command.id][0]
@@ -36,27 +37,52 @@ class Presence:
             return now >= since + _QUEUED_TOO_LONG
         return command.status in UNDER_WAY and now >= since + _UNDER_WAY_TOO_LONG
 
-    @staticmethod
-    def can_tell(command: Command) -> bool:
-        """Whether the server may say why a command stays where it is."""
-        return command.status == "queued" or command.status in UNDER_WAY
+    def learn(self, jobs: Sequence[Job]) -> None:
+        """Ask how the servers of these jobs are."""
+        states = self._states(str(job.server.id) for job in jobs)
+        for job in jobs:
+            job.server = fuller(states.get(str(job.server.id), job.server), job.server)
 
-    def ask(self, commands: Sequence[Command], now: float) -> dict[str, Server]:
-        """Servers of these commands as they are now, by id; those that cannot be read are left out."""
+    def refresh(self, jobs: Sequence[Job], now: float, wait_timeout: float) -> list[Job]:
+        """Ask how the servers of those jobs are whose commands stay where they are, and the first time their wait ends.
+
+        Args:
+            now: monotonic seconds.
+            wait_timeout: seconds from the submit of a command until its wait ends.
+
+        Returns:
+            The jobs for which that was asked.
+        """
+        last = [job for job in jobs if now >= job.since + wait_timeout and not job.asked_last]
+        for job in last:
+            job.asked_last = True
+        to_ask = {id(job) for job in last if _can_tell(job.known)}
+        due = [job for job in jobs if id(job) in to_ask or self._is_due(job.known, job.since, now)]
+        states = self._ask([job.known for job in due], now)
+        for job in due:
+            job.server = fuller(states.get(str(job.known.server.id), job.server), job.server)
+        return due
+
+    def _ask(self, commands: Sequence[Command], now: float) -> dict[str, Server]:
         for command in commands:
             _due, pause = self._asked.get(command.id, (now, _ASK_AGAIN / 2))
             pause = min(2 * pause, _ASK_AGAIN_AT_MOST)
             self._asked[command.id] = now + pause, pause
-        return self.states(command.server.id for command in commands if command.server.id)
+        return self._states(command.server.id for command in commands if command.server.id)
 
-    def states(self, ids: Iterable[str]) -> dict[str, Server]:
+    def _states(self, ids: Iterable[str]) -> dict[str, Server]:
         """Servers as they are now, by id; those that cannot be read are left out."""
         wanted = list(dict.fromkeys(ids))
         try:
-            found = _servers.look_up(self._client, wanted)[0] if wanted else {}
+            found = look_up(self._client, wanted)[0] if wanted else {}
         except AlpaconError:
             return {}  # what is awaited goes on without
         return {server_id: servers[0] for server_id, servers in found.items() if servers}
+
+
+def _can_tell(command: Command) -> bool:
+    """Whether the server may say why a command stays where it is."""
+    return command.status == "queued" or command.status in UNDER_WAY
 
 
 def waits_for(command: Command, server: Server) -> bool:

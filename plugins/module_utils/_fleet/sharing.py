@@ -27,6 +27,8 @@ from typing import Any, Callable
 from .._api.client import Pause
 from .files import locked, read_number, replace
 
+#: Stands for the row of a command that the list does not have.
+NOT_LISTED: dict[str, Any] = {}
 #: For how long names of servers are taken from another worker, in seconds.
 _NAMES_LAST = 60.0
 #: For how long a worker waits for another one that reads the names, in seconds.
@@ -106,7 +108,7 @@ class Shared:
             return 0.0
 
     def offer(self, command_id: str, row: dict[str, Any]) -> None:
-        """Leave the row of a command that is over to the worker that awaits it. An empty row: it is not in the list."""
+        """Leave the row of a command that is over, or :data:`NOT_LISTED`, to the worker that awaits it."""
         replace(self._rows / _file_name(command_id), json.dumps(row))
         (self._awaited / _file_name(command_id)).unlink(missing_ok=True)
 

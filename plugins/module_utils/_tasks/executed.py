@@ -30,10 +30,8 @@ def executed(task: CommandTask) -> Progress:
         job.body = order.body(job.server)
     fleet = task.fleet()
     if task.run.check_mode:
-        fleet.learn_connected(fresh)
-        for job in fresh:
-            if not fleet.leave_aside(job):
-                job.changed, job.msg = True, "Would be submitted."
+        for job in fleet.leave_aside(fresh):
+            job.changed, job.msg = True, "Would be submitted."
     else:
         task.claim([job.server for job in fresh])
         if await_parents(task, fresh):

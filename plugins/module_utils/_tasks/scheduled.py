@@ -61,11 +61,7 @@ def scheduled(task: CommandTask) -> Progress:
     if missing:
         check_parents(task)
     fleet = task.fleet(wait=False)
-    if task.run.check_mode:
-        fleet.learn_connected(missing)
-    for job in missing:
-        if task.run.check_mode and fleet.leave_aside(job):
-            continue
+    for job in fleet.leave_aside(missing) if task.run.check_mode else missing:
         old = existing[str(job.server.id)].other_times if order.reschedule else []
         progress.before += [schedule_line(job.server, order.line, command.scheduled_at) for command in old]
         progress.after.append(schedule_line(job.server, order.line, order.scheduled_at))
@@ -74,8 +70,7 @@ def scheduled(task: CommandTask) -> Progress:
         job.body = order.body(job.server)
     fetch_outputs(fleet, [job for job in jobs if job.command and job.command.finished])
     if not task.run.check_mode:
-        fleet.know(command_id for same in existing.values() for command_id in same.seen)
-        fleet.run(missing)
+        fleet.run(missing, others=[command_id for same in existing.values() for command_id in same.seen])
         _settle_races(task, [job for job in missing if job.command], progress)
         for job in missing if order.reschedule else ():
             _withdraw_old(task, job, existing[str(job.server.id)].other_times)

@@ -17,7 +17,7 @@ from system.support import command_options
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits as _lost_submits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
@@ -33,7 +33,7 @@ LIST = {"method": "GET", "path": r"^/api/events/commands/\?"}
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look but briefly for a command whose submit got no answer, and soon again after a look that failed."""
     monkeypatch.setattr(_lost_submits, "_RECONCILE_PAUSES", (0.0, 0.1))
-    monkeypatch.setattr(_fleet, "_PAUSE_AFTER_FAILURE", 0.1)
+    monkeypatch.setattr(fleet, "_PAUSE_AFTER_FAILURE", 0.1)
 
 
 def run(workspace: Workspace, of: Run | None = None, **options: Any) -> Row:

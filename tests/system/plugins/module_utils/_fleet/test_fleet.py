@@ -22,9 +22,10 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endings, kept_outputs, looking, submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitting
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, Row
 
 FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
@@ -427,7 +428,7 @@ def test_what_nobody_foresaw_in_a_submit_costs_that_command_only(
             raise RuntimeError("nobody foresaw this")
         return submit(client, body, known)
 
-    monkeypatch.setattr(_fleet, "submit", fail)
+    monkeypatch.setattr(submitting, "submit", fail)
     current_stage.end_at(5)
     current_stage.run(jobs)
     assert [job.outcome for job in jobs] == ["success", "unknown", "success"]
@@ -442,7 +443,7 @@ def test_what_nobody_foresaw_in_an_output_costs_that_output_only(
     def fail(*_arguments: Any) -> None:
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr(_fleet, "read_output", fail)
+    monkeypatch.setattr(kept_outputs, "read_output", fail)
     current_stage.end_at(5, result="")
     current_stage.run(jobs)
     assert all(job.id for job in jobs)
@@ -453,18 +454,18 @@ def test_what_nobody_foresaw_in_an_output_costs_that_output_only(
         assert "could not be read: An answer could not be dealt with: RuntimeError" in job.output.note
 
 
-@pytest.mark.parametrize("seen_to", ["submit", "withdraw"])
+@pytest.mark.parametrize(("where", "seen_to"), [(Submitting, "submit"), (endings, "withdraw")])
 def test_what_nobody_foresaw_once_a_command_is_accepted_leaves_what_is_known_of_it(
-    current_stage: Stage, monkeypatch: pytest.MonkeyPatch, seen_to: str
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch, where: object, seen_to: str
 ) -> None:
     [job] = current_stage.jobs(scheduled_at=FAR if seen_to == "withdraw" else None)
-    seen = getattr(Fleet, seen_to)
+    seen = getattr(where, seen_to)
 
-    def fail(fleet: Fleet, job: Job) -> None:
-        seen(fleet, job)
+    def fail(*arguments: Any) -> None:
+        seen(*arguments)
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr(Fleet, seen_to, fail)
+    monkeypatch.setattr(where, seen_to, fail)
     if seen_to == "submit":
         current_stage.end_at(5)
     current_stage.run([job], wait_timeout=10, cancel_on_timeout=True)
@@ -483,7 +484,7 @@ def test_what_nobody_foresaw_at_the_end_of_a_wait_keeps_all_ids(
     def fail(*_arguments: Any) -> None:
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr(Fleet, "time_out", fail)
+    monkeypatch.setattr(endings, "time_out", fail)
     current_stage.run(jobs, wait_timeout=10)
     assert outcomes(jobs) == {"unknown": 2}
     assert all(job.id and "nobody foresaw this" in job.msg for job in jobs)
@@ -498,7 +499,7 @@ def test_what_nobody_foresaw_in_a_look_keeps_all_ids(
     def fail(*_arguments: Any) -> None:
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr(_fleet, "find_command", fail)
+    monkeypatch.setattr(looking, "find_command", fail)
     monkeypatch.setattr(current_stage.client, "pages", fail)
     current_stage.run(jobs, wait_timeout=20)
     assert outcomes(jobs) == {"timed_out": count}

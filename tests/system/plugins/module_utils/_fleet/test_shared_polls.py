@@ -25,6 +25,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.looking import Polls
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST
 
@@ -55,7 +56,7 @@ class Workers:
         """Have the worker of a command look, a while later; which paths it asked for."""
         self.clock.sleep(after)
         before = len(paths(self.workspace))
-        self.fleet(**limits).look([job])
+        Polls(self.client, self.shared, Limits(**limits).wait_timeout).look(job)
         job.looked = self.clock.monotonic()
         return paths(self.workspace)[before:]
 

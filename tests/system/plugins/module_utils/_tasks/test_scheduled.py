@@ -20,7 +20,7 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet as _fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR
@@ -333,7 +333,7 @@ def test_runs_that_race_leave_one_pending_command(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, racers: int, tie: bool
 ) -> None:
 
-    monkeypatch.setattr(_fleet, "submit", all_submit_at_once(workspace, racers, tie))
+    monkeypatch.setattr(submitting, "submit", all_submit_at_once(workspace, racers, tie))
     results = race(workspace, racers)
     [left] = pending(workspace)
     assert {result["id"] for result in results} == {left}

@@ -1,0 +1,124 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""How the wait for a command ends: by what the workspace says of it, by its time, or since it is taken back."""
+
+from __future__ import annotations
+
+import contextlib
+
+from .._api.client import Client
+from .._api.commands import CANCELLED, SENT, cancel
+from .._api.errors import AlpaconError
+from .._api.records import iso
+from .jobs import Job, Limits
+from .looking import look_at
+from .outcomes import Outcome, outcome_of
+from .presence import offline, waits_for, was_restarted
+
+#: Reads may lag behind writes: for so long a command that the workspace does not show is expected to become visible,
+#: one that was submitted or seen, and one of which only the id is known, in seconds.
+_VISIBLE_PATIENCE, _STRANGER_PATIENCE = 30.0, 10.0
+
+
+def settle(job: Job, limits: Limits) -> bool:
+    """Give a job its outcome if its command allows one; whether its output is still to be fetched."""
+    command = job.known
+    if command.status == "awaiting_purpose":
+        job.note = "The workspace asked what it is for, and goes on only when told so: give the option purpose."
+    if command.status == "awaiting_approval" and not limits.wait_for_approval:
+        job.end(Outcome.AWAITING_APPROVAL)
+    elif not (limits.wait_for_approval and command.status == "error" and command.handled_at is None):
+        # After an approval the API shows "error" for a moment, until the command is delivered.
+        outcome = outcome_of(command, limits.success_codes)
+        if outcome:
+            job.end(outcome)
+    return job.outcome is not None and command.finished
+
+
+def is_lost(job: Job, now: float) -> bool:
+    """Whether the workspace has not shown a command for so long, by monotonic seconds, that it never will."""
+    patience = _VISIBLE_PATIENCE if job.body or job.known.line else _STRANGER_PATIENCE
+    return bool(job.missing) and now - job.missing >= patience
+
+
+def time_out(job: Job, limits: Limits) -> bool:
+    """End the wait of a job; whether its command is to be withdrawn."""
+    if job.missing:
+        _give_up_unseen(job)
+        return limits.cancel_on_timeout and bool(job.body) and job.known.pending
+    status = job.known.status
+    outcome = Outcome(status) if status in ("stuck", "error") else Outcome.TIMED_OUT
+    last = (job.error and f" The last look failed: {job.error}") or ""
+    waits = f" It waits for {offline(job.server)}." if waits_for(job.known, job.server) else ""
+    job.end(outcome, f"{outcome.sentence} Last status: {status}.{waits}{last}")
+    return limits.cancel_on_timeout and job.known.pending
+
+
+def _give_up_unseen(job: Job) -> None:
+    job.error = None
+    job.end(
+        Outcome.UNKNOWN,
+        f"It was accepted as {job.id}, and the workspace does not show it: it was cancelled, or reads lag behind."
+        if job.body or job.known.line
+        else "The workspace does not show it: it was cancelled, the id is wrong, or the token may not see it.",
+    )
+
+
+def lose(job: Job, error: AlpaconError) -> None:
+    """End the wait of a job whose command cannot be read."""
+    job.end(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error}", error)
+
+
+def is_restarted(client: Client, job: Job) -> bool:
+    """Whether a last look shows that no result can come: the agent was started after it took the command."""
+    with contextlib.suppress(AlpaconError):
+        look_at(client, job)
+    return was_restarted(job.known, job.server)
+
+
+def give_up_restarted(job: Job) -> None:
+    """End the wait for a command whose agent was restarted after taking it: it will never get a result."""
+    started_at = iso(job.server.started_at)
+    job.end(
+        Outcome.UNKNOWN,
+        f"No result can come any more: the agent of {job.server} was restarted at {started_at}, after it had"
+        " taken the command, which may have run in part.",
+    )
+
+
+def leave_aside(job: Job, limits: Limits) -> bool:
+    """Whether nothing is to be submitted since the server is known to be offline; the outcome is then that."""
+    if limits.offline == "wait" or job.server.is_connected is not False:
+        return False
+    job.end(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} Nothing was submitted to {offline(job.server)}.")
+    return True
+
+
+def leave_out(client: Client, job: Job) -> None:
+    """Take back a command that waits for a server that is offline; where it is too late, it is awaited on."""
+    try:
+        done = cancel(client, job.known.id)
+    except AlpaconError as error:
+        job.note = f"{job.server} was offline, and the command could not be cancelled: {error}"
+        return
+    if done != SENT:
+        job.command, job.changed = job.known.with_status("cancelled"), False
+        where = f"It was cancelled before it was delivered to {offline(job.server)}."
+        job.end(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} {where}")
+
+
+def withdraw(client: Client, job: Job) -> None:
+    """Take back a command whose time is up."""
+    try:
+        done = cancel(client, job.known.id)
+    except AlpaconError as error:
+        job.msg = f"{job.msg} It could not be cancelled: {error}"
+        return
+    if done == SENT:
+        job.msg = f"{job.msg} It could not be cancelled: it was delivered already."
+    elif done == CANCELLED or not job.missing:
+        job.command = job.known.with_status("cancelled")
+        job.end(Outcome.TIMED_OUT, "Not finished within wait_timeout, and cancelled before it was delivered.")

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What commands wrote, as jobs keep it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Callable
+
+from .._api.agent_output import shortened, why_never_began
+from .._api.client import Client
+from .._api.errors import AlpaconError
+from .._api.outputs import Output, output_of_row, read_output
+from .jobs import Job
+from .outcomes import Outcome
+
+
+class KeptOutputs:
+    """Gives jobs the outputs of their finished commands.
+
+    Args:
+        limit: how many characters of the end of each output are kept; None for all of it.
+        hide: takes the secrets out of an output, before it is cut where half of one would be left.
+        sleep: called with seconds to pause.
+    """
+
+    def __init__(
+        self, client: Client, limit: int | None, hide: Callable[[str], str], sleep: Callable[[float], None]
+    ) -> None:
+        self._client = client
+        self._limit = limit
+        self._hide = hide
+        self._sleep = sleep
+
+    def take(self, job: Job) -> bool:
+        """Keep the output that the row of the job's command carries; whether it carries all of it."""
+        output = output_of_row(job.known)
+        if output:
+            self._keep(job, output)
+        return output is not None
+
+    def fetch(self, job: Job) -> None:
+        """Keep the output of the job's command, from wherever the workspace has it."""
+        try:
+            self._keep(job, read_output(self._client, job.known, self._sleep))
+        except AlpaconError as error:
+            self.miss(job, error)
+
+    def miss(self, job: Job, error: AlpaconError) -> None:
+        """Keep what the row has where the output could not be read."""
+        self._keep(job, Output(job.known.result or "", False, f"Its output could not be read: {error}"))
+
+    def _keep(self, job: Job, output: Output) -> None:
+        if job.outcome == Outcome.SUCCESS and why_never_began(job.known, output.text):
+            job.end(Outcome.FAILED)  # whatever exit codes count as success: the code is the agent's
+        whole = replace(output, text=self._hide(output.text))
+        job.output = shortened(job.known, whole, self._limit)
+        if job.output is not whole:
+            job.command = job.known.without_result()

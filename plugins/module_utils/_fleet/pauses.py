@@ -1,0 +1,32 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""How long to wait between looks at commands."""
+
+from __future__ import annotations
+
+import math
+
+#: Pause before the first look at a command, in seconds.
+FIRST_LOOK = 0.1
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.15, 10.0
+#: The pause while a command is not as old as that, in seconds; later it grows with the age by so much of it.
+#: So the looks come just after 0.1 and 0.4 s, and after each of the first seconds.
+_YOUNG = ((0.2, 0.3), (1.0, 0.65))
+_OLDER, _GROWTH = 1.0, 0.08
+#: After a look that took several requests, the pause is at least so long for each of them, in seconds.
+_PAUSE_A_PAGE = 0.3
+
+
+def pause_at(age: float, pages: int = 1) -> float:
+    """Pause until the next look, in seconds: the older the command and the more a look costs, the longer.
+
+    Args:
+        age: since when the command is awaited, in seconds.
+        pages: how many requests a look takes.
+    """
+    pause = next((pause for young, pause in _YOUNG if age < young), max(_OLDER, age * _GROWTH))
+    cost = 1 + math.log2(pages)
+    return max(min(pause * cost, LONGEST_PAUSE), SHORTEST_PAUSE, (pages - 1) * _PAUSE_A_PAGE)

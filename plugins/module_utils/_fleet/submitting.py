@@ -1,0 +1,193 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Submit jobs, each once, and keep what is known of each."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable
+
+from .._api.client import Client
+from .._api.commands import find_command, submit
+from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer
+from .._api.lost_submits import Requester, find_submitted, requester_of
+from .._api.records import NEVER_RAN, RAN, Command, iso
+from .jobs import Job, digest_of
+from .outcomes import NOT_ACCEPTED, Outcome
+from .run import Attempt, Run
+
+_NO_BUDGET = "Not tried: the request budget is used up for longer than wait_timeout."
+
+
+class Submitting:
+    """The submits of a task, and what the run and its journal know of them.
+
+    Threads may share one.
+
+    Args:
+        run: the run that the task is part of.
+        sleep: called with seconds to pause.
+    """
+
+    def __init__(self, client: Client, run: Run, sleep: Callable[[float], None]) -> None:
+        self._client = client
+        self._run = run
+        self._sleep = sleep
+        self._attempts: dict[str, Attempt] = {} if run.attempts is None else run.attempts
+        self._submitted = run.submitted
+        self.journal = run.under_way
+        self._known: set[str] = set()
+        self._asking = threading.Lock()
+        self._requester: Requester | None = None
+
+    def know(self, ids: Iterable[str]) -> None:
+        """Take these commands for others than those that are about to be submitted."""
+        self._known.update(ids)
+
+    def submit(self, job: Job) -> None:
+        """Submit a job, once; what an earlier attempt of the task has submitted is picked up instead.
+
+        Raises:
+            RunIsOver: the run has ended without this worker, and nothing was submitted.
+        """
+        job.digest = digest_of(job.body)
+        earlier = self._attempts.get(job.digest)
+        if earlier and not earlier.over:
+            self._pick_up(job, earlier)
+            return
+        self._run.check()
+        attempt = self._attempts[job.digest] = Attempt(time.time())
+        self._intend(job)
+        try:
+            job.command = submit(self._client, job.body, self._known)
+        except LostAnswer as error:
+            self._adopt(job, attempt.sent_at, error)
+        except (ApiError, ConnectionFailed) as error:
+            self._refuse(job, error)
+        if job.command:
+            self._keep(job, job.command, attempt)
+
+    def finish(self, jobs: Sequence[Job]) -> None:
+        """Forget jobs of which the result of the task tells; what has not ended stays known to later attempts."""
+        if self.journal:
+            self.journal.strike([job.place for job in jobs if job.place])
+        for job in jobs:
+            attempt = self._attempts.get(job.digest)
+            if attempt:
+                attempt.over = _is_over(job)
+
+    def _intend(self, job: Job) -> None:
+        if self.journal:
+            job.place = self.journal.intend(str(job.body["server"]), str(job.body["line"]))
+
+    def _refuse(self, job: Job, error: ApiError | ConnectionFailed) -> None:
+        if lacks_budget(error):
+            job.end(Outcome.NOT_TRIED, no_budget(error), error)
+        elif isinstance(error, ApiError) and error.code == "server_not_connected":
+            disabled = f"Never ran: {job.server} counts as connected, so it is most likely disabled."
+            why = disabled if job.server.is_connected else Outcome.OFFLINE.sentence
+            job.end(Outcome.OFFLINE, f"{why} {error}", error)
+        else:
+            job.end(Outcome.REFUSED, str(error), error)
+        if _is_old_acl(error) and "\n" in str(job.body["line"]).strip():
+            job.note = "This workspace lets no line with a line break through, whatever the access list says."
+        if self.journal and job.place:
+            self.journal.strike([job.place])
+            job.place = None
+
+    def _keep(self, job: Job, command: Command, attempt: Attempt) -> None:
+        """Remember a command that this job has submitted."""
+        attempt.command_id = command.id
+        self._known.add(command.id)
+        if self.journal and job.place:
+            self.journal.note(job.place, command.id)
+        if self._submitted:
+            self._submitted.add(_row_of(command))
+        job.changed = True
+        job.learn(command.server)
+        _name_others(job, command.surplus)
+
+    def _pick_up(self, job: Job, earlier: Attempt) -> None:
+        """Look again for what an earlier attempt of the task has submitted, of which the end is not known."""
+        if earlier.command_id is None:
+            self._adopt(job, earlier.sent_at, None)
+        else:
+            job.command = Command(earlier.command_id, job.server, str(job.body["line"]), job.body["shell"], "unknown")
+            with contextlib.suppress(AlpaconError):
+                job.command = find_command(self._client, earlier.command_id) or job.command
+            job.changed = True
+        if job.command:
+            self._intend(job)
+            self._keep(job, job.command, earlier)
+            job.msg = "An earlier attempt of this task has submitted it; it was not submitted again."
+
+    def _adopt(self, job: Job, sent_at: float, error: LostAnswer | None) -> None:
+        """Take the command that a submit without an answer has made for the job's own, where that is certain."""
+        known = frozenset(self._known.union(self._submitted.read() if self._submitted else ()))
+        found, candidates = find_submitted(self._client, job.body, sent_at, known, self._sleep, self._whose)
+        if found:
+            _name_others(job, [command_id for command_id in (error.others if error else ()) if command_id != found.id])
+            job.command = found.with_status("running") if found.hides_rc else found
+            job.msg = "The answer to its submit was lost; it was found in the workspace."
+            return
+        seen = ", ".join(command.id for command in candidates)
+        saw = f"Any of these may be it: {seen}." if seen else "No such command was seen in the workspace so far."
+        why = error or "An earlier attempt of this task has sent it."
+        job.end(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {saw} {why}", error)
+        job.changed = True
+
+    def _whose(self) -> Requester:
+        """Who the token is, asked once."""
+        with self._asking:
+            if self._requester is None:
+                self._requester = requester_of(self._client)
+            return self._requester
+
+
+def lacks_budget(error: AlpaconError | None) -> bool:
+    """Whether the request budget is used up for longer than the task may take."""
+    return isinstance(error, ApiError) and error.status == 429
+
+
+def no_budget(error: AlpaconError | None) -> str:
+    """What to say of a job that was not tried for want of requests."""
+    return f"{_NO_BUDGET} {error}"
+
+
+def _is_old_acl(error: AlpaconError) -> bool:
+    """Whether an access list refused a command as the servers of 2024 do, in words that come with HTTP 400."""
+    return isinstance(error, ApiError) and error.status == 400 and error.code == "api_token_acl_not_allowed"
+
+
+def _row_of(command: Command) -> dict[str, Any]:
+    """What other tasks of the run need to know of a command that they do not see yet."""
+    return {
+        "id": command.id,
+        "server": {"id": command.server.id, "name": command.server.name},
+        "shell": command.shell,
+        "line": command.line,
+        "username": command.username,
+        "groupname": command.groupname,
+        "added_at": iso(command.added_at),
+        "scheduled_at": iso(command.scheduled_at),
+        "run_after": list(command.run_after),
+    }
+
+
+def _name_others(job: Job, ids: Sequence[str]) -> None:
+    """Tell of commands that nobody asked for: they may run as well."""
+    if ids:
+        job.note = f"The answer to its submit named commands that were not asked for: {', '.join(ids)}."
+
+
+def _is_over(job: Job) -> bool:
+    """Whether what a job has submitted has ended for certain, or was never accepted."""
+    if job.command is None:
+        return job.outcome in NOT_ACCEPTED
+    return job.command.status in RAN | NEVER_RAN and job.outcome != Outcome.UNKNOWN
