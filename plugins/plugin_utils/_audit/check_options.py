@@ -16,7 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import SHELLS
-from ansible_collections.herdops.alpacon.plugins.module_utils._options import values as _values
+from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 
 from .checks import Check
 from .numbers import PICKS, Number
@@ -111,25 +111,25 @@ class _CheckReader:
         self._refuse_unknown(self._given, CHECK)
         if isinstance(self._given.get("number"), Mapping):
             self._refuse_unknown(self._given["number"], NUMBER, "number.")
-        values = self._validated()
+        options = self._validated()
         return Check(
-            name=self._not_blank("name", values["name"]),
-            line=_values.line(self._of("line"), values["line"]),
-            description=values["description"],
-            remedy=values["remedy"],
-            set=values["set"] or None,
-            severity=values["severity"],
-            shell=values["shell"],
-            username=values["username"] or None,
-            groupname=values["groupname"] or None,
-            rc=self._codes(values["rc"]),
-            contains=tuple(self._not_blank("contains", text) for text in values["contains"]),
-            matches=self._patterns("matches", values["matches"]),
-            absent=self._patterns("absent", values["absent"]),
-            unanswered=self._patterns("unanswered", values["unanswered"]),
-            number=self._number(values),
-            fact=self._fact(values["fact"]),
-            when=tuple(self._group(group) for group in values["when"]),
+            name=self._not_blank("name", options["name"]),
+            line=values.line(self._of("line"), options["line"]),
+            description=options["description"],
+            remedy=options["remedy"],
+            set=options["set"] or None,
+            severity=options["severity"],
+            shell=options["shell"],
+            username=options["username"] or None,
+            groupname=options["groupname"] or None,
+            rc=self._codes(options["rc"]),
+            contains=tuple(self._not_blank("contains", text) for text in options["contains"]),
+            matches=self._patterns("matches", options["matches"]),
+            absent=self._patterns("absent", options["absent"]),
+            unanswered=self._patterns("unanswered", options["unanswered"]),
+            number=self._number(options),
+            fact=self._fact(options["fact"]),
+            when=tuple(self._group(group) for group in options["when"]),
         )
 
     def _of(self, key: str) -> str:
@@ -149,8 +149,8 @@ class _CheckReader:
         validated = ArgumentSpecValidator(CHECK).validate(given)
         if validated.error_messages:
             raise UsageError(self._option, validated.error_messages[0])
-        values: dict[str, Any] = validated.validated_parameters
-        return {key: spec.get("default") if values.get(key) is None else values[key] for key, spec in CHECK.items()}
+        options: dict[str, Any] = validated.validated_parameters
+        return {key: spec.get("default") if options.get(key) is None else options[key] for key, spec in CHECK.items()}
 
     def _not_blank(self, key: str, text: str) -> str:
         if not text.strip():
@@ -181,12 +181,12 @@ class _CheckReader:
                 "Write a backslash before what is meant literally.",
             ) from error
 
-    def _number(self, values: Mapping[str, Any]) -> Number | None:
-        given = values["number"]
+    def _number(self, options: Mapping[str, Any]) -> Number | None:
+        given = options["number"]
         if given is None:
             return None
         bounds = {name: given.get(name) for name in ("at_most", "at_least", "equals")}
-        if not values["fact"] and not any(bound is not None for bound in bounds.values()):
+        if not options["fact"] and not any(bound is not None for bound in bounds.values()):
             raise UsageError(
                 self._of("number"),
                 "it is compared with nothing",

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._options import values as _values
+from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 
 from .check_options import choose_checks, read_checks
@@ -82,11 +82,11 @@ class AuditOptions:
             checks=choose_checks(read_checks("checks", options["checks"]), options["skip"], options["severities"]),
             hosts=list(hosts),
             title=options.get("title") or "",
-            reuse_within=None if reuse_within in (None, "") else _values.duration("reuse_within", reuse_within),
+            reuse_within=None if reuse_within in (None, "") else values.duration("reuse_within", reuse_within),
             limits=Limits(
-                wait_timeout=_values.duration("wait_timeout", options["wait_timeout"]),
+                wait_timeout=values.duration("wait_timeout", options["wait_timeout"]),
                 cancel_on_timeout=True,
-                max_concurrency=_values.share("max_concurrency", options.get("max_concurrency"), len(hosts), least=1),
+                max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), len(hosts), least=1),
             ),
             progress=options.get("progress"),
             unknown_severity=options["unknown_severity"],
