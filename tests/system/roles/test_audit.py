@@ -69,6 +69,16 @@ def test_each_host_has_facts_of_its_own(current: Workspace, tmp_path: Path, core
     assert [result["msg"] for result in done.tasks["Elsewhere"]] == ["web-02 pass"]
 
 
+@pytest.mark.parametrize("core", CORES)
+def test_no_fact_becomes_a_template(current: Workspace, tmp_path: Path, core: str) -> None:
+    braces = {"name": "braces", "line": r"printf '\173\173 6 * 7 \175\175'", "fact": "sum"}
+    keep = {"name": "Keep", "ansible.builtin.set_fact": {"kept": "{{ audit_facts.sum }}"}}
+    look = {"name": "Look", "ansible.builtin.debug": {"msg": "{{ kept | length }} {{ hostvars['web-02'].kept }}"}}
+    done = play_out(current, tmp_path, [audited(braces, tasks=[keep, look])], AGENTS, core=core)
+    assert done.code == 0, done.said
+    assert [result["msg"] for result in done.tasks["Look"]] == ["11 {{ 6 * 7 }}"] * len(AGENTS)
+
+
 def test_facts_of_an_earlier_audit_do_not_stay(current: Workspace, tmp_path: Path) -> None:
     only_one = {**NAMED, "when": ["first"]}
     group = {"ansible.builtin.add_host": {"name": "web-01", "groups": "first"}, "changed_when": False}
