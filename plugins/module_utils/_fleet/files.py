@@ -18,22 +18,6 @@ from pathlib import Path
 _LOCK_PATIENCE = 5.0
 
 
-def append(file: Path, text: bytes) -> int:
-    """Add to the end of a file that only the user may read, and give the place where it begins."""
-    # Once for each submit: pathlib and text files would take several times as long.
-    while True:
-        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            with contextlib.suppress(TimeoutError):
-                lock(descriptor, fcntl.LOCK_SH)
-            if not os.fstat(descriptor).st_nlink:
-                continue  # it was taken away between both
-            os.write(descriptor, text)
-            return os.lseek(descriptor, 0, os.SEEK_CUR) - len(text)
-        finally:
-            os.close(descriptor)
-
-
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Be the only one who changes a file in there; the folder is locked, since the file itself is replaced."""

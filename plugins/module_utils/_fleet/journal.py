@@ -12,13 +12,14 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._api.settings import Warn
-from .files import append, lock
+from .files import lock
 
 
 class Submitted:
@@ -33,7 +34,11 @@ class Submitted:
     def add(self, row: Mapping[str, Any]) -> None:
         """Note a command as soon as its id is known; nothing of the row may be secret."""
         with contextlib.suppress(OSError):
-            append(self.file, f"{json.dumps(row)}\n".encode())
+            descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(descriptor, f"{json.dumps(row)}\n".encode())
+            finally:
+                os.close(descriptor)
 
     def read(self) -> dict[str, dict[str, Any]]:
         """The row of each of them by its id, in their order."""
@@ -60,7 +65,7 @@ class Journal:
     submit and the SHA-256 of the command line. Whoever knows the end of a command, or has returned it, blanks its
     line; the file is gone when nothing else is left.
 
-    A file that cannot be written must not stop the commands, so that is told, once.
+    A file that cannot be written must not stop the commands, so that is told, once. Threads may share a journal.
     """
 
     _ID = 36
@@ -70,6 +75,11 @@ class Journal:
         self._warn = warn
         #: Whether it could be written so far.
         self.works = True
+        self._lock = threading.Lock()
+        #: To append, and to read and write anywhere: opened once, since that costs more than all the rest.
+        self._descriptors: list[int] = []
+        #: How many lines are this worker's own.
+        self._lines = 0
 
     def intend(self, server_id: str, line: str) -> Place | None:
         """Note what is about to be submitted; None where that was not possible."""
@@ -77,11 +87,10 @@ class Journal:
         digest = hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
         text = f"{'':{self._ID}} {server_id} {now} sha256:{digest}\n".encode()
         try:
-            try:
-                return Place(append(self.file, text), len(text))
-            except FileNotFoundError:
-                self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                return Place(append(self.file, text), len(text))
+            with self._lock:
+                place = Place(self._append(text), len(text))
+                self._lines += 1
+                return place
         except OSError as error:
             self._fail(error)
             return None
@@ -90,30 +99,60 @@ class Journal:
         """Add the id of a command as soon as it is known."""
         self._overwrite([(place.offset, f"{command_id:{self._ID}.{self._ID}}".encode())])
 
-    def strike(self, places: Iterable[Place]) -> None:
-        """Blank the lines of commands; the file is gone when nothing else is left."""
-        if not self._overwrite([(place.offset, b" " * (place.length - 1)) for place in places]):
+    def strike(self, places: Sequence[Place]) -> None:
+        """Blank lines of this worker; the file is gone when nothing else is left."""
+        if not places or not self._overwrite([(place.offset, b" " * (place.length - 1)) for place in places]):
             return
-        with contextlib.suppress(OSError):
-            descriptor = os.open(self.file, os.O_RDONLY)
+        with self._lock:
+            self._lines -= len(places)
+            if not self._lines:
+                with contextlib.suppress(OSError):
+                    self._take_away()
+                self._close()
+
+    def _append(self, text: bytes) -> int:
+        """Add a line, and give the place where it begins."""
+        while True:
+            descriptor, _anywhere = self._open()
+            with contextlib.suppress(TimeoutError):
+                lock(descriptor, fcntl.LOCK_SH)
             try:
-                lock(descriptor, fcntl.LOCK_EX)
-                if os.fstat(descriptor).st_nlink and not self.file.read_bytes().strip():
-                    self.file.unlink()
+                if os.fstat(descriptor).st_nlink:
+                    os.write(descriptor, text)
+                    return os.lseek(descriptor, 0, os.SEEK_CUR) - len(text)
             finally:
-                os.close(descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            self._close()  # another worker has taken the file away since
+
+    def _open(self) -> list[int]:
+        while len(self._descriptors) < 2:
+            self._close()
+            self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for flags in (os.O_WRONLY | os.O_APPEND, os.O_RDWR):
+                self._descriptors.append(os.open(self.file, flags | os.O_CREAT, 0o600))
+            if not os.path.sameopenfile(*self._descriptors):
+                self._close()  # another worker has taken the file away between both
+        return self._descriptors
+
+    def _close(self) -> None:
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+    def _take_away(self) -> None:
+        """Remove the file if no worker has a line in it."""
+        _appending, descriptor = self._open()
+        lock(descriptor, fcntl.LOCK_EX)
+        status = os.fstat(descriptor)
+        if status.st_nlink and not os.pread(descriptor, status.st_size, 0).strip():
+            self.file.unlink()
 
     def _overwrite(self, changes: Sequence[tuple[int, bytes]]) -> bool:
-        if not changes:
-            return False
         try:
-            # The line is this worker's own, so that no lock is needed.
-            descriptor = os.open(self.file, os.O_WRONLY)
-            try:
+            # The lines are this worker's own, so that others need no lock.
+            with self._lock:
+                _appending, descriptor = self._open()
                 for offset, text in changes:
                     os.pwrite(descriptor, text, offset)
-            finally:
-                os.close(descriptor)
         except OSError as error:
             self._fail(error)
             return False
