@@ -20,6 +20,8 @@ from workspace.client import Workspace
 HERE = Path(__file__).resolve().parent
 LINE = "echo ready"
 #: The agent's own clock when the line ends.
+#: A line of 79 characters, and how often an output of 64 KiB has it.
+LONG_LINE, LARGE_OUTPUT = f"echo {'x' * 74}", 65536 // 80
 TIMED_LINE = "sleep {seconds}; date +%s.%N"
 #: So many agents take their time to connect.
 START_SECONDS = 300.0
@@ -44,6 +46,8 @@ class Scenario:
         commands: how many one run submits; one for each server unless stated.
         timed: whether the line says when it ended, and so how late the task returned.
         instant: whether the workspace answers for the agents; so many real ones would take most of the time.
+        lines: how often the output has the line, where the workspace answers for the agents.
+        output_limit: how many characters of each output the task keeps; None for all of them.
         net: the playbook whose cost with the same inventory is taken off: `empty` or `noop`.
         asked: whether it is run only where it is asked for by its name, since it takes long.
         runs: how often it is run; the median counts.
@@ -58,6 +62,8 @@ class Scenario:
     commands: int | None = None
     timed: bool = False
     instant: bool = False
+    lines: int = 1
+    output_limit: int | None = None
     net: t.Literal["", "empty", "noop"] = ""
     asked: bool = False
     runs: int = 1
@@ -73,12 +79,20 @@ def _lag(seconds: str, runs: int) -> Scenario:
     return Scenario(f"lag_{seconds}", 1, "fleet", line=line, timed=True, net="empty", runs=runs)
 
 
+def _large(name: str, output_limit: int | None = None) -> Scenario:
+    return Scenario(
+        name, 1000, "fleet", line=LONG_LINE, instant=True, lines=LARGE_OUTPUT, output_limit=output_limit, net="empty"
+    )
+
+
 SCENARIOS = [
     Scenario("empty_play", 1000, "empty", commands=0, instant=True, runs=RUNS_OF_EMPTY_PLAY["empty"]),
     Scenario("floor_1000", 1000, runs=3),
     Scenario("fleet_1000", 1000, "fleet", net="empty", runs=3),
     Scenario("fleet_1000_published", 1000, "fleet", dialect="published", net="empty", runs=2),
     Scenario("fleet_10000", 10000, "fleet", instant=True, net="empty"),
+    _large("outputs_1000"),
+    _large("outputs_1000_limited", output_limit=2000),
     Scenario("names_10000", 10000, "names", commands=0, instant=True),
     Scenario("perhost_300", 300, "perhost"),
     Scenario("hosts_300", 300, "perhost", instant=True, net="noop"),
@@ -149,7 +163,7 @@ class Runner:
         workspace = Workspace(scenario.dialect, servers=scenario.servers, agents=not scenario.instant)
         try:
             workspace.start(timeout=START_SECONDS)
-            workspace.settings(instant=scenario.instant)
+            workspace.settings(instant=scenario.instant, instant_lines=scenario.lines)
             self._prepare(workspace)
             if scenario.inventory:
                 self._write_inventories()
@@ -210,7 +224,8 @@ class Runner:
             self._measure(["ansible-inventory", "-i", str(source), *listed])
 
     def _play(self, playbook: str) -> list[str]:
-        variables = json.dumps({"line": self.scenario.line})
+        limit = self.scenario.output_limit
+        variables = json.dumps({"line": self.scenario.line} | ({} if limit is None else {"output_limit": limit}))
         inventory, path = self._file("inventory.ini"), HERE / "playbooks" / f"{playbook}.yml"
         return ["ansible-playbook", "-i", str(inventory), "-e", variables, str(path)]
 
