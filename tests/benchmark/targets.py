@@ -67,6 +67,10 @@ def _wall(name: str, limit: float) -> Target:
     return Target(f"{name}: wall time", "s", limit, (name,), lambda rows: rows[name].wall_s)
 
 
+def _memory(name: str, limit: float) -> Target:
+    return Target(f"{name}: peak memory", "MB", limit, (name,), lambda rows: rows[name].peak_mb)
+
+
 TARGETS = [
     _requests("fleet_1000", 1.05),
     _requests("fleet_1000_published", 1.05),
@@ -85,7 +89,9 @@ TARGETS = [
         lambda rows: rows["names_10000"].requests or 0.0,
     ),
     _requests("lag_5", 10),
-    Target("fleet_10000: peak memory", "MB", 300, ("fleet_10000",), lambda rows: rows["fleet_10000"].peak_mb),
+    _memory("fleet_10000", 300),
+    _memory("outputs_1000", 450),
+    _memory("outputs_1000_limited", 160),
     Target(
         "inventory_5000: requests, pages that overlap and one for the names of groups",
         "",
