@@ -25,11 +25,13 @@ _SHOWN_OUTPUT = 300
 def of_jobs(jobs: Sequence[Job], fine: frozenset[Outcome] = FINE) -> dict[str, Any]:
     """The result of a task: each command, counts, and with one command its keys at the top level as well.
 
+    The jobs lose their outputs on the way, so that no output is held twice.
+
     Args:
         fine: the outcomes that are no failure.
     """
-    commands = [_describe_whatever(job) for job in jobs]
-    bad = [job for job in jobs if job.outcome and job.outcome not in fine]
+    commands = [_describe_and_let_go(job) for job in jobs]
+    bad = [(job, described["msg"]) for job, described in zip(jobs, commands) if job.outcome and job.outcome not in fine]
     result: dict[str, Any] = {
         "commands": commands,
         "summary": dict(Counter(job.outcome.value for job in jobs if job.outcome)),
@@ -40,18 +42,24 @@ def of_jobs(jobs: Sequence[Job], fine: frozenset[Outcome] = FINE) -> dict[str, A
     if len(commands) == 1:
         result = {**commands[0], **result}
     else:
-        result["msg"] = _summary(jobs, bad)
+        result["msg"] = _summary(len(jobs), bad)
     return result
 
 
-def _summary(jobs: Sequence[Job], bad: Sequence[Job]) -> str:
-    if not jobs:
+def _describe_and_let_go(job: Job) -> dict[str, Any]:
+    described = _describe_whatever(job)
+    job.output, job.command = None, job.command and job.command.without_result()
+    return described
+
+
+def _summary(total: int, bad: Sequence[tuple[Job, str]]) -> str:
+    if not total:
         return "No commands."
     if not bad:
-        return f"{len(jobs)} commands, none of them failed."
-    named = "; ".join(f"{job.server}: {_message(job)}" for job in bad[:_NAMED_FAILURES])
+        return f"{total} commands, none of them failed."
+    named = "; ".join(f"{job.server}: {msg}" for job, msg in bad[:_NAMED_FAILURES])
     more = f"; and {len(bad) - _NAMED_FAILURES} more" if len(bad) > _NAMED_FAILURES else ""
-    return f"{len(bad)} of {len(jobs)} commands did not end well: {named}{more}"
+    return f"{len(bad)} of {total} commands did not end well: {named}{more}"
 
 
 def _message(job: Job) -> str:
