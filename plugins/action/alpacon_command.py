@@ -56,7 +56,7 @@ class ActionModule(AlpaconAction):
     background = "Submit with wait set to false, and await the commands later with state set to finished."
 
     @property
-    def nothing(self) -> dict[str, Any]:
+    def empty_result(self) -> dict[str, Any]:
         """No commands, in the place where a task that did something has them."""
         return {"commands": []}
 
@@ -75,11 +75,11 @@ class ActionModule(AlpaconAction):
         if options["state"] in _SUBMIT:
             claim_named(claims, options)
 
-    def rivalry(self, host: str) -> tuple[str, str]:
+    def claim_advice(self, host: str) -> tuple[str, str]:
         """What to do where another host of the task does the same, and what servers that are not named are called."""
         if self._means_its_host:
             return (_ONE_OF_BOTH, f"the server of host {host}")
-        return super().rivalry(host)
+        return super().claim_advice(host)
 
     def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Do the work of the task; an inventory host whose agent is not connected is unreachable, if so asked."""

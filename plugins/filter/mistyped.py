@@ -128,5 +128,5 @@ class FilterModule:
     """The filter."""
 
     def filters(self) -> dict[str, Callable[..., list[str]]]:
-        """It, by its name."""
+        """The filter by its name."""
         return {"mistyped": mistyped}

@@ -401,7 +401,7 @@ def _default_groups(given: list[str]) -> frozenset[str]:
 
 
 def _workspaces(inventory: InventoryData) -> list[str]:
-    """Those that sources of this inventory are of so far."""
+    """The URLs of the workspaces whose servers the inventory has so far."""
     return list(inventory.groups["all"].get_vars().get(WORKSPACES) or [])
 
 

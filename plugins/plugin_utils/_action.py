@@ -86,7 +86,9 @@ class AlpaconAction(ActionBase):
         warnings = self.ignored(options, variables)
         if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
             result = self._ship(options, variables)
-            return presentable({**self.nothing, **result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
+            return presentable(
+                {**self.empty_result, **result, "warnings": [*result.get("warnings", []), *warnings]}, hidden
+            )
         run = _run(self._task, variables, self._claims(variables), warnings.append)
         try:
             result = self.operate(options, run)
@@ -117,11 +119,11 @@ class AlpaconAction(ActionBase):
         return dict(options)
 
     def _failed(self, error: AlpaconError, hidden: set[str], warnings: Sequence[str] = ()) -> dict[str, Any]:
-        result = {"failed": True, "msg": self._found.explain(error), **self.nothing, **error.as_result()}
+        result = {"failed": True, "msg": self._found.explain(error), **self.empty_result, **error.as_result()}
         return presentable({**result, "warnings": list(warnings)}, hidden)
 
     @property
-    def nothing(self) -> dict[str, Any]:
+    def empty_result(self) -> dict[str, Any]:
         """What a failed task returns that did nothing."""
         return {}
 
@@ -182,9 +184,9 @@ class AlpaconAction(ActionBase):
         if len(task_vars.get("ansible_play_hosts_all") or ()) < 2 or _is_for_one_host(self._task):
             return None
         host = str(task_vars.get("inventory_hostname"))
-        return Claims(run_folder(), _item(self._task, task_vars).name, host, *self.rivalry(host))
+        return Claims(run_folder(), _item(self._task, task_vars).name, host, *self.claim_advice(host))
 
-    def rivalry(self, host: str) -> tuple[str, str]:
+    def claim_advice(self, host: str) -> tuple[str, str]:
         """What to do where another host of the task does the same, and what servers that are not named are called."""
         return (_RUN_ONCE_IGNORED if self._task.run_once else _RUN_ONCE, "")
 

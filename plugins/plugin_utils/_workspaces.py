@@ -252,7 +252,7 @@ def _in_play(sources: _SettingSources) -> set[str]:
 
 
 def _compared(url: Any) -> str:
-    """As :func:`workspace_of`, or what was given where that is no URL: then it is no workspace's."""
+    """A URL as URLs are compared; what is none stays as it is, and so is no workspace's."""
     try:
         return workspace_of(url)
     except UsageError:

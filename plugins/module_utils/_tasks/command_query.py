@@ -46,9 +46,9 @@ class Query:
 
     Attributes:
         since: when commands were submitted at the earliest.
-        since_age: the same, counted back from now; see :meth:`at`.
+        since_age: how long ago that is at the most, in place of ``since``; see :meth:`at`.
         until: when commands were submitted at the latest.
-        until_age: the same, counted back from now.
+        until_age: how long ago that is at least, in place of ``until``.
         now: the time by the workspace's clock, if that is known.
     """
 
@@ -95,7 +95,7 @@ class Query:
         )
 
     def at(self, now: datetime) -> Query:
-        """The same, with times in place of ages.
+        """This query with times in place of ages.
 
         Args:
             now: the time by the workspace's clock.

@@ -98,7 +98,13 @@ class CommandTask:
 
 
 def claim_named(claims: Claims, options: Mapping[str, Any]) -> None:
-    """As :meth:`CommandTask.claim`, but without a request: of what is submitted elsewhere, only the names are seen."""
+    """Make sure that no other host names the same servers for the same, before the module runs elsewhere.
+
+    No request is made: only the names of the servers are compared.
+
+    Raises:
+        UsageError: another host does.
+    """
     order = Order.from_options(options)
     servers = [Server(canonical_uuid(name)) if is_uuid(name) else Server(None, name) for name in order.servers]
     # A file of certificates is on the host that the module goes to.

@@ -113,7 +113,7 @@ def _existing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Existin
 
 
 def with_schedule(client: Client, command: Command) -> Command | None:
-    """The same command with its scheduled_at, which list rows of 2024 leave out; None if it is gone."""
+    """A command with its scheduled_at, which list rows of 2024 leave out; None if it is gone."""
     return command if command.scheduled_at else find_command(client, command.id)
 
 

@@ -16,6 +16,7 @@ from system.playing import play_out
 from system.rolling import Host, Paper, agents_come, roll
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 
@@ -88,8 +89,10 @@ def test_playbooks_do_with_text_what_they_do_with_booleans(current: Workspace, t
 
 
 def _booleans_of(playbook: str) -> list[str]:
-    specs = yaml.safe_load((ROOT / f"playbooks/{playbook}.yml").read_text(encoding="utf-8"))
-    return [name for name, spec in _specs(specs) if spec["type"] == "bool"]
+    """The variables of a playbook that are booleans as options of the module, each of which they are."""
+    [play] = yaml.safe_load((ROOT / f"playbooks/{playbook}.yml").read_text(encoding="utf-8"))
+    names = play["vars"]["playbook_arguments"]
+    return [name for name in names if COMMAND_SPEC[name.removeprefix("alpacon_")]["type"] == "bool"]
 
 
 def _as_text(value: bool, name: str) -> str:

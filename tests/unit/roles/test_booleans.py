@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 _CONDITIONS = frozenset(("when", "that", "until", "failed_when", "changed_when"))
@@ -38,7 +39,9 @@ def _files() -> list[Path]:
 
 
 def _booleans() -> set[str]:
+    """Those of roles and playbooks, and the options of the module that playbooks take under names of their own."""
     specs = [spec for path in _files() for spec in _specs(yaml.safe_load(path.read_text(encoding="utf-8")))]
+    specs += [(f"alpacon_{name}", option) for name, option in COMMAND_SPEC.items()]
     return {name for name, spec in specs if spec["type"] == "bool"}
 
 
