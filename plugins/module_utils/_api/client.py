@@ -22,7 +22,7 @@ from . import lists as _lists
 from .answers import Answer, http_time, read_answer
 from .errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, UnknownAddress, Untrusted, clean
 from .lists import Page
-from .session import Session, UnreadableBody, body_of, origin_of
+from .session import Session, UnreadableBody, body_of, close_response, origin_of
 from .settings import Settings
 
 #: How often a call is sent at the most when it fails for a passing reason.
@@ -258,11 +258,11 @@ class Client:
         url = self.settings.url + path
         for _redirect in range(_REDIRECTS):
             response = self._exchange(method, url, path, params, body)
-            if not 300 <= response.status_code < 400:
+            if not 300 <= response.status < 400:
                 return self._read(method, path, response)
-            response.close()
+            close_response(response)
             url, params = self._redirected(method, path, url, response), None
-        raise ApiError(method, path, response.status_code, text=f"More than {_REDIRECTS} redirects.")
+        raise ApiError(method, path, response.status, text=f"More than {_REDIRECTS} redirects.")
 
     def _exchange(self, method: str, url: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Any:
         with self._lock:
@@ -287,7 +287,7 @@ class Client:
         location = clean(response.headers.get("Location", ""))
         if method != "GET":
             raise LostAnswer(
-                f"{method} {path}: HTTP {response.status_code}, a redirect to {location or 'nowhere'}, which a write"
+                f"{method} {path}: HTTP {response.status}, a redirect to {location or 'nowhere'}, which a write"
                 " does not follow. It may have been carried out. Check url."
             )
         try:
@@ -297,7 +297,7 @@ class Client:
             origin = "what is no address"
         if not location or origin != self._session.origin:
             where = f"{origin}, which the token is not for" if location else "nowhere"
-            raise ApiError(method, path, response.status_code, text=f"Redirected to {where}. Check url.")
+            raise ApiError(method, path, response.status, text=f"Redirected to {where}. Check url.")
         return target
 
     @staticmethod
@@ -306,7 +306,7 @@ class Client:
             content = body_of(response)
         except UnreadableBody as error:
             # What it states by its status, it has stated.
-            if response.status_code < 400:
-                raise LostAnswer(f"{method} {path}: HTTP {response.status_code}, {error}.") from None
+            if response.status < 400:
+                raise LostAnswer(f"{method} {path}: HTTP {response.status}, {error}.") from None
             content = b""
-        return read_answer(method, path, response.status_code, response.headers, content)
+        return read_answer(method, path, response.status, response.headers, content)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.client
 import io
@@ -20,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .answers import LARGEST_ANSWER, content_of
-from .errors import ConnectionFailed, LostAnswer, MissingLibrary, Untrusted
+from .errors import ConnectionFailed, LostAnswer, MissingLibrary, Untrusted, UsageError
 from .settings import Settings
 from .version import VERSION
 
@@ -28,12 +29,11 @@ try:
     import requests
     import urllib3
     from requests.adapters import HTTPAdapter
-    from requests.auth import AuthBase
-    from requests.cookies import RequestsCookieJar
-    from requests.utils import get_environ_proxies
+    from requests.structures import CaseInsensitiveDict
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
+    from urllib3.util.ssl_ import create_urllib3_context
 except ImportError:
     HAS_REQUESTS = False
-    AuthBase = object  # type: ignore[assignment, misc]
 else:
     HAS_REQUESTS = True
 
@@ -77,12 +77,32 @@ class Session:
                 "The Python library requests is missing where this runs. Install it:"
                 f" {sys.executable} -m pip install requests"
             )
-        self._timeout = (min(CONNECT_TIMEOUT, settings.request_timeout), settings.request_timeout)
-        self._session = _open(settings, pool, authorization)
         self.origin = origin_of(settings.url)
+        self._verify = settings.validate_certs
+        self._timeout = urllib3.Timeout(
+            connect=min(CONNECT_TIMEOUT, settings.request_timeout), read=settings.request_timeout
+        )
+        self._headers = CaseInsensitiveDict(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "Connection": "keep-alive",
+                "User-Agent": f"herdops.alpacon/{VERSION}",
+                "Authorization": authorization,
+            }
+        )
+        self._proxies = get_environ_proxies(settings.url, no_proxy=None)
+        over_tls = any(address.startswith("https:") for address in (settings.url, *self._proxies.values()))
+        self._adapter = _Adapter(_context_for(settings) if over_tls else None, pool)
+        if not self._verify:
+            # The user has said so; a warning for each request would tell nothing new.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def send(self, method: str, url: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Any:
-        """Send one request and return the response, whose body is still to be read, or to be closed.
+        """Send one request and return the response of urllib3, whose body is still to be read, or to be closed.
+
+        A session of requests would do more, and nothing that is wanted: follow redirects, keep cookies, look for
+        credentials in a netrc.
 
         Args:
             path: what errors call the request.
@@ -91,43 +111,60 @@ class Session:
             ConnectionFailed: it was not sent.
             LostAnswer: it may have been.
         """
+        request = requests.PreparedRequest()
+        request.headers = self._headers.copy()
         try:
-            return self._session.request(
-                method, url, params=params, json=body, timeout=self._timeout, allow_redirects=False, stream=True
+            request.prepare_method(method)
+            request.prepare_url(url, params or {})
+            request.prepare_body(None, None, body)
+            return self._adapter.send(
+                request, stream=True, timeout=self._timeout, verify=self._verify, proxies=self._proxies
             )
         except requests.exceptions.RequestException as error:
             raise _transport_error(method, path, self.origin, error) from None
 
     def close(self) -> None:
         """Close the connections that are kept open."""
-        self._session.close()
+        self._adapter.close()
 
 
-def _open(settings: Settings, pool: int, authorization: str) -> Any:
-    session = _Session()
-    # The environment may name proxies; its CA bundle and netrc must not replace explicit settings.
-    session.trust_env = False
-    session.proxies = get_environ_proxies(settings.url, no_proxy=None)
-    session.verify = _verify(settings)
-    if not session.verify:
-        # The user has said so; a warning for each request would tell nothing new.
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    session.auth = _Authorization(authorization)
-    session.cookies = _NoCookies()
-    session.headers.update(
-        {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": f"herdops.alpacon/{VERSION}"}
-    )
-    adapter = _Adapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
+def preload(ca_path: str | None) -> None:
+    """Load CA certificates, so that processes that are forked need not.
+
+    Args:
+        ca_path: those that clients will most likely be told to use, or None for the default ones.
+    """
+    if HAS_REQUESTS:
+        with contextlib.suppress(UsageError):
+            _context_for(Settings("https://", "", ca_path=ca_path))
 
 
-def _verify(settings: Settings) -> bool | str:
+def _context_for(settings: Settings) -> ssl.SSLContext:
+    """What connections of these settings have in common; :class:`UsageError` where CA certificates cannot be read."""
     if not settings.validate_certs:
-        return False
-    environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    return settings.ca_path or environment or True
+        return _context(None, ())
+    given = {
+        "ca_path": settings.ca_path,
+        "REQUESTS_CA_BUNDLE": os.environ.get("REQUESTS_CA_BUNDLE"),
+        "CURL_CA_BUNDLE": os.environ.get("CURL_CA_BUNDLE"),
+    }
+    option, path = next(((name, path) for name, path in given.items() if path), ("ca_path", DEFAULT_CA_BUNDLE_PATH))
+    try:
+        state = os.stat(path)
+        return _context(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+    except OSError as error:
+        raise UsageError(
+            option, f"no CA certificates can be read from {path}: {error}", "Name a file or folder of them in PEM form."
+        ) from None
+
+
+@functools.cache
+def _context(path: str | None, _state: tuple[int, ...]) -> ssl.SSLContext:
+    """One for each file or folder of CA certificates, as long as it stays as it is; none are verified without one."""
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if path else ssl.CERT_NONE)
+    if path:
+        context.load_verify_locations(**{"capath" if os.path.isdir(path) else "cafile": path})
+    return context
 
 
 def origin_of(url: str) -> str:
@@ -137,6 +174,12 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
+def close_response(response: Any) -> None:
+    """Leave a response; its connection is kept only where it was read to its end."""
+    response.close()
+    response.release_conn()
+
+
 def body_of(response: Any) -> bytes:
     """Read the body of a response, unpacked.
 
@@ -144,47 +187,50 @@ def body_of(response: Any) -> bytes:
         UnreadableBody: it did not come, or not whole, or it is larger or odder than an answer may be.
     """
     try:
-        return content_of(response.raw)
+        return content_of(response)
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error) as error:
         raise UnreadableBody(_what_broke(error)) from None
     finally:
-        response.close()
-
-
-class _Authorization(AuthBase):
-    # As an auth object, so that a ~/.netrc entry for the host never replaces the header.
-    def __init__(self, header: str) -> None:
-        self._header = header
-
-    def __call__(self, request: Any) -> Any:
-        request.headers["Authorization"] = self._header
-        return request
-
-
-class _NoCookies(RequestsCookieJar if HAS_REQUESTS else object):  # type: ignore[misc]
-    # A session cookie would be a second credential beside the token.
-    def set_cookie(self, cookie: Any, *args: Any, **kwargs: Any) -> None:
-        return None
-
-
-class _Session(requests.Session if HAS_REQUESTS else object):  # type: ignore[misc]
-    # Whoever asks for no redirects still gets their address taken apart, and their body read whole.
-    def get_redirect_target(self, resp: Any) -> None:
-        return None
+        close_response(response)
 
 
 class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
-    """Bounds the time of whole answers: sockets bound that of one read only."""
+    """Sends to one workspace, and bounds the time of whole answers: sockets bound that of one read only.
+
+    Args:
+        context: what TLS connections are made with.
+        pool: how many connections are kept open.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None, pool: int) -> None:
+        self._context = context
+        self._connections: Any = None
+        super().__init__(pool_connections=1, pool_maxsize=pool, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _timed_pools()
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
+        if proxy.lower().startswith("https"):
+            kwargs["proxy_ssl_context"] = self._context
+        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = _timed_pools()
         return manager
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        # One origin, and one way to get there: to look for it takes longer than to send.
+        if self._connections is None:
+            self._connections = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._connections
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Load no certificates for each connection: the context has them."""
+
+    def build_response(self, req: Any, resp: Any) -> Any:
+        """What requests makes of an answer has cookies, an encoding and a history, which nobody reads."""
+        return resp
 
 
 @functools.cache

@@ -6,15 +6,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+import urllib3.connection
 from system.certificates import Authority, authority
 from system.conftest import Connect
 from system.support import Clock, Reply, ScriptedServer
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import session as _session
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import ATTEMPTS
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, Untrusted
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, Untrusted, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import preload
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, TOKEN
 
 Serve = Callable[..., ScriptedServer]
@@ -97,6 +103,93 @@ def test_the_bundle_of_the_environment_does_not_bring_verification_back(
 ) -> None:
     monkeypatch.setenv(variable, str(theirs.file))
     assert connect(server, validate_certs=False).get(LIST) == [1]
+
+
+@pytest.mark.parametrize("variable", BUNDLES)
+@pytest.mark.parametrize("text", [None, "", "no certificate"])
+def test_certificates_that_cannot_be_read_are_refused_by_the_name_they_were_given_by(
+    server: ScriptedServer, connect: Connect, tmp_path: Path, variable: str, text: str | None, monkeypatch: Any
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    if text is not None:
+        bundle.write_text(text, encoding="utf-8")
+        with pytest.raises(UsageError, match=f"ca_path: no CA certificates can be read from {bundle}"):
+            connect(server, ca_path=str(bundle))
+    monkeypatch.setenv(variable, str(bundle))
+    with pytest.raises(UsageError, match=f"{variable}: no CA certificates can be read from {bundle}"):
+        connect(server)
+    assert server.connections == 0
+
+
+def test_certificates_that_nobody_needs_are_not_read(serve: Serve, connect: Connect, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.touch()
+    assert connect(serve([Reply([1])]), ca_path=str(bundle)).get(LIST) == [1]
+
+
+def test_a_folder_of_certificates(server: ScriptedServer, connect: Connect, ours: Authority, tmp_path: Path) -> None:
+    digest = subprocess.check_output(["openssl", "x509", "-hash", "-noout", "-in", str(ours.file)], text=True)
+    (tmp_path / f"{digest.strip()}.0").write_bytes(ours.file.read_bytes())
+    assert connect(server, ca_path=str(tmp_path)).get(LIST) == [1]
+
+
+def test_certificates_that_have_changed_meanwhile_are_read_anew(
+    server: ScriptedServer, connect: Connect, ours: Authority, theirs: Authority, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(theirs.file.read_bytes())
+    with pytest.raises(Untrusted):
+        connect(server, ca_path=str(bundle)).get(LIST)
+    bundle.write_bytes(ours.file.read_bytes() + b"\n")
+    assert connect(server, ca_path=str(bundle)).get(LIST) == [1]
+
+
+@pytest.fixture
+def contexts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The contexts that are made meanwhile, by whom."""
+    made: list[str] = []
+    for module in (_session, urllib3.connection):
+        create = module.create_urllib3_context
+
+        def count(*arguments: Any, by: str = module.__name__, create: Any = create, **named: Any) -> Any:
+            made.append(by)
+            return create(*arguments, **named)
+
+        monkeypatch.setattr(module, "create_urllib3_context", count)
+    _session._context.cache_clear()
+    yield made
+    _session._context.cache_clear()
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_one_context_is_made_for_each_way_to_verify(
+    serve: Serve, connect: Connect, ours: Authority, theirs: Authority, contexts: list[str]
+) -> None:
+    server = serve([Reply([1])], tls=ours.server)
+    for _number in range(3):
+        for settings in ({"ca_path": str(ours.file)}, {"validate_certs": False}):
+            client = connect(server, **settings)
+            assert [client.get(LIST), client.get(LIST)] == [[1], [1]]
+        with pytest.raises(Untrusted):
+            connect(server, ca_path=str(theirs.file)).get(LIST)
+    assert contexts == [_session.__name__] * 3
+
+
+def test_a_process_that_is_forked_makes_no_context_of_its_own(
+    server: ScriptedServer, connect: Connect, ours: Authority, contexts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ours.file))
+    preload(None)
+    preload(str(ours.file))
+    assert contexts == [_session.__name__]
+    # What a worker does, but for the fork.
+    assert connect(server).get(LIST) == [1]
+    assert connect(server, ca_path=str(ours.file)).get(LIST) == [1]
+    assert contexts == [_session.__name__]
+
+
+def test_nothing_is_said_about_what_cannot_be_loaded_in_advance(tmp_path: Path) -> None:
+    preload(str(tmp_path / "none.pem"))
 
 
 def test_a_redirect_from_https_to_http_is_not_followed(
