@@ -32,6 +32,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UsageError,
     clean_line,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import preload
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
@@ -334,6 +335,7 @@ def _tell_journal(process: int) -> None:
 
 # Strategies load this in the process of ansible-playbook before they fork workers, which run no such functions.
 atexit.register(_tell_journal, os.getpid())
+preload(os.environ.get("ALPACON_CA_PATH"))
 
 
 def _register(hidden: Iterable[str]) -> None:

@@ -20,10 +20,11 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Authority:
-    """A CA in a file, and the TLS of a server that it vouches for."""
+    """A CA in a file, and the TLS of a server that it vouches for, whose key and certificate are in another."""
 
     file: Path
     server: ssl.SSLContext
+    chain: Path
 
 
 def _named(name: str) -> x509.Name:
@@ -68,4 +69,4 @@ def authority(folder: Path, name: str) -> Authority:
     chain.write_bytes(secret + _certificate("workspace", name, key, ca_key, is_ca=False))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
-    return Authority(file, context)
+    return Authority(file, context, chain)

@@ -129,14 +129,14 @@ class Session:
 
 
 def preload(ca_path: str | None) -> None:
-    """Load CA certificates, so that processes that are forked need not.
+    """Prepare what all sessions have in common, CA certificates above all, so that processes that are forked need not.
 
     Args:
-        ca_path: those that clients will most likely be told to use, or None for the default ones.
+        ca_path: the certificates that sessions will most likely be told to use, or None for the default ones.
     """
     if HAS_REQUESTS:
         with contextlib.suppress(UsageError):
-            _context_for(Settings("https://", "", ca_path=ca_path))
+            _Adapter(_context_for(Settings("https://workspace.invalid", "", ca_path=ca_path)), 1).close()
 
 
 def _context_for(settings: Settings) -> ssl.SSLContext:

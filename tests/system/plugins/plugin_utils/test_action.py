@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the workers of a play have from the process that has forked them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_cores import CORES
+from system.certificates import authority
+from system.playing import play, play_out, task
+from workspace.client import Workspace
+
+HOSTS = ("web-01", "web-02", "web-03")
+
+#: Writes down each context that a process makes, and which process it is.
+COUNTER = """
+import os
+import ssl
+
+make = ssl.SSLContext.__new__
+
+def noted(*arguments, **named):
+    with open(os.environ["CONTEXTS"], "a") as file:
+        print(os.getpid(), file=file)
+    return make(*arguments, **named)
+
+ssl.SSLContext.__new__ = noted
+"""
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("variable", ["ALPACON_CA_PATH", "REQUESTS_CA_BUNDLE"])
+def test_workers_make_no_tls_context_of_their_own(tmp_path: Path, core: str, variable: str) -> None:
+    ca = authority(tmp_path, "Our CA")
+    contexts = tmp_path / "contexts"
+    (tmp_path / "sitecustomize.py").write_text(COUNTER, encoding="utf-8")
+    with Workspace("current", servers=HOSTS, tick=0.1, tls=(ca.chain, ca.chain), ca=ca.file) as workspace:
+        workspace.wait_connected(*HOSTS)
+        plays = play(task("run", {"line": "echo ready"}))
+        environ = {variable: str(ca.file), "PYTHONPATH": str(tmp_path), "CONTEXTS": str(contexts)}
+        done = play_out(workspace, tmp_path / "play", plays, HOSTS, core=core, **environ)
+        assert {result["stdout"] for result in done.tasks["run"]} == {"ready"}
+    assert set(contexts.read_text(encoding="utf-8").split()) == {str(done.process.pid)}
