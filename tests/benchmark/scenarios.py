@@ -14,7 +14,9 @@ import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import certifi
 import collection_tree
+from system.certificates import Authority, authority
 from workspace.client import Workspace
 
 HERE = Path(__file__).resolve().parent
@@ -45,6 +47,7 @@ class Scenario:
         inventory: what ansible-inventory lists instead: the workspace, or a static file of the same.
         commands: how many one run submits; one for each server unless stated.
         timed: whether the line says when it ended, and so how late the task returned.
+        tls: whether the workspace speaks https, with a CA beside those that clients trust by default.
         instant: whether the workspace answers for the agents; so many real ones would take most of the time.
         lines: how often the output has the line, where the workspace answers for the agents.
         output_limit: how many characters of each output the task keeps; None for all of them.
@@ -61,6 +64,7 @@ class Scenario:
     line: str = LINE
     commands: int | None = None
     timed: bool = False
+    tls: bool = False
     instant: bool = False
     lines: int = 1
     output_limit: int | None = None
@@ -95,7 +99,9 @@ SCENARIOS = [
     _large("outputs_1000_limited", output_limit=2000),
     Scenario("names_10000", 10000, "names", commands=0, instant=True),
     Scenario("perhost_300", 300, "perhost"),
+    Scenario("perhost_300_https", 300, "perhost", tls=True),
     Scenario("hosts_300", 300, "perhost", instant=True, net="noop"),
+    Scenario("hosts_1000", 1000, "perhost", instant=True, net="noop"),
     Scenario("hosts_3000", 3000, "perhost", instant=True, net="noop", asked=True),
     Scenario("audit_1000", 1000, "audit", instant=True),
     Scenario("audit_role_1000", 1000, "audit_role", instant=True),
@@ -160,7 +166,14 @@ class Runner:
             ScenarioFailed: there is nothing to measure.
         """
         scenario = self.scenario
-        workspace = Workspace(scenario.dialect, servers=scenario.servers, agents=not scenario.instant)
+        ca = self._authority() if scenario.tls else None
+        workspace = Workspace(
+            scenario.dialect,
+            servers=scenario.servers,
+            agents=not scenario.instant,
+            tls=(ca.chain, ca.chain) if ca else None,
+            ca=ca.file if ca else None,
+        )
         try:
             workspace.start(timeout=START_SECONDS)
             workspace.settings(instant=scenario.instant, instant_lines=scenario.lines)
@@ -188,11 +201,19 @@ class Runner:
             "ALPACON_TOKEN": workspace.token,
             "BENCHMARK_RETURNS": str(self._file("returns")),
             "no_proxy": "127.0.0.1",
+            **({"REQUESTS_CA_BUNDLE": str(self._file("pem"))} if self.scenario.tls else {}),
             **({"ANSIBLE_INVENTORY_ENABLED": INVENTORIES} if self.scenario.inventory else {}),
         }
         if self.scenario.timed:
             # Only there, since a callback that reads results costs time that is not the client's.
             self.environ["ANSIBLE_CALLBACKS_ENABLED"] = "returns"
+
+    def _authority(self) -> Authority:
+        """A CA, and a bundle of it and of those that clients trust by default: how many they are is what costs."""
+        ca = authority(self.folder, self.scenario.name)
+        trusted = Path(certifi.where()).read_bytes()
+        self._file("pem").write_bytes(trusted + ca.file.read_bytes())
+        return ca
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{self.scenario.name}.{name}"

@@ -58,6 +58,14 @@ def _cpu(name: str, other: str, limit: float) -> Target:
     return Target(f"{name}: CPU per command, in those of {other}", "", limit, (name, other), value)
 
 
+def _of_noop(name: str, limit: float) -> Target:
+    def value(rows: Rows) -> float:
+        whole = rows[name].cpu_s * 1000 / rows[name].commands
+        return whole / (whole - rows[name].cpu_ms_per_command)
+
+    return Target(f"{name}: CPU per host, in those of a task that does nothing", "", limit, (name,), value)
+
+
 def _lag(seconds: str, limit: float) -> Target:
     name = f"lag_{seconds}"
     return Target(f"{name}: lag after the finish", "s", limit, (name,), lambda rows: rows[name].lag_s or 0.0)
@@ -80,7 +88,12 @@ TARGETS = [
     _cpu("fleet_1000_published", "floor_1000", 2),
     _cpu("fleet_10000", "fleet_1000", SAME),
     _cpu("perhost_300", "uri_300", 1 / 15),
+    _cpu("perhost_300_https", "perhost_300", SAME),
+    _cpu("hosts_1000", "hosts_300", SAME),
     _cpu("hosts_3000", "hosts_300", SAME),
+    _of_noop("hosts_300", 1.5),
+    _of_noop("hosts_1000", 1.5),
+    _of_noop("hosts_3000", 1.5),
     Target(
         "names_10000: requests to resolve two names",
         "",
