@@ -217,17 +217,17 @@ def client_of(url: str, token: str = TOKEN, **settings: Any) -> Iterator[Client]
 
 def command_options(workspace: Workspace | None = None, **given: Any) -> Row:
     """The options of an alpacon_command task, the rest at their defaults."""
-    return support.command_options(**_settings(workspace), **given)
+    return support.command_options(**{**_settings(workspace), **given})
 
 
 def info_options(workspace: Workspace | None = None, **given: Any) -> Row:
     """The options of an alpacon_command_info task, the rest at their defaults."""
-    return support.info_options(**_settings(workspace), **given)
+    return support.info_options(**{**_settings(workspace), **given})
 
 
 def lookup_options(workspace: Workspace | None = None, **given: Any) -> Row:
     """The options of the lookup, the rest at their defaults."""
-    return support.lookup_options(**_settings(workspace), **given)
+    return support.lookup_options(**{**_settings(workspace), **given})
 
 
 def _settings(workspace: Workspace | None) -> Row:
