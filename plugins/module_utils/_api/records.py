@@ -105,6 +105,11 @@ def row_id(row: Any) -> str | None:
     return _uuid(row.get("id")) if isinstance(row, Mapping) else None
 
 
+def row_added_at(row: Mapping[str, Any]) -> datetime | None:
+    """When the command of a row was added, or None where it does not say."""
+    return parse_time(row.get("added_at"))
+
+
 def _uuid(value: Any) -> str | None:
     try:
         return canonical_uuid(value)
@@ -263,7 +268,7 @@ class Command:
             groupname=plain_text(row.get("groupname")),
             requested_by=requester_id,
             requested_by_name=requester_name,
-            added_at=parse_time(row.get("added_at")),
+            added_at=row_added_at(row),
             scheduled_at=parse_time(row.get("scheduled_at")),
             delivered_at=parse_time(row.get("delivered_at")),
             acked_at=parse_time(row.get("acked_at")),

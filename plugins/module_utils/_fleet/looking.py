@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 from .._api.client import Client
 from .._api.commands import COMMANDS_PATH, NEWEST_FIRST, find_command
 from .._api.errors import AlpaconError
-from .._api.records import Command, parse_time, row_id
+from .._api.records import Command, row_added_at, row_id
 from .jobs import Job
 from .pauses import LONGEST_PAUSE, SHORTEST_PAUSE
 from .sharing import NOT_LISTED, Shared
@@ -227,6 +227,6 @@ def _note_row(client: Client, job: Job, row: Mapping[str, Any]) -> None:
 
 def _is_older(rows: Sequence[Mapping[str, Any]], jobs: Iterable[Job]) -> bool:
     """Whether all of these jobs, newest first, would have had to come before the end of these rows."""
-    last = parse_time(rows[-1].get("added_at")) if rows else None
+    last = row_added_at(rows[-1]) if rows else None
     added = [job.known.added_at for job in jobs]
     return last is not None and all(time is not None and time > last for time in added)
