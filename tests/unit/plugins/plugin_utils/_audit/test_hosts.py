@@ -1,0 +1,26 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The servers that hosts stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import server_of
+
+
+@pytest.mark.parametrize(
+    ("server_id", "server"),
+    [
+        (None, "web-01"),
+        ("", "web-01"),
+        ("other", "other"),
+        ("7A50EA6C21384D3F9633E50694C847C4", "7a50ea6c-2138-4d3f-9633-e50694c847c4"),
+    ],
+)
+def test_the_server_of_a_host(server_id: Any, server: str) -> None:
+    assert server_of("web-01", server_id) == server
