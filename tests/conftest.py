@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
-import collection_tree
-from ansible.plugins.loader import init_plugin_loader
+# ansible-test does all of that by itself; it does not read pyproject.toml, and so finds no tests/tools.
+if importlib.util.find_spec("collection_tree"):
+    import collection_tree
+    from ansible.plugins.loader import init_plugin_loader
 
-os.environ.update(collection_tree.environ())
-init_plugin_loader([os.environ["ANSIBLE_COLLECTIONS_PATH"]])
+    os.environ.update(collection_tree.environ())
+    init_plugin_loader([os.environ["ANSIBLE_COLLECTIONS_PATH"]])

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
-import collection_tree
 import yaml
 from packaging.version import Version
 
-CHANGELOG = collection_tree.ROOT / "changelogs/changelog.yaml"
+ROOT = Path(__file__).resolve().parents[2]
+CHANGELOG = ROOT / "changelogs/changelog.yaml"
 
 
 def main(tag: str) -> int:
@@ -26,12 +27,12 @@ def main(tag: str) -> int:
 
 def versions() -> dict[str, str | None]:
     """The versions that are stated, by where; that of the changelog is None before the first release."""
-    galaxy: dict[str, str] = yaml.safe_load((collection_tree.ROOT / "galaxy.yml").read_text(encoding="utf-8"))
+    galaxy: dict[str, str] = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))
     return {"galaxy.yml": galaxy["version"], "plugins/module_utils": _constant(), "the changelog": _released()}
 
 
 def _constant() -> str:
-    sources = (collection_tree.ROOT / "plugins/module_utils").rglob("*.py")
+    sources = (ROOT / "plugins/module_utils").rglob("*.py")
     found = (re.search(r'^VERSION = "(.+)"$', path.read_text(encoding="utf-8"), re.MULTILINE) for path in sources)
     [version] = [match[1] for match in found if match]
     return version

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-import check_release
 import pytest
+
+from ansible_collections.herdops.alpacon.tests.tools import check_release
 
 
 def test_the_version_is_the_same_everywhere() -> None:

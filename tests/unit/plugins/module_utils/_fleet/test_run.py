@@ -13,7 +13,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def test_an_intent_is_there_before_the_id_and_the_end_strikes_both_out(journal: 
     [line] = journal.file.read_text().splitlines()
     server, moment, digest = line.split()
     assert (server, digest) == (SERVER, f"sha256:{DIGEST}")
-    assert datetime.fromisoformat(moment) <= datetime.now(UTC)
+    assert datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%f%z") <= datetime.now(timezone.utc)
     assert ids(journal) == []
     journal.note(place, COMMAND)
     [line] = journal.file.read_text().splitlines()

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values as _values
 from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 
 
 def refused(read: Callable[..., Any], value: Any, *more: Any) -> str:
@@ -70,7 +70,7 @@ def test_what_is_no_duration(text: str) -> None:
     ],
 )
 def test_moments(text: str) -> None:
-    assert _values.moment("some_option", text) == datetime(2031, 1, 1, 3, tzinfo=UTC)
+    assert _values.moment("some_option", text) == datetime(2031, 1, 1, 3, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize("text", ["2031-01-01T03:00:00", "2031-01-01 03:00", "2031-01-01", "2031-01-01T03:00:00.5"])

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -145,7 +145,7 @@ def test_a_body_with_everything() -> None:
         work_session=OTHER_SERVER,
         purpose="since",
     )
-    assert full.time == datetime(2031, 1, 1, 3, tzinfo=UTC)
+    assert full.time == datetime(2031, 1, 1, 3, tzinfo=timezone.utc)
     assert full.body(Server(SERVER)) == {
         "server": SERVER,
         "shell": "osquery",

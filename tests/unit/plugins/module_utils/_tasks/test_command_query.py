@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_que
 from ansible_collections.herdops.alpacon.tests.unit.support import OTHER_SERVER, SERVER, current_row, old_row, recorded
 
 BOB = "9e2e4c06-8052-4d6b-92b7-9204081e4126"
-ADDED = datetime(2026, 11, 24, 10, 30, 44, tzinfo=UTC)
+ADDED = datetime(2026, 11, 24, 10, 30, 44, tzinfo=timezone.utc)
 BEFORE = ADDED.replace(hour=9)
 AFTER = ADDED.replace(hour=11)
 

@@ -19,7 +19,6 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
-from browser import reports
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import (
     FORMATS,
@@ -39,6 +38,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.trend import compare
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import share
+from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 SCHEMA = json.loads((ROOT / "docs/audit-report.schema.json").read_text(encoding="utf-8"))
