@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
@@ -27,10 +28,12 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 from ansible_collections.herdops.alpacon.tests.unit import support
-from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import DIALECTS, TOKEN, Row
 
 #: Servers of every workspace that have an agent.
 AGENTS = ("web-01", "web-02", "web-03")
+#: For a test of something that the dialects of the API do each in their way; others run in today's.
+in_every_dialect = pytest.mark.parametrize("workspace", DIALECTS, indirect=True)
 
 
 # A server that answers by script

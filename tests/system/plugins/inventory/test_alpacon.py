@@ -21,7 +21,7 @@ from system import inventories
 from system.certificates import authority
 from system.inventories import APP, DB, MARKER, NEW, ODD, TARGET, TWINS, Source
 from system.playing import environment
-from system.support import Reply, ScriptedServer, paths
+from system.support import Reply, ScriptedServer, in_every_dialect, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import DIALECTS, TOKEN, page
@@ -88,6 +88,7 @@ def test_the_graph_is_the_golden_one(every: Source) -> None:
     assert graph == (TARGET / f"graph.{every.workspace.dialect}.txt").read_text(encoding="utf-8")
 
 
+@in_every_dialect
 def test_250_servers_are_three_pages_and_the_names_of_groups_one_more(workspace: Workspace, tmp_path: Path) -> None:
     workspace.add_servers(*(f"db-{number:03d}" for number in range(247)))
     source = Source(workspace, tmp_path)

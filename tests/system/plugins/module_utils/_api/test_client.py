@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 from system.conftest import Connect
-from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, pauses
+from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, in_every_dialect, pauses
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import answers as _answers
@@ -152,6 +152,7 @@ def every(client: Client) -> list[Any]:
     return list(client.rows(LIST, {"ordering": "-added_at"}))
 
 
+@in_every_dialect
 def test_all_pages_of_a_workspace(workspace: Workspace, connect: Connect) -> None:
     ids = workspace.add_many_commands(250, line="echo {n}", status="success")
     workspace.reset_counters()
@@ -218,6 +219,7 @@ def test_a_list_that_grows_shows_no_row_twice(serve: Serve, connect: Connect) ->
     assert every(connect(server)) == rows(0, 200)
 
 
+@in_every_dialect
 def test_a_real_list_that_grows_shows_no_row_twice(workspace: Workspace, connect: Connect) -> None:
     ids = workspace.add_many_commands(150, line="true", status="success", added_at=-10)
     seen: list[str] = []
@@ -240,6 +242,7 @@ def test_a_list_that_shrinks_is_read_anew_where_it_did(serve: Serve, connect: Co
     assert every(connect(server)) == rows(0, 101)
 
 
+@in_every_dialect
 def test_a_real_list_that_shrinks_ends(workspace: Workspace, connect: Connect) -> None:
     ids = workspace.add_many_commands(101, line="true", status="success")
     client = connect(workspace)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from system.conftest import Connect
-from system.support import Reply, Request, ScriptedServer, body_for, methods
+from system.support import Reply, Request, ScriptedServer, body_for, in_every_dialect, methods
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
@@ -55,6 +55,7 @@ Serve = Callable[..., ScriptedServer]
 # Submit
 
 
+@in_every_dialect
 def test_a_submit_gives_the_command(workspace: Workspace, connect: Connect) -> None:
     command = submit(connect(workspace), body_for(workspace))
     [made] = workspace.commands()
@@ -155,6 +156,7 @@ REFUSALS: list[tuple[str, Row, dict[str, str]]] = [
 ]
 
 
+@in_every_dialect
 @pytest.mark.parametrize(("case", "fields", "words"), REFUSALS)
 def test_a_submit_that_is_refused_says_why(
     workspace: Workspace, connect: Connect, case: str, fields: Row, words: dict[str, str]
@@ -194,6 +196,7 @@ def warm(workspace: Workspace, connect: Connect) -> Client:
     return client
 
 
+@in_every_dialect
 def test_the_command_of_a_lost_answer_is_found(workspace: Workspace, warm: Client) -> None:
     sent_at = time.time()
     made = workspace.submit("web-01", "echo hello")
@@ -202,6 +205,7 @@ def test_the_command_of_a_lost_answer_is_found(workspace: Workspace, warm: Clien
     assert find(warm, body_for(workspace), sent_at=sent_at) == (made, [made], [])
 
 
+@in_every_dialect
 @pytest.mark.parametrize("line", ["  echo hello\n", "echo hello", "\techo hello  "])
 def test_it_is_found_though_the_workspace_trims_lines(workspace: Workspace, warm: Client, line: str) -> None:
     sent_at = time.time()
@@ -209,6 +213,7 @@ def test_it_is_found_though_the_workspace_trims_lines(workspace: Workspace, warm
     assert find(warm, body_for(workspace, line=line), sent_at=sent_at)[0] == made
 
 
+@in_every_dialect
 def test_an_older_command_that_is_the_same_is_not_taken_for_it(workspace: Workspace, warm: Client) -> None:
     [older] = workspace.add_commands([{"server": "web-01", "line": "echo hello", "username": "admin", "added_at": -5}])
     found, candidates, slept = find(warm, body_for(workspace))
@@ -219,6 +224,7 @@ def test_an_older_command_that_is_the_same_is_not_taken_for_it(workspace: Worksp
     assert find(warm, body_for(workspace), sent_at=sent_at)[0] == made != older
 
 
+@in_every_dialect
 def test_of_two_that_may_be_it_none_is_taken(workspace: Workspace, warm: Client) -> None:
     sent_at = time.time()
     made = {workspace.submit("web-01", "echo hello") for _number in range(2)}
@@ -226,6 +232,7 @@ def test_of_two_that_may_be_it_none_is_taken(workspace: Workspace, warm: Client)
     assert (found, set(candidates)) == (None, made)
 
 
+@in_every_dialect
 def test_commands_that_are_known_are_not_it(workspace: Workspace, warm: Client) -> None:
     sent_at = time.time()
     known, made = (workspace.submit("web-01", "echo hello") for _number in range(2))
@@ -255,6 +262,7 @@ def test_a_look_that_fails_is_not_the_last(serve: Serve, connect: Connect) -> No
     assert find(connect(server), body, sent_at=0.0) == (COMMAND, [COMMAND], [0.5, 1.0])
 
 
+@in_every_dialect
 def test_another_user_or_shell_is_another_command(workspace: Workspace, warm: Client) -> None:
     sent_at = time.time()
     workspace.submit("web-01", "echo hello", username="root")
@@ -265,6 +273,7 @@ def test_another_user_or_shell_is_another_command(workspace: Workspace, warm: Cl
 # Cancel
 
 
+@in_every_dialect
 @pytest.mark.parametrize("mode", ["mark", "delete"])
 def test_a_command_that_waits_is_cancelled_once(workspace: Workspace, connect: Connect, mode: str) -> None:
     workspace.settings(cancel_mode=mode)
@@ -278,6 +287,7 @@ def test_a_command_that_waits_is_cancelled_once(workspace: Workspace, connect: C
         assert get_command(client, command_id).status == "cancelled"
 
 
+@in_every_dialect
 @pytest.mark.parametrize("status", ["delivered", "running", "success", "failed"])
 def test_a_command_that_was_delivered_cannot_be_cancelled(workspace: Workspace, connect: Connect, status: str) -> None:
     workspace.add_servers("bare-01", connected=True)
@@ -293,6 +303,7 @@ def test_what_is_over_at_that_moment_is_not_called_sent(serve: Serve, connect: C
     assert [request.method for request in server.requests] == ["DELETE", "GET"]
 
 
+@in_every_dialect
 def test_a_command_that_is_not_there_is_gone(workspace: Workspace, connect: Connect) -> None:
     assert cancel(connect(workspace), NO_COMMAND) == GONE
 
@@ -350,12 +361,14 @@ def read(client: Client, command: Command) -> tuple[Output, int]:
     return read_output(client, command, Hours()), client.requests - before
 
 
+@in_every_dialect
 @pytest.mark.parametrize("text", ["hello\n", UNICODE, "x" * 10_000, "a\0b\x1b[31m", "{{ 7 * 7 }}"])
 def test_output_that_its_row_carries_costs_no_request(ended: Ended, text: str) -> None:
     output, requests = read(*ended(result=text))
     assert (output.text, output.complete, output.note, requests) == (text, True, "", 0)
 
 
+@in_every_dialect
 def test_empty_output(workspace: Workspace, ended: Ended) -> None:
     output, requests = read(*ended(result=""))
     assert (output.text, output.complete) == ("", True)
@@ -507,6 +520,7 @@ def test_a_result_that_was_cut_is_whole_in_its_chunks(chunked: Ended) -> None:
     assert (output.text, output.complete, made) == (text, True, 1)
 
 
+@in_every_dialect
 def test_a_result_that_was_cut_and_has_no_chunks(ended: Ended, workspace: Workspace) -> None:
     text = cut("x" * 2 * MIB)
     output, made = read(*ended(result=text))
@@ -555,6 +569,7 @@ def walked(client: Client, workspace: Workspace, names: list[str], **more: Any) 
     return list(commands_of(client, [ids[name] for name in names], ordering, **more))
 
 
+@in_every_dialect
 def test_one_server_is_asked_for_by_itself(workspace: Workspace, connect: Connect) -> None:
     made = workspace.add_many_commands(60, line="true", status="success", servers=["web-01", "web-02", "web-03"])
     client = connect(workspace)
@@ -563,6 +578,7 @@ def test_one_server_is_asked_for_by_itself(workspace: Workspace, connect: Connec
     assert client.requests == 1
 
 
+@in_every_dialect
 def test_several_servers_are_read_from_the_whole_list(workspace: Workspace, connect: Connect) -> None:
     made = workspace.add_many_commands(150, line="true", status="success", servers=["web-01", "web-02", "web-03"])
     client = connect(workspace)
@@ -571,6 +587,7 @@ def test_several_servers_are_read_from_the_whole_list(workspace: Workspace, conn
     assert client.requests == 2
 
 
+@in_every_dialect
 def test_a_long_list_is_left_for_those_of_the_servers(workspace: Workspace, connect: Connect) -> None:
     made = workspace.add_many_commands(900, line="true", status="success", servers=["web-01", "web-02", "web-03"])
     last = parse_time(workspace.commands(id=made[269])[0]["added_at"])
@@ -581,6 +598,7 @@ def test_a_long_list_is_left_for_those_of_the_servers(workspace: Workspace, conn
     assert client.requests == 2 + 2, "two pages of all, then one of each"
 
 
+@in_every_dialect
 def test_a_walk_ends_where_it_is_told(workspace: Workspace, connect: Connect) -> None:
     made = workspace.add_many_commands(500, line="true", status="success", servers=["web-01"])
     client = connect(workspace)
@@ -589,6 +607,7 @@ def test_a_walk_ends_where_it_is_told(workspace: Workspace, connect: Connect) ->
     assert client.requests == 1
 
 
+@in_every_dialect
 def test_what_waits_is_found_behind_a_hundred_that_ran(workspace: Workspace, connect: Connect) -> None:
     workspace.add_many_commands(400, line="true", status="success", server="web-01", added_at=-100_000)
     soon = workspace.submit("web-01", "true", scheduled_at="2998-01-01T00:00:00Z")
@@ -613,6 +632,7 @@ def test_the_detail_of_another_command_is_no_answer(serve: Serve, connect: Conne
         get_command(client, COMMAND)
 
 
+@in_every_dialect
 def test_a_command_that_is_not_there(workspace: Workspace, connect: Connect) -> None:
     with pytest.raises(ApiError, match=re.escape(f"GET {LIST}{NO_COMMAND}/: HTTP 404")):
         get_command(connect(workspace), NO_COMMAND)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from faults.campaign import Campaign, Plan
 from faults.draw import Bounds
-from system.support import command_options
+from system.support import command_options, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits as _lost_submits
@@ -96,6 +96,7 @@ def test_an_adopted_command_has_its_own_exit_code(current: Workspace) -> None:
     assert (result["outcome"], result["rc"]) == ("success", 7)
 
 
+@in_every_dialect
 def test_a_schedule_that_the_other_run_withdrew_is_not_claimed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

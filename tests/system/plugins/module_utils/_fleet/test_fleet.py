@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from system.conftest import Connect
-from system.support import Clock, methods, paths, pauses
+from system.support import Clock, in_every_dialect, methods, paths, pauses
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
@@ -93,6 +93,7 @@ def outcomes(jobs: list[Job]) -> Counter[str | None]:
 # How commands end
 
 
+@in_every_dialect
 def test_one_command(stage: Stage) -> None:
     [job] = stage.jobs()
     stage.end_at(3, status="success", result="done\n", exit_code=0)
@@ -121,6 +122,7 @@ def test_exit_codes(current_stage: Stage, fields: Row, outcome: str, success_cod
     assert jobs[0].outcome == outcome
 
 
+@in_every_dialect
 def test_a_failure_keeps_its_output(stage: Stage) -> None:
     [job] = stage.jobs()
     stage.end_at(1, status="failed", result="No space left on device\n")
@@ -130,6 +132,7 @@ def test_a_failure_keeps_its_output(stage: Stage) -> None:
     assert job.output.text.strip() == "No space left on device"
 
 
+@in_every_dialect
 @pytest.mark.parametrize("status", ["denied", "rejected", "expired", "cancelled"])
 def test_what_never_ran_is_said_as_such(stage: Stage, status: str) -> None:
     [job] = stage.jobs(scheduled_at=FAR)
@@ -162,6 +165,7 @@ def test_what_is_not_shown_until_wait_timeout_is_unknown(stage: Stage) -> None:
     assert (job.outcome, job.changed) == ("unknown", True)
 
 
+@in_every_dialect
 def test_a_command_whose_parent_failed_never_ran(stage: Stage) -> None:
     [parent] = stage.workspace.add_commands([{"status": "queued", "scheduled_at": FAR, "line": "first"}])
     [job] = stage.jobs(run_after=[parent], scheduled_at=FAR)
@@ -190,6 +194,7 @@ def test_mixed_endings_lose_nobody(stage: Stage) -> None:
 # Servers that are offline
 
 
+@in_every_dialect
 @pytest.mark.parametrize("scheduled_at", [None, FAR])
 def test_an_offline_server_that_is_refused_is_asked_once(stage: Stage, scheduled_at: str | None) -> None:
     [server] = stage.workspace.add_servers("off-01", connected=False)
@@ -202,6 +207,7 @@ def test_an_offline_server_that_is_refused_is_asked_once(stage: Stage, scheduled
     assert pauses(stage.clock.slept) == []
 
 
+@in_every_dialect
 def test_an_offline_server_that_is_queued_for_is_awaited(stage: Stage) -> None:
     [server] = stage.workspace.add_servers("off-01", connected=False)
     stage.workspace.settings(offline_mode="queue")
@@ -215,6 +221,7 @@ def test_an_offline_server_that_is_queued_for_is_awaited(stage: Stage) -> None:
 # Holds
 
 
+@in_every_dialect
 def test_a_command_that_is_held_ends_the_wait(stage: Stage) -> None:
     stage.workspace.settings(holds=[{"line": "make", "status": "awaiting_approval"}])
     jobs = stage.jobs(2)
@@ -237,6 +244,7 @@ def test_a_command_that_is_held_is_awaited_where_asked(stage: Stage, verdict: st
     assert methods(stage.workspace)["POST"] == 1
 
 
+@in_every_dialect
 @pytest.mark.parametrize("status", ["verifying", "awaiting_purpose"])
 def test_verification_is_awaited(stage: Stage, status: str) -> None:
     stage.workspace.settings(holds=[{"line": "make", "status": status}])
@@ -256,6 +264,7 @@ def test_an_error_ends_the_wait_where_nobody_awaits_an_approval(stage: Stage) ->
 # Stuck, and time
 
 
+@in_every_dialect
 def test_a_stuck_command_may_still_end(stage: Stage) -> None:
     stage.workspace.settings(stuck_after=0)
     [job] = stage.jobs()
@@ -289,6 +298,7 @@ def test_a_wait_ends_in_time(stage: Stage, count: int) -> None:
     assert len(slept) < 80
 
 
+@in_every_dialect
 def test_a_command_that_waits_is_withdrawn_when_its_time_is_up(stage: Stage) -> None:
     [server] = stage.workspace.add_servers("off-01", connected=False)
     stage.workspace.settings(offline_mode="queue")
@@ -301,6 +311,7 @@ def test_a_command_that_waits_is_withdrawn_when_its_time_is_up(stage: Stage) -> 
     assert len(paths(stage.workspace, "DELETE")) == 1, "what was delivered cannot be cancelled"
 
 
+@in_every_dialect
 def test_a_command_that_is_delivered_before_it_is_withdrawn_is_not_called_cancelled(stage: Stage) -> None:
     [job] = stage.jobs(scheduled_at=FAR)
     body = '{"code": "EVENT_COMMAND_ALREADY_SENT"}'
@@ -311,6 +322,7 @@ def test_a_command_that_is_delivered_before_it_is_withdrawn_is_not_called_cancel
     assert "It could not be cancelled: it was delivered already." in job.msg
 
 
+@in_every_dialect
 @pytest.mark.parametrize("there", [True, False])
 def test_what_is_not_shown_is_called_cancelled_only_where_it_was(stage: Stage, there: bool) -> None:
     [job] = stage.jobs(scheduled_at=FAR)
@@ -406,6 +418,7 @@ def test_a_wait_that_times_out_behind_failures_says_so(current_stage: Stage) -> 
     assert "HTTP 502" in job.msg
 
 
+@in_every_dialect
 @pytest.mark.parametrize(("status", "code"), [(401, "unauthorized"), (403, "forbidden")])
 def test_a_token_that_is_withdrawn_meanwhile_keeps_the_ids(stage: Stage, status: int, code: str) -> None:
     jobs = stage.jobs(2)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.support import command_options
+from system.support import command_options, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
@@ -57,6 +57,7 @@ def test_what_runs_is_awaited(lagging: Lagging) -> None:
     assert len(lagging.workspace.commands()) == 3
 
 
+@in_every_dialect
 def test_what_is_scheduled_stands_once_and_is_cancelled(lagging: Lagging) -> None:
     options = {"servers": SERVERS, "line": "reboot"}
     first = lagging(state="scheduled", scheduled_at=FAR, **options)

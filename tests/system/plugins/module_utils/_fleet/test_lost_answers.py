@@ -13,7 +13,7 @@ from email.utils import format_datetime
 
 import pytest
 from system.conftest import Connect
-from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, body_for, methods, paths
+from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, body_for, in_every_dialect, methods, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import CANCELLED, cancel, submit
@@ -76,6 +76,7 @@ def test_a_submit_whose_answer_is_lost_is_not_repeated(
     assert clock.slept == []
 
 
+@in_every_dialect
 @pytest.mark.parametrize("fault", LOST)
 def test_a_submit_whose_answer_is_lost_is_found_again(
     workspace: Workspace, connect: Connect, clock: Clock, fault: str
@@ -124,6 +125,7 @@ def test_a_submit_to_an_offline_server_is_sent_once(workspace: Workspace, connec
     assert clock.slept == []
 
 
+@in_every_dialect
 @pytest.mark.parametrize("fault", LOST)
 def test_a_cancel_whose_answer_is_lost_is_not_repeated_but_looked_after(
     workspace: Workspace, connect: Connect, clock: Clock, fault: str
@@ -144,6 +146,7 @@ def test_a_cancel_that_did_not_arrive_says_so(current: Workspace, connect: Conne
     assert methods(current)["DELETE"] == 1
 
 
+@in_every_dialect
 def test_an_equal_command_of_another_requester_is_not_taken(
     workspace: Workspace, connect: Connect, clock: Clock
 ) -> None:

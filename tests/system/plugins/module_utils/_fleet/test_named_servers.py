@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 from system.conftest import Connect
-from system.support import Reply, Request, ScriptedServer, paths
+from system.support import Reply, Request, ScriptedServer, in_every_dialect, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
@@ -33,6 +33,7 @@ def test_ids_cost_no_request(workspace: Workspace, connect: Connect) -> None:
     assert client.requests == 0
 
 
+@in_every_dialect
 def test_one_name_is_asked_for(workspace: Workspace, connect: Connect) -> None:
     client = connect(workspace)
     [server] = find(client, ["web-02"])
@@ -40,6 +41,7 @@ def test_one_name_is_asked_for(workspace: Workspace, connect: Connect) -> None:
     assert paths(workspace) == ["/api/servers/servers/?name=web-02&page_size=100"]
 
 
+@in_every_dialect
 def test_many_names_are_taken_from_one_list(workspace: Workspace, connect: Connect) -> None:
     names = [f"db-{number:03d}" for number in range(150)]
     workspace.add_servers(*names)
@@ -108,6 +110,7 @@ def test_a_name_of_many_that_is_unknown_gets_a_suggestion(workspace: Workspace, 
         find(connect(workspace), ["web-02", "mainframe"])
 
 
+@in_every_dialect
 def test_a_single_name_that_is_unknown_gets_a_suggestion_and_the_word_on_rights(
     workspace: Workspace, connect: Connect
 ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from system.support import Outcome, methods, run
+from system.support import Outcome, in_every_dialect, methods, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND
@@ -46,6 +46,7 @@ def statuses(workspace: Workspace) -> list[str]:
 # By id
 
 
+@in_every_dialect
 def test_a_command_is_cancelled_by_its_id_once(modal: Workspace) -> None:
     command_id = waiting(modal)
     first = cancel(modal, ids=[command_id])
@@ -58,12 +59,14 @@ def test_a_command_is_cancelled_by_its_id_once(modal: Workspace) -> None:
     assert methods(modal)["DELETE"] <= 2
 
 
+@in_every_dialect
 def test_a_command_that_is_not_there_is_no_failure(workspace: Workspace) -> None:
     ran = cancel(workspace, ids=[NO_COMMAND])
     assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, False, "cancelled", NO_COMMAND)
     assert "There is no such command" in ran["msg"]
 
 
+@in_every_dialect
 @pytest.mark.parametrize("status", ["delivered", "running", "success", "failed"])
 @pytest.mark.parametrize("fail_if_sent", [True, False])
 def test_what_was_delivered_cannot_be_cancelled(workspace: Workspace, status: str, fail_if_sent: bool) -> None:
@@ -82,6 +85,7 @@ def test_what_will_never_run_needs_no_cancelling(workspace: Workspace, status: s
     assert workspace.counters()["writes"] == 0
 
 
+@in_every_dialect
 @pytest.mark.parametrize("fail_if_sent", [True, False])
 def test_a_command_that_is_delivered_at_that_moment(workspace: Workspace, fail_if_sent: bool) -> None:
     command_id = waiting(workspace)
@@ -103,6 +107,7 @@ def test_several_ids_have_a_result_each(workspace: Workspace) -> None:
 # By what they are
 
 
+@in_every_dialect
 def test_every_command_that_matches_is_cancelled_once(modal: Workspace) -> None:
     mine = {waiting(modal), waiting(modal, at="2998-01-01T00:00:00Z")}
     others = {waiting(modal, server="web-02"), waiting(modal, line="reboot -f")}
@@ -117,6 +122,7 @@ def test_every_command_that_matches_is_cancelled_once(modal: Workspace) -> None:
     assert second["id"] is None
 
 
+@in_every_dialect
 def test_only_the_very_time_is_meant_where_one_is_given(workspace: Workspace) -> None:
     meant, other = waiting(workspace), waiting(workspace, at="2998-01-01T00:00:00Z")
     ran = cancel(workspace, servers=["web-01"], line="reboot", scheduled_at="2999-01-01T01:00:00+01:00")
@@ -174,6 +180,7 @@ def test_what_is_over_is_not_meant(workspace: Workspace, status: str) -> None:
     assert (ran.changed, ran.failed, ran["msg"]) == (False, False, "Nothing waits to be cancelled.")
 
 
+@in_every_dialect
 @pytest.mark.parametrize("fail_if_sent", [True, False])
 def test_a_schedule_that_was_carried_out_is_too_late(workspace: Workspace, fail_if_sent: bool) -> None:
     time = "2026-01-01T03:00:00Z"
@@ -187,6 +194,7 @@ def test_a_schedule_that_was_carried_out_is_too_late(workspace: Workspace, fail_
 # Check and diff mode
 
 
+@in_every_dialect
 @pytest.mark.parametrize("by", ["id", "line"])
 def test_check_mode_writes_nothing(workspace: Workspace, by: str) -> None:
     command_id = waiting(workspace)
@@ -216,6 +224,7 @@ def test_a_cancel_that_is_refused_is_a_failure_of_that_command_alone(workspace: 
     assert "The token may not do this" in ran.commands[0]["msg"]
 
 
+@in_every_dialect
 def test_what_somebody_else_cancels_at_that_moment_is_no_change(workspace: Workspace) -> None:
     command_id = waiting(workspace)
     workspace.fault("status", method="DELETE", status=404, body='{"detail": "Not found."}')

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from system.conftest import Connect
-from system.support import Outcome, info, paths
+from system.support import Outcome, in_every_dialect, info, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
@@ -43,6 +43,7 @@ def numbers(workspace: Workspace, listed: Outcome) -> list[int]:
     return [ids.index(command["id"]) for command in listed.commands]
 
 
+@in_every_dialect
 def test_everything_newest_first(history: Workspace) -> None:
     listed = info(history)
     assert numbers(history, listed) == [0, 1, 2, 3, 4, 5]
@@ -51,6 +52,7 @@ def test_everything_newest_first(history: Workspace) -> None:
     assert listed.warnings == []
 
 
+@in_every_dialect
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -96,6 +98,7 @@ def test_a_server_by_its_id(history: Workspace) -> None:
     assert listed["requests"] <= 2
 
 
+@in_every_dialect
 @pytest.mark.parametrize("field", ["delivered_at", "acked_at", "handled_at"])
 @pytest.mark.parametrize("sign", ["", "-"])
 def test_every_ordering_is_obeyed_or_warned_about(workspace: Workspace, field: str, sign: str) -> None:
@@ -119,6 +122,7 @@ def test_every_ordering_is_obeyed_or_warned_about(workspace: Workspace, field: s
         assert sign == "" or f"this workspace ignores {sign}{field}" in listed.warnings[0]
 
 
+@in_every_dialect
 def test_what_a_command_is_shown_with(workspace: Workspace) -> None:
     command_id = workspace.submit("web-01", "echo hello")
     workspace.wait_for_command(command_id)
@@ -163,6 +167,7 @@ def test_the_end_of_each_output_is_kept(workspace: Workspace) -> None:
     assert (command["stdout"], command["stdout_lines"], command["output_complete"]) == ("lo", ["lo"], False)
 
 
+@in_every_dialect
 def test_limits_go_over_pages(workspace: Workspace) -> None:
     made = workspace.add_many_commands(230, line="echo {n}", status="success", result="x", added_at=-3600)
     assert [command["id"] for command in info(workspace, limit=150).commands] == made[:150]
@@ -180,6 +185,7 @@ def test_a_time_ends_the_reading(workspace: Workspace) -> None:
 # By id
 
 
+@in_every_dialect
 def test_commands_by_id_in_their_order(history: Workspace) -> None:
     ids = [row["id"] for row in history.commands()]
     listed = info(history, ids=[ids[3], ids[0].upper(), ids[3]])
@@ -187,6 +193,7 @@ def test_commands_by_id_in_their_order(history: Workspace) -> None:
     assert [command["stdout"] for command in listed.commands] == ["no", "up 1 day"]
 
 
+@in_every_dialect
 def test_an_id_that_is_not_there_is_warned_about(history: Workspace) -> None:
     ids = [NO_COMMAND, history.commands()[0]["id"]]
     listed = info(history, ids=ids)

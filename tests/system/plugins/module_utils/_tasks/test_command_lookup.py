@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from system.support import lookup_options, paths
+from system.support import in_every_dialect, lookup_options, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
@@ -43,6 +43,7 @@ def history(workspace: Workspace) -> Workspace:
     return workspace
 
 
+@in_every_dialect
 def test_the_latest_output_of_each_server(history: Workspace) -> None:
     assert look_up(history, "web-02", "web-01", line="uptime") == ["new", "new"]
 
@@ -71,6 +72,7 @@ def test_a_server_without_such_a_command(history: Workspace) -> None:
     assert look_up(history, "web-03", "web-01") == [None, "new"]
 
 
+@in_every_dialect
 @pytest.mark.parametrize("want", ["id", "record"])
 def test_what_is_wanted(history: Workspace, want: str) -> None:
     [found] = look_up(history, "web-01", want=want)
@@ -94,6 +96,7 @@ def test_an_output_that_exists_only_as_chunks(current: Workspace) -> None:
     assert look_up(current, "web-01") == ["ab"]
 
 
+@in_every_dialect
 @pytest.mark.parametrize("terms", [1, 2, 40])
 def test_the_list_is_read_once_for_all(workspace: Workspace, terms: int) -> None:
     names = [f"db-{number:02d}" for number in range(40)]

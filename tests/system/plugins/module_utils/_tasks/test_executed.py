@@ -14,7 +14,7 @@ from typing import Any
 import collection_tree
 import pytest
 from system.playing import until
-from system.support import AGENTS, methods, paths, run
+from system.support import AGENTS, in_every_dialect, methods, paths, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
@@ -43,6 +43,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> Any:
 # One server
 
 
+@in_every_dialect
 def test_one_command_on_one_server(workspace: Workspace) -> None:
     ran = run(workspace, servers=["web-01"], line="echo hello; exit 0")
     assert (ran.changed, ran.failed) == (True, False)
@@ -100,6 +101,7 @@ def test_a_command_that_is_held_for_its_purpose_says_which_option_gives_it(curre
     assert held["msg"].endswith("give the option purpose.")
 
 
+@in_every_dialect
 def test_a_line_that_fails(workspace: Workspace) -> None:
     ran = run(workspace, servers=["web-01"], line="echo out; echo err >&2; exit 3")
     assert (ran.changed, ran.failed) == (True, True)
@@ -132,6 +134,7 @@ def test_ten_thousand_characters_of_unicode(workspace: Workspace, line: str) -> 
     assert ran["output_complete"] is True
 
 
+@in_every_dialect
 def test_no_output(workspace: Workspace) -> None:
     ran = run(workspace, servers=["web-01"], line="true")
     assert (ran["stdout"], ran["stdout_lines"], ran["output_complete"]) == ("", [], True)
@@ -181,6 +184,7 @@ def test_a_secret_that_is_cut_in_two_stays_hidden(current: Workspace) -> None:
 # Requests
 
 
+@in_every_dialect
 @pytest.mark.parametrize("server", ["id", "name"])
 def test_what_one_command_costs(workspace: Workspace, patient: Any, server: str) -> None:
     patient(workspace)
@@ -198,6 +202,7 @@ def test_what_output_in_chunks_costs(current: Workspace, patient: Any) -> None:
     assert (ran["stdout"], ran["requests"]) == ("hello", 3)
 
 
+@in_every_dialect
 def test_what_many_commands_cost(workspace: Workspace, patient: Any) -> None:
     patient(workspace)
     ran = run(workspace, servers=list(AGENTS), line="echo hello")
@@ -222,6 +227,7 @@ def test_each_server_has_its_result(workspace: Workspace) -> None:
     assert "1 of 3 commands did not end well: web-01: " in ran["msg"]
 
 
+@in_every_dialect
 def test_a_server_that_is_offline_is_no_reason_to_lose_the_others(workspace: Workspace) -> None:
     workspace.add_servers("off-01", connected=False)
     workspace.settings(offline_mode="refuse")
@@ -290,6 +296,7 @@ def test_check_mode_writes_nothing(workspace: Workspace) -> None:
 # reuse_within
 
 
+@in_every_dialect
 def test_a_command_that_succeeded_lately_is_taken_as_done(workspace: Workspace) -> None:
     first = run(workspace, servers=["web-01"], line="echo hello")
     again = run(workspace, servers=["web-01"], line="echo hello", reuse_within="1h")
@@ -348,6 +355,7 @@ def test_the_latest_of_several_is_taken(workspace: Workspace) -> None:
 # state=finished
 
 
+@in_every_dialect
 def test_commands_of_an_earlier_task_are_awaited(workspace: Workspace) -> None:
     earlier = run(workspace, servers=["web-01", "web-02"], line="sleep 0.3; echo $HOSTNAME", wait=False)
     ids = [command["id"] for command in earlier.commands]
@@ -385,6 +393,7 @@ def test_check_mode_awaits_and_writes_nothing(workspace: Workspace) -> None:
     assert workspace.commands()[0]["status"] == "scheduled"
 
 
+@in_every_dialect
 def test_a_bad_token_is_named(workspace: Workspace) -> None:
     with pytest.raises(ApiError, match="The token is unknown, disabled or expired") as caught:
         run(workspace, servers=["web-01"], line="true", token="alpat-wrong")
@@ -392,6 +401,7 @@ def test_a_bad_token_is_named(workspace: Workspace) -> None:
     assert workspace.counters()["writes"] == 0
 
 
+@in_every_dialect
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_command_runs_after_its_parent_or_not_at_all_in_every_dialect(workspace: Workspace, code: int) -> None:
     [parent] = run(workspace, servers=["web-01"], line=f"sleep 1; exit {code}", wait=False).commands
@@ -402,6 +412,7 @@ def test_a_command_runs_after_its_parent_or_not_at_all_in_every_dialect(workspac
     assert sum(row["run_count"] for row in more) == (0 if code else 1)
 
 
+@in_every_dialect
 def test_a_parent_that_does_not_exist_is_refused(workspace: Workspace) -> None:
     with pytest.raises(UsageError, match=NO_COMMAND):
         run(workspace, servers=["web-01"], line="echo child", run_after=[NO_COMMAND])

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from system.registering import REFUSED, REGISTER, ask, manage_token, new_agent, register
-from system.support import Clock, Outcome, Reply, Request, ScriptedServer
+from system.support import Clock, Outcome, Reply, Request, ScriptedServer, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
@@ -89,6 +89,7 @@ def posts(workspace: Workspace) -> int:
 # state: registered, without credentials
 
 
+@in_every_dialect
 def test_registered(workspace: Workspace) -> None:
     done = enrol(workspace, "web.example.com", tags={"env": "prod"}, diff_mode=True)
     record = only_record(workspace)
@@ -111,6 +112,7 @@ def test_registered_stays_so(workspace: Workspace) -> None:
     assert len(workspace.registered()) == 1
 
 
+@in_every_dialect
 def test_with_an_api_token_orphans_are_named(workspace: Workspace) -> None:
     orphan, connected, other = new_agent(workspace), new_agent(workspace), new_agent(workspace, "web-2")
     connected.commit()
@@ -144,6 +146,7 @@ def test_check_mode_sends_nothing(workspace: Workspace) -> None:
     assert workspace.requests_made() == 0
 
 
+@in_every_dialect
 @pytest.mark.parametrize("token", ["unknown", "expired", "api"])
 def test_a_registration_token_that_is_refused(workspace: Workspace, token: str) -> None:
     keys = {
@@ -190,6 +193,7 @@ def test_a_lost_answer_without_an_api_token(
     assert len(workspace.registered()) == made
 
 
+@in_every_dialect
 @pytest.mark.parametrize(("fault", "made"), LOST, ids=named)
 def test_a_lost_answer_with_an_api_token(
     workspace: Workspace, patient: Clock, fault: dict[str, Any], made: bool
@@ -339,6 +343,7 @@ def test_a_record_that_cannot_be_deleted(workspace: Workspace, patient: Clock) -
 # state: registered, with credentials
 
 
+@in_every_dialect
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_stale_credentials_are_replaced_only_where_allowed(workspace: Workspace, check_mode: bool) -> None:
     kept = enrol(workspace, **CREDENTIALS, check_mode=check_mode)
@@ -384,6 +389,7 @@ def test_nobody_listens(current: Workspace, patient: Clock) -> None:
 # alpacon_registration_info
 
 
+@in_every_dialect
 def test_credentials_are_asked_about(workspace: Workspace) -> None:
     agent = new_agent(workspace)
     agent.commit()
@@ -417,6 +423,7 @@ def test_asking_takes_both(current: Workspace) -> None:
 # a workspace without registration by token
 
 
+@in_every_dialect
 @pytest.mark.parametrize("with_token", [False, True])
 def test_a_workspace_without_registration_says_so(workspace: Workspace, patient: Clock, with_token: bool) -> None:
     agent = new_agent(workspace)
@@ -439,6 +446,7 @@ def test_a_workspace_without_registration_says_so(workspace: Workspace, patient:
 # state: connected
 
 
+@in_every_dialect
 def test_connected(workspace: Workspace, patient: Clock) -> None:
     agent = new_agent(workspace)
     agent.commit()
@@ -551,6 +559,7 @@ def test_facts_of_other_types_are_not_told(serve: Callable[..., ScriptedServer],
 # state: unregistered
 
 
+@in_every_dialect
 def test_unregistered(workspace: Workspace) -> None:
     agent = new_agent(workspace)
     predicted = register(workspace, state="unregistered", check_mode=True, diff_mode=True, **agent.options)
@@ -566,6 +575,7 @@ def test_unregistered(workspace: Workspace) -> None:
         assert not again.failed
 
 
+@in_every_dialect
 @pytest.mark.parametrize("key", ["wrong-key", None])
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_unregistered_by_the_api_token(workspace: Workspace, key: str | None, check_mode: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from system.registering import manage_token
-from system.support import Clock
+from system.support import Clock, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer, UsageError
@@ -42,6 +42,7 @@ def group_id(workspace: Workspace, name: str) -> str:
 # present
 
 
+@in_every_dialect
 def test_made_once(workspace: Workspace) -> None:
     wanted: dict[str, Any] = {"groups": ["Operations"], "expires_at": FAR, "description": "For the fleet"}
     made = manage_token(workspace, **wanted)
@@ -128,6 +129,7 @@ def test_expiry_in_so_long(workspace: Workspace) -> None:
 # rotated, absent
 
 
+@in_every_dialect
 def test_rotated(workspace: Workspace) -> None:
     old = [workspace.add_registration_token()["id"] for _number in range(2)]
     made = manage_token(workspace, state="rotated", groups=["Operations"])
@@ -151,6 +153,7 @@ def test_rotated_while_the_old_one_cannot_be_deleted(workspace: Workspace) -> No
     assert set(ids(workspace)) == {old, made["id"]}
 
 
+@in_every_dialect
 def test_absent(workspace: Workspace) -> None:
     old = [workspace.add_registration_token(enabled=enabled)["id"] for enabled in (True, False)]
     gone = manage_token(workspace, state="absent", diff_mode=True)
@@ -226,6 +229,7 @@ def test_bad_options(current: Workspace, given: dict[str, Any], text: str) -> No
     assert current.requests_made() == 0
 
 
+@in_every_dialect
 def test_unknown_groups(workspace: Workspace) -> None:
     with pytest.raises(UsageError, match=r"groups: no group is named Operation\. Did you mean Operations\?"):
         manage_token(workspace, groups=["Operation"])
@@ -234,6 +238,7 @@ def test_unknown_groups(workspace: Workspace) -> None:
     assert ids(workspace) == []
 
 
+@in_every_dialect
 def test_a_token_that_may_not(workspace: Workspace) -> None:
     with pytest.raises(ApiError) as caught:
         manage_token(workspace, token=workspace.tokens()["bob"])
@@ -243,6 +248,7 @@ def test_a_token_that_may_not(workspace: Workspace) -> None:
 # lost answers
 
 
+@in_every_dialect
 @pytest.mark.parametrize(
     "fault",
     [

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from system.support import Outcome, command_options, methods, paths, run
+from system.support import Outcome, command_options, in_every_dialect, methods, paths, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
@@ -42,6 +42,7 @@ def truth_of(workspace: Workspace, command_id: str) -> datetime:
     return datetime.fromisoformat(workspace.commands(id=command_id)[0]["scheduled_at"])
 
 
+@in_every_dialect
 def test_the_first_run_schedules_and_the_second_finds_it(workspace: Workspace) -> None:
     first = schedule(workspace)
     assert (first.changed, first.failed, first["outcome"]) == (True, False, "pending")
@@ -64,6 +65,7 @@ def test_the_same_moment_in_another_zone_is_the_same(workspace: Workspace, spell
     assert not schedule(workspace, scheduled_at=spelling).changed
 
 
+@in_every_dialect
 @pytest.mark.parametrize(
     "other",
     [
@@ -94,6 +96,7 @@ def test_several_servers_are_scheduled_one_by_one(workspace: Workspace) -> None:
     assert not again.changed
 
 
+@in_every_dialect
 def test_it_is_found_among_many(workspace: Workspace) -> None:
     first = schedule(workspace)
     workspace.add_many_commands(300, server="web-01", line="true", status="success", added_at=-60)
@@ -142,6 +145,7 @@ def ran_at(workspace: Workspace, **row: Any) -> tuple[str, str]:
     return command_id, str(iso(time))
 
 
+@in_every_dialect
 @pytest.mark.parametrize("status", ["success", "failed", "running", "delivered"])
 def test_what_ran_at_that_time_is_not_scheduled_again(workspace: Workspace, status: str) -> None:
     command_id, time = ran_at(workspace, status=status)
@@ -152,6 +156,7 @@ def test_what_ran_at_that_time_is_not_scheduled_again(workspace: Workspace, stat
     assert len(workspace.commands()) == 1
 
 
+@in_every_dialect
 def test_a_schedule_that_an_agent_carried_out_is_not_scheduled_again(workspace: Workspace) -> None:
     time = str(iso(datetime.now(UTC) + timedelta(seconds=1)))
     first = schedule(workspace, line="echo done", scheduled_at=time)
@@ -192,6 +197,7 @@ def test_what_was_refused_at_that_time_is_not_asked_for_again(workspace: Workspa
     assert workspace.counters()["writes"] == 0
 
 
+@in_every_dialect
 def test_what_was_cancelled_is_scheduled_anew(workspace: Workspace) -> None:
     first = schedule(workspace)
     run(workspace, state="cancelled", ids=[first["id"]])
@@ -204,6 +210,7 @@ def test_what_was_cancelled_is_scheduled_anew(workspace: Workspace) -> None:
 # Reschedule
 
 
+@in_every_dialect
 @pytest.mark.parametrize(("before", "after"), [(FAR, LATER), (LATER, FAR)], ids=["sooner", "later"])
 def test_a_schedule_is_moved_once(workspace: Workspace, before: str, after: str) -> None:
     first = schedule(workspace, scheduled_at=before)
@@ -252,6 +259,7 @@ def test_an_old_schedule_that_cannot_be_withdrawn_is_kept_alone(workspace: Works
     assert pending(workspace) == [first["id"]]
 
 
+@in_every_dialect
 def test_an_old_schedule_that_is_delivered_meanwhile_is_a_failure(workspace: Workspace) -> None:
     schedule(workspace)
     body = '{"code": "EVENT_COMMAND_ALREADY_SENT"}'
@@ -327,6 +335,7 @@ def all_submit_at_once(workspace: Workspace, racers: int, tie: bool) -> Callable
     return together
 
 
+@in_every_dialect
 @pytest.mark.parametrize("tie", [False, True])
 @pytest.mark.parametrize("racers", [2, 4])
 def test_runs_that_race_leave_one_pending_command(
@@ -353,6 +362,7 @@ def test_a_race_that_cannot_be_looked_into_is_warned_about(workspace: Workspace)
 # Refusals
 
 
+@in_every_dialect
 def test_an_offline_server_that_takes_no_schedule(workspace: Workspace) -> None:
     workspace.add_servers("off-01", connected=False)
     workspace.settings(offline_mode="refuse")
@@ -363,6 +373,7 @@ def test_an_offline_server_that_takes_no_schedule(workspace: Workspace) -> None:
     assert "offline" in ran.commands[1]["msg"]
 
 
+@in_every_dialect
 def test_a_lost_answer_schedules_once(workspace: Workspace) -> None:
     workspace.fault("lose_after", method="POST", times=1)
     ran = schedule(workspace)
@@ -371,6 +382,7 @@ def test_a_lost_answer_schedules_once(workspace: Workspace) -> None:
     assert methods(workspace)["POST"] == 1
 
 
+@in_every_dialect
 @pytest.mark.parametrize("fault", ["lose_before", "lose_after"])
 def test_what_stood_before_is_not_taken_for_what_was_lost(workspace: Workspace, fault: str) -> None:
     # Lists of 2024 do not say when a command is to run.

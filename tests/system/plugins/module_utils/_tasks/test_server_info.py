@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from system import inventories
-from system.support import Outcome, Reply, ScriptedServer, paths
+from system.support import Outcome, Reply, ScriptedServer, in_every_dialect, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
@@ -75,6 +75,7 @@ def test_all_servers_that_stay_are_listed_though_one_leaves_and_one_joins(
     assert outcome["requests"] <= 4
 
 
+@in_every_dialect
 def test_all_servers_and_all_that_is_known_of_them(workspace: Workspace) -> None:
     workspace.add_servers("app-01", tags={"role": "app"}, os_name="Debian", boot_time=-60)
     outcome = list_servers(workspace)
@@ -182,6 +183,7 @@ def test_names_of_groups_that_may_not_be_read(serve: Serve, status: int, fails: 
 # By name and id
 
 
+@in_every_dialect
 def test_one_by_id_is_one_request(workspace: Workspace) -> None:
     server_id = workspace.server_ids()["web-02"]
     outcome = list_servers(workspace, servers=[server_id.upper()])
@@ -190,6 +192,7 @@ def test_one_by_id_is_one_request(workspace: Workspace) -> None:
     assert len(paths(workspace)) == (1 if workspace.dialect == "2024" else 2)
 
 
+@in_every_dialect
 def test_one_by_name_is_asked_for(workspace: Workspace) -> None:
     assert names(list_servers(workspace, servers=["web-02"])) == ["web-02"]
     assert paths(workspace)[0] == f"{LIST}name=web-02&page_size=100"
@@ -204,6 +207,7 @@ def test_several_are_taken_from_one_list(workspace: Workspace) -> None:
     assert outcome.warnings == []
 
 
+@in_every_dialect
 @pytest.mark.parametrize("servers", [["web-9"], [NO_COMMAND], ["web-9", "web-01", NO_COMMAND]])
 def test_what_is_not_there_is_told_of(workspace: Workspace, servers: list[str]) -> None:
     outcome = list_servers(workspace, servers=servers)
@@ -232,6 +236,7 @@ def test_names_and_filters_hold_both(workspace: Workspace) -> None:
 # Filters and limit
 
 
+@in_every_dialect
 @pytest.mark.parametrize(
     ("filters", "hosts", "pushed"),
     [
@@ -318,6 +323,7 @@ def test_a_limit_counts_what_passes_the_filters(workspace: Workspace) -> None:
     assert names(list_servers(workspace, servers=["db-01", "db-02"], limit=1)) == ["db-01"]
 
 
+@in_every_dialect
 def test_what_the_workspace_can_filter_it_does(workspace: Workspace) -> None:
     [group] = [group["id"] for group in workspace.state()["groups"] if group["name"] == "Operations"]
     filters = {"commissioned": True, "name": ["web-01"], "groups": [group], "os": ["debian"]}
@@ -351,6 +357,7 @@ def test_bad_options_are_refused_before_any_request(current: Workspace, given: R
     assert current.requests_made() == 0
 
 
+@in_every_dialect
 def test_a_group_that_no_server_is_in_is_told_of(workspace: Workspace) -> None:
     inventories.fill(workspace)
     filters = {"groups": ["Operatoins", "Operations"]}

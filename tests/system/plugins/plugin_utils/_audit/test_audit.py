@@ -15,7 +15,7 @@ import collection_tree
 import pytest
 import yaml
 from system.auditing import HELLO, NO_TOKEN, audit, hosts, options
-from system.support import AGENTS, Reply, ScriptedServer, paths
+from system.support import AGENTS, Reply, ScriptedServer, in_every_dialect, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
@@ -77,6 +77,7 @@ def test_checks_on_a_fleet(workspace: Workspace) -> None:
     }
 
 
+@in_every_dialect
 def test_a_result_has_all_that_a_reader_needs(workspace: Workspace) -> None:
     done = audit(workspace, {"name": "it", "line": "echo ' 7 apples'; exit 3", "rc": [3], "number": {"at_most": 8}})
     result = done.the_result
@@ -176,6 +177,7 @@ def test_a_fact_comes_out_only_where_there_is_an_answer(workspace: Workspace) ->
 # Reuse
 
 
+@in_every_dialect
 def test_the_second_audit_asks_nothing(workspace: Workspace) -> None:
     checks = [
         HELLO,
@@ -204,6 +206,7 @@ def test_only_what_is_missing_is_asked(workspace: Workspace) -> None:
     assert len(workspace.commands()) == 1 + 5
 
 
+@in_every_dialect
 @pytest.mark.parametrize(
     "row",
     [
@@ -284,6 +287,7 @@ def test_recent_answers_of_a_server_that_is_offline_count(workspace: Workspace) 
 # Servers that do not answer
 
 
+@in_every_dialect
 @pytest.mark.parametrize(
     ("server", "says"),
     [
@@ -325,6 +329,7 @@ def test_commands_that_are_held(current: Workspace, status: str, says: str) -> N
     assert len(current.commands()) == 3
 
 
+@in_every_dialect
 def test_a_line_that_the_access_list_does_not_allow(workspace: Workspace) -> None:
     workspace.settings(acl={"admin": ["echo *"]})
     done = audit(workspace, HELLO, {"name": "secret", "line": "cat /etc/shadow"})
@@ -361,6 +366,7 @@ def test_an_answer_to_a_submit_that_is_lost(workspace: Workspace) -> None:
 # The token
 
 
+@in_every_dialect
 def test_a_refused_token_fails_the_audit_at_once(workspace: Workspace) -> None:
     with pytest.raises(ApiError, match="The token is unknown, disabled or expired"):
         audit(workspace, HELLO, of=hosts(*AGENTS), token="alpat-wrong")
@@ -594,6 +600,7 @@ def _check_sets() -> Row:
     return sets
 
 
+@in_every_dialect
 def test_the_lines_of_the_check_sets_run(workspace: Workspace) -> None:
     lines = {check["line"]: check["name"] for checks in _check_sets().values() for check in checks}
     longest = 512 if workspace.dialect == "2024" else 2048
