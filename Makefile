@@ -33,11 +33,23 @@ demo: $(READY) ## start a workspace with a small fleet and run the playbooks aga
 
 .PHONY: test
 test: $(READY) ## run the whole suite: lint, unit, system, contract, integration, signals, sanity and browser
-	@$(PYTHON) tests/tools/run_suite.py unit,system,build sanity-newest,integration,contract lint,sanity-oldest,integration-oldest,integration-newest,signals,browser
+	@$(PYTHON) tests/tools/run_suite.py unit,unit-oldest,unit-development,unit-newest,system,build sanity-newest,integration,contract lint,sanity-oldest,integration-oldest,integration-newest,signals,browser
 
 .PHONY: unit
 unit: $(READY) ## run the unit tests, which need no workspace
 	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/unit
+
+.PHONY: unit-oldest
+unit-oldest: $(READY) ## run the unit tests by ansible-test in a plain clone, on the oldest supported ansible-core
+	@$(PYTHON) tests/tools/check_units.py oldest
+
+.PHONY: unit-development
+unit-development: $(READY) ## run the unit tests by ansible-test in a plain clone, on the development ansible-core
+	@$(PYTHON) tests/tools/check_units.py development
+
+.PHONY: unit-newest
+unit-newest: $(READY) ## run the unit tests by ansible-test in a plain clone, on the newest supported ansible-core
+	@$(PYTHON) tests/tools/check_units.py newest
 
 .PHONY: system
 system: $(READY) ## run the tests against the stand-in workspace, and against a hostile one
@@ -59,7 +71,7 @@ signals: $(READY) ## interrupt, kill and hang up on runs, on every supported ans
 
 .PHONY: contract
 contract: $(READY) ## run the tests of the stand-in workspace against the recorded API
-	@$(call pytest,-n 2,tests/contract)
+	@$(call pytest,-n 2,tests/workspace/contract)
 
 .PHONY: integration
 integration: $(READY) ## run the integration targets on the development ansible-core, against all dialects

@@ -117,16 +117,17 @@ def _environ(programs: Path | None = None, home: Path | None = None) -> dict[str
     """The environment of the user without the development tools, and with every Python where it can be found."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTHON"))}
     environ.pop("VIRTUAL_ENV", None)
-    environ["PATH"] = os.pathsep.join([*([str(programs)] if programs else []), *_search_path()])
+    environ["PATH"] = os.pathsep.join([*([str(programs)] if programs else []), search_path()])
     return environ | ({"HOME": str(home)} if home else {})
 
 
-def _search_path() -> list[str]:
+def search_path() -> str:
     """PATH with pyenv's Pythons instead of its shims, some of which do not run."""
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     pythons = sorted(map(str, pyenv.glob("versions/3.*/bin")))
-    return [folder for folder in folders if folder != str(TOOLS) and Path(folder).name != "shims"] + pythons
+    kept = [folder for folder in folders if folder != str(TOOLS) and Path(folder).name != "shims"]
+    return os.pathsep.join([*kept, *pythons])
 
 
 def _home(core: Core, programs: Path) -> Path:

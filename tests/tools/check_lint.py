@@ -55,7 +55,6 @@ def tested_folders() -> list[str]:
         "agent",
         "benchmark",
         "browser",
-        "contract",
         "faults",
         "hostile",
         "hosts",
