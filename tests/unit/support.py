@@ -28,7 +28,7 @@ FAR = "2999-01-01T00:00:00Z"
 
 #: The checkout, or the installed collection.
 ROOT = Path(__file__).resolve().parents[2]
-_RECORDINGS = ROOT / "tests/contract/2024"
+_RECORDINGS = ROOT / "tests/workspace/contract/2024"
 
 
 def recorded(name: str) -> Any:

@@ -14,9 +14,9 @@ import time
 import typing as t
 
 import pytest
-from contract import recordings
-from contract.recordings import Exchange, Row
 from workspace.client import Workspace
+from workspace.contract import recordings
+from workspace.contract.recordings import Exchange, Row
 
 EXCHANGES = recordings.exchanges()
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 
-TESTS = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parents[2]
 
 
 def start(folder: Path, *arguments: str) -> tuple[subprocess.Popen[str], dict[str, str]]:
