@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
@@ -172,3 +173,10 @@ def _pip(version: str) -> Path:
     if not place.exists():
         _uv("pip", "install", "--quiet", "--target", str(place), f"pip=={version}")
     return place
+
+
+if __name__ == "__main__":
+    # Steps that run beside each other would otherwise each make those that are missing.
+    for each in CORES:
+        with contextlib.suppress(MissingPythonError):
+            _home(CORES[each], prepare(each))

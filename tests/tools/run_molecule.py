@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import collection_tree
-from run_suite import Result, say
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -45,6 +46,19 @@ TLS = ("private_ca",)
 #: Scenarios with a second workspace.
 TWO_WORKSPACES = ("workspace_change",)
 PROGRAMS = needs.PROGRAMS | agent.repository.PROGRAMS
+PRINTING = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """How a scenario went."""
+
+    scenario: str
+    seconds: float
+    passed: bool
+
+    def __str__(self) -> str:
+        return f"{self.scenario:<20} {self.seconds:>8.1f} s  {'passed' if self.passed else 'FAILED'}"
 
 
 def main() -> int:
@@ -205,6 +219,12 @@ def logged(name: str, command: list[str], environ: dict[str, str]) -> bool:
         )
         return done.returncode == 0
     return False
+
+
+def say(text: str) -> None:
+    """Print without mixing with another scenario."""
+    with PRINTING:
+        print(text, flush=True)
 
 
 if __name__ == "__main__":
