@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible.release import __version__
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _inventory
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
@@ -45,9 +46,12 @@ def test_values_that_may_be_templates_are_marked_throughout(inert: Any, value: A
 
 
 def test_nothing_is_marked_where_no_text_is_trusted() -> None:
-    assert _inventory.TRUSTS_ALL_TEXT is False
     value = {"{{ x }}": ["{{ y }}"]}
-    assert _inventory.inert(value) is value
+    assert _inventory.inert(value, trusts_all_text=False) is value
+
+
+def test_all_text_is_trusted_before_2_19() -> None:
+    assert _inventory.TRUSTS_ALL_TEXT is (tuple(map(int, __version__.split(".")[:2])) < (2, 19))
 
 
 @pytest.mark.parametrize(
