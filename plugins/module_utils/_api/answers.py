@@ -37,14 +37,14 @@ _DJANGO_404 = "The requested resource was not found on this server."
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiAnswer:
     """A successful answer: HTTP status and decoded JSON (None where there is no body)."""
 
     status: int
     body: Any
 
 
-def read_answer(method: str, path: str, status: int, headers: Mapping[str, str], content: bytes) -> Answer:
+def read_answer(method: str, path: str, status: int, headers: Mapping[str, str], content: bytes) -> ApiAnswer:
     """The answer that has this status, these headers and this body.
 
     Raises:
@@ -64,7 +64,7 @@ def read_answer(method: str, path: str, status: int, headers: Mapping[str, str],
             f" ({clean(headers.get('Content-Type', 'no content type'))})."
             " A proxy may stand in between, or url is not an Alpacon workspace."
         )
-    return Answer(status, body)
+    return ApiAnswer(status, body)
 
 
 def _refusal(method: str, path: str, status: int, body: Any, retry_after: float | None) -> ApiError | LostAnswer:

@@ -19,7 +19,7 @@ from typing import Any, Callable
 from urllib.parse import urljoin
 
 from . import lists as _lists
-from .answers import Answer, http_time, read_answer
+from .answers import ApiAnswer, http_time, read_answer
 from .errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, UnknownAddress, Untrusted, clean
 from .lists import Page
 from .session import Session, UnreadableBody, body_of, close_response, origin_of
@@ -132,7 +132,7 @@ class Client:
         """
         return self._repeat("GET", path, params, None, self._is_passing).body
 
-    def write(self, method: str, path: str, body: Any = None) -> Answer:
+    def write(self, method: str, path: str, body: Any = None) -> ApiAnswer:
         """Send a write, once.
 
         It is sent again only where it certainly was not accepted: no connection was made, or 429.
@@ -196,7 +196,7 @@ class Client:
         params: Mapping[str, Any] | None,
         body: Any,
         may_repeat: Callable[[Exception], bool],
-    ) -> Answer:
+    ) -> ApiAnswer:
         patience = self.deadline if self.deadline is not None else time.monotonic() + THROTTLE_PATIENCE
         attempt = failures = 0
         while True:
@@ -251,7 +251,7 @@ class Client:
                 raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
             self._sleep(wait)
 
-    def _send(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Answer:
+    def _send(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any) -> ApiAnswer:
         self._await_budget(method, path)
         if method != "GET":
             self._before_write()
@@ -301,7 +301,7 @@ class Client:
         return target
 
     @staticmethod
-    def _read(method: str, path: str, response: Any) -> Answer:
+    def _read(method: str, path: str, response: Any) -> ApiAnswer:
         try:
             content = body_of(response)
         except UnreadableBody as error:
