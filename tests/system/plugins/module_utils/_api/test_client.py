@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The client over a real socket: settings, headers, connections, paging, pauses and redirects."""
+"""The client over a real socket: headers, connections, paging, pauses and redirects."""
 
 from __future__ import annotations
 
@@ -54,9 +54,6 @@ def closed_port() -> int:
     """A port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
-
-
-# Settings
 
 
 def test_a_missing_library_is_named() -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The client over a real socket: settings, headers, connections, paging, pauses and redirects."""
+"""Settings of connections: what is refused, what is warned about, and what nothing shows."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
-
-# Settings
 
 
 def settings(**given: Any) -> Settings:

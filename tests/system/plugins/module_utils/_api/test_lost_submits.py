@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The command of a submit whose answer was lost is found again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from system.conftest import Connect
+from system.support import NotedPauses, Reply, ScriptedServer, body_for, in_every_dialect
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import find_submitted
+from ansible_collections.herdops.alpacon.tests.unit.support import (
+    COMMAND,
+    LIST,
+    SERVER,
+    Row,
+    current_row,
+    page,
+)
+
+Serve = Callable[..., ScriptedServer]
+
+
+def find(client: Client, body: Row, known: frozenset[str] = frozenset(), sent_at: float | None = None) -> Any:
+    sleep = NotedPauses()
+    found, candidates = find_submitted(client, body, time.time() if sent_at is None else sent_at, known, sleep)
+    return found and found.id, [command.id for command in candidates], sleep.slept
+
+
+@pytest.fixture
+def warm(workspace: Workspace, connect: Connect) -> Client:
+    """A client that knows the clock of the workspace."""
+    client = connect(workspace)
+    client.get(LIST, {"page_size": 1})
+    return client
+
+
+@in_every_dialect
+def test_the_command_of_a_lost_answer_is_found(workspace: Workspace, warm: Client) -> None:
+    sent_at = time.time()
+    made = workspace.submit("web-01", "echo hello")
+    workspace.submit("web-01", "echo other")
+    workspace.submit("web-02", "echo hello")
+    assert find(warm, body_for(workspace), sent_at=sent_at) == (made, [made], [])
+
+
+@in_every_dialect
+@pytest.mark.parametrize("line", ["  echo hello\n", "echo hello", "\techo hello  "])
+def test_it_is_found_though_the_workspace_trims_lines(workspace: Workspace, warm: Client, line: str) -> None:
+    sent_at = time.time()
+    made = workspace.submit("web-01", line)
+    assert find(warm, body_for(workspace, line=line), sent_at=sent_at)[0] == made
+
+
+@in_every_dialect
+def test_an_older_command_that_is_the_same_is_not_taken_for_it(workspace: Workspace, warm: Client) -> None:
+    [older] = workspace.add_commands([{"server": "web-01", "line": "echo hello", "username": "admin", "added_at": -5}])
+    found, candidates, slept = find(warm, body_for(workspace))
+    assert (found, candidates) == (None, [])
+    assert slept == [0.5, 1.0, 2.0, 4.0], "it is looked for a while"
+    sent_at = time.time()
+    made = workspace.submit("web-01", "echo hello")
+    assert find(warm, body_for(workspace), sent_at=sent_at)[0] == made != older
+
+
+@in_every_dialect
+def test_of_two_that_may_be_it_none_is_taken(workspace: Workspace, warm: Client) -> None:
+    sent_at = time.time()
+    made = {workspace.submit("web-01", "echo hello") for _number in range(2)}
+    found, candidates, _slept = find(warm, body_for(workspace), sent_at=sent_at)
+    assert (found, set(candidates)) == (None, made)
+
+
+@in_every_dialect
+def test_commands_that_are_known_are_not_it(workspace: Workspace, warm: Client) -> None:
+    sent_at = time.time()
+    known, made = (workspace.submit("web-01", "echo hello") for _number in range(2))
+    assert find(warm, body_for(workspace), frozenset((known,)), sent_at)[:2] == (made, [made])
+    assert find(warm, body_for(workspace), frozenset((known, made)), sent_at)[:2] == (None, [])
+
+
+def test_a_command_that_comes_to_light_late_is_found(current: Workspace, connect: Connect) -> None:
+    client = connect(current)
+    client.get(LIST, {"page_size": 1})
+    sent_at = time.time()
+    made: list[str] = []
+
+    def sleep(_seconds: float) -> None:
+        if not made:
+            made.append(current.submit("web-01", "echo hello"))
+
+    found, _candidates = find_submitted(client, body_for(current), sent_at, frozenset(), sleep)
+    assert found is not None
+    assert [found.id] == made
+
+
+def test_a_look_that_fails_is_not_the_last(serve: Serve, connect: Connect) -> None:
+    row, failure = current_row(), Reply({"detail": "No."}, 400)
+    server = serve([failure, failure, Reply(page([row])), Reply({}), Reply({"id": row["requested_by"]["id"]})])
+    body = {"server": SERVER, "line": "uptime", "shell": "system"}
+    assert find(connect(server), body, sent_at=0.0) == (COMMAND, [COMMAND], [0.5, 1.0])
+
+
+@in_every_dialect
+def test_another_user_or_shell_is_another_command(workspace: Workspace, warm: Client) -> None:
+    sent_at = time.time()
+    workspace.submit("web-01", "echo hello", username="root")
+    workspace.submit("web-01", "echo hello", shell="osquery")
+    assert find(warm, body_for(workspace, username="admin"), sent_at=sent_at)[:2] == (None, [])
