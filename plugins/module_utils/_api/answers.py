@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
@@ -143,6 +144,7 @@ def _starts_of_values(content: bytes) -> int:
     return len(content) - len(content.translate(None, b",[{"))
 
 
+@functools.lru_cache(maxsize=8)
 def http_time(text: str | None) -> float | None:
     """The time of a header in seconds since the epoch, or None where there is none."""
     try:
