@@ -233,7 +233,7 @@ options:
     type: str
   output_limit:
     description:
-      - How many characters of each output the report keeps.
+      - How many characters of the beginning of each output the report keeps.
     type: int
     default: 2000
 extends_documentation_fragment:
