@@ -156,6 +156,10 @@ def _id_of(item: Any) -> str | None:
     return plain_text(item.get("id") if isinstance(item, Mapping) else item)
 
 
+#: One for all, since there may be many servers.
+_NO_ROW: Mapping[str, Any] = {}
+
+
 @dataclass(frozen=True)
 class Server:
     """A machine of a workspace.
@@ -164,16 +168,18 @@ class Server:
         id: canonical UUID, or None where only the name is known.
         name: None where only the id is known.
         is_connected, commissioned: None where the row does not say.
-        groups: UUIDs of its IAM groups.
-        fields: the row as it came, for what has no attribute of its own.
+        started_at: when its agent was started.
+        last_connectivity: when its agent was connected last.
+        fields: the row as it came, for what has no attribute of its own; empty where nobody needs it any more.
     """
 
     id: str | None
     name: str | None = None
     is_connected: bool | None = None
     commissioned: bool | None = None
-    groups: tuple[str, ...] = ()
-    fields: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    started_at: datetime | None = field(default=None, compare=False)
+    last_connectivity: datetime | None = field(default=None, compare=False)
+    fields: Mapping[str, Any] = field(default_factory=lambda: _NO_ROW, repr=False, compare=False)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Server:
@@ -183,19 +189,14 @@ class Server:
             name=plain_text(row.get("name")),
             is_connected=_flag(row.get("is_connected")),
             commissioned=_flag(row.get("commissioned")),
-            groups=tuple(filter(None, map(_id_of, _items(row.get("groups"))))),
+            started_at=parse_time(row.get("started_at")),
+            last_connectivity=parse_time(row.get("last_connectivity")),
             fields=row,
         )
 
-    @property
-    def started_at(self) -> datetime | None:
-        """When its agent was started."""
-        return parse_time(self.fields.get("started_at"))
-
-    @property
-    def last_connectivity(self) -> datetime | None:
-        """When its agent was connected last."""
-        return parse_time(self.fields.get("last_connectivity"))
+    def without_row(self) -> Server:
+        """The same server without its row, which takes some kilobytes."""
+        return replace(self, fields=_NO_ROW)
 
     def __str__(self) -> str:
         return self.name or self.id or "?"

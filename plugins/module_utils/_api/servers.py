@@ -20,11 +20,16 @@ from .records import Server, canonical_uuid, is_uuid, row_id
 PATH = "/api/servers/servers/"
 
 
-def look_up(client: Client, references: Sequence[str]) -> tuple[dict[str, list[Server]], list[str]]:
+def look_up(
+    client: Client, references: Sequence[str], whole_rows: bool = False
+) -> tuple[dict[str, list[Server]], list[str]]:
     """The servers of each name or canonical UUID, with as few requests as possible; and the names that were seen.
 
     The first page of the list tells how long it is: it is read on, or each server is asked for where that takes fewer
     requests. Several servers of one name are all found.
+
+    Args:
+        whole_rows: whether they are wanted with all that their rows say, some kilobytes each.
 
     Raises:
         IncompleteList: the list did not come whole.
@@ -43,7 +48,7 @@ def look_up(client: Client, references: Sequence[str]) -> tuple[dict[str, list[S
                 return singly, seen
         for server in servers:
             for key in {server.id, server.name} & found.keys():
-                found[str(key)].append(server)
+                found[str(key)].append(server if whole_rows else server.without_row())
         if all(found.values()) and _none_follows(found, seen):
             break
     return found, seen

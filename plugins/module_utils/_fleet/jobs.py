@@ -125,11 +125,13 @@ def digest_of(body: Mapping[str, Any]) -> str:
 
 def fuller(first: Server, second: Server) -> Server:
     """What two records say of a server together; where they differ, the first one counts."""
+    if first.id and first.name:
+        return first
     return Server(
         first.id or second.id,
         first.name or second.name,
         first.is_connected,
         first.commissioned,
-        first.groups,
-        first.fields,
+        first.started_at,
+        first.last_connectivity,
     )

@@ -84,7 +84,7 @@ def _filtered(client: Client, wanted: ServerFilter, groups: Groups, limit: int, 
 def _referenced(client: Client, references: Sequence[str], groups: Groups, warn: Warn) -> list[Described]:
     """The servers that have one of these names or UUIDs; a warning tells of each that none has."""
     # Filters are not pushed here: a server that they leave out would seem not to exist.
-    found, seen = look_up(client, references)
+    found, seen = look_up(client, references, whole_rows=True)
     for reference, servers in found.items():
         if not servers:
             warn(f"servers: there is no server {reference}. {remedy(client, reference, seen)}")

@@ -471,12 +471,15 @@ def test_a_result_that_the_agent_cut() -> None:
 def test_the_servers_of_2024_that_were_recorded() -> None:
     servers = [Server.from_row(row) for row in recorded("185-servers-list")["results"]]
     assert [(server.name, server.is_connected) for server in servers][:2] == [("old-01", False), ("web-01", True)]
-    assert servers[1].groups == ("7bf38068-4fc5-41ee-b987-4cfd59fbd0e8",)
     assert servers[1].fields["os_version"] == "13"
 
 
-def test_groups_of_a_server_as_objects() -> None:
-    assert Server.from_row({"id": SERVER, "groups": [{"id": 5, "name": "ops"}]}).groups == ("5",)
+def test_a_server_keeps_what_a_wait_needs_without_its_row() -> None:
+    times = {"started_at": "2026-01-02T03:04:05Z", "last_connectivity": "2026-01-02T03:05:00Z"}
+    server = Server.from_row({"id": SERVER, "name": "web-01", "is_connected": False, "os_version": "13", **times})
+    kept = server.without_row()
+    assert (kept, kept.fields) == (server, {})
+    assert (iso(kept.started_at), iso(kept.last_connectivity)) == tuple(times.values())
 
 
 @pytest.mark.parametrize(
