@@ -95,6 +95,7 @@ SCENARIOS = [
     Scenario("fleet_1000", 1000, "fleet", net="empty", runs=3),
     Scenario("fleet_1000_published", 1000, "fleet", dialect="published", net="empty", runs=2),
     Scenario("fleet_10000", 10000, "fleet", instant=True, net="empty"),
+    Scenario("fleet_50000", 50000, "fleet", instant=True, net="empty", asked=True),
     _large("outputs_1000"),
     _large("outputs_1000_limited", output_limit=2000),
     Scenario("names_10000", 10000, "names", commands=0, instant=True),

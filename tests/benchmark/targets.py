@@ -103,6 +103,7 @@ TARGETS = [
     ),
     _requests("lag_5", 10),
     _memory("fleet_10000", 300),
+    _memory("fleet_50000", 300),
     _memory("outputs_1000", 450),
     _memory("outputs_1000_limited", 160),
     Target(
