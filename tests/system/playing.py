@@ -193,6 +193,7 @@ def start_plays(
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [str(program), "-i", str(folder / "inventory.json"), "-f", str(forks), str(folder / "play.json")],
+            cwd=folder,
             env=environment(workspace, folder, **environ),
             stdin=subprocess.DEVNULL,
             stdout=log,

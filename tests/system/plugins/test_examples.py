@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The examples of every documentation run, as they stand, against a workspace that has what they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.parsing.plugin_docs import read_docstring
+from system.inventories import Source
+from system.playing import start_plays, until
+from system.registering import new_agent
+from system.rolling import agents_come
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+
+WORKSPACE = "https://my-workspace.us1.alpacon.io"
+HOSTS = ("web-01", "web-02", "db-01")
+PLUGINS = sorted(
+    path.relative_to(ROOT / "plugins").as_posix()
+    for kind in ("filter", "lookup", "modules")
+    for path in (ROOT / "plugins" / kind).glob("*.py")
+)
+INVENTORY = ROOT / "plugins/inventory/alpacon.py"
+RUNNING = "/usr/local/bin/reindex"
+#: In examples that await what runs.
+AWAITED = "status=['running']"
+#: What was answered lately, by line; without an agent a command answers with its own line.
+HISTORY = {
+    "uptime": "up 2 days",
+    "/usr/local/bin/backup": "done",
+    "df -P /": "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda1 100 42 58 42% /",
+    "sysctl kernel.kptr_restrict": "kernel.kptr_restrict = 1",
+}
+
+
+def examples_of(path: Path) -> str:
+    """The examples in the documentation of a plugin."""
+    return str(read_docstring(str(path))["plainexamples"])
+
+
+@pytest.fixture(scope="module")
+def busy() -> Iterator[Workspace]:
+    """A workspace whose servers have no agent, and answer at once."""
+    with Workspace("current", servers=0, agents=False) as workspace:
+        workspace.settings(instant=True)
+        workspace.add_servers(*HOSTS, connected=True, groups=["Operations"])
+        workspace.add_commands(
+            [
+                {"server": server, "line": line, "status": "success", "result": result, "added_at": -60}
+                for server in HOSTS
+                for line, result in HISTORY.items()
+            ]
+        )
+        yield workspace
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_examples_run(busy: Workspace, tmp_path: Path, plugin: str) -> None:
+    agent = new_agent(busy)
+    [running] = busy.add_commands([{"server": "web-01", "line": RUNNING, "status": "running"}])
+    variables = {
+        "alpamon_id": agent.id,
+        "alpamon_key": agent.key,
+        "vault_pgpassword": "pssst",
+        "vault_registration_token": busy.add_registration_token("examples")["key"],
+    }
+    entries: list[Row] = yaml.safe_load(examples_of(ROOT / "plugins" / plugin).replace(WORKSPACE, busy.url))
+    tasks = [entry for entry in entries if "hosts" not in entry]
+    plays = [entry for entry in entries if "hosts" in entry]
+    grouped = {"name": "Have a group", "ansible.builtin.group_by": {"key": "web"}}
+    plays.insert(0, {"hosts": "web-01", "gather_facts": False, "vars": variables, "tasks": [grouped, *tasks]})
+    play = start_plays(busy, tmp_path, HOSTS, plays)
+    try:
+        with agents_come(busy):
+            if AWAITED in examples_of(ROOT / "plugins" / plugin):
+                until(lambda: any(running in entry["path"] for entry in busy.log()) or play.process.poll() is not None)
+            busy.change_command(running, status="success", success=True, exit_code=0, result="")
+            play.end()
+    finally:
+        play.stop()
+    assert play.code == 0, play.said
+    assert all(entry["name"] in play.said for entry in tasks)
+
+
+def test_examples_of_inventories_list_servers(busy: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROD_TOKEN", busy.token)
+    first, *others = examples_of(INVENTORY).replace(WORKSPACE, busy.url).split("\n\n# ")
+    texts = [first, *("\n".join(line.removeprefix("# ") for line in other.splitlines()[1:]) for other in others)]
+    for number, text in enumerate(texts):
+        source = Source(busy, tmp_path / str(number))
+        source.folder.mkdir()
+        source.path.write_text(text.replace("~/.cache", str(tmp_path)), encoding="utf-8")
+        assert set(source.run("--list").hosts) >= set(HOSTS), text
