@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A host that exists on paper: modules are written down and not run, and answer what the test says.
+"""A host that answers by script: modules are written down and not run, and answer what the test says.
 
 So a role can be carried through on distributions that cannot be started here.
 """

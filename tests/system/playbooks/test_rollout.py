@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The playbook rollout, on hosts that exist on paper: waves, where it stops, and what it says in the end."""
+"""The playbook rollout, on hosts that answer by script: waves, where it stops, and what it says in the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from system.rolling import DEBIAN, Distribution, Paper, Roll, agents_come, installed, roll
+from system.scripted_hosts import DEBIAN, Distribution, RoleRun, ScriptedHost, agents_come, installed, run_role
 from workspace.client import Workspace
 
 PLAYBOOK = "herdops.alpacon.rollout"
@@ -21,15 +21,15 @@ LOST = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port"
 pytestmark = pytest.mark.timeout(300)
 
 
-def rolled(folder: Path, workspace: Workspace, hosts: dict[str, Paper], **variables: object) -> Roll:
+def rolled(folder: Path, workspace: Workspace, hosts: dict[str, ScriptedHost], **variables: object) -> RoleRun:
     """A rollout that has ended."""
     workspace.settings(instant=True)
     extra = json.dumps({"alpamon_connect_timeout": "20s", **variables})
     with agents_come(workspace):
-        return roll(folder, workspace, hosts, "--extra-vars", extra, playbook=PLAYBOOK)
+        return run_role(folder, workspace, hosts, "--extra-vars", extra, playbook=PLAYBOOK)
 
 
-def summary(done: Roll) -> dict[str, str]:
+def summary(done: RoleRun) -> dict[str, str]:
     """What the summary says of each host."""
     shown = [result["msg"] for host in done.hosts.values() for result in host.results if _is_summary(result.get("msg"))]
     [lines] = shown
@@ -41,7 +41,7 @@ def _is_summary(message: object) -> bool:
 
 
 def test_all_go_well(current: Workspace, tmp_path: Path) -> None:
-    done = rolled(tmp_path, current, {name: Paper(DEBIAN) for name in "abc"}, alpamon_serial=[1, 2])
+    done = rolled(tmp_path, current, {name: ScriptedHost(DEBIAN) for name in "abc"}, alpamon_serial=[1, 2])
     assert done.code == 0, done.said
     records = {record["name"] for record in current.registered()}
     assert len(records) == 3
@@ -55,7 +55,7 @@ def test_all_go_well(current: Workspace, tmp_path: Path) -> None:
 
 
 def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: Path) -> None:
-    hosts = {"a": Paper(DEBIAN, BROKEN), "b": Paper(DEBIAN), "c": Paper(DEBIAN)}
+    hosts = {"a": ScriptedHost(DEBIAN, BROKEN), "b": ScriptedHost(DEBIAN), "c": ScriptedHost(DEBIAN)}
     done = rolled(tmp_path, current, hosts)
     assert done.code == 2, done.said
     assert summary(done) == {"a": "FAILED. There is no such package.", "b": "not tried", "c": "not tried"}
@@ -66,11 +66,11 @@ def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: 
 
 def test_waves_stop_when_too_many_fail(current: Workspace, tmp_path: Path) -> None:
     hosts = {
-        "a": Paper(DEBIAN),
-        "b": Paper(DEBIAN, variables=LOST),
-        "c": Paper(DEBIAN),
-        "d": Paper(DEBIAN),
-        "e": Paper(DEBIAN),
+        "a": ScriptedHost(DEBIAN),
+        "b": ScriptedHost(DEBIAN, variables=LOST),
+        "c": ScriptedHost(DEBIAN),
+        "d": ScriptedHost(DEBIAN),
+        "e": ScriptedHost(DEBIAN),
     }
     done = rolled(tmp_path / "strict", current, hosts, alpamon_serial=[1, 2], alpamon_state="installed")
     assert done.code == 2, done.said
@@ -81,8 +81,10 @@ def test_waves_stop_when_too_many_fail(current: Workspace, tmp_path: Path) -> No
 
 
 def test_a_host_lost_midway_leaves_the_summary_to_others(current: Workspace, tmp_path: Path) -> None:
-    lost = Paper(DEBIAN, [("^apt ", {"lost": "No route to host."})])
-    done = rolled(tmp_path, current, {"a": lost, "b": Paper(DEBIAN), "c": Paper(DEBIAN)}, alpamon_serial=[2])
+    lost = ScriptedHost(DEBIAN, [("^apt ", {"lost": "No route to host."})])
+    done = rolled(
+        tmp_path, current, {"a": lost, "b": ScriptedHost(DEBIAN), "c": ScriptedHost(DEBIAN)}, alpamon_serial=[2]
+    )
     assert done.code != 0, done.said
     said = summary(done)
     assert said["a"] == "FAILED. unreachable"
@@ -92,7 +94,7 @@ def test_a_host_lost_midway_leaves_the_summary_to_others(current: Workspace, tmp
 
 
 def test_waves_go_on_within_the_limit(current: Workspace, tmp_path: Path) -> None:
-    hosts = {"a": Paper(DEBIAN), "b": Paper(DEBIAN, BROKEN), "c": Paper(DEBIAN)}
+    hosts = {"a": ScriptedHost(DEBIAN), "b": ScriptedHost(DEBIAN, BROKEN), "c": ScriptedHost(DEBIAN)}
     limit = {"alpamon_max_fail_percentage": 50, "alpamon_serial": 1, "alpamon_state": "installed"}
     done = rolled(tmp_path, current, hosts, **limit)
     assert done.code == 2, done.said
@@ -100,7 +102,7 @@ def test_waves_go_on_within_the_limit(current: Workspace, tmp_path: Path) -> Non
 
 
 def test_removal(current: Workspace, tmp_path: Path) -> None:
-    hosts = {name: Paper(DEBIAN, installed("2.5.0")) for name in "ab"}
+    hosts = {name: ScriptedHost(DEBIAN, installed("2.5.0")) for name in "ab"}
     done = rolled(tmp_path, current, hosts, alpamon_state="absent")
     assert done.code == 0, done.said
     assert summary(done) == {"a": "removed", "b": "removed"}
@@ -108,7 +110,7 @@ def test_removal(current: Workspace, tmp_path: Path) -> None:
 
 
 def test_prediction(current: Workspace, tmp_path: Path) -> None:
-    done = roll(tmp_path, current, {"a": Paper(DEBIAN)}, "--check", playbook=PLAYBOOK)
+    done = run_role(tmp_path, current, {"a": ScriptedHost(DEBIAN)}, "--check", playbook=PLAYBOOK)
     assert done.code == 0, done.said
     assert summary(done) == {"a": "nothing installed yet, not connected"}
     assert current.counters()["writes"] == 0
@@ -117,8 +119,8 @@ def test_prediction(current: Workspace, tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", [True, False])
 def test_hosts_of_a_wave_keep_their_own_facts(current: Workspace, tmp_path: Path, given: bool) -> None:
     hosts = {
-        "a": Paper(Distribution("Debian", "13.1", hostname="deb-01")),
-        "b": Paper(Distribution("Rocky", "9.4", "dnf", hostname="rocky-01")),
+        "a": ScriptedHost(Distribution("Debian", "13.1", hostname="deb-01")),
+        "b": ScriptedHost(Distribution("Rocky", "9.4", "dnf", hostname="rocky-01")),
     }
     token = {"alpamon_registration_token": current.add_registration_token()["key"]} if given else {}
     done = rolled(tmp_path, current, hosts, alpamon_serial=[2], **token)
@@ -140,7 +142,7 @@ def test_lists_numbers_and_tags_as_text(current: Workspace, tmp_path: Path) -> N
     done = rolled(
         tmp_path,
         current,
-        {name: Paper(DEBIAN, serves) for name in "abc"},
+        {name: ScriptedHost(DEBIAN, serves) for name in "abc"},
         alpamon_serial="1, 2",
         alpamon_max_fail_percentage="10",
         alpamon_key_fingerprints=f"{'0' * 40}, {spaced}",

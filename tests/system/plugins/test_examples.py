@@ -15,7 +15,7 @@ from ansible.parsing.plugin_docs import read_docstring
 from system.inventories import Source
 from system.playing import start_plays, until
 from system.registering import new_agent
-from system.rolling import agents_come
+from system.scripted_hosts import agents_come
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role alpamon on paper, on every distribution that it knows; see extensions/molecule for hosts that run."""
+"""The role alpamon, by hosts that answer by script, of every distribution; extensions/molecule has hosts that run."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.rolling import (
+from system.scripted_hosts import (
     DEBIAN,
     KEY,
     MACHINE,
     Distribution,
     Host,
-    Paper,
-    Roll,
+    RoleRun,
+    ScriptedHost,
     agents_come,
     configuration,
     installed,
-    roll,
+    run_role,
     there,
 )
 from workspace.client import Workspace
@@ -76,24 +76,24 @@ def registration(workspace: Workspace) -> dict[str, Any]:
     return {"headers": {"Authorization": f'token="{key}"'}, "json": {"name": "Web", "platform": "debian"}}
 
 
-def papers(names: dict[str, Distribution], *answers: Any, **variables: Any) -> dict[str, Paper]:
+def scripted_hosts(names: dict[str, Distribution], *answers: Any, **variables: Any) -> dict[str, ScriptedHost]:
     """Hosts of these distributions that are otherwise alike."""
-    return {name: Paper(distribution, answers, variables) for name, distribution in names.items()}
+    return {name: ScriptedHost(distribution, answers, variables) for name, distribution in names.items()}
 
 
 # Every distribution
 
 
 @pytest.fixture(scope="module")
-def looked(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Roll:
+def looked(running: Running, tmp_path_factory: pytest.TempPathFactory) -> RoleRun:
     """All of them looked at."""
-    hosts = papers({**SUPPORTED, **UNSUPPORTED})
+    hosts = scripted_hosts({**SUPPORTED, **UNSUPPORTED})
     names = ("__alpamon_manager", "__alpamon_platform", "__alpamon_repository_format", "__alpamon_family")
-    return roll(tmp_path_factory.mktemp("looked"), running("current"), hosts, entry="preflight", show=names)
+    return run_role(tmp_path_factory.mktemp("looked"), running("current"), hosts, entry="preflight", show=names)
 
 
 @pytest.mark.parametrize("name", SUPPORTED)
-def test_supported_distributions(looked: Roll, name: str) -> None:
+def test_supported_distributions(looked: RoleRun, name: str) -> None:
     assert looked[name].failure == ""
     found = looked[name].results[-1]["msg"]
     manager = "apt" if name in APT else "zypper" if name in ZYPPER else "dnf"
@@ -106,7 +106,7 @@ def test_supported_distributions(looked: Roll, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
-def test_unsupported_distributions(looked: Roll, name: str) -> None:
+def test_unsupported_distributions(looked: RoleRun, name: str) -> None:
     distribution = UNSUPPORTED[name]
     assert f"The agent does not run on {distribution.name} {distribution.version}." in looked[name].failure
     assert "Debian from 11 on, Ubuntu from 18.04 on, RedHat from 8 on" in looked[name].failure
@@ -114,15 +114,15 @@ def test_unsupported_distributions(looked: Roll, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def present(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Roll:
+def present(running: Running, tmp_path_factory: pytest.TempPathFactory) -> RoleRun:
     """One of each kind brought into a workspace."""
     workspace = running("current")
     workspace.reset()
     token = workspace.add_registration_token()["key"]
     variables = {"alpamon_ca_cert_content": CERTIFICATE, "alpamon_tags": {"env": "test"}}
-    hosts = papers({name: SUPPORTED[name] for name in KINDS}, **variables)
+    hosts = scripted_hosts({name: SUPPORTED[name] for name in KINDS}, **variables)
     with agents_come(workspace):
-        done = roll(tmp_path_factory.mktemp("present"), workspace, hosts, ALPACON_REGISTRATION_TOKEN=token)
+        done = run_role(tmp_path_factory.mktemp("present"), workspace, hosts, ALPACON_REGISTRATION_TOKEN=token)
     assert done.code == 0, done.said
     assert token not in done.said
     records = workspace.registered()
@@ -133,7 +133,7 @@ def present(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Roll:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_configuration_and_units(present: Roll, name: str) -> None:
+def test_configuration_and_units(present: RoleRun, name: str) -> None:
     host = present[name]
     text = host.files["/etc/alpamon/alpamon.conf"]
     assert "verify = true\nca_cert =\n" in text
@@ -152,7 +152,7 @@ def test_configuration_and_units(present: Roll, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["debian11", "debian13"])
-def test_apt(present: Roll, name: str) -> None:
+def test_apt(present: RoleRun, name: str) -> None:
     host = present[name]
     key = "/etc/apt/keyrings/alpacax_alpamon.asc"
     assert host.files[key] == KEY
@@ -171,7 +171,7 @@ def test_apt(present: Roll, name: str) -> None:
     assert host.files["/usr/local/share/ca-certificates/alpamon.crt"] == CERTIFICATE
 
 
-def test_dnf(present: Roll) -> None:
+def test_dnf(present: RoleRun) -> None:
     host = present["rocky9"]
     repository = host.files["/etc/yum.repos.d/alpacax_alpamon.repo"]
     key = "/etc/pki/rpm-gpg/RPM-GPG-KEY-alpamon"
@@ -185,7 +185,7 @@ def test_dnf(present: Roll) -> None:
     assert "update-ca-trust extract" in host.commands
 
 
-def test_zypper(present: Roll) -> None:
+def test_zypper(present: RoleRun) -> None:
     host = present["leap15"]
     assert "repo_gpgcheck=1\npkg_gpgcheck=0\n" in host.files["/etc/zypp/repos.d/alpacax_alpamon.repo"]
     assert [row["key"] for row in host.of("rpm_key")] == ["/etc/pki/rpm-gpg/RPM-GPG-KEY-alpamon"]
@@ -195,7 +195,7 @@ def test_zypper(present: Roll) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_package_never_finds_credentials_in_its_environment(present: Roll, name: str) -> None:
+def test_package_never_finds_credentials_in_its_environment(present: RoleRun, name: str) -> None:
     calls = present[name].calls
     installers = [
         call for call in calls if call.module in ("apt", "dnf") or "--no-recommends" in call.arguments.get("argv", ())
@@ -213,7 +213,7 @@ def removed(host: Host) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def downgraded(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Roll:
+def downgraded(running: Running, tmp_path_factory: pytest.TempPathFactory) -> RoleRun:
     """2.4.0 asked for and held, where 2.5.0 is."""
     variables = {
         "alpamon_version": "2.4.0",
@@ -223,15 +223,15 @@ def downgraded(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Ro
         "alpamon_package_proxy": "http://proxy.example:3128",
         "recording_brings": "2.4.0",
     }
-    hosts = papers(
+    hosts = scripted_hosts(
         {name: SUPPORTED[name] for name in ("debian13", "rocky9", "leap15")}, *installed("2.5.0"), **variables
     )
-    done = roll(tmp_path_factory.mktemp("downgraded"), running("current"), hosts, entry="install")
+    done = run_role(tmp_path_factory.mktemp("downgraded"), running("current"), hosts, entry="install")
     assert done.code == 0, done.said
     return done
 
 
-def test_pinned_with_apt(downgraded: Roll) -> None:
+def test_pinned_with_apt(downgraded: RoleRun) -> None:
     host = downgraded["debian13"]
     [package] = host.of("apt")
     assert package["name"] == "alpamon=2.4.0*"
@@ -241,7 +241,7 @@ def test_pinned_with_apt(downgraded: Roll) -> None:
     assert call.environment["https_proxy"] == "http://proxy.example:3128"
 
 
-def test_pinned_with_dnf(downgraded: Roll) -> None:
+def test_pinned_with_dnf(downgraded: RoleRun) -> None:
     host = downgraded["rocky9"]
     [package] = [row for row in host.of("dnf") if "alpamon" in row["name"]]
     assert package["name"] == "alpamon-2.4.0"
@@ -249,7 +249,7 @@ def test_pinned_with_dnf(downgraded: Roll) -> None:
     assert host.commands[-1] == "dnf versionlock add alpamon"
 
 
-def test_pinned_with_zypper(downgraded: Roll) -> None:
+def test_pinned_with_zypper(downgraded: RoleRun) -> None:
     host = downgraded["leap15"]
     assert "zypper --non-interactive install --oldpackage --recommends alpamon=2.4.0" in host.commands
     assert host.commands[-1] == "zypper --non-interactive addlock alpamon"
@@ -259,12 +259,12 @@ def test_pinned_with_zypper(downgraded: Roll) -> None:
 
 
 def test_absent(running: Running, tmp_path: Path) -> None:
-    hosts = papers(
+    hosts = scripted_hosts(
         {name: SUPPORTED[name] for name in ("debian13", "rocky9", "leap15")},
         *installed("2.5.0"),
         alpamon_state="absent",
     )
-    done = roll(tmp_path, running("current"), hosts)
+    done = run_role(tmp_path, running("current"), hosts)
     assert done.code == 0, done.said
     for name, host in done.hosts.items():
         gone = removed(host)
@@ -309,14 +309,14 @@ READS = {"setup", "command", "stat", "slurp"}
 
 
 @pytest.fixture(scope="module")
-def refused(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Roll:
+def refused(running: Running, tmp_path_factory: pytest.TempPathFactory) -> RoleRun:
     """Each of them tried."""
-    hosts = {name: Paper(DEBIAN, answers, variables) for name, (variables, answers, _message) in REFUSED.items()}
-    return roll(tmp_path_factory.mktemp("refused"), running("current"), hosts, ALPACON_REGISTRATION_TOKEN="key")
+    hosts = {name: ScriptedHost(DEBIAN, answers, variables) for name, (variables, answers, _message) in REFUSED.items()}
+    return run_role(tmp_path_factory.mktemp("refused"), running("current"), hosts, ALPACON_REGISTRATION_TOKEN="key")
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refusals(refused: Roll, name: str) -> None:
+def test_refusals(refused: RoleRun, name: str) -> None:
     host = refused[name]
     assert REFUSED[name][2] in host.failure
     assert {call.module for call in host.calls} <= READS
@@ -330,11 +330,13 @@ def test_check_mode_shows_a_diff_without_the_key(current: Workspace, tmp_path: P
     current.reset_counters()
     conf = configuration(current.url, record["id"], record["key"], "[pool]\nmax_workers = 5\n")
     hosts = {
-        "known": Paper(DEBIAN, [*conf, *installed("2.5.0"), *COPY], {"alpamon_debug": True}),
-        "fresh": Paper(DEBIAN),
-        "clone": Paper(DEBIAN, [*conf, *installed("2.5.0"), *there("/etc/alpamon/.ansible-registered", "another\n")]),
+        "known": ScriptedHost(DEBIAN, [*conf, *installed("2.5.0"), *COPY], {"alpamon_debug": True}),
+        "fresh": ScriptedHost(DEBIAN),
+        "clone": ScriptedHost(
+            DEBIAN, [*conf, *installed("2.5.0"), *there("/etc/alpamon/.ansible-registered", "another\n")]
+        ),
     }
-    done = roll(tmp_path, current, hosts, "--check", "--diff", ALPACON_REGISTRATION_TOKEN="key")
+    done = run_role(tmp_path, current, hosts, "--check", "--diff", ALPACON_REGISTRATION_TOKEN="key")
     assert done.code == 0, done.said
     assert record["key"] not in done.said
     shown = [result["msg"] for result in done["known"].results if isinstance(result.get("msg"), list)]
@@ -356,11 +358,11 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
     token = current.add_registration_token()["key"]
     log = f'{{"level":"debug"}} Authorization: id="{ID}", key="abc-DEF_123"\ntoken={token}\nBackhaul closed.'
     hosts = {
-        "full": Paper(DEBIAN, [("^copy .*alpamon.conf", {"failed": True, "msg": "No space left on device"})]),
-        "silent": Paper(DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log})]),
+        "full": ScriptedHost(DEBIAN, [("^copy .*alpamon.conf", {"failed": True, "msg": "No space left on device"})]),
+        "silent": ScriptedHost(DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log})]),
     }
     limit = {"alpamon_connect_timeout": "1s"}
-    done = roll(tmp_path, current, hosts, "-e", json.dumps(limit), ALPACON_REGISTRATION_TOKEN=token)
+    done = run_role(tmp_path, current, hosts, "-e", json.dumps(limit), ALPACON_REGISTRATION_TOKEN=token)
     assert done.code == 2, done.said
     assert "The new record was taken back." in done["full"].failure
     [record] = current.registered()

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 from system.playing import play_out
-from system.rolling import Host, Paper, agents_come, roll
+from system.scripted_hosts import Host, ScriptedHost, agents_come, run_role
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
@@ -44,12 +44,12 @@ def test_role_does_with_text_what_it_does_with_booleans(current: Workspace, tmp_
     }
     texts = {kind: {name: _as_text(value, name) for name, value in given.items()} for kind, given in plain.items()}
     hosts = {
-        **{f"{kind}-plain": Paper(variables=given) for kind, given in plain.items()},
-        **{f"{kind}-text": Paper(variables=given) for kind, given in texts.items()},
+        **{f"{kind}-plain": ScriptedHost(variables=given) for kind, given in plain.items()},
+        **{f"{kind}-text": ScriptedHost(variables=given) for kind, given in texts.items()},
     }
     key = current.add_registration_token()["key"]
     with agents_come(current):
-        done = roll(tmp_path, current, hosts, ALPACON_REGISTRATION_TOKEN=key)
+        done = run_role(tmp_path, current, hosts, ALPACON_REGISTRATION_TOKEN=key)
     assert done.code == 0, done.said
     for kind in plain:
         assert _doings(done[f"{kind}-text"]) == _doings(done[f"{kind}-plain"])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role alpamon on paper, on every distribution that it knows; see extensions/molecule for hosts that run."""
+"""What the role alpamon documents, and which tasks it has for which package manager."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_cores import CORES
 from system.playing import Row, play_out
-from system.rolling import DEBIAN, Paper, roll
+from system.scripted_hosts import DEBIAN, ScriptedHost, run_role
 from workspace.client import Workspace
 
 RUN = "herdops.alpacon.run"
@@ -132,6 +132,8 @@ def test_no_host_starts_while_one_is_wrong(current: Workspace, tmp_path: Path, c
 
 
 def test_the_role_of_the_agent_tells_as_well(current: Workspace, tmp_path: Path) -> None:
-    done = roll(tmp_path, current, {"a": Paper(DEBIAN)}, "--extra-vars", json.dumps({"alpamon_versoin": "2.5.0"}))
+    done = run_role(
+        tmp_path, current, {"a": ScriptedHost(DEBIAN)}, "--extra-vars", json.dumps({"alpamon_versoin": "2.5.0"})
+    )
     assert done.code == 2, done.said
     assert "Did you mean alpamon_version?" in done.said

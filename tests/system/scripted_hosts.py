@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs of the role alpamon on hosts that exist on paper, of any distribution; see connection_plugins/recording.py."""
+"""Runs of the role alpamon on hosts that answer by script, of any distribution; see connection_plugins/recording.py."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ DEBIAN = Distribution("Debian", "13.1")
 
 
 @dataclass(frozen=True)
-class Paper:
-    """A host on paper: what it is, what its modules answer besides the usual, and its variables."""
+class ScriptedHost:
+    """A host that answers by script: what it is, what its modules answer besides the usual, and its variables."""
 
     distribution: Distribution = DEBIAN
     answers: Iterable[Answer] = ()
@@ -133,7 +133,7 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Roll:
+class RoleRun:
     """A run that has ended."""
 
     code: int
@@ -184,19 +184,19 @@ def agents_come(workspace: Workspace) -> Iterator[None]:
         thread.join()
 
 
-def roll(
+def run_role(
     folder: Path,
     workspace: Workspace,
-    hosts: Mapping[str, Paper],
+    hosts: Mapping[str, ScriptedHost],
     *arguments: str,
     entry: str = "main",
     show: Iterable[str] = (),
     playbook: str = "",
     **environ: str,
-) -> Roll:
+) -> RoleRun:
     """Carry the role or a playbook out for all hosts; in the end, show variables of the role."""
     folder.mkdir(parents=True, exist_ok=True)
-    entries = {name: paper.entry(folder / f"{name}.calls") for name, paper in hosts.items()}
+    entries = {name: host.entry(folder / f"{name}.calls") for name, host in hosts.items()}
     role = {"name": "herdops.alpacon.alpamon", "tasks_from": entry, "public": True}
     shown = {"msg": {name: f"{{{{ {name} }}}}" for name in show}}
     tasks: list[Row] = [{"name": "Roll out", "ansible.builtin.include_role": role, "tags": ["always"]}]
@@ -232,7 +232,7 @@ def roll(
         )
         for name in hosts
     }
-    return Roll(done.returncode, done.stdout + done.stderr, ended)
+    return RoleRun(done.returncode, done.stdout + done.stderr, ended)
 
 
 def _lines(file: Path) -> list[Row]:
