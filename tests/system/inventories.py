@@ -80,6 +80,7 @@ class Source:
 
     workspace: Workspace
     folder: Path
+    programs: Path = collection_tree.TOOLS
 
     @property
     def path(self) -> Path:
@@ -100,7 +101,7 @@ class Source:
             **environ,
         }
         done = subprocess.run(
-            [str(collection_tree.TOOLS / program), "-i", str(self.path), *arguments],
+            [str(self.programs / program), "-i", str(self.path), *arguments],
             env={name: value for name, value in every.items() if value is not None},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
