@@ -422,6 +422,8 @@ def test_the_commands_that_one_runs_after(run_after: Any) -> None:
         ({"status": "success"}, 0),
         ({"status": "failed"}, 1),
         ({"status": "failed", "exit_code": True}, 1),
+        ({"status": "failed", "exit_code": 2**63 - 1}, 2**63 - 1),
+        ({"status": "failed", "exit_code": 2**63}, 1),
         ({"status": "running"}, None),
         ({"status": "denied"}, None),
         ({"status": "cancelled"}, None),

@@ -61,6 +61,7 @@ def test_base_urls(url: str, base: str) -> None:
         ({"token": "schlüssel"}, "token", "without quotes"),
         ({"request_timeout": -1}, "request_timeout", "is not a time"),
         ({"request_timeout": 0}, "request_timeout", "is not a time"),
+        ({"request_timeout": 7 * 86400 + 1}, "request_timeout", "is not a time"),
         ({"ca_path": "/no/such/ca.pem"}, "ca_path", "does not exist"),
     ],
 )
@@ -73,6 +74,7 @@ def test_settings_that_are_refused(given: dict[str, Any], option: str, words: st
 
 def test_settings_that_are_left_out() -> None:
     assert settings(validate_certs=None, ca_path="", request_timeout=None) == settings()
+    assert settings(request_timeout=7 * 86400).request_timeout == 7 * 86400
     assert settings().validate_certs is True
     assert settings(validate_certs=False).validate_certs is False
 

@@ -25,6 +25,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets i
         ("grün!", r"gr\xfcn!"),
         ("a<b&c9", r"a\u003cb\u0026c9"),
         ("a/b/c9", r"a\/b\/c9"),
+        ("grün/c9", r"grün\/c9"),
+        ("grün<c9", r"grün\u003cc9"),
         ("it's me", r"it'\''s me"),
         ("it's me", "it'\"'\"'s me"),
         ('"so" $me', r"\"so\" \$me"),

@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What answers are: their bodies, the pauses that they ask for, and which of them say nothing of a write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import read_answer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
+
+DATE = "Tue, 24 Nov 2026 12:00:00 GMT"
+OFFLINE = b'{"code": "SERVER_NOT_CONNECTED"}'
+
+
+@pytest.mark.parametrize(
+    ("content", "body"),
+    [
+        (b"", None),
+        (b" \r\n", None),
+        (b"\xef\xbb\xbf ", None),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        (b"[NaN, 1e999]", [None, None]),
+    ],
+)
+def test_bodies(content: bytes, body: Any) -> None:
+    assert read_answer("GET", "/", 200, {}, content).body == body
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ("37", 37),
+        ("0.1", 0.5),
+        ("1e9", 7 * 86400),
+        ("0", None),
+        ("-5", None),
+        ("nan", None),
+        ("soon", None),
+        ("Tue, 24 Nov 2026 12:01:30 GMT", 90),
+        ("Tue, 24 Nov 2026 11:59:59 GMT", None),
+        ("Tue, 24 Nov 2099 12:00:00 GMT", 7 * 86400),
+    ],
+)
+def test_pauses_are_bounded(asked: str, seconds: float | None) -> None:
+    with pytest.raises(ApiError) as caught:
+        read_answer("GET", "/", 429, {"Retry-After": asked, "Date": DATE}, b"{}")
+    assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "content", "is_lost"),
+    [
+        ("POST", 407, b"{}", False),
+        ("POST", 408, b"{}", True),
+        ("POST", 409, b"{}", False),
+        ("POST", 499, b"{}", False),
+        ("POST", 500, b"{}", True),
+        ("POST", 502, OFFLINE, True),
+        ("POST", 503, OFFLINE, False),
+        ("POST", 503, b"{}", True),
+        ("POST", 503, b"busy", True),
+        ("DELETE", 504, OFFLINE, True),
+        ("GET", 408, b"{}", False),
+        ("GET", 500, b"{}", False),
+        ("GET", 404, b"{}", False),
+        ("GET", 404, b"nginx", True),
+        ("GET", 200, b"nginx", True),
+    ],
+)
+def test_which_answers_say_nothing_of_what_was_asked(method: str, status: int, content: bytes, is_lost: bool) -> None:
+    with pytest.raises((ApiError, LostAnswer)) as caught:
+        read_answer(method, "/", status, {}, content)
+    assert isinstance(caught.value, LostAnswer) is is_lost
