@@ -257,20 +257,16 @@ class Client:
             self._before_write()
         url = self.settings.url + path
         for _redirect in range(_REDIRECTS):
-            response = self._exchange(method, url, path, params, body)
+            with self._lock:
+                self._requests += 1
+            started = time.time()
+            response = self._session.send(method, url, path, params, body)
+            self._note_clock(response, started)
             if not 300 <= response.status < 400:
                 return self._read(method, path, response)
             close_response(response)
             url, params = self._redirected(method, path, url, response), None
         raise ApiError(method, path, response.status, text=f"More than {_REDIRECTS} redirects.")
-
-    def _exchange(self, method: str, url: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Any:
-        with self._lock:
-            self._requests += 1
-        started = time.time()
-        response = self._session.send(method, url, path, params, body)
-        self._note_clock(response, started)
-        return response
 
     def _note_clock(self, response: Any, started: float) -> None:
         # The Date header is cut to whole seconds: the offset is at least header minus the time of arrival.
