@@ -120,7 +120,8 @@ class Fleet:
             while self._waiting or self._under_way or self._awaited:
                 self._run.check()
                 self._telling.progress(len(self._waiting) + self._count(_Act.SUBMIT), self._awaited, self._done)
-                self._start_submits()
+                for job in self._next_to_submit():
+                    self._start(_Act.SUBMIT, self._submitting.submit, job)
                 self._collect(self._pause())
                 if self._awaited and time.monotonic() >= self._next_look():
                     self._look()
@@ -181,7 +182,8 @@ class Fleet:
         queue_room = 2 * THREADS - submitting
         return queue_room if limit is None else min(queue_room, limit - len(self._awaited) - submitting)
 
-    def _start_submits(self) -> None:
+    def _next_to_submit(self) -> Iterator[Job]:
+        """The jobs whose turn it is, each to be started before the next one is asked for."""
         if not self._waiting:
             return
         if time.monotonic() > self._began + self._limits.wait_timeout:
@@ -191,7 +193,7 @@ class Fleet:
             if endings.leave_aside(job, self._limits):
                 self._over(job)
             else:
-                self._start(_Act.SUBMIT, self._submitting.submit, job)
+                yield job
         if self._stopped:
             for job in self._waiting:
                 job.end(Outcome.NOT_TRIED, self._stopped)
