@@ -130,6 +130,10 @@ bench: $(READY) ## measure what commands cost (ONLY=name: one scenario, CHECK=1:
 faults: $(READY) ## run thousands of commands under random faults (SEED=n, COMMANDS=5000)
 	@$(PYTHON) tests/faults $(SEED:%=--seed=%) $(COMMANDS:%=--commands=%)
 
+.PHONY: mutants
+mutants: $(READY) ## break the core on a sample and name what no test notices (SEED=n, SAMPLE=40, ONLY=_api, WORKERS=2)
+	@$(PYTHON) tests/mutants $(SEED:%=--seed=%) $(SAMPLE:%=--sample=%) $(ONLY:%=--only=%) $(WORKERS:%=--workers=%)
+
 .PHONY: molecule
 molecule: $(READY) ## run the roles on hosts with systemd, as root (SCENARIO=name, SET=ci, OPTIONAL=1: pass where no host can be)
 	@$(PYTHON) tests/tools/run_molecule.py $(SET:%=--set=%) $(if $(OPTIONAL),--optional) $(SCENARIO)

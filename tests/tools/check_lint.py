@@ -59,6 +59,7 @@ def tested_folders() -> list[str]:
         "faults",
         "hostile",
         "hosts",
+        "mutants",
         "signals",
         "system",
         "unit",

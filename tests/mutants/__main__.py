@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Break the core on a sample that a seed draws, and name what no test notices: python tests/mutants --seed 7"""
+
+from __future__ import annotations
+
+import argparse
+import queue
+import secrets
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+if not __package__:
+    tests = Path(__file__).resolve().parent.parent
+    sys.path[:1] = [str(tests), str(tests / "tools")]
+
+import collection_tree
+from mutants.draw import CORE, Mutation, draw
+from mutants.survivors import Survivor, explained
+from mutants.trial import Copy, Trial, Verdict
+
+#: Percent of the mutations that tests have to notice.
+WANTED = 90
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
+    parser.add_argument("--seed", default="", help="what the sample is drawn from (default: a random one)")
+    parser.add_argument("--sample", type=int, default=40, help="how many mutations (default: %(default)s)")
+    parser.add_argument("--only", choices=CORE, action="append", help="this floor only; may be repeated")
+    parser.add_argument("--workers", type=int, default=2, help="how many at a time (default: %(default)s)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Try a sample, and return 1 if too much of it went unnoticed or something did without a reason."""
+    arguments = parse_arguments()
+    seed = arguments.seed or str(secrets.randbelow(10**6))
+    print(f"seed {seed}", flush=True)
+    survivors = explained()
+    gone = [entry for entry in survivors if not entry.stands(collection_tree.ROOT)]
+    drawn = draw(collection_tree.ROOT, seed, arguments.sample, tuple(arguments.only or CORE))
+    started = time.monotonic()
+    trials = try_all(drawn, survivors, arguments.workers)
+    print(f"\nseed {seed}, {time.monotonic() - started:.0f} s")
+    return 0 if report(trials, survivors, gone) else 1
+
+
+def try_all(drawn: list[Mutation], survivors: list[Survivor], workers: int) -> list[Trial]:
+    """Try each mutation in a copy of the collection, but for those that are known to go unnoticed."""
+    copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+    for number in range(workers):
+        copy = Copy(collection_tree.BUILD / "mutants" / str(number))
+        copy.prepare()
+        copies.put(copy)
+
+    def judge(mutation: Mutation) -> Trial:
+        if any(entry.explains(mutation) for entry in survivors):
+            trial = Trial(mutation, Verdict.SURVIVED, "explained")
+        else:
+            copy = copies.get()
+            trial = copy.judge(mutation)
+            copies.put(copy)
+        print(f"{trial.verdict.value:9} {mutation.title} {trial.failure}", flush=True)
+        return trial
+
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(judge, drawn))
+
+
+def report(trials: list[Trial], survivors: list[Survivor], gone: list[Survivor]) -> bool:
+    """Print what has to be looked at, and return whether that is nothing."""
+    counts = Counter(trial.verdict for trial in trials)
+    open_trials = [
+        trial
+        for trial in trials
+        if trial.verdict is not Verdict.NOTICED and not any(entry.explains(trial.mutation) for entry in survivors)
+    ]
+    for trial in open_trials:
+        print(f"\n{trial.verdict.value}: {trial.mutation.title}\n{trial.mutation.diff}")
+    for entry in gone:
+        print(f"\nsurvivors.yml: {entry.file} no longer has: {entry.was}")
+    judged = counts[Verdict.NOTICED] + counts[Verdict.SURVIVED]
+    percent = 100 * counts[Verdict.NOTICED] / judged if judged else 0
+    print(
+        f"\n{counts[Verdict.NOTICED]} of {judged} noticed: {percent:.0f} %, at least {WANTED} wanted;"
+        f" {len(open_trials)} to explain, {len(gone)} explanations of lines that are gone"
+    )
+    return percent >= WANTED and not open_trials and not gone
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Draw mutations of the core by a seed: a place in the code first, then what is broken there."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import random
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+Position = tuple[int, int]
+Span = tuple[Position, Position]
+
+CORE = ("_api", "_options", "_fleet", "_tasks")
+#: Whether two equal values are one object is up to Python.
+IDENTITY = ("_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq")
+PUNCTUATION = frozenset("()[]{},.:=")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One thing broken in one file.
+
+    Attributes:
+        file: relative to the collection.
+        line: its number, from 1.
+        operator: what cosmic-ray calls the kind of mutation.
+        was, becomes: the lines that differ, without their indentation.
+        diff: the same with what stands around it.
+        code: the whole file as it is when broken.
+    """
+
+    file: Path
+    line: int
+    operator: str
+    was: str
+    becomes: str
+    diff: str
+    code: str
+
+    @property
+    def title(self) -> str:
+        """Where it is and what kind."""
+        return f"{self.file}:{self.line} {self.operator}"
+
+
+@dataclass(frozen=True)
+class _Choice:
+    operator: str
+    occurrence: int
+
+
+def draw(root: Path, seed: str, size: int, floors: tuple[str, ...] = CORE) -> list[Mutation]:
+    """Draw so many places of these floors (all of them if there are fewer) and one mutation at each."""
+    rng = random.Random(seed)
+    files = [file for floor in floors for file in sorted((root / "plugins/module_utils" / floor).glob("*.py"))]
+    places = [(file, span, choices) for file in files for span, choices in _choices(file.read_text()).items()]
+    drawn = rng.sample(places, len(places))
+    mutations = (_mutation(root, file, span, rng.sample(choices, len(choices))) for file, span, choices in drawn)
+    return list(islice(filter(None, mutations), size))
+
+
+def _choices(source: str) -> dict[Span, list[_Choice]]:
+    hints = list(_hints(source))
+    nodes = [node for node in ast_nodes(get_ast(source)) if not _is_dull(node)]
+    choices: dict[Span, list[_Choice]] = {}
+    for name, operator in _operators().items():
+        spans = (span for node in nodes for span in operator.mutation_positions(node))
+        for occurrence, (start, end) in enumerate(spans):
+            if not any(first <= start < last for first, last in hints):
+                choices.setdefault((start, end), []).append(_Choice(name, occurrence))
+    return dict(sorted(choices.items()))
+
+
+def _is_dull(node: Any) -> bool:
+    """Whether no operator mutates a node of this kind; asking two hundred of them takes long."""
+    return node.type in ("name", "string", "newline") or getattr(node, "value", None) in PUNCTUATION
+
+
+@cache
+def _operators() -> dict[str, Any]:
+    """Those that need no arguments, by name."""
+    classes = {name: get_operator(name) for name in operator_names() if not name.endswith(IDENTITY)}
+    return {name: kind() for name, kind in classes.items() if not kind.arguments()}
+
+
+def _hints(source: str) -> Iterator[Span]:
+    """Where type hints are, which nothing evaluates."""
+    for node in ast.walk(ast.parse(source)):
+        for name in ("annotation", "returns"):
+            hint = getattr(node, name, None)
+            if hint is not None:
+                yield (hint.lineno, hint.col_offset), (hint.end_lineno, hint.end_col_offset)
+
+
+def _mutation(root: Path, file: Path, span: Span, choices: list[_Choice]) -> Mutation | None:
+    """The first of these that is Python, or None: stars of parameters, for one, are taken for operators."""
+    source = file.read_text()
+    broken = ((choice, _mutated(source, choice)) for choice in choices)
+    choice, code = next((pair for pair in broken if pair[1]), (None, ""))
+    if choice is None:
+        return None
+    diff = list(difflib.unified_diff(source.splitlines(), code.splitlines(), lineterm=""))[2:]
+    return Mutation(
+        file=file.relative_to(root),
+        line=span[0][0],
+        operator=choice.operator.removeprefix("core/"),
+        was=_changed(diff, "-"),
+        becomes=_changed(diff, "+"),
+        diff="\n".join(diff),
+        code=code,
+    )
+
+
+def _mutated(source: str, choice: _Choice) -> str:
+    """The code with this mutation; empty where the operator cannot make it."""
+    try:
+        code: str = mutate_code(source, _operators()[choice.operator], choice.occurrence)
+        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
+            compile(code, "", "exec")
+    except (AttributeError, SyntaxError):
+        return ""
+    return code
+
+
+def _changed(diff: list[str], sign: str) -> str:
+    return "\n".join(line[1:].strip() for line in diff if line.startswith(sign)).strip()
