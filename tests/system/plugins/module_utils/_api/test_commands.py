@@ -181,6 +181,11 @@ def test_a_command_that_was_delivered_cannot_be_cancelled(workspace: Workspace, 
     assert workspace.commands()[0]["status"] == status
 
 
+def test_a_refusal_without_a_code_says_by_its_status_that_it_was_delivered(serve: Serve, connect: Connect) -> None:
+    server = serve([Reply({}, 409), Reply(current_row(status="running"))])
+    assert cancel(connect(server), COMMAND) == SENT
+
+
 @pytest.mark.parametrize("status", ["denied", "rejected", "expired", "cancelled"])
 def test_what_is_over_at_that_moment_is_not_called_sent(serve: Serve, connect: Connect, status: str) -> None:
     server = serve([Reply({"code": "event_command_already_sent"}, 409), Reply(current_row(status=status))])

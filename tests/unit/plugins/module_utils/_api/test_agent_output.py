@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import shortened
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import shortened, why_never_began
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.tests.unit.support import current_row
+from ansible_collections.herdops.alpacon.tests.unit.support import Row, current_row
 
 RAN = Command.from_row(current_row(status="success", success=True, exit_code=0))
 FAILED = Command.from_row(current_row(status="failed", success=False, exit_code=1))
@@ -51,3 +51,19 @@ def test_what_tells_that_a_line_never_ran_is_not_cut() -> None:
     assert shortened(dropped, Output(CASCADE), 3).text == CASCADE
     assert shortened(FAILED, Output(f"alpamon: {NO_USER}"), 3).text == f"alpamon: {NO_USER}"
     assert shortened(FAILED, Output(f"{NO_USER}, it says"), 3).text == "ays"
+
+
+@pytest.mark.parametrize(
+    ("fields", "never_began"),
+    [
+        ({}, True),
+        ({"exit_code": None}, True),
+        ({"exit_code": 2}, False),
+        ({"error_phase": "executing"}, False),
+        ({"error_phase": "executing", "exit_code": None}, False),
+        ({"status": "success", "success": True}, False),
+    ],
+)
+def test_a_line_that_ran_may_write_what_agents_do(fields: Row, never_began: bool) -> None:
+    command = Command.from_row(current_row(**{"status": "failed", "success": False, "exit_code": 1, **fields}))
+    assert bool(why_never_began(command, NO_USER)) is never_began
