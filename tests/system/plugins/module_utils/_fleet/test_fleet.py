@@ -132,15 +132,6 @@ def test_a_failure_keeps_its_output(stage: Stage) -> None:
     assert job.output.text.strip() == "No space left on device"
 
 
-@in_every_dialect
-@pytest.mark.parametrize("status", ["denied", "rejected", "expired", "cancelled"])
-def test_what_never_ran_is_said_as_such(stage: Stage, status: str) -> None:
-    [job] = stage.jobs(scheduled_at=FAR)
-    stage.end_at(2, status=status, result=None)
-    stage.run([job])
-    assert (job.outcome, job.known.ran, job.known.rc) == (status, False, None)
-
-
 def test_what_a_command_came_to_that_the_workspace_does_not_show_is_unknown(stage: Stage) -> None:
     [job] = stage.jobs(scheduled_at=FAR)
     stage.clock.at(2, lambda: stage.workspace.delete_command(str(job.id)))

@@ -191,6 +191,16 @@ def test_commands_by_id_in_their_order(history: Workspace) -> None:
     listed = info(history, ids=[ids[3], ids[0].upper(), ids[3]])
     assert [command["id"] for command in listed.commands] == [ids[3], ids[0]]
     assert [command["stdout"] for command in listed.commands] == ["no", "up 1 day"]
+    assert listed["requests"] == 2
+
+
+@in_every_dialect
+def test_what_is_scheduled_is_not_taken_for_finished(workspace: Workspace) -> None:
+    command_id = workspace.submit("web-01", "reboot", scheduled_at=FAR)
+    [command] = info(workspace, ids=[command_id]).commands
+    assert (command["status"], command["outcome"], command["cancellable"]) == ("scheduled", "pending", True)
+    assert (command["rc"], command["end"], command["success"], command["ran"]) == (None, None, None, False)
+    assert command["scheduled_at"] == FAR
 
 
 @in_every_dialect

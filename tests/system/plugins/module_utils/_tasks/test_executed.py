@@ -94,6 +94,35 @@ def test_an_exit_code_that_is_not_stated_is_called_assumed(old: Workspace) -> No
     assert "rc 1, which is assumed, since the workspace states no" in run(old, servers=["web-01"], line="exit 3")["msg"]
 
 
+@in_every_dialect
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("denied", "verification denied it"),
+        ("rejected", "reviewer rejected it"),
+        ("expired", "nobody approved it in time"),
+        ("cancelled", "it was cancelled"),
+    ],
+)
+def test_what_never_ran_is_said_as_such(workspace: Workspace, status: str, says: str) -> None:
+    workspace.settings(holds=[{"line": "^echo", "status": status}])
+    ran = run(workspace, servers=["web-01"], line="echo hello")
+    assert (ran["outcome"], ran["status"], ran["ran"], ran["rc"], ran["stdout"]) == (status, status, False, None, "")
+    assert ran["msg"].startswith("Never ran: ")
+    assert says in ran["msg"]
+    assert [row["run_count"] for row in workspace.commands()] == [0]
+
+
+def test_a_command_that_is_approved_later_is_awaited_by_its_id(workspace: Workspace) -> None:
+    workspace.settings(holds=[{"line": "^echo", "status": "awaiting_approval"}])
+    held = run(workspace, servers=["web-01"], line="echo hello")
+    assert (held["outcome"], held["ran"]) == ("awaiting_approval", False)
+    assert "await its id with state=finished" in held["msg"]
+    workspace.change_command(held["id"], status="queued")
+    ran = run(workspace, state="finished", ids=[held["id"]])
+    assert (ran["stdout"], [row["run_count"] for row in workspace.commands()]) == ("hello", [1])
+
+
 def test_a_command_that_is_held_for_its_purpose_says_which_option_gives_it(current: Workspace) -> None:
     current.settings(holds=[{"line": "uptime", "status": "awaiting_purpose"}])
     held = run(current, servers=["web-01"], line="uptime", wait_timeout="1")
@@ -252,6 +281,7 @@ def test_a_wait_that_times_out_keeps_the_id(workspace: Workspace) -> None:
     workspace.add_servers("bare-01", connected=True)
     ran = run(workspace, servers=["bare-01"], line="sleep 30", wait_timeout="1s")
     assert (ran.failed, ran["outcome"], ran["status"], ran["rc"]) == (True, "timed_out", "delivered", None)
+    assert "Not finished within wait_timeout" in ran["msg"]
     assert ran["id"] == workspace.commands()[0]["id"]
 
 
@@ -417,6 +447,51 @@ def test_a_parent_that_does_not_exist_is_refused(workspace: Workspace) -> None:
     with pytest.raises(UsageError, match=NO_COMMAND):
         run(workspace, servers=["web-01"], line="echo child", run_after=[NO_COMMAND])
     assert workspace.commands() == []
+
+
+#: What a task is given -> how many lists, details, submits, cancels and lists of servers it takes.
+COSTS: dict[str, tuple[dict[str, Any], tuple[int, int, int, int, int]]] = {
+    "finish one": ({"state": "finished", "ids": ["{ran}"]}, (0, 1, 0, 0, 0)),
+    "finish two": ({"state": "finished", "ids": ["{ran}", "{other}"]}, (1, 0, 0, 0, 0)),
+    "submit": ({"servers": list(AGENTS), "line": "echo", "wait": False}, (0, 0, 3, 0, 1)),
+    "schedule": ({"servers": ["web-01"], "line": "x", "state": "scheduled", "scheduled_at": FAR}, (2, 0, 1, 0, 1)),
+    "schedule again": (
+        {"servers": ["web-01"], "line": "y", "state": "scheduled", "scheduled_at": FAR},
+        (1, 0, 0, 0, 1),
+    ),
+    "cancel nothing": ({"servers": ["{server}"], "line": "x", "state": "cancelled"}, (1, 0, 0, 0, 0)),
+    "cancel what is not there": ({"state": "cancelled", "ids": [NO_COMMAND]}, (0, 1, 0, 1, 0)),
+    "reuse": ({"servers": ["{server}"], "line": "uptime", "reuse_within": "1h"}, (1, 0, 0, 0, 0)),
+}
+
+
+@in_every_dialect
+@pytest.mark.parametrize("case", COSTS)
+def test_what_other_tasks_cost(workspace: Workspace, case: str) -> None:
+    given, (lists, details, submits, cancels, servers) = COSTS[case]
+    ran, other = workspace.add_commands([{"line": "uptime", "status": "success", "result": "up"}] * 2)
+    workspace.submit("web-01", "y", scheduled_at=FAR)
+    known = {"ran": ran, "other": other, "server": workspace.server_ids()["web-01"]}
+    filled = {
+        name: [text.format_map(known) for text in value] if name in ("ids", "servers") else value
+        for name, value in given.items()
+    }
+    workspace.reset_counters()
+    run(workspace, **filled)
+    made = {name: count["total"] for name, count in workspace.counters()["routes"].items()}
+    # Rows of 2024 do not state times: each that matches costs a request.
+    details += case.startswith("schedule") and workspace.dialect == "2024"
+    assert made == {
+        name: count
+        for name, count in {
+            f"GET {LIST}": lists,
+            f"GET {LIST}{{id}}/": details,
+            f"POST {LIST}": submits,
+            f"DELETE {LIST}{{id}}/": cancels,
+            "GET /api/servers/servers/": servers,
+        }.items()
+        if count
+    }
 
 
 def test_a_command_of_five_seconds_costs_ten_requests(current: Workspace) -> None:
