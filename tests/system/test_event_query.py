@@ -11,35 +11,12 @@ one node from another; a null among them has the node left out.
 
 from __future__ import annotations
 
-import re
-
-import collection_tree
-import jq
-import yaml
 from system.auditing import HELLO, audit, hosts
 from system.registering import new_agent, register
 from system.support import AGENTS, run
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.tests.unit.support import Row
-
-AUDIT = yaml.safe_load((collection_tree.ROOT / "extensions/audit/event_query.yml").read_text(encoding="utf-8"))
-CLASSES = {"infra_type", "infra_bucket", "device_type"}
-
-
-def touched(module: str, result: Row) -> dict[str, str]:
-    """Id and name of each node that the controller counts for a result."""
-    found: dict[str, str] = {}
-    for node in jq.compile(AUDIT[f"herdops.alpacon.{module}"]["query"]).input_value(result).all():
-        assert set(node) == {"name", "canonical_facts", "facts"}
-        assert set(node["facts"]) == CLASSES
-        assert all(re.fullmatch("[a-z_]+", value) for value in node["facts"].values())
-        [(fact, server_id)] = node["canonical_facts"].items()
-        assert fact == "alpacon_server_id"
-        assert isinstance(server_id, str)
-        assert isinstance(node["name"], str)
-        found[server_id] = node["name"]
-    return found
+from ansible_collections.herdops.alpacon.tests.unit.event_query import touched
 
 
 def test_servers_that_commands_were_submitted_to(workspace: Workspace) -> None:

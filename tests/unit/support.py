@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,18 @@ def _options(spec: Mapping[str, Any], given: Row) -> Row:
     unknown = set(given) - set(spec)
     assert not unknown, f"no such options: {unknown}"
     return {**{name: option.get("default") for name, option in spec.items()}, **CONNECTION, **given}
+
+
+def option_specs(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The options of all argument specs within a file."""
+    if isinstance(value, dict):
+        for name, below in value.items():
+            if isinstance(below, dict) and isinstance(below.get("type"), str):
+                yield name, below
+            yield from option_specs(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from option_specs(below)
 
 
 #: The connection settings of a task that reaches nothing.

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import re
 
-import jq
 import pytest
 import yaml
 
+from ansible_collections.herdops.alpacon.tests.unit.event_query import AUDIT, touched
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
-AUDIT = yaml.safe_load((ROOT / "extensions/audit/event_query.yml").read_text(encoding="utf-8"))
 GROUP = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))["action_groups"]
 #: Modules that only read, or that are about no server.
 UNTOUCHING = {
@@ -28,22 +27,6 @@ UNTOUCHING = {
     "alpacon_registration_token",
     "alpacon_server_info",
 }
-CLASSES = {"infra_type", "infra_bucket", "device_type"}
-
-
-def touched(module: str, result: Row) -> dict[str, str]:
-    """Id and name of each node that the controller counts for a result."""
-    found: dict[str, str] = {}
-    for node in jq.compile(AUDIT[f"herdops.alpacon.{module}"]["query"]).input_value(result).all():
-        assert set(node) == {"name", "canonical_facts", "facts"}
-        assert set(node["facts"]) == CLASSES
-        assert all(re.fullmatch("[a-z_]+", value) for value in node["facts"].values())
-        [(fact, server_id)] = node["canonical_facts"].items()
-        assert fact == "alpacon_server_id"
-        assert isinstance(server_id, str)
-        assert isinstance(node["name"], str)
-        found[server_id] = node["name"]
-    return found
 
 
 def test_modules_that_touch_servers_have_a_query_and_no_others() -> None:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,14 @@ from system.scripted_hosts import Host, ScriptedHost, agents_come, run_role
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
-from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
-
-
-def _specs(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The options of all argument specs within a file."""
-    if isinstance(value, dict):
-        for name, below in value.items():
-            if isinstance(below, dict) and isinstance(below.get("type"), str):
-                yield name, below
-            yield from _specs(below)
-    elif isinstance(value, list):
-        for below in value:
-            yield from _specs(below)
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, option_specs
 
 
 def test_role_does_with_text_what_it_does_with_booleans(current: Workspace, tmp_path: Path) -> None:
     current.settings(instant=True)
     specs = yaml.safe_load((ROOT / "roles/alpamon/meta/argument_specs.yml").read_text(encoding="utf-8"))
     usual = yaml.safe_load((ROOT / "roles/alpamon/defaults/main.yml").read_text(encoding="utf-8"))
-    names = [name for name, spec in _specs(specs) if spec["type"] == "bool"]
+    names = [name for name, spec in option_specs(specs) if spec["type"] == "bool"]
     plain: dict[str, dict[str, Any]] = {
         "usual": {name: usual[name] for name in names},
         # Without it, logs would hold keys.

@@ -15,23 +15,11 @@ import pytest
 import yaml
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
-from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, option_specs
 
 _CONDITIONS = frozenset(("when", "that", "until", "failed_when", "changed_when"))
 _EXPRESSION = re.compile(r"\{\{(.*?)\}\}|\{%(.*?)%\}", re.DOTALL)
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
-
-
-def _specs(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The options of all argument specs within a file."""
-    if isinstance(value, dict):
-        for name, below in value.items():
-            if isinstance(below, dict) and isinstance(below.get("type"), str):
-                yield name, below
-            yield from _specs(below)
-    elif isinstance(value, list):
-        for below in value:
-            yield from _specs(below)
 
 
 def _files() -> list[Path]:
@@ -40,7 +28,7 @@ def _files() -> list[Path]:
 
 def _booleans() -> set[str]:
     """Those of roles and playbooks, and the options of the module that playbooks take under names of their own."""
-    specs = [spec for path in _files() for spec in _specs(yaml.safe_load(path.read_text(encoding="utf-8")))]
+    specs = [spec for path in _files() for spec in option_specs(yaml.safe_load(path.read_text(encoding="utf-8")))]
     specs += [(f"alpacon_{name}", option) for name, option in COMMAND_SPEC.items()]
     return {name for name, spec in specs if spec["type"] == "bool"}
 
