@@ -472,7 +472,7 @@ def test_what_other_tasks_cost(workspace: Workspace, case: str) -> None:
     ran, other = workspace.add_commands([{"line": "uptime", "status": "success", "result": "up"}] * 2)
     workspace.submit("web-01", "y", scheduled_at=FAR)
     known = {"ran": ran, "other": other, "server": workspace.server_ids()["web-01"]}
-    filled = {
+    filled: dict[str, Any] = {
         name: [text.format_map(known) for text in value] if name in ("ids", "servers") else value
         for name, value in given.items()
     }
