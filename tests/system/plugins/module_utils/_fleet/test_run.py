@@ -9,10 +9,9 @@ from __future__ import annotations
 import fcntl
 import multiprocessing
 import os
-import re
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,12 +22,21 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import files as _files
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import sharing as _sharing
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Place, Submitted
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Submitted
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared, SharedPause
-from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
+from ansible_collections.herdops.alpacon.tests.unit.sharing import (
+    KNOWN,
+    LINE,
+    SERVERS,
+    URL,
+    ServerList,
+    ids,
+    known,
+    submit,
+    uuid,
+)
+from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
 
-URL = "https://workspace.example"
-TOKEN = "alpat-0123456789abcdef"
 FORK = multiprocessing.get_context("fork")
 #: Nothing here takes so long unless it hangs, in seconds.
 PATIENCE = 30.0
@@ -84,11 +92,6 @@ def kill(pid: int) -> None:
         time.sleep(0.01)
 
 
-def uuid(number: int, step: int) -> str:
-    """An id that says who made it."""
-    return f"{number:08x}-0000-4000-8000-{step:012x}"
-
-
 @pytest.fixture
 def shared(tmp_path: Path) -> Shared:
     """What the workers of a run share, still empty."""
@@ -98,26 +101,10 @@ def shared(tmp_path: Path) -> Shared:
 # The journal
 
 
-LINE = "systemctl restart nginx"
-
-
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
     """A journal that does not exist yet, in a folder that does not either."""
     return Journal(tmp_path / "alpacon/run.ids", pytest.fail)
-
-
-def submit(journal: Journal, command_id: str) -> Place:
-    """Journal a submit as the fleet does."""
-    place = journal.intend(SERVER, LINE)
-    assert place is not None
-    journal.note(place, command_id)
-    return place
-
-
-def ids(journal: Journal) -> list[str]:
-    """The ids that are in a journal, found as the documentation says."""
-    return re.findall(r"(?m)^[0-9a-f-]{36}", journal.file.read_text()) if journal.file.exists() else []
 
 
 def test_every_command_that_processes_journal_at_once_is_there_once(journal: Journal) -> None:
@@ -337,48 +324,20 @@ def test_the_latest_poll_is_known_to_all(shared: Shared) -> None:
 
 # Servers
 
-IDS = ["7a50ea6c-2138-4d3f-9633-e50694c847c4", "a7282bea-31d7-4b55-a43e-97e1240c90ab"]
-SERVERS = [("web-01", IDS[0]), ("web-02", IDS[1])]
-KNOWN = {"web-01": IDS[:1], "web-02": IDS[1:]}
-
-
-def known(shared: Shared, read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
-    """What a worker is told of three names."""
-    return shared.server_ids(["web-01", "web-02", "web-03"], read)
-
-
-class Workspace:
-    """Stands for the requests that read the list of servers: counts them over all processes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "reads"
-
-    def read(self) -> Iterator[tuple[str, str]]:
-        """The list, after a while."""
-        with self.file.open("a") as file:
-            file.write("read\n")
-        time.sleep(0.1)
-        yield from SERVERS
-
-    @property
-    def reads(self) -> int:
-        """How often it was read."""
-        return len(self.file.read_text().splitlines())
-
 
 @pytest.fixture
-def names(tmp_path: Path) -> Workspace:
+def names(tmp_path: Path) -> ServerList:
     """Where names are read."""
-    return Workspace(tmp_path)
+    return ServerList(tmp_path)
 
 
-def test_names_are_read_once_for_many_workers(shared: Shared, names: Workspace) -> None:
+def test_names_are_read_once_for_many_workers(shared: Shared, names: ServerList) -> None:
     assert at_once(12, lambda _number: known(shared, names.read)) == [KNOWN] * 12
     assert known(shared, names.read) == KNOWN
     assert names.reads == 1
 
 
-def test_who_is_killed_while_reading_names_holds_nobody_up(shared: Shared, names: Workspace) -> None:
+def test_who_is_killed_while_reading_names_holds_nobody_up(shared: Shared, names: ServerList) -> None:
     def work(stay: Callable[[], None]) -> None:
         def read() -> Iterator[tuple[str, str]]:
             yield SERVERS[0]
@@ -393,7 +352,7 @@ def test_who_is_killed_while_reading_names_holds_nobody_up(shared: Shared, names
 
 
 def test_who_waits_for_names_too_long_is_told_none(
-    shared: Shared, names: Workspace, monkeypatch: pytest.MonkeyPatch
+    shared: Shared, names: ServerList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_sharing, "_NAMES_PATIENCE", 0.1)
 

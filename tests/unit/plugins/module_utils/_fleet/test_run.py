@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,17 +20,21 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Pause
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import sharing as _sharing
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Place, Submitted
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Submitted
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared, SharedPause
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER
-
-URL = "https://workspace.example"
-TOKEN = "alpat-0123456789abcdef"
-
-
-def uuid(number: int, step: int) -> str:
-    """An id that says who made it."""
-    return f"{number:08x}-0000-4000-8000-{step:012x}"
+from ansible_collections.herdops.alpacon.tests.unit.sharing import (
+    IDS,
+    KNOWN,
+    LINE,
+    SERVERS,
+    URL,
+    ServerList,
+    ids,
+    known,
+    submit,
+    uuid,
+)
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, TOKEN
 
 
 def files(folder: Path) -> list[Path]:
@@ -54,7 +56,6 @@ def shared(tmp_path: Path) -> Shared:
 # The journal
 
 
-LINE = "systemctl restart nginx"
 DIGEST = hashlib.sha256(LINE.encode()).hexdigest()
 
 
@@ -62,19 +63,6 @@ DIGEST = hashlib.sha256(LINE.encode()).hexdigest()
 def journal(tmp_path: Path) -> Journal:
     """A journal that does not exist yet, in a folder that does not either."""
     return Journal(tmp_path / "alpacon/run.ids", pytest.fail)
-
-
-def submit(journal: Journal, command_id: str) -> Place:
-    """Journal a submit as the fleet does."""
-    place = journal.intend(SERVER, LINE)
-    assert place is not None
-    journal.note(place, command_id)
-    return place
-
-
-def ids(journal: Journal) -> list[str]:
-    """The ids that are in a journal, found as the documentation says."""
-    return re.findall(r"(?m)^[0-9a-f-]{36}", journal.file.read_text()) if journal.file.exists() else []
 
 
 def test_an_intent_is_there_before_the_id_and_the_end_strikes_both_out(journal: Journal) -> None:
@@ -259,43 +247,15 @@ def test_what_nobody_awaits_any_more_leaves_nothing(shared: Shared) -> None:
 
 # Servers
 
-IDS = ["7a50ea6c-2138-4d3f-9633-e50694c847c4", "a7282bea-31d7-4b55-a43e-97e1240c90ab"]
-SERVERS = [("web-01", IDS[0]), ("web-02", IDS[1])]
-KNOWN = {"web-01": IDS[:1], "web-02": IDS[1:]}
-
-
-def known(shared: Shared, read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
-    """What a worker is told of three names."""
-    return shared.server_ids(["web-01", "web-02", "web-03"], read)
-
-
-class Workspace:
-    """Stands for the requests that read the list of servers: counts them over all processes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "reads"
-
-    def read(self) -> Iterator[tuple[str, str]]:
-        """The list, after a while."""
-        with self.file.open("a") as file:
-            file.write("read\n")
-        time.sleep(0.1)
-        yield from SERVERS
-
-    @property
-    def reads(self) -> int:
-        """How often it was read."""
-        return len(self.file.read_text().splitlines())
-
 
 @pytest.fixture
-def names(tmp_path: Path) -> Workspace:
+def names(tmp_path: Path) -> ServerList:
     """Where names are read."""
-    return Workspace(tmp_path)
+    return ServerList(tmp_path)
 
 
 def test_names_that_another_worker_reads_meanwhile_are_not_read_again(
-    shared: Shared, names: Workspace, monkeypatch: pytest.MonkeyPatch
+    shared: Shared, names: ServerList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def late(name: str) -> Any:
         known(Shared(shared._folder.parent, URL, TOKEN), names.read)
@@ -307,7 +267,7 @@ def test_names_that_another_worker_reads_meanwhile_are_not_read_again(
 
 
 def test_names_that_are_too_old_are_read_again(
-    shared: Shared, names: Workspace, monkeypatch: pytest.MonkeyPatch
+    shared: Shared, names: ServerList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known(shared, names.read)
     monkeypatch.setattr(_sharing, "_NAMES_LAST", 0.0)
@@ -315,7 +275,7 @@ def test_names_that_are_too_old_are_read_again(
     assert names.reads == 2
 
 
-def test_who_cannot_read_names_leaves_it_to_the_next(shared: Shared, names: Workspace) -> None:
+def test_who_cannot_read_names_leaves_it_to_the_next(shared: Shared, names: ServerList) -> None:
     def read() -> Iterator[tuple[str, str]]:
         yield SERVERS[0]
         raise ConnectionError

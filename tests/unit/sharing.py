@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What tests of all that the workers of a run share have in common: a journal, and a list of servers."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Place
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
+from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
+
+URL = "https://workspace.example"
+LINE = "systemctl restart nginx"
+IDS = ["7a50ea6c-2138-4d3f-9633-e50694c847c4", "a7282bea-31d7-4b55-a43e-97e1240c90ab"]
+SERVERS = [("web-01", IDS[0]), ("web-02", IDS[1])]
+KNOWN = {"web-01": IDS[:1], "web-02": IDS[1:]}
+
+
+def uuid(number: int, step: int) -> str:
+    """An id that says who made it."""
+    return f"{number:08x}-0000-4000-8000-{step:012x}"
+
+
+def submit(journal: Journal, command_id: str) -> Place:
+    """Journal a submit as the fleet does."""
+    place = journal.intend(SERVER, LINE)
+    assert place is not None
+    journal.note(place, command_id)
+    return place
+
+
+def ids(journal: Journal) -> list[str]:
+    """The ids that are in a journal, found as the documentation says."""
+    return re.findall(r"(?m)^[0-9a-f-]{36}", journal.file.read_text()) if journal.file.exists() else []
+
+
+def known(shared: Shared, read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
+    """What a worker is told of three names."""
+    return shared.server_ids(["web-01", "web-02", "web-03"], read)
+
+
+class ServerList:
+    """Stands for the requests that read the list of servers: counts them over all processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "reads"
+
+    def read(self) -> Iterator[tuple[str, str]]:
+        """The list, after a while."""
+        with self.file.open("a") as file:
+            file.write("read\n")
+        time.sleep(0.1)
+        yield from SERVERS
+
+    @property
+    def reads(self) -> int:
+        """How often it was read."""
+        return len(self.file.read_text().splitlines())
