@@ -300,25 +300,6 @@ def test_filters_are_left_to_the_workspace_and_hold_all_the_same(every: Source) 
     assert requests_of(every)[0] == f"{LIST}&commissioned=true"
 
 
-def test_filters_that_the_workspace_ignores_hold_all_the_same(source: Source) -> None:
-    rows = [
-        {"id": APP, "name": "app-01", "commissioned": True, "groups": []},
-        {"id": DB, "name": "db-01", "commissioned": False, "groups": []},
-    ]
-    with ScriptedServer([Reply(page(rows))]) as server:
-        filters = {"commissioned": False, "name": "db-01"}
-        assert list(source.list(url=server.url, token=TOKEN, filters=filters).hosts) == ["db-01"]
-
-
-def test_a_filter_that_the_workspace_cannot_answer_is_told_of(every: Source) -> None:
-    listing = every.list(filters={"tags": {"role": "web"}})
-    if every.workspace.dialect == "current":
-        assert list(listing.hosts) == ["app-01"]
-    else:
-        assert listing.hosts == {}
-        assert "filters: tags matches no server, since this workspace's list does not say tags." in listing.warnings
-
-
 def test_filters_that_make_no_sense(source: Source) -> None:
     said = source.fail(filters={"conected": True})
     assert "filters: there is no filter conected. Did you mean connected?" in said

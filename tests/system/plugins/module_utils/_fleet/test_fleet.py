@@ -93,18 +93,6 @@ def outcomes(jobs: list[Job]) -> Counter[str | None]:
 # How commands end
 
 
-@in_every_dialect
-def test_one_command(stage: Stage) -> None:
-    [job] = stage.jobs()
-    stage.end_at(3, status="success", result="done\n", exit_code=0)
-    stage.run([job])
-    [made] = stage.workspace.commands()
-    assert (job.outcome, job.id, job.changed, job.known.rc) == ("success", made["id"], True, 0)
-    assert job.output is not None
-    assert job.output.text.strip() == "done"
-    assert methods(stage.workspace)["POST"] == 1
-
-
 @pytest.mark.parametrize(
     ("fields", "outcome", "success_codes"),
     [
@@ -120,16 +108,6 @@ def test_exit_codes(current_stage: Stage, fields: Row, outcome: str, success_cod
     current_stage.end_at(1, **fields)
     current_stage.run(jobs, success_codes=frozenset(success_codes))
     assert jobs[0].outcome == outcome
-
-
-@in_every_dialect
-def test_a_failure_keeps_its_output(stage: Stage) -> None:
-    [job] = stage.jobs()
-    stage.end_at(1, status="failed", result="No space left on device\n")
-    stage.run([job])
-    assert (job.outcome, job.known.ran) == ("failed", True)
-    assert job.output is not None
-    assert job.output.text.strip() == "No space left on device"
 
 
 def test_what_a_command_came_to_that_the_workspace_does_not_show_is_unknown(stage: Stage) -> None:
@@ -369,23 +347,6 @@ def test_requests_wait_for_their_budget_as_long_as_the_last_command_may_take(cur
     stage.run(jobs, wait_timeout=10)
     assert jobs[0].output is not None
     assert (jobs[0].outcome, jobs[0].output.text, jobs[0].output.note) == ("success", "all of it", "")
-
-
-def test_nobody_waits_without_wait(stage: Stage) -> None:
-    jobs = stage.jobs(3)
-    stage.run(jobs, wait=False)
-    assert outcomes(jobs) == {"pending": 3}
-    assert methods(stage.workspace) == {"POST": 3}
-
-
-def test_commands_that_exist_already_are_awaited(stage: Stage) -> None:
-    made = stage.workspace.add_many_commands(3, line="true", status="running")
-    jobs = [Job(Server(None), command=Command(command_id, Server(None), "", "", "unknown")) for command_id in made]
-    stage.end_at(4)
-    stage.run(jobs)
-    assert outcomes(jobs) == {"success": 3}
-    assert not any(job.changed for job in jobs)
-    assert methods(stage.workspace)["POST"] == 0
 
 
 # Failures on the way

@@ -250,15 +250,6 @@ def test_a_command_that_waits_for_an_offline_server_is_not_rescheduled(workspace
     assert set(pending(workspace)) == {queued, ran["id"]}
 
 
-def test_an_old_schedule_that_cannot_be_withdrawn_is_kept_alone(workspace: Workspace) -> None:
-    first = schedule(workspace)
-    workspace.fault("status", method="DELETE", times=1, status=403, body='{"code": "FORBIDDEN"}')
-    ran = schedule(workspace, scheduled_at=LATER, reschedule=True)
-    assert (ran.failed, ran.changed) == (True, False)
-    assert f"Not rescheduled: command {first['id']} could not be cancelled" in ran["msg"]
-    assert pending(workspace) == [first["id"]]
-
-
 @in_every_dialect
 def test_an_old_schedule_that_is_delivered_meanwhile_is_a_failure(workspace: Workspace) -> None:
     schedule(workspace)
@@ -363,17 +354,6 @@ def test_a_race_that_cannot_be_looked_into_is_warned_about(workspace: Workspace)
 
 
 @in_every_dialect
-def test_an_offline_server_that_takes_no_schedule(workspace: Workspace) -> None:
-    workspace.add_servers("off-01", connected=False)
-    workspace.settings(offline_mode="refuse")
-    ran = schedule(workspace, servers=["web-01", "off-01"])
-    assert [command["outcome"] for command in ran.commands] == ["pending", "offline"]
-    assert (ran.failed, ran.changed) == (True, True)
-    assert ran.commands[1]["changed"] is False
-    assert "offline" in ran.commands[1]["msg"]
-
-
-@in_every_dialect
 def test_a_lost_answer_schedules_once(workspace: Workspace) -> None:
     workspace.fault("lose_after", method="POST", times=1)
     ran = schedule(workspace)
@@ -421,14 +401,3 @@ def test_what_stands_is_kept_where_the_new_command_is_refused(workspace: Workspa
     assert (ran.failed, ran.changed, ran["outcome"]) == (True, False, "refused")
     assert f"Scheduled now: {first['id']} at 2999-01-01T00:00:00Z." in ran["msg"]
     assert pending(workspace) == [first["id"]]
-
-
-def test_where_nothing_can_be_withdrawn_both_are_named(workspace: Workspace) -> None:
-    first = schedule(workspace)
-    workspace.fault("status", method="DELETE", status=403, body='{"code": "FORBIDDEN"}')
-    ran = schedule(workspace, scheduled_at=LATER, reschedule=True)
-    assert (ran.failed, ran.changed) == (True, True)
-    stand = pending(workspace)
-    assert len(stand) == 2
-    assert first["id"] in stand
-    assert all(command in ran["msg"] for command in stand)
