@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,23 +74,6 @@ class Listing:
         return re.sub(r"\s+", " ", self.said)
 
 
-def run_with(
-    inventory: Path, folder: Path, *arguments: str, program: Path, variables: Mapping[str, str | None]
-) -> Listing:
-    """Run a program with an inventory in a folder; a variable that is None is not in its environment."""
-    done = subprocess.run(
-        [str(program), "-i", str(inventory), *arguments],
-        env={name: value for name, value in variables.items() if value is not None},
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return Listing(arguments, done.returncode, done.stdout, done.stderr)
-
-
 @dataclass(frozen=True)
 class Source:
     """An inventory file of the plugin, and the workspace that it is of."""
@@ -113,8 +95,22 @@ class Source:
     def run(self, *arguments: str, program: str = "ansible-inventory", **environ: str | None) -> Listing:
         """Run a program with this inventory; a variable that is None is not in its environment."""
         (self.folder / "ansible.cfg").touch()
-        variables = {**environment(self.workspace, self.folder), "ANSIBLE_CALLBACKS_ENABLED": None, **environ}
-        return run_with(self.path, self.folder, *arguments, program=self.programs / program, variables=variables)
+        every: dict[str, str | None] = {
+            **environment(self.workspace, self.folder),
+            "ANSIBLE_CALLBACKS_ENABLED": None,
+            **environ,
+        }
+        done = subprocess.run(
+            [str(self.programs / program), "-i", str(self.path), *arguments],
+            env={name: value for name, value in every.items() if value is not None},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return Listing(arguments, done.returncode, done.stdout, done.stderr)
 
     def list(self, *arguments: str, **options: Any) -> Listing:
         """Write the file and list the inventory; it must not have failed."""
