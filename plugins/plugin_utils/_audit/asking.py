@@ -20,7 +20,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     RunIsOver,
     unforeseen,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import output_of_row
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import RAN, Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
@@ -115,9 +114,7 @@ class WorkspaceAudit:
             if command is None or command.error_phase:
                 continue
             job = Job(wanted[match].server, command=command, outcome=outcome_of(command))
-            job.output = output_of_row(command)
-            if job.output is None:
-                fleet.fetch_output(job)
+            fleet.fetch_output(job)
             reply = reply_of(job, reused=True)
             if reply.answer:
                 self.replies[match] = reply
