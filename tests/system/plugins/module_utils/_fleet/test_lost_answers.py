@@ -168,7 +168,6 @@ def test_an_equal_command_of_another_requester_is_not_taken(
 
 USER = "9e2e4c06-8052-4d6b-92b7-9204081e4126"
 HOUR = 3600.0
-STALE = "Thu, 01 Jan 2026 00:00:00 GMT"
 
 
 class Loser:
