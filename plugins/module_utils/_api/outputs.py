@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 from .answers import LARGEST_ANSWER
@@ -34,23 +34,36 @@ class Output:
     """What a command wrote.
 
     Attributes:
-        text: both streams merged, as the API has them.
+        text: both streams merged, as the API has them; of what was carried, standard output, in which bytes that are
+            no UTF-8 are surrogates.
         complete: whether nothing of it is missing.
         note: what is missing, for a user; empty if nothing is.
+        stderr: standard error of what was carried, alike.
+        skipped: whether what was carried had nothing to do.
+        refused: why the server ran nothing of what was carried; empty where it did.
     """
 
     text: str
     complete: bool = True
     note: str = ""
+    stderr: str = ""
+    skipped: bool = False
+    refused: str = ""
 
     def end(self, limit: int) -> Output:
-        """The last characters of it, at most so many besides line breaks at its end; the note says what is left out."""
-        text = self.text.rstrip("\r\n")
-        left_out = len(text) - limit
-        if left_out <= 0:
+        """The last characters of each stream, at most so many besides line breaks at its end; the note tells."""
+        text, stderr = (stream.rstrip("\r\n") for stream in (self.text, self.stderr))
+        left_out = max(len(text) - limit, 0) + max(len(stderr) - limit, 0)
+        if not left_out:
             return self
         note = f"output_limit cut {_plural(left_out, 'character')} off the start of its output."
-        return Output(text[left_out:], False, f"{self.note} {note}".lstrip())
+        return replace(
+            self,
+            text=text[max(len(text) - limit, 0) :],
+            stderr=stderr[max(len(stderr) - limit, 0) :],
+            complete=False,
+            note=f"{self.note} {note}".lstrip(),
+        )
 
 
 def output_of_row(command: Command) -> Output | None:

@@ -88,7 +88,7 @@ class Fleet:
         self._submitting = Submitting(client, run, sleep)
         self._looking = Looking(client, shared, limits.wait_timeout)
         self._presence = Presence(client)
-        self._outputs = KeptOutputs(client, limits.output_limit, hide, sleep)
+        self._outputs = KeptOutputs(client, limits, hide, sleep)
         self._telling = Telling(tell, announce, self._submitting.journal)
         self._pool: ThreadPoolExecutor
         #: When it began, and when it looked last, in monotonic seconds.

@@ -14,24 +14,25 @@ from .._api.agent_output import shortened, why_never_began
 from .._api.client import Client
 from .._api.errors import AlpaconError
 from .._api.outputs import Output, output_of_row, read_output
-from .jobs import Job
-from .outcomes import Outcome
+from .._carrier.answers import unpacked
+from .jobs import Job, Limits
+from .outcomes import Outcome, outcome_of
 
 
 class KeptOutputs:
     """Gives jobs the outputs of their finished commands.
 
     Args:
-        limit: how many characters of the end of each output are kept; None for all of it.
+        limits: of the task.
         hide: takes the secrets out of an output, before it is cut where half of one would be left.
         sleep: called with seconds to pause.
     """
 
     def __init__(
-        self, client: Client, limit: int | None, hide: Callable[[str], str], sleep: Callable[[float], None]
+        self, client: Client, limits: Limits, hide: Callable[[str], str], sleep: Callable[[float], None]
     ) -> None:
         self._client = client
-        self._limit = limit
+        self._limits = limits
         self._hide = hide
         self._sleep = sleep
 
@@ -54,9 +55,19 @@ class KeptOutputs:
         self._keep(job, Output(job.known.result or "", False, f"Its output could not be read: {error}"))
 
     def _keep(self, job: Job, output: Output) -> None:
-        if job.outcome == Outcome.SUCCESS and why_never_began(job.known, output.text):
+        output = self._unpacked(job, output)
+        if job.outcome == Outcome.SUCCESS and (output.refused or why_never_began(job.known, output.text)):
             job.end(Outcome.FAILED)  # whatever exit codes count as success: the code is the agent's
-        whole = replace(output, text=self._hide(output.text))
-        job.output = shortened(job.known, whole, self._limit)
+        whole = replace(output, text=self._hide(output.text), stderr=self._hide(output.stderr))
+        job.output = shortened(job.known, whole, self._limits.output_limit)
         if job.output is not whole:
             job.command = job.known.without_result()
+
+    def _unpacked(self, job: Job, output: Output) -> Output:
+        """The streams of what was carried, apart; its exit code may be told by them alone."""
+        job.command, output = unpacked(job.known, output, job.body.get("line"))
+        if job.outcome in (Outcome.SUCCESS, Outcome.FAILED):
+            job.outcome = outcome_of(job.command, self._limits.success_codes) or job.outcome
+        if output.skipped:
+            job.changed, job.msg = False, output.text
+        return output

@@ -17,6 +17,7 @@ from .._api.errors import UsageError
 from .._api.outputs import read_output
 from .._api.records import Command, iso
 from .._api.settings import Settings, Warn
+from .._carrier.answers import unpacked
 from .._fleet.run import Run
 from .._options import values
 from .._options.connection import CONNECTION
@@ -96,8 +97,11 @@ def listed(client: Client, command: Command, with_output: bool, output_limit: in
     Args:
         output_limit: how many characters of the end of its output are kept; None for all of it.
     """
-    output = read_output(client, command) if with_output and command.finished else None
-    described = describe(command, output and shortened(command, output, output_limit))
+    output = None
+    if with_output and command.finished:
+        command, output = unpacked(command, read_output(client, command))
+        output = shortened(command, output, output_limit)
+    described = describe(command, output)
     if not with_output:
         for key in _OUTPUT_KEYS:
             described.pop(key)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -65,7 +66,7 @@ def _summary(total: int, bad: Sequence[tuple[Job, str]]) -> str:
 def _message(job: Job) -> str:
     parts = [job.msg or (job.outcome.sentence if job.outcome else "")]
     if job.command and job.outcome == Outcome.FAILED:
-        parts = [_failure(job.command, job.output.text if job.output else ""), job.msg, _last_words(job)]
+        parts = [_failure(job.command, job.output or Output("")), job.msg, _last_words(job)]
     elif job.command and job.command.error_phase:
         parts.append(f"The workspace says: {job.command.error_phase}.")
     if job.output and job.output.note:
@@ -75,18 +76,18 @@ def _message(job: Job) -> str:
 
 
 def _last_words(job: Job) -> str:
-    words = job.output.text.strip() if job.output else ""
+    words = (job.output.stderr.strip() or job.output.text.strip()) if job.output else ""
     return f"Its output ends with: {words[-_SHOWN_OUTPUT:]}" if words else ""
 
 
-def _failure(command: Command, output: str) -> str:
-    never_began = why_never_began(command, output)
+def _failure(command: Command, output: Output) -> str:
+    never_began = output.refused or why_never_began(command, output.text)
     if never_began:
         return f"Never ran: {never_began}."
     why = command.error_phase or (WHY_INTERRUPTED if command.rc == INTERRUPTED else "")
     assumed = "" if command.exit_code is not None else ", which is assumed, since the workspace states no exit codes"
     ended = f"The command ended with rc {command.rc}{f' ({why})' if why else ''}{assumed}."
-    advice = "" if command.error_phase else sudo_advice(output)
+    advice = "" if command.error_phase else sudo_advice(f"{output.text}\n{output.stderr}")
     return f"{ended} {advice}".rstrip()
 
 
@@ -168,13 +169,20 @@ def describe(command: Command, output: Output | None, server: Server | None = No
         described["rc_assumed"] = True
     if output is not None:
         # As ansible.builtin.command does; some workspaces cut line breaks at the end, others keep them.
-        text = output.text.rstrip("\r\n")
-        described.update(stdout=text, stdout_lines=text.splitlines(), output_complete=output.complete)
-        if why_never_began(command, output.text):
+        for stream, text in (("stdout", output.text), ("stderr", output.stderr)):
+            shown = _printable(text.rstrip("\r\n"))
+            described.update({stream: shown, f"{stream}_lines": shown.splitlines()})
+        described["output_complete"] = output.complete
+        if output.refused or why_never_began(command, output.text):
             # The agent states an exit code of its own for what it could not begin.
             described.update(ran=False, rc=None)
             described.pop("rc_assumed", None)
     return described
+
+
+def _printable(text: str) -> str:
+    """A text without surrogates, which stand for bytes of carried outputs that are no UTF-8."""
+    return text if text.isascii() else re.sub("[\udc80-\udcff]", "\ufffd", text)
 
 
 def _delta(command: Command) -> str | None:

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Read what a carried body has written out of the output of its command.
+
+The output is one frame: C([alpacon DIGEST]), standard output in Base64 by lines and how many lines these are,
+C([stderr]), standard error alike, with C([rc NUMBER]) somewhere between, and C([end]). Both streams come back exact to
+the byte, and a frame of which something is missing is none.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+
+_MARK = re.compile(r"\[([^\[\]]*)\](?:\r?\n)?")
+_RC = re.compile(r"rc (\d{1,3})")
+#: What a body says where it had nothing to do.
+SKIPPED = "skipped"
+_SHOWN_REASON = 100
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a carried body has written.
+
+    Attributes:
+        rc: its exit code.
+        skipped: whether it says that it had nothing to do.
+    """
+
+    stdout: bytes
+    stderr: bytes
+    rc: int
+    skipped: bool = False
+
+
+class NoFrame(Exception):
+    """An output that is not the whole frame of what was carried; the text says why.
+
+    Attributes:
+        stdout: the beginning of standard output, as far as it came whole.
+    """
+
+    def __init__(self, why: str, stdout: bytes = b"") -> None:
+        self.stdout = stdout
+        super().__init__(why)
+
+
+class NotRun(NoFrame):
+    """The server says that it has run nothing of what was carried; the text says why."""
+
+
+def read_frame(digest: str, output: str) -> Frame:
+    """The frame in an output; what stands before and behind it is not part of it.
+
+    Args:
+        digest: of what was carried.
+
+    Raises:
+        NotRun: the server refused it.
+        NoFrame: it is not there, not whole, or not the only one.
+    """
+    _before, begin, text = output.partition(f"[alpacon {digest}]")
+    if not begin:
+        raise NoFrame(
+            "the server did not answer in its form, so it most likely got none of the variables that carry it"
+        )
+    if output.count("[alpacon ") != 1:
+        raise NoFrame("the answer has several frames")
+    written, cut, rest = text.partition("[stderr]")
+    if not cut:
+        refused = re.search(r"\[refused ([^\[\]]*)\]", text)
+        if refused and not text[: refused.start()].strip():
+            raise NotRun(refused[1][:_SHOWN_REASON])
+        raise NoFrame("the answer ends too early", _beginning(written))
+    errors, end, _after = rest.partition("[end]")
+    marks = _MARK.findall(errors)
+    rc = _RC.fullmatch(marks[-1]) if end and marks else None
+    if not rc or marks[:-1] not in ([], [SKIPPED]):
+        raise NoFrame("the answer ends too early", _beginning(written))
+    try:
+        return Frame(_decoded(written), _decoded(_MARK.sub("", errors)), int(rc[1]), marks[:-1] == [SKIPPED])
+    except (ValueError, binascii.Error):
+        raise NoFrame("parts of the answer are missing", _beginning(written)) from None
+
+
+def _decoded(section: str) -> bytes:
+    """What stands in Base64 in some lines, the last of which says how many these are; no lines stand for nothing."""
+    text = section.replace("\r", "").strip()
+    if not text:
+        return b""
+    lines, _break, count = text.rpartition("\n")
+    if int(count) != lines.count("\n") + 1:
+        raise ValueError("lines are missing")
+    return base64.b64decode(lines.replace("\n", ""), validate=True)
+
+
+def _beginning(section: str) -> bytes:
+    """What stands in those lines that are surely whole."""
+    lines = section.replace("\r", "").lstrip("\n").rpartition("\n")[0]
+    sound = re.match(r"(?:[A-Za-z0-9+/]{4})*", lines.replace("\n", ""))
+    return base64.b64decode(sound[0]) if sound else b""

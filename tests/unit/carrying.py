@@ -1,0 +1,44 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run what is carried as agents do: by a shell, or by splitting the line where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import Frame, read_frame
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import Carried
+
+#: Shells that may be there, and no shell at all.
+WAYS = [*(shell for shell in ("dash", "bash", "mksh") if shutil.which(shell)), "none"]
+
+
+def output_of(carried: Carried, way: str = "none", **environment: str) -> subprocess.CompletedProcess[str]:
+    """What the agent would send, and its exit code."""
+    env = {**os.environ, **environment, **carried.env}
+    if way == "none":
+        argv = [env[word[1:]] if word.startswith("$") else word for word in carried.line.split()]
+    else:
+        argv = [way, "-c", carried.line.replace("/bin/sh", way)]
+    return subprocess.run(
+        argv,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def frame_of(carried: Carried, way: str = "none", **environment: str) -> Frame:
+    """What came of it, where the exit code of the line is that of the body."""
+    done = output_of(carried, way, **environment)
+    frame = read_frame(carried.digest, done.stdout)
+    assert frame.rc == done.returncode
+    return frame

@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.bodies import Place, code, program, script
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import Frame
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import pack
+from ansible_collections.herdops.alpacon.tests.unit.carrying import WAYS, frame_of
+
+ODD = ["a b", "$HOME", "*", "it's", "~", "\n", "", "`x`", "ä"]
+SCRIPT = b"#!/bin/sh\nprintf '%s|' \"$@\"\ncat\nexit 4\n"
+
+
+def run(body: str, stdin: bytes = b"", content: bytes = b"", way: str = "none", **environment: str) -> Frame:
+    return frame_of(pack("script:x", body, stdin, [content]), way, **environment)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_program_gets_its_arguments_as_they_are(way: str) -> None:
+    frame = run(program(["printf", "%s|", *ODD], Place()), way=way)
+    assert frame.stdout.decode() == "".join(f"{word}|" for word in ODD)
+
+
+def test_a_program_that_is_not_there_fails_as_in_a_shell() -> None:
+    assert run(program(["no such program"], Place())).rc == 127
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_script_gets_arguments_and_input_and_leaves_nothing(way: str, tmp_path: Path) -> None:
+    frame = run(script("it's mine.sh", ODD, None, Place()), b"input", SCRIPT, way, TMPDIR=str(tmp_path))
+    assert (frame.stdout.decode(), frame.rc) == ("".join(f"{word}|" for word in ODD) + "input", 4)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_script_that_a_signal_ends_leaves_nothing(tmp_path: Path) -> None:
+    frame = run(script("x", [], None, Place()), b"", b"kill -TERM $$", TMPDIR=str(tmp_path))
+    assert frame.rc == 143
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_script_is_for_nobody_else_while_it_runs(tmp_path: Path) -> None:
+    look = b'ls -ld "$0" "$(dirname "$0")" | cut -c1-10'
+    frame = run(script("x", [], None, Place()), b"", look, TMPDIR=str(tmp_path))
+    assert frame.stdout.split() == [b"drwx------", b"-rwx------"]
+
+
+def test_a_script_runs_by_what_is_told(tmp_path: Path) -> None:
+    frame = run(script("x", ["1"], "/usr/bin/env", Place()), b"", b"#!/bin/sh\necho $1\n")
+    assert frame.stdout == b"1\n"
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error() -> None:
+    frame = run(script("x", [], None, Place()), b"", SCRIPT, TMPDIR="/nonexistent")
+    assert frame.rc != 0
+    assert frame.stderr
+    assert not frame.stdout
+
+
+def test_it_runs_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    assert run(program(["pwd"], Place(chdir="~/a b")), HOME=str(tmp_path)).stdout.decode() == f"{tmp_path}/a b\n"
+    assert run(program(["pwd"], Place(chdir=str(tmp_path / "none")))).rc != 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("pattern", ["a b", "a*", "~/a?b", "[a]*", "link"])
+def test_what_is_there_already_is_not_made(pattern: str, way: str, tmp_path: Path) -> None:
+    (tmp_path / "a b").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    place, missing = Place(str(tmp_path), creates=pattern), Place(str(tmp_path), creates="a c*")
+    frame = run(program(["false"], place), way=way, HOME=str(tmp_path))
+    assert frame == Frame(f"skipped, since {pattern} exists".encode(), b"", 0, True)
+    assert run(program(["false"], missing), way=way).rc == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_gone_already_is_not_removed(way: str, tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    frame = run(program(["false"], Place(str(tmp_path), removes="a'b*")), way=way)
+    assert frame == Frame(b"skipped, since a'b* does not exist", b"", 0, True)
+    assert run(program(["false"], Place(str(tmp_path), removes="the*")), way=way).rc == 1
+
+
+def test_what_runs_on_in_the_background_with_output_of_its_own_is_not_awaited() -> None:
+    began = time.monotonic()
+    frame = run(code("setsid sleep 30 >/dev/null 2>&1 </dev/null & echo started"))
+    assert frame.stdout == b"started\n"
+    assert time.monotonic() - began < 25
