@@ -7,15 +7,12 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import importlib
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from ansible import constants as C
@@ -24,20 +21,18 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import strategy_loader
-from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     RunIsOver,
     UsageError,
-    clean_line,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import preload
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run, first_in_run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     Found,
     find_settings,
@@ -294,48 +289,16 @@ def _is_for_one_host(task: Any) -> bool:
 
 
 def _run(task: Any, task_vars: Mapping[str, Any], claims: Claims | None, warn: Callable[[str], None]) -> Run:
-    """The run that a task is part of, which one temporary folder belongs to."""
-    folder = run_folder()
-    return Run(
-        tell=lambda text: Display().display(clean_line(text)),
+    """The run that a task is part of."""
+    return replace(
+        current_run(),
         warn=warn,
-        alert=lambda text: Display().warning(clean_line(text)),
         check_mode=task.check_mode,
         diff_mode=task.diff,
         hosts=len(task_vars.get("ansible_play_batch") or [None]),
-        folder=folder,
-        journal=_journal(),
-        is_over=_is_orphan,
         claims=claims,
         attempts=_item(task, task_vars).attempts,
     )
-
-
-def _journal() -> Path:
-    """The file for the commands of this run that are under way."""
-    home = C.config.get_config_value("ANSIBLE_HOME")
-    return Path(home) / "alpacon" / f"{run_folder().name}.ids"
-
-
-def _is_orphan() -> bool:
-    """Whether ansible-playbook, which has forked this worker, is gone."""
-    # Its sentinel does not tell: the workers that were forked later hold it open as well.
-    parent = multiprocessing.parent_process()
-    return parent is not None and parent.pid != os.getppid()
-
-
-def _tell_journal(process: int) -> None:
-    """Say at the end of ansible-playbook where the commands are that it has not seen the end of."""
-    if os.getpid() == process and _journal().exists():
-        Display().warning(
-            f"alpacon: commands whose end this run has not seen are in {_journal()}."
-            " Await them with state=finished, or look for them in the workspace."
-        )
-
-
-# Strategies load this in the process of ansible-playbook before they fork workers, which run no such functions.
-atexit.register(_tell_journal, os.getpid())
-preload(os.environ.get("ALPACON_CA_PATH"))
 
 
 def _register(hidden: Iterable[str]) -> None:
@@ -343,14 +306,3 @@ def _register(hidden: Iterable[str]) -> None:
     with contextlib.suppress(ImportError):
         public = importlib.import_module("ansible.module_utils.secrets")
         public.register_secrets([text for text in hidden if len(text) >= _SURELY_SECRET])
-
-
-def first_in_run(mark: str) -> bool:
-    """Whether no task of this run, in whichever worker, has asked so for the same mark."""
-    try:
-        os.close(os.open(run_folder() / f"alpacon-{mark}", os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return False
-    except OSError:
-        return True  # the disk is full, say
-    return True

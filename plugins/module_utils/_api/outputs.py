@@ -39,7 +39,7 @@ class Output:
         complete: whether nothing of it is missing.
         note: what is missing, for a user; empty if nothing is.
         stderr: standard error of what was carried, alike.
-        skipped: whether what was carried had nothing to do.
+        mark: the word with which what was carried says that it had nothing to do, say; mostly empty.
         refused: why the server ran nothing of what was carried; empty where it did.
     """
 
@@ -47,7 +47,7 @@ class Output:
     complete: bool = True
     note: str = ""
     stderr: str = ""
-    skipped: bool = False
+    mark: str = ""
     refused: str = ""
 
     def end(self, limit: int) -> Output:

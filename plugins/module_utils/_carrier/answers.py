@@ -37,7 +37,7 @@ def unpacked(command: Command, output: Output, line: str | None = None) -> tuple
     except NoFrame as error:
         note = f"What it wrote is not known: {error}. {output.note}".rstrip()
         return command, Output(_text(error.stdout), False, note)
-    streams = Output(_text(frame.stdout), stderr=_text(frame.stderr), skipped=frame.skipped)
+    streams = Output(_text(frame.stdout), stderr=_text(frame.stderr), mark=frame.mark)
     return (command if command.exit_code is not None else replace(command, exit_code=frame.rc)), streams
 
 

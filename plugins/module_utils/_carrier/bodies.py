@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .frames import SKIPPED
+from .frames import SKIPPED, UNDONE
 
 #: The first file that is carried, in words of the body.
 _FIRST_FILE = 2
@@ -35,9 +35,21 @@ class Place:
     removes: str | None = None
 
 
-def code(text: str) -> str:
-    """A body that is code for the shell, as it is given."""
-    return f"{_ALWAYS}{text}\n"
+def code(text: str, first: Sequence[str] = ()) -> str:
+    """A body that is code for the shell, as it is given.
+
+    Args:
+        first: what has to be done before, each in a shell of its own whose output does not count; where that fails,
+            the code is not run, and standard error says why.
+    """
+    otherwise = f"{{ echo '[{UNDONE}]' >&9; exit 1; }}"
+    steps = [f"( {_ALWAYS}{step}\n) </dev/null >/dev/null || {otherwise}\n" for step in first]
+    return "".join([*steps, _ALWAYS, f"{text}\n"])
+
+
+def write(number: int, path: str, append: bool = False) -> str:
+    """Code that writes a file that is carried to a path."""
+    return f"alpacon_part {number} >{'>' if append else ''} {shlex.quote(path)}"
 
 
 def program(argv: Sequence[str], place: Place) -> str:

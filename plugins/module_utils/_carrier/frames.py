@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 _MARK = re.compile(r"\[([^\[\]]*)\](?:\r?\n)?")
 _RC = re.compile(r"rc (\d{1,3})")
-#: What a body says where it had nothing to do.
-SKIPPED = "skipped"
+#: What a body says where it had nothing to do, and where what was to come before it could not be done.
+SKIPPED, UNDONE = "skipped", "undone"
 _SHOWN_REASON = 100
 
 
@@ -30,13 +30,13 @@ class Frame:
 
     Attributes:
         rc: its exit code.
-        skipped: whether it says that it had nothing to do.
+        mark: :data:`SKIPPED` or :data:`UNDONE` where it says so; else empty.
     """
 
     stdout: bytes
     stderr: bytes
     rc: int
-    skipped: bool = False
+    mark: str = ""
 
 
 class NoFrame(Exception):
@@ -81,10 +81,11 @@ def read_frame(digest: str, output: str) -> Frame:
     errors, end, _after = rest.partition("[end]")
     marks = _MARK.findall(errors)
     rc = _RC.fullmatch(marks[-1]) if end and marks else None
-    if not rc or marks[:-1] not in ([], [SKIPPED]):
+    said = marks[:-1] or [""]
+    if not rc or said not in ([""], [SKIPPED], [UNDONE]):
         raise NoFrame("the answer ends too early", _beginning(written))
     try:
-        return Frame(_decoded(written), _decoded(_MARK.sub("", errors)), int(rc[1]), marks[:-1] == [SKIPPED])
+        return Frame(_decoded(written), _decoded(_MARK.sub("", errors)), int(rc[1]), said[0])
     except (ValueError, binascii.Error):
         raise NoFrame("parts of the answer are missing", _beginning(written)) from None
 

@@ -27,7 +27,7 @@ from .jobs import Job, Limits
 from .kept_outputs import KeptOutputs
 from .looking import Looking
 from .outcomes import Outcome
-from .pauses import FIRST_LOOK, SHORTEST_PAUSE, pause_at
+from .pauses import SHORTEST_PAUSE, pause_at
 from .presence import Presence, may_be_restarted, waits_for
 from .run import Run
 from .sharing import Shared
@@ -252,7 +252,7 @@ class Fleet:
             self._over(job)
             return
         job.since = time.monotonic()
-        job.due = job.since + FIRST_LOOK
+        job.due = job.since + self._limits.first_look
         self._looking.expect(job)
         self._await(job)
         if waits_for(job.known, job.server):

@@ -18,6 +18,7 @@ from .._api.outputs import Output
 from .._api.records import Command, Server
 from .journal import Place
 from .outcomes import FINE, Outcome
+from .pauses import FIRST_LOOK
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Limits:
         success_codes: exit codes that count as success.
         offline: what a server whose agent is not connected means: V(wait), V(fail) or V(skip).
         output_limit: how many characters of the end of each output are kept; None for all of it.
+        first_look: seconds from the submit of a command until it is looked at first.
     """
 
     wait: bool = True
@@ -45,6 +47,7 @@ class Limits:
     success_codes: frozenset[int] = frozenset((0,))
     offline: str = "wait"
     output_limit: int | None = None
+    first_look: float = FIRST_LOOK
 
     @property
     def fine(self) -> frozenset[Outcome]:

@@ -15,6 +15,7 @@ from .._api.client import Client
 from .._api.errors import AlpaconError
 from .._api.outputs import Output, output_of_row, read_output
 from .._carrier.answers import unpacked
+from .._carrier.frames import SKIPPED
 from .jobs import Job, Limits
 from .outcomes import Outcome, outcome_of
 
@@ -68,6 +69,6 @@ class KeptOutputs:
         job.command, output = unpacked(job.known, output, job.body.get("line"))
         if job.outcome in (Outcome.SUCCESS, Outcome.FAILED):
             job.outcome = outcome_of(job.command, self._limits.success_codes) or job.outcome
-        if output.skipped:
+        if output.mark == SKIPPED:
             job.changed, job.msg = False, output.text
         return output

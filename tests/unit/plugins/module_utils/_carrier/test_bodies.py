@@ -76,7 +76,7 @@ def test_what_is_there_already_is_not_made(pattern: str, way: str, tmp_path: Pat
     (tmp_path / "link").symlink_to("nowhere")
     place, missing = Place(str(tmp_path), creates=pattern), Place(str(tmp_path), creates="a c*")
     frame = run(program(["false"], place), way=way, HOME=str(tmp_path))
-    assert frame == Frame(f"skipped, since {pattern} exists".encode(), b"", 0, True)
+    assert frame == Frame(f"skipped, since {pattern} exists".encode(), b"", 0, "skipped")
     assert run(program(["false"], missing), way=way).rc == 1
 
 
@@ -84,7 +84,7 @@ def test_what_is_there_already_is_not_made(pattern: str, way: str, tmp_path: Pat
 def test_what_is_gone_already_is_not_removed(way: str, tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     frame = run(program(["false"], Place(str(tmp_path), removes="a'b*")), way=way)
-    assert frame == Frame(b"skipped, since a'b* does not exist", b"", 0, True)
+    assert frame == Frame(b"skipped, since a'b* does not exist", b"", 0, "skipped")
     assert run(program(["false"], Place(str(tmp_path), removes="the*")), way=way).rc == 1
 
 

@@ -29,7 +29,7 @@ def frame(stdout: bytes = b"", stderr: bytes = b"", rc: str = "[rc 0]\n", digest
 
 def test_a_frame_is_read_whatever_stands_around_it() -> None:
     whole = frame(b"out" * 999, b"err", "[skipped]\n[rc 7]\n")
-    assert read_frame(DIGEST, f"sh: warning\n{whole}Command timed out") == Frame(b"out" * 999, b"err", 7, True)
+    assert read_frame(DIGEST, f"sh: warning\n{whole}Command timed out") == Frame(b"out" * 999, b"err", 7, "skipped")
 
 
 def test_line_breaks_of_another_kind_and_none_at_the_end_change_nothing() -> None:

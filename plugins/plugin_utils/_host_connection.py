@@ -1,0 +1,157 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""A connection to a host: commands, and files in both directions, by the submits of a remote server."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.bodies import code, write
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import UNDONE
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge, label_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._prelude import Prelude, asks_for_home
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Answer, Remote
+
+#: Of a file that does not fit into one submit, so much goes in each, in bytes: even what cannot be compressed fits.
+_PIECE = 1_000_000
+#: Of a file that is fetched, so much comes in each answer, in bytes.
+_FETCHED_PIECE = 8_000_000
+#: Words of the first line of a file that is fetched, in standard error.
+_SIZE_AND_DIGEST = "wc -c < {path} >&2 && sha256sum < {path} >&2"
+
+
+class NotDone(AlpaconError):
+    """Something on the host failed that was no task: a file could not be written, or read."""
+
+
+class HostConnection:
+    """What a connection plugin does, in terms of submits.
+
+    Args:
+        word: says in the lines of commands what is done, such as the name of a module.
+    """
+
+    def __init__(self, remote: Remote, word: str) -> None:
+        self._remote = remote
+        self._word = word
+        self._prelude = Prelude()
+
+    def run(self, command: str, fed: bytes = b"") -> Answer:
+        """Run a command, after what was held back for it.
+
+        Raises:
+            NotDone: what was held back failed, and the command was not run.
+            AlpaconError: it did not run, or nobody can say what came of it.
+        """
+        held = self._prelude.take(command) if not fed else None
+        if held is not None:
+            return Answer(0, held, b"")
+        known = self._remote.recall(command) if asks_for_home(command) else None
+        if known is not None:
+            return Answer(0, known, b"")
+        answer = self._run(command, fed)
+        if asks_for_home(command) and answer.rc == 0:
+            self._remote.remember(command, answer.stdout)
+        return answer
+
+    def _run(self, command: str, fed: bytes = b"") -> Answer:
+        steps, files = self._prelude.steps, self._prelude.files
+        self._prelude.clear()
+        kind = "module" if fed else "command"
+        try:
+            answer = self._remote.run(label_of(kind, self._word), code(command, steps), fed, files)
+        except TooLarge:
+            answer = self._run_in_pieces(command, fed, steps, files)
+        if answer.mark == UNDONE:
+            raise NotDone(f"The host could not be made ready: {_said(answer)}")
+        return answer
+
+    def _run_in_pieces(self, command: str, fed: bytes, steps: Sequence[str], files: Sequence[bytes]) -> Answer:
+        """Run what does not fit into one submit: what it is fed, and its files, are written to a file each before."""
+        if files:
+            raise NotDone("What goes with a command is too large for one submit.")
+        made = self._ask('umask 077; mktemp "${TMPDIR:-/tmp}/alpacon-XXXXXXXX"')
+        path = made.decode().strip()
+        self._put_in_pieces(fed, path)
+        return self._remote.run(
+            label_of("module", self._word), code(f"exec < {path}; rm -f {path}; {command}", steps), b"", ()
+        )
+
+    def finish(self) -> None:
+        """Do what is still held back."""
+        if self._prelude.steps:
+            self._run(":")
+
+    def close(self, forget: bool = False) -> None:
+        """Do what is still held back, and close what is open.
+
+        Args:
+            forget: whether the server is to be found anew after that.
+        """
+        try:
+            self.finish()
+        finally:
+            if forget:
+                self._remote.forget()
+            self._remote.close()
+
+    # Files
+
+    def put(self, content: bytes, path: str) -> None:
+        """Write a file, together with the next command where it fits into one submit."""
+        if len(content) <= _PIECE:
+            if sum(map(len, self._prelude.files)) + len(content) > _PIECE:
+                self.finish()
+            self._prelude.put(content, path)
+        else:
+            self.finish()
+            self._put_in_pieces(content, path)
+
+    def _put_in_pieces(self, content: bytes, path: str) -> None:
+        """Write a file piece by piece, each once, and have its digest compared at the end."""
+        quoted = shlex.quote(path)
+        for start in range(0, len(content), _PIECE):
+            there = f'[ "$(wc -c < {quoted})" -eq {start} ]' if start else ":"
+            step = f"{there} && {write(2, path, append=start > 0)}"
+            self._ask(step, [content[start : start + _PIECE]])
+        digest = hashlib.sha256(content).hexdigest()
+        self._ask(f"[ \"$(sha256sum < {quoted})\" = '{digest}  -' ]")
+
+    def fetch(self, path: str, into: Path) -> None:
+        """Read a file, in as many answers as it takes, and compare the digest of what takes several."""
+        quoted = shlex.quote(path)
+        about = f"[ -f {quoted} ] || {{ echo {shlex.quote(path + ': no such file')} >&2; exit 1; }}; "
+        first = self._answer(f"{about}head -c {_FETCHED_PIECE} {quoted} && {_SIZE_AND_DIGEST.format(path=quoted)}")
+        size, digest = first.stderr.decode().split()[:2]
+        read = hashlib.sha256()
+        with into.open("wb") as file:
+            piece = first.stdout
+            while piece:
+                file.write(piece)
+                read.update(piece)
+                at = file.tell()
+                piece = self._ask(f"tail -c +{at + 1} {quoted} | head -c {_FETCHED_PIECE}") if at < int(size) else b""
+        if read.hexdigest() != digest:
+            raise NotDone(f"{path} has changed while it was read.")
+
+    def _ask(self, text: str, files: Sequence[bytes] = ()) -> bytes:
+        return self._answer(text, files).stdout
+
+    def _answer(self, text: str, files: Sequence[bytes] = ()) -> Answer:
+        self.finish()
+        answer = self._remote.run(label_of("file", self._word), code(text), b"", files)
+        if answer.rc:
+            raise NotDone(_said(answer))
+        return answer
+
+
+def _said(answer: Answer) -> str:
+    """What a command said before it failed."""
+    return answer.stderr.decode("utf-8", "replace").strip() or f"it ended with rc {answer.rc}."

@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What ansible-core does around a module on a host, held back until it can go along with what needs it.
+
+ansible-core makes a folder, puts files there and sets their permissions, each by a command of its own. None of that
+matters before something uses the folder, so all of it goes into the same submit. Where it fails there, nothing that
+comes after it is run.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.bodies import write
+
+#: The commands of ansible-core's shell plugins; a path in them is absolute and has no character that needs quotes.
+_PATH = r"/[\w.@+/-]+"
+_MKDTEMP = re.compile(
+    rf"\( umask 77 && mkdir -p \"` echo (?P<base>{_PATH}) `\"&& mkdir \"` echo (?P<path>{_PATH}) `\""
+    rf" && echo (?P<name>[\w.-]+)=\"` echo (?P=path) `\" \) && sleep 0"
+)
+_CHMOD = re.compile(rf"chmod (?P<mode>[ugoa+rwx-]+) (?P<paths>{_PATH}(?: {_PATH})*) && sleep 0")
+_REMOVE = re.compile(rf"rm -f -r (?P<path>{_PATH}) > /dev/null 2>&1 && sleep 0")
+_HOME = re.compile(r"echo ~[\w.-]* && sleep 0")
+
+
+@dataclass
+class Prelude:
+    """What is to be done on a host before the next command.
+
+    Attributes:
+        steps: code of the shell for each, in order.
+        files: what the steps write.
+    """
+
+    steps: list[str] = field(default_factory=list)
+    files: list[bytes] = field(default_factory=list)
+    _folders: list[str] = field(default_factory=list)
+    #: Folders that are not there yet, since nothing was sent.
+    _unmade: set[str] = field(default_factory=set)
+
+    def put(self, content: bytes, path: str) -> None:
+        """Write a file first."""
+        self.files.append(content)
+        # The body and its input come before the files.
+        self.steps.append(write(len(self.files) + 1, path))
+
+    def take(self, command: str) -> bytes | None:
+        """Hold a command back if it is one of those that may wait, and return what it will have written.
+
+        None where it has to be run now.
+        """
+        words = shlex.split(command)
+        text = words[2] if len(words) == 3 and words[1] == "-c" else ""
+        made, allowed, removed = (pattern.fullmatch(text) for pattern in (_MKDTEMP, _CHMOD, _REMOVE))
+        if made:
+            self._folders.append(f"{made['path']}/")
+            self._unmade.add(f"{made['path']}/")
+            self.steps.append(text)
+            return f"{made['name']}={made['path']}\n".encode()
+        if allowed and all(self._is_inside(path) for path in allowed["paths"].split()):
+            self.steps.append(text)
+            return b""
+        if removed and f"{removed['path'].rstrip('/')}/" in self._unmade:
+            self.clear()
+            return b""
+        return None
+
+    def _is_inside(self, path: str) -> bool:
+        return any(f"{path.rstrip('/')}/".startswith(folder) for folder in self._folders)
+
+    def clear(self) -> None:
+        """Have nothing to do any more: it was sent, or is not wanted."""
+        self.steps, self.files = [], []
+        self._unmade.clear()
+
+
+def asks_for_home(command: str) -> bool:
+    """Whether all that a command does is to say where a home is, which stays so during a run."""
+    words = shlex.split(command)
+    return len(words) == 3 and words[1] == "-c" and _HOME.fullmatch(words[2]) is not None

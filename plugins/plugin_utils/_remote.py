@@ -1,0 +1,186 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""A server of the workspace as a place where code of the shell is run, one submit for each."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, cancel
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, canonical_uuid, is_uuid
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import pack
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.files import replace as replace_file
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.named_servers import resolve
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
+
+#: When code is looked at first: what is fed something is a module, which takes Python a while to start.
+_FIRST_LOOK, _FIRST_LOOK_AT_MODULE = 0.12, 0.3
+_MAY_HAVE_RUN = "It may have run, and is not run again."
+
+
+@dataclass(frozen=True)
+class Access:
+    """Which server is meant, and how code is run there.
+
+    Attributes:
+        server: its name or UUID.
+        connected: whether its agent was connected when the inventory was read; None if nobody has said it.
+        username, groupname: the account; None for the one of the token.
+        extra: fields of a command besides, such as C(purpose).
+        limits: how long to wait.
+    """
+
+    server: str
+    connected: bool | None
+    username: str | None
+    groupname: str | None
+    extra: dict[str, Any]
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What code has written, and its exit code.
+
+    Attributes:
+        mark: see :class:`Output`.
+    """
+
+    rc: int
+    stdout: bytes
+    stderr: bytes
+    mark: str = ""
+
+
+class Remote:
+    """Runs code on one server; a client and what is known of the server stay between two runs."""
+
+    def __init__(self, access: Access, settings: Settings, run: Run) -> None:
+        self._access = access
+        self._run = run
+        self._shared = _shared(run, settings)
+        self._client = Client(
+            settings, pause=self._shared.pause if self._shared else None, tell=run.tell, before_write=run.check
+        )
+        self._server: Server | None = None
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._client.__exit__()
+
+    def forget(self) -> None:
+        """Find the server anew, the next time."""
+        self._server = None
+        with contextlib.suppress(OSError):
+            self._note("").unlink()
+
+    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> Answer:
+        """Run a body once, see :func:`.packing.pack`.
+
+        Raises:
+            TooLarge: it does not fit into one submit.
+            AlpaconError: it did not run, or nobody can say what came of it; the text says which.
+        """
+        carried = pack(label, body, stdin, files)
+        job = Job(self._find())
+        command = Match(job.server.id, carried.line, "system", self._access.username, self._access.groupname)
+        job.body = {**command.body(), **self._access.extra, "env": carried.env}
+        limits = self._limits(bool(stdin))
+        fleet = Fleet(self._client, limits, announce=self._run.tell, run=self._run, shared=self._shared)
+        fleet.run([job])
+        return self._answer(job)
+
+    def _limits(self, fed: bool) -> Limits:
+        return replace(self._access.limits, first_look=_FIRST_LOOK_AT_MODULE if fed else _FIRST_LOOK)
+
+    def _answer(self, job: Job) -> Answer:
+        outcome, output = job.outcome, job.output
+        if outcome == Outcome.AWAITING_APPROVAL:
+            raise AlpaconError(f"{job.server}: {self._withdraw(job)}")
+        if outcome in (Outcome.SUCCESS, Outcome.FAILED) and output and job.known.ran:
+            if output.refused:
+                raise AlpaconError(f"{job.server}: nothing was run: {output.refused}.")
+            if output.complete and job.known.rc is not None:
+                stdout, stderr = (text.encode("utf-8", "surrogateescape") for text in (output.text, output.stderr))
+                return Answer(job.known.rc, stdout, stderr, output.mark)
+            raise AlpaconError(f"{job.server}: command {job.id} has run. {output.note}")
+        said = job.msg or (outcome.sentence if outcome else "")
+        never = job.known.ran is False if job.command else outcome != Outcome.UNKNOWN
+        raise AlpaconError(f"{job.server}: {said}{'' if never else f' {_MAY_HAVE_RUN}'}")
+
+    def _withdraw(self, job: Job) -> str:
+        """Take back a command that would run after its task has failed."""
+        held = f"the workspace holds command {job.id} until somebody approves it"
+        with contextlib.suppress(AlpaconError):
+            return f"{held}; it was withdrawn ({cancel(self._client, job.known.id)})."
+        return f"{held}, and it could not be withdrawn."
+
+    def recall(self, command: str) -> bytes | None:
+        """What a command has written that an earlier task of this run had run, and that stays so; None if none had."""
+        with contextlib.suppress(OSError):
+            return self._note(command).read_bytes()
+        return None
+
+    def remember(self, command: str, written: bytes) -> None:
+        """Let later tasks of this run know what a command has written."""
+        with contextlib.suppress(OSError):
+            replace_file(self._note(command), written.decode("utf-8", "surrogateescape"))
+
+    def _note(self, about: str) -> Path:
+        """The file for what is known of the server and the account, for the other workers of the run."""
+        settings, access = self._client.settings, self._access
+        key = [settings.url, settings.token, access.server, access.username, about]
+        folder = self._run.folder or Path("/nonexistent")
+        return folder / f"alpacon-host-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}"
+
+    # The server
+
+    def _find(self) -> Server:
+        if self._server is None:
+            self._server = self._found()
+        return self._server
+
+    def _found(self) -> Server:
+        reference = self._access.server
+        if is_uuid(reference):
+            server = Server(canonical_uuid(reference))
+            # What an inventory says may be old: only whether it is still so is worth a request.
+            return self._asked(str(server.id)) if self._access.connected is False else server
+        known = self.recall("")
+        if known:
+            return Server(known.decode(), reference)
+        [server] = resolve(self._client, [reference], "server", self._shared, self._run.hosts)
+        self.remember("", str(server.id).encode())
+        return server
+
+    def _asked(self, server_id: str) -> Server:
+        found = look_up(self._client, [server_id])[0][server_id]
+        if not found:
+            raise UsageError("server", f"no server has the id {server_id}", "Read the inventory again.")
+        return found[0]
+
+
+def _shared(run: Run, settings: Settings) -> Shared | None:
+    if run.folder is None:
+        return None
+    try:
+        return Shared(run.folder, settings.url, settings.token)
+    except OSError:
+        return None  # the disk is full, say: then each worker looks for itself

@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""The run of ansible-playbook that a worker is part of: its journal, and whether it still goes on."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+from pathlib import Path
+
+from ansible import constants as C
+from ansible.utils.display import Display
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import preload
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import run_folder
+
+
+def current_run() -> Run:
+    """The run that this process is part of, which one temporary folder belongs to."""
+    return Run(
+        tell=lambda text: Display().display(clean_line(text)),
+        alert=lambda text: Display().warning(clean_line(text)),
+        folder=run_folder(),
+        journal=_journal(),
+        is_over=_is_orphan,
+    )
+
+
+def _journal() -> Path:
+    """The file for the commands of this run that are under way."""
+    home = C.config.get_config_value("ANSIBLE_HOME")
+    return Path(home) / "alpacon" / f"{run_folder().name}.ids"
+
+
+def _is_orphan() -> bool:
+    """Whether ansible-playbook, which has forked this worker, is gone."""
+    # Its sentinel does not tell: the workers that were forked later hold it open as well.
+    parent = multiprocessing.parent_process()
+    return parent is not None and parent.pid != os.getppid()
+
+
+def _tell_journal(process: int) -> None:
+    """Say at the end of ansible-playbook where the commands are that it has not seen the end of."""
+    if os.getpid() == process and _journal().exists():
+        Display().warning(
+            f"alpacon: commands whose end this run has not seen are in {_journal()}."
+            " Await them with state=finished, or look for them in the workspace."
+        )
+
+
+# Strategies load this in the process of ansible-playbook before they fork workers, which run no such functions.
+atexit.register(_tell_journal, os.getpid())
+preload(os.environ.get("ALPACON_CA_PATH"))
+
+
+def first_in_run(mark: str) -> bool:
+    """Whether no task of this run, in whichever worker, has asked so for the same mark."""
+    try:
+        os.close(os.open(run_folder() / f"alpacon-{mark}", os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return False
+    except OSError:
+        return True  # the disk is full, say
+    return True
