@@ -149,10 +149,12 @@ EXAMPLES = r"""
 import getpass
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ansible import context
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
@@ -160,6 +162,7 @@ from ansible.utils.display import Display
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean, clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection, NotDone
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Access, Remote
@@ -199,9 +202,7 @@ class Connection(ConnectionBase):
         except AlpaconError as error:
             raise AnsibleError(clean(found.explain(error))) from None
         display.vvv(f"SERVER {access.server} AS {access.username or 'the account of the token'}", host=self._host_name)
-        return HostConnection(
-            Remote(access, settings, current_run()), str(self._task_keys.get("action") or "connection")
-        )
+        return HostConnection(Remote(access, settings, _run()), str(self._task_keys.get("action") or "connection"))
 
     def _access(self) -> Access:
         given = {name: self.get_option(name) for name in ("groupname", "work_session", "wait_timeout")}
@@ -281,13 +282,21 @@ class Connection(ConnectionBase):
 
     def close(self) -> None:
         """Do what is still held back, and end."""
-        self._leave()
+        try:
+            self._leave()
+        except AnsibleError as error:
+            display.warning(str(error))  # whoever closes a connection takes no notice of errors
 
     def _leave(self, forget: bool = False) -> None:
         host = self.__dict__.pop("_host", None)
         self._connected = False
         if host:
             self._guarded(lambda: host.close(forget))
+
+
+def _run() -> Run:
+    """The run, in which as many hosts may be looked for at once as it has workers."""
+    return replace(current_run(), hosts=int(context.CLIARGS.get("forks") or 1))
 
 
 def _login() -> str:

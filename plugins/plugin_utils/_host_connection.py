@@ -68,21 +68,19 @@ class HostConnection:
         try:
             answer = self._remote.run(label_of(kind, self._word), code(command, steps), fed, files)
         except TooLarge:
-            answer = self._run_in_pieces(command, fed, steps, files)
+            answer = self._run_apart(command, fed, steps, files)
         if answer.mark == UNDONE:
             raise NotDone(f"The host could not be made ready: {_said(answer)}")
         return answer
 
-    def _run_in_pieces(self, command: str, fed: bytes, steps: Sequence[str], files: Sequence[bytes]) -> Answer:
-        """Run what does not fit into one submit: what it is fed, and its files, are written to a file each before."""
-        if files:
-            raise NotDone("What goes with a command is too large for one submit.")
-        made = self._ask('umask 077; mktemp "${TMPDIR:-/tmp}/alpacon-XXXXXXXX"')
-        path = made.decode().strip()
+    def _run_apart(self, command: str, fed: bytes, steps: Sequence[str], files: Sequence[bytes]) -> Answer:
+        """Run what does not fit into one submit: what was held back first, then what it is fed in a file."""
+        ready = self._remote.run(label_of("file", self._word), code(":", steps), b"", files) if steps else None
+        if ready and ready.mark == UNDONE:
+            return ready
+        path = self._ask('umask 077; mktemp "${TMPDIR:-/tmp}/alpacon-XXXXXXXX"').decode().strip()
         self._put_in_pieces(fed, path)
-        return self._remote.run(
-            label_of("module", self._word), code(f"exec < {path}; rm -f {path}; {command}", steps), b"", ()
-        )
+        return self._remote.run(label_of("module", self._word), code(f"exec < {path}; rm -f {path}; {command}"))
 
     def finish(self) -> None:
         """Do what is still held back."""

@@ -20,13 +20,15 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.bodies im
 
 #: The commands of ansible-core's shell plugins; a path in them is absolute and has no character that needs quotes.
 _PATH = r"/[\w.@+/-]+"
+#: What some releases put behind each.
+_TAIL = "(?: && sleep 0)?"
 _MKDTEMP = re.compile(
     rf"\( umask 77 && mkdir -p \"` echo (?P<base>{_PATH}) `\"&& mkdir \"` echo (?P<path>{_PATH}) `\""
-    rf" && echo (?P<name>[\w.-]+)=\"` echo (?P=path) `\" \) && sleep 0"
+    rf" && echo (?P<name>[\w.-]+)=\"` echo (?P=path) `\" \){_TAIL}"
 )
-_CHMOD = re.compile(rf"chmod (?P<mode>[ugoa+rwx-]+) (?P<paths>{_PATH}(?: {_PATH})*) && sleep 0")
-_REMOVE = re.compile(rf"rm -f -r (?P<path>{_PATH}) > /dev/null 2>&1 && sleep 0")
-_HOME = re.compile(r"echo ~[\w.-]* && sleep 0")
+_CHMOD = re.compile(rf"chmod (?P<mode>[ugoa+rwx-]+) (?P<paths>{_PATH}(?: {_PATH})*){_TAIL}")
+_REMOVE = re.compile(rf"rm -f -r (?P<path>{_PATH}) > /dev/null 2>&1{_TAIL}")
+_HOME = re.compile(rf"echo ~[\w.-]*{_TAIL}")
 
 
 @dataclass
@@ -55,8 +57,7 @@ class Prelude:
 
         None where it has to be run now.
         """
-        words = shlex.split(command)
-        text = words[2] if len(words) == 3 and words[1] == "-c" else ""
+        text = _of_shell(command)
         made, allowed, removed = (pattern.fullmatch(text) for pattern in (_MKDTEMP, _CHMOD, _REMOVE))
         if made:
             self._folders.append(f"{made['path']}/")
@@ -82,5 +83,13 @@ class Prelude:
 
 def asks_for_home(command: str) -> bool:
     """Whether all that a command does is to say where a home is, which stays so during a run."""
-    words = shlex.split(command)
-    return len(words) == 3 and words[1] == "-c" and _HOME.fullmatch(words[2]) is not None
+    return _HOME.fullmatch(_of_shell(command)) is not None
+
+
+def _of_shell(command: str) -> str:
+    """What a command has a shell run; empty where it is of another kind."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ""  # quotes that are left open are the shell's to complain of
+    return words[2] if len(words) == 3 and words[1] == "-c" else ""

@@ -32,6 +32,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing imp
 
 #: When code is looked at first: what is fed something is a module, which takes Python a while to start.
 _FIRST_LOOK, _FIRST_LOOK_AT_MODULE = 0.12, 0.3
+#: Workers that wait for the same processor take this long to hand a command over, in seconds.
+_QUEUED_TOO_LONG = 3.0
 _MAY_HAVE_RUN = "It may have run, and is not run again."
 
 
@@ -108,7 +110,11 @@ class Remote:
         return self._answer(job)
 
     def _limits(self, fed: bool) -> Limits:
-        return replace(self._access.limits, first_look=_FIRST_LOOK_AT_MODULE if fed else _FIRST_LOOK)
+        return replace(
+            self._access.limits,
+            first_look=_FIRST_LOOK_AT_MODULE if fed else _FIRST_LOOK,
+            queued_too_long=_QUEUED_TOO_LONG,
+        )
 
     def _answer(self, job: Job) -> Answer:
         outcome, output = job.outcome, job.output

@@ -54,8 +54,9 @@ def _tell_journal(process: int) -> None:
         )
 
 
-# Strategies load this in the process of ansible-playbook before they fork workers, which run no such functions.
-atexit.register(_tell_journal, os.getpid())
+# Strategies load actions in the process of ansible-playbook before they fork workers; connections are loaded in these.
+if multiprocessing.parent_process() is None:
+    atexit.register(_tell_journal, os.getpid())
 preload(os.environ.get("ALPACON_CA_PATH"))
 
 

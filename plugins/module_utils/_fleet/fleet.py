@@ -87,7 +87,7 @@ class Fleet:
         self._run = run
         self._submitting = Submitting(client, run, sleep)
         self._looking = Looking(client, shared, limits.wait_timeout)
-        self._presence = Presence(client)
+        self._presence = Presence(client, limits.queued_too_long)
         self._outputs = KeptOutputs(client, limits, hide, sleep)
         self._telling = Telling(tell, announce, self._submitting.journal)
         self._pool: ThreadPoolExecutor

@@ -36,6 +36,8 @@ class Limits:
         offline: what a server whose agent is not connected means: V(wait), V(fail) or V(skip).
         output_limit: how many characters of the end of each output are kept; None for all of it.
         first_look: seconds from the submit of a command until it is looked at first.
+        queued_too_long: seconds after which the server of a command that was not handed over is asked whether it is
+            connected.
     """
 
     wait: bool = True
@@ -48,6 +50,7 @@ class Limits:
     offline: str = "wait"
     output_limit: int | None = None
     first_look: float = FIRST_LOOK
+    queued_too_long: float = 1.0
 
     @property
     def fine(self) -> frozenset[Outcome]:

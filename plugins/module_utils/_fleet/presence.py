@@ -15,17 +15,22 @@ from .._api.records import UNDER_WAY, Command, Server, iso
 from .._api.servers import look_up
 from .jobs import Job, fuller
 
-#: A command that was not handed over for so long, or got no result for so long, makes its server be asked, in seconds.
-_QUEUED_TOO_LONG, _UNDER_WAY_TOO_LONG = 1.0, 60.0
+#: A command that got no result for so long makes its server be asked, in seconds.
+_UNDER_WAY_TOO_LONG = 60.0
 #: The next question comes after so long, then after twice that, and so on, in seconds.
 _ASK_AGAIN, _ASK_AGAIN_AT_MOST = 60.0, 300.0
 
 
 class Presence:
-    """Asks after the servers of commands that stay where they are, and seldom, since each answer is a request."""
+    """Asks after the servers of commands that stay where they are, and seldom, since each answer is a request.
 
-    def __init__(self, client: Client) -> None:
+    Args:
+        queued_too_long: a command that was not handed over for so long makes its server be asked, in seconds.
+    """
+
+    def __init__(self, client: Client, queued_too_long: float) -> None:
         self._client = client
+        self._queued_too_long = queued_too_long
         #: Id of a command -> when its server is asked for next, in monotonic seconds, and the pause before that.
         self._asked: dict[str, tuple[float, float]] = {}
 
@@ -34,7 +39,7 @@ class Presence:
         if command.id in self._asked:
             return now >= self._asked[command.id][0]
         if command.status == "queued":
-            return now >= since + _QUEUED_TOO_LONG
+            return now >= since + self._queued_too_long
         return command.status in UNDER_WAY and now >= since + _UNDER_WAY_TOO_LONG
 
     def learn(self, jobs: Sequence[Job]) -> None:
