@@ -62,6 +62,17 @@ options:
     elements: str
     choices: [groups, os, platform, connected]
     default: [groups, os, platform, connected]
+  connection:
+    description:
+      - Whether hosts get the connection plugin P(herdops.alpacon.alpacon#connection), so that any module reaches them
+        through the workspace, without SSH.
+      - The variable C(ansible_connection) is then V(herdops.alpacon.alpacon), and C(alpacon_is_connected) is there
+        whatever O(hostvars_prefix) says. Like all variables of hosts, they take precedence over those of groups;
+        O(compose) can change them for some hosts.
+      - Windows servers get no connection, since their agent has no POSIX shell; a warning names them.
+      - If V(false), no variable of a connection is set, and modules that connect to a host use SSH as usual.
+    type: bool
+    default: false
   cache_allow_stale:
     description:
       - Whether to use servers from an expired cache if the workspace cannot be reached. A warning says how old they
@@ -83,11 +94,17 @@ notes:
 seealso:
   - module: herdops.alpacon.alpacon_server_info
   - module: herdops.alpacon.alpacon_command
+  - plugin: herdops.alpacon.alpacon
+    plugin_type: connection
 """
 
 EXAMPLES = r"""
 # my.alpacon.yml, all servers of the workspace in ALPACON_URL; each of these examples is a file of its own
 plugin: herdops.alpacon.alpacon
+
+# any.alpacon.yml: the same, and any module reaches the servers without SSH
+# plugin: herdops.alpacon.alpacon
+# connection: true
 
 # prod.alpacon.yml: connected servers of two IAM groups, kept for ten minutes
 # plugin: herdops.alpacon.alpacon
@@ -161,9 +178,12 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import chec
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
     FILE_ENDINGS,
     Naming,
+    connection_of,
     inert,
     safe_group_name,
+    tell_without_connection,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import prepare_workers
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     SERVER_ID,
     WORKSPACE,
@@ -212,6 +232,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for warning in [*unstated(wanted, servers), *without_servers(wanted, servers)]:
                 self.display.warning(clean_line(warning))
             chosen = [server for server in servers if wanted.accepts(server)]
+            if self.get_option("connection"):
+                tell_without_connection(chosen, self.display.warning)
+                prepare_workers()
             self._populate(inventory, settings.url, chosen, preferences, prefix, default_groups)
         except AlpaconError as error:
             raise AnsibleParserError(str(error)) from None
@@ -298,6 +321,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     ) -> None:
         inventory.set_variable("all", WORKSPACES, [*dict.fromkeys([*_workspaces(inventory), inert(workspace)])])
         variables = [_variables(server, prefix, workspace) for server in servers]
+        if self.get_option("connection"):
+            variables = [{**own, **connection_of(server)} for own, server in zip(variables, servers, strict=True)]
         wished = [
             (self._wished_name(server, own, preferences), own[SERVER_ID])
             for server, own in zip(servers, variables, strict=True)

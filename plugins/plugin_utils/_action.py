@@ -32,7 +32,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes im
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run, first_in_run
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run, first_in_run, prepare_workers
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     Found,
     find_settings,
@@ -42,6 +42,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
 
 #: A secret that long is hidden in the output of other tasks as well; a shorter one may be a word like any other.
 _SURELY_SECRET = 16
+
+# Strategies load this before they fork.
+prepare_workers()
 
 
 class AlpaconAction(ActionBase):

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 #: Whether ansible-core takes every text for a template that does not say otherwise, as it did before 2.19.
 TRUSTS_ALL_TEXT = not hasattr(template, "trust_as_template")
 
+#: What the variable ansible_connection has for servers that any module is to reach.
+CONNECTION_PLUGIN = "herdops.alpacon.alpacon"
+#: Host variable: whether the agent was connected when the inventory was read, as the connection plugin reads it.
+IS_CONNECTED = "alpacon_is_connected"
+
 #: How the files of the inventory plugin end.
 FILE_ENDINGS = ("alpacon.yml", "alpacon.yaml")
 
@@ -194,10 +199,31 @@ class Naming:
             self._inventory.set_variable(new, variable, value)
 
     def _tell(self, hosts: Sequence[str], what: str) -> None:
-        if hosts:
-            more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
-            count = "1 server" if len(hosts) == 1 else f"{len(hosts)} servers"
-            self._warn(f"{count} {what} {', '.join(hosts[:_NAMED])}{more}.")
+        _tell(hosts, what, self._warn)
+
+
+def connection_of(server: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables that any module needs to reach a server through the workspace; none where no module can."""
+    if _is_windows(server):
+        return {}
+    return {"ansible_connection": CONNECTION_PLUGIN, IS_CONNECTED: server.get("is_connected")}
+
+
+def tell_without_connection(servers: Iterable[Mapping[str, Any]], warn: Callable[[str], None]) -> None:
+    """Warn of the servers that :func:`connection_of` has nothing for."""
+    names = [safe_host_name(str(server.get("name") or server.get("id"))) for server in servers if _is_windows(server)]
+    _tell(names, "with Windows, whose agent has no POSIX shell, so no connection is set:", warn)
+
+
+def _is_windows(server: Mapping[str, Any]) -> bool:
+    return str(server.get("platform")).lower() == "windows"
+
+
+def _tell(hosts: Sequence[str], what: str, warn: Callable[[str], None]) -> None:
+    if hosts:
+        more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
+        count = "1 server" if len(hosts) == 1 else f"{len(hosts)} servers"
+        warn(f"{count} {what} {', '.join(hosts[:_NAMED])}{more}.")
 
 
 def distinct_names(named: Iterable[tuple[str, str]], warn: Callable[[str], None]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+from functools import cache
 from pathlib import Path
 
 from ansible import constants as C
@@ -54,10 +55,15 @@ def _tell_journal(process: int) -> None:
         )
 
 
-# Strategies load actions in the process of ansible-playbook before they fork workers; connections are loaded in these.
-if multiprocessing.parent_process() is None:
-    atexit.register(_tell_journal, os.getpid())
-preload(os.environ.get("ALPACON_CA_PATH"))
+@cache
+def prepare_workers() -> None:
+    """Do once, before workers are forked, what each of them would do; the process that forks them tells of the journal.
+
+    Workers load connections themselves: then it is for what loads the inventory to call this.
+    """
+    if multiprocessing.parent_process() is None:
+        atexit.register(_tell_journal, os.getpid())
+    preload(os.environ.get("ALPACON_CA_PATH"))
 
 
 def first_in_run(mark: str) -> bool:

@@ -81,11 +81,12 @@ class Source:
     workspace: Workspace
     folder: Path
     programs: Path = collection_tree.TOOLS
+    name: str = "my.alpacon.yml"
 
     @property
     def path(self) -> Path:
         """The file."""
-        return self.folder / "my.alpacon.yml"
+        return self.folder / self.name
 
     def write(self, text: str = "", **options: Any) -> None:
         """Write the file: options, or text for what JSON cannot say."""
