@@ -92,7 +92,7 @@ contract: $(READY) ## run the tests of the stand-in workspace against the record
 	@$(call pytest,-n 2,tests/workspace/contract)
 
 .PHONY: integration
-integration: $(READY) ## run the integration targets on the development ansible-core, against all dialects
+integration: $(READY) ## run the integration targets on the development ansible-core, in all dialects where these matter
 	@$(PYTHON) tests/tools/run_integration.py development
 
 .PHONY: integration-oldest

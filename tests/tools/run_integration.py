@@ -4,8 +4,8 @@
 
 """Run the integration targets on one of the supported ansible-core releases.
 
-On the development core they run against a workspace of each dialect. What a dialect changes is the same on every core,
-so the others run them against today's dialect only.
+On the development core they find a workspace of each dialect, for those targets that dialects matter to. What a dialect
+changes is the same on every core, so the others find one of today's dialect only.
 """
 
 from __future__ import annotations
