@@ -158,7 +158,7 @@ async def _tick() -> None:
 
     while True:
         await asyncio.sleep(state.current.switches.tick)
-        await state.in_database(lifecycle.deliver_due)
+        await state.in_database(lifecycle.tick)
 
 
 async def _announce(arguments: argparse.Namespace, url: str) -> None:

@@ -10,7 +10,7 @@ import re
 import typing as t
 import uuid
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -108,6 +108,22 @@ def _send(command: Command) -> None:
             },
         },
     )
+
+
+def tick() -> int:
+    """Deliver what is due; costs next to nothing while nothing waits and nothing in the database has changed."""
+    connection.ensure_connection()
+    if connection.connection.total_changes == state.current.idle_since:
+        return 0
+    delivered = deliver_due()
+    state.current.idle_since = None if _is_anything_waiting() else connection.connection.total_changes
+    return delivered
+
+
+def _is_anything_waiting() -> bool:
+    undelivered = Q(delivered_at__isnull=True, handled_at__isnull=True, forced_status="")
+    waiting = Command.objects.filter(undelivered | Q(release_at__isnull=False))
+    return waiting.exists() or Server.objects.filter(commission_at__isnull=False).exists()
 
 
 def deliver_due(server_id: uuid.UUID | None = None) -> int:

@@ -35,6 +35,8 @@ class State:
     switches: Switches
     initial: dict[str, t.Any]
     url: str = ""
+    #: How many rows of the database had been changed when nothing was left that a tick could deliver.
+    idle_since: int | None = None
     #: The warnings that agents sent last.
     logs: collections.deque[dict[str, t.Any]] = dataclasses.field(
         default_factory=lambda: collections.deque(maxlen=1000)
