@@ -41,6 +41,7 @@ class Output:
         stderr: standard error of what was carried, alike.
         mark: the word with which what was carried says that it had nothing to do, say; mostly empty.
         refused: why the server ran nothing of what was carried; empty where it did.
+        doubt: why nobody can know whether it ran, though the workspace says that it succeeded; empty where it ran.
     """
 
     text: str
@@ -49,6 +50,7 @@ class Output:
     stderr: str = ""
     mark: str = ""
     refused: str = ""
+    doubt: str = ""
 
     def end(self, limit: int) -> Output:
         """The last characters of each stream, at most so many besides line breaks at its end; the note tells."""

@@ -7,13 +7,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from .._api.agent_output import why_never_began
 from .._api.outputs import Output
 from .._api.records import RAN, Command
-from .frames import Frame, NoFrame, NotRun, read_frame
+from .frames import Frame, NoBeginning, NoFrame, NotRun, read_frame
 from .packing import digest_of_line
+
+_NO_VARIABLES = "the workspace handed none of the variables to the server that carry it; a newer workspace is needed"
 
 
 def unpacked(command: Command, output: Output, line: str | None = None) -> tuple[Command, Output]:
@@ -26,7 +29,8 @@ def unpacked(command: Command, output: Output, line: str | None = None) -> tuple
         The command with its exit code, if only the server said it, and the output. An answer that is not whole is an
         output that is not complete.
     """
-    digest = digest_of_line(line or command.line)
+    line = line or command.line
+    digest = digest_of_line(line)
     if digest is None or command.ran is False or command.status not in RAN or why_never_began(command, output.text):
         return command, output
     try:
@@ -35,10 +39,25 @@ def unpacked(command: Command, output: Output, line: str | None = None) -> tuple
     except NotRun as error:
         return command, Output("", refused=f"the server refused what was carried, since {error}")
     except NoFrame as error:
+        begun = not isinstance(error, NoBeginning)
+        if not begun and _came_without_variables(command, output, line):
+            return command, Output("", refused=_NO_VARIABLES)
         note = f"What it wrote is not known: {error}. {output.note}".rstrip()
-        return command, Output(_text(error.stdout), False, note)
+        doubt = "" if begun or command.status != "success" else "nothing of its answer is there"
+        return command, Output(_text(error.stdout), False, note, doubt=doubt)
     streams = Output(_text(frame.stdout), stderr=_text(frame.stderr), mark=frame.mark)
     return (command if command.exit_code is not None else replace(command, exit_code=frame.rc)), streams
+
+
+def _came_without_variables(command: Command, output: Output, line: str) -> bool:
+    """Whether nothing but the label of a line can have been run, or nothing at all, for want of the variables."""
+    label, digest = line.split()[-2:]
+    said = rf"(?:.*: )?{re.escape(digest)}\b.*{re.escape(label)}: .*not found"
+    if re.fullmatch(said, output.text.strip()):
+        return True
+    # What unpacks says something whatever comes, and only chunks can be lost on their way.
+    silent = output.complete and not output.text.strip() and not command.may_have_chunks
+    return silent and command.status == "success"
 
 
 def _check_rc(command: Command, frame: Frame) -> None:

@@ -51,6 +51,10 @@ class NoFrame(Exception):
         super().__init__(why)
 
 
+class NoBeginning(NoFrame):
+    """Not even the beginning of a frame is there, which is written before anything runs of what was carried."""
+
+
 class NotRun(NoFrame):
     """The server says that it has run nothing of what was carried; the text says why."""
 
@@ -63,13 +67,12 @@ def read_frame(digest: str, output: str) -> Frame:
 
     Raises:
         NotRun: the server refused it.
-        NoFrame: it is not there, not whole, or not the only one.
+        NoBeginning: it is not there.
+        NoFrame: it is not whole, or not the only one.
     """
     _before, begin, text = output.partition(f"[alpacon {digest}]")
     if not begin:
-        raise NoFrame(
-            "the server did not answer in its form, so it most likely got none of the variables that carry it"
-        )
+        raise NoBeginning("the beginning of the answer is missing")
     if output.count("[alpacon ") != 1:
         raise NoFrame("the answer has several frames")
     written, cut, rest = text.partition("[stderr]")

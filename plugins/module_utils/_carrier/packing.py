@@ -27,7 +27,7 @@ LARGEST_VARIABLE, LARGEST_PAYLOAD = 131_071, 1_500_000
 LONGEST_LABEL = 64
 #: What the words of the line stand for is in these variables, and in C(P0), C(P1) and so on.
 RUN, BODY = "RUN", "BODY"
-_OWN_VARIABLE = re.compile(rf"{RUN}|{BODY}|P\d+")
+_OWN_VARIABLE = re.compile(rf"{RUN}|{BODY}|P\d+|alpacon_\w*")
 _LINE = re.compile(r"/bin/sh -c \$RUN (\S+) sha256:([0-9a-f]{64})")
 #: More is hardly smaller, and takes four times as long.
 _COMPRESSION = 1
@@ -99,7 +99,7 @@ def label_of(kind: str, name: str) -> str:
 
 
 def is_own_variable(name: str) -> bool:
-    """Whether a variable is one of those that carry."""
+    """Whether a variable is one of those that carry, or that the code has which unpacks."""
     return _OWN_VARIABLE.fullmatch(name) is not None
 
 

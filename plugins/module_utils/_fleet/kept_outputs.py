@@ -59,6 +59,8 @@ class KeptOutputs:
         output = self._unpacked(job, output)
         if job.outcome == Outcome.SUCCESS and (output.refused or why_never_began(job.known, output.text)):
             job.end(Outcome.FAILED)  # whatever exit codes count as success: the code is the agent's
+        if job.outcome == Outcome.SUCCESS and output.doubt:
+            job.end(Outcome.UNKNOWN, f"The workspace says that it succeeded, and {output.doubt}.")
         whole = replace(output, text=self._hide(output.text), stderr=self._hide(output.stderr))
         job.output = shortened(job.known, whole, self._limits.output_limit)
         if job.output is not whole:

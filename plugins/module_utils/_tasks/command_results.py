@@ -177,6 +177,9 @@ def describe(command: Command, output: Output | None, server: Server | None = No
             # The agent states an exit code of its own for what it could not begin.
             described.update(ran=False, rc=None)
             described.pop("rc_assumed", None)
+        if output.doubt:
+            described.update(outcome=Outcome.UNKNOWN.value, ran=None, rc=None, success=None)
+            described.pop("rc_assumed", None)
     return described
 
 
