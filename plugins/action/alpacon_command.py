@@ -6,31 +6,31 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible import constants as C
+from ansible.errors import AnsibleError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.carried import CONTENT, script_words
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import WAIT, run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import WORKSPACE, refuse_foreign_server
 
-#: Options of M(ansible.builtin.command) and M(ansible.builtin.shell), and what to do instead.
-_FOREIGN = {
-    "chdir": 'Begin the line with it, as in "cd /srv && ./run".',
-    "creates": 'Begin the line with it, as in "test -e /srv/done || ./run".',
-    "removes": 'Begin the line with it, as in "test ! -e /srv/old || ./run".',
-    "executable": "Begin the line with it, as in \"/bin/bash -c './run'\".",
-    "stdin": 'Give it in env and let the line hand it on, as in "printf %s \\"$INPUT\\" | ./run".',
-    "argv": "Give one line, with quotes where they are needed.",
-    "script": "Put the script on the server, and give its path as line.",
-}
+#: No script that fits into one submit has more bytes, however well it can be compressed.
+_LARGEST_SCRIPT = 2**27
+_WHICH_FILE = (
+    "Give the path of a file on the controller; a relative one is looked for in files/ and beside the playbook."
+)
+_IN_QUOTES = "Give a list of texts, and put numbers with a point and words such as yes and null in quotes."
 
 #: The states that submit commands.
 _SUBMIT = ("executed", "scheduled")
@@ -52,7 +52,6 @@ class ActionModule(AlpaconAction):
         "ids": "Give UUIDs of commands; where there are none, skip the task with when.",
         "scheduled_at": "Give ISO 8601 with a zone, such as 2031-01-01T03:00:00Z, or leave it out.",
     }
-    foreign: ClassVar[Mapping[str, str]] = _FOREIGN
     background = "Submit with wait set to false, and await the commands later with state set to finished."
 
     @property
@@ -63,12 +62,39 @@ class ActionModule(AlpaconAction):
     def given(self) -> dict[str, Any]:
         """The arguments as they are written; what has no name is the line, where nothing else may be part of it."""
         given = super().given()
+        _check_argv(given.get("argv", ()))
         if "_raw_params" not in given:
             return given
         line = given.pop("_raw_params")
         if not set(given) <= set(CONNECTION) | set(WAIT):
             raise UsageError("line", "it has no name, and options stand beside it", "Give it as line='...'.")
         return {**given, "line": line}
+
+    def _validated(self) -> dict[str, Any]:
+        options = super()._validated()
+        if options["script"] is not None:
+            options[CONTENT] = base64.b64encode(self._content_of(script_words(options["script"])[0])).decode()
+        return options
+
+    def _content_of(self, path: str) -> bytes:
+        """What a file of the controller holds, found and decrypted as those of M(ansible.builtin.script) are."""
+        try:
+            file = self._loader.get_real_file(self._find_needle("files", path))
+        except AnsibleError as error:
+            raise UsageError("script", f"{path} cannot be read. {error}".rstrip("."), _WHICH_FILE) from None
+        try:
+            if Path(file).stat().st_size > _LARGEST_SCRIPT:
+                raise UsageError("script", f"{path} has more than {_LARGEST_SCRIPT} bytes", "Give a smaller file.")
+            return Path(file).read_bytes()
+        except OSError as error:
+            raise UsageError("script", f"{path} cannot be read: {error.strerror}", _WHICH_FILE) from None
+        finally:
+            self._loader.cleanup_tmp_file(file)
+
+    def to_ship(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a module that is shipped, with what no other host can read."""
+        content = {CONTENT: options[CONTENT]} if CONTENT in options else {}
+        return {**super().to_ship(options), **content}
 
     def claim(self, claims: Claims, options: Mapping[str, Any]) -> None:
         """Take the servers as the task names them: which they are is found out by the module."""
@@ -115,3 +141,12 @@ class ActionModule(AlpaconAction):
             return []
         instead = {} if options["username"] else {"become": _USERNAME}
         return self.without_effect(variables, {**instead, "environment": _ENV})
+
+
+def _check_argv(argv: Any) -> None:
+    """Refuse what would not reach the program as it is written."""
+    if not isinstance(argv, (list, tuple)):
+        raise UsageError("argv", "it is no list", _IN_QUOTES)
+    for number, word in enumerate(argv, 1):
+        if not isinstance(word, (str, int)) or isinstance(word, bool):
+            raise UsageError("argv", f"element {number} is no text", _IN_QUOTES)

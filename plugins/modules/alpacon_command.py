@@ -11,8 +11,8 @@ module: alpacon_command
 short_description: Run, schedule, await and cancel commands on servers of an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Submits a command line to one server or to many, waits until the commands have finished, and returns the exit code
-    and the output of each.
+  - Submits a command line, a script or a program with its arguments to one server or to many, waits until the commands
+    have finished, and returns the exit code and the output of each.
   - Schedules a command for a later time, once, however often the task runs.
   - Awaits commands that an earlier task submitted, and cancels commands that are waiting.
   - A command is submitted at most once. If the answer to a submit is lost, the command is looked for in the workspace
@@ -35,8 +35,56 @@ options:
         herdops.alpacon.alpacon_command -a uptime). Older releases need C(-a 'line=uptime').
       - The agent passes it to C(/bin/sh), or splits it at blanks if the workspace does not allow a shell.
       - Everyone who may read commands can see it. Pass secrets in O(env).
+      - One of O(line), O(script) and O(argv) is needed, unless O(ids) names the commands.
     type: str
     aliases: [cmd]
+  script:
+    description:
+      - The path of a script on the controller, and behind it the arguments that the script gets. It is split as a shell
+        splits words, so a path with blanks needs quotes. Nothing else is expanded; the arguments reach the script as
+        they are.
+      - The file is looked for as M(ansible.builtin.script) does it, in the folder C(files) of a role and beside the
+        playbook. A file that is encrypted with a vault is decrypted.
+      - The script is sent along with the command, and is removed from the server when it has ended. It may be written
+        in any language that the server knows, which its first line or O(executable) names.
+      - Script, arguments and O(stdin) go into one request, with about 1.1 MB of what is compressed already, and more
+        of text.
+      - Workspaces of 2024 do not hand it on; the task then fails, and nothing has run.
+    type: str
+  argv:
+    description:
+      - A program and its arguments, as a list. No shell touches them, whether the workspace allows one or not.
+      - It is sent along with the command like O(script), so that a long list, O(stdin) and the other options of
+        O(script) are possible. It needs the same rule in the access list of the token.
+    type: list
+    elements: str
+  stdin:
+    description:
+      - What O(script) or O(argv) reads from its standard input, exactly as given. No line break is added. If omitted,
+        there is nothing to read.
+      - Unlike the values of O(env), it is not masked where the output shows it.
+    type: str
+  chdir:
+    description:
+      - The folder in which O(script) or O(argv) runs. A C(~) at its start is a home. If omitted, the home of the user.
+      - If it is not there, nothing runs, and the task fails.
+    type: str
+  executable:
+    description:
+      - The program that runs O(script), by its name or path. If omitted, the first line of the script names it, or else
+        it is run by a shell.
+    type: str
+  creates:
+    description:
+      - A path or a pattern of paths on the server. If one is there, O(script) or O(argv) is skipped, and nothing is
+        changed on that server. Each server decides for itself, within the same command.
+      - A relative one is meant in O(chdir).
+    type: str
+  removes:
+    description:
+      - A path or a pattern of paths on the server. If none is there, O(script) or O(argv) is skipped as with
+        O(creates).
+    type: str
   state:
     description:
       - V(executed) submits the line and, with O(wait), waits until it has finished. This is always a change, unless
@@ -56,7 +104,7 @@ options:
   shell:
     description:
       - What handles the line. V(system) is the shell of the server, V(internal) the agent itself. Today's agents refuse
-        V(osquery).
+        V(osquery). O(script) and O(argv) need V(system).
     type: str
     default: system
     choices: [system, internal, osquery]
@@ -78,6 +126,8 @@ options:
       - Only the task that they are given to knows them. If another task shows the output of the same command, give it
         O(env) as well, which O(state=finished) accepts just for that, or C(no_log).
       - Workspaces of 2024 ignore it; a warning says so.
+      - With O(script) and O(argv), the names V(RUN), V(BODY), V(P0), V(P1) and so on, and all that begin with
+        V(alpacon_), are taken.
     type: dict
   run_after:
     description:
@@ -113,7 +163,8 @@ options:
       - With O(state=executed), if a matching command has succeeded within this time, by the clock of the workspace,
         return its result and change nothing.
       - A duration such as V(90s), V(10m) or V(1h30m), or a number of seconds.
-      - O(env), O(run_after), O(work_session) and O(purpose) are not compared.
+      - O(env), O(run_after), O(work_session) and O(purpose) are not compared. O(script), O(argv) and what goes with
+        them are.
     type: str
   fail_if_sent:
     description:
@@ -197,11 +248,23 @@ notes:
   - When a line ends, the agent kills (SIGKILL) every process in its process group, even if the line succeeded. A
     process that is to survive needs a session of its own and must detach from the output, as in C(setsid -w sh -c 'job
     >/dev/null 2>&1 </dev/null &'), or is started by C(systemd-run --collect job).
-  - There are no options C(creates) and C(removes). They would need a second command, which the access list of a token
-    may refuse.
-  - Alpacon merges standard output and standard error into one stream, so RV(stderr) is always empty.
-  - With O(state=cancelled) and O(line), the commands of a server are read as far back as the last hundred and the last
-    day. To cancel a command that has been held for longer on a busy server, give its id.
+  - With O(script) and O(argv), the line of the command is C(/bin/sh -c $RUN LABEL sha256:DIGEST). The label is
+    C(script:) and the name of the file, or C(argv:) and the name of the program. What is to run travels beside it in
+    environment variables, and the server checks the digest before it runs anything. The digest covers script,
+    arguments, O(stdin), O(chdir), O(executable), O(creates) and O(removes), but neither O(env) nor the path of the
+    file. So two such commands match if all of that is the same.
+  - Everyone who may read commands can read the digest, and can try all values of a short secret until it fits. Pass
+    PINs and passwords in O(env), not in arguments or in O(stdin).
+  - O(script) and O(argv) need a pattern such as C(/bin/sh -c $RUN *) in the access list of the token, which amounts to
+    everything that the account may do. The server needs C(base64), C(gzip), C(head), C(sed), C(sha256sum) and C(tail);
+    if one of them is missing, nothing runs, and the error names it.
+  - A O(script) or O(argv) has not ended before everything that holds its output has. What it starts in the background
+    must redirect its output, and needs a session of its own to survive, as in C(setsid job >/dev/null 2>&1
+    </dev/null &).
+  - Alpacon merges standard output and standard error of a O(line) into one stream, so RV(stderr) is empty with it. With
+    O(script) and O(argv) both are returned apart, and exactly.
+  - With O(state=cancelled) and without O(ids), the commands of a server are read as far back as the last hundred and
+    the last day. To cancel a command that has been held for longer on a busy server, give its id.
 seealso:
   - module: herdops.alpacon.alpacon_command_info
   - plugin: herdops.alpacon.alpacon_command
@@ -237,6 +300,27 @@ EXAMPLES = r"""
     line: pg_dump --host replica app > /var/backups/app.sql
     env:
       PGPASSWORD: "{{ vault_pgpassword }}"
+
+- name: Run a script on all servers
+  herdops.alpacon.alpacon_command:
+    servers: "{{ groups['all'] }}"
+    script: tidy.sh --days 30 '/var/log/my app'
+    username: root
+  run_once: true
+
+- name: Run a program with arguments that no shell touches, and give it something to read
+  herdops.alpacon.alpacon_command:
+    argv: [tee, /etc/motd]
+    stdin: |
+      Welcome to {{ inventory_hostname }}
+    username: root
+
+- name: Set something up once
+  herdops.alpacon.alpacon_command:
+    script: setup.py
+    executable: python3
+    chdir: /srv/app
+    creates: /srv/app/.done
 
 - name: Do not run it again if it succeeded in the last hour
   herdops.alpacon.alpacon_command:
@@ -335,7 +419,7 @@ commands:
           description: Name of the server.
           type: str
     line:
-      description: The command line.
+      description: The command line; of O(script) and O(argv), the label and the digest of what is carried.
       type: str
     status:
       description:
@@ -352,7 +436,8 @@ commands:
         - V(awaiting_approval) is held until somebody approves it, V(timed_out) did not finish in time, V(pending) was
           not awaited.
         - V(stuck), V(error) and V(unknown) mean that it cannot be known; V(unknown) is a submit whose answer was lost,
-          or a command that the workspace does not show.
+          a command that the workspace does not show, or a O(script) or O(argv) that is said to have succeeded and has
+          answered nothing.
         - V(sent) could not be cancelled, since it had already been delivered.
       type: str
     rc:
@@ -365,17 +450,17 @@ commands:
       returned: when the exit code was not stated
       type: bool
     stdout:
-      description: Standard output and standard error, merged.
+      description: Standard output. With O(line), standard error is merged into it.
       type: str
     stdout_lines:
       description: RV(commands[].stdout) as lines.
       type: list
       elements: str
     stderr:
-      description: Always empty, since Alpacon merges both streams.
+      description: Standard error of O(script) and O(argv). With O(line) it is empty, since Alpacon merges both streams.
       type: str
     stderr_lines:
-      description: Always empty.
+      description: RV(commands[].stderr) as lines.
       type: list
       elements: str
     start:
@@ -394,7 +479,7 @@ commands:
       description: Whether it succeeded; null while that is not known.
       type: bool
     ran:
-      description: Whether the line was run at all; null if that cannot be known.
+      description: Whether it was run at all; null if that cannot be known.
       type: bool
     error_phase:
       description: Where it went wrong, in a word of the workspace such as V(agent_disconnected); null if not stated.
@@ -468,13 +553,12 @@ option:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SHIPPED_SPEC, run_command
 
 
 def main() -> None:
     """Run, schedule, await and cancel commands."""
-    run_module(COMMAND_SPEC, run_command)
+    run_module(SHIPPED_SPEC, run_command)
 
 
 if __name__ == "__main__":

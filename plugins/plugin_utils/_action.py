@@ -63,8 +63,6 @@ class AlpaconAction(ActionBase):
     operation: Callable[..., dict[str, Any]]
     #: Options that select something, and what to do where they select nothing.
     selections: ClassVar[Mapping[str, str]] = {}
-    #: Options that other modules have and this one has not, and what to do instead.
-    foreign: ClassVar[Mapping[str, str]] = {}
     #: The connection settings that the task was not given itself.
     _found = Found({})
 
@@ -75,7 +73,7 @@ class AlpaconAction(ActionBase):
             self._refuse_async()
             super().run(tmp, task_vars)
             self._task.args = self.given()
-            check_given(self.module_name, self.spec, self._task.args, self.selections, self.foreign)
+            check_given(self.module_name, self.spec, self._task.args, self.selections)
             self._task.args = self.arguments(variables)
             options = self._validated()
         except AlpaconError as error:
@@ -167,13 +165,17 @@ class AlpaconAction(ActionBase):
             except AlpaconError as error:
                 return {"failed": True, "msg": self._found.explain(error), **error.as_result()}
         # Older cores add their own to what they are given, and the next attempt must not meet it.
-        arguments = dict(self._task.args)
+        arguments = self.to_ship(options)
         result: dict[str, Any] = self._execute_module(
             module_name=self.module_name, module_args=arguments, task_vars=task_vars
         )
         if _is_open(result):
             item.shipped = result
         return result
+
+    def to_ship(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a module that is shipped."""
+        return dict(self._task.args)
 
     def claim(self, claims: Claims, options: Mapping[str, Any]) -> None:
         """Make sure that no other host of the task does the same, for a module that is shipped."""

@@ -20,19 +20,17 @@ def check_given(
     spec: Mapping[str, Mapping[str, Any]],
     given: Mapping[str, Any],
     selections: Mapping[str, str],
-    foreign: Mapping[str, str],
 ) -> None:
     """Check names and selections of a task's options, as they are written.
 
     Args:
         selections: options that select something, and what to do where they select nothing.
-        foreign: options that other modules have, and what to do instead.
 
     Raises:
         UsageError: an option is unknown, is given under two names, or selects nothing.
     """
     names = {alias: name for name, option in spec.items() for alias in (name, *option.get("aliases", ()))}
-    check_names(module, given, names, f"ansible-doc {module} lists those that there are.", foreign)
+    check_names(module, given, names, f"ansible-doc {module} lists those that there are.")
     written: dict[str, str] = {}
     for alias in given:
         name = names[alias]
@@ -45,23 +43,20 @@ def check_given(
             check_selection(name, given[written[name]], remedy, spec[name].get("type") == "list")
 
 
-def check_names(
-    whose: str, given: Iterable[Any], names: Iterable[str], otherwise: str, foreign: Mapping[str, str] | None = None
-) -> None:
+def check_names(whose: str, given: Iterable[Any], names: Iterable[str], otherwise: str) -> None:
     """Check the names of options.
 
     Args:
         whose: options they are.
         names: those that there are.
         otherwise: what to do about a name that is like none of them.
-        foreign: options that others have, and what to do instead.
 
     Raises:
         UsageError: there is no such option.
     """
     for name in given:
         if name not in names:
-            remedy = (foreign or {}).get(name) or did_you_mean(name, names, otherwise)
+            remedy = did_you_mean(name, names, otherwise)
             raise UsageError(str(name), f"{whose} has no such option", remedy)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SHIPPED_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import SPEC as INFO_SPEC
 
 Row = dict[str, Any]
@@ -127,7 +127,7 @@ def rows(first: int, last: int) -> list[Row]:
 
 def command_options(**given: Any) -> Row:
     """The options of an alpacon_command task, the rest at their defaults."""
-    return _options(COMMAND_SPEC, given)
+    return _options(SHIPPED_SPEC, given)
 
 
 def info_options(**given: Any) -> Row:

@@ -102,7 +102,7 @@ def line(option: str, text: Any) -> str:
         raise UsageError(
             option,
             f"the command line has {len(value)} characters, and the API takes {LINE_LENGTH}",
-            "Put it into a script on the server, by a package, a role or WebFTP, and give its path as line.",
+            "Put it into a file, and give that as script.",
         )
     return value
 

@@ -19,7 +19,7 @@ from .._fleet.run import Run
 from .._fleet.sharing import Shared
 from .._options.connection import CONNECTION
 from .._options.secrets import secrets
-from . import command_results
+from . import carried, command_results
 from .cancelled import cancelled
 from .command_order import Order
 from .command_task import CommandTask, Progress
@@ -38,6 +38,13 @@ SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
     "servers": {"type": "list", "elements": "str", "aliases": ["server"]},
     "line": {"type": "str", "aliases": ["cmd"]},
+    "script": {"type": "str"},
+    "argv": {"type": "list", "elements": "str"},
+    "stdin": {"type": "str"},
+    "chdir": {"type": "str"},
+    "executable": {"type": "str"},
+    "creates": {"type": "str"},
+    "removes": {"type": "str"},
     "state": {"type": "str", "default": "executed", "choices": ["executed", "scheduled", "finished", "cancelled"]},
     "ids": {"type": "list", "elements": "str", "aliases": ["id"]},
     "shell": {"type": "str", "default": "system", "choices": list(SHELLS)},
@@ -59,6 +66,8 @@ SPEC: dict[str, dict[str, Any]] = {
     "output_limit": {"type": "int"},
     **WAIT,
 }
+#: What the module takes where it is shipped to another host: no file of the controller is there.
+SHIPPED_SPEC: dict[str, dict[str, Any]] = {**SPEC, carried.CONTENT: {"type": "str", "no_log": True}}
 
 
 def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:

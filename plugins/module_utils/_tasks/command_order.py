@@ -15,8 +15,10 @@ from typing import Any
 from .._api.commands import Match
 from .._api.errors import UsageError
 from .._api.records import Server, iso
+from .._carrier.packing import digest_of_line
 from .._fleet.jobs import Limits
 from .._options import values
+from . import carried
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Order:
         """Check everything that can be checked without a request; :class:`UsageError` says what is wrong."""
         state = options["state"]
         _check_combination(state, options)
+        what = carried.carried_by(options)
         extra = {
-            "env": values.environment("env", options.get("env")),
+            "env": {**values.environment("env", options.get("env")), **(what.env if what else {})},
             "run_after": values.uuids("run_after", options.get("run_after")),
             "work_session": _given("work_session", options, values.uuid),
             "purpose": values.purpose("purpose", options.get("purpose")),
@@ -57,7 +60,7 @@ class Order:
             state=state,
             servers=servers,
             ids=values.uuids("ids", options.get("ids")),
-            line=values.line("line", options["line"]) if options.get("line") is not None else "",
+            line=what.line if what else _given_line(options),
             shell=options["shell"],
             username=options.get("username") or None,
             groupname=options.get("groupname") or None,
@@ -70,6 +73,11 @@ class Order:
             silent=options.get("progress") is False,
             limits=_limits(options, len(servers)),
         )
+
+    @property
+    def carries(self) -> bool:
+        """Whether what runs is carried in variables, and the line only unpacks it."""
+        return digest_of_line(self.line) is not None
 
     @property
     def time(self) -> datetime:
@@ -85,6 +93,10 @@ class Order:
     def body(self, server: Server) -> dict[str, Any]:
         """What is submitted for one server: the published fields, and of the newer ones only those that are used."""
         return {**self.match(server.id).body(), "scheduled_at": iso(self.scheduled_at), **self.extra}
+
+
+def _given_line(options: Mapping[str, Any]) -> str:
+    return values.line("line", options["line"]) if options.get("line") is not None else ""
 
 
 def _progress(options: Mapping[str, Any]) -> bool:
@@ -120,7 +132,8 @@ def _limits(options: Mapping[str, Any], total: int) -> Limits:
 
 
 _BY_IDS_ALONE = "Commands that exist already are named by ids alone."
-_WHOLE_LINE = "Give the command line."
+_NAMED_ALREADY = dict.fromkeys(("line", *carried.OPTIONS, "servers", "scheduled_at"), _BY_IDS_ALONE)
+_WHOLE_LINE = "Give the command line, or script or argv in its place."
 _WHICH_SERVERS = "Give names or ids of servers."
 
 #: state -> the options that it needs, and what to give.
@@ -132,7 +145,7 @@ _NEEDS = {
         "scheduled_at": "Give ISO 8601 with a zone, such as 2031-01-01T03:00:00Z.",
     },
     "finished": {"ids": "Give the ids that an earlier task returned."},
-    "cancelled": {"line": "Give it, or ids.", "servers": "Give them, or ids."},
+    "cancelled": {"line": "Give it, script, argv or ids.", "servers": "Give them, or ids."},
 }
 
 #: state -> the options that do not go with it, and what to do instead.
@@ -147,9 +160,7 @@ _REFUSES = {
         "reuse_within": "Use it with state=executed.",
     },
     "finished": {
-        "line": _BY_IDS_ALONE,
-        "servers": _BY_IDS_ALONE,
-        "scheduled_at": _BY_IDS_ALONE,
+        **_NAMED_ALREADY,
         "reschedule": "Use it with state=scheduled.",
         "reuse_within": "Use it with state=executed.",
     },
@@ -159,17 +170,16 @@ _REFUSES = {
 
 def _check_combination(state: str, options: Mapping[str, Any]) -> None:
     given = {name for name in options if options[name] not in (None, "", [], False)}
+    # An empty one is told of by its own name.
+    given |= {name for name in ("script", "argv") if options.get(name) is not None}
     needed, refused = _NEEDS[state], _REFUSES[state]
     if state == "cancelled" and "ids" in given:
-        needed, refused = (
-            {},
-            {**refused, "line": _BY_IDS_ALONE, "servers": _BY_IDS_ALONE, "scheduled_at": _BY_IDS_ALONE},
-        )
+        needed, refused = {}, {**refused, **_NAMED_ALREADY}
     if state in ("finished", "cancelled") and options["offline"] != "wait":
         raise UsageError("offline", f"it does not go with state={state}", "Use it where commands are submitted.")
     for name, remedy in refused.items():
         if name in given:
             raise UsageError(name, f"it does not go with state={state}", remedy)
     for name, remedy in needed.items():
-        if name not in given:
+        if not given & (set(carried.WHAT) if name == "line" else {name}):
             raise UsageError(name, f"state={state} needs it", remedy)

@@ -61,6 +61,8 @@ def _reusable(client: Client, order: Order, servers: Sequence[Server]) -> dict[s
 def _unconfirmed(order: Order, jobs: Sequence[Job]) -> list[str]:
     """Servers of 2024 ignore fields that they do not know."""
     newer = [name for name in ("env", "work_session", "purpose") if name in order.extra]
+    if order.carries:
+        newer = [name for name in newer if name != "env"]  # without it nothing runs, which each command tells
     old = any(job.command and job.output and not job.command.may_have_chunks for job in jobs)
     if newer and old:
         return [f"{', '.join(newer)}: this workspace answers like one that does not know it, and may have ignored it."]

@@ -29,6 +29,8 @@ PLUGINS = sorted(
 )
 INVENTORY = ROOT / "plugins/inventory/alpacon.py"
 RUNNING = "/usr/local/bin/reindex"
+#: The scripts that examples name.
+SCRIPTS = ("tidy.sh", "setup.py")
 #: In examples that await what runs.
 AWAITED = "status=['running']"
 #: What was answered lately, by line; without an agent a command answers with its own line.
@@ -76,6 +78,8 @@ def test_examples_run(busy: Workspace, tmp_path: Path, plugin: str) -> None:
     plays = [entry for entry in entries if "hosts" in entry]
     grouped = {"name": "Have a group", "ansible.builtin.group_by": {"key": "web"}}
     plays.insert(0, {"hosts": "web-01", "gather_facts": False, "vars": variables, "tasks": [grouped, *tasks]})
+    for script in SCRIPTS:
+        (tmp_path / script).touch()
     play = start_plays(busy, tmp_path, HOSTS, plays)
     try:
         with agents_come(busy):

@@ -166,7 +166,7 @@ def test_lines_that_are_refused(line: str, problem: str) -> None:
 
 
 def test_a_line_that_is_too_long_is_shown_a_way_out() -> None:
-    assert "script on the server" in refused(_values.line, "x" * 3000)
+    assert "give that as script" in refused(_values.line, "x" * 3000)
 
 
 def test_environments() -> None:

@@ -78,7 +78,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**CANCEL, "reschedule": True}, "reschedule", "does not go with state=cancelled"),
     ({**RUN, "state": "cancelled", "reuse_within": "1h"}, "reuse_within", "does not go with state=cancelled"),
     # Values.
-    ({**RUN, "line": "x" * 2049}, "line", "script on the server"),
+    ({**RUN, "line": "x" * 2049}, "line", "give that as script"),
     ({**RUN, "line": "  "}, "line", "is empty"),
     ({**RUN, "servers": ["web-01", " "]}, "servers", "one of them is empty"),
     ({**SCHEDULE, "scheduled_at": "2031-01-01T03:00:00"}, "scheduled_at", "has no zone"),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
+    carried,
     command,
     command_info,
     registration,
@@ -34,3 +35,8 @@ def test_options_that_hold_secrets_are_never_logged(spec: Mapping[str, Mapping[s
     secrets = {name for name in spec if name in ("token", "key", "registration_token")}
     assert "token" in secrets
     assert {name for name in spec if spec[name].get("no_log")} == secrets
+
+
+def test_what_a_script_holds_is_never_logged_and_no_option_of_users() -> None:
+    assert set(command.SHIPPED_SPEC) - set(command.SPEC) == {carried.CONTENT}
+    assert command.SHIPPED_SPEC[carried.CONTENT]["no_log"]

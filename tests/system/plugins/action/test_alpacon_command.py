@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Scripts of the controller, as plays find them and hand them on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_cores import CORES, prepare
+from system.playing import COMMAND_MODULE, Play, play, play_out, task
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.tests.unit.support import Row
+
+HOSTS = ("web-01", "web-02")
+LIMIT = ("--limit", "web-01")
+SAYS_WHO = "#!/bin/sh\nprintf '%s|' \"$0\" \"$@\" | sed 's,.*/,,'\n"
+#: The interpreter of the tests, for modules that are shipped.
+SAME_PYTHON = {"vars": {"ansible_python_interpreter": sys.executable}}
+
+
+def write(folder: Path, name: str, text: str | bytes) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+def role(folder: Path, tasks: list[Row]) -> list[Row]:
+    """A play with a role that has these tasks."""
+
+    write(folder, "roles/app/tasks/main.yml", json.dumps(tasks))
+    return [{"hosts": "all", "gather_facts": False, "roles": ["app"]}]
+
+
+def stdout(done: Play, name: str) -> set[str]:
+    return {row["stdout"] for row in done.tasks[name]}
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_scripts_are_found_where_ansible_finds_them(current: Workspace, tmp_path: Path, core: str) -> None:
+    write(tmp_path, "roles/app/files/inner.sh", SAYS_WHO)
+    write(tmp_path, "files/outer.sh", SAYS_WHO)
+    write(tmp_path, "beside it.sh", SAYS_WHO)
+    tasks = [
+        task("role", {"script": "inner.sh 'a  b' $HOME *"}),
+        task("folder", {"script": "outer.sh"}),
+        task("beside", {"script": "'beside it.sh' {{ inventory_hostname | quote }}"}),
+        task("absolute", {"script": f"'{tmp_path}/beside it.sh'"}),
+        task("missing", {"script": "nosuch.sh"}),
+        task("a folder", {"script": "files"}),
+    ]
+    done = play_out(current, tmp_path, role(tmp_path, tasks), HOSTS, core=core)
+    assert stdout(done, "role") == {"inner.sh|a  b|$HOME|*|"}, done.said
+    assert stdout(done, "folder") == {"outer.sh|"}
+    assert stdout(done, "beside") == {"beside it.sh|web-01|", "beside it.sh|web-02|"}
+    assert stdout(done, "absolute") == {"beside it.sh|"}
+    for name in ("missing", "a folder"):
+        assert all(row["msg"].startswith("script: ") for row in done.tasks[name])
+    assert len(current.commands()) == 8
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_an_encrypted_script_is_decrypted_and_shown_nowhere(current: Workspace, tmp_path: Path, core: str) -> None:
+    write(tmp_path, "password", "open sesame")
+    write(tmp_path, "files/secret.sh", "#!/bin/sh\nsecret=hunter2hunter2\necho ${#secret}\n")
+    vault = [str(prepare(core) / "ansible-vault"), "encrypt", "--vault-password-file", str(tmp_path / "password")]
+    subprocess.run([*vault, str(tmp_path / "files/secret.sh")], check=True, capture_output=True)
+    plays = play(task("run", {"script": "secret.sh"}), task("there", {"script": "secret.sh"}, delegate_to="there"))
+    plays[0] |= SAME_PYTHON
+    arguments = ("--vault-password-file", str(tmp_path / "password"), "-vvv")
+    done = play_out(current, tmp_path, plays, ["web-01", "there"], *arguments, *LIMIT, core=core)
+    assert (stdout(done, "run"), stdout(done, "there")) == ({"14"}, {"14"}), done.said
+    assert "hunter2" not in done.said
+    assert "secret=" not in str(done.tasks)
+    encoded = "c2VjcmV0PWh1bnRlcjJ"  # in Base64
+    assert encoded not in done.said
+    assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+    locked = play_out(current, tmp_path / "locked", play(task("run", {"script": f"{tmp_path}/files/secret.sh"})), HOSTS)
+    assert all(row["msg"].startswith("script: ") for row in locked.tasks["run"])
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_another_host_hands_on_the_same(current: Workspace, tmp_path: Path, core: str) -> None:
+    noise = random.Random(7).randbytes(100_000)
+    write(tmp_path, "files/big", b'#!/bin/sh\nsha256sum < "$0"; cat >&2; exit 3\n' + noise)
+    script = {"script": "big a", "stdin": "to read\n", "success_codes": [3]}
+    argv = {"argv": ["printf", "%s|", "$HOME", "ä \t'"], "chdir": "/"}
+    plays = play(
+        *(
+            task(name, options, delegate_to=where)
+            for where, mark in (("localhost", "here"), ("there", "there"))
+            for name, options in ((f"script {mark}", script), (f"argv {mark}", argv))
+        )
+    )
+    plays[0] |= SAME_PYTHON
+    done = play_out(current, tmp_path, plays, ["web-01", "there"], *LIMIT, core=core)
+    digest = hashlib.sha256((tmp_path / "files/big").read_bytes()).hexdigest()
+    for mark in ("here", "there"):
+        [ran] = done.tasks[f"script {mark}"]
+        assert (ran["stdout"], ran["stderr"], ran["rc"]) == (f"{digest}  -", "to read", 3), done.said
+        assert stdout(done, f"argv {mark}") == {"$HOME|ä \t'|"}
+    assert len({row["line"] for row in current.commands()}) == 2
+
+
+def test_users_have_no_option_for_what_a_script_holds(current: Workspace, tmp_path: Path) -> None:
+    done = play_out(current, tmp_path, play(task("run", {"script": "x", "_script_content": "eA=="})), ["web-01"])
+    [row] = done.tasks["run"]
+    assert row["msg"].startswith(f"_script_content: {COMMAND_MODULE} has no such option.")

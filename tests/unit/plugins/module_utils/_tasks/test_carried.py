@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Scripts and programs in place of a line: what is packed, and what is refused before any request."""
+
+from __future__ import annotations
+
+import base64
+import random
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import digest_of_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_order import Order
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, command_options
+
+LATER = "2031-01-01T03:00:00Z"
+SCRIPT: dict[str, Any] = {
+    "servers": ["web-01"],
+    "script": "files/job.sh one 'two words'",
+    "_script_content": base64.b64encode(b"#!/bin/sh\necho \xff\n").decode(),
+}
+ARGV: dict[str, Any] = {"servers": ["web-01"], "argv": ["/usr/bin/id", "-u"]}
+
+
+def order(**given: Any) -> Order:
+    return Order.from_options(command_options(**given))
+
+
+def test_what_is_carried_takes_the_place_of_the_line() -> None:
+    carried = order(**SCRIPT, env={"A": "b"})
+    assert carried.carries
+    assert carried.line.startswith("/bin/sh -c $RUN script:job.sh sha256:")
+    assert carried.extra["env"]["A"] == "b"
+    assert {"RUN", "BODY", "P0"} < set(carried.extra["env"])
+    body = carried.body(Server(SERVER, "web-01"))
+    assert (body["line"], body["env"]) == (carried.line, carried.extra["env"])
+    assert order(**ARGV).line.startswith("/bin/sh -c $RUN argv:id sha256:")
+
+
+def test_a_line_stays_a_line() -> None:
+    plain = order(servers=["web-01"], line="  echo $RUN  ")
+    assert (plain.line, plain.carries) == ("  echo $RUN  ", False)
+    assert "env" not in plain.extra
+
+
+DECIDING: list[dict[str, Any]] = [
+    {"script": "files/job.sh one two words"},
+    {"script": "files/other.sh one 'two words'"},
+    {"_script_content": base64.b64encode(b"#!/bin/sh\necho\n").decode()},
+    {"stdin": "x"},
+    {"chdir": "/srv"},
+    {"executable": "bash"},
+    {"creates": "/x"},
+    {"removes": "/x"},
+]
+
+
+@pytest.mark.parametrize("given", DECIDING, ids=lambda given: "-".join(given))
+def test_the_digest_covers_what_decides_what_runs(given: dict[str, Any]) -> None:
+    assert digest_of_line(order(**{**SCRIPT, **given}).line) != digest_of_line(order(**SCRIPT).line)
+
+
+def test_the_digest_is_the_same_wherever_the_file_lies_and_whatever_the_variables_are() -> None:
+    other = {**SCRIPT, "script": "/elsewhere/job.sh   one  two\\ words", "env": {"A": "b"}, "username": "root"}
+    assert order(**other).line == order(**SCRIPT).line
+
+
+@pytest.mark.parametrize("what", [SCRIPT, ARGV], ids=["script", "argv"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"state": "scheduled", "scheduled_at": LATER},
+        {"state": "cancelled"},
+        {"state": "cancelled", "scheduled_at": LATER},
+        {"reuse_within": "1h", "output_limit": 5, "max_errors": "1"},
+    ],
+    ids=lambda given: given.get("state"),
+)
+def test_every_state_that_takes_a_line_takes_them(what: dict[str, Any], given: dict[str, Any]) -> None:
+    assert order(**what, **given).line == order(**what).line
+
+
+NOISE = base64.b64encode(random.Random(1).randbytes(2_000_000)).decode()
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({**SCRIPT, "line": "true"}, "script", "it does not go with line"),
+    ({**ARGV, "line": "true"}, "argv", "it does not go with line"),
+    ({**SCRIPT, "argv": ["true"]}, "argv", "it does not go with script"),
+    ({"servers": ["web-01"], "line": "true", "stdin": ""}, "stdin", "it goes with script and argv alone"),
+    ({"servers": ["web-01"], "line": "true", "creates": "/x"}, "creates", "it goes with script and argv alone"),
+    ({"servers": ["web-01"], "stdin": "x"}, "line", "state=executed needs it"),
+    ({"argv": ["true"]}, "servers", "state=executed needs it"),
+    ({"ids": [COMMAND], "state": "finished", "script": "x"}, "script", "does not go with state=finished"),
+    ({"ids": [COMMAND], "state": "finished", "chdir": "/"}, "chdir", "does not go with state=finished"),
+    ({"ids": [COMMAND], "state": "cancelled", "argv": ["x"]}, "argv", "does not go with state=cancelled"),
+    ({**SCRIPT, "shell": "internal"}, "shell", "it is internal, and script is run by a shell"),
+    ({**ARGV, "shell": "osquery"}, "shell", "it is osquery, and argv is run by a shell"),
+    ({**SCRIPT, "script": "  "}, "script", "it is empty"),
+    ({**SCRIPT, "script": ""}, "script", "it is empty"),
+    ({**SCRIPT, "script": "''"}, "script", "it is empty"),
+    ({**SCRIPT, "script": "job.sh 'a"}, "script", "it cannot be split: no closing quotation"),
+    ({**SCRIPT, "script": "job.sh a\0b"}, "script", "it has a NUL character"),
+    ({**SCRIPT, "_script_content": None}, "script", "its file was not read"),
+    ({**ARGV, "argv": []}, "argv", "it names no program"),
+    ({**ARGV, "argv": ["", "x"]}, "argv", "it names no program"),
+    ({**ARGV, "argv": ["-c", "x"]}, "argv", "no program is called -c"),
+    ({**ARGV, "argv": ["echo", "a\0b"]}, "argv", "one of its elements has a NUL character"),
+    ({**ARGV, "executable": "bash"}, "executable", "The program is the first element of argv."),
+    ({**SCRIPT, "executable": ""}, "executable", "it is empty"),
+    ({**SCRIPT, "chdir": " "}, "chdir", "it is empty"),
+    ({**SCRIPT, "creates": "/x\0"}, "creates", "it has a NUL character"),
+    ({**ARGV, "removes": ""}, "removes", "it is empty"),
+    ({**ARGV, "env": {"RUN": "x"}}, "env", "with argv, RUN is the name of a variable that carries it"),
+    ({**SCRIPT, "env": {"BODY": "x"}}, "env", "with script, BODY is the name of a variable"),
+    ({**SCRIPT, "env": {"P12": "x"}}, "env", "with script, P12 is the name of a variable"),
+    ({**SCRIPT, "env": {"alpacon_body": "x"}}, "env", "with script, alpacon_body is the name of a variable"),
+    ({**SCRIPT, "_script_content": NOISE}, "script", "2000"),
+    ({**SCRIPT, "stdin": NOISE}, "stdin", "and one submit carries 1500000"),
+]
+
+
+@pytest.mark.parametrize(("given", "option", "words"), BAD)
+def test_what_is_refused(given: dict[str, Any], option: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        order(**given)
+    assert caught.value.option == option
+    assert words in str(caught.value)
+
+
+def test_variables_of_these_names_are_free_beside_a_line() -> None:
+    assert order(servers=["web-01"], line="true", env={"RUN": "x", "P0": "y"}).extra["env"] == {"RUN": "x", "P0": "y"}
+
+
+def test_no_value_of_a_variable_is_told() -> None:
+    with pytest.raises(UsageError) as caught:
+        order(**ARGV, env={"RUN": "hunter22"})
+    assert "hunter22" not in str(caught.value)
