@@ -12,6 +12,7 @@ comes after it is run.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -73,7 +74,7 @@ class Prelude:
         return None
 
     def _is_inside(self, path: str) -> bool:
-        return any(f"{path.rstrip('/')}/".startswith(folder) for folder in self._folders)
+        return any(f"{posixpath.normpath(path)}/".startswith(folder) for folder in self._folders)
 
     def clear(self) -> None:
         """Have nothing to do any more: it was sent, or is not wanted."""

@@ -61,15 +61,28 @@ def main() -> int:
 def measure(chosen: list[Scenario]) -> tuple[dict[str, Figures], int]:
     """Run the scenarios one after the other, printing each row as it comes; how many failed."""
     rows: dict[str, Figures] = {}
+    failures = 0
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         for scenario in chosen:
             try:
-                rows[scenario.name] = Runner(scenario, Path(folder)).run()
+                measured = run(scenario, Path(folder))
             except (ScenarioFailed, WorkspaceError) as error:
+                failures += 1
                 print(f"{scenario.name:<22} FAILED: {error}", flush=True)
             else:
-                print(as_line(rows[scenario.name]), flush=True)
-    return rows, len(chosen) - len(rows)
+                for row in measured:
+                    rows[row.scenario] = row
+                    print(as_line(row), flush=True)
+    return rows, failures
+
+
+def run(scenario: Scenario, folder: Path) -> list[Figures]:
+    """Measure a scenario, and what it is compared with on the same hosts."""
+    if not scenario.on_hosts:
+        return [Runner(scenario, folder).run()]
+    from benchmark import on_hosts
+
+    return on_hosts.run(scenario, folder)
 
 
 def as_line(row: Figures) -> str:

@@ -54,6 +54,7 @@ class Scenario:
         net: the playbook whose cost with the same inventory is taken off: `empty` or `noop`.
         asked: whether it is run only where it is asked for by its name, since it takes long.
         runs: how often it is run; the median counts.
+        on_hosts: whether it is run on hosts of its own, over SSH and through the workspace, see :mod:`.on_hosts`.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Scenario:
     net: t.Literal["", "empty", "noop"] = ""
     asked: bool = False
     runs: int = 1
+    on_hosts: bool = False
 
     @property
     def submitted(self) -> int:
@@ -106,6 +108,8 @@ SCENARIOS = [
     Scenario("hosts_3000", 3000, "perhost", instant=True, net="noop", asked=True),
     Scenario("audit_1000", 1000, "audit", instant=True),
     Scenario("audit_role_1000", 1000, "audit_role", instant=True),
+    Scenario("connection_100", 100, "modules", commands=500),
+    Scenario("connection_20", 20, "work", commands=400, on_hosts=True, asked=True),
     Scenario("uri_300", 300, "by_hand"),
     Scenario("inventory_5000", 5000, inventory="workspace", commands=0, instant=True),
     Scenario("static_5000", 5000, inventory="static", commands=0, instant=True),

@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One play on hosts with systemd, over SSH and through the workspace. Needs root, see tests/hosts/README.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import agent.repository
+import collection_tree
+import hosts
+from benchmark.scenarios import HERE, TOOLS_ENVIRON, Figures, Run, Scenario, ScenarioFailed
+from hosts import network
+from workspace.client import Workspace
+
+IMAGES = collection_tree.BUILD / "hosts/images"
+
+
+def run(scenario: Scenario, folder: Path) -> list[Figures]:
+    """What the play costs over SSH, with pipelining and one session a host, and then through the workspace.
+
+    Raises:
+        ScenarioFailed: there is nothing to measure.
+    """
+    names = [f"host-{number:02}" for number in range(scenario.servers)]
+    with (
+        network.bridge() as address,
+        agent.repository.Repository(collection_tree.BUILD / "agent", address) as repository,
+        hosts.Hosts(folder / "hosts", IMAGES) as made,
+        Workspace(servers=0, host=network.GATEWAY) as workspace,
+    ):
+        made.up([hosts.Wanted(name) for name in names])
+        environ = _environ(workspace)
+        _write(folder / "ssh.ini", names, f"ansible_ssh_common_args=-F {made.ssh_config}")
+        _measure(folder, environ, "ssh.ini", "connect", repository)
+        ids = {name.rpartition("-")[0]: server_id for name, server_id in workspace.server_ids().items()}
+        through = [f"{name} alpacon_server_id={ids[name]}" for name in names]
+        _write(folder / "connection.ini", through, "ansible_connection=herdops.alpacon.alpacon", "ansible_user=root")
+        # Each finds all done, so that both do the same.
+        _measure(folder, environ, "ssh.ini", scenario.playbook)
+        over_ssh = _measure(folder, environ, "ssh.ini", scenario.playbook)
+        workspace.reset_counters()
+        over_connection = _measure(folder, environ, "connection.ini", scenario.playbook)
+        over_connection.requests = workspace.requests_made()
+    commands = scenario.submitted
+    return [_figures("ssh_20", commands, over_ssh), _figures(scenario.name, commands, over_connection)]
+
+
+def _environ(workspace: Workspace) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ALPACON_", "ANSIBLE_"))}
+    tools = {name: value for name, value in collection_tree.environ().items() if name in TOOLS_ENVIRON}
+    return {
+        **kept,
+        **tools,
+        "ANSIBLE_CONFIG": str(HERE / "ansible.cfg"),
+        "ANSIBLE_PIPELINING": "true",
+        "ALPACON_URL": workspace.url,
+        "ALPACON_TOKEN": workspace.token,
+        "ALPACON_REGISTRATION_TOKEN": workspace.add_registration_token("benchmark")["key"],
+    }
+
+
+def _write(file: Path, lines: list[str], *variables: str) -> None:
+    common = ["[all:vars]", *variables, "ansible_python_interpreter=/usr/bin/python3"]
+    file.write_text("\n".join([*lines, *common, ""]), encoding="utf-8")
+
+
+def _measure(
+    folder: Path,
+    environ: dict[str, str],
+    inventory: str,
+    playbook: str,
+    repository: agent.repository.Repository | None = None,
+) -> Run:
+    report, log = folder / "cost.json", folder / "log"
+    variables = (
+        {}
+        if repository is None
+        else {
+            "alpamon_repository_url": f"{repository.url}/{agent.repository.CHANNELS['stable']}",
+            "alpamon_key_fingerprints": [repository.fingerprint],
+        }
+    )
+    command = [
+        "ansible-playbook",
+        "-i",
+        inventory,
+        "-e",
+        json.dumps(variables),
+        str(HERE / f"playbooks/{playbook}.yml"),
+    ]
+    with log.open("w", encoding="utf-8") as out:
+        measured = [sys.executable, str(HERE / "measure.py"), str(report), *command]
+        code = subprocess.run(
+            measured,
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    if code:
+        raise ScenarioFailed(f"exit code {code}:\n{log.read_text(encoding='utf-8')[-2000:]}")
+    return Run(**json.loads(report.read_text(encoding="utf-8")))
+
+
+def _figures(name: str, commands: int, run: Run) -> Figures:
+    return Figures(
+        scenario=name,
+        commands=commands,
+        requests_per_command=run.requests / commands,
+        cpu_ms_per_command=run.cpu_s * 1000 / commands,
+        wall_s=run.wall_s,
+        peak_mb=run.peak_mb,
+        cpu_s=run.cpu_s,
+    )
