@@ -119,6 +119,15 @@ options:
     vars:
       - name: ansible_pipelining
       - name: ansible_alpacon_pipelining
+  module_cache:
+    description:
+      - Whether the host keeps the code that modules have in common, so that it is sent once in a run of Ansible.
+      - It is kept in C(~/.cache/alpacon/modules), which only the account itself may read, and is compared with its
+        digest before it is used. Arguments of tasks are never kept.
+    type: bool
+    default: true
+    vars:
+      - name: alpacon_module_cache
 notes:
   - The agent has no terminal. A become method that asks for a password is refused.
   - M(ansible.posix.synchronize) needs SSH or a daemon of its own, and does not work.
@@ -202,7 +211,11 @@ class Connection(ConnectionBase):
         except AlpaconError as error:
             raise AnsibleError(clean(found.explain(error))) from None
         display.vvv(f"SERVER {access.server} AS {access.username or 'the account of the token'}", host=self._host_name)
-        return HostConnection(Remote(access, settings, _run()), str(self._task_keys.get("action") or "connection"))
+        return HostConnection(
+            Remote(access, settings, _run()),
+            str(self._task_keys.get("action") or "connection"),
+            self.get_option("module_cache"),
+        )
 
     def _access(self) -> Access:
         given = {name: self.get_option(name) for name in ("groupname", "work_session", "wait_timeout")}

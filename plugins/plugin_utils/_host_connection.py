@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.bodies import code, write
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import UNDONE
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge, label_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._module_cache import Thin, thin
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._prelude import Prelude, asks_for_home
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Answer, Remote
 
@@ -23,8 +25,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ans
 _PIECE = 1_000_000
 #: Of a file that is fetched, so much comes in each answer, in bytes.
 _FETCHED_PIECE = 8_000_000
-#: Words of the first line of a file that is fetched, in standard error.
+#: What a file that is fetched is compared with, in standard error.
 _SIZE_AND_DIGEST = "wc -c < {path} >&2 && sha256sum < {path} >&2"
+#: Under which name it is remembered what the host keeps, and that it keeps nothing.
+_KEPT, _NOTHING = "kept", b"nothing"
 
 
 class NotDone(AlpaconError):
@@ -36,11 +40,13 @@ class HostConnection:
 
     Args:
         word: says in the lines of commands what is done, such as the name of a module.
+        keeps: whether the host keeps parts of modules, so that they are sent once.
     """
 
-    def __init__(self, remote: Remote, word: str) -> None:
+    def __init__(self, remote: Remote, word: str, keeps: bool) -> None:
         self._remote = remote
         self._word = word
+        self._keeps = keeps
         self._prelude = Prelude()
 
     def run(self, command: str, fed: bytes = b"") -> Answer:
@@ -64,14 +70,30 @@ class HostConnection:
     def _run(self, command: str, fed: bytes = b"") -> Answer:
         steps, files = self._prelude.steps, self._prelude.files
         self._prelude.clear()
-        kind = "module" if fed else "command"
-        try:
-            answer = self._remote.run(label_of(kind, self._word), code(command, steps), fed, files)
-        except TooLarge:
-            answer = self._run_apart(command, fed, steps, files)
+        lean = self._lean(fed) if fed and self._keeps else None
+        answer = self._submit(command, lean.program if lean else fed, steps, files)
         if answer.mark == UNDONE:
             raise NotDone(f"The host could not be made ready: {_said(answer)}")
+        if lean and lean.is_missed(answer):
+            self._remote.remember(_KEPT, _NOTHING)
+            return self._submit(command, fed)
+        if lean and answer.rc == 0:
+            self._remote.remember(_KEPT, json.dumps(sorted({*self._known(), *lean.parts})).encode())
         return answer
+
+    def _lean(self, fed: bytes) -> Thin | None:
+        """A module without what the host keeps, unless it was seen to keep nothing."""
+        return None if self._remote.recall(_KEPT) == _NOTHING else thin(fed, self._known())
+
+    def _known(self) -> set[str]:
+        return set(json.loads(self._remote.recall(_KEPT) or "[]"))
+
+    def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[bytes] = ()) -> Answer:
+        try:
+            label = label_of("module" if fed else "command", self._word)
+            return self._remote.run(label, code(command, steps), fed, files)
+        except TooLarge:
+            return self._run_apart(command, fed, steps, files)
 
     def _run_apart(self, command: str, fed: bytes, steps: Sequence[str], files: Sequence[bytes]) -> Answer:
         """Run what does not fit into one submit: what was held back first, then what it is fed in a file."""

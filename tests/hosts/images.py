@@ -20,7 +20,7 @@ RELEASES = ("bookworm", "trixie")
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "procps", "adduser"),
     *("python3", "python3-apt", "python3-debian", "python3-requests", "ca-certificates", "gpg"),
-    *("nftables", "sqlite3", "zip"),
+    *("cron", "nftables", "sqlite3", "zip"),
 )
 #: How fast agents try again: a fraction of what the genuine one waits. See tests/agent/README.md.
 PACE = "ALPAMON_PACE=0.05"
