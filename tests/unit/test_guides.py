@@ -11,6 +11,7 @@ import re
 
 import pytest
 import yaml
+from ansible.parsing.plugin_docs import read_docstring
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
@@ -46,6 +47,16 @@ def test_the_variables_of_a_playbook_are_listed(playbook: str) -> None:
         if playbook in _literals(playbooks) or playbooks.strip() == "all three":
             listed |= _literals(variables)
     assert listed == set(play["vars"]["playbook_arguments"])
+
+
+def test_the_variables_of_the_connection_are_listed() -> None:
+    documented = read_docstring(str(ROOT / "plugins/connection/alpacon.py"))["doc"]["options"]
+    every = {variable["name"] for option in documented.values() for variable in option.get("vars", ())}
+    told = {name for variables, _sets in _rows("any_module", "Settings") for name in _literals(variables)}
+    # What Ansible and the inventory set by themselves, and other names for the same.
+    unsaid = {"inventory_hostname", "ansible_play_name", "awx_user_name", "tower_user_name", "alpacon_is_connected"}
+    unsaid |= {"alpacon_workspace", "alpacon_workspaces", "alpacon_tokens"}
+    assert {name for name in every - unsaid if not name.startswith("ansible_alpacon_")} <= told
 
 
 def test_every_guide_is_in_the_contents() -> None:
