@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: account
-short_description: Run tasks as another account by having the agent switch to it
+short_description: Run tasks as another account, without sudo and without a password
 version_added: 1.0.0
 description:
-  - The agent of an Alpacon server runs each command as the account that the command names. With this plugin, the user
-    of C(become_user) is that account, so that neither C(sudo) nor a password is needed.
-  - It goes with the connection P(herdops.alpacon.alpacon#connection) only. Whether an account may be used is decided by
-    the workspace.
+  - The agent on a server runs each command as the account that the command names. With this plugin, that is the user of
+    C(become_user), so that neither C(sudo) nor a password is needed.
+  - It works with the connection P(herdops.alpacon.alpacon#connection) only.
+  - The workspace decides which accounts a token may use, and refuses the others.
 author:
   - herdops.alpacon contributors (@herdops)
 requirements:
@@ -32,20 +32,41 @@ options:
       - name: ansible_become_user
     keyword:
       - name: become_user
+notes:
+  - C(become_flags), C(become_exe) and C(become_pass) have no meaning here.
+  - The group is that of O(herdops.alpacon.alpacon#connection:groupname), or else the one that the workspace has for the
+    account.
+seealso:
+  - plugin: herdops.alpacon.alpacon
+    plugin_type: connection
 """
 
 EXAMPLES = r"""
-- name: Install a package as root, over a connection that is not root's
-  hosts: web-1
+# group_vars/all.yml, for playbooks that use become already:
+#
+#   ansible_become_method: herdops.alpacon.account
+
+- name: Work as deploy, and become root or another account where that is needed
+  hosts: web
   gather_facts: false
   vars:
     ansible_connection: herdops.alpacon.alpacon
     ansible_user: deploy
     ansible_become_method: herdops.alpacon.account
   tasks:
-    - name: See who it is
+    - name: Work as deploy
+      ansible.builtin.command: id -un
+      changed_when: false
+
+    - name: Work as root
       ansible.builtin.command: id -un
       become: true
+      changed_when: false
+
+    - name: Work as the user of the database
+      ansible.builtin.command: id -un
+      become: true
+      become_user: postgres
       changed_when: false
 """
 

@@ -9,11 +9,14 @@ name: alpacon
 short_description: Run any module on servers of an Alpacon workspace, without SSH
 version_added: 1.0.0
 description:
-  - Runs tasks through the Alpacon API. The agent of the server carries them out, so that the server needs no SSH
-    daemon, no inbound port and no key, and every task is a command in the record of the workspace.
-  - A task of a module costs one submit, and polls that the workers of a run share.
-  - What a command carries is in its variables, and the line names the module and has the digest of all that runs. The
-    server compares the digest before it runs anything.
+  - Runs tasks on a server through the API of the workspace. The agent on the server carries them out, so that the
+    server needs no SSH daemon, no inbound port and no key, and each task is a command in the record of the workspace.
+  - A task of most modules costs one submit for each host, and requests that look at how it went, which the workers of a
+    run share. A command is never submitted twice on its own.
+  - What is to run is in the variables of the command. The line names the module and has the SHA-256 of all that runs,
+    which the server compares before it runs anything.
+  - The option O(herdops.alpacon.alpacon#inventory:connection) of the inventory plugin gives this connection to the
+    hosts of a workspace. For other hosts, set the variable C(ansible_connection).
 author:
   - herdops.alpacon contributors (@herdops)
 extends_documentation_fragment:
@@ -22,37 +25,38 @@ extends_documentation_fragment:
 options:
   server:
     description:
-      - UUID or name of the server. If omitted, the server that has the name of the host.
+      - UUID or name of the server.
+      - If C(alpacon_server_id) is not set, it is the server that has the name of the host.
     type: str
     vars:
       - name: inventory_hostname
       - name: alpacon_server_id
   connected:
     description:
-      - Whether the agent was connected when the inventory was read.
+      - Whether the agent was connected when the inventory was read, which the inventory plugin sets.
       - If it was not, the workspace is asked again before anything is submitted.
     type: raw
     vars:
       - name: alpacon_is_connected
   workspace:
-    description: URL of the workspace of the host, which the inventory sets.
+    description: URL of the workspace that the host is a server of, which the inventory plugin sets.
     type: str
     vars:
       - name: alpacon_workspace
   workspaces:
-    description: URLs of all workspaces of the inventory, which the inventory sets.
+    description: URLs of all workspaces of the inventory, which the inventory plugin sets.
     type: raw
     vars:
       - name: alpacon_workspaces
   tokens:
-    description: Tokens by the URLs of their workspaces.
+    description: A dictionary of tokens by the URLs of their workspaces.
     type: raw
     vars:
       - name: alpacon_tokens
   remote_user:
     description:
-      - Account that tasks run as, unless C(become) with P(herdops.alpacon.account#become) names another.
-      - If omitted, the account that the workspace has for the token.
+      - The account that tasks run as, unless C(become) with P(herdops.alpacon.account#become) names another one.
+      - If omitted, it is the account that the workspace has for the token.
     type: str
     ini:
       - section: defaults
@@ -67,14 +71,14 @@ options:
       - name: ansible_user
       - name: ansible_alpacon_user
   groupname:
-    description: Group that tasks run as.
+    description: The group that tasks run as. If omitted, the workspace chooses it.
     type: str
     vars:
       - name: alpacon_groupname
   purpose:
     description:
       - Why the commands are run, for those who review them.
-      - If omitted, the names of the play and the task and the user who plays it.
+      - If omitted, it names the task, the play and the user who plays it.
     type: str
     vars:
       - name: alpacon_purpose
@@ -84,12 +88,12 @@ options:
     vars:
       - name: alpacon_work_session
   play:
-    description: Name of the play, which Ansible sets.
+    description: The name of the play, which Ansible sets.
     type: str
     vars:
       - name: ansible_play_name
   awx_user:
-    description: User who launched the job, which AWX and automation controller set.
+    description: The user who launched the job, which AWX and automation controller set.
     type: str
     vars:
       - name: awx_user_name
@@ -112,8 +116,8 @@ options:
       - name: alpacon_wait_for_approval
   pipelining:
     description:
-      - Whether modules are fed to Python on the server, instead of written to files there first.
-      - Without it, a task takes three times as many submits.
+      - Whether modules are passed to Python on the server instead of being written to files there first.
+      - Without it, a task takes several submits.
     type: bool
     default: true
     vars:
@@ -129,30 +133,87 @@ options:
     vars:
       - name: alpacon_module_cache
 notes:
-  - The agent has no terminal. A become method that asks for a password is refused.
-  - M(ansible.posix.synchronize) needs SSH or a daemon of its own, and does not work.
-  - The signature of a command in the workspace covers its line, and with it the digest, but not its variables.
+  - There is no terminal. A task whose become method is given a password is refused before anything is submitted; use
+    P(herdops.alpacon.account#become), which needs none.
+  - A host is unreachable if its agent is offline, if the workspace refuses the command, or if nobody can say what came
+    of it. The message says whether it may have run.
+  - Agents end each command after 30 minutes. Run what takes longer with C(async).
+  - Windows servers and workspaces that take no variables for a command, such as those of 2024, are not supported.
+    M(ansible.posix.synchronize) does not work, since rsync needs SSH or a daemon of its own.
+  - The access list of the token has to allow C(/bin/sh -c $RUN *), which amounts to anything as that account.
+  - The signature of a command in the workspace covers its line, and with that the SHA-256, but not its variables.
 seealso:
   - plugin: herdops.alpacon.account
     plugin_type: become
+  - plugin: herdops.alpacon.alpacon
+    plugin_type: inventory
   - module: herdops.alpacon.alpacon_command
+    description: Runs a line, a script or a program on many servers with one task.
+  - name: Any module without SSH
+    description: A guide with a quick start, the costs of a task, and what does not work.
+    link: https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/any_module.rst
+  - name: Reviewing what Ansible runs
+    description: A guide for those who review commands or decide what a token may do.
+    link: https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/reviewing.rst
 """
 
 EXAMPLES = r"""
-- name: Use any module on a server of the workspace
-  hosts: web-1
+# my.alpacon.yml, an inventory whose hosts all have this connection:
+#
+#   plugin: herdops.alpacon.alpacon
+#   connection: true
+#
+# $ ansible all -i my.alpacon.yml -m ansible.builtin.ping
+
+- name: Use any module on the servers of a group, whatever the inventory is
+  hosts: web
   gather_facts: false
   vars:
     ansible_connection: herdops.alpacon.alpacon
   tasks:
-    - name: See that it answers
+    - name: See that they answer
       ansible.builtin.ping:
 
-    - name: Copy a text to it
+    - name: Write a file
       ansible.builtin.copy:
         content: "hello\n"
         dest: /tmp/alpacon-example
         mode: "0644"
+
+    - name: Take longer than the 30 minutes after which agents end a command
+      ansible.builtin.command: sleep 1
+      async: 7200
+      poll: 1
+      changed_when: false
+
+- name: Say why, and wait until somebody has approved each command
+  hosts: web
+  gather_facts: false
+  vars:
+    ansible_connection: herdops.alpacon.alpacon
+    alpacon_purpose: CHG-4711, check before the upgrade
+    alpacon_wait_for_approval: true
+    alpacon_wait_timeout: 2h
+  tasks:
+    - name: Ask for the version of the system
+      ansible.builtin.setup:
+        gather_subset: ["!all", "!min", distribution]
+
+- name: Mix both ways
+  hosts: web
+  gather_facts: false
+  tasks:
+    - name: Ask all servers with one task, which costs the least
+      herdops.alpacon.alpacon_command:
+        servers: "{{ ansible_play_hosts }}"
+        line: uptime
+      run_once: true
+
+    - name: Read a file of each server
+      ansible.builtin.slurp:
+        src: /etc/os-release
+      vars:
+        ansible_connection: herdops.alpacon.alpacon
 """
 
 import getpass

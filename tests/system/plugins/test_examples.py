@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ansible.parsing.plugin_docs import read_docstring
 from system.inventories import Source
-from system.playing import start_plays, until
+from system.playing import run_plays, start_plays, until
 from system.registering import new_agent
 from system.scripted_hosts import agents_come
 from workspace.client import Workspace
@@ -27,6 +27,8 @@ PLUGINS = sorted(
     for kind in ("filter", "lookup", "modules")
     for path in (ROOT / "plugins" / kind).glob("*.py")
 )
+#: Their examples need agents that really run something.
+CONNECTED = ("connection/alpacon.py", "become/account.py")
 INVENTORY = ROOT / "plugins/inventory/alpacon.py"
 RUNNING = "/usr/local/bin/reindex"
 #: The scripts that examples name.
@@ -91,6 +93,19 @@ def test_examples_run(busy: Workspace, tmp_path: Path, plugin: str) -> None:
         play.stop()
     assert play.code == 0, play.said
     assert all(entry["name"] in play.said for entry in tasks)
+
+
+@pytest.mark.parametrize("plugin", CONNECTED)
+def test_examples_run_on_servers(current: Workspace, tmp_path: Path, plugin: str) -> None:
+    for user in ("deploy", "postgres"):
+        current.add_user(user)
+    plays: list[Row] = yaml.safe_load(examples_of(ROOT / "plugins" / plugin))
+    grouped = {"name": "Have a group", "ansible.builtin.group_by": {"key": "web"}}
+    plays.insert(0, {"hosts": "web-01", "gather_facts": False, "tasks": [grouped]})
+    play = run_plays(current, tmp_path, HOSTS, plays)
+    assert play.code == 0, play.said
+    assert {task["name"] for entry in plays for task in entry["tasks"]} <= play.tasks.keys()
+    assert any(row["line"].startswith("/bin/sh -c $RUN module:") for row in current.commands())
 
 
 def test_examples_of_inventories_list_servers(busy: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
