@@ -45,7 +45,7 @@ def unpacked(command: Command, output: Output, line: str | None = None) -> tuple
         note = f"What it wrote is not known: {error}. {output.note}".rstrip()
         doubt = "" if begun or command.status != "success" else "nothing of its answer is there"
         return command, Output(_text(error.stdout), False, note, doubt=doubt)
-    streams = Output(_text(frame.stdout), stderr=_text(frame.stderr), mark=frame.mark)
+    streams = Output(_text(frame.stdout), output.complete, output.note, _text(frame.stderr), frame.mark)
     return (command if command.exit_code is not None else replace(command, exit_code=frame.rc)), streams
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ _RC = re.compile(r"rc (\d{1,3})")
 #: What a body says where it had nothing to do, and where what was to come before it could not be done.
 SKIPPED, UNDONE = "skipped", "undone"
 _SHOWN_REASON = 100
+#: A line of Base64 that others follow.
+_WHOLE = re.compile(r"[A-Za-z0-9+/]{76}")
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,13 @@ def _decoded(section: str) -> bytes:
     text = section.replace("\r", "").strip()
     if not text:
         return b""
-    lines, _break, count = text.rpartition("\n")
-    if int(count) != lines.count("\n") + 1:
-        raise ValueError("lines are missing")
-    return base64.b64decode(lines.replace("\n", ""), validate=True)
+    *lines, count = text.split("\n")
+    if int(count) != len(lines) or not all(map(_WHOLE.fullmatch, lines[:-1])):
+        raise ValueError("parts are missing")
+    return base64.b64decode("".join(lines), validate=True)
 
 
 def _beginning(section: str) -> bytes:
-    """What stands in those lines that are surely whole."""
-    lines = section.replace("\r", "").lstrip("\n").rpartition("\n")[0]
-    sound = re.match(r"(?:[A-Za-z0-9+/]{4})*", lines.replace("\n", ""))
-    return base64.b64decode(sound[0]) if sound else b""
+    """What stands in the lines up to the first that is not whole, which tells where something is missing."""
+    lines = section.replace("\r", "").lstrip("\n").split("\n")[:-1]
+    return base64.b64decode("".join(itertools.takewhile(_WHOLE.fullmatch, lines)))

@@ -62,6 +62,16 @@ def test_a_frame_that_ends_early_is_none_and_tells_its_beginning(length: int) ->
     assert stdout.startswith(caught.value.stdout)
 
 
+@pytest.mark.parametrize("length", [1, 4, 50, 78, 200])
+def test_what_stands_behind_a_hole_is_no_beginning(length: int) -> None:
+    stdout = b"".join(b"%d\n" % number for number in range(300))
+    whole = frame(stdout)
+    for start in range(100, 500, 37):
+        with pytest.raises(NoFrame) as caught:
+            read_frame(DIGEST, whole[:start] + whole[start + length :])
+        assert stdout.startswith(caught.value.stdout)
+
+
 @pytest.mark.parametrize(
     "output",
     [
