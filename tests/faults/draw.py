@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 DIALECTS = ("current", "published", "2024")
@@ -33,6 +33,11 @@ _THROTTLED = ('{"code": "api_rate_limited"}', '{"detail": "Request was throttled
 _GARBAGE = ("", "null", "[]", "{}", '"ok"', "[null]", '{"results": [null]}', '{"id": null}', "7")
 #: The exit code of a line that a signal ended.
 KILLED = -1
+#: The exit code of what is carried and a signal ended.
+_KILLED_BELOW = 137
+#: What a script reads, and the exit code where it reads anything else.
+INPUT = " to be \n\n read"
+_MISREAD = 99
 #: Children that a line leaves behind: the agent kills them, and waits two seconds for what one still has to say.
 _CHILDREN = ("sleep 20 >/dev/null 2>&1 &", "(sleep 20; echo too late) &")
 #: What the agent of a server without a shell makes of the line.
@@ -57,6 +62,13 @@ class Speech:
         last = "kill -KILL $$" if self.code == KILLED else f"exit {self.code}"
         end = f"[ $((n % {self.every})) = 0 ] && {last}; exit 0" if self.every else "exit 0"
         return f'n=${{HOSTNAME#s}}; echo "$n {tag}" >>{ledger}; {self.child} {self.shell}; {end}'
+
+    def script(self, tag: str, ledger: str) -> str:
+        """The same as a script, which reads, and writes to standard error too."""
+        # A child that holds its output is one that it waits for.
+        quiet = replace(self, child=self.child if self.child == _CHILDREN[0] else "")
+        read = f"read=$(cat; echo .); [ \"$read\" = '{INPUT}.' ] || exit {_MISREAD}"
+        return f"#!/bin/sh\n{read}\necho error $HOSTNAME >&2\n{quiet.line(tag, ledger)}\n"
 
     def rc(self, server: str) -> int:
         """Exit code on a server."""
@@ -101,6 +113,7 @@ class Round:
     Attributes:
         story: what the tasks of the round do, see :mod:`faults.story`.
         by_name: whether tasks name their servers, or give ids.
+        carried: whether tasks have a script in place of the line.
         http: faults between client and workspace.
         agents: faults of agents.
         reports: faults between agents and workspace: what is refused holds up what the agent has to report after it.
@@ -120,6 +133,7 @@ class Round:
     by_name: bool
     speech: Speech
     tail: str = ""
+    carried: bool = False
     http: list[dict[str, Any]] = field(default_factory=list)
     agents: list[dict[str, Any]] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -144,13 +158,26 @@ class Round:
         """The command line of the round."""
         return self.speech.line(self.tag, ledger) + self.tail
 
+    @property
+    def mark(self) -> str:
+        """What is in each line of the round, and in no other."""
+        return f"script:{self.tag}.sh " if self.carried else f'{self.tag}"'
+
+    @property
+    def arrives(self) -> bool:
+        """Whether what is carried gets to the servers: older workspaces hand no variables on."""
+        return not self.carried or self.dialect == "current"
+
     def rc(self, server: str) -> int:
         """Exit code of the line on a server."""
+        if self.carried:
+            rc = self.speech.rc(server)
+            return _KILLED_BELOW if rc == KILLED else rc
         return 1 if server in self.shell_less else self.speech.rc(server)
 
     def text(self, server: str) -> str:
         """What the line writes on a server."""
-        return _NO_SHELL if server in self.shell_less else self.speech.text(server)
+        return _NO_SHELL if server in self.shell_less and not self.carried else self.speech.text(server)
 
     def troubles(self, *methods: str) -> bool:
         """Whether requests of one of these methods may be hit."""
@@ -221,6 +248,7 @@ def draw(seed: str, number: int, bounds: Bounds) -> Round:
     drawn.shell_less = tuple(_some(rng, drawn.servers, 0.2)) if rng.random() < 0.1 else ()
     drawn.offline, drawn.outages = _away(rng, drawn)
     drawn.options = _options(rng, drawn, bounds)
+    drawn.carried = rng.random() < (0.5 if dialect == "current" else 0.1)
     return drawn
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 import traceback
@@ -18,13 +19,14 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from faults import play
-from faults.draw import REQUEST_TIMEOUT, SERVERS, Round
+from faults.draw import INPUT, REQUEST_TIMEOUT, SERVERS, Round
 from workspace.client import Control, Workspace, WorkspaceError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.carried import CONTENT
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SHIPPED_SPEC, run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_order import Order
 
 
 @dataclass
@@ -93,7 +95,11 @@ class Story:
         self._workspace = workspace
         self._drawn = drawn
         self._ledger = ledger
-        self._line = drawn.line(str(ledger))
+        self._what: dict[str, Any] = {"line": drawn.line(str(ledger))}
+        if drawn.carried:
+            self._script = ledger.with_name(f"{drawn.tag}.sh")
+            self._script.write_text(drawn.speech.script(drawn.tag, str(ledger)), encoding="utf-8")
+            self._what = {"script": str(self._script), "stdin": INPUT}
         self.record = Record(drawn)
 
     def tell(self) -> Record:
@@ -156,7 +162,7 @@ class Story:
                 number, _blank, tag = line.partition(" ")
                 if tag == self._drawn.tag:
                     record.runs[f"s{number}"] = record.runs.get(f"s{number}", 0) + 1
-        record.rows = [row for row in self._workspace.commands() if f'{self._drawn.tag}"' in row["line"]]
+        record.rows = [row for row in self._workspace.commands() if self._drawn.mark in row["line"]]
         record.log = self._workspace.log(20_000)
 
     # Tasks
@@ -165,7 +171,7 @@ class Story:
         servers = list(self._drawn.servers)
         return {
             "servers": servers if self._drawn.by_name else [self.record.ids[server] for server in servers],
-            "line": self._line,
+            **self._what,
             **self._drawn.options,
             **options,
         }
@@ -203,7 +209,9 @@ class Story:
             "request_timeout": REQUEST_TIMEOUT,
             **options,
         }
-        validated = ArgumentSpecValidator(COMMAND_SPEC).validate(given)
+        if "script" in given:
+            given[CONTENT] = base64.b64encode(self._script.read_bytes()).decode()
+        validated = ArgumentSpecValidator(SHIPPED_SPEC).validate(given)
         if validated.error_messages:
             raise ValueError(validated.error_messages)
         return dict(validated.validated_parameters)
@@ -271,8 +279,9 @@ class Story:
             seconds = (3600.0, 3600.0, 0.6, 1.5, None)[(position + int(self._drawn.detail[0] * 5)) % 5]
             if seconds is not None and server not in self._drawn.offline:
                 moment = datetime.now(UTC) + timedelta(seconds=seconds)
-                at = moment.isoformat()
-                self.record.prepared[server] = self._workspace.submit(server, self._line, scheduled_at=at)
+                order = Order.from_options(self._validated({"servers": [server], **self._what}))
+                fields = {"scheduled_at": moment.isoformat(), **order.extra}
+                self.record.prepared[server] = self._workspace.submit(server, order.line, **fields)
 
     def cancelled(self) -> None:
         """Cancel what waits, by id or by line; and once more."""
@@ -283,8 +292,7 @@ class Story:
             self.run(**options)
 
     def _where(self) -> dict[str, Any]:
-        options = self._options()
-        return {"servers": options["servers"], "line": options["line"]}
+        return {"servers": self._options()["servers"], **self._what}
 
     def playbook(self) -> None:
         """One task for all servers, in a playbook."""

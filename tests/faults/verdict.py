@@ -42,6 +42,12 @@ _NOT_BEGUN = (
 _TIMED_OUT = 124
 #: What an agent puts in front of what it says itself, in chunks.
 _AGENT = "alpamon: "
+#: What a shell says of a script that a signal ended.
+_KILLED = "\nKilled"
+#: What stands for a character that was cut.
+_HALF = "\ufffd"
+#: What a task says of something carried that is said to have succeeded.
+_NO_ANSWER = "nothing of its answer is there"
 #: A workspace that takes so long to answer has no time for its clients either, in seconds.
 STRAINED = 1.0
 
@@ -222,6 +228,9 @@ class _Court:
             yield from self._not_begun(server, entry)
             return
         cut_off = self._was_cut_off(server, row)
+        if not self.drawn.arrives and not cut_off:
+            yield from self._not_begun(server, entry)
+            return
         code = row["exit_code"] if cut_off else self.drawn.rc(server)
         states_code = self.drawn.dialect == "current"
         codes = task.options.get("success_codes", [0]) if states_code else [0]
@@ -249,7 +258,7 @@ class _Court:
             yield "it never began, so it did not run and has no rc"
 
     def _output_so_far(self, server: str, entry: Entry) -> Iterator[str]:
-        said = entry["stdout"].partition("Command timed out after ")[0].strip()
+        said = entry["stdout"].partition("Command timed out after ")[0].strip().rstrip(_HALF)
         if not self._loses_chunks(server) and said not in self.drawn.text(server):
             yield f"its output is the beginning of {_shortened(self.drawn.text(server))}"
 
@@ -257,6 +266,8 @@ class _Court:
         text = self.drawn.text(server)
         text = text.rstrip("\r\n") if self.drawn.dialect == "current" else text.strip()
         stdout = entry["stdout"].removeprefix(_AGENT) if server in self.drawn.shell_less else entry["stdout"]
+        if self.drawn.carried and entry["output_complete"]:
+            yield from self._errors(server, entry)
         if stdout == text:
             if entry["output_complete"] is not True and not self._may_be_cut(server):
                 yield "its output is complete"
@@ -269,6 +280,11 @@ class _Court:
             self.verdict.cut += 1
         else:
             yield f"its output is {_shortened(text)} rather than {_shortened(entry['stdout'])}"
+
+    def _errors(self, server: str, entry: Entry) -> Iterator[str]:
+        """Standard error, to which the shell adds that a signal has ended the script."""
+        if entry["stderr"].removesuffix(_KILLED) != f"error {server}":
+            yield f"its standard error is {_shortened(entry['stderr'])}"
 
     def _loses_chunks(self, server: str) -> bool:
         """Whether chunks may come late or never: after five repeats an agent gives up on what is refused."""
@@ -304,6 +320,9 @@ class _Court:
         if task.state == "cancelled":
             if not self._troubles("DELETE", "GET"):
                 yield "no answer was lost"
+        elif entry["id"] and _NO_ANSWER in entry["msg"]:
+            if not self.drawn.carried or not self._may_be_cut(self._server(entry)):
+                yield "nothing happened to its answer"
         elif entry["id"]:
             restarted = self.drawn.starts_anew(self._server(entry))
             if restarted and row is not None and entry["status"] in ("delivered", "running", "stuck"):
