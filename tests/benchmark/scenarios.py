@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -25,6 +27,8 @@ LINE = "echo ready"
 #: A line of 79 characters, and how often an output of 64 KiB has it.
 LONG_LINE, LARGE_OUTPUT = f"echo {'x' * 74}", 65536 // 80
 TIMED_LINE = "sleep {seconds}; date +%s.%N"
+#: What begins a script that says what it is.
+SCRIPT = b'#!/bin/sh\nsha256sum <"$0"; exit\n'
 #: So many agents take their time to connect.
 START_SECONDS = 300.0
 RUNS_OF_EMPTY_PLAY = {"empty": 3, "noop": 1}
@@ -50,6 +54,7 @@ class Scenario:
         tls: whether the workspace speaks https, with a CA beside those that clients trust by default.
         instant: whether the workspace answers for the agents; so many real ones would take most of the time.
         lines: how often the output has the line, where the workspace answers for the agents.
+        script: how many bytes the script has that is run in place of the line; 0 for none.
         output_limit: how many characters of each output the task keeps; None for all of them.
         net: the playbook whose cost with the same inventory is taken off: `empty` or `noop`.
         asked: whether it is run only where it is asked for by its name, since it takes long.
@@ -68,6 +73,7 @@ class Scenario:
     tls: bool = False
     instant: bool = False
     lines: int = 1
+    script: int = 0
     output_limit: int | None = None
     net: t.Literal["", "empty", "noop"] = ""
     asked: bool = False
@@ -100,6 +106,7 @@ SCENARIOS = [
     Scenario("fleet_50000", 50000, "fleet", instant=True, net="empty", asked=True),
     _large("outputs_1000"),
     _large("outputs_1000_limited", output_limit=2000),
+    Scenario("script_1000", 1000, "script", script=100_000, net="empty"),
     Scenario("names_10000", 10000, "names", commands=0, instant=True),
     Scenario("perhost_300", 300, "perhost"),
     Scenario("perhost_300_https", 300, "perhost", tls=True),
@@ -196,6 +203,10 @@ class Runner:
         ids = workspace.server_ids()
         self._file("inventory.ini").write_text("\n".join(ids) + "\n", encoding="utf-8")
         self._file("ids").write_text("\n".join(ids.values()) + "\n", encoding="utf-8")
+        if self.scenario.script:
+            # Nothing makes it smaller on its way.
+            noise = random.Random(self.scenario.name).randbytes(self.scenario.script - len(SCRIPT))
+            self._file("script").write_bytes(SCRIPT + noise)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ALPACON_", "ANSIBLE_"))}
         tools = {name: value for name, value in collection_tree.environ().items() if name in TOOLS_ENVIRON}
         self.environ = {
@@ -251,9 +262,17 @@ class Runner:
 
     def _play(self, playbook: str) -> list[str]:
         limit = self.scenario.output_limit
-        variables = json.dumps({"line": self.scenario.line} | ({} if limit is None else {"output_limit": limit}))
+        variables = json.dumps(
+            {"line": self.scenario.line, **self._script()} | ({} if limit is None else {"output_limit": limit})
+        )
         inventory, path = self._file("inventory.ini"), HERE / "playbooks" / f"{playbook}.yml"
         return ["ansible-playbook", "-i", str(inventory), "-e", variables, str(path)]
+
+    def _script(self) -> dict[str, str]:
+        if not self.scenario.script:
+            return {}
+        file = self._file("script")
+        return {"script": str(file), "digest": hashlib.sha256(file.read_bytes()).hexdigest()}
 
     def _floor(self) -> list[str]:
         return [sys.executable, str(HERE / "floor.py"), str(self._file("ids")), self.scenario.line]

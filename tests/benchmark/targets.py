@@ -85,6 +85,7 @@ TARGETS = [
     _requests("fleet_1000", 1.05),
     _requests("fleet_1000_published", 1.05),
     _requests("fleet_10000", 1.05),
+    _requests("script_1000", 1.05),
     _requests("perhost_300", 1.2),
     _requests("connection_100", 1.2),
     Target(
