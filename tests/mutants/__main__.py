@@ -21,6 +21,7 @@ if not __package__:
 
 import collection_tree
 from mutants.draw import CORE, Mutation, draw
+from mutants.lines import measure
 from mutants.survivors import Survivor, explained
 from mutants.trial import Copy, Trial, Verdict
 
@@ -53,19 +54,20 @@ def main() -> int:
 
 def try_all(drawn: list[Mutation], survivors: list[Survivor], workers: int) -> list[Trial]:
     """Try each mutation in a copy of the collection, but for those that are known to go unnoticed."""
-    copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
-    for number in range(workers):
-        copy = Copy(collection_tree.BUILD / "mutants" / str(number))
+    copies = [Copy(collection_tree.BUILD / "mutants" / str(number)) for number in range(workers)]
+    lines = measure(copies[0].place, workers)
+    free: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+    for copy in copies:
         copy.prepare()
-        copies.put(copy)
+        free.put(copy)
 
     def judge(mutation: Mutation) -> Trial:
         if any(entry.explains(mutation) for entry in survivors):
             trial = Trial(mutation, Verdict.SURVIVED, "explained")
         else:
-            copy = copies.get()
-            trial = copy.judge(mutation)
-            copies.put(copy)
+            copy = free.get()
+            trial = copy.judge(mutation, lines.tests(mutation))
+            free.put(copy)
         print(f"{trial.verdict.value:9} {mutation.title} {trial.failure}", flush=True)
         return trial
 

@@ -18,11 +18,10 @@ from pathlib import Path
 import collection_tree
 from cosmic_ray.testing import TestOutcome, run_tests
 from mutants.draw import Mutation
+from mutants.lines import TESTS, is_system
 
-#: Seconds after which a run of tests is taken for endless.
+#: Seconds after which a run of tests is ended; a test alone is taken for endless much sooner.
 LIMIT = 1200
-UNIT = Path("tests/unit/plugins/module_utils")
-SYSTEM = Path("tests/system/plugins/module_utils")
 FAILED = re.compile(r"^(?:FAILED|ERROR) .*$", re.MULTILINE)
 
 
@@ -31,7 +30,7 @@ class Verdict(StrEnum):
 
     NOTICED = "noticed"
     SURVIVED = "survived"
-    #: What failed fails without the mutation too.
+    #: What failed fails without the mutation too, or nobody waited for all tests.
     UNCLEAR = "unclear"
 
 
@@ -48,36 +47,25 @@ class Copy:
     """A copy of the collection with its tests, which are run there: the checkout is never touched."""
 
     def __init__(self, folder: Path) -> None:
-        self._place = collection_tree.copy(folder)
+        self.place = collection_tree.copy(folder)
         cores = collection_tree.BUILD / "cores"
         cores.mkdir(parents=True, exist_ok=True)
-        (self._place / "build").mkdir()
-        (self._place / "build/cores").symlink_to(cores, target_is_directory=True)
+        (self.place / "build").mkdir()
+        (self.place / "build/cores").symlink_to(cores, target_is_directory=True)
 
     def prepare(self) -> None:
-        """Run the unit tests of the core and have all tests compiled; a test that fails already ends everything."""
-        for arguments in ([str(UNIT)], ["--collect-only", "-q", str(SYSTEM)]):
-            done = subprocess.run(_pytest(self._place, arguments), capture_output=True, text=True, check=False)
-            if done.returncode:
-                sys.exit(f"The tests fail without a mutation:\n{done.stdout}{done.stderr}")
+        """Have all tests compiled, which is not done while a file is broken."""
+        subprocess.run(_pytest(self.place, ["--collect-only", *TESTS]), capture_output=True, check=True)
 
-    def judge(self, mutation: Mutation) -> Trial:
-        """Run the tests that concern the file of a mutation, nearest first, until one fails."""
-        for floors in (UNIT, SYSTEM):
-            tests = self._nearest_first(floors, mutation.file)
-            output = self._run_broken(mutation, tests)
-            if output is not None:
-                return self._noticed(mutation, tests, output)
-        return Trial(mutation, Verdict.SURVIVED)
+    def judge(self, mutation: Mutation, tests: list[str]) -> Trial:
+        """Run tests in this order until one fails."""
+        if not tests:
+            return Trial(mutation, Verdict.SURVIVED, "no test runs it")
+        output = self._run_broken(mutation, tests)
+        return Trial(mutation, Verdict.SURVIVED) if output is None else self._noticed(mutation, tests, output)
 
-    def _nearest_first(self, floors: Path, file: Path) -> list[Path]:
-        """All tests below a folder: the mirrored file, its neighbours, the other floors in their order."""
-        mirrored = floors / file.relative_to("plugins/module_utils").with_name(f"test_{file.name}")
-        tests = [path.relative_to(self._place) for path in sorted((self._place / floors).rglob("test_*.py"))]
-        return sorted(tests, key=lambda path: (path != mirrored, path.parent != mirrored.parent))
-
-    def _run_broken(self, mutation: Mutation, tests: list[Path]) -> str | None:
-        file = self._place / mutation.file
+    def _run_broken(self, mutation: Mutation, tests: list[str]) -> str | None:
+        file = self.place / mutation.file
         whole = file.with_suffix(".whole")
         shutil.copy2(file, whole)
         try:
@@ -86,17 +74,19 @@ class Copy:
         finally:
             whole.replace(file)
 
-    def _run(self, tests: list[Path], *options: str) -> str | None:
+    def _run(self, tests: list[str]) -> str | None:
         """The output of tests of which one failed."""
-        command = _pytest(self._place, ["--exitfirst", *options, *map(str, tests)])
-        outcome, output = run_tests(shlex.join(command), LIMIT)
+        outcome, output = run_tests(shlex.join(_pytest(self.place, ["--exitfirst", *tests])), LIMIT)
         return None if outcome is TestOutcome.SURVIVED else str(output)
 
-    def _noticed(self, mutation: Mutation, tests: list[Path], output: str) -> Trial:
+    def _noticed(self, mutation: Mutation, tests: list[str], output: str) -> Trial:
+        if output == "timeout":
+            return Trial(mutation, Verdict.UNCLEAR, f"The tests take longer than {LIMIT} s.")
         said = FAILED.findall(output) or output.strip().splitlines() or ["The tests do not start."]
         failure = said[-1]
-        # System tests play with real clocks and processes.
-        flaky = tests[0].is_relative_to(SYSTEM) and "::" in failure and self._run(tests, "--last-failed")
+        # What plays with real clocks and processes may fail by itself. Ids of tests do not go with --last-failed.
+        files = sorted({test.partition("::")[0] for test in tests})
+        flaky = is_system(failure.partition(" ")[2]) and self._run(["--last-failed", *files])
         return Trial(mutation, Verdict.UNCLEAR if flaky else Verdict.NOTICED, failure)
 
 

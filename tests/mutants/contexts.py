@@ -1,0 +1,51 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A plugin of pytest: coverage notes which test runs a line, wherever it runs, and a file how long each test took."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from coverage import Coverage
+
+#: The variable that names the file; it gets seconds by the id of a test.
+SECONDS = "MUTANTS_SECONDS"
+
+_seconds: Counter[str] = Counter()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Note what runs from here on as this test's."""
+    _switch(item.nodeid)
+    try:
+        return (yield)
+    finally:
+        _switch("")
+
+
+def _switch(context: str) -> None:
+    measuring = Coverage.current()
+    assert measuring is not None, "pytest runs without coverage"
+    measuring.switch_context(context)
+    # What is forked takes this setting from here, what is started from the environment.
+    measuring.set_option("run:context", context)
+    os.environ["COVERAGE_PROCESS_CONFIG"] = measuring.config.serialize()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up how long a test takes."""
+    _seconds[report.nodeid] += report.duration  # type: ignore[assignment]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write it down, in the process that hears of all tests."""
+    if not hasattr(session.config, "workerinput"):
+        Path(os.environ[SECONDS]).write_text(json.dumps(_seconds))

@@ -1,0 +1,125 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which tests run which lines of the core: measured once, and kept until a file changes."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import collection_tree
+from coverage import CoverageData
+from mutants.contexts import SECONDS
+from mutants.draw import Mutation
+
+SYSTEM = "tests/system/plugins/module_utils"
+#: The tests that concern the core.
+TESTS = ("tests/unit", SYSTEM)
+#: What decides which lines they run.
+SOURCES = (
+    *("plugins", "pyproject.toml", "tests/conftest.py", "tests/mutants/contexts.py"),
+    *("tests/system", "tests/unit", "tests/workspace"),
+)
+KEPT = collection_tree.BUILD / "mutants/lines"
+
+
+class Lines:
+    """Which tests run which lines.
+
+    Args:
+        place: the folder of the collection in which that was measured.
+        data: what coverage noted there, with the id of a test as the context, or none while files are imported.
+        seconds: how long each test took.
+    """
+
+    def __init__(self, place: Path, data: CoverageData, seconds: dict[str, float]) -> None:
+        self._place = place
+        self._data = data
+        self._seconds = seconds
+
+    def tests(self, mutation: Mutation) -> list[str]:
+        """The ids of the tests that run what is mutated, the soonest to notice it first; none if no test does.
+
+        What runs when its file is imported concerns each test that runs anything else of that file.
+        """
+        contexts = self._data.contexts_by_lineno(str(self._place / mutation.file))
+        statement = _statement(self._place / mutation.file, mutation.line)
+        running = [contexts[line] for line in statement if line in contexts]
+        tests = _in_tests(running) or (_in_tests(contexts.values()) or set(self._seconds) if running else set())
+        mirrored = f"{mutation.file.with_name(f'test_{mutation.file.name}')}::"
+        return sorted(tests, key=lambda test: (is_system(test), mirrored not in test, self._seconds.get(test, 0), test))
+
+
+def _in_tests(contexts: Iterable[list[str]]) -> set[str]:
+    """The tests that run lines with these contexts, but for lines that run while their file is imported."""
+    return {test for tests in contexts if "" not in tests for test in tests}
+
+
+def _statement(file: Path, line: int) -> range:
+    """The lines of the innermost statement around a line, with its decorators."""
+    return [lines for lines in _statements(ast.parse(file.read_text())) if line in lines][-1]
+
+
+def _statements(node: ast.AST) -> Iterator[range]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.stmt, ast.excepthandler)):
+            first = min(inner.lineno for inner in (child, *getattr(child, "decorator_list", ())))
+            yield range(first, (child.end_lineno or child.lineno) + 1)
+        yield from _statements(child)
+
+
+def is_system(test: str) -> bool:
+    """Whether a test plays with real clocks and processes."""
+    return test.startswith(SYSTEM)
+
+
+def measure(place: Path, workers: int) -> Lines:
+    """Run the tests in a copy of the collection, unless they ran over the same files before.
+
+    A test that fails twice ends everything.
+    """
+    kept = KEPT / _digest(place)
+    if not kept.exists():
+        shutil.rmtree(KEPT, ignore_errors=True)
+        _run_all(place, kept.with_suffix(".new"), workers)
+        kept.with_suffix(".new").rename(kept)
+    data = CoverageData(str(kept / "data"))
+    data.read()
+    return Lines(place, data, json.loads((kept / "seconds").read_text()))
+
+
+def _digest(place: Path) -> str:
+    digest = hashlib.sha256()
+    for source in SOURCES:
+        for file in sorted(path for path in (place / source, *(place / source).rglob("*")) if path.is_file()):
+            if file.suffix != ".pyc":
+                digest.update(f"{file.relative_to(place)} {file.stat().st_size} ".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _run_all(place: Path, folder: Path, workers: int) -> None:
+    """Have coverage note in a folder which lines each test runs there, and how long it takes."""
+    folder.mkdir(parents=True)
+    pytest = ["-m", "pytest", "--quiet", "-p", "mutants.contexts"]
+    for options in (["-n", str(workers)], ["--last-failed", "--last-failed-no-failures", "none"]):
+        done = _coverage(place, folder, "run", *pytest, *options, *TESTS)
+        if done.returncode == 0:
+            break
+    else:
+        sys.exit(f"The tests fail without a mutation:\n{done.stdout}{done.stderr}")
+    _coverage(place, folder, "combine", "--quiet", str(folder))
+
+
+def _coverage(place: Path, folder: Path, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, SECONDS: str(folder / "seconds")}
+    line = [sys.executable, "-m", "coverage", command, f"--data-file={folder / 'data'}", *arguments]
+    return subprocess.run(line, cwd=place, env=environ, capture_output=True, text=True, check=False)
