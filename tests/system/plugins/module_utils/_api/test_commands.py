@@ -186,6 +186,11 @@ def test_a_refusal_without_a_code_says_by_its_status_that_it_was_delivered(serve
     assert cancel(connect(server), COMMAND) == SENT
 
 
+def test_what_cannot_be_looked_at_after_a_refusal_is_called_sent(serve: Serve, connect: Connect) -> None:
+    server = serve([Reply({"code": "event_command_already_sent"}, 409), Reply({"code": "forbidden"}, 403)])
+    assert cancel(connect(server), COMMAND) == SENT
+
+
 @pytest.mark.parametrize("status", ["denied", "rejected", "expired", "cancelled"])
 def test_what_is_over_at_that_moment_is_not_called_sent(serve: Serve, connect: Connect, status: str) -> None:
     server = serve([Reply({"code": "event_command_already_sent"}, 409), Reply(current_row(status=status))])

@@ -16,6 +16,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.named_servers import find, resolve
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, OTHER_SERVER, SERVER, Row, page
 
@@ -79,6 +80,25 @@ def test_a_few_names_of_a_long_list_are_asked_for_singly(serve: Serve, connect: 
     before = client.requests
     assert ids(find(client, [row["name"] for row in rows[:50]])) == [row["id"] for row in rows[:50]]
     assert client.requests - before == 1, "the list is past them after its first page"
+
+
+@pytest.mark.parametrize(("rows", "wanted", "requests"), [(901, 8, 1 + 8), (901, 9, 10), (900, 8, 9)])
+def test_names_are_asked_for_singly_where_that_takes_fewer_requests(
+    serve: Serve, connect: Connect, rows: int, wanted: int, requests: int
+) -> None:
+    some = thousand()[:rows]
+    client = connect(long_list(serve, some, filters=True))
+    assert ids(find(client, [row["name"] for row in some[-wanted:]])) == [row["id"] for row in some[-wanted:]]
+    assert client.requests == requests
+
+
+@pytest.mark.parametrize("key", ["id", "name"])
+def test_a_list_is_read_no_further_than_needed(serve: Serve, connect: Connect, key: str) -> None:
+    wanted = [row[key] for row in thousand()[100:120]]
+    client = connect(long_list(serve, thousand(), filters=True))
+    found, _names = look_up(client, wanted)
+    assert [server.id for servers in found.values() for server in servers] == [row["id"] for row in thousand()[100:120]]
+    assert client.requests == 2
 
 
 def test_a_long_list_that_ignores_the_name_is_read_once(serve: Serve, connect: Connect) -> None:

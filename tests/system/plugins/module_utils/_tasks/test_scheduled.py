@@ -207,6 +207,14 @@ def test_what_was_cancelled_is_scheduled_anew(workspace: Workspace) -> None:
     assert pending(workspace) == [second["id"]]
 
 
+@in_every_dialect
+def test_what_stands_is_found_among_what_was_cancelled(workspace: Workspace) -> None:
+    before, stands, after = (workspace.submit("web-01", "reboot", scheduled_at=FAR) for _number in range(3))
+    run(workspace, state="cancelled", ids=[before, after])
+    ran = schedule(workspace)
+    assert (ran.changed, ran["id"]) == (False, stands)
+
+
 # Reschedule
 
 

@@ -88,6 +88,15 @@ def test_what_is_struck_out_leaves_the_others(journal: Journal) -> None:
     assert len(journal.file.read_text().split()) == 4
 
 
+def test_who_is_done_leaves_the_lines_of_other_workers(journal: Journal) -> None:
+    other = Journal(journal.file, pytest.fail)
+    place, others_place = submit(journal, uuid(0, 0)), submit(other, uuid(1, 0))
+    journal.strike([place])
+    assert ids(journal) == [uuid(1, 0)]
+    other.strike([others_place])
+    assert not journal.file.exists()
+
+
 def test_threads_of_a_process_write_together_as_well(journal: Journal) -> None:
     def work(number: int) -> None:
         for step in range(20):

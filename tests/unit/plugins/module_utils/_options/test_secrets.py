@@ -44,6 +44,11 @@ def test_values_that_overlap_are_hidden_to_their_ends() -> None:
     assert hide("1abcdefghijkl2xyxyxy3", hidden) == "1********2********3"
 
 
+def test_a_value_is_hidden_at_the_beginning_and_at_the_end() -> None:
+    hidden = secrets({"env": {"A": "s3cret"}})
+    assert hide("s3cret and s3cret", hidden) == "******** and ********"
+
+
 def test_short_values_are_no_secrets() -> None:
     hidden = secrets({"env": {"A": "0", "B": "abc\n", "C": "a\nb\nc"}, "token": None})
     assert hide("0 abc a b c", hidden) == "0 abc a b c"

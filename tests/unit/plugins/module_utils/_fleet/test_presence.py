@@ -1,0 +1,65 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""When servers are asked for whose commands stay where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.presence import Presence, may_be_restarted
+from ansible_collections.herdops.alpacon.tests.unit.support import CONNECTION, SERVER, current_row
+
+
+class OneServer(Client):
+    """Answers every question with the same server, without a workspace."""
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        return {"id": SERVER, "name": "web-01", "is_connected": True}
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    with OneServer(Settings.from_options(CONNECTION)) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds"),
+    [("queued", [1, 61, 181, 421, 721, 1021]), ("running", [60, 120, 240, 480, 780, 1080]), ("held", [])],
+)
+def test_the_pauses_between_two_questions_double_up_to_five_minutes(
+    client: Client, status: str, seconds: list[int]
+) -> None:
+    presence = Presence(client, queued_too_long=1)
+    job = Job(Server(SERVER, "web-01"), command=Command.from_row(current_row(status=status)))
+    assert [now for now in range(1200) if presence.refresh([job], now, wait_timeout=1800)] == seconds
+
+
+ADDED, BEFORE, AFTER = "2026-11-24T10:30:44Z", "2026-11-24T10:30:43Z", "2026-11-24T10:30:45Z"
+
+
+@pytest.mark.parametrize(
+    ("status", "added_at", "started_at", "expected"),
+    [
+        ("running", ADDED, AFTER, True),
+        ("running", ADDED, BEFORE, False),
+        ("running", ADDED, ADDED, False),
+        ("running", None, AFTER, False),
+        ("running", ADDED, None, False),
+        ("queued", ADDED, AFTER, False),
+    ],
+)
+def test_only_an_agent_that_was_started_later_may_have_lost_a_command(
+    status: str, added_at: str | None, started_at: str | None, expected: bool
+) -> None:
+    command = Command.from_row(current_row(status=status, added_at=added_at))
+    assert may_be_restarted(command, Server.from_row({"id": SERVER, "started_at": started_at})) is expected
