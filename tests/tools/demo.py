@@ -28,6 +28,10 @@ STEPS = (
         "ansible-playbook tests/tools/demo/fleet.yml",
     ),
     (
+        "The inventory comes from the workspace, and any module reaches its hosts without SSH: facts, and a template.",
+        "ansible-playbook tests/tools/demo/modules.yml -i tests/tools/demo/demo.alpacon.yml",
+    ),
+    (
         "The collection brings playbooks for the command line. This one runs a command on two servers.",
         "ansible-playbook herdops.alpacon.run -e alpacon_servers=web-01,db-01 -e \"alpacon_line='df -h /'\"",
     ),
@@ -41,19 +45,21 @@ STEPS = (
         "ansible-playbook herdops.alpacon.cancel -e alpacon_servers=web-01 -e alpacon_line=reboot",
     ),
     (
-        "The last one audits the fleet. Its inventory comes from the workspace, and it ends with a report to look at.",
+        "The last one audits the fleet, and ends with a report to look at.",
         "ansible-playbook herdops.alpacon.audit -i tests/tools/demo/demo.alpacon.yml -e audit_fail_on=never"
         f" -e audit_min_coverage=0 -e audit_report_dir={REPORT.relative_to(collection_tree.ROOT)}",
     ),
 )
 OUTLOOK = """\
 You saw one command run on five servers, one fail and say why, one scheduled once and cancelled once although each was
-asked for twice, the list of what ran, an answer looked up, the playbooks for the command line, and an audit of the
-fleet, whose findings are those of this machine.
+asked for twice, the list of what ran, an answer looked up, modules that gathered facts and wrote a file on each server
+although none of them has SSH, the playbooks for the command line, and an audit of the fleet, whose findings are those
+of this machine.
 
-What next: docs/docsite/rst/fleet_commands.rst has a task for each of these; tests/tools/demo/fleet.yml is the playbook
-that just ran.
-With a workspace of your own, set ALPACON_URL and ALPACON_TOKEN and give herdops.alpacon.run the names of your servers.
+What next: docs/docsite/rst/fleet_commands.rst and docs/docsite/rst/any_module.rst have a task for each of these;
+tests/tools/demo/fleet.yml and tests/tools/demo/modules.yml are the playbooks that just ran.
+With a workspace of your own, set ALPACON_URL and ALPACON_TOKEN, and give herdops.alpacon.run the names of your servers,
+or run your own playbook with the inventory tests/tools/demo/demo.alpacon.yml, which is a file of two lines.
 """
 
 
