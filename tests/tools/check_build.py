@@ -23,7 +23,7 @@ CONTENTS = (
     *("FILES.json", "MANIFEST.json", "changelogs/changelog.yaml", "changelogs/config.yaml", "tests/config.yml"),
     *("docs/", "extensions/audit/", "meta/", "playbooks/", "plugins/", "roles/"),
 )
-DOCUMENTED = ("module", "lookup", "inventory", "connection", "role")
+DOCUMENTED = ("module", "lookup", "inventory", "connection", "become", "role")
 
 
 def main() -> int:
