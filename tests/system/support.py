@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import struct
@@ -298,6 +299,18 @@ def run(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False,
     result = run_command(options, Run(warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode))
     assert result["requests"] == workspace.requests_made() - before
     return Outcome(result, warnings)
+
+
+def content(script: bytes) -> str:
+    """What the action hands on of a script."""
+    return base64.b64encode(script).decode()
+
+
+def carry(workspace: Workspace, file: bytes | None = None, check_mode: bool = False, **given: Any) -> Outcome:
+    """Carry out a task with a script, or with what is given."""
+    if file is not None:
+        given = {"script": "job.sh", "_script_content": content(file), **given}
+    return run(workspace, check_mode, **{"servers": ["web-01"], **given})
 
 
 def info(workspace: Workspace, **given: Any) -> Outcome:

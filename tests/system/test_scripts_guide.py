@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The guide on scripts: what it shows runs as it stands, but for paths and owners."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import os
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+import yaml
+from system.playing import play_out
+from system.support import AGENTS, carry
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+
+GUIDE = (ROOT / "docs/docsite/rst/scripts.rst").read_text(encoding="utf-8")
+OWNER = f"{getpass.getuser()}:{grp.getgrgid(os.getgid()).gr_name}"
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of the guide in a language."""
+    found = re.findall(rf"\.\. code-block:: {language}\n\n((?:\n|    .*\n)+)", GUIDE)
+    return [textwrap.dedent(block) for block in found]
+
+
+[PLACE] = blocks("sh")
+
+
+def example(name: str) -> list[Row]:
+    """The plays of the example of that name; a task is put into a play."""
+    [entries] = [found for block in blocks("yaml") if (found := yaml.safe_load(block))[0]["name"] == name]
+    if "hosts" in entries[0]:
+        return list(entries)
+    return [{"hosts": AGENTS[0], "gather_facts": False, "tasks": entries}]
+
+
+def prepare(folder: Path) -> None:
+    (folder / "files").mkdir()
+    (folder / "files/place.sh").write_text(PLACE, encoding="utf-8")
+    (folder / "files/tidy.sh").write_text('#!/bin/sh\nprintf "%s|" "$@"\n', encoding="utf-8")
+    (folder / "files/setup.sh").write_text("touch .done\n", encoding="utf-8")
+
+
+def test_one_file_gets_to_every_server_and_a_second_run_changes_nothing(current: Workspace, tmp_path: Path) -> None:
+    prepare(tmp_path)
+    (tmp_path / "motd.j2").write_text("Größe {{ 40 + 2 }}\n\n", encoding="utf-8")
+    [play] = example("The same message of the day everywhere")
+    [task] = play["tasks"]
+    options = task["herdops.alpacon.alpacon_command"]
+    # A relative path is one in the home of each server.
+    options["script"] = options["script"].replace("/etc/motd", "motd").replace("root:root", OWNER)
+    runs = [play_out(current, tmp_path, [play], AGENTS) for _run in range(2)]
+    assert [run.code for run in runs] == [0, 0], runs[0].said + runs[1].said
+    [first, second] = runs[-1].tasks[task["name"]]
+    assert [first["changed"], second["changed"]] == [True, False]
+    assert {row["stdout"] for row in first["commands"]} == {"changed"}
+    assert {row["stdout"] for row in second["commands"]} == {"ok"}
+    there = carry(current, argv=["sh", "-c", "cat motd; stat -c %U:%G%a motd; ls motd.* | wc -l"], servers=list(AGENTS))
+    assert {row["stdout"] for row in there.commands} == {f"Größe 42\n\n{OWNER}644\n0"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin"),
+    [(f"motd {OWNER} 644 {'0' * 64}", "other"), ("nosuch/motd root:root 644 x", "x"), (f"motd {OWNER} 9 x", "new")],
+    ids=["another digest", "no folder", "no mode"],
+)
+def test_a_file_that_cannot_be_placed_stays_as_it_was(current: Workspace, arguments: str, stdin: str) -> None:
+    carry(current, argv=["sh", "-c", "echo old >motd; rm -f motd.*"])
+    placed = carry(current, PLACE.encode(), script=f"place.sh {arguments}", stdin=stdin)
+    assert placed.failed
+    assert placed["stdout"] == ""
+    left = carry(current, argv=["sh", "-c", "cat motd; ls motd.* 2>/dev/null | wc -l"])
+    assert left["stdout"] == "old\n0"
+
+
+def test_the_other_examples_run(current: Workspace, tmp_path: Path) -> None:
+    prepare(tmp_path)
+    tidy = example("Tidy up everywhere")
+    find = example("Look for files whose name has a blank in it")
+    find[0]["tasks"][0]["herdops.alpacon.alpacon_command"]["argv"][1] = str(tmp_path)
+    once = example("Set the application up where that has not been done")
+    once[0]["vars"] = {"groups": {"app": list(AGENTS)}}
+    options = once[0]["tasks"][0]["herdops.alpacon.alpacon_command"]
+    options.update(servers=list(AGENTS), chdir=str(tmp_path))
+    done = play_out(current, tmp_path, [*tidy, *find, *once, *once], AGENTS)
+    assert done.code == 0, done.said
+    [tidied] = done.tasks["Run the script on all hosts of the play"]
+    assert {row["stdout"] for row in tidied["commands"]} == {"--days|30|/var/log/my app|"}
+    [_first, again] = done.tasks[once[0]["tasks"][0]["name"]]
+    assert not again["changed"]
