@@ -33,10 +33,10 @@ demo: $(READY) ## start a workspace with a small fleet and run the playbooks aga
 
 # The longest first, so that none is left over in the end.
 SUITE := system integration signals sanity-newest sanity-oldest integration-oldest integration-newest lint contract \
-	unit-oldest unit-development unit-newest browser build unit
+	connection-oldest connection-newest unit-oldest unit-development unit-newest browser build unit
 
 .PHONY: test
-test: $(READY) ## run the whole suite: lint, unit, system, contract, integration, signals, sanity and browser
+test: $(READY) ## run the whole suite: lint, unit, system, contract, integration, connection, signals, sanity and browser
 	@$(PYTHON) tests/tools/ansible_cores.py
 	@rm -rf build/suite && mkdir -p build/suite
 	@$(MAKE) -j3 --output-sync=recurse $(SUITE:%=step-%); \
@@ -102,6 +102,19 @@ integration-oldest: $(READY) ## run the integration targets on the oldest suppor
 .PHONY: integration-newest
 integration-newest: $(READY) ## run the integration targets on the newest supported ansible-core, in today's dialect
 	@$(PYTHON) tests/tools/run_integration.py newest
+
+.PHONY: connection
+connection: $(READY) ## run ansible-core's own targets over the connection plugin, on every supported ansible-core
+	@result=0; for core in oldest development newest; do \
+		echo "ansible-core: $$core"; $(PYTHON) tests/tools/run_connection.py $$core || result=1; done; exit $$result
+
+.PHONY: connection-oldest
+connection-oldest: $(READY) ## run those of them that do not sleep long, on the oldest supported ansible-core
+	@$(PYTHON) tests/tools/run_connection.py oldest --quick
+
+.PHONY: connection-newest
+connection-newest: $(READY) ## run those of them that do not sleep long, on the newest supported ansible-core
+	@$(PYTHON) tests/tools/run_connection.py newest --quick
 
 .PHONY: sanity
 sanity: sanity-oldest sanity-newest ## run ansible-test sanity on the oldest and the newest supported ansible-core

@@ -82,7 +82,7 @@ def ansible_test(name: str, collection: Path, *arguments: str) -> int:
     programs = prepare(name)
     home = _home(CORES[name], programs)
     command = [str(programs / "ansible-test"), *arguments]
-    return subprocess.run(command, cwd=collection, env=_environ(programs, home), check=False).returncode
+    return subprocess.run(command, cwd=collection, env=environ(programs, home), check=False).returncode
 
 
 def _make_environment(place: Path, core: Core) -> None:
@@ -108,13 +108,13 @@ def _use_published_requirements(place: Path) -> None:
 
 def _uv(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     command = [str(TOOLS / "uv"), *arguments]
-    done = subprocess.run(command, env=_environ(), check=False, capture_output=True, text=True)
+    done = subprocess.run(command, env=environ(), check=False, capture_output=True, text=True)
     if check and done.returncode:
         raise SystemExit(f"uv {' '.join(arguments)} failed:\n{done.stderr}")
     return done
 
 
-def _environ(programs: Path | None = None, home: Path | None = None) -> dict[str, str]:
+def environ(programs: Path | None = None, home: Path | None = None) -> dict[str, str]:
     """The environment of the user without the development tools, and with every Python where it can be found."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTHON"))}
     environ.pop("VIRTUAL_ENV", None)
@@ -166,6 +166,29 @@ def _downloads(address: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, TimeoutError):
         return False
+
+
+def sdist(name: str) -> Path:
+    """Fetch the source distribution of a core from PyPI, which holds its own integration targets."""
+    core = CORES[name]
+    place = BUILD / "sdists" / core.version
+    if not place.exists():
+        print(f"Fetching the sources of ansible-core {core.version}", flush=True)
+        wanted = ["--no-deps", "--no-binary", "ansible-core", f"ansible-core=={core.version}"]
+        command = [
+            str(prepare(name) / "python"),
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--dest",
+            f"{place}.part",
+            *wanted,
+        ]
+        subprocess.run(command, env={**environ(), "PYTHONPATH": str(_pip(core.pip))}, check=True)
+        Path(f"{place}.part").rename(place)
+    [archive] = place.glob("*.tar.gz")
+    return archive
 
 
 def _pip(version: str) -> Path:
