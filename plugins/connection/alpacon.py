@@ -285,7 +285,7 @@ class Connection(ConnectionBase):
             "purpose": values.purpose("purpose", self.get_option("purpose") or self._own_purpose()),
         }
         limits = Limits(
-            wait_timeout=values.duration("wait_timeout", given["wait_timeout"]),
+            wait_timeout=values.time_to_wait("wait_timeout", given["wait_timeout"]),
             wait_for_approval=self.get_option("wait_for_approval"),
             cancel_on_timeout=True,
             offline="fail",

@@ -37,6 +37,18 @@ def duration(option: str, text: Any) -> float:
     return _bounded(option, text, sum(float(number) * _UNITS[unit] for number, unit in parts))
 
 
+def time_to_wait(option: str, text: Any, instead: str = "") -> float:
+    """Read a duration that is not zero.
+
+    Args:
+        instead: what to do where no time is meant.
+    """
+    seconds = duration(option, text)
+    if not seconds:
+        raise UsageError(option, f"{text} is no time to wait", f"Give a duration such as 90s. {instead}".rstrip())
+    return seconds
+
+
 def _bounded(option: str, text: Any, seconds: float) -> float:
     if seconds > _LONGEST:
         raise UsageError(option, f"{text!s:.40} is longer than a hundred years", "Give a shorter duration.")

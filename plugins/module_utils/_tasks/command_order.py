@@ -109,18 +109,12 @@ def _given(name: str, options: Mapping[str, Any], read: Callable[[str, Any], Any
     return None if value in (None, "") else read(name, value)
 
 
-def _wait_timeout(text: Any) -> float:
-    seconds = values.duration("wait_timeout", text)
-    if not seconds:
-        remedy = "Give a duration such as 90s, or set wait to false to submit without waiting."
-        raise UsageError("wait_timeout", f"{text} is no time to wait", remedy)
-    return seconds
-
-
 def _limits(options: Mapping[str, Any], total: int) -> Limits:
     return Limits(
         wait=options["wait"],
-        wait_timeout=_wait_timeout(options["wait_timeout"]),
+        wait_timeout=values.time_to_wait(
+            "wait_timeout", options["wait_timeout"], "Set wait to false to submit without waiting."
+        ),
         wait_for_approval=options["wait_for_approval"],
         cancel_on_timeout=options["cancel_on_timeout"],
         max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), total, least=1),
