@@ -2,20 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the guide for reviewers says of commands of the connection plugin, and of the token that may run them."""
+"""What the guides say of commands of the connection plugin: how to find them, and which token may run them."""
 
 from __future__ import annotations
 
 import getpass
 import re
+import textwrap
 from pathlib import Path
 
+import pytest
+import yaml
 from system.inventories import Source
+from system.playing import run_plays
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
-GUIDE = (ROOT / "docs/docsite/rst/reviewing.rst").read_text(encoding="utf-8")
+GUIDES = ROOT / "docs/docsite/rst"
+GUIDE = (GUIDES / "reviewing.rst").read_text(encoding="utf-8")
 [PATTERN] = re.findall(r"^    (/bin/sh -c \$RUN \*)$", GUIDE, re.MULTILINE)
 LINE = re.compile(r"/bin/sh -c \$RUN (command|module):ansible\.builtin\.ping sha256:[0-9a-f]{64}")
 HOST = ("web-01", "-m")
@@ -37,3 +42,25 @@ def test_the_one_pattern_is_enough_and_lets_no_other_line_through(current: Works
         assert row["purpose"] == (
             f"Ansible task ansible.builtin.ping of play Ansible Ad-Hoc, played by {getpass.getuser()}"
         )
+
+
+@pytest.mark.parametrize(
+    ("guide", "play", "shown"),
+    [
+        ("any_module", "Count", "2 submits for command:ansible.builtin.ping, module:ansible.builtin.ping"),
+        ("reviewing", "Who has used apt since yesterday", " web-01 "),
+    ],
+)
+def test_the_plays_of_the_guides_find_them(
+    current: Workspace, tmp_path: Path, guide: str, play: str, shown: str
+) -> None:
+    kinds = ("command", "module")
+    lines = [f"/bin/sh -c $RUN {kind}:ansible.builtin.ping sha256:{64 * '0'}" for kind in kinds]
+    rows = [{"server": "web-01", "line": line, "status": "success", "added_at": -60} for line in [*lines, "uptime"]]
+    current.add_commands(rows)
+    text = (GUIDES / f"{guide}.rst").read_text(encoding="utf-8").replace("module:ansible.builtin.apt", "builtin.ping")
+    blocks = re.findall(r"\.\. code-block:: yaml\n\n((?:    .*\n|\n)+)", text)
+    [block] = [block for block in blocks if f"- name: {play}\n" in block]
+    done = run_plays(current, tmp_path, ["localhost"], yaml.safe_load(textwrap.dedent(block)))
+    assert done.code == 0, done.said
+    assert shown in done.said
