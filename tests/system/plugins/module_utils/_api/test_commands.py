@@ -191,6 +191,12 @@ def test_what_cannot_be_looked_at_after_a_refusal_is_called_sent(serve: Serve, c
     assert cancel(connect(server), COMMAND) == SENT
 
 
+def test_a_cancel_of_which_nothing_can_be_seen_is_a_lost_one(serve: Serve, connect: Connect) -> None:
+    server = serve([Reply({}, 200), Reply({"code": "forbidden"}, 403)])
+    with pytest.raises(LostAnswer, match="whether the command still waits could not be seen"):
+        cancel(connect(server), COMMAND)
+
+
 @pytest.mark.parametrize("status", ["denied", "rejected", "expired", "cancelled"])
 def test_what_is_over_at_that_moment_is_not_called_sent(serve: Serve, connect: Connect, status: str) -> None:
     server = serve([Reply({"code": "event_command_already_sent"}, 409), Reply(current_row(status=status))])

@@ -347,15 +347,23 @@ def test_another_command_is_not_taken_for_it(workspace: Workspace, row: dict[str
 
 
 @pytest.mark.parametrize("lean_rows", [False, True])
-@pytest.mark.parametrize(("code", "reused"), [(3, True), (4, False)])
+@pytest.mark.parametrize(
+    ("code", "success_codes", "reused"), [(3, [0, 3], True), (4, [0, 3], False), (1, [1], True), (1, [0], False)]
+)
 def test_exit_codes_that_count_as_success_are_taken_as_done(
-    current: Workspace, lean_rows: bool, code: int, reused: bool
+    current: Workspace, lean_rows: bool, code: int, success_codes: list[int], reused: bool
 ) -> None:
     current.settings(lean_rows=lean_rows)
     row = {"server": "web-01", "line": "true", "status": "failed", "exit_code": code, "added_at": -60}
     current.add_commands([row])
-    ran = run(current, check_mode=True, servers=["web-01"], line="true", reuse_within="1h", success_codes=[0, 3])
-    assert (ran.changed, ran["rc"]) == ((False, 3) if reused else (True, None))
+    given: dict[str, Any] = {
+        "servers": ["web-01"],
+        "line": "true",
+        "reuse_within": "1h",
+        "success_codes": success_codes,
+    }
+    ran = run(current, check_mode=True, **given)
+    assert (ran.changed, ran["rc"]) == ((False, code) if reused else (True, None))
 
 
 def test_only_the_servers_that_need_it_run_it_anew(workspace: Workspace) -> None:
