@@ -15,7 +15,10 @@ from .._api.outputs import Output
 from .._api.records import RAN, Command
 from .frames import Frame, NoBeginning, NoFrame, NotRun, read_frame
 from .packing import digest_of_line
+from .unpacking import REFUSED
 
+#: The exit code of a shell that finds no such program, and the most that it says of it, in characters.
+_NOT_FOUND, _LONGEST_COMPLAINT = 127, 1000
 _NO_VARIABLES = "the workspace handed none of the variables to the server that carry it; a newer workspace is needed"
 
 
@@ -36,28 +39,41 @@ def unpacked(command: Command, output: Output, line: str | None = None) -> tuple
     try:
         frame = read_frame(digest, output.text)
         _check_rc(command, frame)
-    except NotRun as error:
-        return command, Output("", refused=f"the server refused what was carried, since {error}")
     except NoFrame as error:
-        begun = not isinstance(error, NoBeginning)
-        if not begun and _came_without_variables(command, output, line):
-            return command, Output("", refused=_NO_VARIABLES)
-        note = f"What it wrote is not known: {error}. {output.note}".rstrip()
-        doubt = "" if begun or command.status != "success" else "nothing of its answer is there"
-        return command, Output(_text(error.stdout), False, note, doubt=doubt)
+        return command, _without_frame(command, output, line, error)
     streams = Output(_text(frame.stdout), output.complete, output.note, _text(frame.stderr), frame.mark)
     return (command if command.exit_code is not None else replace(command, exit_code=frame.rc)), streams
+
+
+def _without_frame(command: Command, output: Output, line: str, error: NoFrame) -> Output:
+    """What can be said of an output that is not the whole frame."""
+    why, doubt = str(error), ""
+    if isinstance(error, NotRun):
+        if _may_be(command, REFUSED):
+            return Output("", refused=f"the server refused what was carried, since {why}")
+        why = doubt = "the server says that nothing of it ran"
+    elif isinstance(error, NoBeginning):
+        if _came_without_variables(command, output, line):
+            return Output("", refused=_NO_VARIABLES)
+        doubt = "nothing of its answer is there"
+    note = f"What it wrote is not known: {why}. {output.note}".rstrip()
+    return Output(_text(error.stdout), False, note, doubt=doubt if command.status == "success" else "")
 
 
 def _came_without_variables(command: Command, output: Output, line: str) -> bool:
     """Whether nothing but the label of a line can have been run, or nothing at all, for want of the variables."""
     label, digest = line.split()[-2:]
     said = rf"(?:.*: )?{re.escape(digest)}\b.*{re.escape(label)}: .*not found"
-    if re.fullmatch(said, output.text.strip()):
-        return True
+    if len(output.text) < _LONGEST_COMPLAINT and re.fullmatch(said, output.text.strip()):
+        return _may_be(command, _NOT_FOUND)
     # What unpacks says something whatever comes, and only chunks can be lost on their way.
     silent = output.complete and not output.text.strip() and not command.may_have_chunks
     return silent and command.status == "success"
+
+
+def _may_be(command: Command, code: int) -> bool:
+    """Whether a command can have ended with an exit code that is not 0."""
+    return command.status == "failed" and command.exit_code in (None, code)
 
 
 def _check_rc(command: Command, frame: Frame) -> None:

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 
 _MARK = re.compile(r"\[([^\[\]]*)\](?:\r?\n)?")
-_RC = re.compile(r"rc (\d{1,3})")
+_RC = re.compile(r"rc ([0-9]{1,3})")
 #: What a body says where it had nothing to do, and where what was to come before it could not be done.
 SKIPPED, UNDONE = "skipped", "undone"
 _SHOWN_REASON = 100
@@ -102,7 +102,7 @@ def _decoded(section: str) -> bytes:
     if not text:
         return b""
     *lines, count = text.split("\n")
-    if int(count) != len(lines) or not all(map(_WHOLE.fullmatch, lines[:-1])):
+    if count != str(len(lines)) or not all(map(_WHOLE.fullmatch, lines[:-1])):
         raise ValueError("parts are missing")
     return base64.b64decode("".join(lines), validate=True)
 
