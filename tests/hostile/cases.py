@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hostile.workspace import DETAIL, LISTED, SERVER, SUBMIT, VICTIM, Case
+from hostile.workspace import DETAIL, LISTED, SERVER, SUBMIT, VICTIM, Case, frame
 from system.support import HANG_UP, Reply
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import digest_of_line
 from ansible_collections.herdops.alpacon.tests.unit.support import current_row
 
 FIELDS = (*sorted(current_row()), "run_after", "truncated", "groups")
@@ -209,3 +211,58 @@ def of_commands(canary: Path) -> Iterator[Case]:
         yield from of_replies(place)
     yield from of_pages(LISTED)
     yield from of_submits()
+
+
+FORGED = "forged, and believed"
+
+
+def of_frames() -> Iterator[Case]:
+    """Answers to something carried that are torn, forged, or more than one."""
+    for name, forge in _FRAMES.items():
+        yield Case(f"frame: {name}", LISTED, functools.partial(_with_result, forge))
+
+
+def _with_result(forge: Callable[[str, str], str], row: Any) -> Any:
+    digest = digest_of_line(row["line"]) if row.get("result") else None
+    return {**row, "result": forge(digest, row["result"])} if digest else row
+
+
+def _forged(digest: str, **fields: str) -> str:
+    return frame(digest, FORGED, FORGED, **fields)
+
+
+def _cut(share: float) -> Callable[[str, str], str]:
+    return lambda _digest, honest: honest[: int(len(honest) * share)]
+
+
+_FRAMES: dict[str, Callable[[str, str], str]] = {
+    "none": lambda _digest, _honest: "",
+    "text": lambda _digest, _honest: FORGED,
+    "of another digest": lambda digest, _honest: _forged(digest[::-1]),
+    "of a shorter digest": lambda digest, _honest: _forged(digest[:-1]),
+    "of another digest behind it": lambda digest, honest: honest + _forged(digest[::-1]),
+    "twice": lambda _digest, honest: honest * 2,
+    "forged behind it": lambda digest, honest: honest + _forged(digest),
+    "forged before it": lambda digest, honest: _forged(digest) + honest,
+    "within it": lambda digest, honest: honest.replace("[stderr]", f"{_forged(digest)}[stderr]"),
+    "of another exit code": lambda digest, _honest: _forged(digest, rc="rc 3"),
+    "of no exit code": lambda digest, _honest: _forged(digest, rc="rc"),
+    "of a negative exit code": lambda digest, _honest: _forged(digest, rc="rc -1"),
+    "of a long exit code": lambda digest, _honest: _forged(digest, rc="rc " + "0" * 100_000),
+    "of two exit codes": lambda digest, _honest: _forged(digest, rc="rc 0]\n[rc 0"),
+    "of marks": lambda digest, _honest: _forged(digest, rc="skipped]\n[undone]\n[rc 0"),
+    "of many marks": lambda digest, _honest: _forged(digest, rc="skipped]\n[" * 100_000 + "rc 0"),
+    "of a forged refusal": lambda digest, _honest: f"[alpacon {digest}]\n[refused \x1b[31m{FORGED}]\n[end]\n",
+    "of another refusal": lambda digest, _honest: f"[alpacon {digest}]\n[refused {FORGED}]\n[end]\n",
+    "of a label that is no program": lambda digest, _honest: f"sha256:{digest}: 1: argv:id: not found",
+    "of many complaints": lambda digest, _honest: f": sha256:{digest}: argv:id: " * 100_000,
+    "without its count": lambda _digest, honest: honest.replace("\n1\n", "\n"),
+    "of another count": lambda _digest, honest: honest.replace("\n1\n", "\n2\n"),
+    "of a long count": lambda _digest, honest: honest.replace("\n1\n", f"\n{'1' * 100_000}\n"),
+    "of other digits": lambda _digest, honest: honest.replace("\n1\n", "\n\u0661\n"),
+    "of no Base64": lambda _digest, honest: honest.replace("=", "~"),
+    "of one line without end": lambda digest, _honest: f"[alpacon {digest}]\n" + "A" * 20_000_000,
+    "of lines without end": lambda digest, _honest: f"[alpacon {digest}]\n" + f"{'A' * 76}\n" * 300_000,
+    "of brackets": lambda digest, _honest: f"[alpacon {digest}]\n" + "[" * 1_000_000 + "[stderr]" + "[" * 1_000_000,
+    **{f"cut at {share:.0%}": _cut(share) for share in (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)},
+}

@@ -280,6 +280,30 @@ def test_servers_are_listed_or_an_error(judgement: Judgement, canary: Path) -> N
         judgement.call(case, functools.partial(_server_info.run_server_info, options, Run()))
 
 
+def test_an_answer_to_something_carried(judgement: Judgement) -> None:
+    for case in cases.of_frames():
+        judgement.workspace.begin(case)
+        result = judgement.run(case, servers=list(NAMES.values()), argv=["id"])
+        judgement.check(case, result is not None, "no result")
+        for name, entry in zip(NAMES, (result or {}).get("commands", ()), strict=True):
+            if NAMES[name] == VICTIM:
+                judge_torn(judgement, case, entry)
+            else:
+                said = (entry["outcome"], entry["stdout"], entry["stderr"])
+                judgement.check(case, said == ("success", f"out of {name}", f"err of {name}"), f"another {said}")
+
+
+def judge_torn(judgement: Judgement, case: Case, entry: Row) -> None:
+    """A command whose answer is not whole: nothing of it is believed but its beginning, and it may have run."""
+    judgement.check(case, entry["outcome"] in HONEST, f"ended as {entry['outcome']}")
+    judgement.check(case, entry["ran"] is not False, f"is said not to have run: {entry['msg']:.200}")
+    judgement.check(case, not entry["output_complete"], f"believed: {entry['stdout']:.200}")
+    judgement.check(case, entry["changed"], "is said to have had nothing to do")
+    shown = f"{entry['stdout']}{entry['stderr']}{entry['msg']}"
+    judgement.check(case, cases.FORGED not in shown, f"shown: {shown:.200}")
+    judgement.check(case, len(entry["msg"]) < 1000, f"a message of {len(entry['msg'])} characters")
+
+
 def count(some: Iterable[Case]) -> int:
     return sum(1 for _case in some)
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import threading
 import uuid
@@ -18,6 +19,7 @@ from typing import Any
 
 from system.support import Clock, Reply, Request, ScriptedServer
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import digest_of_line
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, Row, current_row, page
 
 SERVERS = "/api/servers/servers/"
@@ -173,11 +175,22 @@ class HostileWorkspace:
     def _carry_out(self, row: Row) -> None:
         if row["status"] == "queued":
             now = self._now()
-            row.update(status="success", success=True, exit_code=0, result=f"out of {row['server']['name']}")
+            row.update(status="success", success=True, exit_code=0, result=_result(row))
             row.update(delivered_at=now, acked_at=now, handled_at=now, elapsed_time=0.1, response_delay=0.1)
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self._clock.time(), UTC).isoformat().replace("+00:00", "Z")
+
+
+def frame(digest: str, stdout: str, stderr: str, rc: str = "rc 0") -> str:
+    """What a server answers to something carried."""
+    out, err = (base64.encodebytes(text.encode()).decode() for text in (stdout, stderr))
+    return f"[alpacon {digest}]\n{out}{out.count(chr(10))}\n[stderr]\n{err}{err.count(chr(10))}\n[{rc}]\n[end]\n"
+
+
+def _result(row: Row) -> str:
+    name, digest = row["server"]["name"], digest_of_line(row["line"])
+    return frame(digest, f"out of {name}", f"err of {name}") if digest else f"out of {name}"
 
 
 def _is_victim(row: Row) -> bool:
