@@ -114,3 +114,17 @@ def test_users_have_no_option_for_what_a_script_holds(current: Workspace, tmp_pa
     done = play_out(current, tmp_path, play(task("run", {"script": "x", "_script_content": "eA=="})), ["web-01"])
     [row] = done.tasks["run"]
     assert row["msg"].startswith(f"_script_content: {COMMAND_MODULE} has no such option.")
+
+
+def test_the_playbook_runs_a_script_of_the_folder_that_it_is_started_in(current: Workspace, tmp_path: Path) -> None:
+    write(tmp_path, "a folder/a job.sh", SAYS_WHO)
+    start = {"PWD": str(tmp_path / "a folder")}
+    servers = ("-e", "alpacon_servers=web-01,web-02")
+    for name in ("'a job.sh'", f"'{tmp_path}/a folder/a job.sh'"):
+        script = ("-e", json.dumps({"alpacon_script": f"{name} 'x  y'"}))
+        done = play_out(current, tmp_path, "herdops.alpacon.run", None, *servers, *script, **start)
+        assert done.code == 0, done.said
+        assert done.said.count("a job.sh|x  y|") >= 2
+    neither = play_out(current, tmp_path / "neither", "herdops.alpacon.run", None, *servers)
+    assert neither.code != 0
+    assert len(current.commands()) == 4
