@@ -135,6 +135,7 @@ plugin: herdops.alpacon.alpacon
 """
 
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -201,6 +202,8 @@ _DEFAULT_GROUPS = ("groups", "os", "platform", "connected")
 #: Fields that hold more than one value; names are made of single ones.
 _NESTED = {"owner": ("id", "name", "email"), "tags": None}
 _NO_NAMES = ("status", "groups")
+#: What connections are made of.
+_CONNECTION = "ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection"
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -235,6 +238,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             if self.get_option("connection"):
                 tell_without_connection(chosen, self.display.warning)
                 prepare_workers()
+                importlib.import_module(_CONNECTION)  # once, and not by each worker for each of its tasks
             self._populate(inventory, settings.url, chosen, preferences, prefix, default_groups)
         except AlpaconError as error:
             raise AnsibleParserError(str(error)) from None

@@ -14,7 +14,7 @@ from pathlib import Path
 import agent.repository
 import collection_tree
 import hosts
-from benchmark.scenarios import HERE, TOOLS_ENVIRON, Figures, Run, Scenario, ScenarioFailed
+from benchmark.scenarios import CONNECTING, HERE, INVENTORIES, TOOLS_ENVIRON, Figures, Run, Scenario, ScenarioFailed
 from hosts import network
 from workspace.client import Workspace
 
@@ -38,14 +38,15 @@ def run(scenario: Scenario, folder: Path) -> list[Figures]:
         environ = _environ(workspace)
         _write(folder / "ssh.ini", names, f"ansible_ssh_common_args=-F {made.ssh_config}")
         _measure(folder, environ, "ssh.ini", "connect", repository)
-        ids = {name.rpartition("-")[0]: server_id for name, server_id in workspace.server_ids().items()}
-        through = [f"{name} alpacon_server_id={ids[name]}" for name in names]
-        _write(folder / "connection.ini", through, "ansible_connection=herdops.alpacon.alpacon", "ansible_user=root")
+        inventory = (
+            f"{CONNECTING}compose: {{ansible_user: \"'root'\", ansible_python_interpreter: \"'/usr/bin/python3'\"}}\n"
+        )
+        (folder / "hosts.alpacon.yml").write_text(inventory, encoding="utf-8")
         # Each finds all done, so that both do the same.
         _measure(folder, environ, "ssh.ini", scenario.playbook)
         over_ssh = _measure(folder, environ, "ssh.ini", scenario.playbook)
         workspace.reset_counters()
-        over_connection = _measure(folder, environ, "connection.ini", scenario.playbook)
+        over_connection = _measure(folder, environ, "hosts.alpacon.yml", scenario.playbook)
         over_connection.requests = workspace.requests_made()
     commands = scenario.submitted
     return [_figures("ssh_20", commands, over_ssh), _figures(scenario.name, commands, over_connection)]
@@ -59,6 +60,7 @@ def _environ(workspace: Workspace) -> dict[str, str]:
         **tools,
         "ANSIBLE_CONFIG": str(HERE / "ansible.cfg"),
         "ANSIBLE_PIPELINING": "true",
+        "ANSIBLE_INVENTORY_ENABLED": f"{INVENTORIES},ansible.builtin.ini",
         "ALPACON_URL": workspace.url,
         "ALPACON_TOKEN": workspace.token,
         "ALPACON_REGISTRATION_TOKEN": workspace.add_registration_token("benchmark")["key"],

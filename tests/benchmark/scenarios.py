@@ -32,6 +32,8 @@ SCRIPT = b'#!/bin/sh\nsha256sum <"$0"; exit\n'
 #: So many agents take their time to connect.
 START_SECONDS = 300.0
 RUNS_OF_EMPTY_PLAY = {"empty": 3, "noop": 1}
+PLUGIN = "plugin: herdops.alpacon.alpacon\n"
+CONNECTING = f"{PLUGIN}connection: true\n"
 INVENTORIES = "ansible.builtin.auto,ansible.builtin.yaml"
 #: What the client needs of the tools' environment; none of the user's own settings.
 TOOLS_ENVIRON = ("ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_HOME", "PATH")
@@ -59,6 +61,7 @@ class Scenario:
         net: the playbook whose cost with the same inventory is taken off: `empty` or `noop`.
         asked: whether it is run only where it is asked for by its name, since it takes long.
         runs: how often it is run; the median counts.
+        connection: whether the hosts are those of the workspace's inventory, with its connection.
         on_hosts: whether it is run on hosts of its own, over SSH and through the workspace, see :mod:`.on_hosts`.
     """
 
@@ -78,6 +81,7 @@ class Scenario:
     net: t.Literal["", "empty", "noop"] = ""
     asked: bool = False
     runs: int = 1
+    connection: bool = False
     on_hosts: bool = False
 
     @property
@@ -115,7 +119,7 @@ SCENARIOS = [
     Scenario("hosts_3000", 3000, "perhost", instant=True, net="noop", asked=True),
     Scenario("audit_1000", 1000, "audit", instant=True),
     Scenario("audit_role_1000", 1000, "audit_role", instant=True),
-    Scenario("connection_100", 100, "modules", commands=500),
+    Scenario("connection_100", 100, "modules", commands=500, connection=True),
     Scenario("connection_20", 20, "work", commands=400, on_hosts=True, asked=True),
     Scenario("uri_300", 300, "by_hand"),
     Scenario("inventory_5000", 5000, inventory="workspace", commands=0, instant=True),
@@ -190,7 +194,7 @@ class Runner:
             workspace.start(timeout=START_SECONDS)
             workspace.settings(instant=scenario.instant, instant_lines=scenario.lines)
             self._prepare(workspace)
-            if scenario.inventory:
+            if scenario.inventory or scenario.connection:
                 self._write_inventories()
             empty_s = self._empty_play(scenario.net) if scenario.net else 0.0
             runs = [self._run_once(workspace) for _run in range(scenario.runs)]
@@ -218,7 +222,11 @@ class Runner:
             "BENCHMARK_RETURNS": str(self._file("returns")),
             "no_proxy": "127.0.0.1",
             **({"REQUESTS_CA_BUNDLE": str(self._file("pem"))} if self.scenario.tls else {}),
-            **({"ANSIBLE_INVENTORY_ENABLED": INVENTORIES} if self.scenario.inventory else {}),
+            **(
+                {"ANSIBLE_INVENTORY_ENABLED": INVENTORIES}
+                if self.scenario.inventory or self.scenario.connection
+                else {}
+            ),
         }
         if self.scenario.timed:
             # Only there, since a callback that reads results costs time that is not the client's.
@@ -255,7 +263,7 @@ class Runner:
     def _write_inventories(self) -> None:
         """The plugin's file, and what it lists as a static one."""
         source = self._file("my.alpacon.yml")
-        source.write_text("plugin: herdops.alpacon.alpacon\n", encoding="utf-8")
+        source.write_text(CONNECTING if self.scenario.connection else PLUGIN, encoding="utf-8")
         if self.scenario.inventory == "static":
             listed = ["--list", "--yaml", "--output", str(self._file("static.yml"))]
             self._measure(["ansible-inventory", "-i", str(source), *listed])
@@ -265,7 +273,8 @@ class Runner:
         variables = json.dumps(
             {"line": self.scenario.line, **self._script()} | ({} if limit is None else {"output_limit": limit})
         )
-        inventory, path = self._file("inventory.ini"), HERE / "playbooks" / f"{playbook}.yml"
+        inventory = self._file("my.alpacon.yml" if self.scenario.connection else "inventory.ini")
+        path = HERE / "playbooks" / f"{playbook}.yml"
         return ["ansible-playbook", "-i", str(inventory), "-e", variables, str(path)]
 
     def _script(self) -> dict[str, str]:
