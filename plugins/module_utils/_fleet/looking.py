@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 from .._api.client import Client
 from .._api.commands import COMMANDS_PATH, NEWEST_FIRST, find_command
 from .._api.errors import AlpaconError
-from .._api.records import Command, row_added_at, row_id
+from .._api.records import UNDER_WAY, Command, row_added_at, row_id
 from .jobs import Job
 from .pauses import LONGEST_PAUSE, SHORTEST_PAUSE
 from .sharing import NOT_LISTED, Shared
@@ -138,12 +138,19 @@ class Polls:
         row = self.shared.take(job.known.id)
         if row is None and job.listed and not self._is_left_alone(job):
             self._poll_if_due(job)
+            self._take_status(job)
         elif row is None or row == NOT_LISTED:
             job.listed = False
             look_at(self._client, job)
         else:
             _note_row(self._client, job, row)
             self.shared.expect(job.known.id)
+
+    def _take_status(self, job: Job) -> None:
+        """Note that the command was handed over since, where another worker has seen it."""
+        status = self.shared.status_of(job.known.id) if job.known.status == "queued" else ""
+        if status:
+            job.command = job.known.with_status(status)
 
     def _is_left_alone(self, job: Job) -> bool:
         now = time.monotonic()
@@ -190,6 +197,8 @@ class Polls:
             _note_row(self._client, own, row)
         elif command.finished or command.status == "awaiting_approval":
             self.shared.offer(command.id, dict(row))
+        elif command.status in UNDER_WAY:
+            self.shared.note_status(command.id, command.status)
 
 
 def polls_for_others(jobs: Sequence[Job]) -> bool:

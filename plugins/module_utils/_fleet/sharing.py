@@ -107,6 +107,22 @@ class Shared:
         except OSError:
             return 0.0
 
+    def note_status(self, command_id: str, status: str) -> None:
+        """Let the worker that awaits a command know that it was handed over; once is enough."""
+        file = self._awaited / _file_name(command_id)
+        with contextlib.suppress(OSError):
+            if not file.stat().st_size:
+                # Its worker may have taken it away since: it must not come back.
+                descriptor = os.open(file, os.O_WRONLY)
+                os.write(descriptor, status.encode())
+                os.close(descriptor)
+
+    def status_of(self, command_id: str) -> str:
+        """What another worker has noted of a command that goes on, or an empty string."""
+        with contextlib.suppress(OSError):
+            return (self._awaited / _file_name(command_id)).read_text()
+        return ""
+
     def offer(self, command_id: str, row: dict[str, Any]) -> None:
         """Leave the row of a command that is over, or :data:`NOT_LISTED`, to the worker that awaits it."""
         replace(self._rows / _file_name(command_id), json.dumps(row))

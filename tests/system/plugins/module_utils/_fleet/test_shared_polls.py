@@ -161,6 +161,21 @@ def test_commands_that_go_on_are_left_to_the_next_poll(workers: Workers) -> None
     assert over.known.status == "success"
 
 
+def test_that_a_command_was_handed_over_is_told_to_its_worker(workers: Workers) -> None:
+    mine, slow = workers.running(2)
+    slow.command = slow.known.with_status("queued")
+    workers.look(mine)
+    workers.look(slow)
+    assert slow.known.status == "running"
+
+
+def test_what_nobody_awaits_any_more_is_not_awaited_again(workers: Workers) -> None:
+    [gone] = workers.running(1)
+    workers.shared.forget(str(gone.id))
+    workers.shared.note_status(str(gone.id), "running")
+    assert workers.shared.expected() == set()
+
+
 def test_a_command_whose_hold_was_seen_is_looked_for_again(workers: Workers) -> None:
     mine, held = workers.running(2)
     workers.workspace.change_command(held.known.id, status="awaiting_approval")
