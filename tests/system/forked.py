@@ -17,10 +17,12 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+#: How many seconds a run has to end by itself.
+_LAST = 10.0
 PROGRAMS = {"ansible-playbook": "ansible.cli.playbook", "ansible-inventory": "ansible.cli.inventory"}
 _HERE = Path(__file__).resolve().parent
 #: What Ansible reads while it is imported, the same for all runs.
@@ -77,8 +79,12 @@ def carry_out(
         try:
             return process.pid, process.wait(patience)
         except BaseException:
-            process.kill()
-            process.wait()
+            process.terminate()
+            try:
+                process.wait(_LAST)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
             raise
 
 
@@ -109,10 +115,13 @@ def _fork(
     order = {"command": list(command), "environ": dict(environ), "folder": str(folder), "files": list(map(str, files))}
     server.stdin.write(json.dumps(order).encode() + b"\n")
     pid = int(server.stdout.readline())
-    with _killed_unless_ended(pid, programs):
+    try:
         if not select.select([server.stdout], [], [], patience)[0]:
             raise subprocess.TimeoutExpired(command, patience)
-        return pid, int(server.stdout.readline())
+    except BaseException:
+        _end(pid, _prepared.pop(programs))
+        raise
+    return pid, int(server.stdout.readline())
 
 
 def _prepare(programs: Path) -> subprocess.Popen[bytes]:
@@ -123,19 +132,21 @@ def _prepare(programs: Path) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
+        start_new_session=True,
     )
 
 
-@contextlib.contextmanager
-def _killed_unless_ended(pid: int, programs: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
+def _end(pid: int, server: subprocess.Popen[bytes]) -> None:
+    """End a run and the process that forked it, which would answer for this run when the next one asks."""
+    assert server.stdout
+    for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
-        # It would answer for this run when the next one asks.
-        _prepared.pop(programs).kill()
-        raise
+            os.kill(pid, number)
+        # Ansible ends its workers first, which would else go on into the next test.
+        if select.select([server.stdout], [], [], _LAST)[0]:
+            break
+    server.kill()
+    server.wait()
 
 
 # The process that forks

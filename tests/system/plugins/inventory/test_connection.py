@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from ansible_cores import CORES, prepare
 from system.inventories import Listing, Source
-from system.playing import Play, environment, until
+from system.playing import RunningPlay, environment, until
 from system.support import AGENTS
 from workspace.client import Workspace
 
@@ -128,7 +128,7 @@ def test_an_interrupted_run_says_where_its_commands_are(source: Source) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    run = Play(process, source.folder)
+    run = RunningPlay(source.folder, process.pid, process=process)
     try:
         until(lambda: any(row["status"] == "running" for row in source.workspace.commands()))
         run.interrupt(-process.pid)
