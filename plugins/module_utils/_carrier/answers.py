@@ -34,8 +34,11 @@ def unpacked(command: Command, output: Output, line: str | None = None) -> tuple
     """
     line = line or command.line
     digest = digest_of_line(line)
-    if digest is None or command.ran is False or command.status not in RAN or why_never_began(command, output.text):
+    if digest is None or command.ran is False or command.status not in RAN:
         return command, output
+    never_began = why_never_began(command, output.text)
+    if never_began:
+        return command, replace(output, refused=never_began)
     try:
         frame = read_frame(digest, output.text)
         _check_rc(command, frame)

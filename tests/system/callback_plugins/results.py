@@ -40,6 +40,10 @@ class CallbackModule(CallbackBase):
         """Note a task that failed."""
         self._note(result, failed=True)
 
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Note a task that did not reach its host."""
+        self._note(result, failed=True)
+
     def _note(self, result: Any, failed: bool) -> None:
         if hasattr(result, "task"):
             host, task, returned = result.host, result.task, result.result

@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What keeps the connection plugin from running a module, or from knowing what came of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from system.playing import Play, Row, ids_in, over_connection, start_over_connection, task, until
+from workspace.client import Workspace
+
+PING = task("Ping", None, "ansible.builtin.ping")
+MAY_HAVE_RUN = "may have run"
+
+
+def unreachable(run: Play, hosts: Iterable[str]) -> dict[str, str]:
+    """Why each host was unreachable."""
+    assert {host: run.results[host].get("unreachable") for host in hosts} == dict.fromkeys(hosts, True), run.said
+    return {host: run.results[host]["msg"] for host in hosts}
+
+
+def modules(workspace: Workspace) -> list[Row]:
+    """The workspace's record of modules that were submitted."""
+    return [row for row in workspace.commands() if " module:" in row["line"]]
+
+
+def test_each_cause_is_named_and_nothing_runs(current: Workspace, tmp_path: Path) -> None:
+    offline, held = current.server_ids()["web-02"], current.server_ids()["web-03"]
+    current.disconnect("web-02")
+    current.settings(holds=[{"line": "ping", "servers": ["web-03"], "status": "awaiting_approval"}])
+    causes = {
+        "offline": ({"alpacon_server_id": offline}, "offline"),
+        "known-offline": ({"alpacon_server_id": offline, "alpacon_is_connected": False}, "offline"),
+        "held": ({"alpacon_server_id": held}, r"until somebody approves it; it was withdrawn"),
+        "nobody": ({}, "no server is named nobody"),
+        "no-id": ({"alpacon_server_id": "00000000-0000-4000-8000-000000000000"}, "server"),
+        "account": ({"alpacon_server_id": "web-01", "ansible_user": "stranger"}, "username"),
+        "acl": ({"alpacon_server_id": "web-01", "alpacon_token": current.tokens()["noacl"]}, "access list"),
+        "token": ({"alpacon_server_id": "web-01", "alpacon_token": "wrong" * 8}, "token"),
+        "gone": ({"alpacon_url": "http://127.0.0.1:9", "alpacon_token": "gone" * 10}, "127.0.0.1:9"),
+    }
+    run = over_connection(current, tmp_path, [PING], {host: given for host, (given, _cause) in causes.items()})
+    said = unreachable(run, causes)
+    for host, (_given, cause) in causes.items():
+        assert re.search(cause, said[host]), f"{host}: {said[host]}"
+        assert MAY_HAVE_RUN not in said[host], f"{host}: {said[host]}"
+    assert [row["run_count"] for row in current.commands()] == [0] * len(current.commands())
+    assert {row["status"] for row in current.commands()} <= {"cancelled"}
+    for secret in (current.token, current.tokens()["noacl"], "wrong" * 8, "gone" * 10):
+        assert secret not in run.said
+
+
+def test_a_submit_whose_answer_is_lost_is_found_and_not_repeated(current: Workspace, tmp_path: Path) -> None:
+    current.fault("lose_after", method="POST", path="^/api/events/commands/$", times=1)
+    run = over_connection(current, tmp_path, [PING])
+    assert run.results["web-01"].get("ping") == "pong", run.said
+    assert [row["run_count"] for row in modules(current)] == [1]
+
+
+@pytest.mark.parametrize("seq", [0, None])
+def test_an_output_with_a_hole_is_no_result(current: Workspace, tmp_path: Path, seq: int | None) -> None:
+    current.settings(output="chunks")
+    current.fault("drop_chunk", line=" module:", **({} if seq is None else {"seq": seq}))
+    run = over_connection(current, tmp_path, [PING])
+    [said] = unreachable(run, ["web-01"]).values()
+    assert re.search(r"has run|may have run", said)
+    assert "ping" not in run.results["web-01"]
+    assert [row["run_count"] for row in modules(current)] == [1]
+
+
+def test_an_agent_that_dies_meanwhile_may_have_run_it(current: Workspace, tmp_path: Path) -> None:
+    current.settings(stuck_after=1)
+    current.fault("vanish", line=" module:")
+    run = over_connection(current, tmp_path, [PING])
+    assert MAY_HAVE_RUN in unreachable(run, ["web-01"])["web-01"]
+    assert len(modules(current)) == 1
+
+
+def test_an_agent_that_starts_nothing_is_told_with_its_reason(current: Workspace, tmp_path: Path) -> None:
+    current.fault("fail_start", reason="user")
+    run = over_connection(current, tmp_path, [task("Raw", "true", "ansible.builtin.raw")])
+    said = unreachable(run, ["web-01"])["web-01"]
+    assert "nothing was run: the server has no user of that username" in said
+    assert MAY_HAVE_RUN not in said
+
+
+def test_an_interrupted_run_leaves_the_ids(current: Workspace, tmp_path: Path) -> None:
+    run = start_over_connection(current, tmp_path, [task("Sleep", "sleep 30", "ansible.builtin.command")])
+    try:
+        until(lambda: any(row["status"] == "running" for row in modules(current)))
+        run.interrupt()
+        run.end()
+    finally:
+        run.stop()
+    [journal] = run.journals
+    assert ids_in(journal) == [row["id"] for row in modules(current)]
