@@ -1,0 +1,187 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Modules and files over the connection plugin, on servers whose agents really run them."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from system.playing import Row, over_connection, start_over_connection, task, until
+from system.support import methods
+from workspace.client import Workspace
+
+#: Text that is not only in a module's arguments, but nowhere else either.
+SECRET = "Xenops-and-Xerus-4711"
+ARGV_OF_ALL = "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $file; echo; done 2> /dev/null; true"
+NAME = "ä 'ö' \"ü\" $x 汉语.bin"
+MEGABYTES = 20
+
+
+def builtin(name: str, module: str, options: object = None, **keywords: object) -> Row:
+    return task(name, options, f"ansible.builtin.{module}", **keywords)
+
+
+def submits(workspace: Workspace) -> int:
+    return methods(workspace)["POST"]
+
+
+@pytest.mark.parametrize("shell", [True, False])
+def test_a_module_is_one_submit_and_three_requests(current: Workspace, tmp_path: Path, shell: bool) -> None:
+    current.change_server("web-01", allow_sh=shell)
+    # An answer that comes so late that the module has ended by then: nobody looks in vain.
+    current.fault("slow", method="POST", path="^/api/events/commands/$", delay=5)
+    hosts = {"web-01": {"alpacon_server_id": current.server_ids()["web-01"], "alpacon_is_connected": True}}
+    run = over_connection(current, tmp_path, [builtin("Ping", "ping")], hosts)
+    assert run.tasks["Ping"][0]["ping"] == "pong"
+    assert submits(current) == 1
+    assert current.requests_made() <= 3
+
+
+def test_files_come_back_as_they_were(current: Workspace, tmp_path: Path) -> None:
+    content = {"bytes": bytes(range(256)) * 40, "empty": b"", NAME: "汉语\r\n\n".encode()}
+    for name, written in content.items():
+        (tmp_path / name).write_bytes(written)
+    place, back = f"{tmp_path}/there", f"{tmp_path}/back"
+    tasks = [builtin("Folder", "file", {"path": place, "state": "directory"})]
+    for name in content:
+        item = {"vars": {"item_name": name}}
+        copied = {"src": f"{tmp_path}/{{{{ item_name }}}}", "dest": f"{place}/{{{{ item_name }}}}", "mode": "0600"}
+        fetched = {"src": f"{place}/{{{{ item_name }}}}", "dest": f"{back}/{{{{ item_name }}}}", "flat": True}
+        tasks += [builtin(f"Copy {name}", "copy", copied, **item), builtin(f"Again {name}", "copy", copied, **item)]
+        tasks += [builtin(f"Fetch {name}", "fetch", fetched, **item)]
+    tasks += [builtin("Nothing there", "fetch", {"src": f"{place}/none", "dest": back})]
+    run = over_connection(current, tmp_path, tasks)
+    for name, written in content.items():
+        assert (tmp_path / "there" / name).read_bytes() == written
+        assert (tmp_path / "back" / name).read_bytes() == written
+        assert [run.tasks[f"{step} {name}"][0]["changed"] for step in ("Copy", "Again", "Fetch")] == [True, False, True]
+    assert run.tasks["Nothing there"][0]["failed"]
+
+
+@pytest.mark.timeout(600)
+def test_large_files_go_both_ways(current: Workspace, tmp_path: Path) -> None:
+    # What cannot be compressed.
+    (tmp_path / "large").write_bytes(random.Random(1).randbytes(MEGABYTES * 1_000_000))
+    run = over_connection(
+        current,
+        tmp_path,
+        [
+            builtin("Copy", "copy", {"src": f"{tmp_path}/large", "dest": f"{tmp_path}/there", "mode": "0600"}),
+            builtin("Fetch", "fetch", {"src": f"{tmp_path}/there", "dest": f"{tmp_path}/back", "flat": True}),
+        ],
+    )
+    assert run.code == 0, run.said
+    assert (tmp_path / "there").read_bytes() == (tmp_path / "large").read_bytes() == (tmp_path / "back").read_bytes()
+
+
+def test_outputs_come_apart_and_exact(current: Workspace, tmp_path: Path) -> None:
+    script = tmp_path / "a script.sh"
+    script.write_text('#!/bin/sh\nprintf "%s|" "$@"\n', encoding="utf-8")
+    run = over_connection(
+        current,
+        tmp_path,
+        [
+            builtin("Nothing", "command", "true"),
+            builtin("Both", "shell", "printf 'ä \\n'; printf 'ö' >&2; exit 3"),
+            builtin("Raw", "raw", "printf ' 汉语  '; printf err >&2; exit 4"),
+            builtin("Words", "raw", "echo 'Failed to submit command: job queue is full'; exit 1"),
+            builtin("Script", "script", {"cmd": f"'{script}' 'a b' \"c'd\""}),
+            builtin("Fails", "stat", {"path": "relative", "checksum_algorithm": "none"}),
+        ],
+    )
+    [both], [raw] = run.tasks["Both"], run.tasks["Raw"]
+    assert (run.tasks["Nothing"][0]["stdout"], run.tasks["Nothing"][0]["rc"]) == ("", 0)
+    assert (both["stdout"], both["stderr"], both["rc"]) == ("ä ", "ö", 3)
+    assert (raw["stdout"], raw["stderr"], raw["rc"]) == (" 汉语  ", "err", 4)
+    assert run.tasks["Words"][0]["stdout"] == "Failed to submit command: job queue is full\n"
+    assert run.tasks["Script"][0]["stdout"] == "a b|c'd|"
+    assert "checksum_algorithm" in run.tasks["Fails"][0]["msg"]
+
+
+def test_settings_of_ansible_hold(current: Workspace, tmp_path: Path) -> None:
+    unpipelined = {"ansible_pipelining": False, "ansible_remote_tmp": f"{tmp_path}/own tmp"}
+    run = over_connection(
+        current,
+        tmp_path,
+        [
+            builtin("Unpipelined", "ping", vars=unpipelined),
+            builtin("Check", "copy", {"content": "x", "dest": f"{tmp_path}/none"}, check_mode=True),
+            builtin("Begin", "command", "sleep 1", **{"async": 30, "poll": 0, "register": "begun"}),
+            {"name": "Reset", "ansible.builtin.meta": "reset_connection"},
+            builtin(
+                "End",
+                "async_status",
+                {"jid": "{{ begun.ansible_job_id }}"},
+                until="ended is finished",
+                register="ended",
+                retries=50,
+                delay=1,
+            ),
+        ],
+    )
+    assert run.tasks["Unpipelined"][0]["ping"] == "pong"
+    assert list((tmp_path / "own tmp").iterdir()) == []
+    assert run.tasks["Check"][0]["changed"]
+    assert not (tmp_path / "none").exists()
+    assert run.tasks["End"][0]["rc"] == 0
+    assert run.code == 0, run.said
+
+
+def test_files_are_kept_where_that_is_asked_for(current: Workspace, tmp_path: Path) -> None:
+    hosts = {"web-01": {"ansible_remote_tmp": f"{tmp_path}/remote"}}
+    over_connection(current, tmp_path, [builtin("Ping", "ping")], hosts, ANSIBLE_KEEP_REMOTE_FILES="1")
+    assert [path.name for path in (tmp_path / "remote").rglob("*.py")] == ["AnsiballZ_ping.py"]
+
+
+def test_what_tasks_are_given_stays_with_them(current: Workspace, tmp_path: Path) -> None:
+    run = over_connection(
+        current,
+        tmp_path,
+        [
+            builtin("Home", "command", "pwd"),
+            builtin("Fails", "command", {"stdin": SECRET, "cmd": "cat /none"}, no_log=True),
+            builtin("Writes", "copy", {"content": SECRET, "dest": f"{tmp_path}/own"}, no_log=True),
+            builtin("Removes", "file", {"path": f"{tmp_path}/own", "state": "absent"}),
+            builtin("Shows", "shell", {"stdin": SECRET, "cmd": ARGV_OF_ALL}, vars={"ansible_pipelining": False}),
+        ],
+        ANSIBLE_VERBOSITY="3",
+    )
+    [shown] = run.tasks["Shows"]
+    assert run.code == 0, run.said
+    assert "/bin/sh -c" in shown["stdout"]
+    assert SECRET not in shown["stdout"]
+    assert current.token not in shown["stdout"]
+    before, _task, _after = run.said.partition("TASK [Shows]")
+    assert "EXEC" in before
+    assert SECRET not in before
+    assert current.token not in run.said
+    left = [path for path in Path(run.tasks["Home"][0]["stdout"]).rglob("*") if path.is_file()]
+    left += [path for path in Path("/tmp").glob("a[ln][ps]*/**/*") if path.is_file()]
+    assert [path for path in left if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_an_agent_that_comes_back_is_waited_for(current: Workspace, tmp_path: Path) -> None:
+    current.disconnect("web-01")
+    tasks = [builtin("Wait", "wait_for_connection", {"sleep": 1, "timeout": 50}), builtin("Ping", "ping")]
+    run = start_over_connection(current, tmp_path, tasks)
+    try:
+        until(lambda: any(row["status"] == "cancelled" for row in current.commands()))
+        sent_before = {row["id"] for row in current.commands() if row["status"] == "cancelled"}
+        current.connect("web-01")
+        run.end()
+    finally:
+        run.stop()
+    assert run.tasks["Ping"][0]["ping"] == "pong", run.said
+    assert [row["run_count"] for row in current.commands() if row["id"] in sent_before] == [0] * len(sent_before)
+
+
+@pytest.mark.parametrize("workspace", ["published", "2024"], indirect=True)
+def test_a_workspace_that_hands_on_no_variables_is_told_apart(workspace: Workspace, tmp_path: Path) -> None:
+    run = over_connection(workspace, tmp_path, [builtin("Ping", "ping")])
+    [result] = run.tasks["Ping"]
+    assert result["unreachable"]
+    assert "nothing was run: the workspace handed none of the variables to the server" in result["msg"]
