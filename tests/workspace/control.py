@@ -161,6 +161,7 @@ def _truth(command: Command) -> dict[str, t.Any]:
         "server": command.server.name,
         "shell": command.shell,
         "line": command.line,
+        "username": command.username,
         "data": command.data,
         "status": command.status_at(timezone.now(), state.current.switches.stuck_after),
         "success": command.success,

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""On which server a task runs, and as whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from system.playing import Row, over_connection, task
+from workspace.client import Workspace
+
+
+def where(name: str, **keywords: object) -> Row:
+    return task(name, "pwd", "ansible.builtin.command", run_once=True, **keywords)
+
+
+def test_a_task_runs_on_the_host_that_it_is_delegated_to(current: Workspace, tmp_path: Path) -> None:
+    ids = current.server_ids()
+    hosts: dict[str, Row] = {"web-01": {"alpacon_server_id": ids["web-01"]}, "web-02": {}}
+    hosts |= {"other-name": {"alpacon_server_id": ids["web-02"]}, "nobody": {}}
+    run = over_connection(
+        current,
+        tmp_path,
+        [
+            where("Own"),
+            where("By name", delegate_to="web-02"),
+            where("By id", delegate_to="other-name"),
+            where("Nobody", delegate_to="nobody", ignore_unreachable=True),
+            where("Items", delegate_to="{{ item }}", loop=["web-01", "web-02", "web-01"]),
+        ],
+        hosts,
+    )
+
+    def home(name: str) -> str:
+        return str(run.tasks[name][0]["stdout"]).rpartition("/")[2]
+
+    assert [home(name) for name in ("Own", "By name", "By id")] == ["web-01", "web-02", "web-02"]
+    assert "no server is named nobody" in run.said
+    items = [item["stdout"].rpartition("/")[2] for item in run.tasks["Items"][0]["results"]]
+    assert items == ["web-01", "web-02", "web-01"]
+    assert len(current.commands()) == 6
+
+
+def test_each_item_of_a_loop_runs_as_its_own_account(current: Workspace, tmp_path: Path) -> None:
+    over_connection(
+        current,
+        tmp_path,
+        [
+            task(
+                "Items",
+                "true",
+                "ansible.builtin.raw",
+                loop=["root", "deploy", "root"],
+                become=True,
+                become_user="{{ item }}",
+                become_method="herdops.alpacon.account",
+            )
+        ],
+    )
+    assert [command["username"] for command in current.commands()] == ["root", "deploy", "root"]
