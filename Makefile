@@ -71,7 +71,7 @@ unit-newest: $(READY) ## run the unit tests by ansible-test in a plain clone, on
 
 .PHONY: system
 system: $(READY) ## run the tests against the stand-in workspace, and against a hostile one
-	@$(call pytest,-n 2,tests/system tests/hostile)
+	@$(call pytest,-n 2 --dist worksteal,tests/system tests/hostile)
 
 # Workers that a test kills leave files without data, which coverage warns of.
 .PHONY: coverage
@@ -89,7 +89,7 @@ signals: $(READY) ## interrupt, kill and hang up on runs, on every supported ans
 
 .PHONY: contract
 contract: $(READY) ## run the tests of the stand-in workspace against the recorded API
-	@$(call pytest,-n 2,tests/workspace/contract)
+	@$(call pytest,-n 2 --dist worksteal,tests/workspace/contract)
 
 .PHONY: integration
 integration: $(READY) ## run the integration targets on the development ansible-core, in all dialects where these matter

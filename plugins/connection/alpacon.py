@@ -253,6 +253,8 @@ class Connection(ConnectionBase):
 
     def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
         """Take the options, and the task and the variables that they come from."""
+        # Items of a loop share a connection, and may name another account each.
+        self.close()
         super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
         self._task_keys: Mapping[str, Any] = task_keys or {}
         self._variables: Mapping[str, Any] = var_options or {}
@@ -301,7 +303,9 @@ class Connection(ConnectionBase):
 
     @property
     def _host_name(self) -> str:
-        return str(self._variables.get("inventory_hostname") or self._play_context.remote_addr)
+        """The name of the host; the variable is that of the task's own host where another one is delegated to."""
+        own = None if self._task_keys.get("delegate_to") else self._variables.get("inventory_hostname")
+        return str(own or self._play_context.remote_addr)
 
     def _username(self) -> str | None:
         if self.become and self.become.name == "herdops.alpacon.account":

@@ -51,6 +51,11 @@ options:
         of text.
       - Workspaces of 2024 do not hand it on; the task then fails, and nothing has run.
     type: str
+  _script_content:
+    description:
+      - What the file of O(script) holds, in Base64. The action plugin sets it where the module is shipped to another
+        host. A task cannot set it.
+    type: str
   argv:
     description:
       - A program and its arguments, as a list. No shell touches them, whether the workspace allows one or not.

@@ -33,7 +33,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing imp
 #: When code is looked at first: what is fed something is a module, which takes Python a while to start.
 _FIRST_LOOK, _FIRST_LOOK_AT_MODULE = 0.12, 0.3
 #: Workers that wait for the same processor take this long to hand a command over, in seconds.
-_QUEUED_TOO_LONG = 3.0
+_QUEUED_TOO_LONG = 5.0
 _MAY_HAVE_RUN = "It may have run, and is not run again."
 
 

@@ -24,7 +24,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 Position = tuple[int, int]
 Span = tuple[Position, Position]
 
-CORE = ("_api", "_options", "_fleet", "_tasks")
+CORE = ("_api", "_options", "_carrier", "_fleet", "_tasks")
 #: Whether two equal values are one object is up to Python.
 IDENTITY = ("_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq")
 PUNCTUATION = frozenset("()[]{},.:=")

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import ansible_cores
 import pytest
-from system.playing import Play, start, until
+from system.playing import RunningPlay, start, until
 from workspace.client import Row, Workspace
 
 CORES = ("oldest", "development", "newest")
@@ -129,14 +129,14 @@ class Stage:
     def _requests(self) -> list[Row]:
         return [row for row in self.workspace.log(100_000) if row["token"] == self._token_name]
 
-    def _send(self, play: Play) -> None:
+    def _send(self, play: RunningPlay) -> None:
         pid = play.process.pid
         if self.case.target == "group":
             os.killpg(pid, self.case.signal)
         else:
             os.kill(pid if self.case.target == "parent" else _worker_of(pid), self.case.signal)
 
-    def _end(self, play: Play) -> float:
+    def _end(self, play: RunningPlay) -> float:
         """Wait until ansible-playbook has ended, and tell when; a run that goes on gets its commands finished."""
         begun = time.monotonic()
         while play.process.poll() is None:

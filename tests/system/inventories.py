@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import collection_tree
+from system.forked import carry_out
 from system.playing import PATIENCE, environment
 from workspace.client import Workspace
 
@@ -74,6 +74,16 @@ class Listing:
         return re.sub(r"\s+", " ", self.said)
 
 
+def listing(
+    program: Path, source: Path, arguments: tuple[str, ...], environ: dict[str, str | None], folder: Path
+) -> Listing:
+    """Run a program with an inventory; a variable that is None is not in its environment."""
+    given = {name: value for name, value in environ.items() if value is not None}
+    out, err = folder / "printed", folder / "complained"
+    _pid, code = carry_out([str(program), "-i", str(source), *arguments], given, folder, out, err, PATIENCE)
+    return Listing(arguments, code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+
+
 @dataclass(frozen=True)
 class Source:
     """An inventory file of the plugin, and the workspace that it is of."""
@@ -101,17 +111,7 @@ class Source:
             "ANSIBLE_CALLBACKS_ENABLED": None,
             **environ,
         }
-        done = subprocess.run(
-            [str(self.programs / program), "-i", str(self.path), *arguments],
-            env={name: value for name, value in every.items() if value is not None},
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        return Listing(arguments, done.returncode, done.stdout, done.stderr)
+        return listing(self.programs / program, self.path, arguments, every, self.folder)
 
     def list(self, *arguments: str, **options: Any) -> Listing:
         """Write the file and list the inventory; it must not have failed."""

@@ -13,12 +13,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ansible_cores
 import collection_tree
+from system.forked import carry_out
 from workspace.client import Workspace
 
 Row = dict[str, Any]
@@ -66,32 +67,16 @@ def environment(workspace: Workspace, folder: Path, **more: str) -> dict[str, st
 
 @dataclass
 class Play:
-    """A run of ansible-playbook, as soon as it has begun."""
+    """A run of ansible-playbook that has ended, with the id of its process."""
 
-    process: subprocess.Popen[bytes]
     folder: Path
-
-    def end(self, patience: float = PATIENCE) -> Play:
-        """Wait until it ends."""
-        self.process.wait(patience)
-        assert "Traceback" not in self.said, self.said
-        return self
-
-    @property
-    def workers(self) -> list[int]:
-        """The processes that it has forked."""
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
-        return [int(child) for child in children.split()]
-
-    def interrupt(self, pid: int | None = None) -> None:
-        """Do as Ctrl-C does, to ansible-playbook alone or to its process group (a negative number)."""
-        os.kill(self.process.pid if pid is None else pid, signal.SIGINT)
+    pid: int
+    ended: int | None = None
 
     @property
     def code(self) -> int | None:
         """Its exit code."""
-        return self.process.returncode
+        return self.ended
 
     @property
     def said(self) -> str:
@@ -131,6 +116,34 @@ class Play:
         """The journals that are left."""
         return sorted((self.folder / "home/alpacon").glob("*"))
 
+
+@dataclass
+class RunningPlay(Play):
+    """A run of ansible-playbook, as soon as it has begun."""
+
+    process: subprocess.Popen[bytes] = field(kw_only=True)
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, when it has ended."""
+        return self.process.returncode
+
+    def end(self, patience: float = PATIENCE) -> RunningPlay:
+        """Wait until it ends."""
+        self.process.wait(patience)
+        assert "Traceback" not in self.said, self.said
+        return self
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that it has forked."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="utf-8")
+        return [int(child) for child in children.split()]
+
+    def interrupt(self, pid: int | None = None) -> None:
+        """Do as Ctrl-C does, to ansible-playbook alone or to its process group (a negative number)."""
+        os.kill(self.pid if pid is None else pid, signal.SIGINT)
+
     def stop(self) -> None:
         """End it, and its workers, if it still goes on."""
         if self.process.poll() is None:
@@ -151,7 +164,7 @@ def start(
     module: str = "alpacon_command",
     programs: Path = collection_tree.TOOLS,
     **environ: str,
-) -> Play:
+) -> RunningPlay:
     """Begin a task for these hosts, given with their variables or without, by the ansible-playbook in a folder."""
     task = {"name": "Run it", f"herdops.alpacon.{module}": dict(options)}
     plays = [{"hosts": "all", "gather_facts": False, "tasks": [task]}]
@@ -166,11 +179,15 @@ def run_plays(
     forks: int = 20,
 ) -> Play:
     """Run plays to their end."""
-    play = start_plays(workspace, folder, hosts, plays, forks)
-    try:
-        return play.end()
-    finally:
-        play.stop()
+    command = _command_of(folder, hosts, plays, forks, collection_tree.TOOLS)
+    return _carry_out(command, folder, environment(workspace, folder))
+
+
+def _carry_out(command: list[str], folder: Path, environ: dict[str, str]) -> Play:
+    log = folder / "log"
+    play = Play(folder, *carry_out(command, environ, folder, log, log, PATIENCE))
+    assert "Traceback" not in play.said, play.said
+    return play
 
 
 def start_plays(
@@ -181,18 +198,12 @@ def start_plays(
     forks: int = 20,
     programs: Path = collection_tree.TOOLS,
     **environ: str,
-) -> Play:
+) -> RunningPlay:
     """Begin plays for these hosts."""
-    folder.mkdir(parents=True, exist_ok=True)
-    variables = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
-    inventory = {"all": {"hosts": dict(variables), "vars": {"ansible_connection": "local"}}}
-    (folder / "ansible.cfg").touch()
-    (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
-    (folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
-    program = programs / "ansible-playbook"
+    command = _command_of(folder, hosts, plays, forks, programs)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [str(program), "-i", str(folder / "inventory.json"), "-f", str(forks), str(folder / "play.json")],
+            command,
             cwd=folder,
             env=environment(workspace, folder, **environ),
             stdin=subprocess.DEVNULL,
@@ -200,7 +211,21 @@ def start_plays(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Play(process, folder)
+    return RunningPlay(folder, process.pid, process=process)
+
+
+def _command_of(
+    folder: Path, hosts: Mapping[str, Row] | Iterable[str], plays: list[Row], forks: int, programs: Path
+) -> list[str]:
+    """The command for plays, which are written into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    variables = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
+    inventory = {"all": {"hosts": dict(variables), "vars": {"ansible_connection": "local"}}}
+    (folder / "ansible.cfg").touch()
+    (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
+    (folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
+    program = programs / "ansible-playbook"
+    return [str(program), "-i", str(folder / "inventory.json"), "-f", str(forks), str(folder / "play.json")]
 
 
 def play_out(
@@ -225,20 +250,7 @@ def play_out(
     else:
         (folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
         command.append(str(folder / "play.json"))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, *arguments],
-            env=environment(workspace, folder, **environ),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    done = Play(process, folder)
-    try:
-        return done.end()
-    finally:
-        done.stop()
+    return _carry_out([*command, *arguments], folder, environment(workspace, folder, **environ))
 
 
 def over_connection(
@@ -247,7 +259,7 @@ def over_connection(
     tasks: list[Row],
     hosts: Mapping[str, Row] | Iterable[str] = ("web-01",),
     **environ: str,
-) -> Play:
+) -> RunningPlay:
     """Run tasks on servers, given with the variables of their hosts or without, over the connection plugin."""
     run = start_over_connection(workspace, folder, tasks, hosts, **environ)
     try:
@@ -262,7 +274,7 @@ def start_over_connection(
     tasks: list[Row],
     hosts: Mapping[str, Row] | Iterable[str] = ("web-01",),
     **environ: str,
-) -> Play:
+) -> RunningPlay:
     """Begin tasks on servers over the connection plugin, by the Python that everybody has."""
     own = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
     common = {

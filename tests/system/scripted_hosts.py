@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import collection_tree
-from system.playing import environment
+from system.forked import carry_out
+from system.playing import PATIENCE, environment
 from workspace.client import Workspace
 
 Row = dict[str, Any]
@@ -206,23 +206,16 @@ def run_role(
     (folder / "ansible.cfg").touch()
     for name, content in (("inventory.json", {"all": {"hosts": entries}}), ("play.json", plays)):
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
-    done = subprocess.run(
-        [
-            str(collection_tree.TOOLS / "ansible-playbook"),
-            *("-i", str(folder / "inventory.json"), playbook or str(folder / "play.json"), *arguments),
-        ],
-        env=environment(
-            workspace,
-            folder,
-            ANSIBLE_CONNECTION_PLUGINS=str(_PLUGINS),
-            ANSIBLE_FORKS="8",
-            ALPACON_REGISTRATION_TOKEN=environ.pop("ALPACON_REGISTRATION_TOKEN", ""),
-            **environ,
-        ),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
+    token = {"ALPACON_REGISTRATION_TOKEN": environ.pop("ALPACON_REGISTRATION_TOKEN", "")}
+    own = {"ANSIBLE_CONNECTION_PLUGINS": str(_PLUGINS), "ANSIBLE_FORKS": "8"}
+    program, log = collection_tree.TOOLS / "ansible-playbook", folder / "log"
+    _pid, code = carry_out(
+        [str(program), "-i", str(folder / "inventory.json"), playbook or str(folder / "play.json"), *arguments],
+        environment(workspace, folder, **own, **token, **environ),
+        folder,
+        log,
+        log,
+        PATIENCE * 5,
     )
     results = _lines(folder / "results")
     ended = {
@@ -232,7 +225,7 @@ def run_role(
         )
         for name in hosts
     }
-    return RoleRun(done.returncode, done.stdout + done.stderr, ended)
+    return RoleRun(code, log.read_text(encoding="utf-8"), ended)
 
 
 def _lines(file: Path) -> list[Row]:

@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_cores import CORES, prepare
 from system.inventories import Listing, Source
-from system.playing import Play, environment, until
+from system.playing import RunningPlay, environment, until
 from system.support import AGENTS
 from workspace.client import Workspace
 
@@ -77,9 +78,10 @@ def test_windows_servers_get_none_and_are_told_of(source: Source) -> None:
     assert "no connection is set" not in source.list().warnings
 
 
-def test_the_quick_start_needs_the_inventory_and_the_environment(source: Source) -> None:
+@pytest.mark.parametrize("core", CORES)
+def test_the_quick_start_needs_the_inventory_and_the_environment(source: Source, core: str) -> None:
     source.write(connection=True)
-    listing = ping(source)
+    listing = ping(replace(source, programs=prepare(core)))
     assert listing.out.count('"ping": "pong"') == len(AGENTS)
     assert carried_words(source.workspace) >= {"module:ansible.builtin.ping"}
 
@@ -126,7 +128,7 @@ def test_an_interrupted_run_says_where_its_commands_are(source: Source) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    run = Play(process, source.folder)
+    run = RunningPlay(source.folder, process.pid, process=process)
     try:
         until(lambda: any(row["status"] == "running" for row in source.workspace.commands()))
         run.interrupt(-process.pid)

@@ -44,4 +44,4 @@ def test_workers_make_no_tls_context_of_their_own(tmp_path: Path, core: str, var
         environ = {variable: str(ca.file), "PYTHONPATH": str(tmp_path), "CONTEXTS": str(contexts)}
         done = play_out(workspace, tmp_path / "play", plays, HOSTS, core=core, **environ)
         assert {result["stdout"] for result in done.tasks["run"]} == {"ready"}
-    assert set(contexts.read_text(encoding="utf-8").split()) == {str(done.process.pid)}
+    assert set(contexts.read_text(encoding="utf-8").split()) == {str(done.pid)}

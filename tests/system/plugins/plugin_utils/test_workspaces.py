@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,8 @@ import collection_tree
 import pytest
 import yaml
 from ansible_cores import CORES, prepare
-from system.inventories import Listing
-from system.playing import PATIENCE, environment
+from system.inventories import Listing, listing
+from system.playing import environment
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _workspaces
@@ -58,17 +57,7 @@ class Both:
             "ALPACON_TOKEN": None,
             **environ,
         }
-        done = subprocess.run(
-            [str(collection_tree.TOOLS / program), "-i", str(self.folder / "inventory"), *arguments],
-            env={name: value for name, value in every.items() if value is not None},
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        return Listing(arguments, done.returncode, done.stdout, done.stderr)
+        return listing(collection_tree.TOOLS / program, self.folder / "inventory", arguments, every, self.folder)
 
     def play(self, hosts: str, *tasks: Row, **environ: str | None) -> tuple[Listing, dict[str, Row]]:
         """Run tasks, and give what the last one of each host returned."""

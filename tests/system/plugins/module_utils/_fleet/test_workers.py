@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from system.conftest import _fresh
-from system.playing import Play, Row, ids_in, start, until
+from system.playing import Row, RunningPlay, ids_in, start, until
 from system.support import AGENTS, command_options
 from workspace.client import Workspace
 
@@ -27,7 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import DIALECTS
 
-Begin = Callable[..., Play]
+Begin = Callable[..., RunningPlay]
 
 HOSTS = [f"web-{number:02d}" for number in range(1, 41)]
 #: Servers without an agent, whose commands go on until the test ends them.
@@ -44,9 +44,9 @@ TELLS_NUMBERS = re.compile(r"alpacon: (?:(\d+) to submit, )?(\d+) running, (\d+)
 def begin(tmp_path: Path) -> Iterator[Begin]:
     """Begins runs of ansible-playbook, each in a folder of its own, and ends those that a failed test leaves."""
     with ExitStack() as stack:
-        begun: list[Play] = []
+        begun: list[RunningPlay] = []
 
-        def play(workspace: Workspace, hosts: Any, forks: int = 20, **options: Any) -> Play:
+        def play(workspace: Workspace, hosts: Any, forks: int = 20, **options: Any) -> RunningPlay:
             one = start(workspace, tmp_path / f"play-{len(begun)}", hosts, options, forks)
             begun.append(one)
             stack.callback(one.stop)
@@ -248,13 +248,13 @@ def test_who_is_killed_while_polling_for_all_holds_nobody_up(current: Workspace,
 # The journal
 
 
-def kill_a_worker(play: Play) -> None:
+def kill_a_worker(play: RunningPlay) -> None:
     """Kill the worker that polls for the others."""
     os.kill(until(lambda: holder(lock_of(play.temporary))), signal.SIGKILL)
 
 
-ENDS: dict[str, Callable[[Play], None]] = {
-    "SIGINT": Play.interrupt,
+ENDS: dict[str, Callable[[RunningPlay], None]] = {
+    "SIGINT": RunningPlay.interrupt,
     "SIGINT to the group": lambda play: play.interrupt(-play.process.pid),
     "a worker is killed": kill_a_worker,
 }
@@ -308,7 +308,7 @@ def test_one_task_that_is_cut_off_leaves_all_of_its_ids(current: Workspace, begi
 # Progress
 
 
-def numbers(play: Play) -> list[list[int]]:
+def numbers(play: RunningPlay) -> list[list[int]]:
     """What each line about the progress counts."""
     found = map(TELLS_NUMBERS.fullmatch, play.progress)
     return [[int(number or 0) for number in match.groups()] for match in found if match]

@@ -1,0 +1,184 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible's programs, forked from a process that has imported them: that alone takes longer than most of their runs.
+
+For each ansible-core there is one such process, which runs this file: with the standard library and Ansible only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+#: How many seconds a run has to end by itself.
+_LAST = 10.0
+PROGRAMS = {"ansible-playbook": "ansible.cli.playbook", "ansible-inventory": "ansible.cli.inventory"}
+_HERE = Path(__file__).resolve().parent
+#: What Ansible reads while it is imported, the same for all runs.
+_FOLDERS = {
+    "ANSIBLE_CALLBACK_PLUGINS": str(_HERE / "callback_plugins"),
+    "ANSIBLE_CONNECTION_PLUGINS": str(_HERE / "connection_plugins"),
+}
+#: Settings that Ansible reads anew for each run; with others, a run is a process of its own.
+_READ_LATE = {
+    *_FOLDERS,
+    "ANSIBLE_CALLBACKS_ENABLED",
+    "ANSIBLE_COLLECTIONS_PATH",
+    "ANSIBLE_CONFIG",
+    "ANSIBLE_FORKS",
+    "ANSIBLE_HOME",
+    "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED",
+    "ANSIBLE_NOCOLOR",
+}
+
+
+def carry_out(
+    command: Sequence[str], environ: Mapping[str, str], folder: Path, out: Path, err: Path, patience: float
+) -> tuple[int, int]:
+    """Run a program to its end, without input.
+
+    Args:
+        command: the program's path and its arguments.
+        environ: all of its environment.
+        folder: where it runs.
+        out: the file that it prints into.
+        err: the file for its errors, which may be the same.
+        patience: how many seconds it may take before it is killed.
+
+    Returns:
+        The id of its process, and its exit code.
+
+    Raises:
+        subprocess.TimeoutExpired: it took too long.
+    """
+    for file in (out, err):
+        file.write_bytes(b"")
+    if _can_be_forked(command[0], environ):
+        return _fork(command, environ, folder, (out, err), patience)
+    with out.open("ab") as printed, err.open("ab") as complained:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=complained,
+            start_new_session=True,
+        )
+        try:
+            return process.pid, process.wait(patience)
+        except BaseException:
+            process.terminate()
+            try:
+                process.wait(_LAST)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            raise
+
+
+def _can_be_forked(program: str, environ: Mapping[str, str]) -> bool:
+    config = Path(environ.get("ANSIBLE_CONFIG", ""))
+    return (
+        Path(program).name in PROGRAMS
+        and config.is_file()
+        and config.stat().st_size == 0
+        and not any(name.startswith("PYTHON") and os.environ.get(name) != value for name, value in environ.items())
+        and {name for name in environ if name.startswith("ANSIBLE_")} <= _READ_LATE
+        and all(environ.get(name, folder) == folder for name, folder in _FOLDERS.items())
+    )
+
+
+_prepared: dict[Path, subprocess.Popen[bytes]] = {}
+
+
+def _fork(
+    command: Sequence[str], environ: Mapping[str, str], folder: Path, files: tuple[Path, Path], patience: float
+) -> tuple[int, int]:
+    programs = Path(command[0]).parent
+    if programs not in _prepared:
+        _prepared[programs] = _prepare(programs)
+    server = _prepared[programs]
+    assert server.stdin
+    assert server.stdout
+    order = {"command": list(command), "environ": dict(environ), "folder": str(folder), "files": list(map(str, files))}
+    server.stdin.write(json.dumps(order).encode() + b"\n")
+    pid = int(server.stdout.readline())
+    try:
+        if not select.select([server.stdout], [], [], patience)[0]:
+            raise subprocess.TimeoutExpired(command, patience)
+    except BaseException:
+        _end(pid, _prepared.pop(programs))
+        raise
+    return pid, int(server.stdout.readline())
+
+
+def _prepare(programs: Path) -> subprocess.Popen[bytes]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("ALPACON_", "ANSIBLE_"))}
+    return subprocess.Popen(
+        [str(programs / "python"), __file__],
+        env={**environ, **_FOLDERS, "ANSIBLE_HOME": os.environ["ANSIBLE_HOME"], "ANSIBLE_NOCOLOR": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    )
+
+
+def _end(pid: int, server: subprocess.Popen[bytes]) -> None:
+    """End a run and the process that forked it, which would answer for this run when the next one asks."""
+    assert server.stdout
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        # Ansible ends its workers first, which would else go on into the next test.
+        if select.select([server.stdout], [], [], _LAST)[0]:
+            break
+    server.kill()
+    server.wait()
+
+
+# The process that forks
+
+
+def serve() -> None:
+    """Fork for each order on standard input, and print the child's id and, when it has ended, its exit code."""
+    for module in PROGRAMS.values():
+        importlib.import_module(module)
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            _run(json.loads(line))
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def _run(order: dict[str, Any]) -> NoReturn:
+    """Become the program."""
+    os.setsid()
+    os.chdir(order["folder"])
+    for number, name in enumerate([os.devnull, *order["files"]]):
+        file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(order["environ"])
+    sys.argv = order["command"]
+    sys.path[0] = os.path.dirname(sys.argv[0])
+    importlib.reload(importlib.import_module("ansible.constants"))
+    sys.exit(importlib.import_module(PROGRAMS[os.path.basename(sys.argv[0])]).main(sys.argv))
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,126 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is made of the output of something carried, by what the workspace says of the command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.answers import unpacked
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import Carried, pack
+from ansible_collections.herdops.alpacon.tests.unit.carrying import output_of
+from ansible_collections.herdops.alpacon.tests.unit.support import PUBLISHED_ROW, Row, current_row
+
+CARRIED = pack("argv:id", "echo out; echo err >&2\n")
+WHOLE = output_of(CARRIED).stdout
+FAILED: Row = {"status": "failed", "success": False}
+#: What shells say of a label that is no program.
+COMPLAINTS = [
+    f"sha256:{CARRIED.digest}: 1: argv:id: not found\n",
+    f"sha256:{CARRIED.digest}: line 1: argv:id: command not found",
+    f"sha256:{CARRIED.digest}: line 0: argv:id: not found",
+    f"sha256:{CARRIED.digest}[1]: argv:id: inaccessible or not found",
+]
+
+
+def command(row: Row | None = None, **fields: Any) -> Command:
+    """A command that succeeded in a workspace of today, unless told otherwise."""
+    default = current_row(status="success", success=True, exit_code=0) if row is None else row
+    return Command.from_row({**default, "line": CARRIED.line, **fields})
+
+
+def old(success: bool = True) -> Command:
+    """A command of a workspace that states no exit codes and has no chunks."""
+    status = {**PUBLISHED_ROW["status"], "text": "Success" if success else "Failed"}
+    return command(PUBLISHED_ROW, success=success, status=status)
+
+
+def test_both_streams_and_the_exit_code_come_out() -> None:
+    done, output = unpacked(old(), Output(WHOLE))
+    assert (done.exit_code, output) == (0, Output("out\n", stderr="err\n"))
+
+
+def test_what_carries_nothing_stays_as_it_is() -> None:
+    plain = command(line="echo [alpacon]")
+    assert unpacked(plain, Output(WHOLE)) == (plain, Output(WHOLE))
+
+
+def test_the_line_that_was_submitted_decides() -> None:
+    assert unpacked(command(line="another"), Output(WHOLE), CARRIED.line)[1].text == "out\n"
+
+
+@pytest.mark.parametrize("said", COMPLAINTS)
+@pytest.mark.parametrize("done", [command(**FAILED, exit_code=127), old(False)], ids=["stated", "not stated"])
+def test_a_label_that_was_run_tells_that_no_variables_came(done: Command, said: str) -> None:
+    output = unpacked(done, Output(said))[1]
+    assert "handed none of the variables" in output.refused
+    assert output.text == ""
+
+
+def test_silence_tells_it_where_nothing_can_be_lost() -> None:
+    assert "handed none of the variables" in unpacked(old(), Output(""))[1].refused
+
+
+@pytest.mark.parametrize("done", [command(), old()], ids=["current", "published"])
+@pytest.mark.parametrize("said", [COMPLAINTS[0], "text", WHOLE[3:]])
+def test_a_success_without_the_beginning_of_an_answer_is_doubted(done: Command, said: str) -> None:
+    output = unpacked(done, Output(said))[1]
+    assert (output.doubt, output.refused, output.complete) == ("nothing of its answer is there", "", False)
+
+
+def test_a_silent_success_is_doubted_where_chunks_may_be_lost() -> None:
+    assert unpacked(command(), Output(""))[1].doubt
+
+
+def test_a_failure_without_an_answer_is_a_failure() -> None:
+    output = unpacked(command(**FAILED, exit_code=3), Output(""))[1]
+    assert (output.doubt, output.refused, output.complete) == ("", "", False)
+
+
+def test_a_torn_answer_tells_its_beginning_and_what_else_is_missing() -> None:
+    long = pack("argv:seq", "seq 1 1000\n")
+    cut = output_of(long).stdout[:1000]
+    output = unpacked(command(line=long.line), Output(cut, False, "Chunk 2 is missing."))[1]
+    assert output.text.startswith("1\n2\n3\n")
+    assert (output.complete, output.doubt) == (False, "")
+    assert output.note == "What it wrote is not known: the answer ends too early. Chunk 2 is missing."
+
+
+def test_an_answer_beside_which_something_is_missing_is_not_complete() -> None:
+    output = unpacked(command(), Output(WHOLE, False, "Chunk 2 is missing."))[1]
+    assert output == Output("out\n", False, "Chunk 2 is missing.", "err\n")
+
+
+def refusal(why: str = "sed is not installed") -> Output:
+    return Output(f"[alpacon {CARRIED.digest}]\n[refused {why}]\n[end]\n")
+
+
+@pytest.mark.parametrize("done", [command(**FAILED, exit_code=126), old(False)], ids=["stated", "not stated"])
+def test_a_refusal_says_that_nothing_ran(done: Command) -> None:
+    assert unpacked(done, refusal())[1].refused == "the server refused what was carried, since sed is not installed"
+
+
+@pytest.mark.parametrize("done", [command(), old()], ids=["stated", "not stated"])
+def test_a_refusal_of_what_succeeded_is_doubted(done: Command) -> None:
+    output = unpacked(done, refusal("forged"))[1]
+    assert (output.refused, output.doubt) == ("", "the server says that nothing of it ran")
+    assert "forged" not in output.note
+
+
+@pytest.mark.parametrize("code", [1, 3, 124, -1])
+def test_an_exit_code_that_the_workspace_contradicts_is_believed_of_neither(code: int) -> None:
+    done, output = unpacked(command(**FAILED, exit_code=code), Output(WHOLE))
+    assert (done.exit_code, output.text, output.complete) == (code, "", False)
+    assert f"the server says rc 0, and the workspace says rc {code}" in output.note
+
+
+def test_a_success_that_the_server_contradicts_is_not_complete() -> None:
+    failing: Carried = pack("argv:id", "exit 3\n")
+    done, output = unpacked(command(PUBLISHED_ROW, line=failing.line), Output(output_of(failing).stdout))
+    assert (done.exit_code, output.complete) == (None, False)
