@@ -2,4 +2,4 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-echo "$HOSTNAME has $1"
+echo "$(printenv HOSTNAME) has $1"

@@ -60,7 +60,7 @@ DECIDING: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("given", DECIDING, ids=lambda given: "-".join(given))
+@pytest.mark.parametrize("given", DECIDING, ids="-".join)
 def test_the_digest_covers_what_decides_what_runs(given: dict[str, Any]) -> None:
     assert digest_of_line(order(**{**SCRIPT, **given}).line) != digest_of_line(order(**SCRIPT).line)
 
