@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import agent.repository
 import collection_tree
 import hosts
-from benchmark.scenarios import CONNECTING, HERE, INVENTORIES, TOOLS_ENVIRON, Figures, Run, Scenario, ScenarioFailed
+from benchmark.scenarios import CONNECTING, HERE, INVENTORIES, TOOLS_ENVIRON, Figures, Run, Scenario, measured
 from hosts import network
 from workspace.client import Workspace
 
@@ -79,7 +77,6 @@ def _measure(
     playbook: str,
     repository: agent.repository.Repository | None = None,
 ) -> Run:
-    report, log = folder / "cost.json", folder / "log"
     variables = (
         {}
         if repository is None
@@ -96,20 +93,7 @@ def _measure(
         json.dumps(variables),
         str(HERE / f"playbooks/{playbook}.yml"),
     ]
-    with log.open("w", encoding="utf-8") as out:
-        measured = [sys.executable, str(HERE / "measure.py"), str(report), *command]
-        code = subprocess.run(
-            measured,
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            check=False,
-        ).returncode
-    if code:
-        raise ScenarioFailed(f"exit code {code}:\n{log.read_text(encoding='utf-8')[-2000:]}")
-    return Run(**json.loads(report.read_text(encoding="utf-8")))
+    return measured(command, folder / "cost.json", folder / "log", environ)
 
 
 def _figures(name: str, commands: int, run: Run) -> Figures:

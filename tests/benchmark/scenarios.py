@@ -287,20 +287,7 @@ class Runner:
         return [sys.executable, str(HERE / "floor.py"), str(self._file("ids")), self.scenario.line]
 
     def _measure(self, command: list[str]) -> Run:
-        report, log = self._file("cost.json"), self._file("log")
-        with log.open("w", encoding="utf-8") as out:
-            code = subprocess.run(
-                [sys.executable, str(HERE / "measure.py"), str(report), *command],
-                cwd=self.folder,
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                check=False,
-            ).returncode
-        if code:
-            raise ScenarioFailed(f"exit code {code}:\n{log.read_text(encoding='utf-8')[-2000:]}")
-        return Run(**json.loads(report.read_text(encoding="utf-8")))
+        return measured(command, self._file("cost.json"), self._file("log"), self.environ)
 
     def _lag(self) -> float:
         record = json.loads(self._file("returns").read_text(encoding="utf-8"))
@@ -323,6 +310,27 @@ class Runner:
             lag_s=median("lag_s") if self.scenario.timed else None,
             requests=None if commands else median("requests"),
         )
+
+
+def measured(command: list[str], report: Path, log: Path, environ: dict[str, str]) -> Run:
+    """What a program costs, run in the folder of these files.
+
+    Raises:
+        ScenarioFailed: it failed.
+    """
+    with log.open("w", encoding="utf-8") as out:
+        code = subprocess.run(
+            [sys.executable, str(HERE / "measure.py"), str(report), *command],
+            cwd=log.parent,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    if code:
+        raise ScenarioFailed(f"exit code {code}:\n{log.read_text(encoding='utf-8')[-2000:]}")
+    return Run(**json.loads(report.read_text(encoding="utf-8")))
 
 
 def _check(workspace: Workspace, expected: int) -> None:
