@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, cancel
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, canonical_uuid, is_uuid
@@ -28,7 +27,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.named_servers import resolve
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
 
 #: When code is looked at first: what is fed something is a module, which takes Python a while to start.
 _FIRST_LOOK, _FIRST_LOOK_AT_MODULE = 0.12, 0.3
@@ -77,10 +75,8 @@ class Remote:
     def __init__(self, access: Access, settings: Settings, run: Run) -> None:
         self._access = access
         self._run = run
-        self._shared = _shared(run, settings)
-        self._client = Client(
-            settings, pause=self._shared.pause if self._shared else None, tell=run.tell, before_write=run.check
-        )
+        self._shared = run.shared(settings)
+        self._client = run.client(settings, self._shared)
         self._server: Server | None = None
 
     def close(self) -> None:
@@ -181,12 +177,3 @@ class Remote:
         if not found:
             raise UsageError("server", f"no server has the id {server_id}", "Read the inventory again.")
         return found[0]
-
-
-def _shared(run: Run, settings: Settings) -> Shared | None:
-    if run.folder is None:
-        return None
-    try:
-        return Shared(run.folder, settings.url, settings.token)
-    except OSError:
-        return None  # the disk is full, say: then each worker looks for itself

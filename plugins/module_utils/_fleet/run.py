@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
+from .._api.client import Client
 from .._api.errors import RunIsOver
-from .._api.settings import Warn
+from .._api.settings import Settings, Warn
 from .claims import Claims
 from .journal import Journal, Submitted
+from .sharing import Shared
 
 
 def _silent(_text: str) -> None:
@@ -80,6 +82,19 @@ class Run:
     def under_way(self) -> Journal | None:
         """Those that it has not seen the end of."""
         return Journal(self.journal, self.alert) if self.journal else None
+
+    def shared(self, settings: Settings) -> Shared | None:
+        """What its workers share about a workspace; None where they can share nothing."""
+        if self.folder is None:
+            return None
+        try:
+            return Shared(self.folder, settings.url, settings.token)
+        except OSError:
+            return None  # the disk is full, say: then each worker looks for itself
+
+    def client(self, settings: Settings, shared: Shared | None) -> Client:
+        """A client that waits as all of its workers do, and writes nothing once it is over."""
+        return Client(settings, pause=shared.pause if shared else None, tell=self.tell, before_write=self.check)
 
     def check(self) -> None:
         """Raise :class:`RunIsOver` where nothing must be written any more."""

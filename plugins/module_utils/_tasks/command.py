@@ -11,12 +11,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
-from .._api.client import Client
 from .._api.errors import clean_line
 from .._api.records import SHELLS
 from .._api.settings import Settings
 from .._fleet.run import Run
-from .._fleet.sharing import Shared
 from .._options.connection import CONNECTION
 from .._options.secrets import secrets
 from . import carried, command_results
@@ -85,8 +83,8 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """
     settings = Settings.from_options(options, run.warn)
     order = Order.from_options(options)
-    shared = _shared(run, settings)
-    with _client(settings, run, shared) as client:
+    shared = run.shared(settings) if run.hosts > 1 else None
+    with run.client(settings, shared) as client:
         client.deadline = time.monotonic() + order.limits.wait_timeout
         progress = _STATES[order.state](CommandTask(client, order, run, shared, secrets(options)))
         result = command_results.of_jobs(progress.jobs, progress.fine)
@@ -96,19 +94,6 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     if run.diff_mode and (progress.before or progress.after):
         result["diff"] = {"before": _lines(progress.before), "after": _lines(progress.after)}
     return result
-
-
-def _client(settings: Settings, run: Run, shared: Shared | None) -> Client:
-    return Client(settings, pause=shared.pause if shared else None, tell=run.tell, before_write=run.check)
-
-
-def _shared(run: Run, settings: Settings) -> Shared | None:
-    if run.folder is None or run.hosts < 2:
-        return None
-    try:
-        return Shared(run.folder, settings.url, settings.token)
-    except OSError:
-        return None  # the disk is full, say: then each worker looks for itself
 
 
 def _lines(texts: Sequence[str]) -> str:
