@@ -17,7 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.bodies import code, write
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import UNDONE
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge, label_of
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._module_cache import Thin, thin
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._module_cache import thin
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._prelude import Prelude, asks_for_home
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Answer, Remote
 
@@ -59,34 +59,35 @@ class HostConnection:
         held = self._prelude.take(command) if not fed else None
         if held is not None:
             return Answer(0, held, b"")
-        known = self._remote.recall(command) if asks_for_home(command) else None
+        if not asks_for_home(command):
+            return self._run(command, fed)
+        known = self._remote.recall(command)
         if known is not None:
             return Answer(0, known, b"")
         answer = self._run(command, fed)
-        if asks_for_home(command) and answer.rc == 0:
+        if answer.rc == 0:
             self._remote.remember(command, answer.stdout)
         return answer
 
     def _run(self, command: str, fed: bytes = b"") -> Answer:
         steps, files = self._prelude.steps, self._prelude.files
         self._prelude.clear()
-        lean = self._lean(fed) if fed and self._keeps else None
+        known = self._kept() if fed and self._keeps else None
+        lean = None if known is None else thin(fed, known)
         answer = self._submit(command, lean.program if lean else fed, steps, files)
         if answer.mark == UNDONE:
             raise NotDone(f"The host could not be made ready: {_said(answer)}")
         if lean and lean.is_missed(answer):
             self._remote.remember(_KEPT, _NOTHING)
             return self._submit(command, fed)
-        if lean and answer.rc == 0:
-            self._remote.remember(_KEPT, json.dumps(sorted({*self._known(), *lean.parts})).encode())
+        if lean and known is not None and answer.rc == 0 and not lean.parts <= known:
+            self._remote.remember(_KEPT, json.dumps(sorted(known | lean.parts)).encode())
         return answer
 
-    def _lean(self, fed: bytes) -> Thin | None:
-        """A module without what the host keeps, unless it was seen to keep nothing."""
-        return None if self._remote.recall(_KEPT) == _NOTHING else thin(fed, self._known())
-
-    def _known(self) -> set[str]:
-        return set(json.loads(self._remote.recall(_KEPT) or "[]"))
+    def _kept(self) -> set[str] | None:
+        """Digests of what the host keeps; None where it was seen to keep nothing."""
+        noted = self._remote.recall(_KEPT)
+        return None if noted == _NOTHING else set(json.loads(noted or "[]"))
 
     def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[bytes] = ()) -> Answer:
         try:
