@@ -22,6 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_s
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet, looking, submitting, telling
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run as _run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command as _command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_info as _command_info
@@ -59,7 +60,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(_command_task, "Fleet", functools.partial(fleet.Fleet, sleep=moved.sleep))
     monkeypatch.setattr(_outputs, "_CHUNK_PAUSES", ())
     monkeypatch.setattr(_outputs, "_CHUNK_SETTLE", 0.0)
-    for module in (_command, _command_info, _command_lookup, _server_info):
+    for module in (_run, _command_info, _command_lookup, _server_info):
         monkeypatch.setattr(module, "Client", functools.partial(_client.Client, sleep=moved.sleep))
     return moved
 
