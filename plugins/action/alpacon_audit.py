@@ -183,7 +183,7 @@ def _written(
 ) -> dict[str, Any]:
     shown = hide(audited.report, hidden)
     try:
-        files = write_report(shown, folder, options["formats"], previous)
+        files = write_report(shown, folder, options["formats"], [previous] if previous else [])
     except OSError as error:
         result = result_of(audited)
         lost = f"The report could not be written to {folder}: {error}."

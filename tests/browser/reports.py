@@ -12,166 +12,229 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 Report = dict[str, Any]
 
 SEVERITIES = ("critical", "high", "medium", "low", "info")
+OUTCOMES = ("passed", "failed", "unknown", "not_applicable", "waived")
+
+_WEIGHTS = {"critical": 10, "high": 6, "medium": 3, "low": 1, "info": 0}
+_WORKSPACE = "https://my-workspace.us1.alpacon.io"
+_SYSTEMS = ("Debian GNU/Linux 12 (bookworm)", "Debian GNU/Linux 13 (trixie)", "Rocky Linux 9.6", "Ubuntu 24.04.3 LTS")
+_OWNERS = ("Web platform", "Data services", "Web platform", None)
 
 
 @dataclass(frozen=True)
 class Known:
-    """A check that reports are made of: what it asks, and how it is answered where it does not pass."""
+    """A check that reports are made of, and how it is answered where it fails: ``#`` is a number of 48 to 90."""
 
     name: str
     set: str
     severity: str
+    title: str
+    rationale: str
+    remedy: str
+    references: tuple[str, ...]
     line: str
-    expected: str
-    good: str
-    bad: str
-    message: str
-    remedy: str = ""
+    problem: str
+    evidence: str = ""
+    good: str = ""
+    applies_if: str | None = None
     when: tuple[str, ...] = ()
     fact: str = ""
+    parameters: tuple[tuple[str, Any], ...] = ()
 
 
 KNOWN = (
     Known(
-        "SSH: root may not log in",
-        "security",
+        "sshd-root-login",
+        "ssh",
         "high",
-        "sshd -T",
-        "output contains no permitrootlogin yes",
-        "port 22\npermitrootlogin no\npasswordauthentication no",
+        "Root cannot log in over SSH with a password",
+        "A guessed password of root is a whole server, and nobody can say later who came in with it.",
+        "Set PermitRootLogin no in /etc/ssh/sshd_config.d/10-hardening.conf, then: systemctl reload ssh",
+        ("CIS Debian Linux 12 5.1.20", "NIST SP 800-53 AC-6"),
+        'sshd -T -C user=root,host=localhost,addr=127.0.0.1 |\n  awk \'$1 == "permitrootlogin" && $2 == "yes" {\n'
+        '    print "problem: root can log in over SSH with a password"\n  }\n  { print }\'\necho done',
+        "Root can log in over SSH with a password",
         "port 22\npermitrootlogin yes\npasswordauthentication no",
-        "The output contains permitrootlogin yes",
-        "Set PermitRootLogin no in /etc/ssh/sshd_config.d/10-hardening.conf and reload sshd.",
-    ),
-    Known(
-        "SSH: no passwords",
-        "security",
-        "medium",
-        "sshd -T",
-        "output contains passwordauthentication no",
         "port 22\npermitrootlogin no\npasswordauthentication no",
-        "port 22\npermitrootlogin no\npasswordauthentication yes",
-        "The output does not contain passwordauthentication no",
-        "Set PasswordAuthentication no, once every account has a key.",
+        "command -v sshd >/dev/null",
     ),
     Known(
+        "sshd-passwords",
+        "ssh",
+        "medium",
+        "SSH accepts no passwords",
+        "Passwords are guessed and reused; keys are not.",
+        "Set PasswordAuthentication no and KbdInteractiveAuthentication no, once every account has a key",
+        ("CIS Debian Linux 12 5.1.9",),
+        'sshd -T | grep -qx "passwordauthentication yes" && echo "problem: SSH accepts passwords"\necho done',
+        "SSH accepts passwords",
+        "passwordauthentication yes\nkbdinteractiveauthentication no",
+        "passwordauthentication no",
+        "command -v sshd >/dev/null",
+    ),
+    Known(
+        "sudo-without-password",
+        "sudo",
+        "high",
         "sudo asks for a password",
-        "security",
-        "high",
-        "grep -rn NOPASSWD /etc/sudoers /etc/sudoers.d",
-        "exit code 1",
-        "",
+        "Whoever takes over such an account is root at once.",
+        "Take NOPASSWD out of the file that the evidence names; visudo -c checks it",
+        ("CIS Debian Linux 12 5.2.4", "NIST SP 800-53 IA-11"),
+        "sudo_rules | grep NOPASSWD | while read -r rule; do\n"
+        '  echo "problem: $rule needs no password"\ndone\necho done',
+        "ubuntu ALL=(ALL) NOPASSWD:ALL in /etc/sudoers.d/90-cloud-init-users needs no password",
         "/etc/sudoers.d/90-cloud-init-users:4:ubuntu ALL=(ALL) NOPASSWD:ALL",
-        "The exit code is 0, expected 1",
-        "Remove NOPASSWD from the file that the output names.",
     ),
     Known(
-        "Nothing in /etc is world-writable",
-        "security",
+        "world-writable-etc",
+        "files",
         "critical",
-        "find /etc -xdev -type f -perm -0002",
-        "output is empty",
-        "",
-        "/etc/cron.d/backup\n/etc/app/secrets.env",
-        "The output is not empty",
-        "chmod o-w the files, and find out who made them so.",
+        "Nothing in /etc can be written by everyone",
+        "Whoever has any account can change how the server is set up, and what root runs.",
+        "chmod o-w the files, and find out what made them so",
+        ("CIS Debian Linux 12 7.1.11",),
+        'find /etc -xdev -type f -perm -0002 | sed "s/.*/problem: everyone can write &/"\necho done',
+        "Everyone can write /etc/cron.d/backup",
+        "-rw-rw-rw- 1 root root 214 Nov  3 09:12 /etc/cron.d/backup",
     ),
     Known(
-        "No empty passwords",
-        "security",
+        "empty-passwords",
+        "accounts",
         "critical",
-        "awk -F: '$2 == \"\" {print $1}' /etc/shadow",
-        "output is empty",
-        "",
-        "deploy",
-        "The output is not empty",
-        "Lock the account: passwd -l NAME.",
+        "No account has an empty password",
+        "Anybody can log in to such an account.",
+        "passwd -l NAME",
+        ("CIS Debian Linux 12 7.2.2", "NIST SP 800-53 IA-5"),
+        'awk -F: \'$2 == "" {print "problem: the account " $1 " has an empty password"}\' /etc/shadow\necho done',
+        "The account deploy has an empty password",
+        "deploy::20411:0:99999:7:::",
     ),
     Known(
-        "Security updates are installed",
-        "security",
+        "security-updates",
+        "updates",
         "high",
-        "apt-get -s upgrade | grep -c ^Inst.*security",
-        "number at most 0",
-        "0",
-        "7",
-        "The number is 7, expected at most 0",
-        "Run the patch playbook, or schedule it for tonight.",
+        "Security updates are installed",
+        "What an update mends is known to everyone who looks for servers without it.",
+        "apt-get update && apt-get upgrade, or schedule the patch playbook for tonight",
+        ("CIS Debian Linux 12 1.2.2.1", "NIST SP 800-53 SI-2"),
+        'count=$(apt-get -s upgrade | grep -c "^Inst.*-security")\n'
+        '[ "$count" -gt "$security_updates_max" ] && echo "problem: $count security updates wait; '
+        'at most $security_updates_max"\necho "fact: security_updates=$count"\necho done',
+        "# security updates wait; at most 0",
+        "Inst openssl [3.0.15-1] (3.0.17-1 Debian-Security:12/stable-security [amd64])\n"
+        "Inst libssl3 [3.0.15-1] (3.0.17-1 Debian-Security:12/stable-security [amd64])",
+        "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.",
+        "command -v apt-get >/dev/null",
+        (),
+        "security_updates",
+        (("security_updates_max", 0),),
     ),
     Known(
-        "Only known ports listen",
-        "security",
+        "listening-ports",
+        "network",
         "medium",
-        "ss -Hltn",
-        "output contains no 0.0.0.0:6379",
-        "LISTEN 0 128 0.0.0.0:22 0.0.0.0:*",
+        "Only the ports that are listed listen",
+        "Every port that listens is a door, and one that nobody knows of is not watched.",
+        "Bind Redis to 127.0.0.1, or add 6379 to audit_listening_ports",
+        ("CIS Debian Linux 12 2.1.22",),
+        'ss -Hltn | while read -r _ _ _ address _; do\n  allowed "${address##*:}" || '
+        'echo "problem: ${address##*:} listens on ${address%:*}"\ndone\necho done',
+        "Port 6379 listens on 0.0.0.0",
         "LISTEN 0 128 0.0.0.0:22   0.0.0.0:*\nLISTEN 0 511 0.0.0.0:6379 0.0.0.0:*",
-        "The output contains 0.0.0.0:6379",
-        "Bind Redis to 127.0.0.1.",
-    ),
-    Known(
-        "No unit has failed",
-        "health",
-        "medium",
-        "systemctl --failed --no-legend --plain",
-        "output is empty",
+        "LISTEN 0 128 0.0.0.0:22 0.0.0.0:*",
+        None,
+        (),
         "",
-        "logrotate.service loaded failed failed Rotate log files",
-        "The output is not empty",
-        "journalctl -u NAME says why.",
+        (("listening_ports", [22, 80, 443]),),
     ),
     Known(
-        "Disks have room",
+        "failed-units",
+        "services",
+        "medium",
+        "No unit of systemd has failed",
+        "",
+        "systemctl status NAME and journalctl -u NAME say why",
+        (),
+        "systemctl --failed --no-legend --plain",
+        "logrotate.service has failed",
+        "logrotate.service loaded failed failed Rotate log files",
+        "",
+        "command -v systemctl >/dev/null",
+    ),
+    Known(
+        "disk-space",
         "capacity",
         "high",
-        "df --output=pcent / | tail -1",
-        "number at most 90",
-        " 41%",
-        " 96%",
-        "The number is 96, expected at most 90",
-        fact="disk_used",
+        "File systems have room",
+        "A full file system stops what writes to it, often in the middle of it.",
+        "du -xh / | sort -h | tail says what fills it",
+        (),
+        "df -P -x tmpfs | awk -v most=\"$disk_used_max\" '...'\necho done",
+        "/ is #% full; at most 45%",
+        "/dev/vda1 41152736 34912736 6240000 #% /",
+        "/dev/vda1 41152736 16873000 24279736 41% /",
+        None,
+        (),
+        "disk_used",
+        (("disk_used_max", 45),),
     ),
     Known(
-        "Memory is available",
+        "memory-available",
         "capacity",
         "low",
+        "Memory is available",
+        "",
+        "",
+        (),
         "free -m",
-        "number at least 256",
-        "Mem: 7963 2411 1022 103 4529 5201",
+        "97 MB of memory are available; at least 256 MB",
         "Mem: 1963 1822 61 12 80 97",
-        "The number is 97, expected at least 256",
-        fact="memory_available",
+        "Mem: 7963 2411 1022 103 4529 5201",
     ),
     Known(
-        "Replication keeps up",
+        "replication-lag",
         "capacity",
         "high",
+        "Replication keeps up",
+        "A standby that is behind loses what it has not seen.",
+        "pg_stat_replication on the primary says what holds it up",
+        (),
         "psql -XAtc 'select pg_last_wal_replay_lag()'",
-        "number at most 30",
+        "The standby is 4# s behind; at most 30 s",
+        "4#",
         "2",
-        "418",
-        "The number is 418, expected at most 30",
-        when=("db",),
+        None,
+        ("db",),
     ),
     Known(
-        "The agent is current",
+        "agent-version",
         "agent",
         "info",
+        "The agent is current",
+        "",
+        "ansible-playbook herdops.alpacon.rollout",
+        (),
         "alpamon --version",
-        "output matches ^1\\.(4|5)\\.",
-        "1.5.2",
+        "The agent is 1.2.0; at least 1.4.0",
         "1.2.0",
-        "The output does not match ^1\\.(4|5)\\.",
-        "Run the herdops.alpacon.rollout playbook.",
+        "1.5.2",
     ),
 )
 
-OFFLINE = "The server is offline: its agent is not connected"
+OFFLINE = "Its agent is not connected"
+_REASONS = (OFFLINE, OFFLINE, "The workspace has no server of this name")
+WAIVED = {
+    "reason": "Moves to its own host in January",
+    "until": "2027-01-31",
+    "by": "Kim",
+    "expired": False,
+}
+EXPIRED = {"reason": "The vendor needs it", "until": "2026-10-31", "by": "Lee", "expired": True}
 
 
 def report(
@@ -181,61 +244,103 @@ def report(
     failing: float = 0.08,
     offline: float = 0.05,
     everywhere: bool = False,
+    left_out: int = 0,
 ) -> Report:
-    """A report of so many servers and checks, of which these shares fail and are offline."""
+    """A report of so many servers and checks, of which these shares fail and are offline; so many were not asked."""
     chance = random.Random(seed)
     known = [_numbered(KNOWN[number % len(KNOWN)], number // len(KNOWN)) for number in range(checks)]
     rows = [_server(number, chance) for number in range(servers)]
+    for number, row in enumerate(chance.sample(rows, round(servers * offline))):
+        row.update(reached=False, reason=_REASONS[number % len(_REASONS)])
+    for row in [row for row in rows if row["reached"]][len(rows) - left_out :] if left_out else []:
+        row.update(asked=False, reason="The budget of requests was used up")
     results = []
-    is_offline = {row["host"] for row in chance.sample(rows, round(servers * offline))}
+    questions = 0
     for row in rows:
-        results += [
-            _result(row, check, chance, failing, row["host"] in is_offline)
-            for check in known
-            if everywhere or not check.when or set(check.when) & set(row["groups"])
-        ]
+        asked = [one for one in known if everywhere or not one.when or set(one.when) & set(row["groups"])]
+        questions += len(asked)
+        if row["reached"] and row["asked"]:
+            ids = {name: (_uuid(chance), chance.random() < 0.2, chance.randrange(60)) for name in ("root", None)}
+            results += [_result(row, one, chance, failing, ids) for one in asked]
+    _waive(results)
     return summed(
         {
-            "schema": 1,
+            "schema": 2,
             "title": "Audit of my-workspace.us1.alpacon.io",
-            "workspace": "https://my-workspace.us1.alpacon.io",
+            "workspace": _WORKSPACE,
             "started_at": "2026-11-24T09:12:04Z",
             "finished_at": "2026-11-24T09:13:47Z",
-            "collection": "0.1.0",
+            "collection": "1.1.0",
+            "ansible_core": "2.21.1",
+            "run_by": {"user": "kim", "controller": "deploy-01"},
             "reuse_within": 3600.0,
             "fail_on": "high",
             "min_coverage": 95.0,
             "refusal": None,
+            "content_digest": f"sha256:{chance.getrandbits(256):064x}",
+            "results_digest": None,
+            "summary": {"questions": questions},
             "servers": rows,
-            "checks": [_check(check) for check in known],
+            "checks": [_check(one) for one in known],
             "results": results,
+            "waivers": [
+                _waiver("listening-ports", WAIVED, results),
+                _waiver("failed-units", EXPIRED, results),
+                {**_waiver("no-such-check", WAIVED, results), "reason": "Kept for later", "hosts": ["web-99"]},
+            ],
         }
     )
 
 
+def _waive(results: list[Report]) -> None:
+    """Let one finding in three of a check be waived, and one of another have a waiver that has expired."""
+    ports = [row for row in results if row["check"] == "listening-ports" and row["outcome"] == "failed"]
+    for row in ports[::3]:
+        row.update(outcome="waived", waiver=WAIVED)
+    for row in [row for row in results if row["check"] == "failed-units" and row["outcome"] == "failed"][:1]:
+        until = f"{row['message']}. The waiver ended on {EXPIRED['until']}"
+        row.update(waiver=EXPIRED, message=until)
+
+
+def _waiver(check: str, waiver: Report, results: list[Report]) -> Report:
+    hosts = [row["host"] for row in results if row["check"] == check and row["waiver"]]
+    return {"check": check, "hosts": hosts, "groups": [], "matched": len(hosts), **waiver}
+
+
 def summed(unsummed: Report) -> Report:
-    """A report with the summary and the verdict that its results have."""
-    results = unsummed["results"]
+    """A report with the summary and the verdict that its results and servers have."""
+    results, servers = unsummed["results"], unsummed["servers"]
     outcomes = Counter(result["outcome"] for result in results)
     severities = Counter(result["severity"] for result in results if result["outcome"] == "failed")
-    commands = sum(not result["reused"] and result["command"] is not None for result in results)
+    commands = len({result["command"] for result in results if not result["reused"] and result["command"]})
+    weights = {
+        outcome: sum(_WEIGHTS[result["severity"]] for result in results if result["outcome"] == outcome)
+        for outcome in ("passed", "failed")
+    }
+    of = weights if any(weights.values()) else outcomes
+    judged = of["passed"] + of["failed"]
     summary = {
-        "servers": len(unsummed["servers"]),
+        "servers": len(servers),
         "checks": len(unsummed["checks"]),
-        **{outcome: outcomes[outcome] for outcome in ("passed", "failed", "unknown")},
+        "questions": unsummed.get("summary", {}).get("questions", len(results)) if results else 0,
+        **{outcome: outcomes[outcome] for outcome in OUTCOMES},
+        "not_reached": sum(not server.get("reached", True) for server in servers),
+        "not_asked": sum(not server.get("asked", True) for server in servers),
         "failed_by_severity": {severity: severities[severity] for severity in SEVERITIES},
+        "score": of["passed"] * 1000 // judged / 10 if judged else 0.0,
         "reused": sum(result["reused"] for result in results),
         "commands": commands,
         "requests": commands + commands // 20 + 4,
     }
-    answered = outcomes["passed"] + outcomes["failed"]
-    coverage = answered * 1000 // len(results) / 10 if results else 0.0
+    answered = sum(outcomes[outcome] for outcome in OUTCOMES if outcome != "unknown")
+    questions = summary["questions"]
+    coverage = answered * 1000 // questions / 10 if questions else 0.0
     return {**unsummed, "summary": summary, "coverage": coverage, "verdict": _verdict(unsummed, coverage)}
 
 
 def _verdict(report: Report, coverage: float) -> str:
     fatal = SEVERITIES[: SEVERITIES.index(report["fail_on"]) + 1] if report["fail_on"] else ()
-    if any(result["outcome"] != "passed" and result["severity"] in fatal for result in report["results"]):
+    if any(row["outcome"] in ("failed", "unknown") and row["severity"] in fatal for row in report["results"]):
         return "fail"
     return "inconclusive" if coverage < report["min_coverage"] or report["refusal"] else "pass"
 
@@ -245,26 +350,60 @@ def large() -> Report:
     return report(servers=1000, checks=30, everywhere=True)
 
 
+def huge() -> Report:
+    """A report of 5,000 servers and 20 checks, all of which apply to all servers."""
+    return report(servers=5000, checks=20, everywhere=True)
+
+
 def clean() -> Report:
     """A report in which nothing failed."""
     return report(servers=6, failing=0, offline=0)
 
 
-def earlier(later: Report, seed: int = 11) -> Report:
-    """A report of a week before: other results, a server and a check less, and a server that is gone since."""
+def earlier(later: Report, seed: int = 11, weeks: int = 1) -> Report:
+    """A report of so many weeks before: other results, a server and a check less, and a server that is gone since."""
     chance = random.Random(seed)
     before = copy.deepcopy(later)
-    before["finished_at"] = "2026-11-17T09:13:21Z"
+    before["finished_at"] = f"{datetime(2026, 11, 24) - timedelta(weeks=weeks):%Y-%m-%d}T09:13:21Z"
     gone_check = before["checks"].pop()["name"]
     new_host = before["servers"].pop()["host"]
     before["servers"].append({**before["servers"][0], "host": "legacy-01", "name": "legacy-01"})
-    before["results"] = [
-        result for result in before["results"] if result["check"] != gone_check and result["host"] != new_host
-    ]
-    for result in before["results"]:
-        if chance.random() < 0.03:
-            result["outcome"] = "passed" if result["outcome"] == "failed" else "failed"
+    kept = [result for result in before["results"] if result["check"] != gone_check and result["host"] != new_host]
+    before["summary"]["questions"] -= len(before["results"]) - len(kept)
+    before["results"] = kept
+    for result in kept:
+        if chance.random() < 0.03 * weeks and result["outcome"] in ("passed", "failed"):
+            result["outcome"] = "passed" if result["outcome"] == "failed" and weeks == 1 else "failed"
     return summed(before)
+
+
+def history(later: Report) -> list[Report]:
+    """Reports of the eight weeks before, the oldest first."""
+    return [earlier(later, seed=11 + weeks, weeks=weeks) for weeks in range(8, 1, -1)] + [earlier(later)]
+
+
+def of_schema_1(report: Report) -> Report:
+    """A report as 1.0.0 wrote it."""
+    before = copy.deepcopy(report)
+    for name in ("ansible_core", "run_by", "content_digest", "results_digest", "waivers"):
+        del before[name]
+    for server in before["servers"]:
+        for name in ("os", "agent", "ip", "owner", "reached", "reason", "asked"):
+            del server[name]
+    for check in before["checks"]:
+        check["description"] = check.pop("title")
+        for name in ("of", "rationale", "references", "kind", "applies_if", "parameters"):
+            del check[name]
+    for result in before["results"]:
+        del result["waiver"]
+        result["outcome"] = {"waived": "failed", "not_applicable": "passed"}.get(result["outcome"], result["outcome"])
+    results = before["results"]
+    before = summed({**before, "summary": {}})
+    for name in ("questions", "not_applicable", "waived", "not_reached", "not_asked", "score"):
+        del before["summary"][name]
+    before["schema"] = 1
+    assert len(results) == sum(before["summary"][name] for name in ("passed", "failed", "unknown"))
+    return before
 
 
 #: Texts that break out of something somewhere, if anything lets them.
@@ -286,21 +425,32 @@ HOSTILE = (
 def hostile() -> Report:
     """A report in which every text is hostile."""
     texts = HOSTILE
-    servers = [
-        {"host": text, "workspace": text, "id": None, "name": text, "groups": [text, texts[0]], "facts": {text: text}}
+    servers: list[Report] = [
+        {
+            **dict.fromkeys(("host", "workspace", "id", "name", "os", "agent", "ip", "owner"), text),
+            "groups": [text, texts[0]],
+            "facts": {text: text},
+            "reached": True,
+            "reason": "",
+            "asked": True,
+        }
         for text in texts
+    ]
+    unreached = [
+        {**server, "host": f"{server['host']} 2", "reached": number % 2 == 0, "asked": number % 2 == 1, "reason": text}
+        for number, (server, text) in enumerate(zip(servers, texts, strict=True))
     ]
     checks = [
         {
-            "name": text,
-            "set": text,
-            "description": text,
-            "remedy": text,
-            "line": text,
-            "username": text,
+            **dict.fromkeys(("name", "set", "title", "rationale", "remedy", "applies_if", "username"), text),
+            "of": None,
+            "references": [text, text],
             "severity": SEVERITIES[number % 5],
+            "kind": "problems",
+            "line": f"{text}\n{text}",
             "expected": [text, text],
             "when": [text],
+            "parameters": {text: [text]},
         }
         for number, text in enumerate(texts)
     ]
@@ -308,7 +458,7 @@ def hostile() -> Report:
         {
             "host": host,
             "check": check,
-            "outcome": ("failed", "unknown", "passed")[(row + column) % 3],
+            "outcome": OUTCOMES[(row + column) % 5],
             "severity": SEVERITIES[column % 5],
             "message": check,
             "rc": 0,
@@ -319,62 +469,119 @@ def hostile() -> Report:
             "command": check,
             "ended_at": host,
             "reused": row % 2 == 0,
+            "waiver": {"reason": host, "until": check, "by": host, "expired": False}
+            if (row + column) % 5 == 4
+            else None,
         }
         for row, host in enumerate(texts)
         for column, check in enumerate(texts)
     ]
+    waivers = [
+        {
+            "check": text,
+            "hosts": [text],
+            "groups": [text],
+            "reason": text,
+            "until": text,
+            "by": text,
+            "matched": number % 2,
+            "expired": number % 3 == 0,
+        }
+        for number, text in enumerate(texts)
+    ]
     base = report(servers=1, checks=1)
-    words = {"title": texts[0], "workspace": texts[1], "collection": texts[2]}
-    return summed({**base, **words, "servers": servers, "checks": checks, "results": results})
+    words = {"title": texts[0], "workspace": texts[1], "collection": texts[2], "ansible_core": texts[3]}
+    run_by = {"user": texts[4], "controller": texts[5]}
+    rows = {"servers": servers + unreached, "checks": checks, "results": results, "waivers": waivers}
+    return summed({**base, **words, "run_by": run_by, "summary": {"questions": 2 * len(results)}, **rows})
 
 
 def _numbered(known: Known, number: int) -> Known:
-    return Known(**{**vars(known), "name": f"{known.name} ({number + 1})"}) if number else known
+    return Known(**{**vars(known), "name": f"{known.name}-{number + 1}"}) if number else known
 
 
 def _server(number: int, chance: random.Random) -> Report:
     role = ("web", "web", "db", "cache", "edge", "batch")[number % 6]
     name = f"{role}-{number // 6 + 1:02d}" + ("b" if number % 6 == 1 else "")
-    groups = [role, chance.choice(["production", "production", "staging"])]
-    workspace = "https://my-workspace.us1.alpacon.io"
-    return {"host": name, "workspace": workspace, "id": _uuid(chance), "name": name, "groups": groups, "facts": {}}
+    return {
+        "host": name,
+        "workspace": _WORKSPACE,
+        "id": _uuid(chance),
+        "name": name,
+        "groups": [role, chance.choice(["production", "production", "staging"])],
+        "facts": {},
+        "os": _SYSTEMS[chance.randrange(4)],
+        "agent": chance.choice(["1.5.2", "1.5.2", "1.2.0"]),
+        "ip": f"10.20.{number // 250}.{number % 250 + 1}",
+        "owner": _OWNERS[number % 4],
+        "reached": True,
+        "reason": "",
+        "asked": True,
+    }
 
 
 def _check(known: Known) -> Report:
     return {
         "name": known.name,
+        "of": None,
         "set": known.set,
-        "description": "",
+        "title": known.title,
+        "rationale": known.rationale,
         "remedy": known.remedy,
-        "line": known.line,
-        "username": "root" if known.set == "security" else None,
+        "references": list(known.references),
         "severity": known.severity,
-        "expected": ["exit code 0", known.expected] if "exit code" not in known.expected else [known.expected],
+        "kind": "problems" if "done" in known.line else "output",
+        "line": known.line,
+        "applies_if": known.applies_if,
+        "username": "root" if known.set in ("ssh", "sudo", "files", "accounts") else None,
         "when": list(known.when),
+        "expected": [] if "done" in known.line else ["exit code 0"],
+        "parameters": dict(known.parameters),
     }
 
 
-def _result(server: Report, known: Known, chance: random.Random, failing: float, is_offline: bool) -> Report:
-    outcome = "unknown" if is_offline else "failed" if chance.random() < failing else "passed"
-    output = {"unknown": "", "failed": known.bad, "passed": known.good}[outcome]
-    reused = not is_offline and chance.random() < 0.4
-    value = int("".join(filter(str.isdigit, output.split()[-1])) or 0) if known.fact and output else None
-    if value is not None:
-        server["facts"][known.fact] = value
+#: How likely servers of a group are to fail, beside those of others.
+_WORSE = {"staging": 1.8, "db": 1.4, "edge": 0.5}
+
+
+def _result(
+    server: Report, known: Known, chance: random.Random, failing: float, ids: dict[str | None, tuple[str, bool, int]]
+) -> Report:
+    factor = max(_WORSE.get(group, 1) for group in server["groups"])
+    luck = chance.random()
+    outcome = "failed" if luck < failing * factor else "passed"
+    if outcome == "passed" and failing and luck > 0.992:
+        outcome = "unknown"
+    elif known.applies_if and server["os"].startswith("Rocky") and "apt" in known.applies_if:
+        outcome = "not_applicable"
+    number = str(chance.randrange(48, 91))
+    problem, evidence = (text.replace("#", number) for text in (known.problem, known.evidence))
+    message = {
+        "passed": known.title,
+        "failed": problem,
+        "unknown": "It took longer than 30 s",
+        "not_applicable": "It does not apply to this server",
+    }[outcome]
+    output = {"failed": evidence, "passed": known.good}.get(outcome, "")
+    command, reused, second = ids["root" if known.set in ("ssh", "sudo", "files", "accounts") else None]
+    value = int(number) if known.fact and outcome == "failed" else None
+    if known.fact and outcome in ("passed", "failed"):
+        server["facts"][known.fact] = value or 0
     return {
         "host": server["host"],
         "check": known.name,
         "outcome": outcome,
-        "severity": "medium" if is_offline else known.severity,
-        "message": {"unknown": OFFLINE, "failed": known.message, "passed": "As expected"}[outcome],
-        "rc": None if is_offline else 0,
+        "severity": "medium" if outcome == "unknown" else known.severity,
+        "message": message,
+        "rc": None if outcome == "unknown" else 0,
         "value": value,
         "output": output,
         "output_truncated": False,
         "output_complete": True,
-        "command": None if is_offline else _uuid(chance),
-        "ended_at": None if is_offline else f"2026-11-24T{'08:41' if reused else '09:12'}:{chance.randrange(60):02d}Z",
-        "reused": reused,
+        "command": command,
+        "ended_at": f"2026-11-24T{'08:41' if reused else '09:12'}:{second:02d}Z",
+        "reused": reused and outcome == "passed",
+        "waiver": None,
     }
 
 

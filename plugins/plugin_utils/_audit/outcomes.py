@@ -7,10 +7,16 @@
 
 from __future__ import annotations
 
-PASSED, FAILED, UNKNOWN = OUTCOMES = ("passed", "failed", "unknown")
+PASSED, FAILED, UNKNOWN, NOT_APPLICABLE, WAIVED = OUTCOMES = ("passed", "failed", "unknown", "not_applicable", "waived")
+
+#: Those that answer the question.
+ANSWERS = (PASSED, FAILED, NOT_APPLICABLE, WAIVED)
 
 #: From the least to the worst.
 SEVERITIES = ("info", "low", "medium", "high", "critical")
+
+#: What a check of each severity counts in a score.
+WEIGHTS = {"info": 0, "low": 1, "medium": 3, "high": 6, "critical": 10}
 
 
 def is_at_least(severity: str, bound: str) -> bool:

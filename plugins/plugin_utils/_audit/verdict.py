@@ -7,10 +7,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .outcomes import FAILED, OUTCOMES, PASSED, is_at_least
+from .outcomes import ANSWERS, FAILED, PASSED, UNKNOWN, WAIVED, WEIGHTS, is_at_least
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 VERDICTS = (PASS, FAIL, INCONCLUSIVE)
@@ -25,22 +25,34 @@ def verdict_of(report: Mapping[str, Any]) -> str:
 
 def fails(result: Mapping[str, Any], fail_on: str | None) -> bool:
     """Whether a result is a finding that is as bad as what fails the audit."""
-    return result["outcome"] != PASSED and fail_on is not None and is_at_least(result["severity"], fail_on)
+    return result["outcome"] in (FAILED, UNKNOWN) and fail_on is not None and is_at_least(result["severity"], fail_on)
 
 
 def coverage_of(summary: Mapping[str, Any]) -> float:
-    """The share of questions that were answered, in percent as in :func:`share`."""
+    """The share of all questions that were answered, in percent as in :func:`share`."""
     return share(*_counts(summary))
 
 
 def passed_share(summary: Mapping[str, Any]) -> float:
-    """The share of questions that passed, in percent as in :func:`share`."""
-    return share(summary[PASSED], asked_in(summary))
+    """The share that passed, in percent as in :func:`share`, of what passed, failed or is waived."""
+    return share(summary[PASSED], summary[PASSED] + summary[FAILED] + summary[WAIVED])
 
 
-def asked_in(summary: Mapping[str, Any]) -> int:
-    """How many questions were asked."""
-    return int(sum(summary[outcome] for outcome in OUTCOMES))
+def score_of(results: Iterable[tuple[str, str, int]]) -> float:
+    """The share that passed of what passed or failed, each as much as its severity weighs, as in :func:`share`.
+
+    Args:
+        results: outcome, severity, and how often that came.
+    """
+    weight = {PASSED: 0, FAILED: 0}
+    count = {PASSED: 0, FAILED: 0}
+    for outcome, severity, number in results:
+        if outcome in count:
+            weight[outcome] += WEIGHTS[severity] * number
+            count[outcome] += number
+    # Where nothing weighs anything, each counts as much as the others.
+    counted = weight if any(weight.values()) else count
+    return share(counted[PASSED], counted[PASSED] + counted[FAILED])
 
 
 def share(part: int, whole: int) -> float:
@@ -65,5 +77,5 @@ def answered(report: Mapping[str, Any]) -> str:
 
 
 def _counts(summary: Mapping[str, Any]) -> tuple[int, int]:
-    """How many questions were answered, and how many were asked."""
-    return summary[PASSED] + summary[FAILED], asked_in(summary)
+    """How many questions were answered, and how many there were."""
+    return sum(summary[outcome] for outcome in ANSWERS), summary["questions"]

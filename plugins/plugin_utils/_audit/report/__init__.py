@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from . import html_page, json_file, junit, markdown
-from .shape import ReportError, check
+from .digests import digest
+from .shape import ReportError, check, raised
 from .trend import compare
 
 __all__ = ["FORMATS", "ReportError", "read_report", "write_report"]
@@ -38,7 +39,7 @@ def write_report(
     report: Mapping[str, Any],
     folder: Path,
     formats: Sequence[str] = FORMATS,
-    previous: Mapping[str, Any] | None = None,
+    previous: Sequence[Mapping[str, Any]] = (),
 ) -> list[Path]:
     """Write a report into a folder and return the paths of its files, in the order of the formats.
 
@@ -46,13 +47,15 @@ def write_report(
 
     Args:
         formats: of :data:`FORMATS`.
-        previous: an earlier report, as :func:`read_report` returns it; the report then says what changed since.
+        previous: earlier reports, as :func:`read_report` returns them, the oldest first; the report then says what
+            changed since.
 
     Raises:
         OSError: the folder or a file cannot be written.
     """
-    if previous is not None:
-        report = {**report, "trend": compare(report, previous)}
+    report = {**raised(report), "results_digest": digest(report["results"])}
+    if previous:
+        report["trend"] = compare(report, previous)
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = []
@@ -64,7 +67,7 @@ def write_report(
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Read a report that was written as JSON.
+    """Read a report that was written as JSON, by this version or an earlier one.
 
     Raises:
         ReportError: there is no such file, or it is no report that this version reads.
@@ -78,8 +81,7 @@ def read_report(path: Path) -> dict[str, Any]:
     problem = check(report)
     if problem:
         raise ReportError(path, problem)
-    shaped: dict[str, Any] = report
-    return shaped
+    return raised(report)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -69,6 +69,7 @@ def _summary(
     return {
         "servers": len(options.hosts),
         "checks": len(options.checks),
+        "questions": len(results),
         **{outcome: outcomes[outcome] for outcome in OUTCOMES},
         "failed_by_severity": {severity: severities[severity] for severity in reversed(SEVERITIES)},
         "reused": sum(reply.reused for audit in audits for reply in audit.replies.values()),

@@ -15,7 +15,7 @@ from typing import Any
 from markupsafe import escape
 
 from ..outcomes import FAILED, OUTCOMES, PASSED, SEVERITIES, UNKNOWN
-from ..verdict import FAIL, INCONCLUSIVE, PASS, answered, asked_in, fails, is_covered, passed_share
+from ..verdict import FAIL, INCONCLUSIVE, PASS, answered, fails, is_covered, passed_share
 from .text import duration, inline, line, moment, output, parsed, plain
 
 #: Bytes of output in one file: of findings, and of what passed.
@@ -224,7 +224,7 @@ def _check_data(check: Mapping[str, Any]) -> dict[str, Any]:
         "severity": SEVERITIES.index(check["severity"]),
         "line": plain(check["line"]),
         "username": line(check["username"] or ""),
-        "description": plain(check["description"]),
+        "description": plain(check["title"]),
         "remedy": plain(check["remedy"]),
         "expected": [line(expected) for expected in check["expected"]],
         "when": [line(group) for group in check["when"]],
@@ -253,7 +253,7 @@ def figures_of(report: Mapping[str, Any]) -> dict[str, Any]:
     segments = _bar([*parts, (UNKNOWN, summary[UNKNOWN]), (PASSED, summary[PASSED])])
     start, end = parsed(report["started_at"]), parsed(report["finished_at"])
     return {
-        "total": asked_in(summary),
+        "total": summary["questions"],
         "share": f"{passed_share(summary):g}",
         "bar": segments,
         "spoken": ", ".join(f"{count} {name}" for name, count, _start, _width in segments) or "no results",

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..outcomes import FAILED, SEVERITIES, UNKNOWN
-from ..verdict import FAIL, answered, asked_in, fails, passed_share
+from ..verdict import FAIL, answered, fails, passed_share
 from .text import counted, line, moment
 
 #: Rows of a table; CI systems refuse summaries that are too large.
@@ -59,7 +59,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield escape(report["refusal"], 400)
     yield ""
     yield f"**{passed_share(summary):g}% passed**: {counted(summary['servers'], 'server')},"
-    results = counted(asked_in(summary), "result")
+    results = counted(summary["questions"], "result")
     yield f"{counted(summary['checks'], 'check')}, {results}, {summary['reused']} of them reused;"
     yield f"{counted(summary['commands'], 'command')} run with {counted(summary['requests'], 'request')}."
     yield ""

@@ -7,18 +7,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..outcomes import FAILED, PASSED, SEVERITIES
+from ..outcomes import FAILED, PASSED, SEVERITIES, UNKNOWN
 from ..verdict import VERDICTS, coverage_of, passed_share
 from .shape import FIGURES
 
 Pair = tuple[str, str]
 
 
-def compare(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
-    """What changed, as the key ``trend`` of the report: see its schema."""
+def compare(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What changed since the last of earlier reports, as the key ``trend`` of the report: see its schema."""
+    *_older, previous = past
     now, before = _by_pair(report), _by_pair(previous)
     failed = _pairs(now, FAILED)
     failed_before = _pairs(before, FAILED)
@@ -26,8 +27,9 @@ def compare(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str,
     return {
         "since": previous["finished_at"],
         # Reports were once written without a verdict; the coverage is in their counts.
-        "verdict": previous["verdict"] if previous.get("verdict") in VERDICTS else None,
+        "verdict": _verdict(previous),
         "coverage": coverage_of(previous["summary"]),
+        "history": [_point(one) for one in (*past, report)],
         "change": _change(report["summary"], previous["summary"]),
         "newly_failed": _named(failed - failed_before, now),
         "newly_fixed": _named(fixed, before),
@@ -35,6 +37,22 @@ def compare(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str,
         "no_longer_known": _named(failed_before - failed - fixed, before),
         **_came_and_went("servers", "host", report, previous),
         **_came_and_went("checks", "name", report, previous),
+    }
+
+
+def _verdict(report: Mapping[str, Any]) -> str | None:
+    return report["verdict"] if report.get("verdict") in VERDICTS else None
+
+
+def _point(report: Mapping[str, Any]) -> dict[str, Any]:
+    summary = report["summary"]
+    kept = ("score", "servers", "not_reached", PASSED, FAILED, UNKNOWN, "failed_by_severity")
+    return {
+        "finished_at": report["finished_at"],
+        "verdict": _verdict(report),
+        "coverage": coverage_of(summary),
+        "passed_share": passed_share(summary),
+        **{name: summary[name] for name in kept},
     }
 
 
@@ -55,6 +73,7 @@ def _change(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]
         **{name: now[name] - before[name] for name in FIGURES},
         "passed_share": round(passed_share(now) - passed_share(before), 1),
         "coverage": round(coverage_of(now) - coverage_of(before), 1),
+        "score": round(now["score"] - before["score"], 1),
         "failed_by_severity": by_severity,
     }
 

@@ -18,6 +18,7 @@ def test_messages_name_so_many_findings_and_no_more() -> None:
         for number in range(120)
     ]
     summary: Row = {"servers": 120, "checks": 1, "passed": 0, "failed": 120, "unknown": 0, "reused": 0, "commands": 120}
+    summary |= {"not_applicable": 0, "waived": 0, "questions": 120}
     summary |= {"failed_by_severity": {"high": 120, "low": 0}, "requests": 130}
     report: Row = {"title": "T", "results": results, "servers": [], "summary": summary, "fail_on": "high"}
     report |= {"verdict": "fail", "coverage": 100.0, "min_coverage": 95.0, "refusal": None}
