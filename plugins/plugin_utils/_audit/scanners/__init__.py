@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Results of other scanners, one file for each format: what a server's output holds becomes results like ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..outcomes import UNKNOWN
+from . import goss, inspec, json_path, junit, lynis, tap, xccdf
+from .results import MOST_CHARACTERS, MOST_RESULTS, NamedResult, ScannerError, shown
+
+#: Name of a format -> what reads it.
+_READERS: dict[str, Callable[[str, Mapping[str, Any]], list[NamedResult]]] = {
+    "xccdf": xccdf.read,
+    "tap": tap.read,
+    "junit": junit.read,
+    "inspec": inspec.read,
+    "goss": goss.read,
+    "lynis": lynis.read,
+    "json": json_path.read,
+}
+FORMATS = tuple(_READERS)
+
+__all__ = ["FORMATS", "NamedResult", "ScannerError", "parse"]
+
+
+def parse(results: Mapping[str, Any], output: str) -> list[NamedResult]:
+    """The results in a scanner's output.
+
+    Args:
+        results: the key of that name of a check, as :func:`options.read_results` returns it.
+        output: of the command, whole.
+
+    Raises:
+        ScannerError: there is no result that could be read, and why.
+    """
+    if len(output) > MOST_CHARACTERS:
+        raise ScannerError(f"The output has more than {MOST_CHARACTERS:,} characters.")
+    try:
+        found = _READERS[results["format"]](output, results)
+    except RecursionError:
+        raise ScannerError("The output is nested too deeply.") from None
+    if not found:
+        raise ScannerError("The output has no result.")
+    if len(found) > MOST_RESULTS:
+        raise ScannerError(f"The output has {len(found):,} results, which is more than {MOST_RESULTS:,}.")
+    return shown(_with_rules(found, results.get("rules") or ()))
+
+
+def _with_rules(found: list[NamedResult], rules: Any) -> list[NamedResult]:
+    """Results with what is known about their rules, and a result for each rule that has none."""
+    known = {rule["name"]: rule for rule in rules}
+    told = {result.name for result in found}
+    silent = [NamedResult(name, UNKNOWN, message="The scanner did not say.") for name in known if name not in told]
+    return [_with_rule(result, known.get(result.name, {})) for result in [*found, *silent]]
+
+
+def _with_rule(result: NamedResult, rule: Mapping[str, Any]) -> NamedResult:
+    return replace(
+        result,
+        title=rule.get("title") or result.title,
+        rationale=rule.get("rationale") or result.rationale,
+        severity=rule.get("severity") or result.severity,
+        remedy=rule.get("remedy") or result.remedy,
+        references=tuple(rule.get("references") or result.references),
+    )

@@ -1,0 +1,154 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Results of InSpec and its relatives: their JSON, with all about the controls, or ``json-min``, the results alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
+from .json_text import entries, read_json, text_of
+from .results import NamedResult, ScannerError
+
+#: The least impact of each severity.
+_IMPACTS = ((0.9, "critical"), (0.7, "high"), (0.4, "medium"), (0.01, "low"), (0.0, "info"))
+#: Tags that name sections of publications, and what these are called.
+_TAGS = {"nist": "NIST SP 800-53", "cci": "", "cis": "CIS", "cis_controls": "CIS Controls", "stig_id": "", "rid": ""}
+#: What RSpec raises where something is not as expected; anything else means that the test could not be run.
+_EXPECTATION = "ExpectationNotMetError"
+
+
+def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
+    """The controls of an output, each once.
+
+    Raises:
+        ScannerError: it is no such JSON, or has no control.
+    """
+    report = read_json(output)
+    if not isinstance(report, dict):
+        raise ScannerError("The JSON is no report of InSpec.")
+    if "profiles" in report:
+        results = _of_profiles(entries(report["profiles"], "profiles"))
+    else:
+        results = _of_tests(entries(report.get("controls"), "controls"))
+    if not results:
+        raise ScannerError(f"The report has no control.{_why_none(report)}")
+    return results
+
+
+def controls_of(profile: Mapping[str, Any]) -> list[NamedResult]:
+    """What a profile says about its controls, as ``inspec json`` writes it."""
+    controls = profile.get("controls")
+    if isinstance(controls, dict):
+        controls = [{"id": key, **value} for key, value in controls.items() if isinstance(value, dict)]
+    return [_described(control, "") for control in entries(controls, "controls")]
+
+
+def _of_profiles(profiles: Sequence[Mapping[str, Any]]) -> list[NamedResult]:
+    """Controls of all profiles; a profile that wraps another repeats its controls, without results."""
+    described: dict[str, Mapping[str, Any]] = {}
+    tests: dict[str, list[Mapping[str, Any]]] = {}
+    for profile in profiles:
+        for control in entries(profile.get("controls") or [], "controls"):
+            name = text_of(control.get("id"))
+            described[name] = {**control, **{key: value for key, value in described.get(name, {}).items() if value}}
+            tests.setdefault(name, []).extend(entries(control.get("results") or [], f"results of {name}"))
+    return [
+        _judged(_described(control, name), control.get("impact"), tests[name]) for name, control in described.items()
+    ]
+
+
+def _of_tests(rows: Iterable[Mapping[str, Any]]) -> list[NamedResult]:
+    tests: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        tests.setdefault(text_of(row.get("id")), []).append(row)
+    return [_judged(NamedResult(name, UNKNOWN), None, rows) for name, rows in tests.items()]
+
+
+def _judged(control: NamedResult, impact: Any, tests: Sequence[Mapping[str, Any]]) -> NamedResult:
+    outcomes = [_outcome(test) for test in tests]
+    outcome = next((one for one in (FAILED, UNKNOWN, PASSED, NOT_APPLICABLE) if one in outcomes), UNKNOWN)
+    if impact == 0 and not isinstance(impact, bool) and outcome != PASSED:
+        outcome = NOT_APPLICABLE  # that is how profiles say so
+    said = [_said(test) for test, one in zip(tests, outcomes, strict=True) if one == outcome and one != PASSED]
+    message = "\n".join(dict.fromkeys(said)) if tests else "None of its tests was run."
+    return NamedResult(
+        control.name,
+        outcome,
+        control.title,
+        control.rationale,
+        control.severity,
+        control.remedy,
+        control.references,
+        message,
+    )
+
+
+def _outcome(test: Mapping[str, Any]) -> str:
+    status = test.get("status")
+    if status == "passed":
+        return PASSED
+    if status == "failed":
+        raised = text_of(test.get("exception"))
+        return UNKNOWN if raised and not raised.endswith(_EXPECTATION) else FAILED
+    # What is skipped by a condition of the profile does not apply; else a resource could not be read.
+    is_condition = "only_if" in text_of(test.get("skip_message")) or "only_applicable_if" in text_of(
+        test.get("skip_message")
+    )
+    return NOT_APPLICABLE if status == "skipped" and is_condition else UNKNOWN
+
+
+def _said(test: Mapping[str, Any]) -> str:
+    said = text_of(test.get("skip_message")) or text_of(test.get("message")) or text_of(test.get("status"))
+    return f"{text_of(test.get('code_desc'))}: {said}".removeprefix(": ")
+
+
+def _described(control: Mapping[str, Any], name: str) -> NamedResult:
+    tags = control.get("tags") if isinstance(control.get("tags"), dict) else {}
+    assert isinstance(tags, dict)
+    texts = dict(_descriptions(control.get("descriptions")))
+    return NamedResult(
+        name or text_of(control.get("id")),
+        UNKNOWN,
+        text_of(control.get("title")),
+        texts.get("rationale") or text_of(control.get("desc")) or texts.get("default", ""),
+        severity_of_impact(control.get("impact")),
+        texts.get("fix") or text_of(tags.get("fix")),
+        tuple(_references(control.get("refs"), tags)),
+    )
+
+
+def severity_of_impact(impact: Any) -> str | None:
+    """The severity of an impact, which is a number from 0 to 1; None where there is none."""
+    if isinstance(impact, bool) or not isinstance(impact, (int, float)):
+        return None
+    return next((severity for least, severity in _IMPACTS if impact >= least), None)
+
+
+def _descriptions(given: Any) -> Iterator[tuple[str, str]]:
+    """Texts of a control by their labels; newer versions give a list of them, older ones an object."""
+    if isinstance(given, dict):
+        yield from ((str(label), text_of(text)) for label, text in given.items())
+    elif isinstance(given, list):
+        yield from ((text_of(one.get("label")), text_of(one.get("data"))) for one in given if isinstance(one, dict))
+
+
+def _references(refs: Any, tags: Mapping[str, Any]) -> Iterator[str]:
+    for tag, publication in _TAGS.items():
+        value = tags.get(tag)
+        sections = [text_of(one) for one in value] if isinstance(value, list) else [text_of(value)]
+        if any(sections):
+            yield f"{publication} {', '.join(filter(None, sections))}".strip()
+    for ref in refs if isinstance(refs, list) else []:
+        parts = [ref.get(key) for key in ("ref", "url", "uri")] if isinstance(ref, dict) else [ref]
+        yield " ".join(part for part in parts if isinstance(part, str))
+
+
+def _why_none(report: Mapping[str, Any]) -> str:
+    profiles = report.get("profiles") or []
+    said = [text_of(one.get("skip_message") or one.get("status_message")) for one in profiles if isinstance(one, dict)]
+    return " ".join(["", *filter(None, said)])

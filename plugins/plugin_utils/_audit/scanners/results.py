@@ -1,0 +1,131 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Results of scanners: what one is, and how much of what a scanner says is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean, clean_line
+
+from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, SEVERITIES, UNKNOWN
+
+#: So many characters of an output are read, and so many results of one server are kept.
+MOST_CHARACTERS, MOST_RESULTS = 32 * 1024 * 1024, 5000
+#: So many characters of each text are kept, and so many references.
+MOST_OF_NAME, MOST_OF_TITLE, MOST_OF_TEXT, MOST_REFERENCES = 200, 300, 2000, 30
+#: The name of the result that says that others are missing.
+MISSING = "missing-results"
+
+#: What is said where a scanner says nothing.
+_SAID = {
+    FAILED: "The scanner says that this does not hold.",
+    UNKNOWN: "The scanner does not say why it could not tell.",
+}
+#: Of several outcomes of one rule, the first of these is the outcome of the rule.
+_WORST_FIRST = (FAILED, UNKNOWN, PASSED, NOT_APPLICABLE)
+#: Words of scanners for severities that have another name here.
+_SEVERITIES = {name: name for name in SEVERITIES} | {
+    **dict.fromkeys(("information", "informational", "note", "notice", "none"), "info"),
+    **dict.fromkeys(("minor", "negligible"), "low"),
+    **dict.fromkeys(("moderate", "warn", "warning"), "medium"),
+    **dict.fromkeys(("important", "major", "error"), "high"),
+    **dict.fromkeys(("blocker", "fatal"), "critical"),
+}
+
+
+class ScannerError(AlpaconError):
+    """The output of a scanner has no results that can be read; str() says why."""
+
+
+@dataclass(frozen=True)
+class NamedResult:
+    """What a scanner found out about one of its rules on one server.
+
+    Attributes:
+        name: of the rule, unique among the results of the server.
+        outcome: :data:`PASSED`, :data:`FAILED`, :data:`UNKNOWN` or :data:`NOT_APPLICABLE`.
+        severity: one of :data:`SEVERITIES`, or None where the scanner does not say.
+        message: what was found, for a person.
+    """
+
+    name: str
+    outcome: str
+    title: str = ""
+    rationale: str = ""
+    severity: str | None = None
+    remedy: str = ""
+    references: tuple[str, ...] = ()
+    message: str = ""
+
+
+def severity_of(word: object) -> str | None:
+    """The severity that a word of a scanner stands for; None for one that says nothing, such as ``unknown``."""
+    return _SEVERITIES.get(str(word).strip().casefold())
+
+
+def missing(message: str) -> NamedResult:
+    """The result that says that others are missing."""
+    return NamedResult(MISSING, UNKNOWN, "The scanner came to its end", message=message)
+
+
+def merged(results: Iterable[NamedResult]) -> list[NamedResult]:
+    """One result for each name: the worst outcome, and what those of this outcome say."""
+    kept: dict[str, list[NamedResult]] = {}
+    for result in results:
+        kept.setdefault(result.name, []).append(result)
+    return [_merge(same) if len(same) > 1 else same[0] for same in kept.values()]
+
+
+def _merge(same: Sequence[NamedResult]) -> NamedResult:
+    outcome = min((result.outcome for result in same), key=_WORST_FIRST.index)
+    telling = [result for result in same if result.outcome == outcome]
+    messages = dict.fromkeys(result.message for result in telling if result.message)
+    remedies = dict.fromkeys(result.remedy for result in telling if result.remedy)
+    severity = max((result.severity for result in telling if result.severity), key=SEVERITIES.index, default=None)
+    return replace(telling[0], severity=severity, message="\n".join(messages), remedy="\n".join(remedies))
+
+
+def shown(results: Sequence[NamedResult]) -> list[NamedResult]:
+    """Results as they are kept: texts bounded and without controls of terminals, names that differ."""
+    taken: set[str] = set()
+    return [_shown(result, taken) for result in results]
+
+
+def _shown(result: NamedResult, taken: set[str]) -> NamedResult:
+    return NamedResult(
+        name=_unlike(short(result.name, MOST_OF_NAME) or "unnamed", taken),
+        outcome=result.outcome,
+        title=short(result.title, MOST_OF_TITLE),
+        rationale=long(result.rationale),
+        severity=result.severity,
+        remedy=long(result.remedy),
+        references=tuple(short(text, MOST_OF_TITLE) for text in result.references[:MOST_REFERENCES] if text),
+        message=long(result.message) or _SAID.get(result.outcome, ""),
+    )
+
+
+def _unlike(name: str, taken: set[str]) -> str:
+    """The name, with a number behind it where others have it already."""
+    number, unlike = 1, name
+    while unlike in taken:
+        number += 1
+        unlike = f"{name} ({number})"
+    taken.add(unlike)
+    return unlike
+
+
+def short(text: str, most: int) -> str:
+    """A text in one line of at most so many characters."""
+    words = " ".join(text[: 4 * most].split())
+    return clean_line(words if len(words) <= most else f"{words[: most - 1]}…")
+
+
+def long(text: str) -> str:
+    """A text of many lines, without blanks at its ends, of at most :data:`MOST_OF_TEXT` characters."""
+    stripped = text.strip()
+    return clean(stripped if len(stripped) <= MOST_OF_TEXT else f"{stripped[: MOST_OF_TEXT - 1]}…")

@@ -1,0 +1,95 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Results of scanners that no other format fits, by paths in their JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import NamedResult, ScannerError, parse
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.options import read_results
+
+WORDS = {"passed": ["PASS", True], "failed": ["FAIL", False], "not_applicable": ["INFO"]}
+#: As kube-bench writes it.
+NESTED = {
+    "Controls": [
+        {
+            "tests": [
+                {
+                    "results": [
+                        {
+                            "test_number": "1.1.1",
+                            "test_desc": "The file is safe",
+                            "status": "FAIL",
+                            "remediation": "chmod 600",
+                            "reason": "0644",
+                            "severity": "IMPORTANT",
+                            "links": ["https://example.org/1", "CIS 1.1.1"],
+                        },
+                        {"test_number": "1.1.2", "status": "pass"},
+                    ]
+                },
+                {"results": [{"test_number": "1.2.1", "status": "WARN"}, {"test_number": "1.2.2"}]},
+            ]
+        }
+    ]
+}
+PATHS = {"list": "Controls.tests.results", "name": "test_number", "outcome": "status"}
+
+
+def of(document: Any, **options: Any) -> list[NamedResult]:
+    """The results in a document."""
+    read = read_results("results", {"format": "json", "words": WORDS, **options})
+    return parse(read, json.dumps(document))
+
+
+def test_all_about_a_result() -> None:
+    texts = {"title": "test_desc", "remedy": "remediation", "message": "reason"}
+    result, *_others = of(NESTED, **PATHS, **texts, severity="severity", references="links")
+    assert result == NamedResult(
+        "1.1.1",
+        "failed",
+        "The file is safe",
+        "",
+        "high",
+        "chmod 600",
+        ("https://example.org/1", "CIS 1.1.1"),
+        "0644",
+    )
+
+
+def test_lists_on_the_way_stand_for_their_entries() -> None:
+    assert [(result.name, result.outcome, result.message) for result in of(NESTED, **PATHS)][1:] == [
+        ("1.1.2", "passed", ""),
+        ("1.2.1", "unknown", "The scanner says 'WARN'."),
+        ("1.2.2", "unknown", "The scanner says nothing at status."),
+    ]
+
+
+def test_an_object_names_its_values_by_their_keys() -> None:
+    results = of({"checks": {"a": {"ok": True}, "b": {"ok": False}}}, list="checks", outcome="ok")
+    assert [(result.name, result.outcome) for result in results] == [("a", "passed"), ("b", "failed")]
+
+
+def test_without_a_path_the_document_is_the_list() -> None:
+    assert [result.name for result in of([{"id": 7, "ok": "pass"}], name="id", outcome="ok")] == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ({"other": []}, "nothing at results"),
+        ({"results": []}, "nothing at results"),
+        ({"results": [{"ok": True}]}, "Result 1 has no name at id"),
+        ({"results": [3]}, "Result 1 has no name"),
+        ({"results": [{"id": str(number)} for number in range(5002)]}, "more than 5,000 results"),
+    ],
+)
+def test_what_has_no_results_is_refused(document: Any, reason: str) -> None:
+    with pytest.raises(ScannerError, match=reason):
+        of(document, list="results", name="id", outcome="ok")

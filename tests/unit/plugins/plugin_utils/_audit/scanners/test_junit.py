@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Results in JUnit's XML, from what pytest 9 and bats 1.11.1 wrote."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import NamedResult, ScannerError, parse
+
+PYTEST = """<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" errors="1" \
+failures="1" skipped="1" tests="4" time="0.116" timestamp="2026-11-26T13:28:00.216808+00:00" hostname="web-1">\
+<testcase classname="t_test" name="test_it" time="0.005" /><testcase classname="t_test" name="test_bad" time="0.001">\
+<failure message="AssertionError: one is not two&#10;assert 1 == 2">E   AssertionError: one is not two
+
+t_test.py:3: AssertionError</failure></testcase><testcase classname="t_test" name="test_skip" time="0.000">\
+<skipped type="pytest.skip" message="not here">t_test.py:4: not here</skipped></testcase>\
+<testcase classname="t_test" name="test_error" time="0.000"><error message="failed on setup with &quot;OSError: no \
+such thing&quot;">t_test.py:7: OSError</error></testcase></testsuite></testsuites>"""
+BATS = """<?xml version="1.0" encoding="UTF-8"?>
+<testsuites time="0.016">
+<testsuite name="host.bats" tests="2" failures="1" errors="0" skipped="0" time="0.016" hostname="web-1">
+    <testcase classname="host.bats" name="hostname is set" time="0.010" />
+    <testcase classname="host.bats" name="passwd is not writable # really" time="0.006">
+        <failure type="failure">(in test file /tmp/t/host.bats, line 2)
+  `[ &quot;$(stat -c %a /etc/passwd)&quot; = 600 ]&#39; failed</failure>
+    </testcase>
+
+</testsuite>
+</testsuites>
+"""
+
+
+def of(output: str) -> list[NamedResult]:
+    """The results."""
+    return parse({"format": "junit"}, output)
+
+
+def test_pytest() -> None:
+    results = of(PYTEST)
+    assert [(result.name, result.outcome) for result in results] == [
+        ("t_test.test_it", "passed"),
+        ("t_test.test_bad", "failed"),
+        ("t_test.test_skip", "not_applicable"),
+        ("t_test.test_error", "unknown"),
+    ]
+    assert results[1].message.startswith("AssertionError: one is not two\nassert 1 == 2\nE   AssertionError")
+    assert results[3].message == 'failed on setup with "OSError: no such thing"\nt_test.py:7: OSError'
+
+
+def test_bats() -> None:
+    passed, failed = of(BATS)
+    assert (passed.name, passed.outcome) == ("host.bats.hostname is set", "passed")
+    assert (failed.outcome, failed.message.splitlines()[0]) == ("failed", "(in test file /tmp/t/host.bats, line 2)")
+
+
+def test_other_output_around_it_does_not_matter() -> None:
+    assert len(of(f"running 2 tests\n{BATS}done\n")) == 2
+
+
+@pytest.mark.parametrize(
+    ("suite", "name", "outcome"),
+    [
+        ('<testsuite name="s" tests="2"><testcase name="a"/></testsuite>', "missing-results", "unknown"),
+        ('<testsuite name="s"><testcase name="a"/><error message="x"/></testsuite>', "s", "unknown"),
+        ('<testsuite name="s"><testcase name="a"/><failure message="x"/></testsuite>', "s", "failed"),
+    ],
+)
+def test_what_is_wrong_with_a_whole_suite_is_a_result(suite: str, name: str, outcome: str) -> None:
+    assert [(result.name, result.outcome) for result in of(suite)] == [("a", "passed"), (name, outcome)]
+
+
+def test_suites_in_suites_count_once() -> None:
+    inner = '<testsuite name="in" tests="1"><testcase name="a"/></testsuite>'
+    assert [result.name for result in of(f'<testsuites><testsuite tests="1">{inner}</testsuite></testsuites>')] == ["a"]
+
+
+@pytest.mark.parametrize("output", ["", "not found", "<html/>", "<testsuites/>", "<testsuites><testsuite>"])
+def test_no_junit_is_refused(output: str) -> None:
+    with pytest.raises(ScannerError):
+        of(output)

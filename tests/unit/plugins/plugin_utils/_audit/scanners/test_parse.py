@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What holds for every format: bounds, hostile output, and what is known about rules."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS, ScannerError, parse
+
+JSON_OPTIONS = {"outcome": "ok", "name": "id", "words": {"passed": ["true"]}}
+LAUGHS = '<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;">]><testsuite><testcase name="&b;"/></testsuite>'
+OUTSIDE = (
+    '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><testsuite><testcase name="x">&a;</testcase></testsuite>'
+)
+HOSTILE = {
+    "line": "x" * 1_000_000,
+    "bars": "|" * 1_000_000,
+    "colons": ":pass" * 600_000,
+    "hashes": "not ok 1 " + "# " * 1_000_000,
+    "blanks": "ok 1" + " " * 1_000_000 + "x",
+    "breaks": "\n" * 1_000_000,
+    "angles": "<" * 1_000_000,
+    "open": "<a>" * 1_000_000,
+    "brackets": "[" * 1_000_000,
+    "nested": '{"a":' * 100_000 + "1" + "}" * 100_000,
+    "deep": "<a>" * 5000 + "</a>" * 5000,
+    "wide": "<testsuite>" + "<a/>" * 500_001 + "</testsuite>",
+    "laughs": LAUGHS,
+    "outside": OUTSIDE,
+    "encoding": '<?xml version="1.0" encoding="utf-16"?><testsuite/>',
+    "surrogates": "<testsuite name='\udcff'></testsuite>",
+    "zero": "\x00" * 1000,
+    "digits": '{"results": ' + "9" * 100_000 + "}",
+    "points": "ok\n" * 10_000,
+    "rules": "".join(f"r{number}:pass\n" for number in range(10_000)),
+    "texts": "1..1\nnot ok 1\n" + "# x\n" * 500_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_hostile_output_costs_little(kind: str, name: str) -> None:
+    before, kept = time.process_time(), 0
+    try:
+        kept = max(
+            len(result.message) + len(result.name) for result in parse({"format": kind, **JSON_OPTIONS}, HOSTILE[name])
+        )
+    except ScannerError as error:
+        kept = len(str(error))
+    assert kept < 5000
+    assert time.process_time() - before < 5
+
+
+@pytest.mark.parametrize("text", [LAUGHS, OUTSIDE])
+def test_a_dtd_is_refused(text: str) -> None:
+    with pytest.raises(ScannerError, match="has a DTD"):
+        parse({"format": "junit"}, text)
+
+
+def test_more_than_is_read_is_refused() -> None:
+    with pytest.raises(ScannerError, match="more than 33,554,432 characters"):
+        parse({"format": "tap"}, " " * (32 * 1024 * 1024 + 1))
+
+
+def test_more_results_than_are_kept_are_refused() -> None:
+    with pytest.raises(ScannerError, match="10,000 results, which is more than 5,000"):
+        parse({"format": "xccdf"}, HOSTILE["rules"])
+
+
+def test_texts_are_bounded_and_do_not_move_a_terminal() -> None:
+    [result] = parse({"format": "tap"}, f"1..1\nnot ok 1 - a\x1b[2J{'b' * 500}\n# {'c' * 3000}\u202e\n")
+    assert result.name.startswith("a\\x1b[2Jbbb")
+    assert result.name.endswith("…")
+    assert len(result.name) < 220
+    assert len(result.message) == 2000
+
+
+def test_names_that_are_cut_still_differ() -> None:
+    first, second = parse({"format": "tap"}, f"1..2\nok 1 - {'a' * 500}b\nok 2 - {'a' * 500}c\n")
+    assert second.name == f"{first.name} (2)"
+
+
+def test_rules_add_what_the_output_does_not_say() -> None:
+    rules = [
+        {"name": "a", "title": "A", "rationale": "why", "severity": "high", "remedy": "fix", "references": ["R 1"]},
+        {"name": "b", "title": "B", "rationale": "", "severity": None, "remedy": "", "references": []},
+    ]
+    known, other, silent = parse({"format": "xccdf", "rules": rules}, "a:fail\nc:pass\n")
+    assert (known.title, known.rationale, known.severity, known.remedy) == ("A", "why", "high", "fix")
+    assert known.references == ("R 1",)
+    assert (other.name, other.title) == ("c", "")
+    assert (silent.name, silent.outcome, silent.message) == ("b", "unknown", "The scanner did not say.")
