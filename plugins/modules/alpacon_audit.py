@@ -44,13 +44,20 @@ options:
         required: true
       line:
         description:
-          - Command line of up to 2048 characters. It is sent to the server as it is.
-          - On today's workspaces, a line that always prints something saves a request.
+          - Code for a POSIX shell, such as C(dash), of one line or of many. It runs in a shell of its own, reads
+            nothing, and sees the locale C(C). Standard error is part of its output.
+          - With another O(checks[].shell), a command line of up to 2048 characters, which is sent as it is.
         type: str
         required: true
-      description:
+      title:
         description:
-          - What the check is about, for the report.
+          - What is true if the check passes, as a sentence without a full stop, for the report.
+        type: str
+        default: ""
+        aliases: [description]
+      rationale:
+        description:
+          - Why that matters, for the report.
         type: str
         default: ""
       remedy:
@@ -58,6 +65,12 @@ options:
           - What to do if it fails, for the report.
         type: str
         default: ""
+      references:
+        description:
+          - Sections of benchmarks and controls that it is about, for the report.
+        type: list
+        elements: str
+        default: []
       set:
         description:
           - Name of the group of checks that it belongs to, for the report.
@@ -82,6 +95,35 @@ options:
         description:
           - System group to run as.
         type: str
+      applies_if:
+        description:
+          - Shell code that runs before O(checks[].line). If its exit code is not 0, the outcome is V(not_applicable).
+        type: str
+      parameters:
+        description:
+          - Values that O(checks[].line) and O(checks[].applies_if) have as variables of the shell, and
+            O(checks[].number) as bounds, each with its default, which is a text, a number, V(true), V(false) or a list.
+            The elements of a list are joined with blanks.
+          - The variable C(audit_NAME) of a host has the value for that host.
+        type: dict
+        default: {}
+      timeout:
+        description:
+          - How many seconds the check may take on the server. If it takes longer, it is ended, and the outcome is
+            V(unknown).
+        type: int
+        default: 30
+      kind:
+        description:
+          - How the output is judged. With V(output), it is compared with what O(checks[].contains) and the other
+            options say. This is the default, unless O(checks[].results) is given.
+          - With V(problems), lines of the output say what is wrong. C(problem:) at the beginning of a line and a text
+            make the check V(failed), C(unknown:) and a text V(unknown), C(not applicable:) and a text
+            V(not_applicable), in this order. Otherwise it is V(passed), if the last line is C(done). The exit code
+            does not count. A line C(fact:) NAME=VALUE gives a fact that O(checks[].fact) names.
+          - With V(results), the output has the results of another tool, see O(checks[].results).
+        type: str
+        choices: [output, problems, results]
       rc:
         description:
           - Exit codes that pass. Some workspaces only state whether the code was V(0).
@@ -132,20 +174,38 @@ options:
             choices: [first, last, min, max, sum, count]
           at_most:
             description:
-              - The largest number that passes.
-            type: float
+              - The largest number that passes, or the name of one of O(checks[].parameters) that has it.
+            type: raw
           at_least:
             description:
-              - The smallest number that passes.
-            type: float
+              - The smallest number that passes, or the name of a parameter.
+            type: raw
           equals:
             description:
-              - The only number that passes.
-            type: float
+              - The only number that passes, or the name of a parameter.
+            type: raw
+          unit:
+            description:
+              - Unit of the number, for messages.
+            type: str
+            default: ""
+      message:
+        description:
+          - What the report says if the check fails. C({value}), C({unit}), C({at_most}), C({at_least}), C({equals}),
+            C({rc}) and names of parameters in braces stand for what they name; C({line}) stands for the line that
+            O(checks[].absent) matches, or else for the last one.
+        type: str
       fact:
         description:
-          - Name under which RV(facts) has the number, or else the output.
-        type: str
+          - Name under which RV(facts) has the number, or else the output. With O(checks[].kind=problems), the names of
+            the facts that the output may have.
+        type: list
+        elements: str
+        default: []
+      results:
+        description:
+          - How the output of another tool is read, with the key C(format).
+        type: dict
       when:
         description:
           - Inventory groups. Only hosts in one of them are asked. Hosts in a group with V(!) in front are not.
@@ -341,7 +401,7 @@ findings:
       check: disk space
       outcome: failed
       severity: high
-      message: 97 is more than 90.
+      message: It is 97, and must be at most 90.
       rc: 0
       value: 97
       command: 550e8400-e29b-41d4-a716-446655440000
@@ -394,7 +454,7 @@ overview:
     - "unknown                 0"
     - "failed, high            1"
     - "Worst findings:"
-    - "  web-01: disk space (high): 97 is more than 90."
+    - "  web-01: disk space (high): It is 97, and must be at most 90."
 requests:
   description: How many HTTP requests the task made.
   returned: success

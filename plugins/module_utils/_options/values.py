@@ -105,17 +105,23 @@ def share(option: str, text: Any, total: int, least: int) -> int | None:
 
 def line(option: str, text: Any) -> str:
     """Check a command line; it comes back as given."""
-    value = str(text)
-    if not value.strip():
-        raise UsageError(option, "the command line is empty", "Give the line that is to run.")
-    if "\0" in value:
-        raise UsageError(option, "the command line has a NUL character", "Take it out.")
+    value = code(option, text)
     if len(value) > LINE_LENGTH:
         raise UsageError(
             option,
             f"the command line has {len(value)} characters, and the API takes {LINE_LENGTH}",
             "Put it into a file, and give that as script.",
         )
+    return value
+
+
+def code(option: str, text: Any) -> str:
+    """Check what a shell is to run, however long it is; it comes back as given."""
+    value = str(text)
+    if not value.strip():
+        raise UsageError(option, "the command line is empty", "Give the line that is to run.")
+    if "\0" in value:
+        raise UsageError(option, "the command line has a NUL character", "Take it out.")
     return value
 
 

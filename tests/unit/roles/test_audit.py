@@ -46,7 +46,7 @@ def test_the_check_sets_are_sound(name: str) -> None:
         for check in checks
     ]
     read = read_checks("checks", plain)
-    assert all(check.set == name and check.description and check.remedy for check in read)
+    assert all(check.set == name and check.title and check.remedy for check in read)
     assert all(not check.line.startswith(" ") and "\n" not in check.line for check in read)
 
 

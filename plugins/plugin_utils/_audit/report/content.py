@@ -19,7 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.version impor
 from ..asking import WorkspaceAudit
 from ..checks import Check
 from ..hosts import AuditedHost
-from ..judging import CheckOutcome, fact_of, judge
+from ..judging import CheckOutcome, judge
 from ..options import AuditOptions
 from ..outcomes import FAILED, OUTCOMES, SEVERITIES, UNKNOWN
 from ..replies import Reply
@@ -86,9 +86,9 @@ def _result(audit: WorkspaceAudit, audited: AuditedHost, check: Check, facts: di
         if not audited.obstacle:
             return None
         reply = Reply(reason=audited.obstacle)
-    judged = judge(check, reply.answer) if reply.answer else CheckOutcome(UNKNOWN, reply.reason)
-    if check.fact and reply.answer and judged.outcome != UNKNOWN:
-        facts[check.fact] = fact_of(check, reply.answer, judged, audit.options.output_limit)
+    limit = audit.options.output_limit
+    judged = judge(check, reply.answer, limit) if reply.answer else CheckOutcome(UNKNOWN, reply.reason)
+    facts.update(judged.facts)
     severity = audit.options.unknown_severity if judged.outcome == UNKNOWN else check.severity
     return {
         "host": audited.host.name,
@@ -129,7 +129,7 @@ def _check(check: Check) -> dict[str, Any]:
     return {
         "name": check.name,
         "set": check.set,
-        "description": check.description,
+        "description": check.title,
         "remedy": check.remedy,
         "line": check.line,
         "username": check.username,

@@ -89,7 +89,7 @@ def test_a_finding_fails_the_audit_however_little_was_answered(current: Workspac
     done = audit(current, bad, *questions(1, 2))
     assert said(done) == ("fail", 50.0, True)
     assert done.result["msg"] == (
-        "1 finding of severity high or worse: web-01: bad (high): The output matches one: one."
+        "1 finding of severity high or worse: web-01: bad (high): The server says: one."
         " Only 2 of 4 questions answered (50%), and min_coverage asks for 95%."
     )
     assert said(audit(current, bad, *questions(40))) == ("fail", 100.0, True)

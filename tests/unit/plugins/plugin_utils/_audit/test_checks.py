@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import choose_checks, read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import (
+    choose_checks,
+    read_checks,
+    read_parameter,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
@@ -67,7 +71,10 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
         ({"name": " "}, "checks, check 1 ( ): name: it is empty. Give one."),
         ({"line": " "}, "checks, check 1 (it): line: the command line is empty. Give the line that is to run."),
         ({"lines": "x"}, "checks, check 1 (it): lines: a check has no such key. Did you mean line?"),
-        ({"qqq": "x"}, "checks, check 1 (it): qqq: a check has no such key. It may have: name, line, description,"),
+        (
+            {"qqq": "x"},
+            "checks, check 1 (it): qqq: a check has no such key. It may have: name, line, title, rationale,",
+        ),
         ({"severity": "bad"}, "value of severity must be one of: info, low, medium, high, critical, got: bad"),
         ({"rc": "none"}, "checks, check 1 (it): Elements value for option 'rc' is of type"),
         ({"rc": []}, "rc: no exit code would be right. Name at least one, or leave rc out for 0."),
@@ -76,7 +83,10 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
         ({"absent": ["ok", "*"]}, "absent: '*' is no regular expression: nothing to repeat at position 0"),
         ({"unanswered": "["}, "unanswered: '[' is no regular expression"),
         ({"number": {"at_mots": 1}}, "number.at_mots: a check has no such key. Did you mean number.at_most?"),
-        ({"number": {"at_most": "x"}}, "checks, check 1 (it): argument 'at_most' is of type"),
+        (
+            {"number": {"at_most": "x"}},
+            "number.at_most: 'x' is no number. Give a number, or the name of one of the check's parameters.",
+        ),
         (
             {"number": {}},
             "number: it is compared with nothing. Give at_most, at_least or equals, or a fact to keep it as.",
@@ -86,6 +96,24 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
         ({"number": {"pick": "any", "at_most": 1}}, "value of pick must be one of: first, last, min, max, sum, count"),
         ({"fact": "disk-used"}, "fact: 'disk-used' is no name of a variable. Use letters, digits and underscores."),
         ({"when": ["!"]}, "when: it is empty."),
+        ({"fact": ["a", "b"]}, "fact: there are 2. Name one; several go with kind problems."),
+        ({"timeout": 0}, "timeout: it is 0. Give seconds from 1 to 3600."),
+        ({"parameters": {"Bad": 1}}, "parameters.Bad: it is no name of a parameter. Use small letters, digits and"),
+        ({"parameters": {"alpacon_nl": 1}}, "parameters.alpacon_nl: it is no name of a parameter."),
+        ({"parameters": {"a": None}}, "parameters.a: it has no default. Give a text, a number, true or false, or"),
+        (
+            {"parameters": {"a": "x"}, "number": {"at_most": "a"}},
+            "number.at_most: the parameter a is no number. Give it one.",
+        ),
+        ({"message": "{valeu} wait"}, "message: nothing is known by the name {valeu}. Did you mean value?"),
+        ({"kind": "problems", "absent": "x"}, "absent: it does not go with kind problems. Leave it out."),
+        ({"kind": "results"}, "results: kind and results do not go together. Give results with kind results, and"),
+        ({"kind": "problems", "results": {"format": "tap"}}, "results: kind and results do not go together."),
+        (
+            {"shell": "osquery", "applies_if": "true"},
+            "applies_if: no shell of the server runs what is for the shell osquery. Leave it out.",
+        ),
+        ({"shell": "osquery", "kind": "problems"}, "kind: it does not go with the shell osquery. Leave it out."),
         ({"shell": "bash"}, "value of shell must be one of: system, internal, osquery, got: bash"),
     ],
 )
@@ -98,8 +126,12 @@ def test_bad_checks(given: Row, message: str) -> None:
 
 def test_the_check_that_is_wrong_is_named() -> None:
     good = {"name": "one", "line": "true"}
+    with pytest.raises(
+        UsageError, match=r"checks, check 2 \(two\): line: its code has 200,000 characters, and 100,000"
+    ):
+        read_checks("checks", [good, {"name": "two", "line": "x" * 200_000}])
     with pytest.raises(UsageError, match=r"checks, check 2 \(two\): line: the command line has 3000 characters"):
-        read_checks("checks", [good, {"name": "two", "line": "x" * 3000}])
+        read_checks("checks", [good, {"name": "two", "line": "x" * 3000, "shell": "osquery"}])
     with pytest.raises(UsageError, match="checks 1 and 3 are both named one"):
         read_checks("checks", [good, {"name": "two", "line": "x"}, good])
     with pytest.raises(UsageError, match="checks: there is no check"):
@@ -108,6 +140,57 @@ def test_the_check_that_is_wrong_is_named() -> None:
 
 def test_a_line_is_kept_as_it_is() -> None:
     assert check(line="  echo  a\n").line == "  echo  a\n"
+
+
+def test_old_names_of_keys() -> None:
+    assert check(description="It is so").title == "It is so"
+    assert check(title="It is so").title == "It is so"
+    assert check(results={"format": "tap"}).kind == "results"
+
+
+# Parameters
+
+
+def test_values_of_parameters() -> None:
+    read = check(parameters={"most": 4, "names": ["a"]}, number={"at_most": "most", "at_least": 1})
+    assert read.bounds == {"at_most": 4, "at_least": 1}
+    other = read.with_parameters({"most": 9.5, "others": "x"})
+    assert (other.bounds, other.parameters) == ({"at_most": 9.5, "at_least": 1}, {"most": 9.5, "names": ["a"]})
+    assert read.with_parameters({"others": 1}) is read
+
+
+@pytest.mark.parametrize(
+    ("default", "given", "value"),
+    [
+        (1, "90", 90),
+        (1, 2.5, 2.5),
+        ([], "a, b,", ["a", "b"]),
+        ([], 22, ["22"]),
+        (["x"], [22, "y"], ["22", "y"]),
+        (["x"], [], []),
+        (True, "no", False),
+        ("", 7, "7"),
+    ],
+)
+def test_kinds_of_parameters(default: Any, given: Any, value: Any) -> None:
+    assert read_parameter("audit_x", default, given) == value
+
+
+@pytest.mark.parametrize(
+    ("default", "given", "message"),
+    [
+        (1, "many", "audit_x: 'many' is no number. Give one, such as 1."),
+        (1, True, "audit_x: 'True' is no number."),
+        (1, "nan", "audit_x: 'nan' is no number."),
+        (True, "maybe", "audit_x: 'maybe' is neither true nor false. Give one of them."),
+        ("x", ["a"], "audit_x: it is no text. Give one, such as 'x'."),
+        ("x", "a\0b", "audit_x: it has a NUL character. Take it out."),
+    ],
+)
+def test_values_of_other_kinds(default: Any, given: Any, message: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        read_parameter("audit_x", default, given)
+    assert message in str(raised.value)
 
 
 # Choosing

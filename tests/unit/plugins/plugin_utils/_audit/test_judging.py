@@ -15,7 +15,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging imp
     LOOKED_AT,
     CheckAnswer,
     CheckOutcome,
-    fact_of,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import judge as judge_answer
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
@@ -23,10 +22,10 @@ from ansible_collections.herdops.alpacon.tests.unit.support import Row
 DF = "Filesystem Use% Mounted\n/dev/vda 83% /\n/dev/vdb 97% /srv\ntmpfs 1% /tmp\n"
 
 
-def judge(given: Row, output: str = "", rc: int = 0, **answer: Any) -> CheckOutcome:
+def judge(given: Row, output: str = "", rc: int = 0, fact_limit: int = 100, **answer: Any) -> CheckOutcome:
     """What an answer means to a check with these keys."""
     [check] = read_checks("checks", [{"name": "it", "line": "true", **given}])
-    return judge_answer(check, CheckAnswer(rc, output, **answer))
+    return judge_answer(check, CheckAnswer(rc, output, **answer), fact_limit)
 
 
 # What answers mean
@@ -71,7 +70,7 @@ def test_judging(given: Row, output: str, rc: int, outcome: str) -> None:
 )
 def test_picking_a_number(pick: str, value: int) -> None:
     number = {"extract": r"(\d+)% /", "pick": pick, "equals": value}
-    assert judge({"number": number}, DF) == CheckOutcome("passed", f"The number is {value}.", value)
+    assert judge({"number": number}, DF) == CheckOutcome("passed", f"It is {value}.", value)
 
 
 def test_numbers_are_whole_where_they_are_written_so() -> None:
@@ -94,11 +93,13 @@ def test_what_is_no_number(text: str) -> None:
             "Exit code 1, where 0 or 2 is expected. The output ends with: no such file",
         ),
         ({"contains": ["a", "b"]}, "", 0, "The output does not contain a. The output does not contain b."),
-        ({"matches": "^x$"}, "", 0, "The output does not match ^x$."),
-        ({"absent": "port 2"}, "a\n  port 22 is open\nc", 0, "The output matches port 2: port 22 is open"),
-        ({"number": {"at_most": 90}}, "97", 0, "97 is more than 90."),
-        ({"number": {"at_least": 2.5}}, "1", 0, "1 is less than 2.5."),
-        ({"number": {"equals": 1}}, "2", 0, "2 is not 1."),
+        ({"matches": "^x$"}, "", 0, "The output is not as expected. It is empty."),
+        ({"matches": "^x$"}, "a\nb", 0, "The output is not as expected. It begins with: a"),
+        ({"absent": "port 2"}, "a\n  port 22 is open\nc", 0, "The server says: port 22 is open"),
+        ({"number": {"at_most": 90, "unit": "%"}}, "97", 0, "It is 97%, and must be at most 90%."),
+        ({"number": {"at_least": 2.5, "unit": "GB"}}, "1", 0, "It is 1 GB, and must be at least 2.5 GB."),
+        ({"number": {"equals": 1}}, "2", 0, "It is 2, and must be exactly 1."),
+        ({"number": {"at_most": 90, "unit": "%"}}, "83", 0, "It is 83%."),
         ({"unanswered": "^cannot"}, "a\ncannot look", 0, "The server says: cannot look"),
     ],
 )
@@ -140,14 +141,121 @@ def test_no_more_than_the_beginning_of_an_output_is_looked_at() -> None:
     assert judge({"contains": "end"}, " " * (LOOKED_AT - 3) + "end").outcome == "passed"
 
 
+# Messages of the check itself
+
+
+@pytest.mark.parametrize(
+    ("message", "given", "output", "said"),
+    [
+        (
+            "{value}{unit} of {at_most}{unit} used",
+            {"number": {"at_most": "most", "unit": "%"}, "parameters": {"most": 90}},
+            "97",
+            "97% of 90% used",
+        ),
+        ("{line} listens", {"absent": "port"}, "a\nport 22\nport 23", "port 22 listens"),
+        (
+            "rc {rc}, last {line}, {names}",
+            {"parameters": {"names": ["a", "b"]}, "rc": 9},
+            "x\ny\n",
+            "rc 0, last y, a, b",
+        ),
+        ("{line}", {"absent": "a"}, "a {value} {rc}", "a {value} {rc}"),
+    ],
+)
+def test_messages_of_checks(message: str, given: Row, output: str, said: str) -> None:
+    judged = judge({"message": message, **given}, output)
+    assert (judged.outcome, judged.message) == ("failed", said)
+
+
+def test_a_good_answer_has_no_message_of_the_check() -> None:
+    assert judge({"message": "{line} is bad", "absent": "x"}, "y").message == "As expected."
+
+
+# Problems
+
+
+@pytest.mark.parametrize(
+    ("output", "outcome", "message"),
+    [
+        ("done\n", "passed", "No problem was found."),
+        ("looked at /etc\ndone", "passed", "No problem was found."),
+        ("", "unknown", "The check did not come to its end."),
+        ("looked\n", "unknown", "The check did not come to its end. The output ends with: looked"),
+        ("done\nmore", "unknown", "The check did not come to its end. The output ends with: more"),
+        ("problem: root may log in\ndone", "failed", "root may log in."),
+        ("problem: a\nproblem: b.\nproblem: a\n", "failed", "a. b."),
+        ("problem:\n", "failed", "The check does not say what it is."),
+        ("unknown: only root may look\nproblem: a\n", "failed", "a."),
+        ("not applicable: no sshd\nunknown: b\ndone", "unknown", "b."),
+        ("not applicable: no sshd\ndone", "not_applicable", "no sshd."),
+        (" problem: a\ndone", "passed", "No problem was found."),
+    ],
+)
+def test_problems(output: str, outcome: str, message: str) -> None:
+    judged = judge({"kind": "problems"}, output, rc=3)
+    assert (judged.outcome, judged.message) == (outcome, message)
+
+
+def test_many_problems_are_counted() -> None:
+    output = "".join(f"problem: {number} is {'x' * 300}\n" for number in range(100)) + "done\n"
+    judged = judge({"kind": "problems"}, output)
+    assert judged.message.endswith("And 80 more.")
+    assert len(judged.message) < 5000
+
+
+def test_problems_of_an_answer_that_is_not_whole() -> None:
+    assert judge({"kind": "problems"}, "done", complete=False).outcome == "unknown"
+    assert judge({"kind": "problems"}, "problem: a", complete=False).outcome == "failed"
+    late = judge({"kind": "problems", "timeout": 9}, "looked\n", rc=124, out_of_time=True)
+    assert (late.outcome, late.message) == ("unknown", "The server took longer than 9 s.")
+    assert judge({"kind": "problems"}, "problem: a", rc=124, out_of_time=True).outcome == "failed"
+
+
+def test_what_does_not_apply() -> None:
+    for given in ({"kind": "problems"}, {"contains": "x"}):
+        assert judge(given, "problem: none", rc=1, applies=False).outcome == "not_applicable"
+
+
+def test_an_output_that_took_too_long() -> None:
+    late = judge({"timeout": 5, "absent": "a"}, "a", rc=137, out_of_time=True)
+    assert (late.outcome, late.message) == ("unknown", "The server took longer than 5 s.")
+
+
+@pytest.mark.parametrize(
+    ("given", "output", "evidence"),
+    [
+        ({"kind": "problems"}, "fine\nproblem: a\n", "problem: a"),
+        ({"kind": "problems"}, "fine\nunknown: a\n", "unknown: a"),
+        ({"absent": "b+"}, "aa\nxbb\n", "xbb"),
+        ({"unanswered": "b+"}, "aa\nxbb\n", "xbb"),
+        ({"number": {"extract": r"(\d+)%", "pick": "max", "at_most": 90}}, DF, "97%"),
+        ({"contains": "z"}, "aa\n", None),
+    ],
+)
+def test_where_the_reason_stands(given: Row, output: str, evidence: str | None) -> None:
+    place = judge(given, output).evidence
+    assert (None if place is None else output[place:].startswith(evidence or "")) is (
+        None if evidence is None else True
+    )
+
+
 # Facts
 
 
 @pytest.mark.parametrize(
-    ("given", "limit", "fact"),
-    [({"number": {}}, 100, 12), ({}, 100, "12 apples"), ({}, 2, "12")],
+    ("given", "limit", "facts"),
+    [({"number": {}}, 100, {"n": 12}), ({}, 100, {"n": "12 apples"}), ({}, 2, {"n": "12"})],
 )
-def test_facts(given: Row, limit: int, fact: Any) -> None:
-    answer = CheckAnswer(0, " 12 apples \n")
-    [check] = read_checks("checks", [{"name": "it", "line": "true", "fact": "n", **given}])
-    assert fact_of(check, answer, judge_answer(check, answer), limit) == fact
+def test_facts(given: Row, limit: int, facts: Row) -> None:
+    assert judge({"fact": "n", **given}, " 12 apples \n", fact_limit=limit).facts == facts
+
+
+def test_an_answer_that_does_not_tell_has_no_facts() -> None:
+    assert judge({"fact": "n", "unanswered": "x"}, "x").facts == {}
+
+
+def test_facts_of_problems() -> None:
+    output = "fact: ports=22\nfact: load = 0.25 \nfact: name=a=b\nfact: other=1\nfact: nothing\nproblem: x\n"
+    judged = judge({"kind": "problems", "fact": ["ports", "load", "name", "nothing"]}, output)
+    assert judged.facts == {"ports": 22, "load": 0.25, "name": "a=b"}

@@ -1,0 +1,194 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""All questions to a server in one body of shell code, and their answers in what it prints.
+
+Each check runs in a shell of its own, within its time, and reads nothing. What it writes is framed by its length, so
+that nothing in it is taken for the answer of another check: ``[answer NAME LENGTH rc CODE more BYTES]``, the output,
+and a line end. Where it does not apply, the frame says ``not applicable`` and holds what O(applies_if) wrote.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote
+
+from .checks import RESULTS, Check
+
+#: The shell of the API in which code can be carried, and the label that reviewers see in the line.
+CARRYING_SHELL, LABEL = "system", "alpacon-audit"
+#: So much of what a check writes is kept, in bytes; more of what another tool says about many things.
+LARGEST_OUTPUT, LARGEST_RESULTS = 64 * 1024, 4 * 1024 * 1024
+#: Exit codes of a check that was ended since its time was up.
+_OUT_OF_TIME = (124, 137)
+_FRAME = re.compile(rb"\[answer (\S+) ([0-9]{1,9}) ((?:[a-z ]+|[0-9 ])+)\]\n")
+
+# Descriptors: 6 is what is kept of a check, 8 what is said about it. A time limit that ends the whole group of a check
+# is what timeout of most systems has; the one of BusyBox ends one process, and so there a session is ended.
+_CODE = r"""
+exec 9>&- 2>/dev/null
+PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin"
+LC_ALL=C
+export PATH LC_ALL
+unset LANGUAGE
+alpacon_setsid=
+command -v setsid >/dev/null && alpacon_setsid=setsid
+alpacon_timeout=
+if command -v timeout >/dev/null; then
+case $(timeout --help 2>&1) in
+*BusyBox*) ;;
+*--kill-after*) alpacon_timeout=yes ;;
+esac
+fi
+alpacon_within() {
+if [ "$alpacon_timeout" ]; then
+timeout -k 2 "$@" </dev/null
+return
+fi
+alpacon_left=$1
+shift
+$alpacon_setsid "$@" </dev/null &
+alpacon_child=$!
+(
+exec >/dev/null 2>&1 6>&- 8>&-
+while [ "$alpacon_left" -gt 0 ]; do
+kill -0 "$alpacon_child" || exit
+sleep 1
+alpacon_left=$((alpacon_left - 1))
+done
+kill -KILL "-$alpacon_child" || kill -KILL "$alpacon_child"
+) &
+wait "$alpacon_child"
+}
+alpacon_read() {
+head -c "$1"
+alpacon_more=$(wc -c)
+echo "more $((alpacon_more))" >&8
+}
+alpacon_reader() {
+if [ "$alpacon_timeout" ]; then
+timeout "$1" @SHELL@ -c 'head -c "$1"; more=$(wc -c); echo "more $((more))" >&8' read "$2" 6>&-
+else
+alpacon_read "$2" 6>&-
+fi
+}
+alpacon_capture() {
+alpacon_said=$( { {
+alpacon_within "$1" @SHELL@ -c "$3" check 2>&1 6>&- 8>&-
+echo "rc $?" >&8
+} | alpacon_reader "$(($1 + 5))" "$2" >&6; } 8>&1 )
+printf '\n%s' "$(echo $alpacon_said)"
+}
+alpacon_print() {
+alpacon_size=$(printf %s "$3" | wc -c)
+printf '[answer %s %s %s]\n' "$1" "$((alpacon_size))" "$2"
+printf '%s\n' "$3"
+}
+alpacon_nl='
+'
+alpacon_run() {
+alpacon_out=$(exec 6>&1; alpacon_capture "$1" "$2" "$3")
+alpacon_about=${alpacon_out##*"$alpacon_nl"}
+alpacon_out=${alpacon_out%"$alpacon_nl"*}
+}
+alpacon_ask() {
+if [ "$5" ]; then
+alpacon_run "$2" "$3" "$5"
+case " $alpacon_about " in
+*" rc 0 "*) ;;
+*) alpacon_print "$1" "not applicable $alpacon_about" "$alpacon_out"; return ;;
+esac
+fi
+alpacon_run "$2" "$3" "$4"
+alpacon_print "$1" "$alpacon_about" "$alpacon_out"
+}
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered to one check.
+
+    Attributes:
+        rc: exit code.
+        complete: whether nothing of the output is missing.
+        applies: whether the check applies to the server; where it does not, the output is that of O(applies_if).
+    """
+
+    rc: int
+    output: str
+    complete: bool = True
+    applies: bool = True
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether it was ended since its time was up."""
+        return self.rc in _OUT_OF_TIME
+
+
+def compose(
+    checks: Sequence[Check], parameters: Mapping[str, Any] | None = None, shell: str = "/bin/sh"
+) -> tuple[str, str]:
+    """A label and a body that asks all these checks, which one account answers.
+
+    Args:
+        parameters: values that differ from the checks' own, by the names of parameters.
+        shell: what runs the code of a check.
+    """
+    asked = [check.with_parameters(parameters or {}) for check in checks]
+    texts = list(dict.fromkeys(check.functions for check in asked if check.functions))
+    names = {text: f"alpacon_functions_{number}" for number, text in enumerate(texts)}
+    parts = [_CODE.replace("@SHELL@", shell), *(f"{name}={shlex.quote(text)}\n" for text, name in names.items())]
+    for check in asked:
+        size = LARGEST_RESULTS if check.kind == RESULTS else LARGEST_OUTPUT
+        first = f'"${names[check.functions]}$alpacon_nl"' if check.functions else ""
+        values = _assignments(check.parameters)
+        code = first + shlex.quote(values + check.line)
+        condition = first + shlex.quote(values + check.applies_if) if check.applies_if else "''"
+        parts.append(f"alpacon_ask {quote(check.name, safe='')} {check.timeout} {size} {code} {condition}\n")
+    return LABEL, "".join(parts)
+
+
+def read(stdout: bytes) -> dict[str, Answer]:
+    """The answers in what a body has printed, by the names of checks; those that are not whole are not among them."""
+    answers: dict[str, Answer] = {}
+    end = 0
+    while found := _FRAME.match(stdout, end):
+        start, size = found.end(), int(found[2])
+        output, end = stdout[start : start + size], start + size + 1
+        if stdout[end - 1 : end] != b"\n":
+            break
+        answer = _answer(found[3].decode(), output, LARGEST_OUTPUT)
+        if answer:
+            answers[unquote(found[1].decode("ascii", "replace"))] = answer
+    return answers
+
+
+def shown(value: Any) -> str:
+    """The value of a parameter as the shell has it; a list's are separated by blanks."""
+    if isinstance(value, list):
+        return " ".join(map(shown, value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _assignments(parameters: Mapping[str, Any]) -> str:
+    return "".join(f"{name}={shlex.quote(shown(value))}\n" for name, value in parameters.items())
+
+
+def _answer(said: str, output: bytes, largest: int) -> Answer | None:
+    """An answer by what its frame says; None where that is not enough."""
+    rc = re.search(r"\brc ([0-9]+)", said)
+    more = re.search(r"\bmore ([0-9]+)", said)
+    if not rc:
+        return None
+    # The head of BusyBox takes more than it keeps, so that a full output is taken for the beginning of a longer one.
+    whole = more is not None and int(more[1]) == 0 and len(output) not in (largest, LARGEST_RESULTS)
+    return Answer(int(rc[1]), output.decode("utf-8", "replace"), whole, not said.startswith("not applicable"))
