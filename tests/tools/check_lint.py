@@ -56,6 +56,7 @@ def tested_folders() -> list[str]:
         "agent",
         "benchmark",
         "browser",
+        "checks",
         "faults",
         "hostile",
         "hosts",

@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The checks that the role ships, and the states of systems that they have to tell apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from checks.systems import SYSTEMS
+
+_ROOT = Path(__file__).parents[2]
+_LIBRARY = _ROOT / "roles/audit/files/checks"
+_STATES = Path(__file__).parent / "states"
+#: Where a state is tried that does not say where.
+_USUAL = ("debian12", "debian13")
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """A state of a system, and what a check says of it.
+
+    Attributes:
+        prepare: shell code that root runs on the fresh system.
+        says: a part of a message.
+        facts: facts of the answer.
+    """
+
+    check: str
+    name: str
+    system: str
+    user: str
+    prepare: str
+    parameters: dict[str, Any]
+    outcome: str
+    says: str
+    facts: dict[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.name} ({self.system}{', not root' if self.user != 'root' else ''})"
+
+
+def sets() -> dict[str, dict[str, Any]]:
+    """The shipped files by the name of their set."""
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(_LIBRARY.glob("*.yml"))}
+
+
+def checks() -> dict[str, dict[str, Any]]:
+    """The shipped checks by name, each with the functions of its set."""
+    return {
+        check["name"]: {**check, "functions": content.get("functions", "")}
+        for content in sets().values()
+        for check in content["checks"]
+    }
+
+
+def told_apart() -> dict[str, list[dict[str, Any]]]:
+    """The rows of the table of states, by check."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(_STATES.glob("*.yml")):
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
+            rows.setdefault(entry["check"], []).extend(
+                {"given": entry.get("given", ""), **row} for row in entry["states"]
+            )
+    return rows
+
+
+def states() -> list[State]:
+    """Every state on each of its systems."""
+    return [
+        State(
+            check,
+            row["name"],
+            system,
+            row.get("user", "root"),
+            f"{row['given']}\n{row.get('prepare', '')}",
+            row.get("parameters", {}),
+            row["outcome"],
+            row.get("says", ""),
+            row.get("facts", {}),
+        )
+        for check, rows in told_apart().items()
+        for row in rows
+        for system in row.get("systems", SYSTEMS if row.get("everywhere") else _USUAL)
+    ]

@@ -1,0 +1,29 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Each shipped check tells each state of the table as what it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from checks import asking, library, throwaway
+from checks.library import State
+
+_CHECKS = library.checks()
+_WHY_NOT = throwaway.why_not()
+
+pytestmark = [
+    pytest.mark.skipif(bool(_WHY_NOT), reason=f"throw-away systems cannot be made here: {_WHY_NOT}"),
+    pytest.mark.timeout(500),
+]
+
+
+@pytest.mark.parametrize("state", library.states(), ids=str)
+def test_state(state: State) -> None:
+    outcome, output = asking.ask(_CHECKS[state.check], state.system, state.prepare, state.user, state.parameters)
+    assert outcome == state.outcome, output
+    assert state.says in output
+    for name, value in state.facts.items():
+        assert f"fact: {name}={value}" in output.splitlines()

@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run shell code on a fresh copy of a root file system that is gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+
+from checks import systems
+
+#: Which shell answers on a system, so that each is tried.
+SHELLS = {"debian12": "dash", "debian13": "bash", "dnf": "bash", "zypper": "bash", "busybox": "ash"}
+_SECONDS = 400
+# The system has a network, processes and mounts of its own.
+_MAKE = r"""
+mount -t tmpfs -o mode=755 none "$work"
+mkdir "$work/upper" "$work/work" "$work/root"
+mount -t overlay -o "lowerdir=$lower,upperdir=$work/upper,workdir=$work/work" none "$work/root"
+mount -t proc none "$work/root/proc"
+ip link set lo up
+env -i HOME=/root PATH="$inside" chroot "$work/root" /bin/sh -euc "$prepare" </dev/null >&2 || exit 99
+export HOME=/root PATH="$inside" LC_ALL=C
+[ "$user" = root ] || { export HOME="/home/$user"; set -- --userspec=1000:1000 --groups=; }
+exec chroot "$@" "$work/root" "$shell" -c "$body" </dev/null
+"""
+#: What preparations may use: a file of the kernel shows what comes from standard input.
+_FUNCTIONS = r"""
+over() { mkdir -p /over; cat >"/over/$(echo "$1" | tr / _)"; mount --bind "/over/$(echo "$1" | tr / _)" "$1"; }
+stub() { cat >"/usr/local/bin/$1"; chmod 755 "/usr/local/bin/$1"; }
+"""
+_ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def run(system: str, prepare: str, body: str, user: str = "root") -> str:
+    """Prepare a fresh system as root, and return what the body writes that a user runs there.
+
+    Raises:
+        AssertionError: the preparation failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="state-") as work:
+        variables = {
+            "work": work,
+            "lower": str(systems.root(system)),
+            "prepare": f"{_FUNCTIONS}\n{prepare}",
+            "inside": _ROOT_PATH,
+            "user": user,
+            "shell": f"/bin/{SHELLS[system]}",
+            "body": body,
+            "PATH": f"{os.environ.get('PATH', os.defpath)}:{_ROOT_PATH}",
+        }
+        command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+        done = subprocess.run(
+            [*command, "sh", "-euc", _MAKE, "state"],
+            env=variables,
+            check=False,
+            capture_output=True,
+            timeout=_SECONDS,
+        )
+    assert done.returncode != 99, done.stderr.decode(errors="replace")
+    return done.stdout.decode("utf-8", "surrogateescape")
+
+
+def why_not() -> str:
+    """Why this machine cannot make throw-away systems; empty where it can."""
+    if os.geteuid():
+        return "you are not root"
+    trial = ["unshare", "--mount", "--net", "--pid", "--fork", "--propagation", "private", "sh", "-ec", _TRIAL]
+    with tempfile.TemporaryDirectory(prefix="state-") as work:
+        done = subprocess.run(trial, env={**os.environ, "work": work}, check=False, capture_output=True, text=True)
+    return f"overlays cannot be mounted: {done.stderr.strip()}" if done.returncode else ""
+
+
+_TRIAL = r"""
+mount -t tmpfs none "$work"
+mkdir "$work/lower" "$work/upper" "$work/work" "$work/root"
+mount -t overlay -o "lowerdir=$work/lower,upperdir=$work/upper,workdir=$work/work" none "$work/root"
+"""

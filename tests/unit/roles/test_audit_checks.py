@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The checks that the role audit ships: their shape, and their shell code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+
+_FILES = sorted((ROOT / "roles/audit/files/checks").glob("*.yml"))
+_SETS = (
+    *("ssh", "accounts", "sudo", "files", "kernel", "network", "services", "updates", "logging", "capacity", "agent"),
+)
+_KEYS = {"name", "title", "rationale", "set", "severity", "remedy", "references", "kind", "line"}
+_SHELLCHECK = shutil.which("shellcheck") or shutil.which("shellcheck", path=str(ROOT / ".venv/bin"))
+
+
+def _read(path: Path) -> Row:
+    content: Row = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+_CHECKS: list[Row] = [
+    {"functions": content.get("functions", ""), "file": path.stem, **check}
+    for path in _FILES
+    for content in [_read(path)]
+    for check in content["checks"]
+]
+
+
+def test_names_are_unique() -> None:
+    names = [check["name"] for check in _CHECKS]
+    assert sorted(set(names)) == sorted(names)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
+
+
+def test_sets_are_those_that_are_known() -> None:
+    assert {path.stem for path in _FILES} <= set(_SETS)
+    assert all(set(_read(path)) <= {"functions", "checks"} for path in _FILES)
+
+
+@pytest.mark.parametrize("check", _CHECKS, ids=lambda check: str(check["name"]))
+def test_each_says_what_it_is(check: Row) -> None:
+    optional = {"applies_if", "parameters", "timeout", "fact", "functions", "file"}
+    assert set(check) >= _KEYS
+    assert set(check) <= _KEYS | optional
+    assert (check["kind"], check["set"]) == ("problems", check["file"])
+    assert check["severity"] in ("info", "low", "medium", "high", "critical")
+    assert check["references"]
+    assert all(re.match(r"(CIS|NIST) ", reference) for reference in check["references"])
+    assert not check["title"].endswith(".")
+    assert check["rationale"].endswith(".")
+    assert check["remedy"].endswith(".")
+    assert "{{" not in str(check)
+
+
+@pytest.mark.parametrize("check", _CHECKS, ids=lambda check: str(check["name"]))
+def test_parameters_are_used_and_come_to_an_end(check: Row) -> None:
+    for name, value in check.get("parameters", {}).items():
+        assert re.fullmatch(r"[a-z][a-z_0-9]*", name)
+        assert re.search(rf"\$\{{?{name}\b", check["functions"] + check["line"])
+        assert isinstance(value, (int, float, str, list))
+    assert check["line"].rstrip().splitlines()[-1] in ('echo "done"', "settle anybody", "settle root")
+
+
+@pytest.mark.skipif(_SHELLCHECK is None, reason="shellcheck is not there")
+def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
+    for check in _CHECKS:
+        assigned = "".join(f"{name}=\n" for name in check.get("parameters", {}))
+        # Functions of a set are not all used by each of its checks.
+        head = f"# shellcheck disable=SC2034,SC2317,SC2329\n{assigned}"
+        (tmp_path / f"{check['name']}.sh").write_text(f"{head}{check['functions']}{check['line']}", encoding="utf-8")
+    files = sorted(tmp_path.glob("*.sh"))
+    done = subprocess.run(
+        [str(_SHELLCHECK), "--shell=sh", "--format=gcc", *map(str, files)], capture_output=True, text=True, check=False
+    )
+    assert not done.returncode, done.stdout
