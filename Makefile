@@ -151,6 +151,10 @@ mutants: $(READY) ## break the core on a sample and name what no test notices (S
 molecule: $(READY) ## run the roles on hosts with systemd, as root (SCENARIO=name, SET=ci, OPTIONAL=1: pass where no host can be)
 	@$(PYTHON) tests/tools/run_molecule.py $(SET:%=--set=%) $(if $(OPTIONAL),--optional) $(SCENARIO)
 
+.PHONY: states
+states: $(READY) ## try the audit's checks on throw-away systems in hundreds of states, as root (ON=debian12: one system)
+	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/checks $(ON:%=-k %)
+
 .PHONY: lint
 lint: $(READY) ## check style, types, documentation, changelog and metadata
 	@$(PYTHON) tests/tools/check_lint.py
