@@ -33,6 +33,13 @@ INVENTORY = ROOT / "plugins/inventory/alpacon.py"
 RUNNING = "/usr/local/bin/reindex"
 #: The scripts that examples name.
 SCRIPTS = ("tidy.sh", "setup.py")
+#: The content for scanners that examples name: a little of each.
+_SCANNED = ROOT / "tests/unit/plugins/plugin_utils/_audit/scanners/files"
+_PROFILES = ("xccdf_org.example_profile_strict", "xccdf_org.ssgproject.content_profile_anssi_np_nt28_average")
+CONTENT = {
+    "ssg-debian12-ds.xml": (_SCANNED / "little-ds.xml").read_text(encoding="utf-8").replace(*_PROFILES),
+    "linux-baseline.json": '{"name": "linux-baseline", "controls": [{"id": "os-02", "impact": 1.0}]}',
+}
 #: In examples that await what runs.
 AWAITED = "status=['running']"
 #: What was answered lately, by line; without an agent a command answers with its own line.
@@ -82,6 +89,9 @@ def test_examples_run(busy: Workspace, tmp_path: Path, plugin: str) -> None:
     plays.insert(0, {"hosts": "web-01", "gather_facts": False, "vars": variables, "tasks": [grouped, *tasks]})
     for script in SCRIPTS:
         (tmp_path / script).touch()
+    for name, content in CONTENT.items():
+        (tmp_path / "files").mkdir(exist_ok=True)
+        (tmp_path / "files" / name).write_text(content, encoding="utf-8")
     play = start_plays(busy, tmp_path, HOSTS, plays)
     try:
         with agents_come(busy):

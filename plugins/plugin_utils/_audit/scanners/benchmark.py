@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
@@ -89,8 +89,10 @@ class Benchmark:
         chosen = {key: value for one in chain for key, value in one.chosen.items()}
         severities = {key: value for one in chain for key, value in one.severities.items()}
         values = self._values(chain) | dict(values or {})
-        rules = list(_rules(self.element, chosen, selected=True))
-        return [_described(rule, values, severities) for rule, selected in rules if selected or profile is None]
+        items = list(_items(self.element, chosen, selected=True))
+        on = {item.get("id", "") for item, selected in items if selected}
+        rules = [item for item, selected in items if item.tag == "Rule" and (selected or profile is None)]
+        return [_described(rule, values, severities) for rule in rules if profile is None or _is_possible(rule, on)]
 
     def _chain(self, profile: Profile | None) -> Iterator[Profile]:
         """A profile after all that it extends."""
@@ -142,17 +144,22 @@ def _is_true(text: str) -> bool:
     return text.strip() in ("true", "1")
 
 
-def _rules(element: Element, chosen: Mapping[str, bool], *, selected: bool) -> Iterator[tuple[Element, bool]]:
-    """The rules below an element, and whether each is selected; what is in a group that is not, is not."""
+def _items(element: Element, chosen: Mapping[str, bool], *, selected: bool) -> Iterator[tuple[Element, bool]]:
+    """Groups and rules below an element, and whether each is selected; what is in a group that is not, is not."""
     for child in element:
         if child.tag not in ("Group", "Rule"):
             continue
         by_cluster = chosen.get(child.get("cluster-id", ""), _is_true(child.get("selected", "true")))
         is_selected = selected and chosen.get(child.get("id", ""), by_cluster)
-        if child.tag == "Rule":
-            yield child, is_selected
-        else:
-            yield from _rules(child, chosen, selected=is_selected)
+        yield child, is_selected
+        yield from _items(child, chosen, selected=is_selected)
+
+
+def _is_possible(rule: Element, on: Collection[str]) -> bool:
+    """Whether what a rule requires is selected, and nothing that conflicts with it; scanners leave others out."""
+    required = [one.get("idref", "").split() for one in children(rule, "requires")]
+    conflicts = [one.get("idref", "") for one in children(rule, "conflicts")]
+    return all(any(name in on for name in names) for names in required) and not any(name in on for name in conflicts)
 
 
 def _described(rule: Element, values: Mapping[str, str], severities: Mapping[str, str]) -> NamedResult:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -49,7 +49,7 @@ def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
     found = _of_xml(output) if is_xml else list(_of_lines(output))
     if not found:
         raise ScannerError(f"The output has no result of a rule.{_end_of(output)}")
-    return _with_short_names(merged(found))
+    return with_short_names(merged(found))
 
 
 def _of_lines(output: str) -> Iterator[NamedResult]:
@@ -106,11 +106,11 @@ def _of_test(test: Element, described: Mapping[str, NamedResult]) -> Iterator[Na
                 yield replace(result, severity=severity)
 
 
-def _with_short_names(results: list[NamedResult]) -> list[NamedResult]:
+def with_short_names(results: Sequence[NamedResult]) -> list[NamedResult]:
     """Results under the short ids of their rules, unless two of these are alike."""
     shorts = [short_id(result.name) for result in results]
     if len(set(shorts)) < len(results):
-        return results
+        return list(results)
     return [replace(result, name=name) for result, name in zip(results, shorts, strict=True)]
 
 

@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: xccdf_checks
+short_description: Make checks for an audit of a profile of an XCCDF data stream
+version_added: 1.1.0
+description:
+  - Reads a data stream such as those of the SCAP Security Guide on the controller, and returns the check that evaluates
+    one of its profiles on servers by OpenSCAP, C(oscap xccdf eval).
+  - It is one check and one command for each server, and has one result for each rule that the profile selects.
+    Titles, severities, rationale, references and remedies are those of the data stream.
+  - A rule of the profile that C(oscap) says nothing about is unknown, and never passed.
+notes:
+  - The servers need C(oscap), the data stream, and C(sha256sum).
+author:
+  - herdops.alpacon contributors (@herdops)
+options:
+  _terms:
+    description:
+      - Paths of data streams on the controller. Relative ones are looked for in the folder C(files) of the role or the
+        play, and beside it.
+    required: true
+    type: list
+    elements: str
+  profile:
+    description:
+      - The id of the profile, such as V(xccdf_org.ssgproject.content_profile_standard), or its end, V(standard).
+      - C(oscap info) lists those that there are, and so does the error if there is no such profile.
+    required: true
+    type: str
+  same_content:
+    description:
+      - Whether a server is evaluated only if its data stream is the one on the controller, byte for byte. Where it is
+        not, all rules are unknown, and the result says why.
+    type: bool
+    default: true
+  path:
+    description:
+      - Where the data stream is on the servers.
+      - If omitted, where it is on the controller.
+    type: str
+  name:
+    description:
+      - The name of the check. Names of results begin with it, as in C(NAME/sshd_disable_root_login).
+      - If omitted, it is made of the id of the profile.
+    type: str
+  set:
+    description: The set that the check belongs to in the report.
+    type: str
+    default: benchmarks
+  severity:
+    description:
+      - The severity of rules for which the content names none.
+      - If omitted, that of a check without one.
+    type: str
+    choices: [info, low, medium, high, critical]
+  username:
+    description:
+      - The account on the servers that runs it. Most benchmarks need V(root).
+      - If omitted, that of the audit.
+    type: str
+  timeout:
+    description: How many seconds a server may take.
+    type: int
+    default: 1800
+seealso:
+  - module: herdops.alpacon.alpacon_audit
+  - plugin: herdops.alpacon.inspec_checks
+    plugin_type: lookup
+"""
+
+EXAMPLES = r"""
+# The data stream is in the folder files of the play, and where ssg-debian puts it on servers.
+- name: Make a check of a profile of the SCAP Security Guide
+  ansible.builtin.set_fact:
+    audit_checks: "{{ query('herdops.alpacon.xccdf_checks', 'ssg-debian12-ds.xml', profile='anssi_np_nt28_average',
+                            path='/usr/share/xml/scap/ssg/content/ssg-debian12-ds.xml', username='root') }}"
+
+- name: Show what the rules of a profile are
+  ansible.builtin.debug:
+    msg: "{{ query('herdops.alpacon.xccdf_checks', 'ssg-debian12-ds.xml',
+                   profile='xccdf_org.ssgproject.content_profile_anssi_np_nt28_average')[0].results.rules
+             | map(attribute='title') }}"
+"""
+
+RETURN = r"""
+_list:
+  description:
+    - One check for each term, as the option O(herdops.alpacon.alpacon_audit#module:checks) takes them. Its kind is
+      V(results), and its rules have what the data stream says about them.
+  type: list
+  elements: dict
+  sample:
+    - name: anssi-np-nt28-average
+      title: "Guide to the Secure Configuration of Debian 12: Profile for ANSSI DAT-NT28 Average (Intermediate) Level"
+      set: benchmarks
+      kind: results
+      timeout: 1800
+      line: oscap xccdf eval --progress --profile xccdf_org.ssgproject.content_profile_anssi_np_nt28_average ssg-ds.xml
+      results:
+        format: xccdf
+        rules:
+          - name: sshd_disable_root_login
+            title: Disable SSH Root Login
+            severity: medium
+"""
+
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import Wanted, xccdf_check
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_names
+
+_WANTED = ("path", "name", "set", "severity", "username", "timeout")
+_OPTIONS = ("profile", "same_content", *_WANTED)
+
+
+class LookupModule(LookupBase):
+    """Make checks of profiles of XCCDF data streams."""
+
+    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
+        """One check for each term."""
+        try:
+            # Ansible takes options that there are not without a word.
+            check_names(
+                "the lookup herdops.alpacon.xccdf_checks", kwargs, _OPTIONS, f"Give some of {', '.join(_OPTIONS)}."
+            )
+            self.set_options(var_options=variables, direct=kwargs)
+            wanted = Wanted(**{option: self.get_option(option) for option in _WANTED})
+            return [self._check(self._found(str(term), variables), wanted) for term in self._flatten(terms)]
+        except AlpaconError as error:
+            raise AnsibleError(clean(error)) from None
+
+    def _found(self, term: str, variables: dict[str, Any] | None) -> str:
+        """The file of a term, which is looked for where those of ansible.builtin.copy are."""
+        return str(self.find_file_in_search_path(variables or {}, "files", term, ignore_missing=True) or term)
+
+    def _check(self, path: str, wanted: Wanted) -> dict[str, Any]:
+        profile = str(self.get_option("profile"))
+        return xccdf_check(path, profile, wanted, same_content=bool(self.get_option("same_content")))
