@@ -27,9 +27,17 @@ export HOME=/root PATH="$inside" LC_ALL=C
 [ "$user" = root ] || { export HOME="/home/$user"; set -- --userspec=1000:1000 --groups=; }
 exec chroot "$@" "$work/root" "$shell" -c "$body" </dev/null
 """
-#: What preparations may use: a file of the kernel shows what comes from standard input.
+#: What preparations may use: a file of the kernel shows what comes from standard input, all settings of the kernel are
+#: those that are named, and a program is the script that comes from standard input.
 _FUNCTIONS = r"""
 over() { mkdir -p /over; cat >"/over/$(echo "$1" | tr / _)"; mount --bind "/over/$(echo "$1" | tr / _)" "$1"; }
+settings() {
+	for setting; do
+		mkdir -p "/over/sys/$(dirname "${setting%%=*}")"
+		echo "${setting#*=}" >"/over/sys/${setting%%=*}"
+	done
+	mount --bind /over/sys /proc/sys
+}
 stub() { cat >"/usr/local/bin/$1"; chmod 755 "/usr/local/bin/$1"; }
 """
 _ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
