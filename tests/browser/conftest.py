@@ -23,6 +23,7 @@ _MAKERS: Mapping[str, Callable[[], reports.Report]] = {
     "clean": reports.clean,
     "hostile": reports.hostile,
     "large": reports.large,
+    "huge": reports.huge,
     "small": lambda: reports.report(servers=1),
 }
 

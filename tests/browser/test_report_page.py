@@ -19,7 +19,9 @@ Visit = Callable[..., Opened]
 EXAMPLE = reports.report()
 FAILED = [result for result in EXAMPLE["results"] if result["outcome"] == "failed"]
 UNKNOWN = [result for result in EXAMPLE["results"] if result["outcome"] == "unknown"]
-SSH = "SSH: root may not log in"
+WAIVED = [result for result in EXAMPLE["results"] if result["outcome"] == "waived"]
+SSH = "sshd-root-login"
+FINDINGS = {(row["check"], row["severity"], row["message"], row["output"]) for row in FAILED + UNKNOWN}
 
 
 def of(check: str, outcome: str = "failed") -> list[str]:
@@ -36,12 +38,24 @@ def test_shows_the_headline_and_a_row_for_each_server(visit: Visit) -> None:
     page = visit().page
     expect(page.get_by_role("heading", level=1)).to_have_text(EXAMPLE["title"])
     summary = EXAMPLE["summary"]
-    share = summary["passed"] * 1000 // len(EXAMPLE["results"]) / 10
-    expect(page.locator(".share b")).to_have_text(f"{share:g}%")
-    expect(page.locator("#grid tbody tr")).to_have_count(summary["servers"])
+    expect(page.get_by_role("heading", name="Verdict: fail.")).to_be_visible()
+    expect(page.locator(".measures b").first).to_have_text(f"{EXAMPLE['coverage']:g}%")
+    expect(page.locator(".measures b").last).to_have_text(f"{summary['score']:g}%")
+    expect(page.locator("#grid tbody tr:visible")).to_have_count(summary["servers"])
     expect(page.locator("#grid thead th")).to_have_count(summary["checks"] + 1)
-    expect(page.locator("#grid td a")).to_have_count(len(FAILED) + len(UNKNOWN))
-    expect(page.locator(".answers > li")).to_have_count(len(FAILED) + len(UNKNOWN))
+    expect(page.locator("#grid td a")).to_have_count(len(FAILED) + len(UNKNOWN) + len(WAIVED))
+    expect(page.locator("#grid td.reason")).to_have_count(summary["not_reached"])
+    expect(page.locator("#findings .finding")).to_have_count(len(FINDINGS))
+
+
+def test_the_first_screen_says_what_to_fix_first(visit: Visit) -> None:
+    page = visit().page
+    first = page.locator(".first .fixes > li").first
+    expect(first).to_be_in_viewport()
+    expect(first).to_contain_text("The account deploy has an empty password on 5 of 46 servers")
+    expect(first).to_contain_text("passwd -l NAME")
+    first.get_by_role("link").click()
+    expect(page.locator("#view h2")).to_have_text("empty-passwords")
 
 
 def test_says_what_changed(visit: Visit) -> None:
@@ -53,9 +67,9 @@ def test_says_what_changed(visit: Visit) -> None:
 
 def test_says_that_nothing_failed(visit: Visit) -> None:
     page = visit("clean").page
-    expect(page.get_by_text("Nothing failed: every check passed")).to_be_visible()
+    expect(page.get_by_text("Nothing failed. 67 of 67")).to_be_visible()
     expect(page.locator("#none")).to_be_visible()
-    expect(page.locator("#clean details")).to_have_count(12)
+    expect(page.locator("#clean > details")).to_have_count(12)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +91,7 @@ def test_says_that_nothing_failed(visit: Visit) -> None:
         (
             "set",
             "agent",
-            {(row["host"], row["check"]) for row in FAILED + UNKNOWN if row["check"] == "The agent is current"},
+            {(row["host"], row["check"]) for row in FAILED + UNKNOWN if row["check"] == "agent-version"},
         ),
     ],
 )
@@ -93,10 +107,15 @@ def test_filters(visit: Visit, name: str, value: str, kept: set[tuple[str, str]]
 
 def shown(opened: Opened) -> set[tuple[str, str]]:
     """The findings that the page shows, by host and check."""
-    found = opened.page.locator(".answers > li").evaluate_all(
-        """items => items
-            .filter(item => !item.closest('[hidden]'))
-            .map(item => [item.querySelector('a').textContent, item.closest('section').querySelector('h3').textContent])
+    page = opened.page
+    page.evaluate("document.querySelectorAll('#findings .finding').forEach(each => { each.open = true; })")
+    page.wait_for_function(
+        "[...document.querySelectorAll('#findings .finding')].every(each => each.children.length > 1)"
+    )
+    found = page.locator("#findings .hosts a").evaluate_all(
+        """links => links
+            .filter(link => !link.closest('[hidden]'))
+            .map(link => [link.textContent, link.closest('section').querySelector('h3').textContent])
         """
     )
     return {tuple(pair) for pair in found}
@@ -105,8 +124,8 @@ def shown(opened: Opened) -> set[tuple[str, str]]:
 def test_searches_servers_and_checks(visit: Visit) -> None:
     opened = visit()
     page = opened.page
-    page.get_by_label("Search").fill("DB ssh: root")
-    hosts = [host for host in hosts_of("db") if host.startswith("db")]
+    page.get_by_label("Search").fill("DB sshd-root")
+    hosts = {row["host"] for row in EXAMPLE["results"]} & hosts_of("db")
     expect(page.locator("#grid tbody tr:visible")).to_have_count(len(hosts))
     expect(page.locator("#grid thead th:visible")).to_have_count(2)
     expect(page.locator("#shown")).to_have_text(
@@ -130,37 +149,65 @@ def test_a_check_that_applied_to_no_server_comes_back_with_the_others(visit: Vis
     expect(unasked).to_be_hidden()
     page.get_by_role("button", name="Clear").click()
     expect(unasked).to_be_visible()
-    expect(page.locator("#shown")).to_have_text("11 results: 1 failed, 0 unknown, on 1 server and 12 checks")
+    expect(page.locator("#shown")).to_have_text("11 results: 0 failed, 0 unknown, on 1 server and 12 checks")
 
 
 def test_the_url_brings_the_filter_back(visit: Visit) -> None:
-    opened = visit(hash_="#q=web&outcome=failed")
-    expect(opened.page.get_by_label("Search")).to_have_value("web")
+    opened = visit(hash_="#q=web-0&outcome=failed")
+    expect(opened.page.get_by_label("Search")).to_have_value("web-0")
     expect(opened.page.get_by_label("Outcome")).to_have_value("failed")
     assert {host[:3] for host, _check in shown(opened)} == {"web"}
 
 
-def test_a_cell_leads_to_its_finding_and_that_to_its_server(visit: Visit) -> None:
+def test_a_cell_leads_to_its_finding(visit: Visit) -> None:
     opened = visit()
     page = opened.page
     host = of(SSH)[0]
-    page.locator("#grid tbody tr", has=page.get_by_text(host, exact=True)).locator("td a.x, td.high a").first.click()
-    finding = page.locator("details.finding[open]")
-    expect(finding).to_have_count(1)
-    expect(finding.locator("pre")).to_be_visible()
-    finding.get_by_role("link", name=host, exact=True).click()
+    page.locator("#grid tbody tr", has=page.get_by_text(host, exact=True)).locator("td.high a").first.click()
     expect(page.locator("#view h2")).to_have_text(host)
-    expect(page.locator("#view h2")).to_be_focused()
-    assert opened.hash == f"server={host}"
+    finding = page.locator("#view details.finding[open]")
+    expect(finding).to_have_count(1)
+    expect(finding.locator("summary")).to_be_focused()
+    expect(finding.locator("pre")).to_be_visible()
+    assert opened.hash == f"server={host}&result={SSH}"
     assert page.title().startswith(host)
     applicable = [row for row in EXAMPLE["results"] if row["host"] == host]
-    expect(page.locator("#view .result")).to_have_count(len(applicable))
+    expect(page.locator("#view .finding")).to_have_count(len(applicable))
+    finding.get_by_role("link", name=SSH).click()
+    expect(page.locator("#view h2")).to_have_text(SSH)
+
+
+def test_a_server_says_what_it_is(visit: Visit) -> None:
+    server = EXAMPLE["servers"][2]
+    view = visit(hash_=f"#server={server['host']}").page.locator("#view")
+    for name in ("os", "agent", "ip", "owner", "id"):
+        expect(view).to_contain_text(server[name])
+    view.get_by_role("link", name=server["groups"][0], exact=True).click()
+    expect(view.locator("h2")).to_have_text(server["groups"][0])
+
+
+def test_a_group_shows_its_servers_and_what_to_fix(visit: Visit) -> None:
+    page = visit().page
+    page.locator(".shares").get_by_role("link", name="staging").click()
+    view = page.locator("#view")
+    expect(view.locator("h2")).to_have_text("staging")
+    expect(view.locator("tbody tr")).to_have_count(len(hosts_of("staging")))
+    expect(view.locator(".fixes > li")).not_to_have_count(0)
+    view.get_by_role("link", name="Show this group in the grid").click()
+    expect(page.locator("select[name=group]")).to_have_value("staging")
+    expect(page.locator("#grid tbody tr:visible")).to_have_count(len(hosts_of("staging")))
+
+
+def test_a_server_that_was_not_reached_says_so(visit: Visit) -> None:
+    server = next(server for server in EXAMPLE["servers"] if not server["reached"])
+    view = visit(hash_=f"#server={server['host']}").page.locator("#view")
+    expect(view).to_contain_text(f"Not reached: {server['reason']}")
 
 
 def test_a_server_shows_what_passed_and_from_when(visit: Visit) -> None:
     reused = next(row for row in EXAMPLE["results"] if row["outcome"] == "passed" and row["reused"] and row["output"])
     page = visit(hash_=f"#server={reused['host']}").page
-    result = page.locator("#view .result", has=page.locator("summary").get_by_text(reused["check"], exact=True))
+    result = page.locator("#view .finding", has=page.locator("summary").get_by_text(reused["check"], exact=True))
     result.locator("summary").click()
     expect(result.locator("pre")).to_have_text(reused["output"].strip("\n"))
     expect(result).to_contain_text("reused from 2026-11-24 08:41 UTC")
@@ -171,7 +218,8 @@ def test_a_check_shows_every_server(visit: Visit) -> None:
     page = visit().page
     page.get_by_role("columnheader", name=SSH).get_by_role("link").click()
     expect(page.locator("#view h2")).to_have_text(SSH)
-    expect(page.locator("#view .result")).to_have_count(len(of(SSH)) + len(of(SSH, "unknown")))
+    page.locator("#view details.finding summary").first.click()
+    expect(page.locator("#view .finding[open] .hosts li")).to_have_count(len(of(SSH)))
     expect(page.locator("#view .many li")).to_have_count(len(of(SSH, "passed")))
     expect(page.locator("#view")).to_contain_text("Set PermitRootLogin no")
 
@@ -194,16 +242,10 @@ def test_works_by_keyboard(visit: Visit) -> None:
     cell = page.locator("#grid tbody tr").first.locator("td a").first
     cell.focus()
     page.keyboard.press("ArrowDown")
-    moved_to = page.evaluate("document.activeElement.closest('tr').rowIndex")
-    assert moved_to > 1
+    moved_to = page.evaluate("Number(document.activeElement.closest('tr').getAttribute('aria-rowindex'))")
+    assert moved_to > 2
     page.keyboard.press("Enter")
-    expect(page.locator("details.finding[open] summary")).to_be_focused()
-
-
-def test_a_finding_opens_from_its_url(visit: Visit) -> None:
-    number = EXAMPLE["results"].index(FAILED[0])
-    page = visit(hash_=f"#f{number}").page
-    expect(page.locator(f"#f{number}")).to_be_visible()
+    expect(page.locator("#view details.finding[open] summary")).to_be_focused()
 
 
 def test_back_and_forward(visit: Visit) -> None:
@@ -239,24 +281,25 @@ def test_changes_its_colours_and_remembers(visit: Visit, scheme: str) -> None:
 def test_is_read_without_scripts(visit: Visit, name: str) -> None:
     page = visit(name, java_script_enabled=False).page
     expect(page.locator("#filters")).to_be_hidden()
-    expect(page.locator("#grid table")).to_be_visible()
+    expect(page.locator(".first")).to_be_visible()
     expect(page.locator("#findings")).to_be_visible()
     if name == "example":
         finding = page.locator("details.finding").first
         finding.locator("summary").click()
         expect(finding.locator("pre")).to_be_visible()
+        expect(finding.locator(".hosts li")).to_have_count(5)
 
 
 def test_hostile_texts_stay_texts(visit: Visit) -> None:
     opened = visit("hostile")
     page = opened.page
     server = page.locator("#grid tbody th a")
-    expect(server).to_have_count(len(reports.HOSTILE))
+    expect(server).to_have_count(2 * len(reports.HOSTILE))
     for number in range(len(reports.HOSTILE)):
         for kind in "sc":
             opened.open(f"#{kind}{number}")
             expect(page.locator("#view h2")).to_be_visible()
-            assert page.locator("#view :is(script, img, h1, textarea, style, b)").count() == 0
+            assert page.locator("#view :is(script, img, h1, textarea, style)").count() == 0
     opened.open()
     assert page.locator(":is(img, textarea, iframe, body h1 ~ h1, [onmouseover], [onerror])").count() == 0
     assert page.locator("script").count() == 2
@@ -266,34 +309,79 @@ def test_hostile_texts_stay_texts(visit: Visit) -> None:
 
 
 def test_prints_everything(visit: Visit) -> None:
-    page = visit().page
+    page = visit("large").page
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.locator("details.finding:not([open])").count() == 0
+    assert page.locator("#overview details:not([open])").count() == 0
     expect(page.locator("#filters")).to_be_hidden()
+    # The columns are on several sheets, each of which is as wide as paper, and none is lost.
+    expect(page.locator(".sheet")).to_have_count(2)
+    names = page.locator(".sheet thead th:not(.corner)").all_text_contents()
+    assert names == [check["name"] for check in reports.large()["checks"]]
+    widths = page.locator(".sheet").evaluate_all("sheets => sheets.map(sheet => sheet.offsetWidth)")
+    assert max(widths) < 720
+    expect(page.locator("#sheets")).to_contain_text("500 servers more, none of them worse")
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("details.finding[open]").count() == 0
+    expect(page.locator(".sheet")).to_have_count(0)
+
+
+def test_prints_the_summary_alone(visit: Visit) -> None:
+    page = visit().page
+    page.evaluate("window.print = () => dispatchEvent(new Event('beforeprint'))")
+    page.get_by_role("button", name="Print summary").click()
+    page.emulate_media(media="print")
+    expect(page.locator(".first .fixes > li").last).to_be_visible()
+    expect(page.locator("#findings")).to_be_hidden()
+    expect(page.locator("#grid")).to_be_hidden()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(page.locator("#findings")).to_be_visible()
 
 
 @pytest.mark.parametrize("name", ["example", "hostile"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_only_the_grid_scrolls_sideways(visit: Visit, name: str, width: int) -> None:
     opened = visit(name, viewport={"width": width, "height": 860})
-    for hash_ in ("", "#s0", "#c0"):
+    for hash_ in ("", "#s0", "#c0", "#about-group=db"):
         opened.open(hash_)
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_thousand_servers_and_thirty_checks(visit: Visit, html: Callable[[str], Path]) -> None:
-    assert html("large").stat().st_size < 5_000_000
-    opened = visit("large")
+def test_five_thousand_servers_and_twenty_checks(visit: Visit, html: Callable[[str], Path]) -> None:
+    assert html("huge").stat().st_size < 10_000_000
+    opened = visit("huge")
     page = opened.page
     seconds = opened.seconds_to_open()
-    print(f"1,000 servers, 30 checks: {seconds:.2f} s of CPU until it is drawn")
+    print(f"5,000 servers, 20 checks: {seconds:.2f} s of CPU until it is drawn")
     expect(page.locator("#grid tbody tr").first).to_be_visible()
-    assert page.evaluate("document.querySelectorAll('#grid td').length") == 30_000
-    assert page.evaluate("document.getElementsByTagName('*').length") < 60_000
-    # CPU, so that what else the machine does counts little; about a second is usual.
-    assert seconds < 4
-    page.get_by_label("Search").fill("web-01")
-    expect(page.locator("#grid tbody tr:visible")).to_have_count(2)
+    assert page.evaluate("document.getElementsByTagName('*').length") < 10_000
+    # CPU, so that what else the machine does counts little; a fifth of a second is usual.
+    assert seconds < 2
+    searched = page.evaluate(
+        """() => {
+            const [search, before] = [document.querySelector('[name=q]'), performance.now()];
+            search.value = 'web-01';
+            search.dispatchEvent(new Event('input', {bubbles: true}));
+            document.body.getBoundingClientRect();
+            return performance.now() - before;
+        }"""
+    )
+    print(f"a search: {searched:.0f} ms")
+    assert searched < 1000
+    expect(page.locator("#grid tbody tr:not(.space)")).to_have_count(2)
+
+
+def test_the_grid_draws_what_is_in_sight(visit: Visit) -> None:
+    page = visit("large").page
+    rows = page.locator("#grid tbody tr:not(.space)")
+    assert rows.count() < 100
+    page.locator("#grid .scroll").evaluate("box => { box.scrollTop = box.scrollHeight; }")
+    expect(rows.last).to_have_attribute("aria-rowindex", "1001")
+    assert rows.count() < 100
+    page.locator("#grid td a").last.focus()
+    before = page.evaluate("Number(document.activeElement.closest('tr').getAttribute('aria-rowindex'))")
+    for _press in range(40):
+        page.keyboard.press("ArrowUp")
+    after = page.evaluate("Number(document.activeElement.closest('tr').getAttribute('aria-rowindex'))")
+    assert after < before - 40
+    expect(page.locator("#grid td a:focus")).to_be_in_viewport()

@@ -35,11 +35,12 @@ def violations(opened: Opened) -> list[Any]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("hash_", ["", "#s1", "#c0"])
+@pytest.mark.parametrize("hash_", ["", "#s1", "#c0", "#about-group=db"])
 def test_axe_finds_nothing(visit: Visit, scheme: str, width: int, hash_: str) -> None:
     opened = visit(hash_=hash_, color_scheme=scheme, viewport={"width": width, "height": 900})
     # What is skipped for being out of sight, or closed, would not be looked at.
     opened.page.evaluate("document.querySelectorAll('details').forEach(details => { details.open = true; })")
+    opened.page.wait_for_timeout(50)
     opened.page.evaluate(
         "document.querySelectorAll('.check').forEach(each => { each.style.contentVisibility = 'visible'; })"
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from .trend import compare
 
 __all__ = ["FORMATS", "ReportError", "read_report", "write_report"]
 
-#: format -> the file's name and what renders it.
-_WRITERS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+#: format -> the file's name and what renders it, in pieces.
+_WRITERS: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = {
     "json": ("audit.json", json_file.render),
     "junit": ("audit.xml", junit.render),
     "markdown": ("audit.md", markdown.render),
@@ -84,12 +84,12 @@ def read_report(path: Path) -> dict[str, Any]:
     return raised(report)
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, pieces: Iterable[str]) -> None:
     # mkstemp makes a file that only its owner may read.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+            file.writelines(pieces)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

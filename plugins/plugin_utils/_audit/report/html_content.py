@@ -2,8 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
-
-"""What stands on the page of a report: checks with their findings, the rows of the grid, figures and filters."""
+"""What stands on the page of a report: checks with their answers, figures and filters, and the data of its script."""
 
 from __future__ import annotations
 
@@ -12,223 +11,335 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from markupsafe import escape
-
-from ..outcomes import FAILED, OUTCOMES, PASSED, SEVERITIES, UNKNOWN
-from ..verdict import FAIL, INCONCLUSIVE, PASS, answered, fails, is_covered, passed_share
+from ..outcomes import FAILED, NOT_APPLICABLE, OUTCOMES, PASSED, SEVERITIES, UNKNOWN, WAIVED
+from ..verdict import FAIL, INCONCLUSIVE, PASS, answered, fails, is_covered, passed_share, score_of, share
 from .text import duration, inline, line, moment, output, parsed, plain
 
-#: Bytes of output in one file: of findings, and of what passed.
-_FINDINGS_BUDGET = 2_500_000
+#: Bytes of output in one file: of what did not pass, and of what did.
+_FINDINGS_BUDGET = 3_000_000
 _PASSED_BUDGET = 1_500_000
+
+#: Answers and servers that a check shows before it is asked for more.
+SHOWN_ANSWERS = 12
+SHOWN_SERVERS = 60
+
+#: Rows of a table of groups, and audits in a curve.
+_GROUPS = 40
+_AUDITS = 60
+
+_FINDINGS = (FAILED, UNKNOWN)
 
 
 @dataclass
-class Finding:
-    """What one or several servers answered to a check, word for word the same, and did not pass with."""
+class Answer:
+    """What one or several servers answered to a check, word for word the same."""
 
+    number: int
     outcome: str
     severity: str
     message: str
     output: str | None
-    is_cut: bool
-    is_complete: bool
-    answers: list[FindingAnswer] = field(default_factory=list)
+    note: str
+    waiver: str
+    servers: list[int] = field(default_factory=list)
 
+    @property
+    def kind(self) -> str:
+        """What its badge says."""
+        return self.severity if self.outcome == FAILED else self.outcome
 
-@dataclass(frozen=True)
-class FindingAnswer:
-    """The result of one server and check that did not pass."""
-
-    number: int
-    server: int
-    host: str
-    detail: str
-    command: str
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """What puts the worst and the most frequent first."""
+        worst = SEVERITIES.index(self.severity) + len(SEVERITIES) * (self.outcome == FAILED)
+        return (-worst, -len(self.servers), self.number)
 
 
 @dataclass
 class CheckSection:
-    """A check with its findings, the worst first."""
+    """A check with its answers."""
 
     number: int
     given: Mapping[str, Any]
+    answers: list[Answer] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
 
     @property
-    def rank(self) -> tuple[int, int, int]:
+    def findings(self) -> list[Answer]:
+        """What failed or is unknown, the worst first."""
+        return sorted((one for one in self.answers if one.outcome in _FINDINGS), key=lambda one: one.rank)
+
+    @property
+    def rank(self) -> tuple[tuple[int, ...], int, int]:
         """What puts the check with the worst findings first."""
-        return (-max((_rank(finding) for finding in self.findings), default=-1), -self.counts[FAILED], self.number)
+        worst = min((one.rank[:1] for one in self.answers if one.outcome in _FINDINGS), default=(1,))
+        return (worst, -self.counts[FAILED], self.number)
 
 
-@dataclass(frozen=True)
-class GridCell:
-    """A result in the grid."""
+class Content:
+    """A report, put together as the page shows it."""
 
-    number: int
-    outcome: str
-    severity: str
+    def __init__(self, report: Mapping[str, Any]) -> None:
+        self.report = report
+        self.hosts = [line(server["host"]) for server in report["servers"]]
+        self.checks = [CheckSection(number, check) for number, check in enumerate(report["checks"])]
+        self._texts = _Texts()
+        self._answers: list[list[int]] = []
+        self._columns = [[-1] * len(self.hosts) for _check in self.checks]
+        self._commands = _Commands(len(self.hosts), len(self.checks))
+        self._read()
+
+    def _read(self) -> None:
+        server_numbers = {server["host"]: number for number, server in enumerate(self.report["servers"])}
+        check_numbers = {check["name"]: number for number, check in enumerate(self.report["checks"])}
+        known: dict[tuple[Any, ...], Answer] = {}
+        for result in self.report["results"]:
+            server, number = server_numbers[result["host"]], check_numbers[result["check"]]
+            check = self.checks[number]
+            waiver = result["waiver"]
+            key = (
+                number,
+                *(result[name] for name in ("outcome", "severity", "message", "output", "rc")),
+                *(str(result["value"]), result["output_truncated"], result["output_complete"]),
+                tuple(map(str, waiver.values())) if waiver else None,
+            )
+            if key not in known:
+                known[key] = self._answer(result)
+                check.answers.append(known[key])
+            known[key].servers.append(server)
+            check.counts[result["outcome"]] += 1
+            self._columns[number][server] = known[key].number
+            self._commands.add(number, server, result)
+
+    def _answer(self, result: Mapping[str, Any]) -> Answer:
+        text, is_cut = output(result["output"])
+        notes = []
+        if is_cut or result["output_truncated"]:
+            notes.append("Only a part of the output is shown.")
+        # Where there was no answer, there is nothing to complete.
+        if not result["output_complete"] and (text or result["outcome"] != UNKNOWN):
+            notes.append("The output that the workspace has is not complete.")
+        if result["rc"]:
+            notes.append(f"Exit code {result['rc']}.")
+        answer = Answer(
+            number=len(self._answers),
+            outcome=result["outcome"],
+            severity=result["severity"],
+            message=line(result["message"], 600),
+            output=text,
+            note=" ".join(notes),
+            waiver=waiver_words(result["waiver"]),
+        )
+        place = self._texts.place_output(text, result["outcome"] in (FAILED, UNKNOWN, WAIVED))
+        if place < 0:
+            answer.output = None
+        texts = [self._texts.place(one) for one in (answer.message, answer.note, answer.waiver)]
+        self._answers.append(
+            [OUTCOMES.index(answer.outcome), SEVERITIES.index(answer.severity), texts[0], place, *texts[1:]]
+        )
+        return answer
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the script works with: columns, with each text once."""
+        servers = self.report["servers"]
+        place = self._texts.place
+
+        def column(name: str) -> list[int]:
+            return [place(line(server[name] or "", 200)) for server in servers]
+
+        columns = {name: column(name) for name in ("host", "name", "id", "workspace", "os", "agent", "ip", "owner")}
+        return {
+            "servers": {
+                **columns,
+                "groups": [[place(line(group)) for group in server["groups"]] for server in servers],
+                "facts": [
+                    [[place(line(name, 80)), place(line(value))] for name, value in server["facts"].items()]
+                    for server in servers
+                ],
+                "reason": [place(unasked_words(server)) for server in servers],
+            },
+            "checks": [
+                {
+                    "name": line(check.given["name"]),
+                    "set": line(check.given["set"] or ""),
+                    "title": line(check.given["title"]),
+                    "severity": SEVERITIES.index(check.given["severity"]),
+                    "remedy": line(check.given["remedy"], 400),
+                }
+                for check in self.checks
+            ],
+            "answers": self._answers,
+            "columns": self._columns,
+            "commands": self._commands.all,
+            "commandColumns": self._commands.columns,
+            "commandOf": self._commands.of,
+            "texts": self._texts.all,
+        }
+
+    def unasked(self) -> list[tuple[str, list[str]]]:
+        """Why servers were not reached or not asked, and which, the most frequent reason first."""
+        reasons: dict[str, list[str]] = {}
+        for host, server in zip(self.hosts, self.report["servers"], strict=True):
+            if words := unasked_words(server):
+                reasons.setdefault(words, []).append(host)
+        return sorted(reasons.items(), key=lambda pair: -len(pair[1]))
+
+    def waived(self) -> list[tuple[CheckSection, Answer]]:
+        """What is waived, by check."""
+        return [(check, one) for check in self.checks for one in check.answers if one.outcome == WAIVED]
+
+    def hosts_of(self, answer: Answer) -> list[str]:
+        """The hosts that gave an answer."""
+        return [self.hosts[number] for number in answer.servers]
+
+    def by_set(self) -> list[Share]:
+        """How each set of checks went, the worst first."""
+        shares: dict[str, Share] = {}
+        for check in self.checks:
+            name = line(check.given["set"] or "")
+            if name:
+                one = shares.setdefault(name, Share(name))
+                one.members += 1
+                for answer in check.answers:
+                    one.add(answer.outcome, answer.severity, len(answer.servers))
+        return sorted(shares.values(), key=lambda one: one.rank)
+
+    def by_group(self) -> tuple[list[Share], int]:
+        """How each group of hosts went, the worst first, and how many more groups there are."""
+        shares: dict[str, Share] = {}
+        members: list[list[Share]] = []
+        for server in self.report["servers"]:
+            mine = [shares.setdefault(name, Share(name)) for name in map(line, server["groups"])]
+            for one in mine:
+                one.members += 1
+                one.unasked += not (server["reached"] and server["asked"])
+            members.append(mine)
+        for check in self.checks:
+            for answer in check.answers:
+                for server_number in answer.servers:
+                    for one in members[server_number]:
+                        one.add(answer.outcome, answer.severity, 1)
+        ranked = sorted(shares.values(), key=lambda one: one.rank)
+        return ranked[:_GROUPS], max(0, len(ranked) - _GROUPS)
 
 
 @dataclass
-class GridRow:
-    """A row of the grid: a cell for each check, and nothing where it does not apply."""
+class Share:
+    """How a part of an audit went: a set of checks, or a group of hosts."""
 
-    number: int
-    host: str
-    cells: list[GridCell | None]
-    failed: Counter[str] = field(default_factory=Counter)
+    name: str
+    members: int = 0
+    unasked: int = 0
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, outcome: str, severity: str, number: int) -> None:
+        """Count results."""
+        self.counts[outcome, severity] += number
 
     @property
-    def rank(self) -> tuple[list[int], int]:
-        """What puts the server with the worst findings first."""
-        return ([-self.failed[severity] for severity in (*reversed(SEVERITIES), UNKNOWN)], self.number)
+    def score(self) -> float | None:
+        """As in a summary; nothing where nothing passed or failed."""
+        return score_of((*key, number) for key, number in self.counts.items()) if self._judged else None
 
+    @property
+    def passed(self) -> float | None:
+        """The share that passed of what passed or failed."""
+        passed = sum(number for (outcome, _severity), number in self.counts.items() if outcome == PASSED)
+        return share(passed, self._judged) if self._judged else None
 
-def _rank(finding: Finding) -> int:
-    return SEVERITIES.index(finding.severity) + (len(SEVERITIES) if finding.outcome == FAILED else 0)
+    @property
+    def _judged(self) -> int:
+        return sum(number for (outcome, _severity), number in self.counts.items() if outcome in (PASSED, FAILED))
 
+    @property
+    def failed(self) -> list[tuple[str, int]]:
+        """How much failed of each severity, the worst first."""
+        return [(severity, self.counts[FAILED, severity]) for severity in reversed(SEVERITIES)]
 
-def arrange(report: Mapping[str, Any]) -> tuple[list[CheckSection], list[GridRow], dict[str, Any]]:
-    """The checks with their findings, the rows of the grid, and the data that the script works with."""
-    checks = [CheckSection(number, check) for number, check in enumerate(report["checks"])]
-    servers = [
-        GridRow(number, line(server["host"]), [None] * len(checks)) for number, server in enumerate(report["servers"])
-    ]
-    check_numbers = {check["name"]: number for number, check in enumerate(report["checks"])}
-    server_numbers = {server["host"]: number for number, server in enumerate(report["servers"])}
-    findings = _Findings()
-    texts = _Texts()
-    rows = []
-    for number, result in enumerate(report["results"]):
-        server, check = servers[server_numbers[result["host"]]], checks[check_numbers[result["check"]]]
-        outcome, severity = result["outcome"], result["severity"]
-        server.cells[check.number] = GridCell(number, outcome, severity)
-        check.counts[outcome] += 1
-        if outcome != PASSED:
-            server.failed[severity if outcome == FAILED else UNKNOWN] += 1
-            findings.add(
-                check, FindingAnswer(number, server.number, server.host, _detail(result), _command(result)), result
-            )
-        rows.append(_row(server.number, check.number, result, texts))
-    for check in checks:
-        check.findings.sort(key=lambda finding: (-_rank(finding), -len(finding.answers)))
-    data = {
-        "servers": [_server_data(server) for server in report["servers"]],
-        "checks": [_check_data(check.given) for check in checks],
-        "results": rows,
-        "texts": texts.all,
-    }
-    return checks, servers, data
-
-
-class _Findings:
-    """Puts answers that are the same into one finding, and keeps to the budget for their output."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], Finding] = {}
-        self._left = _FINDINGS_BUDGET
-
-    def add(self, check: CheckSection, answer: FindingAnswer, result: Mapping[str, Any]) -> None:
-        """Add a server's answer to the findings of a check."""
-        same = (result["outcome"], result["severity"], result["message"], result["output"], result["output_truncated"])
-        key = (check.number, *same, result["output_complete"])
-        if key not in self._known:
-            self._known[key] = self._finding(result)
-            check.findings.append(self._known[key])
-        self._known[key].answers.append(answer)
-
-    def _finding(self, result: Mapping[str, Any]) -> Finding:
-        text, is_cut = output(result["output"])
-        self._left -= len(escape(text).encode())
-        return Finding(
-            outcome=result["outcome"],
-            severity=result["severity"],
-            message=line(result["message"]),
-            output=text if self._left >= 0 else None,
-            is_cut=is_cut or result["output_truncated"],
-            # Where there was no answer, there is nothing to complete.
-            is_complete=result["output_complete"] or (result["outcome"] == UNKNOWN and not text),
-        )
+    @property
+    def rank(self) -> tuple[float, list[int], str]:
+        """What puts the worst first."""
+        score = self.score
+        return (101 if score is None else score, [-number for _severity, number in self.failed], self.name)
 
 
 class _Texts:
-    """Texts of what passed, each kept once, within a budget."""
+    """Texts of the data, each once, and outputs within a budget."""
 
     def __init__(self) -> None:
         self.all: list[str] = []
         self._places: dict[str, int] = {}
-        self._left = _PASSED_BUDGET
+        self._left = {True: _FINDINGS_BUDGET, False: _PASSED_BUDGET}
 
     def place(self, text: str) -> int:
-        """Where a text stands, or -1 if it has no room."""
+        """Where a text stands."""
         if text not in self._places:
-            size = len(inline(text).encode())
-            if size > self._left:
-                return -1
-            self._left -= size
             self._places[text] = len(self.all)
             self.all.append(text)
         return self._places[text]
 
-
-def _row(server: int, check: int, result: Mapping[str, Any], texts: _Texts) -> list[Any]:
-    """A result for the script, which finds the texts of what did not pass in the findings."""
-    row = [server, check, OUTCOMES.index(result["outcome"]), SEVERITIES.index(result["severity"])]
-    if result["outcome"] != PASSED:
-        return row
-    text, is_cut = output(result["output"])
-    flags = (is_cut or result["output_truncated"]) + 2 * (not result["output_complete"])
-    return [
-        *row,
-        texts.place(line(result["message"])),
-        texts.place(text),
-        flags,
-        texts.place(_detail(result)),
-        _command(result),
-    ]
+    def place_output(self, text: str, is_finding: bool) -> int:
+        """Where an output stands, or -1 if it has no room."""
+        if text not in self._places:
+            size = len(inline(text).encode())
+            if size > self._left[is_finding]:
+                return -1
+            self._left[is_finding] -= size
+        return self.place(text)
 
 
-def _detail(result: Mapping[str, Any]) -> str:
-    """How the answer was got: exit code, value, and when."""
-    parts = []
-    if result["rc"] is not None:
-        parts.append(f"rc {result['rc']}")
-    if result["value"] is not None:
-        parts.append(f"value {line(result['value'], 40)}")
-    if result["ended_at"]:
-        parts.append(f"{'reused from' if result['reused'] else 'ran'} {moment(result['ended_at'])}")
-    return ", ".join(parts)
+class _Commands:
+    """The commands behind the results: most checks of a server share one."""
+
+    def __init__(self, servers: int, checks: int) -> None:
+        self.all: list[list[str]] = []
+        self._places: dict[tuple[str, str], int] = {}
+        self._columns = [[-1] * servers for _check in range(checks)]
+
+    def add(self, check: int, server: int, result: Mapping[str, Any]) -> None:
+        """Note what command a result rests on."""
+        words = f"{'reused from' if result['reused'] else 'ran'} {moment(result['ended_at'])}"
+        key = (line(result["command"] or "", 40), words if result["ended_at"] else "")
+        if any(key):
+            if key not in self._places:
+                self._places[key] = len(self.all)
+                self.all.append(list(key))
+            self._columns[check][server] = self._places[key]
+
+    @property
+    def _distinct(self) -> dict[tuple[int, ...], int]:
+        return {column: place for place, column in enumerate(dict.fromkeys(map(tuple, self._columns)))}
+
+    @property
+    def columns(self) -> list[tuple[int, ...]]:
+        """The columns that differ."""
+        return list(self._distinct)
+
+    @property
+    def of(self) -> list[int]:
+        """Which of the columns is each check's."""
+        distinct = self._distinct
+        return [distinct[tuple(column)] for column in self._columns]
 
 
-def _command(result: Mapping[str, Any]) -> str:
-    return line(result["command"] or "", 40)
+def unasked_words(server: Mapping[str, Any]) -> str:
+    """Why a server has no results, or nothing."""
+    if server["reached"] and server["asked"]:
+        return ""
+    reason = line(server["reason"])
+    kind = "Not asked" if server["reached"] else "Not reached"
+    return f"{kind}: {reason}" if reason else kind
 
 
-def _server_data(server: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "host": line(server["host"]),
-        "workspace": line(server["workspace"]),
-        "id": line(server["id"] or "", 40),
-        "name": line(server["name"] or ""),
-        "groups": [line(group) for group in server["groups"]],
-        "facts": {line(name, 80): line(value) for name, value in server["facts"].items()},
-    }
-
-
-def _check_data(check: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "name": line(check["name"]),
-        "set": line(check["set"] or ""),
-        "severity": SEVERITIES.index(check["severity"]),
-        "line": plain(check["line"]),
-        "username": line(check["username"] or ""),
-        "description": plain(check["title"]),
-        "remedy": plain(check["remedy"]),
-        "expected": [line(expected) for expected in check["expected"]],
-        "when": [line(group) for group in check["when"]],
-    }
+def waiver_words(waiver: Mapping[str, Any] | None) -> str:
+    """A waiver in words."""
+    if not waiver:
+        return ""
+    by = f" by {line(waiver['by'], 80)}" if waiver["by"] else ""
+    until = f" until {line(waiver['until'], 40)}" if waiver["until"] else ""
+    ended = " (expired)" if waiver["expired"] else ""
+    return f"{line(waiver['reason'])}: waived{by}{until}{ended}"
 
 
 def choices_in(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
@@ -237,7 +348,7 @@ def choices_in(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
     sets = (check["set"] for check in report["checks"] if check["set"])
     worse = [(severity, f"{severity} or worse") for severity in SEVERITIES[-2:0:-1]]
     choices = {
-        "outcome": [(outcome, outcome) for outcome in (FAILED, UNKNOWN, PASSED)],
+        "outcome": [(name, name.replace("_", " ")) for name in (FAILED, UNKNOWN, WAIVED, PASSED, NOT_APPLICABLE)],
         "severity": [(SEVERITIES[-1], SEVERITIES[-1]), *worse],
         "group": [(group, group) for group in sorted(set(map(line, groups)))],
         "set": [(name, name) for name in sorted(set(map(line, sets)))],
@@ -250,10 +361,10 @@ def figures_of(report: Mapping[str, Any]) -> dict[str, Any]:
     summary = report["summary"]
     by_severity = summary["failed_by_severity"]
     parts = [(severity, by_severity.get(severity, 0)) for severity in reversed(SEVERITIES)]
-    segments = _bar([*parts, (UNKNOWN, summary[UNKNOWN]), (PASSED, summary[PASSED])])
+    segments = _bar([*parts, *((name, summary[name]) for name in (UNKNOWN, WAIVED, PASSED))])
     start, end = parsed(report["started_at"]), parsed(report["finished_at"])
     return {
-        "total": summary["questions"],
+        "results": sum(summary[name] for name in OUTCOMES),
         "share": f"{passed_share(summary):g}",
         "bar": segments,
         "spoken": ", ".join(f"{count} {name}" for name, count, _start, _width in segments) or "no results",
@@ -269,8 +380,8 @@ def figures_of(report: Mapping[str, Any]) -> dict[str, Any]:
 def _tone(report: Mapping[str, Any]) -> str:
     """How the head of the page looks."""
     if report["verdict"] != PASS:
-        return {FAIL: "bad", INCONCLUSIVE: "open"}[report["verdict"]]
-    return "fair" if report["summary"]["failed"] or report["summary"]["unknown"] else "good"
+        return {FAIL: "bad", INCONCLUSIVE: "open"}.get(report["verdict"], "fair")
+    return "fair" if report["summary"][FAILED] or report["summary"][UNKNOWN] else "good"
 
 
 def _bar(parts: Sequence[tuple[str, int]]) -> list[tuple[str, int, float, float]]:
@@ -284,3 +395,54 @@ def _bar(parts: Sequence[tuple[str, int]]) -> list[tuple[str, int, float, float]
             segments.append((name, count, round(start, 3), round(width, 3)))
             start += width
     return segments
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A figure over several audits, in a box of 100 by 28."""
+
+    name: str
+    first: str
+    last: str
+    points: str
+    end: tuple[float, float]
+    spoken: str
+
+
+def curves_of(trend: Mapping[str, Any] | None) -> list[Curve]:
+    """The curves of a trend; none where there are fewer than three audits."""
+    history = (trend or {}).get("history", [])[-_AUDITS:]
+    if len(history) < 3:
+        return []
+    curves = [_curve(name, unit, [one[key] for one in history]) for name, key, unit in _CURVES]
+    worst = [one["failed_by_severity"].get("critical", 0) + one["failed_by_severity"].get("high", 0) for one in history]
+    return [*curves, _curve("Failed, high or critical", "", worst)]
+
+
+_CURVES = (("Score", "score", "%"), ("Answered", "coverage", "%"), ("Failed", "failed", ""))
+
+
+def _curve(name: str, unit: str, values: Sequence[float]) -> Curve:
+    low, high = min(values), max(values)
+    places = [
+        (
+            round(2 + 96 * number / (len(values) - 1), 2),
+            round(25 - 22 * (value - low) / (high - low), 2) if high > low else 14,
+        )
+        for number, value in enumerate(values)
+    ]
+    first, last = (f"{value:,g}{unit}" for value in (values[0], values[-1]))
+    return Curve(
+        name=name,
+        first=first,
+        last=last,
+        points=" ".join(f"{x:g},{y:g}" for x, y in places),
+        end=places[-1],
+        spoken=f"{name} in {len(values)} audits: from {first} to {last}, at least {low:,g} and at most {high:,g}",
+    )
+
+
+def shell_summary(code: str) -> str:
+    """The first line of shell code, and how many there are."""
+    lines = plain(code).splitlines() or [""]
+    return line(lines[0], 80) if len(lines) == 1 else f"{line(lines[0], 80)} ({len(lines)} lines)"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +17,55 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from ..outcomes import SEVERITIES
-from .html_content import arrange, choices_in, figures_of
+from .html_content import (
+    SHOWN_ANSWERS,
+    SHOWN_SERVERS,
+    Content,
+    choices_in,
+    curves_of,
+    figures_of,
+    shell_summary,
+)
+from .priorities import fixes
 from .text import OUTPUT_LIMIT, inline, line, moment, plain
 
 _PAGE = Path(__file__).parent / "page"
 
-#: Names that the trend shows of each kind.
+#: Names that the trend shows of each kind, and what is to be fixed first.
 _NAMED = 25
+_FIXES = 10
 
 
-def render(report: Mapping[str, Any]) -> str:
-    """The text of audit.html."""
-    checks, servers, data = arrange(report)
+def render(report: Mapping[str, Any]) -> Iterator[str]:
+    """The text of audit.html, in pieces."""
+    content = Content(report)
     style, script = (_file(name) for name in ("report.css", "report.js"))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(line=line, plain=plain, moment=moment, figure=_figure, change=_change)
-    return environment.from_string(_file("report.html.j2")).render(
+    environment.filters.update(
+        line=line, plain=plain, moment=moment, figure=_figure, change=_change, shell=shell_summary
+    )
+    groups, more_groups = content.by_group()
+    to_fix = fixes(report)
+    yield from environment.from_string(_file("report.html.j2")).generate(
         report=report,
         trend=report.get("trend"),
-        checks=sorted(checks, key=lambda check: check.rank),
-        columns=checks,
-        servers=sorted(servers, key=lambda server: server.rank),
+        curves=curves_of(report.get("trend")),
+        content=content,
+        checks=sorted(content.checks, key=lambda check: check.rank),
+        numbers={check["name"]: number for number, check in enumerate(report["checks"])},
+        fixes=to_fix[:_FIXES],
+        more_fixes=max(0, len(to_fix) - _FIXES),
+        sets=content.by_set(),
+        groups=groups,
+        more_groups=more_groups,
         figures=figures_of(report),
         choices=choices_in(report),
         severities=SEVERITIES[::-1],
         output_limit=OUTPUT_LIMIT,
         named=_NAMED,
-        data=Markup(inline(data)),
+        shown_answers=SHOWN_ANSWERS,
+        shown_servers=SHOWN_SERVERS,
+        data=Markup(inline(content.data)),
         style=Markup(style),
         script=Markup(script),
         policy=_policy(style, script),
@@ -54,7 +76,7 @@ def _file(name: str) -> str:
     return (_PAGE / name).read_text(encoding="utf-8")
 
 
-def _figure(number: int) -> str:
+def _figure(number: float) -> str:
     return f"{number:,}"
 
 

@@ -8,18 +8,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def render(report: Mapping[str, Any]) -> str:
-    """The text of audit.json."""
-    entries = (f"{json.dumps(key)}: {_value(value)}" for key, value in report.items())
-    return "{\n" + ",\n".join(entries) + "\n}\n"
-
-
-def _value(value: Any) -> str:
-    # With all but ASCII escaped, half a surrogate pair in an output breaks no reader.
-    if not isinstance(value, list) or not value:
-        return json.dumps(value)
-    return "[\n" + ",\n".join(json.dumps(row) for row in value) + "\n]"
+def render(report: Mapping[str, Any]) -> Iterator[str]:
+    """The text of audit.json, in pieces."""
+    comma = "{\n"
+    for key, value in report.items():
+        yield f"{comma}{json.dumps(key)}: "
+        comma = ",\n"
+        # With all but ASCII escaped, half a surrogate pair in an output breaks no reader.
+        if not isinstance(value, list) or not value:
+            yield json.dumps(value)
+            continue
+        for number, row in enumerate(value):
+            yield ("[\n" if not number else ",\n") + json.dumps(row)
+        yield "\n]"
+    yield "\n}\n"

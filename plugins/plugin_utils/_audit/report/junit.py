@@ -7,50 +7,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from ..outcomes import FAILED, UNKNOWN
+from ..outcomes import FAILED, NOT_APPLICABLE, UNKNOWN, WAIVED
+from .html_content import unasked_words, waiver_words
 from .text import line, output, parsed, plain
 
 #: What a case that did not pass is called.
 _TAGS = {FAILED: "failure", UNKNOWN: "error"}
+_SKIPPED = (NOT_APPLICABLE, WAIVED)
 _OF_THE_AUDIT = ("verdict", "coverage", "min_coverage")
 
+#: The only case of a server that has no results.
+_UNASKED = "server"
 
-def render(report: Mapping[str, Any]) -> str:
-    """The text of audit.xml."""
-    by_host: dict[str, list[Mapping[str, Any]]] = {}
+
+def render(report: Mapping[str, Any]) -> Iterator[str]:
+    """The text of audit.xml, in pieces."""
+    by_host: dict[str, list[Mapping[str, Any]]] = {server["host"]: [] for server in report["servers"]}
     for result in report["results"]:
-        by_host.setdefault(result["host"], []).append(result)
-    workspaces = {server["host"]: server["workspace"] for server in report["servers"]}
+        by_host[result["host"]].append(result)
     sets = {check["name"]: check.get("set") for check in report["checks"]}
-    suites = ElementTree.Element("testsuites", {"name": line(report["title"]), **_counts(report["results"])})
+    unasked = sum(bool(unasked_words(server)) for server in report["servers"])
+    suites = ElementTree.Element("testsuites", {"name": line(report["title"]), **_counts(report["results"], unasked)})
     start, end = parsed(report["started_at"]), parsed(report["finished_at"])
     if start and end:
         suites.set("time", f"{(end - start).total_seconds():.3f}")
-    for host, results in by_host.items():
-        suite = ElementTree.SubElement(suites, "testsuite", {"name": plain(host), **_counts(results)})
-        suite.set("timestamp", plain(report["started_at"]).removesuffix("Z"))
-        properties = ElementTree.SubElement(suite, "properties")
-        # Readers of JUnit know properties of a suite only, so that each suite says what holds for all of them.
-        said = {"workspace": workspaces[host], **{name: report[name] for name in _OF_THE_AUDIT}}
-        for name, value in said.items():
-            ElementTree.SubElement(properties, "property", name=name, value=plain(value))
-        for result in results:
-            _add_case(suite, result, sets.get(result["check"]))
-    ElementTree.indent(suites)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(suites, encoding="unicode")}\n'
+    # The opening tag of an element that has no end yet.
+    yield f'<?xml version="1.0" encoding="UTF-8"?>\n{_text(suites).removesuffix(" />")}>\n'
+    for server in report["servers"]:
+        results = by_host[server["host"]]
+        if results or unasked_words(server):
+            suite = _suite(report, server, results, sets)
+            ElementTree.indent(suite)
+            yield f"{_text(suite)}\n"
+    yield "</testsuites>\n"
 
 
-def _counts(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _text(element: ElementTree.Element) -> str:
+    return ElementTree.tostring(element, encoding="unicode")
+
+
+def _suite(
+    report: Mapping[str, Any],
+    server: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    sets: Mapping[str, str | None],
+) -> ElementTree.Element:
+    reason = unasked_words(server)
+    suite = ElementTree.Element("testsuite", {"name": plain(server["host"]), **_counts(results, int(bool(reason)))})
+    suite.set("timestamp", plain(report["started_at"]).removesuffix("Z"))
+    properties = ElementTree.SubElement(suite, "properties")
+    # Readers of JUnit know properties of a suite only, so that each suite says what holds for all of them.
+    said = {"workspace": server["workspace"], **{name: report[name] for name in _OF_THE_AUDIT}}
+    for name, value in said.items():
+        ElementTree.SubElement(properties, "property", name=name, value=plain(value))
+    if reason:
+        case = ElementTree.SubElement(suite, "testcase", name=_UNASKED, classname=plain(server["host"]))
+        ElementTree.SubElement(case, "error", type="unanswered", message=reason)
+    for result in results:
+        _add_case(suite, result, sets.get(result["check"]))
+    return suite
+
+
+def _counts(results: Iterable[Mapping[str, Any]], unasked: int) -> dict[str, str]:
     outcomes = [result["outcome"] for result in results]
     return {
-        "tests": str(len(outcomes)),
+        "tests": str(len(outcomes) + unasked),
         "failures": str(outcomes.count(FAILED)),
-        "errors": str(outcomes.count(UNKNOWN)),
-        "skipped": "0",
+        "errors": str(outcomes.count(UNKNOWN) + unasked),
+        "skipped": str(sum(outcome in _SKIPPED for outcome in outcomes)),
     }
 
 
@@ -61,3 +89,6 @@ def _add_case(suite: ElementTree.Element, result: Mapping[str, Any], set_name: s
     if tag:
         problem = ElementTree.SubElement(case, tag, type=result["severity"], message=line(result["message"]))
         problem.text, _cut = output(result["output"])
+    elif result["outcome"] in _SKIPPED:
+        words = (line(result["message"]), waiver_words(result["waiver"]))
+        ElementTree.SubElement(case, "skipped", message=". ".join(filter(None, words)))

@@ -11,12 +11,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..outcomes import FAILED, SEVERITIES, UNKNOWN
+from ..outcomes import FAILED, SEVERITIES, UNKNOWN, WAIVED
 from ..verdict import FAIL, answered, fails, passed_share
+from .html_content import unasked_words, waiver_words
+from .priorities import fixes
 from .text import counted, line, moment
 
-#: Rows of a table; CI systems refuse summaries that are too large.
+#: Rows of a table, and what is to be fixed first; CI systems refuse summaries that are too large.
 _ROWS = 200
+_FIXES = 10
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]~$])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "@": "&#64;"})
@@ -34,9 +37,10 @@ _TREND = {
 }
 
 
-def render(report: Mapping[str, Any]) -> str:
-    """The text of audit.md."""
-    return "\n".join(_lines(report))
+def render(report: Mapping[str, Any]) -> Iterator[str]:
+    """The text of audit.md, line by line."""
+    for text in _lines(report):
+        yield f"{text}\n"
 
 
 def escape(value: Any, limit: int = 200) -> str:
@@ -58,23 +62,53 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     if report["refusal"]:
         yield escape(report["refusal"], 400)
     yield ""
-    yield f"**{passed_share(summary):g}% passed**: {counted(summary['servers'], 'server')},"
-    results = counted(summary["questions"], "result")
-    yield f"{counted(summary['checks'], 'check')}, {results}, {summary['reused']} of them reused;"
-    yield f"{counted(summary['commands'], 'command')} run with {counted(summary['requests'], 'request')}."
+    yield f"**{passed_share(summary):g}% passed**, score {summary['score']:g}%:"
+    yield f"{counted(summary['servers'], 'server')}, {counted(summary['checks'], 'check')}."
     yield ""
+    yield from _fixes(report)
     by_severity = summary["failed_by_severity"]
-    yield f"| passed | failed | {' | '.join(reversed(SEVERITIES))} | unknown |"
-    yield "|" + " ---: |" * (3 + len(SEVERITIES))
+    yield f"| passed | failed | {' | '.join(reversed(SEVERITIES))} | unknown | waived | not applicable |"
+    yield "|" + " ---: |" * (5 + len(SEVERITIES))
     counts = [str(by_severity.get(severity, 0)) for severity in reversed(SEVERITIES)]
-    yield f"| {summary['passed']} | {summary['failed']} | {' | '.join(counts)} | {summary['unknown']} |"
+    others = " | ".join(str(summary[name]) for name in ("unknown", "waived", "not_applicable"))
+    yield f"| {summary['passed']} | {summary['failed']} | {' | '.join(counts)} | {others} |"
     yield ""
+    yield from _unasked(report)
     if report.get("trend"):
         yield from _trend(report["trend"])
     workspaces = {server["host"]: server["workspace"] for server in report["servers"]}
-    for title, outcome in (("Failed", FAILED), ("Unknown", UNKNOWN)):
+    for title, outcome in (("Failed", FAILED), ("Unknown", UNKNOWN), ("Waived", WAIVED)):
         rows = [result for result in report["results"] if result["outcome"] == outcome]
-        yield from _table(title, rows, workspaces if len(set(workspaces.values())) > 1 else {})
+        if rows or outcome == FAILED:
+            yield from _table(title, rows, workspaces if len(set(workspaces.values())) > 1 else {})
+    yield f"{counted(summary['commands'], 'command')} run with {counted(summary['requests'], 'request')},"
+    yield f"{counted(summary['reused'], 'answer')} reused."
+
+
+def _fixes(report: Mapping[str, Any]) -> Iterator[str]:
+    found = fixes(report)
+    if not found:
+        return
+    yield "## Fix these first"
+    yield ""
+    for number, fix in enumerate(found[:_FIXES], 1):
+        remedy = f": {escape(fix.remedy, 400)}" if fix.remedy else ""
+        yield f"{number}. {fix.severity}: **{escape(fix.message, 300)}** {escape(fix.where)}{remedy}"
+    if len(found) > _FIXES:
+        yield f"{_FIXES + 1}. and {counted(len(found) - _FIXES, 'check')} more"
+    yield ""
+
+
+def _unasked(report: Mapping[str, Any]) -> Iterator[str]:
+    """The servers without results, each once."""
+    rows = [(server["host"], words) for server in report["servers"] if (words := unasked_words(server))]
+    if rows:
+        yield "## Servers without results"
+        yield ""
+        yield from (f"- {escape(host)}: {escape(words)}" for host, words in rows[:_ROWS])
+        if len(rows) > _ROWS:
+            yield f"- and {len(rows) - _ROWS} more"
+        yield ""
 
 
 def _trend(trend: Mapping[str, Any]) -> Iterator[str]:
@@ -84,6 +118,7 @@ def _trend(trend: Mapping[str, Any]) -> Iterator[str]:
     yield f"- Then: {verdict}{trend['coverage']:g}% of the questions answered"
     yield f"- Share answered: {trend['change']['coverage']:+} points"
     yield f"- Share passed: {trend['change']['passed_share']:+} points"
+    yield f"- Score: {trend['change']['score']:+} points"
     for key, title in _TREND.items():
         if trend[key]:
             yield f"- {title}: {len(trend[key])}"
@@ -104,7 +139,8 @@ def _table(title: str, results: Sequence[Mapping[str, Any]], workspaces: Mapping
     yield f"|{' --- |' * len(heads)}"
     for result in worst_first[:_ROWS]:
         place = [workspaces[result["host"]]] if workspaces else []
-        cells = (result["severity"], result["check"], result["host"], *place, result["message"])
+        words = ". ".join(filter(None, (result["message"], waiver_words(result["waiver"]))))
+        cells = (result["severity"], result["check"], result["host"], *place, words)
         yield f"| {' | '.join(escape(cell) for cell in cells)} |"
     yield ""
     if len(results) > _ROWS:

@@ -15,6 +15,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -24,6 +25,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import (
     FORMATS,
     ReportError,
+    html_content,
     html_page,
     junit,
     markdown,
@@ -51,6 +53,11 @@ CASES = {
     "hostile": reports.hostile(),
     "empty": reports.summed({**reports.report(servers=1, checks=1), "servers": [], "checks": [], "results": []}),
 }
+
+
+def rendered(writer: ModuleType, report: reports.Report) -> str:
+    """What a writer makes of a report."""
+    return "".join(writer.render(report))
 
 
 @pytest.fixture(params=CASES)
@@ -216,18 +223,26 @@ def test_a_time_that_is_none_is_shown_as_it_is() -> None:
 
 
 def test_junit_has_a_suite_for_each_server_and_a_case_for_each_result(report: reports.Report) -> None:
-    suites = ElementTree.fromstring(junit.render(report))
+    suites = ElementTree.fromstring(rendered(junit, report))
     summary = report["summary"]
-    assert suites.get("tests") == str(len(report["results"]))
-    assert (suites.get("failures"), suites.get("errors")) == (str(summary["failed"]), str(summary["unknown"]))
-    assert len(suites.findall("testsuite")) == len({result["host"] for result in report["results"]})
-    assert len(suites.findall("testsuite/testcase")) == len(report["results"])
+    unasked = summary["not_reached"] + summary["not_asked"]
+    assert suites.get("tests") == str(len(report["results"]) + unasked)
+    assert (suites.get("failures"), suites.get("errors")) == (str(summary["failed"]), str(summary["unknown"] + unasked))
+    assert len(suites.findall("testsuite")) == len(report["servers"])
+    assert len(suites.findall("testsuite/testcase")) == len(report["results"]) + unasked
     assert len(suites.findall(".//failure")) == summary["failed"]
-    assert len(suites.findall(".//error")) == summary["unknown"]
+    assert len(suites.findall(".//error")) == summary["unknown"] + unasked
+    assert len(suites.findall(".//skipped")) == summary["waived"] + summary["not_applicable"]
+
+
+def test_junit_says_once_that_a_server_was_not_reached() -> None:
+    suites = ElementTree.fromstring(rendered(junit, CASES["example"]))
+    errors = [error.get("message") for error in suites.iter("error")]
+    assert errors.count(f"Not reached: {reports.OFFLINE}") == CASES["example"]["summary"]["not_reached"]
 
 
 def test_junit_says_what_was_found() -> None:
-    suites = ElementTree.fromstring(junit.render(CASES["example"]))
+    suites = ElementTree.fromstring(rendered(junit, CASES["example"]))
     failed = next(
         result for result in CASES["example"]["results"] if result["outcome"] == "failed" and result["output"]
     )
@@ -247,7 +262,7 @@ def test_junit_says_what_was_found() -> None:
 
 
 def test_markdown_names_the_worst_first() -> None:
-    text = markdown.render(CASES["example"])
+    text = rendered(markdown, CASES["example"])
     rows = [
         line.split(" | ")[0].strip("| ") for line in text.splitlines() if re.match(r"\| (critical|high|low) ", line)
     ]
@@ -257,7 +272,7 @@ def test_markdown_names_the_worst_first() -> None:
 
 def test_markdown_has_a_limit() -> None:
     large = reports.report(servers=300, checks=12)
-    text = markdown.render(large)
+    text = rendered(markdown, large)
     assert f"{large['summary']['failed'] - 200} more are in the other files" in text
     assert len(text) < 100_000
 
@@ -271,12 +286,12 @@ def test_markdown_takes_texts_for_texts(text: str) -> None:
 @pytest.mark.parametrize(("case", "cells"), [("example", 4), ("hostile", 5)])
 def test_every_row_has_as_many_cells(case: str, cells: int) -> None:
     # Where there are several workspaces, each host's is said.
-    rows = [line for line in markdown.render(CASES[case]).splitlines() if line.startswith("| ")]
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows if not row.startswith("| passed")} == {cells + 1, 9}
+    rows = [line for line in rendered(markdown, CASES[case]).splitlines() if line.startswith("| ")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {cells + 1, 11}
 
 
 def test_junit_says_the_workspace_of_each_host() -> None:
-    suites = ElementTree.fromstring(junit.render(CASES["example"])).iter("testsuite")
+    suites = ElementTree.fromstring(rendered(junit, CASES["example"])).iter("testsuite")
     said = [suite.find("properties/property") for suite in suites]
     assert {(place.get("name"), place.get("value")) for place in said if place is not None} == {
         ("workspace", "https://my-workspace.us1.alpacon.io")
@@ -307,7 +322,7 @@ class Elements(html.parser.HTMLParser):
 
 
 def test_hostile_texts_make_no_elements() -> None:
-    page = Elements(html_page.render(CASES["hostile"]))
+    page = Elements(rendered(html_page, CASES["hostile"]))
     assert page.names.count("script") == 2
     assert not {"img", "textarea", "iframe", "br", "link", "base"} & set(page.names)
     assert not {name for name in page.attributes if name.startswith("on")}
@@ -317,16 +332,17 @@ def test_hostile_texts_make_no_elements() -> None:
 
 
 def test_the_data_for_the_script_is_json_that_ends_nothing() -> None:
-    text = html_page.render(CASES["hostile"])
+    hostile = CASES["hostile"]
+    text = rendered(html_page, hostile)
     data = text.split('<script type="application/json" id="data">')[1].split("</script>")[0]
     assert not set("<>&\u2028\u2029") & set(data)
     parsed = json.loads(data)
     assert parsed["checks"][0]["name"] == reports.HOSTILE[0]
-    assert len(parsed["results"]) == len(CASES["hostile"]["results"])
+    assert sum(answer >= 0 for column in parsed["columns"] for answer in column) == len(hostile["results"])
 
 
 def test_only_its_own_script_and_style_may_run(report: reports.Report) -> None:
-    text = html_page.render(report)
+    text = rendered(html_page, report)
     (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">', text)
     policy = html.unescape(policy)
     assert "default-src 'none'" in policy
@@ -337,22 +353,71 @@ def test_only_its_own_script_and_style_may_run(report: reports.Report) -> None:
 
 
 def test_servers_that_answered_the_same_share_a_finding() -> None:
-    example = copy.deepcopy(CASES["example"])
-    failed = [result for result in example["results"] if result["outcome"] == "failed"]
-    text = html_page.render(example)
-    different = {
-        (row["check"], row["severity"], row["message"], row["output"])
-        for row in example["results"]
-        if row["outcome"] != "passed"
-    }
-    assert text.count('<details class="finding">') == len(different) < len(failed)
-    assert all(f'id="f{example["results"].index(result)}"' in text for result in failed)
+    example = CASES["example"]
+    found = [row for row in example["results"] if row["outcome"] in ("failed", "unknown", "waived")]
+    different = {(row["check"], row["severity"], row["message"], row["output"]) for row in found}
+    text = rendered(html_page, example)
+    assert text.count('<details class="finding"') == len(different) < len(found)
+
+
+def test_a_finding_says_what_was_found_and_not_what_should_hold() -> None:
+    text = rendered(html_page, CASES["example"])
+    (finding, *_others) = re.findall(r'<details class="finding".*?</summary>', text, re.DOTALL)
+    assert "The account deploy has an empty password" in finding
+    assert "No account has an empty password" not in re.sub(
+        r"<dl.*?</dl>", "", text.split('id="clean"')[0], flags=re.DOTALL
+    )
+
+
+def test_a_server_that_was_not_reached_stands_there_once() -> None:
+    example = CASES["example"]
+    text = re.sub(r"<script.*?</script>", "", rendered(html_page, example), flags=re.DOTALL)
+    (host, *_others) = (server["host"] for server in example["servers"] if not server["reached"])
+    assert text.count(host) == 1
+
+
+def test_waivers_that_ended_or_match_nothing_are_told() -> None:
+    page = words(rendered(html_page, CASES["example"]))
+    assert "Expired: the waiver of failed-units ended on 2026-10-31. 1 result failed again." in page
+    assert "Without effect: the waiver of no-such-check for web-99 matches no result." in page
+    assert "Moves to its own host in January: waived by Kim until 2027-01-31" in page
+
+
+def test_shell_code_is_folded() -> None:
+    text = rendered(html_page, CASES["example"])
+    assert "echo done</pre>" in text
+    assert re.search(
+        r'<details class="shell">\s*<summary><code>sshd -T -C[^<]*\(\d lines\)</code> as root</summary>', text
+    )
+
+
+def test_the_worst_group_comes_first() -> None:
+    content = html_content.Content(CASES["example"])
+    groups, more = content.by_group()
+    scores = [group.score for group in groups]
+    assert scores == sorted(scores, key=lambda score: score or 0)
+    assert (groups[0].name, more) == ("staging", 0)
+    assert {group.name: group.members for group in groups}["db"] == 8
+
+
+def test_a_curve_has_a_point_for_each_audit() -> None:
+    example = CASES["example"]
+    trend = compare(example, reports.history(example))
+    curves = html_content.curves_of(trend)
+    assert [curve.name for curve in curves] == ["Score", "Answered", "Failed", "Failed, high or critical"]
+    assert {len(curve.points.split()) for curve in curves} == {9}
+    assert curves[0].last == f"{example['summary']['score']:g}%"
+    assert html_content.curves_of(compare(example, [reports.earlier(example)])) == []
+    assert html_content.curves_of(None) == []
 
 
 @pytest.mark.parametrize("name", ["clean", "empty"])
 def test_says_that_nothing_failed(name: str) -> None:
-    sentence = {"clean": "Nothing failed: every check passed", "empty": "No check applied to any server."}[name]
-    assert sentence in html_page.render(CASES[name])
+    sentence = {
+        "clean": "Nothing failed. 67 of 67 questions answered (100%).",
+        "empty": "No check applied to any server.",
+    }[name]
+    assert sentence in rendered(html_page, CASES[name])
 
 
 @pytest.mark.parametrize(
@@ -364,7 +429,9 @@ def test_says_that_nothing_failed(name: str) -> None:
     ],
 )
 def test_says_whether_the_audit_fails(fail_on: str | None, sentence: str) -> None:
-    assert sentence in html_page.render(reports.summed({**CASES["example"], "fail_on": fail_on, "min_coverage": 90.0}))
+    assert sentence in rendered(
+        html_page, reports.summed({**CASES["example"], "fail_on": fail_on, "min_coverage": 90.0})
+    )
 
 
 def words(text: str) -> str:
@@ -394,7 +461,7 @@ def words(text: str) -> str:
 )
 def test_the_files_for_people_say_the_verdict(given: dict[str, Any], said: str) -> None:
     judged = reports.summed({**CASES["example"], **given})
-    page, summary = words(html_page.render(judged)), words(markdown.render(judged))
+    page, summary = words(rendered(html_page, judged)), words(rendered(markdown, judged))
     assert said in page
     # Markdown states first how much was answered.
     assert all(part in summary for part in re.split(r"(?<=Verdict: fail\.) ", said))
@@ -403,7 +470,7 @@ def test_the_files_for_people_say_the_verdict(given: dict[str, Any], said: str) 
 
 def test_junit_says_the_verdict_with_each_server() -> None:
     for report in (CASES["example"], reports.summed({**CASES["example"], "fail_on": None, "min_coverage": 99.5})):
-        for suite in ElementTree.fromstring(junit.render(report)).iter("testsuite"):
+        for suite in ElementTree.fromstring(rendered(junit, report)).iter("testsuite"):
             said = {one.get("name"): one.get("value") for one in suite.iter("property")}
             expected = {name: str(report[name]) for name in ("verdict", "coverage", "min_coverage")}
             assert said == {"workspace": "https://my-workspace.us1.alpacon.io", **expected}
@@ -415,20 +482,20 @@ def test_says_where_output_is_missing_but_not_where_there_was_no_answer() -> Non
         one = reports.report(servers=1, checks=1, failing=1, offline=0)
         one["results"][0].update(outcome=outcome, output=half, output_complete=False)
         # The script has the sentence, too.
-        assert html_page.render(reports.summed(one)).count(f'<p class="muted">{note}') == notes
+        assert rendered(html_page, reports.summed(one)).count(f'<p class="muted">{note}') == notes
 
 
 def test_a_large_report_stays_small() -> None:
     large = reports.large()
     assert len(large["results"]) == 28_500
-    assert len(html_page.render(large).encode()) < 5_000_000
+    assert len(rendered(html_page, large).encode()) < 5_000_000
 
 
 def test_huge_outputs_are_cut_and_then_left_out() -> None:
     huge = reports.with_outputs(reports.report(servers=150, checks=30, failing=0.5), 4000)
-    text = html_page.render(huge)
+    text = rendered(html_page, huge)
     assert len(text.encode()) < 10_000_000
-    assert "Only the beginning of the output is shown." in text
+    assert "Only a part of the output is shown." in text
     assert "The output is left out here" in text
 
 
