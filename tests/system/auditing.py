@@ -6,16 +6,20 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import pack
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, run_audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import compose
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
@@ -47,6 +51,11 @@ class Done:
         return {(result["host"], result["check"]): result["outcome"] for result in self.report["results"]}
 
     @property
+    def reasons(self) -> dict[str, str]:
+        """Why servers were not reached or not asked."""
+        return {server["host"]: server["reason"] for server in self.report["servers"] if not server["reached"]}
+
+    @property
     def result(self) -> Row:
         """What the task returns."""
         return result_of(self.audited)
@@ -57,6 +66,16 @@ class Done:
         [result] = self.report["results"]
         found: Row = result
         return found
+
+
+def carried(*checks: Row, prints: str | None = "hello") -> Row:
+    """The line that asks a server these checks, and what it wrote, if each of them printed that."""
+    asked = read_checks("checks", checks)
+    packed = pack(*compose(asked))
+    frames = "".join(f"[answer {check.name} {len(prints or '')} rc 0 more 0]\n{prints}\n" for check in asked)
+    lines = base64.encodebytes(frames.encode()).decode().splitlines()
+    text = "\n".join([f"[alpacon {packed.digest}]", *lines, str(len(lines)), "[stderr]", "[rc 0]", "[end]", ""])
+    return {"line": packed.line, "status": "success", "exit_code": 0, "result": "" if prints is None else text}
 
 
 def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Host]:

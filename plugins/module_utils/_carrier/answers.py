@@ -19,7 +19,8 @@ from .unpacking import REFUSED
 
 #: The exit code of a shell that finds no such program, and the most that it says of it, in characters.
 _NOT_FOUND, _LONGEST_COMPLAINT = 127, 1000
-_NO_VARIABLES = "the workspace handed none of the variables to the server that carry it; a newer workspace is needed"
+#: Why nothing ran in a workspace that knows of no variables.
+NO_VARIABLES = "the workspace handed none of the variables to the server that carry it; a newer workspace is needed"
 
 
 def unpacked(command: Command, output: Output, line: str | None = None) -> tuple[Command, Output]:
@@ -57,7 +58,7 @@ def _without_frame(command: Command, output: Output, line: str, error: NoFrame) 
         why = doubt = "the server says that nothing of it ran"
     elif isinstance(error, NoBeginning):
         if _came_without_variables(command, output, line):
-            return Output("", refused=_NO_VARIABLES)
+            return Output("", refused=NO_VARIABLES)
         doubt = "nothing of its answer is there"
     note = f"What it wrote is not known: {why}. {output.note}".rstrip()
     return Output(_text(error.stdout), False, note, doubt=doubt if command.status == "success" else "")

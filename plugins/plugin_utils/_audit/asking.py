@@ -3,17 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""Asking: as few commands as possible, of all servers of a workspace at once."""
+"""Asking: one command for each server and account, of all servers of a workspace at once."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, with_rc
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import latest_ended
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import NEWEST_FIRST, Match, with_rc
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import commands_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     ApiError,
@@ -23,17 +24,52 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import RAN, Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.answers import NO_VARIABLES
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import Carried, TooLarge, pack
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import outcome_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 
+from .checks import Check
 from .hosts import AuditedHost, Host, audited_host
 from .options import AuditOptions
-from .replies import Reply, reply_of
+from .questions import CARRYING_SHELL, LONGEST_OLD_LINE, compose, line_of
+from .replies import replies_of, unanswered
 
 #: Answers that say that the token may not read something, which is no reason to give up.
 _HIDDEN = (403, 404)
+#: Commands that still wait are looked for among those of this time, in seconds.
+_MAY_STILL_WAIT = 3600.0
+_TOO_LONG_OLD = (
+    f"This workspace hands no variables to servers, so that each check is a line of its own, and none of more than"
+    f" {LONGEST_OLD_LINE} characters fits."
+)
+#: What tells commands apart before anything else does: the server and the line.
+_Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one command asks of a server.
+
+    Attributes:
+        carried: what carries all the checks; None where the line of the command is that of the only one.
+    """
+
+    audited: AuditedHost
+    match: Match
+    checks: Sequence[Check]
+    carried: Carried | None
+
+    def body(self) -> dict[str, object]:
+        """What submits it."""
+        return {**self.match.body(), **({"env": self.carried.env} if self.carried else {})}
+
+    def take(self, job: Job, limit: int, reused: bool = False) -> None:
+        """Note what came back."""
+        replies = replies_of(job, self.checks, self.carried is not None, limit, reused)
+        self.audited.replies.update(replies)
 
 
 @dataclass
@@ -43,10 +79,10 @@ class WorkspaceAudit:
     Attributes:
         options: those of the whole audit.
         given: the hosts of this workspace.
-        hosts: them with their servers, as soon as these are known.
-        replies: what came back, by the command that was asked for.
+        hosts: them with their servers and replies, as soon as these are known.
         submitted: how many commands were.
         left_out: how many check mode did not submit.
+        commanded: the servers that commands were submitted to.
         refusal: why not all could be asked, if so.
     """
 
@@ -55,22 +91,27 @@ class WorkspaceAudit:
     given: list[Host]
     run: Run
     hosts: list[AuditedHost] = field(default_factory=list)
-    replies: dict[Match, Reply] = field(default_factory=dict)
     submitted: int = 0
     left_out: int = 0
+    commanded: set[str] = field(default_factory=set)
     refusal: str = ""
+    #: What was packed, by the checks that are in it.
+    _packed: dict[tuple[int, ...], Carried | None] = field(default_factory=dict)
+    #: Whether the workspace hands variables to servers, as far as anything tells.
+    _carries: bool = True
 
     def carry_out(self) -> None:
         """Find the servers, take what was answered lately, and ask for the rest."""
         self._find_servers()
-        fleet = self._fleet()
-        wanted = {command: host for host in self.hosts for command in filter(None, map(host.command, host.checks))}
-        self._reuse(fleet, wanted)
-        fresh = {c: host for c, host in wanted.items() if c not in self.replies and not host.obstacle}
+        recent = self._recent()
+        questions = [question for host in self.hosts for question in self._left(host, recent)]
         if self.run.check_mode:
-            self.left_out = len(fresh)
-        else:
-            self._submit(fleet, {command: Job(host.server, body=command.body()) for command, host in fresh.items()})
+            self.left_out = len({question.match for question in questions})
+            return
+        empty = self._ask(questions, recent)
+        if empty:
+            self._carries = False
+            self._ask([one for old in empty for one in self._questions(old.audited, old.checks)], recent)
 
     def give_up(self, error: AlpaconError) -> None:
         """Leave open what has no answer: the workspace cannot be asked, and others can."""
@@ -86,7 +127,7 @@ class WorkspaceAudit:
     def _find_servers(self) -> None:
         references = list(dict.fromkeys(host.server for host in self.given))
         try:
-            known: dict[str, list[Server]] | None = look_up(self.client, references)[0]
+            known: dict[str, list[Server]] | None = look_up(self.client, references, whole_rows=True)[0]
         except ApiError as error:
             if error.refuses_token or error.status not in _HIDDEN:
                 raise
@@ -97,7 +138,7 @@ class WorkspaceAudit:
             self.hosts.append(audited_host(host, self.options.checks_of(host), servers))
 
     def _fleet(self) -> Fleet:
-        several = len(self.given) * len(self.options.checks) > 1
+        several = len(self.given) > 1
         progress = several if self.options.progress is None else self.options.progress
         return Fleet(
             self.client,
@@ -106,34 +147,159 @@ class WorkspaceAudit:
             run=self.run,
         )
 
-    def _reuse(self, fleet: Fleet, wanted: Mapping[Match, AuditedHost]) -> None:
-        if self.options.reuse_within is None or not wanted:
-            return
-        for match, latest in latest_ended(self.client, wanted, self.options.reuse_within, _that_ran).items():
-            command = _with_rc(self.client, latest)
-            if command is None or command.error_phase:
-                continue
-            job = Job(wanted[match].server, command=command, outcome=outcome_of(command))
-            fleet.fetch_output(job)
-            reply = reply_of(job, reused=True)
-            if reply.answer:
-                self.replies[match] = reply
+    # What to ask
 
-    def _submit(self, fleet: Fleet, jobs: Mapping[Match, Job]) -> None:
+    def _questions(self, audited: AuditedHost, checks: Iterable[Check]) -> list[Question]:
+        """The commands that ask these checks of a server: one for each account, and one for each other line."""
+        if audited.server.id is None:
+            return []
+        accounts: dict[tuple[str | None, str | None], list[Check]] = {}
+        lines: dict[Match, list[Check]] = {}
+        for check in checks:
+            if check.shell == CARRYING_SHELL and self._carries:
+                accounts.setdefault((check.username, check.groupname), []).append(check)
+                continue
+            line = line_of(check)
+            if check.shell == CARRYING_SHELL and len(line) > LONGEST_OLD_LINE:
+                audited.replies[check.name] = unanswered(_TOO_LONG_OLD, reached=True)
+                continue
+            match = Match(audited.server.id, line, check.shell, check.username, check.groupname)
+            lines.setdefault(match, []).append(check)
+        carried = [one for account, asked in accounts.items() for one in self._carried(audited, account, asked)]
+        return [*carried, *(Question(audited, match, asked, None) for match, asked in lines.items())]
+
+    def _carried(
+        self, audited: AuditedHost, account: tuple[str | None, str | None], checks: Sequence[Check]
+    ) -> list[Question]:
+        """The commands that carry these checks: one, or more where they do not fit into one."""
+        carried = self._pack(checks)
+        if carried:
+            match = Match(audited.server.id, carried.line, CARRYING_SHELL, *account)
+            return [Question(audited, match, checks, carried)]
+        middle = len(checks) // 2
+        return [
+            one for half in (checks[:middle], checks[middle:]) for one in self._carried(audited, account, half) if half
+        ]
+
+    def _pack(self, checks: Sequence[Check]) -> Carried | None:
+        """These checks, packed; None where they do not fit into one submit."""
+        key = tuple(map(id, checks))
+        if key not in self._packed:
+            try:
+                self._packed[key] = pack(*compose(checks))
+            except TooLarge:
+                if len(checks) == 1:
+                    raise
+                self._packed[key] = None
+        return self._packed[key]
+
+    # What is known already
+
+    def _recent(self) -> dict[_Key, list[Command]]:
+        """Commands of the servers that may answer or be adopted, by server and line, the earliest end first."""
+        ids = list(dict.fromkeys(str(host.server.id) for host in self.hosts if host.server.id and host.checks))
+        if self.options.reuse_within is None or not ids:
+            return {}
+        seconds = max(self.options.reuse_within, _MAY_STILL_WAIT)
+
+        def is_old(command: Command) -> bool:
+            # The first answer tells the offset between both clocks.
+            return command.added_at is not None and command.added_at < self.client.now() - timedelta(seconds=seconds)
+
+        recent: dict[_Key, list[Command]] = {}
+        for command in commands_of(self.client, ids, NEWEST_FIRST, is_old):
+            if not command.may_have_chunks and command.finished:
+                # Rows of 2024, when workspaces knew of no variables.
+                self._carries = False
+            recent.setdefault((str(command.server.id), command.line.strip()), []).append(command)
+        for commands in recent.values():
+            commands.sort(key=_end)
+        return recent
+
+    def _left(self, audited: AuditedHost, recent: Mapping[_Key, list[Command]]) -> list[Question]:
+        """What is to be asked of a server, after good answers of late have been taken.
+
+        The questions that are left of a command are looked for as a command of their own: that is how they were asked
+        again, if they were.
+        """
+        fleet = self._fleet()
+        looked_at: list[tuple[Question, Command | None]] = [
+            (one, None) for one in self._questions(audited, audited.checks)
+        ]
+        left = []
+        while looked_at:
+            question, before = looked_at.pop()
+            known = self._latest(question, recent, before)
+            if known is None:
+                left.append(question)
+                continue
+            job = Job(audited.server, command=known, outcome=outcome_of(known))
+            fleet.fetch_output(job)
+            question.take(job, self.options.output_limit, reused=True)
+            again = [check for check in question.checks if not audited.replies[check.name].stays]
+            for check in again:
+                del audited.replies[check.name]
+            if len(again) == len(question.checks):
+                left.append(question)
+            else:
+                looked_at += [(one, known) for one in self._questions(audited, again)]
+        return [] if audited.obstacle else left
+
+    def _latest(
+        self, question: Question, recent: Mapping[_Key, list[Command]], before: Command | None
+    ) -> Command | None:
+        """The command that ended last among those that answer a question, if it did not end before another."""
+        seconds = self.options.reuse_within
+        if not seconds:
+            return None
+        earliest = self.client.now() - timedelta(seconds=seconds)
+        if before:
+            earliest = max(earliest, _end(before))
+        for command in reversed(recent.get(_key(question.match), ())):
+            fits = command.status in RAN and command.ran and not command.error_phase and _end(command) >= earliest
+            if fits and question.match.matches(command):
+                return command if question.carried else _with_rc(self.client, command)
+        return None
+
+    # Asking
+
+    def _ask(self, questions: Iterable[Question], recent: Mapping[_Key, list[Command]]) -> list[Question]:
+        """Ask, and return what came to the server without what carries it."""
+        asked: dict[Match, list[Question]] = {}
+        for question in questions:
+            asked.setdefault(question.match, []).append(question)
+        jobs = {match: self._job(alike[0], recent) for match, alike in asked.items()}
         if not jobs:
-            return
+            return []
         try:
-            fleet.run(list(jobs.values()))
+            self._fleet().run(list(jobs.values()))
         finally:
             # Whatever happens, the ids of what was submitted are kept.
-            self.submitted = sum(job.changed for job in jobs.values())
-            self.replies.update((match, reply_of(job)) for match, job in jobs.items() if job.id)
+            self.submitted += sum(job.changed for job in jobs.values())
+            self.commanded |= {str(job.server.id) for job in jobs.values() if job.changed}
+            self._take(asked, {match: job for match, job in jobs.items() if job.id})
         refusals = [job.error for job in jobs.values() if isinstance(job.error, ApiError) and job.error.refuses_token]
         if refusals and not self.submitted:
             raise refusals[0]
         if refusals:
             self.refusal = f"The workspace {self.client.settings.url} refused the token half way: {refusals[0]}"
-        self.replies.update((match, reply_of(job)) for match, job in jobs.items())
+        self._take(asked, {match: job for match, job in jobs.items() if not job.id})
+        empty = [match for match, job in jobs.items() if job.output and job.output.refused == NO_VARIABLES]
+        return [question for match in empty for question in asked[match]]
+
+    def _take(self, asked: Mapping[Match, Sequence[Question]], jobs: Mapping[Match, Job]) -> None:
+        for match, job in jobs.items():
+            for question in asked[match]:
+                question.take(job, self.options.output_limit)
+
+    def _job(self, question: Question, recent: Mapping[_Key, list[Command]]) -> Job:
+        """What asks a question: the same command that still waits, for an approval say, or a new one."""
+        waiting = [
+            command
+            for command in recent.get(_key(question.match), ())
+            if not command.finished and question.match.matches(command)
+        ]
+        return Job(question.audited.server, body=question.body(), command=waiting[-1] if waiting else None)
 
 
 def ask(
@@ -155,8 +321,12 @@ def ask(
     return audit, None
 
 
-def _that_ran(command: Command) -> Command | None:
-    return command if command.status in RAN and command.ran else None
+def _key(match: Match) -> _Key:
+    return str(match.server_id), (match.line or "").strip()
+
+
+def _end(command: Command) -> datetime:
+    return command.end or datetime.min.replace(tzinfo=timezone.utc)
 
 
 def _with_rc(client: Client, command: Command) -> Command | None:

@@ -29,11 +29,13 @@ class Audited:
         report: as ``docs/audit-report.schema.json`` describes it.
         changed: whether commands were submitted, or would be in check mode.
         to_submit: how many commands check mode left out.
+        commanded: ids of the servers that commands were submitted to.
     """
 
     report: dict[str, Any]
     changed: bool
     to_submit: int = 0
+    commanded: frozenset[str] = frozenset()
 
 
 def run_audit(
@@ -68,7 +70,8 @@ def run_audit(
     if run.check_mode:
         # What was left out could change both.
         report.update(verdict=None, coverage=None)
-    return Audited(report, changed=submitted + left_out > 0, to_submit=left_out)
+    commanded = frozenset(server for audit in audits for server in audit.commanded)
+    return Audited(report, submitted + left_out > 0, left_out, commanded)
 
 
 def _by_workspace(hosts: Sequence[Host], options: Mapping[str, Any], warn: Warn) -> dict[Settings, list[Host]]:

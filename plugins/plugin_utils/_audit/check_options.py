@@ -25,6 +25,7 @@ from .judging import PLACEHOLDER
 from .numbers import BOUNDS, PICKS, Number
 from .outcomes import SEVERITIES
 from .questions import CARRYING_SHELL
+from .scanners.options import read_results
 
 NUMBER: dict[str, dict[str, Any]] = {
     "extract": {"type": "str", "default": r"-?\d+(?:\.\d+)?"},
@@ -209,7 +210,7 @@ class _CheckReader:
             facts=self._facts(options["fact"], kind),
             when=tuple(self._group(group) for group in options["when"]),
             parameters=parameters,
-            results=options["results"],
+            results=read_results(self._of("results"), options["results"]) if options["results"] else None,
         )
 
     def _refuse_what_does_not_go(self, kind: str, options: Mapping[str, Any]) -> None:

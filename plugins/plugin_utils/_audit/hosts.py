@@ -7,19 +7,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import SENTENCES
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, canonical_uuid, is_uuid
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
+    Server,
+    canonical_uuid,
+    is_uuid,
+    plain_text,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 
 from .checks import Check
+from .replies import Reply
 
 _NOT_COMMISSIONED = "The server is not commissioned: its agent has not finished its registration."
 _NO_SERVER = "The workspace has no such server, or the token may not see it."
+
+
+#: What a workspace says of a server.
+_ABOUT = ("os", "agent", "ip", "owner")
+#: No text that a workspace tells about a server is longer, in characters.
+_LONGEST_TEXT = 200
 
 
 @dataclass(frozen=True)
@@ -30,28 +41,67 @@ class Host:
         server: UUID or name of its server.
         groups: the inventory groups that it is in.
         settings: its workspace, if that is not the one in the options of the audit.
+        checks: those that it is asked with, if these are not the ones in the options of the audit.
     """
 
     name: str
     server: str
     groups: frozenset[str] = frozenset()
     settings: Settings | None = None
+    checks: Sequence[Check] | None = field(default=None, hash=False)
 
 
 @dataclass
 class AuditedHost:
-    """A host, the server that it stands for, and why nothing can be submitted to that (empty if it can)."""
+    """A host, the server that it stands for, and what came back.
+
+    Attributes:
+        obstacle: why nothing can be submitted to the server; empty if it can.
+        about: what the workspace says of the server: C(os), C(agent), C(ip) and C(owner), each a text or None.
+        replies: by the names of checks.
+    """
 
     host: Host
     server: Server
     checks: list[Check]
     obstacle: str = ""
+    about: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(_ABOUT))
+    replies: dict[str, Reply] = field(default_factory=dict)
 
-    def command(self, check: Check) -> Match | None:
-        """The command that answers the check, which it may share with others; None where no server is known."""
-        if self.server.id is None:
-            return None
-        return Match(self.server.id, check.line, check.shell, check.username, check.groupname)
+    @property
+    def reached(self) -> bool:
+        """Whether the server dealt with a question."""
+        return not self.checks or any(reply.reached for reply in self.replies.values())
+
+    @property
+    def asked(self) -> bool:
+        """Whether it was not left out."""
+        return self.reached or bool(self.obstacle) or any(reply.asked for reply in self.replies.values())
+
+    @property
+    def reason(self) -> str:
+        """Why it was not reached, or not asked; empty where it was."""
+        if self.reached:
+            return ""
+        return self.obstacle or next((reply.judged.message for reply in self.replies.values()), "")
+
+
+def about_of(row: Mapping[str, Any]) -> dict[str, str | None]:
+    """What the row of a server says of it, see :class:`AuditedHost`."""
+    owner = row.get("owner")
+    named = owner.get("name") or owner.get("username") if isinstance(owner, Mapping) else row.get("owner_name")
+    name, version = _text(row.get("os_name")), _text(row.get("os_version"))
+    return {
+        "os": " ".join(filter(None, (name, version))) or None,
+        "agent": _text(row.get("version")),
+        "ip": _text(row.get("remote_ip")),
+        "owner": _text(named),
+    }
+
+
+def _text(value: Any) -> str | None:
+    text = plain_text(value)
+    return text[:_LONGEST_TEXT] if text else None
 
 
 def audited_host(host: Host, checks: list[Check], servers: Sequence[Server] | None) -> AuditedHost:
@@ -68,13 +118,13 @@ def audited_host(host: Host, checks: list[Check], servers: Sequence[Server] | No
         ids = ", ".join(str(server.id) for server in servers)
         remedy = "Give the host the variable alpacon_server_id."
         return AuditedHost(host, Server(None), checks, f"{len(servers)} servers have this name: {ids}. {remedy}")
-    [server] = servers
-    obstacle = ""
+    [found] = servers
+    server, obstacle = found.without_row(), ""
     if server.commissioned is False:
         obstacle = _NOT_COMMISSIONED
     elif server.is_connected is False:
         obstacle = SENTENCES["server_not_connected"]
-    return AuditedHost(host, server, checks, obstacle)
+    return AuditedHost(host, server, checks, obstacle, about_of(found.fields))
 
 
 def server_of(name: str, server_id: Any) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .checks import PROBLEMS, Check
+from .checks import PROBLEMS, RESULTS, Check
 from .numbers import shown as shown_number
 from .outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 
@@ -81,8 +81,10 @@ def judge(check: Check, answer: CheckAnswer, fact_limit: int = 2000) -> CheckOut
     complete = answer.complete and len(output) == len(answer.output)
     if check.kind == PROBLEMS:
         return _judge_problems(check, answer, output, complete, fact_limit)
-    if answer.out_of_time and not set(check.rc) & {answer.rc}:
+    if answer.out_of_time and answer.rc not in check.rc:
         return CheckOutcome(UNKNOWN, _too_long(check))
+    if check.kind == RESULTS:
+        return CheckOutcome(PASSED) if answer.complete else CheckOutcome(UNKNOWN, _INCOMPLETE)
     return _judge_output(check, answer, output, complete, fact_limit)
 
 

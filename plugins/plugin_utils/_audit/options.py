@@ -85,6 +85,7 @@ class AuditOptions:
             reuse_within=None if reuse_within in (None, "") else values.duration("reuse_within", reuse_within),
             limits=Limits(
                 wait_timeout=values.duration("wait_timeout", options["wait_timeout"]),
+                wait_for_approval=True,
                 cancel_on_timeout=True,
                 max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), len(hosts), least=1),
             ),

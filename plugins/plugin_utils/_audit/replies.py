@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""What came back for the commands of an audit."""
+"""What came back for the questions of an audit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import (
     INTERRUPTED,
@@ -19,33 +20,154 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 
-from .judging import CheckAnswer
+from .checks import RESULTS, Check
+from .judging import CheckAnswer, CheckOutcome, judge
+from .outcomes import NOT_APPLICABLE, PASSED, UNKNOWN
+from .questions import NOT_APPLIED, read
+from .scanners import NamedResult, ScannerError, parse
+
+_NO_FRAME = "Its answer did not come, or not whole."
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back for a command: an answer, or why there is none."""
+    """What came back for a check: what its answer means, or why there is none.
 
-    answer: CheckAnswer | None = None
-    reason: str = ""
+    Attributes:
+        output: as much of what was written as a report keeps, around what the outcome rests on.
+        truncated: whether that is not all that was read.
+        complete: whether nothing is missing of what the server wrote.
+        reused: whether the answer is from before this audit.
+        reached: whether the server dealt with the question.
+        asked: whether it was asked at all.
+        named: what another tool found, of a check of the kind C(results).
+    """
+
+    judged: CheckOutcome
+    rc: int | None = None
+    output: str = ""
+    truncated: bool = False
+    complete: bool = False
     command: Command | None = None
     reused: bool = False
+    reached: bool = True
+    asked: bool = True
+    named: Sequence[NamedResult] = ()
+
+    @property
+    def stays(self) -> bool:
+        """Whether the answer may be taken instead of asking again: what is bad may have been mended since."""
+        bad = any(one.outcome not in (PASSED, NOT_APPLICABLE) for one in self.named)
+        return self.judged.outcome in (PASSED, NOT_APPLICABLE) and not bad
 
 
-def reply_of(job: Job, reused: bool = False) -> Reply:
-    """What came back for a job that is over."""
+def unanswered(reason: str, command: Command | None = None, reached: bool = False, asked: bool = True) -> Reply:
+    """Why there is no answer."""
+    return Reply(CheckOutcome(UNKNOWN, reason), command=command, reached=reached, asked=asked)
+
+
+def replies_of(job: Job, checks: Sequence[Check], carried: bool, limit: int, reused: bool = False) -> dict[str, Reply]:
+    """What came back for the checks of a job that is over, by their names.
+
+    Args:
+        carried: whether the answers of all checks are in the output, each in its frame.
+        limit: so many characters of an output are kept.
+    """
     command = job.command
     if command is None or job.outcome not in (Outcome.SUCCESS, Outcome.FAILED) or not command.ran or command.rc is None:
-        return Reply(reason=_reason(job), command=command)
-    if command.error_phase:
-        return Reply(reason=f"The command got no result: {command.error_phase}. Id {command.id}.", command=command)
+        asked = job.outcome != Outcome.NOT_TRIED
+        reached = command is not None and bool(command.ran)
+        return _for_all(checks, unanswered(_reason(job), _without_result(command), reached, asked))
+    known = command.without_result()
     output = job.output or Output("")
+    reason = _interrupted(command, output) or (output.refused and f"Nothing was asked: {output.refused}.")
+    if reason:
+        return _for_all(checks, unanswered(f"{reason} Id {command.id}.", known, reached=True))
+    if carried:
+        answers = _framed(output)
+        missing = unanswered(f"{_NO_FRAME} {output.note}".strip(), known, reached=True)
+    else:
+        answer = _plain(command.rc, output, command.exit_code is not None)
+        answers, missing = {check.name: answer for check in checks}, unanswered("")
+    return {
+        check.name: _judged(check, answers[check.name], known, limit, reused) if check.name in answers else missing
+        for check in checks
+    }
+
+
+def _interrupted(command: Command, output: Output) -> str:
+    if command.error_phase:
+        return f"The command got no result: {command.error_phase}."
     never_began = why_never_began(command, output.text)
-    if never_began or command.rc == INTERRUPTED:
-        words = f"Never ran: {never_began}." if never_began else f"It ended early: {WHY_INTERRUPTED}."
-        return Reply(reason=f"{words} Id {command.id}.", command=command)
-    answer = CheckAnswer(command.rc, output.text, command.exit_code is not None, output.complete)
-    return Reply(answer, command=command, reused=reused)
+    if never_began:
+        return f"Never ran: {never_began}."
+    return f"It ended early: {WHY_INTERRUPTED}." if command.rc == INTERRUPTED else ""
+
+
+def _for_all(checks: Sequence[Check], reply: Reply) -> dict[str, Reply]:
+    return {check.name: reply for check in checks}
+
+
+def _framed(output: Output) -> dict[str, CheckAnswer]:
+    answers = read(output.text.encode("utf-8", "surrogateescape"))
+    return {
+        name: CheckAnswer(
+            answer.rc,
+            answer.output,
+            complete=answer.complete,
+            applies=answer.applies,
+            out_of_time=answer.out_of_time,
+        )
+        for name, answer in answers.items()
+    }
+
+
+def _plain(rc: int, output: Output, rc_stated: bool) -> CheckAnswer:
+    """The answer of a line that was submitted as it is."""
+    if output.text.strip() == NOT_APPLIED:
+        return CheckAnswer(rc, "", applies=False)
+    return CheckAnswer(rc, output.text, rc_stated, output.complete)
+
+
+def _judged(check: Check, answer: CheckAnswer, command: Command, limit: int, reused: bool) -> Reply:
+    judged, named = _results(check, answer) if check.kind == RESULTS else (judge(check, answer, limit), ())
+    output = answer.output.rstrip("\r\n")
+    return Reply(
+        judged,
+        answer.rc,
+        around(output, judged.evidence, limit),
+        len(output) > limit,
+        answer.complete,
+        command,
+        reused,
+        named=named,
+    )
+
+
+def _results(check: Check, answer: CheckAnswer) -> tuple[CheckOutcome, Sequence[NamedResult]]:
+    """What another tool found, and what that means to the check as a whole."""
+    judged = judge(check, answer)
+    if judged.outcome != PASSED or check.results is None:
+        return judged, ()
+    try:
+        named = parse(check.results, answer.output)
+    except ScannerError as error:
+        return CheckOutcome(UNKNOWN, str(error)), ()
+    return replace(judged, message=f"It has {len(named)} results."), named
+
+
+def around(output: str, place: int | None, limit: int) -> str:
+    """So many characters of an output, with what begins at a place among them; the beginning where there is none."""
+    if place is None or len(output) <= limit or place < limit // 2:
+        return output[:limit]
+    start = min(place - limit // 2, len(output) - limit)
+    # A whole line is easier to read, where one begins before the place.
+    start = output.find("\n", start, place) + 1 or start
+    return output[start : start + limit]
+
+
+def _without_result(command: Command | None) -> Command | None:
+    return command.without_result() if command else None
 
 
 def _reason(job: Job) -> str:

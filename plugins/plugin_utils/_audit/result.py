@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .audit import Audited
-from .outcomes import PASSED, SEVERITIES, UNKNOWN
+from .outcomes import FINDINGS, SEVERITIES, UNKNOWN
 from .report.console import in_words, overview
 from .report.text import counted
 from .verdict import INCONCLUSIVE, answered, fails, is_covered
@@ -23,7 +23,7 @@ _NAMED = 50
 def result_of(audited: Audited, files: Sequence[str] = ()) -> dict[str, Any]:
     """The result of the task, with ``failed`` unless the verdict is ``pass``; in check mode there is none."""
     report = audited.report
-    findings = [_finding(result, report["fail_on"]) for result in report["results"] if result["outcome"] != PASSED]
+    findings = [_finding(result, report["fail_on"]) for result in report["results"] if result["outcome"] in FINDINGS]
     findings.sort(key=lambda finding: (-SEVERITIES.index(finding["severity"]), finding["outcome"] == UNKNOWN))
     failing = [finding for finding in findings if finding["fails"]]
     return {
@@ -35,7 +35,7 @@ def result_of(audited: Audited, files: Sequence[str] = ()) -> dict[str, Any]:
         "summary": report["summary"],
         "findings": findings,
         "failing": len(failing),
-        "servers": _commanded(report),
+        "servers": _commanded(audited),
         "facts": {server["host"]: server["facts"] for server in report["servers"] if server["facts"]},
         "files": list(files),
         "overview": overview(report, findings, files),
@@ -43,10 +43,10 @@ def result_of(audited: Audited, files: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def _commanded(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _commanded(audited: Audited) -> list[dict[str, Any]]:
     """The servers that commands of this audit were submitted to."""
-    hosts = {result["host"] for result in report["results"] if result["command"] and not result["reused"]}
-    return [{"id": server["id"], "name": server["name"]} for server in report["servers"] if server["host"] in hosts]
+    servers = {server["id"]: server["name"] for server in audited.report["servers"]}
+    return [{"id": one, "name": name} for one, name in servers.items() if one in audited.commanded]
 
 
 def _finding(result: Mapping[str, Any], fail_on: str | None) -> dict[str, Any]:
@@ -68,11 +68,29 @@ def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
         words = [f"Inconclusive: {'. '.join([*words, answered(report).removesuffix('.')])}"]
     if not failing:
         words.append(f"{summary['passed']} passed, {summary['failed']} failed, {summary['unknown']} unknown")
-    if report["verdict"] == INCONCLUSIVE and summary[UNKNOWN]:
-        words.append(f"Without an answer: {_named([one for one in findings if one['outcome'] == UNKNOWN])}")
+    if report["verdict"] == INCONCLUSIVE:
+        words += _left_open(report, findings)
     if audited.to_submit:
         words.append(f"{counted(audited.to_submit, 'command')} would be submitted")
     return ". ".join(words) + "."
+
+
+def _left_open(report: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was not answered: servers that were not reached or not asked, each once, and single questions."""
+    words = []
+    for state, about in (("not reached", True), ("not asked", False)):
+        left = [one for one in report["servers"] if not one["reached"] and one["asked"] is about]
+        reasons: dict[str, list[str]] = {}
+        for server in left:
+            reasons.setdefault(server["reason"].removesuffix("."), []).append(server["host"])
+        words += [f"{counted(len(hosts), 'server')} {state}: {_first(hosts)}: {why}" for why, hosts in reasons.items()]
+    unknown = [one for one in findings if one["outcome"] == UNKNOWN]
+    return [*words[:_NAMED], *([f"Without an answer: {_named(unknown)}"] if unknown else [])]
+
+
+def _first(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return ", ".join([*names[:_NAMED], *more])
 
 
 def _named(findings: Sequence[Mapping[str, Any]]) -> str:

@@ -7,11 +7,15 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
+
+from ansible.release import __version__ as ansible_core
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
@@ -19,11 +23,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.version impor
 from ..asking import WorkspaceAudit
 from ..checks import Check
 from ..hosts import AuditedHost
-from ..judging import CheckOutcome, judge
 from ..options import AuditOptions
 from ..outcomes import FAILED, OUTCOMES, SEVERITIES, UNKNOWN
-from ..replies import Reply
-from ..verdict import coverage_of, verdict_of
+from ..replies import Reply, unanswered
+from ..scanners import NamedResult
+from ..verdict import coverage_of, score_of, verdict_of
+from .digests import digest
+from .shape import SCHEMA
 
 #: Groups that say nothing about a host.
 _EVERYBODY = frozenset(("all", "ungrouped"))
@@ -32,85 +38,144 @@ _EVERYBODY = frozenset(("all", "ungrouped"))
 def content_of(options: AuditOptions, audits: Sequence[WorkspaceAudit], started: datetime) -> dict[str, Any]:
     """The whole report of an audit that has been made in each workspace."""
     asked = {audited.host.name: (audit, audited) for audit in audits for audited in audit.hosts}
-    servers, results = [], []
+    servers, results, checks = [], [], _Checks()
     for host in options.hosts:
         audit, audited = asked[host.name]
         facts: dict[str, Any] = {}
-        results += [result for check in audited.checks if (result := _result(audit, audited, check, facts))]
+        for check in audited.checks:
+            rows = _results(options, audited, check) if audited.reached else []
+            checks.add(check, audited, rows)
+            results += rows
+        for reply in audited.replies.values():
+            facts.update(reply.judged.facts)
         servers.append(_server(audited, facts, audit.client.settings.url))
     urls = list(dict.fromkeys(audit.client.settings.url for audit in audits))
-    summary = _summary(options, audits, results)
+    summary = _summary(audits, servers, results, checks)
     report = {
-        "schema": 1,
+        "schema": SCHEMA,
         "title": options.title or f"Audit of {', '.join(urlsplit(url).netloc for url in urls)}",
         "workspace": ", ".join(urls),
         "started_at": iso(started),
         "finished_at": iso(datetime.now(timezone.utc)),
         "collection": VERSION,
+        "ansible_core": ansible_core,
+        "run_by": {"user": _user(), "controller": socket.gethostname()},
         "reuse_within": options.reuse_within,
         "fail_on": options.fail_on,
         "verdict": None,
         "coverage": coverage_of(summary),
         "min_coverage": options.min_coverage,
         "refusal": " ".join(audit.refusal for audit in audits if audit.refusal) or None,
+        "content_digest": digest(checks.rows),
+        # The writer knows it, when secrets are hidden.
+        "results_digest": None,
         "summary": summary,
         "servers": servers,
-        "checks": [_check(check) for check in options.checks],
+        "checks": checks.rows,
         "results": results,
+        "waivers": [],
     }
     return {**report, "verdict": verdict_of(report)}
 
 
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the user has no name, as in some containers
+        return None
+
+
+class _Checks:
+    """The checks of a report: those that were asked, and the named results of other tools."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._known: set[int] = set()
+        #: How many questions there are.
+        self.questions = 0
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Them, as the report has them."""
+        return list(self._rows.values())
+
+    def add(self, check: Check, audited: AuditedHost, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add a check that a host has, and the results that it gave."""
+        self.questions += len(rows) or 1
+        if id(check) not in self._known:
+            self._known.add(id(check))
+            self._rows.setdefault(check.name, _check(check))
+        reply = audited.replies.get(check.name)
+        for named in reply.named if reply else ():
+            name = name_of(check, named)
+            if name not in self._rows:
+                self._rows[name] = _named_check(check, named)
+
+
+def name_of(check: Check, named: NamedResult) -> str:
+    """What a result of another tool is called."""
+    return f"{check.name}/{named.name}"
+
+
 def _summary(
-    options: AuditOptions, audits: Sequence[WorkspaceAudit], results: Sequence[Mapping[str, Any]]
+    audits: Sequence[WorkspaceAudit],
+    servers: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
+    checks: _Checks,
 ) -> dict[str, Any]:
-    outcomes = Counter(result["outcome"] for result in results)
-    severities = Counter(result["severity"] for result in results if result["outcome"] == FAILED)
+    outcomes = Counter((result["outcome"], result["severity"]) for result in results)
+    by_outcome: Counter[str] = Counter()
+    for (outcome, _severity), number in outcomes.items():
+        by_outcome[outcome] += number
     return {
-        "servers": len(options.hosts),
-        "checks": len(options.checks),
-        "questions": len(results),
-        **{outcome: outcomes[outcome] for outcome in OUTCOMES},
-        "failed_by_severity": {severity: severities[severity] for severity in reversed(SEVERITIES)},
-        "reused": sum(reply.reused for audit in audits for reply in audit.replies.values()),
+        "servers": len(servers),
+        "checks": len(checks.rows),
+        "questions": checks.questions,
+        **{outcome: by_outcome[outcome] for outcome in OUTCOMES},
+        "not_reached": sum(1 for server in servers if server["asked"] and not server["reached"]),
+        "not_asked": sum(1 for server in servers if not server["asked"]),
+        "failed_by_severity": {severity: outcomes[FAILED, severity] for severity in reversed(SEVERITIES)},
+        "score": score_of((*pair, number) for pair, number in outcomes.items()),
+        "reused": sum(1 for result in results if result["reused"]),
         "commands": sum(audit.submitted for audit in audits),
         "requests": sum(audit.client.requests for audit in audits),
     }
 
 
-def _result(audit: WorkspaceAudit, audited: AuditedHost, check: Check, facts: dict[str, Any]) -> dict[str, Any] | None:
-    """What came of one check on one host, or None where check mode leaves that open; adds to the facts of the host."""
-    command = audited.command(check)
-    reply = audit.replies.get(command) if command else None
+def _results(options: AuditOptions, audited: AuditedHost, check: Check) -> list[dict[str, Any]]:
+    """What came of one check on one host: a row, or one for each named result; none where check mode leaves it open."""
+    reply = audited.replies.get(check.name)
     if reply is None:
         if not audited.obstacle:
-            return None
-        reply = Reply(reason=audited.obstacle)
-    limit = audit.options.output_limit
-    judged = judge(check, reply.answer, limit) if reply.answer else CheckOutcome(UNKNOWN, reply.reason)
-    facts.update(judged.facts)
-    severity = audit.options.unknown_severity if judged.outcome == UNKNOWN else check.severity
+            return []
+        reply = unanswered(audited.obstacle)
+    if not reply.named:
+        return [_row(options, audited, check.name, check.severity, reply, reply.judged.outcome, reply.judged.message)]
+    return [
+        _row(options, audited, name_of(check, one), one.severity or check.severity, reply, one.outcome, one.message)
+        for one in reply.named
+    ]
+
+
+def _row(
+    options: AuditOptions, audited: AuditedHost, name: str, severity: str, reply: Reply, outcome: str, message: str
+) -> dict[str, Any]:
     return {
         "host": audited.host.name,
-        "check": check.name,
-        "outcome": judged.outcome,
-        "severity": severity,
-        "message": judged.message,
-        **_evidence(reply, judged, audit.options.output_limit),
-    }
-
-
-def _evidence(reply: Reply, judged: CheckOutcome, limit: int) -> dict[str, Any]:
-    output = reply.answer.output.rstrip("\r\n") if reply.answer else ""
-    return {
-        "rc": reply.answer.rc if reply.answer else None,
-        "value": judged.value,
-        "output": output[:limit],
-        "output_truncated": len(output) > limit,
-        "output_complete": reply.answer.complete if reply.answer else False,
+        "check": name,
+        "outcome": outcome,
+        "severity": options.unknown_severity if outcome == UNKNOWN else severity,
+        "message": message,
+        "rc": reply.rc,
+        "value": reply.judged.value,
+        # What another tool wrote stands in the report as its results.
+        "output": "" if reply.named else reply.output,
+        "output_truncated": bool(reply.named) or reply.truncated,
+        "output_complete": reply.complete,
         "command": reply.command.id if reply.command else None,
         "ended_at": iso(reply.command.end) if reply.command else None,
         "reused": reply.reused,
+        "waiver": None,
     }
 
 
@@ -122,18 +187,46 @@ def _server(audited: AuditedHost, facts: Mapping[str, Any], workspace: str) -> d
         "name": audited.server.name,
         "groups": sorted(audited.host.groups - _EVERYBODY),
         "facts": dict(facts),
+        **audited.about,
+        "reached": audited.reached,
+        "reason": audited.reason,
+        "asked": audited.asked,
     }
 
 
 def _check(check: Check) -> dict[str, Any]:
     return {
         "name": check.name,
+        "of": None,
         "set": check.set,
-        "description": check.title,
+        "title": check.title or check.name,
+        "rationale": check.rationale,
         "remedy": check.remedy,
-        "line": check.line,
-        "username": check.username,
+        "references": list(check.references),
         "severity": check.severity,
-        "expected": check.expected,
+        "kind": check.kind,
+        "line": check.line,
+        "applies_if": check.applies_if,
+        "username": check.username,
         "when": list(check.when),
+        "expected": check.expected,
+        "parameters": dict(check.parameters),
+    }
+
+
+def _named_check(check: Check, named: NamedResult) -> dict[str, Any]:
+    """A named result as a check, part of the one whose output it is in."""
+    return {
+        **_check(check),
+        "name": name_of(check, named),
+        "of": check.name,
+        "title": named.title or named.name,
+        "rationale": named.rationale,
+        "remedy": named.remedy or check.remedy,
+        "references": list(named.references),
+        "severity": named.severity or check.severity,
+        "line": "",
+        "applies_if": None,
+        "expected": [],
+        "parameters": {},
     }

@@ -48,7 +48,7 @@ def test_servers_that_are_all_offline_pass_nothing(workspace: Workspace) -> None
     assert done.result["failing"] == 0
     assert done.result["msg"].startswith(
         "Inconclusive: Only 0 of 57 questions answered (0%), and min_coverage asks for 95%."
-        " 0 passed, 0 failed, 57 unknown. Without an answer: off-01: 19 checks (medium): The server is offline"
+        " 0 passed, 0 failed, 0 unknown. 3 servers not reached: off-01, off-02, off-03: The server is offline"
     )
     assert "Verdict: inconclusive. Only 0 of 57 questions answered (0%)" in done.result["overview"][1]
 
