@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,7 +26,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit impor
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host, server_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_report, write_report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_past, write_report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     SERVER_ID,
@@ -52,7 +52,7 @@ class ActionModule(AlpaconAction):
     spec: ClassVar[dict[str, dict[str, Any]]] = AUDIT_SPEC
     selections: ClassVar[Mapping[str, str]] = {
         "hosts": "Give names of hosts of the inventory, or leave it out to mean the hosts of the play.",
-        "formats": "Name at least one, or leave it out to mean all of them. Without dest, no report is written.",
+        "formats": "Name at least one, or leave it out for the usual ones. Without dest, no report is written.",
     }
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class ActionModule(AlpaconAction):
         """Audit, write the report where that is wanted, and return the result."""
         hosts = _hosts(options["hosts"], self._task_vars)
         AuditOptions.from_options(options, hosts)
-        previous = _previous(options["compare_to"], run.warn)
+        past = read_past([Path(path) for path in options["compare_to"]], run.warn)
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
         if folder:
             _make(folder)
@@ -93,7 +93,7 @@ class ActionModule(AlpaconAction):
         hidden = secrets(options) | {host.settings.token for host in hosts if host.settings}
         if folder is None:
             return _hidden(result_of(audited), hidden)
-        return _hidden(_written(audited, folder, options, previous, hidden), hidden)
+        return _hidden(_written(audited, folder, options, past, hidden), hidden)
 
 
 class _Workspaces:
@@ -154,15 +154,6 @@ def _hosts(names: list[str] | None, task_vars: Mapping[str, Any]) -> list[Host]:
     return hosts
 
 
-def _previous(path: str | None, warn: Callable[[str], None]) -> dict[str, Any] | None:
-    if not path:
-        return None
-    if not os.path.exists(path):
-        warn(f"compare_to: there is no {path}, so the report shows no trend.")
-        return None
-    return read_report(Path(path))
-
-
 def _make(folder: Path) -> None:
     """Have the folder before anything is asked: answers that cannot be written down would be lost."""
     try:
@@ -179,11 +170,11 @@ def _hidden(result: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
 
 
 def _written(
-    audited: Audited, folder: Path, options: Mapping[str, Any], previous: Mapping[str, Any] | None, hidden: set[str]
+    audited: Audited, folder: Path, options: Mapping[str, Any], past: Sequence[Mapping[str, Any]], hidden: set[str]
 ) -> dict[str, Any]:
     shown = hide(audited.report, hidden)
     try:
-        files = write_report(shown, folder, options["formats"], [previous] if previous else [])
+        files = write_report(shown, folder, options["formats"], past)
     except OSError as error:
         result = result_of(audited)
         lost = f"The report could not be written to {folder}: {error}."

@@ -277,16 +277,22 @@ options:
     type: path
   formats:
     description:
-      - Formats of the report, which are the files C(audit.json), C(audit.xml), C(audit.md) and C(audit.html).
+      - Formats of the report, which are the files C(audit.json), C(audit.xml), C(audit.md), C(audit.html),
+        C(audit.csv), C(audit.sarif), C(audit.hdf.json) and C(audit.oscal.json).
+      - V(csv) is for spreadsheets, V(sarif) is SARIF 2.1.0 for tools that collect findings, V(hdf) is for MITRE SAF and
+        Heimdall, and V(oscal) are assessment results of OSCAL.
     type: list
     elements: str
     default: [json, junit, markdown, html]
-    choices: [json, junit, markdown, html]
+    choices: [json, junit, markdown, html, csv, sarif, hdf, oscal]
   compare_to:
     description:
-      - C(audit.json) of an earlier audit; the report then shows what has changed since. If there is no such file, a
-        warning says so.
-    type: path
+      - C(audit.json) of earlier audits; the report then shows what has changed since the newest of them, and curves
+        over all of them. If there is no such file, a warning says so.
+      - A directory means all files in it whose names end with C(.json), and each C(audit.json) one directory deeper.
+    type: list
+    elements: path
+    default: []
   title:
     description:
       - Title of the report. If omitted, it names the workspace.

@@ -252,7 +252,7 @@ def report(
     rows = [_server(number, chance) for number in range(servers)]
     for number, row in enumerate(chance.sample(rows, round(servers * offline))):
         row.update(reached=False, reason=_REASONS[number % len(_REASONS)])
-    for row in [row for row in rows if row["reached"]][len(rows) - left_out :] if left_out else []:
+    for row in [row for row in reversed(rows) if row["reached"]][:left_out]:
         row.update(asked=False, reason="The budget of requests was used up")
     results = []
     questions = 0

@@ -20,7 +20,7 @@ from .check_options import choose_checks, read_checks
 from .checks import Check
 from .hosts import Host
 from .outcomes import SEVERITIES
-from .report import FORMATS
+from .report import DEFAULT_FORMATS, FORMATS
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
@@ -40,10 +40,10 @@ SPEC: dict[str, dict[str, Any]] = {
     "formats": {
         "type": "list",
         "elements": "str",
-        "default": list(FORMATS),
+        "default": list(DEFAULT_FORMATS),
         "choices": list(FORMATS),
     },
-    "compare_to": {"type": "path"},
+    "compare_to": {"type": "list", "elements": "path", "default": []},
     "title": {"type": "str"},
     "output_limit": {"type": "int", "default": 2000},
 }

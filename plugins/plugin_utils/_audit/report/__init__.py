@@ -3,26 +3,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""The report of an audit: written as JSON, JUnit XML, Markdown and HTML, and read again for a trend.
+"""The report of an audit: written for people, CI systems and tools of compliance, and read again for a trend.
 
 ``docs/audit-report.schema.json`` describes its shape.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import html_page, json_file, junit, markdown
+from . import csv_file, hdf, html_page, json_file, junit, markdown, oscal, sarif
 from .digests import digest
-from .shape import ReportError, check, raised
+from .reading import read_past, read_report
+from .shape import ReportError, raised
 from .trend import compare
 
-__all__ = ["FORMATS", "ReportError", "read_report", "write_report"]
+__all__ = ["DEFAULT_FORMATS", "FORMATS", "ReportError", "read_past", "read_report", "write_report"]
 
 #: format -> the file's name and what renders it, in pieces.
 _WRITERS: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = {
@@ -30,15 +30,22 @@ _WRITERS: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = 
     "junit": ("audit.xml", junit.render),
     "markdown": ("audit.md", markdown.render),
     "html": ("audit.html", html_page.render),
+    "csv": ("audit.csv", csv_file.render),
+    "sarif": ("audit.sarif", sarif.render),
+    "hdf": ("audit.hdf.json", hdf.render),
+    "oscal": ("audit.oscal.json", oscal.render),
 }
 
 FORMATS = tuple(_WRITERS)
+
+#: What is written where nothing else is asked for.
+DEFAULT_FORMATS = ("json", "junit", "markdown", "html")
 
 
 def write_report(
     report: Mapping[str, Any],
     folder: Path,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = DEFAULT_FORMATS,
     previous: Sequence[Mapping[str, Any]] = (),
 ) -> list[Path]:
     """Write a report into a folder and return the paths of its files, in the order of the formats.
@@ -47,7 +54,7 @@ def write_report(
 
     Args:
         formats: of :data:`FORMATS`.
-        previous: earlier reports, as :func:`read_report` returns them, the oldest first; the report then says what
+        previous: earlier reports, as :func:`read_past` returns them, the oldest first; the report then says what
             changed since.
 
     Raises:
@@ -64,24 +71,6 @@ def write_report(
         _replace(folder / file, render(report))
         paths.append(folder / file)
     return paths
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """Read a report that was written as JSON, by this version or an earlier one.
-
-    Raises:
-        ReportError: there is no such file, or it is no report that this version reads.
-    """
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ReportError(path, f"it cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ReportError(path, f"it is not JSON: {error}") from error
-    problem = check(report)
-    if problem:
-        raise ReportError(path, problem)
-    return raised(report)
 
 
 def _replace(path: Path, pieces: Iterable[str]) -> None:

@@ -8,21 +8,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 
+class Rows:
+    """Rows of a document that are made while it is written; each may be iterated over once."""
+
+    def __init__(self, rows: Iterable[Any]) -> None:
+        self.rows = rows
+        # No text of the document has it.
+        self.mark = str(uuid.uuid4())
+
+
 def render(report: Mapping[str, Any]) -> Iterator[str]:
-    """The text of audit.json, in pieces."""
+    """The text of audit.json, in pieces: the report itself, a line for each record."""
     comma = "{\n"
     for key, value in report.items():
         yield f"{comma}{json.dumps(key)}: "
         comma = ",\n"
         # With all but ASCII escaped, half a surrogate pair in an output breaks no reader.
-        if not isinstance(value, list) or not value:
-            yield json.dumps(value)
-            continue
-        for number, row in enumerate(value):
-            yield ("[\n" if not number else ",\n") + json.dumps(row)
-        yield "\n]"
+        yield from _listed(value) if isinstance(value, list) and value else [json.dumps(value)]
     yield "\n}\n"
+
+
+def streamed(document: Mapping[str, Any]) -> Iterator[str]:
+    """The text of a document, in pieces, with a line for each of its :class:`Rows`."""
+    later: dict[str, Rows] = {}
+
+    def note(value: Any) -> str:
+        if not isinstance(value, Rows):
+            raise TypeError(f"{type(value)} is no JSON")
+        later[value.mark] = value
+        return value.mark
+
+    text = json.dumps(document, default=note)
+    for mark, rows in later.items():
+        before, text = text.split(f'"{mark}"')
+        yield before
+        yield from _listed(rows.rows)
+    yield f"{text}\n"
+
+
+def _listed(rows: Iterable[Any]) -> Iterator[str]:
+    comma = "[\n"
+    for row in rows:
+        yield comma + json.dumps(row)
+        comma = ",\n"
+    yield "[]" if comma == "[\n" else "\n]"

@@ -29,6 +29,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report impo
     html_page,
     junit,
     markdown,
+    read_past,
     read_report,
     write_report,
 )
@@ -165,6 +166,29 @@ def test_says_that_a_file_is_something_else(content: bytes, problem: str, tmp_pa
 def test_says_that_there_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"gone\.json .*: it cannot be read: No such file"):
         read_report(tmp_path / "gone.json")
+
+
+def test_a_folder_gives_the_past_in_order_and_only_the_newest_whole(tmp_path: Path) -> None:
+    example = CASES["example"]
+    for number, past in enumerate(reversed(reports.history(example))):
+        folder = tmp_path / f"{number}"
+        write_report(past, folder if number else tmp_path, ["json", "hdf"])
+    (tmp_path / "notes.json").write_text("{}", encoding="utf-8")
+    warnings: list[str] = []
+    found = read_past([tmp_path, tmp_path / "audit.json", tmp_path / "gone.json"], warnings.append)
+    assert [one["finished_at"] for one in found] == [one["finished_at"] for one in reports.history(example)]
+    assert [bool(one["results"]) for one in found] == [False] * 7 + [True]
+    assert len(compare(example, found)["history"]) == 9
+    assert len(warnings) == 2
+    assert "notes.json is no report of an audit" in warnings[0]
+    assert warnings[1] == f"compare_to: there is no {tmp_path / 'gone.json'}, so the report shows no trend from it."
+    assert read_past([], warnings.append) == []
+
+
+def test_a_file_that_is_named_has_to_be_a_report(tmp_path: Path) -> None:
+    (tmp_path / "notes.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ReportError):
+        read_past([tmp_path / "notes.json"], print)
 
 
 # Text

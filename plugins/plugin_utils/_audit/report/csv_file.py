@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+"""The report as CSV, for spreadsheets: a row for each result, and one for each server without results."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from .html_content import waiver_words
+from .text import line, plain
+
+COLUMNS = (
+    *("host", "server", "workspace", "os", "ip", "owner", "groups"),
+    *("check", "set", "title", "severity", "outcome", "message", "value", "remedy", "references", "waiver"),
+    *("command", "ended_at", "reused"),
+)
+
+#: What a spreadsheet takes for a formula; numbers are none.
+_FORMULA = re.compile(r"[=+\-@\t\r\uff0b\uff0d\uff1d\uff20]")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+
+
+def render(report: Mapping[str, Any]) -> Iterator[str]:
+    """The text of audit.csv, row by row."""
+    yield _row(COLUMNS)
+    servers = {server["host"]: _server_cells(server) for server in report["servers"]}
+    checks = {check["name"]: check for check in report["checks"]}
+    for server in report["servers"]:
+        if not (server["reached"] and server["asked"]):
+            cells = {"outcome": "not_asked" if server["reached"] else "not_reached", "message": line(server["reason"])}
+            yield _row({**servers[server["host"]], **cells}.get(name, "") for name in COLUMNS)
+    for result in report["results"]:
+        check = checks[result["check"]]
+        cells = {
+            **servers[result["host"]],
+            **{name: check[name] for name in ("set", "title", "remedy")},
+            **{
+                name: result[name]
+                for name in ("check", "severity", "outcome", "message", "value", "command", "ended_at")
+            },
+            "references": "; ".join(check["references"]),
+            "waiver": waiver_words(result["waiver"]),
+            "reused": "yes" if result["reused"] else "no",
+        }
+        yield _row(cells[name] for name in COLUMNS)
+
+
+def _server_cells(server: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: server[name] for name in ("host", "workspace", "os", "ip", "owner")}
+    return {**kept, "server": server["name"], "groups": ", ".join(server["groups"])}
+
+
+def _row(cells: Iterable[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow([safe(cell) for cell in cells])
+    return text.getvalue()
+
+
+def safe(cell: Any) -> str:
+    """The text of a cell, which no spreadsheet takes for a formula."""
+    return "" if cell is None else _safe(str(cell))
+
+
+# Most cells are those of the row before.
+@functools.lru_cache(maxsize=4096)
+def _safe(cell: str) -> str:
+    text = plain(cell).strip()
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

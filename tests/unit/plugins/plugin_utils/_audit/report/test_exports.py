@@ -1,0 +1,181 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The formats that other tools read: each fits its published schema, whatever the texts in it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from types import ModuleType
+from typing import Any
+
+import jsonschema
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import csv_file, hdf, oscal, sarif
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.trend import compare
+from ansible_collections.herdops.alpacon.tests.browser import reports
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
+
+EXAMPLE = reports.report(left_out=2)
+CASES = {
+    "example": EXAMPLE,
+    "trend": {**EXAMPLE, "trend": compare(EXAMPLE, reports.history(EXAMPLE))},
+    "hostile": reports.hostile(),
+    "empty": reports.summed({**reports.report(servers=1, checks=1), "servers": [], "checks": [], "results": []}),
+}
+SCHEMAS = {"sarif": "sarif-2.1.0.json", "hdf": "hdf-exec-json.json", "oscal": "oscal-assessment-results-1.2.1.json"}
+FOLDER = ROOT / "tests/unit/plugins/plugin_utils/_audit/report/schemas"
+
+
+def rendered(writer: ModuleType, report: reports.Report) -> str:
+    """What a writer makes of a report."""
+    return "".join(writer.render(report))
+
+
+def schema_of(name: str) -> Any:
+    """A published schema, with the classes of characters that Python's regular expressions know."""
+    text = (FOLDER / SCHEMAS[name]).read_text(encoding="utf-8")
+    return json.loads(text.replace(r"(\\p{L}|_)(\\p{L}|\\p{N}|[.\\-_])*", r"[^\\W\\d][\\w.\\-]*"))
+
+
+VALIDATORS = {name: jsonschema.Draft7Validator(schema_of(name)) for name in SCHEMAS}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("writer", [sarif, hdf, oscal], ids=SCHEMAS)
+def test_fits_its_published_schema(writer: ModuleType, case: str) -> None:
+    document = json.loads(rendered(writer, CASES[case]))
+    name = writer.__name__.rpartition(".")[2]
+    assert [
+        f"{'/'.join(map(str, error.path))}: {error.message[:300]}" for error in VALIDATORS[name].iter_errors(document)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("writer", "place"),
+    [
+        (sarif, ("runs", 0, "tool", "driver", "name")),
+        (hdf, ("profiles", 0, "sha256")),
+        (oscal, ("assessment-results", "uuid")),
+    ],
+    ids=SCHEMAS,
+)
+def test_the_schema_refuses_what_lacks_something(writer: ModuleType, place: tuple[Any, ...]) -> None:
+    document = json.loads(rendered(writer, EXAMPLE))
+    *path, last = place
+    part = document
+    for step in path:
+        part = part[step]
+    del part[last]
+    assert list(VALIDATORS[writer.__name__.rpartition(".")[2]].iter_errors(document))
+
+
+@pytest.mark.parametrize("writer", [sarif, hdf, oscal], ids=SCHEMAS)
+def test_is_the_same_each_time(writer: ModuleType) -> None:
+    assert rendered(writer, EXAMPLE) == rendered(writer, EXAMPLE)
+
+
+# SARIF
+
+
+def test_sarif_has_what_did_not_pass() -> None:
+    run = json.loads(rendered(sarif, CASES["trend"]))["runs"][0]
+    summary = EXAMPLE["summary"]
+    kinds = Counter((result["kind"], "suppressions" in result) for result in run["results"])
+    assert kinds == {
+        ("fail", False): summary["failed"],
+        ("fail", True): summary["waived"],
+        ("open", False): summary["unknown"],
+    }
+    rules = run["tool"]["driver"]["rules"]
+    assert all(rules[result["ruleIndex"]]["id"] == result["ruleId"] for result in run["results"])
+    assert len({result["partialFingerprints"]["hostAndCheck/v1"] for result in run["results"]}) == len(run["results"])
+    still = len(CASES["trend"]["trend"]["still_failing"])
+    assert Counter(result["baselineState"] for result in run["results"])["unchanged"] == still
+    notices = run["invocations"][0]["toolExecutionNotifications"]
+    assert len(notices) == summary["not_reached"] + summary["not_asked"]
+
+
+# HDF
+
+
+def test_hdf_has_a_control_for_each_check() -> None:
+    (profile,) = json.loads(rendered(hdf, EXAMPLE))["profiles"]
+    controls = {control["id"]: control for control in profile["controls"]}
+    reached = controls.pop("server-reached")
+    summary = EXAMPLE["summary"]
+    assert [result["status"] for result in reached["results"]] == ["error"] * (
+        summary["not_reached"] + summary["not_asked"]
+    )
+    assert list(controls) == [check["name"] for check in EXAMPLE["checks"]]
+    statuses = Counter(result["status"] for control in controls.values() for result in control["results"])
+    assert statuses == {
+        "passed": summary["passed"],
+        "failed": summary["failed"],
+        "error": summary["unknown"],
+        "skipped": summary["waived"] + summary["not_applicable"],
+    }
+    assert controls["sshd-root-login"]["tags"]["nist"] == ["AC-6"]
+    assert controls["sshd-passwords"]["tags"]["nist"] == ["CM-6"]
+
+
+# OSCAL
+
+
+def test_oscal_names_each_server_once_for_each_check() -> None:
+    (result,) = json.loads(rendered(oscal, EXAMPLE))["assessment-results"]["results"]
+    items = {item["uuid"] for item in result["local-definitions"]["inventory-items"]}
+    assert len(items) == len(EXAMPLE["servers"])
+    subjects = [one["subject-uuid"] for observation in result["observations"] for one in observation["subjects"]]
+    assert len(subjects) == len(EXAMPLE["results"])
+    assert set(subjects) <= items
+    known = {observation["uuid"] for observation in result["observations"]}
+    assert {
+        one["observation-uuid"] for finding in result["findings"] for one in finding["related-observations"]
+    } == known
+    states = {finding["props"][0]["value"]: finding["target"]["status"]["state"] for finding in result["findings"]}
+    bad = {row["check"] for row in EXAMPLE["results"] if row["outcome"] in ("failed", "unknown", "waived")}
+    names = [check["name"] for check in EXAMPLE["checks"]]
+    assert states == {name: "not-satisfied" if name in bad else "satisfied" for name in names}
+    assert "The budget of requests was used up" in result["remarks"]
+
+
+# CSV
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_csv_has_a_row_for_each_result_and_each_server_without(case: str) -> None:
+    report = CASES[case]
+    rows = list(csv.DictReader(io.StringIO(rendered(csv_file, report), newline="")))
+    without = report["summary"]["not_reached"] + report["summary"]["not_asked"]
+    assert len(rows) == len(report["results"]) + without
+    counts = Counter(row["outcome"] for row in rows)
+    assert {name: counts[name] for name in reports.OUTCOMES} == {
+        name: report["summary"][name] for name in reports.OUTCOMES
+    }
+    assert not [cell for row in rows for cell in row.values() if cell[:1] in "=+@\t\r" and cell]
+
+
+@pytest.mark.parametrize(
+    ("cell", "safe"),
+    [
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+        ("+1+cmd", "'+1+cmd"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("-2.5", "-2.5"),
+        (-3, "-3"),
+        ("web-01", "web-01"),
+        (None, ""),
+        ("a\x1b[31m", "a"),
+    ],
+)
+def test_no_cell_is_a_formula(cell: Any, safe: str) -> None:
+    assert csv_file.safe(cell) == safe
