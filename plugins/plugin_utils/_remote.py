@@ -30,8 +30,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 
 #: When code is looked at first: what is fed something is a module, which takes Python a while to start.
 _FIRST_LOOK, _FIRST_LOOK_AT_MODULE = 0.12, 0.3
-#: Workers that wait for the same processor take this long to hand a command over, in seconds.
-_QUEUED_TOO_LONG = 5.0
+#: A server that takes longer than this to take a command over is asked after, in seconds, and for each command that is
+#: awaited: what is handed over to many servers at once takes a while.
+_QUEUED_TOO_LONG, _QUEUED_EACH = 5.0, 0.2
 _MAY_HAVE_RUN = "It may have run, and is not run again."
 
 
@@ -109,8 +110,13 @@ class Remote:
         return replace(
             self._access.limits,
             first_look=_FIRST_LOOK_AT_MODULE if fed else _FIRST_LOOK,
-            queued_too_long=_QUEUED_TOO_LONG,
+            queued_too_long=_QUEUED_TOO_LONG + _QUEUED_EACH * self._awaited_by_others(),
         )
+
+    def _awaited_by_others(self) -> int:
+        with contextlib.suppress(OSError):
+            return len(self._shared.expected()) if self._shared else 0
+        return 0
 
     def _answer(self, job: Job) -> Answer:
         outcome, output = job.outcome, job.output

@@ -336,7 +336,7 @@ def measured(command: list[str], report: Path, log: Path, environ: dict[str, str
 def _check(workspace: Workspace, expected: int) -> None:
     """A number counts only if every command was submitted once, ran once and succeeded."""
     commands = workspace.commands()
-    wrong = [command["id"] for command in commands if (command["run_count"], command["status"]) != (1, "success")]
+    wrong = [command["id"] for command in commands if (command["fin_count"], command["status"]) != (1, "success")]
     if len(commands) != expected or wrong:
         raise ScenarioFailed(
             f"the workspace has {len(commands)} commands of {expected}, of which {len(wrong)} did not run once and well"

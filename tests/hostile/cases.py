@@ -261,8 +261,8 @@ _FRAMES: dict[str, Callable[[str, str], str]] = {
     "of a long count": lambda _digest, honest: honest.replace("\n1\n", f"\n{'1' * 100_000}\n"),
     "of other digits": lambda _digest, honest: honest.replace("\n1\n", "\n\u0661\n"),
     "of no Base64": lambda _digest, honest: honest.replace("=", "~"),
-    "of one line without end": lambda digest, _honest: f"[alpacon {digest}]\n" + "A" * 20_000_000,
-    "of lines without end": lambda digest, _honest: f"[alpacon {digest}]\n" + f"{'A' * 76}\n" * 300_000,
+    "of one line without end": lambda digest, _honest: f"[alpacon {digest}]\n" + "A" * 100_000_000,
+    "of lines without end": lambda digest, _honest: f"[alpacon {digest}]\n" + f"{'A' * 76}\n" * 1_300_000,
     "of brackets": lambda digest, _honest: f"[alpacon {digest}]\n" + "[" * 1_000_000 + "[stderr]" + "[" * 1_000_000,
     **{f"cut at {share:.0%}": _cut(share) for share in (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)},
 }

@@ -73,7 +73,7 @@ def shortened(command: Command, output: Output, limit: int | None) -> Output:
     Args:
         limit: None for all of it.
     """
-    if limit is None or command.ran is False or why_never_began(command, output.text):
+    if limit is None or command.ran is False or output.refused:
         return output
     return output.end(limit)
 

@@ -40,7 +40,7 @@ class Output:
         note: what is missing, for a user; empty if nothing is.
         stderr: standard error of what was carried, alike.
         mark: the word with which what was carried says that it had nothing to do, say; mostly empty.
-        refused: why the server ran nothing of what was carried; empty where it did.
+        refused: why the server ran nothing of the command; empty where it did, or nobody has looked for the reason.
         doubt: why nobody can know whether it ran, though the workspace says that it succeeded; empty where it ran.
     """
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""Outputs of commands that carried something, unpacked."""
+"""Outputs of commands: what the agent says in place of one, and both streams of what was carried."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ NO_VARIABLES = "the workspace handed none of the variables to the server that ca
 
 
 def unpacked(command: Command, output: Output, line: str | None = None) -> tuple[Command, Output]:
-    """A finished command and its output, with both streams apart where it carried something.
+    """A finished command and its output: refused where the command never began, else with both streams apart where it
+    carried something.
 
     Args:
         line: what was submitted, where that is known; else the row of the command says it.
@@ -33,13 +34,13 @@ def unpacked(command: Command, output: Output, line: str | None = None) -> tuple
         The command with its exit code, if only the server said it, and the output. An answer that is not whole is an
         output that is not complete.
     """
+    never_began = why_never_began(command, output.text)
+    if never_began:
+        return command, replace(output, refused=never_began)
     line = line or command.line
     digest = digest_of_line(line)
     if digest is None or command.ran is False or command.status not in RAN:
         return command, output
-    never_began = why_never_began(command, output.text)
-    if never_began:
-        return command, replace(output, refused=never_began)
     try:
         frame = read_frame(digest, output.text)
         _check_rc(command, frame)

@@ -331,12 +331,14 @@ class Fleet:
         now = self._last_look
         pages = max(self._looking.pages, len(self._awaited) // PAGE_SIZE)
         looks = 1 + _GLANCES if self._may_glance() else 1
+        among_others = self._looking.among_others
         awaited, self._awaited = self._awaited, []
         for job in awaited:
             job.looked = began
             self._settle(job, failure)
             if not job.outcome:
-                job.due = now + (_PAUSE_AFTER_FAILURE if failure else pause_at(now - job.since, pages) / looks)
+                pause = pause_at(now - job.since, pages, among_others) / looks
+                job.due = now + (_PAUSE_AFTER_FAILURE if failure else pause)
                 # Its time is up only after a last look.
                 job.due = min(job.due, max(now + SHORTEST_PAUSE, self._ends(job)))
                 self._awaited.append(job)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Callable
 
-from .._api.agent_output import shortened, why_never_began
+from .._api.agent_output import shortened
 from .._api.client import Client
 from .._api.errors import AlpaconError
 from .._api.outputs import Output, output_of_row, read_output
@@ -57,7 +57,7 @@ class KeptOutputs:
 
     def _keep(self, job: Job, output: Output) -> None:
         output = self._unpacked(job, output)
-        if job.outcome == Outcome.SUCCESS and (output.refused or why_never_began(job.known, output.text)):
+        if job.outcome == Outcome.SUCCESS and output.refused:
             job.end(Outcome.FAILED)  # whatever exit codes count as success: the code is the agent's
         if job.outcome == Outcome.SUCCESS and output.doubt:
             job.end(Outcome.UNKNOWN, f"The workspace says that it succeeded, and {output.doubt}.")

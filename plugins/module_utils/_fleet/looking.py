@@ -22,8 +22,10 @@ from .sharing import NOT_LISTED, Shared
 #: Calls a function for each of these jobs, several at a time.
 ForEach = Callable[[Callable[[Job], Optional[AlpaconError]], Iterable[Job]], Iterable[Optional[AlpaconError]]]
 
-#: Workers poll often only while so many commands are awaited, since a poll is to serve several of them.
-_POLL_FOR = 8
+#: A poll is to show that so many commands are over, or a third of those awaited: else the next one comes later.
+_WORTH_A_POLL = 6
+#: The longest time between two polls, in seconds, and how much of it there is for each command that is awaited.
+_LONGEST_GAP, _GAP_EACH = 0.45, 0.045
 #: A worker looks for itself when no other one has polled for so long, in seconds.
 _POLLER_PATIENCE = 15.0
 #: Lists may lag behind writes: for so long a command is expected to be listed yet, in seconds.
@@ -67,6 +69,11 @@ class Looking:
         failures = [error for error in for_each(self._try_to_look_at, singly) if error]
         if failures and len(failures) == len(jobs):
             raise failures[0]
+
+    @property
+    def among_others(self) -> bool:
+        """Whether other workers await commands as well."""
+        return self._polls is not None and self._polls.awaited_by_others()
 
     def expect(self, job: Job) -> None:
         """Ask the other workers to look for this command as well."""
@@ -123,6 +130,13 @@ class Polls:
         self.shared = shared
         self._wait_timeout = wait_timeout
 
+    def awaited_by_others(self) -> bool:
+        """Whether more than one command is awaited."""
+        try:
+            return len(self.shared.expected()) > 1
+        except OSError:
+            return False
+
     def look(self, job: Job) -> None:
         """Take what another worker has seen of the job's command, or look, for all of them where it is time to.
 
@@ -165,7 +179,7 @@ class Polls:
 
     def _is_due(self, job: Job) -> bool:
         polled = self.shared.polled_at()
-        gap = SHORTEST_PAUSE if len(self.shared.expected()) >= _POLL_FOR else _POLL_FOR * SHORTEST_PAUSE / 2
+        gap = min(self.shared.poll_gap(), _longest_gap(len(self.shared.expected())))
         return polled <= max(job.since, job.looked) and time.monotonic() - polled >= gap
 
     def _poll(self, own: Job) -> None:
@@ -175,13 +189,14 @@ class Polls:
         if len(unseen) == 1:
             look_at(self._client, own)
             return
+        awaited, over = len(unseen), 0
         pages = self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST})
         for number, page in enumerate(pages, start=1):
             for row in page.rows:
                 command_id = row_id(row)
                 if command_id in unseen:
                     unseen.remove(command_id)
-                    self._hand_out(own, row)
+                    over += self._hand_out(own, row)
             if number >= len(unseen):
                 break
         if own.known.id in unseen:
@@ -189,9 +204,15 @@ class Polls:
         for command_id in unseen - {own.known.id}:
             if self.shared.expected_for(command_id) >= _LIST_PATIENCE:
                 self.shared.offer(command_id, NOT_LISTED)
-        self.shared.note_poll(began)
+        self.shared.note_poll(began, self._next_gap(awaited, over))
 
-    def _hand_out(self, own: Job, row: Mapping[str, Any]) -> None:
+    def _next_gap(self, awaited: int, over: int) -> float:
+        """How long after a poll the next one is due: the more commands it showed to be over, the sooner."""
+        factor = 0.5 if over >= min(_WORTH_A_POLL, 1 + awaited // 3) else 2.0
+        return min(max(self.shared.poll_gap() * factor, SHORTEST_PAUSE), _longest_gap(awaited))
+
+    def _hand_out(self, own: Job, row: Mapping[str, Any]) -> bool:
+        """Let the worker that awaits a command know what the list says of it; whether it is over."""
         command = Command.from_row(row)
         if command.id == own.known.id:
             _note_row(self._client, own, row)
@@ -199,6 +220,12 @@ class Polls:
             self.shared.offer(command.id, dict(row))
         elif command.status in UNDER_WAY:
             self.shared.note_status(command.id, command.status)
+        return command.finished
+
+
+def _longest_gap(awaited: int) -> float:
+    """How long nobody polls at most, in seconds, while so many commands are awaited."""
+    return max(_LONGEST_GAP, _GAP_EACH * awaited)
 
 
 def polls_for_others(jobs: Sequence[Job]) -> bool:

@@ -16,17 +16,22 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.15, 10.0
 #: So the looks come just after 0.1 and 0.4 s, and after each of the first seconds.
 _YOUNG = ((0.2, 0.3), (1.0, 0.65))
 _OLDER, _GROWTH = 1.0, 0.08
+#: Where workers poll for each other, the pause is no more of the age than this, since most looks ask nobody.
+_GROWTH_AMONG_OTHERS = 0.2
 #: After a look that took several requests, the pause is at least so long for each of them, in seconds.
 _PAUSE_A_PAGE = 0.3
 
 
-def pause_at(age: float, pages: int = 1) -> float:
+def pause_at(age: float, pages: int = 1, among_others: bool = False) -> float:
     """Pause until the next look, in seconds: the older the command and the more a look costs, the longer.
 
     Args:
         age: since when the command is awaited, in seconds.
         pages: how many requests a look takes.
+        among_others: whether other workers of the run look as well, and tell what they see.
     """
     pause = next((pause for young, pause in _YOUNG if age < young), max(_OLDER, age * _GROWTH))
+    if among_others:
+        pause = min(pause, age * _GROWTH_AMONG_OTHERS)
     cost = 1 + math.log2(pages)
     return max(min(pause * cost, LONGEST_PAUSE), SHORTEST_PAUSE, (pages - 1) * _PAUSE_A_PAGE)

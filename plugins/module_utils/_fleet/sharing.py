@@ -142,8 +142,13 @@ class Shared:
         """When the latest poll that came to its end was begun, in monotonic seconds."""
         return read_number(self._folder / "polled_at")
 
-    def note_poll(self, began: float) -> None:
-        """Say when a poll that has come to its end was begun."""
+    def poll_gap(self) -> float:
+        """How long after the latest poll the next one is due, in seconds; 0 before the first one."""
+        return read_number(self._folder / "poll_gap")
+
+    def note_poll(self, began: float, gap: float) -> None:
+        """Say when a poll that has come to its end was begun, and how long after that the next one is due."""
+        replace(self._folder / "poll_gap", str(gap))
         replace(self._folder / "polled_at", str(began))
 
     # Servers

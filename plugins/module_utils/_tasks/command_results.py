@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from .._api.agent_output import INTERRUPTED, WHY_INTERRUPTED, sudo_advice, why_never_began
+from .._api.agent_output import INTERRUPTED, WHY_INTERRUPTED, sudo_advice
 from .._api.outputs import Output
 from .._api.records import Command, Server, iso
 from .._fleet.jobs import Job
@@ -81,9 +81,8 @@ def _last_words(job: Job) -> str:
 
 
 def _failure(command: Command, output: Output) -> str:
-    never_began = output.refused or why_never_began(command, output.text)
-    if never_began:
-        return f"Never ran: {never_began}."
+    if output.refused:
+        return f"Never ran: {output.refused}."
     why = command.error_phase or (WHY_INTERRUPTED if command.rc == INTERRUPTED else "")
     assumed = "" if command.exit_code is not None else ", which is assumed, since the workspace states no exit codes"
     ended = f"The command ended with rc {command.rc}{f' ({why})' if why else ''}{assumed}."
@@ -173,7 +172,7 @@ def describe(command: Command, output: Output | None, server: Server | None = No
             shown = _printable(text.rstrip("\r\n"))
             described.update({stream: shown, f"{stream}_lines": shown.splitlines()})
         described["output_complete"] = output.complete
-        if output.refused or why_never_began(command, output.text):
+        if output.refused:
             # The agent states an exit code of its own for what it could not begin.
             described.update(ran=False, rc=None)
             described.pop("rc_assumed", None)

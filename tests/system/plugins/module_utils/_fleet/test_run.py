@@ -318,7 +318,7 @@ def test_takers_that_meet_do_not_stumble(shared: Shared) -> None:
 def test_the_latest_poll_is_known_to_all(shared: Shared) -> None:
     assert shared.polled_at() == 0
     began = time.monotonic()
-    shared.note_poll(began)
+    shared.note_poll(began, 0.15)
     assert at_once(2, lambda _number: shared.polled_at()) == [began] * 2
 
 

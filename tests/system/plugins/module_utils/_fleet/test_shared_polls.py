@@ -141,11 +141,44 @@ def test_who_gets_the_lock_after_another_one_has_polled_need_not(
     @contextlib.contextmanager
     def late(name: str) -> Iterator[bool]:
         with lock(name) as holds:
-            workers.shared.note_poll(workers.clock.monotonic())
+            workers.shared.note_poll(workers.clock.monotonic(), 0.15)
             yield holds
 
     monkeypatch.setattr(workers.shared, "lock", late)
     assert workers.look(mine) == []
+
+
+def test_the_next_poll_comes_later_where_one_showed_too_little_to_be_over(workers: Workers) -> None:
+    awaited = workers.running(40)
+    gaps = []
+    for _poll in range(6):
+        assert len(workers.look(awaited[-1])) == 1
+        gaps.append(workers.shared.poll_gap())
+    assert gaps == pytest.approx([0.15, 0.3, 0.6, 1.2, 1.8, 1.8])
+    workers.end(*awaited[:5])
+    workers.look(awaited[-1])
+    assert workers.shared.poll_gap() == pytest.approx(1.8)
+    workers.end(*awaited[5:20])
+    workers.look(awaited[-1])
+    assert workers.shared.poll_gap() < 0.9
+
+
+def test_a_gap_that_many_commands_have_made_long_is_short_for_the_last_ones(workers: Workers) -> None:
+    mine, _other = workers.running(2)
+    workers.shared.note_poll(workers.clock.monotonic(), 1.8)
+    assert workers.look(mine, after=0.4) == []
+    assert len(workers.look(mine, after=0.2)) == 1
+
+
+def test_a_worker_among_others_looks_more_often(workers: Workers) -> None:
+    looks = []
+    for count in (1, 3):
+        mine, *_others = workers.running(count)
+        workers.clock.slept.clear()
+        workers.fleet(wait_timeout=5).run([mine])
+        looks.append(len(workers.clock.slept))
+    alone, among_others = looks
+    assert among_others > alone + 3
 
 
 # What is handed on

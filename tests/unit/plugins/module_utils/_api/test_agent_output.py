@@ -49,7 +49,7 @@ def test_what_tells_that_a_line_never_ran_is_not_cut() -> None:
     )
     assert dropped.ran is False
     assert shortened(dropped, Output(CASCADE), 3).text == CASCADE
-    assert shortened(FAILED, Output(f"alpamon: {NO_USER}"), 3).text == f"alpamon: {NO_USER}"
+    assert shortened(FAILED, Output(f"alpamon: {NO_USER}", refused="no account"), 3).text == f"alpamon: {NO_USER}"
     assert shortened(FAILED, Output(f"{NO_USER}, it says"), 3).text == "ays"
 
 

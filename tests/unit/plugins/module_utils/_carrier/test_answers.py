@@ -51,6 +51,13 @@ def test_what_carries_nothing_stays_as_it_is() -> None:
     assert unpacked(plain, Output(WHOLE)) == (plain, Output(WHOLE))
 
 
+def test_a_script_that_talks_like_the_agent_ran() -> None:
+    talking = pack("argv:sh", "echo Failed to submit command: job queue is full; exit 1\n")
+    done = command(line=talking.line, **FAILED, exit_code=1)
+    output = unpacked(done, Output(output_of(talking).stdout))[1]
+    assert (output.text, output.refused) == ("Failed to submit command: job queue is full\n", "")
+
+
 def test_the_line_that_was_submitted_decides() -> None:
     assert unpacked(command(line="another"), Output(WHOLE), CARRIED.line)[1].text == "out\n"
 

@@ -326,7 +326,7 @@ def filled(folder: Path, url: str = URL, token: str = TOKEN) -> Shared:
     """A shared folder in which everything is used."""
     shared = Shared(folder, url, token)
     shared.pause.hold(9.0)
-    shared.note_poll(7.0)
+    shared.note_poll(7.0, 0.15)
     known(shared, lambda: SERVERS)
     with shared.lock("poll"):
         shared.expect("a")

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import error_from_body
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.answers import unpacked
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import (
@@ -163,6 +164,12 @@ def test_sudo_in_the_output_of_a_success_is_none_of_our_business() -> None:
     assert "sudo" not in describe_job(job("success", row, output=output))["msg"]
 
 
+def read(text: str, code: int) -> Output:
+    """What a line that failed has written, as the fleet reads it."""
+    row = current_row(status="failed", success=False, exit_code=code)
+    return unpacked(Command.from_row(row), Output(text))[1]
+
+
 @pytest.mark.parametrize(
     ("said", "why"),
     [
@@ -178,7 +185,7 @@ def test_sudo_in_the_output_of_a_success_is_none_of_our_business() -> None:
 )
 @pytest.mark.parametrize("form", ["{}", "alpamon: {}\n"], ids=["result", "chunks"])
 def test_what_never_began_is_told_apart(said: str, why: str, form: str) -> None:
-    described = describe_job(failed(1, output=Output(form.format(said))))
+    described = describe_job(failed(1, output=read(form.format(said), 1)))
     assert (described["ran"], described["rc"], described["outcome"]) == (False, None, "failed")
     assert described["msg"].startswith("Never ran: ")
     assert why in described["msg"]
@@ -193,7 +200,7 @@ def test_what_never_began_is_told_apart(said: str, why: str, form: str) -> None:
     ],
 )
 def test_a_program_that_talks_like_the_agent_ran(code: int, text: str) -> None:
-    described = describe_job(failed(code, output=Output(text)))
+    described = describe_job(failed(code, output=read(text, code)))
     assert (described["ran"], described["rc"]) == (True, code)
 
 
