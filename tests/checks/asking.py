@@ -2,34 +2,35 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ask a shipped check on a system, and judge its answer."""
+"""Ask a shipped check on a throw-away system, with the code that servers get, and judge its answer as an audit does."""
 
 from __future__ import annotations
 
-import shlex
-from typing import Any
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import questions
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import CheckAnswer, CheckOutcome, judge
+from checks import library, throwaway
+from checks.library import State
 
-from checks import throwaway
-
-
-def ask(check: dict[str, Any], system: str, prepare: str, user: str, parameters: dict[str, Any]) -> tuple[str, str]:
-    """The outcome of a check on a fresh system, and what it wrote."""
-    values = {**check.get("parameters", {}), **parameters}
-    assignments = "".join(f"{name}={shlex.quote(_text(value))}\n" for name, value in values.items())
-    body = f"{assignments}{check['functions']}{check['line']}"
-    if "applies_if" in check:
-        condition = f"( {check['applies_if']}\n) </dev/null"
-        body = f"{condition} || {{ echo 'not applicable: applies_if'; exit; }}\n{body}"
-    output = throwaway.run(system, prepare, body, user)
-    return _judge(output.splitlines()), output
+_CHECKS = {
+    check.name: check
+    for content in library.sets().values()
+    for check in read_checks("checks", content["checks"], content.get("functions", ""))
+}
 
 
-def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _judge(lines: list[str]) -> str:
-    for start, outcome in (("problem: ", "failed"), ("unknown: ", "unknown"), ("not applicable: ", "not_applicable")):
-        if any(line.startswith(start) for line in lines):
-            return outcome
-    return "passed" if lines and lines[-1] == "done" else "unknown"
+def ask(state: State) -> tuple[CheckOutcome, str]:
+    """The outcome of a check in a state, and what it wrote."""
+    check = _CHECKS[state.check].with_parameters(state.parameters)
+    shell = throwaway.SHELLS[state.system]
+    _, body = questions.compose([check], {}, shell)
+    printed = throwaway.run(state.system, state.prepare, body, state.user)
+    answer = questions.read(printed)[check.name]
+    given = CheckAnswer(
+        answer.rc,
+        answer.output,
+        complete=answer.complete,
+        applies=answer.applies,
+        out_of_time=answer.out_of_time,
+    )
+    return judge(check, given), answer.output

@@ -50,15 +50,6 @@ def sets() -> dict[str, dict[str, Any]]:
     return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(_LIBRARY.glob("*.yml"))}
 
 
-def checks() -> dict[str, dict[str, Any]]:
-    """The shipped checks by name, each with the functions of its set."""
-    return {
-        check["name"]: {**check, "functions": content.get("functions", "")}
-        for content in sets().values()
-        for check in content["checks"]
-    }
-
-
 def told_apart() -> dict[str, list[dict[str, Any]]]:
     """The rows of the table of states, by check."""
     rows: dict[str, list[dict[str, Any]]] = {}

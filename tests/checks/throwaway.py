@@ -13,7 +13,13 @@ import tempfile
 from checks import systems
 
 #: Which shell answers on a system, so that each is tried.
-SHELLS = {"debian12": "dash", "debian13": "bash", "dnf": "bash", "zypper": "bash", "busybox": "ash"}
+SHELLS = {
+    "debian12": "/bin/dash",
+    "debian13": "/bin/bash",
+    "dnf": "/bin/bash",
+    "zypper": "/bin/bash",
+    "busybox": "/bin/ash",
+}
 _SECONDS = 400
 # The system has a network, processes and mounts of its own.
 _MAKE = r"""
@@ -38,12 +44,12 @@ settings() {
 	done
 	mount --bind /over/sys /proc/sys
 }
-stub() { cat >"/usr/local/bin/$1"; chmod 755 "/usr/local/bin/$1"; }
+stub() { mkdir -p /usr/local/bin; cat >"/usr/local/bin/$1"; chmod 755 "/usr/local/bin/$1"; }
 """
 _ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def run(system: str, prepare: str, body: str, user: str = "root") -> str:
+def run(system: str, prepare: str, body: str, user: str = "root") -> bytes:
     """Prepare a fresh system as root, and return what the body writes that a user runs there.
 
     Raises:
@@ -56,7 +62,7 @@ def run(system: str, prepare: str, body: str, user: str = "root") -> str:
             "prepare": f"{_FUNCTIONS}\n{prepare}",
             "inside": _ROOT_PATH,
             "user": user,
-            "shell": f"/bin/{SHELLS[system]}",
+            "shell": SHELLS[system],
             "body": body,
             "PATH": f"{os.environ.get('PATH', os.defpath)}:{_ROOT_PATH}",
         }
@@ -69,7 +75,7 @@ def run(system: str, prepare: str, body: str, user: str = "root") -> str:
             timeout=_SECONDS,
         )
     assert done.returncode != 99, done.stderr.decode(errors="replace")
-    return done.stdout.decode("utf-8", "surrogateescape")
+    return done.stdout
 
 
 def why_not() -> str:
