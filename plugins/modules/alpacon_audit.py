@@ -456,11 +456,10 @@ overview:
   sample:
     - "Audit of my-workspace.us1.alpacon.io: 2 servers, 1 check; 2 commands run, 0 answers reused"
     - "Verdict: fail. 2 of 2 questions answered (100%)."
-    - "passed                  1"
-    - "unknown                 0"
-    - "failed, high            1"
-    - "Worst findings:"
-    - "  web-01: disk space (high): It is 97, and must be at most 90."
+    - "Fix these first:"
+    - "  high: / is 97% full; at most 90%, on web-01 (disk-space): du -xh / | sort -h | tail says what fills it"
+    - "1 failed, high; 1 passed"
+    - "Report: /home/me/audit-report/audit.html"
 requests:
   description: How many HTTP requests the task made.
   returned: success

@@ -7,37 +7,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..outcomes import FAILED, PASSED, UNKNOWN
+from ..outcomes import FAILED, OUTCOMES, UNKNOWN
 from ..verdict import answered
-from .text import counted
+from .html_content import unasked_words
+from .priorities import fixes
+from .shape import raised
+from .text import counted, line
 
-#: So many findings are shown.
-_SHOWN = 10
+#: So many of each kind are shown: tens of lines in all, however many servers there are.
+_FIXES = 10
+_REASONS = 5
+_NAMED = 5
 
 
-def overview(report: Mapping[str, Any], findings: Sequence[Mapping[str, Any]], files: Sequence[str]) -> list[str]:
-    """A short table of the audit, for the output of a play."""
+def overview(report: Mapping[str, Any], files: Sequence[str]) -> list[str]:
+    """The audit in a few lines, for the output of a play."""
+    return list(_lines(raised(report), files))
+
+
+def _lines(report: Mapping[str, Any], files: Sequence[str]) -> Iterator[str]:
     summary = report["summary"]
     asked = f"{counted(summary['servers'], 'server')}, {counted(summary['checks'], 'check')}"
     cost = f"{counted(summary['commands'], 'command')} run, {counted(summary['reused'], 'answer')} reused"
-    counts = {
-        PASSED: summary[PASSED],
-        UNKNOWN: summary[UNKNOWN],
-        **{f"{FAILED}, {severity}": count for severity, count in summary["failed_by_severity"].items() if count},
-    }
-    lines = [f"{report['title']}: {asked}; {cost}", *(f"{name:<18}{count:>7}" for name, count in counts.items())]
+    yield f"{report['title']}: {asked}; {cost}"
     if report["verdict"]:
-        lines.insert(1, f"Verdict: {report['verdict']}. {answered(report)}")
-    named = in_words(findings)
-    if named:
-        lines += ["Worst findings:", *(f"  {words}" for words in named[:_SHOWN])]
-    if len(named) > _SHOWN:
-        lines.append(f"  and {len(named) - _SHOWN} more")
+        yield f"Verdict: {report['verdict']}. {answered(report)}"
+    to_fix = fixes(report)
+    if to_fix:
+        yield "Fix these first:"
+    for fix in to_fix[:_FIXES]:
+        remedy = f": {line(fix.remedy, 160)}" if fix.remedy else ""
+        yield f"  {fix.severity}: {line(fix.message, 160)}, {fix.where} ({line(fix.check, 80)}){remedy}"
+    if len(to_fix) > _FIXES:
+        yield f"  and {counted(len(to_fix) - _FIXES, 'check')} more"
+    yield from _without_answer(report)
+    by_severity = [f"{count:,} {name}" for name, count in summary["failed_by_severity"].items() if count]
+    counts = [f"{summary[FAILED]:,} failed" + (f" ({', '.join(by_severity)})" if by_severity else "")]
+    counts += [f"{summary[name]:,} {name.replace('_', ' ')}" for name in OUTCOMES if name != FAILED and summary[name]]
+    yield ", ".join(counts)
     pages = [name for name in files if name.endswith(".html")] or list(files)
-    return [*lines, *(f"Report: {name}" for name in pages[:1])]
+    yield from (f"Report: {name}" for name in pages[:1])
+
+
+def _without_answer(report: Mapping[str, Any]) -> Iterator[str]:
+    """The servers without results, by reason, and why questions to others are open."""
+    hosts: dict[str, list[str]] = {}
+    for server in report["servers"]:
+        if words := unasked_words(server):
+            hosts.setdefault(words, []).append(line(server["host"], 80))
+    reasons = sorted(hosts.items(), key=lambda pair: -len(pair[1]))
+    for words, names in reasons[:_REASONS]:
+        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        yield f"{words}: {', '.join(names[:_NAMED])}{more}"
+    if len(reasons) > _REASONS:
+        yield f"{counted(sum(len(names) for _words, names in reasons[_REASONS:]), 'server')} more without results"
+    unknown = Counter(
+        line(result["message"], 160).removesuffix(".") for result in report["results"] if result["outcome"] == UNKNOWN
+    )
+    for message, count in unknown.most_common(_REASONS):
+        yield f"Unknown, {counted(count, 'time')}: {message}"
+    if len(unknown) > _REASONS:
+        yield f"Unknown for {counted(len(unknown) - _REASONS, 'other reason')}"
 
 
 def in_words(findings: Sequence[Mapping[str, Any]]) -> list[str]:

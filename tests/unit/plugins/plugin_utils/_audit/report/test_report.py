@@ -33,7 +33,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report impo
     read_report,
     write_report,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.console import overview
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.digests import digest
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.priorities import Fix, fixes
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import (
     duration,
     line,
@@ -280,6 +282,44 @@ def test_junit_says_what_was_found() -> None:
     assert failure.attrib == {"type": failed["severity"], "message": failed["message"]}
     assert failure.text == failed["output"].strip("\n")
     assert suites.get("time") == "103.000"
+
+
+# The output of a play
+
+
+@pytest.mark.parametrize(
+    "report", [reports.report(), reports.large(), reports.hostile()], ids=["example", "large", "hostile"]
+)
+def test_the_output_of_a_play_is_tens_of_lines(report: reports.Report) -> None:
+    lines = overview(report, ["a/audit.json", "a/audit.html"])
+    assert len(lines) < 40
+    assert max(map(len, lines)) < 800
+    assert lines[1].startswith("Verdict: fail. ")
+    assert lines[2] == "Fix these first:"
+    assert lines[-1] == "Report: a/audit.html"
+    assert not any("\x1b" in one or "\n" in one for one in lines[1:])
+
+
+def test_the_output_of_a_play_says_what_to_fix_and_who_was_not_reached() -> None:
+    lines = overview(CASES["example"], [])
+    assert (
+        lines[3]
+        == "  critical: The account deploy has an empty password, on 5 of 46 servers (empty-passwords): passwd -l NAME"
+    )
+    assert "Not reached: Its agent is not connected: cache-03, batch-04" in lines
+    assert "Unknown, 5 times: It took longer than 30 s" in lines
+    assert (
+        "8 failed, critical; 19 failed, high; 11 failed, medium; 4 failed, low; 7 failed, info; 451 passed; "
+        in lines[-1]
+    )
+
+
+def test_what_matters_most_is_to_be_fixed_first() -> None:
+    found = fixes(CASES["example"])
+    assert [fix.weight for fix in found] == sorted((fix.weight for fix in found), reverse=True)
+    one, ten = (Fix("c", "", "high", ["h"] * number) for number in (1, 10))
+    assert ten.weight > one.weight
+    assert Fix("c", "", "critical", ["h"]).weight > Fix("c", "", "low", ["h"] * 100).weight
 
 
 # Markdown
