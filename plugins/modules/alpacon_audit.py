@@ -458,7 +458,7 @@ overview:
     - "Verdict: fail. 2 of 2 questions answered (100%)."
     - "Fix these first:"
     - "  high: / is 97% full; at most 90%, on web-01 (disk-space): du -xh / | sort -h | tail says what fills it"
-    - "1 failed, high; 1 passed"
+    - "1 failed (1 high), 1 passed"
     - "Report: /home/me/audit-report/audit.html"
 requests:
   description: How many HTTP requests the task made.

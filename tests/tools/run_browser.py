@@ -77,9 +77,9 @@ def take_screenshot() -> int:
 
     report = reports.report()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        (html,) = write_report(report, Path(folder), ["html"], reports.earlier(report))
+        (html,) = write_report(report, Path(folder), ["html"], reports.history(report))
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 1280, "height": 1440}, color_scheme="light")
+        page = browser.new_page(viewport={"width": 1280, "height": 1180}, color_scheme="light")
         page.goto(html.as_uri())
         page.screenshot(path=SCREENSHOT)
         browser.close()
