@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import importlib
 import re
+import textwrap
+from typing import Any
 
 import pytest
 import yaml
 from ansible.parsing.plugin_docs import read_docstring
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.options import read_results
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 _GUIDES = ROOT / "docs/docsite/rst"
@@ -25,6 +29,13 @@ def _rows(guide: str, after: str) -> list[list[str]]:
     body = re.match(r"(?:\n|   .*\n)+", table)
     assert body
     return [re.split(r"\n     - ?", row, maxsplit=1) for row in body[0].split("\n   * - ")[2:]]
+
+
+def _yaml(guide: str) -> list[Any]:
+    """The blocks of YAML in a guide."""
+    text = (_GUIDES / f"{guide}.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"\.\. code-block:: yaml\n\n((?:\n|    .*\n)+)", text)
+    return [yaml.safe_load(textwrap.dedent(block)) for block in blocks]
 
 
 def _literals(text: str) -> set[str]:
@@ -57,6 +68,35 @@ def test_the_variables_of_the_connection_are_listed() -> None:
     unsaid = {"inventory_hostname", "ansible_play_name", "awx_user_name", "tower_user_name", "alpacon_is_connected"}
     unsaid |= {"alpacon_workspace", "alpacon_workspaces", "alpacon_tokens"}
     assert {name for name in every - unsaid if not name.startswith("ansible_alpacon_")} <= told
+
+
+def test_the_plays_that_install_a_scanner_and_run_it_are_those_that_were_tried_on_hosts() -> None:
+    told = [entry for block in _yaml("audit_scanners") if isinstance(block, list) for entry in block]
+    scenario = ROOT / "extensions/molecule/scanners"
+    if not scenario.exists():
+        pytest.skip("this is the collection as it is installed")
+    tried = [
+        play
+        for name in ("converge", "verify")
+        for play in yaml.safe_load((scenario / f"{name}.yml").read_text(encoding="utf-8"))
+        if play["name"] in {play["name"] for play in told}
+    ]
+    assert [play["name"] for play in told] == [play["name"] for play in tried]
+    for ours, theirs in zip(told, tried, strict=True):
+        assert ours.get("tasks") == theirs.get("tasks")
+        assert [role["role"] for role in ours.get("roles", ())] == [role["role"] for role in theirs.get("roles", ())]
+        assert {*ours.get("vars", ())} == {*theirs.get("vars", ())}
+
+
+def test_the_checks_of_the_guide_on_scanners_are_taken() -> None:
+    given = [block["audit_checks"] for block in _yaml("audit_scanners") if isinstance(block, dict)]
+    checks = [check for listed in given if isinstance(listed, list) for check in listed]
+    assert [read_results("results", check["results"])["format"] for check in checks] == ["lynis", "tap", "json", "tap"]
+
+
+def test_the_formats_of_scanners_are_listed() -> None:
+    told = {name for row in _rows("audit_scanners", "Other scanners") for name in _literals(row[0])}
+    assert told == set(FORMATS)
 
 
 def test_every_guide_is_in_the_contents() -> None:
