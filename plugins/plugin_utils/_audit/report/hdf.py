@@ -10,14 +10,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..outcomes import FAILED, PASSED, UNKNOWN
+from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 from .html_content import unasked_words, waiver_words
 from .json_file import Rows, streamed
 from .text import line, output, parsed, plain
 
 #: How bad InSpec takes a control to be, of 1.
 _IMPACTS = {"critical": 0.9, "high": 0.7, "medium": 0.5, "low": 0.3, "info": 0.1}
-_STATUSES = {PASSED: "passed", FAILED: "failed", UNKNOWN: "error"}
+
+#: Where one result of a control is an error, Heimdall takes the whole control for one, so that what failed elsewhere is
+#: not seen: what is unknown is skipped, which is "not reviewed".
+_STATUSES = {PASSED: "passed", FAILED: "failed"}
+_SKIPPED = {UNKNOWN: "Unknown: ", NOT_APPLICABLE: "Not applicable: "}
 
 _NIST = re.compile(r"NIST SP 800-53\w*\s+(?:rev\w*\.?\s*\d+\s+)?([A-Z]{2}-\d+(?:\s?\(\d+\))?)")
 
@@ -76,7 +80,7 @@ def _controls(
         }
     unasked = [(server["host"], words) for server in report["servers"] if (words := unasked_words(server))]
     if unasked:
-        results = [_answer("error", host, words, started) for host, words in unasked]
+        results = [_answer("skipped", host, words, started) for host, words in unasked]
         yield {**_control("server-reached", "The server could be asked", "medium"), "results": results}
 
 
@@ -97,8 +101,9 @@ def _control(name: str, title: str, severity: str) -> dict[str, Any]:
 def _result(result: Mapping[str, Any], started: str) -> dict[str, Any]:
     status = _STATUSES.get(result["outcome"], "skipped")
     words = ". ".join(filter(None, (line(result["message"], 600), waiver_words(result["waiver"]))))
+    words = f"{_SKIPPED.get(result['outcome'], '')}{words}"
     answer = _answer(status, result["host"], words, plain(result["ended_at"] or started))
-    text, _is_cut = output(result["output"]) if status in ("failed", "error") else ("", False)
+    text, _is_cut = output(result["output"]) if status == "failed" else ("", False)
     if text:
         answer["message"] += f"\n{text}"
     return answer

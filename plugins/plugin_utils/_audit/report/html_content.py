@@ -140,6 +140,16 @@ class Content:
         return answer
 
     @property
+    def without_findings(self) -> list[CheckSection]:
+        """The checks that found nothing, but for those whose results have checks of their own."""
+        parents = {check.given["of"] for check in self.checks}
+        return [
+            check
+            for check in self.checks
+            if not check.findings and (check.counts or check.given["name"] not in parents)
+        ]
+
+    @property
     def data(self) -> dict[str, Any]:
         """What the script works with: columns, with each text once."""
         servers = self.report["servers"]

@@ -62,6 +62,7 @@
       this.more = others;
       this.size = this.hosts.length;
       this.total = this.columns.reduce((sum, column) => sum + column.filter((answer) => answer >= 0).length, 0);
+      this.hasResults = this.columns.map((column) => column.some((answer) => answer >= 0));
       this.hasFindings = this.columns.map((column) => column.some((answer) => answer >= 0 && this.isFinding(answer)));
       this.order = this.ranked();
     }
@@ -375,7 +376,8 @@
 
     columns() {
       const few = report.checks.length > FEW_CHECKS && !this.all.checked;
-      return [...report.checks.keys()].filter((check) => kept.checks.has(check) && (!few || report.hasFindings[check]));
+      const has = few ? report.hasFindings : report.hasResults;
+      return [...report.checks.keys()].filter((check) => kept.checks.has(check) && has[check]);
     },
 
     draw() {
@@ -591,7 +593,7 @@
       const answer = report.columns[check][server];
       return answer >= 0 && report.answers[answer][OUTCOME] === outcome;
     });
-    const about = byId(`c${check}`).querySelector(".facts").cloneNode(true);
+    const about = byId(`c${check}`)?.querySelector(".facts").cloneNode(true) ?? facts([["Should hold", given.title]]);
     const place = make("div", { class: "answers" });
     fill(place, check, findings);
     const list = (words, servers) =>
