@@ -152,8 +152,8 @@ molecule: $(READY) ## run the roles on hosts with systemd, as root (SCENARIO=nam
 	@$(PYTHON) tests/tools/run_molecule.py $(SET:%=--set=%) $(if $(OPTIONAL),--optional) $(SCENARIO)
 
 .PHONY: states
-states: $(READY) ## try the audit's checks on throw-away systems in hundreds of states, as root (ON=debian12: one system)
-	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/checks $(ON:%=-k %)
+states: $(READY) ## try the audit's checks on throw-away systems in hundreds of states, as root (ON=debian12, OPTIONAL=1)
+	@$(PYTHON) tests/tools/run_states.py $(if $(OPTIONAL),--optional) $(ON)
 
 .PHONY: lint
 lint: $(READY) ## check style, types, documentation, changelog and metadata

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -21,36 +22,43 @@ _SERVER = (
     *("busybox", "openssl", "cron", "passwd", "login"),
 )
 _RPM = ("rpm", "createrepo-c", "ca-certificates", "sqlite3")
-#: For each system its Debian release, and the packages in it.
+#: For each system its Debian release, the packages in it, and the scripts that make of it what it is.
 SYSTEMS = {
-    "debian12": ("bookworm", (*_SERVER, "nftables")),
-    "debian13": ("trixie", (*_SERVER, "nftables")),
-    "dnf": ("trixie", (*_SERVER, *_RPM, "dnf", "python3-dnf", "dnf-plugins-core", "python3-rpm")),
-    "zypper": ("trixie", (*_SERVER, *_RPM, "zypper")),
-    "busybox": ("trixie", ("busybox-static",)),
+    "debian12": ("bookworm", (*_SERVER, "nftables"), ("all", "debian")),
+    "debian13": ("trixie", (*_SERVER, "nftables"), ("all", "debian")),
+    "dnf": (
+        "trixie",
+        (*_SERVER, *_RPM, "dnf", "python3-dnf", "dnf-plugins-core", "python3-rpm"),
+        ("all", "rpm", "dnf"),
+    ),
+    "zypper": ("trixie", (*_SERVER, *_RPM, "zypper"), ("all", "rpm", "zypper")),
+    "busybox": ("trixie", ("busybox-static",), ("all", "busybox")),
 }
-#: The folder with what is done to each system, as a script that runs in it.
+#: The folder of these scripts, which run in the system.
 _SCRIPTS = Path(__file__).parent / "systems"
 
 
 def root(name: str) -> Path:
     """The root file system of that name; it takes up to two minutes if it is not there yet."""
-    release, packages = SYSTEMS[name]
-    scripts = [(_SCRIPTS / f"{part}.sh").read_text() for part in ("all", name)]
+    release, packages, parts = SYSTEMS[name]
+    scripts = [(_SCRIPTS / f"{part}.sh").read_text() for part in parts]
     digest = hashlib.sha256(json.dumps([release, packages, scripts]).encode()).hexdigest()[:12]
     place = FOLDER / f"{name}-{digest}"
     if not place.exists():
-        _build(name, scripts, place)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        with (FOLDER / f"lock-{name}").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not place.exists():
+                _build(name, scripts, place)
     return place
 
 
 def _build(name: str, scripts: list[str], place: Path) -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for older in FOLDER.glob(f"{name}-*"):
         shutil.rmtree(older)
     partial = FOLDER / f"partial-{name}"
     shutil.rmtree(partial, ignore_errors=True)
-    release, packages = SYSTEMS[name]
+    release, packages, _ = SYSTEMS[name]
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     subprocess.run([*command, release, str(partial), *images.mirror()], check=True)
     for script in scripts:
@@ -62,8 +70,3 @@ def _build(name: str, scripts: list[str], place: Path) -> None:
         shutil.rmtree(partial)
     else:
         partial.rename(place)
-
-
-if __name__ == "__main__":
-    for system in SYSTEMS:
-        print(root(system), flush=True)

@@ -10,6 +10,8 @@ import os
 import subprocess
 import tempfile
 
+from hosts import needs
+
 from checks import systems
 
 #: Which shell answers on a system, so that each is tried.
@@ -78,16 +80,25 @@ def run(system: str, prepare: str, body: str, user: str = "root") -> bytes:
     return done.stdout
 
 
-def why_not() -> str:
-    """Why this machine cannot make throw-away systems; empty where it can."""
+def why_not(install: bool = False) -> str:
+    """Why this machine cannot make throw-away systems; empty where it can.
+
+    Args:
+        install: whether programs that are missing are installed.
+    """
     if os.geteuid():
         return "you are not root"
+    if install and needs.absent(_PROGRAMS):
+        needs.install(needs.absent(_PROGRAMS))
+    if absent := needs.absent(_PROGRAMS):
+        return f"these packages are missing: {', '.join(absent)}"
     trial = ["unshare", "--mount", "--net", "--pid", "--fork", "--propagation", "private", "sh", "-ec", _TRIAL]
     with tempfile.TemporaryDirectory(prefix="state-") as work:
         done = subprocess.run(trial, env={**os.environ, "work": work}, check=False, capture_output=True, text=True)
     return f"overlays cannot be mounted: {done.stderr.strip()}" if done.returncode else ""
 
 
+_PROGRAMS = {"mmdebstrap": "mmdebstrap", "ip": "iproute2", "unshare": "util-linux"}
 _TRIAL = r"""
 mount -t tmpfs none "$work"
 mkdir "$work/lower" "$work/upper" "$work/work" "$work/root"

@@ -3,40 +3,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# A package with a newer version that an advisory tells of, and a repository without advisories.
-build() { # name version folder
-	mkdir -p "$3"
-	printf 'Name: %s\nVersion: %s\nRelease: 1\nSummary: for tests\nLicense: none\nBuildArch: noarch\n%%description\nfor tests\n%%files\n' \
-		"$1" "$2" >/tmp/tool.spec
-	rpmbuild --quiet -bb --define "_rpmdir $3" --define "_build_name_fmt %%{NAME}-%%{VERSION}.rpm" \
-		--define '_topdir /tmp/rpmbuild' /tmp/tool.spec >/dev/null 2>&1
-	rm -rf /tmp/tool.spec /tmp/rpmbuild
-}
-rpm --initdb
-build weak-tool 1.0 /tmp/made
-rpm --install --nodeps /tmp/made/weak-tool-1.0.rpm
-build weak-tool 1.1 /srv/advised
-build weak-tool 1.1 /srv/silent
-build weak-tool 1.0 /srv/quiet
-rm -rf /tmp/made
-advisory() { # version
-	cat <<END
-<?xml version="1.0" encoding="UTF-8"?>
-<updates><update from="nobody@example.com" status="final" type="security" version="1"><id>TEST-2026-0001</id>
-<title>weak-tool</title><severity>Important</severity><release>9</release><issued date="2026-01-02 00:00:00"/>
-<description>for tests</description><references/><pkglist><collection short="test"><name>test</name>
-<package name="weak-tool" version="$1" release="1" epoch="0" arch="noarch" src="weak-tool-$1-1.src.rpm">
-<filename>weak-tool-$1.rpm</filename></package></collection></pkglist></update></updates>
-END
-}
-for name in advised silent quiet; do createrepo_c --quiet "/srv/$name"; done
-advisory 1.1 >/tmp/updateinfo.xml
-modifyrepo_c --mdtype=updateinfo /tmp/updateinfo.xml /srv/advised/repodata >/dev/null
-advisory 1.0 >/tmp/updateinfo.xml
-modifyrepo_c --mdtype=updateinfo /tmp/updateinfo.xml /srv/quiet/repodata >/dev/null
-rm /tmp/updateinfo.xml
-rm -f /usr/bin/apt /usr/bin/apt-get /usr/bin/apt-cache /usr/bin/dpkg /usr/bin/dpkg-query /etc/debian_version
-ln -sf bash /bin/sh
 rm -f /etc/dnf/plugins/local.conf
 rm -rf /etc/yum.repos.d
 mkdir -p /etc/yum.repos.d

@@ -84,3 +84,17 @@ def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
         [str(_SHELLCHECK), "--shell=sh", "--format=gcc", *map(str, files)], capture_output=True, text=True, check=False
     )
     assert not done.returncode, done.stdout
+
+
+def test_the_page_about_checks_is_up_to_date() -> None:
+    tool = pytest.importorskip("describe_checks")
+    assert tool.PAGE.read_text(encoding="utf-8") == tool.page(), "run python tests/tools/describe_checks.py"
+
+
+def test_every_check_has_five_states() -> None:
+    library = pytest.importorskip("checks.library")
+    rows = library.told_apart()
+    assert set(rows) == {check["name"] for check in _CHECKS}
+    assert not {name: len(states) for name, states in rows.items() if len(states) < 5}
+    # Each has to be seen to pass and to fail.
+    assert not [name for name, states in rows.items() if not {"passed", "failed"} <= {row["outcome"] for row in states}]

@@ -13,14 +13,14 @@ build() { # name version
 }
 publish() { # folder suite label
 	(
-		cd "/srv/$1"
+		cd "/srv/$1" || exit
 		mkdir -p "dists/$2/main/binary-all"
 		for file in *.deb; do
 			dpkg-deb --field "$file"
 			printf 'Filename: %s\nSize: %s\nSHA256: %s\n\n' "$file" "$(stat -c %s "$file")" \
 				"$(sha256sum "$file" | cut -d ' ' -f 1)"
 		done >"dists/$2/main/binary-all/Packages"
-		cd "dists/$2"
+		cd "dists/$2" || exit
 		printf 'Origin: Debian\nLabel: %s\nSuite: %s\nCodename: %s\nArchitectures: all amd64 arm64\nComponents: main\nDate: %s\nSHA256:\n %s %s %s\n' \
 			"$3" "$2" "$2" "$(date -uR)" "$(sha256sum main/binary-all/Packages | cut -d ' ' -f 1)" \
 			"$(stat -c %s main/binary-all/Packages)" main/binary-all/Packages >Release
@@ -34,6 +34,7 @@ rm /tmp/*.deb
 build weak-tool 1.1 /srv/security/weak-tool.deb
 build security-tool 1.1 /srv/stable/security-tool.deb
 build another-tool 1.0 /srv/quiet/another-tool.deb
+# shellcheck source=/dev/null
 . /etc/os-release
 publish security "$VERSION_CODENAME-security" Debian-Security
 publish quiet "$VERSION_CODENAME-security" Debian-Security
