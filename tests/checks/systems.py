@@ -22,15 +22,12 @@ _SERVER = (
     *("busybox", "openssl", "cron", "passwd", "login"),
 )
 _RPM = ("rpm", "createrepo-c", "ca-certificates", "sqlite3")
+_DNF = ("dnf", "python3-dnf", "dnf-plugins-core", "python3-rpm")
 #: For each system its Debian release, the packages in it, and the scripts that make of it what it is.
 SYSTEMS = {
     "debian12": ("bookworm", (*_SERVER, "nftables"), ("all", "debian")),
     "debian13": ("trixie", (*_SERVER, "nftables"), ("all", "debian")),
-    "dnf": (
-        "trixie",
-        (*_SERVER, *_RPM, "dnf", "python3-dnf", "dnf-plugins-core", "python3-rpm"),
-        ("all", "rpm", "dnf"),
-    ),
+    "dnf": ("trixie", (*_SERVER, *_RPM, *_DNF), ("all", "rpm", "dnf")),
     "zypper": ("trixie", (*_SERVER, *_RPM, "zypper"), ("all", "rpm", "zypper")),
     "busybox": ("trixie", ("busybox-static",), ("all", "busybox")),
 }
