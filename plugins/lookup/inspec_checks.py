@@ -63,6 +63,9 @@ seealso:
   - module: herdops.alpacon.alpacon_audit
   - plugin: herdops.alpacon.xccdf_checks
     plugin_type: lookup
+  - name: Audits by other scanners
+    description: A guide, with plays that install a scanner through the workspace and run it.
+    link: https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/audit_scanners.rst
 """
 
 EXAMPLES = r"""

@@ -108,8 +108,8 @@ def _said(test: Mapping[str, Any]) -> str:
 
 
 def _described(control: Mapping[str, Any], name: str) -> NamedResult:
-    tags = control.get("tags") if isinstance(control.get("tags"), dict) else {}
-    assert isinstance(tags, dict)
+    given = control.get("tags")
+    tags: dict[str, Any] = given if isinstance(given, dict) else {}
     texts = dict(_descriptions(control.get("descriptions")))
     return NamedResult(
         name or text_of(control.get("id")),

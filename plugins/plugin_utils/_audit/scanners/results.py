@@ -21,11 +21,6 @@ MOST_OF_NAME, MOST_OF_TITLE, MOST_OF_TEXT, MOST_REFERENCES = 200, 300, 2000, 30
 #: The name of the result that says that others are missing.
 MISSING = "missing-results"
 
-#: What is said where a scanner says nothing.
-_SAID = {
-    FAILED: "The scanner says that this does not hold.",
-    UNKNOWN: "The scanner does not say why it could not tell.",
-}
 #: Of several outcomes of one rule, the first of these is the outcome of the rule.
 _WORST_FIRST = (FAILED, UNKNOWN, PASSED, NOT_APPLICABLE)
 #: Words of scanners for severities that have another name here.
@@ -101,12 +96,20 @@ def _shown(result: NamedResult, taken: set[str]) -> NamedResult:
         name=_unlike(short(result.name, MOST_OF_NAME) or "unnamed", taken),
         outcome=result.outcome,
         title=short(result.title, MOST_OF_TITLE),
-        rationale=long(result.rationale),
+        rationale=whole(result.rationale),
         severity=result.severity,
-        remedy=long(result.remedy),
+        remedy=whole(result.remedy),
         references=tuple(short(text, MOST_OF_TITLE) for text in result.references[:MOST_REFERENCES] if text),
-        message=long(result.message) or _SAID.get(result.outcome, ""),
+        message=whole(result.message) or _said(result),
     )
+
+
+def _said(result: NamedResult) -> str:
+    """What is said where the scanner says nothing."""
+    if result.outcome == UNKNOWN:
+        return "The scanner does not say why it could not tell."
+    title = short(result.title, MOST_OF_TITLE)
+    return f"The rule is not met{': ' if title else '.'}{title}" if result.outcome == FAILED else ""
 
 
 def _unlike(name: str, taken: set[str]) -> str:
@@ -125,7 +128,7 @@ def short(text: str, most: int) -> str:
     return clean_line(words if len(words) <= most else f"{words[: most - 1]}…")
 
 
-def long(text: str) -> str:
+def whole(text: str) -> str:
     """A text of many lines, without blanks at its ends, of at most :data:`MOST_OF_TEXT` characters."""
     stripped = text.strip()
     return clean(stripped if len(stripped) <= MOST_OF_TEXT else f"{stripped[: MOST_OF_TEXT - 1]}…")

@@ -57,7 +57,7 @@ def test_xml_tells_all_about_a_rule(name: str) -> None:
         "high",
         "rm -f /etc/motd",
         ("CCE-00001-1", "NIST SP 800-53 CM-6(a), AC-8", "https://example.org/guide 1.2"),
-        "The scanner says that this does not hold.",
+        "The rule is not met: No message of the day is shown",
     )
     assert (passwd.severity, passwd.rationale) == (None, "They belong to daemon.")
     assert (by_hand.severity, by_hand.remedy) == ("medium", "Lock it.")
