@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, ClassVar
 from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.herdops.alpacon.plugins.filter.mistyped import mistyped
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
@@ -24,10 +24,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets i
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, run_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host, server_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import OF_HOSTS, PREFIX, Plans
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_past, write_report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_variables import HostVariables, is_plain
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     SERVER_ID,
     TOKENS,
@@ -42,6 +45,15 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
 _USERNAME = "the agent runs each line as the user that username of the check names. Give username there in its place."
 _ENV = "the agent runs the lines without it. Set the variables in the lines of the checks."
 
+#: Variables that are settings of workspaces.
+_SETTINGS = (*(f"alpacon_{setting}" for setting in CONNECTION), TOKENS)
+#: Variables of the role that are not for each host, and its results.
+_OF_TASK = frozenset(
+    f"{PREFIX}{name}"
+    for name in (*AUDIT_SPEC, "report_dir", "result", "facts", "library")
+    if name not in (*CONNECTION, *OF_HOSTS)
+)
+
 
 class ActionModule(AlpaconAction):
     """Ask the servers of all hosts, judge their answers, and write the report."""
@@ -52,6 +64,7 @@ class ActionModule(AlpaconAction):
     spec: ClassVar[dict[str, dict[str, Any]]] = AUDIT_SPEC
     selections: ClassVar[Mapping[str, str]] = {
         "hosts": "Give names of hosts of the inventory, or leave it out to mean the hosts of the play.",
+        "check_sets": "Name at least one, or leave it out to mean all of them.",
         "formats": "Name at least one, or leave it out for the usual ones. Without dest, no report is written.",
     }
 
@@ -72,28 +85,59 @@ class ActionModule(AlpaconAction):
 
     def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Warnings of C(become) and C(environment), which the agent knows nothing of."""
-        instead = {} if all(check.get("username") for check in options["checks"]) else {"become": _USERNAME}
+        named = options["username"] or all(check.get("username") for check in options["checks"] or ())
+        instead = {} if named else {"become": _USERNAME}
         return self.without_effect(variables, {**instead, "environment": _ENV})
 
     def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Audit, write the report where that is wanted, and return the result."""
-        hosts = _hosts(options["hosts"], self._task_vars)
+        library = read_library(Path(options["library"])) if options["library"] else {}
+        plans = Plans(library, options)
+        found = _hosts(options["hosts"], self._task_vars)
+        of_play = self._of_play()
+        hosts = [self._with_checks(host, variables, of_play, plans) for host, variables in found]
+        if library:
+            _refuse_misspelt([variables.written for _host, variables in found], self._task_vars, plans)
         AuditOptions.from_options(options, hosts)
         past = read_past([Path(path) for path in options["compare_to"]], run.warn)
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
         if folder:
             _make(folder)
         workspaces = _Workspaces(self._task.args, options, run.warn)
-        of_play = _of_play(self._task_vars, self._templar.template)
-        variables = self._task_vars["hostvars"]
+        settings = {name: self._templar.template(of_play[name]) for name in _SETTINGS if name in of_play}
         hosts = [
-            replace(host, settings=workspaces.of(host.name, ChainMap(of_play, variables[host.name]))) for host in hosts
+            replace(host, settings=workspaces.of(host.name, variables.below(settings)))
+            for host, (_host, variables) in zip(hosts, found, strict=True)
         ]
         audited = run_audit(options, hosts, run)
         hidden = secrets(options) | {host.settings.token for host in hosts if host.settings}
         if folder is None:
             return _hidden(result_of(audited), hidden)
         return _hidden(_written(audited, folder, options, past, hidden), hidden)
+
+    def _of_play(self) -> dict[str, Any]:
+        """The variables of play, role and task as they are written, which count before those of hosts."""
+        first = self._task_vars["hostvars"].raw_get(self._task_vars["inventory_hostname"])
+        return {
+            name: value
+            for name, value in self._task_vars.items()
+            if name not in first or not _is_same(first[name], value)
+        }
+
+    def _with_checks(self, host: Host, variables: HostVariables, of_play: Mapping[str, Any], plans: Plans) -> Host:
+        """A host with the checks that it is asked with."""
+        named = [name for name in {*variables, *of_play} if str(name).startswith(PREFIX) and name not in _OF_TASK]
+        own: dict[str, Any] = {}
+        for name in named:
+            if name not in of_play:
+                own[name] = variables[name]
+            elif is_plain(of_play[name]):
+                own[name] = of_play[name]
+            else:
+                everything = {**variables.written, **of_play, "inventory_hostname": host.name}
+                templar = self._templar.copy_with_new_env(available_variables=everything)
+                own[name] = templar.template(of_play[name])
+        return replace(host, checks=plans.of(host.name, own))
 
 
 class _Workspaces:
@@ -125,33 +169,39 @@ class _Workspaces:
             raise UsageError(error.option, f"{text} Host: {host}.") from None
 
 
-def _of_play(task_vars: Mapping[str, Any], template: Callable[[Any], Any]) -> dict[str, Any]:
-    """The settings among the variables of play, role and task, which count before those of hosts for all of them."""
-    host = task_vars["hostvars"].get(task_vars["inventory_hostname"]) or {}
-    given = {
-        name: template(task_vars[name])
-        for name in (*(f"alpacon_{setting}" for setting in CONNECTION), TOKENS)
-        if name in task_vars
-    }
-    return {name: value for name, value in given.items() if name not in host or host[name] != value}
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and bool(one == other))
 
 
-def _hosts(names: list[str] | None, task_vars: Mapping[str, Any]) -> list[Host]:
-    """The hosts that are meant, with what the inventory knows of them."""
+def _hosts(names: list[str] | None, task_vars: Mapping[str, Any]) -> list[tuple[Host, HostVariables]]:
+    """The hosts that are meant, and what the inventory knows of them."""
     groups_of: dict[str, set[str]] = {}
     for group, members in task_vars.get("groups", {}).items():
         for member in members:
             groups_of.setdefault(member, set()).add(group)
-    variables = task_vars["hostvars"]
+    hostvars = task_vars["hostvars"]
     hosts = []
     for name in dict.fromkeys(names if names is not None else task_vars["ansible_play_hosts_all"]):
-        if name not in variables:
+        if name not in hostvars:
             raise UsageError("hosts", f"the inventory has no host {name}", "Give names of hosts of the inventory.")
-        own = variables[name]
+        own = HostVariables(name, hostvars)
         refuse_shared_name(name, own, task_vars.get("groups", {}))
         server = server_of(str(name), own.get(SERVER_ID))
-        hosts.append(Host(str(name), server, frozenset(groups_of.get(name, ()))))
+        hosts.append((Host(str(name), server, frozenset(groups_of.get(name, ()))), own))
     return hosts
+
+
+def _refuse_misspelt(of_hosts: Sequence[Mapping[str, Any]], task_vars: Mapping[str, Any], plans: Plans) -> None:
+    """Check the names of variables of the role, of every host: no question is asked while one of them is wrong.
+
+    Raises:
+        AlpaconError: there are variables that are misspelt.
+    """
+    names = set(task_vars).union(*of_hosts)
+    known = {*_OF_TASK, *(f"{PREFIX}{name}" for name in (*OF_HOSTS, *plans.parameters))}
+    told = mistyped(names, known)
+    if told:
+        raise AlpaconError(" ".join(told))
 
 
 def _make(folder: Path) -> None:

@@ -15,27 +15,30 @@ version_added: 1.0.0
 description:
   - Runs checks on the servers of all hosts of the play. A check is a command line and what is expected of its exit code
     and output. Writes a report as JSON, JUnit XML, Markdown and one HTML file.
-  - It handles all hosts in one task, with as few commands as possible. Checks with the same server, line, shell, user
-    and group share a command, and with O(reuse_within) recent commands are used instead of new ones.
-  - A server that is offline, or whose command is refused, held or lost, does not fail the task. The questions to it
-    have the outcome V(unknown) and the severity O(unknown_severity).
+  - It handles all hosts in one task, with one command for each server and account, which asks all checks. With
+    O(reuse_within), what passed lately is not asked again.
+  - Each host is asked by its own variables. Checks, check sets, what to skip, severities and the parameters of checks
+    may differ by group and host.
+  - Workspaces that hand no variables to servers, such as those of 2024, are given a line for each check. A check that
+    does not fit into a line there is V(unknown).
+  - A server that is offline, or whose command is refused, held or lost, does not fail the task. It is named once, with
+    the reason, and the questions to it count as not answered.
   - The audit ends with a verdict, RV(verdict). It is V(fail) if there is a finding of O(fail_on) or worse, and
     V(inconclusive) if there is none and less than O(min_coverage) was answered. Both fail the task, after everything
     has been written and returned.
   - Each host is asked in its own workspace, whose connection settings come from the variables of the host or of the
     play. The workspaces are asked one after the other, each for as long as O(wait_timeout), and the report names the
-    workspace of each server. If a workspace cannot be asked, the questions to its servers are V(unknown), and the
-    verdict is not V(pass), whatever O(min_coverage) is. If none can be asked, the task fails without a verdict.
+    workspace of each server. If a workspace cannot be asked, its servers are not reached, and the verdict is not
+    V(pass), whatever O(min_coverage) is. If none can be asked, the task fails without a verdict.
   - The role P(herdops.alpacon.audit#role) has check sets, and runs this module.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   checks:
     description:
-      - The checks.
+      - The checks. If omitted, the variable C(audit_checks) of each host.
     type: list
     elements: dict
-    required: true
     suboptions:
       name:
         description:
@@ -104,7 +107,7 @@ options:
           - Values that O(checks[].line) and O(checks[].applies_if) have as variables of the shell, and
             O(checks[].number) as bounds, each with its default, which is a text, a number, V(true), V(false) or a list.
             The elements of a list are joined with blanks.
-          - The variable C(audit_NAME) of a host has the value for that host.
+          - The variable C(audit_NAME), of the host or of the play, is used in place of the default.
         type: dict
         default: {}
       timeout:
@@ -217,17 +220,34 @@ options:
         type: list
         elements: str
         default: []
-  skip:
+  library:
     description:
-      - Names of checks to skip.
+      - Directory on the controller with check sets, a file C(NAME.yml) for each. The file is a dictionary with the list
+        C(checks), and with C(functions), which is shell code that goes before the code of each of them. Nothing in it
+        is a template.
+    type: path
+  check_sets:
+    description:
+      - Names of the check sets in O(library) to run. If omitted, the variable C(audit_check_sets) of each host, or else
+        all of them.
     type: list
     elements: str
-    default: []
+  skip:
+    description:
+      - Names of checks to skip. CHECK/NAME is a result of another tool, see O(checks[].results). If omitted, the
+        variable C(audit_skip) of each host.
+    type: list
+    elements: str
   severities:
     description:
-      - Other severities for some checks, by their names.
+      - Other severities for some checks, by their names, as in O(skip). If omitted, the variable C(audit_severities) of
+        each host.
     type: dict
-    default: {}
+  username:
+    description:
+      - System user that the checks of O(library) run as. If omitted, the variable C(audit_username) of each host, or
+        else the user of the token's account.
+    type: str
   hosts:
     description:
       - The hosts to audit. If omitted, all hosts of the play.
@@ -237,13 +257,15 @@ options:
     elements: str
   reuse_within:
     description:
-      - A duration such as V(1h). The newest command with the same server and line, and with the same user and group if
-        they are given, that ran and ended within this time, by the clock of the workspace, is taken as the answer.
+      - A duration such as V(1h). What passed or did not apply in the newest command that asked the same of the same
+        server, and of the same user and group if they are given, is taken as the answer, if the command ended within
+        this time, by the clock of the workspace. What failed or was not answered is asked again.
+      - A command that asks the same and still waits, for an approval for example, is awaited and not submitted again.
     type: str
   wait_timeout:
     description:
       - For how long to wait for each command, as a number of seconds or a duration such as V(90s) or V(10m).
-      - Commands that have not been delivered by then are cancelled.
+      - Commands that have not been delivered by then, or not been approved, are cancelled.
     type: str
     default: 5m
   max_concurrency:
@@ -271,7 +293,7 @@ options:
   min_coverage:
     description:
       - The share of the questions, in percent, that must be answered for the verdict V(pass). A question is a check on
-        a host that it applies to, and an outcome other than V(unknown) answers it.
+        a host in one of its groups, and an outcome other than V(unknown) answers it.
       - With V(0), nothing has to be answered.
     type: float
     default: 95
@@ -304,7 +326,7 @@ options:
     type: str
   output_limit:
     description:
-      - How many characters of the beginning of each output the report keeps.
+      - How many characters of each output the report keeps, around what the outcome rests on.
     type: int
     default: 2000
 extends_documentation_fragment:
@@ -320,7 +342,8 @@ attributes:
   idempotent:
     support: partial
     details:
-      - With O(reuse_within), a second audit within that time submits nothing and reports no change.
+      - With O(reuse_within), a second audit within that time submits nothing and reports no change, if everything
+        passed.
   action:
     details:
       - It cannot be delegated to a host that is not the controller.
@@ -331,7 +354,7 @@ attributes:
       - With C(run_once), every host gets the registered result. It does not work with the strategy C(free).
 notes:
   - A command costs one request, and one request reads a hundred of them from the list. On today's workspaces, an output
-    that is kept in pieces or is empty costs a request of its own, and so does the exit code of a line that failed.
+    that is kept in pieces costs a request of its own.
 seealso:
   - module: herdops.alpacon.alpacon_command
   - module: herdops.alpacon.alpacon_command_info
@@ -388,19 +411,25 @@ coverage:
   sample: 99.1
 summary:
   description:
-    - Counts of the whole audit. C(reused) counts recent commands that answered, C(commands) those that were submitted.
+    - Counts of the whole audit. C(reused) counts answers from before, C(commands) what was submitted.
   returned: success
   type: dict
   sample:
     servers: 200
     checks: 12
+    questions: 2400
     passed: 2300
     failed: 80
     unknown: 20
+    not_applicable: 0
+    waived: 0
+    not_reached: 0
+    not_asked: 0
+    score: 95.2
     failed_by_severity: {critical: 1, high: 9, medium: 40, low: 20, info: 10}
     reused: 100
-    commands: 2300
-    requests: 2420
+    commands: 198
+    requests: 215
 findings:
   description:
     - What did not pass, the worst first, without outputs. C(fails) says whether it is at least as bad as O(fail_on).

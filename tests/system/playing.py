@@ -237,12 +237,17 @@ def play_out(
     core: str = "development",
     **environ: str,
 ) -> Play:
-    """Carry out plays, or a playbook of the collection by its name, on an ansible-core, and give the run that ended."""
+    """Carry out plays, or a playbook of the collection by its name, on an ansible-core, and give the run that ended.
+
+    Args:
+        hosts: names, or a whole inventory.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ansible.cfg").touch()
     command = [str(ansible_cores.prepare(core) / "ansible-playbook")]
     if hosts is not None:
-        inventory = {"all": {"hosts": {host: {} for host in hosts}, "vars": {"ansible_connection": "local"}}}
+        plain = {"all": {"hosts": {host: {} for host in hosts}, "vars": {"ansible_connection": "local"}}}
+        inventory = hosts if isinstance(hosts, Mapping) else plain
         (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
         command += ["-i", str(folder / "inventory.json")]
     if isinstance(plays, str):

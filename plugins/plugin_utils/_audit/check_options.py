@@ -72,6 +72,8 @@ _COMPARED = ("rc", "contains", "matches", "absent", "unanswered", "number", "mes
 _OF_SHELLS = ("applies_if", "parameters", "timeout")
 #: The most that a check may take, in seconds, and the most that its code may, in characters: it is one argument.
 _LONGEST, _LARGEST_CODE = 3600, 100_000
+#: So many checks are named in an error.
+_NAMED = 100
 _PLACEHOLDERS = ("value", "unit", "line", "rc", *BOUNDS)
 _SHELL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -141,23 +143,45 @@ def _as_number(value: Any) -> float | int | None:
     return int(number) if number == int(number) else number
 
 
-def choose_checks(checks: Sequence[Check], skip: Sequence[str], severities: Mapping[str, Any]) -> list[Check]:
-    """Leave out the checks named in O(skip), and give those in O(severities) another severity."""
-    names = [check.name for check in checks]
+def choose_checks(
+    checks: Sequence[Check], skip: Sequence[str], severities: Mapping[str, Any], others: Iterable[str] = ()
+) -> list[Check]:
+    """Leave out the checks named in O(skip), and give those in O(severities) another severity.
+
+    Names of a check and, behind a slash, of one of its results are for that result.
+
+    Args:
+        others: names of checks that there are elsewhere, which may be named as well.
+    """
+    names = list(dict.fromkeys([*(check.name for check in checks), *others]))
+    with_results = {check.name for check in checks if check.kind == RESULTS}
     for option, given in (("skip", skip), ("severities", severities)):
         for name in given:
-            if name not in names:
-                remedy = did_you_mean(name, names, f"There are: {', '.join(names)}.")
+            if name not in names and name.partition("/")[0] not in with_results:
+                shown = [*names[:_NAMED], *([f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else [])]
+                remedy = did_you_mean(name, names, f"There are: {', '.join(shown)}.")
                 raise UsageError(option, f"there is no check {name}", remedy)
     for name, severity in severities.items():
         if severity not in SEVERITIES:
             raise UsageError(
                 "severities", f"{name}: '{severity}' is no severity", f"Give one of {', '.join(SEVERITIES)}."
             )
-    chosen = [replace(c, severity=severities.get(c.name, c.severity)) for c in checks if c.name not in skip]
+    chosen = [_changed(check, skip, severities) for check in checks if check.name not in skip]
     if not chosen:
         raise UsageError("skip", "no check is left", "Leave at least one.")
     return chosen
+
+
+def _changed(check: Check, skip: Sequence[str], severities: Mapping[str, Any]) -> Check:
+    changed = replace(check, severity=severities[check.name]) if check.name in severities else check
+    if changed.results is None:
+        return changed
+    begin = f"{check.name}/"
+    own = {
+        "skip": {name[len(begin) :] for name in skip if name.startswith(begin)},
+        "severities": {name[len(begin) :]: severity for name, severity in severities.items() if name.startswith(begin)},
+    }
+    return replace(changed, results={**changed.results, **own}) if any(own.values()) else changed
 
 
 class _CheckReader:

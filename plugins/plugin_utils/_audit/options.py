@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
@@ -16,18 +16,21 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 
-from .check_options import choose_checks, read_checks
 from .checks import Check
 from .hosts import Host
 from .outcomes import SEVERITIES
+from .plans import Plans
 from .report import DEFAULT_FORMATS, FORMATS
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
     # Each check is read by itself, which can say which one is wrong.
-    "checks": {"type": "list", "elements": "dict", "required": True},
-    "skip": {"type": "list", "elements": "str", "default": []},
-    "severities": {"type": "dict", "default": {}},
+    "checks": {"type": "list", "elements": "dict"},
+    "library": {"type": "path"},
+    "check_sets": {"type": "list", "elements": "str"},
+    "skip": {"type": "list", "elements": "str"},
+    "severities": {"type": "dict"},
+    "username": {"type": "str"},
     "hosts": {"type": "list", "elements": "str"},
     "reuse_within": {"type": "str"},
     "wait_timeout": {"type": "str", "default": "5m"},
@@ -53,7 +56,6 @@ SPEC: dict[str, dict[str, Any]] = {
 class AuditOptions:
     """The checked options of an audit."""
 
-    checks: list[Check]
     hosts: list[Host]
     title: str
     reuse_within: float | None
@@ -79,8 +81,7 @@ class AuditOptions:
             )
         reuse_within = options.get("reuse_within")
         return cls(
-            checks=choose_checks(read_checks("checks", options["checks"]), options["skip"], options["severities"]),
-            hosts=list(hosts),
+            hosts=_with_checks(options, hosts),
             title=options.get("title") or "",
             reuse_within=None if reuse_within in (None, "") else values.duration("reuse_within", reuse_within),
             limits=Limits(
@@ -96,6 +97,21 @@ class AuditOptions:
             output_limit=options["output_limit"],
         )
 
-    def checks_of(self, host: Host) -> list[Check]:
+    @property
+    def checks(self) -> list[Check]:
+        """All checks of all hosts, by name: what two hosts ask by the same name counts once."""
+        plans = {id(host.checks): host.checks or () for host in self.hosts}
+        return list({check.name: check for plan in reversed(plans.values()) for check in plan}.values())
+
+    @staticmethod
+    def checks_of(host: Host) -> list[Check]:
         """The checks that apply to a host."""
-        return [check for check in self.checks if check.applies_to(host.groups)]
+        return [check for check in host.checks or () if check.applies_to(host.groups)]
+
+
+def _with_checks(options: Mapping[str, Any], hosts: Sequence[Host]) -> list[Host]:
+    """The hosts, each with its checks; those that have none of their own get what the options say."""
+    if all(host.checks is not None for host in hosts):
+        return list(hosts)
+    given = Plans({}, options).of(hosts[0].name, {})
+    return [host if host.checks is not None else replace(host, checks=given) for host in hosts]

@@ -153,7 +153,9 @@ def _results(check: Check, answer: CheckAnswer) -> tuple[CheckOutcome, Sequence[
         named = parse(check.results, answer.output)
     except ScannerError as error:
         return CheckOutcome(UNKNOWN, str(error)), ()
-    return replace(judged, message=f"It has {len(named)} results."), named
+    skip, severities = check.results.get("skip", ()), check.results.get("severities", {})
+    kept = [replace(one, severity=severities.get(one.name, one.severity)) for one in named if one.name not in skip]
+    return replace(judged, message=f"It has {len(kept)} results."), kept
 
 
 def around(output: str, place: int | None, limit: int) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,9 @@ def found(*names: str, servers: int = len(AGENTS)) -> list[str]:
 def test_each_host_has_facts_of_its_own(current: Workspace, tmp_path: Path, core: str) -> None:
     mine = {"name": "Set a fact", "ansible.builtin.set_fact": {"mine": "{{ inventory_hostname }}"}}
     look = {"name": "Look", "ansible.builtin.debug": {"msg": "{{ inventory_hostname }} {{ mine }}"}}
-    elsewhere = "{{ hostvars['web-02'].audit_facts.name }} {{ hostvars['web-02'].audit_result.verdict }}"
+    elsewhere = (
+        "{{ hostvars['web-02'].audit_result.facts['web-02'].name }} {{ hostvars['web-02'].audit_result.verdict }}"
+    )
     plays = [
         audited(NAMED, post_tasks=[mine, look]),
         {"hosts": "localhost", "tasks": [{"name": "Elsewhere", "ansible.builtin.debug": {"msg": elsewhere}}]},
@@ -85,8 +88,7 @@ def test_facts_of_an_earlier_audit_do_not_stay(current: Workspace, tmp_path: Pat
     plays = [
         audited(NAMED, pre_tasks=[group]),
         audited(only_one),
-        audited(PLAIN, tasks=[]),
-        {"hosts": "all", "gather_facts": False, "tasks": audited()["tasks"]},
+        audited(PLAIN),
     ]
     done = play_out(current, tmp_path, plays, AGENTS)
     assert done.code == 0, done.said
@@ -94,6 +96,83 @@ def test_facts_of_an_earlier_audit_do_not_stay(current: Workspace, tmp_path: Pat
     assert sorted(said[:3]) == found(*AGENTS)
     assert sorted(said[3:6]) == [*found("web-01"), "web-02 {} 3", "web-03 {} 3"]
     assert sorted(said[6:]) == [f"{name} {{}} 3" for name in AGENTS]
+
+
+LIMITED = {
+    "name": "limited",
+    "line": 'echo "$names: 95%"',
+    "parameters": {"used_max": 90, "names": ["default"]},
+    "number": {"at_most": "used_max", "unit": "%"},
+    "severity": "high",
+}
+
+
+def judged(folder: Path) -> dict[str, tuple[str, str, str]]:
+    """The outcome, severity and output of the results in a report, by host and check."""
+    report = json.loads((folder / "report/audit.json").read_text(encoding="utf-8"))
+    return {
+        f"{row['host']} {row['check']}": (row["outcome"], row["severity"], row["output"]) for row in report["results"]
+    }
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_each_host_is_judged_by_its_own_variables(current: Workspace, tmp_path: Path, core: str) -> None:
+    inventory = {
+        "all": {
+            "vars": {"audit_checks": [LIMITED, PLAIN], "audit_check_sets": [], "audit_used_max": "{{ 90 + base }}"},
+            "children": {
+                "tight": {"hosts": {"web-01": {"base": 1}}},
+                "roomy": {
+                    "hosts": {"web-02": {"base": 2}, "web-03": {"audit_names": "third,more"}},
+                    "vars": {"audit_used_max": 99, "audit_skip": ["plain"], "audit_severities": {"limited": "low"}},
+                },
+            },
+        }
+    }
+    expected = {
+        "web-01 limited": ("failed", "high", "default: 95%"),
+        "web-01 plain": ("passed", "medium", "1"),
+        "web-02 limited": ("passed", "low", "default: 95%"),
+        "web-03 limited": ("passed", "low", "third more: 95%"),
+    }
+    for name, limit in (("all", []), *((host, ["--limit", host]) for host in AGENTS[:2])):
+        folder = tmp_path / name
+        variables = {"audit_report_dir": str(folder / "report")}
+        done = play_out(current, folder, ROLE, inventory, *limit, "-e", json.dumps(variables), core=core)
+        assert judged(folder) == {
+            key: value for key, value in expected.items() if name in ("all", key.partition(" ")[0])
+        }, done.said
+        assert done.code == (0 if name == "web-02" else 2)
+
+
+def test_words_of_the_play_count_before_those_of_hosts(current: Workspace, tmp_path: Path) -> None:
+    inventory = {"all": {"hosts": {"web-01": {"audit_used_max": 90}, "web-02": {"audit_used_max": 99}}}}
+    variables = {
+        "audit_check_sets": [],
+        "audit_checks": [LIMITED],
+        "audit_used_max": "{{ 96 if inventory_hostname == 'web-01' else 94 }}",
+        "audit_report_dir": str(tmp_path / "report"),
+        "audit_fail_on": "never",
+    }
+    play = {"hosts": "all", "gather_facts": False, "roles": [{"role": ROLE, "run_once": True}], "vars": variables}
+    done = play_out(current, tmp_path, [play], inventory)
+    assert done.code == 0, done.said
+    assert [outcome for outcome, _severity, _output in judged(tmp_path).values()] == ["passed", "failed"]
+
+
+def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Workspace, tmp_path: Path) -> None:
+    cases = {
+        "audit_used_max: 'much' is no number. Give one, such as 90. Host: web-02.": {"audit_used_max": "much"},
+        "check_sets: there is no check set sshh. Did you mean ssh? Host: web-02.": {"audit_check_sets": ["sshh"]},
+        "skip: there is no check limitd. Did you mean limited? Host: web-02.": {"audit_skip": ["limitd"]},
+        "There is no variable audit_usedmax. Did you mean audit_used_max?": {"audit_usedmax": 1},
+    }
+    for number, (text, own) in enumerate(cases.items()):
+        everybody = {"audit_checks": [LIMITED], "audit_check_sets": []}
+        inventory = {"all": {"vars": everybody, "hosts": {"web-01": {}, "web-02": own}}}
+        done = play_out(current, tmp_path / str(number), ROLE, inventory)
+        assert (done.code, text in " ".join(done.said.split())) == (2, True), done.said
+    assert current.commands() == []
 
 
 def test_there_are_facts_where_no_check_finds_any(current: Workspace, tmp_path: Path) -> None:

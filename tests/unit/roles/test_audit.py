@@ -9,9 +9,10 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC
-from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import OF_HOSTS
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 SPECS = yaml.safe_load((ROOT / "roles/audit/meta/argument_specs.yml").read_text(encoding="utf-8"))
 OPTIONS = SPECS["argument_specs"]["main"]["options"]
@@ -26,30 +27,21 @@ def test_choices_and_defaults_are_those_of_the_module(name: str) -> None:
 
 
 def test_the_defaults_are_documented() -> None:
-    assert {name: option["default"] for name, option in OPTIONS.items()} == DEFAULTS
+    assert {name: option["default"] for name, option in OPTIONS.items() if "default" in option} == DEFAULTS
     head = (ROOT / "playbooks/audit.yml").read_text(encoding="utf-8").split("- name:")[0]
     assert "ansible-doc -t role herdops.alpacon.audit describes them" in head
 
 
-def _check_sets() -> Row:
-    sets: Row = yaml.safe_load((ROOT / "roles/audit/vars/main.yml").read_text())["audit_library"]
-    return sets
+def test_what_hosts_have_variables_for_has_no_default() -> None:
+    own = {f"audit_{name}" for name in OF_HOSTS}
+    assert {name for name, option in OPTIONS.items() if "default" not in option} == own
+    assert not own & set(DEFAULTS)
 
 
-@pytest.mark.parametrize("name", ["security", "capacity", "agent"])
-def test_the_check_sets_are_sound(name: str) -> None:
-    checks = _check_sets()[name]
-    plain = [
-        {**check, "absent": [], "number": {**check.get("number", {}), "at_least": 0, "at_most": 1}}
-        if "{{" in str(check.get("absent", "")) + str(check.get("number", ""))
-        else check
-        for check in checks
-    ]
-    read = read_checks("checks", plain)
-    assert all(check.set == name and check.title and check.remedy for check in read)
-    assert all(not check.line.startswith(" ") and "\n" not in check.line for check in read)
-
-
-def test_the_check_sets_take_few_commands() -> None:
-    lines = {check["line"] for checks in _check_sets().values() for check in checks}
-    assert len(lines) == 9
+def test_the_check_sets_are_those_that_there_are() -> None:
+    library = read_library(ROOT / "roles/audit/files/checks")
+    assert set(library) <= set(OPTIONS["audit_check_sets"]["choices"])
+    assert all(check.set == name and check.title and check.remedy for name in library for check in library[name])
+    parameters = {name for checks in library.values() for check in checks for name in check.parameters}
+    # A parameter must not have the name of an option.
+    assert not {f"audit_{name}" for name in parameters} & set(OPTIONS)

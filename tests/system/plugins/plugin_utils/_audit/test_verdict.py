@@ -206,13 +206,13 @@ def test_facts_and_findings_are_there_before_the_play_fails(current: Workspace, 
 @pytest.mark.parametrize("core", CORES)
 def test_a_role_that_would_ask_nothing_is_refused(current: Workspace, tmp_path: Path, core: str) -> None:
     cases: dict[str, tuple[Row, str]] = {
-        "no sets": ({"audit_check_sets": []}, "There is no check: audit_check_sets is empty, and so is audit_checks."),
-        "null sets": ({"audit_check_sets": None}, "argument 'audit_check_sets' is of type"),
-        "null checks": ({"audit_checks": None}, "argument 'audit_checks' is of type"),
+        "no sets": ({"audit_check_sets": []}, "checks: there is no check. Name check sets,"),
+        "null sets": ({"audit_check_sets": None}, "value of audit_check_sets must be one of"),
+        "null checks": ({"audit_checks": None}, "checks: it is null"),
         "null formats": ({"audit_formats": None}, "argument 'audit_formats' is of type"),
         "no formats": ({"audit_formats": []}, "formats: it is an empty list"),
-        "null skip": ({"audit_skip": None}, "argument 'audit_skip' is of type"),
-        "null ports": ({"audit_listening_ports": None}, "argument 'audit_listening_ports' is of type"),
+        "null skip": ({"audit_skip": None}, "skip: it is null"),
+        "null ports": ({"audit_listening_ports": None}, "audit_listening_ports: it is null"),
         "all skipped": (
             {"audit_check_sets": [], "audit_checks": [HELLO], "audit_skip": ["hello"]},
             "skip: no check is left.",
@@ -232,7 +232,7 @@ def test_a_role_that_would_ask_nothing_is_refused(current: Workspace, tmp_path: 
 def test_a_module_that_would_ask_nothing_is_refused(current: Workspace, tmp_path: Path) -> None:
     cases: dict[str, Row] = {
         "checks: there is no check.": {"checks": []},
-        "missing required arguments: checks": {"checks": None},
+        "checks: there is no check. Give at least one. Host: web-01.": {"checks": None},
         "formats: it is an empty list": {"checks": [HELLO], "formats": []},
         "formats: it is null": {"checks": [HELLO], "formats": None},
         "skip: no check is left.": {"checks": [HELLO], "skip": ["hello"]},
