@@ -19,6 +19,9 @@ from .text import duration, inline, line, moment, output, parsed, plain
 _FINDINGS_BUDGET = 3_000_000
 _PASSED_BUDGET = 1_500_000
 
+#: Characters of an output that is short.
+_SHORT = 200
+
 #: Answers and servers that a check shows before it is asked for more.
 SHOWN_ANSWERS = 12
 SHOWN_SERVERS = 60
@@ -112,12 +115,13 @@ class Content:
             self._commands.add(number, server, result)
 
     def _answer(self, result: Mapping[str, Any]) -> Answer:
-        text, is_cut = output(result["output"])
+        is_finding = result["outcome"] in (FAILED, UNKNOWN, WAIVED)
+        text, is_cut = output(result["output"]) if self._texts.may_take(result["output"], is_finding) else (None, False)
         notes = []
         if is_cut or result["output_truncated"]:
             notes.append("Only a part of the output is shown.")
         # Where there was no answer, there is nothing to complete.
-        if not result["output_complete"] and (text or result["outcome"] != UNKNOWN):
+        if not result["output_complete"] and (result["output"] or result["outcome"] != UNKNOWN):
             notes.append("The output that the workspace has is not complete.")
         if result["rc"]:
             notes.append(f"Exit code {result['rc']}.")
@@ -130,7 +134,7 @@ class Content:
             note=" ".join(notes),
             waiver=waiver_words(result["waiver"]),
         )
-        place = self._texts.place_output(text, result["outcome"] in (FAILED, UNKNOWN, WAIVED))
+        place = -1 if text is None else self._texts.place_output(text, is_finding)
         if place < 0:
             answer.output = None
         texts = [self._texts.place(one) for one in (answer.message, answer.note, answer.waiver)]
@@ -281,6 +285,7 @@ class _Texts:
         self.all: list[str] = []
         self._places: dict[str, int] = {}
         self._left = {True: _FINDINGS_BUDGET, False: _PASSED_BUDGET}
+        self._is_full = {True: False, False: False}
 
     def place(self, text: str) -> int:
         """Where a text stands."""
@@ -289,11 +294,16 @@ class _Texts:
             self.all.append(text)
         return self._places[text]
 
+    def may_take(self, raw: str, is_finding: bool) -> bool:
+        """Whether an output may have room: where one had none, only what is short is looked at."""
+        return len(raw) <= _SHORT or not self._is_full[is_finding]
+
     def place_output(self, text: str, is_finding: bool) -> int:
         """Where an output stands, or -1 if it has no room."""
         if text not in self._places:
             size = len(inline(text).encode())
             if size > self._left[is_finding]:
+                self._is_full[is_finding] = True
                 return -1
             self._left[is_finding] -= size
         return self.place(text)
