@@ -255,6 +255,52 @@ options:
         the name of the host.
     type: list
     elements: str
+  waivers:
+    description:
+      - Findings that are accepted for a while. A failed result that one of them is about has the outcome V(waived), and
+        does not fail the audit. After O(waivers[].until), it fails again and says so. A waiver that is about no failed
+        result causes a warning.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      check:
+        description:
+          - Name of a check, or a pattern with V(*) and V(?).
+        type: str
+        required: true
+      hosts:
+        description:
+          - Names of hosts, or patterns. Give this, O(waivers[].groups) or both.
+        type: list
+        elements: str
+        default: []
+      groups:
+        description:
+          - Inventory groups, such as V(all).
+        type: list
+        elements: str
+        default: []
+      reason:
+        description:
+          - Why it is accepted.
+        type: str
+        required: true
+      until:
+        description:
+          - The last day, such as V(2027-01-31), in UTC.
+        type: raw
+        required: true
+      by:
+        description:
+          - Who accepts it.
+        type: str
+  budget:
+    description:
+      - How many requests the audit may make, such as the number that the token may make in an hour. As many servers as
+        fit are asked everything, and some requests are kept to read their answers. The others are not asked, which the
+        report says, and another audit with O(reuse_within) goes on from there.
+    type: int
   reuse_within:
     description:
       - A duration such as V(1h). What passed or did not apply in the newest command that asked the same of the same

@@ -39,6 +39,8 @@ from .replies import replies_of, unanswered
 
 #: Answers that say that the token may not read something, which is no reason to give up.
 _HIDDEN = (403, 404)
+#: So many requests are kept to read answers, at least, and for each command: it takes several looks until all are over.
+_LEAST_READS, _READS_OF_COMMANDS = 8, 0.1
 #: Commands that still wait are looked for among those of this time, in seconds.
 _MAY_STILL_WAIT = 3600.0
 _TOO_LONG_OLD = (
@@ -95,6 +97,8 @@ class WorkspaceAudit:
     left_out: int = 0
     commanded: set[str] = field(default_factory=set)
     refusal: str = ""
+    #: How many requests the audit has made in other workspaces.
+    spent: int = 0
     #: What was packed, by the checks that are in it.
     _packed: dict[tuple[int, ...], Carried | None] = field(default_factory=dict)
     #: Whether the workspace hands variables to servers, as far as anything tells.
@@ -108,10 +112,40 @@ class WorkspaceAudit:
         if self.run.check_mode:
             self.left_out = len({question.match for question in questions})
             return
-        empty = self._ask(questions, recent)
+        empty = self._ask(self._within_budget(questions), recent)
         if empty:
             self._carries = False
-            self._ask([one for old in empty for one in self._questions(old.audited, old.checks)], recent)
+            again = [one for old in empty for one in self._questions(old.audited, old.checks)]
+            self._ask(self._within_budget(again), recent)
+
+    def _within_budget(self, questions: Sequence[Question]) -> list[Question]:
+        """The questions to as many whole servers as the budget holds, with what it takes to read their answers."""
+        if self.options.budget is None:
+            return list(questions)
+        left = self.options.budget - self.spent - self.client.requests
+        by_server: dict[str | None, list[Question]] = {}
+        for question in questions:
+            by_server.setdefault(question.audited.server.id, []).append(question)
+        held: list[Question] = []
+        not_asked = 0
+        for of_server in by_server.values():
+            commands = len({question.match for question in (*held, *of_server)})
+            if commands + max(_LEAST_READS, commands * _READS_OF_COMMANDS) <= left:
+                held += of_server
+                continue
+            not_asked += 1
+            for question in of_server:
+                reason = f"The budget of {self.options.budget} requests does not hold this server."
+                question.audited.replies.update(
+                    {check.name: unanswered(reason, asked=False) for check in question.checks}
+                )
+        if not_asked:
+            self.run.warn(
+                f"budget: {len(by_server)} servers take about {len(questions)} commands and what reads them, and the"
+                f" budget holds {len(by_server) - not_asked}. The others are not asked; with reuse_within,"
+                " another audit goes on from here."
+            )
+        return held
 
     def give_up(self, error: AlpaconError) -> None:
         """Leave open what has no answer: the workspace cannot be asked, and others can."""
@@ -303,12 +337,16 @@ class WorkspaceAudit:
 
 
 def ask(
-    options: AuditOptions, hosts: list[Host], settings: Settings, run: Run
+    options: AuditOptions, hosts: list[Host], settings: Settings, run: Run, spent: int = 0
 ) -> tuple[WorkspaceAudit, AlpaconError | None]:
-    """The audit of one workspace, and why that could not be asked, if so."""
+    """The audit of one workspace, and why that could not be asked, if so.
+
+    Args:
+        spent: how many requests the audit has made before.
+    """
     with Client(settings, tell=run.tell, before_write=run.check) as client:
         client.deadline = time.monotonic() + options.limits.wait_timeout
-        audit = WorkspaceAudit(client, options, hosts, run)
+        audit = WorkspaceAudit(client, options, hosts, run, spent=spent)
         try:
             audit.carry_out()
         except RunIsOver:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings, Warn
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 
-from .asking import ask
+from .asking import WorkspaceAudit, ask
 from .hosts import Host
 from .options import AuditOptions
 from .report.content import content_of
@@ -56,10 +57,9 @@ def run_audit(
         if not any(check.applies_to(host.groups) for host in options.hosts):
             run.warn(f"checks: {check.name} applies to none of the hosts, since none is in {', '.join(check.when)}.")
     started = datetime.now(timezone.utc)
-    asked = [
-        ask(options, members, settings, run)
-        for settings, members in _by_workspace(options.hosts, given, run.warn).items()
-    ]
+    asked: list[tuple[WorkspaceAudit, AlpaconError | None]] = []
+    for settings, members in _by_workspace(options.hosts, given, run.warn).items():
+        asked.append(ask(options, members, settings, run, sum(audit.client.requests for audit, _error in asked)))
     audits = [audit for audit, _error in asked]
     failures = [error for _audit, error in asked if error]
     submitted = sum(audit.submitted for audit in audits)
@@ -67,6 +67,9 @@ def run_audit(
         raise failures[0]
     left_out = sum(audit.left_out for audit in audits)
     report = content_of(options, audits, started)
+    for waiver in options.waivers:
+        if not waiver.matched:
+            run.warn(f"waivers: none of {waiver.check} fails on the hosts that it is about, until {waiver.until}.")
     if run.check_mode:
         # What was left out could change both.
         report.update(verdict=None, coverage=None)

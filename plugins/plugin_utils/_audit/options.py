@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
@@ -21,6 +22,7 @@ from .hosts import Host
 from .outcomes import SEVERITIES
 from .plans import Plans
 from .report import DEFAULT_FORMATS, FORMATS
+from .waivers import Waiver, read_waivers
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
@@ -32,6 +34,8 @@ SPEC: dict[str, dict[str, Any]] = {
     "severities": {"type": "dict"},
     "username": {"type": "str"},
     "hosts": {"type": "list", "elements": "str"},
+    "waivers": {"type": "list", "elements": "dict", "default": []},
+    "budget": {"type": "int"},
     "reuse_within": {"type": "str"},
     "wait_timeout": {"type": "str", "default": "5m"},
     "max_concurrency": {"type": "str"},
@@ -65,6 +69,8 @@ class AuditOptions:
     fail_on: str | None
     min_coverage: float
     output_limit: int
+    waivers: list[Waiver]
+    budget: int | None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], hosts: Sequence[Host]) -> AuditOptions:
@@ -79,6 +85,8 @@ class AuditOptions:
                 f"{options['min_coverage']:g} is no percentage",
                 "Give a number from 0, for no minimum, to 100.",
             )
+        if options.get("budget") is not None and options["budget"] < 1:
+            raise UsageError("budget", f"it is {options['budget']}", "Give a number of requests, or leave it out.")
         reuse_within = options.get("reuse_within")
         return cls(
             hosts=_with_checks(options, hosts),
@@ -95,6 +103,8 @@ class AuditOptions:
             fail_on=None if options["fail_on"] == "never" else options["fail_on"],
             min_coverage=options["min_coverage"],
             output_limit=options["output_limit"],
+            waivers=read_waivers(options["waivers"], datetime.now(timezone.utc).date()),
+            budget=options.get("budget"),
         )
 
     @property

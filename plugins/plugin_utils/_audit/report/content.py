@@ -28,6 +28,7 @@ from ..outcomes import FAILED, OUTCOMES, SEVERITIES, UNKNOWN
 from ..replies import Reply, unanswered
 from ..scanners import NamedResult
 from ..verdict import coverage_of, score_of, verdict_of
+from ..waivers import waive
 from .digests import digest
 from .shape import SCHEMA
 
@@ -44,6 +45,8 @@ def content_of(options: AuditOptions, audits: Sequence[WorkspaceAudit], started:
         facts: dict[str, Any] = {}
         for check in audited.checks:
             rows = _results(options, audited, check) if audited.reached else []
+            for row in rows:
+                waive(options.waivers, row, host.groups)
             checks.add(check, audited, rows)
             results += rows
         for reply in audited.replies.values():
@@ -73,7 +76,7 @@ def content_of(options: AuditOptions, audits: Sequence[WorkspaceAudit], started:
         "servers": servers,
         "checks": checks.rows,
         "results": results,
-        "waivers": [],
+        "waivers": [waiver.row for waiver in options.waivers],
     }
     return {**report, "verdict": verdict_of(report)}
 

@@ -367,6 +367,43 @@ def test_recent_answers_of_a_server_that_is_offline_count(workspace: Workspace) 
     assert workspace.counters()["writes"] == 0
 
 
+# Waivers
+
+
+def waiver(**given: Any) -> Row:
+    """A waiver of everything that begins with b."""
+    return {"check": "b*", "groups": ["all"], "reason": "it is old", "until": "2999-12-31", **given}
+
+
+def test_waived_findings_do_not_fail(current: Workspace) -> None:
+    bad = {"name": "bad", "line": "exit 1", "severity": "critical"}
+    own = waiver(groups=[], hosts=["web-0[13]"], by="me")
+    done = audit(current, HELLO, bad, of=hosts(*AGENTS), waivers=[own])
+    assert [done.outcomes[name, "bad"] for name in AGENTS] == ["waived", "failed", "waived"]
+    kept = {"reason": "it is old", "until": "2999-12-31", "by": "me", "expired": False}
+    assert done.report["results"][1]["waiver"] == kept
+    assert (done.report["waivers"][0]["matched"], done.result["failing"], done.warnings) == (2, 1, [])
+    everybody = audit(current, HELLO, bad, of=hosts(*AGENTS), waivers=[waiver()])
+    assert (everybody.result["verdict"], everybody.report["coverage"], everybody.result["failed"]) == (
+        "pass",
+        100,
+        False,
+    )
+
+
+def test_an_expired_waiver_fails_again_and_says_so(current: Workspace) -> None:
+    bad = {"name": "bad", "line": "exit 1", "severity": "critical"}
+    done = audit(current, bad, waivers=[waiver(until="2020-01-31")])
+    assert (done.the_result["outcome"], done.the_result["waiver"]["expired"]) == ("failed", True)
+    assert done.the_result["message"].endswith("Its waiver expired on 2020-01-31: it is old")
+    assert done.result["failing"] == 1
+
+
+def test_a_waiver_that_is_about_nothing_is_told(current: Workspace) -> None:
+    done = audit(current, HELLO, waivers=[waiver(check="hello")])
+    assert done.warnings == ["waivers: none of hello fails on the hosts that it is about, until 2999-12-31."]
+
+
 # Servers that do not answer
 
 
@@ -611,6 +648,21 @@ def test_two_hundred_servers_and_sixty_checks(idle: Workspace) -> None:
     assert done.summary["requests"] <= 220
 
 
+@pytest.mark.parametrize(("servers", "whole"), [(42, 42), (200, 50)])
+def test_a_budget_is_spent_on_whole_servers(idle: Workspace, servers: int, whole: int) -> None:
+    fleet = hosts(*(f"idle-{number:03}" for number in range(servers)))
+    done = audit(idle, HELLO, of=fleet, budget=60, reuse_within="1h", fail_on="never")
+    assert idle.counters()["requests"] <= 60
+    reached = [server["host"] for server in done.report["servers"] if server["reached"]]
+    assert reached == [host.name for host in fleet][: len(reached)]
+    assert whole - 4 <= len(reached) <= whole
+    assert done.summary["not_asked"] == servers - len(reached)
+    if servers == 200:
+        assert done.result["verdict"] == "inconclusive"
+        assert "servers not asked: idle-0" in done.result["msg"]
+        assert "budget: 200 servers take about 200 commands" in done.warnings[0]
+
+
 def test_a_few_hosts_of_a_large_workspace_are_asked_for_singly(idle: Workspace) -> None:
     ids = idle.server_ids()
     audit(idle, HELLO, of=[Host("one", ids["idle-007"])], check_mode=True)
@@ -665,6 +717,12 @@ def test_what_a_host_leaves_open_is_named_once(workspace: Workspace) -> None:
             {"checks": [{"name": "a", "lien": "x"}]},
             "checks, check 1 (a): lien: a check has no such key. Did you mean line?",
         ),
+        ({"waivers": [waiver(until="soon")]}, "waivers, waiver 1: until: 'soon' is no date."),
+        ({"waivers": [waiver(groups=[])]}, "waivers, waiver 1: it is about no host."),
+        ({"waivers": [waiver(reason=" ")]}, "waivers, waiver 1: reason: it is empty."),
+        ({"waivers": [{"check": "b", "hosts": ["a"], "until": "2999-12-31"}]}, "waivers, waiver 1: missing required"),
+        ({"waivers": [waiver(unitl=1)]}, "waivers, waiver 1: unitl: a waiver has no such key. Did you mean until?"),
+        ({"budget": 0}, "budget: it is 0."),
         ({"skip": ["helo"]}, "skip: there is no check helo. Did you mean hello?"),
         ({"reuse_within": "soon"}, "reuse_within: 'soon' is not a duration."),
         ({"wait_timeout": "soon"}, "wait_timeout: 'soon' is not a duration."),

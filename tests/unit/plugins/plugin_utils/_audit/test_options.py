@@ -14,6 +14,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.connectio
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import CHECK, NUMBER
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import FORMATS
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import WAIVER
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 
@@ -33,6 +34,7 @@ def test_the_documentation_has_the_options_that_there_are() -> None:
     checks = documented["checks"]["suboptions"]
     assert _facts(documented) == _facts({name: option for name, option in SPEC.items() if name not in CONNECTION})
     assert _facts(checks) == _facts(CHECK)
+    assert _facts(documented["waivers"]["suboptions"]) == _facts(WAIVER)
     assert _facts(checks["number"]["suboptions"]) == _facts(NUMBER)
 
 

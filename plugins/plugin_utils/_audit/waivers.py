@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Findings that somebody accepts for a while, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
+
+from .outcomes import FAILED, WAIVED
+
+WAIVER: dict[str, dict[str, Any]] = {
+    "check": {"type": "str", "required": True},
+    "hosts": {"type": "list", "elements": "str", "default": []},
+    "groups": {"type": "list", "elements": "str", "default": []},
+    "reason": {"type": "str", "required": True},
+    "until": {"type": "raw", "required": True},
+    "by": {"type": "str"},
+}
+
+
+@dataclass
+class Waiver:
+    """Failed results that count as waived up to a day.
+
+    Attributes:
+        check, hosts: patterns of names, as those of files.
+        until: the last day.
+        matched: how many failed results it is about.
+    """
+
+    check: str
+    hosts: Sequence[str]
+    groups: Sequence[str]
+    reason: str
+    until: date
+    by: str | None
+    expired: bool
+    matched: int = 0
+
+    def covers(self, check: str, host: str, groups: Collection[str]) -> bool:
+        """Whether it is about a check on a host."""
+        meant = any(group in groups for group in self.groups) or any(fnmatchcase(host, name) for name in self.hosts)
+        return meant and fnmatchcase(check, self.check)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """It, as the report has it."""
+        return {
+            "check": self.check,
+            "hosts": list(self.hosts),
+            "groups": list(self.groups),
+            **self.words,
+            "matched": self.matched,
+        }
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """What a result says about it."""
+        return {"reason": self.reason, "until": self.until.isoformat(), "by": self.by, "expired": self.expired}
+
+
+def read_waivers(given: Sequence[Any] | None, today: date) -> list[Waiver]:
+    """Read waivers as a task gives them.
+
+    Raises:
+        UsageError: which one, what is wrong, what would be right.
+    """
+    return [_read(f"waivers, waiver {number}", waiver, today) for number, waiver in enumerate(given or (), start=1)]
+
+
+def _read(option: str, given: Mapping[str, Any], today: date) -> Waiver:
+    for key in given:
+        if key not in WAIVER:
+            remedy = did_you_mean(str(key), WAIVER, f"It may have: {', '.join(WAIVER)}.")
+            raise UsageError(f"{option}: {key}", "a waiver has no such key", remedy)
+    validated = ArgumentSpecValidator(WAIVER).validate(dict(given))
+    if validated.error_messages:
+        raise UsageError(option, validated.error_messages[0])
+    options = validated.validated_parameters
+    for key in ("check", "reason"):
+        if not options[key].strip():
+            raise UsageError(f"{option}: {key}", "it is empty", "Give a text.")
+    if not options["hosts"] and not options["groups"]:
+        remedy = "Name hosts, or groups such as all."
+        raise UsageError(option, "it is about no host", remedy)
+    until = _day(f"{option}: until", options["until"])
+    return Waiver(
+        options["check"],
+        options["hosts"] or (),
+        options["groups"] or (),
+        options["reason"],
+        until,
+        options["by"] or None,
+        today > until,
+    )
+
+
+def _day(option: str, value: Any) -> date:
+    try:
+        return date.fromisoformat(str(value).strip()[:10])
+    except ValueError:
+        raise UsageError(option, f"'{value}' is no date", "Give the last day, such as 2027-01-31.") from None
+
+
+def waive(waivers: Sequence[Waiver], row: dict[str, Any], groups: Collection[str]) -> None:
+    """Make a failed result a waived one where a waiver says so; where that has expired, it fails and says that."""
+    if row["outcome"] != FAILED or not waivers:
+        return
+    covering = [waiver for waiver in waivers if waiver.covers(row["check"], row["host"], groups)]
+    for waiver in covering:
+        waiver.matched += 1
+    if not covering:
+        return
+    longest = max(covering, key=lambda waiver: waiver.until)
+    row["waiver"] = longest.words
+    if longest.expired:
+        row["message"] = f"{row['message']} Its waiver expired on {longest.until.isoformat()}: {longest.reason}"
+    else:
+        row["outcome"] = WAIVED
