@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import questions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import CheckAnswer, CheckOutcome, judge
 from checks import library, throwaway
 from checks.library import State
@@ -22,10 +23,19 @@ _CHECKS = {
 def ask(state: State) -> tuple[CheckOutcome, str]:
     """The outcome of a check in a state, and what it wrote."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
-    shell = throwaway.SHELLS[state.system]
-    _, body = questions.compose([check], {}, shell)
-    printed = throwaway.run(state.system, state.prepare, body, state.user)
-    answer = questions.read(printed)[check.name]
+    _, body = questions.compose([check], {}, throwaway.SHELLS[state.system])
+    answer = questions.read(throwaway.run(state.system, state.prepare, body, state.user))[check.name]
+    return _judged(check, answer), answer.output
+
+
+def ask_all(system: str, user: str) -> dict[str, CheckOutcome]:
+    """The outcome of each check on a system as it is, all asked at once."""
+    _, body = questions.compose(list(_CHECKS.values()), {}, throwaway.SHELLS[system])
+    answers = questions.read(throwaway.run(system, "", body, user))
+    return {name: _judged(check, answers[name]) for name, check in _CHECKS.items()}
+
+
+def _judged(check: Check, answer: questions.Answer) -> CheckOutcome:
     given = CheckAnswer(
         answer.rc,
         answer.output,
@@ -33,4 +43,4 @@ def ask(state: State) -> tuple[CheckOutcome, str]:
         applies=answer.applies,
         out_of_time=answer.out_of_time,
     )
-    return judge(check, given), answer.output
+    return judge(check, given)

@@ -1,0 +1,26 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All shipped checks in one command, as a server gets them."""
+
+from __future__ import annotations
+
+import pytest
+
+from checks import asking, systems, throwaway
+
+_WHY_NOT = throwaway.why_not()
+
+pytestmark = [
+    pytest.mark.skipif(bool(_WHY_NOT), reason=f"throw-away systems cannot be made here: {_WHY_NOT}"),
+    pytest.mark.timeout(500),
+]
+
+
+@pytest.mark.parametrize("user", ["root", "alice"])
+@pytest.mark.parametrize("system", list(systems.SYSTEMS))
+def test_each_check_comes_to_its_end(system: str, user: str) -> None:
+    outcomes = asking.ask_all(system, user)
+    assert not {name: outcome.message for name, outcome in outcomes.items() if "its end" in outcome.message}
+    assert {outcome.outcome for outcome in outcomes.values()} == {"passed", "failed", "unknown", "not_applicable"}
