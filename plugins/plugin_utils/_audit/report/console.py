@@ -41,7 +41,7 @@ def _lines(report: Mapping[str, Any], files: Sequence[str]) -> Iterator[str]:
         yield "Fix these first:"
     for fix in to_fix[:_FIXES]:
         remedy = f": {line(fix.remedy, 160)}" if fix.remedy else ""
-        yield f"  {fix.severity}: {line(fix.message, 160)}, {fix.where} ({line(fix.check, 80)}){remedy}"
+        yield f"  {fix.severity}: {fix.message}, {fix.where} ({line(fix.check, 80)}){remedy}"
     if len(to_fix) > _FIXES:
         yield f"  and {counted(len(to_fix) - _FIXES, 'check')} more"
     yield from _without_answer(report)
@@ -58,7 +58,8 @@ def _without_answer(report: Mapping[str, Any]) -> Iterator[str]:
     hosts: dict[str, list[str]] = {}
     for server in report["servers"]:
         if words := unasked_words(server):
-            hosts.setdefault(words, []).append(line(server["host"], 80))
+            # The first sentence; the report has the rest.
+            hosts.setdefault(words.partition(". ")[0].removesuffix("."), []).append(line(server["host"], 80))
     reasons = sorted(hosts.items(), key=lambda pair: -len(pair[1]))
     for words, names in reasons[:_REASONS]:
         more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""

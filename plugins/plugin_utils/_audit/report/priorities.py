@@ -35,7 +35,7 @@ class Fix:
     @property
     def message(self) -> str:
         """What was found most often, for people."""
-        return line(self.messages.most_common(1)[0][0]).removesuffix(".")
+        return line(self.messages.most_common(1)[0][0], 180).removesuffix(".")
 
     @property
     def where(self) -> str:
