@@ -38,7 +38,7 @@ AGENT = "agent"
 ELSEWHERE = "containers"
 #: What CI has the time for.
 CI = (
-    *("absent", "any_module", "check_mode", "default", "no_systemd", "secrets"),
+    *("absent", "any_module", "check_mode", "default", "no_systemd", "scanners", "secrets"),
     *("stale_credentials", "unreachable", "upgrade", "upgrade_rollback"),
 )
 #: Scenarios whose workspace speaks TLS with a certificate of a private authority.

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_cores import CORES
 from system.playing import play_out
+from system.support import AGENTS
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
@@ -67,3 +68,34 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path, core: str) -
     assert not list(tmp_path.rglob("trapped"))
     for told in MISTAKES.values():
         assert told in str(play.tasks[told][0]["msg"])
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_an_audit_has_the_results_of_each_server_for_one_command(current: Workspace, tmp_path: Path, core: str) -> None:
+    controls = [{"id": "a", "title": TRAP, "impact": 0.9, "descriptions": {"fix": TRAP}}, {"id": "b"}, {"id": "c"}]
+    (tmp_path / "profile.json").write_text(json.dumps({"name": "p", "controls": controls}))
+    printed = {"controls": [{"id": "a", "status": "failed", "code_desc": TRAP}, {"id": "b", "status": "passed"}]}
+    scanner = tmp_path / "scanner"
+    scanner.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(printed)}\nEND\nexit 100\n")
+    scanner.chmod(0o755)
+    query = f"query('{INSPEC}', '{tmp_path}/profile.json', path='/opt/p', command='{scanner}')"
+    variables = {
+        "audit_checks": f"{{{{ {query} }}}}",
+        "audit_check_sets": [],
+        "audit_report_dir": str(tmp_path / "report"),
+        "audit_fail_on": "never",
+        "audit_min_coverage": 0,
+    }
+    role = {"role": "herdops.alpacon.audit", "run_once": True, "vars": variables}
+    before = len(current.commands())
+    plays: list[Row] = [{"hosts": "all", "gather_facts": False, "roles": [role]}]
+    play = play_out(current, tmp_path, plays, AGENTS, core=core)
+    assert play.code == 0, play.said
+    report = json.loads((tmp_path / "report/audit.json").read_text())
+    found = {(row["host"], row["check"]): row["outcome"] for row in report["results"]}
+    outcomes = {"p/a": "failed", "p/b": "passed", "p/c": "unknown"}
+    assert found == {(host, name): outcome for host in AGENTS for name, outcome in outcomes.items()}
+    [rule] = [check for check in report["checks"] if check["name"] == "p/a"]
+    assert (rule["of"], rule["title"], rule["severity"], rule["remedy"]) == ("p", TRAP, "critical", TRAP)
+    assert len(current.commands()) - before == 3
+    assert not list(tmp_path.rglob("trapped"))
