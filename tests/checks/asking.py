@@ -23,14 +23,14 @@ _CHECKS = {
 def ask(state: State) -> tuple[CheckOutcome, str]:
     """The outcome of a check in a state, and what it wrote."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
-    _, body = questions.compose([check], {}, throwaway.SHELLS[state.system])
+    _label, body = questions.compose([check], {}, throwaway.SHELLS[state.system])
     answer = questions.read(throwaway.run(state.system, state.prepare, body, state.user))[check.name]
     return _judged(check, answer), answer.output
 
 
 def ask_all(system: str, user: str) -> dict[str, CheckOutcome]:
     """The outcome of each check on a system as it is, all asked at once."""
-    _, body = questions.compose(list(_CHECKS.values()), {}, throwaway.SHELLS[system])
+    _label, body = questions.compose(list(_CHECKS.values()), {}, throwaway.SHELLS[system])
     answers = questions.read(throwaway.run(system, "", body, user))
     return {name: _judged(check, answers[name]) for name, check in _CHECKS.items()}
 

@@ -55,7 +55,7 @@ def _build(name: str, scripts: list[str], place: Path) -> None:
         shutil.rmtree(older)
     partial = FOLDER / f"partial-{name}"
     shutil.rmtree(partial, ignore_errors=True)
-    release, packages, _ = SYSTEMS[name]
+    release, packages, _scripts = SYSTEMS[name]
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     subprocess.run([*command, release, str(partial), *images.mirror()], check=True)
     for script in scripts:

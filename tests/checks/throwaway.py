@@ -40,11 +40,11 @@ exec chroot "$@" "$work/root" "$shell" -c "$body" </dev/null
 _FUNCTIONS = r"""
 over() { mkdir -p /over; cat >"/over/$(echo "$1" | tr / _)"; mount --bind "/over/$(echo "$1" | tr / _)" "$1"; }
 settings() {
-	for setting; do
-		mkdir -p "/over/sys/$(dirname "${setting%%=*}")"
-		echo "${setting#*=}" >"/over/sys/${setting%%=*}"
-	done
-	mount --bind /over/sys /proc/sys
+    for setting; do
+        mkdir -p "/over/sys/$(dirname "${setting%%=*}")"
+        echo "${setting#*=}" >"/over/sys/${setting%%=*}"
+    done
+    mount --bind /over/sys /proc/sys
 }
 stub() { mkdir -p /usr/local/bin; cat >"/usr/local/bin/$1"; chmod 755 "/usr/local/bin/$1"; }
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 XCCDF = "{http://checklists.nist.gov/xccdf/1.2}"
 rows = [

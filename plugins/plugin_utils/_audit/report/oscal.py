@@ -163,7 +163,7 @@ def _findings(report: Mapping[str, Any], observations: list[_Observation], name:
         found = of_check.get(check["name"])
         if not found:
             continue
-        outcome = next(outcome for outcome in _REASONS if any(one.outcome == outcome for one in found))
+        outcome = min((one.outcome for one in found), key=list(_REASONS).index)
         is_satisfied = outcome in (PASSED, NOT_APPLICABLE)
         yield {
             "uuid": name.of("finding", check["name"]),
