@@ -145,9 +145,10 @@ def test_configuration_and_units(present: RoleRun, name: str) -> None:
     assert folders["/etc/alpamon"] == "0700"
     assert folders["/var/lib/alpamon"] == folders["/var/log/alpamon"] == folders["/run/alpamon"] == "0750"
     assert [(row["name"], row["state"], row.get("enabled")) for row in host.of("systemd_service")] == [
-        ("alpamon-restart.timer", "stopped", False),
         ("alpamon.service", "restarted", None),
+        ("alpamon-restart.timer", "stopped", False),
         ("alpamon.service", "started", True),
+        ("alpamon-restart.timer", "stopped", False),
     ]
 
 
@@ -253,6 +254,46 @@ def test_pinned_with_zypper(downgraded: RoleRun) -> None:
     host = downgraded["leap15"]
     assert "zypper --non-interactive install --oldpackage --recommends alpamon=2.4.0" in host.commands
     assert host.commands[-1] == "zypper --non-interactive addlock alpamon"
+
+
+# An upgrade that a run before did not end
+
+
+def upgraded_alone(workspace: Workspace, state: str, version: str = "2.4.0") -> tuple[dict[str, Any], list[Any]]:
+    """A record whose agent has that version, and a host with it, 2.5.0 installed and its process in that state."""
+    record = workspace.api("POST", "servers/servers/register/", **registration(workspace)).json()
+    workspace.change_server(record["name"], commissioned=True, is_connected=True, version=version)
+    process = [("^command .*-cnewer", {"changed": True, "rc": 0, "stdout": state})]
+    return record, [*configuration(workspace.url, record["id"], record["key"]), *installed("2.5.0"), *process]
+
+
+@pytest.mark.parametrize("state", ["outdated", ""])
+def test_old_agent_under_a_new_package_is_restarted_and_replaced_where_that_fails(
+    current: Workspace, tmp_path: Path, state: str
+) -> None:
+    record, answers = upgraded_alone(current, state)
+    wait = {"alpamon_connect_timeout": "1s"}
+    done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, answers, wait)})
+    assert done.code == 2, done.said
+    host = done["web"]
+    assert "alpamon 2.5.0 did not connect. alpamon 2.4.0 is back and connected." in host.failure
+    assert "An agent of version 2.4.0 is connected, not 2.5.0." in host.failure
+    assert [row["name"] for row in host.of("apt")] == ["alpamon", "alpamon=2.4.0*"]
+    units = [(row["name"], row["state"]) for row in host.of("systemd_service")]
+    assert units.count(("alpamon.service", "restarted")) == 2
+    assert units.index(("alpamon.service", "restarted")) < units.index(("alpamon-restart.timer", "stopped"))
+    assert record["key"] not in done.said
+
+
+def test_agent_of_the_installed_version_is_not_restarted(current: Workspace, tmp_path: Path) -> None:
+    _record, answers = upgraded_alone(current, "current", "2.5.0")
+    unchanged = [*answers, ("^(apt|copy) ", {"changed": False})]
+    done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, unchanged)})
+    assert done.code == 0, done.said
+    assert [(row["name"], row["state"]) for row in done["web"].of("systemd_service")] == [
+        ("alpamon.service", "started"),
+        ("alpamon-restart.timer", "stopped"),
+    ]
 
 
 # Removing
