@@ -28,8 +28,11 @@ from system.scripted_hosts import (
 )
 from workspace.client import Workspace
 
+LOCKED = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\n"
 #: A file is there that differs from what is to be written.
+#: The facts in which the key of a server is while it is needed.
+KEYS = ("__alpamon_registered", "__alpamon_registration", "__alpamon_conf", "__alpamon_text", "__alpamon_read")
 COPY = [("^file .*_diff_peek", {"changed": False, "state": "file", "size": 10, "appears_binary": False})]
 ID = "550e8400-e29b-41d4-a716-446655440000"
 VENDOR = "https://packagecloud.io/alpacax/alpamon"
@@ -122,7 +125,9 @@ def present(running: Running, tmp_path_factory: pytest.TempPathFactory) -> RoleR
     variables = {"alpamon_ca_cert_content": CERTIFICATE, "alpamon_tags": {"env": "test"}}
     hosts = scripted_hosts({name: SUPPORTED[name] for name in KINDS}, **variables)
     with agents_come(workspace):
-        done = run_role(tmp_path_factory.mktemp("present"), workspace, hosts, ALPACON_REGISTRATION_TOKEN=token)
+        done = run_role(
+            tmp_path_factory.mktemp("present"), workspace, hosts, show=KEYS, ALPACON_REGISTRATION_TOKEN=token
+        )
     assert done.code == 0, done.said
     assert token not in done.said
     records = workspace.registered()
@@ -193,6 +198,8 @@ def test_zypper(present: RoleRun) -> None:
     assert "zypper --non-interactive refresh --repo alpacax_alpamon" in host.commands
     assert "zypper --non-interactive install --no-recommends alpamon" in host.commands
     assert host.files["/etc/pki/trust/anchors/alpamon.pem"] == CERTIFICATE
+    calls = [call for call in host.calls if call.module == "command" and call.line.startswith("zypper")]
+    assert {call.environment["ZYPP_LOCK_TIMEOUT"] for call in calls} == {"300"}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -397,18 +404,26 @@ def test_check_mode_shows_a_diff_without_the_key(current: Workspace, tmp_path: P
 
 def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_path: Path) -> None:
     token = current.add_registration_token()["key"]
-    log = f'{{"level":"debug"}} Authorization: id="{ID}", key="abc-DEF_123"\ntoken={token}\nBackhaul closed.'
+    log = "ExecMainStatus=78\n"
+    log += f'{{"level":"debug"}} Authorization: id="{ID}", key="abc-DEF_123"\ntoken={token}\nBackhaul closed.'
     hosts = {
         "full": ScriptedHost(DEBIAN, [("^copy .*alpamon.conf", {"failed": True, "msg": "No space left on device"})]),
+        "locked": ScriptedHost(DEBIAN, [("^command .*apt-get", {"rc": 100, "stdout": "", "stderr": LOCKED})]),
+        "shell": ScriptedHost(Distribution("Debian", "13.1", hostname="shell"), there("/proc/1/comm", "bash\n")),
         "silent": ScriptedHost(DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log})]),
     }
-    limit = {"alpamon_connect_timeout": "1s"}
+    limit = {"alpamon_connect_timeout": "1s", "__alpamon_lock_retries": 2, "__alpamon_lock_delay": 0}
     done = run_role(tmp_path, current, hosts, "-e", json.dumps(limit), ALPACON_REGISTRATION_TOKEN=token)
     assert done.code == 2, done.said
-    assert "The new record was taken back." in done["full"].failure
-    [record] = current.registered()
+    assert "No space left on device The new record was taken back." in done["full"].failure
+    assert len([line for line in done["locked"].commands if line.startswith("apt-get update")]) == 3
+    # Process 1 is no systemd there, although it is installed.
+    assert done["shell"].of("systemd_service") == []
+    [record] = [record for record in current.registered() if record["name"].startswith("Web-")]
     assert record["id"] in done["silent"].files["/etc/alpamon/alpamon.conf"]
     assert "Not connected within 1 s." in done["silent"].failure
+    assert "The agent has exited with code 78" in done["silent"].failure
+    assert "ExecMainStatus" not in done["silent"].failure
     assert "For a private CA, set alpamon_ca_cert." in done["silent"].failure
     assert 'key="********"\ntoken=********\nBackhaul closed.' in done["silent"].failure
     assert all(secret not in done.said for secret in (token, record["key"], "abc-DEF_123"))
