@@ -155,6 +155,23 @@ def test_a_host_lost_midway_leaves_the_summary_to_others(current: Workspace, tmp
     assert current.registration_tokens() == []
 
 
+def test_a_canary_lost_midway_leaves_the_summary_to_hosts_that_were_not_tried(
+    current: Workspace, tmp_path: Path
+) -> None:
+    lost = ScriptedHost(DEBIAN, [("^copy .*alpamon.conf", {"lost": "No route to host."})])
+    done = rolled(tmp_path, current, {"a": lost, "b": ScriptedHost(DEBIAN), "c": ScriptedHost(DEBIAN)})
+    assert done.code != 0, done.said
+    said = summary(done)
+    assert said["a"] == "FAILED. It became unreachable while the role was at work."
+    assert said["b"] == said["c"] == "not tried"
+    [record] = current.registered()
+    assert f"its record in the workspace: {record['id']}, whose key may not be on the host" in done.said
+    assert "3 hosts, 0 of them well, 1 failed, 2 not tried." in done.said
+    assert record["key"] not in done.said
+    assert current.registration_tokens() == []
+    assert done["b"].calls == done["c"].calls == []
+
+
 def test_waves_go_on_within_the_limit(current: Workspace, tmp_path: Path) -> None:
     hosts = {"a": ScriptedHost(DEBIAN), "b": ScriptedHost(DEBIAN, BROKEN), "c": ScriptedHost(DEBIAN)}
     limit = {"alpamon_max_fail_percentage": 50, "alpamon_serial": 1, "alpamon_state": "installed"}
