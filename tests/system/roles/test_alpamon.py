@@ -146,6 +146,8 @@ def test_configuration_and_units(present: RoleRun, name: str) -> None:
     assert host.files["/etc/alpamon/.ansible-registered"] == MACHINE
     [row] = [row for row in host.of("copy") if row["dest"] == "/etc/alpamon/alpamon.conf"]
     assert (row["mode"], row["owner"]) == ("0600", "root")
+    # The lock was free, and is given back.
+    assert "/run/alpamon-registering" in removed(host)
     folders = {row["path"]: row.get("mode") for row in host.of("file")}
     assert folders["/etc/alpamon"] == "0700"
     assert folders["/var/lib/alpamon"] == folders["/var/log/alpamon"] == folders["/run/alpamon"] == "0750"
@@ -409,6 +411,9 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
     hosts = {
         "full": ScriptedHost(DEBIAN, [("^copy .*alpamon.conf", {"failed": True, "msg": "No space left on device"})]),
         "locked": ScriptedHost(DEBIAN, [("^command .*apt-get", {"rc": 100, "stdout": "", "stderr": LOCKED})]),
+        "busy": ScriptedHost(
+            Distribution("Debian", "13.1", hostname="busy"), [("^command .*set -C", {"rc": 1, "stderr": "Taken."})]
+        ),
         "shell": ScriptedHost(Distribution("Debian", "13.1", hostname="shell"), there("/proc/1/comm", "bash\n")),
         "silent": ScriptedHost(DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log})]),
     }
@@ -417,6 +422,10 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
     assert done.code == 2, done.said
     assert "No space left on device The new record was taken back." in done["full"].failure
     assert len([line for line in done["locked"].commands if line.startswith("apt-get update")]) == 3
+    # Another run registers that one, which keeps its lock.
+    assert "busy" not in {record["name"][:-7] for record in current.registered()}
+    assert "/run/alpamon-registering" not in removed(done["busy"])
+    assert "/run/alpamon-registering" in removed(done["full"])
     # Process 1 is no systemd there, although it is installed.
     assert done["shell"].of("systemd_service") == []
     [record] = [record for record in current.registered() if record["name"].startswith("Web-")]
