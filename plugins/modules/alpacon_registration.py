@@ -69,6 +69,12 @@ options:
       - With V(false), the token is not sent, wherever it came from; use this if it does not belong to O(url).
     type: bool
     default: true
+  version:
+    description:
+      - With O(state=connected), the version of the agent to wait for, such as V(2.5.0). If left out, any version will
+        do.
+      - A workspace that states no version is taken at its word that the agent is connected.
+    type: str
   wait_timeout:
     description:
       - How long O(state=connected) waits, as a number of seconds or a duration such as V(90s) or V(5m).

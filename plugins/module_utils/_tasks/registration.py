@@ -64,6 +64,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "tags": {"type": "dict"},
     "replace_stale": {"type": "bool", "default": False},
     "clean_up": {"type": "bool", "default": True},
+    "version": {"type": "str"},
     "wait_timeout": {"type": "str", "default": "2m"},
 }
 
@@ -94,6 +95,7 @@ class RegistrationOrder:
     Attributes:
         id, key: stored credentials of the agent; empty where there are none.
         registration_token, name, platform: empty where they are not needed.
+        version: which version of the agent is to be connected; empty where any may.
         timeout: seconds.
     """
 
@@ -106,6 +108,7 @@ class RegistrationOrder:
     tags: Mapping[str, str]
     replace_stale: bool
     clean_up: bool
+    version: str
     timeout: float
 
     @classmethod
@@ -121,6 +124,7 @@ class RegistrationOrder:
             tags=_tags(options.get("tags")),
             replace_stale=bool(options.get("replace_stale")),
             clean_up=options.get("clean_up") is not False,
+            version=str(options.get("version") or "").strip(),
             timeout=values.duration("wait_timeout", options["wait_timeout"]),
         )
         order._check_credentials(bool(options.get("token")))
@@ -303,6 +307,16 @@ class StoredCredentials:
     def connected(self) -> bool:
         """Whether the agent is commissioned and connected; some workspaces do not say anything of the latter."""
         return self.row.get("commissioned") is True and self.row.get("is_connected", True) is True
+
+    def runs(self, wanted: str) -> bool:
+        """Whether the agent may be of that version; some workspaces state none, and some builds have no number."""
+        stated = _version(plain_text(self.row.get("version")) or "")
+        return not wanted or not stated[:1].isdigit() or stated == _version(wanted)
+
+
+def _version(text: str) -> str:
+    """A version as the agent states it: packages write 2.6.0-rc1 as 2.6.0~rc1, and tags as v2.6.0-rc1."""
+    return text.strip().removeprefix("v").replace("~", "-")
 
 
 def _ask(task: RegistrationTask) -> StoredCredentials:
@@ -525,7 +539,7 @@ def _connected(task: RegistrationTask) -> dict[str, Any]:
     while True:
         stored = _ask(task)
         facts = {"id": order.id, **stored.facts}
-        if stored.connected:
+        if stored.connected and stored.runs(order.version):
             return {"changed": False, **facts, "msg": f"{facts['name'] or order.id} is connected."}
         if stored.credentials == "stale":
             raise RegistrationError(
@@ -533,15 +547,17 @@ def _connected(task: RegistrationTask) -> dict[str, Any]:
             )
         if time.monotonic() + pause > task.clients.deadline:
             raise RegistrationError(
-                f"Not connected within {order.timeout:g} s. {_last_seen(stored)} {_CHECKS}", **facts
+                f"Not connected within {order.timeout:g} s. {_last_seen(stored, order.version)} {_CHECKS}", **facts
             )
         time.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
-def _last_seen(stored: StoredCredentials) -> str:
+def _last_seen(stored: StoredCredentials, wanted: str) -> str:
     if stored.why:
         return f"Last seen: {stored.why}"
+    if stored.connected:
+        return f"An agent of version {stored.facts['version']} is connected, not {wanted}."
     if not stored.row.get("commissioned"):
         return "The workspace knows the server, but its agent has not sent its first report."
     return "The agent has reported, but holds no websocket."

@@ -77,8 +77,9 @@ class Connection(LocalConnection):
     def _answer(self, module: str, arguments: dict[str, Any]) -> dict[str, Any]:
         text = f"{module} {json.dumps(arguments, sort_keys=True)}"
         if re.search(r"dpkg-query|rpm --query", text):
-            if self._is_installed():
-                return {"changed": True, "rc": 0, "stdout": f"installed {self.get_option('recording_brings')}"}
+            version = self._installed()
+            if version:
+                return {"changed": True, "rc": 0, "stdout": f"installed {version}"}
             text = f"before {text}"
         for pattern, answer in self.get_option("recording_answers"):
             if re.search(pattern, text):
@@ -90,15 +91,21 @@ class Connection(LocalConnection):
         }
         return usual.get(module, {"changed": True})
 
-    def _is_installed(self) -> bool:
+    def _installed(self) -> str:
+        """The version that came last, or an empty text."""
         lines = Path(self.get_option("recording_file")).read_text(encoding="utf-8").splitlines()
-        return any(_installs(call["module"], call["arguments"]) for call in map(json.loads, lines))
+        came = [_installs(call["module"], call["arguments"]) for call in map(json.loads, lines)]
+        return ["", *(version or self.get_option("recording_brings") for version in came if version is not None)][-1]
 
 
-def _installs(module: str, arguments: dict[str, Any]) -> bool:
+def _installs(module: str, arguments: dict[str, Any]) -> str | None:
+    """The version that a module installs, an empty text where it asks for none, and None where it installs nothing."""
     names = f"{arguments.get('name')} {arguments.get('deb')} {arguments.get('argv')}"
     by_module = module in _INSTALLERS and arguments.get("state") != "absent"
-    return "alpamon" in names and (by_module or "install" in (arguments.get("argv") or []))
+    if "alpamon" not in names or not (by_module or "install" in (arguments.get("argv") or [])):
+        return None
+    asked = re.search(r"alpamon[=-](\d[\d.]*\d)", names)
+    return asked.group(1) if asked else ""
 
 
 def _read(payload: bytes) -> tuple[str, dict[str, Any]]:

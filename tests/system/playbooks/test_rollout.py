@@ -9,13 +9,25 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
-from system.scripted_hosts import DEBIAN, Distribution, RoleRun, ScriptedHost, agents_come, installed, run_role
+from system.scripted_hosts import (
+    DEBIAN,
+    Distribution,
+    RoleRun,
+    ScriptedHost,
+    agents_come,
+    configuration,
+    installed,
+    run_role,
+)
 from workspace.client import Workspace
 
 PLAYBOOK = "herdops.alpacon.rollout"
-BROKEN = [("^(apt) ", {"failed": True, "changed": False, "msg": "There is no such package."})]
+WHY = "FAILED. There is no such package. dpkg: no."
+FAILURE = {"failed": True, "changed": False, "msg": "There is no such package.", "stderr": "One.\ndpkg: no.\n"}
+BROKEN = [("^(apt) ", FAILURE)]
 LOST = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 
 pytestmark = pytest.mark.timeout(300)
@@ -33,7 +45,7 @@ def summary(done: RoleRun) -> dict[str, str]:
     """What the summary says of each host."""
     shown = [result["msg"] for host in done.hosts.values() for result in host.results if _is_summary(result.get("msg"))]
     [lines] = shown
-    return dict(line.split(": ", 1) for line in lines if not line.startswith(" "))
+    return dict(line.split(": ", 1) for line in lines[:-1] if not line.startswith(" "))
 
 
 def _is_summary(message: object) -> bool:
@@ -70,11 +82,45 @@ def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp
     assert "max_workers = 7\n" in done["a"].files["/etc/alpamon/alpamon.conf"]
 
 
+def registered(workspace: Workspace) -> list[Any]:
+    """What a host answers that is registered and has the agent in the version that the workspace knows."""
+    token = workspace.add_registration_token("by hand")
+    headers = {"Authorization": f'token="{token["key"]}"'}
+    body = {"name": "Web", "platform": "debian"}
+    record = workspace.api("POST", "servers/servers/register/", headers=headers, json=body).json()
+    return [*configuration(workspace.url, record["id"], record["key"]), *installed("2.5.0")]
+
+
+def test_hosts_that_are_registered_need_no_right_to_make_tokens(current: Workspace, tmp_path: Path) -> None:
+    current.fault("status", method="POST", path="registration-tokens/$", status=403, body='{"detail": "No."}', times=9)
+    hosts = {"a": ScriptedHost(DEBIAN, registered(current)), "b": ScriptedHost(DEBIAN)}
+    done = rolled(tmp_path, current, hosts, alpamon_serial=2)
+    assert done.code == 2, done.said
+    said = summary(done)
+    assert said["a"].startswith("connected as Web-")
+    assert said["b"].startswith("FAILED. The host has to be registered, and no registration token could be made.")
+    assert len(current.registered()) == 1
+
+
+def test_tags_choose_parts_of_the_role(current: Workspace, tmp_path: Path) -> None:
+    host = ScriptedHost(DEBIAN, registered(current))
+    current.settings(instant=True)
+    with agents_come(current):
+        done = run_role(tmp_path / "verify", current, {"a": host}, "--tags", "verify", playbook=PLAYBOOK)
+    assert done.code == 0, done.said
+    assert summary(done)["a"].startswith("connected as Web-")
+    assert {call.module for call in done["a"].calls} <= {"setup", "command", "stat", "slurp"}
+    done = run_role(tmp_path / "unknown", current, {"a": host}, "--tags", "verified", playbook=PLAYBOOK)
+    assert done.code == 2, done.said
+    assert "There are no tasks with the tags verified." in done.said
+    assert done["a"].calls == []
+
+
 def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: Path) -> None:
     hosts = {"a": ScriptedHost(DEBIAN, BROKEN), "b": ScriptedHost(DEBIAN), "c": ScriptedHost(DEBIAN)}
     done = rolled(tmp_path, current, hosts)
     assert done.code == 2, done.said
-    assert summary(done) == {"a": "FAILED. There is no such package.", "b": "not tried", "c": "not tried"}
+    assert summary(done) == {"a": WHY, "b": "not tried", "c": "not tried"}
     assert done["b"].calls == done["c"].calls == []
     assert current.registered() == []
     assert current.registration_tokens() == []
@@ -103,10 +149,27 @@ def test_a_host_lost_midway_leaves_the_summary_to_others(current: Workspace, tmp
     )
     assert done.code != 0, done.said
     said = summary(done)
-    assert said["a"] == "FAILED. unreachable"
+    assert said["a"] == "FAILED. It became unreachable while the role was at work."
     assert said["b"].startswith("connected as ")
     assert said["c"] == "not tried"
     assert current.registration_tokens() == []
+
+
+def test_a_canary_lost_midway_leaves_the_summary_to_hosts_that_were_not_tried(
+    current: Workspace, tmp_path: Path
+) -> None:
+    lost = ScriptedHost(DEBIAN, [("^copy .*alpamon.conf", {"lost": "No route to host."})])
+    done = rolled(tmp_path, current, {"a": lost, "b": ScriptedHost(DEBIAN), "c": ScriptedHost(DEBIAN)})
+    assert done.code != 0, done.said
+    said = summary(done)
+    assert said["a"] == "FAILED. It became unreachable while the role was at work."
+    assert said["b"] == said["c"] == "not tried"
+    [record] = current.registered()
+    assert f"its record in the workspace: {record['id']}, whose key may not be on the host" in done.said
+    assert "3 hosts, 0 of them well, 1 failed, 2 not tried." in done.said
+    assert record["key"] not in done.said
+    assert current.registration_tokens() == []
+    assert done["b"].calls == done["c"].calls == []
 
 
 def test_waves_go_on_within_the_limit(current: Workspace, tmp_path: Path) -> None:

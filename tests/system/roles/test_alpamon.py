@@ -28,8 +28,11 @@ from system.scripted_hosts import (
 )
 from workspace.client import Workspace
 
+LOCKED = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\n"
 #: A file is there that differs from what is to be written.
+#: The facts in which the key of a server is while it is needed.
+KEYS = ("__alpamon_registered", "__alpamon_registration", "__alpamon_conf", "__alpamon_text", "__alpamon_read")
 COPY = [("^file .*_diff_peek", {"changed": False, "state": "file", "size": 10, "appears_binary": False})]
 ID = "550e8400-e29b-41d4-a716-446655440000"
 VENDOR = "https://packagecloud.io/alpacax/alpamon"
@@ -122,7 +125,9 @@ def present(running: Running, tmp_path_factory: pytest.TempPathFactory) -> RoleR
     variables = {"alpamon_ca_cert_content": CERTIFICATE, "alpamon_tags": {"env": "test"}}
     hosts = scripted_hosts({name: SUPPORTED[name] for name in KINDS}, **variables)
     with agents_come(workspace):
-        done = run_role(tmp_path_factory.mktemp("present"), workspace, hosts, ALPACON_REGISTRATION_TOKEN=token)
+        done = run_role(
+            tmp_path_factory.mktemp("present"), workspace, hosts, show=KEYS, ALPACON_REGISTRATION_TOKEN=token
+        )
     assert done.code == 0, done.said
     assert token not in done.said
     records = workspace.registered()
@@ -141,13 +146,16 @@ def test_configuration_and_units(present: RoleRun, name: str) -> None:
     assert host.files["/etc/alpamon/.ansible-registered"] == MACHINE
     [row] = [row for row in host.of("copy") if row["dest"] == "/etc/alpamon/alpamon.conf"]
     assert (row["mode"], row["owner"]) == ("0600", "root")
+    # The lock was free, and is given back.
+    assert "/run/alpamon-registering" in removed(host)
     folders = {row["path"]: row.get("mode") for row in host.of("file")}
     assert folders["/etc/alpamon"] == "0700"
     assert folders["/var/lib/alpamon"] == folders["/var/log/alpamon"] == folders["/run/alpamon"] == "0750"
     assert [(row["name"], row["state"], row.get("enabled")) for row in host.of("systemd_service")] == [
-        ("alpamon-restart.timer", "stopped", False),
         ("alpamon.service", "restarted", None),
+        ("alpamon-restart.timer", "stopped", False),
         ("alpamon.service", "started", True),
+        ("alpamon-restart.timer", "stopped", False),
     ]
 
 
@@ -192,6 +200,8 @@ def test_zypper(present: RoleRun) -> None:
     assert "zypper --non-interactive refresh --repo alpacax_alpamon" in host.commands
     assert "zypper --non-interactive install --no-recommends alpamon" in host.commands
     assert host.files["/etc/pki/trust/anchors/alpamon.pem"] == CERTIFICATE
+    calls = [call for call in host.calls if call.module == "command" and call.line.startswith("zypper")]
+    assert {call.environment["ZYPP_LOCK_TIMEOUT"] for call in calls} == {"300"}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -253,6 +263,46 @@ def test_pinned_with_zypper(downgraded: RoleRun) -> None:
     host = downgraded["leap15"]
     assert "zypper --non-interactive install --oldpackage --recommends alpamon=2.4.0" in host.commands
     assert host.commands[-1] == "zypper --non-interactive addlock alpamon"
+
+
+# An upgrade that a run before did not end
+
+
+def upgraded_alone(workspace: Workspace, state: str, version: str = "2.4.0") -> tuple[dict[str, Any], list[Any]]:
+    """A record whose agent has that version, and a host with it, 2.5.0 installed and its process in that state."""
+    record = workspace.api("POST", "servers/servers/register/", **registration(workspace)).json()
+    workspace.change_server(record["name"], commissioned=True, is_connected=True, version=version)
+    process = [("^command .*-cnewer", {"changed": True, "rc": 0, "stdout": state})]
+    return record, [*configuration(workspace.url, record["id"], record["key"]), *installed("2.5.0"), *process]
+
+
+@pytest.mark.parametrize("state", ["outdated", ""])
+def test_old_agent_under_a_new_package_is_restarted_and_replaced_where_that_fails(
+    current: Workspace, tmp_path: Path, state: str
+) -> None:
+    record, answers = upgraded_alone(current, state)
+    wait = {"alpamon_connect_timeout": "1s"}
+    done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, answers, wait)})
+    assert done.code == 2, done.said
+    host = done["web"]
+    assert "alpamon 2.5.0 did not connect. alpamon 2.4.0 is back and connected." in host.failure
+    assert "An agent of version 2.4.0 is connected, not 2.5.0." in host.failure
+    assert [row["name"] for row in host.of("apt")] == ["alpamon", "alpamon=2.4.0*"]
+    units = [(row["name"], row["state"]) for row in host.of("systemd_service")]
+    assert units.count(("alpamon.service", "restarted")) == 2
+    assert units.index(("alpamon.service", "restarted")) < units.index(("alpamon-restart.timer", "stopped"))
+    assert record["key"] not in done.said
+
+
+def test_agent_of_the_installed_version_is_not_restarted(current: Workspace, tmp_path: Path) -> None:
+    _record, answers = upgraded_alone(current, "current", "2.5.0")
+    unchanged = [*answers, ("^(apt|copy) ", {"changed": False})]
+    done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, unchanged)})
+    assert done.code == 0, done.said
+    assert [(row["name"], row["state"]) for row in done["web"].of("systemd_service")] == [
+        ("alpamon.service", "started"),
+        ("alpamon-restart.timer", "stopped"),
+    ]
 
 
 # Removing
@@ -356,18 +406,33 @@ def test_check_mode_shows_a_diff_without_the_key(current: Workspace, tmp_path: P
 
 def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_path: Path) -> None:
     token = current.add_registration_token()["key"]
-    log = f'{{"level":"debug"}} Authorization: id="{ID}", key="abc-DEF_123"\ntoken={token}\nBackhaul closed.'
+    log = "ExecMainStatus=78\n"
+    log += f'{{"level":"debug"}} Authorization: id="{ID}", key="abc-DEF_123"\ntoken={token}\nBackhaul closed.'
     hosts = {
         "full": ScriptedHost(DEBIAN, [("^copy .*alpamon.conf", {"failed": True, "msg": "No space left on device"})]),
+        "locked": ScriptedHost(DEBIAN, [("^command .*apt-get", {"rc": 100, "stdout": "", "stderr": LOCKED})]),
+        "busy": ScriptedHost(
+            Distribution("Debian", "13.1", hostname="busy"), [("^command .*set -C", {"rc": 1, "stderr": "Taken."})]
+        ),
+        "shell": ScriptedHost(Distribution("Debian", "13.1", hostname="shell"), there("/proc/1/comm", "bash\n")),
         "silent": ScriptedHost(DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log})]),
     }
-    limit = {"alpamon_connect_timeout": "1s"}
+    limit = {"alpamon_connect_timeout": "1s", "__alpamon_lock_retries": 2, "__alpamon_lock_delay": 0}
     done = run_role(tmp_path, current, hosts, "-e", json.dumps(limit), ALPACON_REGISTRATION_TOKEN=token)
     assert done.code == 2, done.said
-    assert "The new record was taken back." in done["full"].failure
-    [record] = current.registered()
+    assert "No space left on device The new record was taken back." in done["full"].failure
+    assert len([line for line in done["locked"].commands if line.startswith("apt-get update")]) == 3
+    # Another run registers that one, which keeps its lock.
+    assert "busy" not in {record["name"][:-7] for record in current.registered()}
+    assert "/run/alpamon-registering" not in removed(done["busy"])
+    assert "/run/alpamon-registering" in removed(done["full"])
+    # Process 1 is no systemd there, although it is installed.
+    assert done["shell"].of("systemd_service") == []
+    [record] = [record for record in current.registered() if record["name"].startswith("Web-")]
     assert record["id"] in done["silent"].files["/etc/alpamon/alpamon.conf"]
     assert "Not connected within 1 s." in done["silent"].failure
+    assert "The agent has exited with code 78" in done["silent"].failure
+    assert "ExecMainStatus" not in done["silent"].failure
     assert "For a private CA, set alpamon_ca_cert." in done["silent"].failure
     assert 'key="********"\ntoken=********\nBackhaul closed.' in done["silent"].failure
     assert all(secret not in done.said for secret in (token, record["key"], "abc-DEF_123"))

@@ -489,6 +489,28 @@ def test_not_connected_in_time(workspace: Workspace, patient: Clock, commits: bo
     assert done["requests"] < 40
 
 
+@pytest.mark.parametrize(
+    ("stated", "wanted", "comes"),
+    [
+        ("2.5.0", "2.5.0", True),
+        ("v2.6.0-rc1", "2.6.0~rc1", True),
+        ("dev", "2.5.0", True),
+        (None, "2.5.0", True),
+        ("2.4.0", "2.5.0", False),
+        ("2.4.0", "", True),
+    ],
+)
+def test_connected_on_a_version(
+    serve: Callable[..., ScriptedServer], patient: Clock, stated: str | None, wanted: str, comes: bool
+) -> None:
+    row = {"id": UUID, "name": "web-1a2b3c", "commissioned": True, "is_connected": True, "version": stated}
+    given = {"url": serve([Reply(row)]).url, "state": "connected", "version": wanted, "wait_timeout": "3s"}
+    options = {name: option.get("default") for name, option in _registration.SPEC.items()}
+    done = _registration.run_registration({**options, **given, **CREDENTIALS}, Run())
+    assert done.get("failed", False) is not comes
+    assert ("An agent of version 2.4.0 is connected, not 2.5.0." in done["msg"]) is not comes
+
+
 def test_connected_rides_out_what_passes(workspace: Workspace, patient: Clock) -> None:
     agent = new_agent(workspace)
     agent.commit()
