@@ -10,11 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import (
-    INTERRUPTED,
-    WHY_INTERRUPTED,
-    why_never_began,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import INTERRUPTED, WHY_INTERRUPTED
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
@@ -80,7 +76,7 @@ def replies_of(job: Job, checks: Sequence[Check], carried: bool, limit: int, reu
         return _for_all(checks, unanswered(_reason(job), _without_result(command), reached, asked))
     known = command.without_result()
     output = job.output or Output("")
-    reason = _interrupted(command, output) or (output.refused and f"Nothing was asked: {output.refused}.")
+    reason = _interrupted(command, output)
     if reason:
         return _for_all(checks, unanswered(f"{reason} Id {command.id}.", known, reached=True))
     if carried:
@@ -98,9 +94,8 @@ def replies_of(job: Job, checks: Sequence[Check], carried: bool, limit: int, reu
 def _interrupted(command: Command, output: Output) -> str:
     if command.error_phase:
         return f"The command got no result: {command.error_phase}."
-    never_began = why_never_began(command, output.text)
-    if never_began:
-        return f"Never ran: {never_began}."
+    if output.refused:
+        return f"Never ran: {output.refused}."
     return f"It ended early: {WHY_INTERRUPTED}." if command.rc == INTERRUPTED else ""
 
 
