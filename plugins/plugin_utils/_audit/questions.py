@@ -68,7 +68,11 @@ alpacon_left=$((alpacon_left - 1))
 done
 kill -KILL "-$alpacon_child" || kill -KILL "$alpacon_child"
 ) &
+alpacon_watch=$!
 wait "$alpacon_child"
+alpacon_code=$?
+kill "$alpacon_watch" 2>/dev/null
+return "$alpacon_code"
 }
 alpacon_read() {
 head -c "$1"
