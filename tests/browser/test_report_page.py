@@ -109,9 +109,13 @@ def shown(opened: Opened) -> set[tuple[str, str]]:
     """The findings that the page shows, by host and check."""
     page = opened.page
     page.evaluate("document.querySelectorAll('#findings .finding').forEach(each => { each.open = true; })")
-    page.wait_for_function(
-        "[...document.querySelectorAll('#findings .finding')].every(each => each.children.length > 1)"
-    )
+    # A wait for a function would be evaluated in the page, which its policy forbids.
+    filled = "[...document.querySelectorAll('#findings .finding')].every(each => each.children.length > 1)"
+    for _look in range(200):
+        if page.evaluate(filled):
+            break
+        page.wait_for_timeout(50)
+    assert page.evaluate(filled)
     found = page.locator("#findings .hosts a").evaluate_all(
         """links => links
             .filter(link => !link.closest('[hidden]'))

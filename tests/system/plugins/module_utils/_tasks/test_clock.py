@@ -24,6 +24,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import LIST, Row
 
 HOUR = 3600
 LINE = "echo hello"
+TIMES = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
 
 
 @pytest.fixture(params=[HOUR, -HOUR], ids=["ahead", "behind"])
@@ -35,7 +36,7 @@ def skewed(request: pytest.FixtureRequest, current: Workspace) -> Workspace:
 
 def add(workspace: Workspace, age: float, **fields: Any) -> str:
     """Add a command that succeeded so many seconds ago."""
-    times = dict.fromkeys(("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at"), -age)
+    times = dict.fromkeys(TIMES, -age)
     row = {"server": "web-01", "line": LINE, "status": "success", "result": "hello", **times, **fields}
     [command] = workspace.add_commands([row])
     return command
@@ -75,7 +76,8 @@ def test_a_command_is_reused_by_its_age(skewed: Workspace, age: float, reused: b
 
 @pytest.mark.parametrize(("age", "reused"), [(1500, True), (2100, False)])
 def test_an_answer_of_an_audit_is_reused_by_its_age(skewed: Workspace, age: float, reused: bool) -> None:
-    add(skewed, age)
+    asked = audit(skewed, HELLO, of=hosts("web-01"), reuse_within="30m").the_result["command"]
+    skewed.change_command(asked, **dict.fromkeys(TIMES, -age))
     done = audit(skewed, HELLO, of=hosts("web-01"), reuse_within="30m")
     assert done.the_result["reused"] is reused
 
