@@ -108,7 +108,8 @@ class WorkspaceAudit:
         """Find the servers, take what was answered lately, and ask for the rest."""
         self._find_servers()
         recent = self._recent()
-        questions = [question for host in self.hosts for question in self._left(host, recent)]
+        fleet = self._fleet()
+        questions = [question for host in self.hosts for question in self._left(host, recent, fleet)]
         if self.run.check_mode:
             self.left_out = len({question.match for question in questions})
             return
@@ -250,13 +251,15 @@ class WorkspaceAudit:
             commands.sort(key=_end)
         return recent
 
-    def _left(self, audited: AuditedHost, recent: Mapping[_Key, list[Command]]) -> list[Question]:
+    def _left(self, audited: AuditedHost, recent: Mapping[_Key, list[Command]], fleet: Fleet) -> list[Question]:
         """What is to be asked of a server, after good answers of late have been taken.
 
         The questions that are left of a command are looked for as a command of their own: that is how they were asked
         again, if they were.
+
+        Args:
+            fleet: fetches the outputs of commands that are known.
         """
-        fleet = self._fleet()
         looked_at: list[tuple[Question, Command | None]] = [
             (one, None) for one in self._questions(audited, audited.checks)
         ]
