@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: inspec_checks
 short_description: Make checks for an audit of a profile of InSpec
-version_added: 1.1.0
+version_added: 1.0.0
 description:
   - Reads what C(inspec json) wrote of a profile, on the controller, and returns the check that runs the profile on
     servers by C(inspec exec).

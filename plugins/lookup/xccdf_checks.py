@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: xccdf_checks
 short_description: Make checks for an audit of a profile of an XCCDF data stream
-version_added: 1.1.0
+version_added: 1.0.0
 description:
   - Reads a data stream such as those of the SCAP Security Guide on the controller, and returns the check that evaluates
     one of its profiles on servers by OpenSCAP, C(oscap xccdf eval).
