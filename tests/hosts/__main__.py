@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make hosts and take them down: python -m hosts up web-1 web-2:bookworm web-3:trixie:plain"""
+"""Make hosts and take them down: python -m hosts up web-1 web-2:rocky web-3:trixie:plain"""
 
 from __future__ import annotations
 

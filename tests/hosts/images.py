@@ -2,26 +2,47 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Root filesystems, one for each Debian release, made once and shared by all hosts of that release."""
+"""Root filesystems, one for each release, made once and shared by all hosts of that release."""
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-RELEASES = ("bookworm", "trixie")
+#: The scripts that make another system of a Debian.
+SCRIPTS = Path(__file__).parent / "systems"
 #: What a server has anyway, and what packages of the tests depend on: hosts reach nothing but the bridge.
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "procps", "adduser"),
-    *("python3", "python3-apt", "python3-debian", "python3-requests", "ca-certificates", "gpg"),
-    *("cron", "nftables", "sqlite3", "zip"),
+    *("python3", "python3-requests", "ca-certificates", "gpg", "cron", "nftables", "sqlite3", "zip"),
 )
+APT = ("python3-apt", "python3-debian")
+DNF = ("rpm", "python3-rpm", "dnf", "python3-dnf", "dnf-plugins-core")
+ZYPPER = ("rpm", "python3-rpm", "zypper")
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """What a root filesystem is made of: a Debian, packages of its own, and scripts that make another system of it."""
+
+    debian: str
+    packages: tuple[str, ...] = APT
+    scripts: tuple[str, ...] = ()
+
+
+RELEASES = {
+    "bookworm": Release("bookworm"),
+    "trixie": Release("trixie"),
+    "rocky": Release("trixie", DNF, ("rpm", "dnf")),
+    "leap": Release("trixie", ZYPPER, ("rpm", "zypper")),
+}
 #: How fast agents try again: a fraction of what the genuine one waits. See tests/agent/README.md.
 PACE = "ALPAMON_PACE=0.05"
 FILES = {
@@ -44,18 +65,19 @@ class Images:
         self.key = folder / "key"
 
     def root(self, release: str) -> Path:
-        """The root filesystem of a release; it takes half a minute if it is not there yet."""
+        """The root filesystem of a release; it takes half a minute or two if it is not there yet."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._locked():
+        with self._locked("key"):
             self._make_key()
-            place = self.folder / f"{release}-{self._fingerprint()}"
+        with self._locked(release):
+            place = self.folder / f"{release}-{self._fingerprint(RELEASES[release])}"
             if not place.exists():
                 self._build(release, place)
             return place
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with (self.folder / "lock").open("w") as lock:
+    def _locked(self, name: str) -> Iterator[None]:
+        with (self.folder / f"lock-{name}").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -64,25 +86,38 @@ class Images:
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hosts", "-f", str(self.key)]
             subprocess.run(command, check=True)
 
-    def _fingerprint(self) -> str:
+    def _fingerprint(self, release: Release) -> str:
         public = self.key.with_suffix(".pub").read_text()
-        return hashlib.sha256(json.dumps([PACKAGES, FILES, public]).encode()).hexdigest()[:12]
+        parts = [dataclasses.astuple(release), scripts(release.scripts), PACKAGES, FILES, public]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
-    def _build(self, release: str, place: Path) -> None:
-        for older in self.folder.glob(f"{release}-*"):
+    def _build(self, name: str, place: Path) -> None:
+        for older in self.folder.glob(f"{name}-*"):
             shutil.rmtree(older)
-        partial = self.folder / f"partial-{release}"
-        shutil.rmtree(partial, ignore_errors=True)
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
-        subprocess.run([*command, release, str(partial), *mirror()], check=True)
-        for name, text in FILES.items():
-            target = partial / name
+        release = RELEASES[name]
+        partial = self.folder / f"partial-{name}"
+        make(partial, release.debian, [*PACKAGES, *release.packages], scripts(release.scripts))
+        for file, text in FILES.items():
+            target = partial / file
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
         keys = partial / "root/.ssh"
         keys.mkdir(mode=0o700, exist_ok=True)
         shutil.copy(self.key.with_suffix(".pub"), keys / "authorized_keys")
         partial.rename(place)
+
+
+def scripts(names: Iterable[str], folder: Path = SCRIPTS) -> list[str]:
+    """The text of scripts."""
+    return [(folder / f"{name}.sh").read_text() for name in names]
+
+
+def make(place: Path, debian: str, packages: Iterable[str], code: Iterable[str]) -> None:
+    """Make a root filesystem of a release of Debian with these packages, and run shell code in it."""
+    shutil.rmtree(place, ignore_errors=True)
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
+    subprocess.run([*command, debian, str(place), *mirror()], check=True)
+    subprocess.run(["chroot", str(place), "/bin/sh", "-euc", "\n".join(code)], check=True)
 
 
 def mirror() -> list[str]:

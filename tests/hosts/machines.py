@@ -107,7 +107,10 @@ class Hosts:
         """Start hosts, those that run already apart, and return all of them once ssh answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         running = {host.name: host for host in self.running()}
-        roots = {release: self.images.root(release) for release in {each.release for each in wanted}}
+        releases = {each.release for each in wanted}
+        # What is not there yet takes a processor and the network for itself.
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            roots = dict(zip(releases, pool.map(self.images.root, releases), strict=True))
         new = [each for each in wanted if each.name not in running]
         with ThreadPoolExecutor(max_workers=4) as pool:
             started = list(pool.map(lambda each: self._start(each, roots[each.release]), new))

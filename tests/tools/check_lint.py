@@ -75,6 +75,7 @@ def shell_scripts() -> list[str]:
         "tests/tools/setup.sh",
         ".ci/run",
         *(f"tests/agent/package/{name}" for name in ("postinst", "postrm", "prerm")),
+        *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("tests/*/systems/*.sh"))),
     ]
 
 

@@ -4,20 +4,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # A package with a newer version that an advisory tells of, and a repository without advisories.
-build() { # name version folder
-	mkdir -p "$3"
-	printf 'Name: %s\nVersion: %s\nRelease: 1\nSummary: for tests\nLicense: none\nBuildArch: noarch\n%%description\nfor tests\n%%files\n' \
-		"$1" "$2" >/tmp/tool.spec
-	rpmbuild --quiet -bb --define "_rpmdir $3" --define "_build_name_fmt %%{NAME}-%%{VERSION}.rpm" \
-		--define '_topdir /tmp/rpmbuild' /tmp/tool.spec >/dev/null 2>&1
-	rm -rf /tmp/tool.spec /tmp/rpmbuild
-}
-rpm --initdb
-build weak-tool 1.0 /tmp/made
+build_rpm weak-tool 1.0 /tmp/made
 rpm --install --nodeps /tmp/made/weak-tool-1.0.rpm
-build weak-tool 1.1 /srv/advised
-build weak-tool 1.1 /srv/silent
-build weak-tool 1.0 /srv/quiet
+build_rpm weak-tool 1.1 /srv/advised
+build_rpm weak-tool 1.1 /srv/silent
+build_rpm weak-tool 1.0 /srv/quiet
 rm -rf /tmp/made
 advisory() { # version
 	cat <<END
@@ -35,5 +26,3 @@ modifyrepo_c --mdtype=updateinfo /tmp/updateinfo.xml /srv/advised/repodata >/dev
 advisory 1.0 >/tmp/updateinfo.xml
 modifyrepo_c --mdtype=updateinfo /tmp/updateinfo.xml /srv/quiet/repodata >/dev/null
 rm /tmp/updateinfo.xml
-rm -f /usr/bin/apt /usr/bin/apt-get /usr/bin/apt-cache /usr/bin/dpkg /usr/bin/dpkg-query /etc/debian_version
-ln -sf bash /bin/sh
