@@ -46,7 +46,7 @@ options:
 """
 
 _CALL = re.compile(rb"\n    _ansiballz_main\(\n(.*)\n\)\n*$", re.DOTALL)
-_INSTALLERS = ("apt", "dnf", "yum")
+_INSTALLERS = ("apt", "dnf")
 
 
 class Connection(LocalConnection):

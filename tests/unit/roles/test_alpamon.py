@@ -36,6 +36,6 @@ def test_every_entry_point_is_described_and_there() -> None:
 
 
 def test_every_package_manager_has_its_tasks() -> None:
-    managers = {row["manager"] for row in load("vars/main.yml")["__alpamon_distributions"].values()} | {"yum"}
+    managers = {row["manager"] for row in load("vars/main.yml")["__alpamon_distributions"].values()}
     wanted = [f"{manager}/{kind}.yml" for manager in managers for kind in ("repository", "install", "hold", "remove")]
     assert [name for name in wanted if not (ROLE / "tasks/packages" / name).is_file()] == []
