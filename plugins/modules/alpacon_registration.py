@@ -55,9 +55,17 @@ options:
   tags:
     description:
       - Tags that the record gets when it is created, with strings as values.
-      - If O(token) is given, a tag C(ansible:registration) with a random value is added and kept, so that the module
-        can recognize the record if the answer to the registration is lost.
+      - If O(token) is given and O(machine) is not, a tag C(ansible:registration) with a random value is added and kept,
+        so that the module can recognize the record if the answer to the registration is lost.
     type: dict
+  machine:
+    description:
+      - Text that tells the machine from all others, such as its machine id together with its name in the inventory.
+      - A digest of it, and never the text itself, is added as the tag C(ansible:machine) and kept. By that tag, a task
+        with O(token) recognizes records of this machine whose key was lost, also those of earlier runs, and deletes
+        them. It spares a record whose agent has ever connected.
+      - Two machines must not have the same text.
+    type: str
   replace_stale:
     description:
       - Whether the server is registered again if the workspace says that O(id) and O(key) are invalid.
@@ -85,7 +93,8 @@ options:
     description:
       - API token or service token. It is optional.
       - With it, O(state=registered) deletes a record whose credentials were lost with the answer to the registration,
-        and lists RV(orphans). O(state=unregistered) also deletes a record whose O(key) is not valid or not known.
+        deletes those that O(machine) describes, and lists RV(orphans). O(state=unregistered) also deletes a record
+        whose O(key) is not valid or not known.
       - It is looked up as described in the notes. If the task is delegated to the host, it is sent there.
     type: str
 extends_documentation_fragment:
@@ -109,6 +118,7 @@ notes:
     With O(token), it looks for the record and deletes it before it registers again, at most twice. It recognizes the
     record by the tag or, if the workspace lists no tags, by its name and age and by the fact that no agent has
     connected with it. Do not register two servers with the same short name at the same time in such a workspace.
+    Records of earlier runs are only named there, in RV(orphans).
 seealso:
   - module: herdops.alpacon.alpacon_registration_info
   - module: herdops.alpacon.alpacon_registration_token
@@ -181,8 +191,9 @@ version:
   sample: 2.5.0
 orphans:
   description:
-    - With O(state=registered) and O(token), other records of that name whose agents never connected. They are not
-      deleted.
+    - With O(state=registered) and O(token), other records of that name that are older than an hour and whose agents
+      never connected. They are not deleted, since they may be another host's. Records with the tag of another
+      O(machine) are left out.
     - If the task failed, the records that it may have left behind, as far as they are known.
   returned: with O(state=registered) and O(state=unregistered)
   type: list

@@ -11,6 +11,7 @@ stored credentials are worth nothing, and a record whose credentials were lost o
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 import time
@@ -32,6 +33,8 @@ from .._options.connection import CONNECTION
 NAME_LENGTH = 64
 #: A tag that only this very request carries, by which its record is known again.
 MARKER = "ansible:registration"
+#: A tag that all records of a machine carry, by which later tasks know those that never came up.
+MACHINE = "ansible:machine"
 
 #: How often a registration is sent at the most.
 _ATTEMPTS = 3
@@ -39,6 +42,8 @@ _ATTEMPTS = 3
 _LOOKS = (0.0, 1.0, 4.0)
 #: Pauses between two questions whether the agent is connected, in seconds.
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.5, 1.4, 10.0
+#: For how long the agent of another machine of the same name may take to come up, in seconds.
+_COMES_UP = 3600.0
 #: HTTP statuses by which the workspace says that credentials are worth nothing.
 _REFUSED = (401, 403, 404)
 #: The state of a task that only asks.
@@ -62,6 +67,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "name": {"type": "str"},
     "platform": {"type": "str", "choices": ["debian", "rhel"]},
     "tags": {"type": "dict"},
+    "machine": {"type": "str"},
     "replace_stale": {"type": "bool", "default": False},
     "clean_up": {"type": "bool", "default": True},
     "version": {"type": "str"},
@@ -94,6 +100,7 @@ class RegistrationOrder:
 
     Attributes:
         id, key: stored credentials of the agent; empty where there are none.
+        machine: what stands for the machine in a tag; empty where it is not told from others.
         registration_token, name, platform: empty where they are not needed.
         version: which version of the agent is to be connected; empty where any may.
         timeout: seconds.
@@ -106,6 +113,7 @@ class RegistrationOrder:
     name: str
     platform: str
     tags: Mapping[str, str]
+    machine: str
     replace_stale: bool
     clean_up: bool
     version: str
@@ -122,6 +130,7 @@ class RegistrationOrder:
             name=agent_name("name", options["name"]) if options.get("name") else "",
             platform=options.get("platform") or "",
             tags=_tags(options.get("tags")),
+            machine=_digest(options.get("machine") or ""),
             replace_stale=bool(options.get("replace_stale")),
             clean_up=options.get("clean_up") is not False,
             version=str(options.get("version") or "").strip(),
@@ -173,9 +182,15 @@ def _tags(given: Mapping[str, Any] | None) -> dict[str, str]:
     for name, value in (given or {}).items():
         if not isinstance(value, str):
             raise UsageError("tags", f"the value of {name} is not a string", "Put it in quotes.")
-        if not str(name).strip() or name == MARKER:
+        if not str(name).strip() or name in (MARKER, MACHINE):
             raise UsageError("tags", f"'{name}' is no name for a tag", "Choose another one.")
     return dict(given or {})
+
+
+def _digest(machine: str) -> str:
+    """What stands for a machine without saying which one it is; empty for an empty text."""
+    text = machine.strip()
+    return hashlib.sha256(f"alpacon {text}".encode(errors="replace")).hexdigest()[:32] if text else ""
 
 
 def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
@@ -375,27 +390,46 @@ def _register(task: RegistrationTask) -> dict[str, Any]:
     facts.update(changed=True, id=None, key=None, version=None, orphans=[])
     if task.run.check_mode:
         return {**facts, "msg": f"Would be registered as {order.name}."}
-    answer, markers = _post_safely(task)
+    answer, lost = _post_safely(task)
     facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or order.name)
-    facts["orphans"] = _orphans(task, facts["id"], markers)
+    # Whoever loses the result, or the host, has read its id.
+    task.run.tell(f"alpacon: registered {facts['name']}, {facts['id']}")
+    facts["orphans"] = _orphans(task, facts["id"], lost)
     return {**facts, "msg": f"Registered as {facts['name']}."}
 
 
 @dataclass(frozen=True)
 class RegistrationAttempt:
-    """A registration that was sent: its marker, and when."""
+    """A registration that was sent: the tag by which its record is known again, and when."""
 
-    marker: str
+    tag: str
+    value: str
     sent_at: float
+
+    @classmethod
+    def begin(cls, order: RegistrationOrder) -> RegistrationAttempt:
+        """One that is about to be sent."""
+        if order.machine:
+            return cls(MACHINE, order.machine, time.time())
+        return cls(MARKER, str(uuid.uuid4()), time.time())
+
+    def made(self, record: Server) -> bool:
+        """Whether it, or an earlier one for the same machine, made a record, as far as the record's tags tell."""
+        return _tags_of(record).get(self.tag) == self.value
+
+
+def _tags_of(record: Server) -> Mapping[str, Any]:
+    tags = record.fields.get("tags")
+    return tags if isinstance(tags, Mapping) else {}
 
 
 def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[RegistrationAttempt]]:
     """Register; where an answer was lost, only after the record that it may be about is gone."""
     lost: list[RegistrationAttempt] = []
     while True:
-        attempt = RegistrationAttempt(str(uuid.uuid4()), time.time())
+        attempt = RegistrationAttempt.begin(task.order)
         try:
-            return _post(task, attempt.marker), lost
+            return _post(task, attempt), lost
         except UnknownAddress:
             raise RegistrationError(NO_REGISTRATION, orphans=[]) from None
         except LostAnswer as error:
@@ -412,11 +446,11 @@ def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[Regist
             raise RegistrationError(f"{hint}{_seen(error)}", **error.as_result()) from None
 
 
-def _post(task: RegistrationTask, marker: str) -> Mapping[str, Any]:
+def _post(task: RegistrationTask, attempt: RegistrationAttempt) -> Mapping[str, Any]:
     order = task.order
     body: dict[str, Any] = {"name": order.name, "platform": order.platform}
-    # Nobody could look for the mark without an API token.
-    tags = {**order.tags, MARKER: marker} if task.clients.user else order.tags
+    # Without an API token, only a later task may look for the tag.
+    tags = {**order.tags, attempt.tag: attempt.value} if order.machine or task.clients.user else order.tags
     if tags:
         body["tags"] = dict(tags)
     answer = task.clients.registering.write("POST", f"{PATH}register/", body).body
@@ -446,14 +480,14 @@ def _withdraw(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostAn
                 orphans=[{"id": None, "name": f"{name}-xxxxxx"}],
             ) from None
         if found:
-            _delete_own(user, found, lost)
+            _delete_own(user, found, attempt, lost)
             return
 
 
-def _delete_own(user: Client, found: Sequence[Server], lost: LostAnswer) -> None:
+def _delete_own(user: Client, found: Sequence[Server], attempt: RegistrationAttempt, lost: LostAnswer) -> None:
     orphans = [{"id": record.id, "name": record.name} for record in found]
     names = ", ".join(f"{record.name} ({record.id})" for record in found)
-    if len(found) > 1:
+    if len(found) > 1 and not all(attempt.made(record) for record in found):
         # Workspaces that list no tags leave it open which one it is, and the others may be in use.
         raise RegistrationError(
             f"{lost} It may have made one of these records: {names}. Delete the one that never connects, and run the"
@@ -461,7 +495,8 @@ def _delete_own(user: Client, found: Sequence[Server], lost: LostAnswer) -> None
             orphans=orphans,
         )
     try:
-        _delete(user, str(found[0].id))
+        for record in found:
+            _delete(user, str(record.id))
     except AlpaconError as error:
         raise RegistrationError(
             f"{lost} It made the record {names}, which could not be deleted. {error} Delete it, and run the task"
@@ -484,9 +519,9 @@ def _records(user: Client, name: str) -> Iterator[Server]:
 
 
 def _made_by(user: Client, attempt: RegistrationAttempt, records: Sequence[Server]) -> list[Server]:
-    """Which of these records that attempt made: the one with its mark, or where no tags are shown those since then."""
+    """Which of these records that attempt made: those with its tag, or where no tags are shown those since then."""
     if any("tags" in record.fields for record in records):
-        return [record for record in records if _is_marked(record, attempt)]
+        return [record for record in records if attempt.made(record)]
     since = user.server_time(attempt.sent_at)
     return [record for record in records if _added_at(user, record) >= since]
 
@@ -500,20 +535,21 @@ def _added_at(user: Client, record: Server) -> float:
 
 
 def _orphans(task: RegistrationTask, own_id: str, lost: Sequence[RegistrationAttempt]) -> list[dict[str, Any]]:
-    """Other records of that name that never came up, after those that this task lost are gone."""
+    """Other records of that name that never came up, after those of this machine and of this task are gone."""
     user = task.clients.user
     if user is None:
         return []
     orphans: list[dict[str, Any]] = []
+    own = [*lost, RegistrationAttempt.begin(task.order)] if task.order.machine else lost
     unseen = bool(lost)
     try:
         for record in list(_records(user, task.order.name)):
             if record.id == own_id:
                 unseen = False
-                continue
-            if any(_is_marked(record, attempt) for attempt in lost):
-                _delete(user, str(record.id))  # it came late
-            else:
+            elif any(attempt.made(record) for attempt in own):
+                # Left by a run that was lost before it had written the key, or come late.
+                orphans += _delete_orphan(task, user, record)
+            elif _is_left(user, task.order, record):
                 orphans.append({"id": record.id, "name": record.name})
     except AlpaconError as error:
         task.run.warn(f"Whether records named {task.order.name}-xxxxxx are left behind is not known. {error}")
@@ -526,9 +562,21 @@ def _orphans(task: RegistrationTask, own_id: str, lost: Sequence[RegistrationAtt
     return orphans
 
 
-def _is_marked(record: Server, attempt: RegistrationAttempt) -> bool:
-    tags = record.fields.get("tags")
-    return isinstance(tags, Mapping) and tags.get(MARKER) == attempt.marker
+def _delete_orphan(task: RegistrationTask, user: Client, record: Server) -> list[dict[str, Any]]:
+    """Delete a record of this machine; give it back where that fails."""
+    try:
+        _delete(user, str(record.id))
+    except AlpaconError as error:
+        task.run.warn(f"The record {record.name} ({record.id}) is left behind and could not be deleted. {error}")
+        return [{"id": record.id, "name": record.name}]
+    return []
+
+
+def _is_left(user: Client, order: RegistrationOrder, record: Server) -> bool:
+    """Whether a record that never came up may be of this machine: it is of no other, whose agent is just starting."""
+    if order.machine and MACHINE in _tags_of(record):
+        return False
+    return _added_at(user, record) <= user.server_time(time.time()) - _COMES_UP
 
 
 # state: connected
