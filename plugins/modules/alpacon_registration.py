@@ -83,6 +83,13 @@ options:
         do.
       - A workspace that states no version is taken at its word that the agent is connected.
     type: str
+  pinned:
+    description:
+      - With O(state=connected) and O(token), whether the agent is to stay on its version although nothing holds the
+        package. If the workspace upgrades agents to the latest version by itself, there is a warning, once in a run.
+      - Older workspaces do not say so, and not every token may read it. Then there is no warning.
+    type: bool
+    default: false
   wait_timeout:
     description:
       - How long O(state=connected) waits, as a number of seconds or a duration such as V(90s) or V(5m).

@@ -27,6 +27,7 @@ def current_run() -> Run:
     return Run(
         tell=lambda text: Display().display(clean_line(text)),
         alert=lambda text: Display().warning(clean_line(text)),
+        first=first_in_run,
         folder=run_folder(),
         journal=_journal(),
         is_over=_is_orphan,

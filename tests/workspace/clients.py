@@ -175,6 +175,18 @@ class TokenViewSet(Base):
         }
 
 
+class PreferencesView(views.APIView):  # type: ignore[misc]
+    """What is set for the whole workspace; of that, only whether it upgrades agents by itself."""
+
+    def get(self, request: t.Any) -> Response:
+        if state.current.dialect.name != "current":
+            raise exceptions.NotFound
+        if isinstance(request.user, Server):
+            raise exceptions.PermissionDenied
+        mode = state.current.switches.agent_rollout_policy
+        return Response({"agent_rollout_policy": {"mode": mode, "maintenance_window": None}} if mode else {})
+
+
 class CommandAclView(views.APIView):  # type: ignore[misc]
     """The rules of tokens, one row for each pattern; `token` narrows them."""
 

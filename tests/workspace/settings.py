@@ -86,6 +86,7 @@ class Switches:
     read_lag: float = 0.0
     clock_skew: float = 0.0
     registration: bool = True
+    agent_rollout_policy: t.Literal["", "latest", "n_minus_1", "manual"] = ""
 
     def change(self, values: dict[str, t.Any]) -> None:
         known = {field.name for field in dataclasses.fields(self)}

@@ -46,6 +46,7 @@ urlpatterns = [
     path("api/servers/servers/-/access-policy/", agent_api.access_policy),
     path("api/servers/servers/-/sync-check/", agent_api.sync_check),
     path("api/metrics/config/", agent_api.no_metrics),
+    path("api/workspaces/preferences/-/", clients.PreferencesView.as_view()),
     path("api/iam/users/-/", views.SelfView.as_view()),
     path("api/auth/whoami/", views.WhoamiView.as_view()),
     path("api/auth/is_authenticated/", views.AuthenticatedView.as_view()),

@@ -27,6 +27,10 @@ def _goes_on() -> bool:
     return False
 
 
+def _alone(_mark: str) -> bool:
+    return True
+
+
 @dataclass
 class Attempt:
     """A submit that an earlier attempt of the same task has made.
@@ -53,6 +57,7 @@ class Run:
         check_mode: whether nothing is to be changed.
         diff_mode: whether the result is to show what changes.
         hosts: how many hosts the task runs for, each in a worker of its own.
+        first: whether no worker of the run has asked so for the same mark.
         folder: temporary folder of the run, which its workers share; None where there is none.
         journal: file for the commands that are under way, which an interrupted run leaves behind; None for none.
         is_over: whether the run has ended without this worker, which then must not write to the workspace any more.
@@ -67,6 +72,7 @@ class Run:
     check_mode: bool = False
     diff_mode: bool = False
     hosts: int = 1
+    first: Callable[[str], bool] = _alone
     folder: Path | None = None
     journal: Path | None = None
     is_over: Callable[[], bool] = _goes_on

@@ -44,6 +44,8 @@ _LOOKS = (0.0, 1.0, 4.0)
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.5, 1.4, 10.0
 #: For how long the agent of another machine of the same name may take to come up, in seconds.
 _COMES_UP = 3600.0
+#: Where workspaces that have a policy for the versions of agents state it.
+_PREFERENCES = "/api/workspaces/preferences/-/"
 #: HTTP statuses by which the workspace says that credentials are worth nothing.
 _REFUSED = (401, 403, 404)
 #: The state of a task that only asks.
@@ -71,6 +73,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "replace_stale": {"type": "bool", "default": False},
     "clean_up": {"type": "bool", "default": True},
     "version": {"type": "str"},
+    "pinned": {"type": "bool", "default": False},
     "wait_timeout": {"type": "str", "default": "2m"},
 }
 
@@ -103,6 +106,7 @@ class RegistrationOrder:
         machine: what stands for the machine in a tag; empty where it is not told from others.
         registration_token, name, platform: empty where they are not needed.
         version: which version of the agent is to be connected; empty where any may.
+        pinned: whether that version is to stay, although nothing holds its package.
         timeout: seconds.
     """
 
@@ -117,6 +121,7 @@ class RegistrationOrder:
     replace_stale: bool
     clean_up: bool
     version: str
+    pinned: bool
     timeout: float
 
     @classmethod
@@ -134,6 +139,7 @@ class RegistrationOrder:
             replace_stale=bool(options.get("replace_stale")),
             clean_up=options.get("clean_up") is not False,
             version=str(options.get("version") or "").strip(),
+            pinned=bool(options.get("pinned")),
             timeout=values.duration("wait_timeout", options["wait_timeout"]),
         )
         order._check_credentials(bool(options.get("token")))
@@ -588,6 +594,8 @@ def _connected(task: RegistrationTask) -> dict[str, Any]:
         stored = _ask(task)
         facts = {"id": order.id, **stored.facts}
         if stored.connected and stored.runs(order.version):
+            if order.pinned:
+                _tell_of_upgrades(task)
             return {"changed": False, **facts, "msg": f"{facts['name'] or order.id} is connected."}
         if stored.credentials == "stale":
             raise RegistrationError(
@@ -599,6 +607,24 @@ def _connected(task: RegistrationTask) -> dict[str, Any]:
             )
         time.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+
+def _tell_of_upgrades(task: RegistrationTask) -> None:
+    """Say once in a run if the workspace upgrades agents by itself."""
+    user = task.clients.user
+    if user is None or not task.run.first("agent-upgrades"):
+        return
+    try:
+        row = user.get(_PREFERENCES)
+    except AlpaconError:
+        return  # older workspaces have no such page, and not every token may read it
+    policy = row.get("agent_rollout_policy") if isinstance(row, Mapping) else None
+    if (policy.get("mode") if isinstance(policy, Mapping) else policy) == "latest":
+        task.run.alert(
+            "The workspace upgrades agents to the latest version by itself (agent_rollout_policy), so"
+            f" {task.order.version or 'their version'} will not stay. Hold the package (alpamon_hold), or change the"
+            " policy."
+        )
 
 
 def _last_seen(stored: StoredCredentials, wanted: str) -> str:

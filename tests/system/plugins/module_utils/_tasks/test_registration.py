@@ -583,6 +583,44 @@ def test_connected_on_a_version(
     assert ("An agent of version 2.4.0 is connected, not 2.5.0." in done["msg"]) is not comes
 
 
+@pytest.mark.parametrize(
+    ("policy", "given", "tells"),
+    [
+        ("latest", {"pinned": True}, True),
+        ("latest", {}, False),
+        ("latest", {"pinned": True, "token": None}, False),
+        ("manual", {"pinned": True}, False),
+        ("", {"pinned": True}, False),
+    ],
+)
+def test_a_workspace_that_upgrades_what_is_pinned(
+    current: Workspace, policy: str, given: dict[str, Any], tells: bool
+) -> None:
+    current.settings(agent_rollout_policy=policy)
+    agent = new_agent(current)
+    current.change_server(only_record(current)["name"], commissioned=True, is_connected=True, version="2.5.0")
+    options = {name: option.get("default") for name, option in _registration.SPEC.items()}
+    options |= {"url": current.url, "token": current.token, "state": "connected", "version": "2.5.0"}
+    alerts: list[str] = []
+    marks: set[str] = set()
+    run = Run(alert=alerts.append, first=lambda mark: mark not in marks and not marks.add(mark))  # type: ignore[func-returns-value]
+    for _worker in range(2):
+        done = _registration.run_registration({**options, **agent.options, **given}, run)
+        assert not done.get("failed")
+    assert len(alerts) == tells
+    assert all("so 2.5.0 will not stay. Hold the package" in alert for alert in alerts)
+
+
+@in_every_dialect
+def test_a_workspace_that_does_not_say_whether_it_upgrades(workspace: Workspace) -> None:
+    agent = new_agent(workspace)
+    workspace.change_server(only_record(workspace)["name"], commissioned=True, is_connected=True, version="2.5.0")
+    workspace.fault("status", path="/preferences/", status=403, body='{"detail": "No."}', times=1)
+    given = {"state": "connected", "pinned": True, "token": workspace.token, **agent.options}
+    for _answer in ("refused", "missing"):
+        assert not register(workspace, **given).failed
+
+
 def test_connected_rides_out_what_passes(workspace: Workspace, patient: Clock) -> None:
     agent = new_agent(workspace)
     agent.commit()
