@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Build the stand-in agent's Debian packages."""
+"""Build the stand-in agent's packages, for dpkg and for rpm."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ FILES = {
 }
 #: Parts of the library that a client on another Python does without.
 UNWANTED = ("__pycache__", "*.so", "*.c", "*.pyi", "legacy", "trio", "server.py", "router.py")
-SCRIPTS = ("postinst", "prerm", "postrm")
+#: The maintainer scripts, and what rpm calls them.
+SCRIPTS = {"postinst": "post", "prerm": "preun", "postrm": "postun"}
 CONTROL = """\
 Package: {name}
 Version: {version}
@@ -39,7 +40,31 @@ Priority: optional
 Maintainer: herdops.alpacon contributors <support@example.com>
 {relations}Description: stand-in of the tests for {name}
 """
-RELATIONS = "Depends: zip, sqlite3, nftables | iptables, python3 (>= 3.11)\nRecommends: alpamon-pam\n"
+DEB_RELATIONS = "Depends: zip, sqlite3, nftables | iptables, python3 (>= 3.11)\nRecommends: alpamon-pam\n"
+SPEC = """\
+Name: {name}
+Version: {version}
+Release: 1
+Summary: stand-in of the tests for {name}
+License: GPL-3.0-or-later
+AutoReqProv: no
+{relations}%description
+stand-in of the tests for {name}
+%install
+cp -a {tree}/. %{{buildroot}}/
+{scripts}
+%files
+{files}
+"""
+RPM_RELATIONS = "Requires: zip, sqlite, nftables, python3\nRecommends: alpamon-pam\n"
+#: Nothing of the files is changed, and nothing but them is packed.
+RPM_SETTINGS = {
+    "__os_install_post": "%{nil}",
+    "_build_id_links": "none",
+    "_binary_payload": "w1.gzdio",
+    "_build_name_fmt": "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+    "debug_package": "%{nil}",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +106,8 @@ def digest() -> str:
     return content.hexdigest()[:12]
 
 
-def build(release: Release, folder: Path) -> Path:
-    """Build the package of a release, and return its path."""
+def build(release: Release, folder: Path, rpms: Path) -> None:
+    """Build the packages of a release: the one for dpkg into a folder, the one for rpm into another."""
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch)
         for name, target in FILES.items():
@@ -91,22 +116,23 @@ def build(release: Release, folder: Path) -> Path:
         (tree / "etc/alpamon").chmod(0o700)
         (tree / "usr/bin").mkdir()
         write_program(release, tree / "usr/bin/alpamon")
-        return pack(tree, folder, "alpamon", release.package_version, RELATIONS)
+        scripts = {name: (SOURCE / "package" / name).read_text() for name in SCRIPTS}
+        pack_rpm(tree, rpms, "alpamon", release.package_version, RPM_RELATIONS, scripts)
+        pack_deb(tree, folder, "alpamon", release.package_version, DEB_RELATIONS, scripts)
 
 
-def build_pam(folder: Path) -> Path:
-    """Build a package that holds nothing but its name: it tells whether recommended packages were installed."""
+def build_pam(folder: Path, rpms: Path) -> None:
+    """Build packages that hold nothing but their name: they tell whether recommended packages were installed."""
     with tempfile.TemporaryDirectory() as scratch:
-        return pack(Path(scratch), folder, "alpamon-pam", "1.0.0", "")
+        pack_rpm(Path(scratch), rpms, "alpamon-pam", "1.0.0", "", {})
+        pack_deb(Path(scratch), folder, "alpamon-pam", "1.0.0", "", {})
 
 
 def write_program(release: Release, target: Path) -> None:
     """Write the agent as one executable file, with the library that it needs."""
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch)
-        unwanted = shutil.ignore_patterns(
-            "__pycache__", "*.so", "*.c", "*.pyi", "legacy", "trio", "server.py", "router.py"
-        )
+        unwanted = shutil.ignore_patterns(*UNWANTED)
         shutil.copytree(SOURCE / "alpamon", tree / "alpamon", ignore=unwanted)
         shutil.copytree(Path(websockets.__file__).parent, tree / "websockets", ignore=unwanted)
         values = f"VERSION = {release.version!r}\nCONNECTS = {release.connects}\n"
@@ -115,19 +141,37 @@ def write_program(release: Release, target: Path) -> None:
         zipapp.create_archive(tree, target, interpreter="/usr/bin/python3", compressed=True)
 
 
-def pack(tree: Path, folder: Path, name: str, version: str, relations: str) -> Path:
-    """Make a package of a tree of files."""
-    scripts = tree / "DEBIAN"
-    scripts.mkdir()
-    if name == "alpamon":
-        for script in SCRIPTS:
-            shutil.copy(SOURCE / "package" / script, scripts)
-            (scripts / script).chmod(0o755)
+def pack_deb(tree: Path, folder: Path, name: str, version: str, relations: str, scripts: dict[str, str]) -> None:
+    """Make a package for dpkg of a tree of files."""
+    described = tree / "DEBIAN"
+    described.mkdir()
+    for script, text in scripts.items():
+        (described / script).write_text(text)
+        (described / script).chmod(0o755)
     control = CONTROL.format(name=name, version=version, architecture=architecture(), relations=relations)
-    (scripts / "control").write_text(control)
+    (described / "control").write_text(control)
     tree.chmod(0o755)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}_{version}_{architecture()}.deb"
     command = ["dpkg-deb", "--root-owner-group", "-Znone", "--build", str(tree), str(target)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return target
+
+
+def pack_rpm(tree: Path, folder: Path, name: str, version: str, relations: str, scripts: dict[str, str]) -> None:
+    """Make a package for rpm of a tree of files."""
+    described = SPEC.format(
+        name=name,
+        version=version,
+        relations=relations,
+        tree=tree,
+        scripts="".join(
+            f"%{SCRIPTS[script]} -p /bin/bash\n{text.replace('%', '%%')}\n" for script, text in scripts.items()
+        ),
+        files="\n".join(f"/{path.relative_to(tree)}" for path in sorted(tree.glob("**/*")) if path.is_file()),
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = {**RPM_SETTINGS, "_topdir": scratch, "_rpmdir": str(folder)}
+        defined = [word for name, value in settings.items() for word in ("--define", f"{name} {value}")]
+        spec = Path(scratch, "package.spec")
+        spec.write_text(described)
+        subprocess.run(["rpmbuild", "--quiet", *defined, "-bb", str(spec)], check=True, capture_output=True)

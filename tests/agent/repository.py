@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A signed apt repository with the layout of packagecloud, one for each channel, served over HTTP."""
+"""Signed repositories of deb and rpm packages with the layout of packagecloud, for each channel, served over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ from agent import packages
 
 #: The path of each channel's repository below the server's root.
 CHANNELS = {"stable": "alpacax/alpamon", "rc": "alpacax/alpamon-latest", "dev": "alpacax/alpamon-dev"}
-PROGRAMS = {"dpkg-deb": "dpkg", "apt-ftparchive": "apt-utils", "gpg": "gpg"}
+PROGRAMS = {
+    "dpkg-deb": "dpkg",
+    "apt-ftparchive": "apt-utils",
+    "gpg": "gpg",
+    "rpmbuild": "rpm",
+    "createrepo_c": "createrepo-c",
+}
 RELEASE = """\
 APT::FTPArchive::Release {{
   Origin "{channel}"; Label "{channel}"; Suite "any"; Codename "any"; Components "main"; Architectures "{architecture}";
@@ -47,10 +53,10 @@ class Repository:
             raise RuntimeError("the repository is not served")
         return f"http://{self.host}:{self._server.server_port}"
 
-    def package(self, version: str) -> Path:
+    def package(self, version: str, kind: t.Literal["deb", "rpm"]) -> Path:
         """The path of a release's package."""
         written = version.replace("-", "~")
-        return next(self.root.glob(f"**/alpamon_{written}_*.deb"))
+        return next(self.root.glob(f"**/alpamon[_-]{written}[_-]*.{kind}"))
 
     def build(self) -> None:
         """Build packages and repositories, unless these very ones stand already."""
@@ -71,19 +77,15 @@ class Repository:
         partial.rename(self.root)
 
     def _build_channel(self, channel: str, place: Path, signer: Signer) -> None:
-        suite = place / "any"
-        index = suite / f"dists/any/main/binary-{packages.architecture()}"
-        index.mkdir(parents=True)
-        packages.build_pam(suite / "pool")
+        suite, rpms = place / "any", place / f"rpm_any/rpm_any/{os.uname().machine}"
+        packages.build_pam(suite / "pool", rpms)
         for release in packages.RELEASES:
             if release.channel == channel:
-                packages.build(release, suite / "pool")
-        (index / "Packages").write_text(archive(suite, "packages", "pool"))
+                packages.build(release, suite / "pool", rpms)
         settings = place / "release.conf"
         settings.write_text(RELEASE.format(channel=channel, architecture=packages.architecture()))
-        listing = archive(suite, "-c", str(settings), "release", "dists/any")
-        (suite / "dists/any/Release").write_text(listing)
-        signer.sign(suite / "dists/any/Release", suite / "dists/any/InRelease")
+        index_debs(suite, settings, signer)
+        index_rpms(rpms, signer)
         (place / "gpgkey").write_text(signer.public_key())
 
     def __enter__(self) -> t.Self:
@@ -125,9 +127,10 @@ class Signer:
         subprocess.run(["gpgconf", "--kill", "all"], env=self._environ(), check=False)
         self._home.cleanup()
 
-    def sign(self, source: Path, target: Path) -> None:
-        """Write a signed copy of a file."""
-        self._gpg("--clear-sign", "--output", str(target), str(source))
+    def sign(self, source: Path, target: Path, *, detached: bool = False) -> None:
+        """Write a signed copy of a file, or its signature alone."""
+        how = ("--armor", "--detach-sign") if detached else ("--clear-sign",)
+        self._gpg(*how, "--output", str(target), str(source))
 
     def public_key(self) -> str:
         """The key that verifies, in ASCII."""
@@ -141,7 +144,23 @@ class Signer:
         return {**os.environ, "GNUPGHOME": self._home.name}
 
 
+def index_debs(suite: Path, settings: Path, signer: Signer) -> None:
+    """Write the signed index of a suite, whose packages are in its folder `pool`."""
+    index = suite / f"dists/any/main/binary-{packages.architecture()}"
+    index.mkdir(parents=True)
+    (index / "Packages").write_text(archive(suite, "packages", "pool"))
+    listing = archive(suite, "-c", str(settings), "release", "dists/any")
+    (suite / "dists/any/Release").write_text(listing)
+    signer.sign(suite / "dists/any/Release", suite / "dists/any/InRelease")
+
+
 def archive(folder: Path, *arguments: str) -> str:
     """What apt-ftparchive prints about a folder."""
     command = ["apt-ftparchive", *arguments]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def index_rpms(folder: Path, signer: Signer) -> None:
+    """Write the signed index of the rpm packages in a folder."""
+    subprocess.run(["createrepo_c", "--quiet", str(folder)], check=True, capture_output=True)
+    signer.sign(folder / "repodata/repomd.xml", folder / "repodata/repomd.xml.asc", detached=True)

@@ -22,15 +22,48 @@ from agent.repository import CHANNELS, PROGRAMS
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
 SYSTEMD = ("debian12", "debian13")
-EVERY = (*SYSTEMD, "plain")
+FAMILIES = ("debian13", "rocky", "leap")
+EVERY = ("debian12", *FAMILIES, "plain")
 KEYRING = "/etc/apt/keyrings/alpamon.asc"
 FETCH = "import sys, urllib.request; sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1]).read())"
+REPO = r"[alpamon]\nbaseurl={place}/rpm_any/rpm_any/\$basearch\nrepo_gpgcheck=1\ngpgcheck=0\ngpgkey={place}/gpgkey\n"
+
+
+class Manager(t.NamedTuple):
+    """How a package manager is told of the repository in a place, and what installs and removes the agent."""
+
+    add: str
+    install: str
+    remove: str
+
+
+MANAGERS = {
+    "apt": Manager(
+        f"mkdir -p /etc/apt/keyrings && python3 -c '{FETCH}' {{place}}/gpgkey >{KEYRING} "
+        f"&& echo 'deb [signed-by={KEYRING}] {{place}}/any/ any main' >/etc/apt/sources.list.d/alpamon.list "
+        "&& apt-get update",
+        "apt-get install --yes --no-install-recommends alpamon={version}",
+        "apt-get purge --yes alpamon",
+    ),
+    "dnf": Manager(
+        f'printf "{REPO}" >/etc/yum.repos.d/alpamon.repo && dnf --assumeyes makecache',
+        "dnf --assumeyes --setopt=install_weak_deps=False install alpamon-{version}",
+        "dnf --assumeyes remove alpamon",
+    ),
+    "zypper": Manager(
+        "zypper addrepo --refresh '{place}/rpm_any/rpm_any/$basearch' alpamon && zypper --gpg-auto-import-keys refresh",
+        "zypper --non-interactive install --no-recommends alpamon={version}",
+        "zypper --non-interactive remove alpamon",
+    ),
+}
+#: What hosts do not have apt.
+OTHERS = {"rocky": "dnf", "leap": "zypper"}
 
 Run = subprocess.CompletedProcess[str]
 
 
 class Fleet(t.NamedTuple):
-    """Three hosts with the agent's repository, and their workspace."""
+    """Hosts with the agent's repository, and their workspace."""
 
     hosts: Hosts
     workspace: Workspace
@@ -67,14 +100,13 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         Repository(BUILD / "agent", address) as repository,
         Workspace(servers=0, host=address) as workspace,
     ):
-        hosts.up([Wanted("debian12", "bookworm"), Wanted("debian13"), Wanted("plain", kind="plain")])
+        systems = [Wanted("debian12", "bookworm"), Wanted("debian13"), Wanted("rocky", "rocky"), Wanted("leap", "leap")]
+        hosts.up([*systems, Wanted("plain", kind="plain")])
         made = Fleet(hosts, workspace, workspace.add_registration_token()["key"])
         place = f"{repository.url}/{CHANNELS['stable']}"
         for host in EVERY:
-            made.ssh(host, f"mkdir -p /etc/apt/keyrings; python3 -c '{FETCH}' {place}/gpgkey > {KEYRING}")
-            source = f"deb [signed-by={KEYRING}] {place}/any/ any main"
-            made.ssh(host, f"echo '{source}' > /etc/apt/sources.list.d/alpamon.list")
-            assert made.ssh(host, "apt-get update").returncode == 0
+            added = made.ssh(host, manager(host).add.format(place=place))
+            assert added.returncode == 0, added.stderr
         yield made
 
 
@@ -85,12 +117,16 @@ def install(fleet: Fleet) -> Iterator[Callable[..., None]]:
 
     def install_on(host: str, version: str = "2.5.0") -> None:
         used.append(host)
-        done = fleet.ssh(host, f"apt-get install --yes --no-install-recommends alpamon={version}")
+        done = fleet.ssh(host, manager(host).install.format(version=version))
         assert done.returncode == 0, done.stderr
 
     yield install_on
     for host in set(used):
-        fleet.ssh(host, "alpamon unregister --yes; pkill -x alpamon; apt-get purge --yes alpamon; rm -rf /etc/alpamon")
+        fleet.ssh(host, f"alpamon unregister --yes; pkill -x alpamon; {manager(host).remove}; rm -rf /etc/alpamon")
+
+
+def manager(host: str) -> Manager:
+    return MANAGERS[OTHERS.get(host, "apt")]
 
 
 def wait(holds: Callable[[], bool], seconds: float = 20) -> None:
@@ -117,7 +153,7 @@ def test_a_fresh_package_starts_nothing_and_a_registered_host_answers(
     assert fleet.workspace.api("GET", f"events/commands/{command}/").json()["result"] == f"{host}\n"
 
 
-@pytest.mark.parametrize("host", EVERY)
+@pytest.mark.parametrize("host", [*SYSTEMD, "plain"])
 def test_a_second_registration_is_refused_unless_forced_and_leaves_one_record(
     fleet: Fleet, install: Callable[..., None], host: str
 ) -> None:
@@ -178,7 +214,7 @@ def test_a_quit_ends_the_agent_for_good(fleet: Fleet, install: Callable[..., Non
     assert set(shown.split()) == {"ExecMainStatus=0", "NRestarts=0"}
 
 
-@pytest.mark.parametrize("host", SYSTEMD)
+@pytest.mark.parametrize("host", FAMILIES)
 def test_an_upgrade_leaves_the_old_agent_running_and_a_timer_behind(
     fleet: Fleet, install: Callable[..., None], host: str
 ) -> None:
@@ -212,3 +248,14 @@ def test_unregister_is_content_with_nothing_to_do(fleet: Fleet, install: Callabl
     assert fleet.ssh("plain", "alpamon unregister --yes").returncode == 0
     assert fleet.records("plain") == []
     assert fleet.ssh("plain", "alpamon unregister --yes").returncode == 0
+
+
+@pytest.mark.parametrize("host", FAMILIES)
+def test_a_package_that_is_removed_has_stopped_its_units(fleet: Fleet, install: Callable[..., None], host: str) -> None:
+    install(host)
+    fleet.register(host)
+    fleet.connected(host)
+    done = fleet.ssh(host, manager(host).remove)
+    assert done.returncode == 0, done.stderr
+    assert fleet.ssh(host, "pgrep -x alpamon").returncode == 1
+    assert fleet.ssh(host, "systemctl is-enabled alpamon alpamon-restart.timer").stdout.split() == ["not-found"] * 2
