@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,6 +121,12 @@ class Host:
         """The contents of the files that were written."""
         return {row["dest"]: row["content"] for row in self.of("copy") if "content" in row}
 
+    def left(self) -> list[Answer]:
+        """What the host answers after the run, which has written the configuration."""
+        text = self.files["/etc/alpamon/alpamon.conf"]
+        written = dict(re.findall(r"(?m)^(url|id|key) = (\S+)$", text))
+        return [*configuration(written["url"], written["id"], written["key"]), *installed("2.5.0")]
+
     @property
     def facts(self) -> Row:
         """The facts that the role has left."""
@@ -165,14 +173,14 @@ def configuration(url: str, server_id: str, key: str, more: str = "") -> list[An
 
 
 @contextmanager
-def agents_come(workspace: Workspace) -> Iterator[None]:
-    """Every server that registers meanwhile is connected a moment later."""
+def agents_come(workspace: Workspace, but: Collection[str] = ()) -> Iterator[None]:
+    """Every server that registers meanwhile is connected a moment later, but those of these hosts or records."""
     done = threading.Event()
 
     def connect() -> None:
         while not done.wait(0.2):
             for server in workspace.registered():
-                if not server["is_connected"]:
+                if not server["is_connected"] and not {server["name"], server["name"][:-7]} & set(but):
                     workspace.change_server(server["name"], commissioned=True, is_connected=True, version="2.5.0")
 
     thread = threading.Thread(target=connect)
@@ -195,6 +203,55 @@ def run_role(
     **environ: str,
 ) -> RoleRun:
     """Carry the role or a playbook out for all hosts; in the end, show variables of the role."""
+    command, environ = prepared_run(folder, workspace, hosts, entry, show, playbook, environ)
+    log = folder / "log"
+    _pid, code = carry_out([*command, *arguments], environ, folder, log, log, PATIENCE * 5)
+    return ended_run(folder, hosts, code)
+
+
+@contextmanager
+def started_role(
+    folder: Path,
+    workspace: Workspace,
+    hosts: Mapping[str, ScriptedHost],
+    *arguments: str,
+    playbook: str,
+    **environ: str,
+) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], RoleRun]]]:
+    """A playbook that goes on for all hosts, and what gives the run once it has ended."""
+    command, environ = prepared_run(folder, workspace, hosts, playbook=playbook, environ=environ)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *arguments],
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def ended() -> RoleRun:
+        return ended_run(folder, hosts, process.wait(PATIENCE * 5))
+
+    try:
+        yield process, ended
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(PATIENCE)
+
+
+def prepared_run(
+    folder: Path,
+    workspace: Workspace,
+    hosts: Mapping[str, ScriptedHost],
+    entry: str = "main",
+    show: Iterable[str] = (),
+    playbook: str = "",
+    environ: Mapping[str, str] | None = None,
+) -> tuple[list[str], dict[str, str]]:
+    """The command line of a run and its environment, with all its files in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = {name: host.entry(folder / f"{name}.calls") for name, host in hosts.items()}
     role = {"name": "herdops.alpacon.alpamon", "tasks_from": entry, "public": True}
@@ -206,17 +263,15 @@ def run_role(
     (folder / "ansible.cfg").touch()
     for name, content in (("inventory.json", {"all": {"hosts": entries}}), ("play.json", plays)):
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
-    token = {"ALPACON_REGISTRATION_TOKEN": environ.pop("ALPACON_REGISTRATION_TOKEN", "")}
+    given = {"ALPACON_REGISTRATION_TOKEN": "", **(environ or {})}
     own = {"ANSIBLE_CONNECTION_PLUGINS": str(_PLUGINS), "ANSIBLE_FORKS": "8"}
-    program, log = collection_tree.TOOLS / "ansible-playbook", folder / "log"
-    _pid, code = carry_out(
-        [str(program), "-i", str(folder / "inventory.json"), playbook or str(folder / "play.json"), *arguments],
-        environment(workspace, folder, **own, **token, **environ),
-        folder,
-        log,
-        log,
-        PATIENCE * 5,
-    )
+    program = str(collection_tree.TOOLS / "ansible-playbook")
+    command = [program, "-i", str(folder / "inventory.json"), playbook or str(folder / "play.json")]
+    return command, environment(workspace, folder, **own, **given)
+
+
+def ended_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
+    """What a run has left in its folder."""
     results = _lines(folder / "results")
     ended = {
         name: Host(
@@ -225,7 +280,14 @@ def run_role(
         )
         for name in hosts
     }
-    return RoleRun(code, log.read_text(encoding="utf-8"), ended)
+    return RoleRun(code, (folder / "log").read_text(encoding="utf-8"), ended)
+
+
+def summary_lines(done: RoleRun) -> list[str]:
+    """What the playbook rollout showed in the end, on whichever host."""
+    [text] = re.findall(r"TASK \[Show the summary\].*?=> (\{.*?\n\})", done.said, re.DOTALL)
+    lines: list[str] = json.loads(text)["msg"]
+    return lines
 
 
 def _lines(file: Path) -> list[Row]:

@@ -13,6 +13,7 @@ import ast
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ options:
   recording_answers:
     description:
       - What modules answer, as a list of a pattern for C(module arguments) and a result; with C(lost), the host is
-        unreachable.
+        unreachable. With C(shell), a command gets the content of a file that is to be written, and prints the result as
+        JSON, or nothing where another pattern is to be tried.
     default: []
     vars:
       - name: recording_answers
@@ -83,7 +85,9 @@ class Connection(LocalConnection):
             text = f"before {text}"
         for pattern, answer in self.get_option("recording_answers"):
             if re.search(pattern, text):
-                return dict(answer)
+                found = _shell(answer["shell"], arguments) if "shell" in answer else dict(answer)
+                if found:
+                    return found
         # What a host answers on which nothing of the agent is there.
         usual: dict[str, dict[str, Any]] = {
             "command": {"changed": True, "rc": 0, "stdout": "", "stderr": ""},
@@ -96,6 +100,14 @@ class Connection(LocalConnection):
         lines = Path(self.get_option("recording_file")).read_text(encoding="utf-8").splitlines()
         came = [_installs(call["module"], call["arguments"]) for call in map(json.loads, lines)]
         return ["", *(version or self.get_option("recording_brings") for version in came if version is not None)][-1]
+
+
+def _shell(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """What a command answers for a module."""
+    content = str(arguments.get("content") or "")
+    done = subprocess.run(["/bin/sh", "-c", command], input=content, stdout=subprocess.PIPE, text=True, check=False)
+    found: dict[str, Any] = json.loads(done.stdout or "{}")
+    return found
 
 
 def _installs(module: str, arguments: dict[str, Any]) -> str | None:

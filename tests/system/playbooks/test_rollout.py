@@ -7,13 +7,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
+from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from system.playing import PATIENCE, until
 from system.scripted_hosts import (
     DEBIAN,
+    Answer,
     Distribution,
     RoleRun,
     ScriptedHost,
@@ -21,6 +28,8 @@ from system.scripted_hosts import (
     configuration,
     installed,
     run_role,
+    started_role,
+    summary_lines,
 )
 from workspace.client import Workspace
 
@@ -30,26 +39,26 @@ FAILURE = {"failed": True, "changed": False, "msg": "There is no such package.",
 BROKEN = [("^(apt) ", FAILURE)]
 LOST = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(1200)
 
 
-def rolled(folder: Path, workspace: Workspace, hosts: dict[str, ScriptedHost], **variables: object) -> RoleRun:
-    """A rollout that has ended."""
+def rolled(
+    folder: Path,
+    workspace: Workspace,
+    hosts: dict[str, ScriptedHost],
+    but: Collection[str] = (),
+    **variables: object,
+) -> RoleRun:
+    """A rollout that has ended; agents of servers of these names do not come up."""
     workspace.settings(instant=True)
     extra = json.dumps({"alpamon_connect_timeout": "20s", **variables})
-    with agents_come(workspace):
+    with agents_come(workspace, but):
         return run_role(folder, workspace, hosts, "--extra-vars", extra, playbook=PLAYBOOK)
 
 
 def summary(done: RoleRun) -> dict[str, str]:
     """What the summary says of each host."""
-    shown = [result["msg"] for host in done.hosts.values() for result in host.results if _is_summary(result.get("msg"))]
-    [lines] = shown
-    return dict(line.split(": ", 1) for line in lines[:-1] if not line.startswith(" "))
-
-
-def _is_summary(message: object) -> bool:
-    return isinstance(message, list) and any(str(line).startswith("a: ") for line in message)
+    return dict(line.split(": ", 1) for line in summary_lines(done)[:-1] if re.match(r"\w+: ", line))
 
 
 def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp_path: Path) -> None:
@@ -172,9 +181,155 @@ def test_a_canary_lost_midway_leaves_the_summary_to_hosts_that_were_not_tried(
     assert done["b"].calls == done["c"].calls == []
 
 
+def a_host(name: str, *answers: Answer, **variables: object) -> ScriptedHost:
+    """A host of that name."""
+    return ScriptedHost(Distribution("Debian", "13.1", hostname=name), answers, variables)
+
+
+def after(done: RoleRun, name: str) -> ScriptedHost:
+    """A host as a run has left it that has written the configuration."""
+    return a_host(name, *done[name].left())
+
+
+def test_when_all_hosts_are_lost_midway_the_summary_comes_and_the_next_run_takes_what_is_left(
+    current: Workspace, tmp_path: Path
+) -> None:
+    gone = {"lost": "No route to host."}
+    hosts = {
+        "before": a_host("before", ("^apt ", gone)),
+        "between": a_host("between", ("^copy .*alpamon.conf", gone)),
+        "later": a_host("later", ("^systemd_service ", gone)),
+    }
+    done = rolled(tmp_path / "lost", current, hosts, but=hosts, alpamon_serial="100%")
+    assert done.code != 0, done.said
+    lost = dict.fromkeys(hosts, "FAILED. It became unreachable while the role was at work.")
+    assert summary(done) == lost
+    assert summary_lines(done)[-1] == "3 hosts, 0 of them well, 3 failed, 0 not tried."
+    records = {record["name"][:-7]: record for record in current.registered()}
+    assert set(records) == {"between", "later"}
+    named = [line.strip() for line in summary_lines(done) if line.startswith(" ")]
+    assert named == [
+        f"its record in the workspace: {records['between']['id']}, whose key may not be on the host",
+        f"its record in the workspace: {records['later']['id']}, whose key may not be on the host",
+    ]
+    assert current.registration_tokens() == []
+    written = {"before": a_host("before"), "between": a_host("between"), "later": after(done, "later")}
+    again = rolled(tmp_path / "again", current, written, but=[records["between"]["name"]], alpamon_serial="100%")
+    assert again.code == 0, again.said
+    kept = {record["name"][:-7]: record["id"] for record in current.registered()}
+    assert len(current.registered()) == len(kept) == 3
+    assert kept["later"] == records["later"]["id"]
+    assert kept["between"] != records["between"]["id"]
+    assert "left behind" not in "".join(summary_lines(again))
+
+
+def test_what_an_interrupted_run_leaves_is_named_before(current: Workspace, tmp_path: Path) -> None:
+    # Who is started in the background may ignore interrupts, and would hand that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with started_role(tmp_path, current, {"a": a_host("a")}, playbook=PLAYBOOK) as (process, ended):
+        until(lambda: "alpacon: registered" in (tmp_path / "log").read_text(encoding="utf-8"), PATIENCE * 4)
+        os.killpg(process.pid, signal.SIGINT)
+        done = ended()
+    assert done.code not in (0, 2), done.said
+    [record], [token] = current.registered(), current.registration_tokens()
+    assert f"alpacon: registered {record['name']}, {record['id']}" in done.said
+    assert f"delete it with alpacon_registration_token, name={token['name']} and state=absent." in done.said
+    assert token["key"] not in done.said
+    assert "Show the summary" not in done.said
+
+
+def shared_with_other_runs(folder: Path) -> list[Answer]:
+    """What a host answers of the lock and of the configuration, which are files in a folder."""
+    folder.mkdir(parents=True)
+    lock, conf = folder / "lock", folder / "conf"
+    there_it_is = json.dumps(
+        {"changed": False, "stat": {"exists": True, "isreg": True, "isdir": False, "islnk": False}}
+    )
+    content = '{"changed": false, "encoding": "base64", "content": "\'$(base64 -w0 ' + str(conf) + ")'\"}"
+    return [
+        ("^command .*set -C", {"shell": f"set -C; (: >{lock}) 2>/dev/null; printf '{{\"rc\": %d}}' $?"}),
+        ("^file .*alpamon-registering", {"shell": f"rm -f {lock}; echo '{{\"changed\": true}}'"}),
+        ("^stat .*alpamon.conf", {"shell": f"! test -f {conf} || echo '{there_it_is}'"}),
+        ("^slurp .*alpamon.conf", {"shell": f"! test -f {conf} || echo '{content}'"}),
+        ("^copy .*alpamon.conf", {"shell": f"cat >{conf}; echo '{{\"changed\": true}}'"}),
+    ]
+
+
+def test_two_runs_at_once_make_one_record_for_each_host(current: Workspace, tmp_path: Path) -> None:
+    current.settings(instant=True)
+    current.fault("slow", method="POST", path="/register/$", delay=2)
+    hosts = {name: a_host(name, *shared_with_other_runs(tmp_path / name)) for name in "ab"}
+    extra = json.dumps({"alpamon_serial": "100%", "__alpamon_lock_delay": 1})
+    with ExitStack() as stack:
+        stack.enter_context(agents_come(current))
+        begin = [
+            started_role(tmp_path / run, current, hosts, "--extra-vars", extra, playbook=PLAYBOOK)
+            for run in ("one", "other")
+        ]
+        ends = [stack.enter_context(started)[1] for started in begin]
+        runs = [ended() for ended in ends]
+    assert [run.code for run in runs] == [0, 0], runs[0].said + runs[1].said
+    names = {record["name"][:-7]: record["name"] for record in current.registered()}
+    assert len(current.registered()) == len(names) == 2
+    for run in runs:
+        assert {name: line.split(",")[0] for name, line in summary(run).items()} == {
+            name: f"connected as {record}" for name, record in names.items()
+        }
+    assert current.registration_tokens() == []
+
+
+OOPS: dict[str, Any] = {"kind": "status", "status": 500, "body": '{"detail": "Oops."}'}
+
+
+def test_a_workspace_that_is_away_before_it_registers(current: Workspace, tmp_path: Path) -> None:
+    for method, path in (("POST", "/register/$"), ("GET", "servers/servers/"), ("DELETE", "")):
+        current.fault(method=method, path=path, **OOPS)
+    done = rolled(tmp_path / "away", current, {"a": a_host("a"), "b": a_host("b")})
+    assert done.code == 2, done.said
+    said = summary(done)
+    assert "[POST /api/servers/servers/register/: HTTP 500] Whether it made a record" in said["a"]
+    assert said["b"] == "not tried"
+    assert "    left behind in the workspace: a-xxxxxx" in summary_lines(done)
+    [token] = current.registration_tokens()
+    [line] = [line for line in summary_lines(done) if line.startswith("The registration token")]
+    assert line.startswith(f"The registration token {token['name']} could not be deleted")
+    assert current.registered() == []
+    current.clear_faults()
+    again = rolled(tmp_path / "again", current, {"a": a_host("a"), "b": a_host("b")})
+    assert again.code == 0, again.said
+    assert len(current.registered()) == 2
+    assert current.registration_tokens() == [token]
+
+
+def test_a_workspace_that_is_away_after_it_registered(current: Workspace, tmp_path: Path) -> None:
+    for method, path in (("GET", "servers/servers/"), ("DELETE", "servers/servers/")):
+        current.fault(method=method, path=path, **OOPS)
+    full = ("^copy .*alpamon.conf", {"failed": True, "msg": "No space left on device"})
+    hosts = {"full": a_host("full", full), "waits": a_host("waits")}
+    done = rolled(tmp_path / "away", current, hosts, but=hosts, alpamon_serial="100%", alpamon_connect_timeout="1s")
+    assert done.code == 2, done.said
+    records = {record["name"][:-7]: record["id"] for record in current.registered()}
+    [orphan] = [record["name"] for record in current.registered() if record["name"].startswith("full-")]
+    said = summary(done)
+    assert said["full"].startswith("FAILED. The configuration could not be written. No space left on device")
+    assert f"The record {records['full']} is left behind in the workspace" in said["full"]
+    assert f"    left behind in the workspace: {records['full']}" in summary_lines(done)
+    assert said["waits"].startswith("FAILED. Not connected within 1 s.")
+    assert f"    its record in the workspace: {records['waits']}" in summary_lines(done)
+    assert current.registration_tokens() == []
+    current.clear_faults()
+    hosts = {"full": a_host("full"), "waits": after(done, "waits")}
+    again = rolled(tmp_path / "again", current, hosts, but=[orphan])
+    assert again.code == 0, again.said
+    kept = {record["name"][:-7]: record["id"] for record in current.registered()}
+    assert len(current.registered()) == len(kept) == 2
+    assert kept["waits"] == records["waits"]
+    assert kept["full"] != records["full"]
+
+
 def test_waves_go_on_within_the_limit(current: Workspace, tmp_path: Path) -> None:
     hosts = {"a": ScriptedHost(DEBIAN), "b": ScriptedHost(DEBIAN, BROKEN), "c": ScriptedHost(DEBIAN)}
-    limit = {"alpamon_max_fail_percentage": 50, "alpamon_serial": 1, "alpamon_state": "installed"}
+    limit: dict[str, Any] = {"alpamon_max_fail_percentage": 50, "alpamon_serial": 1, "alpamon_state": "installed"}
     done = rolled(tmp_path, current, hosts, **limit)
     assert done.code == 2, done.said
     assert summary(done)["c"] == "version 2.5.0, not connected"
