@@ -78,11 +78,15 @@ def measure(chosen: list[Scenario]) -> tuple[dict[str, Figures], int]:
 
 def run(scenario: Scenario, folder: Path) -> list[Figures]:
     """Measure a scenario, and what it is compared with on the same hosts."""
-    if not scenario.on_hosts:
-        return [Runner(scenario, folder).run()]
-    from benchmark import on_hosts
+    if scenario.scripted:
+        from benchmark import rollout
 
-    return on_hosts.run(scenario, folder)
+        return rollout.run(scenario, folder)
+    if scenario.on_hosts:
+        from benchmark import on_hosts
+
+        return on_hosts.run(scenario, folder)
+    return [Runner(scenario, folder).run()]
 
 
 def as_line(row: Figures) -> str:

@@ -62,6 +62,7 @@ class Scenario:
         asked: whether it is run only where it is asked for by its name, since it takes long.
         runs: how often it is run; the median counts.
         connection: whether the hosts are those of the workspace's inventory, with its connection.
+        scripted: whether the hosts answer by script, see :mod:`.rollout`.
         on_hosts: whether it is run on hosts of its own, over SSH and through the workspace, see :mod:`.on_hosts`.
     """
 
@@ -82,6 +83,7 @@ class Scenario:
     asked: bool = False
     runs: int = 1
     connection: bool = False
+    scripted: bool = False
     on_hosts: bool = False
 
     @property
@@ -121,6 +123,7 @@ SCENARIOS = [
     Scenario("audit_role_1000", 1000, "audit_role", instant=True),
     Scenario("connection_100", 100, "modules", commands=500, connection=True),
     Scenario("connection_20", 20, "work", commands=400, on_hosts=True, asked=True),
+    Scenario("rollout_100", 100, commands=100, scripted=True, asked=True),
     Scenario("uri_300", 300, "by_hand"),
     Scenario("inventory_5000", 5000, inventory="workspace", commands=0, instant=True),
     Scenario("static_5000", 5000, inventory="static", commands=0, instant=True),
@@ -312,11 +315,13 @@ class Runner:
         )
 
 
-def measured(command: list[str], report: Path, log: Path, environ: dict[str, str]) -> Run:
+def measured(
+    command: list[str], report: Path, log: Path, environ: dict[str, str], good: t.Container[int] = (0,)
+) -> Run:
     """What a program costs, run in the folder of these files.
 
     Raises:
-        ScenarioFailed: it failed.
+        ScenarioFailed: its exit code is none that is good.
     """
     with log.open("w", encoding="utf-8") as out:
         code = subprocess.run(
@@ -328,7 +333,7 @@ def measured(command: list[str], report: Path, log: Path, environ: dict[str, str
             stderr=subprocess.STDOUT,
             check=False,
         ).returncode
-    if code:
+    if code not in good:
         raise ScenarioFailed(f"exit code {code}:\n{log.read_text(encoding='utf-8')[-2000:]}")
     return Run(**json.loads(report.read_text(encoding="utf-8")))
 
