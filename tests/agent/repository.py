@@ -161,6 +161,7 @@ def archive(folder: Path, *arguments: str) -> str:
 
 
 def index_rpms(folder: Path, signer: Signer) -> None:
-    """Write the signed index of the rpm packages in a folder."""
+    """Write the signed index of the rpm packages in a folder, with the key beside it, where zypper looks for one."""
     subprocess.run(["createrepo_c", "--quiet", str(folder)], check=True, capture_output=True)
     signer.sign(folder / "repodata/repomd.xml", folder / "repodata/repomd.xml.asc", detached=True)
+    (folder / "repodata/repomd.xml.key").write_text(signer.public_key())
