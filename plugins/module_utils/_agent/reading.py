@@ -1,0 +1,256 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What a host has of the agent: its package, its process, its units and its configuration.
+
+It is read on the host itself, in one go, and changes nothing. Nothing here needs more than Python 3.6.
+"""
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import stat
+import time
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+
+Row = Dict[str, Any]
+#: Runs a program without a shell, and returns its exit code and its output.
+Program = Callable[[List[str]], Tuple[int, str]]
+
+CONFIGURATION = "/etc/alpamon/alpamon.conf"
+NOTE = "/etc/alpamon/.ansible-registered"
+PROGRAM = "/usr/bin/alpamon"
+PID_FILE = "/run/alpamon.pid"
+PENDING = ("/var/lib/alpamon/upgrade.pending", "/var/lib/alpamon/migration.pending")
+SERVICE, TIMER = "alpamon.service", "alpamon-restart.timer"
+#: Where dnf, dnf 5 and zypper write down which packages are held, and how a line about the agent begins and ends.
+HOLDS = {
+    "/etc/dnf/plugins/versionlock.list": r"!?alpamon(-\d.*|-?\*)?",
+    "/etc/dnf/versionlock.toml": r"name\s*=\s*[\"']alpamon[\"']",
+    "/etc/zypp/locks": r"solvable_name:\s*alpamon",
+}
+#: A file that is longer is none of the agent's.
+LENGTH = 1024 * 1024
+MASK = "********"
+
+_QUERY = ["dpkg-query", "--show", "--showformat", "${db:Status-Want} ${db:Status-Status} ${Version}", "alpamon"]
+_SETTING = re.compile(r"(url|id|key)\s*[=:]\s*[\"`]?([^\s\"`]+)")
+_SECRET = re.compile(r"(?im)^([^\S\n]*[\w.-]*(?:key|token|secret|password)[\w.-]*[^\S\n]*[=:][^\S\n]*)\S.*$")
+
+
+class Host(NamedTuple):
+    """The host.
+
+    Attributes:
+        program: runs a program.
+        root: what is in front of each path; empty but for tests.
+        environ: the environment in which tasks of the host run.
+    """
+
+    program: Program
+    root: str = ""
+    environ: Mapping[str, str] = os.environ
+
+    def read(self, path: str) -> str:
+        """The text of a file; empty if there is none, or none that can be read."""
+        try:
+            with open(self.root + path, "rb") as file:
+                return file.read(LENGTH).decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def status(self, path: str, follow: bool = True) -> Optional[os.stat_result]:
+        """What the system says of a file, or None if it is not there."""
+        try:
+            return os.stat(self.root + path) if follow else os.lstat(self.root + path)
+        except OSError:
+            return None
+
+    def link(self, path: str) -> str:
+        """Where a link points to; empty if there is none."""
+        try:
+            return os.readlink(self.root + path)
+        except OSError:
+            return ""
+
+    def output(self, command: List[str]) -> str:
+        """What a program prints; empty if it is not there, or fails."""
+        if shutil.which(command[0]) is None:
+            return ""
+        code, output = self.program(command)
+        return "" if code else output.strip()
+
+
+def read_agent(host: Host, files: Iterable[str] = (), package_file: str = "", return_key: bool = False) -> Row:
+    """All of it, with the keys that M(herdops.alpacon.alpamon_info) documents.
+
+    Args:
+        files: paths of which the result says what is there.
+        package_file: a package on the host whose version is asked for.
+    """
+    version, held = installed(host)
+    first = host.read("/proc/1/comm").strip()
+    units = read_units(host) if first == "systemd" else {}
+    return {
+        "version": version,
+        "held": held or any(_held(host.read(path), line) for path, line in HOLDS.items()),
+        "package_file_version": version_of_file(host, package_file) if package_file else None,
+        "service_manager": first,
+        "service": unit(units.get(SERVICE, {})),
+        "restart_timer": unit(units.get(TIMER, {})),
+        "process": read_process(host, units.get(SERVICE, {}).get("MainPID", "")),
+        "configuration": read_configuration(host, return_key),
+        "machine_id": host.read("/etc/machine-id").strip(),
+        "registered_machine_id": host.read(NOTE).strip(),
+        "pending": [path for path in PENDING if host.status(path)],
+        "files": {path: read_file(host, path) for path in files},
+        "distribution": read_distribution(host),
+        "hostname": platform.node().split(".")[0],
+        "proxies": sorted(name for name in host.environ if re.match(r"(?i)https?_proxy$", name)),
+        "uid": os.geteuid(),
+    }
+
+
+# The package
+
+
+def installed(host: Host) -> Tuple[Optional[str], bool]:
+    """The installed version, and whether dpkg holds it. A host may have the tools of two families."""
+    wanted, _space, found = host.output(_QUERY).partition(" ")
+    if found.startswith("installed "):
+        return as_agent(found[len("installed ") :]), wanted == "hold"
+    return as_agent(host.output(["rpm", "--query", "--queryformat", "%{VERSION}\n", "alpamon"])), False
+
+
+def version_of_file(host: Host, path: str) -> Optional[str]:
+    """The version of a package that is a file on the host."""
+    if path.endswith(".deb"):
+        return as_agent(host.output(["dpkg-deb", "--show", "--showformat", "${Version}", path]))
+    return as_agent(host.output(["rpm", "--query", "--package", "--queryformat", "%{VERSION}\n", path]))
+
+
+def as_agent(version: str) -> Optional[str]:
+    """A version of a package as the agent states it: 2.6.0-rc1 for 2.6.0~rc1-1; None for what is none."""
+    found = re.match(r"(?:\d+:)?(\d[^-~+\s]*(?:~[a-z]+[.0-9]*)?)", version)
+    return found.group(1).replace("~", "-") if found else None
+
+
+def _held(text: str, line: str) -> bool:
+    return any(re.fullmatch(line, row.strip()) for row in text.splitlines())
+
+
+# The service and its process
+
+
+def read_units(host: Host) -> Dict[str, Dict[str, str]]:
+    """What systemd says of each unit."""
+    shown = host.output(["systemctl", "show", "--property=Id,ActiveState,UnitFileState,MainPID", SERVICE, TIMER])
+    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
+    return {block["Id"]: block for block in blocks if "Id" in block}
+
+
+def unit(said: Mapping[str, str]) -> Row:
+    """Whether a unit is active, and whether it is enabled."""
+    return {"active": said.get("ActiveState") == "active", "enabled": said.get("UnitFileState") == "enabled"}
+
+
+def read_process(host: Host, main_pid: str) -> Row:
+    """The process of the agent, and whether it runs on from before its package or its configuration came.
+
+    Args:
+        main_pid: what systemd says, for where there is no file with it.
+    """
+    pid = host.read(PID_FILE).strip() or main_pid
+    # A number in a file may belong to another process by now.
+    if not pid.isdigit() or host.read("/proc/{}/comm".format(pid)).strip() != "alpamon":
+        return {"pid": None, "state": "none", "outdated": []}
+    outdated: List[str] = []
+    program = host.link("/proc/{}/exe".format(pid))
+    started = host.status(PID_FILE) or host.status("/proc/{}".format(pid))
+    # Dpkg and rpm set the time of the file to that of the build, but not the time of the change. Where the agent is a
+    # script, its program is an interpreter.
+    scripted = program != PROGRAM and _newer(host.status(PROGRAM), started, "st_ctime_ns")
+    if program.endswith(" (deleted)") or scripted:
+        outdated.append("package")
+    if _newer(host.status(CONFIGURATION), started, "st_mtime_ns"):
+        outdated.append("configuration")
+    return {"pid": int(pid), "state": "outdated" if outdated else "current", "outdated": outdated}
+
+
+def _newer(file: Optional[os.stat_result], started: Optional[os.stat_result], which: str) -> bool:
+    """Whether a file came after the start. A time that is still to come says nothing: the clock was wrong."""
+    if file is None or started is None:
+        return False
+    return bool(started.st_mtime_ns < getattr(file, which) <= time.time() * 1e9)
+
+
+# The configuration
+
+
+def read_configuration(host: Host, return_key: bool) -> Row:
+    """The configuration, without its key unless that is asked for."""
+    text = host.read(CONFIGURATION)
+    found = read_settings(text)
+    key = found.get("key")
+    shown = _SECRET.sub(r"\g<1>" + MASK, text)
+    return {
+        "url": found.get("url"),
+        "id": found.get("id"),
+        "key": key if return_key else None,
+        "complete": len(found) == len(("url", "id", "key")),
+        "text": shown.replace(key, MASK) if key else shown,
+    }
+
+
+def read_settings(text: str) -> Dict[str, str]:
+    """What the section `server` says, as far as there are values; as the agent reads it, the last one counts."""
+    section = ""
+    found: Dict[str, str] = {}
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            section = line.strip("[]").strip()
+        elif section == "server":
+            setting = _SETTING.match(line)
+            if setting:
+                found[setting.group(1)] = setting.group(2)
+    return found
+
+
+# The host
+
+
+def read_file(host: Host, path: str) -> Row:
+    """What is at a path, as far as the system says it."""
+    status = host.status(path, follow=False)
+    if status is None:
+        return {"exists": False}
+    found: Row = {
+        "exists": True,
+        "mode": "{:04o}".format(stat.S_IMODE(status.st_mode)),
+        "uid": status.st_uid,
+        "gid": status.st_gid,
+    }
+    if stat.S_ISREG(status.st_mode) and status.st_size <= LENGTH:
+        try:
+            with open(host.root + path, "rb") as file:
+                found["sha256"] = hashlib.sha256(file.read()).hexdigest()
+        except OSError:
+            pass
+    return found
+
+
+def read_distribution(host: Host) -> Row:
+    """Which distribution the host has, as C(os-release) says it."""
+    text = host.read("/etc/os-release") or host.read("/usr/lib/os-release")
+    rows = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    found = {name: value.strip().strip("\"'") for name, value in rows.items()}
+    identifier = found.get("ID", "").lower()
+    return {
+        "id": identifier,
+        "name": found.get("NAME") or identifier or platform.system(),
+        "version": found.get("VERSION_ID", ""),
+    }

@@ -1,0 +1,263 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host has of the agent, on hosts that are a folder with files, and programs that answer by a table."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._agent import reading
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
+
+URL, ID, KEY = "https://my-workspace.us1.alpacon.io", "550e8400-e29b-41d4-a716-446655440000", "aB3-_xyz"
+CONFIGURATION = f"# By hand\n[server]\nurl = {URL}\nid = {ID}\nkey = {KEY}\n\n[ssl]\nverify = true\n"
+SHOWN = """\
+Id=alpamon.service
+ActiveState=active
+UnitFileState=enabled
+MainPID=4
+
+Id=alpamon-restart.timer
+ActiveState=active
+UnitFileState=disabled
+MainPID=0
+"""
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
+    """What programs answer, by their names; what is not there is not installed."""
+    table: dict[str, tuple[int, str]] = {}
+    monkeypatch.setattr(reading.shutil, "which", lambda name: name if name in table else None)
+    return table
+
+
+@pytest.fixture
+def host(tmp_path: Path, programs: dict[str, tuple[int, str]]) -> reading.Host:
+    """A host with nothing on it."""
+    return reading.Host(lambda command: programs[command[0]], str(tmp_path), {})
+
+
+def put(host: reading.Host, path: str, content: str = "", age: float = 0) -> Path:
+    """A file on the host that is so many seconds old."""
+    file = Path(host.root + path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content, encoding="utf-8")
+    os.utime(file, (time.time() - age, time.time() - age))
+    return file
+
+
+def run_agent(host: reading.Host, program: str, age: float = 100) -> None:
+    """A process of the agent that was started so many seconds ago."""
+    put(host, "/run/alpamon.pid", "4\n", age)
+    put(host, "/proc/4/comm", "alpamon\n")
+    Path(f"{host.root}/proc/4/exe").symlink_to(program)
+
+
+def test_nothing(host: reading.Host) -> None:
+    found = reading.read_agent(host, ["/etc/alpamon"])
+    assert found["version"] is None
+    assert found["held"] is False
+    assert found["process"] == {"pid": None, "state": "none", "outdated": []}
+    assert found["service"] == found["restart_timer"] == {"active": False, "enabled": False}
+    assert found["configuration"] == {"url": None, "id": None, "key": None, "complete": False, "text": ""}
+    assert found["files"] == {"/etc/alpamon": {"exists": False}}
+    assert found["pending"] == found["proxies"] == []
+    assert found["uid"] == os.geteuid()
+
+
+def test_all_of_it(host: reading.Host, programs: dict[str, tuple[int, str]]) -> None:
+    programs["dpkg-query"] = (0, "hold installed 2.5.0-1\n")
+    programs["systemctl"] = (0, SHOWN)
+    for path, content in (
+        ("/proc/1/comm", "systemd\n"),
+        ("/etc/machine-id", "0123\n"),
+        ("/etc/alpamon/.ansible-registered", "4567\n"),
+        ("/etc/alpamon/alpamon.conf", CONFIGURATION),
+        ("/var/lib/alpamon/upgrade.pending", ""),
+    ):
+        put(host, path, content, 1000)
+    put(host, "/proc/4/comm", "alpamon\n")
+    found = reading.read_agent(host._replace(environ={"https_proxy": "http://u:p@proxy", "HOME": "/"}))
+    assert (found["version"], found["held"], found["service_manager"]) == ("2.5.0", True, "systemd")
+    assert found["service"] == {"active": True, "enabled": True}
+    assert found["restart_timer"] == {"active": True, "enabled": False}
+    # There is no file with its number, but systemd knows it.
+    assert found["process"]["pid"] == 4
+    assert (found["machine_id"], found["registered_machine_id"]) == ("0123", "4567")
+    assert found["pending"] == ["/var/lib/alpamon/upgrade.pending"]
+    assert found["proxies"] == ["https_proxy"]
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("2.5.0", "2.5.0"),
+        ("2.5.0-1", "2.5.0"),
+        ("2.6.0~rc1-1.el9", "2.6.0-rc1"),
+        ("1:2.5.0+git3", "2.5.0"),
+        ("package alpamon is not installed", None),
+        ("", None),
+    ],
+)
+def test_versions(said: str, version: str | None) -> None:
+    assert reading.as_agent(said) == version
+
+
+@pytest.mark.parametrize("state", ["deinstall config-files 2.4.0", "install half-configured 2.4.0"])
+def test_package_that_is_not_installed_as_a_whole(
+    host: reading.Host, programs: dict[str, tuple[int, str]], state: str
+) -> None:
+    programs["dpkg-query"] = (0, state)
+    assert reading.installed(host) == (None, False)
+
+
+def test_host_with_the_tools_of_two_families(host: reading.Host, programs: dict[str, tuple[int, str]]) -> None:
+    programs |= {"dpkg-query": (1, ""), "rpm": (0, "2.5.0\n")}
+    assert reading.installed(host) == ("2.5.0", False)
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "held"),
+    [
+        ("/etc/dnf/plugins/versionlock.list", "# Added lock on Thu\nalpamon-0:2.4.0-1.*", True),
+        ("/etc/dnf/plugins/versionlock.list", "alpamon-pam-0:1.0.0-1.*", False),
+        ("/etc/dnf/plugins/versionlock.list", "# alpamon-0:2.4.0-1.*", False),
+        ("/etc/dnf/versionlock.toml", '[[packages]]\nname = "alpamon"', True),
+        ("/etc/zypp/locks", "type: package\nsolvable_name: alpamon\n", True),
+        ("/etc/zypp/locks", "solvable_name: alpamon-pam\n", False),
+    ],
+)
+def test_holds_of_rpm(host: reading.Host, path: str, line: str, held: bool) -> None:
+    put(host, path, line)
+    assert reading.read_agent(host)["held"] is held
+
+
+# The process
+
+
+@pytest.mark.parametrize(
+    ("program", "state"), [("/usr/bin/alpamon", "current"), ("/usr/bin/alpamon (deleted)", "outdated")]
+)
+def test_process_whose_program_was_replaced(host: reading.Host, program: str, state: str) -> None:
+    run_agent(host, program)
+    assert reading.read_process(host, "")["state"] == state
+
+
+def test_process_that_an_interpreter_runs(host: reading.Host) -> None:
+    put(host, "/usr/bin/alpamon", age=1000)
+    run_agent(host, "/usr/bin/python3.13")
+    # When it was written is what dpkg says; when it came is what the system says.
+    assert reading.read_process(host, "")["outdated"] == ["package"]
+    put(host, "/run/alpamon.pid", "4")
+    os.utime(f"{host.root}/run/alpamon.pid", (time.time() + 5, time.time() + 5))
+    assert reading.read_process(host, "")["outdated"] == []
+
+
+@pytest.mark.parametrize(
+    ("age", "outdated"),
+    [
+        pytest.param(1000, [], id="before"),
+        pytest.param(10, ["configuration"], id="after"),
+        # The clock was a day ahead: it would be restarted again and again.
+        pytest.param(-86400, [], id="to come"),
+    ],
+)
+def test_process_from_before_its_configuration(host: reading.Host, age: float, outdated: list[str]) -> None:
+    run_agent(host, "/usr/bin/alpamon")
+    put(host, "/etc/alpamon/alpamon.conf", CONFIGURATION, age)
+    assert reading.read_process(host, "")["outdated"] == outdated
+
+
+def test_number_that_belongs_to_another_process(host: reading.Host) -> None:
+    put(host, "/run/alpamon.pid", "4\n")
+    put(host, "/proc/4/comm", "sshd\n")
+    assert reading.read_process(host, "")["state"] == "none"
+    put(host, "/run/alpamon.pid", "../../etc\n")
+    assert reading.read_process(host, "")["state"] == "none"
+
+
+# The configuration
+
+
+def test_configuration_without_and_with_its_key(host: reading.Host) -> None:
+    put(host, "/etc/alpamon/alpamon.conf", f"{CONFIGURATION}# was {KEY} before\n[x]\napi_token=t0k\n")
+    found = reading.read_configuration(host, return_key=False)
+    assert (found["url"], found["id"], found["key"], found["complete"]) == (URL, ID, None, True)
+    assert "key = ********\n" in found["text"]
+    assert "api_token=********" in found["text"]
+    assert KEY not in str(found)
+    assert reading.read_configuration(host, return_key=True)["key"] == KEY
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ("", {}),
+        ('[server]\nurl: `https://a`\nid="i"\nkey =\n', {"url": "https://a", "id": "i"}),
+        ("[ssl]\nkey = a\n[server]\nkey = b\n[x]\nkey = c\n", {"key": "b"}),
+        ("key = a\n[server]\n; id = c\n#id = d\n  id = e # f\nid = g\n", {"id": "g"}),
+    ],
+)
+def test_settings(text: str, settings: dict[str, str]) -> None:
+    assert reading.read_settings(text) == settings
+
+
+def test_configuration_of_bytes_that_are_no_text(host: reading.Host) -> None:
+    put(host, "/etc/alpamon/alpamon.conf").write_bytes(b"[server]\nid = \xff\xfe\n")
+    assert reading.read_configuration(host, return_key=True)["complete"] is False
+
+
+# The host
+
+
+def test_files(host: reading.Host) -> None:
+    put(host, "/a/file", "text").chmod(0o640)
+    Path(f"{host.root}/a").chmod(0o700)
+    found = reading.read_agent(host, ["/a", "/a/file"])["files"]
+    owner = {"uid": os.geteuid(), "gid": os.getegid()}
+    assert found["/a"] == {"exists": True, "mode": "0700", **owner}
+    digest = hashlib.sha256(b"text").hexdigest()
+    assert found["/a/file"] == {"exists": True, "mode": "0640", **owner, "sha256": digest}
+
+
+@pytest.mark.parametrize(
+    ("text", "distribution"),
+    [
+        ('ID=debian\nNAME="Debian GNU/Linux"\nVERSION_ID="13"\n', ("debian", "Debian GNU/Linux", "13")),
+        ("ID='opensuse-leap'\nVERSION_ID=15.6\n", ("opensuse-leap", "opensuse-leap", "15.6")),
+        ("ID=debian\nNAME=Debian\n", ("debian", "Debian", "")),
+        ("# ID=x\n", ("", "Linux", "")),
+    ],
+)
+def test_distributions(host: reading.Host, text: str, distribution: tuple[str, str, str]) -> None:
+    put(host, "/usr/lib/os-release", text)
+    identifier, name, version = distribution
+    assert reading.read_distribution(host) == {"id": identifier, "name": name, "version": version}
+
+
+# Python 3.6, which the controller's ruff and mypy do not know
+
+OLD = ["plugins/modules/alpamon_info.py", "plugins/module_utils/_agent/reading.py"]
+#: What Python 3.6 has of the standard library, as far as it is used; anything else is looked up first.
+KNOWN = {"ansible.module_utils.basic", "hashlib", "os", "platform", "re", "shutil", "stat", "time", "typing"}
+
+
+@pytest.mark.parametrize("path", OLD)
+def test_syntax_and_imports_of_python_3_6(path: str) -> None:
+    tree: Any = ast.parse((ROOT / path).read_text(encoding="utf-8"), feature_version=(3, 6))
+    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {module for module in modules if not module.startswith("ansible_collections.")} <= KNOWN
+    # Annotations as text came with 3.7, and types such as list[str] with 3.9.
+    subscripted = [node.value for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
+    assert {node.id for node in subscripted if isinstance(node, ast.Name)} & {"dict", "list", "tuple", "type"} == set()
