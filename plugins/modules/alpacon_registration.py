@@ -50,8 +50,9 @@ options:
   platform:
     description:
       - Platform of the server, required to register. It cannot be changed later.
+      - V(rhel) is for the SUSE family as well, V(darwin) for macOS.
     type: str
-    choices: [debian, rhel]
+    choices: [debian, rhel, darwin, windows]
   tags:
     description:
       - Tags that the record gets when it is created, with strings as values.

@@ -63,7 +63,8 @@ class Scenario:
         runs: how often it is run; the median counts.
         connection: whether the hosts are those of the workspace's inventory, with its connection.
         scripted: whether the hosts answer by script, see :mod:`.rollout`.
-        on_hosts: whether it is run on hosts of its own, over SSH and through the workspace, see :mod:`.on_hosts`.
+        on_hosts: whether it is run on hosts of its own, see :mod:`.on_hosts`: over SSH and through the workspace, or,
+            if it is the role that connects them, on fresh hosts and on those on which all is done.
     """
 
     name: str
@@ -124,6 +125,7 @@ SCENARIOS = [
     Scenario("connection_100", 100, "modules", commands=500, connection=True),
     Scenario("connection_20", 20, "work", commands=400, on_hosts=True, asked=True),
     Scenario("rollout_100", 100, commands=100, scripted=True, asked=True),
+    Scenario("rollout_20", 20, "connect", commands=0, on_hosts=True, asked=True),
     Scenario("uri_300", 300, "by_hand"),
     Scenario("inventory_5000", 5000, inventory="workspace", commands=0, instant=True),
     Scenario("static_5000", 5000, inventory="static", commands=0, instant=True),
@@ -148,7 +150,10 @@ class Run:
 
 @dataclass
 class Figures:
-    """What came out of a scenario, per command where the name says so; `requests` where there are no commands."""
+    """What came out of a scenario, per command where the name says so; `requests` where there are no commands.
+
+    `tasks` is how many a host has gone through, where hosts are what it is about.
+    """
 
     scenario: str
     commands: int
@@ -159,6 +164,7 @@ class Figures:
     cpu_s: float
     lag_s: float | None = None
     requests: float | None = None
+    tasks: int | None = None
 
     def as_row(self) -> dict[str, t.Any]:
         """For the JSON file: rounded, and without what does not apply."""

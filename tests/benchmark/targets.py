@@ -73,6 +73,20 @@ def _lag(seconds: str, limit: float) -> Target:
     return Target(f"{name}: lag after the finish", "s", limit, (name,), lambda rows: rows[name].lag_s or 0.0)
 
 
+def _per_host(name: str, hosts: int, limit: float) -> Target:
+    return Target(f"{name}: CPU per host", "s", limit, (name,), lambda rows: rows[name].cpu_s / hosts)
+
+
+def _tasks(name: str, limit: float) -> Target:
+    return Target(
+        f"{name}: tasks per host, those that are skipped included",
+        "",
+        limit,
+        (name,),
+        lambda rows: rows[name].tasks or 0,
+    )
+
+
 def _wall(name: str, limit: float) -> Target:
     return Target(f"{name}: wall time", "s", limit, (name,), lambda rows: rows[name].wall_s)
 
@@ -95,6 +109,8 @@ TARGETS = [
         ("connection_20", "ssh_20"),
         lambda rows: rows["connection_20"].wall_s / rows["ssh_20"].wall_s,
     ),
+    _tasks("rollout_20", 30),
+    _per_host("rollout_20", 20, 2),
     _cpu("fleet_1000", "floor_1000", 1.5),
     _cpu("fleet_1000_published", "floor_1000", 2),
     _cpu("fleet_10000", "fleet_1000", SAME),

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import subprocess
@@ -26,9 +25,17 @@ Row = dict[str, Any]
 Answer = tuple[str, Row]
 
 _PLUGINS = Path(__file__).resolve().parent / "connection_plugins"
-_FILE = {"exists": True, "isreg": True, "isdir": False, "islnk": False, "checksum": "0" * 40, "mode": "0600"}
+#: Distributions in os-release, by what Ansible calls them.
+_IDS = {
+    "Archlinux": "arch",
+    "OracleLinux": "ol",
+    "RedHat": "rhel",
+    "Amazon": "amzn",
+    "Linux Mint": "linuxmint",
+}
 KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n"
-MACHINE = "0123456789abcdef0123456789abcdef\n"
+MACHINE = "0123456789abcdef0123456789abcdef"
+_UNIT = {"active": False, "enabled": False}
 
 
 @dataclass(frozen=True)
@@ -42,16 +49,29 @@ class Distribution:
     hostname: str = "Web.01"
 
     @property
-    def facts(self) -> Row:
-        """The facts that the role asks for."""
+    def identifier(self) -> str:
+        """Its ID in os-release."""
+        return _IDS.get(self.name, self.name.lower().replace(" ", "-"))
+
+    @property
+    def agent(self) -> Row:
+        """What the module alpamon_info finds on it where there is nothing of the agent."""
         return {
-            "ansible_distribution": self.name,
-            "ansible_distribution_version": self.version,
-            "ansible_distribution_major_version": self.version.partition(".")[0],
-            "ansible_hostname": self.hostname,
-            "ansible_pkg_mgr": self.manager,
-            "ansible_service_mgr": self.service_manager,
-            "ansible_env": {},
+            "version": None,
+            "held": False,
+            "package_file_version": None,
+            "service_manager": self.service_manager,
+            "service": _UNIT,
+            "restart_timer": _UNIT,
+            "process": {"pid": None, "state": "none", "outdated": []},
+            "configuration": {"url": None, "id": None, "key": None, "complete": False, "text": ""},
+            "machine_id": MACHINE,
+            "registered_machine_id": "",
+            "pending": [],
+            "distribution": {"id": self.identifier, "name": self.name, "version": self.version},
+            "hostname": self.hostname,
+            "proxies": [],
+            "uid": 0,
         }
 
 
@@ -69,10 +89,9 @@ class ScriptedHost:
     def entry(self, recording: Path) -> Row:
         """It in an inventory."""
         usual: list[Answer] = [
-            ("^setup ", {"changed": False, "ansible_facts": self.distribution.facts}),
-            ('^command .*"id -u"', {"changed": False, "rc": 0, "stdout": "0", "stderr": ""}),
+            ("^setup ", {"changed": False, "ansible_facts": {"ansible_pkg_mgr": self.distribution.manager}}),
             ("^uri ", {"changed": False, "status": 200, "content": KEY}),
-            *there("/etc/machine-id", MACHINE),
+            *found(**self.distribution.agent),
         ]
         return {
             "ansible_connection": "recording",
@@ -152,24 +171,26 @@ class RoleRun:
         return self.hosts[name]
 
 
-def there(path: str, content: str | None = None) -> list[Answer]:
-    """A file that is on the host."""
-    stat: Answer = (rf'^stat .*"path": "{path}"', {"changed": False, "stat": _FILE})
-    if content is None:
-        return [stat]
-    encoded = base64.b64encode(content.encode()).decode()
-    return [stat, (rf'^slurp .*"src": "{path}"', {"changed": False, "content": encoded, "encoding": "base64"})]
+def found(**facts: Any) -> list[Answer]:
+    """What the module alpamon_info finds besides the usual."""
+    return [("agent", facts)]
 
 
-def installed(version: str) -> list[Answer]:
-    """The package in that version, until another one comes."""
-    return [("^before ", {"changed": False, "rc": 0, "stdout": f"installed {version}", "stderr": ""})]
+def installed(version: str, process: str = "current") -> list[Answer]:
+    """The package in that version, until another one comes, with its service, and its process in that state."""
+    outdated = ["package"] if process == "outdated" else []
+    return found(
+        version=version,
+        service={"active": True, "enabled": True},
+        process={"pid": 7, "state": process, "outdated": outdated},
+    )
 
 
 def configuration(url: str, server_id: str, key: str, more: str = "") -> list[Answer]:
     """A configuration on the host."""
-    text = f"[server]\nurl = {url}\nid = {server_id}\nkey = {key}\n\n[ssl]\nverify = true\n{more}"
-    return there("/etc/alpamon/alpamon.conf", text)
+    text = f"[server]\nurl = {url}\nid = {server_id}\nkey = ********\n\n[ssl]\nverify = true\n{more}"
+    row = {"url": url, "id": server_id, "key": key, "complete": True, "text": text}
+    return found(configuration=row, registered_machine_id=MACHINE)
 
 
 @contextmanager

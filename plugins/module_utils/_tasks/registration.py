@@ -67,7 +67,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "key": {"type": "str", "no_log": True},
     "registration_token": {"type": "str", "no_log": True},
     "name": {"type": "str"},
-    "platform": {"type": "str", "choices": ["debian", "rhel"]},
+    "platform": {"type": "str", "choices": ["debian", "rhel", "darwin", "windows"]},
     "tags": {"type": "dict"},
     "machine": {"type": "str"},
     "replace_stale": {"type": "bool", "default": False},

@@ -37,6 +37,7 @@ options:
       - What modules answer, as a list of a pattern for C(module arguments) and a result; with C(lost), the host is
         unreachable. With C(shell), a command gets the content of a file that is to be written, and prints the result as
         JSON, or nothing where another pattern is to be tried.
+      - Results of C(agent) are put together into that of M(herdops.alpacon.alpamon_info).
     default: []
     vars:
       - name: recording_answers
@@ -60,8 +61,8 @@ class Connection(LocalConnection):
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Answer for a module, or run a command."""
         if in_data is None:
-            answer: tuple[int, bytes, bytes] = super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
-            return answer
+            done: tuple[int, bytes, bytes] = super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
+            return done
         module, arguments = _read(in_data)
         given = {name: value for name, value in arguments.items() if not name.startswith("_ansible_")}
         source = given.get("src")
@@ -71,18 +72,16 @@ class Connection(LocalConnection):
         entry = {"module": module, "arguments": given, "check_mode": check_mode, "environment": _environment(cmd)}
         with Path(self.get_option("recording_file")).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
-        result = {"invocation": {"module_args": given}, **self._answer(module, given)}
+        answer = (
+            self._agent(given) | {"check_mode": check_mode} if module == "alpamon_info" else self._answer(module, given)
+        )
+        result = {"invocation": {"module_args": given}, **answer}
         if "lost" in result:
             raise AnsibleConnectionFailure(result["lost"])
         return 0, json.dumps(result).encode(), b""
 
     def _answer(self, module: str, arguments: dict[str, Any]) -> dict[str, Any]:
         text = f"{module} {json.dumps(arguments, sort_keys=True)}"
-        if re.search(r"dpkg-query|rpm --query", text):
-            version = self._installed()
-            if version:
-                return {"changed": True, "rc": 0, "stdout": f"installed {version}"}
-            text = f"before {text}"
         for pattern, answer in self.get_option("recording_answers"):
             if re.search(pattern, text):
                 found = _shell(answer["shell"], arguments) if "shell" in answer else dict(answer)
@@ -94,6 +93,16 @@ class Connection(LocalConnection):
             "stat": {"changed": False, "stat": {"exists": False}},
         }
         return usual.get(module, {"changed": True})
+
+    def _agent(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What the host has of the agent: what the answers that are called so say, the first ones before others."""
+        found: dict[str, Any] = {"files": {path: {"exists": False} for path in arguments["files"]}}
+        for pattern, answer in reversed(self.get_option("recording_answers")):
+            if pattern == "agent":
+                answer = _shell(answer["shell"], arguments) if "shell" in answer else answer
+                found |= {name: _joined(found.get(name), value) for name, value in answer.items()}
+        version = self._installed()
+        return {"changed": False, **found, **({"version": version} if version else {})}
 
     def _installed(self) -> str:
         """The version that came last, or an empty text."""
@@ -108,6 +117,10 @@ def _shell(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(["/bin/sh", "-c", command], input=content, stdout=subprocess.PIPE, text=True, check=False)
     found: dict[str, Any] = json.loads(done.stdout or "{}")
     return found
+
+
+def _joined(one: Any, other: Any) -> Any:
+    return one | other if isinstance(one, dict) and isinstance(other, dict) else other
 
 
 def _installs(module: str, arguments: dict[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ import pytest
 from system.playing import PATIENCE, until
 from system.scripted_hosts import (
     DEBIAN,
+    MACHINE,
     Answer,
     Distribution,
     RoleRun,
@@ -73,7 +74,7 @@ def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp
         alpamon_max_fail_percentage="10",
         alpamon_key_fingerprints=f"{'0' * 40}, {spaced}",
         alpamon_tags="env=prod, team=a=b",
-        alpamon_max_workers="7",
+        alpamon_settings="max_workers=7",
     )
     assert done.code == 0, done.said
     records = {record["name"] for record in current.registered()}
@@ -118,7 +119,7 @@ def test_tags_choose_parts_of_the_role(current: Workspace, tmp_path: Path) -> No
         done = run_role(tmp_path / "verify", current, {"a": host}, "--tags", "verify", playbook=PLAYBOOK)
     assert done.code == 0, done.said
     assert summary(done)["a"].startswith("connected as Web-")
-    assert {call.module for call in done["a"].calls} <= {"setup", "command", "stat", "slurp"}
+    assert {call.module for call in done["a"].calls} <= {"alpamon_info", "command"}
     done = run_role(tmp_path / "unknown", current, {"a": host}, "--tags", "verified", playbook=PLAYBOOK)
     assert done.code == 2, done.said
     assert "There are no tasks with the tags verified." in done.said
@@ -242,15 +243,12 @@ def shared_with_other_runs(folder: Path) -> list[Answer]:
     """What a host answers of the lock and of the configuration, which are files in a folder."""
     folder.mkdir(parents=True)
     lock, conf = folder / "lock", folder / "conf"
-    there_it_is = json.dumps(
-        {"changed": False, "stat": {"exists": True, "isreg": True, "isdir": False, "islnk": False}}
-    )
-    content = '{"changed": false, "encoding": "base64", "content": "\'$(base64 -w0 ' + str(conf) + ")'\"}"
+    settings = f'sed -n \'s/^\\(url\\|id\\|key\\) = \\(.*\\)/"\\1": "\\2",/p\' {conf}'
+    facts = '{"configuration": { %s "complete": true}, "registered_machine_id": "' + MACHINE + '"}'
     return [
         ("^command .*set -C", {"shell": f"set -C; (: >{lock}) 2>/dev/null; printf '{{\"rc\": %d}}' $?"}),
         ("^file .*alpamon-registering", {"shell": f"rm -f {lock}; echo '{{\"changed\": true}}'"}),
-        ("^stat .*alpamon.conf", {"shell": f"! test -f {conf} || echo '{there_it_is}'"}),
-        ("^slurp .*alpamon.conf", {"shell": f"! test -f {conf} || echo '{content}'"}),
+        ("agent", {"shell": f"! test -f {conf} || printf '{facts}' \"$({settings})\""}),
         ("^copy .*alpamon.conf", {"shell": f"cat >{conf}; echo '{{\"changed\": true}}'"}),
     ]
 

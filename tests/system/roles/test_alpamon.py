@@ -22,17 +22,17 @@ from system.scripted_hosts import (
     ScriptedHost,
     agents_come,
     configuration,
+    found,
     installed,
     run_role,
-    there,
 )
 from workspace.client import Workspace
 
 LOCKED = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\n"
-#: A file is there that differs from what is to be written.
 #: The facts in which the key of a server is while it is needed.
-KEYS = ("__alpamon_registered", "__alpamon_registration", "__alpamon_conf", "__alpamon_text", "__alpamon_read")
+KEYS = ("__alpamon_registered", "__alpamon_registration", "__alpamon_agent", "__alpamon_left")
+#: A file is there that differs from what is to be written.
 COPY = [("^file .*_diff_peek", {"changed": False, "state": "file", "size": 10, "appears_binary": False})]
 ID = "550e8400-e29b-41d4-a716-446655440000"
 VENDOR = "https://packagecloud.io/alpacax/alpamon"
@@ -41,7 +41,8 @@ APT = {
     "debian11": Distribution("Debian", "11.11"),
     "debian12": Distribution("Debian", "12.7"),
     "debian13": Distribution("Debian", "13.1"),
-    "sid": Distribution("Debian", "n/a"),
+    "sid": Distribution("Debian", ""),
+    "raspbian12": Distribution("Raspbian", "12"),
     "ubuntu1804": Distribution("Ubuntu", "18.04"),
     "ubuntu2404": Distribution("Ubuntu", "24.04"),
 }
@@ -56,7 +57,9 @@ DNF = {
 }
 ZYPPER = {
     "leap15": Distribution("openSUSE Leap", "15.6", "zypper"),
+    "tumbleweed": Distribution("openSUSE Tumbleweed", "20261120", "zypper"),
     "sles15": Distribution("SLES", "15.6", "zypper"),
+    "sap16": Distribution("SLES_SAP", "16.0", "zypper"),
 }
 SUPPORTED = {**APT, **DNF, **ZYPPER}
 #: One of each kind.
@@ -68,6 +71,7 @@ UNSUPPORTED = {
     "debian10": Distribution("Debian", "10.13", "apt"),
     "rhel7": Distribution("RedHat", "7.9", "yum"),
     "amazon2": Distribution("Amazon", "2", "yum"),
+    "sles12": Distribution("SLES", "12.5", "zypper"),
 }
 
 Running = Callable[[str], Workspace]
@@ -91,29 +95,28 @@ def scripted_hosts(names: dict[str, Distribution], *answers: Any, **variables: A
 def looked(running: Running, tmp_path_factory: pytest.TempPathFactory) -> RoleRun:
     """All of them looked at."""
     hosts = scripted_hosts({**SUPPORTED, **UNSUPPORTED})
-    names = ("__alpamon_manager", "__alpamon_platform", "__alpamon_repository_format", "__alpamon_family")
+    names = ("__alpamon_family", "__alpamon_repository_path")
     return run_role(tmp_path_factory.mktemp("looked"), running("current"), hosts, entry="preflight", show=names)
 
 
 @pytest.mark.parametrize("name", SUPPORTED)
 def test_supported_distributions(looked: RoleRun, name: str) -> None:
     assert looked[name].failure == ""
-    found = looked[name].results[-1]["msg"]
+    shown = looked[name].results[-1]["msg"]
     manager = "apt" if name in APT else "zypper" if name in ZYPPER else "dnf"
-    assert found["__alpamon_manager"] == manager
-    assert found["__alpamon_platform"] == ("debian" if name in APT else "rhel")
-    folders = {"apt": "/etc/apt/sources.list.d", "dnf": "/etc/yum.repos.d", "zypper": "/etc/zypp/repos.d"}
-    assert found["__alpamon_family"]["repository"] == folders[manager]
-    if name in APT:
-        assert found["__alpamon_repository_format"] == ("list" if name in ("debian11", "ubuntu1804") else "deb822")
+    assert shown["__alpamon_family"]["manager"] == manager
+    assert shown["__alpamon_family"]["platform"] == ("debian" if name in APT else "rhel")
+    folder = {"apt": "/etc/apt/sources.list.d", "dnf": "/etc/yum.repos.d", "zypper": "/etc/zypp/repos.d"}[manager]
+    kind = "repo" if name not in APT else "list" if name in ("debian11", "ubuntu1804") else "sources"
+    assert shown["__alpamon_repository_path"] == f"{folder}/alpacax_alpamon.{kind}"
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
 def test_unsupported_distributions(looked: RoleRun, name: str) -> None:
     distribution = UNSUPPORTED[name]
     assert f"The agent does not run on {distribution.name} {distribution.version}." in looked[name].failure
-    assert "Debian from 11 on, Ubuntu from 18.04 on, RedHat from 8 on" in looked[name].failure
-    assert [call.module for call in looked[name].calls] == ["setup"]
+    assert "Debian from 11 on, Ubuntu from 18.04 on, Raspbian from 11 on, RHEL from 8 on" in looked[name].failure
+    assert [call.module for call in looked[name].calls] == ["alpamon_info"]
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +146,7 @@ def test_configuration_and_units(present: RoleRun, name: str) -> None:
     text = host.files["/etc/alpamon/alpamon.conf"]
     assert "verify = true\nca_cert =\n" in text
     assert "max_workers = 20\n" in text
-    assert host.files["/etc/alpamon/.ansible-registered"] == MACHINE
+    assert host.files["/etc/alpamon/.ansible-registered"] == f"{MACHINE}\n"
     [row] = [row for row in host.of("copy") if row["dest"] == "/etc/alpamon/alpamon.conf"]
     assert (row["mode"], row["owner"]) == ("0600", "root")
     # The lock was free, and is given back.
@@ -152,7 +155,7 @@ def test_configuration_and_units(present: RoleRun, name: str) -> None:
     assert folders["/etc/alpamon"] == "0700"
     assert folders["/var/lib/alpamon"] == folders["/var/log/alpamon"] == folders["/run/alpamon"] == "0750"
     assert [(row["name"], row["state"], row.get("enabled")) for row in host.of("systemd_service")] == [
-        ("alpamon.service", "restarted", None),
+        ("alpamon.service", "restarted", True),
         ("alpamon-restart.timer", "stopped", False),
         ("alpamon.service", "started", True),
         ("alpamon-restart.timer", "stopped", False),
@@ -174,7 +177,7 @@ def test_apt(present: RoleRun, name: str) -> None:
     assert other in removed(host)
     [package] = host.of("apt")
     assert (package["name"], package["state"], package["install_recommends"]) == ("alpamon", "present", False)
-    assert host.of("dpkg_selections") == [{"name": "alpamon", "selection": "install"}]
+    assert host.of("dpkg_selections") == []
     assert "update-ca-certificates" in host.commands
     assert host.files["/usr/local/share/ca-certificates/alpamon.crt"] == CERTIFICATE
 
@@ -236,7 +239,7 @@ def downgraded(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Ro
     hosts = scripted_hosts(
         {name: SUPPORTED[name] for name in ("debian13", "rocky9", "leap15")}, *installed("2.5.0"), **variables
     )
-    done = run_role(tmp_path_factory.mktemp("downgraded"), running("current"), hosts, entry="install")
+    done = run_role(tmp_path_factory.mktemp("downgraded"), running("current"), hosts, "--tags", "install")
     assert done.code == 0, done.said
     return done
 
@@ -272,11 +275,21 @@ def upgraded_alone(workspace: Workspace, state: str, version: str = "2.4.0") -> 
     """A record whose agent has that version, and a host with it, 2.5.0 installed and its process in that state."""
     record = workspace.api("POST", "servers/servers/register/", **registration(workspace)).json()
     workspace.change_server(record["name"], commissioned=True, is_connected=True, version=version)
-    process = [("^command .*-cnewer", {"changed": True, "rc": 0, "stdout": state})]
-    return record, [*configuration(workspace.url, record["id"], record["key"]), *installed("2.5.0"), *process]
+    return record, [*configuration(workspace.url, record["id"], record["key"]), *installed("2.5.0", state)]
 
 
-@pytest.mark.parametrize("state", ["outdated", ""])
+def test_failed_upgrade_stays_where_no_rollback_is_wanted(current: Workspace, tmp_path: Path) -> None:
+    _record, answers = upgraded_alone(current, "outdated")
+    options = {"alpamon_connect_timeout": "1s", "alpamon_rollback": False}
+    done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, answers, options)})
+    assert done.code == 2, done.said
+    assert done["web"].failure.startswith(
+        "Not connected within 1 s. An agent of version 2.4.0 is connected, not 2.5.0."
+    )
+    assert done["web"].of("apt") == []
+
+
+@pytest.mark.parametrize("state", ["outdated", "none"])
 def test_old_agent_under_a_new_package_is_restarted_and_replaced_where_that_fails(
     current: Workspace, tmp_path: Path, state: str
 ) -> None:
@@ -287,7 +300,7 @@ def test_old_agent_under_a_new_package_is_restarted_and_replaced_where_that_fail
     host = done["web"]
     assert "alpamon 2.5.0 did not connect. alpamon 2.4.0 is back and connected." in host.failure
     assert "An agent of version 2.4.0 is connected, not 2.5.0." in host.failure
-    assert [row["name"] for row in host.of("apt")] == ["alpamon", "alpamon=2.4.0*"]
+    assert [row["name"] for row in host.of("apt")] == ["alpamon=2.4.0*"]
     units = [(row["name"], row["state"]) for row in host.of("systemd_service")]
     assert units.count(("alpamon.service", "restarted")) == 2
     assert units.index(("alpamon.service", "restarted")) < units.index(("alpamon-restart.timer", "stopped"))
@@ -299,10 +312,90 @@ def test_agent_of_the_installed_version_is_not_restarted(current: Workspace, tmp
     unchanged = [*answers, ("^(apt|copy) ", {"changed": False})]
     done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, unchanged)})
     assert done.code == 0, done.said
-    assert [(row["name"], row["state"]) for row in done["web"].of("systemd_service")] == [
-        ("alpamon.service", "started"),
-        ("alpamon-restart.timer", "stopped"),
+    assert done["web"].of("systemd_service") == done["web"].of("apt") == []
+
+
+# Options
+
+
+@pytest.fixture(scope="module")
+def optional(running: Running, tmp_path_factory: pytest.TempPathFactory) -> RoleRun:
+    """A host for each of several options."""
+    workspace = running("current")
+    workspace.reset()
+    workspace.settings(instant=True)
+    token = workspace.add_registration_token()["key"]
+    folder = tmp_path_factory.mktemp("optional")
+    (folder / "key").write_text("-----A KEY-----\n", encoding="utf-8")
+    record = workspace.api("POST", "servers/servers/register/", **registration(workspace)).json()
+    said = {"id": record["id"], "name": record["name"], "credentials": "valid", "commissioned": True}
+    answers = [
+        ('^alpacon_registration .*"state": "registered"', {"changed": True, **said, "key": record["key"]}),
+        ("^alpacon_registration ", {"changed": False, **said, "is_connected": True, "version": "2.5.0"}),
     ]
+    rocky, leap = SUPPORTED["rocky9"], SUPPORTED["leap15"]
+    proxy = "http://user:secret@proxy.example:3128"
+    hosts = {
+        "channel": ScriptedHost(DEBIAN, variables={"alpamon_channel": "rc"}),
+        "own": ScriptedHost(DEBIAN, variables={"alpamon_manage_repository": False}),
+        "key": ScriptedHost(rocky, variables={"alpamon_repository_key": str(folder / "key")}),
+        "host": ScriptedHost(leap, answers, {"alpamon_register_from": "host"}),
+        "name": ScriptedHost(DEBIAN, variables={"alpamon_name": "db.example.com", "alpamon_validate_certs": False}),
+        "proxy": ScriptedHost(rocky, variables={"alpamon_package_proxy": proxy}),
+        "held": ScriptedHost(DEBIAN, [*found(held=True), *installed("2.5.0")]),
+        "override": ScriptedHost(DEBIAN, variables={"alpamon_service_override": "[Service]\nNice=5\n"}),
+    }
+    with agents_come(workspace):
+        done = run_role(folder, workspace, hosts, ALPACON_REGISTRATION_TOKEN=token)
+    assert done.code == 0, done.said
+    assert record["key"] not in done.said
+    assert any(row["name"].startswith("db-") for row in workspace.registered())
+    return done
+
+
+def test_channel(optional: RoleRun) -> None:
+    source = optional["channel"].files["/etc/apt/sources.list.d/alpacax_alpamon.sources"]
+    assert f"URIs: {VENDOR}-latest/any/\n" in source
+
+
+def test_repository_of_ones_own(optional: RoleRun) -> None:
+    host = optional["own"]
+    assert host.of("uri") == []
+    assert not any("alpacax" in str(call.arguments.get("dest")) for call in host.calls)
+    assert [row["name"] for row in host.of("apt")] == ["alpamon"]
+
+
+def test_key_from_the_controller(optional: RoleRun) -> None:
+    host = optional["key"]
+    assert host.of("uri") == []
+    assert host.files["/etc/pki/rpm-gpg/RPM-GPG-KEY-alpamon"] == "-----A KEY-----\n"
+    assert "/key, checked for: nothing\n" in host.files["/etc/yum.repos.d/alpacax_alpamon.repo"]
+
+
+def test_registration_from_the_host(optional: RoleRun) -> None:
+    host = optional["host"]
+    assert [row["state"] for row in host.of("alpacon_registration")] == ["registered", "connected"]
+    assert "zypper --non-interactive install python3-requests" in host.commands
+
+
+def test_name_and_certificates(optional: RoleRun) -> None:
+    assert "verify = false\n" in optional["name"].files["/etc/alpamon/alpamon.conf"]
+
+
+def test_proxy_with_a_password(optional: RoleRun) -> None:
+    host = optional["proxy"]
+    [row] = [row for row in host.of("copy") if row["dest"].endswith(".repo")]
+    assert "proxy=http://user:secret@proxy.example:3128\n" in row["content"]
+    assert row["mode"] == "0600"
+
+
+def test_package_that_is_to_be_held_no_longer(optional: RoleRun) -> None:
+    assert optional["held"].of("dpkg_selections") == [{"name": "alpamon", "selection": "install"}]
+
+
+def test_additions_to_the_unit(optional: RoleRun) -> None:
+    host = optional["override"]
+    assert host.files["/etc/systemd/system/alpamon.service.d/ansible.conf"] == "[Service]\nNice=5\n"
 
 
 # Removing
@@ -312,6 +405,7 @@ def test_absent(running: Running, tmp_path: Path) -> None:
     hosts = scripted_hosts(
         {name: SUPPORTED[name] for name in ("debian13", "rocky9", "leap15")},
         *installed("2.5.0"),
+        ("^command .*rpm --query", {"rc": 0, "stdout": "package alpamon-pam is not installed\nalpamon"}),
         alpamon_state="absent",
     )
     done = run_role(tmp_path, running("current"), hosts)
@@ -345,17 +439,22 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any], str]] = {
     "cas": ({"alpamon_ca_cert": "a.pem", "alpamon_ca_cert_content": "b"}, [], "exclude each other"),
     "pending": (
         {},
-        there("/var/lib/alpamon/upgrade.pending"),
+        found(pending=["/var/lib/alpamon/upgrade.pending"]),
         "Try again when /var/lib/alpamon/upgrade.pending is gone.",
     ),
-    "user": ({}, [('^command .*"id -u"', {"rc": 0, "stdout": "1000"})], "Set become to true"),
+    "user": ({}, found(uid=1000), "Set become to true"),
+    "override": (
+        {"alpamon_service_override": "[Service]"},
+        found(service_manager="tini"),
+        "which does not manage the services of this host",
+    ),
+    "setting": ({"alpamon_settings": {"max_worker": 3}}, [], "alpamon_settings.max_worker"),
     "elsewhere": (
         {},
         configuration("https://other.example", ID, "k"),
         "is registered in https://other.example, not in",
     ),
 }
-READS = {"setup", "command", "stat", "slurp"}
 
 
 @pytest.fixture(scope="module")
@@ -369,7 +468,7 @@ def refused(running: Running, tmp_path_factory: pytest.TempPathFactory) -> RoleR
 def test_refusals(refused: RoleRun, name: str) -> None:
     host = refused[name]
     assert REFUSED[name][2] in host.failure
-    assert {call.module for call in host.calls} <= READS
+    assert {call.module for call in host.calls} <= {"alpamon_info"}
 
 
 # Check mode and the diff
@@ -380,11 +479,9 @@ def test_check_mode_shows_a_diff_without_the_key(current: Workspace, tmp_path: P
     current.reset_counters()
     conf = configuration(current.url, record["id"], record["key"], "[pool]\nmax_workers = 5\n")
     hosts = {
-        "known": ScriptedHost(DEBIAN, [*conf, *installed("2.5.0"), *COPY], {"alpamon_debug": True}),
+        "known": ScriptedHost(DEBIAN, [*conf, *installed("2.5.0"), *COPY], {"alpamon_settings": {"debug": True}}),
         "fresh": ScriptedHost(DEBIAN),
-        "clone": ScriptedHost(
-            DEBIAN, [*conf, *installed("2.5.0"), *there("/etc/alpamon/.ansible-registered", "another\n")]
-        ),
+        "clone": ScriptedHost(DEBIAN, [*found(registered_machine_id="another"), *conf, *installed("2.5.0")]),
     }
     done = run_role(tmp_path, current, hosts, "--check", "--diff", ALPACON_REGISTRATION_TOKEN="key")
     assert done.code == 0, done.said
@@ -414,7 +511,7 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
         "busy": ScriptedHost(
             Distribution("Debian", "13.1", hostname="busy"), [("^command .*set -C", {"rc": 1, "stderr": "Taken."})]
         ),
-        "shell": ScriptedHost(Distribution("Debian", "13.1", hostname="shell"), there("/proc/1/comm", "bash\n")),
+        "shell": ScriptedHost(Distribution("Debian", "13.1", service_manager="bash", hostname="shell")),
         "silent": ScriptedHost(DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log})]),
     }
     limit = {"alpamon_connect_timeout": "1s", "__alpamon_lock_retries": 2, "__alpamon_lock_delay": 0}

@@ -16,14 +16,15 @@ from system.scripted_hosts import Host, ScriptedHost, agents_come, run_role
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
-from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, option_specs
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 
 def test_role_does_with_text_what_it_does_with_booleans(current: Workspace, tmp_path: Path) -> None:
     current.settings(instant=True)
     specs = yaml.safe_load((ROOT / "roles/alpamon/meta/argument_specs.yml").read_text(encoding="utf-8"))
     usual = yaml.safe_load((ROOT / "roles/alpamon/defaults/main.yml").read_text(encoding="utf-8"))
-    names = [name for name, spec in option_specs(specs) if spec["type"] == "bool"]
+    options = specs["argument_specs"]["main"]["options"]
+    names = [name for name, spec in options.items() if spec["type"] == "bool"]
     plain: dict[str, dict[str, Any]] = {
         "usual": {name: usual[name] for name in names},
         # Without it, logs would hold keys.

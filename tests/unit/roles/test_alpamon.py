@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -29,13 +30,20 @@ def test_defaults_and_argument_specs_say_the_same() -> None:
     assert load("defaults/main.yml") == described
 
 
-def test_every_entry_point_is_described_and_there() -> None:
-    specs = load("meta/argument_specs.yml")["argument_specs"]
-    assert set(specs) == {"main", "install", "register", "configure", "verify", "uninstall"}
-    assert all((ROLE / f"tasks/{entry}.yml").is_file() for entry in specs)
+def test_every_setting_of_the_agent_is_described_and_has_a_value() -> None:
+    options = load("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    assert set(options["alpamon_settings"]["options"]) == set(load("vars/main.yml")["__alpamon_usual_settings"])
+
+
+def test_every_variable_is_set_by_a_scenario_or_a_test_on_scripted_hosts() -> None:
+    paths = [*(ROOT / "extensions/molecule").rglob("*.yml"), *(ROOT / "tests/system").rglob("test_*.py")]
+    text = "".join(path.read_text(encoding="utf-8") for path in paths)
+    unset = [name for name in load("defaults/main.yml") if not re.search(rf"\b{name}\b[\"']?\s*[:=]", text)]
+    # A test of all booleans tries what it hides.
+    assert unset == ["alpamon_no_log"]
 
 
 def test_every_package_manager_has_its_tasks() -> None:
-    managers = {row["manager"] for row in load("vars/main.yml")["__alpamon_distributions"].values()}
+    managers = {family["manager"] for family in load("vars/main.yml")["__alpamon_families"].values()}
     wanted = [f"{manager}/{kind}.yml" for manager in managers for kind in ("repository", "install", "hold", "remove")]
     assert [name for name in wanted if not (ROLE / "tasks/packages" / name).is_file()] == []

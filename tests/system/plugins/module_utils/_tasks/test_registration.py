@@ -103,6 +103,13 @@ def test_registered(workspace: Workspace) -> None:
     assert (done["requests"], done["orphans"]) == (1, [])
 
 
+@pytest.mark.parametrize("platform", ["rhel", "darwin", "windows"])
+def test_platforms(current: Workspace, platform: str) -> None:
+    key = current.add_registration_token()["key"]
+    assert register(current, registration_token=key, name="web", platform=platform).changed
+    assert only_record(current)["platform"] == platform
+
+
 def test_registered_stays_so(workspace: Workspace) -> None:
     first = enrol(workspace)
     second = enrol(workspace, id=first["id"], key=first["key"])
