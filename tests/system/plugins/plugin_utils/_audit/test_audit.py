@@ -199,6 +199,19 @@ def test_named_results_of_another_tool(current: Workspace) -> None:
     assert (broken["check"], broken["outcome"]) == ("tap", "unknown")
 
 
+def test_what_a_scanner_said_in_time_counts(current: Workspace) -> None:
+    line = "printf '1..4\\nok 1 - tidy\\nnot ok 2 - safe\\nok 3 - la'; exec sleep 60"
+    done = audit(current, {"name": "tap", "line": line, "results": {"format": "tap"}, "timeout": 1})
+    assert {name: outcome for (_host, name), outcome in done.outcomes.items()} == {
+        "tap/tidy": "passed",
+        "tap/safe": "failed",
+        "tap/missing-results": "unknown",
+    }
+    assert done.report["results"][-1]["message"] == (
+        "The server took longer than 1 s. 4 tests were planned, and 2 came."
+    )
+
+
 def test_workspaces_that_take_no_variables_are_given_lines(running: Callable[[str], Workspace]) -> None:
     old = running("2024")
     old.reset()
