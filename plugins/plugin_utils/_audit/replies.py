@@ -18,8 +18,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes im
 
 from .checks import RESULTS, Check
 from .judging import CheckAnswer, CheckOutcome, judge
+from .lines import NOT_APPLIED
 from .outcomes import NOT_APPLICABLE, PASSED, UNKNOWN
-from .questions import NOT_APPLIED, read
+from .questions import read
 from .scanners import NamedResult, ScannerError, parse
 
 _NO_FRAME = "Its answer did not come, or not whole."
