@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import certifi
@@ -62,6 +62,7 @@ class Scenario:
         asked: whether it is run only where it is asked for by its name, since it takes long.
         runs: how often it is run; the median counts.
         connection: whether the hosts are those of the workspace's inventory, with its connection.
+        checks: how many the report of an audit of these servers has that is written instead; no workspace is asked.
         on_hosts: whether it is run on hosts of its own, over SSH and through the workspace, see :mod:`.on_hosts`.
     """
 
@@ -82,6 +83,7 @@ class Scenario:
     asked: bool = False
     runs: int = 1
     connection: bool = False
+    checks: int = 0
     on_hosts: bool = False
 
     @property
@@ -119,6 +121,7 @@ SCENARIOS = [
     Scenario("hosts_3000", 3000, "perhost", instant=True, net="noop", asked=True),
     Scenario("audit_1000", 1000, "audit", instant=True),
     Scenario("audit_role_1000", 1000, "audit_role", instant=True),
+    Scenario("audit_report_5000", 5000, checks=20, commands=0),
     Scenario("connection_100", 100, "modules", commands=500, connection=True),
     Scenario("connection_20", 20, "work", commands=400, on_hosts=True, asked=True),
     Scenario("uri_300", 300, "by_hand"),
@@ -156,6 +159,7 @@ class Figures:
     cpu_s: float
     lag_s: float | None = None
     requests: float | None = None
+    page_mb: float | None = None
 
     def as_row(self) -> dict[str, t.Any]:
         """For the JSON file: rounded, and without what does not apply."""
@@ -182,6 +186,8 @@ class Runner:
             ScenarioFailed: there is nothing to measure.
         """
         scenario = self.scenario
+        if scenario.checks:
+            return self._write_reports()
         ca = self._authority() if scenario.tls else None
         workspace = Workspace(
             scenario.dialect,
@@ -202,6 +208,14 @@ class Runner:
         finally:
             workspace.stop()
         return self._figures(runs, empty_s)
+
+    def _write_reports(self) -> Figures:
+        """What the report of an audit costs, beside the audit."""
+        folder = self._file("reports")
+        command = [sys.executable, str(HERE / "report.py"), str(self.scenario.servers), str(self.scenario.checks)]
+        self.environ = collection_tree.environ()
+        figures = self._figures([self._measure([*command, str(folder)]) for _run in range(self.scenario.runs)], 0.0)
+        return replace(figures, requests=None, page_mb=(folder / "audit.html").stat().st_size / 1e6)
 
     def _prepare(self, workspace: Workspace) -> None:
         ids = workspace.server_ids()
