@@ -137,6 +137,7 @@ TARGETS = [
     ),
     _wall("audit_1000", 15),
     _wall("audit_role_1000", 15),
+    Target("audit_role_1000: CPU", "s", 8, ("audit_role_1000",), lambda rows: rows["audit_role_1000"].cpu_s),
     _memory("audit_report_5000", 250),
     _page("audit_report_5000", 10),
     _lag("0.05", 0.3),
