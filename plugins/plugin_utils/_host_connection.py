@@ -38,6 +38,8 @@ _TIDY = (
     " -exec rm -f {} + 2>/dev/null || :"
 )
 _TIDIED = "tidied"
+#: Modules that take as long as what they are told to run, or to wait for.
+_AS_TOLD = frozenset(("command", "expect", "shell", "wait_for"))
 
 
 class NotDone(AlpaconError):
@@ -108,7 +110,8 @@ class HostConnection:
     def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[bytes] = ()) -> Answer:
         try:
             label = label_of("module" if fed else "command", self._word)
-            return self._remote.run(label, code(command, steps), fed, files)
+            alike = bool(fed) and self._word.rpartition(".")[2] not in _AS_TOLD
+            return self._remote.run(label, code(command, steps), fed, files, alike)
         except TooLarge:
             return self._run_apart(command, fed, steps, files)
 

@@ -55,6 +55,7 @@ class Run:
         hosts: how many hosts the task runs for, each in a worker of its own.
         folder: temporary folder of the run, which its workers share; None where there is none.
         journal: file for the commands that are under way, which an interrupted run leaves behind; None for none.
+        durations: folder for what runs remember of how long commands take; None for none.
         is_over: whether the run has ended without this worker, which then must not write to the workspace any more.
         claims: which host of the task may submit what; None where there is but one host.
         attempts: what earlier attempts of this very task have submitted, by the digest of each; None for a task that
@@ -69,6 +70,7 @@ class Run:
     hosts: int = 1
     folder: Path | None = None
     journal: Path | None = None
+    durations: Path | None = None
     is_over: Callable[[], bool] = _goes_on
     claims: Claims | None = None
     attempts: dict[str, Attempt] | None = None
