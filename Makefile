@@ -31,9 +31,9 @@ $(READY): pyproject.toml uv.lock tests/tools/setup.sh
 demo: $(READY) ## start a workspace with a small fleet and run the playbooks against it
 	@$(PYTHON) tests/tools/demo.py
 
-# The longest first, so that none is left over in the end.
+# The longest first, so that none is left over in the end. The development core's unit tests are those of "unit".
 SUITE := system integration signals sanity-newest sanity-oldest integration-oldest integration-newest lint contract \
-	connection-oldest connection-newest unit-oldest unit-development unit-newest browser build unit
+	connection-oldest connection-newest unit-oldest unit-newest browser build unit
 
 .PHONY: test
 test: $(READY) ## run the whole suite: lint, unit, system, contract, integration, connection, signals, sanity and browser

@@ -30,7 +30,13 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import OF_HOSTS, PREFIX, Plans
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_past, write_report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_variables import HostVariables, is_plain
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_variables import (
+    CommonVariables,
+    HostVariables,
+    is_equal,
+    is_plain,
+    is_same_for_all,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     SERVER_ID,
     TOKENS,
@@ -74,6 +80,8 @@ class ActionModule(AlpaconAction):
             remedy = "Leave delegate_to out: nothing connects to the hosts."
             return {"failed": True, "msg": f"delegate_to: an audit is made by the controller only. {remedy}"}
         self._task_vars = task_vars or {}
+        #: Templates of the play that say the same for every host, worked out.
+        self._same: dict[str, Any] = {}
         return super().run(tmp, task_vars)
 
     def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +103,8 @@ class ActionModule(AlpaconAction):
         plans = Plans(library, options)
         found = _hosts(options["hosts"], self._task_vars)
         of_play = self._of_play()
-        hosts = [self._with_checks(host, variables, of_play, plans) for host, variables in found]
+        common = CommonVariables(of_play, [variables.written for _host, variables in found])
+        hosts = [self._with_checks(host, variables, of_play, common, plans) for host, variables in found]
         if library:
             _refuse_misspelt([variables.written for _host, variables in found], self._task_vars, plans)
         AuditOptions.from_options(options, hosts)
@@ -121,10 +130,17 @@ class ActionModule(AlpaconAction):
         return {
             name: value
             for name, value in self._task_vars.items()
-            if name not in first or not _is_same(first[name], value)
+            if name not in first or not is_equal(first[name], value)
         }
 
-    def _with_checks(self, host: Host, variables: HostVariables, of_play: Mapping[str, Any], plans: Plans) -> Host:
+    def _with_checks(
+        self,
+        host: Host,
+        variables: HostVariables,
+        of_play: Mapping[str, Any],
+        common: CommonVariables,
+        plans: Plans,
+    ) -> Host:
         """A host with the checks that it is asked with."""
         named = [name for name in {*variables, *of_play} if str(name).startswith(PREFIX) and name not in _OF_TASK]
         own: dict[str, Any] = {}
@@ -133,10 +149,14 @@ class ActionModule(AlpaconAction):
                 own[name] = variables[name]
             elif is_plain(of_play[name]):
                 own[name] = of_play[name]
+            elif name in self._same:
+                own[name] = self._same[name]
             else:
                 everything = {**variables.written, **of_play, "inventory_hostname": host.name}
                 templar = self._templar.copy_with_new_env(available_variables=everything)
                 own[name] = templar.template(of_play[name])
+                if is_same_for_all(of_play[name], common):
+                    self._same[name] = own[name]
         return replace(host, checks=plans.of(host.name, own))
 
 
@@ -167,10 +187,6 @@ class _Workspaces:
         except UsageError as error:
             text = found.explain(error).removeprefix(f"{error.option}: ")
             raise UsageError(error.option, f"{text} Host: {host}.") from None
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    return one is other or (type(one) is type(other) and bool(one == other))
 
 
 def _hosts(names: list[str] | None, task_vars: Mapping[str, Any]) -> list[tuple[Host, HostVariables]]:

@@ -48,32 +48,10 @@ options:
       - The name of the check. Names of results begin with it, as in C(NAME/sshd_disable_root_login).
       - If omitted, it is made of the id of the profile.
     type: str
-  set:
-    description: The set that the check belongs to in the report.
-    type: str
-    default: benchmarks
-  severity:
-    description:
-      - The severity of rules for which the content names none.
-      - If omitted, that of a check without one.
-    type: str
-    choices: [info, low, medium, high, critical]
-  username:
-    description:
-      - The account on the servers that runs it. Most benchmarks need V(root).
-      - If omitted, that of the audit.
-    type: str
-  timeout:
-    description: How many seconds a server may take.
-    type: int
-    default: 1800
 seealso:
-  - module: herdops.alpacon.alpacon_audit
   - plugin: herdops.alpacon.inspec_checks
     plugin_type: lookup
-  - name: Audits by other scanners
-    description: A guide, with plays that install a scanner through the workspace and run it.
-    link: https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/audit_scanners.rst
+extends_documentation_fragment: herdops.alpacon.scanner_checks
 """
 
 EXAMPLES = r"""
@@ -112,39 +90,19 @@ _list:
             severity: medium
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
-from ansible.errors import AnsibleError
-from ansible.plugins.lookup import LookupBase
-
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import Wanted, xccdf_check
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_names
-
-_WANTED = ("path", "name", "set", "severity", "username", "timeout")
-_OPTIONS = ("profile", "same_content", *_WANTED)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.lookup import ChecksOfContent
 
 
-class LookupModule(LookupBase):
+class LookupModule(ChecksOfContent):
     """Make checks of profiles of XCCDF data streams."""
 
-    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
-        """One check for each term."""
-        try:
-            # Ansible takes options that there are not without a word.
-            check_names(
-                "the lookup herdops.alpacon.xccdf_checks", kwargs, _OPTIONS, f"Give some of {', '.join(_OPTIONS)}."
-            )
-            self.set_options(var_options=variables, direct=kwargs)
-            wanted = Wanted(**{option: self.get_option(option) for option in _WANTED})
-            return [self._check(self._found(str(term), variables), wanted) for term in self._flatten(terms)]
-        except AlpaconError as error:
-            raise AnsibleError(clean(error)) from None
+    plugin: ClassVar[str] = "herdops.alpacon.xccdf_checks"
+    own: ClassVar[tuple[str, ...]] = ("profile", "same_content")
 
-    def _found(self, term: str, variables: dict[str, Any] | None) -> str:
-        """The file of a term, which is looked for where those of ansible.builtin.copy are."""
-        return str(self.find_file_in_search_path(variables or {}, "files", term, ignore_missing=True) or term)
-
-    def _check(self, path: str, wanted: Wanted) -> dict[str, Any]:
+    def check(self, path: str, wanted: Wanted) -> dict[str, Any]:
+        """The check that evaluates the profile of a data stream."""
         profile = str(self.get_option("profile"))
         return xccdf_check(path, profile, wanted, same_content=bool(self.get_option("same_content")))

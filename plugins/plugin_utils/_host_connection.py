@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shlex
@@ -29,6 +30,16 @@ _FETCHED_PIECE = 8_000_000
 _SIZE_AND_DIGEST = "wc -c < {path} >&2 && sha256sum < {path} >&2"
 #: Under which name it is remembered what the host keeps, and that it keeps nothing.
 _KEPT, _NOTHING = "kept", b"nothing"
+#: A module that does not fit into one submit waits in such a file of the account until it runs.
+_APART = "alpacon-module-"
+#: Removes those that a run has left which was killed, and that nobody has written to for six hours.
+_TIDY = (
+    f'find "${{TMPDIR:-/tmp}}" -maxdepth 1 -type f -name \'{_APART}*\' -user "$(id -u)" -mmin +360'
+    " -exec rm -f {} + 2>/dev/null || :"
+)
+_TIDIED = "tidied"
+#: Modules that take as long as what they are told to run, or to wait for.
+_AS_TOLD = frozenset(("command", "expect", "shell", "wait_for"))
 
 
 class NotDone(AlpaconError):
@@ -70,7 +81,7 @@ class HostConnection:
         return answer
 
     def _run(self, command: str, fed: bytes = b"") -> Answer:
-        steps, files = self._prelude.steps, self._prelude.files
+        steps, files = [*self._first_of_run(), *self._prelude.steps], self._prelude.files
         self._prelude.clear()
         known = self._kept() if fed and self._keeps else None
         lean = None if known is None else thin(fed, known)
@@ -84,6 +95,13 @@ class HostConnection:
             self._remote.remember(_KEPT, json.dumps(sorted(known | lean.parts)).encode())
         return answer
 
+    def _first_of_run(self) -> list[str]:
+        """What is done on the host once in a run."""
+        if self._remote.recall(_TIDIED) is not None:
+            return []
+        self._remote.remember(_TIDIED, b"")
+        return [_TIDY]
+
     def _kept(self) -> set[str] | None:
         """Digests of what the host keeps; None where it was seen to keep nothing."""
         noted = self._remote.recall(_KEPT)
@@ -92,17 +110,26 @@ class HostConnection:
     def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[bytes] = ()) -> Answer:
         try:
             label = label_of("module" if fed else "command", self._word)
-            return self._remote.run(label, code(command, steps), fed, files)
+            alike = bool(fed) and self._word.rpartition(".")[2] not in _AS_TOLD
+            return self._remote.run(label, code(command, steps), fed, files, alike)
         except TooLarge:
             return self._run_apart(command, fed, steps, files)
 
     def _run_apart(self, command: str, fed: bytes, steps: Sequence[str], files: Sequence[bytes]) -> Answer:
         """Run what does not fit into one submit: what was held back first, then what it is fed in a file."""
-        ready = self._remote.run(label_of("file", self._word), code(":", steps), b"", files) if steps else None
-        if ready and ready.mark == UNDONE:
-            return ready
-        path = self._ask('umask 077; mktemp "${TMPDIR:-/tmp}/alpacon-XXXXXXXX"').decode().strip()
-        self._put_in_pieces(fed, path)
+        make = f'umask 077; mktemp "${{TMPDIR:-/tmp}}/{_APART}XXXXXXXX"'
+        made = self._remote.run(label_of("file", self._word), code(make, steps), b"", files)
+        if made.mark == UNDONE:
+            return made
+        if made.rc:
+            raise NotDone(_said(made))
+        path = made.stdout.decode().strip()
+        try:
+            self._put_in_pieces(fed, path)
+        except AlpaconError:
+            with contextlib.suppress(AlpaconError):
+                self._ask(f"rm -f {path}")
+            raise
         return self._remote.run(label_of("module", self._word), code(f"exec < {path}; rm -f {path}; {command}"))
 
     def finish(self) -> None:

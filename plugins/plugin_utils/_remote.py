@@ -21,6 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import pack
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.durations import Durations
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.files import replace as replace_file
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
@@ -78,6 +79,7 @@ class Remote:
         self._run = run
         self._shared = run.shared(settings)
         self._client = run.client(settings, self._shared)
+        self._durations = Durations(run.durations, settings.url) if run.durations else None
         self._server: Server | None = None
 
     def close(self) -> None:
@@ -90,8 +92,13 @@ class Remote:
         with contextlib.suppress(OSError):
             self._note("").unlink()
 
-    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> Answer:
+    def run(
+        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
+    ) -> Answer:
         """Run a body once, see :func:`.packing.pack`.
+
+        Args:
+            alike: whether all that has this label takes about as long.
 
         Raises:
             TooLarge: it does not fit into one submit.
@@ -103,8 +110,19 @@ class Remote:
         job.body = {**command.body(), **self._access.extra, "env": carried.env}
         limits = self._limits(bool(stdin))
         fleet = Fleet(self._client, limits, announce=self._run.tell, run=self._run, shared=self._shared)
+        kind = label if alike and not self._awaited_by_others() else ""
+        if self._durations and kind:
+            job.expected = self._durations.expected(kind)
         fleet.run([job])
+        self._note_duration(kind, job)
         return self._answer(job)
+
+    def _note_duration(self, kind: str, job: Job) -> None:
+        """Remember how long a command took that no others have slowed down."""
+        if self._durations and kind and job.command and job.command.ran and not self._awaited_by_others():
+            added_at, end = job.command.added_at, job.command.end
+            if added_at and end:
+                self._durations.note(kind, (end - added_at).total_seconds())
 
     def _limits(self, fed: bool) -> Limits:
         return replace(

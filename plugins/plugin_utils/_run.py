@@ -30,14 +30,19 @@ def current_run() -> Run:
         first=first_in_run,
         folder=run_folder(),
         journal=_journal(),
+        durations=_own_folder() / "durations",
         is_over=_is_orphan,
     )
 
 
 def _journal() -> Path:
     """The file for the commands of this run that are under way."""
-    home = C.config.get_config_value("ANSIBLE_HOME")
-    return Path(home) / "alpacon" / f"{run_folder().name}.ids"
+    return _own_folder() / f"{run_folder().name}.ids"
+
+
+def _own_folder() -> Path:
+    """The folder for what stays when runs have ended."""
+    return Path(C.config.get_config_value("ANSIBLE_HOME")) / "alpacon"
 
 
 def _is_orphan() -> bool:

@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import certifi
@@ -65,6 +65,7 @@ class Scenario:
         scripted: whether the hosts answer by script, see :mod:`.rollout`.
         on_hosts: whether it is run on hosts of its own, see :mod:`.on_hosts`: over SSH and through the workspace, or,
             if it is the role that connects them, on fresh hosts and on those on which all is done.
+        checks: how many the report of an audit of these servers has that is written instead; no workspace is asked.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Scenario:
     runs: int = 1
     connection: bool = False
     scripted: bool = False
+    checks: int = 0
     on_hosts: bool = False
 
     @property
@@ -122,6 +124,7 @@ SCENARIOS = [
     Scenario("hosts_3000", 3000, "perhost", instant=True, net="noop", asked=True),
     Scenario("audit_1000", 1000, "audit", instant=True),
     Scenario("audit_role_1000", 1000, "audit_role", instant=True),
+    Scenario("audit_report_5000", 5000, checks=20, commands=0),
     Scenario("connection_100", 100, "modules", commands=500, connection=True),
     Scenario("connection_20", 20, "work", commands=400, on_hosts=True, asked=True),
     Scenario("rollout_100", 100, commands=100, scripted=True, asked=True),
@@ -165,6 +168,7 @@ class Figures:
     lag_s: float | None = None
     requests: float | None = None
     tasks: int | None = None
+    page_mb: float | None = None
 
     def as_row(self) -> dict[str, t.Any]:
         """For the JSON file: rounded, and without what does not apply."""
@@ -191,6 +195,8 @@ class Runner:
             ScenarioFailed: there is nothing to measure.
         """
         scenario = self.scenario
+        if scenario.checks:
+            return self._write_reports()
         ca = self._authority() if scenario.tls else None
         workspace = Workspace(
             scenario.dialect,
@@ -211,6 +217,14 @@ class Runner:
         finally:
             workspace.stop()
         return self._figures(runs, empty_s)
+
+    def _write_reports(self) -> Figures:
+        """What the report of an audit costs, beside the audit."""
+        folder = self._file("reports")
+        command = [sys.executable, str(HERE / "report.py"), str(self.scenario.servers), str(self.scenario.checks)]
+        self.environ = collection_tree.environ()
+        figures = self._figures([self._measure([*command, str(folder)]) for _run in range(self.scenario.runs)], 0.0)
+        return replace(figures, requests=None, page_mb=(folder / "audit.html").stat().st_size / 1e6)
 
     def _prepare(self, workspace: Workspace) -> None:
         ids = workspace.server_ids()

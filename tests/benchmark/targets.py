@@ -95,6 +95,10 @@ def _memory(name: str, limit: float) -> Target:
     return Target(f"{name}: peak memory", "MB", limit, (name,), lambda rows: rows[name].peak_mb)
 
 
+def _page(name: str, limit: float) -> Target:
+    return Target(f"{name}: size of the page", "MB", limit, (name,), lambda rows: rows[name].page_mb or 0.0)
+
+
 TARGETS = [
     _requests("fleet_1000", 1.05),
     _requests("fleet_1000_published", 1.05),
@@ -149,6 +153,9 @@ TARGETS = [
     ),
     _wall("audit_1000", 15),
     _wall("audit_role_1000", 15),
+    Target("audit_role_1000: CPU", "s", 8, ("audit_role_1000",), lambda rows: rows["audit_role_1000"].cpu_s),
+    _memory("audit_report_5000", 250),
+    _page("audit_report_5000", 10),
     _lag("0.05", 0.3),
     _lag("10", 1),
     _lag("60", 6),

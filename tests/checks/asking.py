@@ -10,6 +10,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import ques
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import CheckAnswer, CheckOutcome, judge
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.lines import NOT_APPLIED, SHORT, line_of
 from checks import library, throwaway
 from checks.library import State
 
@@ -26,6 +27,19 @@ def ask(state: State) -> tuple[CheckOutcome, str]:
     _label, body = questions.compose([check], {}, throwaway.SHELLS[state.system])
     answer = questions.read(throwaway.run(state.system, state.prepare, body, state.user))[check.name]
     return _judged(check, answer), answer.output
+
+
+def fits_a_line(state: State) -> bool:
+    """Whether a workspace of 2024 can ask the check of a state."""
+    return len(line_of(_CHECKS[state.check].with_parameters(state.parameters), SHORT)) <= SHORT
+
+
+def ask_by_line(state: State) -> tuple[CheckOutcome, str]:
+    """The same in a workspace of 2024."""
+    check = _CHECKS[state.check].with_parameters(state.parameters)
+    output = throwaway.run(state.system, state.prepare, line_of(check, SHORT), state.user).decode()
+    answer = CheckAnswer(0, output, rc_stated=False, applies=output.strip() != NOT_APPLIED)
+    return judge(check, answer), output
 
 
 def ask_all(system: str, user: str) -> dict[str, CheckOutcome]:

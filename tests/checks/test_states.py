@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import CheckOutcome
 from checks import asking, library, throwaway
 from checks.library import State
 
@@ -21,7 +22,15 @@ pytestmark = [
 
 @pytest.mark.parametrize("state", library.states(), ids=str)
 def test_state(state: State) -> None:
-    outcome, output = asking.ask(state)
+    _assert_told(state, *asking.ask(state))
+
+
+@pytest.mark.parametrize("state", [one for one in library.states() if asking.fits_a_line(one)], ids=str)
+def test_state_by_line(state: State) -> None:
+    _assert_told(state, *asking.ask_by_line(state))
+
+
+def _assert_told(state: State, outcome: CheckOutcome, output: str) -> None:
     assert outcome.outcome == state.outcome, output
     assert state.says.lower() in outcome.message.lower()
     assert state.facts.items() <= {name: str(value) for name, value in outcome.facts.items()}.items()

@@ -114,7 +114,7 @@ class Play:
     @property
     def journals(self) -> list[Path]:
         """The journals that are left."""
-        return sorted((self.folder / "home/alpacon").glob("*"))
+        return sorted((self.folder / "home/alpacon").glob("*.ids"))
 
 
 @dataclass

@@ -339,6 +339,8 @@ class Fleet:
             if not job.outcome:
                 pause = pause_at(now - job.since, pages, among_others) / looks
                 job.due = now + (_PAUSE_AFTER_FAILURE if failure else pause)
+                if not among_others and now < job.since + job.expected:
+                    job.due = min(job.due, job.since + job.expected)
                 # Its time is up only after a last look.
                 job.due = min(job.due, max(now + SHORTEST_PAUSE, self._ends(job)))
                 self._awaited.append(job)

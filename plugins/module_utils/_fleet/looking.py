@@ -187,7 +187,8 @@ class Polls:
         began = time.monotonic()
         unseen = self.shared.expected() | {own.known.id}
         if len(unseen) == 1:
-            look_at(self._client, own)
+            if began >= own.since + own.expected:
+                look_at(self._client, own)
             return
         awaited, over = len(unseen), 0
         pages = self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST})

@@ -60,6 +60,7 @@ class Run:
         first: whether no worker of the run has asked so for the same mark.
         folder: temporary folder of the run, which its workers share; None where there is none.
         journal: file for the commands that are under way, which an interrupted run leaves behind; None for none.
+        durations: folder for what runs remember of how long commands take; None for none.
         is_over: whether the run has ended without this worker, which then must not write to the workspace any more.
         claims: which host of the task may submit what; None where there is but one host.
         attempts: what earlier attempts of this very task have submitted, by the digest of each; None for a task that
@@ -75,6 +76,7 @@ class Run:
     first: Callable[[str], bool] = _alone
     folder: Path | None = None
     journal: Path | None = None
+    durations: Path | None = None
     is_over: Callable[[], bool] = _goes_on
     claims: Claims | None = None
     attempts: dict[str, Attempt] | None = None

@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import NEWEST_FIRST, Match, with_rc
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
+    COMMANDS_PATH,
+    NEWEST_FIRST,
+    Match,
+    with_rc,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import commands_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
@@ -21,7 +26,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     RunIsOver,
     unforeseen,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import RAN, Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
+    RAN,
+    STATUSES,
+    Command,
+    Server,
+    readable,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.answers import NO_VARIABLES
@@ -33,8 +44,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 
 from .checks import Check
 from .hosts import AuditedHost, Host, audited_host
+from .lines import LONG, SHORT, line_of
 from .options import AuditOptions
-from .questions import CARRYING_SHELL, LONGEST_OLD_LINE, compose, line_of
+from .questions import CARRYING_SHELL, compose
 from .replies import replies_of, unanswered
 
 #: Answers that say that the token may not read something, which is no reason to give up.
@@ -43,10 +55,6 @@ _HIDDEN = (403, 404)
 _LEAST_READS, _READS_OF_COMMANDS = 8, 0.1
 #: Commands that still wait are looked for among those of this time, in seconds.
 _MAY_STILL_WAIT = 3600.0
-_TOO_LONG_OLD = (
-    f"This workspace hands no variables to servers, so that each check is a line of its own, and none of more than"
-    f" {LONGEST_OLD_LINE} characters fits."
-)
 #: What tells commands apart before anything else does: the server and the line.
 _Key = tuple[str, str]
 
@@ -101,13 +109,22 @@ class WorkspaceAudit:
     spent: int = 0
     #: What was packed, by the checks that are in it.
     _packed: dict[tuple[int, ...], Carried | None] = field(default_factory=dict)
-    #: Whether the workspace hands variables to servers, as far as anything tells.
-    _carries: bool = True
+    #: The lines of checks, by the id of the check.
+    _lines: dict[int, str] = field(default_factory=dict)
+    #: How long a line may be in a workspace that hands no variables to servers; None of one that does, as far as
+    #: anything tells.
+    _longest_line: int | None = None
+    #: Whether a command of the workspace told that.
+    _told: bool = False
 
     def carry_out(self) -> None:
         """Find the servers, take what was answered lately, and ask for the rest."""
-        self._find_servers()
+        is_old = self._find_servers()
         recent = self._recent()
+        if is_old is not False and not self._told:
+            self._look_at_any_command()
+        if is_old and not self._told:
+            self._longest_line = SHORT
         fleet = self._fleet()
         questions = [question for host in self.hosts for question in self._left(host, recent, fleet)]
         if self.run.check_mode:
@@ -115,7 +132,7 @@ class WorkspaceAudit:
             return
         empty = self._ask(self._within_budget(questions), recent)
         if empty:
-            self._carries = False
+            self._longest_line = self._longest_line or (LONG if self._told else SHORT)
             again = [one for old in empty for one in self._questions(old.audited, old.checks)]
             self._ask(self._within_budget(again), recent)
 
@@ -159,7 +176,8 @@ class WorkspaceAudit:
     def _unknown(self, host: Host) -> AuditedHost:
         return AuditedHost(host, Server(None), self.options.checks_of(host))
 
-    def _find_servers(self) -> None:
+    def _find_servers(self) -> bool | None:
+        """Find them, and whether their rows look as those of 2024; None where nothing tells."""
         references = list(dict.fromkeys(host.server for host in self.given))
         try:
             known: dict[str, list[Server]] | None = look_up(self.client, references, whole_rows=True)[0]
@@ -171,6 +189,27 @@ class WorkspaceAudit:
         for host in self.given:
             servers = None if known is None else known[host.server]
             self.hosts.append(audited_host(host, self.options.checks_of(host), servers))
+        owners = [server.fields.get("owner") for servers in (known or {}).values() for server in servers]
+        return next((isinstance(owner, str) for owner in owners if owner), None)
+
+    def _look_at_any_command(self) -> None:
+        """Let a command of the workspace tell what it is like, in one request for all servers."""
+        try:
+            page = next(iter(self.client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST})), None)
+        except ApiError as error:
+            if error.refuses_token or error.status not in _HIDDEN:
+                raise
+            return
+        for command in readable(page.rows if page else ()):
+            self._learn(command)
+
+    def _learn(self, command: Command) -> None:
+        """Note what the row of a command tells: those of workspaces without variables have the status as an object."""
+        if self._told or command.status not in STATUSES:
+            return
+        self._told = True
+        if not command.may_have_chunks:
+            self._longest_line = LONG if command.scheduled_at else SHORT
 
     def _fleet(self) -> Fleet:
         several = len(self.given) > 1
@@ -191,12 +230,12 @@ class WorkspaceAudit:
         accounts: dict[tuple[str | None, str | None], list[Check]] = {}
         lines: dict[Match, list[Check]] = {}
         for check in checks:
-            if check.shell == CARRYING_SHELL and self._carries:
+            if check.shell == CARRYING_SHELL and self._longest_line is None:
                 accounts.setdefault((check.username, check.groupname), []).append(check)
                 continue
-            line = line_of(check)
-            if check.shell == CARRYING_SHELL and len(line) > LONGEST_OLD_LINE:
-                audited.replies[check.name] = unanswered(_TOO_LONG_OLD, reached=True)
+            line = self._line(check)
+            if check.shell == CARRYING_SHELL and len(line) > (self._longest_line or LONG):
+                audited.replies[check.name] = unanswered(_too_long(len(line), self._longest_line or LONG), reached=True)
                 continue
             match = Match(audited.server.id, line, check.shell, check.username, check.groupname)
             lines.setdefault(match, []).append(check)
@@ -215,6 +254,12 @@ class WorkspaceAudit:
         return [
             one for half in (checks[:middle], checks[middle:]) for one in self._carried(audited, account, half) if half
         ]
+
+    def _line(self, check: Check) -> str:
+        """The line that asks one check, which is made once."""
+        if id(check) not in self._lines:
+            self._lines[id(check)] = line_of(check, self._longest_line or LONG)
+        return self._lines[id(check)]
 
     def _pack(self, checks: Sequence[Check]) -> Carried | None:
         """These checks, packed; None where they do not fit into one submit."""
@@ -238,14 +283,12 @@ class WorkspaceAudit:
         seconds = max(self.options.reuse_within, _MAY_STILL_WAIT)
 
         def is_old(command: Command) -> bool:
+            self._learn(command)
             # The first answer tells the offset between both clocks.
             return command.added_at is not None and command.added_at < self.client.now() - timedelta(seconds=seconds)
 
         recent: dict[_Key, list[Command]] = {}
         for command in commands_of(self.client, ids, NEWEST_FIRST, is_old):
-            if not command.may_have_chunks and command.finished:
-                # Rows of 2024, when workspaces knew of no variables.
-                self._carries = False
             recent.setdefault((str(command.server.id), command.line.strip()), []).append(command)
         for commands in recent.values():
             commands.sort(key=_end)
@@ -322,6 +365,9 @@ class WorkspaceAudit:
             self.refusal = f"The workspace {self.client.settings.url} refused the token half way: {refusals[0]}"
         self._take(asked, {match: job for match, job in jobs.items() if not job.id})
         empty = [match for match, job in jobs.items() if job.output and job.output.refused == NO_VARIABLES]
+        for match in empty:
+            if command := jobs[match].command:
+                self._learn(command)
         return [question for match in empty for question in asked[match]]
 
     def _take(self, asked: Mapping[Match, Sequence[Question]], jobs: Mapping[Match, Job]) -> None:
@@ -360,6 +406,11 @@ def ask(
             audit.give_up(failure)
             return audit, failure
     return audit, None
+
+
+def _too_long(length: int, most: int) -> str:
+    why = "This workspace hands no variables to servers, so that each check is a line of its own"
+    return f"{why}. It takes {length} characters, and {most} fit."
 
 
 def _key(match: Match) -> _Key:

@@ -27,6 +27,10 @@ _MOST_FACTS = 50
 #: What begins a line that means something, of the kind that tells problems; and the line that ends it.
 _PROBLEM, _UNKNOWN, _NOT_APPLICABLE, _FACT = "problem:", "unknown:", "not applicable:", "fact:"
 _DONE = "done"
+#: Formats of results that do not tell whether more should have come.
+_WITHOUT_END = ("xccdf", "json")
+#: What a shell adds to the number of the signal that ended a program, and how many signals there are.
+_BY_SIGNAL, _SIGNALS = 128, 32
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class CheckAnswer:
         rc_stated: whether the workspace told it; otherwise it is only known whether it was 0.
         output: what the command wrote.
         complete: whether nothing of the output is missing.
+        gaps: whether something may be missing before the end of what is there.
         applies: whether the check applies to the server.
         out_of_time: whether it was ended since its time was up.
     """
@@ -46,6 +51,7 @@ class CheckAnswer:
     output: str
     rc_stated: bool = True
     complete: bool = True
+    gaps: bool = False
     applies: bool = True
     out_of_time: bool = False
 
@@ -84,8 +90,18 @@ def judge(check: Check, answer: CheckAnswer, fact_limit: int = 2000) -> CheckOut
     if answer.out_of_time and answer.rc not in check.rc:
         return CheckOutcome(UNKNOWN, _too_long(check))
     if check.kind == RESULTS:
-        return CheckOutcome(PASSED) if answer.complete else CheckOutcome(UNKNOWN, _INCOMPLETE)
+        return _judge_results(check, answer)
     return _judge_output(check, answer, output, complete, fact_limit)
+
+
+def _judge_results(check: Check, answer: CheckAnswer) -> CheckOutcome:
+    """Whether the output of another tool is whole."""
+    if not answer.complete:
+        return CheckOutcome(UNKNOWN, _INCOMPLETE)
+    signal = answer.rc - _BY_SIGNAL
+    if 0 < signal < _SIGNALS and check.results and check.results["format"] in _WITHOUT_END:
+        return CheckOutcome(UNKNOWN, f"The scanner was ended by signal {signal}.")
+    return CheckOutcome(PASSED)
 
 
 def fill(text: str, known: Mapping[str, str]) -> str:

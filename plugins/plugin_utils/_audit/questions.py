@@ -25,10 +25,6 @@ from .checks import RESULTS, Check
 CARRYING_SHELL, LABEL = "system", "alpacon-audit"
 #: So much of what a check writes is kept, in bytes; more of what another tool says about many things.
 LARGEST_OUTPUT, LARGEST_RESULTS = 64 * 1024, 4 * 1024 * 1024
-#: Workspaces that hand no variables to servers take no longer line, in characters.
-LONGEST_OLD_LINE = 512
-#: What a line prints, and nothing else, where it does not apply.
-NOT_APPLIED = "[does not apply]"
 #: Exit codes of a check that was ended since its time was up.
 _OUT_OF_TIME = (124, 137)
 _FRAME = re.compile(rb"\[answer (\S+) ([0-9]{1,9}) ((?:[a-z ]+|[0-9 ])+)\]\n")
@@ -156,25 +152,11 @@ def compose(
     for check in asked:
         size = LARGEST_RESULTS if check.kind == RESULTS else LARGEST_OUTPUT
         first = f'"${names[check.functions]}$alpacon_nl"' if check.functions else ""
-        values = _assignments(check.parameters)
+        values = assignments(check.parameters)
         code = first + shlex.quote(values + check.line)
         condition = first + shlex.quote(values + check.applies_if) if check.applies_if else "''"
         parts.append(f"alpacon_ask {quote(check.name, safe='')} {check.timeout} {size} {code} {condition}\n")
     return LABEL, "".join(parts)
-
-
-def line_of(check: Check) -> str:
-    """The line that asks one check of a server that nothing can be carried to."""
-    if check.shell != CARRYING_SHELL:
-        return check.line
-    condition = f"if ! (\n{check.applies_if}\n) >/dev/null 2>&1; then echo '{NOT_APPLIED}'; exit 0; fi\n"
-    parts = [_assignments(check.parameters), f"{check.functions}\n" if check.functions else ""]
-    code = "".join([*parts, condition if check.applies_if else "", check.line])
-    if "\n" not in code.strip():
-        return code
-    # Workspaces of 2024 whose access list allows any line still let none with a line break through.
-    escaped = code.replace("\\", "\\\\").replace("\n", "\\n")
-    return f'eval "$(printf %b {shlex.quote(escaped)})"'
 
 
 def read(stdout: bytes) -> dict[str, Answer]:
@@ -201,7 +183,8 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def _assignments(parameters: Mapping[str, Any]) -> str:
+def assignments(parameters: Mapping[str, Any]) -> str:
+    """Code that sets parameters, a line each."""
     return "".join(f"{name}={shlex.quote(shown(value))}\n" for name, value in parameters.items())
 
 

@@ -18,8 +18,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes im
 
 from .checks import RESULTS, Check
 from .judging import CheckAnswer, CheckOutcome, judge
+from .lines import NOT_APPLIED
 from .outcomes import NOT_APPLICABLE, PASSED, UNKNOWN
-from .questions import NOT_APPLIED, read
+from .questions import read
 from .scanners import NamedResult, ScannerError, parse
 
 _NO_FRAME = "Its answer did not come, or not whole."
@@ -121,7 +122,7 @@ def _plain(rc: int, output: Output, rc_stated: bool) -> CheckAnswer:
     """The answer of a line that was submitted as it is."""
     if output.text.strip() == NOT_APPLIED:
         return CheckAnswer(rc, "", applies=False)
-    return CheckAnswer(rc, output.text, rc_stated, output.complete)
+    return CheckAnswer(rc, output.text, rc_stated, output.complete, gaps=not output.complete)
 
 
 def _judged(check: Check, answer: CheckAnswer, command: Command, limit: int, reused: bool) -> Reply:
@@ -142,15 +143,16 @@ def _judged(check: Check, answer: CheckAnswer, command: Command, limit: int, reu
 def _results(check: Check, answer: CheckAnswer) -> tuple[CheckOutcome, Sequence[NamedResult]]:
     """What another tool found, and what that means to the check as a whole."""
     judged = judge(check, answer)
-    if judged.outcome != PASSED or check.results is None:
+    cut = judged.message if judged.outcome == UNKNOWN and not answer.gaps else ""
+    if check.results is None or (judged.outcome != PASSED and not cut):
         return judged, ()
     try:
-        named = parse(check.results, answer.output)
+        named = parse(check.results, answer.output, cut)
     except ScannerError as error:
         return CheckOutcome(UNKNOWN, str(error)), ()
     skip, severities = check.results.get("skip", ()), check.results.get("severities", {})
     kept = [replace(one, severity=severities.get(one.name, one.severity)) for one in named if one.name not in skip]
-    return replace(judged, message=f"It has {len(kept)} results."), kept
+    return CheckOutcome(PASSED, f"It has {len(kept)} results."), kept
 
 
 def around(output: str, place: int | None, limit: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..outcomes import UNKNOWN
 from . import goss, inspec, json_path, junit, lynis, tap, xccdf
-from .results import MOST_CHARACTERS, MOST_RESULTS, NamedResult, ScannerError, shown
+from .results import MISSING, MOST_CHARACTERS, MOST_RESULTS, NamedResult, ScannerError, missing, shown
 
 #: Name of a format -> what reads it.
 _READERS: dict[str, Callable[[str, Mapping[str, Any]], list[NamedResult]]] = {
@@ -26,16 +26,24 @@ _READERS: dict[str, Callable[[str, Mapping[str, Any]], list[NamedResult]]] = {
     "json": json_path.read,
 }
 FORMATS = tuple(_READERS)
+#: What reads the beginning of an output, up to the end of a line: results that stand whatever follows.
+_READERS_OF_BEGINNINGS: dict[str, Callable[[str, Mapping[str, Any]], list[NamedResult]]] = {
+    "xccdf": xccdf.read_beginning,
+    "tap": tap.read,
+    "lynis": lynis.read_beginning,
+    "json": json_path.read_beginning,
+}
 
 __all__ = ["FORMATS", "NamedResult", "ScannerError", "parse"]
 
 
-def parse(results: Mapping[str, Any], output: str) -> list[NamedResult]:
+def parse(results: Mapping[str, Any], output: str, cut: str = "") -> list[NamedResult]:
     """The results in a scanner's output.
 
     Args:
         results: the key of that name of a check, as :func:`options.read_results` returns it.
-        output: of the command, whole.
+        output: of the command.
+        cut: why its end is missing, if it is, as a sentence; the results then have one that says so.
 
     Raises:
         ScannerError: there is no result that could be read, and why.
@@ -43,21 +51,40 @@ def parse(results: Mapping[str, Any], output: str) -> list[NamedResult]:
     if len(output) > MOST_CHARACTERS:
         raise ScannerError(f"The output has more than {MOST_CHARACTERS:,} characters.")
     try:
-        found = _READERS[results["format"]](output, results)
+        found = _beginning(results, output, cut) if cut else _READERS[results["format"]](output, results)
     except RecursionError:
         raise ScannerError("The output is nested too deeply.") from None
     if not found:
         raise ScannerError("The output has no result.")
     if len(found) > MOST_RESULTS:
         raise ScannerError(f"The output has {len(found):,} results, which is more than {MOST_RESULTS:,}.")
-    return shown(_with_rules(found, results.get("rules") or ()))
+    return shown(_with_rules(found, results.get("rules") or (), cut or "The scanner did not say."))
 
 
-def _with_rules(found: list[NamedResult], rules: Any) -> list[NamedResult]:
-    """Results with what is known about their rules, and a result for each rule that has none."""
+def _beginning(results: Mapping[str, Any], output: str, cut: str) -> list[NamedResult]:
+    """The results in an output whose end is missing, and one that says so."""
+    read = _READERS_OF_BEGINNINGS.get(results["format"])
+    try:
+        # The last line may be torn.
+        found = read(output[: output.rfind("\n") + 1], results) if read else []
+    except ScannerError:
+        found = []
+    told = [result.message for result in found if result.name == MISSING]
+    whole = [result for result in found if result.name != MISSING]
+    if not whole:
+        raise ScannerError(cut)
+    return [*whole, missing(" ".join([cut, *told]))]
+
+
+def _with_rules(found: list[NamedResult], rules: Any, silence: str) -> list[NamedResult]:
+    """Results with what is known about their rules, and a result for each rule that has none.
+
+    Args:
+        silence: why there may be none.
+    """
     known = {rule["name"]: rule for rule in rules}
     told = {result.name for result in found}
-    silent = [NamedResult(name, UNKNOWN, message="The scanner did not say.") for name in known if name not in told]
+    silent = [NamedResult(name, UNKNOWN, message=silence) for name in known if name not in told]
     return [_with_rule(result, known.get(result.name, {})) for result in [*found, *silent]]
 
 

@@ -11,20 +11,31 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..outcomes import UNKNOWN
-from .json_text import read_json, text_of
-from .results import MOST_RESULTS, NamedResult, ScannerError, severity_of
+from .json_text import read_json, read_json_lines, text_of
+from .results import MOST_RESULTS, NamedResult, ScannerError, missing, severity_of
 
 #: Options that say where in a result its texts are.
 TEXTS = ("title", "rationale", "remedy", "message")
 
 
 def read(output: str, options: Mapping[str, Any]) -> list[NamedResult]:
-    """The results at the path ``list`` of an output.
+    """The results at the path ``list`` of an output, which may be one document or many, each on a line of its own.
 
     Raises:
         ScannerError: there are none, or one has no name.
     """
-    rows = list(_rows(read_json(output), options.get("list") or ""))
+    lines, torn = read_json_lines(output)
+    found = _results(lines or read_json(output), options)
+    return [*found, missing(f"{torn} of the lines begin as JSON does, and are none.")] if torn else found
+
+
+def read_beginning(output: str, options: Mapping[str, Any]) -> list[NamedResult]:
+    """The same of an output of many documents: one alone cannot be read unless it is whole."""
+    return read(output, options) if read_json_lines(output)[0] else []
+
+
+def _results(document: Any, options: Mapping[str, Any]) -> list[NamedResult]:
+    rows = list(_rows(document, options.get("list") or ""))
     if not rows:
         raise ScannerError(f"The JSON has nothing at {options.get('list') or 'its root'}.")
     means = {word.casefold(): outcome for outcome, words in options["words"].items() for word in words}

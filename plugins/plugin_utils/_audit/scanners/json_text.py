@@ -12,12 +12,14 @@ import re
 from itertools import islice
 from typing import Any
 
-from .results import ScannerError
+from .results import MOST_RESULTS, ScannerError
 
 #: So many lines are tried as the beginning of the JSON.
 _TRIED = 5
 #: What stands on the line behind it, but for blanks.
 _REST = re.compile(r"[ \t]*(\S?)")
+#: A line that begins as an object does.
+_LINE = re.compile(r"^[ \t]*(\{.*)$", re.MULTILINE)
 
 
 def read_json(text: str) -> Any:
@@ -38,6 +40,28 @@ def read_json(text: str) -> Any:
         if rest is None or not rest[1]:
             return value
     raise ScannerError(f"The output is no JSON: {reason}.")
+
+
+def read_json_lines(text: str) -> tuple[list[Any], int]:
+    """The objects of an output that has one on each line, and how many lines begin as one and are none.
+
+    Returns:
+        No object where there is one such line, or the first is none that is whole: then the output is one document.
+
+    Raises:
+        ScannerError: there are more than anybody reads.
+    """
+    objects: list[Any] = []
+    seen = 0
+    for seen, line in enumerate(_LINE.finditer(text), start=1):
+        try:
+            objects.append(json.loads(line[1]))
+        except ValueError:
+            if not objects:
+                return [], 0
+        if seen > MOST_RESULTS:
+            raise ScannerError(f"The output has more than {MOST_RESULTS:,} lines of JSON.")
+    return (objects, seen - len(objects)) if seen > 1 else ([], 0)
 
 
 def entries(value: Any, what: str) -> list[dict[str, Any]]:

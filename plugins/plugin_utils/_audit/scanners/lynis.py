@@ -42,6 +42,11 @@ def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
     return results if finished else [*results, missing("The report has no line finish=true, so Lynis was interrupted.")]
 
 
+def read_beginning(output: str, options: Mapping[str, Any]) -> list[NamedResult]:
+    """The tests with a warning or a suggestion: others may still get one."""
+    return [result for result in read(output, options) if result.outcome == FAILED]
+
+
 def _others(outcome: str, tests: Iterable[str], told: Iterable[str]) -> list[NamedResult]:
     message = "" if outcome == PASSED else "Lynis skipped it."
     return [_named(test, outcome, message) for test in dict.fromkeys(tests) if test not in told]

@@ -45,11 +45,21 @@ def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
     Raises:
         ScannerError: there are none.
     """
-    is_xml = re.match(r"\s*<", output) or "<TestResult" in output or ":TestResult" in output
-    found = _of_xml(output) if is_xml else list(_of_lines(output))
+    found = _of_xml(output) if _is_xml(output) else list(_of_lines(output))
     if not found:
         raise ScannerError(f"The output has no result of a rule.{_end_of(output)}")
     return with_short_names(merged(found))
+
+
+def read_beginning(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
+    """The results of rules that are printed line by line; of the last one only a bad one, since worse may follow."""
+    found = [] if _is_xml(output) else list(_of_lines(output))
+    last = found[-1].name if found and found[-1].outcome != FAILED else None
+    return with_short_names(merged(one for one in found if one.name != last or one.outcome == FAILED))
+
+
+def _is_xml(output: str) -> bool:
+    return bool(re.match(r"\s*<", output)) or "<TestResult" in output or ":TestResult" in output
 
 
 def _of_lines(output: str) -> Iterator[NamedResult]:

@@ -39,6 +39,7 @@ def test_a_module_is_one_submit_and_three_requests(current: Workspace, tmp_path:
     assert run.tasks["Ping"][0]["ping"] == "pong"
     assert submits(current) == 1
     assert current.requests_made() <= 3
+    assert len(list((tmp_path / "home/alpacon/durations").iterdir())) == 1
 
 
 def test_files_come_back_as_they_were(current: Workspace, tmp_path: Path) -> None:

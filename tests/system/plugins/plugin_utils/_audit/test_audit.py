@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.auditing import HELLO, NO_TOKEN, audit, carried, hosts, options
+from system.auditing import HELLO, NO_TOKEN, Done, audit, carried, hosts, options
 from system.support import AGENTS, Reply, ScriptedServer, in_every_dialect, paths
 from workspace.client import Workspace
 
@@ -32,9 +32,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import asking
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, run_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import verdict_of
-from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, ROOT, SERVER, Row
 
 # Asking and judging
 
@@ -199,6 +200,19 @@ def test_named_results_of_another_tool(current: Workspace) -> None:
     assert (broken["check"], broken["outcome"]) == ("tap", "unknown")
 
 
+def test_what_a_scanner_said_in_time_counts(current: Workspace) -> None:
+    line = "printf '1..4\\nok 1 - tidy\\nnot ok 2 - safe\\nok 3 - la'; exec sleep 60"
+    done = audit(current, {"name": "tap", "line": line, "results": {"format": "tap"}, "timeout": 1})
+    assert {name: outcome for (_host, name), outcome in done.outcomes.items()} == {
+        "tap/tidy": "passed",
+        "tap/safe": "failed",
+        "tap/missing-results": "unknown",
+    }
+    assert done.report["results"][-1]["message"] == (
+        "The server took longer than 1 s. 4 tests were planned, and 2 came."
+    )
+
+
 def test_workspaces_that_take_no_variables_are_given_lines(running: Callable[[str], Workspace]) -> None:
     old = running("2024")
     old.reset()
@@ -215,7 +229,7 @@ def test_workspaces_that_take_no_variables_are_given_lines(running: Callable[[st
         "without": "not_applicable",
         "long": "unknown",
     }
-    assert "none of more than 512 characters fits" in done.report["results"][3]["message"]
+    assert "characters, and 512 fit." in done.report["results"][3]["message"]
     assert done.result["verdict"] == "inconclusive"
     again = audit(old, *checks, of=hosts("web-01", "web-02"), reuse_within="1h")
     assert (again.summary["commands"], again.outcomes) == (0, done.outcomes)
@@ -463,7 +477,7 @@ def test_a_held_command_is_adopted_by_the_next_audit(current: Workspace) -> None
 
 @in_every_dialect
 def test_a_line_that_the_access_list_does_not_allow(workspace: Workspace) -> None:
-    workspace.settings(acl={"admin": ["echo *"]})
+    workspace.settings(acl={"admin": ["uptime"]})
     done = audit(workspace, HELLO)
     assert done.outcomes == {}
     assert "access list" in done.reasons["web-01"]
@@ -741,3 +755,63 @@ def test_bad_input_is_refused_before_any_request(current: Workspace, given: Row,
         run_audit({**options(current, HELLO), **given}, of, Run(warn=print))
     assert str(raised.value).startswith(message)
     assert current.requests_made() == 0
+
+
+# Workspaces that hand no variables to servers
+
+
+def ask_shipped(workspace: Workspace) -> Done:
+    """An audit of a server with some of the checks that the role has."""
+    library = read_library(ROOT / "roles/audit/files/checks")
+    checks = [*library["accounts"], *library["kernel"]]
+    return audit(workspace, HELLO, of=[Host("web-01", "web-01", checks=checks)], min_coverage=0)
+
+
+def test_what_fits_is_answered_by_lines_as_by_what_is_carried(running: Callable[[str], Workspace]) -> None:
+    old, current = running("2024"), running("current")
+    old.reset()
+    by_lines, carried_ones = ask_shipped(old), ask_shipped(current)
+    known = {result["check"]: result for result in carried_ones.report["results"]}
+    fitting = [result for result in by_lines.report["results"] if "hands no variables" not in result["message"]]
+    assert len(known) == len(by_lines.report["results"])
+    assert len(fitting) >= 15
+    assert {result["check"]: (result["outcome"], result["message"]) for result in fitting} == {
+        result["check"]: (known[result["check"]]["outcome"], known[result["check"]]["message"]) for result in fitting
+    }
+    lines = [made["line"] for made in old.commands()]
+    assert len(lines) == len(set(lines)) == len(fitting) == by_lines.summary["commands"]
+    assert max(map(len, lines)) <= 512
+    others = [result["message"] for result in by_lines.report["results"] if result not in fitting]
+    assert all("characters, and 512 fit." in message for message in others)
+
+
+@pytest.mark.parametrize("dialect", ["2024", "published"])
+@pytest.mark.parametrize("tells", ["servers", "commands", "commands that answer"])
+def test_that_no_variables_come_is_learnt_before_anything_is_submitted(
+    running: Callable[[str], Workspace], dialect: str, tells: str
+) -> None:
+    old = running(dialect)
+    old.reset()
+    if tells != "servers":
+        for name in AGENTS:
+            old.change_server(name, owner=None)
+        old.add_commands([{"server": "web-03", "line": "uptime", "status": "success", "result": "up"}])
+    before = old.requests_made()
+    done = audit(
+        old, HELLO, of=hosts("web-01", "web-02"), reuse_within="1h" if tells == "commands that answer" else None
+    )
+    assert set(done.outcomes.values()) == {"passed"}
+    assert Counter(made["line"] for made in old.commands()) == {
+        "echo hello": 2,
+        **({} if tells == "servers" else {"uptime": 1}),
+    }
+    # The list of servers, the list of commands, two commands, and the looks at them.
+    assert old.requests_made() - before <= 4 + 4
+
+
+def test_lines_may_be_longer_where_the_workspace_is_no_longer_of_2024(running: Callable[[str], Workspace]) -> None:
+    published = running("published")
+    published.reset()
+    published.add_commands([{"server": "web-03", "line": "uptime", "status": "success", "result": "up"}])
+    long = {**HELLO, "line": f"echo hello # {'x' * 1000}"}
+    assert audit(published, long).the_result["outcome"] == "passed"

@@ -19,10 +19,8 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import (
     LARGEST_OUTPUT,
-    NOT_APPLIED,
     Answer,
     compose,
-    line_of,
     read,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
@@ -149,25 +147,6 @@ def test_no_more_is_kept_than_fits(shell: str) -> None:
 def test_bytes_that_are_no_text(shell: str) -> None:
     answers = ask(shell, {"line": "printf 'caf\\303\\251 \\377 x'"})
     assert answers["c0"].output == "caf\u00e9 \ufffd x"
-
-
-def test_a_line_that_asks_one_check(shell: str) -> None:
-    given = {
-        "line": "tell \"$word\" 'a\\tb' # c\nprintf '\\\\n'\n",
-        "parameters": {"word": "x\ny"},
-        "applies_if": "true",
-    }
-
-    def asked(**more: Any) -> str:
-        [check] = read_checks("checks", [{"name": "c", **given, **more}], "tell() { printf '<%s>' \"$@\"; }")
-        line = line_of(check)
-        assert "\n" not in line
-        return subprocess.run([*shlex.split(shell), "-c", line], capture_output=True, text=True, check=True).stdout
-
-    assert asked() == "<x\ny><a\\tb>\\n"
-    assert asked(applies_if="false # not here") == f"{NOT_APPLIED}\n"
-    [plain] = read_checks("checks", [{"name": "c", "line": "  echo hello "}])
-    assert line_of(plain) == "  echo hello "
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import stat
+import tracemalloc
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -660,3 +661,18 @@ def test_the_trend_knows_reports_without_a_verdict(verdict: Any, tmp_path: Path)
     page = words(paths[3].read_text(encoding="utf-8"))
     start = "Verdict then: inconclusive, with " if verdict == "inconclusive" else "Then "
     assert f"{start}{written['trend']['coverage']}% of the questions answered. Now: fail, with 94.9%" in page
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_memory_does_not_grow_with_outputs(tmp_path: Path, kind: str) -> None:
+    def most_memory(characters: int) -> int:
+        report = reports.with_outputs(reports.report(servers=50, checks=10, failing=0.5, everywhere=True), characters)
+        tracemalloc.start()
+        try:
+            write_report(report, tmp_path, [kind])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    # All outputs together have 7 MB more, and the longest 15 kB.
+    assert most_memory(20_000) < most_memory(5_000) + 500_000

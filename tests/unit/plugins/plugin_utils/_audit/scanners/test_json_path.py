@@ -93,3 +93,16 @@ def test_without_a_path_the_document_is_the_list() -> None:
 def test_what_has_no_results_is_refused(document: Any, reason: str) -> None:
     with pytest.raises(ScannerError, match=reason):
         of(document, list="results", name="id", outcome="ok")
+
+
+def test_each_line_may_be_a_result() -> None:
+    read = read_results("results", {"format": "json", "words": WORDS, "name": "id", "outcome": "ok"})
+    output = 'log\n{"id": "a", "ok": "pass"}\n{"id": "b", "ok": "fail"}\nlog\n'
+    assert [(one.name, one.outcome) for one in parse(read, output)] == [("a", "passed"), ("b", "failed")]
+    torn = parse(read, output + '{"id": "c", "ok"')
+    assert [one.name for one in torn] == ["a", "b", "missing-results"]
+
+
+def test_each_line_may_be_a_document() -> None:
+    read = read_results("results", {"format": "json", "words": WORDS, **PATHS})
+    assert len(parse(read, f"{json.dumps(NESTED)}\n{json.dumps(NESTED)}\n")) == 8

@@ -95,3 +95,67 @@ def test_rules_add_what_the_output_does_not_say() -> None:
     assert known.references == ("R 1",)
     assert (other.name, other.title) == ("c", "")
     assert (silent.name, silent.outcome, silent.message) == ("b", "unknown", "The scanner did not say.")
+
+
+CUT = "Its end is missing."
+BEGINNINGS = {
+    "xccdf": (
+        "xccdf_org.x_rule_a:pass\r\nxccdf_org.x_rule_b:fail\nxccdf_org.x_rule_c:pass\nxccdf_org.x_rule_d:pas",
+        {"a": "passed", "b": "failed"},
+    ),
+    "tap": ("1..4\nok 1 - a\nnot ok 2 - b\n# why\nok 3 - c # SK", {"a": "passed", "b": "failed"}),
+    "lynis": ("tests_executed=A-1|B-1|\nwarning[]=B-1|bad|-|-|\nwarning[]=C-1|ba", {"B-1": "failed"}),
+    "json": (
+        '{"id": "a", "ok": true}\nlog\n{"id": "b", "ok": false}\n{"id": "c", "ok": tr',
+        {"a": "passed", "b": "unknown"},
+    ),
+}
+WHOLE_ONLY = {
+    "xccdf": "<TestResult><rule-result idref='a'><result>pass</result></rule-result>\nr:pass\ns:pass\n",
+    "junit": '<testsuite tests="2"><testcase name="a"/>\n',
+    "inspec": '{"controls": [{"id": "a", "status": "passed"},\n',
+    "goss": ".F\n\nFailures/Skipped:\n\nPort: tcp:22: listening:\n",
+    "json": '[{"id": "a", "ok": true},\n{"id": "b", "ok": true},\n',
+}
+
+
+@pytest.mark.parametrize("kind", BEGINNINGS)
+def test_of_what_is_cut_the_whole_rows_count_and_the_rest_is_unknown(kind: str) -> None:
+    output, outcomes = BEGINNINGS[kind]
+    rules = [{"name": name} for name in (*outcomes, "never")]
+    results = parse({"format": kind, **JSON_OPTIONS, "rules": rules}, output, CUT)
+    assert {result.name: result.outcome for result in results} == {
+        **outcomes,
+        "missing-results": "unknown",
+        "never": "unknown",
+    }
+    assert all(result.message.startswith(CUT) for result in results[-2:])
+
+
+@pytest.mark.parametrize("kind", WHOLE_ONLY)
+def test_a_document_that_is_cut_has_no_result(kind: str) -> None:
+    with pytest.raises(ScannerError, match=CUT):
+        parse({"format": kind, **JSON_OPTIONS}, WHOLE_ONLY[kind], CUT)
+
+
+@pytest.mark.parametrize("kind", BEGINNINGS)
+def test_no_cut_makes_a_pass_of_anything_else(kind: str) -> None:
+    whole = {
+        "xccdf": "a:pass\nb:fail\nc:pass\nc:fail\nd:notchecked\ne:notapplicable\nf:pass\n",
+        "tap": "1..5\nok 1 - a\nnot ok 2 - b\nok 3 - c # SKIP no\nnot ok 4 - d # TODO\nok 5 - e\n",
+        "lynis": "warning[]=A-1|x|-|-|\ntests_executed=A-1|B-1|C-1\nsuggestion[]=B-1|x|-|-|\nfinish=true\n",
+        "json": "".join(
+            f'{{"id": "{name}", "ok": "{word}"}}\n'
+            for name, word in zip("abcd", ("true", "no", "true", "-"), strict=True)
+        ),
+    }[kind]
+    options = {"format": kind, **JSON_OPTIONS}
+    passed = {result.name for result in parse(options, whole) if result.outcome == "passed"}
+    assert passed
+    for end in range(len(whole)):
+        try:
+            results = parse(options, whole[:end], CUT)
+        except ScannerError:
+            continue
+        assert {result.name for result in results if result.outcome == "passed"} <= passed, whole[:end]
+        assert "missing-results" in {result.name for result in results}

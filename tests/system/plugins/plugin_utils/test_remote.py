@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How many requests a module takes on the only server of a run, in a workspace in which it takes a while."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from system.support import Reply, Request, ScriptedServer
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Access, Remote
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, TOKEN, current_row
+
+PING, SETUP, PACKAGES = "ansible.builtin.ping", "ansible.builtin.setup", "ansible.builtin.package_facts"
+
+
+class Taking:
+    """A workspace in which each command takes so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._line = ""
+        self._added = time.time()
+
+    def __call__(self, request: Request) -> Reply:
+        """Take a command, or say how it is."""
+        if request.method == "POST":
+            self._line, self._added = request.body["line"], time.time()
+            return Reply([self._row("queued")], 201)
+        if time.time() < self._added + self.seconds:
+            return Reply(self._row("running"))
+        digest = self._line.rpartition(":")[2]
+        frame = f"[alpacon {digest}]\n[stderr]\n[rc 0]\n[end]\n"
+        end = self._iso(self._added + self.seconds)
+        return Reply(self._row("success", success=True, exit_code=0, result=frame, handled_at=end))
+
+    def _row(self, status: str, **fields: object) -> dict[str, object]:
+        server = {"id": SERVER, "name": "web-01"}
+        about = {"line": self._line, "server": server, "added_at": self._iso(self._added)}
+        return current_row(id=COMMAND, status=status, **about, **fields)
+
+    @staticmethod
+    def _iso(seconds: float) -> str:
+        return (datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def requests_for(server: ScriptedServer, module: str, folder: Path) -> int:
+    """How many requests one run of a module takes, in a run of its own."""
+    before = len(server.requests)
+    settings = Settings.from_options({"url": server.url, "token": TOKEN})
+    shared = folder / f"run-{before}"
+    shared.mkdir()
+    remote = Remote(Access(SERVER, None, None, None, {}, Limits()), settings, Run(folder=shared, durations=folder))
+    assert HostConnection(remote, module, keeps=False).run("/bin/sh -c python3", b"code").rc == 0
+    remote.close()
+    return len(server.requests) - before
+
+
+@pytest.mark.parametrize(
+    ("module", "seconds", "first", "later"), [(PING, 0.25, 2, 2), (SETUP, 1.5, 4, 3), (PACKAGES, 4.0, 7, 3)]
+)
+def test_a_module_is_looked_at_when_it_may_be_over(
+    tmp_path: Path, module: str, seconds: float, first: int, later: int
+) -> None:
+    with ScriptedServer(Taking(seconds)) as server:
+        made = [requests_for(server, module, tmp_path) for _time in range(2)]
+    assert made[0] <= first
+    assert made[1] <= later
+
+
+def test_what_takes_as_long_as_it_is_told_is_not_remembered(tmp_path: Path) -> None:
+    with ScriptedServer(Taking(0.0)) as server:
+        requests_for(server, "ansible.builtin.command", tmp_path)
+    assert [path for path in tmp_path.iterdir() if path.is_file()] == []

@@ -1,0 +1,59 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What came back for a scanner that took too long, was ended, or printed more than came."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.replies import Reply, replies_of
+from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER
+
+ROWS = "a:pass\nb:fail\nc:pass\nd:pa"
+CHECK = {"name": "it", "line": "oscap", "results": {"format": "xccdf"}}
+
+
+def reply(output: Output, rc: int = 0, carried: bool = True) -> Reply:
+    """What came back for a scanner."""
+    [check] = read_checks("checks", [CHECK])
+    command = Command(
+        id=NO_COMMAND, server=Server(SERVER), line="", shell="system", status="success", success=True, exit_code=rc
+    )
+    job = Job(command.server, command=command, outcome=Outcome.SUCCESS, output=output)
+    return replies_of(job, [check], carried, 100)["it"]
+
+
+def framed(said: str) -> Output:
+    """An answer in its frame."""
+    return Output(f"[answer it {len(ROWS)} {said}]\n{ROWS}\n")
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("rc 2 more 17", "Not all of the output is there"),
+        ("rc 124 more 0", "The server took longer than 30 s."),
+        ("rc 139 more 0", "The scanner was ended by signal 11."),
+    ],
+)
+def test_rows_that_came_whole_are_results(said: str, why: str) -> None:
+    known = reply(framed(said))
+    assert [(one.name, one.outcome) for one in known.named] == [
+        ("a", "passed"),
+        ("b", "failed"),
+        ("missing-results", "unknown"),
+    ]
+    assert known.named[-1].message.startswith(why)
+    assert not known.stays
+
+
+def test_an_output_with_gaps_has_no_result() -> None:
+    known = reply(Output(f"{ROWS}\n", complete=False), carried=False)
+    assert (known.judged.outcome, known.named) == ("unknown", ())
