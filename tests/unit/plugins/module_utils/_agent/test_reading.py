@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ MainPID=0
 def programs(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
     """What programs answer, by their names; what is not there is not installed."""
     table: dict[str, tuple[int, str]] = {}
-    monkeypatch.setattr(reading.shutil, "which", lambda name: name if name in table else None)
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in table else None)
     return table
 
 
