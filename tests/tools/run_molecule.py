@@ -31,7 +31,7 @@ SCENARIOS = collection_tree.ROOT / "extensions/molecule"
 RUNS = collection_tree.BUILD / "molecule"
 IMAGES = collection_tree.BUILD / "hosts/images"
 LANES = 2
-SCENARIO_SECONDS = 600
+SCENARIO_SECONDS = 900
 #: The tests of the stand-in agent go beside the scenarios, under this name.
 AGENT = "agent"
 #: Runs in containers of Docker, with the packages of the vendor: .github/workflows/molecule.yml.
