@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -104,7 +105,9 @@ class ActionModule(AlpaconAction):
         found = _hosts(options["hosts"], self._task_vars)
         of_play = self._of_play()
         common = CommonVariables(of_play, [variables.written for _host, variables in found])
-        hosts = [self._with_checks(host, variables, of_play, common, plans) for host, variables in found]
+        # Asked once for each name: it looks through the variables of all hosts.
+        is_shared = cache(lambda name: is_same_for_all(of_play[name], common))
+        hosts = [self._with_checks(host, variables, of_play, is_shared, plans) for host, variables in found]
         if library:
             _refuse_misspelt([variables.written for _host, variables in found], self._task_vars, plans)
         AuditOptions.from_options(options, hosts)
@@ -138,10 +141,14 @@ class ActionModule(AlpaconAction):
         host: Host,
         variables: HostVariables,
         of_play: Mapping[str, Any],
-        common: CommonVariables,
+        is_shared: Callable[[str], bool],
         plans: Plans,
     ) -> Host:
-        """A host with the checks that it is asked with."""
+        """A host with the checks that it is asked with.
+
+        Args:
+            is_shared: whether the variable of the play with that name says the same for every host.
+        """
         named = [name for name in {*variables, *of_play} if str(name).startswith(PREFIX) and name not in _OF_TASK]
         own: dict[str, Any] = {}
         for name in named:
@@ -155,7 +162,7 @@ class ActionModule(AlpaconAction):
                 everything = {**variables.written, **of_play, "inventory_hostname": host.name}
                 templar = self._templar.copy_with_new_env(available_variables=everything)
                 own[name] = templar.template(of_play[name])
-                if is_same_for_all(of_play[name], common):
+                if is_shared(name):
                     self._same[name] = own[name]
         return replace(host, checks=plans.of(host.name, own))
 
