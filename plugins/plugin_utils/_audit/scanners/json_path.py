@@ -24,14 +24,14 @@ def read(output: str, options: Mapping[str, Any]) -> list[NamedResult]:
     Raises:
         ScannerError: there are none, or one has no name.
     """
-    lines, torn = read_json_lines(output)
-    found = _results(lines or read_json(output), options)
-    return [*found, missing(f"{torn} of the lines begin as JSON does, and are none.")] if torn else found
+    return read_beginning(output, options) or _results(read_json(output), options)
 
 
 def read_beginning(output: str, options: Mapping[str, Any]) -> list[NamedResult]:
     """The same of an output of many documents: one alone cannot be read unless it is whole."""
-    return read(output, options) if read_json_lines(output)[0] else []
+    lines, torn = read_json_lines(output)
+    found = _results(lines, options) if lines else []
+    return [*found, missing(f"{torn} of the lines begin as JSON does, and are none.")] if torn else found
 
 
 def _results(document: Any, options: Mapping[str, Any]) -> list[NamedResult]:
