@@ -546,7 +546,8 @@ def _orphans(task: RegistrationTask, own_id: str, lost: Sequence[RegistrationAtt
     if user is None:
         return []
     orphans: list[dict[str, Any]] = []
-    own = [*lost, RegistrationAttempt.begin(task.order)] if task.order.machine else lost
+    # All attempts for a machine have the same tag.
+    own = [RegistrationAttempt.begin(task.order)] if task.order.machine else lost
     unseen = bool(lost)
     try:
         for record in list(_records(user, task.order.name)):
