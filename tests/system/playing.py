@@ -201,11 +201,16 @@ def start_plays(
 ) -> RunningPlay:
     """Begin plays for these hosts."""
     command = _command_of(folder, hosts, plays, forks, programs)
+    return begin(command, folder, environment(workspace, folder, **environ))
+
+
+def begin(command: list[str], folder: Path, environ: Mapping[str, str]) -> RunningPlay:
+    """Begin a run that prints into its folder, without input, in a process group of its own."""
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=environment(workspace, folder, **environ),
+            env=environ,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -18,7 +18,7 @@ from typing import Any
 
 import collection_tree
 from system.forked import carry_out
-from system.playing import PATIENCE, environment
+from system.playing import PATIENCE, begin, environment
 from workspace.client import Workspace
 
 Row = dict[str, Any]
@@ -241,26 +241,15 @@ def started_role(
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], RoleRun]]]:
     """A playbook that goes on for all hosts, and what gives the run once it has ended."""
     command, environ = prepared_run(folder, workspace, hosts, playbook=playbook, environ=environ)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, *arguments],
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    run = begin([*command, *arguments], folder, environ)
 
     def ended() -> RoleRun:
-        return ended_run(folder, hosts, process.wait(PATIENCE * 5))
+        return ended_run(folder, hosts, run.process.wait(PATIENCE * 5))
 
     try:
-        yield process, ended
+        yield run.process, ended
     finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(PATIENCE)
+        run.stop()
 
 
 def prepared_run(
