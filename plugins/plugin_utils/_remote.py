@@ -148,8 +148,7 @@ class Remote:
                 return Answer(job.known.rc, stdout, stderr, output.mark)
             raise AlpaconError(f"{job.server}: command {job.id} has run. {output.note}")
         said = job.msg or (outcome.sentence if outcome else "")
-        never = job.known.ran is False if job.command else outcome != Outcome.UNKNOWN
-        raise AlpaconError(f"{job.server}: {said}{'' if never else f' {_MAY_HAVE_RUN}'}")
+        raise AlpaconError(f"{job.server}: {said}{'' if job.ran is False else f' {_MAY_HAVE_RUN}'}")
 
     def _withdraw(self, job: Job) -> str:
         """Take back a command that would run after its task has failed."""

@@ -119,6 +119,15 @@ class Job:
         return self.command.id if self.command else None
 
     @property
+    def ran(self) -> bool | None:
+        """Whether its command has run: True, False, or None where nobody can know."""
+        if self.command is None:
+            return None if self.outcome == Outcome.UNKNOWN else False
+        if self.outcome in (Outcome.TIMED_OUT, Outcome.UNKNOWN) and self.command.status != "cancelled":
+            return self.command.ran or None  # it may have run since the last look
+        return self.command.ran
+
+    @property
     def known(self) -> Command:
         """The command, of a job that has one."""
         if self.command is None:

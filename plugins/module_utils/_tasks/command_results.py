@@ -109,16 +109,15 @@ def describe_job(job: Job) -> dict[str, Any]:
             "server": {"id": job.server.id, "name": job.server.name},
             "line": job.body.get("line"),
             "outcome": _word(job.outcome),
-            "ran": None if job.outcome == Outcome.UNKNOWN else False,
+            "ran": job.ran,
             "changed": job.changed,
             "msg": _message(job),
             **(job.error.as_result() if job.error else {}),
         }
     described = describe(job.command, job.output, job.server)
     described.update(outcome=_word(job.outcome), changed=job.changed, msg=_message(job))
-    if job.outcome in (Outcome.TIMED_OUT, Outcome.UNKNOWN) and job.command.status != "cancelled":
-        # It may have run since the last look.
-        described["ran"] = described["ran"] or None
+    if job.ran is None:
+        described["ran"] = None
     if job.outcome in (Outcome.SUCCESS, Outcome.FAILED):
         described["success"] = job.outcome == Outcome.SUCCESS
     return described

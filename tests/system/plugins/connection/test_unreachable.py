@@ -81,6 +81,13 @@ def test_an_agent_that_dies_meanwhile_may_have_run_it(current: Workspace, tmp_pa
     assert len(modules(current)) == 1
 
 
+def test_what_nobody_could_look_at_or_withdraw_may_have_run(current: Workspace, tmp_path: Path) -> None:
+    current.fault("status", status=404, body="default backend - 404", path="^/api/events/commands/.")
+    run = over_connection(current, tmp_path, [{**PING, "vars": {"alpacon_wait_timeout": 1}}])
+    assert MAY_HAVE_RUN in unreachable(run, ["web-01"])["web-01"]
+    assert [row["run_count"] for row in modules(current)] == [1]
+
+
 def test_an_agent_that_starts_nothing_is_told_with_its_reason(current: Workspace, tmp_path: Path) -> None:
     current.fault("fail_start", reason="user")
     run = over_connection(current, tmp_path, [task("Raw", "true", "ansible.builtin.raw")])
