@@ -140,8 +140,8 @@ bench: $(READY) ## measure what commands cost (ONLY=name: one scenario, CHECK=1:
 	@$(PYTHON) tests/benchmark $(ONLY:%=--only=%) $(if $(CHECK),--check)
 
 .PHONY: faults
-faults: $(READY) ## run thousands of commands under random faults (SEED=n, COMMANDS=5000)
-	@$(PYTHON) tests/faults $(SEED:%=--seed=%) $(COMMANDS:%=--commands=%)
+faults: $(READY) ## run thousands of commands and hundreds of modules under random faults (SEED=n, COMMANDS=5000, TASKS=500, ONLY=connection)
+	@$(PYTHON) tests/faults $(SEED:%=--seed=%) $(COMMANDS:%=--commands=%) $(TASKS:%=--tasks=%) $(ONLY:%=--only=%)
 
 .PHONY: mutants
 mutants: $(READY) ## break the core on a sample and name what no test notices (SEED=n, SAMPLE=40, ONLY=_api, WORKERS=2)

@@ -15,9 +15,9 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from faults.draw import DIALECTS, SERVERS, Bounds, Round, draw
+from faults.draw import DIALECTS, SERVERS, Bounds, draw
 from faults.story import Record, Story
 from faults.verdict import STRAINED, Verdict, judge
 from workspace.client import Workspace
@@ -77,10 +77,13 @@ class Campaign:
 
     plan: Plan
     say: Callable[[str], None] = print
-    totals: dict[str, Totals] = field(default_factory=lambda: {dialect: Totals() for dialect in DIALECTS})
     complaints: list[str] = field(default_factory=list)
+    name: ClassVar[str] = "commands"
+    #: Of all dialects, those in which it takes place.
+    dialects: ClassVar[Sequence[str]] = DIALECTS
 
     def __post_init__(self) -> None:
+        self.totals = {dialect: Totals() for dialect in self.dialects}
         self._lock = threading.Lock()
         step = len(DIALECTS)
         rounds = self.plan.rounds
@@ -96,7 +99,8 @@ class Campaign:
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
             lanes = [
                 threading.Thread(target=self._lane, args=(position, Path(folder) / f"{position}-{lane}"))
-                for position in range(len(DIALECTS))
+                for position, dialect in enumerate(DIALECTS)
+                if dialect in self.dialects
                 for lane in range(self.plan.lanes)
             ]
             for lane in lanes:
@@ -112,7 +116,7 @@ class Campaign:
         try:
             with Workspace(DIALECTS[position], servers=SERVERS, tick=0.2) as workspace:  # type: ignore[arg-type]
                 while number is not None:
-                    self._round(workspace, draw(self.plan.seed, number, self.plan.bounds), ledger)
+                    self._round(workspace, number, ledger)
                     number = self._take(position)
         except Exception:
             self._complain(f"the lane of {DIALECTS[position]} broke off:\n{traceback.format_exc()}")
@@ -124,10 +128,15 @@ class Campaign:
                 return None
             return next(self._numbers[position], None)
 
-    def _round(self, workspace: Workspace, drawn: Round, ledger: Path) -> None:
+    def _judged(self, workspace: Workspace, number: int, ledger: Path) -> tuple[Record, Verdict]:
+        """Have a round told, and judge it."""
+        record = Story(workspace, draw(self.plan.seed, number, self.plan.bounds), ledger).tell()
+        return record, judge(record)
+
+    def _round(self, workspace: Workspace, number: int, ledger: Path) -> None:
         started = time.monotonic()
-        record = Story(workspace, drawn, ledger).tell()
-        verdict = judge(record)
+        record, verdict = self._judged(workspace, number, ledger)
+        drawn = record.drawn
         with self._lock:
             self.totals[drawn.dialect].add(verdict)
         line = (
@@ -137,7 +146,7 @@ class Campaign:
         )
         self.say(line)
         if verdict.disagreements:
-            self._complain(explain(record, verdict))
+            self._complain(explain(self.name, record, verdict))
 
     def _complain(self, text: str) -> None:
         self.complaints.append(text)
@@ -158,7 +167,7 @@ class Campaign:
 _FOOT = "unseen: outputs whose last chunks were lost, which nothing in the API tells\n"
 
 
-def explain(record: Record, verdict: Verdict, shown: int = 10) -> str:
+def explain(campaign: str, record: Record, verdict: Verdict, shown: int = 10) -> str:
     """A disagreement with all that is needed to see it again."""
     drawn = record.drawn
     facts = {key: value for key, value in asdict(drawn).items() if key not in ("seed", "number", "detail")}
@@ -167,7 +176,7 @@ def explain(record: Record, verdict: Verdict, shown: int = 10) -> str:
     return "\n".join(
         [
             f"DISAGREEMENT: seed {drawn.seed}, round {drawn.number}"
-            f" (again: python tests/faults --seed {drawn.seed} --round {drawn.number})",
+            f" (again: python tests/faults --only {campaign} --seed {drawn.seed} --round {drawn.number})",
             *(f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in facts.items()),
             *(f"  refused as a whole: {task.refusal}" for task in record.tasks if task.refusal),
             *(f"  warning: {warning}" for task in record.tasks for warning in task.warnings),

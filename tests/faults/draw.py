@@ -26,8 +26,7 @@ _REPORT = {"method": "POST", "path": "/(ack|chunk|fin)/$", "agents": True}
 _ANY: dict[str, str] = {"path": "^/api/"}
 _TARGETS = {"submit": _SUBMIT, "list": _LIST, "detail": _DETAIL, "chunks": _CHUNKS, "cancel": _CANCEL, "any": _ANY}
 
-# A 503 after the commit is left out: the client takes it for "not accepted", as the official clients do.
-_AFTER = (500, 502, 504, 408)
+_AFTER = (500, 502, 503, 504, 408)
 _BEFORE = (500, 502, 503, 504, 408)
 _THROTTLED = ('{"code": "api_rate_limited"}', '{"detail": "Request was throttled."}', "<html>Slow down</html>")
 _GARBAGE = ("", "null", "[]", "{}", '"ok"', "[null]", '{"results": [null]}', '{"id": null}', "7")

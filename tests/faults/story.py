@@ -115,7 +115,7 @@ class Story:
         for outage in outages:
             outage.start()
         try:
-            _STORIES[self._drawn.story](self)
+            self._act()
         finally:
             for outage in outages:
                 outage.join()
@@ -124,6 +124,10 @@ class Story:
         self._workspace.clear_faults()
         self._gather()
         return self.record
+
+    def _act(self) -> None:
+        """Run the tasks."""
+        _STORIES[self._drawn.story](self)
 
     def _set_stage(self) -> None:
         self._workspace.reset()

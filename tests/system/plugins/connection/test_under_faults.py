@@ -1,0 +1,22 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A part of the fault campaign of the connection, from a fixed seed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from faults.campaign import Plan
+from faults.connection import BOUNDS, ConnectionCampaign
+
+
+@pytest.mark.timeout(300)
+def test_what_tasks_say_and_what_they_left_agree_whatever_fails() -> None:
+    said: list[str] = []
+    plan = Plan("572", rounds=(0, 3), bounds=replace(BOUNDS, most=2), lanes=2)
+    campaign = ConnectionCampaign(plan, say=said.append)
+    assert campaign.run(), "\n\n".join(campaign.complaints)
+    assert campaign.totals["current"].commands >= 12, said
