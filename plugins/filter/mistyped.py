@@ -77,7 +77,7 @@ def mistyped(names: Iterable[str], known: Iterable[str], chooses: str = "") -> l
     meant = {f"{prefix}_{word}": chooses for word in _CHOSEN if chooses}
     meant |= {name: name for name in known | _SETTINGS}
     told = []
-    for name in sorted({str(name) for name in names} - known - _SETTINGS - _FOUND):
+    for name in sorted(name for name in {str(name) for name in names} - known - _SETTINGS - _FOUND if name[:1] != "_"):
         closest = _closest(name, meant)
         if closest:
             told.append(f"There is no variable {clean_line(name)}. Did you mean {meant[closest]}?")
@@ -91,7 +91,7 @@ def _closest(name: str, known: Iterable[str]) -> str:
     # There are many names, and few that begin alike.
     alike = {prefix for prefix in prefixes if _slips(written[: len(prefix)], prefix) <= 2 * _allowed(prefix)}
     near = [(_slips(written, other), other) for other in known if _may_mean(written, other, alike)]
-    if not near or name.startswith("_"):
+    if not near:
         return ""
     slips, closest = min(near)
     return "" if any(_slips(written, other) < slips for other in _FOUND) else closest

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
-from .client import Client
 from .errors import AlpaconError, ApiError, LostAnswer, did_you_mean
 from .lists import PAGE_SIZE
 from .records import Server, canonical_uuid, is_uuid, row_id
+
+if TYPE_CHECKING:
+    from .client import Client
 
 PATH = "/api/servers/servers/"
 

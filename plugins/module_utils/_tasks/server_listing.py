@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ansible.module_utils.common.text.converters import to_text
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from .._api.client import Client
 from .._api.errors import ApiError, UsageError, did_you_mean
 from .._api.records import canonical_uuid, is_uuid
 from .._api.servers import PATH
+
+if TYPE_CHECKING:
+    from .._api.client import Client
 
 GROUPS_PATH = "/api/iam/groups/"
 #: What a server is described by, where its row says it; nothing else of a row comes out.
