@@ -37,10 +37,7 @@ AGENT = "agent"
 #: Runs in containers of Docker, with the packages of the vendor: .github/workflows/molecule.yml.
 ELSEWHERE = "containers"
 #: What CI has the time for.
-CI = (
-    *("absent", "any_module", "check_mode", "default", "no_systemd", "scanners", "secrets"),
-    *("stale_credentials", "unreachable", "upgrade", "upgrade_rollback"),
-)
+CI = ("absent", "any_module", "default", "secrets", "unreachable", "upgrade")
 #: Scenarios whose workspace speaks TLS with a certificate of a private authority.
 TLS = ("private_ca",)
 #: Scenarios with a second workspace.
