@@ -25,6 +25,7 @@ if not __package__:
 
 import django
 import uvicorn
+from django.db import connections
 
 from workspace.settings import DIALECTS, Switches, configure
 
@@ -84,9 +85,9 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
     injector = faults.Faults(asgi.router())
     counter = traffic.Traffic(injector)
     agents = fleet.Fleet(loop, url, folder / "homes")
-    connections = hub.Hub(loop)
+    sockets = hub.Hub(loop)
     lagging, listeners = replica.Replica(loop), events.Events(loop)
-    state.current = state.State(dialect, connections, agents, injector, counter, lagging, listeners, switches, {}, url)
+    state.current = state.State(dialect, sockets, agents, injector, counter, lagging, listeners, switches, {}, url)
     if arguments.agents:
         agents.start()
 
@@ -120,7 +121,9 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
     if arguments.lifetime:
         loop.call_later(arguments.lifetime, stop)
 
-    await state.in_database(_fill, arguments)
+    # Every task shares the connections that are there before it begins, and would else open its own.
+    connections.all()
+    _fill(arguments)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
     ticking = asyncio.ensure_future(_tick())
     announcing = asyncio.ensure_future(_announce(arguments, url))
@@ -158,18 +161,17 @@ async def _tick() -> None:
 
     while True:
         await asyncio.sleep(state.current.switches.tick)
-        await state.in_database(lifecycle.tick)
+        lifecycle.tick()
 
 
 async def _announce(arguments: argparse.Namespace, url: str) -> None:
     """Say where the workspace is, once its agents are there."""
-    from workspace import state
     from workspace.models import Server, Token
 
     missing = Server.objects.filter(agent=True, is_connected=False)
-    while await state.in_database(missing.exists):
+    while missing.exists():
         await asyncio.sleep(0.02)
-    token = await state.in_database(lambda: Token.objects.get(name="admin").key)
+    token = Token.objects.get(name="admin").key
     text = json.dumps({"url": url, "token": token, "dialect": arguments.dialect})
     print(text, flush=True)
     if arguments.ready_file:

@@ -173,7 +173,7 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def connect(self) -> None:
         header = dict(self.scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        server = await state.in_database(auth.server_of, header)
+        server = auth.server_of(header)
         if server is None or not server.enabled:
             await self.close()
             return
@@ -208,8 +208,8 @@ class Backhaul(Socket):
         previous = hub.attach(str(self.server_id), self.channel_name)
         if previous is not None:
             hub.quit(previous, "Another session of this server has connected.")
-        await state.in_database(lifecycle.agent_connected, self.server_id, self.scope["client"][0])
+        lifecycle.agent_connected(self.server_id, self.scope["client"][0])
 
     async def disconnect(self, code: int) -> None:
         if self.server_id is not None and state.current.hub.detach(str(self.server_id), self.channel_name):
-            await state.in_database(lifecycle.agent_disconnected, self.server_id)
+            lifecycle.agent_disconnected(self.server_id)

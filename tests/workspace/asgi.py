@@ -13,7 +13,6 @@ from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.base import BaseHandler
 from django.urls import path, set_script_prefix
 
-from workspace import state
 from workspace.agent_api import Backhaul, Control
 from workspace.events import EventSocket
 from workspace.traffic import Receive, Scope, Send
@@ -28,10 +27,10 @@ websockets = URLRouter(
 
 
 class Django(BaseHandler):
-    """Django's synchronous handler in the one database thread.
+    """Django's synchronous handler, in the thread of the loop, which owns the one connection of SQLite.
 
-    Its own ASGI handler makes a thread, and so a SQLite connection, for every request, and gives up when the client
-    goes away, while a lost answer must have been handled to the end.
+    Its own ASGI handler makes a thread, and so a connection, for every request, and gives up when the client goes away,
+    while a lost answer must have been handled to the end.
     """
 
     def __init__(self) -> None:
@@ -42,7 +41,7 @@ class Django(BaseHandler):
         body = await _body(receive)
         if body is None:
             return
-        status, headers, content = await state.in_database(self._respond, scope, body)
+        status, headers, content = self._respond(scope, body)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 

@@ -22,7 +22,7 @@ TYPES = ("command_output", "command_fin", "sudo", "work_session", "notification"
 
 
 class Events:
-    """Who listens to what. The loop's thread opens and closes channels, the database thread all the rest."""
+    """Who listens to what."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

@@ -33,7 +33,7 @@ class Fleet:
         )
 
     def tell(self, order: str, **details: t.Any) -> None:
-        """Give an order; the first one starts the process. Only ever called from the database thread or at start."""
+        """Give an order; the first one starts the process."""
         if self._child is None:
             self.start()
         assert self._child is not None

@@ -15,7 +15,6 @@ import typing as t
 
 from django.db import connections
 
-from workspace import state
 from workspace.settings import REPLICAS
 
 
@@ -35,13 +34,12 @@ class Router:
 
 
 class Replica:
-    """What clients read from while reads lag. All but the loop's part runs in the database thread."""
+    """What clients read from while reads lag."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._lag, self._older = 0.0, 0
         self._renewing: asyncio.TimerHandle | None = None
-        self._renewal: asyncio.Future[None] | None = None
 
     def follow(self, lag: float) -> None:
         """Lag by so many seconds from now on, starting with what is there now."""
@@ -52,7 +50,7 @@ class Replica:
             _end(alias)
             if lag:
                 _begin(alias)
-        self._loop.call_soon_threadsafe(self._schedule)
+        self._schedule()
 
     @contextlib.contextmanager
     def reads(self) -> t.Iterator[None]:
@@ -70,7 +68,7 @@ class Replica:
 
     def _renew_soon(self) -> None:
         self._schedule()
-        self._renewal = asyncio.ensure_future(state.in_database(self._renew))
+        self._renew()
 
     def _renew(self) -> None:
         if self._lag:

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import collections
-import concurrent.futures
 import dataclasses
 import typing as t
 
@@ -44,10 +42,3 @@ class State:
 
 
 current: State = t.cast(State, None)
-
-# SQLite has one writer: a single thread owns the connection, so that nothing ever waits for a lock.
-_database_thread = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
-
-
-async def in_database(function: t.Callable[..., t.Any], *arguments: t.Any) -> t.Any:
-    return await asyncio.get_running_loop().run_in_executor(_database_thread, function, *arguments)
