@@ -176,7 +176,7 @@ def _run(order: dict[str, Any]) -> NoReturn:
     os.environ.update(order["environ"])
     sys.argv = order["command"]
     sys.path[0] = os.path.dirname(sys.argv[0])
-    constants = importlib.reload(importlib.import_module("ansible.constants"))
+    constants: Any = importlib.reload(importlib.import_module("ansible.constants"))
     # A run that asks its workers a thousand times a second costs more than the workers.
     constants.DEFAULT_INTERNAL_POLL_INTERVAL = 0.01
     sys.exit(importlib.import_module(PROGRAMS[os.path.basename(sys.argv[0])]).main(sys.argv))
