@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: failure_reason
+short_description: Find what a failed task says of its cause
+version_added: 1.0.0
+description:
+  - The playbook C(herdops.alpacon.rollout) uses it for its summary. Package managers say that a program has
+    failed, and the cause stands in one line of all that the program has printed.
+author:
+  - herdops.alpacon contributors (@herdops)
+requirements:
+  - ansible-core 2.16 or newer
+  - Python 3.10 or newer
+options:
+  _input:
+    description: The result of a failed task, such as C(ansible_failed_result).
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Say why it failed
+  ansible.builtin.debug:
+    msg: "{{ ansible_failed_result | herdops.alpacon.failure_reason }}"
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - The message of the task, line by line. If the first one lacks the cause, that follows in the same line; where no
+      line is known to state one, it is the last one in the standard error.
+  type: list
+  elements: str
+  sample: ["dpkg returned an error code (1) cannot copy extracted data: No space left on device"]
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
+
+#: What lines say that state a cause, as apt, dnf and zypper put it. What stands in front brings the rest along.
+_CAUSES = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"no space left|enough (free )?space|more space (needed )?on|disk quota exceeded|read-only file system",
+        r"could not get lock|is locked by|failed to (obtain|acquire) .*lock",
+        r"(is|has) (not valid yet|not yet valid|expired)|expkeysig",
+        r"no_pubkey|no public key|badsig|not signed|signature verification failed|bad (gpg|pgp) signature",
+        r"could ?n.?t resolve|temporary failure resolving|connection (refused|reset|timed out)|certificate verif",
+        r"failed to fetch|status code: [45]\d\d",
+        r"unable to locate package|version .* was not found|no match for argument|no package .* available",
+        r"no provider of|nothing provides|unmet dependencies|conflicts with",
+        r"permission denied|operation not permitted",
+    )
+)
+#: A program may have printed any amount: the end tells, and of a long line its beginning.
+_LINES, _LENGTH = 1000, 300
+
+
+def failure_reason(result: Mapping[str, Any]) -> list[str]:
+    """What a failed task says, and in the first line the cause."""
+    said = result.get("msg") or "It failed as shown above."
+    message = [str(line) for line in said] if isinstance(said, (list, tuple)) else str(said).splitlines()
+    first, *others = message or [""]
+    cause = _cause(result)
+    return [first if not cause or cause in first else f"{first} {cause}".strip(), *others]
+
+
+def _cause(result: Mapping[str, Any]) -> str:
+    """The line that states the cause, or may; empty where there is none."""
+    lines = [clean_line(line)[:_LENGTH] for line in _printed(result)]
+    for cause in _CAUSES:
+        found = next((line for line in lines if cause.search(line)), "")
+        if found:
+            return found
+    # Programs say the reason last, and the message of their task is often that they failed.
+    errors = _lines(result.get("stderr") or result.get("module_stderr"))
+    return clean_line(errors[-1])[:_LENGTH] if errors else ""
+
+
+def _printed(result: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("stderr", "failures", "stdout", "msg", "module_stderr"):
+        yield from _lines(result.get(name))
+    for item in result.get("results") or ():
+        if isinstance(item, Mapping) and item.get("failed"):
+            yield from _printed(item)
+        elif isinstance(item, str):
+            yield from _lines(item)
+
+
+def _lines(said: Any) -> list[str]:
+    """The last lines of a text or a list that say anything."""
+    text = "\n".join(map(str, said)) if isinstance(said, (list, tuple)) else str(said or "")
+    return [line.strip() for line in text.splitlines()[-_LINES:] if line.strip()]
+
+
+class FilterModule:
+    """The filter."""
+
+    def filters(self) -> dict[str, Callable[..., list[str]]]:
+        """The filter by its name."""
+        return {"failure_reason": failure_reason}

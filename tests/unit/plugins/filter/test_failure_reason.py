@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The line in which a package manager says why it failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.filter.failure_reason import failure_reason
+
+APT = "'/usr/bin/apt-get -y install 'alpamon=2.5.0*'' failed: E: Sub-process /usr/bin/dpkg returned an error code (1)"
+FULL = (
+    "cannot copy extracted data for './usr/bin/alpamon' to '/usr/bin/alpamon.dpkg-new': failed to write (No space left"
+    " on device)"
+)
+DPKG = f"""\
+Unpacking alpamon (2.5.0) ...
+dpkg: error processing archive /var/cache/apt/archives/alpamon_2.5.0_amd64.deb (--unpack):
+ {FULL}
+Errors were encountered while processing:
+ /var/cache/apt/archives/alpamon_2.5.0_amd64.deb
+"""
+NEEDS = "installing package alpamon-2.5.0-1.x86_64 needs 12MB more space on the / filesystem"
+NONE = "No package alpamon-9 available."
+DENIED = "Permission denied: /etc/alpamon"
+LOCKED = "System management is locked by the application with pid 712 (zypper)."
+NOT_YET = (
+    "E: Release file for https://packages.example.com/any/InRelease is not valid yet (invalid for another 23h 59min"
+    " 12s). Updates for this repository will not be applied."
+)
+
+
+@pytest.mark.parametrize(
+    ("result", "cause"),
+    [
+        ({"msg": APT, "stderr": "E: Sub-process /usr/bin/dpkg returned an error code (1)\n", "stdout": DPKG}, FULL),
+        ({"msg": f"Unknown Error occurred: Transaction test error:\n  {NEEDS}\n"}, NEEDS),
+        ({"msg": "Failed to install.", "failures": ["No package alpamon-9 available."], "results": []}, NONE),
+        ({"msg": "non-zero return code", "rc": 7, "stderr": "", "stdout": f"{LOCKED}\nClose it.\n"}, LOCKED),
+        ({"msg": "non-zero return code", "stderr": f"{NOT_YET}\nW: Some index files failed to download.\n"}, NOT_YET),
+        ({"msg": "One or more items failed", "results": [{"failed": True, "msg": DENIED}, {}]}, DENIED),
+    ],
+)
+def test_the_line_that_states_the_cause(result: dict[str, Any], cause: str) -> None:
+    assert failure_reason(result)[0] == f"{result['msg'].splitlines()[0]} {cause}"
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"msg": "No.", "stderr": "One.\ndpkg: no.\n\n"}, ["No. dpkg: no."]),
+        ({"msg": "MODULE FAILURE", "module_stderr": "Traceback\nValueError: no"}, ["MODULE FAILURE ValueError: no"]),
+        ({"msg": "First.\nMore.", "stderr": ""}, ["First.", "More."]),
+        ({"msg": ["First.", "More."]}, ["First.", "More."]),
+        ({"msg": "dpkg: no.", "stderr": "dpkg: no."}, ["dpkg: no."]),
+        ({}, ["It failed as shown above."]),
+        ({"msg": "No.", "stderr": "\x1b[2Jgone"}, ["No. \\x1b[2Jgone"]),
+    ],
+)
+def test_without_one_it_is_the_last_line_of_the_errors(result: dict[str, Any], said: list[str]) -> None:
+    assert failure_reason(result) == said
+
+
+def test_any_amount_of_output_is_told_in_one_short_line() -> None:
+    much = f"{'no space left ' * 100}\n" + "line\n" * 900
+    [said] = failure_reason({"msg": "No.", "stdout": much})
+    assert said.startswith("No. no space left")
+    assert len(said) < 320
+    assert failure_reason({"msg": "No.", "stdout": much * 2000}) == [said]
