@@ -249,7 +249,8 @@ def shared_with_other_runs(folder: Path) -> list[Answer]:
         ("^command .*set -C", {"shell": f"set -C; (: >{lock}) 2>/dev/null; printf '{{\"rc\": %d}}' $?"}),
         ("^file .*alpamon-registering", {"shell": f"rm -f {lock}; echo '{{\"changed\": true}}'"}),
         ("agent", {"shell": f"! test -f {conf} || printf '{facts}' \"$({settings})\""}),
-        ("^copy .*alpamon.conf", {"shell": f"cat >{conf}; echo '{{\"changed\": true}}'"}),
+        # As a whole, since the other run may read it meanwhile.
+        ("^copy .*alpamon.conf", {"shell": f"cat >{conf}.$$ && mv {conf}.$$ {conf}; echo '{{\"changed\": true}}'"}),
     ]
 
 
