@@ -25,7 +25,8 @@ options:
       - With V(registered), the server has valid credentials. O(id) and O(key) are verified if they are given; otherwise
         the server is registered.
       - With V(connected), the task waits until the workspace says that the agent is commissioned and connected.
-      - With V(unregistered), the record is gone from the workspace.
+      - With V(unregistered), the record is gone from the workspace. With O(name), O(machine) and O(token) instead of
+        O(id), these are the records of that name which the machine has left there and whose agent has never connected.
     type: str
     default: registered
     choices: [registered, connected, unregistered]
@@ -156,11 +157,17 @@ EXAMPLES = r"""
     state: unregistered
     id: "{{ alpamon_id }}"
     key: "{{ alpamon_key }}"
+
+- name: Take out what earlier registrations of it have left behind
+  herdops.alpacon.alpacon_registration:
+    state: unregistered
+    name: "{{ inventory_hostname_short }}"
+    machine: "{{ ansible_facts.machine_id }} {{ inventory_hostname }}"
 """
 
 RETURN = r"""
 id:
-  description: UUID of the server; null if it would be registered, in check mode.
+  description: UUID of the server; null if it would be registered, in check mode, or if no O(id) was given to end it.
   returned: success
   type: str
   sample: 550e8400-e29b-41d4-a716-446655440000

@@ -154,8 +154,13 @@ class RegistrationOrder:
             raise UsageError("id", "it is missing", "Give the id that goes with the key.")
         if self.id and not self.key and not (self.state == "unregistered" and has_token):
             raise UsageError("key", "it is missing", "Give the key that goes with the id.")
-        if self.state != "registered" and not self.id:
+        if self.state != "registered" and not self.id and not self.means_machine:
             raise UsageError("id", "it is missing", "Give id and key of the agent; the task is about them.")
+
+    @property
+    def means_machine(self) -> bool:
+        """Whether this task is about what registrations of the machine may have left behind."""
+        return self.state == "unregistered" and not self.id and bool(self.name and self.machine)
 
     @property
     def may_register(self) -> bool:
@@ -643,6 +648,8 @@ def _last_seen(stored: StoredCredentials, wanted: str) -> str:
 
 def _unregistered(task: RegistrationTask) -> dict[str, Any]:
     order = task.order
+    if order.means_machine:
+        return _end_left_behind(task)
     facts: dict[str, Any] = {"id": order.id, "name": None, "orphans": []}
     gone = {**facts, "changed": False, "msg": "There is no such record, or its credentials are worth nothing already."}
     try:
@@ -656,6 +663,21 @@ def _unregistered(task: RegistrationTask) -> dict[str, Any]:
             **{**facts, "orphans": [{"id": order.id, "name": None}]},
         ) from None
     return gone
+
+
+def _end_left_behind(task: RegistrationTask) -> dict[str, Any]:
+    """Delete the records of the machine that never came up."""
+    facts: dict[str, Any] = {"id": None, "name": None, "orphans": []}
+    user = task.clients.user
+    if user is None:
+        return {**facts, "changed": False, "msg": "Without an API token, records of the machine cannot be looked for."}
+    attempt = RegistrationAttempt.begin(task.order)
+    found = [record for record in _records(user, task.order.name) if attempt.made(record)]
+    if not task.run.check_mode:
+        facts["orphans"] = [orphan for record in found for orphan in _delete_orphan(task, user, record)]
+    count = len(found) - len(facts["orphans"])
+    said = f"{count} of {len(found)} records of the machine {'would be' if task.run.check_mode else 'were'} deleted."
+    return {**facts, "changed": count > 0, "msg": said if found else "There is no record of the machine left."}
 
 
 def _end_by_agent(task: RegistrationTask) -> bool:

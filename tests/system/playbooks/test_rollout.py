@@ -342,6 +342,21 @@ def test_removal(current: Workspace, tmp_path: Path) -> None:
     assert current.counters()["writes"] == 0
 
 
+def test_removal_takes_records_along_whose_keys_were_never_written(current: Workspace, tmp_path: Path) -> None:
+    lost = ("^copy .*alpamon.conf", {"lost": "No route to host."})
+    hosts = {"a": a_host("a", lost), "b": a_host("b", lost)}
+    interrupted = rolled(tmp_path / "lost", current, hosts, but=hosts, alpamon_serial=2)
+    assert len(current.registered()) == 2, interrupted.said
+    done = rolled(tmp_path / "gone", current, {"a": a_host("a")}, but=hosts, alpamon_state="absent")
+    assert done.code == 0, done.said
+    [record] = current.registered()
+    assert record["name"].startswith("b-")
+    current.fault("status", method="DELETE", path="servers/servers/", status=403, body='{"detail": "No."}')
+    done = rolled(tmp_path / "kept", current, {"b": a_host("b")}, but=hosts, alpamon_state="absent")
+    assert done.code == 0, done.said
+    assert f"    left behind in the workspace: {record['id']}" in summary_lines(done)
+
+
 def test_prediction(current: Workspace, tmp_path: Path) -> None:
     done = run_role(tmp_path, current, {"a": ScriptedHost(DEBIAN)}, "--check", playbook=PLAYBOOK)
     assert done.code == 0, done.said

@@ -772,6 +772,36 @@ def test_an_orphan_is_named(workspace: Workspace, patient: Clock, fault: dict[st
     assert only_record(workspace)["id"] == agent.id
 
 
+def left_behind(workspace: Workspace, **given: Any) -> Outcome:
+    """The task that ends what registrations of the machine have left."""
+    given = {"token": workspace.token, "name": "web", "machine": MACHINE_ID, **given}
+    return register(workspace, state="unregistered", **given)
+
+
+def test_what_a_machine_left_behind_is_ended_without_an_id(current: Workspace) -> None:
+    used, other = enrol(current, machine=MACHINE_ID), enrol(current, machine="another")
+    current.change_server(used["name"], commissioned=True)
+    for _time in range(2):
+        enrol(current, machine=MACHINE_ID)
+    everything = {record["id"] for record in current.registered()}
+    assert not left_behind(current, token=None).changed
+    predicted = left_behind(current, check_mode=True)
+    assert (predicted.changed, predicted["msg"]) == (True, "2 of 2 records of the machine would be deleted.")
+    assert {record["id"] for record in current.registered()} == everything
+    done = left_behind(current)
+    assert (done.changed, done["id"], done["orphans"]) == (True, None, [])
+    assert {record["id"] for record in current.registered()} == {used["id"], other["id"]}
+    assert not left_behind(current).changed
+
+
+def test_what_a_machine_left_behind_and_cannot_be_deleted_is_named(current: Workspace) -> None:
+    lost = enrol(current, machine=MACHINE_ID)
+    current.fault("status", method="DELETE", status=403, body='{"detail": "No."}')
+    done = left_behind(current)
+    assert (done.changed, done["orphans"]) == (False, [{"id": lost["id"], "name": lost["name"]}])
+    assert "is left behind and could not be deleted" in done.warnings[0]
+
+
 # bad input
 
 
@@ -795,6 +825,8 @@ def test_an_orphan_is_named(workspace: Workspace, patient: Clock, fault: dict[st
         ({"id": UUID, "key": 'x", id="y'}, "key: it has a character that no key has"),
         ({"state": "connected"}, "id: it is missing"),
         ({"state": "unregistered", "id": UUID}, "key: it is missing"),
+        ({"state": "unregistered", "name": "web"}, "id: it is missing"),
+        ({"state": "unregistered", "machine": MACHINE_ID}, "id: it is missing"),
         ({"url": ""}, "url: .* is missing"),
     ],
 )
