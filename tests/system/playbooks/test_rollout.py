@@ -224,19 +224,73 @@ def test_when_all_hosts_are_lost_midway_the_summary_comes_and_the_next_run_takes
     assert "left behind" not in "".join(summary_lines(again))
 
 
-def test_what_an_interrupted_run_leaves_is_named_before(current: Workspace, tmp_path: Path) -> None:
+def test_when_all_hosts_of_a_limit_are_lost_the_summary_comes_below_the_recap(
+    current: Workspace, tmp_path: Path
+) -> None:
+    current.settings(instant=True)
+    lost = a_host("a", ("^copy .*alpamon.conf", {"lost": "No route to host."}))
+    hosts = {"a": lost, "b": a_host("b")}
+    done = run_role(tmp_path, current, hosts, "--limit", "a", playbook=PLAYBOOK)
+    assert done.code not in (0, 2), done.said
+    [record] = current.registered()
+    assert done.said.partition("PLAY RECAP")[2].splitlines()[-3:] == [
+        "a: FAILED. It became unreachable while the role was at work.",
+        f"    its record in the workspace: {record['id']}, whose key may not be on the host",
+        "1 hosts, 0 of them well, 1 failed, 0 not tried.",
+    ]
+    assert current.registration_tokens() == []
+
+
+def interrupted(
+    folder: Path, workspace: Workspace, hosts: dict[str, ScriptedHost], moment: str, but: Collection[str] = ()
+) -> RoleRun:
+    """A rollout, host by host, that was interrupted as soon as its output had this in it."""
     # Who is started in the background may ignore interrupts, and would hand that on.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with started_role(tmp_path, current, {"a": a_host("a")}, playbook=PLAYBOOK) as (process, ended):
-        until(lambda: "alpacon: registered" in (tmp_path / "log").read_text(encoding="utf-8"), PATIENCE * 4)
+    workspace.settings(instant=True)
+    log, given = folder / "log", ("-e", "alpamon_serial=1")
+    # What it prints is read while it goes on.
+    run = started_role(folder, workspace, hosts, *given, playbook=PLAYBOOK, PYTHONUNBUFFERED="1")
+    with agents_come(workspace, but), run as (process, ended):
+        until(lambda: re.search(moment, log.read_text(encoding="utf-8"), re.DOTALL), PATIENCE * 8)
         os.killpg(process.pid, signal.SIGINT)
         done = ended()
     assert done.code not in (0, 2), done.said
+    assert "Show the summary" not in done.said
+    return done
+
+
+def test_an_interrupted_run_deletes_its_token_and_shows_the_summary(current: Workspace, tmp_path: Path) -> None:
+    hosts = {name: a_host(name) for name in "abc"}
+    waits = "Wait until the workspace says.*Note that it is tried.*Wait until the workspace says"
+    done = interrupted(tmp_path, current, hosts, waits, but="b")
+    ids = {record["name"][0]: record["id"] for record in current.registered()}
+    assert set(ids) == {"a", "b"}
+    said = done.said.partition("\na: connected as a-")[2].splitlines()
+    assert said[1:] == [
+        "b: FAILED. The run was interrupted, or the host became unreachable, while the role was at work.",
+        f"    its record in the workspace: {ids['b']}, whose key may not be on the host",
+        "c: not tried",
+        "3 hosts, 1 of them well, 1 failed, 1 not tried.",
+    ]
+    assert current.registration_tokens() == []
+
+
+def test_an_interrupted_run_names_what_it_cannot_delete(current: Workspace, tmp_path: Path) -> None:
+    current.fault("status", method="DELETE", status=403, body='{"detail": "No."}')
+    done = interrupted(tmp_path, current, {"a": a_host("a")}, "alpacon: registered")
     [record], [token] = current.registered(), current.registration_tokens()
     assert f"alpacon: registered {record['name']}, {record['id']}" in done.said
-    assert f"delete it with alpacon_registration_token, name={token['name']} and state=absent." in done.said
+    assert f"The registration token {token['name']} could not be deleted" in done.said
     assert token["key"] not in done.said
-    assert "Show the summary" not in done.said
+
+
+def test_a_run_that_is_interrupted_before_its_first_host_has_nothing_to_tell(
+    current: Workspace, tmp_path: Path
+) -> None:
+    done = interrupted(tmp_path, current, {"a": a_host("a")}, "Check for variables that are misspelt")
+    assert "1 hosts" not in done.said
+    assert "Traceback" not in done.said
 
 
 def shared_with_other_runs(folder: Path) -> list[Answer]:

@@ -1,0 +1,57 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What is left to do for a rollout that ended early, since Ansible carries out no further play then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.template import Templar
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import run_registration_token
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import find_settings, run_folder
+
+#: The variable of a play that has the summary of a rollout.
+SUMMARY = "rollout_summary"
+
+
+def end_early(play: Any, interrupted: bool) -> str:
+    """Delete the registration token of the run, and give the summary; empty where no host was to be treated yet.
+
+    Args:
+        play: the play that rolls out, in the process of ansible-playbook itself.
+    """
+    variables = play.get_variable_manager().get_vars(play=play)
+    hosts = variables["hostvars"]
+    known = next((hosts[name] for name in hosts if "rollout_hosts" in hosts[name]), None)
+    if known is None:
+        return ""
+    made = known.get("rollout_made", "")
+    variables = {
+        **variables,
+        "rollout_hosts": known["rollout_hosts"],
+        "rollout_made": made,
+        "rollout_deleted": _delete_token(made, known) if made else {},
+        "rollout_interrupted": interrupted,
+    }
+    templar = Templar(loader=play.get_loader(), variables=variables)
+    return clean(templar.template(variables[SUMMARY]))
+
+
+def _delete_token(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Delete the registration token of that name, and give the result of a task that does so."""
+    settings = {
+        option: variables[f"alpamon_{option}"] for option in ("url", "token") if f"alpamon_{option}" in variables
+    }
+    try:
+        found = find_settings(settings, variables, os.environ, folder=run_folder())
+        return run_registration_token({"state": "absent", "name": name, **settings, **found.options}, current_run())
+    except AlpaconError as error:
+        return {"msg": str(error)}
