@@ -34,6 +34,10 @@ options:
     type: list
     elements: path
     default: []
+  controller_time:
+    description:
+      - The time of another clock, in seconds since the epoch, that RV(clock_ahead) compares the clock of the host with.
+    type: float
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying the host.
@@ -211,6 +215,13 @@ uid:
   returned: always
   type: int
   sample: 0
+clock_ahead:
+  description:
+    - By how many seconds the clock of the host is ahead of O(controller_time), negative if it is behind; null if that
+      is not given. It includes how long the task took to reach the host.
+  returned: always
+  type: int
+  sample: 0
 check_mode:
   description: Whether the task ran in check mode, whatever asked for it.
   returned: always
@@ -232,6 +243,7 @@ def main() -> None:
             "return_key": {"type": "bool", "default": False, "no_log": False},
             "package_file": {"type": "path"},
             "files": {"type": "list", "elements": "path", "default": []},
+            "controller_time": {"type": "float"},
         },
         supports_check_mode=True,
     )
@@ -242,7 +254,11 @@ def main() -> None:
 
     options = module.params
     result = read_agent(
-        Host(program), options["files"], package_file=options["package_file"] or "", return_key=options["return_key"]
+        Host(program),
+        options["files"],
+        package_file=options["package_file"] or "",
+        return_key=options["return_key"],
+        controller_time=options["controller_time"],
     )
     module.exit_json(changed=False, check_mode=module.check_mode, **result)
 

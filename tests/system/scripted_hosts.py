@@ -72,6 +72,7 @@ class Distribution:
             "hostname": self.hostname,
             "proxies": [],
             "uid": 0,
+            "clock_ahead": 0,
         }
 
 

@@ -85,12 +85,19 @@ class Host(NamedTuple):
         return "" if code else output.strip()
 
 
-def read_agent(host: Host, files: Iterable[str] = (), package_file: str = "", return_key: bool = False) -> Row:
+def read_agent(
+    host: Host,
+    files: Iterable[str] = (),
+    package_file: str = "",
+    return_key: bool = False,
+    controller_time: Optional[float] = None,
+) -> Row:
     """All of it, with the keys that M(herdops.alpacon.alpamon_info) documents.
 
     Args:
         files: paths of which the result says what is there.
         package_file: a package on the host whose version is asked for.
+        controller_time: what its clock is compared with, in seconds since the epoch.
     """
     version, held = installed(host)
     first = host.read("/proc/1/comm").strip()
@@ -112,6 +119,7 @@ def read_agent(host: Host, files: Iterable[str] = (), package_file: str = "", re
         "hostname": platform.node().split(".")[0],
         "proxies": sorted(name for name in host.environ if re.match(r"(?i)https?_proxy$", name)),
         "uid": os.geteuid(),
+        "clock_ahead": None if controller_time is None else round(time.time() - controller_time),
     }
 
 

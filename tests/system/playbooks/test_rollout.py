@@ -27,6 +27,7 @@ from system.scripted_hosts import (
     ScriptedHost,
     agents_come,
     configuration,
+    found,
     installed,
     run_role,
     started_role,
@@ -127,10 +128,12 @@ def test_tags_choose_parts_of_the_role(current: Workspace, tmp_path: Path) -> No
 
 
 def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: Path) -> None:
-    hosts = {"a": ScriptedHost(DEBIAN, BROKEN), "b": ScriptedHost(DEBIAN), "c": ScriptedHost(DEBIAN)}
+    tomorrow = [*BROKEN, *found(clock_ahead=90000)]
+    hosts = {"a": ScriptedHost(DEBIAN, tomorrow), "b": ScriptedHost(DEBIAN), "c": ScriptedHost(DEBIAN)}
     done = rolled(tmp_path, current, hosts)
     assert done.code == 2, done.said
     assert summary(done) == {"a": WHY, "b": "not tried", "c": "not tried"}
+    assert "    its clock is 1500 minutes ahead of that of the controller" in summary_lines(done)
     assert done["b"].calls == done["c"].calls == []
     assert current.registered() == []
     assert current.registration_tokens() == []

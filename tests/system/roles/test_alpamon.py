@@ -512,7 +512,9 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
             Distribution("Debian", "13.1", hostname="busy"), [("^command .*set -C", {"rc": 1, "stderr": "Taken."})]
         ),
         "shell": ScriptedHost(Distribution("Debian", "13.1", service_manager="bash", hostname="shell")),
-        "silent": ScriptedHost(DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log})]),
+        "silent": ScriptedHost(
+            DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log}), *found(clock_ahead=-86400)]
+        ),
     }
     limit = {"alpamon_connect_timeout": "1s", "__alpamon_lock_retries": 2, "__alpamon_lock_delay": 0}
     done = run_role(tmp_path, current, hosts, "-e", json.dumps(limit), ALPACON_REGISTRATION_TOKEN=token)
@@ -530,5 +532,8 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
     assert "Not connected within 1 s." in done["silent"].failure
     assert "The agent has exited with code 78" in done["silent"].failure
     assert "For a private CA, set alpamon_ca_cert." in done["silent"].failure
+    behind = "The clock of the host is 1440 minutes behind that of the controller"
+    assert behind in done["silent"].failure
+    assert any(behind in str(result.get("msg")) for result in done["silent"].results if not result["failed"])
     assert 'key="********"\ntoken=********\nBackhaul closed.' in done["silent"].failure
     assert all(secret not in done.said for secret in (token, record["key"], "abc-DEF_123"))

@@ -74,6 +74,12 @@ def test_nothing(host: reading.Host) -> None:
     assert found["files"] == {"/etc/alpamon": {"exists": False}}
     assert found["pending"] == found["proxies"] == []
     assert found["uid"] == os.geteuid()
+    assert found["clock_ahead"] is None
+
+
+@pytest.mark.parametrize("ahead", [86400, -86400])
+def test_its_clock_beside_another_one(host: reading.Host, ahead: int) -> None:
+    assert abs(reading.read_agent(host, controller_time=time.time() - ahead)["clock_ahead"] - ahead) < 30
 
 
 def test_all_of_it(host: reading.Host, programs: dict[str, tuple[int, str]]) -> None:
