@@ -23,10 +23,13 @@ options:
         created, and those of that name that can no longer be used are deleted.
       - With V(rotated), a new token is created, and then every other one of that name is deleted, so that there is one
         at any time. This is always a change.
+      - With V(temporary), a new token is created for this run of Ansible, and O(name) is only the beginning of its
+        name, see RV(name). Those that other runs on this controller created so and left behind when they ended are
+        deleted. This is always a change, and the task cannot be delegated to another host.
       - With V(absent), there is no token of that name.
     type: str
     default: present
-    choices: [present, absent, rotated]
+    choices: [present, absent, rotated, temporary]
   name:
     description:
       - Name of the token, of 1 to 64 characters. It is compared exactly.
@@ -65,7 +68,7 @@ attributes:
   idempotent:
     support: partial
     details:
-      - O(state=rotated) creates a new token each time.
+      - O(state=rotated) and O(state=temporary) create a new token each time.
 notes:
   - Set C(no_log) to V(true) on tasks that may create a token; otherwise RV(key) is shown wherever results are shown.
   - If the answer to the request that creates a token is lost, its key is lost for good. The module then looks for a
@@ -94,15 +97,24 @@ EXAMPLES = r"""
   register: image_token
   no_log: true
 
+- name: Have one for this run only
+  herdops.alpacon.alpacon_registration_token:
+    name: nightly
+    expires_in: 1d
+    state: temporary
+  register: nightly_token
+  no_log: true
+
 - name: Delete it
   herdops.alpacon.alpacon_registration_token:
-    name: rollout
+    name: "{{ nightly_token.name }}"
     state: absent
 """
 
 RETURN = r"""
 name:
-  description: Name of the token.
+  description:
+    - Name of the token. With O(state=temporary), a hyphen and a mark of the run follow O(name).
   returned: success
   type: str
   sample: rollout
@@ -130,7 +142,7 @@ expires_at:
   type: str
   sample: "2031-01-01T03:00:00Z"
 deleted:
-  description: UUIDs of the tokens of that name that were deleted or, in check mode, would be.
+  description: UUIDs of the tokens that were deleted or, in check mode, would be.
   returned: success
   type: list
   elements: str

@@ -87,10 +87,12 @@ def ask(workspace: Workspace, **given: Any) -> Outcome:
     return _carry_out(run_registration_info, REGISTRATION_INFO_SPEC, workspace, False, False, options)
 
 
-def manage_token(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> Outcome:
-    """Carry out a task of alpacon_registration_token."""
+def manage_token(
+    workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, mark: str = "", **given: Any
+) -> Outcome:
+    """Carry out a task of alpacon_registration_token, in a run with that mark."""
     options = {"token": workspace.token, "name": "fleet", **given}
-    return _carry_out(run_registration_token, REGISTRATION_TOKEN_SPEC, workspace, check_mode, diff_mode, options)
+    return _carry_out(run_registration_token, REGISTRATION_TOKEN_SPEC, workspace, check_mode, diff_mode, options, mark)
 
 
 def _carry_out(
@@ -100,6 +102,7 @@ def _carry_out(
     check_mode: bool,
     diff_mode: bool,
     given: Row,
+    mark: str = "",
 ) -> Outcome:
     unknown = set(given) - set(spec)
     assert not unknown, f"no such options: {unknown}"
@@ -107,7 +110,7 @@ def _carry_out(
     options.update({"url": workspace.url, **given})
     warnings: list[str] = []
     before = workspace.requests_made()
-    result = operation(options, Run(warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode))
+    result = operation(options, Run(warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode, mark=mark))
     assert result["requests"] == workspace.requests_made() - before
     # Secrets that were given must not be in it, whatever comes out.
     assert hide(result, secrets(options)) == result

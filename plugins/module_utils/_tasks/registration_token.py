@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
 
@@ -17,6 +17,7 @@ from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, LostAnswer, UnknownAddress, UsageError, did_you_mean
 from .._api.records import canonical_uuid, is_uuid, iso, parse_time, plain_text, row_id
 from .._api.settings import Settings, answered_key
+from .._fleet.processes import has_ended
 from .._fleet.run import Run
 from .._options import values
 from .._options.connection import CONNECTION
@@ -32,7 +33,7 @@ _SHOWN_ONCE = "The key was shown when the token was made, and never again; state
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
-    "state": {"type": "str", "default": "present", "choices": ["present", "absent", "rotated"]},
+    "state": {"type": "str", "default": "present", "choices": ["present", "absent", "rotated", "temporary"]},
     "name": {"type": "str", "required": True},
     "groups": {"type": "list", "elements": "str"},
     "expires_at": {"type": "str"},
@@ -170,12 +171,15 @@ class TokenTask:
 
     def existing(self) -> list[RegistrationToken]:
         """The tokens of that name."""
-        # A server that ignores the search sends all of them: compare each.
+        return [token for token in self.similar() if token.name == self.order.name]
+
+    def similar(self) -> list[RegistrationToken]:
+        """Those with the name in theirs, and others from a server that ignores what is searched for."""
         try:
             rows = list(self.client.rows(PATH, {"search": self.order.name}))
         except UnknownAddress:
             raise AlpaconError(NO_REGISTRATION) from None
-        return [RegistrationToken.from_row(row) for row in rows if row.get("name") == self.order.name and row_id(row)]
+        return [RegistrationToken.from_row(row) for row in rows if row_id(row)]
 
     def group_ids(self) -> frozenset[str] | None:
         """UUIDs of the groups that are asked for, with one read of the list where names are given."""
@@ -218,7 +222,7 @@ class TokenChanges:
         token = self.token
         result = {
             "changed": self.changed,
-            "name": name,
+            "name": token.name if token else name,
             "id": (token and token.id) or None,
             "key": token and token.key,
             "groups": sorted(token.groups) if token else [],
@@ -253,6 +257,21 @@ def _present(task: TokenTask) -> TokenChanges:
 
 def _rotated(task: TokenTask) -> TokenChanges:
     return _replace(task, task.group_ids(), task.existing())
+
+
+def _temporary(task: TokenTask) -> TokenChanges:
+    """Make one whose name says for which run of Ansible, and delete those of runs that ended without doing so."""
+    if not task.run.mark:
+        raise UsageError("state", "temporary is for the run on the controller", "Do not delegate the task.")
+    prefix = f"{task.order.name}-"
+    own = replace(task, order=replace(task.order, name=prefix + task.run.mark))
+    if len(own.order.name) > NAME_LENGTH:
+        longest = NAME_LENGTH - len(own.order.name) + len(task.order.name)
+        raise UsageError(
+            "name", "there is no room behind it for the name of the run", f"Give 1 to {longest} characters."
+        )
+    similar = [token for token in task.similar() if token.name.startswith(prefix)]
+    return _replace(own, task.group_ids(), [token for token in similar if has_ended(token.name[len(prefix) :])])
 
 
 def _absent(task: TokenTask) -> TokenChanges:
@@ -359,4 +378,9 @@ def _left_behind(task: TokenTask, tokens: Sequence[RegistrationToken]) -> str:
     )
 
 
-_STATES: dict[str, Callable[[TokenTask], TokenChanges]] = {"present": _present, "rotated": _rotated, "absent": _absent}
+_STATES: dict[str, Callable[[TokenTask], TokenChanges]] = {
+    "present": _present,
+    "rotated": _rotated,
+    "temporary": _temporary,
+    "absent": _absent,
+}

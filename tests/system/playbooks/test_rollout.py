@@ -296,6 +296,20 @@ def test_a_run_that_is_interrupted_before_its_first_host_has_nothing_to_tell(
     assert "Traceback" not in done.said
 
 
+def test_the_token_of_a_run_that_was_killed_goes_with_the_next_run(current: Workspace, tmp_path: Path) -> None:
+    hosts = {"a": a_host("a")}
+    run = started_role(tmp_path / "killed", current, hosts, playbook=PLAYBOOK, PYTHONUNBUFFERED="1")
+    with run as (process, _ended):
+        until(lambda: "is made for this run." in (tmp_path / "killed/log").read_text(encoding="utf-8"), PATIENCE * 4)
+        os.killpg(process.pid, signal.SIGKILL)
+    [token] = current.registration_tokens()
+    assert f"The registration token {token['name']} is made" in (tmp_path / "killed/log").read_text(encoding="utf-8")
+    other = current.add_registration_token("rollout-by-hand")["id"]
+    again = rolled(tmp_path / "again", current, hosts)
+    assert again.code == 0, again.said
+    assert [left["id"] for left in current.registration_tokens()] == [other]
+
+
 def shared_with_other_runs(folder: Path) -> list[Answer]:
     """What a host answers of the lock and of the configuration, which are files in a folder."""
     folder.mkdir(parents=True)
@@ -354,7 +368,8 @@ def test_a_workspace_that_is_away_before_it_registers(current: Workspace, tmp_pa
     again = rolled(tmp_path / "again", current, {"a": a_host("a"), "b": a_host("b")})
     assert again.code == 0, again.said
     assert len(current.registered()) == 2
-    assert current.registration_tokens() == [token]
+    # That was of a run that is over.
+    assert current.registration_tokens() == []
 
 
 def test_a_workspace_that_is_away_after_it_registered(current: Workspace, tmp_path: Path) -> None:

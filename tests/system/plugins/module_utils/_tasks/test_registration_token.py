@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from system.support import Clock, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.processes import process_mark
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_token as _registration_tokens
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
 
@@ -37,6 +39,41 @@ def ids(workspace: Workspace) -> list[str]:
 def group_id(workspace: Workspace, name: str) -> str:
     """The UUID of a group."""
     return str({group["name"]: group["id"] for group in workspace.state()["groups"]}[name])
+
+
+# temporary
+
+GONE = "4194305-0"
+
+
+def test_one_for_the_run_and_those_of_runs_that_are_gone(workspace: Workspace) -> None:
+    mark = process_mark(os.getpid())
+    gone = mark.partition("-")[0] + "-4194305-7"
+    stale = workspace.add_registration_token(f"fleet-{gone}")["id"]
+    names = ("fleet", "fleet-web", f"fleet-{mark}", f"fleet-00000000-{GONE}", f"other-{gone}", f"a-fleet-{gone}")
+    others = [workspace.add_registration_token(name)["id"] for name in names]
+    workspace.reset_counters()
+    predicted = manage_token(workspace, state="temporary", mark=mark, check_mode=True)
+    assert (predicted.changed, predicted["deleted"]) == (True, [stale])
+    assert workspace.counters()["writes"] == 0
+    made = manage_token(workspace, state="temporary", mark=mark)
+    assert made["name"] == predicted["name"] == f"fleet-{mark}"
+    assert made["deleted"] == [stale]
+    assert sorted(ids(workspace)) == sorted([*others, made["id"]])
+    assert made["key"]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({}, "state: temporary is for the run on the controller"),
+        ({"mark": "1a2b3c4d-1-1", "name": "x" * 52}, "name: there is no room .* Give 1 to 51 characters"),
+    ],
+)
+def test_temporary_ones_that_cannot_be(current: Workspace, given: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        manage_token(current, state="temporary", **given)
+    assert current.requests_made() == 0
 
 
 # present

@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Marks of processes, here, elsewhere and gone, with and without /proc."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import processes
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.processes import has_ended, process_mark
+
+
+@pytest.fixture(params=["linux", "elsewhere"], autouse=True)
+def _system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "elsewhere":
+        monkeypatch.setattr(processes, "_PROC", Path("/no-such-folder"))
+
+
+def test_a_process_that_goes_on_and_one_that_is_gone() -> None:
+    assert not has_ended(process_mark(os.getpid()))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        mark = process_mark(process.pid)
+        assert not has_ended(mark)
+    assert has_ended(mark)
+
+
+def test_a_number_that_another_process_has_by_now() -> None:
+    machine, pid, started = process_mark(os.getpid()).split("-")
+    # Where the system does not say when it was started, nobody can tell.
+    before = max(int(started) - 1, 0)
+    assert has_ended(f"{machine}-{pid}-{before}") == bool(before)
+
+
+def test_those_of_other_machines_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    _machine, _pid, started = process_mark(os.getpid()).split("-")
+    assert not has_ended(f"00000000-4194305-{started}")
+    own = process_mark(4194305)
+    assert has_ended(own)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert not has_ended(own)
+
+
+@pytest.mark.parametrize("text", ["", "web", "1a2b3c4d-12", "1a2b3c4d-12-34-56", "20261126T201400-12345"])
+def test_what_is_no_mark(text: str) -> None:
+    assert not has_ended(text)
