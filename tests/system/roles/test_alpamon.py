@@ -271,6 +271,9 @@ def test_pinned_with_zypper(downgraded: RoleRun) -> None:
 # An upgrade that a run before did not end
 
 
+UNCHANGED = ("^(apt|copy) ", {"changed": False})
+
+
 def upgraded_alone(workspace: Workspace, state: str, version: str = "2.4.0") -> tuple[dict[str, Any], list[Any]]:
     """A record whose agent has that version, and a host with it, 2.5.0 installed and its process in that state."""
     record = workspace.api("POST", "servers/servers/register/", **registration(workspace)).json()
@@ -295,7 +298,8 @@ def test_old_agent_under_a_new_package_is_restarted_and_replaced_where_that_fail
 ) -> None:
     record, answers = upgraded_alone(current, state)
     wait = {"alpamon_connect_timeout": "1s"}
-    done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, answers, wait)})
+    # Nothing else asks for a restart.
+    done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, [*answers, UNCHANGED], wait)})
     assert done.code == 2, done.said
     host = done["web"]
     assert "alpamon 2.5.0 did not connect. alpamon 2.4.0 is back and connected." in host.failure
@@ -308,10 +312,11 @@ def test_old_agent_under_a_new_package_is_restarted_and_replaced_where_that_fail
 
 
 def test_agent_of_the_installed_version_is_not_restarted(current: Workspace, tmp_path: Path) -> None:
-    _record, answers = upgraded_alone(current, "current", "2.5.0")
-    unchanged = [*answers, ("^(apt|copy) ", {"changed": False})]
-    done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, unchanged)})
+    record, answers = upgraded_alone(current, "current", "2.5.0")
+    done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, [*answers, UNCHANGED])}, show=KEYS)
     assert done.code == 0, done.said
+    assert "'__alpamon_agent'" in done.said.replace('"', "'")
+    assert record["key"] not in done.said
     assert done["web"].of("systemd_service") == done["web"].of("apt") == []
 
 
