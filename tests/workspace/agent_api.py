@@ -204,6 +204,7 @@ class Control(Socket):
 
 class Backhaul(Socket):
     async def connected(self) -> None:
+        assert self.server_id is not None
         hub = state.current.hub
         previous = hub.attach(str(self.server_id), self.channel_name)
         if previous is not None:
