@@ -37,6 +37,8 @@ COPY = [("^file .*_diff_peek", {"changed": False, "state": "file", "size": 10, "
 ID = "550e8400-e29b-41d4-a716-446655440000"
 VENDOR = "https://packagecloud.io/alpacax/alpamon"
 
+pytestmark = pytest.mark.timeout(600)
+
 APT = {
     "debian11": Distribution("Debian", "11.11"),
     "debian12": Distribution("Debian", "12.7"),
