@@ -61,7 +61,8 @@ _CAUSES = tuple(
     )
 )
 #: A program may have printed any amount: the end tells, and of a long line its beginning.
-_LINES, _LENGTH = 1000, 300
+_LINES = 1000
+_LENGTH = 300
 
 
 def failure_reason(result: Mapping[str, Any]) -> list[str]:
