@@ -24,9 +24,16 @@ options:
 """
 
 EXAMPLES = r"""
+- name: Try something
+  ansible.builtin.command: /usr/local/bin/deploy
+  register: deployed
+  changed_when: true
+  ignore_errors: true
+
 - name: Say why it failed
   ansible.builtin.debug:
-    msg: "{{ ansible_failed_result | herdops.alpacon.failure_reason }}"
+    msg: "{{ deployed | herdops.alpacon.failure_reason }}"
+  when: deployed is failed
 """
 
 RETURN = r"""

@@ -162,7 +162,7 @@ EXAMPLES = r"""
   herdops.alpacon.alpacon_registration:
     state: unregistered
     name: "{{ inventory_hostname_short }}"
-    machine: "{{ ansible_facts.machine_id }} {{ inventory_hostname }}"
+    machine: "{{ alpamon_machine_id }} {{ inventory_hostname }}"
 """
 
 RETURN = r"""

@@ -78,6 +78,7 @@ def test_examples_run(busy: Workspace, tmp_path: Path, plugin: str) -> None:
     variables = {
         "alpamon_id": agent.id,
         "alpamon_key": agent.key,
+        "alpamon_machine_id": "0123456789abcdef0123456789abcdef",
         "vault_pgpassword": "pssst",
         "vault_registration_token": busy.add_registration_token("examples")["key"],
     }
