@@ -98,4 +98,5 @@ def _doings(host: Host) -> list[str]:
 
 
 def _steady(arguments: dict[str, Any]) -> str:
-    return str({name: value for name, value in sorted(arguments.items()) if name not in ("src", "_original_basename")})
+    passing = ("src", "_original_basename", "controller_time")
+    return str({name: value for name, value in sorted(arguments.items()) if name not in passing})
