@@ -79,7 +79,9 @@ def reset(request: HttpRequest, body: Body) -> Answer:
         _remove(server)
     for server in Server.objects.filter(agent=True).exclude(accounts=""):
         current.fleet.tell("change", id=str(server.id), accounts="")
-    Server.objects.update(enabled=True, commissioned=True, output="", allow_sh=True, accounts="")
+    # A test may have put another user of that name into the place of their owner.
+    owner = User.objects.filter(username="admin").first()
+    Server.objects.update(enabled=True, commissioned=True, output="", allow_sh=True, accounts="", owner=owner)
     RegistrationToken.objects.all().delete()
     current.faults.http.clear()
     current.faults.agent.clear()

@@ -637,3 +637,14 @@ def test_actions_that_are_gone(current: Workspace, action: str) -> None:
     server = current.server_ids()["web-01"]
     assert current.api("POST", f"servers/servers/{server}/actions/", json={"action": action}).status_code == 400
     assert current.api("POST", f"servers/servers/{server}/actions/", json={"action": "install_pam"}).status_code == 201
+
+
+def test_reset_gives_servers_their_owner_back(current: Workspace) -> None:
+    def owners() -> set[str]:
+        return {str(row["owner"]) for row in current.api("GET", "servers/servers/").json()["results"]}
+
+    before = owners()
+    current.add_user("admin", is_staff=True, is_superuser=True)
+    assert owners() != before
+    current.reset()
+    assert owners() not in ({"None"}, set())
