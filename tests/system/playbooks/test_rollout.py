@@ -133,7 +133,8 @@ def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: 
     done = rolled(tmp_path, current, hosts)
     assert done.code == 2, done.said
     assert summary(done) == {"a": WHY, "b": "not tried", "c": "not tried"}
-    assert "    its clock is 1500 minutes ahead of that of the controller" in summary_lines(done)
+    clock = "    The clock of the host is 1500 minutes ahead of that of the controller"
+    assert any(line.startswith(clock) for line in summary_lines(done))
     assert done["b"].calls == done["c"].calls == []
     assert current.registered() == []
     assert current.registration_tokens() == []
