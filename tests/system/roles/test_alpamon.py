@@ -194,7 +194,7 @@ def test_dnf(present: RoleRun) -> None:
     assert f"gpgkey=file://{key}\n" in repository
     [package] = host.of("dnf")
     assert (package["name"], package["state"], package["install_weak_deps"]) == ("alpamon", "present", False)
-    assert "dnf --assumeyes --disablerepo=* --enablerepo=alpacax_alpamon makecache" in host.commands
+    assert "dnf --refresh --assumeyes --disablerepo=* --enablerepo=alpacax_alpamon makecache" in host.commands
     assert "update-ca-trust extract" in host.commands
 
 
