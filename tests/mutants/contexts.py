@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from coverage import Coverage
 
-#: The variable that names the file; it gets seconds by the id of a test.
+#: The variable that names the file; it gets seconds by the id of a test, or null for one that failed.
 SECONDS = "MUTANTS_SECONDS"
 
 _seconds: Counter[str] = Counter()
+_failed: set[str] = set()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -43,9 +44,12 @@ def _switch(context: str) -> None:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Add up how long a test takes."""
     _seconds[report.nodeid] += report.duration  # type: ignore[assignment]
+    if report.failed:
+        _failed.add(report.nodeid)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write it down, in the process that hears of all tests."""
     if not hasattr(session.config, "workerinput"):
-        Path(os.environ[SECONDS]).write_text(json.dumps(_seconds))
+        took = {test: None if test in _failed else seconds for test, seconds in _seconds.items()}
+        Path(os.environ[SECONDS]).write_text(json.dumps(took))
