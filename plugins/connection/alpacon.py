@@ -102,8 +102,9 @@ options:
     description:
       - How long to wait for each command, as a number of seconds or a duration such as V(10m) or V(1h30m).
       - A command that has not been delivered by then is cancelled.
+      - The default is a little longer than what agents let a command take.
     type: str
-    default: 30m
+    default: 31m
     vars:
       - name: alpacon_wait_timeout
   wait_for_approval:
@@ -277,8 +278,11 @@ class Connection(ConnectionBase):
         return HostConnection(
             Remote(access, settings, _run()),
             str(self._task_keys.get("action") or "connection"),
-            self.get_option("module_cache"),
+            self._keeper() if self.get_option("module_cache") else None,
         )
+
+    def _keeper(self) -> str:
+        return f"{self.become.name} {self.become.get_option('become_user')}" if self.become else ""
 
     def _access(self) -> Access:
         given = {name: self.get_option(name) for name in ("groupname", "work_session", "wait_timeout")}
@@ -304,12 +308,16 @@ class Connection(ConnectionBase):
     @property
     def _host_name(self) -> str:
         """The name of the host; the variable is that of the task's own host where another one is delegated to."""
-        own = None if self._task_keys.get("delegate_to") else self._variables.get("inventory_hostname")
+        own = self._task_keys.get("delegate_to") or self._variables.get("inventory_hostname")
         return str(own or self._play_context.remote_addr)
 
+    def get_option(self, option: str, hostvars: dict[str, Any] | None = None) -> Any:
+        """Give an option; the account that ansible-core asks for is the one that commands really run as."""
+        if option == "remote_user" and self.become and self.become.name == "herdops.alpacon.account":
+            return self.become.get_option("become_user")
+        return super().get_option(option, hostvars)
+
     def _username(self) -> str | None:
-        if self.become and self.become.name == "herdops.alpacon.account":
-            return str(self.become.get_option("become_user"))
         return self.get_option("remote_user") or self._play_context.remote_user or None
 
     def _own_purpose(self) -> str:
@@ -355,18 +363,18 @@ class Connection(ConnectionBase):
         self._guarded(lambda: self._host.fetch(os.fsdecode(in_path), Path(os.fsdecode(out_path))))
 
     def reset(self) -> None:
-        """Forget which server the host is."""
-        self._leave(forget=True)
+        """Forget which server the host is, whichever connection has found it."""
+        self._leave(self._host, forget=True)
 
     def close(self) -> None:
         """Do what is still held back, and end."""
         try:
-            self._leave()
+            self._leave(self.__dict__.get("_host"))
         except AnsibleError as error:
             display.warning(str(error))  # whoever closes a connection takes no notice of errors
 
-    def _leave(self, forget: bool = False) -> None:
-        host = self.__dict__.pop("_host", None)
+    def _leave(self, host: HostConnection | None, forget: bool = False) -> None:
+        self.__dict__.pop("_host", None)
         self._connected = False
         if host:
             self._guarded(lambda: host.close(forget))

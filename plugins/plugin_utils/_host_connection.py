@@ -51,13 +51,14 @@ class HostConnection:
 
     Args:
         word: says in the lines of commands what is done, such as the name of a module.
-        keeps: whether the host keeps parts of modules, so that they are sent once.
+        keeper: the account that a module runs as in the end, whose home keeps parts of modules, so that they are sent
+            once; None where nothing is to be kept.
     """
 
-    def __init__(self, remote: Remote, word: str, keeps: bool) -> None:
+    def __init__(self, remote: Remote, word: str, keeper: str | None) -> None:
         self._remote = remote
         self._word = word
-        self._keeps = keeps
+        self._keeper = keeper
         self._prelude = Prelude()
 
     def run(self, command: str, fed: bytes = b"") -> Answer:
@@ -83,16 +84,16 @@ class HostConnection:
     def _run(self, command: str, fed: bytes = b"") -> Answer:
         steps, files = [*self._first_of_run(), *self._prelude.steps], self._prelude.files
         self._prelude.clear()
-        known = self._kept() if fed and self._keeps else None
+        known = self._kept() if fed and self._keeper is not None else None
         lean = None if known is None else thin(fed, known)
         answer = self._submit(command, lean.program if lean else fed, steps, files)
         if answer.mark == UNDONE:
             raise NotDone(f"The host could not be made ready: {_said(answer)}")
         if lean and lean.is_missed(answer):
-            self._remote.remember(_KEPT, _NOTHING)
+            self._remote.remember(self._of_keeper, _NOTHING)
             return self._submit(command, fed)
         if lean and known is not None and answer.rc == 0 and not lean.parts <= known:
-            self._remote.remember(_KEPT, json.dumps(sorted(known | lean.parts)).encode())
+            self._remote.remember(self._of_keeper, json.dumps(sorted(known | lean.parts)).encode())
         return answer
 
     def _first_of_run(self) -> list[str]:
@@ -104,8 +105,12 @@ class HostConnection:
 
     def _kept(self) -> set[str] | None:
         """Digests of what the host keeps; None where it was seen to keep nothing."""
-        noted = self._remote.recall(_KEPT)
+        noted = self._remote.recall(self._of_keeper)
         return None if noted == _NOTHING else set(json.loads(noted or "[]"))
+
+    @property
+    def _of_keeper(self) -> str:
+        return f"{_KEPT} by {self._keeper}"
 
     def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[bytes] = ()) -> Answer:
         try:
@@ -158,6 +163,8 @@ class HostConnection:
             if sum(map(len, self._prelude.files)) + len(content) > _PIECE:
                 self.finish()
             self._prelude.put(content, path)
+            if not self._prelude.is_inside(path):
+                self.finish()  # whoever puts a file into its place at once does nothing after it
         else:
             self.finish()
             self._put_in_pieces(content, path)

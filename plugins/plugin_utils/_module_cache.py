@@ -28,7 +28,8 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ans
 
 #: What is shorter costs less to send than to name, in bytes.
 _SHORTEST = 400
-_ARCHIVE = re.compile(rb"[A-Za-z0-9+/]{4000,}={0,2}")
+#: Where the wrapper of ansible-core has it; arguments have their quotes escaped, so that none can look like that.
+_ARCHIVE = re.compile(rb"(?<=(?:ZIPDATA = '|\nzip_data='))[A-Za-z0-9+/]{4000,}={0,2}(?=')")
 _MISSING = "alpacon: what is kept for this module is not complete"
 _MISSING_RC = 125
 
@@ -116,7 +117,9 @@ class Thin:
 
     def is_missed(self, answer: Answer) -> bool:
         """Whether the host had not kept what it should have, and has run nothing."""
-        return self.lean and answer.rc == _MISSING_RC and answer.stdout == f"{_MISSING} {self.digest}".encode()
+        # With become, a line stands before it that says that the other account was reached.
+        last = answer.stdout.rpartition(b"\n")[2]
+        return self.lean and answer.rc == _MISSING_RC and last == f"{_MISSING} {self.digest}".encode()
 
 
 def thin(fed: bytes, known: Collection[str]) -> Thin | None:
@@ -125,7 +128,7 @@ def thin(fed: bytes, known: Collection[str]) -> Thin | None:
     Args:
         known: digests of what the host keeps.
     """
-    archive = max(_ARCHIVE.finditer(fed), key=lambda found: len(found[0]), default=None)
+    archive = _ARCHIVE.search(fed)
     content = _decoded(archive[0]) if archive else None
     if archive is None or content is None:
         return None

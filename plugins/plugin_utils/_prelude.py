@@ -65,7 +65,7 @@ class Prelude:
             self._unmade.add(f"{made['path']}/")
             self.steps.append(text)
             return f"{made['name']}={made['path']}\n".encode()
-        if allowed and all(self._is_inside(path) for path in allowed["paths"].split()):
+        if allowed and all(self.is_inside(path) for path in allowed["paths"].split()):
             self.steps.append(text)
             return b""
         if removed and f"{removed['path'].rstrip('/')}/" in self._unmade:
@@ -73,7 +73,8 @@ class Prelude:
             return b""
         return None
 
-    def _is_inside(self, path: str) -> bool:
+    def is_inside(self, path: str) -> bool:
+        """Whether a path is in a folder that was made for the sake of a task."""
         return any(f"{posixpath.normpath(path)}/".startswith(folder) for folder in self._folders)
 
     def clear(self) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import TOO_LONG
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, cancel
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, canonical_uuid, is_uuid
@@ -35,6 +36,8 @@ _FIRST_LOOK, _FIRST_LOOK_AT_MODULE = 0.12, 0.3
 #: awaited: what is handed over to many servers at once takes a while.
 _QUEUED_TOO_LONG, _QUEUED_EACH = 5.0, 0.2
 _MAY_HAVE_RUN = "It may have run, and is not run again."
+_GOES_ON = "Not finished within alpacon_wait_timeout. It goes on; await it by alpacon_command with state=finished."
+_ASYNC = " A task that takes so long needs async and poll."
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,9 @@ class Remote:
         self._client.__exit__()
 
     def forget(self) -> None:
-        """Find the server anew, the next time."""
+        """Find the server anew, the next time, in this process or another one of the run."""
         self._server = None
-        with contextlib.suppress(OSError):
-            self._note("").unlink()
+        self.remember("", b"")
 
     def run(
         self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
@@ -146,8 +148,11 @@ class Remote:
             if output.complete and job.known.rc is not None:
                 stdout, stderr = (text.encode("utf-8", "surrogateescape") for text in (output.text, output.stderr))
                 return Answer(job.known.rc, stdout, stderr, output.mark)
-            raise AlpaconError(f"{job.server}: command {job.id} has run. {output.note}")
-        said = job.msg or (outcome.sentence if outcome else "")
+            advice = _ASYNC if job.known.rc == TOO_LONG else ""
+            raise AlpaconError(f"{job.server}: command {job.id} has run. {output.note}{advice}")
+        # The sentence of the outcome is for those who have asked for a command.
+        said = (job.msg or (outcome.sentence if outcome else "")).replace(Outcome.TIMED_OUT.sentence, _GOES_ON)
+        said = f"{f'command {job.id}: ' if job.id else ''}{said}"
         raise AlpaconError(f"{job.server}: {said}{'' if job.ran is False else f' {_MAY_HAVE_RUN}'}")
 
     def _withdraw(self, job: Job) -> str:
@@ -169,9 +174,10 @@ class Remote:
             replace_file(self._note(command), written.decode("utf-8", "surrogateescape"))
 
     def _note(self, about: str) -> Path:
-        """The file for what is known of the server and the account, for the other workers of the run."""
+        """The file for what is known of the server, and of the account unless ``about`` is empty, for all workers."""
         settings, access = self._client.settings, self._access
-        key = [settings.url, settings.token, access.server, access.username, about]
+        # Which server it is does not depend on the account.
+        key = [settings.url, settings.token, access.server, access.username if about else None, about]
         folder = self._run.folder or Path("/nonexistent")
         return folder / f"alpacon-host-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}"
 
@@ -191,7 +197,9 @@ class Remote:
         known = self.recall("")
         if known:
             return Server(known.decode(), reference)
-        [server] = resolve(self._client, [reference], "server", self._shared, self._run.hosts)
+        # What other workers have read may be older than the order to forget it.
+        shared = self._shared if known is None else None
+        [server] = resolve(self._client, [reference], "server", shared, self._run.hosts)
         self.remember("", str(server.id).encode())
         return server
 

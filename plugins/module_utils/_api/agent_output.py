@@ -33,9 +33,11 @@ _NEVER_BEGAN = (
 )
 _PATTERNS = tuple((re.compile(pattern), why) for pattern, why in _NEVER_BEGAN)
 
-#: The exit code of a line that has none of its own, and what that means.
+#: The exit code of a line that has none of its own.
 INTERRUPTED = -1
-WHY_INTERRUPTED = "a signal ended it, or the agent was stopped meanwhile"
+#: The exit code of a line that the agent has ended, and what it writes behind the output then.
+TOO_LONG = 124
+_TOO_LONG = re.compile(r"Command timed out after ([0-9][0-9a-zµ.]{0,30})\s*\Z")
 
 _SUDO = re.compile(r"Alpacon denied this sudo (?:command|invocation) \(([A-Z0-9_]{1,63})\)")
 _AS_ROOT = "Run it with username=root instead, if the token may."
@@ -65,6 +67,14 @@ def why_never_began(command: Command, output: str) -> str:
     said = output.strip()
     said = said[len(_PREFIX) :] if said.startswith(_PREFIX) else said
     return next((why for pattern, why in _PATTERNS if pattern.fullmatch(said)), "")
+
+
+def why_ended_early(command: Command, output: str) -> str:
+    """What ended a command that did not end by itself, or an empty string where it did or nobody can know."""
+    if command.rc == INTERRUPTED:
+        return "a signal ended it, or the agent was stopped meanwhile"
+    limit = _TOO_LONG.search(output[-200:]) if command.rc == TOO_LONG else None
+    return f"the agent ended it after {limit[1]}, the longest that it lets a command run" if limit else ""
 
 
 def shortened(command: Command, output: Output, limit: int | None) -> Output:

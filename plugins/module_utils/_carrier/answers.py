@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from .._api.agent_output import why_never_began
+from .._api.agent_output import why_ended_early, why_never_began
 from .._api.outputs import Output
 from .._api.records import RAN, Command
-from .frames import Frame, NoBeginning, NoFrame, NotRun, read_frame
+from .frames import Frame, NoBeginning, NoEnd, NoFrame, NotRun, read_frame
 from .packing import digest_of_line
 from .unpacking import REFUSED
 
@@ -53,7 +53,9 @@ def unpacked(command: Command, output: Output, line: str | None = None) -> tuple
 def _without_frame(command: Command, output: Output, line: str, error: NoFrame) -> Output:
     """What can be said of an output that is not the whole frame."""
     why, doubt = str(error), ""
-    if isinstance(error, NotRun):
+    if isinstance(error, NoEnd):
+        why = why_ended_early(command, output.text) or why
+    elif isinstance(error, NotRun):
         if _may_be(command, REFUSED):
             return Output("", refused=f"the server refused what was carried, since {why}")
         why = doubt = "the server says that nothing of it ran"

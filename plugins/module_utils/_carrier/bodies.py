@@ -66,6 +66,7 @@ def script(name: str, arguments: Sequence[str], executable: str | None, place: P
     """
     file = f'"$alpacon_folder"/{shlex.quote(name)}'
     command = " ".join([*([_path(executable)] if executable else []), file, *map(shlex.quote, arguments)])
+    elsewhere = "" if executable else _MOVED_FROM_NOEXEC.format(name=shlex.quote(name))
     # A trap of a signal lets the one of the end remove the folder.
     return f"""{_preamble(place)}alpacon_folder=$(umask 077; mktemp -d "${{TMPDIR:-/tmp}}/alpacon-XXXXXXXX") || exit
 trap 'rm -rf "$alpacon_folder"' EXIT
@@ -73,8 +74,18 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 (umask 077; alpacon_part {_FIRST_FILE} > {file}) && chmod 700 {file} || exit
-{command}
+{elsewhere}{command}
 exit $?
+"""
+
+
+#: Hardened hosts mount folders for temporary files so that nothing in them can be run.
+_MOVED_FROM_NOEXEC = """[ -x "$alpacon_folder"/{name} ] || {{
+alpacon_noexec=$alpacon_folder
+trap 'rm -rf "$alpacon_noexec" "$alpacon_folder"' EXIT
+alpacon_folder=$(umask 077; mktemp -d ~/.alpacon-XXXXXXXX) || exit
+cp -p "$alpacon_noexec"/{name} "$alpacon_folder" || exit
+}}
 """
 
 

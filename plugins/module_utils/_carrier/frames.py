@@ -58,6 +58,10 @@ class NoBeginning(NoFrame):
     """Not even the beginning of a frame is there, which is written before anything runs of what was carried."""
 
 
+class NoEnd(NoFrame):
+    """Its beginning is there, and not its end."""
+
+
 class NotRun(NoFrame):
     """The server says that it has run nothing of what was carried; the text says why."""
 
@@ -71,6 +75,7 @@ def read_frame(digest: str, output: str) -> Frame:
     Raises:
         NotRun: the server refused it.
         NoBeginning: it is not there.
+        NoEnd: it is torn off.
         NoFrame: it is not whole, or not the only one.
     """
     _before, begin, text = output.partition(f"[alpacon {digest}]")
@@ -83,13 +88,13 @@ def read_frame(digest: str, output: str) -> Frame:
         refused = re.search(r"\[refused ([^\[\]]*)\]", text)
         if refused and not text[: refused.start()].strip():
             raise NotRun(refused[1][:_SHOWN_REASON])
-        raise NoFrame("the answer ends too early", _beginning(written))
+        raise NoEnd("the answer ends too early", _beginning(written))
     errors, end, _after = rest.partition("[end]")
     marks = _MARK.findall(errors)
     rc = _RC.fullmatch(marks[-1]) if end and marks else None
     said = marks[:-1] or [""]
     if not rc or said not in ([""], [SKIPPED], [UNDONE]):
-        raise NoFrame("the answer ends too early", _beginning(written))
+        raise NoEnd("the answer ends too early", _beginning(written))
     try:
         return Frame(_decoded(written), _decoded(_MARK.sub("", errors)), int(rc[1]), said[0])
     except (ValueError, binascii.Error):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from .._api.agent_output import INTERRUPTED, WHY_INTERRUPTED, sudo_advice
+from .._api.agent_output import sudo_advice, why_ended_early
 from .._api.outputs import Output
 from .._api.records import Command, Server, iso
 from .._fleet.jobs import Job
@@ -83,7 +83,7 @@ def _last_words(job: Job) -> str:
 def _failure(command: Command, output: Output) -> str:
     if output.refused:
         return f"Never ran: {output.refused}."
-    why = command.error_phase or (WHY_INTERRUPTED if command.rc == INTERRUPTED else "")
+    why = command.error_phase or why_ended_early(command, output.text)
     assumed = "" if command.exit_code is not None else ", which is assumed, since the workspace states no exit codes"
     ended = f"The command ended with rc {command.rc}{f' ({why})' if why else ''}{assumed}."
     advice = "" if command.error_phase else sudo_advice(f"{output.text}\n{output.stderr}")

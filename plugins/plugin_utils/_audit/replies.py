@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import INTERRUPTED, WHY_INTERRUPTED
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import why_ended_early
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
@@ -97,7 +97,8 @@ def _interrupted(command: Command, output: Output) -> str:
         return f"The command got no result: {command.error_phase}."
     if output.refused:
         return f"Never ran: {output.refused}."
-    return f"It ended early: {WHY_INTERRUPTED}." if command.rc == INTERRUPTED else ""
+    why = why_ended_early(command, output.text)
+    return f"It ended early: {why}." if why else ""
 
 
 def _for_all(checks: Sequence[Check], reply: Reply) -> dict[str, Reply]:

@@ -37,6 +37,31 @@ def test_the_account_of_a_command_is_that_of_its_task(current: Workspace, tmp_pa
     assert len(current.commands()) == len(accounts)
 
 
+def test_temporary_folders_are_those_of_the_account(current: Workspace, tmp_path: Path) -> None:
+    copied = {"content": "x", "dest": str(tmp_path / "there"), "mode": "0600"}
+    tasks = [task("Copy", copied, "ansible.builtin.copy", **ACCOUNT)]
+    hosts = {"web-01": {"ansible_user": "deploy"}}
+    run = over_connection(current, tmp_path, tasks, hosts, ANSIBLE_VERBOSITY="3")
+    assert "echo ~root" in run.said
+    assert "~deploy" not in run.said
+
+
+def test_tasks_with_and_without_become_keep_their_modules_apart(current: Workspace, tmp_path: Path) -> None:
+    sudo = tmp_path / "sudo"
+    # The last of its words is what sudo runs; another account has another home.
+    sudo.write_text(f'#!/bin/sh\nfor last; do :; done\nHOME={tmp_path}/root exec /bin/sh -c "$last"\n')
+    sudo.chmod(0o755)
+    become = {"become": True, "vars": {"ansible_become_exe": str(sudo)}}
+    forget = task("Forget", f"rm -r {tmp_path}/root/.cache", "ansible.builtin.raw")
+    order: list[Row] = [{}, become, become, {}]
+    modules = [whoami(f"{number}", **keywords) for number, keywords in enumerate(order)]
+    run = over_connection(current, tmp_path, [*modules, forget, whoami("Again", **become)])
+    assert run.code == 0, run.said
+    assert not list((tmp_path / "root/.cache/alpacon/modules").iterdir())
+    # One more is the answer of a home that keeps nothing any more.
+    assert len(current.commands()) == len(order) + 1 + 2
+
+
 def test_sudo_with_a_password_is_refused_with_the_reason(current: Workspace, tmp_path: Path) -> None:
     secret = "Xanthippe-4711"
     sudo = {"become": True, "become_method": "sudo", "vars": {"ansible_become_password": secret}}

@@ -62,6 +62,19 @@ def test_a_submit_whose_answer_is_lost_is_found_and_not_repeated(current: Worksp
     assert [row["run_count"] for row in modules(current)] == [1]
 
 
+def test_what_takes_too_long_is_named_with_its_id_and_a_way_out(current: Workspace, tmp_path: Path) -> None:
+    current.settings(line_seconds=3)
+    sleep = task("Long", "sleep 30", "ansible.builtin.command", ignore_unreachable=True)
+    tasks = [{**sleep, "name": "Waited", "vars": {"alpacon_wait_timeout": 1}}, sleep]
+    run = over_connection(current, tmp_path, tasks)
+    waited, ended = (command["id"] for command in current.commands())
+    assert f"command {waited}: Not finished within alpacon_wait_timeout." in run.tasks["Waited"][0]["msg"]
+    said = run.tasks["Long"][0]["msg"]
+    assert f"command {ended} has run." in said
+    assert "the agent ended it after 3s" in said
+    assert said.endswith("A task that takes so long needs async and poll.")
+
+
 @pytest.mark.parametrize("seq", [0, None])
 def test_an_output_with_a_hole_is_no_result(current: Workspace, tmp_path: Path, seq: int | None) -> None:
     current.settings(output="chunks")

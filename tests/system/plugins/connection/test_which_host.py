@@ -11,6 +11,8 @@ from pathlib import Path
 from system.playing import Row, over_connection, task
 from workspace.client import Workspace
 
+NEW = {"method": "POST", "body": {"names": ["moved"], "agent": True}, "body_format": "json", "status_code": [200, 201]}
+
 
 def where(name: str, **keywords: object) -> Row:
     return task(name, "pwd", "ansible.builtin.command", run_once=True, **keywords)
@@ -18,7 +20,7 @@ def where(name: str, **keywords: object) -> Row:
 
 def test_a_task_runs_on_the_host_that_it_is_delegated_to(current: Workspace, tmp_path: Path) -> None:
     ids = current.server_ids()
-    hosts: dict[str, Row] = {"web-01": {"alpacon_server_id": ids["web-01"]}, "web-02": {}}
+    hosts: dict[str, Row] = {"web-01": {"alpacon_server_id": ids["web-01"]}, "web-02": {"ansible_host": "10.77.9.9"}}
     hosts |= {"other-name": {"alpacon_server_id": ids["web-02"]}, "nobody": {}}
     run = over_connection(
         current,
@@ -41,6 +43,25 @@ def test_a_task_runs_on_the_host_that_it_is_delegated_to(current: Workspace, tmp
     items = [item["stdout"].rpartition("/")[2] for item in run.tasks["Items"][0]["results"]]
     assert items == ["web-01", "web-02", "web-01"]
     assert len(current.commands()) == 6
+
+
+def test_a_reset_connection_finds_the_server_anew(current: Workspace, tmp_path: Path) -> None:
+    url = f"{current.url}/_control/servers"
+    here = {"delegate_to": "localhost", "vars": {"ansible_connection": "local"}}
+    tasks = [
+        where("First", become=True, become_method="herdops.alpacon.account"),
+        task("Gone", {"url": f"{url}/moved/", "method": "DELETE", "status_code": 204}, "ansible.builtin.uri", **here),
+        task("Anew", {"url": f"{url}/", **NEW}, "ansible.builtin.uri", **here),
+        {"name": "Reset", "ansible.builtin.meta": "reset_connection"},
+        where("Second", become=True, become_method="herdops.alpacon.account"),
+    ]
+    current.add_servers("moved", agent=True)
+    current.wait_connected("moved")
+    before = current.server_ids()["moved"]
+    run = over_connection(current, tmp_path, tasks, ["moved"])
+    assert run.code == 0, run.said
+    assert current.server_ids()["moved"] != before
+    assert not run.tasks["Second"][0]["failed"]
 
 
 def test_each_item_of_a_loop_runs_as_its_own_account(current: Workspace, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def requests_for(server: ScriptedServer, module: str, folder: Path) -> int:
     shared = folder / f"run-{before}"
     shared.mkdir()
     remote = Remote(Access(SERVER, None, None, None, {}, Limits()), settings, Run(folder=shared, durations=folder))
-    assert HostConnection(remote, module, keeps=False).run("/bin/sh -c python3", b"code").rc == 0
+    assert HostConnection(remote, module, keeper=None).run("/bin/sh -c python3", b"code").rc == 0
     remote.close()
     return len(server.requests) - before
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import random
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,11 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ans
 FOLDER = ".cache/alpacon/modules"
 
 
-def module(words: str, minute: int = 0) -> bytes:
+#: How wrappers of ansible-core have their archive, up to 2.18 and after it.
+WRAPPERS = ("ZIPDATA = {archive!r}", "call(\nzip_data={archive!r},\n)")
+
+
+def module(words: str, minute: int = 0, wrapper: str = WRAPPERS[0]) -> bytes:
     """What a module looks like: an archive of code that others have as well, packed at some time, and arguments."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as members:
@@ -31,10 +37,15 @@ def module(words: str, minute: int = 0) -> bytes:
             header = zipfile.ZipInfo(f"utilities{number}.py", (2026, 11, 26, 12, minute, 0))
             members.writestr(header, f"WORD = {number}\n# {noise}\n")
         members.writestr("short.py", "")
-    archive = base64.b64encode(packed.getvalue()).decode()
-    return f"""import base64, io, zipfile
-archive = zipfile.ZipFile(io.BytesIO(base64.b64decode("{archive}")))
-print({words!r}, len(archive.namelist()), archive.testzip(), __name__)
+    assigned = wrapper.format(archive=base64.b64encode(packed.getvalue()).decode())
+    return f"""import base64, io, json, zipfile
+ARGUMENTS = {json.dumps([words])!r}
+def call(zip_data):
+    global ZIPDATA
+    ZIPDATA = zip_data
+{assigned}
+archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(ZIPDATA)))
+print(json.loads(ARGUMENTS)[0][:20], len(archive.namelist()), archive.testzip(), __name__)
 """.encode()
 
 
@@ -65,10 +76,11 @@ def said(answer: Answer) -> str:
     return answer.stdout.decode().strip()
 
 
-def test_what_one_module_had_the_next_one_need_not_bring(play: Play) -> None:
-    first = thinned(module("first"))
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_what_one_module_had_the_next_one_need_not_bring(play: Play, wrapper: str) -> None:
+    first = thinned(module("first", wrapper=wrapper))
     assert said(play(first)) == "first 6 None __main__"
-    second = thinned(module("second", minute=5), first)
+    second = thinned(module("second", minute=5, wrapper=wrapper), first)
     assert said(play(second)) == "second 6 None __main__"
     assert len(second.program) < len(first.program) / 4
     assert not first.lean
@@ -79,6 +91,7 @@ def test_a_host_that_has_kept_nothing_says_so_and_runs_nothing(play: Play) -> No
     first, second = thinned(module("first")), thinned(module("second"), thinned(module("first")))
     missed = play(second)
     assert second.is_missed(missed)
+    assert second.is_missed(replace(missed, stdout=b"BECOME-SUCCESS-abc\n" + missed.stdout))
     assert b"second" not in missed.stdout
     assert not first.is_missed(missed)
 
@@ -115,6 +128,17 @@ def test_only_the_account_may_read_what_is_kept_and_no_argument_is(play: Play, t
     kept = list((tmp_path / FOLDER).iterdir())
     assert len(kept) == 5
     assert not [file for file in kept if b"secret words" in file.read_bytes()]
+
+
+@pytest.mark.parametrize("begin", ["", "\nzip_data='", "ZIPDATA = '"])
+def test_an_argument_that_is_an_archive_itself_is_not_kept(play: Play, tmp_path: Path, begin: str) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as members:
+        members.writestr("key.pem", "secret words" * 3000)
+    argument = f"{begin}{base64.b64encode(packed.getvalue()).decode()}'"
+    given = thinned(module(argument))
+    assert said(play(given)).endswith("6 None __main__")
+    assert len(list((tmp_path / FOLDER).iterdir())) == 5
 
 
 def test_a_home_that_is_not_there_is_no_hindrance(play: Play, tmp_path: Path) -> None:

@@ -99,6 +99,14 @@ def test_a_torn_answer_tells_its_beginning_and_what_else_is_missing() -> None:
     assert output.note == "What it wrote is not known: the answer ends too early. Chunk 2 is missing."
 
 
+def test_an_answer_that_the_agent_cut_off_says_so() -> None:
+    done = command(**FAILED, exit_code=124)
+    output = unpacked(done, Output(f"{WHOLE[:-6]}Command timed out after 30m0s"))[1]
+    assert output.note == (
+        "What it wrote is not known: the agent ended it after 30m0s, the longest that it lets a command run."
+    )
+
+
 def test_an_answer_beside_which_something_is_missing_is_not_complete() -> None:
     output = unpacked(command(), Output(WHOLE, False, "Chunk 2 is missing."))[1]
     assert output == Output("out\n", False, "Chunk 2 is missing.", "err\n")

@@ -4,17 +4,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.bodies import Place, code, program, script
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import Frame
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import Frame, read_frame
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import pack
 from ansible_collections.herdops.alpacon.tests.unit.carrying import WAYS, frame_of
 
 ODD = ["a b", "$HOME", "*", "it's", "~", "\n", "", "`x`", "ä"]
+#: What gives a program mounts of its own.
+APART = ("--map-root-user", "--mount")
 SCRIPT = b"#!/bin/sh\nprintf '%s|' \"$@\"\ncat\nexit 4\n"
 
 
@@ -37,6 +41,21 @@ def test_a_script_gets_arguments_and_input_and_leaves_nothing(way: str, tmp_path
     frame = run(script("it's mine.sh", ODD, None, Place()), b"input", SCRIPT, way, TMPDIR=str(tmp_path))
     assert (frame.stdout.decode(), frame.rc) == ("".join(f"{word}|" for word in ODD) + "input", 4)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(subprocess.run(["unshare", *APART, "true"], check=False).returncode != 0, reason="no namespaces")
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "none"])
+def test_a_script_runs_where_temporary_folders_let_nothing_run(way: str, tmp_path: Path) -> None:
+    carried = pack("script:x", script("it's mine.sh", ["1"], None, Place()), b"input", [SCRIPT])
+    (tmp_path / "tmp").mkdir()
+    mounted = f'mount -t tmpfs -o noexec none {tmp_path}/tmp && {way} -c "$0"; ls -A {tmp_path} {tmp_path}/tmp'
+    line = carried.line.replace("/bin/sh", way)
+    environment = {**os.environ, **carried.env, "HOME": str(tmp_path), "TMPDIR": f"{tmp_path}/tmp"}
+    command = ["unshare", *APART, "sh", "-c", mounted, line]
+    done = subprocess.run(command, env=environment, input="", capture_output=True, text=True, check=True)
+    frame = read_frame(carried.digest, done.stdout)
+    assert (frame.stdout, frame.rc) == (b"1|input", 4), done
+    assert done.stdout.endswith(f"\n{tmp_path}:\ntmp\n\n{tmp_path}/tmp:\n")
 
 
 def test_a_script_that_a_signal_ends_leaves_nothing(tmp_path: Path) -> None:

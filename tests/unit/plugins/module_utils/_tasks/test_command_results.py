@@ -210,6 +210,19 @@ def test_rc_minus_one_is_explained() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "text", "why"),
+    [
+        (124, "1\n2\nCommand timed out after 30m0s", " (the agent ended it after 30m0s, the longest"),
+        (124, "Command timed out after 30m0s, or so", "."),
+        (1, "Command timed out after 30m0s", "."),
+    ],
+)
+def test_what_the_agent_ended_is_explained(code: int, text: str, why: str) -> None:
+    described = describe_job(failed(code, output=read(text, code)))
+    assert f"ended with rc {code}{why}" in described["msg"]
+
+
 def test_the_phase_in_which_it_failed_is_named() -> None:
     row = current_row(status="failed", success=False, exit_code=1, error_phase="file_too_large")
     assert "rc 1 (file_too_large)" in describe_job(job("failed", row))["msg"]
