@@ -307,6 +307,7 @@ options:
         server, and of the same user and group if they are given, is taken as the answer, if the command ended within
         this time, by the clock of the workspace. What failed or was not answered is asked again.
       - A command that asks the same and still waits, for an approval for example, is awaited and not submitted again.
+      - Only commands of the token's own requester count, since others could have anything answered.
     type: str
   wait_timeout:
     description:

@@ -75,7 +75,8 @@ def carried(*checks: Row, prints: str | None = "hello") -> Row:
     frames = "".join(f"[answer {check.name} {len(prints or '')} rc 0 more 0]\n{prints}\n" for check in asked)
     lines = base64.encodebytes(frames.encode()).decode().splitlines()
     text = "\n".join([f"[alpacon {packed.digest}]", *lines, str(len(lines)), "[stderr]", "[rc 0]", "[end]", ""])
-    return {"line": packed.line, "status": "success", "exit_code": 0, "result": "" if prints is None else text}
+    by = {"requested_by": "admin", "username": "admin"}
+    return {**by, "line": packed.line, "status": "success", "exit_code": 0, "result": "" if prints is None else text}
 
 
 def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Host]:

@@ -79,7 +79,7 @@ class Requester:
     """Whom the commands of a token are requested by: a user, or nobody, as for a service token.
 
     Attributes:
-        username: the system user of a service token, as which its commands run where they name no other.
+        username: as which its commands run where they name no other.
     """
 
     id: str | None = None
@@ -117,7 +117,8 @@ def requester_of(client: Client) -> Requester:
     if not isinstance(user, Mapping) or not isinstance(user.get("id"), str):
         raise LostAnswer(f"GET {MYSELF}: the answer names no user.")
     names = [user.get(name) for name in ("username", "email")]
-    return Requester(user["id"], tuple(name for name in names if isinstance(name, str) and name))
+    known = tuple(name for name in names if isinstance(name, str) and name)
+    return Requester(user["id"], known, known[0] if known and known[0] == names[0] else None)
 
 
 def _asked(client: Client, path: str) -> Any:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
@@ -26,6 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     RunIsOver,
     unforeseen,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import Requester, requester_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
     RAN,
     STATUSES,
@@ -337,9 +339,25 @@ class WorkspaceAudit:
             earliest = max(earliest, _end(before))
         for command in reversed(recent.get(_key(question.match), ())):
             fits = command.status in RAN and command.ran and not command.error_phase and _end(command) >= earliest
-            if fits and question.match.matches(command):
+            if fits and self._is_own(command, question.match):
                 return command if question.carried else _with_rc(self.client, command)
         return None
+
+    def _is_own(self, command: Command, match: Match) -> bool:
+        """Whether a command is one of these that this token has made: whoever may submit can have anything answer."""
+        if not (match.matches(command) and command.states_requester and self._requester):
+            return False
+        account = match.username or self._requester.username
+        its_account = command.username in (None, "", account)
+        return its_account and self._requester.made(command, match.body())
+
+    @cached_property
+    def _requester(self) -> Requester | None:
+        """Who the token is, asked where there is something to compare with; None if nobody says it."""
+        try:
+            return requester_of(self.client)
+        except AlpaconError:
+            return None
 
     # Asking
 
@@ -380,7 +398,7 @@ class WorkspaceAudit:
         waiting = [
             command
             for command in recent.get(_key(question.match), ())
-            if not command.finished and question.match.matches(command)
+            if not command.finished and self._is_own(command, question.match)
         ]
         return Job(question.audited.server, body=question.body(), command=waiting[-1] if waiting else None)
 

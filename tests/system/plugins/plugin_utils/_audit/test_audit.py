@@ -319,7 +319,7 @@ def test_what_is_mended_is_gone_in_the_next_run(current: Workspace, state: Path)
 
 
 @pytest.mark.parametrize(
-    "row", [{}, {"username": "admin"}, {"scheduled_at": -3000}], ids=["plain", "of the account", "scheduled"]
+    "row", [{}, {"username": ""}, {"scheduled_at": -3000}], ids=["plain", "of no account", "scheduled"]
 )
 def test_commands_that_answer(current: Workspace, row: Row) -> None:
     current.add_commands([{"server": "web-01", **carried(HELLO), **row}])
@@ -345,10 +345,29 @@ def test_commands_that_do_not_answer(current: Workspace, row: Row) -> None:
     assert done.the_result["outcome"] == "passed"
 
 
-def test_a_command_of_another_user_answers_only_who_names_no_user(current: Workspace) -> None:
-    current.add_commands([{"server": "web-01", **carried(HELLO), "username": "bob"}])
-    assert not audit(current, HELLO, reuse_within="1h").audited.changed
-    assert audit(current, {**HELLO, "username": "root"}, reuse_within="1h").audited.changed
+def test_a_command_of_another_account_answers_only_who_names_it(current: Workspace) -> None:
+    current.add_commands([{"server": "web-01", **carried(HELLO), "username": "root"}])
+    assert not audit(current, {**HELLO, "username": "root"}, reuse_within="1h").audited.changed
+    assert audit(current, HELLO, reuse_within="1h").audited.changed
+
+
+@pytest.mark.parametrize("username", ["bob", "admin", ""])
+@pytest.mark.parametrize("requester", ["bob", None])
+@pytest.mark.parametrize("status", ["success", "awaiting_approval"])
+@in_every_dialect
+def test_what_somebody_else_has_had_answered_is_not_believed(
+    workspace: Workspace, status: str, requester: str | None, username: str
+) -> None:
+    forged = {**carried(HELLO), "requested_by": requester, "username": username, "status": status}
+    [made] = workspace.add_commands([{"server": "web-01", **forged}])
+    done = audit(workspace, HELLO, reuse_within="1h")
+    assert (done.summary["reused"], done.the_result["command"] != made) == (0, True)
+
+
+def test_own_answers_are_not_taken_where_nobody_says_whose_they_are(current: Workspace) -> None:
+    current.add_commands([{"server": "web-01", **carried(HELLO)}])
+    current.fault("status", path="^/api/(auth/whoami|iam/users)/", status=403, body="{}")
+    assert audit(current, HELLO, reuse_within="1h").audited.changed
 
 
 @pytest.mark.parametrize(
@@ -657,8 +676,8 @@ def test_two_hundred_servers_and_sixty_checks(idle: Workspace) -> None:
     again = audit(idle, *checks, of=fleet, reuse_within="1h")
     assert set(again.outcomes.values()) == {"passed"}
     assert (idle.counters()["writes"], again.audited.changed, again.summary["reused"]) == (0, False, 12_000)
-    # The history is read once.
-    assert idle.counters()["requests"] <= 2 + 400 / 100 + 1
+    # The history is read once, and who the token is takes two.
+    assert idle.counters()["requests"] <= 2 + 400 / 100 + 1 + 2
     assert done.summary["requests"] <= 220
 
 
