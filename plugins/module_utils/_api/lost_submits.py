@@ -99,6 +99,12 @@ class Requester:
             not is_uuid(command.requested_by) and command.requested_by_name in self.names
         )
 
+    def has_made(self, command: Command, match: Match) -> bool:
+        """Whether a command is one of these, surely this requester's, and runs as the account that is asked for."""
+        account = match.username or self.username
+        its_account = command.username in (None, "", account)
+        return match.matches(command) and command.states_requester and its_account and self.made(command, match.body())
+
 
 def requester_of(client: Client) -> Requester:
     """Ask the workspace who the token is.

@@ -345,11 +345,7 @@ class WorkspaceAudit:
 
     def _is_own(self, command: Command, match: Match) -> bool:
         """Whether a command is one of these that this token has made: whoever may submit can have anything answer."""
-        if not (match.matches(command) and command.states_requester and self._requester):
-            return False
-        account = match.username or self._requester.username
-        its_account = command.username in (None, "", account)
-        return its_account and self._requester.made(command, match.body())
+        return self._requester is not None and self._requester.has_made(command, match)
 
     @cached_property
     def _requester(self) -> Requester | None:
