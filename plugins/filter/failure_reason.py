@@ -58,7 +58,7 @@ _CAUSES = tuple(
     for pattern in (
         r"no space left|enough (free )?space|more space (needed )?on|disk quota exceeded|read-only file system",
         r"could not get lock|is locked by|failed to (obtain|acquire) .*lock",
-        r"(is|has) (not valid yet|not yet valid|expired)|expkeysig",
+        r"(is|has) (not valid yet|not yet valid|expired)|expkeysig|not live until|no binding signature at time",
         r"no_pubkey|no public key|badsig|not signed|signature verification failed|bad (gpg|pgp) signature",
         r"could ?n.?t resolve|temporary failure resolving|connection (refused|reset|timed out)|certificate verif",
         r"failed to fetch|status code: [45]\d\d",

@@ -32,6 +32,7 @@ NOT_YET = (
     "E: Release file for https://packages.example.com/any/InRelease is not valid yet (invalid for another 23h 59min"
     " 12s). Updates for this repository will not be applied."
 )
+KEY = "Policy rejects EFF92686D6AC0E5D: No binding signature at time 2026-11-26T00:44:13Z"
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ NOT_YET = (
         ({"msg": "Failed to install.", "failures": ["No package alpamon-9 available."], "results": []}, NONE),
         ({"msg": "non-zero return code", "rc": 7, "stderr": "", "stdout": f"{LOCKED}\nClose it.\n"}, LOCKED),
         ({"msg": "non-zero return code", "stderr": f"{NOT_YET}\nW: Some index files failed to download.\n"}, NOT_YET),
+        ({"msg": f"error: Certificate EFF92686D6AC0E5D:\n  {KEY}\nerror: K: key 1 import failed.\n"}, KEY),
         ({"msg": "One or more items failed", "results": [{"failed": True, "msg": DENIED}, {}]}, DENIED),
     ],
 )
