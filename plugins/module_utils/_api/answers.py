@@ -18,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from .errors import ApiError, LostAnswer, UnknownAddress, clean, error_from_body
+from .redaction import Redaction
 
 #: How much of an answer is read, packed or unpacked, in bytes: a page of a hundred rows has some 100 MiB where each
 #: ``result`` is as long as agents let it be.
@@ -35,6 +36,7 @@ _PIECE = 2**16
 _SHOWN_PAGE = 10_000
 #: What a workspace of 2024 says, in HTML, where there is nothing at an address.
 _DJANGO_404 = "The requested resource was not found on this server."
+_NO_SECRETS = Redaction()
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,26 @@ class ApiAnswer:
     body: Any
 
 
-def read_answer(method: str, path: str, status: int, headers: Mapping[str, str], content: bytes) -> ApiAnswer:
+def read_answer(
+    method: str,
+    path: str,
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    redaction: Redaction = _NO_SECRETS,
+) -> ApiAnswer:
     """The answer that has this status, these headers and this body.
+
+    Args:
+        redaction: takes the credentials out of what errors show of it; what a successful answer says stays as it is,
+            since lines and outputs are compared.
 
     Raises:
         ApiError: it states an error.
         LostAnswer: it cannot be read, or does not say whether a write was carried out.
     """
+    if status >= 400:
+        content = redaction.content(content)
     try:
         body, readable = _decoded(content), True
     except (ValueError, RecursionError):
@@ -62,7 +77,7 @@ def read_answer(method: str, path: str, status: int, headers: Mapping[str, str],
     if not readable:
         raise LostAnswer(
             f"{method} {path}: HTTP {status} with a body that is not JSON"
-            f" ({clean(headers.get('Content-Type', 'no content type'))})."
+            f" ({clean(redaction.text(headers.get('Content-Type', 'no content type')))})."
             " A proxy may stand in between, or url is not an Alpacon workspace."
         )
     return ApiAnswer(status, body)

@@ -281,9 +281,10 @@ class Client:
 
     def _redirected(self, method: str, path: str, url: str, response: Any) -> str:
         location = clean(response.headers.get("Location", ""))
+        shown = self._session.redaction.text
         if method != "GET":
             raise LostAnswer(
-                f"{method} {path}: HTTP {response.status}, a redirect to {location or 'nowhere'}, which a write"
+                f"{method} {path}: HTTP {response.status}, a redirect to {shown(location) or 'nowhere'}, which a write"
                 " does not follow. It may have been carried out. Check url."
             )
         try:
@@ -292,12 +293,11 @@ class Client:
         except ValueError:
             origin = "what is no address"
         if not location or origin != self._session.origin:
-            where = f"{origin}, which the token is not for" if location else "nowhere"
+            where = f"{shown(origin)}, which the token is not for" if location else "nowhere"
             raise ApiError(method, path, response.status, text=f"Redirected to {where}. Check url.")
         return target
 
-    @staticmethod
-    def _read(method: str, path: str, response: Any) -> ApiAnswer:
+    def _read(self, method: str, path: str, response: Any) -> ApiAnswer:
         try:
             content = body_of(response)
         except UnreadableBody as error:
@@ -305,4 +305,4 @@ class Client:
             if response.status < 400:
                 raise LostAnswer(f"{method} {path}: HTTP {response.status}, {error}.") from None
             content = b""
-        return read_answer(method, path, response.status, response.headers, content)
+        return read_answer(method, path, response.status, response.headers, content, self._session.redaction)

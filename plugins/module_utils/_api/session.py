@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from .answers import LARGEST_ANSWER, content_of
 from .errors import ConnectionFailed, LostAnswer, MissingLibrary, Untrusted, UsageError
+from .redaction import Redaction
 from .settings import Settings
 from .version import VERSION
 
@@ -78,6 +79,8 @@ class Session:
                 f" {sys.executable} -m pip install requests"
             )
         self.origin = origin_of(settings.url)
+        #: Takes the credential out of what the peer repeats of it.
+        self.redaction = Redaction(authorization)
         self._verify = settings.validate_certs
         self._timeout = urllib3.Timeout(
             connect=min(CONNECT_TIMEOUT, settings.request_timeout), read=settings.request_timeout
@@ -121,7 +124,9 @@ class Session:
                 request, stream=True, timeout=self._timeout, verify=self._verify, proxies=self._proxies
             )
         except requests.exceptions.RequestException as error:
-            raise _transport_error(method, path, self.origin, error) from None
+            failure = _transport_error(method, path, self.origin, error, self.redaction)
+        # Not where it was caught: what the peer said would come along.
+        raise failure
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -299,7 +304,9 @@ def _what_broke(error: Exception) -> str:
     return "and the connection broke before the body was read"
 
 
-def _transport_error(method: str, path: str, origin: str, error: Exception) -> ConnectionFailed | LostAnswer:
+def _transport_error(
+    method: str, path: str, origin: str, error: Exception, redaction: Redaction
+) -> ConnectionFailed | LostAnswer:
     """Tell apart what was certainly not sent from what may have arrived."""
     reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
     # A connection that breaks behind a proxy counts as a failure of the proxy: what matters is how it broke.
@@ -321,4 +328,4 @@ def _transport_error(method: str, path: str, origin: str, error: Exception) -> C
         return LostAnswer(
             f"{what}: no answer within request_timeout, or not its end within {ANSWER_TIMEOUTS} times that."
         )
-    return LostAnswer(f"{what}: the connection broke before an answer was read: {reason}.")
+    return LostAnswer(f"{what}: the connection broke before an answer was read: {redaction.text(str(reason))}.")

@@ -14,12 +14,10 @@ from typing import Any
 
 from .._api.errors import clean, clean_line
 from .._api.records import STATUSES
+from .._api.redaction import HIDDEN, SHORTEST_SECRET
 
-#: A shorter value of O(env) is no secret, and hiding it would hide half of every output.
-_SHORTEST_SECRET = 4
 #: Options whose whole values are secrets.
 _SECRETS = ("token", "key", "registration_token")
-HIDDEN = "********"
 #: What a result says in words and forms of its own, which may equal a value of O(env) by chance.
 _OWN_WORDS = ("id", "server", "outcome", "start", "end", "delta")
 
@@ -36,7 +34,7 @@ def secrets(options: Mapping[str, Any]) -> set[str]:
         for text in (value, *value.splitlines()):
             for form in (text, text.strip()):
                 hidden |= {form, *_escaped(form)}
-    return {text for text in hidden if len(text.strip()) >= _SHORTEST_SECRET}
+    return {text for text in hidden if len(text.strip()) >= SHORTEST_SECRET}
 
 
 def hide(value: Any, hidden: set[str]) -> Any:

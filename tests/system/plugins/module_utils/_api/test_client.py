@@ -1010,6 +1010,13 @@ def test_a_proxy_that_makes_no_tunnel(connect: Connect, clock: Clock, serve: Ser
         HANG_UP,
         Reply(status=302, headers={"Location": "http://other.example/"}),
         Reply(status=429, headers={"Retry-After": "9999"}),
+        # Some gateways repeat the header that they refuse.
+        Reply({"message": f'Authorization=token="{TOKEN}"'}, 403),
+        Reply({"detail": {"message": [f"{TOKEN} is unknown."]}}, 401),
+        Reply({"code": f"no_{TOKEN}", TOKEN: TOKEN}, 503),
+        Reply(f"<h1>{TOKEN}</h1>", 404),
+        Reply("<html>", 200, headers={"Content-Type": f"text/{TOKEN}"}),
+        Reply(status=302, headers={"Location": f"http://{TOKEN}.example/?{TOKEN}"}),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -1017,8 +1024,41 @@ def test_the_token_is_in_no_error(serve: Serve, connect: Connect, clock: Clock, 
     client = connect(serve([reply]), sleep=clock.sleep)
     with pytest.raises(AlpaconError) as caught:
         client.get(LIST) if method == "GET" else client.write(method, LIST, {})
-    seen: list[BaseException | None] = [caught.value, caught.value.__cause__, caught.value.__context__]
-    assert TOKEN not in "".join(f"{error!r} {error} {vars(error) if error else ''}" for error in seen)
+    assert_without_token(caught.value)
+
+
+def assert_without_token(error: BaseException | None) -> None:
+    """Neither an error nor what led to it has as much as a part of the token."""
+    parts = {TOKEN[start : start + 8] for start in range(len(TOKEN) - 7)}
+    while error:
+        shown = f"{error!r} {error} {vars(error)}"
+        assert not any(part in shown for part in parts), shown
+        error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("before", [200, 4000, 10_000])
+@pytest.mark.parametrize("shape", ["html", "json"])
+def test_no_part_of_the_token_is_left_where_a_text_is_cut(
+    serve: Serve, connect: Connect, before: int, shape: str
+) -> None:
+    for within in range(1, len(TOKEN)):
+        page = f"{'x' * (before - within)}{TOKEN} is unknown"
+        server = serve([Reply({"detail": page} if shape == "json" else page, 403)])
+        with pytest.raises(ApiError) as caught:
+            connect(server).get(LIST)
+        assert_without_token(caught.value)
+
+
+def test_a_line_that_is_no_answer_is_shown_without_the_token(raw: Any, connect: Connect) -> None:
+    url = raw(lambda connection: connection.sendall(f"token={TOKEN}?\r\n".encode()))
+    with pytest.raises(LostAnswer, match=r"the connection broke before an answer was read.*\*") as caught:
+        connect(url).write("POST", LIST, {})
+    assert_without_token(caught.value)
+
+
+def test_what_a_successful_answer_says_stays_as_it_is(serve: Serve, connect: Connect) -> None:
+    rows = [{"line": f"echo {TOKEN}"}]
+    assert connect(serve([Reply(rows)])).get(LIST) == rows
 
 
 def test_the_clock_of_the_workspace_is_taken_from_its_answers(serve: Serve, connect: Connect) -> None:

@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a peer repeats of a credential, as different programs write it."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.redaction import HIDDEN, Redaction
+from ansible_collections.herdops.alpacon.tests.unit.support import SERVER, TOKEN
+
+#: Has every kind of character that a credential may have.
+ODD = "ab/cd+e=f<g>h&i'j.k%l_m-n"
+
+
+def of_token(token: str) -> Redaction:
+    return Redaction(f'token="{token}"')
+
+
+@pytest.mark.parametrize("token", [TOKEN, ODD])
+@pytest.mark.parametrize(
+    "write",
+    [
+        str,
+        lambda text: json.dumps(text)[1:-1],
+        html.escape,
+        lambda text: quote(text, safe=""),
+        lambda text: quote(text, safe="").replace("%2F", "%2f"),
+        lambda text: text.replace("/", "\\/"),
+        lambda text: json.dumps(text.replace("/", "\\/"))[1:-1],
+        lambda text: "".join(char if char.isalnum() or char in "-_" else f"\\u{ord(char):04X}" for char in text),
+        lambda text: "".join(char if char.isalnum() or char in "-_" else f"&#{ord(char)};" for char in text),
+    ],
+)
+def test_however_it_is_written(token: str, write: Callable[[str], str]) -> None:
+    text = f'Authorization=token=\\"{write(token)}\\", and twice: {write(token)}'
+    for shown in (of_token(token).text(text), of_token(token).content(text.encode()).decode()):
+        assert shown == text.replace(write(token), HIDDEN)
+
+
+def test_an_agent_has_a_key_and_its_id_is_no_secret() -> None:
+    said = Redaction(f'id="{SERVER}", key="abcdefgh"').text(f"{SERVER} has no key abcdefgh")
+    assert said == f"{SERVER} has no key {HIDDEN}"
+
+
+@pytest.mark.parametrize("authorization", ["", 'token=""', 'token="abc"'])
+def test_what_is_no_secret_stays(authorization: str) -> None:
+    assert Redaction(authorization).text('token="" of abc') == 'token="" of abc'
