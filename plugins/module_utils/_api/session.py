@@ -21,9 +21,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .answers import LARGEST_ANSWER, content_of
-from .errors import ConnectionFailed, LostAnswer, MissingLibrary, Untrusted, UsageError
+from .errors import AlpaconError, ConnectionFailed, LostAnswer, MissingLibrary, Untrusted, UsageError
 from .redaction import Redaction
-from .settings import Settings
+from .settings import EXAMPLE_OF_URL, Settings, check_host
 from .version import VERSION
 
 try:
@@ -31,7 +31,8 @@ try:
     import urllib3
     from requests.adapters import HTTPAdapter
     from requests.structures import CaseInsensitiveDict
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, prepend_scheme_if_needed, select_proxy
+    from urllib3.connection import CertificateError  # type: ignore[attr-defined]
     from urllib3.util.ssl_ import create_urllib3_context
 except ImportError:
     HAS_REQUESTS = False
@@ -42,17 +43,6 @@ else:
 CONNECT_TIMEOUT = 10.0
 #: The whole of an answer must be there after so many times ``request_timeout``.
 ANSWER_TIMEOUTS = 4
-#: What OpenSSL says while a TLS connection is made, before anything is sent.
-_HANDSHAKE_FAILURES = frozenset(
-    (
-        "HTTP_REQUEST",
-        "NO_PROTOCOLS_AVAILABLE",
-        "SSLV3_ALERT_HANDSHAKE_FAILURE",
-        "TLSV1_ALERT_PROTOCOL_VERSION",
-        "UNSUPPORTED_PROTOCOL",
-        "WRONG_VERSION_NUMBER",
-    )
-)
 #: How much may come beside the body of an answer: headers, and what stands around the chunks of a transfer, in bytes.
 _FRAMING = 16 * 2**20
 
@@ -70,6 +60,7 @@ class Session:
 
     Raises:
         MissingLibrary: requests is not there.
+        UsageError: nothing can be sent to the URL, or through the proxy that the environment names.
     """
 
     def __init__(self, settings: Settings, pool: int, authorization: str) -> None:
@@ -97,9 +88,40 @@ class Session:
         self._proxies = get_environ_proxies(settings.url, no_proxy=None)
         over_tls = any(address.startswith("https:") for address in (settings.url, *self._proxies.values()))
         self._adapter = _Adapter(_context_for(settings) if over_tls else None, pool)
+        self._check_way(settings.url)
         if not self._verify:
             # The user has said so; a warning for each request would tell nothing new.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+    def _check_way(self, url: str) -> None:
+        """Refuse an address that no request can be sent to, and a proxy that none can be sent through."""
+        try:
+            requests.PreparedRequest().prepare_url(url, {})
+        except requests.exceptions.RequestException:
+            raise UsageError("url", f"'{url}' is not an http or https URL", EXAMPLE_OF_URL) from None
+        proxy = select_proxy(url, self._proxies)
+        if not proxy:
+            return
+        scheme = urlsplit(url).scheme
+        name = f"{scheme if scheme in self._proxies else 'all'}_proxy"
+        variable = name if name in os.environ else name.upper()
+        try:
+            address = prepend_scheme_if_needed(proxy, "http")
+            check_host(urlsplit(address).hostname)
+            self._adapter.proxy_manager_for(address)
+        except requests.exceptions.InvalidSchema:
+            raise UsageError(
+                variable,
+                "a SOCKS proxy takes the Python library PySocks, which is missing where this runs",
+                f"Install it: {sys.executable} -m pip install pysocks",
+            ) from None
+        except (TypeError, ValueError, requests.exceptions.RequestException, urllib3.exceptions.HTTPError):
+            # The address is not shown: it may have a password.
+            raise UsageError(
+                variable,
+                "it is not the address of a proxy",
+                "Give one such as http://proxy.example.com:3128, or unset it.",
+            ) from None
 
     def send(self, method: str, url: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Any:
         """Send one request and return the response of urllib3, whose body is still to be read, or to be closed.
@@ -123,8 +145,13 @@ class Session:
             return self._adapter.send(
                 request, stream=True, timeout=self._timeout, verify=self._verify, proxies=self._proxies
             )
+        except _NotConnected as error:
+            cause = error.args[0]
+            failure: AlpaconError = _unsent(method, path, self.origin, cause, self.redaction.text(str(cause)))
+        except requests.exceptions.InvalidURL as error:
+            failure = _unsent(method, path, self.origin, error, self.redaction.text(str(error)))
         except requests.exceptions.RequestException as error:
-            failure = _transport_error(method, path, self.origin, error, self.redaction)
+            failure = _lost(method, path, error, self.redaction.text(str(_below(error))))
         # Not where it was caught: what the peer said would come along.
         raise failure
 
@@ -214,14 +241,13 @@ class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _timed_pools()
+        self.poolmanager.pool_classes_by_scheme = _timed_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         if proxy.lower().startswith("https"):
             kwargs["proxy_ssl_context"] = self._context
         manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = _timed_pools()
+        manager.pool_classes_by_scheme = _timed_pools(manager)
         return manager
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -238,14 +264,30 @@ class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
         return resp
 
 
+def _timed_pools(manager: Any) -> dict[str, Any]:
+    return {scheme: _timed(pool) for scheme, pool in manager.pool_classes_by_scheme.items()}
+
+
 @functools.cache
-def _timed_pools() -> dict[str, Any]:
-    pools = {}
-    plain: dict[str, Any] = urllib3.poolmanager.pool_classes_by_scheme
-    for scheme, pool in plain.items():
-        connection = type("TimedConnection", (pool.ConnectionCls,), {"response_class": _TimedResponse})
-        pools[scheme] = type("TimedPool", (pool,), {"ConnectionCls": connection})
-    return pools
+def _timed(pool: Any) -> Any:
+    if issubclass(pool.ConnectionCls, _Connecting):
+        return pool
+    connection = type("TimedConnection", (_Connecting, pool.ConnectionCls), {"response_class": _TimedResponse})
+    return type("TimedPool", (pool,), {"ConnectionCls": connection})
+
+
+class _NotConnected(Exception):
+    """No connection was made, so nothing was sent: its argument is why. Libraries let it through as it is."""
+
+
+class _Connecting:
+    """A connection that tells apart what fails while it is made, TLS and tunnel and all: before anything is sent."""
+
+    def connect(self) -> None:
+        try:
+            super().connect()  # type: ignore[misc]
+        except Exception as error:
+            raise _NotConnected(error) from None
 
 
 class _TimedResponse(http.client.HTTPResponse):
@@ -304,28 +346,32 @@ def _what_broke(error: Exception) -> str:
     return "and the connection broke before the body was read"
 
 
-def _transport_error(
-    method: str, path: str, origin: str, error: Exception, redaction: Redaction
-) -> ConnectionFailed | LostAnswer:
-    """Tell apart what was certainly not sent from what may have arrived."""
+def _unsent(method: str, path: str, origin: str, cause: Any, reason: str) -> ConnectionFailed:
+    """What to say where no connection was made; nobody repeats what no repetition changes."""
+    what = f"{method} {path}"
+    if isinstance(cause, (ssl.SSLCertVerificationError, CertificateError)):
+        return Untrusted(
+            f"{what}: the certificate of {origin} is not trusted: {reason}."
+            " Name the CA in ca_path if it is a private one."
+        )
+    if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return Untrusted(
+            f"{what}: {origin} does not speak TLS as it should: {reason}. Check the scheme and the name in url."
+        )
+    return ConnectionFailed(f"{what}: no connection to {origin}: {reason}. Check url, the network and any proxy.")
+
+
+def _below(error: Exception) -> Any:
+    """What broke, below the errors that libraries wrap it in."""
     reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
     # A connection that breaks behind a proxy counts as a failure of the proxy: what matters is how it broke.
-    reason = getattr(reason, "original_error", reason)
-    what = f"{method} {path}"
-    for cause in (reason, *getattr(reason, "args", ())):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return Untrusted(
-                f"{what}: the certificate of {origin} is not trusted: {reason}."
-                " Name the CA in ca_path if it is a private one."
-            )
-        if isinstance(cause, ssl.SSLError) and cause.reason in _HANDSHAKE_FAILURES:
-            return Untrusted(f"{what}: {origin} does not speak TLS as it should: {reason}. Check the scheme of url.")
-    never_made = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-    no_tunnel = isinstance(reason, OSError) and str(reason).startswith("Tunnel connection failed")
-    if isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(reason, never_made) or no_tunnel:
-        return ConnectionFailed(f"{what}: no connection to {origin}: {reason}. Check url, the network and any proxy.")
+    return getattr(reason, "original_error", reason)
+
+
+def _lost(method: str, path: str, error: Exception, reason: str) -> LostAnswer:
+    """What to say where a connection was made, so that a request may have arrived."""
     if isinstance(error, requests.exceptions.Timeout):
         return LostAnswer(
-            f"{what}: no answer within request_timeout, or not its end within {ANSWER_TIMEOUTS} times that."
+            f"{method} {path}: no answer within request_timeout, or not its end within {ANSWER_TIMEOUTS} times that."
         )
-    return LostAnswer(f"{what}: the connection broke before an answer was read: {redaction.text(str(reason))}.")
+    return LostAnswer(f"{method} {path}: the connection broke before an answer was read: {reason}.")

@@ -19,6 +19,8 @@ from .errors import UsageError
 #: The longest that a request may be told to take, in seconds.
 _LONGEST_TIMEOUT = 7 * 86400.0
 
+EXAMPLE_OF_URL = "Give one such as https://my-workspace.us1.alpacon.io."
+
 #: Takes a warning for the user.
 Warn = Callable[[str], None]
 
@@ -104,25 +106,32 @@ def _is_loopback(host: str) -> bool:
 
 
 def _base_url(url: str) -> str:
-    example = "Give one such as https://my-workspace.us1.alpacon.io."
     url = url.strip()
     try:
         parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        check_host(parts.hostname)
+        sound = parts.scheme in ("http", "https") and parts.port != 0
     except ValueError:
         sound = False
     if not sound:
         # What stands before an @ may be a password.
         shown = f"'{url}'" if "@" not in url else "what is given"
-        raise UsageError("url", f"{shown} is not an http or https URL", example)
+        raise UsageError("url", f"{shown} is not an http or https URL", EXAMPLE_OF_URL)
     if parts.username or parts.password:
         raise UsageError("url", "it carries a user name or password", "Give the credential in token instead.")
     if parts.query or parts.fragment:
-        raise UsageError("url", f"'{url}' has a query or fragment", example)
+        raise UsageError("url", f"'{url}' has a query or fragment", EXAMPLE_OF_URL)
     path = parts.path.rstrip("/")
     if path.endswith("/api"):
         path = path[: -len("/api")]
     return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def check_host(host: str | None) -> None:
+    """ValueError where a name cannot be that of a host: there is none, or a label is empty or too long."""
+    if not host or any(char.isspace() for char in host):
+        raise ValueError("it names no host")
+    host.encode("idna")
 
 
 def credential(option: str, text: str) -> str:

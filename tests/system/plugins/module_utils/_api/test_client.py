@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from system.conftest import Connect
 from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, in_every_dialect, pauses
 from workspace.client import Workspace
@@ -43,6 +44,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     ConnectionFailed,
     LostAnswer,
     UnknownAddress,
+    UsageError,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, LIST, TOKEN, page, recorded, rows
@@ -988,6 +990,62 @@ def test_a_proxy_that_is_not_there(connect: Connect, clock: Clock, monkeypatch: 
     with pytest.raises(ConnectionFailed):
         client.write("POST", LIST, {})
     assert client.requests == ATTEMPTS
+
+
+@pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://bob:s3cret@",
+        "http://bob:s3cret@/",
+        "http:///",
+        "http://bob:s3cret@proxy.example:port",
+        "http://bob:s3cret@proxy.example:99999",
+        "http://bob:s3cret@proxy..example",
+        f"http://{'a' * 64}.example",
+        "http://[::1",
+        "ftp://bob:s3cret@proxy.example",
+        "socks9://proxy.example",
+        "bob:s3cret@",
+    ],
+)
+def test_a_proxy_that_cannot_be_one_is_refused(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, variable: str, address: str
+) -> None:
+    monkeypatch.setenv(variable, address)
+    with pytest.raises(UsageError) as caught:
+        connect("https://workspace.invalid")
+    assert caught.value.option == variable
+    assert "s3cret" not in str(caught.value)
+    monkeypatch.setenv("no_proxy", "workspace.invalid")
+    connect("https://workspace.invalid")
+
+
+def test_a_proxy_that_takes_a_library_names_it(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: Any, **_named: Any) -> None:
+        raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
+
+    monkeypatch.setattr(requests.adapters, "SOCKSProxyManager", fail)
+    monkeypatch.setenv("all_proxy", "socks5h://proxy.example:1080")
+    with pytest.raises(UsageError, match=r"all_proxy: .*PySocks.* -m pip install pysocks"):
+        connect("https://workspace.invalid")
+
+
+@pytest.mark.parametrize("address", ["proxy.example:3128", "http://bob:pw@proxy.example", "https://[::1]:3128"])
+def test_a_proxy_that_can_be_one_is_not_refused(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("https_proxy", address)
+    connect("https://workspace.invalid")
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 407 No\r\n\r\n"])
+def test_a_proxy_that_speaks_nonsense_has_passed_nothing_on(
+    raw: Any, connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setenv("https_proxy", raw(lambda connection: connection.sendall(answer)))
+    with pytest.raises(ConnectionFailed):
+        connect("https://workspace.invalid", sleep=clock.sleep).write("POST", LIST, {})
 
 
 def test_a_proxy_that_makes_no_tunnel(connect: Connect, clock: Clock, serve: Serve, monkeypatch: Any) -> None:

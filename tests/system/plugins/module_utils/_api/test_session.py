@@ -6,7 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import ssl
+import struct
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +25,12 @@ from system.support import Clock, Reply, ScriptedServer
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import session as _session
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import ATTEMPTS
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, Untrusted, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+    AlpaconError,
+    ConnectionFailed,
+    Untrusted,
+    UsageError,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import preload
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, TOKEN
 
@@ -210,3 +221,86 @@ def test_a_server_that_speaks_no_tls(serve: Serve, connect: Connect, clock: Cloc
     assert plain.requests == []
     assert client.requests <= ATTEMPTS
     assert TOKEN not in str(caught.value)
+
+
+# Nothing is sent before TLS is there
+
+
+@pytest.mark.parametrize(
+    "alert",
+    [ssl.AlertDescription.ALERT_DESCRIPTION_UNRECOGNIZED_NAME, ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR],
+)
+def test_a_name_that_a_server_does_not_know(
+    serve: Serve, connect: Connect, clock: Clock, tmp_path: Path, alert: ssl.AlertDescription
+) -> None:
+    strict = authority(tmp_path, "Strict CA")
+    strict.server.sni_callback = lambda *_arguments: alert
+    server = serve([Reply([1])], tls=strict.server)
+    client = connect(server.url.replace("127.0.0.1", "localhost"), ca_path=str(strict.file), sleep=clock.sleep)
+    with pytest.raises(Untrusted, match=r"does not speak TLS as it should: .*tlsv1 .* the name in url"):
+        client.write("POST", LIST, {})
+    assert (client.requests, clock.slept, server.requests) == (1, [], [])
+
+
+def test_a_certificate_for_another_name(server: ScriptedServer, connect: Connect, ours: Authority) -> None:
+    client = connect(server.url.replace("127.0.0.1", "localhost"), ca_path=str(ours.file))
+    with pytest.raises(Untrusted, match=r"is not trusted: .*localhost"):
+        client.write("POST", LIST, {})
+    assert (client.requests, server.requests) == (1, [])
+
+
+@pytest.fixture
+def breaking() -> Iterator[Callable[[Callable[[socket.socket], object]], str]]:
+    """Starts servers that do to each connection what a function says, once TLS is asked for."""
+    listeners: list[socket.socket] = []
+
+    def start(end: Callable[[socket.socket], object]) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def serve_all() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _address = listener.accept()
+                    with connection:
+                        connection.recv(1)
+                        end(connection)
+
+        threading.Thread(target=serve_all, daemon=True).start()
+        return f"https://127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def close(connection: socket.socket) -> None:
+    connection.recv(65536)
+
+
+def stay_silent(_connection: socket.socket) -> None:
+    time.sleep(0.5)
+
+
+@pytest.mark.parametrize(("end", "words"), [(reset, "reset by peer"), (close, "EOF|reset"), (stay_silent, "timed out")])
+def test_a_connection_that_breaks_before_tls_is_there_is_made_again(
+    breaking: Callable[..., str], connect: Connect, clock: Clock, end: Any, words: str
+) -> None:
+    client = connect(breaking(end), sleep=clock.sleep, request_timeout=0.2)
+    with pytest.raises(ConnectionFailed, match=f"no connection to .*({words})") as caught:
+        client.write("POST", LIST, {})
+    assert not isinstance(caught.value, Untrusted)
+    assert client.requests == ATTEMPTS
+
+
+def test_a_host_that_no_socket_takes_gets_nothing(connect: Connect, clock: Clock, monkeypatch: Any) -> None:
+    def fail(*_arguments: Any, **_named: Any) -> None:
+        raise urllib3.exceptions.LocationParseError("'workspace', label empty or too long")
+
+    monkeypatch.setattr("urllib3.connection.connection.create_connection", fail)
+    with pytest.raises(ConnectionFailed, match="label empty or too long"):
+        connect("http://workspace.invalid", sleep=clock.sleep).write("POST", LIST, {})
