@@ -280,8 +280,9 @@ class ApiError(AlpaconError):
 
     @property
     def refuses_token(self) -> bool:
-        """Whether every further request with this token would be refused as well."""
-        return self.status == 401 or self.code == "auth_authentication_failed"
+        """Whether every further request with this token would be refused as well, which no page of a proxy says."""
+        refused = self.status == 401 and (self.stated or not self.text)
+        return refused or self.code == "auth_authentication_failed"
 
 
 def _sentence_for_status(status: int) -> str:

@@ -302,7 +302,8 @@ class Fleet:
             self._ask_servers(self._last_look)
         self._end_waits()
         self._due = min((job.due for job in self._awaited), default=math.inf)
-        if isinstance(failure, ApiError) and failure.status in (401, 403):
+        # A page of a proxy passes, as other failures do.
+        if isinstance(failure, ApiError) and failure.status in (401, 403) and failure.stated:
             for job in self._awaited:
                 self._lose(job, failure)
             self._awaited = []

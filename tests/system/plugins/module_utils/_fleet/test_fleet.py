@@ -383,6 +383,41 @@ def test_a_token_that_is_withdrawn_meanwhile_keeps_the_ids(stage: Stage, status:
     assert stage.clock.passed < 60
 
 
+#: What proxies and gateways say of what they do not let through.
+PAGES = ["<html>blocked by firewall</html>", '{"message": "Forbidden"}', ""]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_of_a_proxy_does_not_end_the_wait(current_stage: Stage, count: int, status: int, page: str) -> None:
+    stage = current_stage
+    jobs = stage.jobs(count)
+    stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=status, times=2, body=page))
+    stage.end_at(20)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": count}
+    assert [fault["hits"] for fault in stage.workspace.faults()] == [2]
+
+
+def test_a_proxy_that_lets_nothing_through_any_more_is_named_when_the_time_is_up(current_stage: Stage) -> None:
+    [job] = current_stage.jobs()
+    current_stage.clock.at(3, lambda: current_stage.workspace.fault("status", method="GET", status=403, body=PAGES[0]))
+    current_stage.run([job], wait_timeout=60)
+    assert (job.outcome, bool(job.id)) == ("timed_out", True)
+    assert "The last look failed: blocked by firewall" in job.msg
+
+
+@pytest.mark.parametrize("page", PAGES[:2])
+def test_a_page_of_a_proxy_does_not_end_the_submits(current_stage: Stage, page: str) -> None:
+    stage = current_stage
+    jobs = stage.jobs(5)
+    stage.workspace.fault("status", method="POST", status=401, times=1, body=page)
+    stage.on_sleep = stage.end
+    stage.run(jobs, max_concurrency=1)
+    assert outcomes(jobs) == {"refused": 1, "success": 4}
+
+
 def test_what_nobody_foresaw_in_a_submit_costs_that_command_only(
     current_stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,6 +174,9 @@ def test_a_body_that_says_nothing_is_explained_by_the_status(status: int, words:
     [
         (401, None, True),
         (401, {"code": "auth_mfa_required"}, True),
+        (401, {"detail": "Invalid token."}, True),
+        (401, "<html>Sign in</html>", False),
+        (401, {"message": "Unauthorized"}, False),
         (403, {"detail": "Authentication credentials were not provided."}, True),
         (403, {"code": "api_token_acl_not_allowed"}, False),
         (403, None, False),
