@@ -17,7 +17,7 @@ from hostile.workspace import DETAIL, LISTED, SERVER, SUBMIT, VICTIM, Case, fram
 from system.support import HANG_UP, Reply
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import digest_of_line
-from ansible_collections.herdops.alpacon.tests.unit.support import current_row
+from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, current_row
 
 FIELDS = (*sorted(current_row()), "run_after", "truncated", "groups")
 SERVER_FIELDS = ("id", "name", "is_connected", "commissioned", "groups", "groups_name", "owner", "tags", "load")
@@ -121,6 +121,10 @@ REPLIES: dict[str, Reply] = {
     "502": Reply("<html>", 502),
     "503": Reply({"detail": "Later."}, 503, {"Retry-After": "1"}),
     "503 for ever": Reply({"code": ["SERVER_NOT_CONNECTED"]}, 503, {"Retry-After": "inf"}),
+    "500 that repeats the token": Reply({"message": f'Authorization=token="{TOKEN}"'}, 500),
+    "502 that repeats the token where it is cut": Reply(f"<html>{'x' * 185} {TOKEN}", 502),
+    "302 that repeats the token": Reply(status=302, headers={"Location": f"http://other.example/{TOKEN}"}),
+    "a type that repeats the token": Reply("<html>", headers={"Content-Type": f"text/html; token={TOKEN}"}),
     "599": Reply({"code": {"code": {}}}, 599),
     "not packed": Reply("[]", headers={"Content-Encoding": "gzip"}),
     "packed in another way": Reply("[]", headers={"Content-Encoding": "br, gzip"}),

@@ -31,11 +31,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import comm
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import parents as _parents
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_info as _server_info
-from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, TOKEN, Row
 
 #: How a command may end that a workspace lies about; never that it did not run.
 HONEST = {"success", "failed", "timed_out", "unknown", "stuck", "error", "pending", "awaiting_approval"}
-TOKEN = "alpat-0123456789abcdef"
 
 Judge = Callable[[Case], None]
 
@@ -121,12 +120,14 @@ class Judgement:
         result = None
         try:
             result = task()
-            json.dumps(result, allow_nan=False)
+            said = json.dumps(result, allow_nan=False)
             self.check(case, depth(result) < 50, "nested deeper than Ansible can show")
-        except AlpaconError:
-            pass
+        except AlpaconError as error:
+            said = str(error)
         except Exception as error:
-            self.check(case, False, f"raw {error!r}")
+            said = repr(error)
+            self.check(case, False, f"raw {said}")
+        self.check(case, TOKEN[:8] not in said, f"the token is shown: {said}")
         self.check(case, not self.workspace.strays(), f"strays {self.workspace.strays()}")
         self.check(case, everything(self._folder) == self._before, "files were touched")
         return result
