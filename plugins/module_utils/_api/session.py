@@ -148,8 +148,6 @@ class Session:
         except _NotConnected as error:
             cause = error.args[0]
             failure: AlpaconError = _unsent(method, path, self.origin, cause, self.redaction.text(str(cause)))
-        except requests.exceptions.InvalidURL as error:
-            failure = _unsent(method, path, self.origin, error, self.redaction.text(str(error)))
         except requests.exceptions.RequestException as error:
             failure = _lost(method, path, error, self.redaction.text(str(_below(error))))
         # Not where it was caught: what the peer said would come along.

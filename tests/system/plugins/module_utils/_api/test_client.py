@@ -1021,6 +1021,11 @@ def test_a_proxy_that_cannot_be_one_is_refused(
     connect("https://workspace.invalid")
 
 
+def test_an_address_that_no_request_can_be_sent_to_is_refused(connect: Connect) -> None:
+    with pytest.raises(UsageError, match=r"url: 'https://\*\.example' is not an http or https URL"):
+        connect("https://*.example")
+
+
 def test_a_proxy_that_takes_a_library_names_it(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: Any, **_named: Any) -> None:
         raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
