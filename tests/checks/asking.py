@@ -49,6 +49,12 @@ def ask_all(system: str, user: str) -> dict[str, CheckOutcome]:
     return {name: _judged(check, answers[name]) for name, check in _CHECKS.items()}
 
 
+def left_by_all(system: str, user: str) -> str:
+    """The temporary files that all checks leave behind, a line each."""
+    _label, body = questions.compose(list(_CHECKS.values()), {}, throwaway.SHELLS[system])
+    return throwaway.run(system, "", f"(\n{body}\n) >/dev/null\nfind /tmp -mindepth 1", user).decode()
+
+
 def _judged(check: Check, answer: questions.Answer) -> CheckOutcome:
     given = CheckAnswer(
         answer.rc,

@@ -24,3 +24,8 @@ def test_each_check_comes_to_its_end(system: str, user: str) -> None:
     outcomes = asking.ask_all(system, user)
     assert not {name: outcome.message for name, outcome in outcomes.items() if "its end" in outcome.message}
     assert {outcome.outcome for outcome in outcomes.values()} == {"passed", "failed", "unknown", "not_applicable"}
+
+
+@pytest.mark.parametrize("system", list(systems.SYSTEMS))
+def test_no_temporary_file_is_left(system: str) -> None:
+    assert not asking.left_by_all(system, "alice")
