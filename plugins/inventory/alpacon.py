@@ -179,9 +179,13 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import chec
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
     FILE_ENDINGS,
     Naming,
+    SharedGroupNames,
     connection_of,
+    group_name,
     inert,
+    keeps_connection,
     safe_group_name,
+    tell,
     tell_without_connection,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import prepare_workers
@@ -331,18 +335,24 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             (self._wished_name(server, own, preferences), own[SERVER_ID])
             for server, own in zip(servers, variables, strict=True)
         ]
-        groups = [list(_groups_of(server, default_groups)) for server in servers]
+        shared = SharedGroupNames(servers, self.display.warning) if "groups" in default_groups else None
+        groups = [list(_groups_of(server, default_groups, shared)) for server in servers]
         for group in dict.fromkeys(chain.from_iterable(groups)):
             inventory.add_group(group)
         naming = Naming(inventory, self.display.warning)
+        kept = []
         for name, own, mine in zip(naming.names(wished, workspace), variables, groups, strict=True):
             inventory.add_host(name)
             for variable, value in own.items():
-                inventory.set_variable(name, variable, value)
+                if keeps_connection(inventory.hosts[name], variable):
+                    kept.append(name)
+                else:
+                    inventory.set_variable(name, variable, value)
             for group in mine:
                 inventory.add_host(name, group)
             self._construct(name, own)
         naming.leave_names_to_groups()
+        tell(kept, "called like a host that another inventory gives a connection, which stays:", self.display.warning)
 
     def _wished_name(self, server: Described, variables: Mapping[str, Any], preferences: list[str]) -> str:
         for preference in preferences:
@@ -447,19 +457,15 @@ def _field(server: Described, path: str) -> str:
     return "" if value is None or isinstance(value, (Mapping, list)) else str(value)
 
 
-def _groups_of(server: Described, chosen: frozenset[str]) -> Iterator[str]:
+def _groups_of(server: Described, chosen: frozenset[str], shared: SharedGroupNames | None) -> Iterator[str]:
     """The default groups that a server is in."""
-    if "groups" in chosen:
-        yield from (_group("group", group["name"]) for group in server.get("groups") or [])
+    if shared:
+        yield from map(shared.name_of, server.get("groups") or [])
     for option, field in (("os", "os_name"), ("platform", "platform")):
         if option in chosen and server.get(field):
-            yield _group(option, str(server[field]))
+            yield group_name(option, str(server[field]))
     if "connected" in chosen and isinstance(server.get("is_connected"), bool):
         yield "connected" if server["is_connected"] else "disconnected"
-
-
-def _group(prefix: str, name: str) -> str:
-    return safe_group_name(f"{prefix}_{name.lower()}")
 
 
 # The cache

@@ -55,16 +55,17 @@ def inert(value: Any, trusts_all_text: bool = TRUSTS_ALL_TEXT) -> Any:
 
     Text that no template can be made of stays as it is, so that inventories are listed plainly.
     """
-    return _wrapped(value) if trusts_all_text and _has_brace(value) else value
+    return _wrapped(value) if trusts_all_text and _may_become_template(value) else value
 
 
-def _has_brace(value: Any) -> bool:
-    # One brace is enough: an expression of the user's may put two texts together.
+def _may_become_template(value: Any) -> bool:
+    # One character is enough: an expression of the user's may put two texts together. A text that begins with #jinja2:
+    # names delimiters of its own before 2.19.
     if isinstance(value, str):
-        return "{" in value
+        return "{" in value or "#" in value
     if isinstance(value, Mapping):
-        return any(_has_brace(key) or _has_brace(item) for key, item in value.items())
-    return isinstance(value, list) and any(map(_has_brace, value))
+        return any(_may_become_template(key) or _may_become_template(item) for key, item in value.items())
+    return isinstance(value, list) and any(map(_may_become_template, value))
 
 
 def _wrapped(value: Any) -> Any:
@@ -83,6 +84,36 @@ def safe_group_name(name: str) -> str:
     if len(safe.encode()) > _LONGEST:
         safe = f"{_cut(safe)}_{_digest(safe)}"
     return f"{safe}_" if safe in C.LOCALHOST else safe
+
+
+def group_name(prefix: str, name: str) -> str:
+    """The name of one of the groups that an inventory makes by itself."""
+    return safe_group_name(f"{prefix}_{name.lower()}")
+
+
+class SharedGroupNames:
+    """Names for the workspace's groups: those that would share one get part of a digest added, each of them.
+
+    Whoever may make a group would else add servers to the plays and variables of another one.
+    """
+
+    def __init__(self, servers: Iterable[Mapping[str, Any]], warn: Callable[[str], None]) -> None:
+        self._groups: dict[str, set[str]] = {}
+        for group in (group for server in servers for group in server.get("groups") or ()):
+            self._groups.setdefault(group_name("group", group["name"]), set()).add(self._identity(group))
+        for name, groups in sorted(self._groups.items()):
+            if len(groups) > 1:
+                names = ", ".join(sorted(f"{name}_{_digest(identity)}" for identity in groups))
+                warn(f"{len(groups)} groups of the workspace would be the group {name}. They are the groups {names}.")
+
+    def name_of(self, group: Mapping[str, Any]) -> str:
+        """The name of a group of a server."""
+        name = group_name("group", group["name"])
+        return f"{name}_{_digest(self._identity(group))}" if len(self._groups[name]) > 1 else name
+
+    @staticmethod
+    def _identity(group: Mapping[str, Any]) -> str:
+        return str(group.get("id") or group["name"])
 
 
 def safe_host_name(name: str) -> str:
@@ -199,7 +230,7 @@ class Naming:
             self._inventory.set_variable(new, variable, value)
 
     def _tell(self, hosts: Sequence[str], what: str) -> None:
-        _tell(hosts, what, self._warn)
+        tell(hosts, what, self._warn)
 
 
 def connection_of(server: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,17 +240,23 @@ def connection_of(server: Mapping[str, Any]) -> dict[str, Any]:
     return {"ansible_connection": CONNECTION_PLUGIN, IS_CONNECTED: server.get("is_connected")}
 
 
+def keeps_connection(host: Host, variable: str) -> bool:
+    """Whether a host has a connection of its own, which a server that is called like it must not take away."""
+    return variable == "ansible_connection" and host.vars.get(variable, CONNECTION_PLUGIN) != CONNECTION_PLUGIN
+
+
 def tell_without_connection(servers: Iterable[Mapping[str, Any]], warn: Callable[[str], None]) -> None:
     """Warn of the servers that :func:`connection_of` has nothing for."""
     names = [safe_host_name(str(server.get("name") or server.get("id"))) for server in servers if _is_windows(server)]
-    _tell(names, "with Windows, whose agent has no POSIX shell, so no connection is set:", warn)
+    tell(names, "with Windows, whose agent has no POSIX shell, so no connection is set:", warn)
 
 
 def _is_windows(server: Mapping[str, Any]) -> bool:
     return str(server.get("platform")).lower() == "windows"
 
 
-def _tell(hosts: Sequence[str], what: str, warn: Callable[[str], None]) -> None:
+def tell(hosts: Sequence[str], what: str, warn: Callable[[str], None]) -> None:
+    """Warn of some servers, by the names of their hosts."""
     if hosts:
         more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
         count = "1 server" if len(hosts) == 1 else f"{len(hosts)} servers"

@@ -678,3 +678,51 @@ def test_an_untrusted_certificate_gets_nothing_stale(source: Source) -> None:
         said = source.fail(**cached(source, **own))
     assert "taken as of" not in said
     assert "certificate" in said
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_header_of_templates_is_text_on_every_core(source: Source, core: str) -> None:
+    header = "#jinja2: variable_start_string: '[[', variable_end_string: ']]'\n"
+    text = f"{header}[[ lookup('pipe', 'touch {inventories.MARKER}') ]]"
+    rows = [{"id": uuid(1), "name": "web", "description": text, "tags": {"role": text, text: "x"}}]
+    inventories.MARKER.unlink(missing_ok=True)
+    on_core = Source(source.workspace, source.folder, prepare(core))
+    own = {"keyed_groups": [{"key": "alpacon_tags.role"}], "compose": {"shown": "alpacon_description | trim"}}
+    listing = served(on_core, rows, **own)
+    assert listing.hosts["web"]["alpacon_description"] == listing.hosts["web"]["shown"] == text
+    show = {"var": "[alpacon_description, shown, hostvars[inventory_hostname] | to_json, alpacon_tags]"}
+    play = [{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.debug": show}]}]
+    (source.folder / "play.json").write_text(json.dumps(play), encoding="utf-8")
+    shown = served(on_core, rows, str(source.folder / "play.json"), program="ansible-playbook", **own)
+    assert shown.code == 0, shown.said
+    assert "touch" in shown.out
+    assert not inventories.MARKER.exists()
+
+
+def test_groups_that_would_be_one_are_kept_apart(source: Source) -> None:
+    groups = [{"id": uuid(n), "name": name} for n, name in enumerate(("Prod DB", "prod-db", "Web"), 10)]
+    rows = [{"id": uuid(n), "name": f"server-{n}", "groups": [group, groups[2]]} for n, group in enumerate(groups[:2])]
+    listing = served(source, rows, default_groups=["groups"])
+    apart = sorted(name for name in listing.groups if name.startswith("group_prod_db"))
+    assert len(apart) == 2
+    assert sorted(listing.groups[name] for name in apart) == [["server-0"], ["server-1"]]
+    assert "group_prod_db" not in listing.groups
+    assert listing.groups["group_web"] == ["server-0", "server-1"]
+    assert (
+        f"2 groups of the workspace would be the group group_prod_db. They are the groups {apart[0]}, {apart[1]}."
+        in (listing.warnings)
+    )
+
+
+def test_a_connection_of_another_inventory_stays(source: Source) -> None:
+    rows = [{"id": uuid(1), "name": "web-01"}, {"id": uuid(2), "name": "web-02"}]
+    own = Source(source.workspace, source.folder, name="a.ini")
+    own.path.write_text("web-01 ansible_host=10.0.0.1 ansible_connection=ssh\n", encoding="utf-8")
+    with ScriptedServer([Reply(page(rows))]) as server:
+        source.write(url=server.url, token=TOKEN, connection=True)
+        listing = own.run("-i", str(source.path), "--list")
+    assert listing.hosts["web-01"]["ansible_connection"] == "ssh", listing.said
+    assert listing.hosts["web-01"]["alpacon_server_id"] == uuid(1)
+    assert listing.hosts["web-02"]["ansible_connection"] == PLUGIN
+    kept = "1 server called like a host that another inventory gives a connection, which stays: web-01."
+    assert kept in listing.warnings

@@ -26,7 +26,7 @@ def inert(monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda value: _inventory.inert(value, trusts_all_text=True)
 
 
-@pytest.mark.parametrize("value", ["web-01", "", None, 3, 1.5, True, [], {}, ["a", 1], {"a": {"b": ["}} %} #}"]}}])
+@pytest.mark.parametrize("value", ["web-01", "", None, 3, 1.5, True, [], {}, ["a", 1], {"a": {"b": ["}} %}"]}}])
 def test_plain_values_stay_as_they_are(inert: Any, value: Any) -> None:
     assert inert(value) is value
 
@@ -36,6 +36,8 @@ def test_plain_values_stay_as_they_are(inert: Any, value: Any) -> None:
     [
         ("{{ x }}", "!{{ x }}"),
         ("{", "!{"),
+        ("#jinja2: variable_start_string: '[['", "!#jinja2: variable_start_string: '[['"),
+        ({"#": ["#"]}, {"!#": ["!#"]}),
         (["a", "{% x %}", 1], ["!a", "!{% x %}", "!1"]),
         ({"a": {"b": "{# x #}"}}, {"!a": {"!b": "!{# x #}"}}),
         ({"{{ x }}": 1, "b": None}, {"!{{ x }}": "!1", "!b": "!None"}),
