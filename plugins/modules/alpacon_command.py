@@ -169,7 +169,7 @@ options:
         return its result and change nothing.
       - A duration such as V(90s), V(10m) or V(1h30m), or a number of seconds.
       - O(env), O(run_after), O(work_session) and O(purpose) are not compared. O(script), O(argv) and what goes with
-        them are.
+        them are, and count only if the token's own requester had them carried, as the same user.
     type: str
   fail_if_sent:
     description:

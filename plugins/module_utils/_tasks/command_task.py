@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from .._api.client import Client
 from .._api.commands import SENT, cancel
-from .._api.errors import UsageError
+from .._api.errors import AlpaconError, UsageError
+from .._api.lost_submits import Requester, requester_of
 from .._api.records import Command, Server, canonical_uuid, is_uuid
 from .._api.settings import Settings
 from .._fleet.claims import Claims
@@ -76,6 +78,20 @@ class CommandTask:
         """The commands that this run has withdrawn, which lists may still show."""
         submitted = self.run.submitted
         return {command for command, row in submitted.read().items() if row.get("gone")} if submitted else set()
+
+    def believes(self, command: Command) -> bool:
+        """Whether the answer of a command that has the line is believed: others may have anything carried by it."""
+        if not self.order.carries:
+            return True
+        return self._requester is not None and self._requester.has_made(command, self.order.match(command.server.id))
+
+    @cached_property
+    def _requester(self) -> Requester | None:
+        """Who the token is, asked where there is something to compare with; None if nobody says it."""
+        try:
+            return requester_of(self.client)
+        except AlpaconError:
+            return None
 
     def cancel(self, command_id: str) -> str:
         """Withdraw a command, see :func:`cancel`."""

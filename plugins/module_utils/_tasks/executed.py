@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._api.client import Client
 from .._api.commands import with_rc
 from .._api.commands_of_servers import latest_ended
 from .._api.records import Command, Server, iso
@@ -22,7 +21,7 @@ from .parents import await_parents
 
 def executed(task: CommandTask) -> Progress:
     order, servers = task.order, task.servers()
-    reused = _reusable(task.client, order, servers) if order.reuse_within is not None else {}
+    reused = _reusable(task, servers) if order.reuse_within is not None else {}
     jobs = [_reused_job(server, reused[server.id], order) if server.id in reused else Job(server) for server in servers]
     fresh = [job for job in jobs if not job.outcome]
     progress = Progress(jobs, fine=order.limits.fine)
@@ -46,10 +45,13 @@ def _reused_job(server: Server, command: Command, order: Order) -> Job:
     return Job(server, command=command, outcome=outcome_of(command, order.limits.success_codes), msg=msg)
 
 
-def _reusable(client: Client, order: Order, servers: Sequence[Server]) -> dict[str | None, Command]:
+def _reusable(task: CommandTask, servers: Sequence[Server]) -> dict[str | None, Command]:
     """For each server the latest matching command that succeeded recently enough."""
+    client, order = task.client, task.order
 
     def succeeded(command: Command) -> Command | None:
+        if not task.believes(command):
+            return None
         known = with_rc(client, command) if order.limits.success_codes - {0} else command
         return known if outcome_of(known, order.limits.success_codes) == Outcome.SUCCESS else None
 

@@ -181,6 +181,15 @@ def test_what_succeeded_lately_is_reused(current: Workspace) -> None:
     assert (other["stdout"], other.changed) == ("b", True)
 
 
+@pytest.mark.parametrize("by", ["bob", "service", "root"])
+def test_what_others_had_carried_is_not_reused(current: Workspace, by: str) -> None:
+    other = {"username": by} if by == "root" else {"token": current.tokens()[by]}
+    first = carry(current, argv=["echo", "a"], **other)
+    again = carry(current, argv=["echo", "a"], reuse_within="1h")
+    assert first["line"] == again["line"]
+    assert (again["id"] != first["id"], again.changed) == (True, True)
+
+
 def test_check_and_diff_mode_submit_nothing_and_show_the_line(current: Workspace) -> None:
     predicted = carry(current, BOTH_STREAMS, check_mode=True)
     assert predicted.changed
