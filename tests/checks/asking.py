@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import questions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
@@ -27,6 +30,12 @@ def ask(state: State) -> tuple[CheckOutcome, str]:
     _label, body = questions.compose([check], {}, throwaway.SHELLS[state.system])
     answer = questions.read(throwaway.run(state.system, state.prepare, body, state.user))[check.name]
     return _judged(check, answer), answer.output
+
+
+def uses(state: State, program: str) -> bool:
+    """Whether the check of a state, of a set that can say what it needs, names a program."""
+    check = _CHECKS[state.check].with_parameters(state.parameters)
+    return "need()" in check.functions and bool(re.search(rf"\b{program}\b", line_of(check, sys.maxsize)))
 
 
 def fits_a_line(state: State) -> bool:

@@ -79,3 +79,9 @@ def states() -> list[State]:
         for row in rows
         for system in row.get("systems", SYSTEMS if row.get("everywhere") else _USUAL)
     ]
+
+
+def first_failing() -> list[State]:
+    """The first state on Debian that each check fails."""
+    found = [state for state in states() if state.outcome == "failed" and state.system == "debian12"]
+    return list({state.check: state for state in reversed(found)}.values())

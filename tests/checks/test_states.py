@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import CheckOutcome
@@ -13,6 +15,8 @@ from checks import asking, library, throwaway
 from checks.library import State
 
 _WHY_NOT = throwaway.why_not()
+#: Programs of which each is missing somewhere, or may be.
+_PROGRAMS = ("awk", "cat", "cut", "df", "find", "getent", "grep", "ls", "sed", "sort", "stat", "tail", "tr", "uname")
 
 pytestmark = [
     pytest.mark.skipif(bool(_WHY_NOT), reason=f"throw-away systems cannot be made here: {_WHY_NOT}"),
@@ -28,6 +32,17 @@ def test_state(state: State) -> None:
 @pytest.mark.parametrize("state", [one for one in library.states() if asking.fits_a_line(one)], ids=str)
 def test_state_by_line(state: State) -> None:
     _assert_told(state, *asking.ask_by_line(state))
+
+
+@pytest.mark.parametrize(
+    ("state", "program"),
+    [(state, program) for program in _PROGRAMS for state in library.first_failing() if asking.uses(state, program)],
+    ids=str,
+)
+def test_no_check_passes_for_want_of_a_program(state: State, program: str) -> None:
+    remove = f"rm -f /usr/bin/{program} /usr/sbin/{program}"
+    outcome, output = asking.ask(dataclasses.replace(state, prepare=f"{state.prepare}\n{remove}"))
+    assert outcome.outcome in ("failed", "unknown"), output
 
 
 def _assert_told(state: State, outcome: CheckOutcome, output: str) -> None:
