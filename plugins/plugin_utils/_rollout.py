@@ -23,7 +23,7 @@ SUMMARY = "rollout_summary"
 
 
 def end_early(play: Any, interrupted: bool) -> str:
-    """Delete the registration token of the run, and give the summary; empty where no host was to be treated yet.
+    """Delete the registration tokens of the run, and give the summary; empty where no host was to be treated yet.
 
     Args:
         play: the play that rolls out, in the process of ansible-playbook itself.
@@ -33,25 +33,25 @@ def end_early(play: Any, interrupted: bool) -> str:
     known = next((hosts[name] for name in hosts if "rollout_hosts" in hosts[name]), None)
     if known is None:
         return ""
-    made = known.get("rollout_made", "")
+    makers = [name for name in hosts if (hosts[name].get("rollout_token") or {}).get("key")]
     variables = {
         **variables,
         "rollout_hosts": known["rollout_hosts"],
-        "rollout_made": made,
-        "rollout_deleted": _delete_token(made, known) if made else {},
+        "rollout_deletions": [{"item": name, **_delete_token(hosts[name])} for name in makers],
         "rollout_interrupted": interrupted,
     }
     templar = Templar(loader=play.get_loader(), variables=variables)
     return clean(templar.template(variables[SUMMARY]))
 
 
-def _delete_token(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Delete the registration token of that name, and give the result of a task that does so."""
-    settings = {
-        option: variables[f"alpamon_{option}"] for option in ("url", "token") if f"alpamon_{option}" in variables
-    }
+def _delete_token(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Delete the registration token that the host of these variables made, and give the result of a task that does so."""
+    given = {"url": variables["rollout_needs"]}
+    if "alpamon_token" in variables:
+        given["token"] = variables["alpamon_token"]
+    task = {"state": "absent", "name": variables["rollout_token"]["name"], **given}
     try:
-        found = find_settings(settings, variables, os.environ, folder=run_folder())
-        return run_registration_token({"state": "absent", "name": name, **settings, **found.options}, current_run())
+        found = find_settings(given, variables, os.environ, folder=run_folder())
+        return run_registration_token({**task, **found.options}, current_run())
     except AlpaconError as error:
         return {"msg": str(error)}

@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,95 @@ def test_hosts_that_are_registered_need_no_right_to_make_tokens(current: Workspa
     assert said["a"].startswith("connected as Web-")
     assert said["b"].startswith("FAILED. The host has to be registered, and no registration token could be made.")
     assert len(current.registered()) == 1
+
+
+@pytest.mark.parametrize("first", ["token", "state", "option"])
+def test_the_first_host_of_a_wave_needs_no_token_of_the_run(current: Workspace, tmp_path: Path, first: str) -> None:
+    by_hand = current.add_registration_token("by hand")
+    variables = {
+        "token": {"alpamon_registration_token": by_hand["key"]},
+        "state": {"alpamon_state": "installed"},
+        "option": {"alpamon_version": "newest"},
+    }
+    hosts = {"a": a_host("a", **variables[first]), "b": a_host("b"), "c": a_host("c")}
+    done = rolled(tmp_path, current, hosts, alpamon_serial=3, alpamon_max_fail_percentage=50)
+    said = summary(done)
+    assert said["b"].startswith("connected as b-"), done.said
+    assert said["c"].startswith("connected as c-"), done.said
+    assert done.said.count("is made for this run.") == 1
+    assert [token["id"] for token in current.registration_tokens()] == [by_hand["id"]]
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[Workspace]:
+    """A second workspace."""
+    with Workspace("current", servers=0, agents=False) as workspace:
+        yield workspace
+
+
+def in_two_workspaces(current: Workspace, other: Workspace, *answers: Answer) -> dict[str, ScriptedHost]:
+    """Hosts of which every other one is for the other workspace, with what its group has written down."""
+    other.reset()
+    other.settings(instant=True)
+    current.settings(instant=True)
+    groups = ({}, {"alpacon_url": f"{other.url}/", "alpacon_token": other.token})
+    return {name: a_host(name, *answers, **groups[index % 2]) for index, name in enumerate("abcd")}
+
+
+def test_each_workspace_gets_its_own_token(current: Workspace, other: Workspace, tmp_path: Path) -> None:
+    hosts = in_two_workspaces(current, other)
+    with agents_come(other):
+        done = rolled(tmp_path, current, hosts, alpamon_serial=[2])
+    assert done.code == 0, done.said
+    assert sorted(record["name"][0] for record in current.registered()) == ["a", "c"]
+    assert sorted(record["name"][0] for record in other.registered()) == ["b", "d"]
+    assert current.registration_tokens() == other.registration_tokens() == []
+    # None was sent where it does not belong, and each was made once.
+    for workspace in (current, other):
+        asked = [(row["method"], row["status"]) for row in workspace.log() if row["path"].endswith("/register/")]
+        assert asked == [("POST", 201)] * 2
+        made = [row for row in workspace.log() if row["path"].endswith("/registration-tokens/")]
+        assert [row["method"] for row in made].count("POST") == 1
+
+
+def test_tokens_of_hosts_that_are_lost_are_deleted_in_both(
+    current: Workspace, other: Workspace, tmp_path: Path
+) -> None:
+    hosts = in_two_workspaces(current, other, ("^copy .*alpamon.conf", {"lost": "No route to host."}))
+    done = rolled(tmp_path, current, hosts, alpamon_serial=[2])
+    assert summary(done)["d"] == "not tried", done.said
+    assert len(current.registered()) == len(other.registered()) == 1
+    assert current.registration_tokens() == other.registration_tokens() == []
+
+
+def test_what_cannot_be_deleted_is_named_for_each_workspace(
+    current: Workspace, other: Workspace, tmp_path: Path
+) -> None:
+    hosts = in_two_workspaces(current, other)
+    for workspace in (current, other):
+        workspace.fault("status", method="DELETE", path="registration-tokens/", status=403, body='{"detail": "No."}')
+    with agents_come(other):
+        done = rolled(tmp_path, current, hosts, alpamon_serial=[4])
+    assert done.code == 0, done.said
+    [mine], [its] = current.registration_tokens(), other.registration_tokens()
+    named = [line.partition(", and expires")[0] for line in summary_lines(done) if "could not be deleted" in line]
+    assert sorted(named) == sorted(
+        f"The registration token {token['name']} could not be deleted from {workspace.url}"
+        for token, workspace in ((mine, current), (its, other))
+    )
+    assert mine["key"] not in done.said
+    assert its["key"] not in done.said
+
+
+def test_an_interrupted_run_deletes_the_tokens_of_both_workspaces(
+    current: Workspace, other: Workspace, tmp_path: Path
+) -> None:
+    hosts = in_two_workspaces(current, other)
+    waits = "Wait until the workspace says.*Note that it is tried.*Wait until the workspace says"
+    with agents_come(other, but="b"):
+        done = interrupted(tmp_path, current, hosts, waits)
+    assert "4 hosts, 1 of them well, 1 failed, 2 not tried." in done.said
+    assert current.registration_tokens() == other.registration_tokens() == []
 
 
 def test_tags_choose_parts_of_the_role(current: Workspace, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def left_by_the_collection() -> set[str]:
     files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/**/*.yml")]
     tasks = [task for file in files for task in _tasks(yaml.safe_load(file.read_text(encoding="utf-8")) or [])]
     facts = {name for task in tasks for name in task.get("ansible.builtin.set_fact", {})}
-    assert {"alpamon_server_id", "rollout_made"} <= facts
+    assert {"alpamon_server_id", "rollout_chosen"} <= facts
     own = {
         name for file in ROOT.glob("roles/*/vars/main.yml") for name in yaml.safe_load(file.read_text(encoding="utf-8"))
     }
