@@ -431,6 +431,26 @@ def test_absent(running: Running, tmp_path: Path) -> None:
     assert "zypper --non-interactive remove alpamon" in done["leap15"].commands
 
 
+def test_absent_where_nobody_can_be_asked_for_the_record(running: Running, tmp_path: Path) -> None:
+    other = "http://127.0.0.1:9"
+    records = {"id": (other, "web-01"), "url": ("workspace.example", ID), "away": (other, ID)}
+    hosts = {
+        name: ScriptedHost(
+            DEBIAN, [*configuration(url, server, "k"), *installed("2.5.0")], {"alpamon_state": "absent"}
+        )
+        for name, (url, server) in records.items()
+    }
+    hosts["nourl"] = ScriptedHost(DEBIAN, hosts["id"].answers, {"alpamon_state": "absent", "alpamon_url": ""})
+    done = run_role(tmp_path, running("current"), hosts)
+    assert done.code == 0, done.said
+    ids = {name: server for name, (_url, server) in records.items()} | {"nourl": "web-01"}
+    for name, host in done.hosts.items():
+        assert {"/etc/alpamon", "/var/lib/alpamon"} <= set(removed(host)), name
+        assert len(host.of("apt")) == 1
+        assert host.facts["alpamon_orphans"] == [ids[name]]
+        assert f"The record {ids[name]} is left behind in" in str([result.get("msg") for result in host.results])
+
+
 # What is refused before anything is changed
 
 REFUSED: dict[str, tuple[dict[str, Any], list[Any], str]] = {
