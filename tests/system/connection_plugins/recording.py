@@ -42,8 +42,10 @@ options:
     vars:
       - name: recording_answers
   recording_brings:
-    description: The version of the package that is there once it was installed.
-    default: 2.5.0
+    description:
+      - The version of the package that is there once it was installed, whatever was asked for.
+      - The one that was asked for if empty, or 2.5.0.
+    default: ""
     vars:
       - name: recording_brings
 """
@@ -108,7 +110,8 @@ class Connection(LocalConnection):
         """The version that came last, or an empty text."""
         lines = Path(self.get_option("recording_file")).read_text(encoding="utf-8").splitlines()
         came = [_installs(call["module"], call["arguments"]) for call in map(json.loads, lines)]
-        return ["", *(version or self.get_option("recording_brings") for version in came if version is not None)][-1]
+        brings = self.get_option("recording_brings")
+        return ["", *(brings or version or "2.5.0" for version in came if version is not None)][-1]
 
 
 def _shell(command: str, arguments: dict[str, Any]) -> dict[str, Any]:

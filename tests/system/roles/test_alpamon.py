@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,7 +239,6 @@ def downgraded(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Ro
         "alpamon_allow_downgrade": True,
         "alpamon_install_recommends": True,
         "alpamon_package_proxy": "http://proxy.example:3128",
-        "recording_brings": "2.4.0",
     }
     hosts = scripted_hosts(
         {name: SUPPORTED[name] for name in ("debian13", "rocky9", "leap15")}, *installed("2.5.0"), **variables
@@ -251,7 +251,7 @@ def downgraded(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Ro
 def test_pinned_with_apt(downgraded: RoleRun) -> None:
     host = downgraded["debian13"]
     [package] = host.of("apt")
-    assert package["name"] == "alpamon=2.4.0*"
+    assert package["name"] == "alpamon=2.4.0"
     assert package["allow_downgrade"] is package["allow_change_held_packages"] is package["install_recommends"] is True
     assert host.of("dpkg_selections") == [{"name": "alpamon", "selection": "hold"}]
     [call] = [call for call in host.calls if call.module == "apt"]
@@ -270,6 +270,65 @@ def test_pinned_with_zypper(downgraded: RoleRun) -> None:
     host = downgraded["leap15"]
     assert "zypper --non-interactive install --oldpackage --recommends alpamon=2.4.0" in host.commands
     assert host.commands[-1] == "zypper --non-interactive addlock alpamon"
+
+
+#: What apt-cache says, a version a line.
+LISTED = "   alpamon | {} | https://packagecloud.io/alpacax/alpamon/any any/main amd64 Packages\n"
+#: What is in the repository, which version is asked for, and which package is to come.
+PACKAGES = {
+    "longer": (["2.5.10", "2.5.1", "2.5.0"], "2.5.1", "2.5.1"),
+    "revised": (["2.5.10-1", "2.5.1-2", "2.5.1-1"], "2.5.1", "2.5.1-2"),
+    "epoch": (["1:2.5.1-1"], "2.5.1", "1:2.5.1-1"),
+    "candidate": (["2.6.0~rc10-1", "2.6.0~rc1-1"], "2.6.0-rc1", "2.6.0~rc1-1"),
+    "candidates": (["2.6.0~rc1"], "2.6.0", "2.6.0"),
+    "stale": ([], "2.5.1", "2.5.1"),
+}
+
+
+@pytest.fixture(scope="module")
+def pinned(running: Running, tmp_path_factory: pytest.TempPathFactory) -> RoleRun:
+    """A host for each of them."""
+    hosts = {
+        name: ScriptedHost(
+            DEBIAN,
+            [("^command .*madison", {"rc": 0, "stdout": "".join(map(LISTED.format, listed))})],
+            {"alpamon_version": asked, "recording_brings": asked},
+        )
+        for name, (listed, asked, _package) in PACKAGES.items()
+    }
+    return run_role(tmp_path_factory.mktemp("pinned"), running("current"), hosts, "--tags", "install")
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_apt_is_asked_for_no_other_version(pinned: RoleRun, name: str) -> None:
+    assert pinned.code == 0, pinned.said
+    assert [row["name"] for row in pinned[name].of("apt")] == [f"alpamon={PACKAGES[name][2]}"]
+
+
+@pytest.mark.parametrize("name", ["debian13", "rocky9", "leap15"])
+def test_a_version_that_is_another_one_is_no_success(running: Running, tmp_path: Path, name: str) -> None:
+    variables = {"alpamon_version": "2.5.1", "alpamon_hold": True, "recording_brings": "2.5.10"}
+    hosts = {name: ScriptedHost(SUPPORTED[name], variables=variables)}
+    done = run_role(tmp_path, running("current"), hosts, "--tags", "install")
+    assert done.code == 2, done.said
+    assert done[name].failure.startswith("alpamon_version is 2.5.1, and alpamon 2.5.10 is installed")
+    assert done[name].of("dpkg_selections") == []
+    assert not any("lock add" in line or "addlock" in line for line in done[name].commands)
+
+
+def test_apt_reads_the_index_before_it_looks_again(running: Running, tmp_path: Path) -> None:
+    updated = tmp_path / "updated"
+    row = LISTED.format("2.5.1-1").strip()
+    answers = [
+        ("^apt .*alpamon=2.5.1[^-]", {"failed": True, "msg": "no available installation candidate"}),
+        ("^apt .*update_cache.: true", {"shell": f"touch {updated}; echo '{{\"changed\": true}}'"}),
+        ("^command .*madison", {"shell": f"test -f {updated} && echo '{{\"rc\": 0, \"stdout\": \"{row}\"}}'"}),
+    ]
+    hosts = {"web": ScriptedHost(DEBIAN, answers, {"alpamon_version": "2.5.1", "recording_brings": "2.5.1"})}
+    done = run_role(tmp_path / "run", running("current"), hosts, "--tags", "install")
+    assert done.code == 0, done.said
+    names = [row.get("name", "index") for row in done["web"].of("apt")]
+    assert names == ["alpamon=2.5.1", "index", "alpamon=2.5.1-1"]
 
 
 # An upgrade that a run before did not end
@@ -308,11 +367,25 @@ def test_old_agent_under_a_new_package_is_restarted_and_replaced_where_that_fail
     host = done["web"]
     assert "alpamon 2.5.0 did not connect. alpamon 2.4.0 is back and connected." in host.failure
     assert "An agent of version 2.4.0 is connected, not 2.5.0." in host.failure
-    assert [row["name"] for row in host.of("apt")] == ["alpamon=2.4.0*"]
+    assert [row["name"] for row in host.of("apt")] == ["alpamon=2.4.0"]
     units = [(row["name"], row["state"]) for row in host.of("systemd_service")]
     assert units.count(("alpamon.service", "restarted")) == 2
     assert units.index(("alpamon.service", "restarted")) < units.index(("alpamon-restart.timer", "stopped"))
     assert record["key"] not in done.said
+
+
+def test_package_of_the_version_before_is_told_from_longer_ones(current: Workspace, tmp_path: Path) -> None:
+    _record, answers = upgraded_alone(current, "outdated", "2.4.1")
+    kept = "/var/cache/alpamon/alpamon_2.4.1_amd64.deb"
+    (tmp_path / "alpamon_2.5.0.deb").touch()
+    found_file = ("^find ", {"changed": False, "files": [{"path": kept}]})
+    options = {"alpamon_connect_timeout": "1s", "alpamon_package_file": str(tmp_path / "alpamon_2.5.0.deb")}
+    done = run_role(tmp_path / "run", current, {"web": ScriptedHost(DEBIAN, [found_file, *answers], options)})
+    assert done.code == 2, done.said
+    assert done["web"].of("apt")[-1]["deb"] == kept
+    [pattern] = [row["patterns"] for row in done["web"].of("find") if row.get("use_regex")]
+    versions = ["2.4.1_amd64", "2.4.1", "2.4.1-1.x86_64", "2.4.10_amd64", "2.4.1-rc1", "2.4.1~rc1_amd64", "12.4.1"]
+    assert [version for version in versions if re.match(pattern, f"alpamon_{version}.deb")] == versions[:3]
 
 
 def test_agent_of_the_installed_version_is_not_restarted(current: Workspace, tmp_path: Path) -> None:
