@@ -245,6 +245,20 @@ def test_waves_stop_when_too_many_fail(current: Workspace, tmp_path: Path) -> No
     assert said["d"] == said["e"] == "not tried"
 
 
+def test_a_host_that_fails_fails_alone_whatever_ansible_is_set_to(current: Workspace, tmp_path: Path) -> None:
+    hosts = {"a": a_host("a"), "b": a_host("b", alpamon_version="newest"), "c": a_host("c"), "d": a_host("d")}
+    current.settings(instant=True)
+    extra = ("-e", json.dumps({"alpamon_serial": [1, 3]}))
+    with agents_come(current):
+        done = run_role(tmp_path, current, hosts, *extra, playbook=PLAYBOOK, ANSIBLE_ANY_ERRORS_FATAL="1")
+    assert done.code == 2, done.said
+    said = summary(done)
+    assert said["b"].startswith("FAILED. alpamon_version is 'newest'.")
+    for name in "acd":
+        assert said[name].startswith(f"connected as {name}-")
+    assert current.registration_tokens() == []
+
+
 def test_a_host_lost_midway_leaves_the_summary_to_others(current: Workspace, tmp_path: Path) -> None:
     lost = ScriptedHost(DEBIAN, [("^apt ", {"lost": "No route to host."})])
     done = rolled(
