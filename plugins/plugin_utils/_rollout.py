@@ -45,7 +45,7 @@ def end_early(play: Any, interrupted: bool) -> str:
 
 
 def _delete_token(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Delete the registration token that the host of these variables made, and give the result of a task that does so."""
+    """Delete the registration token that the host of these variables made, and give the result of such a task."""
     given = {"url": variables["rollout_needs"]}
     if "alpamon_token" in variables:
         given["token"] = variables["alpamon_token"]

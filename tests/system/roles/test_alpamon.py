@@ -322,7 +322,7 @@ def test_apt_reads_the_index_before_it_looks_again(running: Running, tmp_path: P
     answers = [
         ("^apt .*alpamon=2.5.1[^-]", {"failed": True, "msg": "no available installation candidate"}),
         ("^apt .*update_cache.: true", {"shell": f"touch {updated}; echo '{{\"changed\": true}}'"}),
-        ("^command .*madison", {"shell": f"test -f {updated} && echo '{{\"rc\": 0, \"stdout\": \"{row}\"}}'"}),
+        ("^command .*madison", {"shell": f'test -f {updated} && echo \'{{"rc": 0, "stdout": "{row}"}}\''}),
     ]
     hosts = {"web": ScriptedHost(DEBIAN, answers, {"alpamon_version": "2.5.1", "recording_brings": "2.5.1"})}
     done = run_role(tmp_path / "run", running("current"), hosts, "--tags", "install")
@@ -508,9 +508,7 @@ def test_absent_where_nobody_can_be_asked_for_the_record(running: Running, tmp_p
     other = "http://127.0.0.1:9"
     records = {"id": (other, "web-01"), "url": ("workspace.example", ID), "away": (other, ID)}
     hosts = {
-        name: ScriptedHost(
-            DEBIAN, [*configuration(url, server, "k"), *installed("2.5.0")], {"alpamon_state": "absent"}
-        )
+        name: ScriptedHost(DEBIAN, [*configuration(url, server, "k"), *installed("2.5.0")], {"alpamon_state": "absent"})
         for name, (url, server) in records.items()
     }
     hosts["nourl"] = ScriptedHost(DEBIAN, hosts["id"].answers, {"alpamon_state": "absent", "alpamon_url": ""})
