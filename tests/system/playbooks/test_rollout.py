@@ -142,7 +142,7 @@ def in_two_workspaces(current: Workspace, other: Workspace, *answers: Answer) ->
     other.reset()
     other.settings(instant=True)
     current.settings(instant=True)
-    groups = ({}, {"alpacon_url": f"{other.url}/", "alpacon_token": other.token})
+    groups: tuple[dict[str, str], ...] = ({}, {"alpacon_url": f"{other.url}/", "alpacon_token": other.token})
     return {name: a_host(name, *answers, **groups[index % 2]) for index, name in enumerate("abcd")}
 
 

@@ -17,6 +17,7 @@ from system.scripted_hosts import (
     DEBIAN,
     KEY,
     MACHINE,
+    Answer,
     Distribution,
     Host,
     RoleRun,
@@ -319,7 +320,7 @@ def test_a_version_that_is_another_one_is_no_success(running: Running, tmp_path:
 def test_apt_reads_the_index_before_it_looks_again(running: Running, tmp_path: Path) -> None:
     updated = tmp_path / "updated"
     row = LISTED.format("2.5.1-1").strip()
-    answers = [
+    answers: list[Answer] = [
         ("^apt .*alpamon=2.5.1[^-]", {"failed": True, "msg": "no available installation candidate"}),
         ("^apt .*update_cache.: true", {"shell": f"touch {updated}; echo '{{\"changed\": true}}'"}),
         ("^command .*madison", {"shell": f'test -f {updated} && echo \'{{"rc": 0, "stdout": "{row}"}}\''}),
