@@ -62,8 +62,8 @@ class Order:
             ids=values.uuids("ids", options.get("ids")),
             line=what.line if what else _given_line(options),
             shell=options["shell"],
-            username=options.get("username") or None,
-            groupname=options.get("groupname") or None,
+            username=_account("username", options),
+            groupname=_account("groupname", options),
             extra={name: value for name, value in extra.items() if value},
             scheduled_at=_given("scheduled_at", options, values.moment),
             reschedule=options["reschedule"],
@@ -107,6 +107,14 @@ def _progress(options: Mapping[str, Any]) -> bool:
 def _given(name: str, options: Mapping[str, Any], read: Callable[[str, Any], Any]) -> Any:
     value = options.get(name)
     return None if value in (None, "") else read(name, value)
+
+
+def _account(name: str, options: Mapping[str, Any]) -> str | None:
+    value = options.get(name)
+    if value is not None and not value.strip():
+        # Not compared, it would mean the commands of every account.
+        raise UsageError(name, "it is empty", "Give a name, or leave it out.")
+    return value or None
 
 
 def _limits(options: Mapping[str, Any], total: int) -> Limits:

@@ -121,6 +121,28 @@ def test_a_filter_that_is_empty_selects_nothing(current: Workspace, tmp_path: Pa
     assert done.tasks["line"][0]["commands"] == []
 
 
+def test_an_account_that_is_empty_is_not_every_account(current: Workspace, tmp_path: Path) -> None:
+    kept = current.submit("web-01", "reboot", scheduled_at="2999-01-01T00:00:00Z")
+    states: dict[str, Row] = {**EVERY_STATE, "reused": {"line": "echo hello", "reuse_within": "1h"}}
+    tasks = [
+        task(f"{option}: {state}: {what}", {"server": "web-01", **given, "line": "reboot", option: value})
+        for option in ("username", "groupname")
+        for state, given in states.items()
+        for what, value in {"empty": "", "blanks": "  ", "null": None, "undefined": "{{ no | default('') }}"}.items()
+    ]
+    before = current.requests_made()
+    done = play_out(current, tmp_path, play(*tasks), ["web-01"])
+    assert done.code == 0, done.said
+    said = messages(done)
+    assert sorted(said) == sorted(one["name"] for one in tasks)
+    assert {name: text for name, text in said.items() if not text.startswith(name.split(":")[0] + ": it is ")} == {}
+    assert said["username: cancelled: empty"] == (
+        "username: it is empty. Give the user to run as, or leave it out to mean the one of the token."
+    )
+    assert current.requests_made() == before
+    assert [row["id"] for row in current.commands() if row["status"] == "scheduled"] == [kept]
+
+
 @pytest.mark.parametrize("core", CORES)
 def test_what_is_omitted_is_left_out(current: Workspace, tmp_path: Path, core: str) -> None:
     left_out = {"servers": "{{ nosuch | default(omit) }}", "ids": "{{ nosuch | default(omit) }}"}

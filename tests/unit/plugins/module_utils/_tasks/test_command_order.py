@@ -81,6 +81,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**RUN, "line": "x" * 2049}, "line", "give that as script"),
     ({**RUN, "line": "  "}, "line", "is empty"),
     ({**RUN, "servers": ["web-01", " "]}, "servers", "one of them is empty"),
+    ({**RUN, "username": ""}, "username", "it is empty"),
+    ({**RUN, "state": "cancelled", "username": " "}, "username", "it is empty"),
+    ({**SCHEDULE, "groupname": ""}, "groupname", "it is empty"),
     ({**SCHEDULE, "scheduled_at": "2031-01-01T03:00:00"}, "scheduled_at", "has no zone"),
     ({**SCHEDULE, "scheduled_at": "tonight"}, "scheduled_at", "is not a time"),
     ({**FINISH, "ids": ["web-01"]}, "ids", "is not a UUID"),
@@ -107,7 +110,6 @@ def test_values_are_read() -> None:
     read = order(
         servers=[" web-01 ", SERVER],
         line="true",
-        username="",
         reuse_within="1h",
         wait_timeout="5m",
         wait=False,
