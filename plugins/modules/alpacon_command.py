@@ -116,12 +116,12 @@ options:
   username:
     description:
       - System user to run as. If omitted, the workspace uses the one of the token.
-      - If omitted, it is not compared when earlier commands are looked for.
+      - If omitted, it is not compared when earlier commands are looked for. Empty or null is refused.
     type: str
   groupname:
     description:
       - System group to run as. If omitted, the workspace decides.
-      - If omitted, it is not compared when earlier commands are looked for.
+      - If omitted, it is not compared when earlier commands are looked for. Empty or null is refused.
     type: str
   env:
     description:
@@ -247,6 +247,9 @@ notes:
     such as C(free) and C(host_pinned) ignore. This does not affect other tasks, other items of a loop or other
     commands. In a task that is delegated to a host other than the controller, all hosts must name a server in the same
     way, by its name or by its UUID.
+  - With C(serial), C(run_once=true) picks one host in each batch, and those of later batches fail in the same way. Move
+    such a task into a play of its own without C(serial). If each batch is to submit the same to the same servers, add
+    C(loop="{{ ansible_play_batch[:1] }}"). Tasks that name other servers in each batch need nothing.
   - A task that is retried, with C(until) or C(retries), does not submit a command again that may have been accepted or
     has not ended yet. It looks for that command, awaits it and returns what it finds. A command that has ended, or
     certainly was not accepted, is submitted again, so that C(until) can poll with it.

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.playbook.handler import Handler
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import strategy_loader
@@ -189,7 +190,9 @@ class AlpaconAction(ActionBase):
 
     def claim_advice(self, host: str) -> tuple[str, str]:
         """What to do where another host of the task does the same, and what servers that are not named are called."""
-        return (_RUN_ONCE_IGNORED if self._task.run_once else _RUN_ONCE, "")
+        if not self._task.run_once:
+            return (_IN_ONE_BATCH if _is_in_batches(self._task) else _RUN_ONCE, "")
+        return (_ONCE_A_BATCH if _is_left_to_core(self._task) else _RUN_ONCE_IGNORED, "")
 
     def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Do the work of the task and return its result."""
@@ -210,6 +213,14 @@ class AlpaconAction(ActionBase):
 
 
 _RUN_ONCE = "Add run_once: true to the task, or leave servers out to run it on the server of each host."
+_IN_ONE_BATCH = (
+    "Move the task into a play of its own without serial, and add run_once: true to it, or leave servers out to run it"
+    " on the server of each host."
+)
+_ONCE_A_BATCH = (
+    "With serial, run_once is once in each batch. Move the task into a play of its own without serial. If each batch is"
+    ' to run it, give the task loop: "{{ ansible_play_batch[:1] }}".'
+)
 _RUN_ONCE_IGNORED = (
     "The task has run_once, which the strategy of the play takes no notice of. Play it with strategy: linear, or leave"
     " servers out to run it on the server of each host."
@@ -286,7 +297,16 @@ def _origin(task: Any) -> list[str]:
 
 
 def _is_for_one_host(task: Any) -> bool:
-    """Whether core itself picks one host for the task, anew for each batch and for each flush of handlers."""
+    """Whether core itself picks one host for the task; a handler is meant anew whenever handlers are flushed."""
+    return _is_left_to_core(task) and (isinstance(task, Handler) or not _is_in_batches(task))
+
+
+def _is_in_batches(task: Any) -> bool:
+    return bool(task.get_play().serial)
+
+
+def _is_left_to_core(task: Any) -> bool:
+    """Whether core itself picks one host for the task in each batch."""
     if not task.run_once:
         return False
     linear, strategy = (strategy_loader.get(name, class_only=True) for name in ("linear", task.get_play().strategy))

@@ -107,12 +107,13 @@ def test_each_item_of_a_loop_goes_to_a_server_once(instant: Workspace, playbook:
     "plays",
     [
         [a_play(a_task(), a_task(), run_once=True)],
-        [a_play(a_task(run_once=True), serial=3)],
+        [a_play(a_task(run_once=True, loop="{{ ansible_play_batch[:1] }}"), serial=3)],
+        [a_play(a_task(run_once=True), serial=5), a_play(a_task(run_once=True), serial=5)],
         [a_play(a_task(run_once=True)), a_play(a_task(run_once=True))],
         [a_play(a_task(when="inventory_hostname == ansible_play_hosts[0]", loop=[1, 2]))],
         [a_play(*[{"include_tasks": "included.yml", "run_once": True}] * 2)],
     ],
-    ids=["two tasks", "two batches", "two plays", "two items", "included twice"],
+    ids=["two tasks", "two batches", "two plays in a batch each", "two plays", "two items", "included twice"],
 )
 def test_what_is_meant_to_run_twice_does(
     instant: Workspace, playbook: Playbook, tmp_path: Path, plays: list[Row]
@@ -121,6 +122,32 @@ def test_what_is_meant_to_run_twice_does(
     done = playbook(plays)
     assert submitted(instant) == dict.fromkeys(SERVERS, 2), done.said
     assert refused(done) == 0
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_run_once_with_serial_submits_once(instant: Workspace, tmp_path: Path, core: str) -> None:
+    plays = [a_play(a_task(run_once=True), serial="{{ batch }}", vars={"batch": 2})]
+    done = play_out(instant, tmp_path, plays, HOSTS[:3], core=core)
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+    assert [result["failed"] for result in done.tasks["Reboot"]] == [False, True]
+    assert done.tasks["Reboot"][1]["msg"].endswith(
+        " gets this for host host-1 of the task. A server gets the command of a task once, so nothing was submitted for"
+        " this host. With serial, run_once is once in each batch. Move the task into a play of its own"
+        ' without serial. If each batch is to run it, give the task loop: "{{ ansible_play_batch[:1] }}".'
+    )
+
+
+def test_run_once_with_serial_reaches_the_servers_of_each_batch(instant: Workspace, playbook: Playbook) -> None:
+    task = a_task(run_once=True, options={"servers": "{{ servers[ansible_play_batch[0]] }}"})
+    servers = {"host-1": ["many-1"], "host-4": ["many-2"]}
+    done = playbook([a_play(task, serial=3, vars={"servers": servers})])
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+    assert done.code == 0
+
+
+def test_the_advice_to_batches_is_no_run_once_alone(instant: Workspace, playbook: Playbook) -> None:
+    done = playbook([PLAYS["one after the other"]])
+    assert "Move the task into a play of its own without serial, and add run_once: true" in done.said
 
 
 def test_hosts_that_ask_for_other_things_all_get_them(instant: Workspace, playbook: Playbook) -> None:
@@ -152,14 +179,18 @@ def test_a_host_that_fails_meanwhile_changes_nothing_where_run_once_is_ignored(
     assert refused(done) == 0
 
 
-@pytest.mark.parametrize("core", ["oldest", "development"])
-def test_a_handler_with_run_once_submits_once_for_each_flush(instant: Workspace, tmp_path: Path, core: str) -> None:
+@pytest.mark.parametrize(("core", "keywords"), [("oldest", {}), ("development", {}), ("development", {"serial": 3})])
+def test_a_handler_with_run_once_submits_once_for_each_flush(
+    instant: Workspace, tmp_path: Path, core: str, keywords: Row
+) -> None:
     flushes = [["host-1", "host-2"], ["host-3"], ["host-2", "host-1"]]
     tasks: list[Row] = []
     for notifying in flushes:
         changed = {"changed_when": True, "when": f"inventory_hostname in {notifying}", "notify": "Reboot"}
         tasks += [{"ansible.builtin.debug": {}, **changed}, {"ansible.builtin.meta": "flush_handlers"}]
-    done = play_out(instant, tmp_path, [a_play(*tasks, handlers=[a_task(run_once=True)])], HOSTS[:3], core=core)
+    done = play_out(
+        instant, tmp_path, [a_play(*tasks, handlers=[a_task(run_once=True)], **keywords)], HOSTS[:3], core=core
+    )
     assert submitted(instant) == dict.fromkeys(SERVERS, len(flushes)), done.said
     assert [result["failed"] for result in done.tasks["Reboot"]] == [False] * len(flushes)
 
