@@ -445,7 +445,8 @@ commands:
           not awaited.
         - V(stuck), V(error) and V(unknown) mean that it cannot be known; V(unknown) is a submit whose answer was lost,
           a command that the workspace does not show, or a O(script) or O(argv) that is said to have succeeded and has
-          answered nothing.
+          answered nothing. With O(state=cancelled), it is a command of which nobody can say whether it was cancelled,
+          or that could not be read, so that it was not.
         - V(sent) could not be cancelled, since it had already been delivered.
       type: str
     rc:

@@ -20,6 +20,7 @@ options:
   ids:
     description:
       - UUIDs of commands. They cannot be combined with filters.
+      - One that is not there or cannot be read is left out, and a warning names it. The task fails if none can be read.
     type: list
     elements: str
     aliases: [id]
@@ -100,6 +101,7 @@ options:
   with_output:
     description:
       - Whether to return outputs. An output that is kept in pieces costs a request of its own.
+      - If an output cannot be read, a warning says so, and C(output_complete) of that command is V(false).
     type: bool
     default: true
   output_limit:
@@ -162,7 +164,7 @@ RETURN = r"""
 commands:
   description:
     - The commands, in the requested order. They have the keys that M(herdops.alpacon.alpacon_command) returns, except
-      for C(changed), and these.
+      for C(changed), C(error) and C(msg), and these.
   returned: success
   type: list
   elements: dict

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from .._api.client import Client
 from .._api.commands import CANCELLED, SENT, find_command
@@ -18,6 +19,7 @@ from .._fleet.jobs import Job
 from .._fleet.outcomes import FINE, Outcome
 from .command_order import Order
 from .command_task import CommandTask, Progress, placeholder
+from .one_by_one import OneByOne
 from .scheduled import schedule_line, submitted_lately, with_schedule
 
 
@@ -42,15 +44,23 @@ def cancelled(task: CommandTask) -> Progress:
 
 
 def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
-    return [_job_by_id(client, command_id) for command_id in ids]
+    each = OneByOne()
+    jobs = [_job_by_id(client, command_id, each) for command_id in ids]
+    errors = [job.error for job in jobs if job.error]
+    if len(errors) == len(jobs):
+        raise errors[0]
+    return jobs
 
 
-def _job_by_id(client: Client, command_id: str) -> Job:
-    command = find_command(client, command_id)
-    if command:
-        return Job(command.server, command=command)
+def _job_by_id(client: Client, command_id: str, each: OneByOne) -> Job:
     # It may not be visible yet; a request to cancel does not lag.
-    return Job(Server(None), command=placeholder(command_id))
+    job = Job(Server(None), command=placeholder(command_id))
+    try:
+        command = each.read(partial(find_command, client, command_id))
+    except AlpaconError as error:
+        job.end(Outcome.UNKNOWN, f"It could not be read, and was not cancelled. {error}", error)
+        return job
+    return Job(command.server, command=command) if command else job
 
 
 def _jobs_by_match(task: CommandTask) -> list[Job]:

@@ -8,13 +8,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Callable
 
 from .._api.agent_output import shortened
 from .._api.client import Client
 from .._api.commands import find_command
-from .._api.errors import UsageError
-from .._api.outputs import read_output
+from .._api.errors import AlpaconError, UsageError
+from .._api.outputs import Output, read_output
 from .._api.records import Command, iso
 from .._api.settings import Settings, Warn
 from .._carrier.answers import unpacked
@@ -23,6 +24,7 @@ from .._options import values
 from .._options.connection import CONNECTION
 from .command_query import FILTERS, ORDERINGS, Query, doubt_about_order, find
 from .command_results import describe
+from .one_by_one import OneByOne
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
@@ -67,7 +69,8 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             doubt = doubt_about_order(found, query.ordering)
             if doubt:
                 run.warn(f"ordering: {doubt}.")
-        commands = [listed(client, command, options["with_output"], limit) for command in found]
+        read = _Outputs(client, run.warn).read if options["with_output"] else None
+        commands = [listed(command, read, limit) for command in found]
         return {"commands": commands, "changed": False, "requests": client.requests}
 
 
@@ -78,31 +81,58 @@ def _refuse_filters(options: Mapping[str, Any]) -> None:
 
 
 def _by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command]:
-    found = []
+    found, missed, each = [], [], OneByOne()
     for command_id in ids:
-        command = find_command(client, command_id)
+        try:
+            command = each.read(partial(find_command, client, command_id))
+        except AlpaconError as error:
+            missed.append((command_id, error))
+            continue
         if command:
             found.append(command)
         else:
             warn(f"ids: there is no command {command_id}, or the token may not see it.")
+    if len(missed) == len(ids):
+        raise missed[0][1]
+    for command_id, why in missed:
+        warn(f"ids: command {command_id} could not be read, and is left out. {why}")
     return found
+
+
+class _Outputs:
+    """The outputs of commands; one that cannot be read is what the row has of it."""
+
+    def __init__(self, client: Client, warn: Warn) -> None:
+        self._client = client
+        self._warn = warn
+        self._each = OneByOne()
+
+    def read(self, command: Command) -> Output:
+        try:
+            return self._each.read(partial(read_output, self._client, command))
+        except AlpaconError as error:
+            self._warn(f"The output of command {command.id} could not be read. {error}")
+            return Output(command.result or "", complete=False)
 
 
 _OUTPUT_KEYS = ("stdout", "stdout_lines", "stderr", "stderr_lines", "output_complete")
 
 
-def listed(client: Client, command: Command, with_output: bool, output_limit: int | None = None) -> dict[str, Any]:
+def listed(
+    command: Command, read: Callable[[Command], Output] | None, output_limit: int | None = None
+) -> dict[str, Any]:
     """A command as M(herdops.alpacon.alpacon_command_info) returns it.
 
     Args:
+        read: reads the output of a finished command; None to leave outputs out.
         output_limit: how many characters of the end of its output are kept; None for all of it.
     """
     output = None
-    if with_output and command.finished:
-        command, output = unpacked(command, read_output(client, command))
+    if read and command.finished:
+        command, output = unpacked(command, read(command))
         output = shortened(command, output, output_limit)
     described = describe(command, output)
-    if not with_output:
+    if not read:
         for key in _OUTPUT_KEYS:
             described.pop(key)
     described.update(

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from .._api.client import Client
+from .._api.outputs import read_output
 from .._api.records import Command
 from .._api.settings import Settings, Warn
 from .._fleet.named_servers import find
@@ -38,5 +40,5 @@ def _wanted(client: Client, command: Command | None, want: str) -> Any:
         return None
     if want == "id":
         return command.id
-    described = listed(client, command, with_output=True)
+    described = listed(command, partial(read_output, client))
     return described if want == "record" else described["stdout"]

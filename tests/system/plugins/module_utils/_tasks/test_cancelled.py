@@ -12,6 +12,7 @@ import pytest
 from system.support import Outcome, in_every_dialect, methods, run
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND
 
 
@@ -222,6 +223,20 @@ def test_a_cancel_that_is_refused_is_a_failure_of_that_command_alone(workspace: 
     assert (ran.failed, ran.changed) == (True, True)
     assert [command["changed"] for command in ran.commands] == [False, True]
     assert "The token may not do this" in ran.commands[0]["msg"]
+
+
+def test_a_command_that_cannot_be_read_costs_only_itself(workspace: Workspace) -> None:
+    ids = [waiting(workspace, server=server) for server in ("web-01", "web-02", "web-03")]
+    workspace.fault("status", method="GET", path=f"{ids[1]}/$", status=403, body='{"code": "forbidden"}')
+    ran = cancel(workspace, ids=ids)
+    assert [command["id"] for command in ran.commands] == ids
+    assert [command["outcome"] for command in ran.commands] == ["cancelled", "unknown", "cancelled"]
+    assert [command["changed"] for command in ran.commands] == [True, False, True]
+    assert ran.failed
+    assert "could not be read, and was not cancelled. The token may not do this" in ran.commands[1]["msg"]
+    assert statuses(workspace) == ["scheduled"]
+    with pytest.raises(ApiError):
+        cancel(workspace, ids=[ids[1]])
 
 
 @in_every_dialect

@@ -14,6 +14,7 @@ from system.conftest import Connect
 from system.support import Outcome, in_every_dialect, info, paths
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_query as _queries
@@ -209,6 +210,47 @@ def test_an_id_that_is_not_there_is_warned_about(history: Workspace) -> None:
     listed = info(history, ids=ids)
     assert [command["id"] for command in listed.commands] == ids[1:]
     assert listed.warnings == [f"ids: there is no command {NO_COMMAND}, or the token may not see it."]
+
+
+# What cannot be read
+
+FORBIDDEN = {"status": 403, "body": '{"code": "rbac_object_permission_required"}'}
+
+
+def test_an_output_that_cannot_be_read_costs_only_itself(current: Workspace) -> None:
+    row = {"status": "success", "result": "", "chunks": ["hello\n"], "added_at": -3600}
+    ids = current.add_commands([row, row, row])
+    current.fault("status", method="GET", path=f"{ids[1]}/chunks/", **FORBIDDEN)
+    listed = info(current, ordering="added_at")
+    shown = {command["id"]: (command["stdout"], command["output_complete"]) for command in listed.commands}
+    assert shown == {ids[0]: ("hello", True), ids[1]: ("", False), ids[2]: ("hello", True)}
+    [warning] = listed.warnings
+    assert warning.startswith(f"The output of command {ids[1]} could not be read. ")
+    assert "rbac_object_permission_required" in warning
+
+
+def test_an_id_that_cannot_be_read_costs_only_itself(history: Workspace) -> None:
+    ids = [row["id"] for row in history.commands()][:3]
+    history.fault("status", method="GET", path=f"{ids[1]}/$", **FORBIDDEN)
+    listed = info(history, ids=ids, with_output=False)
+    assert [command["id"] for command in listed.commands] == [ids[0], ids[2]]
+    [warning] = listed.warnings
+    assert warning.startswith(f"ids: command {ids[1]} could not be read, and is left out. ")
+    with pytest.raises(ApiError, match="rbac_object_permission_required"):
+        info(history, ids=[ids[1]])
+
+
+def test_a_workspace_that_stops_to_answer_is_not_asked_for_every_command(
+    current: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_client, "_PAUSE", 0.01)
+    row = {"status": "success", "result": "", "chunks": ["hello\n"], "added_at": -3600}
+    ids = current.add_commands([row] * 8)
+    current.fault("lose_before", method="GET", path="/chunks/", after=1)
+    listed = info(current)
+    assert len(listed.commands) == len(listed.warnings) + 1 == len(ids)
+    asked = {path for path in paths(current) if "/chunks/" in path}
+    assert len(asked) == 3, "the one that was answered, and two that were not"
 
 
 @pytest.mark.parametrize(
