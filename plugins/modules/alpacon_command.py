@@ -438,9 +438,11 @@ commands:
       type: str
     outcome:
       description:
-        - How it ended. V(success) and V(failed) ran.
+        - How it ended. V(success) and V(failed) ran. What the workspace calls failed is V(failed), even if it states
+          exit code 0; RV(commands[].error_phase) may say why.
         - V(denied), V(rejected), V(expired), V(cancelled) and V(parent_failed) never ran; V(refused) was not accepted,
-          and neither was V(offline), since the agent is not connected; V(not_tried) was not submitted.
+          and neither was V(offline), since the agent is not connected; V(not_tried) was not submitted. With
+          O(state=cancelled), V(refused) was not cancelled, since the workspace did not accept that.
         - V(awaiting_approval) is held until somebody approves it, V(timed_out) did not finish in time, V(pending) was
           not awaited.
         - V(stuck), V(error) and V(unknown) mean that it cannot be known; V(unknown) is a submit whose answer was lost,

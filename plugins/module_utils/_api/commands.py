@@ -14,7 +14,7 @@ from typing import Any
 
 from .client import Client
 from .errors import AlpaconError, ApiError, LostAnswer, UnreadableRow
-from .records import Command, canonical_uuid, readable, row_id
+from .records import Command, canonical_uuid, readable
 
 COMMANDS_PATH = "/api/events/commands/"
 NEWEST_FIRST = "-added_at"
@@ -147,7 +147,7 @@ def cancel(client: Client, command_id: str) -> str:
     """Withdraw a command: :data:`CANCELLED`, :data:`GONE` (none is there that could run) or :data:`SENT` (too late).
 
     Raises:
-        LostAnswer: the answer was lost, and the command still waits.
+        LostAnswer: no answer says that it was cancelled, and the command still waits.
     """
     try:
         answer = client.write("DELETE", path_of(command_id))
@@ -159,8 +159,15 @@ def cancel(client: Client, command_id: str) -> str:
         raise
     except LostAnswer:
         return _seen_cancelled(client, command_id)
-    said = answer.status == 204 or row_id(answer.body) == canonical_uuid(command_id)
+    said = answer.status == 204 or _is_cancelled(answer.body, command_id)
     return CANCELLED if said else _seen_cancelled(client, command_id)
+
+
+def _is_cancelled(row: Any, command_id: str) -> bool:
+    """Whether a row is that command, and says that it was cancelled."""
+    return any(
+        command.id == canonical_uuid(command_id) and command.status == "cancelled" for command in readable([row])
+    )
 
 
 def _will_not_run(client: Client, command_id: str) -> bool:
@@ -172,7 +179,7 @@ def _will_not_run(client: Client, command_id: str) -> bool:
 
 
 def _seen_cancelled(client: Client, command_id: str) -> str:
-    lost = f"DELETE {path_of(command_id)}: the answer was lost"
+    lost = f"DELETE {path_of(command_id)}: no answer said that it was cancelled"
     try:
         command = find_command(client, command_id)
     except AlpaconError as error:

@@ -338,6 +338,13 @@ class Command:
         return self.end - timedelta(seconds=self.elapsed)
 
     @property
+    def was_scheduled(self) -> bool:
+        """Whether it was meant for later, and does not just wait for a server that is offline."""
+        if not self.added_at or not self.scheduled_at:
+            return True
+        return self.scheduled_at > self.added_at + timedelta(seconds=1)
+
+    @property
     def latest_schedule(self) -> datetime | None:
         """A time that ``scheduled_at`` is certainly not after, or None where the row allows no such bound."""
         return self.scheduled_at or self.delivered_at or self.handled_at

@@ -79,6 +79,6 @@ def outcome_of(command: Command, success_codes: Iterable[int] = (0,)) -> Outcome
         return Outcome.PARENT_FAILED
     if command.status in NEVER_RAN or command.status in ("error", "stuck"):
         return Outcome(command.status)
-    if command.exit_code is None and command.status == "failed":
-        return Outcome.FAILED
+    if command.status == "failed" and (command.error_phase or not command.exit_code):
+        return Outcome.FAILED  # a code that speaks against it is not that of the line
     return Outcome.SUCCESS if command.rc in set(success_codes) else Outcome.FAILED

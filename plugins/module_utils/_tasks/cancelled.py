@@ -13,7 +13,7 @@ from functools import partial
 from .._api.client import Client
 from .._api.commands import CANCELLED, SENT, find_command
 from .._api.commands_of_servers import LATEST_SCHEDULE_FIRST, commands_of, scheduled_for
-from .._api.errors import AlpaconError
+from .._api.errors import AlpaconError, LostAnswer
 from .._api.records import UNDER_WAY, Command, Server
 from .._fleet.jobs import Job
 from .._fleet.outcomes import FINE, Outcome
@@ -32,8 +32,9 @@ def cancelled(task: CommandTask) -> Progress:
         if command is None or job.outcome:
             continue
         if command.pending:
-            progress.before.append(schedule_line(job.server, command.line, command.scheduled_at))
             _cancel_job(task, job)
+            if job.changed:
+                progress.before.append(schedule_line(job.server, command.line, command.scheduled_at))
         elif not command.line:
             _cancel_unseen(task, job)
         elif command.ran is False:
@@ -119,8 +120,11 @@ def _cancel_job(task: CommandTask, job: Job) -> None:
         return
     try:
         done = task.cancel(job.known.id)
-    except AlpaconError as error:
+    except LostAnswer as error:
         job.end(Outcome.UNKNOWN, f"Not known to be cancelled. {error}", error)
+        return
+    except AlpaconError as error:
+        job.end(Outcome.REFUSED, f"Not cancelled. {error}", error)
         return
     if done == SENT:
         job.end(Outcome.SENT, Outcome.SENT.sentence)

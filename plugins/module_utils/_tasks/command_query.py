@@ -22,6 +22,8 @@ from .._fleet.named_servers import resolve
 from .._options import values
 
 ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
+#: Answers state the time of the workspace in steps of this.
+_CLOCK_STEP = timedelta(seconds=1)
 #: Options that narrow a listing: those that the API knows, and ours.
 FILTERS = (
     "server",
@@ -128,7 +130,7 @@ class Query:
             and (self.success is None or (command.status in RAN and self.success == (command.status == "success")))
             and self._accepts_requester(command)
             and self._accepts_time(command)
-            and (self.is_scheduled is None or self.is_scheduled == self._is_scheduled(command))
+            and self._accepts_schedule(command)
             and (self.search is None or _may_match(self.search, command))
         )
 
@@ -149,10 +151,15 @@ class Query:
         """Whether, in this order, nothing after this command can be wanted."""
         return bool(self.since and self.ordering == NEWEST_FIRST and command.added_at and command.added_at < self.since)
 
-    def _is_scheduled(self, command: Command) -> bool:
+    def _accepts_schedule(self, command: Command) -> bool:
+        if self.is_scheduled is None:
+            return True
         if command.scheduled_at is None:
-            return command.status == "scheduled"
-        return command.scheduled_at > (self.now or datetime.now(timezone.utc))
+            return self.is_scheduled == (command.status == "scheduled")
+        now = self.now or datetime.now(timezone.utc)
+        # By its clock it is somewhat later: what may be due already is only dropped from what is to come.
+        due = now if self.is_scheduled else now + _CLOCK_STEP
+        return self.is_scheduled == (command.was_scheduled and command.scheduled_at > due)
 
 
 def _moment_or_age(options: Mapping[str, Any], name: str) -> tuple[datetime | None, timedelta | None]:

@@ -116,6 +116,8 @@ def describe_job(job: Job) -> dict[str, Any]:
         }
     described = describe(job.command, job.output, job.server)
     described.update(outcome=_word(job.outcome), changed=job.changed, msg=_message(job))
+    if job.error and job.outcome == Outcome.REFUSED:
+        described.update(job.error.as_result())
     if job.ran is None:
         described["ran"] = None
     if job.outcome in (Outcome.SUCCESS, Outcome.FAILED):

@@ -62,9 +62,6 @@ def scheduled(task: CommandTask) -> Progress:
         check_parents(task)
     fleet = task.fleet(wait=False)
     for job in fleet.leave_aside(missing) if task.run.check_mode else missing:
-        old = existing[str(job.server.id)].other_times if order.reschedule else []
-        progress.before += [schedule_line(job.server, order.line, command.scheduled_at) for command in old]
-        progress.after.append(schedule_line(job.server, order.line, order.scheduled_at))
         job.changed = task.run.check_mode
         job.msg = f"{'Would be s' if task.run.check_mode else 'S'}cheduled for {iso(order.scheduled_at)}."
         job.body = order.body(job.server)
@@ -72,8 +69,15 @@ def scheduled(task: CommandTask) -> Progress:
     if not task.run.check_mode:
         fleet.run(missing, others=[command_id for same in existing.values() for command_id in same.seen])
         _settle_races(task, [job for job in missing if job.command], progress)
-        for job in missing if order.reschedule else ():
-            _withdraw_old(task, job, existing[str(job.server.id)].other_times)
+    for job in missing:
+        old = existing[str(job.server.id)].other_times if order.reschedule else []
+        new, added = job.command, job.changed
+        gone = old if added else []
+        if not task.run.check_mode:
+            gone = _withdraw_old(task, job, old)
+        progress.before += [schedule_line(job.server, order.line, command.scheduled_at) for command in gone]
+        if added and job.command is new:
+            progress.after.append(schedule_line(job.server, order.line, order.scheduled_at))
     return progress
 
 
@@ -101,7 +105,7 @@ def _existing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Existin
         if command is None or command.scheduled_at is None:
             continue
         if command.scheduled_at != order.scheduled_at:
-            if command.pending and _was_scheduled(command):
+            if command.pending and command.was_scheduled:
                 existing.other_times.append(command)
         elif command.pending:
             existing.pending.append(command)
@@ -115,13 +119,6 @@ def _existing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Existin
 def with_schedule(client: Client, command: Command) -> Command | None:
     """A command with its scheduled_at, which list rows of 2024 leave out; None if it is gone."""
     return command if command.scheduled_at else find_command(client, command.id)
-
-
-def _was_scheduled(command: Command) -> bool:
-    """Whether it was meant for later, and does not just wait for a server that is offline."""
-    if not command.added_at or not command.scheduled_at:
-        return True
-    return command.scheduled_at > command.added_at + timedelta(seconds=1)
 
 
 def _scheduled_job(task: CommandTask, server: Server, existing: ExistingCommands) -> Job:
@@ -153,13 +150,13 @@ def _check_time(task: CommandTask, missing: Sequence[Job]) -> None:
         )
 
 
-def _withdraw_old(task: CommandTask, job: Job, old: Sequence[Command]) -> None:
-    """Cancel what is scheduled for other times; where that fails, take the new command back."""
+def _withdraw_old(task: CommandTask, job: Job, old: list[Command]) -> list[Command]:
+    """Cancel what is scheduled for other times, and give what is gone; where that fails, take the new command back."""
     if not old:
-        return
+        return []
     if job.outcome != Outcome.PENDING or job.command is None:
         job.msg = f"{job.msg} {_still_scheduled(old)}"
-        return
+        return []
     new, own = job.command, job.changed
     for place, command in enumerate(old):
         error: AlpaconError | None = None
@@ -177,7 +174,8 @@ def _withdraw_old(task: CommandTask, job: Job, old: Sequence[Command]) -> None:
         job.changed = place > 0 or (own and not taken_back)
         outcome = Outcome.REFUSED if error else Outcome.SENT
         job.end(outcome, f"Not rescheduled: command {command.id} {why} {_still_scheduled(left)}", error)
-        return
+        return old[:place]
+    return old
 
 
 def _is_taken_back(task: CommandTask, command: Command) -> bool:
@@ -280,5 +278,5 @@ def submitted_lately(task: CommandTask) -> list[Command]:
     return [
         command
         for command in readable(rows)
-        if task.order.match().matches(command) and _was_scheduled(command) and (command.added_at or since) > since
+        if task.order.match().matches(command) and command.was_scheduled and (command.added_at or since) > since
     ]

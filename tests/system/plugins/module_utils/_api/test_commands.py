@@ -232,6 +232,26 @@ def test_a_cancel_whose_answer_was_lost_is_known_by_the_command(
     assert [request.method for request in server.requests] == ["DELETE", "GET"]
 
 
+@pytest.mark.parametrize("status", ["running", "delivered"])
+def test_an_answer_that_says_something_else_is_no_cancelling(serve: Serve, connect: Connect, status: str) -> None:
+    row = current_row(status=status, delivered_at=FAR)
+    server = serve([Reply(row), Reply(row)])
+    assert cancel(connect(server), COMMAND) == SENT
+    assert [request.method for request in server.requests] == ["DELETE", "GET"]
+
+
+def test_an_answer_of_a_command_that_still_waits_is_no_cancelling(serve: Serve, connect: Connect) -> None:
+    server = serve([Reply(current_row(status="scheduled")), Reply(current_row(status="scheduled"))])
+    with pytest.raises(LostAnswer, match="no answer said that it was cancelled and the command still waits"):
+        cancel(connect(server), COMMAND)
+
+
+def test_an_answer_that_says_so_is_believed(serve: Serve, connect: Connect) -> None:
+    server = serve([Reply(current_row(status="cancelled"))])
+    assert cancel(connect(server), COMMAND) == CANCELLED
+    assert [request.method for request in server.requests] == ["DELETE"]
+
+
 # Get
 
 

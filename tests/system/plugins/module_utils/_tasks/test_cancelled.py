@@ -219,10 +219,21 @@ def test_check_mode_writes_nothing(workspace: Workspace, by: str) -> None:
 def test_a_cancel_that_is_refused_is_a_failure_of_that_command_alone(workspace: Workspace) -> None:
     first, second = waiting(workspace), waiting(workspace, server="web-02")
     workspace.fault("status", method="DELETE", path=first, status=403, body='{"code": "FORBIDDEN"}')
-    ran = cancel(workspace, ids=[first, second])
+    ran = cancel(workspace, ids=[first, second], diff_mode=True)
     assert (ran.failed, ran.changed) == (True, True)
     assert [command["changed"] for command in ran.commands] == [False, True]
-    assert "The token may not do this" in ran.commands[0]["msg"]
+    assert [command["outcome"] for command in ran.commands] == ["refused", "cancelled"]
+    assert ran.commands[0]["msg"].startswith("Not cancelled. The token may not do this")
+    assert (ran.commands[0]["ran"], ran.commands[0]["error"]["code"]) == (False, "forbidden")
+    assert ran["diff"] == {"before": f"web-02: reboot at {FAR}\n", "after": ""}
+
+
+def test_a_cancel_whose_answer_says_nothing_is_unknown(workspace: Workspace) -> None:
+    command_id = waiting(workspace)
+    workspace.fault("lose_before", method="DELETE")
+    ran = cancel(workspace, ids=[command_id], diff_mode=True)
+    assert (ran.failed, ran.changed, ran["outcome"], ran["ran"]) == (True, False, "unknown", None)
+    assert "diff" not in ran.result
 
 
 def test_a_command_that_cannot_be_read_costs_only_itself(workspace: Workspace) -> None:

@@ -232,6 +232,16 @@ def test_a_schedule_is_moved_once(workspace: Workspace, before: str, after: str)
     assert (again.changed, again["id"]) == (False, moved["id"])
 
 
+@pytest.mark.parametrize("given", [{}, {"scheduled_at": LATER, "reschedule": True}])
+def test_a_schedule_that_is_refused_is_in_no_diff(current: Workspace, given: dict[str, Any]) -> None:
+    if given:
+        schedule(current)
+    current.fault("status", method="POST", **FORBIDDEN)
+    ran = schedule(current, diff_mode=True, **given)
+    assert (ran.changed, ran.failed, ran["outcome"]) == (False, True, "refused")
+    assert "diff" not in ran.result
+
+
 def test_without_reschedule_both_stand(workspace: Workspace) -> None:
     schedule(workspace)
     schedule(workspace, scheduled_at=LATER)
@@ -289,13 +299,16 @@ def test_a_move_that_stops_half_way_says_what_stands(current: Workspace, case: s
     schedule(current)
     schedule(current, scheduled_at="2999-02-01T00:00:00Z")
     current.fault("status", method="DELETE", **fault)
-    ran = schedule(current, scheduled_at=LATER, reschedule=True)
+    ran = schedule(current, scheduled_at=LATER, reschedule=True, diff_mode=True)
     tried = [path.rstrip("/").rpartition("/")[2] for path in paths(current, "DELETE")]
     names = {tried[0]: "first", tried[-1]: "new"}
     stand = {names.get(command, "second"): command for command in pending(current)}
     assert set(stand) == left
     failing = tried[fault.get("after", 0)]
     assert (ran.failed, ran.changed) == (True, changed)
+    diff = ran.result.get("diff", {"before": "", "after": ""})
+    assert len(diff["before"].splitlines()) == len({"first", "second"} - left), "what was cancelled"
+    assert diff["after"] == (f"web-01: reboot at {LATER}\n" if "new" in left else "")
     assert ran["id"] == stand.get("new", failing)
     said, _colon, told = ran["msg"].partition("Scheduled now: ")
     assert f"Not rescheduled: command {failing}" in said

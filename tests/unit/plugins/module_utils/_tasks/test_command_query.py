@@ -98,6 +98,25 @@ def test_what_is_scheduled_for_a_time_to_come(row: dict[str, Any], scheduled: bo
 
 
 @pytest.mark.parametrize(
+    ("added", "at", "as_scheduled", "as_not"),
+    [
+        # The clock is known to a second, and shows 10:30:44.
+        ("2026-11-24T10:30:44.7Z", "2026-11-24T10:30:44.7Z", False, True),
+        # Over several pages of a list time goes by.
+        ("2026-11-24T10:31:44Z", "2026-11-24T10:31:44Z", False, True),
+        ("2026-11-24T10:00:00Z", "2026-11-24T10:30:44.7Z", True, True),
+        ("2026-11-24T10:00:00Z", "2026-11-24T10:30:45.1Z", True, False),
+        ("2026-11-24T10:00:00Z", "2026-11-24T10:30:44Z", False, True),
+    ],
+)
+def test_what_is_due_at_this_moment(added: str, at: str, as_scheduled: bool, as_not: bool) -> None:
+    command = Command.from_row(current_row(status="queued", added_at=added, scheduled_at=at))
+    now = datetime(2026, 11, 24, 10, 30, 44, tzinfo=timezone.utc)
+    assert Query(is_scheduled=True, now=now).accepts(command) is as_scheduled
+    assert Query(is_scheduled=False, now=now).accepts(command) is as_not
+
+
+@pytest.mark.parametrize(
     ("search", "row", "accepted"),
     [
         ("up WEB", current_row(requested_by=None), True),
