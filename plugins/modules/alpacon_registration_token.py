@@ -47,15 +47,18 @@ options:
     description:
       - When the token expires, as ISO 8601 with a time zone. An existing token is compared with it in the same way as
         with O(groups).
+      - A time in the past, by the clock of the workspace, is refused.
     type: str
   expires_in:
     description:
-      - How long a new token is valid, as a number of seconds or a duration such as V(2h) or V(30d).
+      - How long a new token is valid, as a number of seconds or a duration such as V(2h) or V(30d), by the clock of the
+        workspace.
       - An existing token is not compared with it. It cannot be combined with O(expires_at).
     type: str
   description:
     description:
       - What a new token is for. An existing token is not compared with it.
+      - If omitted, a new one is described as made by Ansible, with a mark by which the task knows it again.
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -72,8 +75,10 @@ attributes:
 notes:
   - Set C(no_log) to V(true) on tasks that may create a token; otherwise RV(key) is shown wherever results are shown.
   - If the answer to the request that creates a token is lost, its key is lost for good. The module then looks for a
-    token with that name and these groups that was not there before, deletes it and creates another, once. Do not run
-    two tasks that create a token of the same name at the same time.
+    token with that name and these groups that was not there before, deletes it and creates another, once. It knows the
+    token by the mark in its description or, with O(state=temporary), by its name. If O(description) is given, or the
+    workspace does not list descriptions, the token may be another run's. The task then fails, names the token and
+    deletes nothing.
   - O(token) must belong to a superuser, or be a service token.
 seealso:
   - module: herdops.alpacon.alpacon_registration

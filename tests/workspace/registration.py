@@ -80,6 +80,8 @@ class RegistrationTokenViewSet(Base):
         serializer = RegistrationTokenSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         values = serializer.validated_data
+        if values.get("expires_at"):
+            values["expires_at"] -= dialects.clock_skew()
         token = add_token(values.pop("allowed_groups", ()), **values)
         return Response(token_row(token) | {"key": token.key}, status=status.HTTP_201_CREATED)
 

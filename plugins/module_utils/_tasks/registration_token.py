@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,8 @@ from .server_listing import GROUPS_PATH
 PATH = "/api/servers/registration-tokens/"
 NAME_LENGTH = 64
 
+#: By how much the clock of a controller may be off, so that only the workspace says what is past.
+_CLOCK_DOUBT = timedelta(days=1)
 #: Pauses before the looks for a token whose making was not answered, in seconds.
 _LOOKS = (0.0, 2.0)
 _SHOWN_ONCE = "The key was shown when the token was made, and never again; state=rotated makes a new one."
@@ -49,6 +52,7 @@ class RegistrationToken:
     Attributes:
         groups: UUIDs of the groups that its servers come into.
         expires_at: None where it never does.
+        description: None where the row does not say.
         key: only where it has just been made.
     """
 
@@ -57,6 +61,7 @@ class RegistrationToken:
     groups: frozenset[str] = frozenset()
     expires_at: datetime | None = None
     enabled: bool = True
+    description: str | None = None
     key: str | None = field(default=None, repr=False)
 
     @classmethod
@@ -72,6 +77,7 @@ class RegistrationToken:
             ),
             expires_at=parse_time(row.get("expires_at")),
             enabled=row.get("enabled") is not False,
+            description=plain_text(row.get("description")),
             key=answered_key(row),
         )
 
@@ -92,50 +98,63 @@ class TokenOrder:
 
     name: str
     groups: tuple[str, ...] | None
+    #: When a token is to expire: a date, which an existing one is compared with, or a time from now on.
     expires_at: datetime | None
+    lifetime: timedelta | None
     description: str | None
-    #: Whether the expiry is a date, which an existing token is compared with.
-    dated: bool = False
+    #: Whether no other run makes one of that name.
+    own_name: bool = False
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], now: datetime) -> TokenOrder:
+    def from_options(cls, options: Mapping[str, Any]) -> TokenOrder:
         """Check the options of a task."""
         name = options["name"].strip()
         if not name or len(name) > NAME_LENGTH:
             raise UsageError("name", f"it has {len(name)} characters", f"Give 1 to {NAME_LENGTH}.")
         groups = options.get("groups")
+        date, period = options.get("expires_at"), options.get("expires_in")
+        if date and period:
+            raise UsageError("expires_in", "it does not go with expires_at", "Give one of both.")
         return cls(
             name,
             None if groups is None else tuple(dict.fromkeys(groups)),
-            _expiry(options, now),
+            _date(date) if date else None,
+            _lifetime(period) if period else None,
             options.get("description"),
-            bool(options.get("expires_at")),
         )
+
+    def expiry(self, now: datetime) -> datetime | None:
+        """When a token that is made now expires."""
+        if self.lifetime is not None:
+            return now.replace(microsecond=0) + self.lifetime
+        _check_to_come(self.expires_at, now)
+        return self.expires_at
 
     def differs(self, token: RegistrationToken, groups: frozenset[str] | None) -> str:
         """Which option a token does not fulfil, or an empty text."""
         if groups is not None and token.groups != groups:
             return "groups"
-        if self.dated and token.expires_at != self.expires_at:
+        if self.expires_at and token.expires_at != self.expires_at:
             return "expires_at"
         return ""
 
 
-def _expiry(options: Mapping[str, Any], now: datetime) -> datetime | None:
-    date, period = options.get("expires_at"), options.get("expires_in")
-    if date and period:
-        raise UsageError("expires_in", "it does not go with expires_at", "Give one of both.")
-    if date:
-        moment = values.moment("expires_at", date)
-        if moment <= now:
-            raise UsageError("expires_at", f"{iso(moment)} is in the past", "Give a time to come.")
-        return moment
-    if not period:
-        return None
-    seconds = values.duration("expires_in", period)
+def _date(text: str) -> datetime:
+    date = values.moment("expires_at", text)
+    _check_to_come(date, datetime.now(timezone.utc) - _CLOCK_DOUBT)
+    return date
+
+
+def _check_to_come(date: datetime | None, now: datetime) -> None:
+    if date and date <= now:
+        raise UsageError("expires_at", f"{iso(date)} is in the past", "Give a time to come.")
+
+
+def _lifetime(text: str) -> timedelta:
+    seconds = values.duration("expires_in", text)
     if seconds <= 0:
         raise UsageError("expires_in", "it is no time at all", "Give a duration such as 2h or 30d.")
-    return now.replace(microsecond=0) + timedelta(seconds=seconds)
+    return timedelta(seconds=seconds)
 
 
 def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
@@ -148,10 +167,9 @@ def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, An
         AlpaconError: nothing was written, or the message names what may be left.
     """
     settings = Settings.from_options(options, run.warn)
-    now = datetime.now(timezone.utc)
-    order = TokenOrder.from_options(options, now)
+    order = TokenOrder.from_options(options)
     with Client(settings, tell=run.tell) as client:
-        task = TokenTask(client, order, run, now)
+        task = TokenTask(client, order, run)
         changes = _STATES[options["state"]](task)
         result = changes.as_result(order.name)
         result["requests"] = client.requests
@@ -167,7 +185,6 @@ class TokenTask:
     client: Client
     order: TokenOrder
     run: Run
-    now: datetime
 
     def existing(self) -> list[RegistrationToken]:
         """The tokens of that name."""
@@ -240,7 +257,8 @@ def _lines(tokens: Iterable[RegistrationToken | None]) -> str:
 def _present(task: TokenTask) -> TokenChanges:
     groups = task.group_ids()
     existing = task.existing()
-    usable = [token for token in existing if token.usable(task.now)]
+    now = task.client.now()
+    usable = [token for token in existing if token.usable(now)]
     differences = {token.id: task.order.differs(token, groups) for token in usable}
     kept = next((token for token in usable if not differences[token.id]), None)
     if kept:
@@ -264,7 +282,7 @@ def _temporary(task: TokenTask) -> TokenChanges:
     if not task.run.mark:
         raise UsageError("state", "temporary is for the run on the controller", "Do not delegate the task.")
     prefix = f"{task.order.name}-"
-    own = replace(task, order=replace(task.order, name=prefix + task.run.mark))
+    own = replace(task, order=replace(task.order, name=prefix + task.run.mark, own_name=True))
     if len(own.order.name) > NAME_LENGTH:
         longest = NAME_LENGTH - len(own.order.name) + len(task.order.name)
         raise UsageError(
@@ -280,10 +298,11 @@ def _absent(task: TokenTask) -> TokenChanges:
 
 def _replace(task: TokenTask, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> TokenChanges:
     """Make a token, and only then delete the others of its name, so that there is one all the time."""
+    expires_at = task.order.expiry(task.client.now())
     if task.run.check_mode:
-        planned = RegistrationToken("", task.order.name, groups or frozenset(), task.order.expires_at)
+        planned = RegistrationToken("", task.order.name, groups or frozenset(), expires_at)
         return TokenChanges(planned, made=True, gone=list(old), msg="Would be made.")
-    token = _make(task, groups or frozenset(), old)
+    token = _make(task, groups or frozenset(), expires_at, old)
     changes = TokenChanges(token, made=True, msg="Made. This is the only time that its key is shown.")
     for stale in old:
         try:
@@ -319,25 +338,28 @@ def _delete(client: Client, token: RegistrationToken) -> None:
     client.delete(f"{PATH}{canonical_uuid(token.id)}/")
 
 
-def _make(task: TokenTask, groups: frozenset[str], old: Sequence[RegistrationToken]) -> RegistrationToken:
+def _make(
+    task: TokenTask, groups: frozenset[str], expires_at: datetime | None, old: Sequence[RegistrationToken]
+) -> RegistrationToken:
     """Make a token. One whose answer was lost is worth nothing without its key: it goes, and another is made, once."""
     body: dict[str, Any] = {"name": task.order.name, "allowed_groups": sorted(groups)}
-    if task.order.expires_at:
-        body["expires_at"] = iso(task.order.expires_at)
-    if task.order.description is not None:
-        body["description"] = task.order.description
+    if expires_at:
+        body["expires_at"] = iso(expires_at)
+    # It tells the own token from one that another run makes meanwhile. What is given stays as it is.
+    given = task.order.description
+    body["description"] = f"Made by Ansible ({secrets.token_hex(4)})" if given is None else given
     try:
         return _post(task.client, body)
     except LostAnswer as error:
         known = {token.id for token in old}
-        lost = _look_for_lost(task, known, groups, error)
+        lost = _look_for_lost(task, body, known, error)
         for token in lost:
             _delete(task.client, token)
         known.update(token.id for token in lost)
     try:
         return _post(task.client, body)
     except LostAnswer as error:
-        lost = _look_for_lost(task, known, groups, error)
+        lost = _look_for_lost(task, body, known, error)
         raise LostAnswer(f"{error} {_left_behind(task, lost)}") from None
 
 
@@ -350,7 +372,7 @@ def _post(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
 
 
 def _look_for_lost(
-    task: TokenTask, known: set[str], groups: frozenset[str], lost: LostAnswer
+    task: TokenTask, body: Mapping[str, Any], known: set[str], lost: LostAnswer
 ) -> list[RegistrationToken]:
     """The token that a lost POST made, if it made one."""
     for pause in _LOOKS:
@@ -359,13 +381,21 @@ def _look_for_lost(
             fresh = [token for token in task.existing() if token.id not in known]
         except AlpaconError as error:
             raise LostAnswer(f"{lost} Whether it made a token could not be seen: {error}") from None
-        own = [token for token in fresh if token.groups == groups]
-        if len(own) > 1:
+        may_be = [token for token in fresh if _may_be(token, body)]
+        marked = [token for token in may_be if task.order.description is None and token.description]
+        own = may_be if task.order.own_name else marked
+        if len(may_be) > 1 or len(own) < len(may_be):
             # One of them may be another run's, whose key is in use.
-            raise LostAnswer(f"{lost} {_left_behind(task, own)}")
+            raise LostAnswer(f"{lost} {_left_behind(task, may_be)}")
         if own:
             return own
     return []
+
+
+def _may_be(token: RegistrationToken, body: Mapping[str, Any]) -> bool:
+    """Whether a token can be the one of a request; not every workspace lists what was given as description."""
+    same_groups = token.groups == frozenset(body["allowed_groups"])
+    return same_groups and token.description in (None, body["description"])
 
 
 def _left_behind(task: TokenTask, tokens: Sequence[RegistrationToken]) -> str:

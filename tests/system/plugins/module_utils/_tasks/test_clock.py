@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from system.auditing import HELLO, audit, hosts
 from system.conftest import Connect
+from system.registering import manage_token
 from system.support import Clock, body_for, info, lookup_options, run
 from workspace.client import Workspace
 
@@ -130,6 +131,35 @@ def test_a_schedule_is_in_the_past_by_its_clock(skewed: Workspace) -> None:
     assert run(skewed, **task, scheduled_at=by_its_clock(skewed, 1800)).changed
     with pytest.raises(UsageError, match="is in the past"):
         run(skewed, **task, scheduled_at=by_its_clock(skewed, -1800))
+
+
+def test_a_registration_token_expires_by_its_clock(skewed: Workspace) -> None:
+    made = manage_token(skewed, expires_in="30m")
+    expires = datetime.fromisoformat(made["expires_at"])
+    assert abs((expires - datetime.fromisoformat(by_its_clock(skewed, 1800))).total_seconds()) < 5
+    assert not manage_token(skewed, expires_in="30m").changed
+    for token in skewed.registration_tokens():
+        assert registers(skewed, token["key"])
+
+
+@pytest.mark.parametrize("state", ["present", "rotated"])
+def test_a_date_of_a_registration_token_is_in_the_past_by_its_clock(skewed: Workspace, state: str) -> None:
+    made = manage_token(skewed, state=state, expires_at=by_its_clock(skewed, 1800))
+    assert registers(skewed, made["key"])
+    with pytest.raises(UsageError, match="expires_at: .* is in the past"):
+        manage_token(skewed, name="other", state=state, expires_at=by_its_clock(skewed, -1800))
+    assert len(skewed.registration_tokens()) == 1
+
+
+def test_a_registration_token_that_has_expired_by_its_clock_is_replaced(skewed: Workspace) -> None:
+    expired = skewed.add_registration_token(expires_at=-1800)["id"]
+    assert manage_token(skewed)["deleted"] == [expired]
+
+
+def registers(workspace: Workspace, key: str) -> bool:
+    """Whether a server can register with that key."""
+    body = {"name": "web", "platform": "debian"}
+    return bool(workspace.api("POST", "servers/servers/register/", token=key, json=body).status_code == 201)
 
 
 def test_what_ran_at_a_time_gone_by_is_found_on_several(skewed: Workspace) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -335,6 +336,42 @@ def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: Clock
         manage_token(workspace)
     assert len(ids(workspace)) == 2
     assert [entry["method"] for entry in workspace.log()].count("DELETE") == 0
+
+
+@pytest.mark.parametrize("kind", ["lose_before", "lose_after"])
+def test_a_token_that_another_run_makes_meanwhile_is_told_from_the_own(
+    workspace: Workspace, patient: Clock, kind: str
+) -> None:
+    others: list[str] = []
+    workspace.fault(kind, method="POST", path=TOKENS, times=1)
+    patient.at(0, lambda: others.append(workspace.add_registration_token(description="Made by Ansible (0)")["id"]))
+    made = manage_token(workspace)
+    assert made.changed
+    assert set(ids(workspace)) == {made["id"], *others}
+    assert len(others) == 1
+
+
+def test_a_token_that_nothing_tells_from_that_of_another_run_is_left_behind(
+    workspace: Workspace, patient: Clock
+) -> None:
+    workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
+    with pytest.raises(LostAnswer, match="unless another run has just made it") as caught:
+        manage_token(workspace, description="For the fleet")
+    [left] = ids(workspace)
+    assert left in str(caught.value)
+    assert [entry["method"] for entry in workspace.log()].count("DELETE") == 0
+
+
+def test_a_temporary_one_is_told_by_its_name(workspace: Workspace, patient: Clock) -> None:
+    workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
+    made = manage_token(workspace, state="temporary", mark=process_mark(os.getpid()), description="For the fleet")
+    assert ids(workspace) == [made["id"]]
+
+
+def test_a_token_without_a_description_says_who_made_it(workspace: Workspace) -> None:
+    manage_token(workspace)
+    [token] = workspace.registration_tokens()
+    assert re.fullmatch(r"Made by Ansible \([0-9a-f]{8}\)", token["description"])
 
 
 def test_what_cannot_be_looked_for(workspace: Workspace, patient: Clock) -> None:
