@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
 _WHAT = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", dict: "a dictionary"}
+_ONE_TEXT = "Give one text: in quotes if it is a word such as true or yes, and data with the filter to_json."
 
 
 def check_given(
@@ -27,7 +28,7 @@ def check_given(
         selections: options that select something, and what to do where they select nothing.
 
     Raises:
-        UsageError: an option is unknown, is given under two names, or selects nothing.
+        UsageError: an option is unknown, is given under two names, selects nothing, or is no text where it must be.
     """
     names = {alias: name for name, option in spec.items() for alias in (name, *option.get("aliases", ()))}
     check_names(module, given, names, f"ansible-doc {module} lists those that there are.")
@@ -41,6 +42,15 @@ def check_given(
     for name, remedy in selections.items():
         if name in written:
             check_selection(name, given[written[name]], remedy, spec[name].get("type") == "list")
+    for name, alias in written.items():
+        if spec[name].get("type", "str") == "str":
+            _check_text(name, given[alias])
+
+
+def _check_text(option: str, value: Any) -> None:
+    # Ansible would write it as Python does, such as ['echo', 'hi'].
+    if isinstance(value, (bool, Mapping, list, tuple)):
+        raise UsageError(option, f"it is {_what(value)}", _ONE_TEXT)
 
 
 def check_names(whose: str, given: Iterable[Any], names: Iterable[str], otherwise: str) -> None:

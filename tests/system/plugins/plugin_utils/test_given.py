@@ -144,6 +144,40 @@ def test_an_account_that_is_empty_is_not_every_account(current: Workspace, tmp_p
 
 
 @pytest.mark.parametrize("core", CORES)
+def test_what_is_no_text_is_not_sent_as_python_writes_it(current: Workspace, tmp_path: Path, core: str) -> None:
+    no_text: dict[str, Any] = {"a list": ["echo", "hi"], "a dictionary": {"a": "b"}, "true or false": True}
+    others: Row = {"line": {}, "cmd": {}, "stdin": {"argv": ["cat"]}, "purpose": {"line": "echo hi"}}
+    tasks = [
+        task(f"{option}: {what}", {"server": "web-01", **others[option], option: value})
+        for option in others
+        for what, value in no_text.items()
+    ]
+    tasks.append(task("line: templates", {"server": "web-01", "line": "{{ ['echo', 'hi'] }}"}))
+    tasks.append(task("server: info", {"server": ["web-01"]}, "herdops.alpacon.alpacon_command_info"))
+    before = current.requests_made()
+    done = play_out(current, tmp_path, play(*tasks), ["web-01"], core=core)
+    said = messages(done)
+    assert sorted(said) == sorted(one["name"] for one in tasks), done.said
+    assert (
+        said["line: a list"]
+        == said["cmd: a list"]
+        == said["line: templates"]
+        == (
+            "line: it is a list. Give one text: in quotes if it is a word such as true or yes, and data with the filter"
+            " to_json."
+        )
+    )
+    assert said["stdin: a dictionary"].startswith("stdin: it is a dictionary. ")
+    assert said["purpose: true or false"].startswith("purpose: it is true or false. ")
+    assert said["server: info"].startswith("server: it is a list. ")
+    assert current.requests_made() == before
+    number = task("number", {"server": "web-01", "argv": ["cat"], "stdin": 5, "purpose": 2026})
+    text = task("text", {"server": "web-01", "argv": ["cat"], "stdin": "{{ ['a', 1] | to_json }}"})
+    done = play_out(current, tmp_path / "texts", play(number, text), ["web-01"], core=core)
+    assert [row["stdout"] for name in ("number", "text") for row in done.tasks[name]] == ["5", '["a", 1]']
+
+
+@pytest.mark.parametrize("core", CORES)
 def test_what_is_omitted_is_left_out(current: Workspace, tmp_path: Path, core: str) -> None:
     left_out = {"servers": "{{ nosuch | default(omit) }}", "ids": "{{ nosuch | default(omit) }}"}
     done = play_out(

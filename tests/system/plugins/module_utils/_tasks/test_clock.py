@@ -146,7 +146,7 @@ def test_a_registration_token_expires_by_its_clock(skewed: Workspace) -> None:
 def test_a_date_of_a_registration_token_is_in_the_past_by_its_clock(skewed: Workspace, state: str) -> None:
     made = manage_token(skewed, state=state, expires_at=by_its_clock(skewed, 1800))
     assert registers(skewed, made["key"])
-    with pytest.raises(UsageError, match="expires_at: .* is in the past"):
+    with pytest.raises(UsageError, match=r"expires_at: .* is in the past"):
         manage_token(skewed, name="other", state=state, expires_at=by_its_clock(skewed, -1800))
     assert len(skewed.registration_tokens()) == 1
 
