@@ -117,14 +117,19 @@ def test_users_have_no_option_for_what_a_script_holds(current: Workspace, tmp_pa
 
 
 def test_the_playbook_runs_a_script_of_the_folder_that_it_is_started_in(current: Workspace, tmp_path: Path) -> None:
-    write(tmp_path, "a folder/a job.sh", SAYS_WHO)
-    start = {"PWD": str(tmp_path / "a folder")}
+    start = tmp_path / "a folder"
+    write(start, "a job.sh", SAYS_WHO)
+    # Whatever changes the folder without a shell leaves this as it was.
+    write(tmp_path, "stale/a job.sh", "echo wrong")
+    stale = {"PWD": str(tmp_path / "stale")}
     servers = ("-e", "alpacon_servers=web-01,web-02")
     for name in ("'a job.sh'", f"'{tmp_path}/a folder/a job.sh'"):
         script = ("-e", json.dumps({"alpacon_script": f"{name} 'x  y'"}))
-        done = play_out(current, tmp_path, "herdops.alpacon.run", None, *servers, *script, **start)
+        done = play_out(current, start, "herdops.alpacon.run", None, *servers, *script, **stale)
         assert done.code == 0, done.said
         assert done.said.count("a job.sh|x  y|") >= 2
+    nothing = play_out(current, start, "herdops.alpacon.run", None, *servers, "-e", "alpacon_script=''")
+    assert "alpacon_script is empty." in nothing.said
     neither = play_out(current, tmp_path / "neither", "herdops.alpacon.run", None, *servers)
     assert neither.code != 0
     assert len(current.commands()) == 4
