@@ -12,6 +12,7 @@ import functools
 import http.client
 import io
 import os
+import re
 import ssl
 import sys
 import time
@@ -147,7 +148,8 @@ class Session:
             )
         except _NotConnected as error:
             cause = error.args[0]
-            failure: AlpaconError = _unsent(method, path, self.origin, cause, self.redaction.text(str(cause)))
+            reason = self.redaction.text(_CONNECTION.sub("", str(cause)))
+            failure: AlpaconError = _unsent(method, path, self.origin, cause, reason)
         except requests.exceptions.RequestException as error:
             failure = _lost(method, path, error, self.redaction.text(str(_below(error))))
         # Not where it was caught: what the peer said would come along.
@@ -272,6 +274,10 @@ def _timed(pool: Any) -> Any:
         return pool
     connection = type("TimedConnection", (_Connecting, pool.ConnectionCls), {"response_class": _TimedResponse})
     return type("TimedPool", (pool,), {"ConnectionCls": connection})
+
+
+#: A connection as Python shows it, which urllib3 puts in front of what became of it.
+_CONNECTION = re.compile(r"^(?:<[^<>]*>|\w+\(host=[^()]*\)): ")
 
 
 class _NotConnected(Exception):

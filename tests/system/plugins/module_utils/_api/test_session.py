@@ -297,6 +297,11 @@ def test_a_connection_that_breaks_before_tls_is_there_is_made_again(
     assert client.requests == ATTEMPTS
 
 
+def test_what_failed_is_said_without_what_python_calls_it(connect: Connect, clock: Clock) -> None:
+    with pytest.raises(ConnectionFailed, match=r"no connection to http://workspace\.invalid:80: Failed to "):
+        connect("http://workspace.invalid", sleep=clock.sleep).write("POST", LIST, {})
+
+
 def test_a_host_that_no_socket_takes_gets_nothing(connect: Connect, clock: Clock, monkeypatch: Any) -> None:
     def fail(*_arguments: Any, **_named: Any) -> None:
         raise urllib3.exceptions.LocationParseError("'workspace', label empty or too long")
