@@ -69,7 +69,7 @@ def test_booleans_are_found() -> None:
 def test_each_use_of_a_boolean_converts_it() -> None:
     names = _booleans()
     # An option of a module converts by itself what it gets as it is, and omit is no boolean.
-    handed = re.compile(r"^\s*\w+ \| default\(omit\)\s*$")
+    handed = re.compile(r"^\s*[\w.]+ \| default\(omit\)\s*$")
     bare = [
         f"{where}: {expression.strip()}"
         for where, expression in _evaluated()
