@@ -8,12 +8,13 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
 from .results import MOST_OF_TEXT, NamedResult, severity_of
-from .xml_tree import children, words
+from .xml_tree import children, outermost, words
 
 #: What a data stream has besides benchmarks: most of it, and none of it needed here.
 LEFT_OUT = ("oval_definitions", "oval_results", "ocil", "cpe-list", "oval_system_characteristics")
@@ -76,7 +77,7 @@ class Benchmark:
         known = [profile for key, profile in self.profiles.items() if name in (key, short_id(key))]
         return known[0] if len(known) == 1 else self.profiles.get(name)
 
-    def rules(self, profile: Profile | None = None, values: Mapping[str, str] | None = None) -> list[NamedResult]:
+    def rules(self, profile: Profile | None = None, values: dict[str, str] | None = None) -> list[NamedResult]:
         """What the benchmark says about its rules, or about those that a profile selects.
 
         Args:
@@ -88,11 +89,11 @@ class Benchmark:
         chain = list(self._chain(profile))
         chosen = {key: value for one in chain for key, value in one.chosen.items()}
         severities = {key: value for one in chain for key, value in one.severities.items()}
-        values = self._values(chain) | dict(values or {})
+        known = ChainMap(values or {}, self._values(chain))
         items = list(_items(self.element, chosen, selected=True))
         on = {item.get("id", "") for item, selected in items if selected}
         rules = [item for item, selected in items if item.tag == "Rule" and (selected or profile is None)]
-        return [_described(rule, values, severities) for rule in rules if profile is None or _is_possible(rule, on)]
+        return [_described(rule, known, severities) for rule in rules if profile is None or _is_possible(rule, on)]
 
     def _chain(self, profile: Profile | None) -> Iterator[Profile]:
         """A profile after all that it extends."""
@@ -105,7 +106,7 @@ class Benchmark:
     def _values(self, chain: list[Profile]) -> dict[str, str]:
         selectors = {key: value for profile in chain for key, value in profile.selectors.items()}
         values = {}
-        for value in self.element.iter("Value"):
+        for value in outermost(self.element, "Value"):
             key = value.get("id", "")
             known = {one.get("selector", ""): words(one) for one in children(value, "value")}
             values[key] = known.get(selectors.get(key, ""), known.get("", ""))
@@ -114,7 +115,7 @@ class Benchmark:
 
 def benchmarks(root: Element) -> list[Benchmark]:
     """The benchmarks in a data stream, in a report, or in a file that is one."""
-    return [_benchmark(element) for element in root.iter("Benchmark")]
+    return [_benchmark(element) for element in outermost(root, "Benchmark")]
 
 
 def short_id(identifier: str) -> str:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -93,16 +93,16 @@ def _result(rule: str, word: str, title: str = "", message: str = "", ident: str
 
 def _of_xml(output: str) -> list[NamedResult]:
     root = read_xml(output, LEFT_OUT)
-    known = benchmarks(root)
-    found: list[NamedResult] = []
-    for test in root.iter("TestResult"):
-        values = {value.get("idref", ""): words(value) for value in children(test, "set-value")}
-        found += _of_test(test, {rule.name: rule for one in known for rule in one.rules(values=values)})
-    return found
+    tests = list(root.iter("TestResult"))
+    rows = [row for test in tests for row in children(test, "rule-result")]
+    values = {value.get("idref", ""): words(value) for test in tests for value in children(test, "set-value")}
+    # Once for all tests: a server decides how many of these there are.
+    described = {rule.name: rule for one in benchmarks(root) for rule in one.rules(values=values)}
+    return list(_of_rows(rows, described))
 
 
-def _of_test(test: Element, described: Mapping[str, NamedResult]) -> Iterator[NamedResult]:
-    for row in children(test, "rule-result"):
+def _of_rows(rows: Iterable[Element], described: Mapping[str, NamedResult]) -> Iterator[NamedResult]:
+    for row in rows:
         rule, word = row.get("idref", ""), words(next(children(row, "result"), None))
         messages = "\n".join(filter(None, map(words, children(row, "message"))))
         known = described.get(rule)

@@ -115,6 +115,15 @@ def children(element: Element, name: str) -> Iterator[Element]:
     return (child for child in element if child.tag == name)
 
 
+def outermost(element: Element, name: str) -> Iterator[Element]:
+    """The elements of this name in another, or itself, but for those in one of them: what is read is read once."""
+    if element.tag == name:
+        yield element
+        return
+    for child in element:
+        yield from outermost(child, name)
+
+
 def words(element: Element | None) -> str:
     """The text of an element and of all in it, on lines as a browser would break them."""
     if element is None:

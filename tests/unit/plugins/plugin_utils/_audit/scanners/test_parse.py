@@ -17,6 +17,15 @@ LAUGHS = '<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;">]><testsuite><
 OUTSIDE = (
     '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><testsuite><testcase name="x">&a;</testcase></testsuite>'
 )
+XCCDF_ROW = '<TestResult><rule-result idref="r"><result>pass</result></rule-result></TestResult>'
+XCCDF_VALUES = "".join(f'<set-value idref="v{number}"/>' for number in range(50_000))
+
+
+def nested(name: str, depth: int, inner: str) -> str:
+    """Elements in each other."""
+    return f"<{name}>" * depth + inner + f"</{name}>" * depth
+
+
 HOSTILE = {
     "line": "x" * 1_000_000,
     "bars": "|" * 1_000_000,
@@ -38,6 +47,11 @@ HOSTILE = {
     "digits": '{"results": ' + "9" * 100_000 + "}",
     "points": "ok\n" * 10_000,
     "rules": "".join(f"r{number}:pass\n" for number in range(10_000)),
+    "tests": f"<Benchmark>{'<Rule/>' * 2000}{'<TestResult/>' * 2000}{XCCDF_ROW}</Benchmark>",
+    "benchmarks": f"<a>{'<Benchmark/>' * 50_000}<TestResult>{XCCDF_VALUES}</TestResult>{XCCDF_ROW}</a>",
+    "benchmarks in benchmarks": nested(
+        "Benchmark", 50, XCCDF_ROW + nested("Value", 25, nested("value", 24, "<a/>" * 200_000))
+    ),
     "texts": "1..1\nnot ok 1\n" + "# x\n" * 500_000,
 }
 
