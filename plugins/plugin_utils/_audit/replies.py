@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import why_ended_early
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
@@ -21,7 +21,7 @@ from .judging import CheckAnswer, CheckOutcome, judge
 from .lines import NOT_APPLIED
 from .outcomes import NOT_APPLICABLE, PASSED, UNKNOWN
 from .questions import read
-from .scanners import NamedResult, ScannerError, parse
+from .scanners import NamedResult, ScannerError, parse, silent
 
 _NO_FRAME = "Its answer did not come, or not whole."
 
@@ -61,6 +61,12 @@ class Reply:
 def unanswered(reason: str, command: Command | None = None, reached: bool = False, asked: bool = True) -> Reply:
     """Why there is no answer."""
     return Reply(CheckOutcome(UNKNOWN, reason), command=command, reached=reached, asked=asked)
+
+
+def named_of(check: Check, reply: Reply) -> Sequence[NamedResult]:
+    """What another tool found; where it told nothing, that each rule is unknown, if the check knows its rules."""
+    is_open = not reply.named and reply.judged.outcome == UNKNOWN
+    return silent(check.results, reply.judged.message) if check.results and is_open else reply.named
 
 
 def replies_of(job: Job, checks: Sequence[Check], carried: bool, limit: int, reused: bool = False) -> dict[str, Reply]:
@@ -151,9 +157,7 @@ def _results(check: Check, answer: CheckAnswer) -> tuple[CheckOutcome, Sequence[
         named = parse(check.results, answer.output, cut)
     except ScannerError as error:
         return CheckOutcome(UNKNOWN, str(error)), ()
-    skip, severities = check.results.get("skip", ()), check.results.get("severities", {})
-    kept = [replace(one, severity=severities.get(one.name, one.severity)) for one in named if one.name not in skip]
-    return CheckOutcome(PASSED, f"It has {len(kept)} results."), kept
+    return CheckOutcome(PASSED, f"It has {len(named)} results."), named
 
 
 def around(output: str, place: int | None, limit: int) -> str:

@@ -11,6 +11,7 @@ import getpass
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,8 +26,8 @@ from ..checks import Check
 from ..hosts import AuditedHost
 from ..options import AuditOptions
 from ..outcomes import FAILED, OUTCOMES, SEVERITIES, UNKNOWN
-from ..replies import Reply, unanswered
-from ..scanners import NamedResult
+from ..replies import Reply, named_of, unanswered
+from ..scanners import NamedResult, silent
 from ..verdict import coverage_of, score_of, verdict_of
 from ..waivers import waive
 from .digests import digest
@@ -44,10 +45,12 @@ def content_of(options: AuditOptions, audits: Sequence[WorkspaceAudit], started:
         audit, audited = asked[host.name]
         facts: dict[str, Any] = {}
         for check in audited.checks:
-            rows = _results(options, audited, check) if audited.reached else []
+            reply = _reply(audited, check)
+            named = named_of(check, reply) if reply else ()
+            rows = _results(options, audited, check, reply, named) if reply else []
             for row in rows:
                 waive(options.waivers, row, host.groups)
-            checks.add(check, audited, rows)
+            checks.add(check, named, rows)
             results += rows
         for reply in audited.replies.values():
             facts.update(reply.judged.facts)
@@ -93,7 +96,8 @@ class _Checks:
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[str, Any]] = {}
-        self._known: set[int] = set()
+        #: How many results each check is known to have.
+        self._expected: dict[int, int] = {}
         #: How many questions there are.
         self.questions = 0
 
@@ -102,17 +106,15 @@ class _Checks:
         """Them, as the report has them."""
         return list(self._rows.values())
 
-    def add(self, check: Check, audited: AuditedHost, rows: Sequence[Mapping[str, Any]]) -> None:
+    def add(self, check: Check, named: Sequence[NamedResult], rows: Sequence[dict[str, Any]]) -> None:
         """Add a check that a host has, and the results that it gave."""
-        self.questions += len(rows) or 1
-        if id(check) not in self._known:
-            self._known.add(id(check))
+        if id(check) not in self._expected:
+            self._expected[id(check)] = len(silent(check.results, "")) if check.results else 0
             self._rows.setdefault(check.name, _check(check))
-        reply = audited.replies.get(check.name)
-        for named in reply.named if reply else ():
-            name = name_of(check, named)
-            if name not in self._rows:
-                self._rows[name] = _named_check(check, named)
+        self.questions += len(rows) or self._expected[id(check)] or 1
+        for one, row in zip(named, rows, strict=False):
+            if row["check"] not in self._rows:
+                self._rows[row["check"]] = _named_check(check, one)
 
 
 def name_of(check: Check, named: NamedResult) -> str:
@@ -145,18 +147,24 @@ def _summary(
     }
 
 
-def _results(options: AuditOptions, audited: AuditedHost, check: Check) -> list[dict[str, Any]]:
-    """What came of one check on one host: a row, or one for each named result; none where check mode leaves it open."""
-    reply = audited.replies.get(check.name)
-    if reply is None:
-        if not audited.obstacle:
-            return []
-        reply = unanswered(audited.obstacle)
-    if not reply.named:
+def _reply(audited: AuditedHost, check: Check) -> Reply | None:
+    """What came back for a check; None where the server was not reached, or check mode leaves it open."""
+    if not audited.reached:
+        return None
+    return audited.replies.get(check.name) or (unanswered(audited.obstacle) if audited.obstacle else None)
+
+
+def _results(
+    options: AuditOptions, audited: AuditedHost, check: Check, reply: Reply, named: Sequence[NamedResult]
+) -> list[dict[str, Any]]:
+    """What came of one check on one host: a row for each named result, or one."""
+    if not named:
         return [_row(options, audited, check.name, check.severity, reply, reply.judged.outcome, reply.judged.message)]
+    # What another tool wrote stands in the report as its results.
+    without = replace(reply, output="", truncated=True)
     return [
-        _row(options, audited, name_of(check, one), one.severity or check.severity, reply, one.outcome, one.message)
-        for one in reply.named
+        _row(options, audited, name_of(check, one), one.severity or check.severity, without, one.outcome, one.message)
+        for one in named
     ]
 
 
@@ -171,9 +179,8 @@ def _row(
         "message": message,
         "rc": reply.rc,
         "value": reply.judged.value,
-        # What another tool wrote stands in the report as its results.
-        "output": "" if reply.named else reply.output,
-        "output_truncated": bool(reply.named) or reply.truncated,
+        "output": reply.output,
+        "output_truncated": reply.truncated,
         "output_complete": reply.complete,
         "command": reply.command.id if reply.command else None,
         "ended_at": iso(reply.command.end) if reply.command else None,

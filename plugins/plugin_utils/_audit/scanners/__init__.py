@@ -7,13 +7,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from ..outcomes import UNKNOWN
 from . import goss, inspec, json_path, junit, lynis, tap, xccdf
-from .results import MISSING, MOST_CHARACTERS, MOST_RESULTS, NamedResult, ScannerError, missing, shown
+from .results import (
+    MISSING,
+    MOST_CHARACTERS,
+    MOST_OF_NAME,
+    MOST_RESULTS,
+    NamedResult,
+    ScannerError,
+    missing,
+    short,
+    shown,
+)
 
 #: Name of a format -> what reads it.
 _READERS: dict[str, Callable[[str, Mapping[str, Any]], list[NamedResult]]] = {
@@ -34,14 +44,14 @@ _READERS_OF_BEGINNINGS: dict[str, Callable[[str, Mapping[str, Any]], list[NamedR
     "json": json_path.read_beginning,
 }
 
-__all__ = ["FORMATS", "NamedResult", "ScannerError", "parse"]
+__all__ = ["FORMATS", "NamedResult", "ScannerError", "by_name", "parse", "silent"]
 
 
 def parse(results: Mapping[str, Any], output: str, cut: str = "") -> list[NamedResult]:
     """The results in a scanner's output.
 
     Args:
-        results: the key of that name of a check, as :func:`options.read_results` returns it.
+        results: the key of that name of a check, as :func:`options.read_results` returns it, and what is skipped.
         output: of the command.
         cut: why its end is missing, if it is, as a sentence; the results then have one that says so.
 
@@ -58,7 +68,23 @@ def parse(results: Mapping[str, Any], output: str, cut: str = "") -> list[NamedR
         raise ScannerError("The output has no result.")
     if len(found) > MOST_RESULTS:
         raise ScannerError(f"The output has {len(found):,} results, which is more than {MOST_RESULTS:,}.")
-    return shown(_with_rules(found, results.get("rules") or (), cut or "The scanner did not say."))
+    return _chosen(results, found, cut or "The scanner did not say.")
+
+
+def silent(results: Mapping[str, Any], why: str) -> list[NamedResult]:
+    """The results where a scanner told none: each rule that is known is unknown.
+
+    Args:
+        why: for each, as a sentence.
+    """
+    return _chosen(results, [], why)
+
+
+def _chosen(results: Mapping[str, Any], found: list[NamedResult], silence: str) -> list[NamedResult]:
+    """Results as a report has them: those of rules that are known to exist among them, those to be skipped not."""
+    skip, severities = results.get("skip", ()), results.get("severities", {})
+    kept = shown(_with_rules(found, results.get("rules") or (), silence))
+    return [replace(one, severity=severities.get(one.name, one.severity)) for one in kept if one.name not in skip]
 
 
 def _beginning(results: Mapping[str, Any], output: str, cut: str) -> list[NamedResult]:
@@ -76,16 +102,23 @@ def _beginning(results: Mapping[str, Any], output: str, cut: str) -> list[NamedR
     return [*whole, missing(" ".join([cut, *told]))]
 
 
+def by_name(rules: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Rules by their names, as results have them."""
+    return {short(rule["name"], MOST_OF_NAME): rule for rule in rules}
+
+
 def _with_rules(found: list[NamedResult], rules: Any, silence: str) -> list[NamedResult]:
     """Results with what is known about their rules, and a result for each rule that has none.
 
     Args:
         silence: why there may be none.
     """
-    known = {rule["name"]: rule for rule in rules}
-    told = {result.name for result in found}
-    silent = [NamedResult(name, UNKNOWN, message=silence) for name in known if name not in told]
-    return [_with_rule(result, known.get(result.name, {})) for result in [*found, *silent]]
+    known = by_name(rules)
+    # Names as they are shown: one that only looks like a rule's takes its words as well.
+    told = [replace(result, name=short(result.name, MOST_OF_NAME)) for result in found]
+    names = {result.name for result in told}
+    untold = [NamedResult(name, UNKNOWN, message=silence) for name in known if name not in names]
+    return [_with_rule(result, known.get(result.name, {})) for result in [*told, *untold]]
 
 
 def _with_rule(result: NamedResult, rule: Mapping[str, Any]) -> NamedResult:

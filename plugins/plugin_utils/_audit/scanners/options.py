@@ -16,6 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, SEVERITIES, UNKNOWN
 from . import FORMATS
 from .json_path import TEXTS
+from .results import MOST_OF_NAME, short
 
 #: Keys of the format json that are paths, and those among them that must be there.
 _PATHS = ("list", "name", "outcome", "severity", "references", *TEXTS)
@@ -67,7 +68,7 @@ def _rules(option: str, given: Any) -> list[dict[str, Any]]:
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise UsageError(option, "it is no list", "Give a list of dictionaries, each with a name.")
     rules = [_rule(f"{option}, rule {number}", rule) for number, rule in enumerate(given, start=1)]
-    if len({rule["name"] for rule in rules}) < len(rules):
+    if len({short(rule["name"], MOST_OF_NAME) for rule in rules}) < len(rules):
         raise UsageError(option, "two rules have the same name", "Leave one of them out.")
     return rules
 

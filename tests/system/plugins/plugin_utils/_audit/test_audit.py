@@ -200,6 +200,43 @@ def test_named_results_of_another_tool(current: Workspace) -> None:
     assert (broken["check"], broken["outcome"]) == ("tap", "unknown")
 
 
+RULES = [{"name": f"r{number}", "title": f"Rule {number}", "severity": "high"} for number in range(60)]
+#: What a scanner for XCCDF prints, on the one server that has it.
+ON_ONE = "[ $HOSTNAME = web-01 ] || { echo oscap: not found; exit 127; }\nprintf '%s:pass\\n' " + " ".join(
+    rule["name"] for rule in RULES
+)
+
+
+def test_a_scanner_that_did_not_run_leaves_each_of_its_rules_open(current: Workspace) -> None:
+    check = {"name": "scap", "line": ON_ONE, "results": {"format": "xccdf", "rules": RULES}}
+    given: Row = {"skip": ["scap/r58", "scap/r59"], "severities": {"scap/r0": "low"}}
+    done = audit(current, check, of=hosts("web-01", "web-02"), **given)
+    assert (done.summary["questions"], done.summary["passed"], done.summary["unknown"]) == (116, 58, 58)
+    assert (done.result["verdict"], done.result["coverage"]) == ("inconclusive", 50.0)
+    open_ones = [result for result in done.report["results"] if result["host"] == "web-02"]
+    assert [result["check"] for result in open_ones] == [f"scap/r{number}" for number in range(58)]
+    assert {(result["outcome"], result["message"]) for result in open_ones} == {
+        ("unknown", "The output has no result of a rule. It ends with: oscap: not found")
+    }
+    titles = {check["name"]: (check["title"], check["severity"]) for check in done.report["checks"]}
+    assert (titles["scap/r0"], titles["scap/r1"]) == (("Rule 0", "low"), ("Rule 1", "high"))
+
+
+def test_a_server_without_an_answer_has_as_many_questions_as_rules(workspace: Workspace) -> None:
+    workspace.add_servers("off-01", connected=False)
+    check = {"name": "scap", "line": ON_ONE, "results": {"format": "xccdf", "rules": RULES}}
+    done = audit(workspace, check, of=hosts("web-01", "off-01"), skip=["scap/r59"])
+    assert (done.summary["questions"], done.summary["passed"], done.result["coverage"]) == (118, 59, 50.0)
+    assert audit(workspace, check, of=hosts("web-01"), check_mode=True).summary["questions"] == 60
+
+
+def test_an_answer_that_is_torn_leaves_each_rule_open(current: Workspace) -> None:
+    check = {"name": "scap", "line": "exec sleep 60", "timeout": 1, "results": {"format": "xccdf", "rules": RULES}}
+    done = audit(current, check)
+    assert (done.summary["questions"], done.summary["unknown"]) == (60, 60)
+    assert {result["message"] for result in done.report["results"]} == {"The server took longer than 1 s."}
+
+
 def test_what_a_scanner_said_in_time_counts(current: Workspace) -> None:
     line = "printf '1..4\\nok 1 - tidy\\nnot ok 2 - safe\\nok 3 - la'; exec sleep 60"
     done = audit(current, {"name": "tap", "line": line, "results": {"format": "tap"}, "timeout": 1})

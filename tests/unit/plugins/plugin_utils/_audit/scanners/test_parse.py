@@ -111,6 +111,12 @@ def test_rules_add_what_the_output_does_not_say() -> None:
     assert (silent.name, silent.outcome, silent.message) == ("b", "unknown", "The scanner did not say.")
 
 
+def test_a_name_that_is_shown_like_that_of_a_rule_takes_its_words() -> None:
+    rules = [{"name": "Root  has no password", "title": "A", "remedy": "fix"}]
+    [result] = parse({"format": "tap", "rules": rules}, "1..1\nnot ok 1 - Root has   no password\n")
+    assert (result.name, result.title, result.remedy) == ("Root has no password", "A", "fix")
+
+
 CUT = "Its end is missing."
 BEGINNINGS = {
     "xccdf": (
