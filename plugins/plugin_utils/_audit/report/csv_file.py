@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from unicodedata import category
 
 from .html_content import waiver_words
 from .text import line, plain
@@ -22,8 +23,8 @@ COLUMNS = (
     *("command", "ended_at", "reused"),
 )
 
-#: What a spreadsheet takes for a formula; numbers are none.
-_FORMULA = re.compile(r"[=+\-@\t\r\uff0b\uff0d\uff1d\uff20]")
+#: Where a spreadsheet may take what follows for a formula: in some countries, a semicolon is what separates cells.
+_FORMULA = re.compile(r'(?:^|(?<=;))(?=[ "]*[=+\-@\uff0b\uff0d\uff1d\uff20])')
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
@@ -64,12 +65,13 @@ def _row(cells: Iterable[Any]) -> str:
 
 
 def safe(cell: Any) -> str:
-    """The text of a cell, which no spreadsheet takes for a formula."""
+    """The text of a cell: one line, without what cannot be seen, which no spreadsheet takes for a formula."""
     return "" if cell is None else _safe(str(cell))
 
 
 # Most cells are those of the row before.
 @functools.lru_cache(maxsize=4096)
 def _safe(cell: str) -> str:
-    text = plain(cell).strip()
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+    shown = "".join(character for character in plain(cell) if category(character) != "Cf")
+    text = " ".join(shown.split())
+    return text if _NUMBER.fullmatch(text) else _FORMULA.sub("'", text)

@@ -174,6 +174,16 @@ def test_csv_has_a_row_for_each_result_and_each_server_without(case: str) -> Non
         ("web-01", "web-01"),
         (None, ""),
         ("a\x1b[31m", "a"),
+        ("x;=cmd|' /C calc'!A0", "x;'=cmd|' /C calc'!A0"),
+        ('x; "=1+1"', 'x;\' "=1+1"'),
+        ("x;\t@SUM(A1);+1", "x;' @SUM(A1);'+1"),
+        ('ok\n=HYPERLINK("http://evil")', 'ok =HYPERLINK("http://evil")'),
+        ("ok\t=1+1\u2028=2", "ok =1+1 =2"),
+        ("\u200b=1+1", "'=1+1"),
+        ("\ufeff=1+1", "'=1+1"),
+        ("x;\u2060\u00ad=1", "x;'=1"),
+        ("AC-6; CM-7", "AC-6; CM-7"),
+        ("'=1", "'=1"),
     ],
 )
 def test_no_cell_is_a_formula(cell: Any, safe: str) -> None:
