@@ -22,7 +22,9 @@ _ROWS = 200
 _FIXES = 10
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]~$])")
-_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "@": "&#64;"})
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"})
+#: Where a mention or a reference would begin, which a blank of no width ends; entities are resolved before.
+_MENTION = re.compile(r"(?<=@)(?=\w)|(?<=#)(?=\d)")
 _LINKS = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
 
 _TREND = {
@@ -45,7 +47,7 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
 
 def escape(value: Any, limit: int = 200) -> str:
     """Text on one line that Markdown takes for nothing but text."""
-    text = _SPECIAL.sub(r"\\\1", line(value, limit).translate(_ENTITIES))
+    text = _SPECIAL.sub(r"\\\1", _MENTION.sub("\u200b", line(value, limit)).translate(_ENTITIES))
     return _LINKS.sub(lambda match: f"&#{ord(match[0])};", text)
 
 

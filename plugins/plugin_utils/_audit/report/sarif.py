@@ -20,6 +20,8 @@ _LEVELS = {"critical": "error", "high": "error", "medium": "warning", "low": "no
 
 #: How bad code hosts take a finding to be, of 10.
 _SCORES = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "2.0", "info": "0.0"}
+#: Code hosts refuse rules with more tags.
+_MOST_TAGS = 20
 
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
@@ -75,7 +77,7 @@ def _rule(check: Mapping[str, Any]) -> dict[str, Any]:
         "properties": {
             "security-severity": _SCORES[check["severity"]],
             "severity": check["severity"],
-            "tags": [line(tag) for tag in dict.fromkeys((check["set"] or "others", *check["references"]))],
+            "tags": list(dict.fromkeys(map(line, (check["set"] or "others", *check["references"]))))[:_MOST_TAGS],
         },
     }
 

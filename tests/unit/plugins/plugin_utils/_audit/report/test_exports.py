@@ -101,6 +101,13 @@ def test_sarif_has_what_did_not_pass() -> None:
     assert len(notices) == summary["not_reached"] + summary["not_asked"]
 
 
+def test_sarif_has_as_many_tags_as_code_hosts_take() -> None:
+    check = {**EXAMPLE["checks"][0], "references": ["A", "A ", *(f"R {number}" for number in range(30))]}
+    report = {**EXAMPLE, "checks": [check, *EXAMPLE["checks"][1:]]}
+    rule = json.loads(rendered(sarif, report))["runs"][0]["tool"]["driver"]["rules"][0]
+    assert rule["properties"]["tags"] == [check["set"], "A", *(f"R {number}" for number in range(18))]
+
+
 # HDF
 
 

@@ -345,6 +345,18 @@ def test_markdown_takes_texts_for_texts(text: str) -> None:
     assert not re.search(r"[<>|\n]|(?<!\\)[*`_\[\]{}]|://|www\.", escaped)
 
 
+@pytest.mark.parametrize(
+    "text", ["@octocat", "by @octo/team", "see #12", "octo/repo#3", "octo/repo@a1b2c3d", "a@b.example"]
+)
+def test_markdown_mentions_nobody(text: str) -> None:
+    # As code hosts read it: with its entities resolved.
+    assert not re.search(r"@\w|#\d", html.unescape(markdown.escape(text)))
+
+
+def test_markdown_leaves_other_texts_as_they_can_be_copied() -> None:
+    assert markdown.escape("sed -i s/#Port/Port/ #comment @ home") == "sed -i s/#Port/Port/ #comment @ home"
+
+
 @pytest.mark.parametrize(("case", "cells"), [("example", 4), ("hostile", 5)])
 def test_every_row_has_as_many_cells(case: str, cells: int) -> None:
     # Where there are several workspaces, each host's is said.
