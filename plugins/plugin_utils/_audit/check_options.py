@@ -154,10 +154,10 @@ def choose_checks(
         others: names of checks that there are elsewhere, which may be named as well.
     """
     names = list(dict.fromkeys([*(check.name for check in checks), *others]))
-    with_results = {check.name for check in checks if check.kind == RESULTS}
+    of_results = tuple(f"{check.name}/" for check in checks if check.kind == RESULTS)
     for option, given in (("skip", skip), ("severities", severities)):
         for name in given:
-            if name not in names and name.partition("/")[0] not in with_results:
+            if name not in names and not name.startswith(of_results):
                 shown = [*names[:_NAMED], *([f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else [])]
                 remedy = did_you_mean(name, names, f"There are: {', '.join(shown)}.")
                 raise UsageError(option, f"there is no check {name}", remedy)

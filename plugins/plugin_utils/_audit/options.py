@@ -17,7 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 
-from .checks import Check
+from .checks import RESULTS, Check
 from .hosts import Host
 from .outcomes import SEVERITIES
 from .plans import Plans
@@ -88,8 +88,10 @@ class AuditOptions:
         if options.get("budget") is not None and options["budget"] < 1:
             raise UsageError("budget", f"it is {options['budget']}", "Give a number of requests, or leave it out.")
         reuse_within = options.get("reuse_within")
+        asked = _with_checks(options, hosts)
+        _refuse_names_of_results(asked)
         return cls(
-            hosts=_with_checks(options, hosts),
+            hosts=asked,
             title=options.get("title") or "",
             reuse_within=None if reuse_within in (None, "") else values.duration("reuse_within", reuse_within),
             limits=Limits(
@@ -125,3 +127,13 @@ def _with_checks(options: Mapping[str, Any], hosts: Sequence[Host]) -> list[Host
         return list(hosts)
     given = Plans({}, options).of(hosts[0].name, {})
     return [host if host.checks is not None else replace(host, checks=given) for host in hosts]
+
+
+def _refuse_names_of_results(hosts: Sequence[Host]) -> None:
+    """A check that is named as a result of another may be would be one with it in the report."""
+    plans = {id(host.checks): host.checks or () for host in hosts}
+    checks = [check for plan in plans.values() for check in plan]
+    for name in {check.name for check in checks if check.kind == RESULTS}:
+        alike = next((check.name for check in checks if check.name.startswith(f"{name}/")), None)
+        if alike:
+            raise UsageError("checks", f"{alike} may be a result of {name} as well", "Rename one of them.")

@@ -50,8 +50,8 @@ class Waiver:
 
     def covers(self, check: str, host: str, groups: Collection[str]) -> bool:
         """Whether it is about a check on a host."""
-        meant = any(group in groups for group in self.groups) or any(fnmatchcase(host, name) for name in self.hosts)
-        return meant and fnmatchcase(check, self.check)
+        meant = any(group in groups for group in self.groups) or any(_fits(host, name) for name in self.hosts)
+        return meant and _fits(check, self.check)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -68,6 +68,11 @@ class Waiver:
     def words(self) -> dict[str, Any]:
         """What a result says about it."""
         return {"reason": self.reason, "until": self.until.isoformat(), "by": self.by, "expired": self.expired}
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether a name is the one that is meant, brackets and all, or is like it."""
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def read_waivers(given: Sequence[Any] | None, today: date) -> list[Waiver]:

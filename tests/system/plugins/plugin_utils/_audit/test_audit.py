@@ -520,6 +520,18 @@ def test_waived_findings_do_not_fail(current: Workspace) -> None:
     )
 
 
+@pytest.mark.parametrize("pattern", ["base/User[root] exists", "base/User*", "base/User[[]root] exists"])
+def test_a_waiver_may_have_the_name_that_the_report_shows(current: Workspace, pattern: str) -> None:
+    check = {"name": "base", "line": "printf '1..1\\nnot ok 1 - User[root] exists\\n'", "results": {"format": "tap"}}
+    done = audit(current, check, waivers=[waiver(check=pattern)])
+    assert (done.outcomes, done.warnings) == ({("web-01", "base/User[root] exists"): "waived"}, [])
+
+
+def test_names_of_checks_with_results_may_have_slashes(current: Workspace) -> None:
+    check = {"name": "a/b", "line": "printf '1..2\\nnot ok 1 - x\\nok 2 - y\\n'", "results": {"format": "tap"}}
+    assert audit(current, check, skip=["a/b/x"]).outcomes == {("web-01", "a/b/y"): "passed"}
+
+
 def test_an_expired_waiver_fails_again_and_says_so(current: Workspace) -> None:
     bad = {"name": "bad", "line": "exit 1", "severity": "critical"}
     done = audit(current, bad, waivers=[waiver(until="2020-01-31")])
@@ -852,6 +864,10 @@ def test_what_a_host_leaves_open_is_named_once(workspace: Workspace) -> None:
         ({"waivers": [{"check": "b", "hosts": ["a"], "until": "2999-12-31"}]}, "waivers, waiver 1: missing required"),
         ({"waivers": [waiver(unitl=1)]}, "waivers, waiver 1: unitl: a waiver has no such key. Did you mean until?"),
         ({"budget": 0}, "budget: it is 0."),
+        (
+            {"checks": [{"name": "a", "line": "x", "results": {"format": "tap"}}, {"name": "a/b", "line": "x"}]},
+            "checks: a/b may be a result of a as well. Rename one of them.",
+        ),
         ({"skip": ["helo"]}, "skip: there is no check helo. Did you mean hello?"),
         ({"reuse_within": "soon"}, "reuse_within: 'soon' is not a duration."),
         ({"wait_timeout": "soon"}, "wait_timeout: 'soon' is not a duration."),
