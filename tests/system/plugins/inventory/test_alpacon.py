@@ -687,7 +687,10 @@ def test_a_header_of_templates_is_text_on_every_core(source: Source, core: str) 
     rows = [{"id": uuid(1), "name": "web", "description": text, "tags": {"role": text, text: "x"}}]
     inventories.MARKER.unlink(missing_ok=True)
     on_core = Source(source.workspace, source.folder, prepare(core))
-    own = {"keyed_groups": [{"key": "alpacon_tags.role"}], "compose": {"shown": "alpacon_description | trim"}}
+    own: dict[str, Any] = {
+        "keyed_groups": [{"key": "alpacon_tags.role"}],
+        "compose": {"shown": "alpacon_description | trim"},
+    }
     listing = served(on_core, rows, **own)
     assert listing.hosts["web"]["alpacon_description"] == listing.hosts["web"]["shown"] == text
     show = {"var": "[alpacon_description, shown, hostvars[inventory_hostname] | to_json, alpacon_tags]"}

@@ -183,7 +183,7 @@ def test_what_succeeded_lately_is_reused(current: Workspace) -> None:
 
 @pytest.mark.parametrize("by", ["bob", "service", "root"])
 def test_what_others_had_carried_is_not_reused(current: Workspace, by: str) -> None:
-    other = {"username": by} if by == "root" else {"token": current.tokens()[by]}
+    other: Row = {"username": by} if by == "root" else {"token": current.tokens()[by]}
     first = carry(current, argv=["echo", "a"], **other)
     again = carry(current, argv=["echo", "a"], reuse_within="1h")
     assert first["line"] == again["line"]
