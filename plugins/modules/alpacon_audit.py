@@ -340,7 +340,8 @@ options:
   min_coverage:
     description:
       - The share of the questions, in percent, that must be answered for the verdict V(pass). A question is a check on
-        a host in one of its groups, and an outcome other than V(unknown) answers it.
+        a host in one of its groups, or each of the rules that such a check is known to have, and an outcome other than
+        V(unknown) answers it.
       - With V(0), nothing has to be answered.
     type: float
     default: 95
