@@ -101,6 +101,8 @@ def test_filters(visit: Visit, name: str, value: str, kept: set[tuple[str, str]]
     assert shown(opened) == kept
     assert opened.hash == f"{name}={value}"
     opened.page.get_by_role("button", name="Clear").click()
+    # Filtered, it says how many there are of all.
+    expect(opened.page.locator("#shown")).not_to_contain_text(" of ")
     expect(opened.page.locator("#shown")).to_contain_text(f"{len(EXAMPLE['results'])} results")
     assert len(shown(opened)) == len(FAILED) + len(UNKNOWN)
 

@@ -43,8 +43,13 @@ def main(arguments: list[str]) -> int:
     if options.screenshot:
         return take_screenshot()
     npm_packages.install(SOURCES, collection_tree.BUILD / "browser")
-    command = [sys.executable, "-m", "pytest", "-n", "2", "tests/browser"]
-    return subprocess.run(command, cwd=collection_tree.ROOT, check=False).returncode
+    command = [sys.executable, "-m", "pytest", "-o", "cache_dir=.pytest_cache/browser", "tests/browser"]
+    tried = subprocess.run([*command, "-n", "2"], cwd=collection_tree.ROOT, check=False).returncode
+    if tried:
+        print("browser: what failed is run once more, by itself", flush=True)
+        again = ["--last-failed", "--last-failed-no-failures", "none"]
+        tried = subprocess.run([*command, *again], cwd=collection_tree.ROOT, check=False).returncode
+    return tried
 
 
 def missing_programs() -> list[str]:
