@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from typing import Any, Callable
 
 from .client import Client
@@ -125,6 +126,24 @@ def requester_of(client: Client) -> Requester:
     names = [user.get(name) for name in ("username", "email")]
     known = tuple(name for name in names if isinstance(name, str) and name)
     return Requester(user["id"], known, known[0] if known and known[0] == names[0] else None)
+
+
+class OwnCommands:
+    """The commands that a token has made; who that is, is asked where there is something to compare with."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def include(self, command: Command, match: Match) -> bool:
+        """Whether a command is one of these that is surely the token's own; none is where nobody says who it is."""
+        return self._requester is not None and self._requester.has_made(command, match)
+
+    @cached_property
+    def _requester(self) -> Requester | None:
+        try:
+            return requester_of(self._client)
+        except AlpaconError:
+            return None
 
 
 def _asked(client: Client, path: str) -> Any:

@@ -14,8 +14,8 @@ from typing import Any
 
 from .._api.client import Client
 from .._api.commands import SENT, cancel
-from .._api.errors import AlpaconError, UsageError
-from .._api.lost_submits import Requester, requester_of
+from .._api.errors import UsageError
+from .._api.lost_submits import OwnCommands
 from .._api.records import Command, Server, canonical_uuid, is_uuid
 from .._api.settings import Settings
 from .._fleet.claims import Claims
@@ -81,17 +81,11 @@ class CommandTask:
 
     def believes(self, command: Command) -> bool:
         """Whether the answer of a command that has the line is believed: others may have anything carried by it."""
-        if not self.order.carries:
-            return True
-        return self._requester is not None and self._requester.has_made(command, self.order.match(command.server.id))
+        return not self.order.carries or self._own.include(command, self.order.match(command.server.id))
 
     @cached_property
-    def _requester(self) -> Requester | None:
-        """Who the token is, asked where there is something to compare with; None if nobody says it."""
-        try:
-            return requester_of(self.client)
-        except AlpaconError:
-            return None
+    def _own(self) -> OwnCommands:
+        return OwnCommands(self.client)
 
     def cancel(self, command_id: str) -> str:
         """Withdraw a command, see :func:`cancel`."""

@@ -27,7 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     RunIsOver,
     unforeseen,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import Requester, requester_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import OwnCommands
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
     RAN,
     STATUSES,
@@ -339,21 +339,14 @@ class WorkspaceAudit:
             earliest = max(earliest, _end(before))
         for command in reversed(recent.get(_key(question.match), ())):
             fits = command.status in RAN and command.ran and not command.error_phase and _end(command) >= earliest
-            if fits and self._is_own(command, question.match):
+            if fits and self._own.include(command, question.match):
                 return command if question.carried else _with_rc(self.client, command)
         return None
 
-    def _is_own(self, command: Command, match: Match) -> bool:
-        """Whether a command is one of these that this token has made: whoever may submit can have anything answer."""
-        return self._requester is not None and self._requester.has_made(command, match)
-
     @cached_property
-    def _requester(self) -> Requester | None:
-        """Who the token is, asked where there is something to compare with; None if nobody says it."""
-        try:
-            return requester_of(self.client)
-        except AlpaconError:
-            return None
+    def _own(self) -> OwnCommands:
+        """Those that may answer: whoever may submit can have anything answered."""
+        return OwnCommands(self.client)
 
     # Asking
 
@@ -394,7 +387,7 @@ class WorkspaceAudit:
         waiting = [
             command
             for command in recent.get(_key(question.match), ())
-            if not command.finished and self._is_own(command, question.match)
+            if not command.finished and self._own.include(command, question.match)
         ]
         return Job(question.audited.server, body=question.body(), command=waiting[-1] if waiting else None)
 
