@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -317,6 +317,39 @@ def info(workspace: Workspace, **given: Any) -> Outcome:
     """Carry out a task of alpacon_command_info."""
     warnings: list[str] = []
     return Outcome(run_info(info_options(workspace, **given), Run(warn=warnings.append)), warnings)
+
+
+# Peers that speak no HTTP
+
+
+@contextmanager
+def socket_servers(read: int) -> Iterator[Callable[[Callable[[socket.socket], object]], str]]:
+    """Starts servers that do to each connection what a function says, once so many bytes of it are read, at most.
+
+    It gives the address of each, and ends them with its context.
+    """
+    listeners: list[socket.socket] = []
+
+    def start(act: Callable[[socket.socket], object]) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def serve_all() -> None:
+            while True:
+                try:
+                    connection, _address = listener.accept()
+                except OSError:
+                    return
+                with connection, suppress(OSError):
+                    connection.recv(read)
+                    act(connection)
+
+        threading.Thread(target=serve_all, daemon=True).start()
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+    yield start
+    for listener in listeners:
+        listener.close()
 
 
 # What a workspace has seen

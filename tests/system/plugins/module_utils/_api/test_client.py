@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 import requests
 from system.conftest import Connect
-from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, in_every_dialect, pauses
+from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, in_every_dialect, pauses, socket_servers
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import answers as _answers
@@ -668,28 +668,8 @@ def test_redirects_in_a_circle_end(serve: Serve, connect: Connect, clock: Clock)
 @pytest.fixture
 def raw(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
     """Starts servers that do to each connection what a function says, once a request is there."""
-    listeners: list[socket.socket] = []
-
-    def start(answer: Callable[[socket.socket], None]) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
-
-        def serve_all() -> None:
-            while True:
-                try:
-                    connection, _address = listener.accept()
-                except OSError:
-                    return
-                with connection, contextlib.suppress(OSError):
-                    connection.recv(65536)
-                    answer(connection)
-
-        threading.Thread(target=serve_all, daemon=True).start()
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-    yield start
-    for listener in listeners:
-        listener.close()
+    with socket_servers(read=65536) as start:
+        yield lambda answer: f"http://{start(answer)}"
 
 
 OK = b"HTTP/1.1 200 OK\r\n"

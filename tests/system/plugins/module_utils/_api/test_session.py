@@ -6,12 +6,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import struct
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +19,7 @@ import pytest
 import urllib3.connection
 from system.certificates import Authority, authority
 from system.conftest import Connect
-from system.support import Clock, Reply, ScriptedServer
+from system.support import Clock, Reply, ScriptedServer, socket_servers
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import session as _session
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import ATTEMPTS
@@ -252,26 +250,8 @@ def test_a_certificate_for_another_name(server: ScriptedServer, connect: Connect
 @pytest.fixture
 def breaking() -> Iterator[Callable[[Callable[[socket.socket], object]], str]]:
     """Starts servers that do to each connection what a function says, once TLS is asked for."""
-    listeners: list[socket.socket] = []
-
-    def start(end: Callable[[socket.socket], object]) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
-        listeners.append(listener)
-
-        def serve_all() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _address = listener.accept()
-                    with connection:
-                        connection.recv(1)
-                        end(connection)
-
-        threading.Thread(target=serve_all, daemon=True).start()
-        return f"https://127.0.0.1:{listener.getsockname()[1]}"
-
-    yield start
-    for listener in listeners:
-        listener.close()
+    with socket_servers(read=1) as start:
+        yield lambda end: f"https://{start(end)}"
 
 
 def reset(connection: socket.socket) -> None:
