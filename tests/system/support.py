@@ -347,9 +347,11 @@ def socket_servers(read: int) -> Iterator[Callable[[Callable[[socket.socket], ob
         threading.Thread(target=serve_all, daemon=True).start()
         return f"127.0.0.1:{listener.getsockname()[1]}"
 
-    yield start
-    for listener in listeners:
-        listener.close()
+    try:
+        yield start
+    finally:
+        for listener in listeners:
+            listener.close()
 
 
 # What a workspace has seen
