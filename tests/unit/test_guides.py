@@ -57,7 +57,7 @@ def test_the_variables_of_a_playbook_are_listed(playbook: str) -> None:
     for variables, playbooks in _rows("fleet_commands", "From the command line"):
         if playbook in _literals(playbooks) or playbooks.strip() == "all three":
             listed |= _literals(variables)
-    assert listed == set(play["vars"]["playbook_arguments"])
+    assert listed == set(play["vars"]["__playbook_arguments"])
 
 
 def test_the_variables_of_the_connection_are_listed() -> None:

@@ -79,7 +79,7 @@ def test_playbooks_do_with_text_what_they_do_with_booleans(current: Workspace, t
 def _booleans_of(playbook: str) -> list[str]:
     """The variables of a playbook that are booleans as options of the module, each of which they are."""
     [play] = yaml.safe_load((ROOT / f"playbooks/{playbook}.yml").read_text(encoding="utf-8"))
-    names = play["vars"]["playbook_arguments"]
+    names = play["vars"]["__playbook_arguments"]
     return [name for name in names if COMMAND_SPEC[name.removeprefix("alpacon_")]["type"] == "bool"]
 
 

@@ -18,6 +18,6 @@ def test_each_variable_is_handed_to_the_option_of_its_name(playbook: str) -> Non
     [play] = yaml.safe_load((ROOT / f"playbooks/{playbook}.yml").read_text(encoding="utf-8"))
     [task] = [task for part in play["tasks"] for task in part.get("block", ())]
     given = {name: value for name, value in task["herdops.alpacon.alpacon_command"].items() if name != "state"}
-    assert {f"alpacon_{name}" for name in given} == set(play["vars"]["playbook_arguments"])
+    assert {f"alpacon_{name}" for name in given} == set(play["vars"]["__playbook_arguments"])
     assert set(given) <= set(COMMAND_SPEC)
     assert all(f"alpacon_{name}" in value for name, value in given.items())

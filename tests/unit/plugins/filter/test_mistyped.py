@@ -25,7 +25,7 @@ ROLE = {
     for name in ("alpamon", "audit")
 }
 PLAYBOOK = {
-    name: list(yaml.safe_load((ROOT / f"playbooks/{name}.yml").read_text())[0]["vars"]["playbook_arguments"])
+    name: list(yaml.safe_load((ROOT / f"playbooks/{name}.yml").read_text())[0]["vars"]["__playbook_arguments"])
     for name in ("run", "schedule", "cancel", "rollout")
 }
 ROLLOUT = [*ROLE["alpamon"], *PLAYBOOK["rollout"]]

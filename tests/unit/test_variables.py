@@ -1,0 +1,39 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What -e or a registered variable of a user's play calls by the same name would stand for a variable of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
+
+FILES = [*(ROOT / "roles").glob("*/tasks/**/*.yml"), *(ROOT / "playbooks").rglob("*.yml")]
+#: What modules look for, which a task of a rollout takes from another host.
+SETTINGS = {"alpacon_url", "alpacon_token", "alpacon_tokens"}
+
+
+def own(node: Any) -> Iterator[str]:
+    """The variables that a play, a block or a task brings along."""
+    if isinstance(node, dict):
+        yield from node.get("vars", {})
+        for value in node.values():
+            yield from own(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from own(value)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_variable_of_a_task_has_a_name_that_a_play_may_have_too(file: Path) -> None:
+    folder, name, *_ = file.relative_to(ROOT).parts
+    prefixes = f"__{name}_" if folder == "roles" else ("__", "rollout_")
+    names = set(own(yaml.safe_load(file.read_text(encoding="utf-8"))))
+    assert {name for name in names if not name.startswith(prefixes)} <= SETTINGS
