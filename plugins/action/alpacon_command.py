@@ -51,6 +51,7 @@ class ActionModule(AlpaconAction):
         "servers": "Give names or UUIDs of servers, or leave it out to mean the inventory host.",
         "ids": "Give UUIDs of commands; where there are none, skip the task with when.",
         "scheduled_at": "Give ISO 8601 with a zone, such as 2031-01-01T03:00:00Z, or leave it out.",
+        "run_after": "Give UUIDs of commands, or leave it out to wait for none.",
         "username": "Give the user to run as, or leave it out to mean the one of the token.",
         "groupname": "Give the group to run as, or leave it out to mean the one that the workspace decides on.",
     }

@@ -20,6 +20,8 @@ from .records import Command, readable
 LATEST_SCHEDULE_FIRST = "-scheduled_at"
 #: A time that lies so far ahead is to come by every clock, and stays so while a list is read.
 _CERTAIN_FUTURE = timedelta(minutes=5)
+#: How long the agent lets a command run, unless it is told otherwise.
+_LONGEST_RUN = timedelta(minutes=30)
 
 
 def commands_of(
@@ -70,7 +72,7 @@ def scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> 
 def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> Iterator[Command]:
     """The commands of some servers that ended no longer ago, by the workspace's clock; as for :func:`commands_of`.
 
-    One that was scheduled for later must have been submitted no longer ago as well.
+    One that waited or ran for more than half an hour must have been submitted no longer than half an hour before that.
     """
 
     def since() -> datetime:
@@ -78,7 +80,10 @@ def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> I
         return client.now() - timedelta(seconds=seconds)
 
     commands = commands_of(
-        client, server_ids, NEWEST_FIRST, lambda command: command.added_at is not None and command.added_at < since()
+        client,
+        server_ids,
+        NEWEST_FIRST,
+        lambda command: command.added_at is not None and command.added_at < since() - _LONGEST_RUN,
     )
     earliest = since()
     # What is known of the workspace's clock is up to a second early: no time at all must not become a second.

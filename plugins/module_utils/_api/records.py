@@ -347,7 +347,8 @@ class Command:
     @property
     def latest_schedule(self) -> datetime | None:
         """A time that ``scheduled_at`` is certainly not after, or None where the row allows no such bound."""
-        return self.scheduled_at or self.delivered_at or self.handled_at
+        # What goes down with its parent is handled before it is due.
+        return self.scheduled_at or self.delivered_at or (None if self.parent_failed else self.handled_at)
 
     @property
     def truncated(self) -> bool:

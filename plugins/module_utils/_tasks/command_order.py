@@ -111,10 +111,14 @@ def _given(name: str, options: Mapping[str, Any], read: Callable[[str, Any], Any
 
 def _account(name: str, options: Mapping[str, Any]) -> str | None:
     value = options.get(name)
-    if value is not None and not value.strip():
+    if value is None:
+        return None
+    # The workspace keeps it without them, and would list another one than was asked for.
+    name_alone = str(value).strip()
+    if not name_alone:
         # Not compared, it would mean the commands of every account.
         raise UsageError(name, "it is empty", "Give a name, or leave it out.")
-    return value or None
+    return name_alone
 
 
 def _limits(options: Mapping[str, Any], total: int) -> Limits:

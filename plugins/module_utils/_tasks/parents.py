@@ -47,10 +47,18 @@ def await_parents(task: CommandTask, jobs: Sequence[Job]) -> bool:
 
 
 def check_parents(task: CommandTask) -> None:
-    """Refuse to schedule behind a command that has not succeeded where the workspace may not wait for it."""
+    """Refuse to schedule behind a command that failed, or where the workspace may not wait for one that runs."""
     for command_id in task.order.extra.get("run_after") or ():
         parent = _parent(task, command_id)
-        if not parent.may_have_chunks and outcome_of(parent) != Outcome.SUCCESS:
+        if outcome_of(parent) == Outcome.SUCCESS:
+            continue
+        if parent.finished:
+            raise UsageError(
+                "run_after",
+                f"{command_id} is {parent.status}, and what is scheduled after it never runs",
+                "Give the id of a command that succeeded or is to come, or leave it out.",
+            )
+        if not parent.may_have_chunks:
             raise UsageError(
                 "run_after",
                 f"{command_id} is {parent.status}, and this workspace does not hold what is scheduled back for it",

@@ -90,9 +90,10 @@ def _existing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Existin
     """The commands that each server has already."""
     client, order, gone = task.client, task.order, task.gone()
     found = {str(server.id): ExistingCommands() for server in servers}
+    # What ran at a time that is past may lie behind all that could be withdrawn.
     rows = (
         commands_of(client, list(found), LATEST_SCHEDULE_FIRST)
-        if order.reschedule
+        if order.reschedule and order.time > client.now()
         else scheduled_for(client, list(found), order.time)
     )
     for row in filter(order.match().matches, rows):

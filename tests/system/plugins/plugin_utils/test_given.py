@@ -57,6 +57,12 @@ def test_a_selection_that_is_empty_selects_nothing(current: Workspace, tmp_path:
         for state, given in EVERY_STATE.items()
         for option in ("servers", "server")
     ]
+    tasks += [
+        task(f"run_after: {state}: {what}", {**EVERY_STATE[state], "run_after": value})
+        for what, value in NOTHING.items()
+        for state in ("executed", "scheduled")
+        if what not in ("a list in a list", "a dictionary", "true", "an element that is true")
+    ]
     for what, value in NOTHING.items():
         tasks += [
             task(f"ids: finished: {what}", {"state": "finished", "ids": value}),

@@ -366,6 +366,15 @@ def test_exit_codes_that_count_as_success_are_taken_as_done(
     assert (ran.changed, ran["rc"]) == ((False, code) if reused else (True, None))
 
 
+@in_every_dialect
+def test_a_command_that_ran_for_long_is_taken_as_done(workspace: Workspace) -> None:
+    row = {"server": "web-01", "line": "echo hello", "status": "success", "added_at": -5000, "delivered_at": -5000}
+    [made] = workspace.add_commands([{**row, "acked_at": -5000, "handled_at": -3500}])
+    workspace.add_many_commands(3, server="web-01", line="true", status="success", added_at=-3900)
+    ran = run(workspace, check_mode=True, servers=["web-01"], line="echo hello", reuse_within="1h")
+    assert (ran.changed, ran["id"]) == (False, made)
+
+
 def test_only_the_servers_that_need_it_run_it_anew(workspace: Workspace) -> None:
     run(workspace, servers=["web-02"], line="echo hello")
     ran = run(workspace, servers=list(AGENTS), line="echo hello", reuse_within="10m")

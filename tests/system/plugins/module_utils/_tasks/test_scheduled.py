@@ -415,6 +415,51 @@ def test_a_schedule_does_not_outrun_its_parent(running: Callable[[str], Workspac
     assert schedule(workspace, run_after=[done["id"]])["outcome"] == "pending"
 
 
+def test_nothing_is_scheduled_after_what_failed(workspace: Workspace) -> None:
+    failed = run(workspace, servers=["web-01"], line="false")
+    with pytest.raises(UsageError, match=f"{failed['id']} is failed, and what is scheduled after it never runs"):
+        schedule(workspace, run_after=[failed["id"]])
+    assert pending(workspace) == []
+
+
+@in_every_dialect
+def test_a_command_that_went_down_with_its_parent_hides_no_schedule(workspace: Workspace) -> None:
+    first = schedule(workspace, servers=["web-01", "web-02"])
+    fields = {
+        "success": False,
+        "result": "Cancelled due to prior commmand failure.",
+        "scheduled_at": "2999-06-01T00:00:00Z",
+    }
+    workspace.add_commands([{"server": "web-03", "line": "true", "status": "failed", "handled_at": -60, **fields}])
+    second = schedule(workspace, servers=["web-01", "web-02"])
+    assert not second.changed
+    assert [command["id"] for command in second.commands] == [command["id"] for command in first.commands]
+    withdrawn = schedule(workspace, state="cancelled", servers=["web-01", "web-02"])
+    assert [command["changed"] for command in withdrawn.commands] == [True, True]
+
+
+@in_every_dialect
+@pytest.mark.parametrize("account", [{"username": "root\n"}, {"groupname": " root "}])
+def test_blanks_around_an_account_are_no_part_of_it(workspace: Workspace, account: dict[str, str]) -> None:
+    first = schedule(workspace, **account)
+    assert first.changed
+    assert not schedule(workspace, **account).changed
+    assert schedule(workspace, state="cancelled", **account).changed
+    assert first["id"] not in pending(workspace)
+
+
+@in_every_dialect
+def test_what_ran_long_ago_is_found_also_to_reschedule(workspace: Workspace) -> None:
+    then = (datetime.now(UTC) - timedelta(days=3)).replace(microsecond=0)
+    ago = (then - datetime.now(UTC)).total_seconds()
+    row = {"server": "web-01", "line": "reboot", "status": "success", "scheduled_at": iso(then), "added_at": ago - 60}
+    [made] = workspace.add_commands([{**row, "delivered_at": ago, "acked_at": ago, "handled_at": ago + 1}])
+    workspace.add_many_commands(140, server="web-01", line="true", status="success", added_at=-90000)
+    for reschedule in (False, True):
+        again = schedule(workspace, scheduled_at=iso(then), reschedule=reschedule)
+        assert (again.changed, again["id"], again["msg"]) == (False, made, "It already ran at that time.")
+
+
 def test_what_stands_is_kept_where_the_new_command_is_refused(workspace: Workspace) -> None:
     first = schedule(workspace)
     workspace.fault("status", method="POST", times=1, status=403, body='{"code": "FORBIDDEN"}')

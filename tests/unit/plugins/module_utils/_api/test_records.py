@@ -358,6 +358,13 @@ def test_a_time_in_the_message_of_an_unfinished_command_is_not_its_end() -> None
     assert command.handled_at is None
 
 
+def test_what_went_down_with_its_parent_may_be_scheduled_for_any_time() -> None:
+    fields = {"success": False, "message": "Failed at 2026-11-27 03:18:09.988839+00:00."}
+    command = Command.from_row(old_row("Failed", result="Cancelled due to prior commmand failure.", **fields))
+    assert command.latest_schedule is None
+    assert Command.from_row(old_row("Failed", result="", **fields)).latest_schedule is not None
+
+
 def test_what_never_ran_has_no_start() -> None:
     command = Command.from_row(old_row("Failed", success=False, result="Cancelled due to prior commmand failure."))
     assert command.start is None
