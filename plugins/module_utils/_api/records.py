@@ -369,14 +369,19 @@ class Command:
         return replace(self, status=status)
 
 
+def status_word(text: str) -> str:
+    """A status as users of this collection see it, out of any word that the API has for it."""
+    word = re.sub(r"[\s-]+", "_", text.strip().lower())
+    return _SYNONYMS.get(word, word)
+
+
 def _status(row: Mapping[str, Any]) -> str:
     stated = row.get("status")
     if stated is None:
         return _status_of_new(row)
     text = plain_text(stated.get("text") if isinstance(stated, Mapping) else stated) or ""
-    word = re.sub(r"[\s-]+", "_", text.strip().lower())
-    word = _SYNONYMS.get(word, word)
-    if word in PENDING or word in UNDER_WAY or word in FINISHED:
+    word = status_word(text)
+    if word in STATUSES:
         return word
     return _status_from_facts(row) or word or "unknown"
 

@@ -22,7 +22,7 @@ from .._carrier.answers import unpacked
 from .._fleet.run import Run
 from .._options import values
 from .._options.connection import CONNECTION
-from .command_query import FILTERS, ORDERINGS, Query, doubt_about_order, find
+from .command_query import FILTERS, ORDERINGS, Query, doubt_about_order, find, warn_of_unknown_statuses
 from .command_results import describe
 from .one_by_one import OneByOne
 
@@ -65,6 +65,7 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             found = _by_ids(client, ids, run.warn)
         else:
             query = Query.from_options(client, options)
+            warn_of_unknown_statuses(query.statuses, run.warn)
             found = list(find(client, query, options["limit"]))
             doubt = doubt_about_order(found, query.ordering)
             if doubt:

@@ -19,7 +19,7 @@ from .._api.settings import Settings, Warn
 from .._fleet.named_servers import find
 from .._options import values
 from .command_info import listed
-from .command_query import Query, latest
+from .command_query import Query, latest, statuses, warn_of_unknown_statuses
 
 
 def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> list[Any]:
@@ -27,8 +27,8 @@ def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> 
     settings = Settings.from_options(options, warn)
     within = options.get("within")
     since_age = timedelta(seconds=values.duration("within", within)) if within else None
-    statuses = frozenset(str(status).strip().lower() for status in options.get("status") or ())
-    query = Query(line=options.get("line"), statuses=statuses, since_age=since_age)
+    query = Query(line=options.get("line"), statuses=statuses(options), since_age=since_age)
+    warn_of_unknown_statuses(query.statuses, warn)
     with Client(settings) as client:
         servers = find(client, terms, "_terms")
         found = latest(client, query, servers)

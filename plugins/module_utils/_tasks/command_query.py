@@ -16,8 +16,9 @@ from typing import Any, Callable
 
 from .._api.client import Client
 from .._api.commands import NEWEST_FIRST, list_commands
-from .._api.errors import IncompleteList, UsageError
-from .._api.records import RAN, Command, Server
+from .._api.errors import IncompleteList, UsageError, did_you_mean
+from .._api.records import STATUSES, Command, Server, status_word
+from .._api.settings import Warn
 from .._fleet.named_servers import resolve
 from .._options import values
 
@@ -87,7 +88,7 @@ class Query:
             is_scheduled=options.get("is_scheduled"),
             search=options.get("search") or None,
             ordering=options.get("ordering") or NEWEST_FIRST,
-            statuses=frozenset(str(status).strip().lower() for status in options.get("status") or ()),
+            statuses=statuses(options),
             success=options.get("success"),
             line=options.get("line") or None,
             since=since,
@@ -127,7 +128,7 @@ class Query:
             and self.shell in (None, command.shell)
             and (self.line is None or self.line.strip() == command.line.strip())
             and (not self.statuses or command.status in self.statuses)
-            and (self.success is None or (command.status in RAN and self.success == (command.status == "success")))
+            and (self.success is None or (bool(command.ran) and self.success == (command.status == "success")))
             and self._accepts_requester(command)
             and self._accepts_time(command)
             and self._accepts_schedule(command)
@@ -254,6 +255,18 @@ def latest(client: Client, query: Query, servers: Sequence[Server]) -> dict[str,
             if not unseen:
                 break
     return found
+
+
+def statuses(options: Mapping[str, Any]) -> frozenset[str]:
+    """The statuses that an option names, in whichever words."""
+    return frozenset(status_word(str(status)) for status in options.get("status") or ())
+
+
+def warn_of_unknown_statuses(named: frozenset[str], warn: Warn) -> None:
+    """A newer API may have more of them, so they are no error."""
+    for status in sorted(named - STATUSES - {"unknown"}):
+        known = did_you_mean(status, STATUSES, f"Those that are known are {', '.join(sorted(STATUSES))}.")
+        warn(f"status: no command is known to have the status {status}. {known}")
 
 
 def doubt_about_order(commands: Sequence[Command], ordering: str) -> str:

@@ -69,6 +69,7 @@ def test_everything_newest_first(history: Workspace) -> None:
         ({"search": "web-03"}, [4, 5]),
         ({"search": "nothing like it"}, []),
         ({"status": ["failed", "Scheduled "]}, [1, 3, 4]),
+        ({"status": ["completed"]}, [0, 2]),
         ({"success": True}, [0, 2]),
         ({"success": False}, [1, 3]),
         ({"line": "uptime"}, [0, 2]),
@@ -91,6 +92,21 @@ def test_every_filter(history: Workspace, given: dict[str, Any], expected: list[
         key = "number" if history.dialect == "published" else "id"
         given = {"requested_by": str(users["bob"][key])}
     assert numbers(history, info(history, **given)) == expected
+
+
+def test_a_status_that_nobody_knows_is_warned_of(history: Workspace) -> None:
+    listed = info(history, status=["canceld", "denied"])
+    assert listed.commands == []
+    assert listed.warnings == ["status: no command is known to have the status canceld. Did you mean cancelled?"]
+
+
+@in_every_dialect
+def test_what_never_ran_neither_succeeded_nor_failed(workspace: Workspace) -> None:
+    fields = {"success": False, "result": "Cancelled due to prior commmand failure.", "exit_code": None}
+    undelivered = {"delivered_at": None, "acked_at": None, "handled_at": -60}
+    workspace.add_commands([{"line": "true", "status": "failed", "run_after": [NO_COMMAND], **fields, **undelivered}])
+    assert info(workspace, success=False).commands == []
+    assert [command["outcome"] for command in info(workspace).commands] == ["parent_failed"]
 
 
 def test_a_server_by_its_id(history: Workspace) -> None:
