@@ -97,6 +97,8 @@ options:
       - V(scheduled) makes sure that one command is waiting for O(scheduled_at), or ran at that time.
       - V(finished) awaits the commands that O(ids) names.
       - V(cancelled) makes sure that the commands that O(ids) names, or every matching one on O(servers), will not run.
+        What has waited for more than a day behind a hundred later commands of its server is found by O(ids) or with
+        O(scheduled_at) only.
     type: str
     default: executed
     choices: [executed, scheduled, finished, cancelled]

@@ -147,6 +147,18 @@ def test_several_servers(workspace: Workspace) -> None:
     assert statuses(workspace) == []
 
 
+@in_every_dialect
+def test_a_server_that_is_gone_costs_the_others_nothing(workspace: Workspace) -> None:
+    waiting(workspace)
+    # So many that each server is asked for by itself.
+    workspace.add_many_commands(250, server="web-02", line="true", status="success", added_at=-90000)
+    done = cancel(workspace, servers=["web-01", NO_COMMAND], line="reboot")
+    assert [(command["changed"], command["outcome"]) for command in done.commands] == [
+        (True, "cancelled"),
+        (False, "cancelled"),
+    ]
+
+
 @pytest.mark.parametrize("status", ["queued", "verifying", "awaiting_approval"])
 def test_whatever_waits_is_cancelled(workspace: Workspace, status: str) -> None:
     workspace.settings(offline_mode="queue")
