@@ -290,8 +290,9 @@ class Command:
     @property
     def pending(self) -> bool:
         """Whether it still waits to be delivered, so that it can be withdrawn."""
-        if self.delivered_at or self.finished:
+        if self.delivered_at or (self.finished and self.status != "error"):
             return False
+        # The API shows an error also for what is approved and not delivered yet.
         return self.status in PENDING or self.cancellable is True
 
     @property

@@ -147,6 +147,14 @@ def test_several_servers(workspace: Workspace) -> None:
     assert statuses(workspace) == []
 
 
+@pytest.mark.parametrize("by", ["id", "line"])
+def test_what_is_in_error_and_may_yet_be_delivered_is_cancelled(old: Workspace, by: str) -> None:
+    [command_id] = old.add_commands([{"server": "web-01", "line": "reboot", "status": "error", "scheduled_at": FAR}])
+    assert run(old, state="scheduled", servers=["web-01"], line="reboot", scheduled_at=FAR)["id"] == command_id
+    done = cancel(old, **({"ids": [command_id]} if by == "id" else {"servers": ["web-01"], "line": "reboot"}))
+    assert (done.changed, done["outcome"], done["id"]) == (True, "cancelled", command_id)
+
+
 @in_every_dialect
 def test_a_server_that_is_gone_costs_the_others_nothing(workspace: Workspace) -> None:
     waiting(workspace)
