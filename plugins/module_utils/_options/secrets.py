@@ -67,13 +67,23 @@ def _places(text: str, hidden: set[str]) -> Iterator[tuple[int, int]]:
 
 
 def presentable(result: Mapping[str, Any], hidden: set[str]) -> dict[str, Any]:
-    """A task's result without secrets, whose messages no terminal obeys; outputs keep each of their bytes."""
-    shown = hide(result, hidden)
-    given = (result, *(result.get("commands") or ()))
-    for described, row in zip((shown, *(shown.get("commands") or ())), given):
-        described.update({key: row[key] for key in _OWN_WORDS if key in row})
-        if row.get("status") in STATUSES:
-            described["status"] = row["status"]
+    """A task's result without secrets, whose messages no terminal obeys; outputs keep each of their bytes.
+
+    The list of its commands is changed itself, one after the other, so that no more than one of them is held twice.
+    """
+    commands = result.get("commands")
+    if not isinstance(commands, list):
+        return _presentable(result, hidden)
+    for place, command in enumerate(commands):
+        commands[place] = _presentable(command, hidden)
+    return {**_presentable({**result, "commands": None}, hidden), "commands": commands}
+
+
+def _presentable(row: Mapping[str, Any], hidden: set[str]) -> dict[str, Any]:
+    shown = hide(row, hidden)
+    shown.update({key: row[key] for key in _OWN_WORDS if key in row})
+    if row.get("status") in STATUSES:
+        shown["status"] = row["status"]
     cleaned: dict[str, Any] = _with_clean_messages(shown)
     return cleaned
 
