@@ -317,6 +317,23 @@ def test_a_version_that_is_another_one_is_no_success(running: Running, tmp_path:
     assert not any("lock add" in line or "addlock" in line for line in done[name].commands)
 
 
+def test_a_held_package_is_let_go_of_before_the_newest_comes(running: Running, tmp_path: Path) -> None:
+    answers = [*found(held=True), *installed("2.4.0")]
+    hosts = scripted_hosts(
+        {name: SUPPORTED[name] for name in ("debian13", "rocky9", "leap15")}, *answers, alpamon_version="latest"
+    )
+    done = run_role(tmp_path, running("current"), hosts, "--tags", "install")
+    assert done.code == 0, done.said
+    for name, host in done.hosts.items():
+        calls = [f"{call.module} {json.dumps(call.arguments)}" for call in host.calls]
+        steps = [
+            "release" if re.search('"selection": "install"|versionlock delete|removelock', call) else "install"
+            for call in calls
+            if re.search("^(apt|dnf|dpkg_selections) |versionlock|removelock|-recommends", call)
+        ]
+        assert steps[:2] == ["release", "install"], name
+
+
 def test_apt_reads_the_index_before_it_looks_again(running: Running, tmp_path: Path) -> None:
     updated = tmp_path / "updated"
     row = LISTED.format("2.5.1-1").strip()
