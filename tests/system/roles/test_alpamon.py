@@ -392,6 +392,44 @@ def test_old_agent_under_a_new_package_is_restarted_and_replaced_where_that_fail
     assert record["key"] not in done.said
 
 
+NOT_FOUND = ("^apt .*alpamon=2.4.0", {"failed": True, "msg": "E: Version '2.4.0' for 'alpamon' was not found"})
+
+
+def test_rollback_without_the_package_says_why_the_upgrade_failed(running: Running, tmp_path: Path) -> None:
+    workspace = running("current")
+    token = workspace.add_registration_token()["key"]
+    options = {
+        "alpamon_version": "2.5.0",
+        "alpamon_hold": True,
+        "alpamon_connect_timeout": "1s",
+        "recording_brings": "2.5.0",
+    }
+    answers = [NOT_FOUND, *found(held=True), *installed("2.4.0")]
+    hosts = {"web": ScriptedHost(DEBIAN, answers, options)}
+    done = run_role(tmp_path, workspace, hosts, ALPACON_REGISTRATION_TOKEN=token)
+    assert done.code == 2, done.said
+    first, *others = done["web"].failure.splitlines()
+    assert first.startswith("alpamon 2.5.0 did not connect. alpamon 2.4.0 could not be installed again, and alpamon 2.5.0")
+    assert "was not found" in first
+    assert "Not connected within 1 s." in others[others.index("Why alpamon 2.5.0 did not connect:") + 1]
+    assert done["web"].of("dpkg_selections")[-1] == {"name": "alpamon", "selection": "hold"}
+
+
+def test_rollback_that_does_not_connect_says_what_is_back_and_why_the_upgrade_failed(
+    running: Running, tmp_path: Path
+) -> None:
+    workspace = running("current")
+    token = workspace.add_registration_token()["key"]
+    options = {"alpamon_version": "2.5.0", "alpamon_connect_timeout": "1s"}
+    hosts = {"web": ScriptedHost(DEBIAN, installed("2.4.0"), options)}
+    done = run_role(tmp_path, workspace, hosts, ALPACON_REGISTRATION_TOKEN=token)
+    assert done.code == 2, done.said
+    first, *others = done["web"].failure.splitlines()
+    assert first.startswith("alpamon 2.5.0 did not connect. alpamon 2.4.0 is back, and not connected either. Not conn")
+    assert "Not connected within 1 s." in others[others.index("Why alpamon 2.5.0 did not connect:") + 1]
+    assert [row["name"] for row in done["web"].of("apt")] == ["alpamon=2.5.0", "alpamon=2.4.0"]
+
+
 def test_package_of_the_version_before_is_told_from_longer_ones(current: Workspace, tmp_path: Path) -> None:
     _record, answers = upgraded_alone(current, "outdated", "2.4.1")
     kept = "/var/cache/alpamon/alpamon_2.4.1_amd64.deb"
