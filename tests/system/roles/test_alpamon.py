@@ -349,6 +349,17 @@ def test_apt_reads_the_index_before_it_looks_again(running: Running, tmp_path: P
     assert names == ["alpamon=2.5.1", "index", "alpamon=2.5.1-1"]
 
 
+def test_index_that_cannot_be_read_hides_no_other_failure(running: Running, tmp_path: Path) -> None:
+    answers: list[Answer] = [
+        ("^apt .*update_cache.: true", {"failed": True, "msg": "Failed to update apt cache: unknown reason"}),
+        ("^apt ", {"failed": True, "msg": "E: dpkg was interrupted, you must manually run 'dpkg --configure -a'"}),
+    ]
+    done = run_role(tmp_path, running("current"), {"web": ScriptedHost(DEBIAN, answers)}, "--tags", "install")
+    assert done.code == 2, done.said
+    assert "dpkg was interrupted" in done["web"].failure
+    assert [row.get("name", "index") for row in done["web"].of("apt")] == ["alpamon", "index", "alpamon"]
+
+
 # An upgrade that a run before did not end
 
 
