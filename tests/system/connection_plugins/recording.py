@@ -51,7 +51,7 @@ options:
 """
 
 _CALL = re.compile(rb"\n    _ansiballz_main\(\n(.*)\n\)\n*$", re.DOTALL)
-_INSTALLERS = ("apt", "dnf")
+_INSTALLERS = ("apt", "dnf", "dnf5")
 
 
 class Connection(LocalConnection):

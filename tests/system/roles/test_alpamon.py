@@ -360,6 +360,42 @@ def test_index_that_cannot_be_read_hides_no_other_failure(running: Running, tmp_
     assert [row.get("name", "index") for row in done["web"].of("apt")] == ["alpamon", "index", "alpamon"]
 
 
+#: What the package managers say where another process has their lock.
+TAKEN: dict[str, dict[str, Any]] = {
+    "debian13": {"msg": "'apt-get install' failed", "stderr": "E: Could not get lock /var/lib/dpkg/lock-frontend."},
+    "rocky9": {"msg": "Failed to obtain the transaction lock (logged in as: root)."},
+    "fedora43": {"msg": "Failed to install", "failures": ["Failed to obtain rpm transaction lock: another one runs"]},
+}
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_locks_of_package_managers_are_waited_for(running: Running, tmp_path: Path, state: str) -> None:
+    hosts = {}
+    for name, said in TAKEN.items():
+        tried, failure = tmp_path / f"{name}.tried", json.dumps({"failed": True, **said})
+        first = ("^(apt|dnf5?) ", {"shell": f"test -f {tried} || {{ touch {tried}; cat <<'E'\n{failure}\nE\n}}"})
+        before = installed("2.5.0") if state == "absent" else []
+        hosts[name] = ScriptedHost(SUPPORTED[name], [first, *before], {"alpamon_state": state})
+    wait = {"__alpamon_lock_retries": 2, "__alpamon_lock_delay": 0}
+    done = run_role(tmp_path / "run", running("current"), hosts, "--tags", "install,uninstall", "-e", json.dumps(wait))
+    assert done.code == 0, done.said
+    for name, host in done.hosts.items():
+        calls = [call.arguments for call in host.calls if call.module in ("apt", "dnf", "dnf5")]
+        assert len(calls) == 2, name
+        assert calls[0] == calls[1]
+
+
+def test_only_for_locks_a_package_manager_is_tried_again(running: Running, tmp_path: Path) -> None:
+    failure = ("^(apt|dnf) ", {"failed": True, "msg": "No space left on block device; the clock is right."})
+    hosts = scripted_hosts({name: SUPPORTED[name] for name in ("debian13", "rocky9")}, failure)
+    wait = {"__alpamon_lock_retries": 2, "__alpamon_lock_delay": 0}
+    done = run_role(tmp_path, running("current"), hosts, "--tags", "install", "-e", json.dumps(wait))
+    assert done.code == 2, done.said
+    # apt reads the index between two attempts.
+    assert len(done["debian13"].of("apt")) == 3
+    assert len(done["rocky9"].of("dnf")) == 1
+
+
 # An upgrade that a run before did not end
 
 
