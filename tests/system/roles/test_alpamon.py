@@ -607,6 +607,18 @@ def test_absent(running: Running, tmp_path: Path) -> None:
     assert "zypper --non-interactive remove alpamon" in done["leap15"].commands
 
 
+@pytest.mark.parametrize("options", [{"alpamon_state": "absent"}, {"alpamon_version": "2.6.0", "alpamon_hold": True}])
+def test_every_call_of_dnf_goes_through_the_proxy(running: Running, tmp_path: Path, options: dict[str, Any]) -> None:
+    proxy = "http://proxy.example:3128"
+    answers = [*found(held=True), *installed("2.5.0")]
+    host = ScriptedHost(SUPPORTED["rocky9"], answers, {**options, "alpamon_package_proxy": proxy})
+    done = run_role(tmp_path, running("current"), {"web": host}, "--tags", "install,uninstall")
+    assert done.code == 0, done.said
+    calls = [call for call in done["web"].calls if call.module == "dnf" or call.module == "command" and "dnf" in call.line]
+    assert any("versionlock" in str(call.arguments) for call in calls)
+    assert [call.environment.get("https_proxy") for call in calls] == [proxy] * len(calls)
+
+
 def test_absent_where_nobody_can_be_asked_for_the_record(running: Running, tmp_path: Path) -> None:
     other = "http://127.0.0.1:9"
     records = {"id": (other, "web-01"), "url": ("workspace.example", ID), "away": (other, ID)}
