@@ -637,6 +637,28 @@ def test_absent_where_nobody_can_be_asked_for_the_record(running: Running, tmp_p
         assert f"The record {ids[name]} is left behind in" in str([result.get("msg") for result in host.results])
 
 
+def test_record_of_an_incomplete_configuration_is_named(running: Running, tmp_path: Path) -> None:
+    workspace = running("current")
+    token = workspace.add_registration_token()["key"]
+    row = {"url": workspace.url, "id": ID, "key": None, "complete": False, "text": ""}
+    incomplete = found(configuration=row)
+    hosts = {
+        "present": ScriptedHost(DEBIAN, incomplete),
+        "absent": ScriptedHost(DEBIAN, [*incomplete, *installed("2.5.0")], {"alpamon_state": "absent"}),
+        "clone": ScriptedHost(
+            DEBIAN, [*found(registered_machine_id="another"), *incomplete], {"alpamon_state": "absent"}
+        ),
+    }
+    with agents_come(workspace):
+        done = run_role(tmp_path, workspace, hosts, show=("alpamon_orphans",), ALPACON_REGISTRATION_TOKEN=token)
+    assert done.code == 0, done.said
+    shown = {name: host.results[-1]["msg"]["alpamon_orphans"] for name, host in done.hosts.items()}
+    assert shown == {"present": [ID], "absent": [ID], "clone": []}
+    for name in ("present", "absent"):
+        told = f"named the record {ID}. It may be left behind in {workspace.url}. Delete it there."
+        assert told in str([result.get("msg") for result in done[name].results])
+
+
 # What is refused before anything is changed
 
 REFUSED: dict[str, tuple[dict[str, Any], list[Any], str]] = {
