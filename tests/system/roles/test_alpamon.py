@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -37,6 +38,7 @@ KEYS = ("__alpamon_registered", "__alpamon_registration", "__alpamon_agent", "__
 #: A file is there that differs from what is to be written.
 COPY = [("^file .*_diff_peek", {"changed": False, "state": "file", "size": 10, "appears_binary": False})]
 ID = "550e8400-e29b-41d4-a716-446655440000"
+KEY_FILE = "/etc/apt/keyrings/alpacax_alpamon.asc"
 VENDOR = "https://packagecloud.io/alpacax/alpamon"
 
 pytestmark = pytest.mark.timeout(600)
@@ -733,6 +735,49 @@ def test_check_mode_shows_a_diff_without_the_key(current: Workspace, tmp_path: P
     # A server that would be registered has no id yet.
     ids = {name: host.facts["alpamon_server_id"] for name, host in done.hosts.items()}
     assert ids == {"known": record["id"], "fresh": "", "clone": ""}
+
+
+def test_diff_shows_no_password_of_a_repository(running: Running, tmp_path: Path) -> None:
+    repository = {"alpamon_repository_url": "https://user:hunter2@mirror.example/alpamon"}
+    hosts = {
+        **scripted_hosts({name: SUPPORTED[name] for name in KINDS}, **repository),
+        "proxy": ScriptedHost(
+            SUPPORTED["rocky9"], variables={"alpamon_package_proxy": "http://user:hunter2@proxy.example:3128"}
+        ),
+        "public": ScriptedHost(DEBIAN),
+    }
+    done = run_role(tmp_path, running("current"), hosts, "--tags", "install", "--diff")
+    assert done.code == 0, done.said
+    assert "hunter2" not in done.said
+    assert f"+URIs: {VENDOR}/any/" in done.said
+    modes = {
+        name: row["mode"]
+        for name, host in done.hosts.items()
+        for row in host.of("copy")
+        if "alpacax_alpamon" in row["dest"] and not row["dest"].endswith(".asc")
+    }
+    assert modes == {**dict.fromkeys(hosts, "0600"), "public": "0644"}
+
+
+def test_readable_file_of_a_repository_with_a_password_is_written_again(running: Running, tmp_path: Path) -> None:
+    url, source = "https://user:hunter2@mirror.example/alpamon", "/etc/apt/sources.list.d/alpacax_alpamon.sources"
+    variables = {"alpamon_repository_url": url}
+    fresh = {"web": ScriptedHost(DEBIAN, variables=variables)}
+    first = run_role(tmp_path / "first", running("current"), fresh, "--tags", "install")
+    text = first["web"].files[source]
+    there = {"exists": True, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    hosts = {
+        mode: ScriptedHost(
+            DEBIAN,
+            [*installed("2.5.0"), *found(files={source: {**there, "mode": mode}, KEY_FILE: {"exists": True}})],
+            variables,
+        )
+        for mode in ("0644", "0600")
+    }
+    done = run_role(tmp_path / "second", running("current"), hosts, "--tags", "install")
+    assert done.code == 0, done.said
+    assert [row["mode"] for row in done["0644"].of("copy") if row["dest"] == source] == ["0600"]
+    assert done["0600"].of("copy") == []
 
 
 # What goes wrong
