@@ -230,6 +230,25 @@ def removed(host: Host) -> list[str]:
     return [row["path"] for row in host.of("file") if row["state"] == "absent"]
 
 
+def test_page_that_is_no_key_is_not_trusted(running: Running, tmp_path: Path) -> None:
+    hosts = {"web": ScriptedHost(DEBIAN, variables={"alpamon_key_fingerprints": "AAAA"})}
+    done = run_role(tmp_path / "run", running("current"), hosts, "--tags", "install")
+    assert done.code == 2, done.said
+    told = f"The key from {VENDOR}/gpgkey has the fingerprint of no key, which is not in alpamon_key_fingerprints."
+    assert done["web"].failure.startswith(f"{told} It is not trusted. gpg: ")
+    assert done["web"].of("copy") == []
+
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for program in {*Path("/bin").iterdir(), *Path("/usr/bin").iterdir()}:
+        if not program.name.startswith("gpg") and not (programs / program.name).is_symlink():
+            (programs / program.name).symlink_to(program)
+    done = run_role(tmp_path / "without", running("current"), hosts, "--tags", "install", PATH=str(programs))
+    assert done.code == 2, done.said
+    assert done["web"].failure.startswith("gpg cannot be run on the controller, and alpamon_key_fingerprints needs it.")
+    assert done["web"].of("copy") == []
+
+
 # Versions
 
 
