@@ -38,6 +38,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_variables im
     is_plain,
     is_same_for_all,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     SERVER_ID,
     TOKENS,
@@ -161,7 +162,7 @@ class ActionModule(AlpaconAction):
             else:
                 everything = {**variables.written, **of_play, "inventory_hostname": host.name}
                 templar = self._templar.copy_with_new_env(available_variables=everything)
-                own[name] = templar.template(of_play[name])
+                own[name] = decrypted(templar.template(of_play[name]))
                 if is_shared(name):
                     self._same[name] = own[name]
         return replace(host, checks=plans.of(host.name, own))

@@ -34,6 +34,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run, first_in_run, prepare_workers
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     Found,
     find_settings,
@@ -70,6 +71,8 @@ class AlpaconAction(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Carry out the task."""
         variables = task_vars or {}
+        # First of all: an error hides only secrets that are texts.
+        self._task.args = decrypted(self._task.args)
         try:
             self._refuse_async()
             super().run(tmp, task_vars)

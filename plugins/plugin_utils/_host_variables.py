@@ -14,6 +14,8 @@ from typing import Any
 
 from jinja2 import Environment, TemplateError, meta, nodes
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
+
 _TEMPLATES = ("{{", "{%", "{#")
 _PLAIN = (str, int, float, type(None))
 #: Only read with: what a template refers to.
@@ -61,7 +63,7 @@ class HostVariables(Mapping[str, Any]):
             return value
         if self._worked_out is None:
             self._worked_out = self._hostvars[self._host]
-        return self._worked_out[name]
+        return decrypted(self._worked_out[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter({**self.written, **self._above})

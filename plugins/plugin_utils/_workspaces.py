@@ -23,6 +23,7 @@ from ansible import constants as C
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
 
 #: Host variable: the UUID of the host's server.
 SERVER_ID = "alpacon_server_id"
@@ -99,7 +100,7 @@ def find_settings(
     Raises:
         UsageError: ``alpacon_url`` and the host's own workspace differ, or a URL is none.
     """
-    sources = _SettingSources(variables, environ, template, folder)
+    sources = _SettingSources(variables, environ, lambda value: decrypted(template(value)), folder)
     options = {name: sources.setting(name) for name in CONNECTION if not _is_given(given.get(name))}
     own = sources.variable(WORKSPACE)
     if not _is_given(given.get("url")) and _is_given(own):
