@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ansible import constants as C
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.herdops.alpacon.plugins.filter.mistyped import mistyped
@@ -78,7 +77,7 @@ class ActionModule(AlpaconAction):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Carry out the task."""
-        if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
+        if self.is_for_elsewhere():
             remedy = "Leave delegate_to out: nothing connects to the hosts."
             return {"failed": True, "msg": f"delegate_to: an audit is made by the controller only. {remedy}"}
         self._task_vars = task_vars or {}

@@ -21,6 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.connectio
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.carried import CONTENT, script_words
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import WAIT, run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import of_jobs
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import WORKSPACE, refuse_foreign_server
@@ -55,6 +56,8 @@ class ActionModule(AlpaconAction):
         "username": "Give the user to run as, or leave it out to mean the one of the token.",
         "groupname": "Give the group to run as, or leave it out to mean the one that the workspace decides on.",
     }
+    #: Whether all commands that it is to await were only predicted.
+    _awaits_nothing = False
     background = "Submit with wait set to false, and await the commands later with state set to finished."
 
     @property
@@ -65,6 +68,8 @@ class ActionModule(AlpaconAction):
     def given(self) -> dict[str, Any]:
         """The arguments as they are written; what has no name is the line, where nothing else may be part of it."""
         given = super().given()
+        if self._task.check_mode:
+            self._leave_out_predicted(given)
         _check_argv(given.get("argv", ()))
         if "_raw_params" not in given:
             return given
@@ -72,6 +77,20 @@ class ActionModule(AlpaconAction):
         if not set(given) <= set(CONNECTION) | set(WAIT):
             raise UsageError("line", "it has no name, and options stand beside it", "Give it as line='...'.")
         return {**given, "line": line}
+
+    def _leave_out_predicted(self, given: dict[str, Any]) -> None:
+        """Take null ids away: in check mode, those are of commands that would have been submitted."""
+        awaits = given.get("state") == "finished"
+        for name in ("ids", "id", "run_after") if awaits else ("run_after",):
+            ids = given.get(name, [])
+            listed = ids if isinstance(ids, (list, tuple)) else [ids]
+            # Before ansible-core 2.19, templates make empty texts of null.
+            known = [one for one in listed if one not in (None, "")]
+            if known and len(known) < len(listed):
+                given[name] = known
+            elif listed and not known:
+                del given[name]
+                self._awaits_nothing = awaits
 
     def _validated(self) -> dict[str, Any]:
         options = super()._validated()
@@ -99,6 +118,10 @@ class ActionModule(AlpaconAction):
         content = {CONTENT: options[CONTENT]} if CONTENT in options else {}
         return {**super().to_ship(options), **content}
 
+    def is_for_elsewhere(self) -> bool:
+        """Whether the task is delegated to another host, and there is something to do there."""
+        return super().is_for_elsewhere() and not self._awaits_nothing
+
     def claim(self, claims: Claims, options: Mapping[str, Any]) -> None:
         """Take the servers as the task names them: which they are is found out by the module."""
         if options["state"] in _SUBMIT:
@@ -112,6 +135,8 @@ class ActionModule(AlpaconAction):
 
     def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Do the work of the task; an inventory host whose agent is not connected is unreachable, if so asked."""
+        if self._awaits_nothing:
+            return {**of_jobs([]), "requests": 0}
         result = super().operate(options, run)
         if self._means_its_host and options["offline"] == "fail" and result.get("outcome") == "offline":
             result.update(unreachable=True, failed=False)

@@ -230,6 +230,8 @@ attributes:
     details:
       - Nothing is ever submitted or cancelled. O(state=executed) is predicted as a change; O(state=scheduled) and
         O(state=cancelled) are decided by reading.
+      - What is only predicted has no id. With O(state=finished), null elements of O(ids) are left out in check mode,
+        so that nothing is awaited where there are no others; those of O(run_after) are left out as well.
   diff_mode:
     support: full
     details:

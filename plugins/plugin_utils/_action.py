@@ -85,7 +85,7 @@ class AlpaconAction(ActionBase):
         hidden = secrets(options)
         _register(hidden)
         warnings = self.ignored(options, variables)
-        if self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST:
+        if self.is_for_elsewhere():
             result = self._ship(options, variables)
             return presentable(
                 {**self.empty_result, **result, "warnings": [*result.get("warnings", []), *warnings]}, hidden
@@ -148,6 +148,10 @@ class AlpaconAction(ActionBase):
             for keyword, why in instead.items()
             if given[keyword] and first_in_run(f"{module}-{keyword}")
         ]
+
+    def is_for_elsewhere(self) -> bool:
+        """Whether the task is delegated to another host, which its module is shipped to."""
+        return bool(self._task.delegate_to) and self._task.delegate_to not in C.LOCALHOST
 
     def _become(self, variables: Mapping[str, Any]) -> str:
         """The keyword or variable that asks for another user, or an empty string."""

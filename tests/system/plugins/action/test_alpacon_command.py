@@ -2,23 +2,27 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scripts of the controller, as plays find them and hand them on."""
+"""Scripts of the controller, as plays find them and hand them on; what check mode predicts, and awaits."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import random
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
+from ansible.parsing.plugin_docs import read_docstring
 from ansible_cores import CORES, prepare
 from system.playing import COMMAND_MODULE, Play, play, play_out, task
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.tests.unit.support import Row
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 HOSTS = ("web-01", "web-02")
 LIMIT = ("--limit", "web-01")
@@ -133,3 +137,45 @@ def test_the_playbook_runs_a_script_of_the_folder_that_it_is_started_in(current:
     neither = play_out(current, tmp_path / "neither", "herdops.alpacon.run", None, *servers)
     assert neither.code != 0
     assert len(current.commands()) == 4
+
+
+# Check mode
+
+
+def awaited_later() -> list[Row]:
+    """The tasks of the documentation that submit now and await later."""
+    guide = (ROOT / "docs/docsite/rst/fleet_commands.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"\.\. code-block:: yaml\n\n((?:\n|    .*\n)+)", guide)
+    [of_guide] = [block for block in blocks if "wait: false" in block]
+    entries = yaml.safe_load(str(read_docstring(str(ROOT / "plugins/modules/alpacon_command.py"))["plainexamples"]))
+    names = [entry["name"] for entry in entries]
+    start = names.index("Submit now and await later")
+    return [*entries[start : start + 2], *yaml.safe_load(textwrap.dedent(of_guide))]
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_check_mode_awaits_nothing_that_was_only_predicted(current: Workspace, tmp_path: Path, core: str) -> None:
+    [old] = current.add_commands([{"server": "web-01", "line": "old", "status": "success", "result": "done"}])
+    started = {"name": "start", COMMAND_MODULE: {"server": "web-01", "line": "echo hi", "wait": False}}
+    tasks: list[Row] = [
+        *awaited_later(),
+        {**started, "register": "one"},
+        {"name": "await one", COMMAND_MODULE: {"id": "{{ one.id }}", "state": "finished"}},
+        {"name": "elsewhere", COMMAND_MODULE: {"id": "{{ one.id }}", "state": "finished"}, "delegate_to": "elsewhere"},
+        {"name": "await both", COMMAND_MODULE: {"ids": ["{{ one.id }}", old], "state": "finished"}},
+        {"name": "after it", COMMAND_MODULE: {"server": "web-01", "line": "echo", "run_after": ["{{ one.id }}"]}},
+        task("nothing", {"ids": [], "state": "finished"}),
+        task("cancel", {"ids": ["{{ one.id }}"], "state": "cancelled"}),
+        task("awaited for real", {"ids": ["{{ one.id }}"], "state": "finished"}, check_mode=False),
+        task("misspelt", {"ids": ["{{ one.id }}"], "state": "finished", "waits": True}),
+    ]
+    done = play_out(current, tmp_path, play(*tasks), ["web-01"], "--check", core=core)
+    failed = [name for name, [*_others, row] in done.tasks.items() if row["failed"]]
+    assert failed == ["nothing", "cancel", "awaited for real", "misspelt"], done.said
+    for name in ("Await it", "await one", "elsewhere"):
+        for row in done.tasks[name]:
+            assert (row["changed"], row["commands"], row["summary"], row["requests"]) == (False, [], {}, 0)
+    [both] = done.tasks["await both"]
+    assert [command["id"] for command in both["commands"]] == [old]
+    assert done.tasks["after it"][0]["changed"] is True
+    assert len(current.commands()) == 1
