@@ -22,6 +22,7 @@ from ansible.playbook.handler import Handler
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import strategy_loader
+from ansible.utils.helpers import pct_to_int
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
@@ -197,9 +198,7 @@ class AlpaconAction(ActionBase):
 
     def claim_advice(self, host: str) -> tuple[str, str]:
         """What to do where another host of the task does the same, and what servers that are not named are called."""
-        if not self._task.run_once:
-            return (_IN_ONE_BATCH if _is_in_batches(self._task) else _RUN_ONCE, "")
-        return (_ONCE_A_BATCH if _is_left_to_core(self._task) else _RUN_ONCE_IGNORED, "")
+        return _advice(self._task), ""
 
     def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Do the work of the task and return its result."""
@@ -219,19 +218,15 @@ class AlpaconAction(ActionBase):
         return {**self._task.args, **self._found.options}
 
 
-_RUN_ONCE = "Add run_once: true to the task, or leave servers out to run it on the server of each host."
-_IN_ONE_BATCH = (
-    "Move the task into a play of its own without serial, and add run_once: true to it, or leave servers out to run it"
-    " on the server of each host."
-)
+_OR_LEAVE_OUT = "or leave servers out to run it on the server of each host."
+_IN_ONE_BATCH = "Move the task into a play of its own without serial, and add run_once: true to it"
 _ONCE_A_BATCH = (
     "With serial, run_once is once in each batch. Move the task into a play of its own without serial. If each batch is"
     ' to run it, give the task loop: "{{ ansible_play_batch[:1] }}".'
 )
-_RUN_ONCE_IGNORED = (
-    "The task has run_once, which the strategy of the play takes no notice of. Play it with strategy: linear, or leave"
-    " servers out to run it on the server of each host."
-)
+_RUN_ONCE_IGNORED = "The task has run_once, which the strategy of the play takes no notice of. "
+#: More than there are in any play.
+_ALL_HOSTS = 10**9
 _NOT_AGAIN = "It was not submitted again."
 #: Outcomes of commands that go on, or may; so does what a module of another version calls otherwise.
 _OPEN = frozenset(
@@ -309,15 +304,33 @@ def _is_for_one_host(task: Any) -> bool:
 
 
 def _is_in_batches(task: Any) -> bool:
-    return bool(task.get_play().serial)
+    """Whether the play has several batches, or may have."""
+    first = next(iter(task.get_play().serial), 0)
+    return bool(0 < pct_to_int(first, _ALL_HOSTS) < _ALL_HOSTS)
+
+
+def _advice(task: Any) -> str:
+    """How a task that names servers is carried out once, in words."""
+    is_handler, in_batches = isinstance(task, Handler), _is_in_batches(task)
+    if not _is_linear(task):
+        ignored, needed = (_RUN_ONCE_IGNORED, "") if task.run_once else ("", " and run_once: true")
+        serial = " and without serial" if in_batches and not is_handler else ""
+        return f"{ignored}Play it with strategy: linear{needed}{serial}, {_OR_LEAVE_OUT}"
+    if task.run_once:
+        return _ONCE_A_BATCH
+    add = f"Add run_once: true to the {'handler' if is_handler else 'task'}"
+    return f"{_IN_ONE_BATCH if in_batches and not is_handler else add}, {_OR_LEAVE_OUT}"
 
 
 def _is_left_to_core(task: Any) -> bool:
     """Whether core itself picks one host for the task in each batch."""
-    if not task.run_once:
-        return False
+    return bool(task.run_once) and _is_linear(task)
+
+
+def _is_linear(task: Any) -> bool:
+    """Whether the strategy of the play is one that knows C(run_once); others run the task for every host."""
     linear, strategy = (strategy_loader.get(name, class_only=True) for name in ("linear", task.get_play().strategy))
-    return issubclass(strategy, linear)  # others run it for every host
+    return issubclass(strategy, linear)
 
 
 def _run(task: Any, task_vars: Mapping[str, Any], claims: Claims | None, warn: Callable[[str], None]) -> Run:

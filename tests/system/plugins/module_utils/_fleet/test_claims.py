@@ -150,6 +150,54 @@ def test_the_advice_to_batches_is_no_run_once_alone(instant: Workspace, playbook
     assert "Move the task into a play of its own without serial, and add run_once: true" in done.said
 
 
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize(
+    ("keywords", "advice"),
+    [
+        ({"serial": [0]}, "Add run_once: true to the task"),
+        ({"serial": "0"}, "Add run_once: true to the task"),
+        ({"serial": "{{ '100%' }}"}, "Add run_once: true to the task"),
+        ({"strategy": "free"}, "Play it with strategy: linear and run_once: true"),
+        (
+            {"strategy": "host_pinned", "serial": 2},
+            "Play it with strategy: linear and run_once: true and without serial",
+        ),
+        ({"strategy": "free", "run_once": True}, "takes no notice of. Play it with strategy: linear"),
+    ],
+)
+def test_the_advice_leads_to_no_other_error(
+    instant: Workspace, tmp_path: Path, core: str, keywords: Row, advice: str
+) -> None:
+    done = play_out(instant, tmp_path, [a_play(a_task(), **keywords)], HOSTS[:3], core=core)
+    refusals = [result["msg"] for result in done.tasks["Reboot"] if result["failed"]]
+    assert len(refusals) == 2, done.said
+    assert all(f"{advice}, or leave servers out" in refusal for refusal in refusals), refusals
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("serial", [[0], "100%"])
+def test_run_once_in_one_batch_is_for_one_host(instant: Workspace, tmp_path: Path, core: str, serial: Any) -> None:
+    plays = [a_play(a_task(run_once=True), serial=serial)]
+    done = play_out(instant, tmp_path, plays, HOSTS[:3], core=core)
+    assert [result["failed"] for result in done.tasks["Reboot"]] == [False], done.said
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("keywords", [{}, {"serial": 1}, {"strategy": "free"}])
+def test_a_handler_is_told_to_have_run_once(instant: Workspace, tmp_path: Path, core: str, keywords: Row) -> None:
+    flushes = [["host-1"], ["host-2"]]
+    tasks: list[Row] = []
+    for notifying in flushes:
+        changed = {"changed_when": True, "when": f"inventory_hostname in {notifying}", "notify": "Reboot"}
+        tasks += [{"ansible.builtin.debug": {}, **changed}, {"ansible.builtin.meta": "flush_handlers"}]
+    done = play_out(instant, tmp_path, [a_play(*tasks, handlers=[a_task()], **keywords)], HOSTS[:2], core=core)
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+    [refusal] = [result["msg"] for result in done.tasks["Reboot"] if result["failed"]]
+    linear = "Add run_once: true to the handler, or leave"
+    assert ("Play it with strategy: linear and run_once: true, or" if "strategy" in keywords else linear) in refusal
+
+
 def test_hosts_that_ask_for_other_things_all_get_them(instant: Workspace, playbook: Playbook) -> None:
     done = playbook([a_play(a_task(options={"line": "echo {{ inventory_hostname }}"}))])
     assert submitted(instant) == dict.fromkeys(SERVERS, len(HOSTS)), done.said
