@@ -520,7 +520,10 @@ id:
   type: str
   sample: 550e8400-e29b-41d4-a716-446655440000
 rc:
-  description: As RV(commands[].rc).
+  description:
+    - As RV(commands[].rc). From ansible-core 2.22 on, Ansible leaves the key out where it is null, as with
+      O(wait=false) and in check mode. RV(commands[].rc) is always there; for this key, use the filter
+      P(ansible.builtin.default#filter).
   returned: with one command
   type: int
   sample: 0

@@ -26,6 +26,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 HOSTS = ("web-01", "web-02")
 LIMIT = ("--limit", "web-01")
+NO_RC = "one.commands[0].rc is none"
 SAYS_WHO = "#!/bin/sh\nprintf '%s|' \"$0\" \"$@\" | sed 's,.*/,,'\n"
 #: The interpreter of the tests, for modules that are shipped.
 SAME_PYTHON = {"vars": {"ansible_python_interpreter": sys.executable}}
@@ -160,6 +161,7 @@ def test_check_mode_awaits_nothing_that_was_only_predicted(current: Workspace, t
     tasks: list[Row] = [
         *awaited_later(),
         {**started, "register": "one"},
+        {"name": "rc", "ansible.builtin.assert": {"that": ["one.rc | default(none) is none", NO_RC]}},
         {"name": "await one", COMMAND_MODULE: {"id": "{{ one.id }}", "state": "finished"}},
         {"name": "elsewhere", COMMAND_MODULE: {"id": "{{ one.id }}", "state": "finished"}, "delegate_to": "elsewhere"},
         {"name": "await both", COMMAND_MODULE: {"ids": ["{{ one.id }}", old], "state": "finished"}},
