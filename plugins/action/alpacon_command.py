@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,6 +57,8 @@ class ActionModule(AlpaconAction):
         "username": "Give the user to run as, or leave it out to mean the one of the token.",
         "groupname": "Give the group to run as, or leave it out to mean the one that the workspace decides on.",
     }
+    #: What the server of the inventory host is called, where that is meant.
+    _own_name = ""
     #: Whether all commands that it is to await were only predicted.
     _awaits_nothing = False
     background = "Submit with wait set to false, and await the commands later with state set to finished."
@@ -137,7 +140,7 @@ class ActionModule(AlpaconAction):
         """Do the work of the task; an inventory host whose agent is not connected is unreachable, if so asked."""
         if self._awaits_nothing:
             return {**of_jobs([]), "requests": 0}
-        result = super().operate(options, run)
+        result = super().operate(options, replace(run, own_server=self._own_name))
         if self._means_its_host and options["offline"] == "fail" and result.get("outcome") == "offline":
             result.update(unreachable=True, failed=False)
         return result
@@ -150,6 +153,9 @@ class ActionModule(AlpaconAction):
         if self._means_its_host:
             refuse_foreign_server(self._task.args, self._templar.template(task_vars.get(WORKSPACE)))
             arguments["servers"] = [self._own_server(task_vars)]
+            self._own_name = str(
+                self._templar.template(task_vars.get("alpacon_name")) or task_vars["inventory_hostname"]
+            )
         return arguments
 
     def _own_server(self, task_vars: Mapping[str, Any]) -> str:

@@ -66,6 +66,7 @@ class Run:
         claims: which host of the task may submit what; None where there is but one host.
         attempts: what earlier attempts of this very task have submitted, by the digest of each; None for a task that
             is not repeated.
+        own_server: name of the server of the host that the task runs for, of a task that names none; else empty.
     """
 
     tell: Callable[[str], None] = _silent
@@ -82,6 +83,7 @@ class Run:
     mark: str = ""
     claims: Claims | None = None
     attempts: dict[str, Attempt] | None = None
+    own_server: str = ""
 
     @property
     def submitted(self) -> Submitted | None:

@@ -34,7 +34,7 @@ def cancelled(task: CommandTask) -> Progress:
         if command.pending:
             _cancel_job(task, job)
             if job.changed:
-                progress.before.append(schedule_line(job.server, command.line, command.scheduled_at))
+                progress.before.append(schedule_line(task, job.server, command.line, command.scheduled_at))
         elif not command.line:
             _cancel_unseen(task, job)
         elif command.ran is False:

@@ -75,15 +75,17 @@ def scheduled(task: CommandTask) -> Progress:
         gone = old if added else []
         if not task.run.check_mode:
             gone = _withdraw_old(task, job, old)
-        progress.before += [schedule_line(job.server, order.line, command.scheduled_at) for command in gone]
+        progress.before += [schedule_line(task, job.server, order.line, command.scheduled_at) for command in gone]
         if added and job.command is new:
-            progress.after.append(schedule_line(job.server, order.line, order.scheduled_at))
+            progress.after.append(schedule_line(task, job.server, order.line, order.scheduled_at))
     return progress
 
 
-def schedule_line(server: Server, line: str, time: datetime | None) -> str:
+def schedule_line(task: CommandTask, server: Server, line: str, time: datetime | None) -> str:
+    # By its UUID alone, a server has no name until something was submitted to it.
+    name = server.name or task.run.own_server or server.id
     # Rows of 2024 do not state the time.
-    return f"{server}: {line} at {iso(time)}" if time else f"{server}: {line}"
+    return f"{name}: {line} at {iso(time)}" if time else f"{name}: {line}"
 
 
 def _existing(task: CommandTask, servers: Sequence[Server]) -> dict[str, ExistingCommands]:

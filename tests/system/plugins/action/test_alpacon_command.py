@@ -181,3 +181,20 @@ def test_check_mode_awaits_nothing_that_was_only_predicted(current: Workspace, t
     assert [command["id"] for command in both["commands"]] == [old]
     assert done.tasks["after it"][0]["changed"] is True
     assert len(current.commands()) == 1
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_diffs_name_a_server_of_the_inventory_in_one_way(current: Workspace, tmp_path: Path, core: str) -> None:
+    known = {"alpacon_server_id": current.server_ids()["web-01"], "alpacon_name": "web-01"}
+    inventory = {"all": {"hosts": {"a-host": known}}}
+    at = "2999-01-01T00:00:00Z"
+    scheduled, cancelled = {"state": "scheduled", "scheduled_at": at}, {"state": "cancelled"}
+    tasks = [
+        task(f"{options['state']} {check}", {"line": "reboot", **options}, check_mode=check, diff=True)
+        for options in (scheduled, cancelled)
+        for check in (True, False)
+    ]
+    done = play_out(current, tmp_path, play(*tasks), inventory, core=core)
+    sides = [row["diff"] for [row] in done.tasks.values()]
+    line = f"web-01: reboot at {at}\n"
+    assert sides == [*[{"before": "", "after": line}] * 2, *[{"before": line, "after": ""}] * 2]
