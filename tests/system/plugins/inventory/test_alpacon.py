@@ -11,6 +11,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -351,7 +352,9 @@ def test_options_that_there_are_not(source: Source, core: str) -> None:
 # Settings
 
 
-def test_settings_from_templates_vaults_and_extra_variables(source: Source) -> None:
+@pytest.mark.parametrize("core", CORES)
+def test_settings_from_templates_vaults_and_extra_variables(source: Source, core: str) -> None:
+    source = replace(source, programs=prepare(core))
     password = source.folder / "password"
     password.write_text("open sesame", encoding="utf-8")
     vaulted = subprocess.run(
