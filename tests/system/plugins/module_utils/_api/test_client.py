@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -1118,3 +1119,13 @@ def test_a_clock_that_none_can_be_is_not_taken_for_one(serve: Serve, connect: Co
     client = connect(serve([Reply([], headers={"Date": date})]))
     client.get(LIST)
     assert (client.server_time(1000.0), client.knows_clock) == (1000.0, False)
+
+
+@pytest.mark.parametrize("towards", [1, -1])
+@pytest.mark.parametrize(("hours", "is_one"), [(-1, True), (1, False)])
+def test_a_clock_may_be_a_century_off(serve: Serve, connect: Connect, towards: int, hours: int, is_one: bool) -> None:
+    century = timedelta(days=100 * 366, hours=hours)
+    date = format_datetime(datetime.now(UTC) + towards * century, usegmt=True)
+    client = connect(serve([Reply([], headers={"Date": date})]))
+    client.get(LIST)
+    assert client.knows_clock is is_one
