@@ -157,6 +157,22 @@ def test_pages_of_a_size_of_their_own_do_not_overlap(serve: Serve, connect: Conn
     assert client.requests <= -(-count // size) + 1
 
 
+def test_rows_that_join_excuse_nothing_where_pages_do_not_overlap(serve: Serve, connect: Connect) -> None:
+    ids, pages = list(range(45)), itertools.count(1)
+
+    def answer(request: Request) -> Reply:
+        number = next(pages)
+        if number == 2:
+            # The row behind the first page moves into it.
+            ids[:] = [*ids[1:], 100]
+        elif number == 3:
+            # Now two come twice, as many as join.
+            ids[:0] = [-2, -1]
+        return paged(Request("GET", LIST, {**request.query, "page_size": "15"}, {}, None), ids)
+
+    assert set(ids_of(connect(serve(answer)), "name")) >= set(range(1, 45))
+
+
 def test_rows_that_are_added_in_front_cost_nothing(serve: Serve, connect: Connect) -> None:
     ids = list(range(500))
     fresh = itertools.count(1000)
