@@ -57,7 +57,7 @@ class KeptOutputs:
 
     def _keep(self, job: Job, output: Output) -> None:
         output = self._unpacked(job, output)
-        if job.outcome == Outcome.SUCCESS and output.refused:
+        if output.refused:
             job.end(Outcome.FAILED)  # whatever exit codes count as success: the code is the agent's
         if job.outcome == Outcome.SUCCESS and output.doubt:
             job.end(Outcome.UNKNOWN, f"The workspace says that it succeeded, and {output.doubt}.")

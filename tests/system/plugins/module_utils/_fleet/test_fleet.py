@@ -110,6 +110,13 @@ def test_exit_codes(current_stage: Stage, fields: Row, outcome: str, success_cod
     assert jobs[0].outcome == outcome
 
 
+def test_what_never_began_is_a_failure_whatever_codes_count_as_success(current_stage: Stage) -> None:
+    jobs = current_stage.jobs()
+    current_stage.end_at(1, status="failed", exit_code=1, result="Failed to submit command: job queue is full")
+    current_stage.run(jobs, success_codes=frozenset((0, 1)))
+    assert jobs[0].outcome == "failed"
+
+
 def test_what_a_command_came_to_that_the_workspace_does_not_show_is_unknown(stage: Stage) -> None:
     [job] = stage.jobs(scheduled_at=FAR)
     stage.clock.at(2, lambda: stage.workspace.delete_command(str(job.id)))
