@@ -10,6 +10,7 @@ The servers have no agents: their commands stay as they are until the test says 
 from __future__ import annotations
 
 import functools
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from system.conftest import Connect
 from system.support import Clock, in_every_dialect, methods, paths, pauses
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import ApiAnswer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
@@ -553,6 +555,22 @@ def test_no_more_than_max_concurrency_are_unfinished(stage: Stage) -> None:
     stage.run(jobs, max_concurrency=4)
     assert outcomes(jobs) == {"success": 13}
     assert max(seen) == 4
+
+
+def test_as_many_as_max_concurrency_are_submitted_at_once(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody, write = threading.Barrier(4), current_stage.client.write
+
+    def write_together(*request: Any) -> ApiAnswer:
+        everybody.wait(timeout=5)
+        return write(*request)
+
+    monkeypatch.setattr(current_stage.client, "write", write_together)
+    jobs = current_stage.jobs(4)
+    current_stage.end_at(1)
+    current_stage.run(jobs, max_concurrency=4)
+    assert outcomes(jobs) == {"success": 4}
 
 
 @pytest.mark.parametrize(("max_errors", "submits"), [(0, 1), (2, 3), (None, 12)])
