@@ -86,10 +86,9 @@ def read_output(client: Client, command: Command, sleep: Callable[[float], None]
     chunks: dict[int, str] = {}
     missing = _fetch_chunks(client, command, chunks)
     for pause in _CHUNK_PAUSES if age < _CHUNK_PATIENCE else ():
-        if not missing:
-            break
-        sleep(pause)
-        missing = _fetch_chunks(client, command, chunks)
+        if missing:
+            sleep(pause)
+            missing = _fetch_chunks(client, command, chunks)
     if not chunks and not missing:
         return _from_result(command)
     text = "".join(chunks[seq] for seq in sorted(chunks)) if chunks else command.result or ""
