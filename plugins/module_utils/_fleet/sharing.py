@@ -50,8 +50,7 @@ class SharedPause(Pause):
         """Make everybody wait until then, in monotonic seconds."""
         super().hold(until)
         with contextlib.suppress(OSError), locked(self._file.parent):
-            if until > read_number(self._file):
-                replace(self._file, str(until))
+            replace(self._file, str(max(until, read_number(self._file))))
 
 
 class Shared:
