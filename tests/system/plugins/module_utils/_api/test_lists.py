@@ -274,7 +274,7 @@ def test_pages_that_never_end_and_have_no_count(
     assert client.requests <= 50
 
 
-@pytest.mark.parametrize("count", [10**400, 10**10], ids=["10**400", "10**10"])
+@pytest.mark.parametrize("count", [10**400, 10**9 + 1], ids=["10**400", "10**9 + 1"])
 @pytest.mark.parametrize("ordering", ["name", "-added_at"])
 def test_a_count_that_no_list_has_counts_as_none(serve: Serve, connect: Connect, count: int, ordering: str) -> None:
     counts = itertools.cycle([5, count, 3])
