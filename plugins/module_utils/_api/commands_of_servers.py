@@ -161,7 +161,7 @@ def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list
     commands: list[Command] = []
     pages = client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST, "is_scheduled": "true"}, whole=True)
     try:
-        for number, page in enumerate(pages, start=1):
+        for page in pages:
             rows = list(readable(page.rows))
             earliest = client.now() - _CERTAIN_FUTURE
             # The first answer tells the offset between both clocks.
@@ -170,7 +170,7 @@ def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list
             if any(not row.scheduled_at or row.scheduled_at < earliest for row in rows):
                 return None
             commands += [row for row in rows if row.server.id in wanted]
-            if (page.count or 0) > number * PAGE_SIZE and number >= len(wanted):
+            if (page.count or 0) > len(wanted) * PAGE_SIZE:
                 return None
     except IncompleteList:
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from system.conftest import Connect
 from system.support import Reply, Request, ScriptedServer, in_every_dialect
 from workspace.client import Workspace
@@ -20,6 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import (
     LATEST_SCHEDULE_FIRST,
     commands_of,
+    scheduled_for,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, parse_time
 from ansible_collections.herdops.alpacon.tests.unit.support import (
@@ -88,6 +90,19 @@ def test_what_waits_is_found_behind_a_hundred_that_ran(workspace: Workspace, con
     commands = walked(client, workspace, ["web-01"], ordering=LATEST_SCHEDULE_FIRST)
     assert [command.id for command in commands if command.pending] == [late, soon]
     assert client.requests <= 2, "the rest is older than a day"
+
+
+@pytest.mark.parametrize(("count", "pages"), [(200, 2), (201, 1)])
+def test_a_list_of_what_is_scheduled_is_left_at_once_where_it_is_long(
+    current: Workspace, connect: Connect, count: int, pages: int
+) -> None:
+    names = ["web-01", "web-02", "web-03"]
+    made = current.add_many_commands(count, line="true", status="scheduled", scheduled_at=FAR, servers=names)
+    client, ids, time = connect(current), current.server_ids(), parse_time(FAR)
+    assert time is not None
+    commands = scheduled_for(client, [ids["web-01"], ids["web-02"]], time)
+    assert {command.id for command in commands} == {made[number] for number in range(count) if number % 3 < 2}
+    assert sum("is_scheduled=true" in entry["path"] for entry in current.log()) == pages
 
 
 def test_rows_of_other_servers_are_dropped_where_a_filter_is_ignored(serve: Serve, connect: Connect) -> None:
