@@ -359,7 +359,7 @@ def test_a_time_in_the_message_of_an_unfinished_command_is_not_its_end() -> None
 
 
 def test_what_went_down_with_its_parent_may_be_scheduled_for_any_time() -> None:
-    fields = {"success": False, "message": "Failed at 2026-11-27 03:18:09.988839+00:00."}
+    fields: dict[str, Any] = {"success": False, "message": "Failed at 2026-11-27 03:18:09.988839+00:00."}
     command = Command.from_row(old_row("Failed", result="Cancelled due to prior commmand failure.", **fields))
     assert command.latest_schedule is None
     assert Command.from_row(old_row("Failed", result="", **fields)).latest_schedule is not None
