@@ -26,7 +26,7 @@ _SHOWN_OUTPUT = 300
 def of_jobs(jobs: Sequence[Job], fine: frozenset[Outcome] = FINE) -> dict[str, Any]:
     """The result of a task: each command, counts, and with one command its keys at the top level as well.
 
-    The jobs lose their outputs on the way, so that no output is held twice.
+    The jobs lose their commands on the way, so that nothing is held twice.
 
     Args:
         fine: the outcomes that are no failure.
@@ -49,7 +49,7 @@ def of_jobs(jobs: Sequence[Job], fine: frozenset[Outcome] = FINE) -> dict[str, A
 
 def _describe_and_let_go(job: Job) -> dict[str, Any]:
     described = _describe_whatever(job)
-    job.output, job.command = None, job.command and job.command.without_result()
+    job.output, job.command, job.body = None, None, {}
     return described
 
 
