@@ -33,7 +33,7 @@ def own(node: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_variable_of_a_task_has_a_name_that_a_play_may_have_too(file: Path) -> None:
-    folder, name, *_ = file.relative_to(ROOT).parts
+    folder, name = file.relative_to(ROOT).parts[:2]
     prefixes = f"__{name}_" if folder == "roles" else ("__", "rollout_")
     names = set(own(yaml.safe_load(file.read_text(encoding="utf-8"))))
     assert {name for name in names if not name.startswith(prefixes)} <= SETTINGS
