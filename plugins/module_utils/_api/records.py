@@ -12,6 +12,7 @@ should counts as not stated.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -132,6 +133,12 @@ def plain_text(value: Any) -> str | None:
         # Half of a surrogate pair, which JSON can spell, cannot be written anywhere.
         return (value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")) or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _common_text(value: Any) -> str | None:
+    """A text that many rows have alike, and that is held once for all of them."""
+    text = plain_text(value)
+    return sys.intern(str(text)) if text else None
 
 
 def _number(value: Any) -> float | None:
@@ -257,7 +264,7 @@ class Command:
         return cls(
             id=command_id,
             server=Server(_uuid(server_id), server_name),
-            line=plain_text(row.get("line")) or "",
+            line=_common_text(row.get("line")) or "",
             shell=plain_text(row.get("shell")) or "system",
             status=_status(row),
             cancellable=_flag((stated if isinstance(stated, Mapping) else row).get("cancellable")),
@@ -265,10 +272,10 @@ class Command:
             exit_code=_code(row.get("exit_code")),
             error_phase=plain_text(row.get("error_phase")),
             result=plain_text(row["result"]) or "" if isinstance(row.get("result"), str) else None,
-            username=plain_text(row.get("username")),
-            groupname=plain_text(row.get("groupname")),
-            requested_by=requester_id,
-            requested_by_name=requester_name,
+            username=_common_text(row.get("username")),
+            groupname=_common_text(row.get("groupname")),
+            requested_by=_common_text(requester_id),
+            requested_by_name=_common_text(requester_name),
             added_at=row_added_at(row),
             scheduled_at=parse_time(row.get("scheduled_at")),
             delivered_at=parse_time(row.get("delivered_at")),
