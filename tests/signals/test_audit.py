@@ -33,9 +33,6 @@ CASES = {
 @pytest.fixture(scope="module")
 def workspace() -> Iterator[Workspace]:
     """A workspace whose servers do nothing by themselves."""
-    # Who is started in the background, or by nohup, may ignore these, and would hand that on.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     with Workspace("current", servers=0, agents=False) as running:
         yield running
 

@@ -175,9 +175,6 @@ def stories(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Case, Future[Story]]]:
     """What came of every case on a core."""
-    # Who is started in the background, or by nohup, may ignore these, and would hand that on.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     programs = ansible_cores.prepare(request.param)
     folder = tmp_path_factory.mktemp(request.param)
     with ExitStack() as stack:
