@@ -52,7 +52,8 @@ def check_parents(task: CommandTask) -> None:
         parent = _parent(task, command_id)
         if outcome_of(parent) == Outcome.SUCCESS:
             continue
-        if parent.finished:
+        # Whether one in error ran is not known, and it may yet be delivered.
+        if parent.finished and parent.ran is not None:
             raise UsageError(
                 "run_after",
                 f"{command_id} is {parent.status}, and what is scheduled after it never runs",

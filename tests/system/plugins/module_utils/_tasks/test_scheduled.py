@@ -422,6 +422,11 @@ def test_nothing_is_scheduled_after_what_failed(workspace: Workspace) -> None:
     assert pending(workspace) == []
 
 
+def test_what_is_in_error_may_yet_succeed(current: Workspace) -> None:
+    [parent] = current.add_commands([{"server": "web-01", "line": "true", "status": "error"}])
+    assert schedule(current, run_after=[parent])["outcome"] == "pending"
+
+
 @in_every_dialect
 def test_a_command_that_went_down_with_its_parent_hides_no_schedule(workspace: Workspace) -> None:
     first = schedule(workspace, servers=["web-01", "web-02"])
