@@ -782,6 +782,29 @@ def test_diff_shows_no_password_of_a_repository(running: Running, tmp_path: Path
     assert modes == {**dict.fromkeys(hosts, "0600"), "public": "0644"}
 
 
+def test_failed_downloads_show_no_password_of_a_repository(running: Running, tmp_path: Path) -> None:
+    url = "https://user:hunter2@mirror.example/alpamon"
+    says = f"Cannot read {url}"
+    page, index = (
+        ("^uri ", {"failed": True, "status": 404, "url": url, "msg": says}),
+        ("^command ", {"rc": 1, "stderr": says}),
+    )
+    package = [("^get_url ", {"failed": True, "url": url, "msg": says})]
+    variables = {"alpamon_repository_url": url}
+    hosts = {
+        "key": ScriptedHost(DEBIAN, [page], variables),
+        **{kind: ScriptedHost(SUPPORTED[kind], [index], variables) for kind in KINDS},
+        "file": ScriptedHost(DEBIAN, package, {"alpamon_package_file": f"{url}/alpamon.deb"}),
+    }
+    done = run_role(tmp_path / "hidden", running("current"), hosts, "--tags", "install")
+    assert done.code == 2
+    assert all(any(row["failed"] for row in host.results) for host in done.hosts.values())
+    assert "hunter2" not in done.said
+    hosts = {"shown": ScriptedHost(DEBIAN, [index], {**variables, "alpamon_no_log": False})}
+    done = run_role(tmp_path / "shown", running("current"), hosts, "--tags", "install")
+    assert says in done.said
+
+
 def test_readable_file_of_a_repository_with_a_password_is_written_again(running: Running, tmp_path: Path) -> None:
     url, source = "https://user:hunter2@mirror.example/alpamon", "/etc/apt/sources.list.d/alpacax_alpamon.sources"
     variables = {"alpamon_repository_url": url}
