@@ -836,6 +836,11 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
     hosts = {
         "full": ScriptedHost(DEBIAN, [("^copy .*alpamon.conf", {"failed": True, "msg": "No space left on device"})]),
         "locked": ScriptedHost(DEBIAN, [("^command .*apt-get", {"rc": 100, "stdout": "", "stderr": LOCKED})]),
+        "requests": ScriptedHost(
+            DEBIAN,
+            [("^apt .*python3-requests", {"failed": True, "msg": LOCKED})],
+            {"alpamon_register_from": "host"},
+        ),
         "busy": ScriptedHost(
             Distribution("Debian", "13.1", hostname="busy"), [("^command .*set -C", {"rc": 1, "stderr": "Taken."})]
         ),
@@ -849,6 +854,7 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
     assert done.code == 2, done.said
     assert "No space left on device The new record was taken back." in done["full"].failure
     assert len([line for line in done["locked"].commands if line.startswith("apt-get update")]) == 3
+    assert [row["name"] for row in done["requests"].of("apt")] == ["alpamon", *["python3-requests"] * 3]
     # Another run registers that one, which keeps its lock.
     assert "busy" not in {record["name"][:-7] for record in current.registered()}
     assert "/run/alpamon-registering" not in removed(done["busy"])
