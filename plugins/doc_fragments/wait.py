@@ -12,7 +12,7 @@ options:
     description:
       - Whether to wait until the commands have finished.
       - With V(false), the task returns the ids of the commands that it submitted; await them later with
-        O(state=finished).
+        O(state=finished), which waits whatever this says.
       - A scheduled command is never waited for.
     type: bool
     default: true
