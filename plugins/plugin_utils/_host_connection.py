@@ -26,8 +26,8 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ans
 _PIECE = 1_000_000
 #: Of a file that is fetched, so much comes in each answer, in bytes.
 _FETCHED_PIECE = 8_000_000
-#: What a file that is fetched is compared with, in standard error.
-_SIZE_AND_DIGEST = "wc -c < {path} >&2 && sha256sum < {path} >&2"
+#: How long a file that is fetched was at first, and the digest of that much of it, in standard error.
+_SIZE_AND_DIGEST = "size=$(wc -c < {path}) && echo $size >&2 && head -c $size {path} | sha256sum >&2"
 #: Under which name it is remembered what the host keeps, and that it keeps nothing.
 _KEPT, _NOTHING = "kept", b"nothing"
 #: A module that does not fit into one submit waits in such a file of the account until it runs.
@@ -180,7 +180,10 @@ class HostConnection:
         self._ask(f"[ \"$(sha256sum < {quoted})\" = '{digest}  -' ]")
 
     def fetch(self, path: str, into: Path) -> None:
-        """Read a file, in as many answers as it takes, and compare the digest of what takes several."""
+        """Read a file, in as many answers as it takes, and compare the digest of what takes several.
+
+        What is written to meanwhile comes as it was at first, if nothing but its end has changed.
+        """
         quoted = shlex.quote(path)
         about = f"[ -f {quoted} ] || {{ echo {shlex.quote(path + ': no such file')} >&2; exit 1; }}; "
         first = self._answer(f"{about}head -c {_FETCHED_PIECE} {quoted} && {_SIZE_AND_DIGEST.format(path=quoted)}")
@@ -192,8 +195,9 @@ class HostConnection:
                 file.write(piece)
                 read.update(piece)
                 at = file.tell()
-                piece = self._ask(f"tail -c +{at + 1} {quoted} | head -c {_FETCHED_PIECE}") if at < int(size) else b""
-        if read.hexdigest() != digest:
+                left = min(int(size) - at, _FETCHED_PIECE)
+                piece = self._ask(f"tail -c +{at + 1} {quoted} | head -c {left}") if left > 0 else b""
+        if len(first.stdout) == _FETCHED_PIECE and read.hexdigest() != digest:
             raise NotDone(f"{path} has changed while it was read.")
 
     def _ask(self, text: str, files: Sequence[bytes] = ()) -> bytes:

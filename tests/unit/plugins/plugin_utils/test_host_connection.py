@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -23,14 +25,19 @@ REMOVE = f"/bin/sh -c 'rm -f -r {FOLDER}/ > /dev/null 2>&1'"
 class Remote:
     """A server that notes the files that come along with each submit, and may fail to write them."""
 
-    def __init__(self, mark: str = "") -> None:
+    def __init__(self, mark: str = "", answers: Sequence[Answer] = ()) -> None:
         self.submits: list[list[bytes]] = []
+        self.bodies: list[str] = []
         self._mark = mark
+        self._answers = list(answers)
 
     def run(
         self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
     ) -> Answer:
         self.submits.append(list(files))
+        self.bodies.append(body)
+        if self._answers:
+            return self._answers.pop(0)
         return Answer(1 if self._mark else 0, b"", b"no such folder", self._mark)
 
     def recall(self, command: str) -> bytes | None:
@@ -67,3 +74,29 @@ def test_what_goes_into_its_place_is_written_at_once() -> None:
 def test_what_cannot_be_written_into_its_place_fails_at_once() -> None:
     with pytest.raises(NotDone, match="no such folder"):
         connected(Remote(UNDONE)).put(b"content", "/nonexistent/motd")
+
+
+def fetched(first: bytes, then: bytes, all_of_it: bytes, into: Path) -> list[str]:
+    """Fetch a file that came in these answers, the second of them empty if there is one only; the bodies of submits."""
+    about = f"{len(all_of_it)}\n{hashlib.sha256(all_of_it).hexdigest()}  -\n".encode()
+    remote = Remote(answers=[Answer(0, first, about), Answer(0, then, b"")])
+    connected(remote).fetch("/var/log/app.log", into)
+    return remote.bodies
+
+
+def test_a_file_that_came_in_one_answer_may_be_written_to_meanwhile(tmp_path: Path) -> None:
+    fetched(b"ab", b"", b"abc", tmp_path / "log")
+    assert (tmp_path / "log").read_bytes() == b"ab"
+
+
+def test_what_is_appended_between_the_answers_is_left(tmp_path: Path) -> None:
+    piece = bytes(8_000_000)
+    bodies = fetched(piece, b"end", piece + b"end", tmp_path / "log")
+    assert (tmp_path / "log").stat().st_size == 8_000_003
+    assert "head -c 3" in bodies[1]
+
+
+def test_a_file_that_has_become_another_between_the_answers_is_refused(tmp_path: Path) -> None:
+    piece = bytes(8_000_000)
+    with pytest.raises(NotDone, match=r"app\.log has changed"):
+        fetched(piece, b"new", piece + b"end", tmp_path / "log")
