@@ -11,7 +11,8 @@ version_added: 1.0.0
 description:
   - The agent on a server runs each command as the account that the command names. With this plugin, that is the user of
     C(become_user), so that neither C(sudo) nor a password is needed.
-  - It works with the connection P(herdops.alpacon.alpacon#connection) only.
+  - It works with the connection P(herdops.alpacon.alpacon#connection) only. Over any other one, such as that of a task
+    that is delegated to the controller, the task fails, so set it for the hosts of the workspace and not for all.
   - The workspace decides which accounts a token may use, and refuses the others.
 author:
   - herdops.alpacon contributors (@herdops)
@@ -42,7 +43,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-# group_vars/all.yml, for playbooks that use become already:
+# group_vars/web.yml, for playbooks that use become already:
 #
 #   ansible_become_method: herdops.alpacon.account
 
@@ -70,6 +71,7 @@ EXAMPLES = r"""
       changed_when: false
 """
 
+from ansible.errors import AnsibleError
 from ansible.plugins.become import BecomeBase
 
 
@@ -77,7 +79,19 @@ class BecomeModule(BecomeBase):
     """Leaves commands as they are: the connection names the account beside them."""
 
     name = "herdops.alpacon.account"
+    #: Set by the one connection that does.
+    connection_names_account = False
 
     def build_become_command(self, cmd: str, shell: object) -> str:
-        """The command as it is."""
+        """The command as it is.
+
+        Raises:
+            AnsibleError: it goes over another connection, where it would run as whoever that connection logs in as.
+        """
+        if not self.connection_names_account:
+            raise AnsibleError(
+                f"Become method {self.name} works with the connection herdops.alpacon.alpacon only, and this task goes"
+                " over another one. Set ansible_become_method for the hosts of the workspace, or another one here, such"
+                " as ansible.builtin.sudo."
+            )
         return cmd

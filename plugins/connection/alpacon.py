@@ -217,17 +217,21 @@ EXAMPLES = r"""
         ansible_connection: herdops.alpacon.alpacon
 """
 
+import contextlib
 import getpass
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ansible import constants as C
 from ansible import context
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.connection import ConnectionBase
+from ansible.template import Templar
 from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean, clean_line
@@ -241,6 +245,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import curren
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import Found, find_settings, run_folder
 
 T = TypeVar("T")
+
+#: The method that does nothing to a command, since the workspace has it run as the other account.
+ACCOUNT = "herdops.alpacon.account"
 
 display = Display()
 
@@ -259,6 +266,12 @@ class Connection(ConnectionBase):
         super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
         self._task_keys: Mapping[str, Any] = task_keys or {}
         self._variables: Mapping[str, Any] = var_options or {}
+
+    def set_become_plugin(self, plugin: Any) -> None:
+        """Take what tasks become others by; ``account`` has this connection name the other."""
+        super().set_become_plugin(plugin)
+        if plugin and plugin.name == ACCOUNT:
+            plugin.connection_names_account = True
 
     def _connect(self) -> Connection:
         self._connected = True
@@ -282,7 +295,7 @@ class Connection(ConnectionBase):
         )
 
     def _keeper(self) -> str:
-        return f"{self.become.name} {self.become.get_option('become_user')}" if self.become else ""
+        return f"{self.become.name} {self.become.get_option('become_user') or 'root'}" if self.become else ""
 
     def _access(self) -> Access:
         given = {name: self.get_option(name) for name in ("groupname", "work_session", "wait_timeout")}
@@ -313,8 +326,8 @@ class Connection(ConnectionBase):
 
     def get_option(self, option: str, hostvars: dict[str, Any] | None = None) -> Any:
         """Give an option; the account that ansible-core asks for is the one that commands really run as."""
-        if option == "remote_user" and self.become and self.become.name == "herdops.alpacon.account":
-            return self.become.get_option("become_user")
+        if option == "remote_user" and self.become and self.become.name == ACCOUNT:
+            return self.become.get_option("become_user") or "root"
         return super().get_option(option, hostvars)
 
     def _username(self) -> str | None:
@@ -341,7 +354,7 @@ class Connection(ConnectionBase):
         if sudoable and self.become and self.become.expect_prompt():
             raise AnsibleError(
                 f"The agent has no terminal, and become method {self.become.name} asks for a password there."
-                " Use become_method: herdops.alpacon.account, or let the account become the other without a password."
+                f" Use become_method: {ACCOUNT}, or let the account become the other without a password."
             )
         display.vvv(f"EXEC {cmd}", host=self._host_name)
         answer = self._guarded(lambda: self._host.run(cmd, in_data or b""))
@@ -364,20 +377,33 @@ class Connection(ConnectionBase):
 
     def reset(self) -> None:
         """Forget which server the host is, whichever connection has found it."""
-        self._leave(self._host, forget=True)
+        # Before ansible-core 2.19, this alone gets variables as they are written.
+        templar = Templar(loader=DataLoader(), variables=self._variables)
+        names = C.config.get_plugin_vars("connection", self.transport)
+        with _warned():
+            known = {name: templar.template(self._variables[name]) for name in names if name in self._variables}
+            self.set_options(task_keys=self._task_keys, var_options={**self._variables, **known})
+            self._leave(self._host, forget=True)
 
     def close(self) -> None:
         """Do what is still held back, and end."""
-        try:
+        with _warned():
             self._leave(self.__dict__.get("_host"))
-        except AnsibleError as error:
-            display.warning(str(error))  # whoever closes a connection takes no notice of errors
 
     def _leave(self, host: HostConnection | None, forget: bool = False) -> None:
         self.__dict__.pop("_host", None)
         self._connected = False
         if host:
             self._guarded(lambda: host.close(forget))
+
+
+@contextlib.contextmanager
+def _warned() -> Iterator[None]:
+    """Warn of what goes wrong: whoever closes or resets a connection takes no notice of errors, or ends the run."""
+    try:
+        yield
+    except AnsibleError as error:
+        display.warning(str(error))
 
 
 def _run() -> Run:
