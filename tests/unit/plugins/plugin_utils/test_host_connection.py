@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import UNDONE
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection, NotDone
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Answer
 
@@ -25,7 +26,7 @@ REMOVE = f"/bin/sh -c 'rm -f -r {FOLDER}/ > /dev/null 2>&1'"
 class Remote:
     """A server that notes the files that come along with each submit, and may fail to write them."""
 
-    def __init__(self, mark: str = "", answers: Sequence[Answer] = ()) -> None:
+    def __init__(self, mark: str = "", answers: Sequence[Answer | TooLarge] = ()) -> None:
         self.submits: list[list[bytes]] = []
         self.bodies: list[str] = []
         self._mark = mark
@@ -37,7 +38,10 @@ class Remote:
         self.submits.append(list(files))
         self.bodies.append(body)
         if self._answers:
-            return self._answers.pop(0)
+            answer = self._answers.pop(0)
+            if isinstance(answer, TooLarge):
+                raise answer
+            return answer
         return Answer(1 if self._mark else 0, b"", b"no such folder", self._mark)
 
     def recall(self, command: str) -> bytes | None:
@@ -100,3 +104,27 @@ def test_a_file_that_has_become_another_between_the_answers_is_refused(tmp_path:
     piece = bytes(8_000_000)
     with pytest.raises(NotDone, match=r"app\.log has changed"):
         fetched(piece, b"new", piece + b"end", tmp_path / "log")
+
+
+def test_a_large_file_that_is_another_in_the_end_is_told() -> None:
+    remote = Remote(answers=[Answer(0, b"", b""), Answer(0, b"", b""), Answer(1, b"", b"it differs")])
+    with pytest.raises(NotDone, match="it differs"):
+        connected(remote).put(bytes(1_000_001), "/etc/large")
+
+
+def test_files_that_are_too_large_together_go_one_after_the_other() -> None:
+    remote = Remote()
+    host = connected(remote)
+    host.run(MAKE)
+    for name in ("one", "two"):
+        host.put(bytes(900_000), f"{FOLDER}/{name}")
+    host.run("/bin/sh -c 'python3 module'")
+    assert [list(map(len, files)) for files in remote.submits] == [[900_000], [900_000]]
+
+
+def test_where_no_file_can_be_made_for_a_large_module_it_is_not_run() -> None:
+    full = Answer(1, b"", b"mktemp: No space left on device")
+    remote = Remote(answers=[TooLarge(2_000_000), full])
+    with pytest.raises(NotDone, match="No space left on device"):
+        connected(remote).run("/bin/sh -c python3", b"a module")
+    assert len(remote.submits) == 2

@@ -449,6 +449,14 @@ def test_a_command_runs_after_its_parent_or_not_at_all_in_every_dialect(workspac
     assert sum(row["run_count"] for row in more) == (0 if code else 1)
 
 
+def test_a_parent_is_not_withdrawn_where_its_child_has_no_time_left(published: Workspace) -> None:
+    [parent] = run(published, state="scheduled", servers=["web-01"], line="echo parent", scheduled_at=FAR).commands
+    limits: dict[str, Any] = {"wait_timeout": "1s", "cancel_on_timeout": True}
+    child = run(published, servers=["web-02"], line="echo child", run_after=[parent["id"]], **limits)
+    assert child["outcome"] == "not_tried"
+    assert [row["status"] for row in published.commands()] == ["scheduled"]
+
+
 @in_every_dialect
 def test_a_parent_that_does_not_exist_is_refused(workspace: Workspace) -> None:
     with pytest.raises(UsageError, match=NO_COMMAND):
