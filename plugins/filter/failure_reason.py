@@ -40,7 +40,8 @@ RETURN = r"""
 _value:
   description:
     - The message of the task, line by line. If the first one lacks the cause, that follows in the same line; where no
-      line is known to state one, it is the last one in the standard error.
+      line is known to state one, it is the last one in the standard error, or the first where a program could not be
+      started.
   type: list
   elements: str
   sample: ["dpkg returned an error code (1) cannot copy extracted data: No space left on device"]
@@ -88,9 +89,10 @@ def _cause(result: Mapping[str, Any]) -> str:
         found = next((line for line in lines if cause.search(line)), "")
         if found:
             return found
-    # Programs say the reason last, and the message of their task is often that they failed.
-    errors = _lines(result.get("stderr") or result.get("module_stderr"))
-    return clean_line(errors[-1])[:_LENGTH] if errors else ""
+    errors = _lines(result.get("stderr") or result.get("module_stderr")) or [""]
+    # Programs say the reason last, and the message of their task is often that they failed. What cannot be started says
+    # it first.
+    return clean_line(errors[0 if result.get("rc") in (126, 127) else -1])[:_LENGTH]
 
 
 def _printed(result: Mapping[str, Any]) -> Iterator[str]:

@@ -32,6 +32,7 @@ NOT_YET = (
     "E: Release file for https://packages.example.com/any/InRelease is not valid yet (invalid for another 23h 59min"
     " 12s). Updates for this repository will not be applied."
 )
+SHIM = "shim: python3.12: not found\n\nNote: See 'shim help'\n for tips on several versions.\n"
 KEY = "Policy rejects EFF92686D6AC0E5D: No binding signature at time 2026-11-26T00:44:13Z"
 
 
@@ -56,6 +57,7 @@ def test_the_line_that_states_the_cause(result: dict[str, Any], cause: str) -> N
     [
         ({"msg": "No.", "stderr": "One.\ndpkg: no.\n\n"}, ["No. dpkg: no."]),
         ({"msg": "MODULE FAILURE", "module_stderr": "Traceback\nValueError: no"}, ["MODULE FAILURE ValueError: no"]),
+        ({"msg": "MODULE FAILURE", "rc": 127, "module_stderr": SHIM}, ["MODULE FAILURE shim: python3.12: not found"]),
         ({"msg": "First.\nMore.", "stderr": ""}, ["First.", "More."]),
         ({"msg": ["First.", "More."]}, ["First.", "More."]),
         ({"msg": "dpkg: no.", "stderr": "dpkg: no."}, ["dpkg: no."]),
