@@ -232,6 +232,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             preferences = _preferences(self.get_option("hostname"))
             prefix = _prefix(self.get_option("hostvars_prefix"))
             default_groups = _default_groups(self.get_option("default_groups"))
+            _check_keyed_groups(self.get_option("keyed_groups"))
             check_filters(self._given)
             wanted = ServerFilter.from_options(self.get_option("filters"))
             settings = self._settings(inventory)
@@ -341,6 +342,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             inventory.add_group(group)
         naming = Naming(inventory, self.display.warning)
         kept = []
+        ungrouped: dict[str, tuple[str, list[str]]] = {}
         for name, own, mine in zip(naming.names(wished, workspace), variables, groups, strict=True):
             inventory.add_host(name)
             for variable, value in own.items():
@@ -351,8 +353,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for group in mine:
                 inventory.add_host(name, group)
             self._construct(name, own)
+            for key, reason in self._add_to_keyed_groups(name, own):
+                ungrouped.setdefault(key, (reason, []))[1].append(name)
         naming.leave_names_to_groups()
         tell(kept, "called like a host that another inventory gives a connection, which stays:", self.display.warning)
+        for key, (reason, hosts) in ungrouped.items():
+            what = f"for which {key} in keyed_groups makes no valid group ({clean_line(reason)}):"
+            tell(hosts, what, self.display.warning)
 
     def _wished_name(self, server: Described, variables: Mapping[str, Any], preferences: list[str]) -> str:
         for preference in preferences:
@@ -378,8 +385,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._set_composite_vars(self.get_option("compose"), variables, name, strict=strict)
         if self.get_option("groups"):
             self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
-        if self.get_option("keyed_groups"):
-            self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, name, strict=strict)
+
+    def _add_to_keyed_groups(self, name: str, variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Add a host to groups by its values; gives the keys whose value makes none, each with the reason."""
+        strict = self.get_option("strict")
+        for entry in self.get_option("keyed_groups") or ():
+            try:
+                self._add_host_to_keyed_groups([entry], variables, name, strict=strict)
+            except Exception as error:  # of Ansible's own, for what one server has in its tags
+                key = str(entry.get("key"))
+                if strict:
+                    problem = f"{key} makes no valid group for the host {name}: {error}"
+                    raise UsageError("keyed_groups", problem) from None
+                yield key, str(error)
 
 
 # Options
@@ -427,6 +445,21 @@ def _prefix(given: str) -> str:
             " be overwritten.",
         )
     return given
+
+
+def _check_keyed_groups(given: Any) -> None:
+    """Check what would be wrong for every host, and so is never skipped."""
+    for entry in given or ():
+        if not entry or not isinstance(entry, Mapping):
+            raise UsageError(
+                "keyed_groups",
+                f"'{entry}' is not a dictionary",
+                "Give entries such as {key: alpacon_name, prefix: name}.",
+            )
+        if entry.get("default_value") is not None and entry.get("trailing_separator") is not None:
+            raise UsageError(
+                "keyed_groups", "default_value and trailing_separator exclude each other", "Give one of them."
+            )
 
 
 def _default_groups(given: list[str]) -> frozenset[str]:

@@ -46,7 +46,7 @@ _LONGEST = 180
 _NAMED = 20
 #: What splits or selects in patterns, makes paths and begins templates.
 _SPECIAL = frozenset("{}[]*?,:/")
-#: Names that mean something else to Ansible than a host of the inventory.
+#: Names that mean something else to Ansible than a host or a group of the inventory.
 _RESERVED = frozenset(("all", "ungrouped", *C.LOCALHOST))
 
 
@@ -83,7 +83,7 @@ def safe_group_name(name: str) -> str:
     safe = str(to_safe_group_name(name, force=True, silent=True))
     if len(safe.encode()) > _LONGEST:
         safe = f"{_cut(safe)}_{_digest(safe)}"
-    return f"{safe}_" if safe in C.LOCALHOST else safe
+    return f"{safe}_" if safe in _RESERVED else safe
 
 
 def group_name(prefix: str, name: str) -> str:

@@ -20,7 +20,7 @@ import pytest
 from ansible_cores import CORES, prepare
 from system import inventories
 from system.certificates import authority
-from system.inventories import APP, DB, NEW, ODD, TWINS, Source
+from system.inventories import APP, DB, NEW, ODD, TWINS, Row, Source
 from system.playing import environment
 from system.support import Reply, ScriptedServer, in_every_dialect, paths
 from workspace.client import Workspace
@@ -290,6 +290,64 @@ def test_a_leading_separator(source: Source, leading: bool, group: str) -> None:
 def test_what_cannot_be_worked_out_fails_where_it_is_strict(source: Source, options: dict[str, Any]) -> None:
     source.list(**options)
     assert "Failed to parse" in source.fail(strict=True, **options)
+
+
+BY_ROLE = "alpacon_tags.role | default('none')"
+
+
+def tagged(value: Any) -> list[Row]:
+    """Three servers, of which web-2 has this for its role."""
+    roles = ("web", value, "db")
+    return [{"id": uuid(n), "name": f"web-{n}", "tags": {"role": role}} for n, role in enumerate(roles, 1)]
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_tag_that_makes_no_group_costs_no_host(source: Source, core: str) -> None:
+    program = str(prepare(core) / "ansible-inventory")
+    keyed = [{"key": BY_ROLE, "prefix": "role", "parent_group": "role_all"}, {"key": "alpacon_name"}]
+    reasons = {"all": "can't add group to itself", True: "Invalid group name format"}
+    for value, reason in reasons.items():
+        listing = served(source, tagged(value), program=program, keyed_groups=keyed)
+        assert sorted(listing.hosts) == ["web-1", "web-2", "web-3"], listing.said
+        groups = {name: hosts for name, hosts in listing.groups.items() if name != "role_all"}
+        assert groups == {"role_web": ["web-1"], "role_db": ["web-3"], **{f"_web_{n}": [f"web-{n}"] for n in (1, 2, 3)}}
+        assert f"1 server for which {BY_ROLE} in keyed_groups makes no valid group ({reason}" in listing.warnings
+        assert re.search(r"\): web-2\. |\): web-2\.$", listing.warnings)
+        said = served(source, tagged(value), program=program, keyed_groups=keyed, strict=True)
+        assert said.hosts == {}
+        assert f"keyed_groups: {BY_ROLE} makes no valid group for the host web-2: {reason}" in said.warnings
+
+
+def test_a_text_that_ansible_takes_for_a_boolean_costs_no_host(source: Source) -> None:
+    program = str(prepare("oldest") / "ansible-inventory")
+    listing = served(source, tagged("True"), program=program, keyed_groups=[{"key": BY_ROLE, "prefix": "role"}])
+    assert listing.groups == {"role_web": ["web-1"], "role_db": ["web-3"], "ungrouped": ["web-2"]}
+    assert "makes no valid group (Invalid group name format" in listing.warnings
+
+
+@pytest.mark.parametrize("name", ["all", "ungrouped"])
+def test_no_tag_puts_every_host_into_a_group(source: Source, name: str) -> None:
+    keyed = [{"key": BY_ROLE, "separator": "", "parent_group": "roles"}]
+    listing = served(source, tagged(name), keyed_groups=keyed)
+    assert listing.code == 0, listing.said
+    assert listing.groups == {"web": ["web-1"], f"{name}_": ["web-2"], "db": ["web-3"]}
+    assert sorted(listing.data["roles"]["children"]) == sorted(["web", f"{name}_", "db"])
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("alpacon_name", "'alpacon_name' is not a dictionary. Give entries such as {key: alpacon_name, prefix: name}."),
+        ({}, "'{}' is not a dictionary"),
+        (
+            {"key": "alpacon_name", "default_value": "x", "trailing_separator": False},
+            "default_value and trailing_separator exclude each other. Give one of them.",
+        ),
+    ],
+)
+def test_keyed_groups_that_make_no_sense(source: Source, entry: Any, problem: str) -> None:
+    assert f"keyed_groups: {problem}" in source.fail(keyed_groups=[{"key": "alpacon_name"}, entry])
+    assert source.workspace.requests_made() == 0
 
 
 # Filters

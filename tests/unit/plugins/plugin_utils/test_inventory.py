@@ -87,6 +87,8 @@ def test_names_of_hosts(name: str, safe: str) -> None:
         ("{{ x }}", "___x___"),
         ("1st/2", "_st_2"),
         ("localhost", "localhost_"),
+        ("all", "all_"),
+        ("ungrouped", "ungrouped_"),
         ("a" * 300, "a" * 180 + "_9835fa6b"),
     ],
 )
