@@ -106,6 +106,7 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
         """One element for each term."""
+        kwargs.pop("wantlist", None)  # a loop with_ passes it on before ansible-core 2.19
         found = Found({})
         try:
             # Ansible takes options that there are not without a word.

@@ -30,6 +30,7 @@ class ChecksOfContent(LookupBase):
 
     def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         """One check for each term."""
+        kwargs.pop("wantlist", None)  # a loop with_ passes it on before ansible-core 2.19
         options = (*self.own, *_WANTED)
         try:
             # Ansible takes options that there are not without a word.

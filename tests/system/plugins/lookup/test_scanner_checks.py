@@ -71,6 +71,17 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path, core: str) -
 
 
 @pytest.mark.parametrize("core", CORES)
+def test_a_loop_over_one_lacks_what_must_be_given(current: Workspace, tmp_path: Path, core: str) -> None:
+    loop = {f"with_{XCCDF}": ["little-ds.xml"], "ansible.builtin.debug": {"msg": "{{ item }}"}}
+    play = play_out(
+        current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": [loop]}], ["web-01"], core=core
+    )
+    assert play.code != 0
+    assert "wantlist" not in play.said
+    assert "profile" in play.said
+
+
+@pytest.mark.parametrize("core", CORES)
 def test_an_audit_has_the_results_of_each_server_for_one_command(current: Workspace, tmp_path: Path, core: str) -> None:
     controls = [{"id": "a", "title": TRAP, "impact": 0.9, "descriptions": {"fix": TRAP}}, {"id": "b"}, {"id": "c"}]
     (tmp_path / "profile.json").write_text(json.dumps({"name": "p", "controls": controls}))
