@@ -279,16 +279,20 @@ def _owner(row: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def without_servers(wanted: ServerFilter, servers: Sequence[Described]) -> list[str]:
-    """A sentence for each group of the filter that none of all servers is in."""
+    """A sentence for each group of the filter that none of the servers is in which the workspace has listed."""
     groups = [group for server in servers for group in server.get("groups") or []]
     names = sorted({str(group["name"]) for group in groups})
     ids = {str(group["id"]) for group in groups}
-    otherwise = f"There are {', '.join(names[:_NAMED_GROUPS])}." if names else "No server is in any group that is told."
-    return [
-        f"filters: no server is in a group {group}. {did_you_mean(group, names, otherwise)}"
-        for group in wanted.groups
-        if group not in names and not (is_uuid(group) and canonical_uuid(group) in ids)
+    missing = [
+        group for group in wanted.groups if group not in names and not (is_uuid(group) and canonical_uuid(group) in ids)
     ]
+    # Where the workspace filters, servers that it has not listed may be in any group.
+    asked = wanted.parameters.keys()
+    if asked:
+        whose = "none of the servers that the other filters leave" if asked - {"groups"} else "no server"
+        return [f"filters: {whose} is in a group {group}." for group in missing]
+    otherwise = f"There are {', '.join(names[:_NAMED_GROUPS])}." if names else "No server is in any group that is told."
+    return [f"filters: no server is in a group {group}. {did_you_mean(group, names, otherwise)}" for group in missing]
 
 
 def unstated(wanted: ServerFilter, servers: Sequence[Described]) -> list[str]:
