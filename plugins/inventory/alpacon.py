@@ -89,6 +89,8 @@ extends_documentation_fragment:
 notes:
   - An inventory belongs to no task and no host. Its connection settings are looked for in its file, then in extra
     variables (C(-e)), then in the environment.
+  - The values in O(filters) may be templates. Like those of O(url) and O(token), they have extra variables (C(-e)) and
+    no others.
   - The token does not become a variable of the hosts. Tasks of the same run that have no settings of their own for a
     workspace use those that its inventory was read with.
 seealso:
@@ -233,8 +235,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             prefix = _prefix(self.get_option("hostvars_prefix"))
             default_groups = _default_groups(self.get_option("default_groups"))
             _check_keyed_groups(self.get_option("keyed_groups"))
-            check_filters(self._given)
-            wanted = ServerFilter.from_options(self.get_option("filters"))
+            self.templar.available_variables = self._vars or {}
+            wanted = self._wanted()
             settings = self._settings(inventory)
             servers = self._readable(self._servers(settings, self.get_cache_key(path), cache, wanted))
             for warning in [*unstated(wanted, servers), *without_servers(wanted, servers)]:
@@ -249,6 +251,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(str(error)) from None
 
     # Reading
+
+    def _wanted(self) -> ServerFilter:
+        given = dict(self._given)
+        if "filters" in given:
+            given["filters"] = self._worked_out("filters", given["filters"])
+        check_filters(given)
+        return ServerFilter.from_options(given.get("filters"))
 
     def _servers(self, settings: Settings, key: str, may_read_cache: bool, wanted: ServerFilter) -> list[Described]:
         """The servers that the workspace lists for these filters, or the cache."""
@@ -269,7 +278,6 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return servers
 
     def _settings(self, inventory: InventoryData) -> Settings:
-        self.templar.available_variables = self._vars or {}
         given = {name: self._worked_out(name, self.get_option(name)) for name in CONNECTION if name in self._given}
         variables = {**(self._vars or {}), WORKSPACES: _workspaces(inventory)}
         variables.pop(WORKSPACE, None)

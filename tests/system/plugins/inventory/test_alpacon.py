@@ -381,6 +381,33 @@ def test_filters_that_select_nothing(source: Source, options: dict[str, Any], pr
 
 
 @pytest.mark.parametrize("core", CORES)
+def test_filters_may_be_templates(source: Source, core: str) -> None:
+    source = replace(source, programs=prepare(core))
+    source.write(
+        filters={"name": ["{{ pattern }}", "new-{{ 1 }}"], "connected": "{{ only_connected | default(true) }}"}
+    )
+    assert list(source.run("--list", "-e", "pattern=app-*").hosts) == ["app-01"]
+    given = json.dumps({"pattern": "db-01", "only_connected": False})
+    assert list(source.run("--list", "-e", given).hosts) == ["db-01"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "problem"),
+    [
+        ({"name": "{{ pattern }}"}, "filters: its template cannot be worked out:"),
+        ({"name": "{{ [] }}"}, "filters: name is an empty list."),
+        ({"name": "{{ none }}"}, "filters: name"),
+        ({"name": "{{ '' }}"}, "filters: name"),
+        ({"connected": "{{ 'perhaps' }}"}, "filters: connected: 'perhaps' is not a boolean."),
+    ],
+)
+@pytest.mark.parametrize("core", CORES)
+def test_templates_that_select_nothing(source: Source, core: str, filters: Any, problem: str) -> None:
+    assert problem in replace(source, programs=prepare(core)).fail(filters=filters)
+    assert source.workspace.requests_made() == 0
+
+
+@pytest.mark.parametrize("core", CORES)
 def test_options_that_there_are_not(source: Source, core: str) -> None:
     program = str(prepare(core) / "ansible-inventory")
     source.write(filter={"connected": True})
