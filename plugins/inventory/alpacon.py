@@ -39,7 +39,8 @@ options:
         empty is used.
       - Fields are those of RV(herdops.alpacon.alpacon_server_info#module:servers), such as V(name), V(id),
         V(remote_ip), V(owner.name) or V(tags.fqdn).
-      - Templates have the variables of the host, such as C({{ alpacon_name }}.example.com).
+      - Templates have the variables of the host, such as C({{ alpacon_name }}.example.com), and with
+        O(use_extra_vars=true) extra variables (C(-e)).
       - Servers that would have the same host name all get a part of their UUID added, and a warning names them. So does
         a server that has the name of a group, of C(localhost), or of a server of another workspace that is already in
         the inventory.
@@ -148,6 +149,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable, get_cache_plugin
+from ansible.utils.vars import combine_vars
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
@@ -369,23 +371,25 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             what = f"for which {key} in keyed_groups makes no valid group ({clean_line(reason)}):"
             tell(hosts, what, self.display.warning)
 
-    def _wished_name(self, server: Described, variables: Mapping[str, Any], preferences: list[str]) -> str:
+    def _wished_name(self, server: Described, variables: dict[str, Any], preferences: list[str]) -> str:
+        remedy = "Add id to it, as the last of a list."
         for preference in preferences:
-            name = self._template(preference, variables) if _is_template(preference) else _field(server, preference)
+            try:
+                name = self._template(preference, variables) if _is_template(preference) else _field(server, preference)
+            except AnsibleError as error:
+                why = f"{preference} cannot be worked out: {clean_line(error).rstrip('.')}"
+                if self.get_option("strict"):
+                    raise UsageError("hostname", why) from None
+                remedy += f" {why}."
+                continue
             if name.strip():
                 return name.strip()
-        raise UsageError(
-            "hostname", f"it gives no name for the server {server.get('id')}", "Add id to it, as the last of a list."
-        )
+        raise UsageError("hostname", f"it gives no name for the server {server.get('id')}", remedy)
 
-    def _template(self, template: str, variables: Mapping[str, Any]) -> str:
-        self.templar.available_variables = dict(variables)
-        try:
-            return str(self.templar.template(template) or "")
-        except AnsibleError as error:
-            if self.get_option("strict"):
-                raise UsageError("hostname", f"{template} cannot be worked out: {error}") from None
-            return ""
+    def _template(self, template: str, variables: dict[str, Any]) -> str:
+        extra = self._vars if self.get_option("use_extra_vars") else {}
+        self.templar.available_variables = combine_vars(variables, extra)
+        return str(self.templar.template(template) or "")
 
     def _construct(self, name: str, variables: dict[str, Any]) -> None:
         strict = self.get_option("strict")

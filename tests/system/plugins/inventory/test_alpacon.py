@@ -201,6 +201,24 @@ def test_a_name_that_cannot_be_worked_out_fails_where_it_is_strict(source: Sourc
     assert "hostname: {{ alpacon_nothing }} cannot be worked out" in said
 
 
+@pytest.mark.parametrize("core", CORES)
+def test_templates_of_names_have_extra_variables_where_these_are_used(source: Source, core: str) -> None:
+    source = replace(source, programs=prepare(core))
+    source.write(hostname="{{ alpacon_name }}.{{ domain }}", use_extra_vars=True, filters={"name": "app-01"})
+    assert list(source.run("--list", "-e", "domain=corp.test").hosts) == ["app-01.corp.test"]
+    source.write(hostname=["{{ alpacon_name }}.{{ domain | default('x') }}"], filters={"name": "app-01"})
+    assert list(source.run("--list", "-e", "domain=corp.test").hosts) == ["app-01.x"]
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_template_that_gives_no_name_is_said_to_be_why(source: Source, core: str) -> None:
+    source = replace(source, programs=prepare(core))
+    said = source.fail(hostname=["tags.nothing", "{{ alpacon_name }}.{{ domain }}"], filters={"name": "app-01"})
+    remedy = "Add id to it, as the last of a list. {{ alpacon_name }}.{{ domain }} cannot be worked out: "
+    assert f"hostname: it gives no name for the server {APP}. {remedy}" in said
+    assert "'domain' is undefined." in said
+
+
 # Variables and groups
 
 
