@@ -48,6 +48,7 @@ class Query:
     Servers ignore filters that they do not know, so :meth:`accepts` decides over every row.
 
     Attributes:
+        server_name: the name of that server, if it is known.
         since: when commands were submitted at the earliest.
         since_age: how long ago that is at the most, in place of ``since``; see :meth:`at`.
         until: when commands were submitted at the latest.
@@ -56,6 +57,7 @@ class Query:
     """
 
     server_id: str | None = None
+    server_name: str | None = None
     shell: str | None = None
     requested_by: str | None = None
     requested_by_isnull: bool | None = None
@@ -79,9 +81,11 @@ class Query:
         _check_span(since, until)
         if since_age is not None and until_age is not None and since_age < until_age:
             raise _swapped()
-        server = options.get("server")
+        named = options.get("server")
+        server = resolve(client, [named], "server")[0] if named else Server(None)
         return cls(
-            server_id=resolve(client, [server], "server")[0].id if server else None,
+            server_id=server.id,
+            server_name=server.name,
             shell=options.get("shell") or None,
             requested_by=options.get("requested_by") or None,
             requested_by_isnull=options.get("requested_by_isnull"),
@@ -221,7 +225,12 @@ def _wanted(client: Client, query: Query, ordering: str) -> Iterator[Command]:
         if query.is_past(command):
             return
         if query.accepts(command):
-            yield command
+            yield _named(command, query.server_name)
+
+
+def _named(command: Command, name: str | None) -> Command:
+    """A command with the name of its server, which rows of some workspaces leave out."""
+    return command if command.server.name or not name else replace(command, server=replace(command.server, name=name))
 
 
 def _dated(client: Client, query: Query) -> Query:
@@ -241,6 +250,7 @@ def _place(ordering: str) -> Callable[[Command], tuple[bool, Any]]:
 def latest(client: Client, query: Query, servers: Sequence[Server]) -> dict[str, Command]:
     """For each server the newest command that a query wants, in one pass over the list."""
     unseen = {str(server.id) for server in servers}
+    names = {server.id: server.name for server in servers if server.name}
     parameters = {"server": next(iter(unseen))} if len(unseen) == 1 else {}
     found: dict[str, Command] = {}
     for number, command in enumerate(list_commands(client, NEWEST_FIRST, **parameters)):
@@ -251,7 +261,7 @@ def latest(client: Client, query: Query, servers: Sequence[Server]) -> dict[str,
         server_id = command.server.id
         if server_id in unseen and query.accepts(command):
             unseen.remove(server_id)
-            found[server_id] = command
+            found[server_id] = _named(command, names.get(server_id))
             if not unseen:
                 break
     return found

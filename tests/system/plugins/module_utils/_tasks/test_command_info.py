@@ -54,6 +54,13 @@ def test_everything_newest_first(history: Workspace) -> None:
 
 
 @in_every_dialect
+@pytest.mark.parametrize("ordering", ["-added_at", "scheduled_at"])
+def test_the_name_that_the_task_gave_is_the_servers_where_rows_have_none(history: Workspace, ordering: str) -> None:
+    commands = info(history, server="web-02", ordering=ordering).commands
+    assert [command["server"] for command in commands] == [{"id": history.server_ids()["web-02"], "name": "web-02"}] * 2
+
+
+@in_every_dialect
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -82,6 +82,8 @@ def test_what_is_wanted(history: Workspace, want: str) -> None:
     else:
         assert (found["id"], found["stdout"], found["rc"], found["outcome"]) == (expected, "new", 0, "success")
         assert found["requested_by"]["name"] == "admin"
+        # Rows of some workspaces have the server's id only.
+        assert found["server"] == {"id": history.server_ids()["web-01"], "name": "web-01"}
 
 
 def test_servers_by_name_and_id_and_twice(history: Workspace) -> None:
