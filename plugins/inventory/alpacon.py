@@ -29,10 +29,10 @@ options:
     choices: [herdops.alpacon.alpacon]
   url:
     description:
-      - It may be a template.
+      - Base URL of the workspace, such as V(https://my-workspace.us1.alpacon.io). It may be a template.
   token:
     description:
-      - It may be a template, such as a lookup, or encrypted with Ansible Vault.
+      - API token or service token. It may be a template, such as a lookup, or encrypted with Ansible Vault.
   hostname:
     description:
       - The names of hosts, as a template, the name of a field, or a list of these, of which the first one that is not
@@ -352,7 +352,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             inventory.add_group(group)
         naming = Naming(inventory, self.display.warning)
         kept = []
-        ungrouped: dict[str, tuple[str, list[str]]] = {}
+        left_out: dict[str, tuple[str, list[str]]] = {}
         for name, own, mine in zip(naming.names(wished, workspace), variables, groups, strict=True):
             inventory.add_host(name)
             for variable, value in own.items():
@@ -363,11 +363,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for group in mine:
                 inventory.add_host(name, group)
             self._construct(name, own)
-            for key, reason in self._add_to_keyed_groups(name, own):
-                ungrouped.setdefault(key, (reason, []))[1].append(name)
+            for key, reason in dict(self._add_to_keyed_groups(name, own)).items():
+                left_out.setdefault(key, (reason, []))[1].append(name)
         naming.leave_names_to_groups()
         tell(kept, "called like a host that another inventory gives a connection, which stays:", self.display.warning)
-        for key, (reason, hosts) in ungrouped.items():
+        for key, (reason, hosts) in left_out.items():
             what = f"for which {key} in keyed_groups makes no valid group ({clean_line(reason)}):"
             tell(hosts, what, self.display.warning)
 

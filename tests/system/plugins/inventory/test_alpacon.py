@@ -322,7 +322,8 @@ def tagged(value: Any) -> list[Row]:
 @pytest.mark.parametrize("core", CORES)
 def test_a_tag_that_makes_no_group_costs_no_host(source: Source, core: str) -> None:
     program = str(prepare(core) / "ansible-inventory")
-    keyed = [{"key": BY_ROLE, "prefix": "role", "parent_group": "role_all"}, {"key": "alpacon_name"}]
+    by_role = {"key": BY_ROLE, "prefix": "role", "parent_group": "role_all"}
+    keyed = [by_role, by_role, {"key": "alpacon_name"}]
     reasons = {"all": "can't add group to itself", True: "Invalid group name format"}
     for value, reason in reasons.items():
         listing = served(source, tagged(value), program=program, keyed_groups=keyed)
