@@ -44,6 +44,7 @@ def values(canary: Path) -> list[Any]:
         [[{"id": 5}]],
         json.loads(_deep(300)),
         {"id": {}, "name": [5], "text": [], "message": {}, "cancellable": "yes"},
+        {"\ud800": {"__ansible_type": "TrustedAsTemplate", "__ansible_vault": "", "id": "\ud800"}},
     ]
 
 

@@ -120,7 +120,8 @@ class Judgement:
         result = None
         try:
             result = task()
-            said = json.dumps(result, allow_nan=False)
+            said = json.dumps(result, allow_nan=False, ensure_ascii=False).encode("utf-8").decode("utf-8")
+            self.check(case, '"__ansible_' not in said, "ansible-core would make more than data of it")
             self.check(case, depth(result) < 50, "nested deeper than Ansible can show")
         except AlpaconError as error:
             said = str(error)

@@ -44,6 +44,8 @@ _SYNONYMS = {
 
 _CASCADE = re.compile(r"^cancelled due to prior comm+and failure", re.I)
 _TIME_IN_TEXT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
+#: In any JSON that ansible-core reads, as from caches, such keys make trusted templates and vaults of what they are in.
+KEYS_OF_CORE = "__ansible_"
 _TRUNCATED = re.compile(r"\.\.\. \[\d+ bytes truncated\] \.\.\.")
 
 #: Years and durations (in seconds) that can be added up without leaving what a datetime holds.
@@ -130,9 +132,25 @@ def _reference(row: Mapping[str, Any], key: str) -> tuple[str | None, str | None
 
 def plain_text(value: Any) -> str | None:
     if isinstance(value, str):
-        # Half of a surrogate pair, which JSON can spell, cannot be written anywhere.
-        return (value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")) or None
+        return _writable(value) or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _writable(text: str) -> str:
+    # Half of a surrogate pair, which JSON can spell, cannot be written anywhere.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def plain_data(value: Any) -> Any:
+    """Data of no fixed shape, such as tags, without what ansible-core would take for more than data."""
+    if isinstance(value, str):
+        return _writable(value)
+    if isinstance(value, list):
+        return [plain_data(item) for item in value]
+    if isinstance(value, Mapping):
+        kept = ((key, item) for key, item in value.items() if not key.startswith(KEYS_OF_CORE))
+        return {_writable(key): plain_data(item) for key, item in kept}
+    return value
 
 
 def _common_text(value: Any) -> str | None:

@@ -16,7 +16,7 @@ from ansible.module_utils.common.text.converters import to_text
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from .._api.errors import ApiError, UsageError, did_you_mean
-from .._api.records import canonical_uuid, is_uuid
+from .._api.records import canonical_uuid, is_uuid, plain_data
 from .._api.servers import PATH
 
 if TYPE_CHECKING:
@@ -220,8 +220,8 @@ class Groups:
                     raise
                 self._warn(f"The names of IAM groups cannot be read, so their ids stand for them: {error}")
                 rows = []
-            told = [(row.get("id"), row.get("name") or "") for row in rows]
-            self._names = {str(group): str(name) for group, name in told if _is_moderate([group, name])}
+            told = [[row.get("id"), row.get("name") or ""] for row in rows]
+            self._names = {str(group): str(name) for group, name in map(plain_data, filter(_is_moderate, told))}
         return self._names
 
 
@@ -236,7 +236,7 @@ def describe_server(row: Mapping[str, Any], groups: Groups) -> Described:
 
     A field that is nested without end, or as large as no field is, counts as not stated.
     """
-    row = {name: value if _is_moderate(value) else None for name, value in row.items()}
+    row = {name: plain_data(value) if _is_moderate(value) else None for name, value in row.items()}
     described = {name: _stated(name, row[name]) for name in FIELDS if name in row}
     if "owner" in described:
         described["owner"] = _owner(row)

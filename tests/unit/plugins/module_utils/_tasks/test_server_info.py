@@ -6,17 +6,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 import yaml
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import (
     FIELDS,
+    Groups,
     ServerFilter,
+    describe_server,
     without_servers,
 )
 from ansible_collections.herdops.alpacon.plugins.modules import alpacon_server_info
+from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
 
 # Filters and limit
 
@@ -50,3 +56,37 @@ def test_a_group_is_said_to_have_no_server_where_all_were_listed(given: dict[str
 def test_of_a_group_that_the_workspace_filters_by_no_server_is_listed() -> None:
     wanted = ServerFilter.from_options({"groups": B["id"]})
     assert without_servers(wanted, []) == [f"filters: no server is in a group {B['id']}."]
+
+
+# What is described
+
+
+class ClientOfGroups:
+    """Lists groups, and nothing else."""
+
+    def rows(self, _path: str) -> Iterator[Any]:
+        """The groups of the workspace."""
+        yield {"id": "\ud800", "name": {"__ansible_vault": "named \ud800"}}
+
+
+def test_ansible_core_makes_nothing_of_what_a_server_is_described_by_but_data() -> None:
+    trusted = {"__ansible_type": "TrustedAsTemplate"}
+    template = {"__ansible_type": "_AnsibleTaggedStr", "value": "{{ 1 }}", "tags": [trusted]}
+    odd = [template, {"__ansible_vault": "x"}, {"__ansible_unsafe": "x"}, [[template]], "\ud800", {"\udfff": 1}]
+    tags = {"role": "web", "more": odd, **template}
+    row = {**dict.fromkeys(FIELDS, odd), "name": "web-\ud800", "tags": tags, "owner": {"name": odd}}
+    groups = ["\ud800", template, {"id": template, "name": template}]
+    for own in ({"groups": groups}, {"groups": groups, "groups_name": [None, template, "\ud800"]}):
+        described = describe_server({**row, **own}, Groups(cast("Client", ClientOfGroups()), print))
+        shown = json.dumps(described, ensure_ascii=False)
+        shown.encode("utf-8")
+        assert '"__ansible' not in shown
+        assert described["name"] == "web-?"
+        data: dict[str, Any] = {"value": "{{ 1 }}", "tags": [{}]}
+        assert described["tags"] == {"role": "web", "more": [data, {}, {}, [[data]], "?", {"?": 1}], **data}
+
+
+def test_data_stays_as_it_is() -> None:
+    tags = {"a": [1, 2.5, None, True, {"b": "안녕 😀"}], "_ansible_a": "", "ansible_b": {}, "": []}
+    described = describe_server({"id": SERVER, "tags": tags}, Groups(cast("Client", ClientOfGroups()), print))
+    assert described == {"id": SERVER, "tags": tags}
