@@ -268,7 +268,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         entry = _entry(self._cache, key, origin) if caches and may_read_cache else None
         if entry is None:
             try:
-                entry = {"origin": origin, "read_at": _now(), "servers": self._read(settings, wanted)}
+                # As one text, of which no cache makes anything else.
+                servers = json.dumps(self._read(settings, wanted))
+                entry = {"origin": origin, "read_at": _now(), "servers": servers}
             except (ApiError, ConnectionFailed, LostAnswer) as error:
                 entry = self._stale_entry(key, origin, error)
                 if entry is None:
@@ -276,8 +278,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             else:
                 if caches:
                     self._cache[key] = entry
-        servers: list[Described] = entry["servers"]
-        return servers
+        described: list[Described] = json.loads(entry["servers"])
+        return described
 
     def _settings(self, inventory: InventoryData) -> Settings:
         given = {name: self._worked_out(name, self.get_option(name)) for name in CONNECTION if name in self._given}
@@ -526,9 +528,12 @@ def _entry(cache: Any, key: str, origin: str) -> dict[str, Any] | None:
     """What the cache has under a key, if it is of this origin."""
     try:
         entry = cache[key]
-    except KeyError:
+    except Exception:
+        # None, or one that no core can read any more, each in its own words: it is written anew.
         return None
-    return entry if isinstance(entry, dict) and entry.get("origin") == origin else None
+    if not isinstance(entry, dict) or not isinstance(entry.get("servers"), str):
+        return None
+    return entry if entry.get("origin") == origin else None
 
 
 def _is_unreachable(error: AlpaconError) -> bool:

@@ -537,6 +537,51 @@ def test_the_second_run_reads_the_cache(filled: Callable[[str], Workspace], tmp_
     assert source.workspace.url not in kept
 
 
+_TRUSTED: dict[str, Any] = {"__ansible_type": "TrustedAsTemplate"}
+_TEMPLATE = f"{{{{ lookup('pipe', 'touch {inventories.MARKER}') }}}}"
+#: What ansible-core's own JSON would make templates, vaults and errors of.
+KEYS_OF_CORE: tuple[Any, ...] = (
+    {"a": {"__ansible_type": "_AnsibleTaggedStr", "value": _TEMPLATE, "tags": [_TRUSTED]}},
+    {"a": {"__ansible_unsafe": _TEMPLATE}, **_TRUSTED},
+    {"a": [{"__ansible_vault": "$ANSIBLE_VAULT;1.1;AES256\n6161"}]},
+    {"a": "\ud800", "\udfff": ["\ud800"]},
+)
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_cache_makes_nothing_of_what_servers_say_but_data(source: Source, core: str) -> None:
+    inventories.MARKER.unlink(missing_ok=True)
+    rows = [
+        {"id": uuid(n), "name": f"web-{n}", "tags": value, "status": value, "groups": [{"id": "1", "name": value}]}
+        for n, value in enumerate(KEYS_OF_CORE)
+    ]
+    on_core = Source(source.workspace, source.folder, prepare(core))
+    show = {"var": "[alpacon_tags, alpacon_status, alpacon_groups, alpacon_name]"}
+    play = [{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.debug": show}]}]
+    (source.folder / "play.json").write_text(json.dumps(play), encoding="utf-8")
+    with ScriptedServer([Reply(page(rows))]) as server:
+        on_core.write(url=server.url, token=TOKEN, **cached(on_core))
+        for _run in ("from the workspace", "from the cache"):
+            shown = on_core.run(str(source.folder / "play.json"), program="ansible-playbook")
+            assert shown.code == 0, shown.out + shown.said
+            assert shown.out.count("ok=1 ") == len(rows), shown.out + shown.said
+            assert not inventories.MARKER.exists()
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("tags", [{}, *KEYS_OF_CORE])
+def test_a_cache_of_an_older_version_is_read_anew(source: Source, tags: dict[str, Any]) -> None:
+    first = source.list(**cached(source))
+    [file] = (source.folder / "cache").iterdir()
+    entry = json.loads(json.loads(file.read_text(encoding="utf-8"))["__payload__"])
+    entry["servers"] = [{"id": uuid(1), "name": "older", "tags": tags}]
+    file.write_text(json.dumps({"__payload__": json.dumps(entry)}), encoding="utf-8")
+    assert source.list(**cached(source)).data == first.data
+    source.workspace.reset_counters()
+    assert source.list(**cached(source)).data == first.data
+    assert source.workspace.requests_made() == 0
+
+
 def test_another_origin_is_not_read_from_the_cache(source: Source) -> None:
     workspace = source.workspace
     source.list(**cached(source))
