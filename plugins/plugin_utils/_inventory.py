@@ -21,7 +21,11 @@ from ansible.inventory.group import to_safe_group_name
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import canonical_uuid, is_uuid
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
+    KEYS_OF_CORE,
+    canonical_uuid,
+    is_uuid,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import SERVER_ID, WORKSPACE
 
 if TYPE_CHECKING:
@@ -80,7 +84,7 @@ def _wrapped(value: Any) -> Any:
 @cache
 def safe_group_name(name: str) -> str:
     """A name that a group can have, whatever the settings of Ansible say."""
-    safe = str(to_safe_group_name(name, force=True, silent=True))
+    safe = _no_key_of_core(str(to_safe_group_name(name, force=True, silent=True)))
     if len(safe.encode()) > _LONGEST:
         safe = f"{_cut(safe)}_{_digest(safe)}"
     return f"{safe}_" if safe in _RESERVED else safe
@@ -128,8 +132,13 @@ def safe_host_name(name: str) -> str:
     text = "".join("_" if char in _SPECIAL or char.isspace() or not char.isprintable() else char for char in name)
     # What a pattern or an option may begin with.
     bare = text.lstrip("!&~@-")
-    text = "_" * (len(text) - len(bare)) + bare
+    text = _no_key_of_core("_" * (len(text) - len(bare)) + bare)
     return text.replace(".", "_") if not text.strip(".") else _cut(text)
+
+
+def _no_key_of_core(name: str) -> str:
+    # Names of hosts and groups are keys in the JSON of ansible-inventory, which other inventories are made of.
+    return name[1:] if name.startswith(KEYS_OF_CORE) else name
 
 
 def _cut(name: str) -> str:

@@ -62,6 +62,9 @@ def test_all_text_is_trusted_before_2_19() -> None:
         *((name, name) for name in ("web-01.example.com", "Ünï", "app@prod", "192.0.2.7", "2001:DB8::1")),
         ("{{ x }}", "___x___"),
         ("a b\n\tc", "a_b__c"),
+        ("__ansible_type", "_ansible_type"),
+        ("{-ansible_vault", "_-ansible_vault"),
+        ("-{ansible_vault", "_ansible_vault"),
         ("ü:1", "ü_1"),
         ("../../etc/x", ".._.._etc_x"),
         ("..", "__"),
@@ -84,6 +87,7 @@ def test_names_of_hosts(name: str, safe: str) -> None:
     ("name", "safe"),
     [
         ("os_debian", "os_debian"),
+        ("_-ansible_vault", "_ansible_vault"),
         ("{{ x }}", "___x___"),
         ("1st/2", "_st_2"),
         ("localhost", "localhost_"),
