@@ -12,12 +12,12 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 
-from system.support import Clock, Reply, Request, ScriptedServer
+from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import digest_of_line
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, Row, current_row, page
@@ -107,8 +107,10 @@ class HostileWorkspace:
         with self._lock:
             self.requests.append(request)
             reply = self._reply(request)
+        if reply is HANG_UP:
+            return reply
         date = formatdate(self._clock.time(), usegmt=True)
-        return Reply(reply.body, reply.status, {"Date": date, **self._case.headers, **reply.headers})
+        return replace(reply, headers={"Date": date, **self._case.headers, **reply.headers})
 
     def _reply(self, request: Request) -> Reply:
         case = self._case

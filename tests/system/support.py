@@ -63,11 +63,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: JSON unless the body is a text."""
+    """An answer: JSON unless the body is a text.
+
+    Attributes:
+        interim: the statuses of answers that come before it.
+    """
 
     body: Any = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    interim: tuple[int, ...] = ()
 
     @property
     def content(self) -> bytes:
@@ -141,6 +146,9 @@ class ScriptedServer:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.close_connection = True
                     return
+                for status in reply.interim:
+                    self.send_response_only(status)
+                    self.end_headers()
                 (self.send_response_only if "Date" in reply.headers else self.send_response)(reply.status)
                 kind = "text/html" if isinstance(reply.body, str) else "application/json"
                 headers = {"Content-Type": kind, "Content-Length": str(len(reply.content)), **reply.headers}

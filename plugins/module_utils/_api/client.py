@@ -262,6 +262,11 @@ class Client:
             started = time.time()
             response = self._session.send(method, url, path, params, body)
             self._note_clock(response, started)
+            if response.status < 200:
+                close_response(response)
+                raise LostAnswer(
+                    f"{method} {path}: HTTP {response.status}, which is no answer. Check url and any proxy."
+                )
             if not 300 <= response.status < 400:
                 return self._read(method, path, response)
             close_response(response)

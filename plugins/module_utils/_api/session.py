@@ -300,6 +300,13 @@ class _TimedResponse(http.client.HTTPResponse):
         if sock.gettimeout():
             self.fp: Any = io.BufferedReader(_TimedStream(self.fp.detach(), sock))
 
+    def begin(self) -> None:
+        """Read up to the body, past all interim answers, of which the library knows 100 only."""
+        super().begin()
+        while self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
+            self.headers: Any = None
+            super().begin()
+
 
 class _TooLarge(OSError):
     """More came than an answer may have."""

@@ -694,6 +694,7 @@ TRICKLES = {
     "of chunks": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
     "of a header": (OK + b"X-Long: ", b"x"),
     "of words to go on": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "of hints": (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"),
 }
 
 
@@ -705,6 +706,43 @@ def test_a_trickle_ends(raw: Any, connect: Connect, kind: str, method: str) -> N
     with pytest.raises(LostAnswer, match="request_timeout"):
         client.get(LIST) if method == "GET" else client.write(method, LIST, {})
     assert client.requests == 1
+
+
+INTERIM = {
+    "100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "102": b"HTTP/1.1 102 Processing\r\n\r\n",
+    "103": b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nConnection: close\r\n\r\n",
+    "103 with a length": b"HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "one that nobody knows": b"HTTP/1.1 199 \r\n\r\n",
+    "many": b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" * 9,
+}
+
+
+@pytest.mark.parametrize("kind", INTERIM)
+def test_what_comes_before_an_answer_is_none(raw: Any, connect: Connect, kind: str) -> None:
+    connections = []
+
+    def answer(connection: socket.socket) -> None:
+        connections.append(connection)
+        for number in range(1, 5):
+            connection.sendall(INTERIM[kind])
+            time.sleep(0.05)
+            connection.sendall(OK + b'Content-Length: 9\r\n\r\n{"n": %2d}' % number)
+            connection.recv(65536)
+
+    client = connect(raw(answer))
+    assert [client.get(LIST), client.write("POST", LIST, {}).body, client.get(LIST)] == [{"n": n} for n in (1, 2, 3)]
+    assert len(connections) == 1
+
+
+def test_another_protocol_is_no_answer(raw: Any, connect: Connect, clock: Clock) -> None:
+    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    answers = iter([upgrade, upgrade, OK + b"Content-Length: 3\r\n\r\n[1]"])
+    client = connect(raw(lambda connection: connection.sendall(next(answers))), sleep=clock.sleep)
+    with pytest.raises(LostAnswer, match="HTTP 101"):
+        client.write("POST", LIST, {})
+    assert client.get(LIST) == [1]
+    assert client.requests == 3
 
 
 def packed(size: int) -> bytes:
