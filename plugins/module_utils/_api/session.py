@@ -18,7 +18,7 @@ import sys
 import time
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Callable
 from urllib.parse import urlsplit
 
 from .answers import LARGEST_ANSWER, content_of
@@ -34,6 +34,7 @@ try:
     from requests.structures import CaseInsensitiveDict
     from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, prepend_scheme_if_needed, select_proxy
     from urllib3.connection import CertificateError  # type: ignore[attr-defined]
+    from urllib3.util import parse_url
     from urllib3.util.ssl_ import create_urllib3_context
 except ImportError:
     HAS_REQUESTS = False
@@ -70,7 +71,6 @@ class Session:
                 "The Python library requests is missing where this runs. Install it:"
                 f" {sys.executable} -m pip install requests"
             )
-        self.origin = origin_of(settings.url)
         #: Takes the credential out of what the peer repeats of it.
         self.redaction = Redaction(authorization)
         self._verify = settings.validate_certs
@@ -90,6 +90,7 @@ class Session:
         over_tls = any(address.startswith("https:") for address in (settings.url, *self._proxies.values()))
         self._adapter = _Adapter(_context_for(settings) if over_tls else None, pool)
         self._check_way(settings.url)
+        self.origin = origin_of(settings.url)
         if not self._verify:
             # The user has said so; a warning for each request would tell nothing new.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -200,10 +201,11 @@ def _context(path: str | None, _state: tuple[int, ...]) -> ssl.SSLContext:
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port; ValueError where a URL has none that is sound."""
-    parts = urlsplit(url)
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
-    return f"{parts.scheme}://{parts.hostname}:{port}"
+    """Scheme, host and port as they are connected to; ValueError where a URL has none that is sound."""
+    # Another library would find another host where there is a backslash in front of an @.
+    parts = parse_url(url)
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme or "")
+    return f"{parts.scheme}://{parts.host}:{port}"
 
 
 def close_response(response: Any) -> None:
@@ -251,9 +253,16 @@ class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
         return manager
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        return self._found(super().get_connection_with_tls_context, *args, **kwargs)
+
+    def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """What requests before 2.32 asks."""
+        return self._found(super().get_connection, *args, **kwargs)
+
+    def _found(self, look_up: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         # One origin, and one way to get there: to look for it takes longer than to send.
         if self._connections is None:
-            self._connections = super().get_connection_with_tls_context(*args, **kwargs)
+            self._connections = look_up(*args, **kwargs)
         return self._connections
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import tracemalloc
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -32,6 +34,7 @@ from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, in_ev
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import answers as _answers
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import session as _session
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import (
     LARGEST_ANSWER,
@@ -47,6 +50,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UnknownAddress,
     UsageError,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import origin_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, LIST, TOKEN, page, recorded, rows
 
@@ -654,6 +658,54 @@ def test_a_redirect_to_nonsense(serve: Serve, connect: Connect, clock: Clock, lo
     with pytest.raises(LostAnswer, match="Check url") as lost:
         client.write("POST", LIST, {})
     assert "\x1b" not in str(lost.value)
+
+
+@pytest.fixture
+def as_before_2_32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has requests ask for connections as before 2.32."""
+
+    def look_up(self: Any, request: Any, _verify: Any, proxies: Any = None, **_more: Any) -> Any:
+        with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
+            return self.get_connection(request.url, proxies)
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "get_connection_with_tls_context", look_up)
+    monkeypatch.delattr(_session._Adapter, "get_connection_with_tls_context")
+
+
+#: What one library takes for another address than the next one does, with the ports of the other and the own origin.
+AMBIGUOUS = (
+    "http://127.0.0.1:{other}\\@127.0.0.1:{own}/",
+    "//127.0.0.1:{other}\\@127.0.0.1:{own}/",
+    "http://127.0.0.1:{other}\\\\@127.0.0.1:{own}",
+    "http://127.0.0.1:{other}#@127.0.0.1:{own}/",
+    "http://127.0.0.1:{own}@127.0.0.1:{other}/",
+)
+
+
+@pytest.mark.parametrize("location", AMBIGUOUS)
+@pytest.mark.usefixtures("as_before_2_32")
+def test_an_address_that_can_be_read_in_two_ways_gets_no_token(serve: Serve, connect: Connect, location: str) -> None:
+    other = serve([Reply([])])
+
+    def answer(request: Request) -> Reply:
+        ports = {"other": urlsplit(other.url).port, "own": urlsplit(server.url).port}
+        return Reply(status=302, headers={"Location": location.format(**ports)})
+
+    server = serve(answer)
+    with pytest.raises(ApiError, match=f"Redirected to {other.url}, which the token is not for"):
+        connect(server).get(LIST)
+    assert (len(server.requests), other.requests) == (1, [])
+
+
+@pytest.mark.usefixtures("as_before_2_32")
+def test_all_connections_are_to_the_origin_whatever_the_address(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = serve([Reply(["other"])])
+    server = serve([Reply(status=302, headers={"Location": f"{other.url}/moved/"}), Reply(["own"])])
+    monkeypatch.setattr(_client, "origin_of", lambda _url: origin_of(server.url))
+    assert connect(server).get(LIST) == ["own"]
+    assert other.requests == []
 
 
 def test_redirects_in_a_circle_end(serve: Serve, connect: Connect, clock: Clock) -> None:
