@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 import time
 import zlib
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ LARGEST_COST = 12 * LARGEST_ANSWER
 _LONGEST_PAUSE = 7 * 86400.0
 #: A pause that a server asks for is taken for no less than this, in seconds.
 _SHORTEST_PAUSE = 0.5
+_WHOLE_TIME = re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
 _PIECE = 2**16
 #: How much of a page that is no JSON is looked at, in bytes.
 _SHOWN_PAGE = 10_000
@@ -163,7 +165,8 @@ def _starts_of_values(content: bytes) -> int:
 def http_time(text: str | None) -> float | None:
     """The time of a header in seconds since the epoch, or None where there is none."""
     try:
-        return parsedate_to_datetime(text).timestamp() if text else None
+        # What is cut would be read as well, as another minute.
+        return parsedate_to_datetime(text).timestamp() if text and _WHOLE_TIME.fullmatch(text.strip()) else None
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return None
 

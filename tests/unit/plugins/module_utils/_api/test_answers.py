@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import read_answer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import http_time, read_answer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
 
 DATE = "Tue, 24 Nov 2026 12:00:00 GMT"
@@ -50,6 +51,12 @@ def test_pauses_are_bounded(asked: str, seconds: float | None) -> None:
     with pytest.raises(ApiError) as caught:
         read_answer("GET", "/", 429, {"Retry-After": asked, "Date": DATE}, b"{}")
     assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize("end", range(len(DATE)))
+def test_a_time_that_is_cut_is_none(end: int) -> None:
+    assert http_time(DATE) == http_time(f" {DATE} ") == datetime(2026, 11, 24, 12, tzinfo=timezone.utc).timestamp()
+    assert http_time(DATE[:end]) is None
 
 
 @pytest.mark.parametrize(
