@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable
 
 HIDDEN = "********"
 #: A shorter text is no secret, and hiding it would hide half of every output.
@@ -24,10 +25,12 @@ class Redaction:
 
     Args:
         authorization: the header.
+        others: secrets that go with it, as those for a proxy.
     """
 
-    def __init__(self, authorization: str = "") -> None:
-        secrets = [secret for secret in _CREDENTIALS.findall(authorization) if len(secret) >= SHORTEST_SECRET]
+    def __init__(self, authorization: str = "", others: Iterable[str] = ()) -> None:
+        given = (*_CREDENTIALS.findall(authorization), *others)
+        secrets = [secret for secret in given if len(secret) >= SHORTEST_SECRET]
         pattern = "|".join("".join(map(_ways_to_write, secret)) for secret in secrets) or "(?!)"
         self._in_text, self._in_bytes = re.compile(pattern), re.compile(pattern.encode("utf-8"))
 

@@ -32,7 +32,13 @@ try:
     import urllib3
     from requests.adapters import HTTPAdapter
     from requests.structures import CaseInsensitiveDict
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, prepend_scheme_if_needed, select_proxy
+    from requests.utils import (
+        DEFAULT_CA_BUNDLE_PATH,
+        get_auth_from_url,
+        get_environ_proxies,
+        prepend_scheme_if_needed,
+        select_proxy,
+    )
     from urllib3.connection import CertificateError  # type: ignore[attr-defined]
     from urllib3.util import parse_url
     from urllib3.util.ssl_ import create_urllib3_context
@@ -71,8 +77,6 @@ class Session:
                 "The Python library requests is missing where this runs. Install it:"
                 f" {sys.executable} -m pip install requests"
             )
-        #: Takes the credential out of what the peer repeats of it.
-        self.redaction = Redaction(authorization)
         self._verify = settings.validate_certs
         self._timeout = urllib3.Timeout(
             connect=min(CONNECT_TIMEOUT, settings.request_timeout), read=settings.request_timeout
@@ -91,6 +95,8 @@ class Session:
         self._adapter = _Adapter(_context_for(settings) if over_tls else None, pool)
         self._check_way(settings.url)
         self.origin = origin_of(settings.url)
+        #: Takes the credentials out of what the peer, or a proxy, repeats of them.
+        self.redaction = Redaction(authorization, self._secrets_of_proxy(settings.url))
         if not self._verify:
             # The user has said so; a warning for each request would tell nothing new.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -124,6 +130,15 @@ class Session:
                 "it is not the address of a proxy",
                 "Give one such as http://proxy.example.com:3128, or unset it.",
             ) from None
+
+    def _secrets_of_proxy(self, url: str) -> list[str]:
+        """The password of the proxy on the way to a URL, as its address has it, as it is, and as it is sent."""
+        proxy = select_proxy(url, self._proxies)
+        if not proxy:
+            return []
+        address = prepend_scheme_if_needed(proxy, "http")
+        sent: str = self._adapter.proxy_headers(address).get("Proxy-Authorization", "")
+        return [urlsplit(address).password or "", get_auth_from_url(address)[1], sent.partition(" ")[2]]
 
     def send(self, method: str, url: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Any:
         """Send one request and return the response of urllib3, whose body is still to be read, or to be closed.

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import itertools
@@ -1188,6 +1189,49 @@ def test_a_line_that_is_no_answer_is_shown_without_the_token(raw: Any, connect: 
     with pytest.raises(LostAnswer, match=r"the connection broke before an answer was read.*\*") as caught:
         connect(url).write("POST", LIST, {})
     assert_without_token(caught.value)
+
+
+#: A password, as it is and as it stands in an address and in a header.
+PASSWORD, QUOTED = "s3cret/+ pw", "s3cret%2F%2B%20pw"
+BASIC = base64.b64encode(f"bob:{PASSWORD}".encode()).decode()
+REPEATED = f"Proxy-Authorization: Basic {BASIC} is not {PASSWORD} or {QUOTED}"
+
+
+def assert_without_password(error: BaseException | None) -> None:
+    assert "********" in str(error)
+    while error:
+        shown = f"{error!r} {error} {vars(error)}"
+        assert not any(secret in shown for secret in (BASIC, PASSWORD, QUOTED)), shown
+        error = error.__cause__ or error.__context__
+
+
+def test_a_proxy_that_refuses_a_tunnel_may_repeat_its_password(
+    raw: Any, connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = f"HTTP/1.1 407 no {REPEATED}\r\n\r\n".encode()
+    proxy = raw(lambda connection: connection.sendall(answer))
+    monkeypatch.setenv("https_proxy", proxy.replace("//", f"//bob:{QUOTED}@"))
+    with pytest.raises(ConnectionFailed, match="Tunnel connection failed: 407") as caught:
+        connect("https://workspace.invalid", sleep=clock.sleep).get(LIST)
+    assert_without_password(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(REPEATED, 407),
+        Reply({"detail": REPEATED}, 407),
+        Reply(status=302, headers={"Location": f"http://other.example/{BASIC}/{QUOTED}"}),
+        Reply("<html>", headers={"Content-Type": REPEATED}),
+    ],
+)
+def test_a_proxy_in_the_place_of_a_workspace_may_repeat_its_password(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, reply: Reply
+) -> None:
+    monkeypatch.setenv("http_proxy", serve([reply]).url.replace("//", f"//bob:{QUOTED}@"))
+    with pytest.raises(AlpaconError) as caught:
+        connect("http://workspace.invalid").write("POST", LIST, {})
+    assert_without_password(caught.value)
 
 
 def test_what_a_successful_answer_says_stays_as_it_is(serve: Serve, connect: Connect) -> None:
