@@ -324,6 +324,7 @@ def _next_query(query: Mapping[str, Any], body: Any) -> dict[str, Any] | None:
         return None
     if isinstance(following, str) and not following.isdigit():
         try:
+            following.encode("utf-8")  # what cannot be sent is no cursor
             inside = parse_qs(urlsplit(following).query)
         except ValueError:
             return None

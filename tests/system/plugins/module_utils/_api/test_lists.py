@@ -293,7 +293,20 @@ def test_cursors_that_come_again_end_the_list(serve: Serve, connect: Connect) ->
 
 
 @pytest.mark.parametrize(
-    "following", ["Infinity", "-Infinity", "NaN", "1e400", "-7", "[2]", '{"page": 2}', "true", '"http://[?page=2"']
+    "following",
+    [
+        "Infinity",
+        "-Infinity",
+        "NaN",
+        "1e400",
+        "-7",
+        "[2]",
+        '{"page": 2}',
+        "true",
+        '"http://[?page=2"',
+        r'"\ud800"',
+        r'"?cursor=\udfff"',
+    ],
 )
 @pytest.mark.parametrize("count", [2, 7])
 def test_a_next_page_that_cannot_be_read(serve: Serve, connect: Connect, following: str, count: int) -> None:
