@@ -57,7 +57,8 @@ notes:
     the inventory has hosts of one workspace only. If groups have their own C(alpacon_url) and share one
     C(alpacon_token) or E(ALPACON_TOKEN), it is sent to the first of these workspaces in a run, and tasks for the others
     fail; give each group its own C(alpacon_token), or use C(alpacon_tokens).
-  - The usual environment variables for proxies are honoured.
+  - The usual environment variables for proxies are honoured, unless O(url) is an address of the machine itself, such as
+    V(http://localhost:8000).
 """
 
     # What plugins need besides: where each option comes from.

@@ -90,7 +90,8 @@ class Session:
                 "Authorization": authorization,
             }
         )
-        self._proxies = get_environ_proxies(settings.url, no_proxy=None)
+        # A proxy would look for this machine's own addresses on its own machine, and get the token unencrypted.
+        self._proxies = {} if settings.is_loopback else get_environ_proxies(settings.url, no_proxy=None)
         over_tls = any(address.startswith("https:") for address in (settings.url, *self._proxies.values()))
         self._adapter = _Adapter(_context_for(settings) if over_tls else None, pool)
         self._check_way(settings.url)

@@ -93,16 +93,18 @@ class Settings:
     def warnings(self) -> list[str]:
         """What is allowed and still unwise about these settings."""
         parts = urlsplit(self.url)
-        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        if parts.scheme == "http" and not self.is_loopback:
             return [f"url: the token goes to {parts.netloc} unencrypted, since the URL is http. Use https."]
         return []
 
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the URL is one of the machine that this runs on."""
+        host = urlsplit(self.url).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
 
 
 def _base_url(url: str) -> str:

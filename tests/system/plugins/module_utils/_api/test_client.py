@@ -52,6 +52,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UsageError,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import origin_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, LIST, TOKEN, page, recorded, rows
 
@@ -1040,9 +1041,21 @@ def test_a_proxy_of_the_environment_is_used(proxy: ScriptedServer, connect: Conn
 def test_no_proxy_is_honoured(
     proxy: ScriptedServer, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, names: str
 ) -> None:
-    monkeypatch.setenv("no_proxy", names)
+    monkeypatch.setattr(Settings, "is_loopback", False)
     server = serve([Reply(["direct"])])
+    assert connect(server).get(LIST) == ["by proxy"]
+    proxy.requests.clear()
+    monkeypatch.setenv("no_proxy", names)
     assert connect(server).get(LIST) == ["direct"]
+    assert proxy.requests == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LocalHost"])
+def test_what_is_on_this_machine_is_behind_no_proxy(
+    proxy: ScriptedServer, serve: Serve, connect: Connect, host: str
+) -> None:
+    server = serve([Reply(["direct"])])
+    assert connect(server.url.replace("127.0.0.1", host)).get(LIST) == ["direct"]
     assert proxy.requests == []
 
 
