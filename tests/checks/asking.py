@@ -70,6 +70,6 @@ def _judged(check: Check, answer: questions.Answer) -> CheckOutcome:
         answer.output,
         complete=answer.complete,
         applies=answer.applies,
-        out_of_time=answer.out_of_time,
+        out_of_time=answer.is_out_of_time(check.timeout),
     )
     return judge(check, given)

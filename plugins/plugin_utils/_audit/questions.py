@@ -6,8 +6,9 @@
 """All questions to a server in one body of shell code, and their answers in what it prints.
 
 Each check runs in a shell of its own, within its time, and reads nothing. What it writes is framed by its length, so
-that nothing in it is taken for the answer of another check: ``[answer NAME LENGTH rc CODE more BYTES]``, the output,
-and a line end. Where it does not apply, the frame says ``not applicable`` and holds what O(applies_if) wrote.
+that nothing in it is taken for the answer of another check: ``[answer NAME LENGTH rc CODE from SECONDS to SECONDS more
+BYTES]``, the output, and a line end. Where it does not apply, the frame says ``not applicable`` and holds what
+O(applies_if) wrote.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -27,7 +28,7 @@ CARRYING_SHELL, LABEL = "system", "alpacon-audit"
 LARGEST_OUTPUT, LARGEST_RESULTS = 64 * 1024, 4 * 1024 * 1024
 #: Exit codes of a check that was ended since its time was up.
 _OUT_OF_TIME = (124, 137)
-_FRAME = re.compile(rb"\[answer (\S+) ([0-9]{1,9}) ((?:[a-z ]+|[0-9 ])+)\]\n")
+_FRAME = re.compile(rb"\[answer (\S+) ([0-9]{1,9}) (.+)\]\n")
 
 # Descriptors: 6 is what is kept of a check, 8 what is said about it. A time limit that ends the whole group of a check
 # is what timeout of most systems has; the one of BusyBox ends one process, and so there a session is ended.
@@ -84,8 +85,9 @@ fi
 }
 alpacon_capture() {
 alpacon_said=$( { {
+alpacon_began=$(date +%s 2>/dev/null)
 alpacon_within "$1" @SHELL@ -c "$3" check 2>&1 6>&- 8>&-
-echo "rc $?" >&8
+echo "rc $? from $alpacon_began to $(date +%s 2>/dev/null)" >&8
 } | alpacon_reader "$(($1 + 5))" "$2" >&6; } 8>&1 )
 printf '\n%s' "$(echo $alpacon_said)"
 }
@@ -123,17 +125,18 @@ class Answer:
         rc: exit code.
         complete: whether nothing of the output is missing.
         applies: whether the check applies to the server; where it does not, the output is that of O(applies_if).
+        took: how long it ran, in seconds; None where the server's clock does not tell.
     """
 
     rc: int
     output: str
     complete: bool = True
     applies: bool = True
+    took: int | None = field(default=None, compare=False)
 
-    @property
-    def out_of_time(self) -> bool:
-        """Whether it was ended since its time was up."""
-        return self.rc in _OUT_OF_TIME
+    def is_out_of_time(self, timeout: int) -> bool:
+        """Whether it was ended since its time was up: programs may end with these exit codes sooner."""
+        return self.rc in _OUT_OF_TIME and (self.took is None or self.took >= timeout)
 
 
 def compose(
@@ -168,7 +171,7 @@ def read(stdout: bytes) -> dict[str, Answer]:
         output, end = stdout[start : start + size], start + size + 1
         if stdout[end - 1 : end] != b"\n":
             break
-        answer = _answer(found[3].decode(), output, LARGEST_OUTPUT)
+        answer = _answer(found[3].decode("ascii", "replace"), output, LARGEST_OUTPUT)
         if answer:
             answers[unquote(found[1].decode("ascii", "replace"))] = answer
     return answers
@@ -190,10 +193,12 @@ def assignments(parameters: Mapping[str, Any]) -> str:
 
 def _answer(said: str, output: bytes, largest: int) -> Answer | None:
     """An answer by what its frame says; None where that is not enough."""
-    rc = re.search(r"\brc ([0-9]+)", said)
-    more = re.search(r"\bmore ([0-9]+)", said)
+    rc = re.search(r"\brc ([0-9]{1,9})\b", said)
+    more = re.search(r"\bmore ([0-9]{1,18})\b", said)
+    clock = re.search(r"\bfrom ([0-9]{1,18}) to ([0-9]{1,18})\b", said)
     if not rc:
         return None
+    took = int(clock[2]) - int(clock[1]) if clock else None
     # The head of BusyBox takes more than it keeps, so that a full output is taken for the beginning of a longer one.
     whole = more is not None and int(more[1]) == 0 and len(output) not in (largest, LARGEST_RESULTS)
-    return Answer(int(rc[1]), output.decode("utf-8", "replace"), whole, not said.startswith("not applicable"))
+    return Answer(int(rc[1]), output.decode("utf-8", "replace"), whole, not said.startswith("not applicable"), took)

@@ -87,7 +87,7 @@ def replies_of(job: Job, checks: Sequence[Check], carried: bool, limit: int, reu
     if reason:
         return _for_all(checks, unanswered(f"{reason} Id {command.id}.", known, reached=True))
     if carried:
-        answers = _framed(output)
+        answers = _framed(output, checks)
         missing = unanswered(f"{_NO_FRAME} {output.note}".strip(), known, reached=True)
     else:
         answer = _plain(command.rc, output, command.exit_code is not None)
@@ -111,17 +111,18 @@ def _for_all(checks: Sequence[Check], reply: Reply) -> dict[str, Reply]:
     return {check.name: reply for check in checks}
 
 
-def _framed(output: Output) -> dict[str, CheckAnswer]:
+def _framed(output: Output, checks: Sequence[Check]) -> dict[str, CheckAnswer]:
     answers = read(output.text.encode("utf-8", "surrogateescape"))
     return {
-        name: CheckAnswer(
+        check.name: CheckAnswer(
             answer.rc,
             answer.output,
             complete=answer.complete,
             applies=answer.applies,
-            out_of_time=answer.out_of_time,
+            out_of_time=answer.is_out_of_time(check.timeout),
         )
-        for name, answer in answers.items()
+        for check in checks
+        if (answer := answers.get(check.name))
     }
 
 

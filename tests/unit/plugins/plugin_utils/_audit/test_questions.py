@@ -125,11 +125,32 @@ def test_each_check_has_its_time(shell: str, limited: str, tmp_path: Path) -> No
         {"line": "echo quick", "timeout": 60},
         path=path,
     )
-    assert answers["c0"].out_of_time
+    assert answers["c0"].is_out_of_time(1)
     assert answers["c0"].output.startswith("begun\n")
-    assert answers["c1"].out_of_time
+    assert answers["c1"].is_out_of_time(1)
     assert answers["c2"] == Answer(0, "quick\n")
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("limited", ["timeout", "watched"])
+def test_a_check_that_ends_like_one_out_of_time(shell: str, limited: str, tmp_path: Path) -> None:
+    path = without_timeout(tmp_path, (*PROGRAMS, "date")) if limited == "watched" else None
+    answers = ask(shell, {"line": "exit 124"}, {"line": "kill -9 $$"}, {"line": "sleep 5", "timeout": 1}, path=path)
+    assert [answers[name].rc for name in ("c0", "c1")] == [124, 137]
+    assert [answers[name].is_out_of_time(30) for name in ("c0", "c1")] == [False, False]
+    assert answers["c2"].is_out_of_time(1)
+
+
+# BusyBox may take the date that it has itself.
+@pytest.mark.parametrize("shell", [one for one in SHELLS if not one.startswith("busybox")])
+@pytest.mark.parametrize("clock", ["exit 1", "echo '%s'", "echo no [such] option; exit 1"])
+def test_a_server_whose_clock_tells_no_seconds(shell: str, clock: str, tmp_path: Path) -> None:
+    path = without_timeout(tmp_path)
+    (tmp_path / "date").write_text(f"#!/bin/sh\n{clock}\n")
+    (tmp_path / "date").chmod(0o755)
+    answers = ask(shell, {"line": "echo fine"}, {"line": "exit 124"}, path=path)
+    assert answers["c0"] == Answer(0, "fine\n")
+    assert answers["c1"].is_out_of_time(30)
 
 
 def test_no_more_is_kept_than_fits(shell: str) -> None:
@@ -160,6 +181,8 @@ def test_bytes_that_are_no_text(shell: str) -> None:
         (b"noise\n[answer a 2 rc 0 more 0]\nhi\n", []),
         (b"[answer a 3 rc 0 more 0]\nhi\n[answer b 2 rc 0 more 0]\nhi\n", []),
         (b"[answer a 999999999 rc 0 more 0]\nhi\n", []),
+        (b"[answer a 2 " + b" " * 1000 + b"\nhi\n", []),
+        (b"[answer a 2 rc " + b"9" * 5000 + b" more 0]\nhi\n", []),
     ],
 )
 def test_answers_that_are_not_whole_are_none(printed: bytes, names: list[str]) -> None:

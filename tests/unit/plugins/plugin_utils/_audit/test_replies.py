@@ -13,6 +13,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.replies import Reply, replies_of
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER
 
@@ -20,14 +21,14 @@ ROWS = "a:pass\nb:fail\nc:pass\nd:pa"
 CHECK = {"name": "it", "line": "oscap", "results": {"format": "xccdf"}}
 
 
-def reply(output: Output, rc: int = 0, carried: bool = True) -> Reply:
-    """What came back for a scanner."""
-    [check] = read_checks("checks", [CHECK])
+def reply(output: Output, rc: int = 0, carried: bool = True, given: Check | None = None) -> Reply:
+    """What came back for a check, which is that of a scanner unless another one is given."""
+    check = given or read_checks("checks", [CHECK])[0]
     command = Command(
         id=NO_COMMAND, server=Server(SERVER), line="", shell="system", status="success", success=True, exit_code=rc
     )
     job = Job(command.server, command=command, outcome=Outcome.SUCCESS, output=output)
-    return replies_of(job, [check], carried, 100)["it"]
+    return replies_of(job, [check], carried, 100)[check.name]
 
 
 def framed(said: str) -> Output:
@@ -40,6 +41,8 @@ def framed(said: str) -> Output:
     [
         ("rc 2 more 17", "Not all of the output is there"),
         ("rc 124 more 0", "The server took longer than 30 s."),
+        ("rc 137 from 100 to 130 more 0", "The server took longer than 30 s."),
+        ("rc 137 from 100 to 129 more 0", "The scanner was ended by signal 9."),
         ("rc 139 more 0", "The scanner was ended by signal 11."),
     ],
 )
@@ -52,6 +55,12 @@ def test_rows_that_came_whole_are_results(said: str, why: str) -> None:
     ]
     assert known.named[-1].message.startswith(why)
     assert not known.stays
+
+
+def test_a_check_may_end_like_one_that_is_out_of_time() -> None:
+    [check] = read_checks("checks", [{"name": "mount", "line": "timeout 1 ls /mnt"}])
+    known = reply(Output("[answer mount 0 rc 124 from 100 to 101 more 0]\n\n"), given=check)
+    assert (known.judged.outcome, known.judged.message) == ("failed", "Exit code 124, where 0 is expected.")
 
 
 def test_an_output_with_gaps_has_no_result() -> None:
