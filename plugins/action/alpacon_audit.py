@@ -21,7 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, is_in_batches
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, run_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host, server_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
@@ -51,6 +51,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
 
 _USERNAME = "the agent runs each line as the user that username of the check names. Give username there in its place."
 _ENV = "the agent runs the lines without it. Set the variables in the lines of the checks."
+_WITHOUT_SERIAL = (
+    "Move the task into a play of its own without serial; max_concurrency limits how many commands are under way. If"
+    ' each batch is to be audited by itself, add hosts: "{{ ansible_play_batch }}".'
+)
 
 #: Variables that are settings of workspaces.
 _SETTINGS = (*(f"alpacon_{setting}" for setting in CONNECTION), TOKENS)
@@ -100,6 +104,8 @@ class ActionModule(AlpaconAction):
 
     def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Audit, write the report where that is wanted, and return the result."""
+        if options["hosts"] is None and is_in_batches(self._task, len(self._task_vars["ansible_play_hosts_all"])):
+            raise UsageError("hosts", "with serial, each batch would audit all hosts of the play", _WITHOUT_SERIAL)
         library = read_library(Path(options["library"])) if options["library"] else {}
         plans = Plans(library, options)
         found = _hosts(options["hosts"], self._task_vars)

@@ -250,7 +250,8 @@ options:
     type: str
   hosts:
     description:
-      - The hosts to audit. If omitted, all hosts of the play.
+      - The hosts to audit. If omitted, all hosts of the play, which must not be cut into batches by C(serial) then. To
+        audit each batch by itself, give C(ansible_play_batch).
       - The server of a host is the one whose UUID is in the host's variable C(alpacon_server_id), or else the one with
         the name of the host.
     type: list

@@ -300,18 +300,18 @@ def _origin(task: Any) -> list[str]:
 
 def _is_for_one_host(task: Any) -> bool:
     """Whether core itself picks one host for the task; a handler is meant anew whenever handlers are flushed."""
-    return _is_left_to_core(task) and (isinstance(task, Handler) or not _is_in_batches(task))
+    return _is_left_to_core(task) and (isinstance(task, Handler) or not is_in_batches(task))
 
 
-def _is_in_batches(task: Any) -> bool:
-    """Whether the play has several batches, or may have."""
+def is_in_batches(task: Any, hosts: int = _ALL_HOSTS) -> bool:
+    """Whether the play has several batches with so many hosts; of any number, whether it may have."""
     first = next(iter(task.get_play().serial), 0)
-    return bool(0 < pct_to_int(first, _ALL_HOSTS) < _ALL_HOSTS)
+    return bool(0 < pct_to_int(first, hosts) < hosts)
 
 
 def _advice(task: Any) -> str:
     """How a task that names servers is carried out once, in words."""
-    is_handler, in_batches = isinstance(task, Handler), _is_in_batches(task)
+    is_handler, in_batches = isinstance(task, Handler), is_in_batches(task)
     if not _is_linear(task):
         ignored, needed = (_RUN_ONCE_IGNORED, "") if task.run_once else ("", " and run_once: true")
         serial = " and without serial" if in_batches and not is_handler else ""

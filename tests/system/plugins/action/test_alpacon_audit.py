@@ -1,0 +1,52 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The task of an audit in a play that is cut into batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_cores import CORES
+from system.playing import play, play_out, task
+from system.support import AGENTS
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.tests.unit.support import Row
+
+AUDIT = "herdops.alpacon.alpacon_audit"
+OPTIONS = {"checks": [{"name": "hello", "line": "echo hello"}]}
+
+
+def in_batches(serial: object, run_once: bool = True, **options: object) -> list[Row]:
+    """A play with batches that audits."""
+    audit = task("Audit", {**OPTIONS, **options}, AUDIT, run_once=run_once, ignore_errors=False)
+    return play(audit, serial=serial)
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("run_once", [True, False])
+def test_not_every_batch_audits_all_hosts(current: Workspace, tmp_path: Path, core: str, run_once: bool) -> None:
+    done = play_out(current, tmp_path, in_batches(1, run_once), AGENTS, core=core)
+    assert done.code == 2, done.said
+    assert done.tasks["Audit"][0]["msg"] == (
+        "hosts: with serial, each batch would audit all hosts of the play. Move the task into a play of its own without"
+        " serial; max_concurrency limits how many commands are under way. If each batch is to be audited by itself, add"
+        ' hosts: "{{ ansible_play_batch }}".'
+    )
+    assert current.commands() == []
+
+
+def test_each_batch_may_audit_its_own_hosts(current: Workspace, tmp_path: Path) -> None:
+    done = play_out(current, tmp_path, in_batches([1, "50%"], hosts="{{ ansible_play_batch }}"), AGENTS)
+    assert done.code == 0, done.said
+    assert sorted(command["server"] for command in current.commands()) == sorted(AGENTS)
+
+
+@pytest.mark.parametrize("serial", [len(AGENTS), 50, "100%", 0])
+def test_one_batch_is_the_whole_play(current: Workspace, tmp_path: Path, serial: object) -> None:
+    done = play_out(current, tmp_path, in_batches(serial), AGENTS)
+    assert done.code == 0, done.said
+    assert len(current.commands()) == len(AGENTS)
