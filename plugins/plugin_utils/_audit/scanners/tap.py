@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..outcomes import FAILED, NOT_APPLICABLE, PASSED
@@ -19,8 +19,33 @@ _PLAN = re.compile(r"1\.\.(\d{1,9})(?:\s*#\s*(.*))?\s*$")
 _POINT = re.compile(r"(not )?ok\b\s*(\d{1,9})?(.*)$")
 _DIRECTIVE = re.compile(r"(?<!\\)#\s*(skip|todo)\S*\s*(.*)$", re.IGNORECASE)
 _BAIL_OUT = re.compile(r"bail out!\s*(.*)$", re.IGNORECASE)
+#: How long a test took, which some runners write behind its name.
+_DURATION = re.compile(r"\s# time=\S+(?:\s*\{)?")
+#: What prove writes below the tests of a file that all passed, and at the end.
+_FILE_PASSED = re.compile(r"ok(?:\s+\d+ ms\b.*)?\s*$")
+_RUN_FAILED = re.compile(r"^Result: (?:FAIL|NOTESTS)$", re.MULTILINE)
+#: What YAML about a test is between.
+_YAML, _YAML_ENDS = "  ---", "  ..."
 #: So many lines of what explains a test are kept.
 _MOST_LINES = 20
+
+
+@dataclass
+class _Part:
+    """Tests with a plan of their own: those of one file may stand below those of another.
+
+    Attributes:
+        planned: how many it has, as far as that is known yet.
+        seen: how many came.
+    """
+
+    planned: int | None = None
+    seen: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all came."""
+        return self.planned is not None and self.seen >= self.planned
 
 
 def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
@@ -30,31 +55,41 @@ def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
         ScannerError: there is neither a plan nor a test.
     """
     results: list[NamedResult] = []
-    planned: int | None = None
+    parts = [_Part()]
     bailed_out = ""
-    explained = 0
+    explained, in_yaml = 0, False
     for line in output.splitlines():
         plan, point, bail_out = _PLAN.match(line), _POINT.match(line), _BAIL_OUT.match(line)
+        in_yaml = (in_yaml or line.rstrip() == _YAML) and line.rstrip() != _YAML_ENDS and not (plan or point)
         if bail_out:
             bailed_out = f"The run was given up: {bail_out[1] or 'it does not say why'}."
             break
-        if plan and planned is None:
-            planned = int(plan[1])
-            if not planned:
-                return [*results, _all_skipped(plan[2] or "")]
+        if plan:
+            _last(parts, parts[-1].planned is None).planned = int(plan[1])
+            results += [] if int(plan[1]) else [_all_skipped(plan[2] or "")]
+        elif parts[-1].is_over and _FILE_PASSED.match(line):
+            continue
         elif point:
+            _last(parts, not parts[-1].is_over).seen += 1
             results.append(_test(point, len(results) + 1))
             explained = 0
-        elif results and explained < _MOST_LINES and (text := _explanation(line)):
+        elif results and explained < _MOST_LINES and (text := _explanation(line, in_yaml)):
             results[-1] = replace(results[-1], message=f"{results[-1].message}\n{text}".strip("\n"))
             explained += 1
-    if not results and planned is None:
+    if not results and parts[0].planned is None:
         raise ScannerError(bailed_out or "The output has neither a plan nor a test of TAP.")
-    return [*results, *_gaps(len(results), planned, bailed_out)]
+    fails_alone = all(one.outcome != FAILED for one in results) and bool(_RUN_FAILED.search(output))
+    return [*results, *_gaps(parts, bailed_out, fails_alone)]
+
+
+def _last(parts: list[_Part], goes_on: bool) -> _Part:
+    """The part that a line belongs to: the last one if that goes on, else a new one."""
+    parts += [] if goes_on else [_Part()]
+    return parts[-1]
 
 
 def _test(point: re.Match[str], number: int) -> NamedResult:
-    text = point[3]
+    text = _DURATION.sub("", point[3])
     directive = _DIRECTIVE.search(text)
     described = re.sub(r"^\s*-\s+", "", text[: directive.start()] if directive else text).strip()
     name = re.sub(r"\\(.)", r"\1", described) or f"test {point[2] or number}"
@@ -66,13 +101,13 @@ def _test(point: re.Match[str], number: int) -> NamedResult:
     return NamedResult(name, FAILED if point[1] else PASSED)
 
 
-def _explanation(line: str) -> str:
+def _explanation(line: str, in_yaml: bool) -> str:
     """What a line below a test says about it: a comment, or a line of its YAML."""
     if line.startswith("#"):
-        return line[1:].removeprefix(" ").rstrip()
+        said = line[1:].removeprefix(" ").rstrip()
+        return "" if said.startswith("Subtest: ") else said
     stripped = line.strip()
-    is_yaml = re.match(r"  (?! {2}(?:not )?ok\b| {2}1\.\.)", line)
-    return stripped if is_yaml and stripped not in ("---", "...") and not stripped.endswith("|") else ""
+    return stripped if in_yaml and stripped != _YAML.strip() and not stripped.endswith("|") else ""
 
 
 def _all_skipped(reason: str) -> NamedResult:
@@ -80,10 +115,20 @@ def _all_skipped(reason: str) -> NamedResult:
     return NamedResult("all tests", NOT_APPLICABLE, message=f"All tests are skipped{': ' if said else '.'}{said}")
 
 
-def _gaps(seen: int, planned: int | None, bailed_out: str) -> Iterator[NamedResult]:
+def _gaps(parts: Sequence[_Part], bailed_out: str, fails_alone: bool) -> Iterator[NamedResult]:
+    """What says that tests are missing.
+
+    Args:
+        fails_alone: whether prove says that the run failed, where no test did.
+    """
+    planned = sum(part.planned or 0 for part in parts)
+    kept = sum(min(part.seen, part.planned or 0) for part in parts)
     if bailed_out:
         yield missing(bailed_out)
-    elif planned is None:
+    elif all(part.planned is None for part in parts):
         yield missing("There is no plan, so tests may be missing.")
-    elif planned != seen:
-        yield missing(f"{planned} tests were planned, and {seen} came.")
+    elif any(part.seen != part.planned for part in parts):
+        came = kept if kept < planned else sum(part.seen for part in parts)
+        yield missing(f"{planned} tests were planned, and {came} came.")
+    elif fails_alone:
+        yield missing("prove says that the run failed, and no test did.")
