@@ -17,6 +17,12 @@ from .xml_tree import children, read_xml, words
 
 #: What may be in a test, and what it means; the first that is there counts.
 _OUTCOMES = {"failure": FAILED, "error": UNKNOWN, "skipped": NOT_APPLICABLE}
+#: What the attribute status of a test without any of these may be, where it did not pass.
+_STATUSES = {
+    **dict.fromkeys(("notrun", "disabled", "skipped"), NOT_APPLICABLE),
+    **dict.fromkeys(("fail", "failed", "failure"), FAILED),
+    "error": UNKNOWN,
+}
 
 
 def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
@@ -50,7 +56,9 @@ def _of_test(test: Element) -> NamedResult:
         found = next(children(test, kind), None)
         if found is not None:
             return NamedResult(named, outcome, message=_said(found))
-    return NamedResult(named, PASSED)
+    status = test.get("status") or ""
+    outcome = _STATUSES.get(status.casefold(), PASSED)
+    return NamedResult(named, outcome, message="" if outcome == PASSED else f"Its status is {status}.")
 
 
 def _said(element: Element) -> str:

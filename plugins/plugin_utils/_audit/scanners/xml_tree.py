@@ -29,7 +29,8 @@ def read_xml(text: str, left_out: Collection[str] = ()) -> Element:
     Raises:
         ScannerError: it is no XML, has a DTD, or is deeper or larger than any scanner's.
     """
-    start = re.search(r"^[ \t]*<[?!A-Za-z]", text, re.MULTILINE)
+    # The line on which some runners begin it has words before it.
+    start = re.search(r"^[ \t]*<[?!A-Za-z]|<\?xml\s", text, re.MULTILINE)
     if not start:
         raise ScannerError("The output has no XML.")
     reader = _Reader(left_out)
@@ -55,18 +56,23 @@ class _Reader:
 
     def read(self, text: str) -> Element:
         """The root."""
+        data = text.encode("utf-8", "replace")
         try:
-            self._parser.Parse(text.encode("utf-8", "replace"), True)
+            self._parser.Parse(data, True)
         except expat.ExpatError as error:
-            if self._root is None or not self._is_over(error):
+            if self._root is None or self._depth:
                 raise ScannerError(f"The output is no whole XML: {error}.") from error
+            # The document was over already, and other output follows.
+            self._refuse_another(data[self._parser.ErrorByteIndex :].decode("utf-8", "replace"), self._root.tag)
         if self._root is None:
             raise ScannerError("The output has no XML.")
         return self._root
 
-    def _is_over(self, error: expat.ExpatError) -> bool:
-        """Whether the document was over already, and other output follows."""
-        return not self._depth and expat.errors.messages[error.code] == expat.errors.XML_ERROR_JUNK_AFTER_DOC_ELEMENT
+    @staticmethod
+    def _refuse_another(rest: str, root: str) -> None:
+        """Refuse output with another document like the first, whose results would be lost."""
+        if re.search(rf"(?:^[ \t]*|<\?xml[^>]{{0,200}}>\s*)<(?:\w+:)?{re.escape(root)}[\s/>]", rest, re.MULTILINE):
+            raise ScannerError("The output has more than one XML document. Let the check print one.")
 
     def _refuse_dtd(self, *_given: object) -> None:
         raise ScannerError("The XML has a DTD, and no scanner needs one.")

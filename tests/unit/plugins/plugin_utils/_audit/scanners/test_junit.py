@@ -61,6 +61,36 @@ def test_other_output_around_it_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
+    "after", ["", "\n=== FAILURES ===\n> \u00e9\n", "\n*** 1 passed\n", "\u00e9 $ & # {}\n<b>\n", "<!DOCTYPE a>"]
+)
+def test_pytest_to_the_standard_output(after: str) -> None:
+    assert of(f"collected 4 items\n\nt_test.py .Fs [100%]{PYTEST}{after}") == of(PYTEST)
+
+
+@pytest.mark.parametrize("between", ["", "\n", "\n=== 1 passed ===\nt.py . [100%]"])
+@pytest.mark.parametrize("another", [PYTEST, "\n<testsuites><testsuite/></testsuites>"])
+def test_another_document_is_not_lost(between: str, another: str) -> None:
+    with pytest.raises(ScannerError, match="more than one XML document"):
+        of(f"{PYTEST}{between}{another}")
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        ("run", "passed"),
+        ("notrun", "not_applicable"),
+        ("disabled", "not_applicable"),
+        ("skipped", "not_applicable"),
+        ("failed", "failed"),
+        ("error", "unknown"),
+    ],
+)
+def test_a_test_may_only_have_a_status(status: str, outcome: str) -> None:
+    [result] = of(f'<testsuite><testcase name="DISABLED_b" status="{status}" result="suppressed"/></testsuite>')
+    assert (result.outcome, result.message) == (outcome, "" if outcome == "passed" else f"Its status is {status}.")
+
+
+@pytest.mark.parametrize(
     ("suite", "name", "outcome"),
     [
         ('<testsuite name="s" tests="2"><testcase name="a"/></testsuite>', "missing-results", "unknown"),
