@@ -38,7 +38,7 @@ def result_of(audited: Audited, files: Sequence[str] = ()) -> dict[str, Any]:
         "servers": _commanded(audited),
         "facts": {server["host"]: server["facts"] for server in report["servers"] if server["facts"]},
         "files": list(files),
-        "overview": overview(report, files),
+        "overview": overview(report, files, audited.to_submit),
         "requests": report["summary"]["requests"],
     }
 

@@ -17,7 +17,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from .outcomes import FAILED, WAIVED
+from .outcomes import FAILED, UNKNOWN, WAIVED
+from .scanners.results import MISSING
 
 WAIVER: dict[str, dict[str, Any]] = {
     "check": {"type": "str", "required": True},
@@ -37,6 +38,7 @@ class Waiver:
         check, hosts: patterns of names, as those of files.
         until: the last day.
         matched: how many failed results it is about.
+        is_open: whether something that it is about has no answer, and may fail.
     """
 
     check: str
@@ -47,11 +49,19 @@ class Waiver:
     by: str | None
     expired: bool
     matched: int = 0
+    is_open: bool = False
 
     def covers(self, check: str, host: str, groups: Collection[str]) -> bool:
         """Whether it is about a check on a host."""
-        meant = any(group in groups for group in self.groups) or any(_fits(host, name) for name in self.hosts)
-        return meant and _fits(check, self.check)
+        return self.means(host, groups) and _fits(check, self.check)
+
+    def means(self, host: str, groups: Collection[str]) -> bool:
+        """Whether it is about a host."""
+        return any(group in groups for group in self.groups) or any(_fits(host, name) for name in self.hosts)
+
+    def may_cover_results_of(self, check: str) -> bool:
+        """Whether it may be about a result of a check that has not told its results."""
+        return _fits(check, self.check) or _fits(check, self.check.partition("/")[0])
 
     @property
     def row(self) -> dict[str, Any]:
@@ -116,6 +126,20 @@ def _day(option: str, value: Any) -> date:
         return date.fromisoformat(str(value).strip()[:10])
     except ValueError:
         raise UsageError(option, f"'{value}' is no date", "Give the last day, such as 2027-01-31.") from None
+
+
+def note_open(
+    waivers: Sequence[Waiver], check: str, rows: Sequence[Mapping[str, Any]], host: str, groups: Collection[str]
+) -> None:
+    """Note of each waiver whether it is about what has no answer: of a check on a host, or a part of its results."""
+    names = {row["check"] for row in rows if row["outcome"] == UNKNOWN} if rows else {check}
+    if not names:
+        return
+    some_are_missing = bool(names & {check, f"{check}/{MISSING}"})
+    for waiver in waivers:
+        about = any(_fits(name, waiver.check) for name in names)
+        about = about or (some_are_missing and waiver.may_cover_results_of(check))
+        waiver.is_open |= about and waiver.means(host, groups)
 
 
 def waive(waivers: Sequence[Waiver], row: dict[str, Any], groups: Collection[str]) -> None:

@@ -24,16 +24,22 @@ _REASONS = 5
 _NAMED = 5
 
 
-def overview(report: Mapping[str, Any], files: Sequence[str]) -> list[str]:
-    """The audit in a few lines, for the output of a play."""
-    return list(_lines(raised(report), files))
+def overview(report: Mapping[str, Any], files: Sequence[str], to_submit: int = 0) -> list[str]:
+    """The audit in a few lines, for the output of a play.
+
+    Args:
+        to_submit: how many commands check mode left out.
+    """
+    return list(_lines(raised(report), files, to_submit))
 
 
-def _lines(report: Mapping[str, Any], files: Sequence[str]) -> Iterator[str]:
+def _lines(report: Mapping[str, Any], files: Sequence[str], to_submit: int) -> Iterator[str]:
     summary = report["summary"]
     asked = f"{counted(summary['servers'], 'server')}, {counted(summary['checks'], 'check')}"
     cost = f"{counted(summary['commands'], 'command')} run, {counted(summary['reused'], 'answer')} reused"
     yield f"{report['title']}: {asked}; {cost}"
+    if to_submit:
+        yield f"{counted(to_submit, 'command')} would be submitted"
     if report["verdict"]:
         yield f"Verdict: {report['verdict']}. {answered(report)}"
     to_fix = fixes(report)
@@ -57,7 +63,8 @@ def _without_answer(report: Mapping[str, Any]) -> Iterator[str]:
     """The servers without results, by reason, and why questions to others are open."""
     hosts: dict[str, list[str]] = {}
     for server in report["servers"]:
-        if words := unasked_words(server):
+        # Check mode leaves servers open without a reason.
+        if server["reason"] and (words := unasked_words(server)):
             # The first sentence; the report has the rest.
             hosts.setdefault(words.partition(". ")[0].removesuffix("."), []).append(line(server["host"], 80))
     reasons = sorted(hosts.items(), key=lambda pair: -len(pair[1]))

@@ -29,7 +29,7 @@ from ..outcomes import FAILED, OUTCOMES, SEVERITIES, UNKNOWN
 from ..replies import Reply, named_of, unanswered
 from ..scanners import NamedResult, by_name, silent
 from ..verdict import coverage_of, score_of, verdict_of
-from ..waivers import waive
+from ..waivers import note_open, waive
 from .digests import digest
 from .shape import SCHEMA
 
@@ -53,6 +53,7 @@ def content_of(options: AuditOptions, audits: Sequence[WorkspaceAudit], started:
             rows = _results(options, audited, check, reply, named) if reply else []
             for row in rows:
                 waive(options.waivers, row, host.groups)
+            note_open(options.waivers, check.name, rows, host.name, host.groups)
             checks.add(check, named, rows)
             results += rows
         for reply in audited.replies.values():

@@ -348,7 +348,7 @@ def unasked_words(server: Mapping[str, Any]) -> str:
     if server["reached"] and server["asked"]:
         return ""
     reason = line(server["reason"])
-    kind = "Not asked" if server["reached"] else "Not reached"
+    kind = "Not reached" if server["asked"] else "Not asked"
     return f"{kind}: {reason}" if reason else kind
 
 

@@ -547,6 +547,32 @@ def test_a_waiver_that_is_about_nothing_is_told(current: Workspace) -> None:
     assert done.warnings == ["waivers: none of hello fails on the hosts that it is about, until 2999-12-31."]
 
 
+def test_a_waiver_that_nobody_could_judge_is_no_mistake(current: Workspace) -> None:
+    ghost = {"of": hosts("web-01", "ghost"), "min_coverage": 0}
+    assert audit(current, HELLO, waivers=[waiver(check="hello")], **ghost).warnings == []
+    # It is about web-01 alone, which answered.
+    of_one = [waiver(check="hello", hosts=["web-01"], groups=[])]
+    assert len(audit(current, HELLO, waivers=of_one, **ghost).warnings) == 1
+    assert audit(current, HELLO, waivers=[waiver(check="hello")], check_mode=True).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("line", "pattern", "warns"),
+    [
+        ("exit 9", "base/x", False),
+        ("printf '1..2\nok 1 - x\n'", "base/y", False),
+        ("printf '1..2\nok 1 - x\n'", "hello", True),
+        ("printf '1..1\nok 1 - x\n'", "base/x", True),
+    ],
+)
+def test_a_waiver_of_a_result_that_did_not_come_is_no_mistake(
+    current: Workspace, line: str, pattern: str, warns: bool
+) -> None:
+    check = {"name": "base", "line": line, "results": {"format": "tap"}}
+    done = audit(current, HELLO, check, waivers=[waiver(check=pattern)], min_coverage=0)
+    assert bool(done.warnings) == warns
+
+
 # Servers that do not answer
 
 
@@ -753,7 +779,8 @@ def test_check_mode_writes_nothing(current: Workspace) -> None:
     assert done.outcomes == {("web-01", "hello"): "passed"}
     assert done.result["msg"] == "1 passed, 0 failed, 0 unknown. 2 commands would be submitted."
     assert (done.result["verdict"], done.result["coverage"], done.result["failed"]) == (None, None, False)
-    assert not any("erdict" in line for line in done.result["overview"])
+    assert not any("erdict" in line or "Not reached" in line for line in done.result["overview"])
+    assert "2 commands would be submitted" in done.result["overview"]
     assert (done.summary["not_asked"], done.summary["not_reached"]) == (1, 0)
 
 
@@ -803,6 +830,7 @@ def test_a_budget_is_spent_on_whole_servers(idle: Workspace, servers: int, whole
     if servers == 200:
         assert done.result["verdict"] == "inconclusive"
         assert "servers not asked: idle-0" in done.result["msg"]
+        assert any(line.startswith("Not asked: The budget of 60 requests") for line in done.result["overview"])
         assert "budget: 200 servers take about 200 commands" in done.warnings[0]
 
 
