@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
-from .html_content import unasked_words, waiver_words
+from .html_content import found_words, unasked_words
 from .json_file import Rows, streamed
 from .text import line, output, parsed, plain
 
@@ -100,8 +100,7 @@ def _control(name: str, title: str, severity: str) -> dict[str, Any]:
 
 def _result(result: Mapping[str, Any], started: str) -> dict[str, Any]:
     status = _STATUSES.get(result["outcome"], "skipped")
-    words = ". ".join(filter(None, (line(result["message"], 600), waiver_words(result["waiver"]))))
-    words = f"{_SKIPPED.get(result['outcome'], '')}{words}"
+    words = f"{_SKIPPED.get(result['outcome'], '')}{found_words(result, 600)}"
     answer = _answer(status, result["host"], words, plain(result["ended_at"] or started))
     text, _is_cut = output(result["output"]) if status == "failed" else ("", False)
     if text:

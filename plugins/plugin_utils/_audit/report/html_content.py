@@ -362,6 +362,13 @@ def waiver_words(waiver: Mapping[str, Any] | None) -> str:
     return f"{line(waiver['reason'])}: waived{by}{until}{ended}"
 
 
+def found_words(result: Mapping[str, Any], limit: int = 300) -> str:
+    """What was found in one sentence, and the waiver; the message itself tells of one that has expired."""
+    waiver = result["waiver"]
+    words = (line(result["message"], limit), "" if waiver and waiver["expired"] else waiver_words(waiver))
+    return words[0] if not words[1] else ". ".join(filter(None, (words[0].removesuffix("."), words[1])))
+
+
 def choices_in(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
     """What the filters offer: values and their words."""
     groups: Iterable[str] = (group for server in report["servers"] for group in server["groups"])

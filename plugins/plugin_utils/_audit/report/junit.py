@@ -12,7 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ..outcomes import FAILED, NOT_APPLICABLE, UNKNOWN, WAIVED
-from .html_content import unasked_words, waiver_words
+from .html_content import found_words, unasked_words
 from .text import line, output, parsed, plain
 
 #: What a case that did not pass is called.
@@ -66,7 +66,7 @@ def _suite(
         ElementTree.SubElement(properties, "property", name=name, value=plain(value))
     if reason:
         case = ElementTree.SubElement(suite, "testcase", name=_UNASKED, classname=plain(server["host"]))
-        ElementTree.SubElement(case, "error", type="unanswered", message=reason)
+        ElementTree.SubElement(case, "error", type="unanswered", message=reason).text = reason
     for result in results:
         _add_case(suite, result, sets.get(result["check"]))
     return suite
@@ -87,8 +87,11 @@ def _add_case(suite: ElementTree.Element, result: Mapping[str, Any], set_name: s
     case = ElementTree.SubElement(suite, "testcase", name=plain(result["check"]), classname=classname)
     tag = _TAGS.get(result["outcome"])
     if tag:
-        problem = ElementTree.SubElement(case, tag, type=result["severity"], message=line(result["message"]))
-        problem.text, _cut = output(result["output"])
+        message = line(result["message"])
+        text, _cut = output(result["output"])
+        # GitLab shows the text alone.
+        problem = ElementTree.SubElement(case, tag, type=result["severity"], message=message)
+        problem.text = "\n\n".join(filter(None, (message, text)))
     elif result["outcome"] in _SKIPPED:
-        words = (line(result["message"]), waiver_words(result["waiver"]))
-        ElementTree.SubElement(case, "skipped", message=". ".join(filter(None, words)))
+        words = found_words(result)
+        ElementTree.SubElement(case, "skipped", message=words).text = words

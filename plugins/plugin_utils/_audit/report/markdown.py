@@ -13,7 +13,7 @@ from typing import Any
 
 from ..outcomes import FAILED, SEVERITIES, UNKNOWN, WAIVED
 from ..verdict import FAIL, answered, fails, passed_share
-from .html_content import unasked_words, waiver_words
+from .html_content import found_words, unasked_words
 from .priorities import fixes
 from .text import counted, line, moment
 
@@ -141,8 +141,7 @@ def _table(title: str, results: Sequence[Mapping[str, Any]], workspaces: Mapping
     yield f"|{' --- |' * len(heads)}"
     for result in worst_first[:_ROWS]:
         place = [workspaces[result["host"]]] if workspaces else []
-        words = ". ".join(filter(None, (result["message"], waiver_words(result["waiver"]))))
-        cells = (result["severity"], result["check"], result["host"], *place, words)
+        cells = (result["severity"], result["check"], result["host"], *place, found_words(result))
         yield f"| {' | '.join(escape(cell) for cell in cells)} |"
     yield ""
     if len(results) > _ROWS:

@@ -99,7 +99,8 @@ def _result(result: Mapping[str, Any], number: int, was_failed: set[tuple[str, s
     if result["outcome"] == WAIVED:
         words = waiver_words(result["waiver"])
         row["suppressions"] = [{"kind": "external", "status": "accepted", "justification": words}]
-    if was_failed is not None:
+    # The trend tells of nothing else whether it was so before.
+    if was_failed is not None and result["outcome"] == FAILED:
         row["baselineState"] = "unchanged" if pair in was_failed else "new"
     return row
 

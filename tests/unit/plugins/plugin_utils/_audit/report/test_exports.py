@@ -96,9 +96,18 @@ def test_sarif_has_what_did_not_pass() -> None:
     assert all(rules[result["ruleIndex"]]["id"] == result["ruleId"] for result in run["results"])
     assert len({result["partialFingerprints"]["hostAndCheck/v1"] for result in run["results"]}) == len(run["results"])
     still = len(CASES["trend"]["trend"]["still_failing"])
-    assert Counter(result["baselineState"] for result in run["results"])["unchanged"] == still
+    states = Counter(result.get("baselineState") for result in run["results"])
+    others = summary["waived"] + summary["unknown"]
+    assert states == {"unchanged": still, "new": summary["failed"] - still, None: others}
     notices = run["invocations"][0]["toolExecutionNotifications"]
     assert len(notices) == summary["not_reached"] + summary["not_asked"]
+
+
+def test_sarif_calls_nothing_new_that_was_there_before() -> None:
+    report = {**EXAMPLE, "trend": compare(EXAMPLE, [EXAMPLE])}
+    results = json.loads(rendered(sarif, report))["runs"][0]["results"]
+    assert {result.get("baselineState") for result in results} == {"unchanged", None}
+    assert sum("baselineState" in result for result in results) == EXAMPLE["summary"]["failed"]
 
 
 def test_sarif_has_as_many_tags_as_code_hosts_take() -> None:

@@ -26,6 +26,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import (
     FORMATS,
     ReportError,
+    hdf,
     html_content,
     html_page,
     junit,
@@ -281,8 +282,36 @@ def test_junit_says_what_was_found() -> None:
     failure = case.find("failure")
     assert failure is not None
     assert failure.attrib == {"type": failed["severity"], "message": failed["message"]}
-    assert failure.text == failed["output"].strip("\n")
+    assert failure.text == f"{failed['message']}\n\n" + failed["output"].strip("\n")
     assert suites.get("time") == "103.000"
+
+
+def test_junit_says_what_is_wrong_in_texts_as_well(report: reports.Report) -> None:
+    """GitLab shows no attributes where there is a text."""
+    suites = ElementTree.fromstring(rendered(junit, report))
+    for tag in ("failure", "error", "skipped"):
+        problems = list(suites.iter(tag))
+        assert [
+            problem.text for problem in problems if not (problem.text or "").startswith(problem.attrib["message"])
+        ] == []
+
+
+def test_a_waiver_is_told_once() -> None:
+    waiver = {"reason": "old", "until": "2026-11-26", "by": None, "expired": True}
+    message = "It is 18. Its waiver expired on 2026-11-26: old"
+    failed = next(row for row in CASES["example"]["results"] if row["outcome"] == "failed")
+    assert html_content.found_words({**failed, "message": message, "waiver": waiver}) == message
+    holds = {**failed, "message": "It is 18.", "waiver": {**waiver, "expired": False}}
+    assert html_content.found_words(holds) == "It is 18. old: waived until 2026-11-26"
+    assert html_content.found_words({**holds, "message": ""}) == "old: waived until 2026-11-26"
+    assert html_content.found_words({**holds, "waiver": None}) == "It is 18."
+
+
+@pytest.mark.parametrize("writer", [junit, markdown, hdf])
+def test_no_sentence_ends_twice(writer: ModuleType) -> None:
+    rows = [{**row, "message": f"{row['message'].rstrip('.')}."} for row in CASES["example"]["results"]]
+    text = rendered(writer, {**CASES["example"], "results": rows})
+    assert [line for line in text.splitlines() if re.search(r"\w\.\. ", line)] == []
 
 
 # The output of a play
