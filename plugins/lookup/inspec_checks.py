@@ -35,6 +35,15 @@ options:
       - Where the profile is on the servers, as C(inspec exec) takes it.
     type: str
     required: true
+  reporter:
+    description:
+      - What InSpec prints on the servers. V(json-min) has the results alone, which is little to transfer.
+      - V(json) repeats all about the controls, several kilobytes for each, and tells their impacts on the server. Give
+        it for profiles that say that a control does not apply by the impact 0, as those of MITRE and DISA do; with
+        V(json-min), such a control is unknown. The output of a check may have 4 MiB.
+    type: str
+    default: json-min
+    choices: [json-min, json]
   name:
     description:
       - The name of the check. Names of results begin with it, as in C(NAME/sshd-01).
@@ -56,6 +65,11 @@ EXAMPLES = r"""
   ansible.builtin.set_fact:
     audit_checks: "{{ query('herdops.alpacon.inspec_checks', 'linux-baseline.json', path='/opt/linux-baseline',
                             command='cinc-auditor', name='baseline', username='root') }}"
+
+- name: Let controls say on the server that they do not apply
+  ansible.builtin.set_fact:
+    audit_checks: "{{ query('herdops.alpacon.inspec_checks', 'linux-baseline.json', path='/opt/linux-baseline',
+                            reporter='json') }}"
 """
 
 RETURN = r"""
@@ -90,8 +104,8 @@ class LookupModule(ChecksOfContent):
     """Make checks of profiles of InSpec."""
 
     plugin: ClassVar[str] = "herdops.alpacon.inspec_checks"
-    own: ClassVar[tuple[str, ...]] = ("command",)
+    own: ClassVar[tuple[str, ...]] = ("command", "reporter")
 
     def check(self, path: str, wanted: Wanted) -> dict[str, Any]:
         """The check that runs a profile."""
-        return inspec_check(path, str(self.get_option("command")), wanted)
+        return inspec_check(path, str(self.get_option("command")), wanted, str(self.get_option("reporter")))

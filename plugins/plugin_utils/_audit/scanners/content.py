@@ -80,12 +80,13 @@ def xccdf_check(path: str, profile: str, wanted: Wanted, *, same_content: bool =
     return _check(_name(short_id(chosen.id)), title, line, "xccdf", rules, wanted)
 
 
-def inspec_check(path: str, command: str, wanted: Wanted) -> dict[str, Any]:
+def inspec_check(path: str, command: str, wanted: Wanted, reporter: str = "json-min") -> dict[str, Any]:
     """The check that runs a profile by InSpec or one of its relatives.
 
     Args:
         path: of what ``inspec json`` wrote, on the controller.
         command: the program.
+        reporter: ``json-min``, or ``json``, which alone has the impacts of controls on the server.
 
     Raises:
         UsageError: the content cannot be read, or has no control.
@@ -100,7 +101,7 @@ def inspec_check(path: str, command: str, wanted: Wanted) -> dict[str, Any]:
     if not rules:
         raise UsageError("terms", f"the profile in {path} has no control", "Give another one.")
     name = text_of(profile.get("name")) or Path(path).stem
-    line = f"{command} exec {shlex.quote(wanted.path or path)} --reporter json-min --no-color"
+    line = f"{command} exec {shlex.quote(wanted.path or path)} --reporter {reporter} --no-color"
     return _check(_name(name), text_of(profile.get("title")) or name, line, "inspec", rules, wanted)
 
 

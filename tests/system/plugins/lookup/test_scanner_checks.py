@@ -29,6 +29,7 @@ MISTAKES = {
     f"'{XCCDF}', 'little-ds.xml', profile='strict', timeout='soon'": "timeout",
     f"'{INSPEC}', 'little-ds.xml', path='/opt/x'": "The output is no JSON",
     f"'{INSPEC}', 'profile.json'": "path",
+    f"'{INSPEC}', 'profile.json', path='/opt/x', reporter='xml'": "reporter",
 }
 
 
@@ -43,7 +44,7 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path, core: str) -
     lookups = {
         "one": f"'{XCCDF}', 'little-ds.xml', profile='strict', path='/ds.xml', severity='low'",
         "two": f"'{XCCDF}', 'little-ds.xml', '{files}/little-ds.xml', profile='base', name='base'",
-        "three": f"'{INSPEC}', 'profile.json', path='/opt/p', timeout='60'",
+        "three": f"'{INSPEC}', 'profile.json', path='/opt/p', timeout='60', reporter='json'",
     }
     tasks: list[Row] = [
         {"name": name, "ansible.builtin.debug": {"msg": f"{{{{ query({arguments}) }}}}"}}
@@ -65,6 +66,7 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path, core: str) -
     assert strict["results"]["rules"][2]["remedy"] == f"{TRAP}."
     assert [len(base["results"]["rules"]) for base in bases] == [3, 3]
     assert (profile["timeout"], profile["results"]["rules"]) == (60, [{"name": "a", "title": TRAP}])
+    assert profile["line"] == "inspec exec /opt/p --reporter json --no-color"
     assert not list(tmp_path.rglob("trapped"))
     for told in MISTAKES.values():
         assert told in str(play.tasks[told][0]["msg"])

@@ -548,7 +548,7 @@ def test_a_waiver_that_is_about_nothing_is_told(current: Workspace) -> None:
 
 
 def test_a_waiver_that_nobody_could_judge_is_no_mistake(current: Workspace) -> None:
-    ghost = {"of": hosts("web-01", "ghost"), "min_coverage": 0}
+    ghost: Row = {"of": hosts("web-01", "ghost"), "min_coverage": 0}
     assert audit(current, HELLO, waivers=[waiver(check="hello")], **ghost).warnings == []
     # It is about web-01 alone, which answered.
     of_one = [waiver(check="hello", hosts=["web-01"], groups=[])]

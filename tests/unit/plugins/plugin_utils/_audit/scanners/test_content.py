@@ -10,6 +10,7 @@ import hashlib
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,6 +155,22 @@ def test_a_profile_of_inspec_becomes_one_check(tmp_path: Path) -> None:
             ],
         },
     }
+
+
+@pytest.mark.parametrize(("reporter", "outcome"), [("json-min", "unknown"), ("json", "not_applicable")])
+def test_a_reporter_of_inspec_tells_impacts(tmp_path: Path, reporter: str, outcome: str) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps({"name": "stig", "controls": [{"id": "SV-1", "impact": 0.5}]}))
+    check = inspec_check(str(path), "inspec", Wanted(), reporter)
+    assert check["line"].endswith(f" --reporter {reporter} --no-color")
+    # The server decides that it does not apply, as in a container.
+    test = {"status": "skipped", "code_desc": "No-op", "skip_message": "Not applicable within a container"}
+    printed: dict[str, Any] = {
+        "json-min": {"controls": [{"id": "SV-1", **test}]},
+        "json": {"profiles": [{"controls": [{"id": "SV-1", "impact": 0.0, "results": [test]}]}]},
+    }
+    [result] = parse(check["results"], json.dumps(printed[reporter]))
+    assert (result.name, result.outcome) == ("SV-1", outcome)
 
 
 @pytest.mark.parametrize(
