@@ -82,6 +82,8 @@ def judge(check: Check, answer: CheckAnswer, fact_limit: int = 2000) -> CheckOut
         fact_limit: so many characters of an output become a fact.
     """
     if not answer.applies:
+        if answer.out_of_time:
+            return CheckOutcome(UNKNOWN, _too_long(check))
         return CheckOutcome(NOT_APPLICABLE, "It does not apply to this server.")
     output = answer.output[:LOOKED_AT]
     complete = answer.complete and len(output) == len(answer.output)

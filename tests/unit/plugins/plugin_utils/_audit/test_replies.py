@@ -63,6 +63,13 @@ def test_a_check_may_end_like_one_that_is_out_of_time() -> None:
     assert (known.judged.outcome, known.judged.message) == ("failed", "Exit code 124, where 0 is expected.")
 
 
+@pytest.mark.parametrize(("took", "outcome"), [(29, "not_applicable"), (30, "unknown")])
+def test_a_condition_that_is_out_of_time_excuses_nothing(took: int, outcome: str) -> None:
+    [check] = read_checks("checks", [{"name": "mount", "line": "ls /mnt", "applies_if": "mountpoint /mnt"}])
+    known = reply(Output(f"[answer mount 0 not applicable rc 124 from 100 to {100 + took} more 0]\n\n"), given=check)
+    assert known.judged.outcome == outcome
+
+
 def test_an_output_with_gaps_has_no_result() -> None:
     known = reply(Output(f"{ROWS}\n", complete=False), carried=False)
     assert (known.judged.outcome, known.named) == ("unknown", ())
