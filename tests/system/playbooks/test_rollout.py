@@ -94,6 +94,27 @@ def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp
     assert "max_workers = 7\n" in done["a"].files["/etc/alpamon/alpamon.conf"]
 
 
+@pytest.mark.parametrize(
+    ("serial", "wrong"),
+    [
+        ("1,[2, 3 hosts,ten,0.5,0,-1,x%,0.0%,100.5%,50%%,", "[2|3 hosts|ten|0.5|0|-1|x%|0.0%|100.5%|50%%|"),
+        ([2, "10 percent", True, 0, -1, "", "100%", "0.5%"], "10 percent|True|0|-1|"),
+        (0, "0"),
+    ],
+)
+def test_a_wave_of_no_known_size_is_refused(
+    current: Workspace, tmp_path: Path, serial: object, wrong: str
+) -> None:
+    hosts = {"a": a_host("a"), "b": a_host("b")}
+    done = rolled(tmp_path, current, hosts, alpamon_serial=serial, alpamon_max_fail_percentage=500)
+    assert done.code == 2, done.said
+    sizes = "' or '".join(wrong.split("|"))
+    assert f"alpamon_serial: no wave has the size '{sizes}'. Give numbers of hosts and" in done.said
+    assert "percentages, as in 1,10%,50%." in done.said
+    assert "alpamon_max_fail_percentage is 500. Give a percentage from 0 to 100." in done.said
+    assert done["a"].calls == done["b"].calls == []
+
+
 def registered(workspace: Workspace) -> list[Any]:
     """What a host answers that is registered and has the agent in the version that the workspace knows."""
     token = workspace.add_registration_token("by hand")
