@@ -711,6 +711,20 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any], str]] = {
         "which does not manage the services of this host",
     ),
     "setting": ({"alpamon_settings": {"max_worker": 3}}, [], "alpamon_settings.max_worker"),
+    "timeout": (
+        {"alpamon_version": "2.5.0", "alpamon_connect_timeout": "5 min"},
+        installed("2.4.0"),
+        "alpamon_connect_timeout is '5 min', which is no duration. Give one such as 90s or 5m.",
+    ),
+    "notimeout": ({"alpamon_connect_timeout": ""}, [], "alpamon_connect_timeout is '', which is no duration."),
+    "tags": (
+        {"alpamon_tags": {"tier": 1, "env": "prod", "web": True}},
+        [],
+        "alpamon_tags: the value of tier, web is not a string. Put it in quotes.",
+    ),
+    "address": ({}, found(hostname="10.0.0.5"), "The name '10.0.0.5' is an address"),
+    "address6": ({"alpamon_name": "fe80::1"}, [], "Set alpamon_name to one such as web-01."),
+    "nothing": ({"alpamon_name": "-.example.com"}, [], "Set alpamon_name to one such as web-01."),
     "elsewhere": (
         {},
         configuration("https://other.example", ID, "k"),

@@ -9,8 +9,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 import yaml
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import duration
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import agent_name
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 ROLE = ROOT / "roles/alpamon"
@@ -39,6 +43,37 @@ def test_every_variable_is_set_by_a_scenario_or_a_test_on_scripted_hosts() -> No
     paths = [*(ROOT / "extensions/molecule").rglob("*.yml"), *(ROOT / "tests/system").rglob("test_*.py")]
     text = "".join(path.read_text(encoding="utf-8") for path in paths)
     assert [name for name in load("defaults/main.yml") if not re.search(rf"\b{name}\b[\"']?\s*[:=]", text)] == []
+
+
+def refused(check: Any, *given: str) -> bool:
+    try:
+        check(*given)
+    except UsageError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "90", "1.5", "90s", "1h30m", "1.5m", "2w1d", "", ".", "1.", ".5", "5 min", "1h30", "m", "-1", "1s ", "s1"]
+)
+def test_durations_are_refused_as_by_the_module(text: str) -> None:
+    pattern = variables_of("preflight")["__alpamon_duration"]
+    assert (re.match(pattern, text.strip().lower()) is None) is refused(duration, "wait_timeout", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["web-01", "1", "_", "10.example.com", "web.", "::1", "fe80::1", "::ffff:10.0.0.5", "10.0.0.5", " 10.0.0.5 ", "-", ".a"]
+    + ["db:1", "10.0.0.5.example.com", "a-.b", "-a", "a::b.c"],
+)
+def test_names_are_refused_as_by_the_module(text: str) -> None:
+    pattern = variables_of("preflight")["__alpamon_nameless"]
+    assert (re.match(pattern, text) is not None) is refused(agent_name, "name", text)
+
+
+def variables_of(tasks: str) -> dict[str, Any]:
+    """The variables of the tasks in a file."""
+    return {name: value for task in load(f"tasks/{tasks}.yml") for name, value in task.get("vars", {}).items()}
 
 
 def test_every_package_manager_has_its_tasks() -> None:
