@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.template import Templar
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean
@@ -46,9 +47,13 @@ def end_early(play: Any, interrupted: bool) -> str:
 
 def _delete_token(variables: Mapping[str, Any]) -> dict[str, Any]:
     """Delete the registration token that the host of these variables made, and give the result of such a task."""
-    given = {"url": variables["rollout_needs"]}
+    given: dict[str, Any] = {"url": variables["rollout_needs"]}
     if "alpamon_token" in variables:
         given["token"] = variables["alpamon_token"]
+    if "alpamon_validate_certs" in variables:
+        given["validate_certs"] = boolean(variables["alpamon_validate_certs"])
+    if variables.get("alpamon_ca_cert"):
+        given["ca_path"] = variables["alpamon_ca_cert"]
     task = {"state": "absent", "name": variables["rollout_token"]["name"], **given}
     try:
         found = find_settings(given, variables, os.environ, folder=run_folder())

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from system.certificates import authority
 from system.playing import PATIENCE, until
 from system.scripted_hosts import (
     DEBIAN,
@@ -429,6 +430,20 @@ def test_a_run_that_is_interrupted_before_its_first_host_has_nothing_to_tell(
     done = interrupted(tmp_path, current, {"a": a_host("a")}, "Check for variables that are misspelt", chosen=chosen)
     assert "1 hosts" not in done.said
     assert "Traceback" not in done.said
+
+
+def test_what_the_role_is_told_of_certificates_holds_for_the_whole_playbook(tmp_path: Path) -> None:
+    ca = authority(tmp_path, "Our CA")
+    with Workspace("current", servers=0, agents=False, tls=(ca.chain, ca.chain), ca=ca.file) as workspace:
+        hosts = {"a": a_host("a", alpamon_ca_cert=str(ca.file))}
+        done = rolled(tmp_path / "ca", workspace, hosts)
+        assert done.code == 0, done.said
+        assert summary(done)["a"].endswith(", version 2.5.0, answers as hostname")
+        assert workspace.registration_tokens() == []
+        for name, given in (("verified", {"alpamon_ca_cert": str(ca.file)}), ("not", {"alpamon_validate_certs": "no"})):
+            interrupted(tmp_path / name, workspace, {name: a_host(name, **given)}, "alpacon: registered", but=[name])
+            assert len([row for row in workspace.registered() if row["name"].startswith(f"{name}-")]) == 1
+            assert workspace.registration_tokens() == []
 
 
 def test_the_token_of_a_run_that_was_killed_goes_with_the_next_run(current: Workspace, tmp_path: Path) -> None:
