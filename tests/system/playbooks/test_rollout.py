@@ -239,6 +239,30 @@ def test_tags_choose_parts_of_the_role(current: Workspace, tmp_path: Path) -> No
     assert done["a"].calls == []
 
 
+def test_tags_that_skip_the_whole_role_are_refused(current: Workspace, tmp_path: Path) -> None:
+    done = run_role(tmp_path, current, {"a": a_host("a")}, "--skip-tags", "verify,mine", playbook=PLAYBOOK)
+    assert done.code == 2, done.said
+    assert "--skip-tags verify would skip the role as a whole. Name the parts" in done.said
+    assert done["a"].calls == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--tags", "install"), "not removed, since uninstall is not among the tags"),
+        (("--tags", "uninstall", "--check"), "would be removed"),
+    ],
+)
+def test_what_is_left_is_not_called_removed(
+    current: Workspace, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    hosts = {"a": ScriptedHost(DEBIAN, registered(current), {"alpamon_state": "absent"})}
+    done = run_role(tmp_path, current, hosts, *arguments, playbook=PLAYBOOK)
+    assert done.code == 0, done.said
+    assert summary(done) == {"a": said}
+    assert len(current.registered()) == 1
+
+
 def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: Path) -> None:
     tomorrow = [*BROKEN, *found(clock_ahead=90000)]
     hosts = {"a": ScriptedHost(DEBIAN, tomorrow), "b": ScriptedHost(DEBIAN), "c": ScriptedHost(DEBIAN)}

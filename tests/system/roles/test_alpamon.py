@@ -747,6 +747,13 @@ def test_refusals(refused: RoleRun, name: str) -> None:
     assert {call.module for call in host.calls} <= {"alpamon_info"}
 
 
+def test_tags_that_would_skip_the_whole_role_are_refused(running: Running, tmp_path: Path) -> None:
+    done = run_role(tmp_path, running("current"), {"web": ScriptedHost(DEBIAN)}, "--skip-tags", "verify,register,mine")
+    assert done.code == 2, done.said
+    assert done["web"].failure.startswith("--skip-tags register,verify would skip the role as a whole.")
+    assert done["web"].calls == []
+
+
 # Check mode and the diff
 
 
