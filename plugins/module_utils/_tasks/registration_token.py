@@ -113,13 +113,17 @@ class TokenOrder:
             raise UsageError("name", f"it has {len(name)} characters", f"Give 1 to {NAME_LENGTH}.")
         groups = options.get("groups")
         date, period = options.get("expires_at"), options.get("expires_in")
-        if date and period:
+        # Without a time, a token would be good for ever.
+        for option, given in (("expires_at", [date]), ("expires_in", [period]), ("groups", groups or [])):
+            if any(value is not None and not str(value).strip() for value in given):
+                raise UsageError(option, "it is empty", "Give a value, or leave it out.")
+        if date is not None and period is not None:
             raise UsageError("expires_in", "it does not go with expires_at", "Give one of both.")
         return cls(
             name,
             None if groups is None else tuple(dict.fromkeys(groups)),
-            _date(date) if date else None,
-            _lifetime(period) if period else None,
+            None if date is None else _date(date),
+            None if period is None else _lifetime(period),
             options.get("description"),
         )
 

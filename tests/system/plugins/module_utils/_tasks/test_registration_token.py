@@ -258,6 +258,10 @@ def test_check_mode_writes_nothing(workspace: Workspace, state: str, stands: dic
         ({"expires_in": "soon"}, "expires_in: 'soon' is not a duration"),
         ({"expires_in": "0"}, "expires_in: it is no time at all"),
         ({"expires_in": "1h", "expires_at": FAR}, "expires_in: it does not go with expires_at"),
+        ({"expires_in": ""}, "expires_in: it is empty. Give a value, or leave it out."),
+        ({"expires_at": " "}, "expires_at: it is empty."),
+        ({"expires_in": "1h", "expires_at": ""}, "expires_at: it is empty."),
+        ({"groups": ["Operations", ""]}, "groups: it is empty."),
         ({"token": ""}, "token: .* is missing"),
     ],
 )
