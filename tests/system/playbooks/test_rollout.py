@@ -136,6 +136,14 @@ def test_hosts_that_are_registered_need_no_right_to_make_tokens(current: Workspa
     assert len(current.registered()) == 1
 
 
+def test_hosts_are_chosen_by_a_list_as_by_a_text(current: Workspace, tmp_path: Path) -> None:
+    hosts = {name: a_host(name) for name in "abc"}
+    done = rolled(tmp_path, current, hosts, alpamon_hosts=["a", "b:c:!c"], alpamon_state="installed")
+    assert done.code == 0, done.said
+    assert set(summary(done)) == {"a", "b"}
+    assert done["c"].calls == []
+
+
 @pytest.mark.parametrize("first", ["token", "state", "option"])
 def test_the_first_host_of_a_wave_needs_no_token_of_the_run(current: Workspace, tmp_path: Path, first: str) -> None:
     by_hand = current.add_registration_token("by hand")
