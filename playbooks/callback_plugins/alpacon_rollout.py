@@ -54,5 +54,7 @@ class CallbackModule(CallbackBase):
 
     def _end(self, interrupted: bool) -> None:
         """Show it at the end of the playbook or, where that was not reached, of the process."""
-        if self._rollout is not None:
-            self._display.display(end_early(self._rollout, interrupted))
+        # Each rollout of the run calls this at the end of the process.
+        rollout, self._rollout = self._rollout, None
+        if rollout is not None:
+            self._display.display(end_early(rollout, interrupted))

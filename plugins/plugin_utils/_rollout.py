@@ -31,10 +31,13 @@ def end_early(play: Any, interrupted: bool) -> str:
     """
     variables = play.get_variable_manager().get_vars(play=play)
     hosts = variables["hostvars"]
-    known = next((hosts[name] for name in hosts if "rollout_hosts" in hosts[name]), None)
+    # Others may have facts of another rollout.
+    treated = [hosts[name] for name in variables["ansible_play_hosts_all"]]
+    known = next((facts for facts in treated if "rollout_hosts" in facts), None)
     if known is None:
         return ""
-    makers = [name for name in hosts if (hosts[name].get("rollout_token") or {}).get("key")]
+    chosen = {name for facts in treated for name in (facts.get("rollout_makers") or {}).values()}
+    makers = sorted(name for name in chosen if (hosts[name].get("rollout_token") or {}).get("key"))
     variables = {
         **variables,
         "rollout_hosts": known["rollout_hosts"],

@@ -193,6 +193,43 @@ def test_each_workspace_gets_its_own_token(current: Workspace, other: Workspace,
         assert [row["method"] for row in made].count("POST") == 1
 
 
+def test_a_host_of_a_workspace_without_an_api_token_need_not_answer(
+    current: Workspace, other: Workspace, tmp_path: Path
+) -> None:
+    other.reset()
+    other.settings(instant=True)
+    its = {"alpamon_url": other.url, "alpamon_registration_token": other.add_registration_token()["key"]}
+    with agents_come(other):
+        done = rolled(tmp_path, current, {"a": a_host("a"), "b": a_host("b", **its)}, alpamon_serial=2)
+    assert done.code == 0, done.said
+    said = summary(done)
+    assert said["a"].endswith(", version 2.5.0, answers as hostname")
+    assert said["b"].startswith("connected as b-")
+    assert said["b"].endswith(", version 2.5.0")
+
+
+def two_rollouts(folder: Path, *chosen: str) -> str:
+    """A playbook with a rollout to each of these hosts."""
+    book = folder / "site.yml"
+    rows = [{"import_playbook": PLAYBOOK, "vars": {"alpamon_hosts": hosts, "its_hosts": hosts}} for hosts in chosen]
+    book.write_text(json.dumps(rows), encoding="utf-8")
+    return str(book)
+
+
+def test_a_rollout_knows_nothing_of_another_one_of_the_same_run(current: Workspace, tmp_path: Path) -> None:
+    hosts = {"a": a_host("a"), "x": ScriptedHost(DEBIAN, registered(current)), "b": a_host("b")}
+    current.settings(instant=True)
+    with agents_come(current):
+        done = run_role(tmp_path / "ended", current, hosts, playbook=two_rollouts(tmp_path, "x:a", "x"))
+    assert done.code == 0, done.said
+    assert "could not be deleted" not in done.said
+    book, waits = two_rollouts(tmp_path, "x:a", "x:b"), "alpacon: registered b-"
+    broken = interrupted(tmp_path / "broken", current, hosts, waits, but="b", chosen="{{ its_hosts }}", playbook=book)
+    assert "could not be deleted" not in broken.said
+    assert broken.said.endswith("2 hosts, 1 of them well, 1 failed, 0 not tried.\n")
+    assert [token["name"] for token in current.registration_tokens()] == ["by hand"]
+
+
 def test_tokens_of_hosts_that_are_lost_are_deleted_in_both(
     current: Workspace, other: Workspace, tmp_path: Path
 ) -> None:
@@ -410,6 +447,7 @@ def interrupted(
     moment: str,
     but: Collection[str] = (),
     chosen: str = "all",
+    playbook: str = PLAYBOOK,
 ) -> RoleRun:
     """A rollout, host by host, that was interrupted as soon as its output had this in it."""
     # Who is started in the background may ignore interrupts, and would hand that on.
@@ -417,7 +455,7 @@ def interrupted(
     workspace.settings(instant=True)
     log, given = folder / "log", ("-e", json.dumps({"alpamon_serial": 1, "alpamon_hosts": chosen}))
     # What it prints is read while it goes on.
-    run = started_role(folder, workspace, hosts, *given, playbook=PLAYBOOK, PYTHONUNBUFFERED="1")
+    run = started_role(folder, workspace, hosts, *given, playbook=playbook, PYTHONUNBUFFERED="1")
     with agents_come(workspace, but), run as (process, ended):
         until(lambda: re.search(moment, log.read_text(encoding="utf-8"), re.DOTALL), PATIENCE * 8)
         # The name of a task comes before the process for it, and while that is forked Python may lose an interrupt.
@@ -425,7 +463,8 @@ def interrupted(
         os.killpg(process.pid, signal.SIGINT)
         done = ended()
     assert done.code not in (0, 2), done.said
-    assert "Show the summary" not in done.said
+    [told] = re.findall(f"(?s).*?{moment}(.*)", done.said)
+    assert "Show the summary" not in told
     return done
 
 
