@@ -722,6 +722,19 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any], str]] = {
         [],
         "alpamon_tags: the value of tier, web is not a string. Put it in quotes.",
     ),
+    **{
+        f"text{number}": ({option: text}, [], f"{option} cannot be read. Give a dictionary")
+        for number, (text, option) in enumerate(
+            {
+                "env=prod team=x": "alpamon_tags",
+                '{"env": "prod"}': "alpamon_tags",
+                "env=prod,note='a, b'": "alpamon_tags",
+                "env=a\\,b": "alpamon_tags",
+                "max_workers=7 debug=true": "alpamon_settings",
+                '{"max_workers": 7}': "alpamon_settings",
+            }.items()
+        )
+    },
     "address": ({}, found(hostname="10.0.0.5"), "The name '10.0.0.5' is an address"),
     "address6": ({"alpamon_name": "fe80::1"}, [], "Set alpamon_name to one such as web-01."),
     "nothing": ({"alpamon_name": "-.example.com"}, [], "Set alpamon_name to one such as web-01."),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.validation import check_type_dict
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import duration
@@ -69,6 +70,17 @@ def test_durations_are_refused_as_by_the_module(text: str) -> None:
 def test_names_are_refused_as_by_the_module(text: str) -> None:
     pattern = variables_of("preflight")["__alpamon_nameless"]
     assert (re.match(pattern, text) is not None) is refused(agent_name, "name", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [("a=b", True), ("env=prod, team=a=b ,x=", True), (" a={b}", True), ("a=b c=d", False), ("a=b, c", False)]
+    + [(text, False) for text in ('{"a": "b"}', "a='b'", 'a="b, c=d"', "a=b\\,c=d", "a=b\nc=d", "=b", "a", "", "a=b,,c=d")],
+)
+def test_pairs_are_read_as_ansible_reads_them_or_refused(text: str, read: bool) -> None:
+    assert (re.match(variables_of("preflight")["__alpamon_pairs"], text) is not None) is read
+    if read:
+        assert dict(pair.strip().split("=", 1) for pair in text.split(",")) == check_type_dict(text)
 
 
 def variables_of(tasks: str) -> dict[str, Any]:
