@@ -103,9 +103,7 @@ def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp
         (0, "0"),
     ],
 )
-def test_a_wave_of_no_known_size_is_refused(
-    current: Workspace, tmp_path: Path, serial: object, wrong: str
-) -> None:
+def test_a_wave_of_no_known_size_is_refused(current: Workspace, tmp_path: Path, serial: object, wrong: str) -> None:
     hosts = {"a": a_host("a"), "b": a_host("b")}
     done = rolled(tmp_path, current, hosts, alpamon_serial=serial, alpamon_max_fail_percentage=500)
     assert done.code == 2, done.said
