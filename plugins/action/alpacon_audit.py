@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.herdops.alpacon.plugins.filter.mistyped import mistyped
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
@@ -44,6 +42,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
     WORKSPACE,
     Found,
     find_settings,
+    is_given,
     refuse_foreign_server,
     refuse_shared_name,
     run_folder,
@@ -92,9 +91,11 @@ class ActionModule(AlpaconAction):
     def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The task's arguments as they are: each host has connection settings of its own.
 
-        What is null counts as left out, where an empty selection does not come first: a null fail_on is not never.
+        What is null counts as left out, where an empty selection does not come first: a null fail_on is not never. So
+        does an empty setting.
         """
-        return {name: value for name, value in self._task.args.items() if value is not None}
+        given = {name: value for name, value in self._task.args.items() if value is not None}
+        return {name: value for name, value in given.items() if name not in CONNECTION or is_given(value)}
 
     def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Warnings of C(become) and C(environment), which the agent knows nothing of."""
@@ -192,11 +193,8 @@ class _Workspaces:
         return self._known[key]
 
     def _read(self, host: str, found: Found) -> Settings:
-        validated = ArgumentSpecValidator({name: CONNECTION[name] for name in found.options}).validate(found.options)
-        if validated.error_messages:
-            raise AlpaconError(f"{host}: {' '.join(validated.error_messages)}")
         try:
-            return Settings.from_options({**self._options, **validated.validated_parameters}, self._warn)
+            return Settings.from_options({**self._options, **found.options}, self._warn)
         except UsageError as error:
             text = found.explain(error).removeprefix(f"{error.option}: ")
             raise UsageError(error.option, f"{text} Host: {host}.") from None

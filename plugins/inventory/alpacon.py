@@ -282,16 +282,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return described
 
     def _settings(self, inventory: InventoryData) -> Settings:
-        given = {name: self._worked_out(name, self.get_option(name)) for name in CONNECTION if name in self._given}
+        # As they are written: Ansible takes for false whatever is no word for true.
+        given = {name: self._worked_out(name, self._given[name]) for name in CONNECTION if name in self._given}
         variables = {**(self._vars or {}), WORKSPACES: _workspaces(inventory)}
         variables.pop(WORKSPACE, None)
         found = find_settings(given, variables, os.environ, self.templar.template, run_folder())
-        # The others are typed.
-        own = {name: found.options.get(name, given.get(name)) for name in ("url", "token")}
         try:
-            settings = Settings.from_options(
-                {**{name: self.get_option(name) for name in CONNECTION}, **own}, self.display.warning
-            )
+            settings = Settings.from_options({**given, **found.options}, self.display.warning)
         except UsageError as error:
             raise AlpaconError(found.explain(error)) from None
         remember(settings)

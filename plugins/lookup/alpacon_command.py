@@ -119,12 +119,11 @@ class LookupModule(LookupBase):
             servers = self._servers(terms)
             # Lookups get variables as they are written, templates and all.
             found = find_settings(kwargs, variables or {}, os.environ, self._templar.template, run_folder())  # type: ignore[union-attr]
-            self.set_options(
-                var_options={f"alpacon_{name}": value for name, value in found.options.items()}, direct=kwargs
-            )
-            # A token in the environment may be another workspace's.
-            own = {"token": found.options.get("token", kwargs.get("token"))}
-            options = {**{name: self.get_option(name) for name in (*CONNECTION, *_QUERY)}, **own}
+            self.set_options(direct=kwargs)
+            # As they are written: a token in the environment may be another workspace's, and Ansible takes for false
+            # whatever is no word for true.
+            settings = {name: found.options.get(name, kwargs.get(name)) for name in CONNECTION}
+            options = {**{name: self.get_option(name) for name in _QUERY}, **settings}
             looked_up = run_lookup(servers, options, lambda text: display.warning(clean_line(text)))
         except AlpaconError as error:
             raise AnsibleError(clean(found.explain(error))) from None

@@ -101,22 +101,22 @@ def find_settings(
         UsageError: ``alpacon_url`` and the host's own workspace differ, or a URL is none.
     """
     sources = _SettingSources(variables, environ, lambda value: decrypted(template(value)), folder)
-    options = {name: sources.setting(name) for name in CONNECTION if not _is_given(given.get(name))}
+    options = {name: sources.setting(name) for name in CONNECTION if not is_given(given.get(name))}
     own = sources.variable(WORKSPACE)
-    if not _is_given(given.get("url")) and _is_given(own):
+    if not is_given(given.get("url")) and is_given(own):
         named = sources.variable("alpacon_url")
-        if _is_given(named) and workspace_of(named) != workspace_of(own):
+        if is_given(named) and workspace_of(named) != workspace_of(own):
             raise UsageError(
                 "alpacon_url",
                 f"it names {named}, and the host is a server of {own}",
                 "Leave it out for this host, or name the workspace in the option url of the task.",
             )
         options["url"] = own
-    url = given["url"] if _is_given(given.get("url")) else options["url"]
+    url = given["url"] if is_given(given.get("url")) else options["url"]
     hint = ""
-    if _is_given(url):
+    if is_given(url):
         workspace = workspace_of(url)
-        if not _is_given(given.get("token")):
+        if not is_given(given.get("token")):
             options["token"], hint = _token(sources, workspace)
         if workspace in _read_with:
             for name, value in options.items():
@@ -135,7 +135,7 @@ def refuse_foreign_server(given: Mapping[str, Any], own: Any) -> None:
         UsageError: it does.
     """
     url = given.get("url")
-    if _is_given(url) and _is_given(own) and workspace_of(url) != workspace_of(own):
+    if is_given(url) and is_given(own) and workspace_of(url) != workspace_of(own):
         raise UsageError(
             "url", f"it names {url}, and the host is a server of {own}", "Leave it out, or name servers, too."
         )
@@ -169,7 +169,8 @@ class _SettingSources:
 
     def setting(self, name: str) -> Any:
         variable = f"alpacon_{name}"
-        return self.variable(variable) if variable in self.variables else self.environ.get(variable.upper()) or None
+        value = self.variable(variable) if variable in self.variables else self.environ.get(variable.upper())
+        return value if is_given(value) else None
 
 
 def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
@@ -184,7 +185,7 @@ def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
     tokens, urls = _tokens(sources)
     if workspace in urls:
         named = sources.template(tokens[urls[workspace]])
-        return (named, "") if _is_given(named) else (None, f"{TOKENS} has an empty one for {workspace}.")
+        return (named, "") if is_given(named) else (None, f"{TOKENS} has an empty one for {workspace}.")
     default_url = sources.environ.get("ALPACON_URL")
     defaults = [
         ("alpacon_token", sources.variable("alpacon_token"), sources.variable("alpacon_url") or default_url),
@@ -192,18 +193,18 @@ def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
     ]
     hints = []
     for name, token, url in defaults:
-        if not _is_given(token):
+        if not is_given(token):
             continue
-        if not _is_given(url) and not _in_play(sources) <= {workspace}:
+        if not is_given(url) and not _in_play(sources) <= {workspace}:
             why = "there are several workspaces, and nothing says which one it is for"
             hints.append(f"{name} is not sent to {workspace}: {why}.")
             continue
-        owner = url if _is_given(url) and _compared(url) != workspace else _first(sources, name, token, workspace)
+        owner = url if is_given(url) and _compared(url) != workspace else _first(sources, name, token, workspace)
         if owner == workspace:
             return token, ""
         hints.append(f"{name} is the token of {owner}, and is not sent to {workspace}.")
     own = sources.variable(WORKSPACE)
-    return None, " ".join([*hints[:1], remedy]) if hints or _is_given(own) else ""
+    return None, " ".join([*hints[:1], remedy]) if hints or is_given(own) else ""
 
 
 def _first(sources: _SettingSources, name: str, token: Any, workspace: str) -> str:
@@ -260,5 +261,5 @@ def _compared(url: Any) -> str:
         return str(url)
 
 
-def _is_given(value: Any) -> bool:
+def is_given(value: Any) -> bool:
     return value is not None and bool(str(value).strip())

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from .errors import UsageError
 
 #: The longest that a request may be told to take, in seconds.
@@ -50,6 +52,8 @@ class Settings:
     ) -> Settings:
         """Check the connection options of a task or plugin; :class:`UsageError` says which one is wrong.
 
+        Values may be texts, as variables and the environment have them; what is empty counts as left out.
+
         Args:
             warn: takes each of :attr:`warnings`.
         """
@@ -64,26 +68,13 @@ class Settings:
                     f"Give it as the option {name}, in module_defaults under group/herdops.alpacon.alpacon,"
                     f" as the variable alpacon_{name} or in the environment as ALPACON_{name.upper()}.",
                 )
-        ca_path = options.get("ca_path") or None
-        if ca_path and not os.path.exists(ca_path):
-            raise UsageError(
-                "ca_path", f"{ca_path} does not exist", "Name a file or folder of CA certificates in PEM form."
-            )
-        given = options.get("request_timeout")
-        timeout = cls.request_timeout if given is None else float(given)
-        if not 0 < timeout <= _LONGEST_TIMEOUT:
-            raise UsageError(
-                "request_timeout",
-                f"{timeout:g} is not a time",
-                "Give a positive number of seconds, a week at the most.",
-            )
-        validate_certs = options.get("validate_certs")
+        given = {name: value for name, value in options.items() if str(value).strip() and value is not None}
         settings = cls(
             url=_base_url(str(options["url"])),
             token=credential("token", str(options.get("token") or "")),
-            validate_certs=True if validate_certs is None else bool(validate_certs),
-            ca_path=ca_path,
-            request_timeout=timeout,
+            validate_certs=_truth("validate_certs", given.get("validate_certs", cls.validate_certs)),
+            ca_path=_certificates(given["ca_path"]) if "ca_path" in given else None,
+            request_timeout=_seconds("request_timeout", given.get("request_timeout", cls.request_timeout)),
         )
         for warning in settings.warnings:
             warn(warning)
@@ -105,6 +96,33 @@ class Settings:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return host == "localhost"
+
+
+def _truth(option: str, value: Any) -> bool:
+    try:
+        return bool(boolean(value))
+    except TypeError:
+        raise UsageError(option, f"'{value}' is neither true nor false", "Give one of the two.") from None
+
+
+def _certificates(path: Any) -> str:
+    expanded = os.path.expanduser(os.path.expandvars(str(path).strip()))
+    if not os.path.exists(expanded):
+        raise UsageError(
+            "ca_path", f"{expanded} does not exist", "Name a file or folder of CA certificates in PEM form."
+        )
+    return expanded
+
+
+def _seconds(option: str, value: Any) -> float:
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        shown = f"'{value}'" if isinstance(value, str) else value
+        raise UsageError(option, f"{shown} is not a time", "Give a positive number of seconds, a week at the most.")
+    return seconds
 
 
 def _base_url(url: str) -> str:

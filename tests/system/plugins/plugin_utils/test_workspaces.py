@@ -16,11 +16,14 @@ import collection_tree
 import pytest
 import yaml
 from ansible_cores import CORES, prepare
-from system.inventories import Listing, listing
-from system.playing import environment
+from system.certificates import authority
+from system.inventories import Listing, Source, listing
+from system.playing import environment, play, play_out, task
+from system.support import Reply, ScriptedServer
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _workspaces
+from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, page
 
 Row = dict[str, Any]
 
@@ -303,3 +306,92 @@ def test_an_audit_refuses_a_url_that_is_not_its_hosts(both: Both) -> None:
     assert listing.code != 0
     assert f"url: it names {both.here.url}, and the host is a server of {both.there.url}" in listing.out + listing.said
     assert both.here.commands() + both.there.commands() == []
+
+
+# What verifies certificates, wherever it is said and whatever asks
+
+#: What a task or plugin does first, by what it is a part of.
+ASKS: dict[str, Row] = {
+    "module": task("module", {"filters": {"name": "web-01"}}, "herdops.alpacon.alpacon_server_info"),
+    "lookup": task(
+        "lookup", {"msg": "{{ query('herdops.alpacon.alpacon_command', 'web-01') }}"}, "ansible.builtin.debug"
+    ),
+    "audit": task("audit", {"checks": [{"name": "one", "line": "true"}]}, "herdops.alpacon.alpacon_audit"),
+    "connection": task(
+        "connection",
+        {},
+        "ansible.builtin.ping",
+        ignore_unreachable=True,
+        vars={"ansible_connection": "herdops.alpacon.alpacon"},
+    ),
+}
+SOMEBODY = "is not trusted"
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("place", ["environment", "variable"])
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("", SOMEBODY),
+        (" ", SOMEBODY),
+        ("true", SOMEBODY),
+        ("ture", "validate_certs"),
+        ('"true"', "validate_certs"),
+        ("false", None),
+        ("no", None),
+    ],
+)
+def test_no_word_but_one_for_false_trusts_a_stranger(
+    current: Workspace,
+    serve: Callable[..., ScriptedServer],
+    tmp_path: Path,
+    core: str,
+    place: str,
+    word: str,
+    said: str | None,
+) -> None:
+    server = serve([Reply(status=403)], tls=authority(tmp_path, "Nobody").server)
+    environ = {"ALPACON_URL": server.url, "ALPACON_TOKEN": TOKEN}
+    arguments = ["-e", json.dumps({"alpacon_validate_certs": word})] if place == "variable" else []
+    if place == "environment":
+        environ["ALPACON_VALIDATE_CERTS"] = word
+    done = play_out(current, tmp_path, play(*ASKS.values()), ["web-01"], *arguments, core=core, **environ)
+    assert done.tasks.keys() == ASKS.keys()
+    for what, [result] in done.tasks.items():
+        if said is None:
+            assert SOMEBODY not in result["msg"], f"{what}: {result['msg']}"
+            assert "validate_certs" not in result["msg"], f"{what}: {result['msg']}"
+        else:
+            assert said in result["msg"], f"{what}: {result['msg']}"
+    assert bool(server.requests) is (said is None)
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("word", ["", "ture", "false"])
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_an_inventory_trusts_nobody_else_either(
+    current: Workspace, serve: Callable[..., ScriptedServer], tmp_path: Path, core: str, word: str, place: str
+) -> None:
+    server = serve([Reply(page([]))], tls=authority(tmp_path, "Nobody").server)
+    source = Source(current, tmp_path, prepare(core))
+    environ = {"ALPACON_URL": server.url, "ALPACON_TOKEN": TOKEN, "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1"}
+    if place == "environment":
+        environ["ALPACON_VALIDATE_CERTS"] = word
+    source.write(**({"validate_certs": word} if place == "file" else {}))
+    listing = source.run("--list", **environ)
+    assert {"": SOMEBODY, "ture": "'ture' is neither true nor false", "false": ""}[word] in listing.warnings
+    assert bool(server.requests) is (word == "false")
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_home_is_known_to_everything_that_asks(current: Workspace, tmp_path: Path, core: str) -> None:
+    ca = authority(tmp_path, "Ours")
+    with Workspace("current", servers=["web-01"], tick=0.1, tls=(ca.chain, ca.chain), ca=ca.file) as workspace:
+        workspace.wait_connected("web-01")
+        for path in ("~/Ours.pem", "$HOME/Ours.pem"):
+            environ = {"HOME": str(tmp_path), "ALPACON_CA_PATH": path}
+            done = play_out(workspace, tmp_path / "play", play(*ASKS.values()), ["web-01"], core=core, **environ)
+            assert not [row["msg"] for rows in done.tasks.values() for row in rows if SOMEBODY in row.get("msg", "")]
+            assert done.tasks["connection"][0]["ping"] == "pong"
+            assert not done.tasks["module"][0]["failed"]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,13 @@ def test_base_urls(url: str, base: str) -> None:
         ({"request_timeout": -1}, "request_timeout", "is not a time"),
         ({"request_timeout": 0}, "request_timeout", "is not a time"),
         ({"request_timeout": 7 * 86400 + 1}, "request_timeout", "is not a time"),
+        ({"request_timeout": "abc"}, "request_timeout", "'abc' is not a time"),
+        ({"request_timeout": "nan"}, "request_timeout", "'nan' is not a time"),
+        ({"request_timeout": True}, "request_timeout", "True is not a time"),
+        ({"validate_certs": "ture"}, "validate_certs", "'ture' is neither true nor false"),
+        ({"validate_certs": '"true"'}, "validate_certs", "is neither true nor false"),
+        ({"validate_certs": 2}, "validate_certs", "'2' is neither true nor false"),
+        ({"validate_certs": ["true"]}, "validate_certs", "is neither true nor false"),
         ({"ca_path": "/no/such/ca.pem"}, "ca_path", "does not exist"),
     ],
 )
@@ -78,9 +86,29 @@ def test_settings_that_are_refused(given: dict[str, Any], option: str, words: st
 
 def test_settings_that_are_left_out() -> None:
     assert settings(validate_certs=None, ca_path="", request_timeout=None) == settings()
+    assert settings(validate_certs=" ", ca_path=" ", request_timeout="") == settings()
     assert settings(request_timeout=7 * 86400).request_timeout == 7 * 86400
     assert settings().validate_certs is True
     assert settings(validate_certs=False).validate_certs is False
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("false", False), ("no", False), (" False ", False), ("0", False), (0, False), ("yes", True), ("True", True)],
+)
+def test_words_say_whether_certificates_are_verified(word: Any, meant: bool) -> None:
+    assert settings(validate_certs=word).validate_certs is meant
+
+
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "ca.pem").touch()
+    for path in ("~/ca.pem", "$HOME/ca.pem", f" {tmp_path}/ca.pem "):
+        assert settings(ca_path=path).ca_path == f"{tmp_path}/ca.pem"
+
+
+def test_a_text_is_a_time_as_well() -> None:
+    assert settings(request_timeout="7").request_timeout == 7
 
 
 @pytest.mark.parametrize(
