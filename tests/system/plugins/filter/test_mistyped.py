@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: st
             (*line, "-e", "alpacon_servers=", "--limit", "web-01"),
             "alpacon_servers is empty.",
         ),
-        "servers, limited": (RUN, ["web-01"], (*line, *servers, "--limit", "web-01"), "Give one of both."),
+        "servers, limited": (RUN, ["web-01"], (*line, *servers, "--limit", "web-01"), "Give only one of the two."),
         "null": (RUN, ["web-01"], (*line, "-e", '{"alpacon_servers": null}'), "alpacon_servers is empty."),
         "no ids": ("herdops.alpacon.cancel", ["web-01"], (*line, "-e", "alpacon_ids="), "alpacon_ids is empty."),
         "nobody": (RUN, None, (*line, "--limit", "web"), "no hosts that --limit could choose from"),
@@ -108,6 +109,28 @@ def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: st
         assert "NoneType" not in done.said, f"{name}: {done.said}"
     assert current.commands() == []
     assert current.counters()["writes"] == 0
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize(
+    ("playbook", "given", "left"),
+    [
+        (RUN, "alpacon_line=uptime -p", "-p"),
+        ("herdops.alpacon.audit", "audit_title=Q3 audit", "audit"),
+        ("herdops.alpacon.rollout", "alpamon_groups=Web team", "team"),
+        ("herdops.alpacon.rollout", 'alpamon_serial=[1, "10%", "50%"]', '"10%", "50%"]'),
+    ],
+)
+def test_a_value_that_was_cut_at_a_blank_is_told_of(
+    current: Workspace, tmp_path: Path, core: str, playbook: str, given: str, left: str
+) -> None:
+    nowhere = {"all": {"hosts": {"web-01": {"ansible_host": "127.0.0.1", "ansible_port": 1}}}}
+    done = play_out(current, tmp_path, playbook, nowhere, "-e", given, core=core)
+    assert f"'{left}' belongs to no variable. Put a value" in re.sub(r"\s+", " ", done.said).replace('\\"', '"'), (
+        done.said
+    )
+    assert done.code == 2
+    assert current.requests_made() == 0
 
 
 @pytest.mark.parametrize("core", CORES)
