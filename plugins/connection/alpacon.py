@@ -231,6 +231,7 @@ from ansible import context
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.connection import ConnectionBase
+from ansible.plugins.loader import action_loader, module_loader
 from ansible.template import Templar
 from ansible.utils.display import Display
 
@@ -290,9 +291,18 @@ class Connection(ConnectionBase):
         display.vvv(f"SERVER {access.server} AS {access.username or 'the account of the token'}", host=self._host_name)
         return HostConnection(
             Remote(access, settings, _run()),
-            str(self._task_keys.get("action") or "connection"),
+            self._action(),
             self._keeper() if self.get_option("module_cache") else None,
         )
+
+    def _action(self) -> str:
+        """The full name of the task's action, however short the task has it: those who review search for one."""
+        name = str(self._task_keys.get("action") or "connection")
+        for loader in (module_loader, action_loader):
+            found = loader.find_plugin_with_context(name, collection_list=self._task_keys.get("collections"))
+            if found.resolved:
+                return str(found.resolved_fqcn)
+        return name
 
     def _keeper(self) -> str:
         return f"{self.become.name} {self.become.get_option('become_user') or 'root'}" if self.become else ""

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_cores import CORES
 from system.inventories import Source
-from system.playing import run_plays
+from system.playing import environment, play, play_out, run_plays, task
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -64,3 +65,44 @@ def test_the_plays_of_the_guides_find_them(
     done = run_plays(current, tmp_path, ["localhost"], yaml.safe_load(textwrap.dedent(block)))
     assert done.code == 0, done.said
     assert shown in done.said
+
+
+MODULE = """\
+from ansible.module_utils.basic import AnsibleModule
+AnsibleModule({}).exit_json()
+"""
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_module_has_one_name_however_the_task_calls_it(current: Workspace, tmp_path: Path, core: str) -> None:
+    own, collection = tmp_path / "library", tmp_path / "ansible_collections/some/where"
+    for folder in (own, collection / "plugins/modules", collection / "meta"):
+        folder.mkdir(parents=True)
+    for file in (own / "mine.py", collection / "plugins/modules/new.py", collection / "plugins/modules/ping.py"):
+        file.write_text(MODULE, encoding="utf-8")
+    routing = "plugin_routing: {modules: {old: {redirect: some.where.new}}}"
+    (collection / "meta/runtime.yml").write_text(f"{routing}\nrequires_ansible: '>=2.16'\n", encoding="utf-8")
+    names = {
+        "ansible.builtin.ping": ["ping", "ansible.builtin.ping", "ansible.legacy.ping"],
+        "ansible.builtin.copy": ["copy", "ansible.builtin.copy"],
+        "some.where.ping": ["some.where.ping"],
+        "some.where.new": ["some.where.new", "some.where.old"],
+        "mine": ["mine"],
+    }
+    options = {"copy": {"content": "x", "dest": f"{tmp_path}/copied"}}
+    tasks = [
+        task(name, options.get(name.rpartition(".")[2], {}), name) for spellings in names.values() for name in spellings
+    ]
+    connection = {
+        "ansible_connection": "herdops.alpacon.alpacon",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    }
+    hosts = {"all": {"hosts": {"web-01": connection}}}
+    paths = f"{environment(current, tmp_path)['ANSIBLE_COLLECTIONS_PATH']}:{tmp_path}"
+    done = play_out(current, tmp_path, play(*tasks), hosts, core=core, ANSIBLE_COLLECTIONS_PATH=paths)
+    assert not any(rows[0]["failed"] for rows in done.tasks.values()), done.said
+    shorter = task("by its collection", {}, "new", collections=["some.where"])
+    done = play_out(current, tmp_path, play(shorter), hosts, core=core, ANSIBLE_COLLECTIONS_PATH=paths)
+    assert not done.tasks["by its collection"][0]["failed"], done.said
+    labels = {row["line"].split()[3].partition(":")[2] for row in current.commands()}
+    assert labels == set(names)
