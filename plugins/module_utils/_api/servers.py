@@ -113,16 +113,56 @@ def identified(rows: Iterable[Any]) -> Iterator[Server]:
 
 def remedy(client: Client, reference: str, seen: Sequence[str]) -> str:
     """What to do about a name or UUID that no server has, where these names were seen."""
-    known = () if is_uuid(reference) else seen or _names_near(client, reference)
-    check = f"Check the {'UUID' if is_uuid(reference) else 'name'}."
-    return f"{did_you_mean(reference, known, check)} The token may also not see that server."
+    return _other_than_a_name(reference) or f"{_offer(client, reference, seen)} The token may also not see that server."
+
+
+def _offer(client: Client, reference: str, seen: Sequence[str]) -> str:
+    if is_uuid(reference):
+        return "Check the UUID."
+    known = seen or _names_near(client, reference)
+    for same in (_folded, _label):
+        meant = [name for name in known if same(name) == same(reference) and not same(name).isdigit()]
+        if len(meant) == 1:
+            return did_you_mean(meant[0], meant, "")
+    # Servers are told apart by their numbers: the nearest name with another one is another server.
+    return did_you_mean(reference, [name for name in known if _numbers(name) == _numbers(reference)], "Check the name.")
+
+
+#: What is no name of a server, and what to do about it.
+_NO_NAMES = (
+    (
+        "[*?]",
+        "Patterns are not taken here: name servers, or select them with alpacon_server_info or by the hosts of an"
+        " inventory.",
+    ),
+    (r"[\s,;\[\]{}'\"]", "Give a list, or names with commas between them."),
+    ("^all$", "For the hosts of a group of the inventory, give groups['all'] in a template."),
+)
+
+
+def _other_than_a_name(reference: str) -> str:
+    return next((advice for pattern, advice in _NO_NAMES if re.search(pattern, reference.strip())), "")
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _label(name: str) -> str:
+    """The first label of a name, which may be that of a host with its domain."""
+    return _folded(name).partition(".")[0]
+
+
+def _numbers(name: str) -> list[str]:
+    return [digits.lstrip("0") for digits in re.findall("[0-9]+", name)]
 
 
 def _names_near(client: Client, name: str) -> list[str]:
     """Names that may be meant: the first ones of the list and, where it is long, some that begin like this one."""
     names: list[str] = []
+    label = name.strip().partition(".")[0]
     try:
-        for parameters in ({"ordering": "name"}, {"search": name[: len(name) // 2 + 1]}):
+        for parameters in ({"ordering": "name"}, {"search": label[: len(label) // 2 + 1]}):
             for page in islice(client.pages(PATH, parameters), 1):
                 names += [server.name or "" for server in identified(page.rows)]
             if (page.count or 0) <= PAGE_SIZE:
