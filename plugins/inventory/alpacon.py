@@ -145,6 +145,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleError, AnsibleParserError
@@ -179,7 +180,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_list
     unstated,
     without_servers,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_filters, check_names
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_booleans, check_filters, check_names
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
     FILE_ENDINGS,
     Naming,
@@ -210,6 +211,8 @@ _DEFAULT_GROUPS = ("groups", "os", "platform", "connected")
 #: Fields that hold more than one value; names are made of single ones.
 _NESTED = {"owner": ("id", "name", "email"), "tags": None}
 _NO_NAMES = ("status", "groups")
+#: What a file says that is meant for this plugin.
+_PLUGIN = re.compile(rb"""^[{\s"']*plugin["']?\s*:\s*["']?herdops\.alpacon\.alpacon\b""", re.MULTILINE)
 #: What connections are made of.
 _CONNECTION = "ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection"
 
@@ -223,7 +226,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def verify_file(self, path: str) -> bool:
         """Whether a file is an inventory of this plugin, by its name."""
-        return bool(super().verify_file(path)) and path.endswith(FILE_ENDINGS)
+        if not super().verify_file(path):
+            return False
+        if path.endswith(FILE_ENDINGS):
+            return True
+        if _PLUGIN.search(Path(path).read_bytes()):
+            self.display.warning(f"{path} is not read: its name must end in {' or '.join(FILE_ENDINGS)}.")
+        return False
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         """Add the servers of the workspace to the inventory."""
@@ -233,6 +242,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             # Ansible takes options that there are not without a word.
             otherwise = f"ansible-doc -t inventory {self.NAME} lists those that there are."
             check_names(f"the inventory {self.NAME}", self._given, _names(self), otherwise)
+            # Settings may be templates.
+            check_booleans(
+                {name: self._given[name] for name in self._given.keys() - CONNECTION}, self.option_definitions
+            )
             preferences = _preferences(self.get_option("hostname"))
             prefix = _prefix(self.get_option("hostvars_prefix"))
             default_groups = _default_groups(self.get_option("default_groups"))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import truth
 
 _WHAT = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", dict: "a dictionary"}
 _ONE_TEXT = "Give one text: in quotes if it is a word such as true or yes, and data with the filter to_json."
@@ -68,6 +69,17 @@ def check_names(whose: str, given: Iterable[Any], names: Iterable[str], otherwis
         if name not in names:
             remedy = did_you_mean(name, names, otherwise)
             raise UsageError(str(name), f"{whose} has no such option", remedy)
+
+
+def check_booleans(given: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check the options that are true or false: Ansible takes for false whatever is no word for true.
+
+    Raises:
+        UsageError: one is neither.
+    """
+    for name, value in given.items():
+        if definitions.get(name, {}).get("type") in ("bool", "boolean") and value is not None:
+            truth(name, value)
 
 
 def check_filters(given: Mapping[str, Any]) -> None:

@@ -65,14 +65,15 @@ class Settings:
                 raise UsageError(
                     name,
                     f"{meaning} is missing",
-                    f"Give it as the option {name}, in module_defaults under group/herdops.alpacon.alpacon,"
-                    f" as the variable alpacon_{name} or in the environment as ALPACON_{name.upper()}.",
+                    f"Give it as the option {name}, for modules also in module_defaults under"
+                    f" group/herdops.alpacon.alpacon, as the variable alpacon_{name}"
+                    f" or in the environment as ALPACON_{name.upper()}.",
                 )
         given = {name: value for name, value in options.items() if str(value).strip() and value is not None}
         settings = cls(
             url=_base_url(str(options["url"])),
             token=credential("token", str(options.get("token") or "")),
-            validate_certs=_truth("validate_certs", given.get("validate_certs", cls.validate_certs)),
+            validate_certs=truth("validate_certs", given.get("validate_certs", cls.validate_certs)),
             ca_path=_certificates(given["ca_path"]) if "ca_path" in given else None,
             request_timeout=_seconds("request_timeout", given.get("request_timeout", cls.request_timeout)),
         )
@@ -98,7 +99,8 @@ class Settings:
             return host == "localhost"
 
 
-def _truth(option: str, value: Any) -> bool:
+def truth(option: str, value: Any) -> bool:
+    """Read a word for true or false; :class:`UsageError` where it is neither."""
     try:
         return bool(boolean(value))
     except TypeError:

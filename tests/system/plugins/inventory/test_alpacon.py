@@ -881,3 +881,21 @@ def test_a_connection_of_another_inventory_stays(source: Source) -> None:
     assert listing.hosts["web-02"]["ansible_connection"] == PLUGIN
     kept = "1 server called like a host that another inventory gives a connection, which stays: web-01."
     assert kept in listing.warnings
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("name", ["inventory.yml", "alpacon-inventory.yml"])
+def test_a_file_of_another_name_is_told_how_to_be_called(source: Source, core: str, name: str) -> None:
+    other = Source(source.workspace, source.folder, prepare(core), name)
+    other.write()
+    said = re.sub(r"\s+", "", other.run("--list").said)
+    assert f"{name}isnotread:itsnamemustendinalpacon.ymloralpacon.yaml." in said
+    assert source.workspace.requests_made() == 0
+    other.path.write_text("all: {hosts: {one: {plugin: herdops.alpacon.alpacon}}}\n", encoding="utf-8")
+    assert "must end in" not in other.run("--list").warnings
+
+
+@pytest.mark.parametrize("option", ["connection", "strict", "cache", "use_extra_vars"])
+def test_what_is_neither_true_nor_false_is_refused(source: Source, option: str) -> None:
+    assert f"{option}: 'maybe' is neither true nor false. Give one of the two." in source.fail(**{option: "maybe"})
+    assert source.workspace.requests_made() == 0
