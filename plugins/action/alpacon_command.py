@@ -78,7 +78,7 @@ class ActionModule(AlpaconAction):
             return given
         line = given.pop("_raw_params")
         if not set(given) <= set(CONNECTION) | set(WAIT):
-            raise UsageError("line", "it has no name, and options stand beside it", "Give it as line='...'.")
+            raise UsageError("line", "it was given without a name next to other options", "Give it as line='...'.")
         return {**given, "line": line}
 
     def _leave_out_predicted(self, given: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ _HEAD = """\
 Checks of the audit
 ===================
 
-The role ``herdops.alpacon.audit`` brings {checks} checks in {sets} sets, which ``audit_check_sets`` chooses. Each of
+The role ``herdops.alpacon.audit`` includes {checks} checks in {sets} sets, which ``audit_check_sets`` chooses. Each of
 them is tried in states of real systems: Debian 12 and 13, systems with dnf and with zypper, and BusyBox; as root and as
 an ordinary user; in dash, bash and the shell of BusyBox. These are {states} states, and they stand below each check:
 what it *passes*, what it *fails*, where it says that it *cannot tell*, and where it *does not apply*.

@@ -104,3 +104,12 @@ def test_every_guide_is_in_the_contents() -> None:
     contents = yaml.safe_load((ROOT / "docs/docsite/extra-docs.yml").read_text(encoding="utf-8"))
     listed = [guide for section in contents["sections"] for guide in section["toctree"]]
     assert sorted(listed) == sorted(guide.stem for guide in _GUIDES.glob("*.rst"))
+
+
+def test_hosts_that_commands_are_limited_to_are_in_the_graph_of_the_inventory() -> None:
+    graph = re.findall(r"--@?([\w-]+)", (_GUIDES / "inventory.rst").read_text(encoding="utf-8"))
+    pages = [*_GUIDES.glob("*.rst"), ROOT / "README.md", *(ROOT / "playbooks").glob("*.yml")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    limits = re.findall(r"-i my\.alpacon\.yml.* --limit (\S+)", text)
+    assert limits
+    assert set(limits) <= set(graph)

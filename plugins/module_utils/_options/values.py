@@ -61,7 +61,8 @@ def moment(option: str, text: Any) -> datetime:
     stripped = str(text).strip()
     time = parse_time(stripped)
     if time is None:
-        raise UsageError(option, f"'{text}' is not a time of the years 100 to 9000", example)
+        years = " of the years 100 to 9000" if re.match(r"\d{4}-", stripped) else ""
+        raise UsageError(option, f"'{text}' is not a time{years}", example)
     if not re.search(r"(?:[zZ]|[+-]\d\d:?\d\d)$", stripped) or "T" not in stripped.upper().replace(" ", "T"):
         raise UsageError(option, f"'{text}' has no zone, and servers would read it in their own", example)
     return time

@@ -71,7 +71,7 @@ def script_words(text: str) -> list[str]:
 def _refuse_with_line(options: Mapping[str, Any]) -> None:
     for name in _WITH:
         if options.get(name) is not None:
-            raise UsageError(name, "it goes with script and argv alone", "Give one of them in place of line.")
+            raise UsageError(name, "it can only be used with script or argv", "Give one of them in place of line.")
 
 
 def _check_env(what: str, env: Mapping[str, Any]) -> None:
@@ -101,7 +101,7 @@ def _program(options: Mapping[str, Any]) -> tuple[str, str, list[bytes]]:
     if argv[0].startswith("-"):
         raise UsageError("argv", f"no program is called {argv[0]:.40}", "Begin with the program.")
     if options.get("executable") is not None:
-        raise UsageError("executable", "it goes with script alone", "The program is the first element of argv.")
+        raise UsageError("executable", "it can only be used with script", "The program is the first element of argv.")
     name = argv[0].rstrip("/").rpartition("/")[2]
     return label_of("argv", name), bodies.program(argv, _place(options)), []
 

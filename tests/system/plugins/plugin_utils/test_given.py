@@ -219,7 +219,7 @@ def test_names_of_options(current: Workspace, tmp_path: Path) -> None:
             "usernam: herdops.alpacon.alpacon_command has no such option. Did you mean username?",
         ),
         "nothing like it": (line | {"zzz": 1}, "ansible-doc herdops.alpacon.alpacon_command"),
-        "chdir": (line | {"server": "web-01", "chdir": "/srv"}, "chdir: it goes with script and argv alone"),
+        "chdir": (line | {"server": "web-01", "chdir": "/srv"}, "chdir: it can only be used with script or argv"),
         "both": (line | {"server": "web-01", "argv": ["a"]}, "argv: it does not go with line"),
         "a text as argv": ({"argv": "a b"}, "argv: it is no list"),
         "a number with a point": ({"argv": ["a", 1.10]}, "argv: element 2 is no text"),
@@ -317,7 +317,7 @@ def test_a_line_without_a_name(current: Workspace, tmp_path: Path) -> None:
     done = play_out(current, tmp_path, play(*tasks), ["web-01"])
     [free], [beside] = done.tasks["free"], done.tasks["beside"]
     assert (free["stdout"], free["line"]) == ("hello", "echo hello")
-    assert beside["msg"] == "line: it has no name, and options stand beside it. Give it as line='...'."
+    assert beside["msg"] == "line: it was given without a name next to other options. Give it as line='...'."
 
 
 def test_a_missing_library_is_named_with_the_one_command_to_run(tmp_path: Path, current: Workspace) -> None:

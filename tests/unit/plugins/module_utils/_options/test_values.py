@@ -219,6 +219,11 @@ def test_a_time_that_cannot_be_reckoned_with_is_refused(text: str) -> None:
             read("since", text)
 
 
+def test_what_is_no_time_at_all_is_not_told_of_years() -> None:
+    with pytest.raises(UsageError, match=r"^since: 'tomorrow' is not a time\. Give ISO 8601"):
+        _values.moment("since", "tomorrow")
+
+
 def test_a_number_that_no_fleet_has_is_refused() -> None:
     with pytest.raises(UsageError, match="neither a number nor a percentage"):
         _values.share("max_errors", "9" * 5000, 10, 0)
