@@ -175,6 +175,27 @@ def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Wo
     assert current.commands() == []
 
 
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"audit_check_set": "ssh"}, "There is no variable audit_check_set. Did you mean audit_check_sets?"),
+        ({"audit_used_max": "eighty", "audit_checks": [LIMITED]}, "audit_used_max: 'eighty' is no number."),
+        ({"audit_waivers": [{"check": "limited", "reason": "x"}]}, "waivers, waiver 1"),
+    ],
+)
+def test_the_first_error_that_is_shown_says_what_is_wrong(
+    current: Workspace, tmp_path: Path, core: str, given: Row, said: str
+) -> None:
+    done = play_out(current, tmp_path, ROLE, AGENTS, "-e", json.dumps(given), core=core)
+    assert done.code == 2
+    mark = "fatal: " if core == "oldest" else "[ERROR]: "
+    first = re.search(rf"(?ms)^{re.escape(mark)}.*?(?=^\S|\Z)", done.said)
+    assert first, done.said
+    assert said in " ".join(first[0].split()), done.said
+    assert current.commands() == []
+
+
 def test_there_are_facts_where_no_check_finds_any(current: Workspace, tmp_path: Path) -> None:
     done = play_out(current, tmp_path, [audited(PLAIN)], AGENTS)
     assert done.code == 0, done.said
