@@ -388,7 +388,7 @@ class Connection(ConnectionBase):
     def reset(self) -> None:
         """Forget which server the host is, whichever connection has found it."""
         # Before ansible-core 2.19, this alone gets variables as they are written.
-        templar = Templar(loader=DataLoader(), variables=self._variables)
+        templar = Templar(loader=DataLoader(), variables=dict(self._variables))
         names = C.config.get_plugin_vars("connection", self.transport)
         with _warned():
             known = {name: templar.template(self._variables[name]) for name in names if name in self._variables}
