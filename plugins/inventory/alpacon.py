@@ -230,7 +230,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             return False
         if path.endswith(FILE_ENDINGS):
             return True
-        if _PLUGIN.search(Path(path).read_bytes()):
+        # What is no file, as of <(a command), can be read once only.
+        if Path(path).is_file() and _PLUGIN.search(Path(path).read_bytes()):
             self.display.warning(f"{path} is not read: its name must end in {' or '.join(FILE_ENDINGS)}.")
         return False
 
