@@ -823,17 +823,17 @@ def test_failed_downloads_show_no_password_of_a_repository(running: Running, tmp
         ("^uri ", {"failed": True, "status": 404, "url": url, "msg": says}),
         ("^command ", {"rc": 1, "stderr": says}),
     )
-    package = [("^get_url ", {"failed": True, "url": url, "msg": says})]
     variables = {"alpamon_repository_url": url}
     hosts = {
         "key": ScriptedHost(DEBIAN, [page], variables),
         **{kind: ScriptedHost(SUPPORTED[kind], [index], variables) for kind in KINDS},
-        "file": ScriptedHost(DEBIAN, package, {"alpamon_package_file": f"{url}/alpamon.deb"}),
     }
     done = run_role(tmp_path / "hidden", running("current"), hosts, "--tags", "install")
     assert done.code == 2
     assert all(any(row["failed"] for row in host.results) for host in done.hosts.values())
     assert "hunter2" not in done.said
+    key = "https://mirror.example/alpamon/gpgkey. Cannot read https://mirror.example/alpamon"
+    assert done["key"].failure == f"The key of the repository cannot be read from {key}"
     hosts = {"shown": ScriptedHost(DEBIAN, [index], {**variables, "alpamon_no_log": False})}
     done = run_role(tmp_path / "shown", running("current"), hosts, "--tags", "install")
     assert says in done.said
