@@ -169,6 +169,10 @@ options:
     description:
       - With O(state=executed), if a matching command has succeeded within this time, by the clock of the workspace,
         return its result and change nothing.
+      - Commands are looked for by the time that they were due. What ended more than half an hour after it was due is
+        not always found, since it waited for its server or for an approval; then the line is run again. Workspaces of
+        2024 do not list when a command was due, so what was scheduled may not be found there either, if it was submitted
+        more than half an hour before it ended.
       - A duration such as V(90s), V(10m) or V(1h30m), or a number of seconds.
       - O(env), O(run_after), O(work_session) and O(purpose) are not compared. O(script), O(argv) and what goes with
         them are, and count only if the token's own requester had them carried, as the same user.

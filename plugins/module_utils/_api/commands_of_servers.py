@@ -14,7 +14,7 @@ from typing import Callable
 from .client import Client
 from .commands import COMMANDS_PATH, NEWEST_FIRST, Match, list_commands
 from .errors import ApiError, IncompleteList
-from .lists import PAGE_SIZE
+from .lists import LATEST_DUE_FIRST, PAGE_SIZE
 from .records import Command, readable
 
 LATEST_SCHEDULE_FIRST = "-scheduled_at"
@@ -72,19 +72,19 @@ def scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> 
 def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> Iterator[Command]:
     """The commands of some servers that ended no longer ago, by the workspace's clock; as for :func:`commands_of`.
 
-    One that waited or ran for more than half an hour must have been submitted no longer than half an hour before that.
+    One that waited or ran for more than half an hour after it was due must have been due no longer than half an hour
+    before that. In lists of 2024, which do not say when a command was due, that is when it was submitted.
     """
 
     def since() -> datetime:
         # The first answer tells the offset between both clocks.
         return client.now() - timedelta(seconds=seconds)
 
-    commands = commands_of(
-        client,
-        server_ids,
-        NEWEST_FIRST,
-        lambda command: command.added_at is not None and command.added_at < since() - _LONGEST_RUN,
-    )
+    def is_older(command: Command) -> bool:
+        due = command.scheduled_at or command.added_at
+        return due is not None and due < since() - _LONGEST_RUN
+
+    commands = commands_of(client, server_ids, LATEST_DUE_FIRST, is_older)
     earliest = since()
     # What is known of the workspace's clock is up to a second early: no time at all must not become a second.
     return (command for command in commands if seconds > 0 and command.end and command.end >= earliest)

@@ -34,8 +34,13 @@ PAGE_SIZE = 100
 _SIZES = (PAGE_SIZE, 97, 89)
 #: The order in which rows join at the front only.
 _NEWEST_FIRST = "-added_at"
+#: The latest schedule first, and newest first where that is the same. What joins is due from then on, so it joins in
+#: front of all that was due before; of that alone such a list is certain to come whole.
+#: Servers of 2024 do not order by schedule, and take the rest of it: newest first.
+LATEST_DUE_FIRST = f"-scheduled_at,{_NEWEST_FIRST}"
+_JOINED_IN_FRONT = (_NEWEST_FIRST, LATEST_DUE_FIRST)
 #: Orders in which rows do not tie; lists of which none is asked for come by name.
-_WITHOUT_TIES = (_NEWEST_FIRST, "added_at", "name", "seq", None)
+_WITHOUT_TIES = (*_JOINED_IN_FRONT, "added_at", "name", "seq", None)
 #: By how many rows one reading goes back at the least, each time that rows left.
 _STEPS_BACK = (1, 100, 200, 400, 800)
 #: How many pages in a row may bring nothing new.
@@ -108,11 +113,11 @@ class _Reading:
         self._known = known
         self._checked = checked
         ordering = query.get("ordering")
-        self._newest_first = ordering == _NEWEST_FIRST
+        self._joined_in_front = ordering in _JOINED_IN_FRONT
         #: Whether rows tie in its order.
         self.ties = ordering not in _WITHOUT_TIES
         #: Whether each page begins within the one before, as far as is known by now.
-        self._overlaps = checked and not self._newest_first
+        self._overlaps = checked and not self._joined_in_front
         # In the first reading what was seen is what is known: one set of ids takes less memory than two.
         self._seen: set[Any] = set() if known else known
         self._nameless = 0
@@ -147,7 +152,7 @@ class _Reading:
     @property
     def _excuses(self) -> bool:
         """Whether rows that joined meanwhile explain that some come twice, or do not come."""
-        return self._newest_first or (self._overlaps and not self._guessed)
+        return self._joined_in_front or (self._overlaps and not self._guessed)
 
     def pages(self) -> Iterator[Page]:
         """The pages; it ends early where it is certain that something was missed, or not certain that nothing was."""

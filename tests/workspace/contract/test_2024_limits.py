@@ -40,6 +40,14 @@ def test_orderings_that_are_ignored(workspace: Workspace, ordering: str) -> None
     assert [row["line"] for row in rows(workspace, "?ordering=added_at")] == newest_first[::-1]
 
 
+def test_of_two_orderings_one_is_ignored(workspace: Workspace) -> None:
+    moments = {"a": (-300, -10), "b": (-200, -20), "c": (-100, -10)}
+    workspace.add_commands(
+        [{"line": line, "added_at": added, "scheduled_at": due} for line, (added, due) in moments.items()]
+    )
+    assert [row["line"] for row in rows(workspace, "?ordering=-scheduled_at,-added_at")] == ["c", "b", "a"]
+
+
 def test_list_rows_tell_no_times_and_no_row_tells_an_exit_code(workspace: Workspace) -> None:
     key = workspace.submit("web-01", "exit 3")
     workspace.wait_for_command(key)

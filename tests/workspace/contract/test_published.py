@@ -179,6 +179,14 @@ def test_ordering(published: Workspace, field: str) -> None:
     assert lines(published, ordering=f"-{field}") == ["b", "c", "a"]
 
 
+def test_ordering_by_two_fields(published: Workspace) -> None:
+    moments = {"a": (-300, -10), "b": (-200, -20), "c": (-100, -10)}
+    published.add_commands(
+        [{"line": line, "added_at": added, "scheduled_at": due} for line, (added, due) in moments.items()]
+    )
+    assert lines(published, ordering="-scheduled_at,-added_at") == ["c", "a", "b"]
+
+
 def test_page(published: Workspace) -> None:
     published.add_many_commands(20, status="success", line="echo {n}")
     assert lines(published, page=2) == [f"echo {number}" for number in range(15, 20)]

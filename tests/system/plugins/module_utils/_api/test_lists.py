@@ -38,7 +38,7 @@ def ids_of(client: Client, ordering: str | None = None) -> list[Any]:
     return [row["id"] for row in client.rows(LIST, {"ordering": ordering} if ordering else {})]
 
 
-@pytest.mark.parametrize(("ordering", "requests"), [("-added_at", 4), ("name", 2)])
+@pytest.mark.parametrize(("ordering", "requests"), [("-added_at", 4), (_lists.LATEST_DUE_FIRST, 4), ("name", 2)])
 def test_two_rows_that_tie_over_a_page_both_come(serve: Serve, connect: Connect, ordering: str, requests: int) -> None:
     turns = itertools.count()
 
@@ -75,7 +75,7 @@ def test_rows_in_no_order_are_a_failure(serve: Serve, connect: Connect) -> None:
     assert client.requests <= 3 * 4
 
 
-@pytest.mark.parametrize("ordering", ["-added_at", "name"])
+@pytest.mark.parametrize("ordering", ["-added_at", _lists.LATEST_DUE_FIRST, "name"])
 @pytest.mark.parametrize("deleted", [1, 30, 150])
 def test_rows_behind_those_that_are_deleted_come(serve: Serve, connect: Connect, deleted: int, ordering: str) -> None:
     ids = list(range(500))
@@ -143,6 +143,8 @@ def test_pages_that_overlap_cost_few_requests(serve: Serve, connect: Connect) ->
     client = connect(serve(lambda request: paged(request, range(5000))))
     assert ids_of(client, "-added_at") == list(range(5000))
     assert client.requests == 50
+    assert ids_of(client, _lists.LATEST_DUE_FIRST) == list(range(5000))
+    assert client.requests == 100
 
 
 @pytest.mark.parametrize("size", [15, 100])
@@ -173,7 +175,8 @@ def test_rows_that_join_excuse_nothing_where_pages_do_not_overlap(serve: Serve, 
     assert set(ids_of(connect(serve(answer)), "name")) >= set(range(1, 45))
 
 
-def test_rows_that_are_added_in_front_cost_nothing(serve: Serve, connect: Connect) -> None:
+@pytest.mark.parametrize("ordering", ["-added_at", _lists.LATEST_DUE_FIRST])
+def test_rows_that_are_added_in_front_cost_nothing(serve: Serve, connect: Connect, ordering: str) -> None:
     ids = list(range(500))
     fresh = itertools.count(1000)
 
@@ -183,7 +186,7 @@ def test_rows_that_are_added_in_front_cost_nothing(serve: Serve, connect: Connec
         return paged(request, ids)
 
     client = connect(serve(answer))
-    assert ids_of(client, "-added_at") == list(range(500))
+    assert ids_of(client, ordering) == list(range(500))
     assert client.requests == 6
 
 

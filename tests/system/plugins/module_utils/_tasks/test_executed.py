@@ -375,6 +375,42 @@ def test_a_command_that_ran_for_long_is_taken_as_done(workspace: Workspace) -> N
     assert (ran.changed, ran["id"]) == (False, made)
 
 
+def ended_late(workspace: Workspace, names: list[str], **times: float) -> list[str]:
+    """Commands that succeeded ten minutes ago, as they were scheduled two days ago."""
+    row = {"line": "echo hello", "status": "success", "result": "hello", "added_at": -172_800, "scheduled_at": -600}
+    row |= {"delivered_at": -600, "acked_at": -599, "handled_at": -590, **times}
+    return workspace.add_commands([{**row, "server": name} for name in names])
+
+
+@in_every_dialect
+@pytest.mark.parametrize("names", [["web-01"], list(AGENTS)], ids=["one", "several"])
+def test_a_command_that_was_scheduled_long_ago_and_ended_lately_is_taken_as_done(
+    workspace: Workspace, names: list[str]
+) -> None:
+    made = ended_late(workspace, names)
+    # Between both lie commands that are older, but were submitted later; and others that are to come.
+    workspace.add_many_commands(5, server="web-01", line="true", status="success", added_at=-9000)
+    workspace.submit("web-01", "echo hello", scheduled_at=FAR)
+    ids = workspace.server_ids()
+    workspace.reset_counters()
+    ran = run(workspace, check_mode=True, servers=[ids[name] for name in names], line="echo hello", reuse_within="1h")
+    old = workspace.dialect == "2024"
+    assert [command["changed"] for command in ran.commands] == [old] * len(names), "2024 lists no schedule"
+    assert old or [command["id"] for command in ran.commands] == made
+    assert workspace.counters()["routes"][f"GET {LIST}"]["total"] == 1
+
+
+def test_a_fleet_that_was_scheduled_for_one_time_is_taken_as_done(current: Workspace) -> None:
+    names = [f"node-{number:03}" for number in range(250)]
+    current.add_servers(*names, connected=True)
+    made = ended_late(current, names)
+    ids = current.server_ids()
+    current.reset_counters()
+    ran = run(current, check_mode=True, servers=[ids[name] for name in names], line="echo hello", reuse_within="1h")
+    assert [command["id"] for command in ran.commands] == made
+    assert current.counters()["routes"][f"GET {LIST}"]["total"] == 3
+
+
 def test_only_the_servers_that_need_it_run_it_anew(workspace: Workspace) -> None:
     run(workspace, servers=["web-02"], line="echo hello")
     ran = run(workspace, servers=list(AGENTS), line="echo hello", reuse_within="10m")
