@@ -403,7 +403,7 @@ class Current(Dialect):
             "exit_code": command.exit_code,
             "error_phase": command.error_phase or self._derived_phase(command, status),
             "result": command.result,
-            "status": status,
+            "status": state.current.switches.words.get(status, status),
             "cancellable": is_cancellable(command, status),
             "response_delay": command.response_delay,
             "elapsed_time": command.elapsed_time,

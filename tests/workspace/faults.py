@@ -19,6 +19,7 @@ from workspace.traffic import App, Message, Receive, Scope, Send
 AGENT_KINDS = (
     "vanish",
     "never_ack",
+    "reject",
     "slow_ack",
     "late_fin",
     "drop_chunk",

@@ -131,7 +131,7 @@ def tick() -> int:
 
 def _is_anything_waiting() -> bool:
     undelivered = Q(delivered_at__isnull=True, handled_at__isnull=True, forced_status="")
-    waiting = Command.objects.filter(undelivered | Q(release_at__isnull=False))
+    waiting = Command.objects.filter(undelivered | Q(release_at__isnull=False) | _silent())
     return waiting.exists() or Server.objects.filter(commission_at__isnull=False).exists()
 
 
@@ -140,6 +140,7 @@ def deliver_due(server_id: uuid.UUID | None = None) -> int:
     now = timezone.now()
     if server_id is None:
         _release_held(now)
+        _give_up_silent(now)
         _commission_late(now)
     waiting = Command.objects.filter(
         delivered_at__isnull=True,
@@ -162,9 +163,32 @@ def deliver_due(server_id: uuid.UUID | None = None) -> int:
 
 def _release_held(now: datetime.datetime) -> None:
     for command in Command.objects.filter(release_at__isnull=False, release_at__lte=now):
+        is_approved = command.forced_status == "awaiting_approval" and not command.release_to
         command.forced_status, command.release_at = command.release_to, None
+        if is_approved and state.current.switches.approval_error:
+            command.forced_status = "error"
+            command.release_at = now + datetime.timedelta(seconds=state.current.switches.approval_error)
         command.save(update_fields=["forced_status", "release_at"])
         if command.forced_status in NEVER_RAN:
+            cascade(command)
+
+
+def _silent() -> Q:
+    """Commands of which no result has come; none where the workspace does not give them up."""
+    if state.current.switches.gives_up_after is None:
+        return Q(pk=None)
+    return Q(delivered_at__isnull=False, handled_at__isnull=True)
+
+
+def _give_up_silent(now: datetime.datetime) -> None:
+    """Count as failed what an agent did not acknowledge, or acknowledged and did not answer, for so long."""
+    patience = state.current.switches.gives_up_after or 0.0
+    for command in Command.objects.filter(_silent()):
+        since = command.acked_at or command.delivered_at
+        if since and (now - since).total_seconds() >= patience:
+            command.error_phase = "agent_timeout" if command.acked_at else "agent_disconnected"
+            command.success, command.handled_at, command.forced_status = False, now, ""
+            command.save()
             cascade(command)
 
 

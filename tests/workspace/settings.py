@@ -73,6 +73,9 @@ class Switches:
     throttle: str | None = None
     tick: float = 1.0
     stuck_after: float = 600.0
+    gives_up_after: float | None = None
+    approval_error: float = 0.0
+    words: dict[str, str] = dataclasses.field(default_factory=dict)
     line_max: int = 2048
     inline_credentials: bool = True
     holds: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)

@@ -273,6 +273,9 @@ class Agent:
         if faults.get("never_ack"):
             return
         place = f"/api/events/commands/{command['id']}"
+        if rejection := faults.get("reject"):
+            await self.reports.put(f"{place}/reject/", {"reason": rejection.get("reason", "invalid_signature")}, THEN)
+            return
         if delay := faults.seconds("slow_ack") + self.options.ack_delay:
             await asyncio.sleep(delay)
         await self._acknowledge(place)

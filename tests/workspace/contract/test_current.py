@@ -270,6 +270,43 @@ def test_hold_that_ends_badly(current: Workspace, verdict: str) -> None:
     assert current.wait_for_command(key, verdict)["delivered_count"] == 0
 
 
+def test_an_approved_command_reads_error_until_it_is_queued(current: Workspace) -> None:
+    current.settings(holds=[{"status": "awaiting_approval", "seconds": 1}], approval_error=2)
+    key = current.submit("web-01", "true")
+    assert detail(current, key)["status"] == "awaiting_approval"
+    row = current.wait_for_command(key, "error")
+    assert (row["delivered_at"], row["handled_at"]) == (None, None)
+    assert current.wait_for_command(key)["status"] == "success"
+
+
+@pytest.mark.parametrize(("fault", "phase"), [("never_ack", "agent_disconnected"), ("vanish", "agent_timeout")])
+def test_what_is_given_up_has_failed_without_an_exit_code(current: Workspace, fault: str, phase: str) -> None:
+    current.settings(gives_up_after=1)
+    current.fault(fault)
+    key = current.submit("web-01", "true")
+    current.wait_for_command(key)
+    row = detail(current, key)
+    assert (row["status"], row["success"], row["exit_code"], row["error_phase"]) == ("failed", False, None, phase)
+    assert (bool(row["acked_at"]), bool(row["handled_at"])) == (fault == "vanish", True)
+
+
+def test_what_the_agent_rejects_was_neither_acknowledged_nor_run(current: Workspace) -> None:
+    current.fault("reject", reason="unsigned_command")
+    key = current.submit("web-01", "true")
+    assert current.wait_for_command(key)["run_count"] == 0
+    row = detail(current, key)
+    assert (row["status"], row["success"], row["exit_code"], row["acked_at"]) == ("failed", False, None, None)
+    assert "unsigned_command" in row["result"]
+
+
+def test_words_that_no_client_knows_yet(current: Workspace) -> None:
+    current.settings(words={"success": "accomplished"})
+    key = current.submit("web-01", "true")
+    current.wait_for_command(key)
+    row = detail(current, key)
+    assert (row["status"], row["success"], bool(row["handled_at"])) == ("accomplished", True, True)
+
+
 def test_purpose_releases(current: Workspace) -> None:
     current.settings(holds=[{"status": "awaiting_purpose"}])
     key = current.submit("web-01", "true")
