@@ -16,7 +16,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet, looking, submitting, telling
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endings, fleet, looking, submitting, telling
 
 Connect = Callable[..., Client]
 
@@ -102,6 +102,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock for client and fleet that moves on when they sleep, instead of making them wait."""
     moved = Clock()
     monkeypatch.setattr(_client, "time", moved)
-    for module in (fleet, looking, submitting, telling):
+    for module in (endings, fleet, looking, submitting, telling):
         monkeypatch.setattr(module, "time", moved)
     return moved

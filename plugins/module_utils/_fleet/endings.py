@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 from .._api.client import Client
 from .._api.commands import CANCELLED, SENT, cancel
@@ -21,6 +22,8 @@ from .presence import offline, waits_for, was_restarted
 #: Reads may lag behind writes: for so long a command that the workspace does not show is expected to become visible,
 #: one that was submitted or seen, and one of which only the id is known, in seconds.
 _VISIBLE_PATIENCE, _STRANGER_PATIENCE = 30.0, 10.0
+#: For so long an error may be the moment between an approval and the delivery, in seconds.
+_ERROR_PATIENCE = 60.0
 
 
 def settle(job: Job, limits: Limits) -> bool:
@@ -30,12 +33,22 @@ def settle(job: Job, limits: Limits) -> bool:
         job.note = "The workspace asked what it is for, and goes on only when told so: give the option purpose."
     if command.status == "awaiting_approval" and not limits.wait_for_approval:
         job.end(Outcome.AWAITING_APPROVAL)
-    elif not (limits.wait_for_approval and command.status == "error" and command.handled_at is None):
-        # After an approval the API shows "error" for a moment, until the command is delivered.
+    elif not (command.status == "error" and _may_pass(job, limits)):
         outcome = outcome_of(command, limits.success_codes)
         if outcome:
             job.end(outcome)
     return job.outcome is not None and command.finished
+
+
+def _may_pass(job: Job, limits: Limits) -> bool:
+    """Whether an error is perhaps what the API shows after an approval, until the command is delivered."""
+    command = job.known
+    if limits.wait_for_approval:
+        return command.handled_at is None
+    # Who awaits a command by its id may have been told to, once it is approved.
+    job.erring = job.erring or time.monotonic()
+    is_waiting = not (job.body or command.handled_at or command.delivered_at)
+    return is_waiting and time.monotonic() - job.erring < _ERROR_PATIENCE
 
 
 def is_lost(job: Job, now: float) -> bool:

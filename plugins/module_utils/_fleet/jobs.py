@@ -91,6 +91,8 @@ class Job:
     listed: bool = True
     #: Since when the workspace does not show it; 0 while it does.
     missing: float = 0.0
+    #: Since when the workspace reports an error with it; 0 while it never did.
+    erring: float = 0.0
     #: Whether the user was told that it waits for a server that is offline.
     announced: bool = False
     #: Whether its server was asked for a last time, when its time was up.

@@ -28,6 +28,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endi
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitting
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import placeholder
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, Row
 
 FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
@@ -237,6 +238,36 @@ def test_an_error_ends_the_wait_where_nobody_awaits_an_approval(stage: Stage) ->
     stage.clock.at(2, lambda: stage.workspace.change_command(str(job.id), status="error"))
     stage.run([job])
     assert (job.outcome, job.known.ran) == ("error", None)
+
+
+def awaited(stage: Stage, **fields: Any) -> Job:
+    """A job that awaits a command by its id, of which the workspace says "error"."""
+    [command_id] = stage.workspace.add_commands([{"line": "make all", "status": "error", **fields}])
+    return Job(Server(None), command=placeholder(command_id))
+
+
+@in_every_dialect
+def test_an_error_between_approval_and_delivery_is_not_the_end_of_what_is_awaited(stage: Stage) -> None:
+    job = awaited(stage)
+    stage.end_at(50)
+    stage.run([job])
+    assert job.outcome == "success"
+
+
+@in_every_dialect
+def test_an_error_that_stays_is_the_end_of_what_is_awaited(stage: Stage) -> None:
+    job = awaited(stage)
+    stage.run([job])
+    assert (job.outcome, job.ran) == ("error", None)
+    assert 60 < stage.clock.passed < 90
+
+
+@pytest.mark.parametrize("fields", [{"delivered_at": -10}, {"delivered_at": -10, "handled_at": -5}])
+def test_an_error_after_delivery_is_the_end_at_once(current_stage: Stage, fields: Row) -> None:
+    job = awaited(current_stage, **fields)
+    current_stage.run([job])
+    assert (job.outcome, job.ran) == ("error", None)
+    assert current_stage.clock.passed < 10
 
 
 # Stuck, and time
