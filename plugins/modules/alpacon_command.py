@@ -171,8 +171,8 @@ options:
         return its result and change nothing.
       - Commands are looked for by the time that they were due. What ended more than half an hour after it was due is
         not always found, since it waited for its server or for an approval; then the line is run again. Workspaces of
-        2024 do not list when a command was due, so what was scheduled may not be found there either, if it was submitted
-        more than half an hour before it ended.
+        2024 do not list when a command was due, so what was scheduled may not be found there either, if it was
+        submitted more than half an hour before it ended.
       - A duration such as V(90s), V(10m) or V(1h30m), or a number of seconds.
       - O(env), O(run_after), O(work_session) and O(purpose) are not compared. O(script), O(argv) and what goes with
         them are, and count only if the token's own requester had them carried, as the same user.
@@ -442,12 +442,13 @@ commands:
         - The state that the workspace has it in, in one word. V(scheduled), V(queued), V(verifying),
           V(awaiting_purpose), V(awaiting_approval), V(delivered), V(running), V(success), V(failed), V(denied),
           V(rejected), V(expired), V(cancelled), V(stuck) or V(error).
-        - A word of a newer workspace is returned as it is, and counts as unfinished.
+        - A word of a newer workspace is returned as it is. The command counts as unfinished, unless the workspace says
+          when it ended, or whether it succeeded.
       type: str
     outcome:
       description:
-        - How it ended. V(success) and V(failed) ran. What the workspace calls failed is V(failed), even if it states
-          exit code 0; RV(commands[].error_phase) may say why.
+        - How it ended. V(success) and V(failed) ran, unless RV(commands[].ran) is null. What the workspace calls failed
+          is V(failed), even if it states exit code 0; RV(commands[].error_phase) may say why.
         - V(denied), V(rejected), V(expired), V(cancelled) and V(parent_failed) never ran; V(refused) was not accepted,
           and neither was V(offline), since the agent is not connected; V(not_tried) was not submitted. With
           O(state=cancelled), V(refused) was not cancelled, since the workspace did not accept that.
@@ -460,7 +461,7 @@ commands:
         - V(sent) could not be cancelled, since it had already been delivered.
       type: str
     rc:
-      description: Exit code; null if it did not run or is not finished.
+      description: Exit code; null if it did not run, may not have run or is not finished.
       type: int
     rc_assumed:
       description:
@@ -498,7 +499,9 @@ commands:
       description: Whether it succeeded; null while that is not known.
       type: bool
     ran:
-      description: Whether it was run at all; null if that cannot be known.
+      description:
+        - Whether it was run at all; null if that cannot be known, such as for a failed command that its agent never
+          acknowledged, or never answered.
       type: bool
     error_phase:
       description: Where it went wrong, in a word of the workspace such as V(agent_disconnected); null if not stated.

@@ -79,7 +79,7 @@ options:
     elements: str
   success:
     description:
-      - Whether the command succeeded; only commands that ran match. This module filters by it.
+      - Whether the command succeeded; only commands that ran match, or may have run. This module filters by it.
     type: bool
   line:
     description:

@@ -142,9 +142,9 @@ class Remote:
         outcome, output = job.outcome, job.output
         if outcome == Outcome.AWAITING_APPROVAL:
             raise AlpaconError(f"{job.server}: {self._withdraw(job)}")
+        if output and output.refused:
+            raise AlpaconError(f"{job.server}: nothing was run: {output.refused}.")
         if outcome in (Outcome.SUCCESS, Outcome.FAILED) and output and job.known.ran:
-            if output.refused:
-                raise AlpaconError(f"{job.server}: nothing was run: {output.refused}.")
             if output.complete and job.known.rc is not None:
                 stdout, stderr = (text.encode("utf-8", "surrogateescape") for text in (output.text, output.stderr))
                 return Answer(job.known.rc, stdout, stderr, output.mark)
@@ -153,6 +153,8 @@ class Remote:
         # The sentence of the outcome is for those who have asked for a command.
         said = (job.msg or (outcome.sentence if outcome else "")).replace(Outcome.TIMED_OUT.sentence, _GOES_ON)
         said = f"{f'command {job.id}: ' if job.id else ''}{said}"
+        if job.command and job.command.error_phase:
+            said = f"{said} The workspace says: {job.command.error_phase}."
         raise AlpaconError(f"{job.server}: {said}{'' if job.ran is False else f' {_MAY_HAVE_RUN}'}")
 
     def _withdraw(self, job: Job) -> str:

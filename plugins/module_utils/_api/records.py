@@ -33,6 +33,9 @@ RAN = frozenset(("success", "failed"))
 FINISHED = RAN | NEVER_RAN | {"error"}
 STATUSES = PENDING | UNDER_WAY | FINISHED
 
+#: Where a command has gone wrong that has run all the same; it may not have run where it went wrong elsewhere.
+_RAN_TOO_LONG = "remote_command_exceeded_timeout"
+
 #: Other words of the API for the same things.
 _SYNONYMS = {
     "sent": "delivered",
@@ -232,8 +235,8 @@ class Command:
     """A record of the commands API.
 
     Times are datetimes with a zone, or None where the row does not state them: list rows of some servers
-    leave most of them out. ``status`` is one word of the lifecycle above; a word that is not known is kept as it came
-    and counts as unfinished. Ids of commands and servers are canonical UUIDs.
+    leave most of them out. ``status`` is one word of the lifecycle above; a word that is not known is kept as it came,
+    and says nothing. Ids of commands and servers are canonical UUIDs.
     """
 
     id: str
@@ -310,7 +313,21 @@ class Command:
     @property
     def finished(self) -> bool:
         """Whether nothing more will happen to it, as far as the server says."""
-        return self.status in FINISHED or (self.status == "stuck" and self.error_phase is not None)
+        if self.status == "stuck":
+            return self.error_phase is not None
+        return self.status in FINISHED or self.is_handled
+
+    @property
+    def is_handled(self) -> bool:
+        """Whether it is said to have succeeded or failed, be it with a word that is not known."""
+        if self.status in STATUSES:
+            return self.status in RAN
+        return self.handled_at is not None or (self.success is not None and not self.states_times)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is said to have succeeded."""
+        return self.is_handled and (self.status == "success" or (self.status != "failed" and self.success is True))
 
     @property
     def pending(self) -> bool:
@@ -332,8 +349,12 @@ class Command:
         """Whether the line was run: True, False, or None where nobody can know."""
         if self.parent_failed or self.status in PENDING or self.status in NEVER_RAN:
             return False
-        # An agent acknowledges what it has put into its queue, too.
-        return True if self.status in RAN else None
+        if self.status == "success" or (self.is_handled and self.exit_code is not None):
+            return True
+        # An agent acknowledges before it runs. Which it does not acknowledge, it has rejected, or nobody knows.
+        acknowledged = self.acked_at is not None or not self.states_times
+        is_known = self.status == "failed" and acknowledged and self.error_phase in (None, _RAN_TOO_LONG)
+        return True if is_known else None
 
     @property
     def rc(self) -> int | None:
@@ -347,7 +368,7 @@ class Command:
     @property
     def hides_rc(self) -> bool:
         """Whether the server knows an exit code that this row leaves out, so that only the detail tells it."""
-        return self.status == "failed" and self.exit_code is None and self.may_have_chunks
+        return self.is_handled and self.status != "success" and self.exit_code is None and self.may_have_chunks
 
     @property
     def end(self) -> datetime | None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from .._api.agent_output import why_ended_early, why_never_began
 from .._api.outputs import Output
-from .._api.records import RAN, Command
+from .._api.records import Command
 from .frames import Frame, NoBeginning, NoEnd, NoFrame, NotRun, read_frame
 from .packing import digest_of_line
 from .unpacking import REFUSED
@@ -39,7 +39,7 @@ def unpacked(command: Command, output: Output, line: str | None = None) -> tuple
         return command, replace(output, refused=never_began)
     line = line or command.line
     digest = digest_of_line(line)
-    if digest is None or command.ran is False or command.status not in RAN:
+    if digest is None or command.ran is False or not command.is_handled:
         return command, output
     try:
         frame = read_frame(digest, output.text)
@@ -64,7 +64,7 @@ def _without_frame(command: Command, output: Output, line: str, error: NoFrame) 
             return Output("", refused=NO_VARIABLES)
         doubt = "nothing of its answer is there"
     note = f"What it wrote is not known: {why}. {output.note}".rstrip()
-    return Output(_text(error.stdout), False, note, doubt=doubt if command.status == "success" else "")
+    return Output(_text(error.stdout), False, note, doubt=doubt if command.succeeded else "")
 
 
 def _came_without_variables(command: Command, output: Output, line: str) -> bool:
@@ -86,7 +86,7 @@ def _may_be(command: Command, code: int) -> bool:
 def _check_rc(command: Command, frame: Frame) -> None:
     """Refuse the frame of another run than the one that the workspace tells of."""
     stated = command.exit_code
-    if frame.rc != stated if stated is not None else (frame.rc == 0) != (command.status == "success"):
+    if frame.rc != stated if stated is not None else (frame.rc == 0) != command.succeeded:
         said = f"rc {stated}" if stated is not None else command.status
         raise NoFrame(f"the server says rc {frame.rc}, and the workspace says {said}")
 

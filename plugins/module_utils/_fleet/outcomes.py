@@ -79,6 +79,8 @@ def outcome_of(command: Command, success_codes: Iterable[int] = (0,)) -> Outcome
         return Outcome.PARENT_FAILED
     if command.status in NEVER_RAN or command.status in ("error", "stuck"):
         return Outcome(command.status)
-    if command.status == "failed" and (command.error_phase or not command.exit_code):
+    is_bad = command.status == "failed" or (command.success is False and command.status != "success")
+    if is_bad and (command.error_phase or not command.exit_code):
         return Outcome.FAILED  # a code that speaks against it is not that of the line
-    return Outcome.SUCCESS if command.rc in set(success_codes) else Outcome.FAILED
+    rc = 0 if command.rc is None and command.succeeded else command.rc
+    return Outcome.SUCCESS if rc in set(success_codes) else Outcome.FAILED

@@ -17,7 +17,7 @@ from .._api.client import Client
 from .._api.commands import find_command, submit
 from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer
 from .._api.lost_submits import Requester, find_submitted, requester_of
-from .._api.records import NEVER_RAN, RAN, Command, iso
+from .._api.records import NEVER_RAN, Command, iso
 from .jobs import Job, digest_of
 from .outcomes import NOT_ACCEPTED, Outcome
 from .run import Attempt, Run
@@ -190,4 +190,4 @@ def _is_over(job: Job) -> bool:
     """Whether what a job has submitted has ended for certain, or was never accepted."""
     if job.command is None:
         return job.outcome in NOT_ACCEPTED
-    return job.command.status in RAN | NEVER_RAN and job.outcome != Outcome.UNKNOWN
+    return (job.command.is_handled or job.command.status in NEVER_RAN) and job.outcome != Outcome.UNKNOWN

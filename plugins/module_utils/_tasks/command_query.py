@@ -132,12 +132,15 @@ class Query:
             and self.shell in (None, command.shell)
             and (self.line is None or self.line.strip() == command.line.strip())
             and (not self.statuses or command.status in self.statuses)
-            and (self.success is None or (bool(command.ran) and self.success == (command.status == "success")))
+            and (self.success is None or self._accepts_success(command))
             and self._accepts_requester(command)
             and self._accepts_time(command)
             and self._accepts_schedule(command)
             and (self.search is None or _may_match(self.search, command))
         )
+
+    def _accepts_success(self, command: Command) -> bool:
+        return command.is_handled and command.ran is not False and self.success == command.succeeded
 
     def _accepts_requester(self, command: Command) -> bool:
         if not command.states_requester:

@@ -15,7 +15,7 @@ from typing import Any
 
 from .._api.agent_output import sudo_advice, why_ended_early
 from .._api.outputs import Output
-from .._api.records import Command, Server, iso
+from .._api.records import STATUSES, Command, Server, iso
 from .._fleet.jobs import Job
 from .._fleet.outcomes import FINE, Outcome, outcome_of
 
@@ -69,6 +69,8 @@ def _message(job: Job) -> str:
         parts = [_failure(job.command, job.output or Output("")), job.msg, _last_words(job)]
     elif job.command and job.command.error_phase:
         parts.append(f"The workspace says: {job.command.error_phase}.")
+    if job.command and job.command.finished and job.command.status not in STATUSES:
+        parts.append(f"The workspace calls it {job.command.status}.")
     if job.output and job.output.note:
         parts.append(job.output.note)
     parts.append(job.note)
@@ -84,8 +86,12 @@ def _failure(command: Command, output: Output) -> str:
     if output.refused:
         return f"Never ran: {output.refused}."
     why = command.error_phase or why_ended_early(command, output.text)
-    assumed = "" if command.exit_code is not None else ", which is assumed, since the workspace states no exit codes"
-    ended = f"The command ended with rc {command.rc}{f' ({why})' if why else ''}{assumed}."
+    because = f" ({why})" if why else ""
+    if command.rc is None:
+        return f"It failed, and no exit code came{because}. Whether it ran is not known."
+    stated = "none" if command.may_have_chunks else "no exit codes"
+    assumed = "" if command.exit_code is not None else f", which is assumed, since the workspace states {stated}"
+    ended = f"The command ended with rc {command.rc}{because}{assumed}."
     advice = "" if command.error_phase else sudo_advice(f"{output.text}\n{output.stderr}")
     return f"{ended} {advice}".rstrip()
 

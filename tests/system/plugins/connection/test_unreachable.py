@@ -75,6 +75,27 @@ def test_what_takes_too_long_is_named_with_its_id_and_a_way_out(current: Workspa
     assert said.endswith("A task that takes so long needs async and poll.")
 
 
+@pytest.mark.parametrize(("fault", "phase"), [("never_ack", "agent_disconnected"), ("vanish", "agent_timeout")])
+def test_what_the_workspace_gave_up_is_not_said_to_have_run(
+    current: Workspace, tmp_path: Path, fault: str, phase: str
+) -> None:
+    current.settings(gives_up_after=1)
+    current.fault(fault, line=" module:")
+    run = over_connection(current, tmp_path, [PING])
+    [said] = unreachable(run, ["web-01"]).values()
+    assert "has run" not in said
+    assert f"The workspace says: {phase}. It may have run, and is not run again." in said
+    assert [row["status"] for row in modules(current)] == ["failed"]
+
+
+def test_what_the_agent_rejected_is_not_said_to_have_run(current: Workspace, tmp_path: Path) -> None:
+    current.fault("reject", line=" module:")
+    run = over_connection(current, tmp_path, [PING])
+    [said] = unreachable(run, ["web-01"]).values()
+    assert "has run" not in said
+    assert [row["run_count"] for row in modules(current)] == [0]
+
+
 @pytest.mark.parametrize("seq", [0, None])
 def test_an_output_with_a_hole_is_no_result(current: Workspace, tmp_path: Path, seq: int | None) -> None:
     current.settings(output="chunks")

@@ -313,6 +313,52 @@ def test_check_mode_writes_nothing(workspace: Workspace) -> None:
     assert workspace.commands() == []
 
 
+# How it may end besides
+
+
+@pytest.mark.parametrize(("fault", "phase"), [("never_ack", "agent_disconnected"), ("vanish", "agent_timeout")])
+@pytest.mark.parametrize("lean_rows", [False, True])
+def test_what_the_workspace_gave_up_may_have_run(current: Workspace, lean_rows: bool, fault: str, phase: str) -> None:
+    current.settings(gives_up_after=1, lean_rows=lean_rows)
+    current.fault(fault)
+    ran = run(current, servers=["web-01", "web-02"], line="true")
+    for command in ran.commands:
+        assert (command["outcome"], command["ran"], command["rc"]) == ("failed", None, None)
+        assert command["error_phase"] == phase
+        assert command["msg"] == f"It failed, and no exit code came ({phase}). Whether it ran is not known."
+
+
+def test_what_the_agent_rejected_is_not_said_to_have_run(current: Workspace) -> None:
+    current.fault("reject", reason="unsigned_command")
+    ran = run(current, servers=["web-01"], line="true")
+    assert (ran["outcome"], ran["ran"], ran["rc"]) == ("failed", None, None)
+    assert "ended with rc" not in ran["msg"]
+    assert ran["msg"].endswith("Its output ends with: Rejected by the agent: unsigned_command")
+
+
+@pytest.mark.parametrize("lean_rows", [False, True])
+@pytest.mark.parametrize("carried", [False, True], ids=["line", "argv"])
+def test_words_of_a_newer_workspace_say_no_less(current: Workspace, lean_rows: bool, carried: bool) -> None:
+    current.settings(words={"success": "accomplished", "failed": "terminated"}, lean_rows=lean_rows)
+    for code, outcome, word in ((0, "success", "accomplished"), (3, "failed", "terminated")):
+        line = f"echo out; exit {code}"
+        given: dict[str, Any] = {"argv": ["/bin/sh", "-c", line]} if carried else {"line": line}
+        ran = run(current, servers=["web-01", "web-02"], wait_timeout=20, **given)
+        for command in ran.commands:
+            assert (command["outcome"], command["status"], command["rc"]) == (outcome, word, code)
+            assert (command["ran"], command["success"], command["stdout"]) == (True, code == 0, "out")
+            assert f"The workspace calls it {word}." in command["msg"]
+
+
+def test_what_was_approved_is_awaited_through_the_error_before_its_delivery(current: Workspace) -> None:
+    current.settings(holds=[{"status": "awaiting_approval", "seconds": 2}], approval_error=3, tick=0.2)
+    held = run(current, servers=["web-01"], line="echo hello")
+    assert held["outcome"] == "awaiting_approval"
+    current.wait_for_command(held["id"], "error")
+    ran = run(current, state="finished", ids=[held["id"]])
+    assert (ran["outcome"], ran["stdout"]) == ("success", "hello")
+
+
 # reuse_within
 
 

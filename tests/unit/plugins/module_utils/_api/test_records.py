@@ -23,6 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     parse_time,
     readable,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import outcome_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import describe
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
@@ -187,6 +188,9 @@ WORDS = [
 ]
 
 
+ACKED = "2026-11-24T10:30:45Z"
+
+
 def facts(command: Command) -> tuple[str, bool, bool | None, bool]:
     return command.status, command.finished, command.ran, command.pending
 
@@ -196,7 +200,8 @@ def facts(command: Command) -> tuple[str, bool, bool | None, bool]:
 def test_every_word_of_the_lifecycle(
     word: str, status: str, finished: bool, ran: bool | None, pending: bool, spell: Any
 ) -> None:
-    command = Command.from_row(current_row(status=spell(word)))
+    # The agent acknowledges a command before it runs it.
+    command = Command.from_row(current_row(status=spell(word), acked_at=ACKED if ran else None))
     assert facts(command) == (status, finished, ran, pending)
 
 
@@ -244,10 +249,44 @@ def test_a_translated_text_of_a_command_that_waits_is_kept_and_pending_by_its_fl
 
 
 @pytest.mark.parametrize("word", ["hibernating", "awaiting_moon", "succeeded_partially"])
-@pytest.mark.parametrize("fields", [{}, {"success": False, "exit_code": 3, "handled_at": "2026-11-24T10:30:45Z"}])
-def test_an_unknown_word_is_kept_and_never_taken_for_finished(word: str, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize("fields", [{}, {"acked_at": ACKED}, {"success": False}, {"exit_code": 3}])
+def test_an_unknown_word_is_kept_and_not_taken_for_finished(word: str, fields: dict[str, Any]) -> None:
     command = Command.from_row(current_row(status=word, **fields))
-    assert (command.status, command.finished) == (word, False)
+    assert facts(command) == (word, False, None, False)
+
+
+HANDLED: dict[str, Any] = {"handled_at": "2026-11-24T10:30:46Z"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "ran", "rc", "outcome"),
+    [
+        ({"success": False, "exit_code": 143, **HANDLED}, True, 143, "failed"),
+        ({"success": False, "exit_code": 0, **HANDLED}, True, 0, "failed"),
+        ({"success": True, "exit_code": 0, **HANDLED}, True, 0, "success"),
+        ({"exit_code": 0, **HANDLED}, True, 0, "success"),
+        ({"success": True, **HANDLED}, None, None, "success"),
+        ({"success": False, **HANDLED}, None, None, "failed"),
+        ({"success": False, "error_phase": "agent_disconnected", **HANDLED}, None, None, "failed"),
+        (HANDLED, None, None, "failed"),
+    ],
+)
+def test_an_unknown_word_of_a_command_that_is_over(
+    fields: dict[str, Any], ran: bool | None, rc: int | None, outcome: str
+) -> None:
+    command = Command.from_row(current_row(status="terminated", cancellable=True, **fields))
+    assert facts(command) == ("terminated", True, ran, False)
+    assert (command.rc, outcome_of(command)) == (rc, outcome)
+
+
+@pytest.mark.parametrize("success", [True, False])
+def test_an_unknown_word_of_a_list_row_without_times(success: bool) -> None:
+    row = current_row(status="terminated", success=success)
+    for name in ("exit_code", "error_phase", "delivered_at", "acked_at", "handled_at"):
+        del row[name]
+    command = Command.from_row(row)
+    assert (command.finished, command.succeeded, command.hides_rc) == (True, success, True)
+    assert not Command.from_row({**row, "success": None}).finished
 
 
 def test_an_unknown_word_waits_if_the_row_says_that_it_can_be_cancelled() -> None:
@@ -427,10 +466,11 @@ def test_the_commands_that_one_runs_after(run_after: Any) -> None:
         ({"status": "failed", "exit_code": 3}, 3),
         ({"status": "failed", "exit_code": -1}, -1),
         ({"status": "success"}, 0),
-        ({"status": "failed"}, 1),
-        ({"status": "failed", "exit_code": True}, 1),
+        ({"status": "failed", "acked_at": ACKED}, 1),
+        ({"status": "failed", "acked_at": ACKED, "exit_code": True}, 1),
+        ({"status": "failed"}, None),
         ({"status": "failed", "exit_code": 2**63 - 1}, 2**63 - 1),
-        ({"status": "failed", "exit_code": 2**63}, 1),
+        ({"status": "failed", "acked_at": ACKED, "exit_code": 2**63}, 1),
         ({"status": "running"}, None),
         ({"status": "denied"}, None),
         ({"status": "cancelled"}, None),
@@ -440,6 +480,24 @@ def test_the_commands_that_one_runs_after(run_after: Any) -> None:
 )
 def test_the_exit_code_or_what_success_and_failure_amount_to(fields: dict[str, Any], rc: int | None) -> None:
     assert Command.from_row(current_row(**fields)).rc == rc
+
+
+@pytest.mark.parametrize(
+    ("fields", "ran"),
+    [
+        ({"exit_code": 1}, True),
+        ({"exit_code": 1, "error_phase": "agent_disconnected"}, True),
+        ({"acked_at": ACKED}, True),
+        ({"acked_at": ACKED, "error_phase": "remote_command_exceeded_timeout"}, True),
+        ({"acked_at": ACKED, "error_phase": "agent_timeout"}, None),
+        ({"acked_at": ACKED, "error_phase": "file_hash_mismatch"}, None),
+        ({"error_phase": "agent_disconnected"}, None),
+        ({}, None),
+    ],
+)
+def test_whether_a_command_ran_that_failed(fields: dict[str, Any], ran: bool | None) -> None:
+    row = current_row(status="failed", success=False, delivered_at=ACKED, handled_at=ACKED, **fields)
+    assert Command.from_row(row).ran is ran
 
 
 CASCADE = "Cancelled due to prior commmand failure."

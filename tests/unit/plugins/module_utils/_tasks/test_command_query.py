@@ -69,6 +69,20 @@ def test_success_asks_for_what_ran(status: str, success: bool) -> None:
     assert not Query(success=success).accepts(Command.from_row(current_row(status=status)))
 
 
+@pytest.mark.parametrize(
+    ("fields", "success"),
+    [
+        ({"status": "failed", "success": False, "error_phase": "agent_disconnected"}, False),
+        ({"status": "terminated", "success": False, "handled_at": AFTER.isoformat()}, False),
+        ({"status": "completed_late", "success": True, "handled_at": AFTER.isoformat()}, True),
+    ],
+)
+def test_what_may_have_run_is_among_what_failed(fields: dict[str, Any], success: bool) -> None:
+    command = Command.from_row(current_row(**fields))
+    assert Query(success=success).accepts(command)
+    assert not Query(success=not success).accepts(command)
+
+
 def test_a_command_of_a_service_token_has_no_requester() -> None:
     command = Command.from_row(current_row(requested_by=None))
     assert Query(requested_by_isnull=True).accepts(command)

@@ -21,7 +21,15 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_res
     describe_job,
     of_jobs,
 )
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, LIST, PUBLISHED_ROW, SERVER, current_row
+from ansible_collections.herdops.alpacon.tests.unit.support import (
+    COMMAND,
+    LIST,
+    PUBLISHED_ROW,
+    SERVER,
+    Row,
+    current_row,
+    old_row,
+)
 
 SERVER_01 = Server(SERVER, "web-01")
 DONE = current_row(
@@ -230,6 +238,31 @@ def test_the_phase_in_which_it_failed_is_named() -> None:
     assert describe_job(job("stuck", stuck))["msg"] == f"{Outcome.STUCK.sentence} The workspace says: agent_timeout."
 
 
+def test_what_the_agent_never_acknowledged_is_not_said_to_have_run() -> None:
+    row = current_row(status="failed", success=False, error_phase="agent_disconnected")
+    described = describe_job(job("failed", row))
+    assert (described["ran"], described["rc"], "rc_assumed" in described) == (None, None, False)
+    assert described["msg"] == "It failed, and no exit code came (agent_disconnected). Whether it ran is not known."
+
+
+@pytest.mark.parametrize(
+    ("row", "stated"),
+    [
+        (current_row(status="failed", success=False, acked_at="2026-11-24T10:30:45Z"), "none"),
+        (old_row("Failed", success=False), "no exit codes"),
+    ],
+)
+def test_why_an_exit_code_is_assumed(row: Row, stated: str) -> None:
+    msg = describe_job(job("failed", row))["msg"]
+    assert msg == f"The command ended with rc 1, which is assumed, since the workspace states {stated}."
+
+
+@pytest.mark.parametrize(("success", "code", "outcome"), [(False, 143, "failed"), (True, 0, "success")])
+def test_a_word_that_is_not_known_is_told(success: bool, code: int, outcome: str) -> None:
+    row = current_row(status="terminated", success=success, exit_code=code, handled_at="2026-11-24T10:30:45Z")
+    assert describe_job(job(outcome, row))["msg"].endswith(" The workspace calls it terminated.")
+
+
 def test_what_is_missing_of_the_output_is_named() -> None:
     output = Output("ac", complete=False, note="Output is incomplete: 1 chunk of 3 never arrived (1).")
     described = describe_job(job("success", DONE, output=output))
@@ -255,7 +288,8 @@ def test_nobody_knows_whether_a_lost_submit_ran() -> None:
     [
         (DONE, 0, None),
         (PUBLISHED_ROW, 0, True),
-        (current_row(status="failed", success=False), 1, True),
+        (current_row(status="failed", success=False, acked_at="2026-11-24T10:30:45Z"), 1, True),
+        (current_row(status="failed", success=False), None, None),
         (current_row(status="denied"), None, None),
         (current_row(status="running"), None, None),
     ],
