@@ -177,4 +177,6 @@ def _without_result(command: Command | None) -> Command | None:
 
 def _reason(job: Job) -> str:
     words = job.msg or (job.outcome.sentence if job.outcome else "What came of it was not awaited.")
+    if job.command and job.outcome == Outcome.FAILED:
+        words = _interrupted(job.command, job.output or Output("")) or "It failed, and no exit code came."
     return f"{words} Id {job.id}." if job.id else words

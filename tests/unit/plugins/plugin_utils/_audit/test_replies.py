@@ -15,7 +15,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes im
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.replies import Reply, replies_of
-from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER
+from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, current_row
 
 ROWS = "a:pass\nb:fail\nc:pass\nd:pa"
 CHECK = {"name": "it", "line": "oscap", "results": {"format": "xccdf"}}
@@ -73,3 +73,19 @@ def test_a_condition_that_is_out_of_time_excuses_nothing(took: int, outcome: str
 def test_an_output_with_gaps_has_no_result() -> None:
     known = reply(Output(f"{ROWS}\n", complete=False), carried=False)
     assert (known.judged.outcome, known.named) == ("unknown", ())
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"error_phase": "agent_disconnected"}, "The command got no result: agent_disconnected."),
+        ({}, "It failed, and no exit code came."),
+    ],
+)
+def test_what_may_not_have_run_is_no_answer(fields: dict[str, str], reason: str) -> None:
+    row = current_row(status="failed", success=False, **fields)
+    [check] = read_checks("checks", [CHECK])
+    job = Job(Server(SERVER, "web-01"), command=Command.from_row(row), outcome=Outcome.FAILED, output=Output(""))
+    done = replies_of(job, [check], True, 100)["it"]
+    assert (done.judged.outcome, done.reached) == ("unknown", False)
+    assert done.judged.message == f"{reason} Id {job.id}."
