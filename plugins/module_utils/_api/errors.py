@@ -108,6 +108,11 @@ _WORDS = (
     (re.compile(r"authentication credentials were not provided", re.I), "auth_authentication_failed"),
 )
 
+#: What an answer says that a plan of the workspace stands behind, whatever its code.
+_GATE_PLAN = re.compile(r"\bgate: plan\b")
+#: With a code, a workspace refuses a token that it knows.
+_CODE_ALONE = "The workspace refuses this, and says why in a code alone."
+
 _SHOWN_BODY = 200
 #: How much of what an error says in JSON is shown: characters, entries and levels.
 _SHOWN_WORDS, _SHOWN_ITEMS, _SHOWN_DEPTH = 4000, 100, 8
@@ -268,9 +273,11 @@ class ApiError(AlpaconError):
 
     def _render(self) -> str:
         known = _SENTENCES_OF_FIELDS.get((self.code, self.source)) or SENTENCES.get(self.code, "")
+        if not known and _GATE_PLAN.search(self.text):
+            known = SENTENCES["workspace_extension_plan_required"]
         parts = [known, self.text]
         if not known and not self.text:
-            parts = [_sentence_for_status(self.status)]
+            parts = [_CODE_ALONE if self.status == 401 and self.code else _sentence_for_status(self.status)]
         said = " ".join(part for part in parts if part)
         code = f" {self.code}" if self.code else ""
         return f"{said} [{self.method} {self.path}: HTTP {self.status}{code}]"

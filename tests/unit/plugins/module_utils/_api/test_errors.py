@@ -120,6 +120,18 @@ def test_every_body_shape(body: Any, text: str) -> None:
     assert read(400, body).text == text
 
 
+@pytest.mark.parametrize("code", [{}, {"code": "server_limit_exceeded"}])
+def test_a_limit_of_the_plan_is_named(code: dict[str, str]) -> None:
+    error = str(read(402, {**code, "gate": "plan", "axis": "server", "next": "team"}))
+    assert error.startswith("The plan of the workspace does not include this. gate: plan; axis: server; next: team [")
+    assert "plan of" not in str(read(402, "<h1>Pay</h1>"))
+
+
+def test_a_token_that_is_refused_with_a_code_is_not_called_unknown() -> None:
+    error = str(read(401, {"code": "moon_not_full"}))
+    assert error == f"The workspace refuses this, and says why in a code alone. [POST {LIST}: HTTP 401 moon_not_full]"
+
+
 def test_a_long_page_is_cut() -> None:
     assert read(502, "<p>" + "word " * 500 + "</p>").text == ("word " * 40)[:200]
 
