@@ -231,10 +231,13 @@ _STATUS_OBJECTS = {
     "failed": ("Failed", "danger", "Failed at {end}"),
 }
 _STUCK = {False: "Sent command to server, but got no response.", True: "Command started to run, but got no result."}
-_UNDELIVERED = ("scheduled", "queued", "verifying", "awaiting_purpose", "awaiting_approval")
+HELD = ("verifying", "awaiting_purpose", "awaiting_approval")
+_UNDELIVERED = ("scheduled", "queued", *HELD)
 
 
 def is_cancellable(command: Command, status: str) -> bool:
+    if status in HELD and not state.current.switches.cancel_held:
+        return False
     return status in _UNDELIVERED and command.delivered_at is None
 
 

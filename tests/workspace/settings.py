@@ -68,6 +68,7 @@ class Switches:
 
     lean_rows: bool = False
     cancel_mode: t.Literal["mark", "delete"] = "mark"
+    cancel_held: bool = True
     offline_mode: t.Literal["queue", "refuse"] = "queue"
     output: t.Literal["both", "result", "chunks"] = "both"
     throttle: str | None = None

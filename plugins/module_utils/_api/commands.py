@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .client import Client
-from .errors import AlpaconError, ApiError, LostAnswer, UnreadableRow
+from .errors import AlpaconError, ApiError, LostAnswer, NotCancellable, UnreadableRow
 from .records import Command, canonical_uuid, readable
 
 COMMANDS_PATH = "/api/events/commands/"
 NEWEST_FIRST = "-added_at"
+#: Whether a command can be cancelled while it is in one of these is the workspace's choice.
+_HELD = ("verifying", "awaiting_purpose", "awaiting_approval")
 
 
 def path_of(command_id: str) -> str:
@@ -148,6 +150,7 @@ def cancel(client: Client, command_id: str) -> str:
 
     Raises:
         LostAnswer: no answer says that it was cancelled, and the command still waits.
+        NotCancellable: it is refused, and the command is held, so that it may still run.
     """
     try:
         answer = client.write("DELETE", path_of(command_id))
@@ -155,7 +158,7 @@ def cancel(client: Client, command_id: str) -> str:
         if error.status == 404:
             return GONE
         if error.code == "event_command_already_sent" or error.status == 409:
-            return GONE if _will_not_run(client, command_id) else SENT
+            return _refused(client, command_id, error)
         raise
     except LostAnswer:
         return _seen_cancelled(client, command_id)
@@ -170,12 +173,17 @@ def _is_cancelled(row: Any, command_id: str) -> bool:
     )
 
 
-def _will_not_run(client: Client, command_id: str) -> bool:
-    """Whether a command that cannot be cancelled was denied, rejected or expired at that very moment."""
+def _refused(client: Client, command_id: str, error: ApiError) -> str:
+    """What a command is that is said to be too late to cancel: over at that very moment, delivered, or only held."""
+    command = None
     with contextlib.suppress(AlpaconError):
         command = find_command(client, command_id)
-        return command is not None and command.finished and command.ran is False
-    return False
+    if command is not None and command.finished and command.ran is False:
+        return GONE  # denied, rejected or expired
+    # What is scheduled or queued can be cancelled until it is delivered: a row that shows it so lags behind.
+    if command is not None and command.pending and (command.status in _HELD or command.cancellable is False):
+        raise NotCancellable(error, command.status) from error
+    return SENT
 
 
 def _seen_cancelled(client: Client, command_id: str) -> str:

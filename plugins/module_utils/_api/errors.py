@@ -292,6 +292,25 @@ class ApiError(AlpaconError):
         return refused or self.code == "auth_authentication_failed"
 
 
+class NotCancellable(ApiError):
+    """A cancel that is refused while its command is held: nothing says that it was delivered, and it may still run.
+
+    Args:
+        refused: what the workspace answered.
+        held: the command's status.
+    """
+
+    def __init__(self, refused: ApiError, held: str) -> None:
+        self.held = held
+        super().__init__(refused.method, refused.path, refused.status, refused.code, refused.text)
+
+    def _render(self) -> str:
+        return (
+            f"The workspace does not let the command be cancelled while it is {self.held}. It may still run."
+            f" [{self.method} {self.path}: HTTP {self.status}]"
+        )
+
+
 def _sentence_for_status(status: int) -> str:
     if status == 401:
         return SENTENCES["auth_authentication_failed"]

@@ -238,6 +238,16 @@ def test_cancel_too_late(current: Workspace) -> None:
     assert (response.status_code, response.json()) == (409, {"code": "event_command_already_sent"})
 
 
+@pytest.mark.parametrize("status", ["verifying", "awaiting_purpose", "awaiting_approval"])
+def test_what_is_held_may_not_be_let_go(current: Workspace, status: str) -> None:
+    current.settings(cancel_held=False, holds=[{"status": status, "seconds": 0.5}])
+    key = current.submit("web-01", "true")
+    assert detail(current, key)["cancellable"] is False
+    response = current.api("DELETE", f"{COMMANDS}{key}/")
+    assert (response.status_code, response.json()) == (409, {"code": "event_command_already_sent"})
+    assert current.wait_for_command(key)["run_count"] == 1
+
+
 def test_offline_server_queues_until_it_returns(current: Workspace) -> None:
     current.disconnect("web-02")
     key = current.submit("web-02", "echo back")

@@ -96,6 +96,28 @@ def test_a_command_that_is_delivered_at_that_moment(workspace: Workspace, fail_i
     assert (ran.changed, ran.failed, ran["outcome"]) == (False, fail_if_sent, "sent")
 
 
+@in_every_dialect
+@pytest.mark.parametrize("status", ["verifying", "awaiting_purpose", "awaiting_approval"])
+def test_what_is_held_and_not_let_go_was_not_delivered(workspace: Workspace, status: str) -> None:
+    workspace.settings(cancel_held=False, holds=[{"status": status}])
+    command_id = workspace.submit("web-01", "reboot")
+    ran = cancel(workspace, ids=[command_id], fail_if_sent=False)
+    assert (ran.changed, ran.failed, ran["outcome"], ran["ran"]) == (False, True, "refused", False)
+    assert f"does not let the command be cancelled while it is {status}. It may still run." in ran["msg"]
+    assert "delivered" not in ran["msg"]
+    assert ran["error"]["status"] in (400, 409)
+    assert statuses(workspace) == [status]
+
+
+def test_a_cancel_that_is_refused_without_a_word_of_why(current: Workspace) -> None:
+    current.settings(holds=[{"status": "verifying"}])
+    command_id = current.submit("web-01", "reboot")
+    current.fault("status", method="DELETE", status=409, body="{}")
+    ran = cancel(current, ids=[command_id], fail_if_sent=False)
+    assert (ran.failed, ran["outcome"]) == (True, "refused")
+    assert "It may still run." in ran["msg"]
+
+
 def test_several_ids_have_a_result_each(workspace: Workspace) -> None:
     waits, sent = waiting(workspace), delivered(workspace)
     ran = cancel(workspace, ids=[NO_COMMAND, waits, sent])

@@ -531,6 +531,15 @@ def test_a_command_runs_after_its_parent_or_not_at_all_in_every_dialect(workspac
     assert sum(row["run_count"] for row in more) == (0 if code else 1)
 
 
+def test_what_is_held_and_not_let_go_goes_on_after_its_time(current: Workspace) -> None:
+    current.settings(cancel_held=False, holds=[{"status": "awaiting_approval"}])
+    limits: dict[str, Any] = {"wait_timeout": "1s", "cancel_on_timeout": True, "wait_for_approval": True}
+    ran = run(current, servers=["web-01"], line="echo held", **limits)
+    assert (ran["outcome"], ran["status"]) == ("timed_out", "awaiting_approval")
+    assert "It could not be cancelled: The workspace does not let the command be cancelled while it is" in ran["msg"]
+    assert "delivered" not in ran["msg"]
+
+
 def test_a_parent_is_not_withdrawn_where_its_child_has_no_time_left(published: Workspace) -> None:
     [parent] = run(published, state="scheduled", servers=["web-01"], line="echo parent", scheduled_at=FAR).commands
     limits: dict[str, Any] = {"wait_timeout": "1s", "cancel_on_timeout": True}
