@@ -510,6 +510,8 @@ commands:
       description:
         - Whether the output is complete; null if there is none yet. RV(commands[].msg) says what is missing, or was
           cut off by O(output_limit).
+        - If a workspace has no result of a O(line) but only chunks, nothing marks the last one. Chunks that arrive later
+          than three seconds after its end are not part of the output.
       type: bool
     changed:
       description: Whether the task changed something for this command.

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import TOO_LONG
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, cancel
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TOO_LONG
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, canonical_uuid, is_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings

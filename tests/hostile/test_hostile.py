@@ -58,7 +58,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         monkeypatch.setattr(module, "time", moved)
     monkeypatch.setattr(_command_task, "Fleet", functools.partial(fleet.Fleet, sleep=moved.sleep))
     monkeypatch.setattr(_outputs, "_CHUNK_PAUSES", ())
-    monkeypatch.setattr(_outputs, "_CHUNK_SETTLE", 0.0)
+    for settle in ("_CHUNK_SETTLE", "_FRAME_SETTLE"):
+        monkeypatch.setattr(_outputs, settle, 0.0)
     for module in (_run, _command_info, _command_lookup, _server_info):
         monkeypatch.setattr(module, "Client", functools.partial(_client.Client, sleep=moved.sleep))
     return moved

@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import re
 
-from .outputs import Output
+from .outputs import AGENT_SAYS, INTERRUPTED, TOO_LONG, TOO_LONG_SAID, Output
 from .records import Command
-
-#: In chunks, the agent puts this in front of what it says itself.
-_PREFIX = "alpamon: "
 
 #: What the agent says -> why the line never began.
 _NEVER_BEGAN = (
@@ -32,12 +29,6 @@ _NEVER_BEGAN = (
     (r"fork/exec /bin/sh: argument list too long", "line and env are larger than the server's system takes"),
 )
 _PATTERNS = tuple((re.compile(pattern), why) for pattern, why in _NEVER_BEGAN)
-
-#: The exit code of a line that has none of its own.
-INTERRUPTED = -1
-#: The exit code of a line that the agent has ended, and what it writes behind the output then.
-TOO_LONG = 124
-_TOO_LONG = re.compile(r"Command timed out after ([0-9][0-9a-zµ.]{0,30})\s*\Z")
 
 _SUDO = re.compile(r"Alpacon denied this sudo (?:command|invocation) \(([A-Z0-9_]{1,63})\)")
 _AS_ROOT = "Run it with username=root instead, if the token may."
@@ -65,7 +56,7 @@ def why_never_began(command: Command, output: str) -> str:
     if command.status != "failed" or command.error_phase or command.exit_code not in (None, 1):
         return ""
     said = output.strip()
-    said = said[len(_PREFIX) :] if said.startswith(_PREFIX) else said
+    said = said[len(AGENT_SAYS) :] if said.startswith(AGENT_SAYS) else said
     return next((why for pattern, why in _PATTERNS if pattern.fullmatch(said)), "")
 
 
@@ -73,7 +64,7 @@ def why_ended_early(command: Command, output: str) -> str:
     """What ended a command that did not end by itself, or an empty string where it did or nobody can know."""
     if command.rc == INTERRUPTED:
         return "a signal ended it, or the agent was stopped meanwhile"
-    limit = _TOO_LONG.search(output[-200:]) if command.rc == TOO_LONG else None
+    limit = TOO_LONG_SAID.search(output[-200:]) if command.rc == TOO_LONG else None
     return f"the agent ended it after {limit[1]}, the longest that it lets a command run" if limit else ""
 
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,13 +21,24 @@ from .records import Command, plain_text
 
 #: Pauses between looks for chunks that are missing, in seconds: the agent repeats a lost one after 1, 2, 4 ... s.
 _CHUNK_PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8)
-#: How old a finish must be before "no chunks" is believed, in seconds.
-_CHUNK_SETTLE = 0.3
+#: How old a finish must be before what has come is believed to be all, in seconds: nothing tells the end of a line's
+#: output, a frame that of what is carried.
+_CHUNK_SETTLE, _FRAME_SETTLE = 3.0, 0.3
 #: What has not arrived so long after the finish never will, in seconds.
 _CHUNK_PATIENCE = 60.0
 _SHOWN_GAPS = 20
 #: The number of a chunk is less than this.
 _MOST_CHUNKS = 2**31
+
+#: The exit code of a line that has none of its own.
+INTERRUPTED = -1
+#: The exit code of a line that the agent has ended, and what it writes behind the output then, into the result only.
+TOO_LONG = 124
+TOO_LONG_SAID = re.compile(r"Command timed out after ([0-9][0-9a-zµ.]{0,30})\s*\Z")
+#: In chunks only, the agent puts this in front of what it says itself, and a line break behind it.
+AGENT_SAYS = "alpamon: "
+#: So much of two ends is compared, in characters.
+_COMPARED = 1000
 
 
 @dataclass(frozen=True)
@@ -70,28 +82,40 @@ class Output:
 
 def output_of_row(command: Command) -> Output | None:
     """The output of a finished command as far as its row carries it, or None where chunks may have more."""
-    complete = bool(command.result) and not command.truncated
+    complete = not command.truncated and command.result not in (None, "", _end_said(command))
     return _from_result(command) if complete or not command.may_have_chunks or command.ran is False else None
 
 
-def read_output(client: Client, command: Command, sleep: Callable[[float], None] = time.sleep) -> Output:
-    """The output of a finished command, from its row where that carries it, else from its chunks."""
+def read_output(
+    client: Client,
+    command: Command,
+    sleep: Callable[[float], None] = time.sleep,
+    is_whole: Callable[[str], bool] | None = None,
+) -> Output:
+    """The output of a finished command, from its row where that carries it, else from its chunks.
+
+    Args:
+        is_whole: tells whether an output has its end; None where no output tells that.
+    """
     carried = output_of_row(command)
     if carried:
         return carried
-    age = (client.now() - command.handled_at).total_seconds() if command.handled_at else 0.0
-    if age < _CHUNK_SETTLE:
-        # The last chunk may arrive after the word that the command is over.
-        sleep(min(_CHUNK_SETTLE - age, _CHUNK_SETTLE))
+    if _end_said(command) or command.exit_code == INTERRUPTED:
+        is_whole = None  # what was ended has no end of its own
+    age = (client.now() - command.end).total_seconds() if command.end else 0.0
+    # Chunks may arrive after the word that the command is over, the last ones or all.
+    settle = _FRAME_SETTLE if is_whole else _CHUNK_SETTLE
+    if age < settle:
+        sleep(min(settle - age, settle))
     chunks: dict[int, str] = {}
     missing = _fetch_chunks(client, command, chunks)
     for pause in _CHUNK_PAUSES if age < _CHUNK_PATIENCE else ():
-        if missing:
+        if missing or (is_whole and missing is not None and not is_whole(_joined(chunks) or command.result or "")):
             sleep(pause)
             missing = _fetch_chunks(client, command, chunks)
     if not chunks and not missing:
         return _from_result(command)
-    text = "".join(chunks[seq] for seq in sorted(chunks)) if chunks else command.result or ""
+    text = f"{_joined(chunks)}{_end_said(command)}" if chunks else command.result or ""
     return Output(text, not missing, f"Output is incomplete: {missing}." if missing else "")
 
 
@@ -101,8 +125,18 @@ def _from_result(command: Command) -> Output:
     return Output(command.result or "")
 
 
-def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str:
-    """Add the chunks that are not there yet; say what is still missing."""
+def _end_said(command: Command) -> str:
+    """What the agent has put behind the output, and into no chunk: that it took too long."""
+    said = TOO_LONG_SAID.search((command.result or "")[-_COMPARED:]) if command.exit_code == TOO_LONG else None
+    return said[0] if said else ""
+
+
+def _joined(chunks: Mapping[int, str]) -> str:
+    return "".join(chunks[seq] for seq in sorted(chunks))
+
+
+def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str | None:
+    """Add the chunks that are not there yet; say what is still missing, or None where the server knows no chunks."""
     first_unknown, size, nowhere = _first_gap(chunks), 0, 0
     params = {"ordering": "seq", **({"seq__gte": first_unknown} if first_unknown else {})}
     try:
@@ -116,11 +150,11 @@ def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> s
             if size > LARGEST_ANSWER:
                 raise LostAnswer(f"its chunks have more than {LARGEST_ANSWER // 2**20} MiB.")
     except UnknownAddress:
-        return ""  # as below, in words of 2024
+        return None  # as below, in words of 2024
     except ApiError as error:
         if error.status != 404:
             raise
-        return ""  # a server that knows no chunks
+        return None
     unplaced = f"{_plural(nowhere, 'chunk')} came without a number that says where to put it" if nowhere else ""
     return ", and ".join(filter(None, (_missing(command, chunks), unplaced)))
 
@@ -136,11 +170,15 @@ def _missing(command: Command, chunks: Mapping[int, str]) -> str:
         return f"{_plural(lost, 'chunk')} of {max(chunks) + 1} never arrived ({_ranges(gaps)})"
     if command.truncated and chunks:
         # The agent's own copy keeps the end: chunks that do not end alike stopped early.
-        tail = command.split_result()[1].rstrip()
-        whole = "".join(chunks[seq] for seq in sorted(chunks)).rstrip()
-        if not whole.endswith(tail[-1000:]):
+        tail = command.split_result()[1].removesuffix(_end_said(command))
+        if not _comparable(_joined(chunks)[-4 * _COMPARED :]).endswith(_comparable(tail[-_COMPARED:])):
             return "its last chunks never arrived"
     return ""
+
+
+def _comparable(text: str) -> str:
+    """A text without what makes a chunk differ from the copy of it."""
+    return "".join(text.replace(AGENT_SAYS, "").split())
 
 
 def _plural(number: int, word: str) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
+from typing import Callable
 
 from .._api.agent_output import why_ended_early, why_never_began
 from .._api.outputs import Output
@@ -48,6 +50,26 @@ def unpacked(command: Command, output: Output, line: str | None = None) -> tuple
         return command, _without_frame(command, output, line, error)
     streams = Output(_text(frame.stdout), output.complete, output.note, _text(frame.stderr), frame.mark)
     return (command if command.exit_code is not None else replace(command, exit_code=frame.rc)), streams
+
+
+def whole_of(command: Command, line: str | None = None) -> Callable[[str], bool] | None:
+    """What tells whether an output is all of what a command has written; None of a line that carries nothing.
+
+    Args:
+        line: as for :func:`unpacked`.
+    """
+    digest = digest_of_line(line or command.line)
+    return partial(_has_end, digest) if digest else None
+
+
+def _has_end(digest: str, text: str) -> bool:
+    try:
+        read_frame(digest, text)
+    except NoBeginning:
+        return bool(text.strip())  # something else was said in its place
+    except NoFrame as error:
+        return not isinstance(error, NoEnd)
+    return True
 
 
 def _without_frame(command: Command, output: Output, line: str, error: NoFrame) -> Output:

@@ -14,7 +14,7 @@ from .._api.agent_output import shortened
 from .._api.client import Client
 from .._api.errors import AlpaconError
 from .._api.outputs import Output, output_of_row, read_output
-from .._carrier.answers import unpacked
+from .._carrier.answers import unpacked, whole_of
 from .._carrier.frames import SKIPPED
 from .jobs import Job, Limits
 from .outcomes import Outcome, outcome_of
@@ -47,7 +47,8 @@ class KeptOutputs:
     def fetch(self, job: Job) -> None:
         """Keep the output of the job's command, from wherever the workspace has it."""
         try:
-            self._keep(job, read_output(self._client, job.known, self._sleep))
+            is_whole = whole_of(job.known, job.body.get("line"))
+            self._keep(job, read_output(self._client, job.known, self._sleep, is_whole))
         except AlpaconError as error:
             self.miss(job, error)
 

@@ -18,7 +18,7 @@ from .._api.errors import AlpaconError, UsageError
 from .._api.outputs import Output, read_output
 from .._api.records import Command, iso
 from .._api.settings import Settings, Warn
-from .._carrier.answers import unpacked
+from .._carrier.answers import unpacked, whole_of
 from .._fleet.run import Run
 from .._options import values
 from .._options.connection import CONNECTION
@@ -110,7 +110,7 @@ class _Outputs:
 
     def read(self, command: Command) -> Output:
         try:
-            return self._each.read(partial(read_output, self._client, command))
+            return self._each.read(partial(read_output, self._client, command, is_whole=whole_of(command)))
         except AlpaconError as error:
             self._warn(f"The output of command {command.id} could not be read. {error}")
             return Output(command.result or "", complete=False)

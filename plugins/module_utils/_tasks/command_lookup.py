@@ -16,6 +16,7 @@ from .._api.client import Client
 from .._api.outputs import read_output
 from .._api.records import Command
 from .._api.settings import Settings, Warn
+from .._carrier.answers import whole_of
 from .._fleet.named_servers import find
 from .._options import values
 from .command_info import listed
@@ -40,5 +41,5 @@ def _wanted(client: Client, command: Command | None, want: str) -> Any:
         return None
     if want == "id":
         return command.id
-    described = listed(command, partial(read_output, client))
+    described = listed(command, partial(read_output, client, is_whole=whole_of(command)))
     return described if want == "record" else described["stdout"]

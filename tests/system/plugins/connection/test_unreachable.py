@@ -107,6 +107,13 @@ def test_an_output_with_a_hole_is_no_result(current: Workspace, tmp_path: Path, 
     assert [row["run_count"] for row in modules(current)] == [1]
 
 
+def test_an_answer_that_comes_after_the_end_is_waited_for(current: Workspace, tmp_path: Path) -> None:
+    current.settings(output="chunks")
+    current.fault("late_chunk", seconds=2)
+    run = over_connection(current, tmp_path, [PING])
+    assert run.results["web-01"].get("ping") == "pong", run.said
+
+
 def test_an_agent_that_dies_meanwhile_may_have_run_it(current: Workspace, tmp_path: Path) -> None:
     current.settings(stuck_after=1)
     current.fault("vanish", line=" module:")

@@ -166,12 +166,14 @@ def test_a_chunk_that_comes_late_is_waited_for(current: Workspace, connect: Conn
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
-        if len(slept) == 4:
+        if len(slept) == 5:
             current.change_command(command_id, chunks=[{"seq": 1, "content": "b"}])
 
     output = read_output(client, command, sleep)
     assert (output.text, output.complete) == ("abc", True)
-    assert slept == sorted(slept)
+    settling, *pauses = slept
+    assert 2 < settling <= 3
+    assert pauses == sorted(pauses)
     assert any("seq__gte=1" in entry["path"] for entry in current.log())
 
 
@@ -202,7 +204,16 @@ def test_the_last_chunk_may_come_after_the_end(
         current.change_command(command_id, chunks=["late"])
 
     assert read_output(client, command, sleep).text == ("late" if settles else "")
-    assert late == ([0.2] if settles else [])
+    assert late == ([2.9] if settles else [])
+
+
+def test_a_finish_that_a_row_tells_only_by_how_long_it_took_may_be_old(chunked: Ended, current: Workspace) -> None:
+    current.settings(lean_rows=True)
+    client, command = chunked([])
+    assert command.handled_at is None
+    pauses = NotedPauses()
+    assert read_output(client, command, pauses) == Output("")
+    assert pauses.slept == []
 
 
 MIB = 1024 * 1024
@@ -232,6 +243,38 @@ def test_chunks_that_stop_early_are_told_by_the_copy_of_the_agent(chunked: Ended
     output, _made = read(*chunked(pieces(text, 4096)[:-1], result=cut(text)))
     assert (output.complete, output.note) == (False, "Output is incomplete: its last chunks never arrived.")
     assert text.startswith(output.text)
+
+
+LIMIT = "Command timed out after 30m0s"
+
+
+def test_what_took_too_long_is_whole_in_its_chunks_but_for_the_word_of_it(chunked: Ended) -> None:
+    text = "".join(f"line {number}\n" for number in range(20_000))
+    fields: Row = {"status": "failed", "exit_code": 124, "result": cut(text) + LIMIT}
+    output, made = read(*chunked(pieces(text, 4096), **fields))
+    assert (output.text, output.complete, output.note, made) == (text + LIMIT, True, "", 1)
+
+
+def test_chunks_of_what_took_too_long_may_stop_early(chunked: Ended) -> None:
+    text = "".join(f"line {number}\n" for number in range(2000))
+    output, _made = read(*chunked(pieces(text, 4096)[:-1], status="failed", exit_code=124, result=cut(text) + LIMIT))
+    assert (output.complete, output.note) == (False, "Output is incomplete: its last chunks never arrived.")
+
+
+@pytest.mark.parametrize(("code", "text"), [(124, f"important\n{LIMIT}"), (1, LIMIT)])
+def test_a_result_that_is_but_the_word_of_the_agent_is_no_output(chunked: Ended, code: int, text: str) -> None:
+    output, made = read(*chunked(["important\n"], status="failed", exit_code=code, result=LIMIT))
+    assert (output.text, output.complete, made) == (text, True, 1 if code == 124 else 0)
+
+
+def test_what_the_agent_says_meanwhile_differs_in_its_chunks(chunked: Ended) -> None:
+    text, said = (
+        "".join(f"line {number}\n" for number in range(20_000)),
+        'exec: "x": executable file not found in $PATH',
+    )
+    chunks = [*pieces(text, 4096), f"alpamon: {said}\n"]
+    output, _made = read(*chunked(chunks, status="failed", exit_code=1, result=cut(text + said)))
+    assert (output.text, output.complete, output.note) == (f"{text}alpamon: {said}\n", True, "")
 
 
 @pytest.mark.parametrize("status", ["cancelled", "denied", "rejected", "expired"])

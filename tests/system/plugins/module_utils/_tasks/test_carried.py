@@ -224,6 +224,23 @@ def test_lost_chunks_never_make_an_answer(current: Workspace, seq: int | None, m
         assert "The workspace says that it succeeded, and nothing of its answer is there." in result["msg"]
 
 
+@pytest.mark.parametrize("seq", [None, 1], ids=["all chunks", "the last chunk"])
+def test_an_answer_whose_end_comes_late_is_waited_for(current: Workspace, seq: int | None) -> None:
+    current.settings(output="chunks")
+    current.fault("late_chunk", seconds=2, **({} if seq is None else {"seq": seq}))
+    result = carry(current, b"#!/bin/sh\nseq 1 1000\n").result
+    assert (result["outcome"], result["rc"], result["output_complete"]) == ("success", 0, True)
+    assert result["stdout"].endswith("\n1000")
+
+
+def test_an_answer_that_took_too_long_says_so_however_much_it_wrote(current: Workspace) -> None:
+    current.fault("time_out", seconds=3)
+    result = carry(current, b"#!/bin/sh\nseq 1 300000\nsleep 77\n").result
+    assert (result["outcome"], result["rc"], result["output_complete"]) == ("failed", 124, False)
+    assert "the agent ended it after 3s, the longest that it lets a command run" in result["msg"]
+    assert "never arrived" not in result["msg"]
+
+
 def test_an_output_that_the_agent_cut_is_no_answer(current: Workspace) -> None:
     current.settings(output="result")
     result = carry(current, b"#!/bin/sh\nseq 1 300000\n").result

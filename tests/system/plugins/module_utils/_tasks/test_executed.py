@@ -231,6 +231,36 @@ def test_what_output_in_chunks_costs(current: Workspace, patient: Any) -> None:
     assert (ran["stdout"], ran["requests"]) == ("hello", 3)
 
 
+def test_what_no_output_costs(current: Workspace, patient: Any) -> None:
+    patient(current)
+    ran = run(current, servers=[current.server_ids()["web-01"]], line="true")
+    assert (ran["stdout"], ran["output_complete"], ran["requests"]) == ("", True, 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "seq", "said"),
+    [("echo only", None, "only"), ("echo first; sleep 0.3; echo FATAL", 1, "first\nFATAL")],
+    ids=["all", "the last"],
+)
+def test_chunks_that_come_after_the_end_cost_nothing(current: Workspace, line: str, seq: int | None, said: str) -> None:
+    current.settings(output="chunks")
+    current.fault("late_chunk", seconds=2, **({} if seq is None else {"seq": seq}))
+    ran = run(current, servers=["web-01"], line=line)
+    assert (ran["stdout"], ran["output_complete"]) == (said, True)
+    assert len([path for path in paths(current) if "/chunks/" in path]) == 1
+
+
+@pytest.mark.parametrize(("kept", "line"), [("chunks", "echo important"), ("both", "seq 1 200000; echo important")])
+def test_what_took_too_long_is_told_with_all_of_its_output(current: Workspace, kept: str, line: str) -> None:
+    current.settings(output=kept)
+    current.fault("time_out", seconds=2)
+    ran = run(current, servers=["web-01"], line=f"{line}; sleep 77")
+    assert (ran["rc"], ran["output_complete"]) == (124, True)
+    assert ran["stdout"].endswith("important\nCommand timed out after 2s")
+    assert "the agent ended it after 2s, the longest that it lets a command run" in ran["msg"]
+    assert "never arrived" not in ran["msg"]
+
+
 @in_every_dialect
 def test_what_many_commands_cost(workspace: Workspace, patient: Any) -> None:
     patient(workspace)
