@@ -133,6 +133,8 @@ options:
       - Only the task that they are given to knows them. If another task shows the output of the same command, give it
         O(env) as well, which O(state=finished) accepts just for that, or C(no_log).
       - Workspaces of 2024 ignore it; a warning says so.
+      - Workspaces may take off blanks and line breaks at both ends of a value. With O(line), a warning names the
+        variable; with O(script) and O(argv), every value arrives as it is given.
       - With O(script) and O(argv), the names V(RUN), V(BODY), V(P0), V(P1) and so on, and all that begin with
         V(alpacon_), are taken.
     type: dict
@@ -510,7 +512,7 @@ commands:
       description:
         - Whether the output is complete; null if there is none yet. RV(commands[].msg) says what is missing, or was
           cut off by O(output_limit).
-        - If a workspace has no result of a O(line) but only chunks, nothing marks the last one. Chunks that arrive later
+        - If a workspace has the output of a O(line) in chunks only, nothing marks the last one. Chunks that arrive more
           than three seconds after its end are not part of the output.
       type: bool
     changed:

@@ -16,7 +16,7 @@ import base64
 import gzip
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .unpacking import unpacking
@@ -60,7 +60,9 @@ class Carried:
     digest: str
 
 
-def pack(label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> Carried:
+def pack(
+    label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), env: Mapping[str, str] | None = None
+) -> Carried:
     """Pack a body for one submit.
 
     Args:
@@ -68,6 +70,7 @@ def pack(label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ())
         body: code for C(/bin/sh). In it, C(alpacon_part 2) writes the first of the files, C(alpacon_part 3) the next.
         stdin: what the body reads; it meets the end at once where that is empty.
         files: what the body asks for.
+        env: further variables of the body, which the digest does not cover.
 
     Raises:
         TooLarge: it does not fit.
@@ -85,8 +88,15 @@ def pack(label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ())
     }
     # One word with a shell and without one: what is in IFS parts it only when it is evaluated.
     run = f'eval${{IFS}}"${BODY}"'
-    env = {RUN: run, BODY: unpacking(list(variables)), **variables}
-    return Carried(f"/bin/sh -c $RUN {label} sha256:{digest}", env, digest)
+    # Workspaces trim values, and dots stay where they are.
+    guarded = {name: f".{value}." for name, value in (env or {}).items() if is_trimmed(value)}
+    carriers = {RUN: run, BODY: unpacking(list(variables), list(guarded)), **variables}
+    return Carried(f"/bin/sh -c $RUN {label} sha256:{digest}", {**(env or {}), **guarded, **carriers}, digest)
+
+
+def is_trimmed(value: str) -> bool:
+    """Whether the value of a variable does not stay as it is on its way through a workspace."""
+    return value != value.strip()
 
 
 def label_of(kind: str, name: str) -> str:

@@ -22,7 +22,7 @@ REFUSED = 126
 _CODE = r"""
 alpacon_content="@PAYLOAD@"
 unset RUN BODY @NAMES@
-alpacon_digest=${1#sha256:}
+@RESTORED@alpacon_digest=${1#sha256:}
 set --
 exec 3>&1 2>/dev/null
 printf '[alpacon %s]\n' "$alpacon_digest" >&3
@@ -65,8 +65,13 @@ exit "$(printf '%s\n' "$alpacon_rest" | sed -n 's/.*\[rc \([0-9]*\)].*/\1/p')"
 """
 
 
-def unpacking(names: Sequence[str]) -> str:
-    """The code for what stands in variables of these names, in their order."""
+def unpacking(names: Sequence[str], guarded: Sequence[str] = ()) -> str:
+    """The code for what stands in variables of these names, in their order.
+
+    Args:
+        guarded: other variables, whose values stand between two dots.
+    """
     payload = "".join(f"${name}" for name in names)
-    code = _CODE.replace("@PAYLOAD@", payload).replace("@NAMES@", " ".join(names))
+    restored = "".join(f"{name}=${{{name}#.}}\n{name}=${{{name}%.}}\n" for name in guarded)
+    code = _CODE.replace("@PAYLOAD@", payload).replace("@NAMES@", " ".join(names)).replace("@RESTORED@", restored)
     return code.replace("@REFUSED@", str(REFUSED)).strip()

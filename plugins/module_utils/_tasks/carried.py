@@ -27,8 +27,11 @@ CONTENT = "_script_content"
 _TAKE_OUT = "Take it out."
 
 
-def carried_by(options: Mapping[str, Any]) -> Carried | None:
+def carried_by(options: Mapping[str, Any], env: Mapping[str, str]) -> Carried | None:
     """What a task carries, packed for one submit; None where it has a line, or nothing to run.
+
+    Args:
+        env: the checked value of O(env).
 
     Raises:
         UsageError: the options do not go together, or it does not fit into one submit.
@@ -39,14 +42,14 @@ def carried_by(options: Mapping[str, Any]) -> Carried | None:
     if given in ([], ["line"]):
         _refuse_with_line(options)
         return None
-    _check_env(given[0], options.get("env") or {})
+    _check_env(given[0], env)
     if options["shell"] != "system":
         why = f"it is {options['shell']}, and {given[0]} is run by a shell of the server"
         raise UsageError("shell", why, "Leave it out, or give line.")
     label, body, files = _script(options) if given == ["script"] else _program(options)
     stdin = (options.get("stdin") or "").encode("utf-8", "surrogateescape")
     try:
-        return pack(label, body, stdin, files)
+        return pack(label, body, stdin, files, env)
     except TooLarge as error:
         raise _too_large(given[0], sum(map(len, (body, *files))), len(stdin), error) from None
 
@@ -74,9 +77,9 @@ def _refuse_with_line(options: Mapping[str, Any]) -> None:
             raise UsageError(name, "it can only be used with script or argv", "Give one of them in place of line.")
 
 
-def _check_env(what: str, env: Mapping[str, Any]) -> None:
+def _check_env(what: str, env: Mapping[str, str]) -> None:
     for name in env:
-        if is_own_variable(str(name)):
+        if is_own_variable(name):
             raise UsageError("env", f"with {what}, {name} is the name of a variable that carries it", "Rename it.")
 
 

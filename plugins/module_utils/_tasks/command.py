@@ -68,6 +68,12 @@ SPEC: dict[str, dict[str, Any]] = {
 SHIPPED_SPEC: dict[str, dict[str, Any]] = {**SPEC, carried.CONTENT: {"type": "str", "no_log": True}}
 
 
+_TRIMMED = (
+    "env: workspaces may take off blanks and line breaks at both ends of a value, and these have some: {names}."
+    " Use script or argv, with which each value arrives as it is."
+)
+
+
 def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_command).
 
@@ -83,6 +89,8 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """
     settings = Settings.from_options(options, run.warn)
     order = Order.from_options(options)
+    if order.trimmed:
+        run.warn(_TRIMMED.format(names=", ".join(order.trimmed)))
     shared = run.shared(settings) if run.hosts > 1 else None
     with run.client(settings, shared) as client:
         client.deadline = time.monotonic() + order.limits.wait_timeout

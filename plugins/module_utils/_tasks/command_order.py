@@ -15,7 +15,7 @@ from typing import Any
 from .._api.commands import Match
 from .._api.errors import UsageError
 from .._api.records import Server, iso
-from .._carrier.packing import digest_of_line
+from .._carrier.packing import digest_of_line, is_trimmed
 from .._fleet.jobs import Limits
 from .._options import values
 from . import carried
@@ -46,9 +46,10 @@ class Order:
         """Check everything that can be checked without a request; :class:`UsageError` says what is wrong."""
         state = options["state"]
         _check_combination(state, options)
-        what = carried.carried_by(options)
+        env = values.environment("env", options.get("env"))
+        what = carried.carried_by(options, env)
         extra = {
-            "env": {**values.environment("env", options.get("env")), **(what.env if what else {})},
+            "env": what.env if what else env,
             "run_after": values.uuids("run_after", options.get("run_after")),
             "work_session": _given("work_session", options, values.uuid),
             "purpose": values.purpose("purpose", options.get("purpose")),
@@ -78,6 +79,12 @@ class Order:
     def carries(self) -> bool:
         """Whether what runs is carried in variables, and the line only unpacks it."""
         return digest_of_line(self.line) is not None
+
+    @property
+    def trimmed(self) -> list[str]:
+        """The variables whose values do not reach the server as they are given."""
+        submits = self.state in ("executed", "scheduled")
+        return [name for name, value in self.extra.get("env", {}).items() if submits and is_trimmed(value)]
 
     @property
     def time(self) -> datetime:

@@ -201,6 +201,13 @@ def test_check_and_diff_mode_submit_nothing_and_show_the_line(current: Workspace
     assert not current.commands()
 
 
+def test_a_variable_arrives_with_both_of_its_ends(current: Workspace) -> None:
+    argv = ["/bin/sh", "-c", 'printf "[%s]" "$PAD" "$KEY" | od -An -c']
+    ran = run(current, servers=["web-01"], argv=argv, env={"PAD": " x ", "KEY": "y\n"})
+    assert (ran["stdout"].split(), ran.warnings) == (["[", "x", "]", "[", "y", "\\n", "]"], [])
+    assert "[       x       ]" in ran["stdout"]
+
+
 # Answers that are not whole
 
 

@@ -176,6 +176,16 @@ def test_env_arrives_and_is_nowhere_to_be_seen(current: Workspace) -> None:
     assert ran.warnings == []
 
 
+def test_a_value_that_a_workspace_trims_is_told_of_by_its_name_alone(current: Workspace) -> None:
+    env = {"PAD": "  s3cret-value  ", "NEXT": "fine", "KEY": "END\n"}
+    ran = run(current, servers=["web-01"], line='printf "[%s]" "$PAD$KEY"', env=env)
+    [warning] = ran.warnings
+    assert "these have some: PAD, KEY. Use script or argv" in warning
+    assert "s3cret" not in f"{ran.result}{ran.warnings}"
+    finished = run(current, state="finished", ids=[ran["id"]], env=env)
+    assert finished.warnings == []
+
+
 def test_a_workspace_that_may_have_ignored_env_is_warned_about(old: Workspace) -> None:
     ran = run(old, servers=["web-01"], line="true", env={"A": "b"}, purpose="tests")
     assert ran["rc"] == 0

@@ -46,6 +46,29 @@ def test_nothing_of_the_carrier_reaches_what_is_run(way: str) -> None:
     assert not [name for name in names if is_own_variable(name) or name.startswith("alpacon")]
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_variable_is_what_it_was_also_at_its_ends(way: str) -> None:
+    env = {
+        "A": "  a  ",
+        "KEY": "-----END-----\n",
+        "B": " \t\n",
+        "C": ".c.",
+        "D": "\u00a0.d.\u00a0",
+        "E": "",
+        "F": "$(x)`y`\n",
+    }
+    carried = pack("script:x", 'printf "[%s]" "$A" "$KEY" "$B" "$C" "$D" "$E" "$F"; env | grep ^A=', b"", (), env)
+    assert all(value == value.strip() for value in carried.env.values())
+    carried.env.update({name: value.strip() for name, value in carried.env.items()})
+    frame = frame_of(carried, way)
+    assert frame.stdout.decode() == "".join(f"[{value}]" for value in env.values()) + "A=  a  \n"
+
+
+def test_the_digest_tells_nothing_of_variables() -> None:
+    lines = {pack("script:x", "true", b"", (), env).line for env in ({}, {"A": " a"}, {"A": "a"}, {"B": "b "})}
+    assert len(lines) == 1
+
+
 def test_files_are_asked_for_by_their_number() -> None:
     files = [b"one\n", b"", ANY_BYTES]
     body = "alpacon_part 2; alpacon_part 3 | wc -c; alpacon_part 4 | sha256sum"
