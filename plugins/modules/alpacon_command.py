@@ -513,7 +513,7 @@ commands:
         - Whether the output is complete; null if there is none yet. RV(commands[].msg) says what is missing, or was
           cut off by O(output_limit).
         - If a workspace has the output of a O(line) in chunks only, nothing marks the last one. Chunks that arrive more
-          than a second and a half after its end are not part of the output.
+          than half a second after its end may not be part of the output.
       type: bool
     changed:
       description: Whether the task changed something for this command.

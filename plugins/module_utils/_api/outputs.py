@@ -23,7 +23,7 @@ from .records import Command, plain_text
 _CHUNK_PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8)
 #: How old a finish must be before what has come is believed to be all, in seconds: nothing tells the end of a line's
 #: output, a frame that of what is carried.
-_CHUNK_SETTLE, _FRAME_SETTLE = 1.5, 0.3
+_CHUNK_SETTLE, _FRAME_SETTLE = 0.6, 0.3
 #: What has not arrived so long after the finish never will, in seconds.
 _CHUNK_PATIENCE = 60.0
 _SHOWN_GAPS = 20

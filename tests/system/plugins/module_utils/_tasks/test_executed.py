@@ -254,7 +254,7 @@ def test_what_no_output_costs(current: Workspace, patient: Any) -> None:
 )
 def test_chunks_that_come_after_the_end_cost_nothing(current: Workspace, line: str, seq: int | None, said: str) -> None:
     current.settings(output="chunks")
-    current.fault("late_chunk", seconds=1, **({} if seq is None else {"seq": seq}))
+    current.fault("late_chunk", seconds=0.2, **({} if seq is None else {"seq": seq}))
     ran = run(current, servers=["web-01"], line=line)
     assert (ran["stdout"], ran["output_complete"]) == (said, True)
     assert len([path for path in paths(current) if "/chunks/" in path]) == 1
