@@ -15,6 +15,7 @@ from system.support import AGENTS, Clock, Script, ScriptedServer, client_of
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endings, fleet, looking, submitting, telling
 
@@ -26,6 +27,12 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _quick_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Hundreds of tests run lines that print nothing.
+    monkeypatch.setattr(_outputs, "_CHUNK_SETTLE", 0.3)
 
 
 @pytest.fixture(scope="session")

@@ -172,7 +172,7 @@ def test_a_chunk_that_comes_late_is_waited_for(current: Workspace, connect: Conn
     output = read_output(client, command, sleep)
     assert (output.text, output.complete) == ("abc", True)
     settling, *pauses = slept
-    assert 0.3 < settling <= 0.6
+    assert 0 < settling <= 0.3
     assert pauses == sorted(pauses)
     assert any("seq__gte=1" in entry["path"] for entry in current.log())
 
@@ -204,7 +204,7 @@ def test_the_last_chunk_may_come_after_the_end(
         current.change_command(command_id, chunks=["late"])
 
     assert read_output(client, command, sleep).text == ("late" if settles else "")
-    assert late == ([0.5] if settles else [])
+    assert late == ([0.2] if settles else [])
 
 
 def test_a_finish_that_a_row_tells_only_by_how_long_it_took_may_be_old(chunked: Ended, current: Workspace) -> None:

@@ -17,6 +17,7 @@ from system.playing import until
 from system.support import AGENTS, in_every_dialect, methods, paths, run
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
@@ -252,9 +253,12 @@ def test_what_no_output_costs(current: Workspace, patient: Any) -> None:
     [("echo only", None, "only"), ("echo first; sleep 0.3; echo FATAL", 1, "first\nFATAL")],
     ids=["all", "the last"],
 )
-def test_chunks_that_come_after_the_end_cost_nothing(current: Workspace, line: str, seq: int | None, said: str) -> None:
+def test_chunks_that_come_after_the_end_cost_nothing(
+    current: Workspace, monkeypatch: pytest.MonkeyPatch, line: str, seq: int | None, said: str
+) -> None:
+    monkeypatch.setattr(_outputs, "_CHUNK_SETTLE", 3.0)
     current.settings(output="chunks")
-    current.fault("late_chunk", seconds=0.2, **({} if seq is None else {"seq": seq}))
+    current.fault("late_chunk", seconds=1, **({} if seq is None else {"seq": seq}))
     ran = run(current, servers=["web-01"], line=line)
     assert (ran["stdout"], ran["output_complete"]) == (said, True)
     assert len([path for path in paths(current) if "/chunks/" in path]) == 1
