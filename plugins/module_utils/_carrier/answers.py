@@ -67,8 +67,10 @@ def _has_end(digest: str, text: str) -> bool:
         read_frame(digest, text)
     except NoBeginning:
         return bool(text.strip())  # something else was said in its place
-    except NoFrame as error:
-        return not isinstance(error, NoEnd)
+    except NoEnd:
+        return False
+    except NoFrame:
+        return True  # more chunks would not make it another
     return True
 
 
