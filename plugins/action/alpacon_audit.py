@@ -42,10 +42,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
     WORKSPACE,
     Found,
     find_settings,
-    is_given,
     refuse_foreign_server,
     refuse_shared_name,
     run_folder,
+    without_empty_settings,
 )
 
 _USERNAME = "the agent runs each line as the user that username of the check names. Give username there in its place."
@@ -94,8 +94,7 @@ class ActionModule(AlpaconAction):
         What is null counts as left out, where an empty selection does not come first: a null fail_on is not never. So
         does an empty setting.
         """
-        given = {name: value for name, value in self._task.args.items() if value is not None}
-        return {name: value for name, value in given.items() if name not in CONNECTION or is_given(value)}
+        return {name: value for name, value in without_empty_settings(self._task.args).items() if value is not None}
 
     def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Warnings of C(become) and C(environment), which the agent knows nothing of."""

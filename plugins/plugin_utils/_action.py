@@ -32,7 +32,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run, first_in_run, prepare_workers
@@ -40,9 +39,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import dec
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     Found,
     find_settings,
-    is_given,
     refuse_shared_name,
     run_folder,
+    without_empty_settings,
 )
 
 #: A secret that long is hidden in the output of other tasks as well; a shorter one may be a word like any other.
@@ -217,8 +216,7 @@ class AlpaconAction(ActionBase):
         """
         refuse_shared_name(task_vars.get("inventory_hostname", ""), task_vars, task_vars.get("groups", {}))
         self._found = find_settings(self._task.args, task_vars, os.environ, self._templar.template, run_folder())
-        given = {name: value for name, value in self._task.args.items() if name not in CONNECTION or is_given(value)}
-        return {**given, **self._found.options}
+        return {**without_empty_settings(self._task.args), **self._found.options}
 
 
 _OR_LEAVE_OUT = "or leave servers out to run it on the server of each host."

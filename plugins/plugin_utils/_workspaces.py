@@ -101,22 +101,22 @@ def find_settings(
         UsageError: ``alpacon_url`` and the host's own workspace differ, or a URL is none.
     """
     sources = _SettingSources(variables, environ, lambda value: decrypted(template(value)), folder)
-    options = {name: sources.setting(name) for name in CONNECTION if not is_given(given.get(name))}
+    options = {name: sources.setting(name) for name in CONNECTION if not _is_given(given.get(name))}
     own = sources.variable(WORKSPACE)
-    if not is_given(given.get("url")) and is_given(own):
+    if not _is_given(given.get("url")) and _is_given(own):
         named = sources.variable("alpacon_url")
-        if is_given(named) and workspace_of(named) != workspace_of(own):
+        if _is_given(named) and workspace_of(named) != workspace_of(own):
             raise UsageError(
                 "alpacon_url",
                 f"it names {named}, and the host is a server of {own}",
                 "Leave it out for this host, or name the workspace in the option url of the task.",
             )
         options["url"] = own
-    url = given["url"] if is_given(given.get("url")) else options["url"]
+    url = given["url"] if _is_given(given.get("url")) else options["url"]
     hint = ""
-    if is_given(url):
+    if _is_given(url):
         workspace = workspace_of(url)
-        if not is_given(given.get("token")):
+        if not _is_given(given.get("token")):
             options["token"], hint = _token(sources, workspace)
         if workspace in _read_with:
             for name, value in options.items():
@@ -128,6 +128,11 @@ def find_settings(
     return Found({name: value for name, value in options.items() if value is not None}, hint)
 
 
+def without_empty_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a task; a connection setting that is empty counts as left out."""
+    return {name: value for name, value in given.items() if name not in CONNECTION or _is_given(value)}
+
+
 def refuse_foreign_server(given: Mapping[str, Any], own: Any) -> None:
     """Check that a task that means the server of its host does not name another workspace.
 
@@ -135,7 +140,7 @@ def refuse_foreign_server(given: Mapping[str, Any], own: Any) -> None:
         UsageError: it does.
     """
     url = given.get("url")
-    if is_given(url) and is_given(own) and workspace_of(url) != workspace_of(own):
+    if _is_given(url) and _is_given(own) and workspace_of(url) != workspace_of(own):
         raise UsageError(
             "url", f"it names {url}, and the host is a server of {own}", "Leave it out, or name servers, too."
         )
@@ -170,7 +175,7 @@ class _SettingSources:
     def setting(self, name: str) -> Any:
         variable = f"alpacon_{name}"
         value = self.variable(variable) if variable in self.variables else self.environ.get(variable.upper())
-        return value if is_given(value) else None
+        return value if _is_given(value) else None
 
 
 def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
@@ -185,7 +190,7 @@ def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
     tokens, urls = _tokens(sources)
     if workspace in urls:
         named = sources.template(tokens[urls[workspace]])
-        return (named, "") if is_given(named) else (None, f"{TOKENS} has an empty one for {workspace}.")
+        return (named, "") if _is_given(named) else (None, f"{TOKENS} has an empty one for {workspace}.")
     default_url = sources.environ.get("ALPACON_URL")
     defaults = [
         ("alpacon_token", sources.variable("alpacon_token"), sources.variable("alpacon_url") or default_url),
@@ -193,18 +198,18 @@ def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
     ]
     hints = []
     for name, token, url in defaults:
-        if not is_given(token):
+        if not _is_given(token):
             continue
-        if not is_given(url) and not _in_play(sources) <= {workspace}:
+        if not _is_given(url) and not _in_play(sources) <= {workspace}:
             why = "there are several workspaces, and nothing says which one it is for"
             hints.append(f"{name} is not sent to {workspace}: {why}.")
             continue
-        owner = url if is_given(url) and _compared(url) != workspace else _first(sources, name, token, workspace)
+        owner = url if _is_given(url) and _compared(url) != workspace else _first(sources, name, token, workspace)
         if owner == workspace:
             return token, ""
         hints.append(f"{name} is the token of {owner}, and is not sent to {workspace}.")
     own = sources.variable(WORKSPACE)
-    return None, " ".join([*hints[:1], remedy]) if hints or is_given(own) else ""
+    return None, " ".join([*hints[:1], remedy]) if hints or _is_given(own) else ""
 
 
 def _first(sources: _SettingSources, name: str, token: Any, workspace: str) -> str:
@@ -261,5 +266,5 @@ def _compared(url: Any) -> str:
         return str(url)
 
 
-def is_given(value: Any) -> bool:
+def _is_given(value: Any) -> bool:
     return value is not None and bool(str(value).strip())
