@@ -18,7 +18,6 @@ from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import preload
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.processes import process_mark
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import run_folder
 
@@ -33,7 +32,7 @@ def current_run() -> Run:
         journal=_journal(),
         durations=_own_folder() / "durations",
         is_over=_is_orphan,
-        mark=process_mark(os.getpid() if multiprocessing.parent_process() is None else os.getppid()),
+        process=os.getpid() if multiprocessing.parent_process() is None else os.getppid(),
     )
 
 

@@ -88,11 +88,13 @@ def ask(workspace: Workspace, **given: Any) -> Outcome:
 
 
 def manage_token(
-    workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, mark: str = "", **given: Any
+    workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, process: int | None = None, **given: Any
 ) -> Outcome:
-    """Carry out a task of alpacon_registration_token, in a run with that mark."""
+    """Carry out a task of alpacon_registration_token, in a run that is that process."""
     options = {"token": workspace.token, "name": "fleet", **given}
-    return _carry_out(run_registration_token, REGISTRATION_TOKEN_SPEC, workspace, check_mode, diff_mode, options, mark)
+    return _carry_out(
+        run_registration_token, REGISTRATION_TOKEN_SPEC, workspace, check_mode, diff_mode, options, process
+    )
 
 
 def _carry_out(
@@ -102,7 +104,7 @@ def _carry_out(
     check_mode: bool,
     diff_mode: bool,
     given: Row,
-    mark: str = "",
+    process: int | None = None,
 ) -> Outcome:
     unknown = set(given) - set(spec)
     assert not unknown, f"no such options: {unknown}"
@@ -110,7 +112,7 @@ def _carry_out(
     options.update({"url": workspace.url, **given})
     warnings: list[str] = []
     before = workspace.requests_made()
-    result = operation(options, Run(warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode, mark=mark))
+    result = operation(options, Run(warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode, process=process))
     assert result["requests"] == workspace.requests_made() - before
     # Secrets that were given must not be in it, whatever comes out.
     assert hide(result, secrets(options)) == result

@@ -62,7 +62,7 @@ class Run:
         journal: file for the commands that are under way, which an interrupted run leaves behind; None for none.
         durations: folder for what runs remember of how long commands take; None for none.
         is_over: whether the run has ended without this worker, which then must not write to the workspace any more.
-        mark: what tells the process of the run from all others, see :mod:`.processes`; empty where it is not known.
+        process: id of the process that the run is, on this machine; None where it is not known.
         claims: which host of the task may submit what; None where there is but one host.
         attempts: what earlier attempts of this very task have submitted, by the digest of each; None for a task that
             is not repeated.
@@ -80,7 +80,7 @@ class Run:
     journal: Path | None = None
     durations: Path | None = None
     is_over: Callable[[], bool] = _goes_on
-    mark: str = ""
+    process: int | None = None
     claims: Claims | None = None
     attempts: dict[str, Attempt] | None = None
     own_server: str = ""

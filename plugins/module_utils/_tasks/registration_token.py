@@ -18,7 +18,7 @@ from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, LostAnswer, UnknownAddress, UsageError, did_you_mean
 from .._api.records import canonical_uuid, is_uuid, iso, parse_time, plain_text, row_id
 from .._api.settings import Settings, answered_key
-from .._fleet.processes import has_ended
+from .._fleet.processes import has_ended, process_mark
 from .._fleet.run import Run
 from .._options import values
 from .._options.connection import CONNECTION
@@ -283,10 +283,10 @@ def _rotated(task: TokenTask) -> TokenChanges:
 
 def _temporary(task: TokenTask) -> TokenChanges:
     """Make one whose name says for which run of Ansible, and delete those of runs that ended without doing so."""
-    if not task.run.mark:
+    if task.run.process is None:
         raise UsageError("state", "temporary is for the run on the controller", "Do not delegate the task.")
     prefix = f"{task.order.name}-"
-    own = replace(task, order=replace(task.order, name=prefix + task.run.mark, own_name=True))
+    own = replace(task, order=replace(task.order, name=prefix + process_mark(task.run.process), own_name=True))
     if len(own.order.name) > NAME_LENGTH:
         longest = NAME_LENGTH - len(own.order.name) + len(task.order.name)
         raise UsageError(

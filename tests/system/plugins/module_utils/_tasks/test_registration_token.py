@@ -54,10 +54,10 @@ def test_one_for_the_run_and_those_of_runs_that_are_gone(workspace: Workspace) -
     names = ("fleet", "fleet-web", f"fleet-{mark}", f"fleet-00000000-{GONE}", f"other-{gone}", f"a-fleet-{gone}")
     others = [workspace.add_registration_token(name)["id"] for name in names]
     workspace.reset_counters()
-    predicted = manage_token(workspace, state="temporary", mark=mark, check_mode=True)
+    predicted = manage_token(workspace, state="temporary", process=os.getpid(), check_mode=True)
     assert (predicted.changed, predicted["deleted"]) == (True, [stale])
     assert workspace.counters()["writes"] == 0
-    made = manage_token(workspace, state="temporary", mark=mark)
+    made = manage_token(workspace, state="temporary", process=os.getpid())
     assert made["name"] == predicted["name"] == f"fleet-{mark}"
     assert made["deleted"] == [stale]
     assert sorted(ids(workspace)) == sorted([*others, made["id"]])
@@ -68,7 +68,7 @@ def test_one_for_the_run_and_those_of_runs_that_are_gone(workspace: Workspace) -
     ("given", "text"),
     [
         ({}, "state: temporary is for the run on the controller"),
-        ({"mark": "1a2b3c4d-1-1", "name": "x" * 52}, "name: there is no room .* Give 1 to 51 characters"),
+        ({"process": 4194305, "name": "x" * 52}, "name: there is no room .* Give 1 to 45 characters"),
     ],
 )
 def test_temporary_ones_that_cannot_be(current: Workspace, given: dict[str, Any], text: str) -> None:
@@ -368,7 +368,7 @@ def test_a_token_that_nothing_tells_from_that_of_another_run_is_left_behind(
 
 def test_a_temporary_one_is_told_by_its_name(workspace: Workspace, patient: Clock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
-    made = manage_token(workspace, state="temporary", mark=process_mark(os.getpid()), description="For the fleet")
+    made = manage_token(workspace, state="temporary", process=os.getpid(), description="For the fleet")
     assert ids(workspace) == [made["id"]]
 
 
