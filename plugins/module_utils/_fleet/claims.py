@@ -70,18 +70,19 @@ class Claims:
 
     def _take(self, file: Path, taken: list[Path]) -> str:
         """The host that has it, which is this one if nobody has had it."""
-        fresh = file.with_name(f".{file.name}.{os.getpid()}")
-        file.parent.mkdir(mode=0o700, exist_ok=True)
-        fresh.write_text(self.host, encoding="utf-8")
         try:
-            # A link is there with its content at once.
-            os.link(fresh, file)
+            self._link(file)
         except FileExistsError:
             with contextlib.suppress(FileNotFoundError):
-                return file.read_text(encoding="utf-8")
+                return os.readlink(file)
             return "?"  # given up at this moment
-        else:
-            taken.append(file)
-            return self.host
-        finally:
-            fresh.unlink()
+        taken.append(file)
+        return self.host
+
+    def _link(self, file: Path) -> None:
+        """Write the host's name into a file that is not there yet: a link is there with its text at once."""
+        try:
+            os.symlink(self.host, file)
+        except FileNotFoundError:
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            os.symlink(self.host, file)
