@@ -47,6 +47,11 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
 #: A secret that long is hidden in the output of other tasks as well; a shorter one may be a word like any other.
 _SURELY_SECRET = 16
 
+#: What Ansible hides in everything that it prints: from ansible-core 2.22 on.
+_REGISTRY: Any = None
+with contextlib.suppress(ImportError):
+    _REGISTRY = importlib.import_module("ansible.module_utils.secrets")
+
 # Strategies load this before they fork.
 prepare_workers()
 
@@ -348,7 +353,6 @@ def _run(task: Any, task_vars: Mapping[str, Any], claims: Claims | None, warn: C
 
 
 def _register(hidden: Iterable[str]) -> None:
-    """Have Ansible hide long secrets in everything that it prints, where it can: from ansible-core 2.22 on."""
-    with contextlib.suppress(ImportError):
-        public = importlib.import_module("ansible.module_utils.secrets")
-        public.register_secrets([text for text in hidden if len(text) >= _SURELY_SECRET])
+    """Have Ansible hide long secrets in everything that it prints, where it can."""
+    if _REGISTRY is not None:
+        _REGISTRY.register_secrets([text for text in hidden if len(text) >= _SURELY_SECRET])
