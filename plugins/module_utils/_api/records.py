@@ -45,6 +45,7 @@ _SYNONYMS = {
     "succeeded": "success",
 }
 
+_BETWEEN_WORDS = re.compile(r"[\s-]+")
 _CASCADE = re.compile(r"^cancelled due to prior comm+and failure", re.I)
 _TIME_IN_TEXT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 #: In any JSON that ansible-core reads, as from caches, such keys make trusted templates and vaults of what they are in.
@@ -418,7 +419,7 @@ class Command:
 
 def status_word(text: str) -> str:
     """A status as users of this collection see it, out of any word that the API has for it."""
-    word = re.sub(r"[\s-]+", "_", text.strip().lower())
+    word = _BETWEEN_WORDS.sub("_", text.strip().lower())
     return _SYNONYMS.get(word, word)
 
 

@@ -29,6 +29,7 @@ from .files import locked, read_number, replace
 
 #: Stands for the row of a command that the list does not have.
 NOT_LISTED: dict[str, Any] = {}
+_ID_OF_COMMAND = re.compile(r"[0-9A-Za-z-]+")
 #: For how long names of servers are taken from another worker, in seconds.
 _NAMES_LAST = 60.0
 #: For how long a worker waits for another one that reads the names, in seconds.
@@ -177,7 +178,7 @@ class Shared:
 
 
 def _file_name(command_id: str) -> str:
-    if not re.fullmatch(r"[0-9A-Za-z-]+", command_id):
+    if not _ID_OF_COMMAND.fullmatch(command_id):
         raise ValueError("no id of a command looks like that")
     return command_id
 

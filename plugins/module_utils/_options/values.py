@@ -21,15 +21,17 @@ PURPOSE_LENGTH = 2000
 #: No duration is longer, in seconds: dates can still be reckoned with it.
 _LONGEST = 100 * 366 * 86400
 
+_NUMBER = re.compile(r"\d+(\.\d+)?")
+_PART = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
 _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def duration(option: str, text: Any) -> float:
     """Read a duration such as V(90), V(90s), V(10m) or V(1h30m) into seconds."""
     stripped = str(text).strip().lower()
-    if re.fullmatch(r"\d+(\.\d+)?", stripped):
+    if _NUMBER.fullmatch(stripped):
         return _bounded(option, text, float(stripped))
-    parts = re.findall(r"(\d+(?:\.\d+)?)([wdhms])", stripped)
+    parts = _PART.findall(stripped)
     if not parts or "".join(number + unit for number, unit in parts) != stripped:
         raise UsageError(
             option, f"'{text}' is not a duration", "Give seconds, or numbers with w, d, h, m or s, such as 1h30m."
