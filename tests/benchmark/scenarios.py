@@ -31,7 +31,7 @@ TIMED_LINE = "sleep {seconds}; date +%s.%N"
 SCRIPT = b'#!/bin/sh\nsha256sum <"$0"; exit\n'
 #: So many agents take their time to connect.
 START_SECONDS = 300.0
-RUNS_OF_EMPTY_PLAY = {"empty": 3, "noop": 1}
+RUNS_OF_EMPTY_PLAY = {"empty": 3, "noop": 3}
 PLUGIN = "plugin: herdops.alpacon.alpacon\n"
 CONNECTING = f"{PLUGIN}connection: true\n"
 INVENTORIES = "ansible.builtin.auto,ansible.builtin.yaml"
@@ -119,7 +119,7 @@ SCENARIOS = [
     Scenario("names_10000", 10000, "names", commands=0, instant=True),
     Scenario("perhost_300", 300, "perhost"),
     Scenario("perhost_300_https", 300, "perhost", tls=True),
-    Scenario("hosts_300", 300, "perhost", instant=True, net="noop"),
+    Scenario("hosts_300", 300, "perhost", instant=True, net="noop", runs=3),
     Scenario("hosts_1000", 1000, "perhost", instant=True, net="noop"),
     Scenario("hosts_3000", 3000, "perhost", instant=True, net="noop", asked=True),
     Scenario("audit_1000", 1000, "audit", instant=True),
