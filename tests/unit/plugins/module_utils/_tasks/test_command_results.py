@@ -254,7 +254,8 @@ def test_what_the_agent_never_acknowledged_is_not_said_to_have_run() -> None:
 )
 def test_why_an_exit_code_is_assumed(row: Row, stated: str) -> None:
     msg = describe_job(job("failed", row))["msg"]
-    assert msg == f"The command ended with rc 1, which is assumed, since the workspace states {stated}."
+    said = f"The command ended with rc 1, which is assumed, since the workspace states {stated}"
+    assert msg == f"{said}: success_codes does not count for it."
 
 
 @pytest.mark.parametrize(("success", "code", "outcome"), [(False, 143, "failed"), (True, 0, "success")])
