@@ -15,11 +15,13 @@ import pytest
 import yaml
 from ansible.parsing.plugin_docs import read_docstring
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pauses import FIRST_LOOK, pause_at
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.options import read_results
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 _GUIDES = ROOT / "docs/docsite/rst"
+_FIRST_ROLLOUT = "From an empty host to the output of a command"
 
 
 def _rows(guide: str, after: str) -> list[list[str]]:
@@ -58,6 +60,29 @@ def test_the_variables_of_a_playbook_are_listed(playbook: str) -> None:
         if playbook in _literals(playbooks) or playbooks.strip() == "all three":
             listed |= _literals(variables)
     assert listed == set(play["vars"]["__playbook_arguments"])
+
+
+def test_the_variables_of_the_rollout_are_listed() -> None:
+    play = yaml.safe_load((ROOT / "playbooks/rollout.yml").read_text(encoding="utf-8"))[0]
+    listed = [name for row in _rows("agent_rollout", _FIRST_ROLLOUT) for name in _literals(row[0])]
+    specs = yaml.safe_load((ROOT / "roles/alpamon/meta/argument_specs.yml").read_text(encoding="utf-8"))
+    of_the_role = specs["argument_specs"]["main"]["options"]
+    assert sorted(listed) == sorted(set(play["vars"]["__playbook_arguments"]) - set(of_the_role))
+
+
+@pytest.mark.parametrize(("command", "seconds"), [("of 10 seconds", 10), ("of a minute", 60)])
+def test_the_looks_at_one_command_are_as_many_as_told(command: str, seconds: float) -> None:
+    [costs] = [row[1] for row in _rows("fleet_commands", "What a task costs") if row[0].endswith(command)]
+    looks, age = 0, FIRST_LOOK
+    while age < seconds:
+        looks, age = looks + 1, age + pause_at(age)
+    # The submit, and the look that sees the end.
+    assert abs(int(costs.split()[0]) - (looks + 2)) <= 1
+
+
+def test_what_differs_is_told_of_every_kind_of_workspace() -> None:
+    headings = re.findall(r"\n(.+)\n---", (_GUIDES / "limits.rst").read_text(encoding="utf-8"))
+    assert {"Workspaces of 2024", "Workspaces with the published commands API"} <= set(headings)
 
 
 def test_the_variables_of_the_connection_are_listed() -> None:

@@ -63,6 +63,15 @@ def test_files_come_back_as_they_were(current: Workspace, tmp_path: Path) -> Non
     assert run.tasks["Nothing there"][0]["failed"]
 
 
+@pytest.mark.parametrize(("become", "submits"), [(False, 2), (True, 1)])
+def test_what_fetching_a_small_file_costs(current: Workspace, tmp_path: Path, become: bool, submits: int) -> None:
+    (tmp_path / "there").write_text("small", encoding="utf-8")
+    fetch = builtin("Fetch", "fetch", {"src": f"{tmp_path}/there", "dest": f"{tmp_path}/back", "flat": True})
+    run = over_connection(current, tmp_path, [{**fetch, "become": become, "become_method": "herdops.alpacon.account"}])
+    assert run.code == 0, run.said
+    assert sum("ansible.builtin.fetch" in command["line"] for command in current.commands()) == submits
+
+
 @pytest.mark.timeout(600)
 def test_large_files_go_both_ways(current: Workspace, tmp_path: Path) -> None:
     # What cannot be compressed.
