@@ -449,19 +449,25 @@ verdict:
     - V(pass), V(fail) or V(inconclusive), see O(min_coverage) and O(fail_on). The message of the last begins with
       C(Inconclusive:). In check mode there is none, since the commands that were not run could change it, and this is
       null.
-  returned: success
+  returned: when the audit was carried out, whatever its verdict
   type: str
   sample: pass
+msg:
+  description:
+    - The verdict in a sentence, or why there was no audit.
+  returned: always
+  type: str
+  sample: "1 finding of severity high or worse: web-01: / is 97% full; at most 90%."
 coverage:
   description:
     - The share of the questions that were answered, in percent, rounded down to one decimal. Null in check mode.
-  returned: success
+  returned: when the audit was carried out, whatever its verdict
   type: float
   sample: 99.1
 summary:
   description:
     - Counts of the whole audit. C(reused) counts answers from before, C(commands) what was submitted.
-  returned: success
+  returned: when the audit was carried out, whatever its verdict
   type: dict
   sample:
     servers: 200
@@ -482,7 +488,7 @@ summary:
 findings:
   description:
     - What did not pass, the worst first, without outputs. C(fails) says whether it is at least as bad as O(fail_on).
-  returned: success
+  returned: when the audit was carried out, whatever its verdict
   type: list
   elements: dict
   sample:
@@ -498,14 +504,14 @@ findings:
 failing:
   description:
     - How many findings are at least as bad as O(fail_on).
-  returned: success
+  returned: when the audit was carried out, whatever its verdict
   type: int
   sample: 10
 servers:
   description:
     - The servers that commands were submitted to, whether they answered or not. Servers for which only recent commands
       answered are not among them.
-  returned: success
+  returned: when the audit was carried out, whatever its verdict
   type: list
   elements: dict
   contains:
@@ -520,20 +526,20 @@ servers:
 facts:
   description:
     - What the checks of each host found, by the names given in O(checks[].fact).
-  returned: success
+  returned: when the audit was carried out, whatever its verdict
   type: dict
   sample: {web-01: {disk_used: 97}, web-02: {disk_used: 12}}
 files:
   description:
     - Paths of the report's files.
-  returned: success
+  returned: when the audit was carried out, whatever its verdict
   type: list
   elements: str
   sample: [/home/me/audit-report/audit.json, /home/me/audit-report/audit.html]
 overview:
   description:
     - The audit in a few lines, for people to read.
-  returned: success
+  returned: when the audit was carried out, whatever its verdict
   type: list
   elements: str
   sample:
@@ -545,7 +551,7 @@ overview:
     - "Report: /home/me/audit-report/audit.html"
 requests:
   description: How many HTTP requests the task made.
-  returned: success
+  returned: when the audit was carried out, whatever its verdict
   type: int
   sample: 5
 """

@@ -280,7 +280,9 @@ notes:
     must redirect its output, and needs a session of its own to survive, as in C(setsid job >/dev/null 2>&1
     </dev/null &).
   - Alpacon merges standard output and standard error of a O(line) into one stream, so RV(stderr) is empty with it. With
-    O(script) and O(argv) both are returned apart, and exactly.
+    O(script) and O(argv) they are returned apart, and unaltered but for line breaks at their ends, which are left out,
+    and bytes that are no UTF-8. To copy a file, use C(base64), or M(ansible.builtin.fetch) over
+    P(herdops.alpacon.alpacon#connection).
   - With O(state=cancelled) and without O(ids), the commands of a server are read as far back as the last hundred and
     the last day. To cancel a command that has been held for longer on a busy server, give its id.
 seealso:
@@ -397,8 +399,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 commands:
-  description: One entry for each command, in the order of O(servers) or O(ids).
-  returned: unless the task failed before anything was sent
+  description:
+    - One entry for each command, in the order of O(servers) or O(ids); none if the task failed before anything was
+      sent.
+  returned: always
   type: list
   elements: dict
   sample:
@@ -555,7 +559,7 @@ stderr:
   type: str
   sample: ""
 outcome:
-  description: As RV(commands[].outcome).
+  description: As RV(commands[].outcome); null in check mode.
   returned: with one command
   type: str
   sample: success
@@ -565,7 +569,7 @@ msg:
   type: str
   sample: 3 commands, none of them failed.
 summary:
-  description: How many commands had each outcome.
+  description: How many commands had each outcome; empty in check mode.
   returned: unless the task failed before anything was sent
   type: dict
   sample: {success: 2, failed: 1}

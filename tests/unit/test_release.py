@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import yaml
+from ansible.parsing.plugin_docs import read_docstring
 
 from ansible_collections.herdops.alpacon.tests.tools import check_release
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 
 def test_the_version_is_the_same_everywhere() -> None:
@@ -19,3 +24,12 @@ def test_the_version_is_the_same_everywhere() -> None:
 def test_a_tag_names_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert check_release.main("99.0.0") == 1
     assert "the tag is 99.0.0, and galaxy.yml says " in capsys.readouterr().out
+
+
+def test_the_changelog_describes_new_plugins_as_they_describe_themselves() -> None:
+    changes = yaml.safe_load((ROOT / "changelogs/changelog.yaml").read_text(encoding="utf-8"))["releases"]["1.0.0"]
+    described: list[tuple[str, dict[str, Any]]] = [("modules", module) for module in changes["modules"]]
+    described += [(kind, plugin) for kind, plugins in changes["plugins"].items() for plugin in plugins]
+    for kind, told in described:
+        documented = read_docstring(str(ROOT / f"plugins/{kind}/{told['name']}.py"))["doc"]
+        assert (kind, told["name"], told["description"]) == (kind, told["name"], f"{documented['short_description']}.")
