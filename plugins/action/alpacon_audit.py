@@ -17,7 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.filter.mistyped import mistyped
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, settings_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, is_in_batches
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, run_audit
@@ -193,7 +193,7 @@ class _Workspaces:
 
     def _read(self, host: str, found: Found) -> Settings:
         try:
-            return Settings.from_options({**self._options, **found.options}, self._warn)
+            return settings_of({**self._options, **found.options}, self._warn)
         except UsageError as error:
             text = found.explain(error).removeprefix(f"{error.option}: ")
             raise UsageError(error.option, f"{text} Host: {host}.") from None

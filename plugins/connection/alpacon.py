@@ -236,10 +236,10 @@ from ansible.template import Templar
 from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean, clean_line
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection, NotDone
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Access, Remote
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run
@@ -284,7 +284,7 @@ class Connection(ConnectionBase):
         found = Found({})
         try:
             found = find_settings({}, self._variables, os.environ, folder=run_folder())
-            settings = Settings.from_options(found.options, lambda text: display.warning(clean_line(text)))
+            settings = settings_of(found.options, lambda text: display.warning(clean_line(text)))
             access = self._access()
         except AlpaconError as error:
             raise AnsibleError(clean(found.explain(error))) from None

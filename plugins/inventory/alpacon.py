@@ -170,7 +170,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, settings_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import (
     FIELDS,
     Described,
@@ -302,7 +302,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         variables.pop(WORKSPACE, None)
         found = find_settings(given, variables, os.environ, self.templar.template, run_folder())
         try:
-            settings = Settings.from_options({**given, **found.options}, self.display.warning)
+            settings = settings_of({**given, **found.options}, self.display.warning)
         except UsageError as error:
             raise AlpaconError(found.explain(error)) from None
         remember(settings)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import truth
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import truth
 
 _WHAT = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", dict: "a dictionary"}
 _ONE_TEXT = "Give one text: in quotes if it is a word such as true or yes, and data with the filter to_json."

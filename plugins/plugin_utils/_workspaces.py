@@ -22,7 +22,7 @@ from ansible import constants as C
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
 
 #: Host variable: the UUID of the host's server.
@@ -63,7 +63,7 @@ def workspace_of(url: Any) -> str:
     Raises:
         UsageError: it is no URL of a workspace.
     """
-    base = Settings.from_options({"url": url}, needs_token=False).url
+    base = settings_of({"url": url}, needs_token=False).url
     parts = urlsplit(base)
     host = parts.hostname or ""
     port = "" if parts.port in (None, _PORTS[parts.scheme]) else f":{parts.port}"

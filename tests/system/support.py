@@ -24,8 +24,8 @@ import pytest
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 from ansible_collections.herdops.alpacon.tests.unit import support
@@ -233,7 +233,7 @@ def pauses(slept: list[float]) -> list[float]:
 def client_of(url: str, token: str = TOKEN, **settings: Any) -> Iterator[Client]:
     """A client with settings as a task gives them."""
     sleep = settings.pop("sleep", time.sleep)
-    with Client(Settings.from_options({"url": url, "token": token, **settings}), sleep=sleep) as client:
+    with Client(settings_of({"url": url, "token": token, **settings}), sleep=sleep) as client:
         yield client
 
 

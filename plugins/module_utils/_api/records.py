@@ -117,6 +117,18 @@ def row_added_at(row: Mapping[str, Any]) -> datetime | None:
     return parse_time(row.get("added_at"))
 
 
+def can_be_key(text: str) -> bool:
+    """Whether a header and a file can carry a text as a token or key."""
+    return all("!" <= char <= "~" and char not in '"\\' for char in text)
+
+
+def answered_key(row: Mapping[str, Any]) -> str | None:
+    """The key that an answer hands out, or None where it is none that a request or a file could carry."""
+    key = row.get("key")
+    key = key.strip() if isinstance(key, str) else ""
+    return key if key and can_be_key(key) else None
+
+
 def _uuid(value: Any) -> str | None:
     try:
         return canonical_uuid(value)

@@ -7,7 +7,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
+
+from .._api.errors import UsageError
+from .._api.settings import EXAMPLE_OF_URL, Settings, Warn, check_host
+from .values import credential, truth
+
+#: The longest that a request may be told to take, in seconds.
+_LONGEST_TIMEOUT = 7 * 86400.0
 
 #: Variables and the environment are looked into on the controller, which knows whose token is in them.
 CONNECTION: dict[str, dict[str, Any]] = {
@@ -17,3 +27,78 @@ CONNECTION: dict[str, dict[str, Any]] = {
     "ca_path": {"type": "path"},
     "request_timeout": {"type": "int", "default": 30},
 }
+
+
+def settings_of(options: Mapping[str, Any], warn: Warn = lambda _text: None, needs_token: bool = True) -> Settings:
+    """Check the connection options of a task or plugin; :class:`UsageError` says which one is wrong.
+
+    Values may be texts, as variables and the environment have them; what is empty counts as left out.
+
+    Args:
+        warn: takes each of :attr:`.Settings.warnings`.
+    """
+    needed = {"url": "the base URL of the workspace", "token": "an API or service token"}
+    if not needs_token:
+        del needed["token"]
+    for name, meaning in needed.items():
+        if not str(options.get(name) or "").strip():
+            raise UsageError(
+                name,
+                f"{meaning} is missing",
+                f"Give it as the option {name}, for modules also in module_defaults under"
+                f" group/herdops.alpacon.alpacon, as the variable alpacon_{name}"
+                f" or in the environment as ALPACON_{name.upper()}.",
+            )
+    given = {name: value for name, value in options.items() if str(value).strip() and value is not None}
+    settings = Settings(
+        url=_base_url(str(options["url"])),
+        token=credential("token", str(options.get("token") or "")),
+        validate_certs=truth("validate_certs", given.get("validate_certs", Settings.validate_certs)),
+        ca_path=_certificates(given["ca_path"]) if "ca_path" in given else None,
+        request_timeout=_seconds("request_timeout", given.get("request_timeout", Settings.request_timeout)),
+    )
+    for warning in settings.warnings:
+        warn(warning)
+    return settings
+
+
+def _certificates(path: Any) -> str:
+    expanded = os.path.expanduser(os.path.expandvars(str(path).strip()))
+    if not os.path.exists(expanded):
+        raise UsageError(
+            "ca_path", f"{expanded} does not exist", "Name a file or folder of CA certificates in PEM form."
+        )
+    return expanded
+
+
+def _seconds(option: str, value: Any) -> float:
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        shown = f"'{value}'" if isinstance(value, str) else value
+        raise UsageError(option, f"{shown} is not a time", "Give a positive number of seconds, a week at the most.")
+    return seconds
+
+
+def _base_url(url: str) -> str:
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        check_host(parts.hostname)
+        sound = parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        # What stands before an @ may be a password.
+        shown = f"'{url}'" if "@" not in url else "what is given"
+        raise UsageError("url", f"{shown} is not an http or https URL", EXAMPLE_OF_URL)
+    if parts.username or parts.password:
+        raise UsageError("url", "it carries a user name or password", "Give the credential in token instead.")
+    if parts.query or parts.fragment:
+        raise UsageError("url", f"'{url}' has a query or fragment", EXAMPLE_OF_URL)
+    path = parts.path.rstrip("/")
+    if path.endswith("/api"):
+        path = path[: -len("/api")]
+    return f"{parts.scheme}://{parts.netloc}{path}"

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from .._api.errors import UsageError
-from .._api.records import canonical_uuid, is_uuid, parse_time
+from .._api.records import can_be_key, canonical_uuid, is_uuid, parse_time
 
 LINE_LENGTH = 2048
 PURPOSE_LENGTH = 2000
@@ -161,5 +163,23 @@ def purpose(option: str, text: str | None) -> str | None:
     if not text.strip() or len(text) > PURPOSE_LENGTH:
         raise UsageError(
             option, f"it has {len(text)} characters", f"Give 1 to {PURPOSE_LENGTH} characters, or leave it out."
+        )
+    return text
+
+
+def truth(option: str, value: Any) -> bool:
+    """Read a word for true or false; :class:`UsageError` where it is neither."""
+    try:
+        return bool(boolean(value))
+    except TypeError:
+        raise UsageError(option, f"'{value}' is neither true nor false", "Give one of the two.") from None
+
+
+def credential(option: str, text: str) -> str:
+    """Check a token or key, without ever showing it."""
+    text = text.strip()
+    if not can_be_key(text):
+        raise UsageError(
+            option, f"it has a character that no {option} has", "Give the key alone, without quotes or 'token='."
         )
     return text

@@ -13,9 +13,8 @@ from typing import Any, Callable
 
 from .._api.errors import clean_line
 from .._api.records import SHELLS
-from .._api.settings import Settings
 from .._fleet.run import Run
-from .._options.connection import CONNECTION
+from .._options.connection import CONNECTION, settings_of
 from .._options.secrets import secrets
 from . import carried, command_results
 from .cancelled import cancelled
@@ -87,7 +86,7 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     Raises:
         AlpaconError: nothing was written.
     """
-    settings = Settings.from_options(options, run.warn)
+    settings = settings_of(options, run.warn)
     order = Order.from_options(options)
     if order.trimmed:
         run.warn(_TRIMMED.format(names=", ".join(order.trimmed)))

@@ -17,11 +17,11 @@ from .._api.commands import find_command
 from .._api.errors import AlpaconError, UsageError
 from .._api.outputs import Output, read_output
 from .._api.records import Command, iso
-from .._api.settings import Settings, Warn
+from .._api.settings import Warn
 from .._carrier.answers import unpacked, whole_of
 from .._fleet.run import Run
 from .._options import values
-from .._options.connection import CONNECTION
+from .._options.connection import CONNECTION, settings_of
 from .command_query import FILTERS, ORDERINGS, Query, doubt_about_order, find, warn_of_unknown_statuses
 from .command_results import describe
 from .one_by_one import OneByOne
@@ -53,7 +53,7 @@ SPEC: dict[str, dict[str, Any]] = {
 
 def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_command_info); it only ever reads."""
-    settings = Settings.from_options(options, run.warn)
+    settings = settings_of(options, run.warn)
     ids = values.uuids("ids", options.get("ids"))
     if ids:
         _refuse_filters(options)

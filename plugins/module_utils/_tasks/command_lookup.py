@@ -15,17 +15,18 @@ from typing import Any
 from .._api.client import Client
 from .._api.outputs import read_output
 from .._api.records import Command
-from .._api.settings import Settings, Warn
+from .._api.settings import Warn
 from .._carrier.answers import whole_of
 from .._fleet.named_servers import find
 from .._options import values
+from .._options.connection import settings_of
 from .command_info import listed
 from .command_query import Query, latest, statuses, warn_of_unknown_statuses
 
 
 def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> list[Any]:
     """What the lookup wants of each server's latest command, or None where it has none."""
-    settings = Settings.from_options(options, warn)
+    settings = settings_of(options, warn)
     within = options.get("within")
     since_age = timedelta(seconds=values.duration("within", within)) if within else None
     query = Query(line=options.get("line"), statuses=statuses(options), since_age=since_age)

@@ -17,7 +17,6 @@ from .._api.commands import SENT, cancel
 from .._api.errors import UsageError
 from .._api.lost_submits import OwnCommands
 from .._api.records import Command, Server, canonical_uuid, is_uuid
-from .._api.settings import Settings
 from .._fleet.claims import Claims
 from .._fleet.fleet import Fleet
 from .._fleet.jobs import Job, digest_of
@@ -25,6 +24,7 @@ from .._fleet.named_servers import resolve
 from .._fleet.outcomes import FINE, Outcome
 from .._fleet.run import Run
 from .._fleet.sharing import Shared
+from .._options.connection import settings_of
 from .._options.secrets import hide
 from .command_order import Order
 
@@ -118,7 +118,7 @@ def claim_named(claims: Claims, options: Mapping[str, Any]) -> None:
     order = Order.from_options(options)
     servers = [Server(canonical_uuid(name)) if is_uuid(name) else Server(None, name) for name in order.servers]
     # A file of certificates is on the host that the module goes to.
-    settings = Settings.from_options({**options, "ca_path": None})
+    settings = settings_of({**options, "ca_path": None})
     refuse_shared(claims, order, settings.url, servers)
 
 

@@ -23,12 +23,12 @@ from typing import Any, Callable
 
 from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress, UsageError
-from .._api.records import Server, canonical_uuid, parse_time, plain_text, row_id
+from .._api.records import Server, answered_key, canonical_uuid, parse_time, plain_text, row_id
 from .._api.servers import PATH, identified
-from .._api.settings import Settings, answered_key, credential
+from .._api.settings import Settings
 from .._fleet.run import Run
 from .._options import values
-from .._options.connection import CONNECTION
+from .._options.connection import CONNECTION, settings_of
 
 NAME_LENGTH = 64
 #: A tag that only this very request carries, by which its record is known again.
@@ -130,8 +130,8 @@ class RegistrationOrder:
         order = cls(
             state=options["state"],
             id=values.uuid("id", options["id"]) if options.get("id") else "",
-            key=credential("key", options.get("key") or ""),
-            registration_token=credential("registration_token", options.get("registration_token") or ""),
+            key=values.credential("key", options.get("key") or ""),
+            registration_token=values.credential("registration_token", options.get("registration_token") or ""),
             name=agent_name("name", options["name"]) if options.get("name") else "",
             platform=options.get("platform") or "",
             tags=_tags(options.get("tags")),
@@ -210,7 +210,7 @@ def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     Raises:
         UsageError: a bad option, before any request.
     """
-    settings = Settings.from_options(options, run.warn, needs_token=False)
+    settings = settings_of(options, run.warn, needs_token=False)
     order = RegistrationOrder.from_options(options)
     with ExitStack() as stack:
         clients = Clients(settings, order, stack, run)
@@ -239,7 +239,7 @@ def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any
     Raises:
         UsageError: a bad option, before any request.
     """
-    settings = Settings.from_options(options, run.warn, needs_token=False)
+    settings = settings_of(options, run.warn, needs_token=False)
     order = RegistrationOrder.from_options({**options, "state": _ASKED})
     with ExitStack() as stack:
         clients = Clients(settings, order, stack, run)

@@ -16,12 +16,11 @@ from typing import Any, Callable
 
 from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, LostAnswer, UnknownAddress, UsageError, did_you_mean
-from .._api.records import canonical_uuid, is_uuid, iso, parse_time, plain_text, row_id
-from .._api.settings import Settings, answered_key
+from .._api.records import answered_key, canonical_uuid, is_uuid, iso, parse_time, plain_text, row_id
 from .._fleet.processes import has_ended, process_mark
 from .._fleet.run import Run
 from .._options import values
-from .._options.connection import CONNECTION
+from .._options.connection import CONNECTION, settings_of
 from .server_listing import GROUPS_PATH
 
 PATH = "/api/servers/registration-tokens/"
@@ -170,7 +169,7 @@ def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, An
     Raises:
         AlpaconError: nothing was written, or the message names what may be left.
     """
-    settings = Settings.from_options(options, run.warn)
+    settings = settings_of(options, run.warn)
     order = TokenOrder.from_options(options)
     with Client(settings, tell=run.tell) as client:
         task = TokenTask(client, order, run)

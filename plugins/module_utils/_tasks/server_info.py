@@ -15,9 +15,9 @@ from .._api.client import Client
 from .._api.errors import UsageError
 from .._api.records import canonical_uuid, is_uuid
 from .._api.servers import look_up, remedy
-from .._api.settings import Settings, Warn
+from .._api.settings import Warn
 from .._fleet.run import Run
-from .._options.connection import CONNECTION
+from .._options.connection import CONNECTION, settings_of
 from .server_listing import Described, Groups, ServerFilter, describe_server, listing, unstated, without_servers
 
 _FILTERS: dict[str, dict[str, Any]] = {
@@ -40,7 +40,7 @@ SPEC: dict[str, dict[str, Any]] = {
 
 def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_server_info); it only ever reads."""
-    settings = Settings.from_options(options, run.warn)
+    settings = settings_of(options, run.warn)
     wanted = ServerFilter.from_options(options.get("filters"))
     references = _references(options.get("servers") or [])
     limit = options["limit"]

@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings, Warn
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 
 from .asking import WorkspaceAudit, ask
 from .hosts import Host
@@ -81,7 +82,7 @@ def _by_workspace(hosts: Sequence[Host], options: Mapping[str, Any], warn: Warn)
     """The hosts of each workspace, by the settings that it is reached with."""
     default = None
     if any(host.settings is None for host in hosts):
-        default = Settings.from_options(options, warn)
+        default = settings_of(options, warn)
     members: dict[Settings, list[Host]] = {}
     for host in hosts:
         settings = host.settings or default

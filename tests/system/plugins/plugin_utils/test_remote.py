@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from system.support import Reply, Request, ScriptedServer
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Access, Remote
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, TOKEN, current_row
@@ -56,7 +56,7 @@ class Taking:
 def requests_for(server: ScriptedServer, module: str, folder: Path) -> int:
     """How many requests one run of a module takes, in a run of its own."""
     before = len(server.requests)
-    settings = Settings.from_options({"url": server.url, "token": TOKEN})
+    settings = settings_of({"url": server.url, "token": TOKEN})
     shared = folder / f"run-{before}"
     shared.mkdir()
     remote = Remote(Access(SERVER, None, None, None, {}, Limits()), settings, Run(folder=shared, durations=folder))

@@ -26,10 +26,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UsageError,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import asking
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, run_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
@@ -699,7 +699,7 @@ def elsewhere(serve: Callable[..., ScriptedServer]) -> Host:
     """A host of another workspace, which lists one server and says that there are more than anybody can count."""
     row = {"id": SERVER, "name": "there", "is_connected": False}
     server = serve([Reply({"count": 10**400, "next": None, "results": [row]})])
-    return Host("there", SERVER, settings=Settings.from_options({"url": server.url, "token": "alpat-x"}))
+    return Host("there", SERVER, settings=settings_of({"url": server.url, "token": "alpat-x"}))
 
 
 def test_a_count_that_no_list_has_costs_no_answers(current: Workspace, elsewhere: Host) -> None:

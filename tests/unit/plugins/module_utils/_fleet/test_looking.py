@@ -14,9 +14,9 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.looking import Looking
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, CONNECTION, NO_COMMAND, SERVER, current_row
 
 
@@ -24,7 +24,7 @@ class Unreadable(Client):
     """Shows each command as running, but for those that cannot be read."""
 
     def __init__(self, *unreadable: str) -> None:
-        super().__init__(Settings.from_options(CONNECTION))
+        super().__init__(settings_of(CONNECTION))
         self._unreadable = unreadable
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:

@@ -13,9 +13,9 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.presence import Presence, may_be_restarted
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.tests.unit.support import CONNECTION, SERVER, current_row
 
 
@@ -28,7 +28,7 @@ class OneServer(Client):
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    with OneServer(Settings.from_options(CONNECTION)) as client:
+    with OneServer(settings_of(CONNECTION)) as client:
         yield client
 
 

@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Connection options: how they are read, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
+
+
+def settings(**given: Any) -> Settings:
+    return settings_of({"url": "https://one.example", "token": TOKEN, **given})
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("https://one.us1.alpacon.io", "https://one.us1.alpacon.io"),
+        (" https://one.us1.alpacon.io/ ", "https://one.us1.alpacon.io"),
+        ("https://one.us1.alpacon.io/api/", "https://one.us1.alpacon.io"),
+        ("https://example.com/alpacon/api", "https://example.com/alpacon"),
+        ("http://localhost:8100", "http://localhost:8100"),
+        ("http://[::1]:8100/", "http://[::1]:8100"),
+    ],
+)
+def test_base_urls(url: str, base: str) -> None:
+    assert settings(url=url).url == base
+
+
+@pytest.mark.parametrize(
+    ("given", "option", "words"),
+    [
+        ({"url": None}, "url", "ALPACON_URL"),
+        ({"url": ""}, "url", "module_defaults under group/herdops.alpacon.alpacon"),
+        ({"url": "  "}, "url", "ALPACON_URL"),
+        ({"url": "one.us1.alpacon.io"}, "url", "is not an http or https URL"),
+        ({"url": "ftp://one.example"}, "url", "is not an http or https URL"),
+        ({"url": "https://"}, "url", "is not an http or https URL"),
+        ({"url": "https://.one.example"}, "url", "is not an http or https URL"),
+        ({"url": "https://one..example"}, "url", "is not an http or https URL"),
+        ({"url": "https://my workspace.example"}, "url", "is not an http or https URL"),
+        ({"url": f"https://{'a' * 64}.example"}, "url", "is not an http or https URL"),
+        ({"url": "https://one.example:port"}, "url", "is not an http or https URL"),
+        ({"url": "https://[::1"}, "url", "is not an http or https URL"),
+        ({"url": "bob:pw@one.example"}, "url", "what is given is not an http or https URL"),
+        ({"url": "https://bob:pw@one.example:99999999"}, "url", "what is given is not an http or https URL"),
+        ({"url": "https://bob:pw@one.example"}, "url", "Give the credential in token instead"),
+        ({"url": "https://one.example/?a=b"}, "url", "has a query or fragment"),
+        ({"token": None}, "token", "ALPACON_TOKEN"),
+        ({"token": ""}, "token", "alpacon_token"),
+        ({"token": " \n"}, "token", "ALPACON_TOKEN"),
+        ({"token": 'token="abc"'}, "token", "without quotes"),
+        ({"token": "a b"}, "token", "without quotes"),
+        ({"token": "a\nb"}, "token", "without quotes"),
+        ({"token": "schlüssel"}, "token", "without quotes"),
+        ({"request_timeout": -1}, "request_timeout", "is not a time"),
+        ({"request_timeout": 0}, "request_timeout", "is not a time"),
+        ({"request_timeout": 7 * 86400 + 1}, "request_timeout", "is not a time"),
+        ({"request_timeout": "abc"}, "request_timeout", "'abc' is not a time"),
+        ({"request_timeout": "nan"}, "request_timeout", "'nan' is not a time"),
+        ({"request_timeout": True}, "request_timeout", "True is not a time"),
+        ({"validate_certs": "ture"}, "validate_certs", "'ture' is neither true nor false"),
+        ({"validate_certs": '"true"'}, "validate_certs", "is neither true nor false"),
+        ({"validate_certs": 2}, "validate_certs", "'2' is neither true nor false"),
+        ({"validate_certs": ["true"]}, "validate_certs", "is neither true nor false"),
+        ({"ca_path": "/no/such/ca.pem"}, "ca_path", "does not exist"),
+    ],
+)
+def test_settings_that_are_refused(given: dict[str, Any], option: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        settings(**given)
+    assert caught.value.option == option
+    assert words in str(caught.value)
+
+
+def test_settings_that_are_left_out() -> None:
+    assert settings(validate_certs=None, ca_path="", request_timeout=None) == settings()
+    assert settings(validate_certs=" ", ca_path=" ", request_timeout="") == settings()
+    assert settings(request_timeout=7 * 86400).request_timeout == 7 * 86400
+    assert settings().validate_certs is True
+    assert settings(validate_certs=False).validate_certs is False
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("false", False), ("no", False), (" False ", False), ("0", False), (0, False), ("yes", True), ("True", True)],
+)
+def test_words_say_whether_certificates_are_verified(word: Any, meant: bool) -> None:
+    assert settings(validate_certs=word).validate_certs is meant
+
+
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "ca.pem").touch()
+    for path in ("~/ca.pem", "$HOME/ca.pem", f" {tmp_path}/ca.pem "):
+        assert settings(ca_path=path).ca_path == f"{tmp_path}/ca.pem"
+
+
+def test_a_text_is_a_time_as_well() -> None:
+    assert settings(request_timeout="7").request_timeout == 7
