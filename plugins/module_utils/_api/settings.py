@@ -35,7 +35,7 @@ class Settings:
     token: str = field(repr=False)
     validate_certs: bool = True
     ca_path: str | None = None
-    request_timeout: float = 30.0
+    request_timeout: float = 30
 
     @property
     def warnings(self) -> list[str]:

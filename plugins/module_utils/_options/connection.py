@@ -14,18 +14,18 @@ from urllib.parse import urlsplit
 
 from .._api.errors import UsageError
 from .._api.settings import EXAMPLE_OF_URL, Settings, Warn, check_host
-from .values import credential, truth
+from .values import credential, finite_number, truth
 
 #: The longest that a request may be told to take, in seconds.
-_LONGEST_TIMEOUT = 7 * 86400.0
+_LONGEST_TIMEOUT = 7 * 86400
 
 #: Variables and the environment are looked into on the controller, which knows whose token is in them.
 CONNECTION: dict[str, dict[str, Any]] = {
     "url": {"type": "str"},
     "token": {"type": "str", "no_log": True},
-    "validate_certs": {"type": "bool", "default": True},
+    "validate_certs": {"type": "bool", "default": Settings.validate_certs},
     "ca_path": {"type": "path"},
-    "request_timeout": {"type": "int", "default": 30},
+    "request_timeout": {"type": "int", "default": Settings.request_timeout},
 }
 
 
@@ -72,14 +72,11 @@ def _certificates(path: Any) -> str:
 
 
 def _seconds(option: str, value: Any) -> float:
-    try:
-        seconds = float(str(value))
-    except ValueError:
-        seconds = 0
+    seconds = finite_number(value) or 0
     if not 0 < seconds <= _LONGEST_TIMEOUT:
         shown = f"'{value}'" if isinstance(value, str) else value
         raise UsageError(option, f"{shown} is not a time", "Give a positive number of seconds, a week at the most.")
-    return seconds
+    return float(seconds)
 
 
 def _base_url(url: str) -> str:

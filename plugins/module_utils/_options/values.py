@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -125,9 +126,7 @@ def code(option: str, text: Any) -> str:
     value = str(text)
     if not value.strip():
         raise UsageError(option, "the command line is empty", "Give the line that is to run.")
-    if "\0" in value:
-        raise UsageError(option, "the command line has a NUL character", "Take it out.")
-    return value
+    return without_nul(option, value, "the command line")
 
 
 def environment(option: str, values: Mapping[str, Any] | None) -> dict[str, str]:
@@ -167,12 +166,34 @@ def purpose(option: str, text: str | None) -> str | None:
     return text
 
 
-def truth(option: str, value: Any) -> bool:
-    """Read a word for true or false; :class:`UsageError` where it is neither."""
+def truth(option: str, value: Any, problem: str = "", remedy: str = "Give one of the two.") -> bool:
+    """Read a word for true or false.
+
+    Args:
+        problem, remedy: what is said of a value that is neither, in place of the usual words.
+    """
     try:
         return bool(boolean(value))
     except TypeError:
-        raise UsageError(option, f"'{value}' is neither true nor false", "Give one of the two.") from None
+        raise UsageError(option, problem or f"'{value}' is neither true nor false", remedy) from None
+
+
+def finite_number(value: Any) -> int | float | None:
+    """A number, whole where it can be, or None where it is none."""
+    try:
+        read = float(str(value))
+    except ValueError:
+        return None
+    if not math.isfinite(read):
+        return None
+    return int(read) if read == int(read) else read
+
+
+def without_nul(option: str, text: str, what: str = "it") -> str:
+    """Check a text that a shell or the system is to be given; it comes back as given."""
+    if "\0" in text:
+        raise UsageError(option, f"{what} has a NUL character", "Take it out.")
+    return text
 
 
 def credential(option: str, text: str) -> str:

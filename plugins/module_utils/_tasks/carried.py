@@ -15,6 +15,7 @@ from typing import Any
 from .._api.errors import UsageError
 from .._carrier import bodies
 from .._carrier.packing import LARGEST_PAYLOAD, Carried, TooLarge, is_own_variable, label_of, pack
+from .._options.values import without_nul
 
 #: The options of which one says what is to run.
 WHAT = ("line", "script", "argv")
@@ -23,8 +24,6 @@ _WITH = ("stdin", "chdir", "executable", "creates", "removes")
 OPTIONS = ("script", "argv", *_WITH)
 #: What the script's file holds, in Base64; the action reads it, and users have no such option.
 CONTENT = "_script_content"
-
-_TAKE_OUT = "Take it out."
 
 
 def carried_by(options: Mapping[str, Any], env: Mapping[str, str]) -> Carried | None:
@@ -60,7 +59,7 @@ def script_words(text: str) -> list[str]:
     Raises:
         UsageError: there is no path, or a quote is not closed.
     """
-    _check_text("script", text)
+    without_nul("script", text)
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -97,8 +96,7 @@ def _program(options: Mapping[str, Any]) -> tuple[str, str, list[bytes]]:
     """Label and body of a program."""
     argv = [str(word) for word in options["argv"]]
     for word in argv:
-        if "\0" in word:
-            raise UsageError("argv", "one of its elements has a NUL character", _TAKE_OUT)
+        without_nul("argv", word, "one of its elements")
     if not argv or not argv[0].strip():
         raise UsageError("argv", "it names no program", "Give a list: the program, and its arguments behind it.")
     if argv[0].startswith("-"):
@@ -117,15 +115,10 @@ def _path(name: str, options: Mapping[str, Any]) -> str | None:
     path = options.get(name)
     if path is None:
         return None
-    _check_text(name, path)
+    without_nul(name, path)
     if not path.strip():
         raise UsageError(name, "it is empty", "Give a path, or leave it out.")
     return str(path)
-
-
-def _check_text(name: str, text: str) -> None:
-    if "\0" in text:
-        raise UsageError(name, "it has a NUL character", _TAKE_OUT)
 
 
 def _too_large(what: str, size: int, stdin: int, error: TooLarge) -> UsageError:

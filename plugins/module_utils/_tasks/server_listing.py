@@ -13,11 +13,11 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Callable
 
 from ansible.module_utils.common.text.converters import to_text
-from ansible.module_utils.parsing.convert_bool import boolean
 
 from .._api.errors import ApiError, UsageError, did_you_mean
 from .._api.records import canonical_uuid, is_uuid, plain_data
 from .._api.servers import PATH
+from .._options.values import truth
 
 if TYPE_CHECKING:
     from .._api.client import Client
@@ -151,10 +151,9 @@ class ServerFilter:
 
 
 def _flag(name: str, value: Any) -> bool | None:
-    try:
-        return None if value is None else bool(boolean(value))
-    except TypeError:
-        raise UsageError("filters", f"{name}: '{value}' is not a boolean", "Give true or false.") from None
+    if value is None:
+        return None
+    return truth("filters", value, f"{name}: '{value}' is not a boolean", "Give true or false.")
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:

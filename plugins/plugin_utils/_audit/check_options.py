@@ -7,14 +7,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import SHELLS
@@ -109,38 +107,17 @@ def read_parameter(option: str, default: Any, value: Any) -> Any:
     if isinstance(default, list):
         listed = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
         words = [str(word).strip() for word in listed]
-        return [_text(option, word) for word in words if word]
+        return [values.without_nul(option, word) for word in words if word]
     if isinstance(default, bool):
-        try:
-            return boolean(value)
-        except TypeError:
-            raise UsageError(option, f"'{value}' is neither true nor false", "Give one of them.") from None
+        return values.truth(option, value, remedy="Give one of them.")
     if isinstance(default, (int, float)):
-        number = _as_number(value)
+        number = values.finite_number(value)
         if number is None:
             raise UsageError(option, f"'{value}' is no number", f"Give one, such as {default}.")
         return number
     if isinstance(value, (Mapping, list, tuple)):
         raise UsageError(option, "it is no text", f"Give one, such as '{default}'.")
-    return _text(option, str(value))
-
-
-def _text(option: str, text: str) -> str:
-    if "\0" in text:
-        raise UsageError(option, "it has a NUL character", "Take it out.")
-    return text
-
-
-def _as_number(value: Any) -> float | int | None:
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    if not math.isfinite(number):
-        return None
-    return int(number) if number == int(number) else number
+    return values.without_nul(option, str(value))
 
 
 def choose_checks(
@@ -359,11 +336,11 @@ class _CheckReader:
         """A bound as a number, or as the name of the parameter that holds it."""
         if given is None:
             return None
-        number = _as_number(given)
+        number = values.finite_number(given)
         if number is not None:
             return number
         if isinstance(given, str) and given in parameters:
-            if _as_number(parameters[given]) is None:
+            if values.finite_number(parameters[given]) is None:
                 raise UsageError(self._of(f"number.{key}"), f"the parameter {given} is no number", "Give it one.")
             return given
         remedy = "Give a number, or the name of one of the check's parameters."

@@ -65,6 +65,7 @@ def test_base_urls(url: str, base: str) -> None:
         ({"request_timeout": -1}, "request_timeout", "is not a time"),
         ({"request_timeout": 0}, "request_timeout", "is not a time"),
         ({"request_timeout": 7 * 86400 + 1}, "request_timeout", "is not a time"),
+        ({"request_timeout": 10**400}, "request_timeout", "is not a time"),
         ({"request_timeout": "abc"}, "request_timeout", "'abc' is not a time"),
         ({"request_timeout": "nan"}, "request_timeout", "'nan' is not a time"),
         ({"request_timeout": True}, "request_timeout", "True is not a time"),

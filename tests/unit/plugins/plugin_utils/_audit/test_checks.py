@@ -182,6 +182,7 @@ def test_kinds_of_parameters(default: Any, given: Any, value: Any) -> None:
         (1, "many", "audit_x: 'many' is no number. Give one, such as 1."),
         (1, True, "audit_x: 'True' is no number."),
         (1, "nan", "audit_x: 'nan' is no number."),
+        (1, 10**400, "audit_x: '1000"),
         (True, "maybe", "audit_x: 'maybe' is neither true nor false. Give one of them."),
         ("x", ["a"], "audit_x: it is no text. Give one, such as 'x'."),
         ("x", "a\0b", "audit_x: it has a NUL character. Take it out."),
