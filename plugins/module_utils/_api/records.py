@@ -211,6 +211,7 @@ class Server:
         is_connected, commissioned: None where the row does not say.
         started_at: when its agent was started.
         last_connectivity: when its agent was connected last.
+        version: of its agent.
         fields: the row as it came, for what has no attribute of its own; empty where nobody needs it any more.
     """
 
@@ -220,6 +221,7 @@ class Server:
     commissioned: bool | None = None
     started_at: datetime | None = field(default=None, compare=False)
     last_connectivity: datetime | None = field(default=None, compare=False)
+    version: str | None = field(default=None, compare=False)
     fields: Mapping[str, Any] = field(default_factory=lambda: _NO_ROW, repr=False, compare=False)
 
     @classmethod
@@ -232,8 +234,15 @@ class Server:
             commissioned=_flag(row.get("commissioned")),
             started_at=parse_time(row.get("started_at")),
             last_connectivity=parse_time(row.get("last_connectivity")),
+            version=_common_text(row.get("version")),
             fields=row,
         )
+
+    @property
+    def tags(self) -> Mapping[str, Any]:
+        """Its tags, if its row has them."""
+        tags = self.fields.get("tags")
+        return tags if isinstance(tags, Mapping) else {}
 
     def without_row(self) -> Server:
         """The same server without its row, which takes some kilobytes."""
@@ -241,6 +250,15 @@ class Server:
 
     def __str__(self) -> str:
         return self.name or self.id or "?"
+
+
+def owner_of(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Whose the server of a row is: id, name and e-mail address, as the row states them."""
+    owner = row.get("owner")
+    if isinstance(owner, Mapping):
+        return {"id": owner.get("id"), "name": owner.get("name") or owner.get("username"), "email": owner.get("email")}
+    # A name beside an id that is null is nobody's: some servers put the word "None" there.
+    return None if owner is None else {"id": owner, "name": row.get("owner_name"), "email": None}
 
 
 @dataclass(frozen=True)

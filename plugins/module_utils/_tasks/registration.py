@@ -315,28 +315,27 @@ class StoredCredentials:
 
     credentials: str
     why: str = ""
-    row: Mapping[str, Any] = field(default_factory=dict)
+    server: Server = field(default=Server(None), repr=False)
 
     @property
     def facts(self) -> dict[str, Any]:
         """The part of a result that tells of it; null is what the workspace did not say."""
-        server = Server.from_row(self.row)
         return {
             "credentials": self.credentials,
-            "name": server.name,
-            "commissioned": server.commissioned,
-            "is_connected": server.is_connected,
-            "version": plain_text(self.row.get("version")),
+            "name": self.server.name,
+            "commissioned": self.server.commissioned,
+            "is_connected": self.server.is_connected,
+            "version": self.server.version,
         }
 
     @property
     def connected(self) -> bool:
         """Whether the agent is commissioned and connected; some workspaces do not say anything of the latter."""
-        return self.row.get("commissioned") is True and self.row.get("is_connected", True) is True
+        return self.server.commissioned is True and self.server.fields.get("is_connected", True) is True
 
     def runs(self, wanted: str) -> bool:
         """Whether the agent may be of that version; some workspaces state none, and some builds have no number."""
-        stated = _version(plain_text(self.row.get("version")) or "")
+        stated = _version(self.server.version or "")
         return not wanted or not stated[:1].isdigit() or stated == _version(wanted)
 
 
@@ -357,11 +356,12 @@ def _ask(task: RegistrationTask) -> StoredCredentials:
         return StoredCredentials("unreachable", str(error))
     if not isinstance(row, Mapping) or not isinstance(row.get("commissioned"), bool):
         return StoredCredentials("unreachable", f"GET {PATH}-/: this is no answer of an Alpacon workspace. Check url.")
-    if row_id(row) != task.order.id:
+    server = Server.from_row(row)
+    if server.id != task.order.id:
         return StoredCredentials(
             "unreachable", f"GET {PATH}-/: the answer is not the server {task.order.id}. Check url."
         )
-    return StoredCredentials("valid", row=row)
+    return StoredCredentials("valid", server=server)
 
 
 def _seen(error: ApiError) -> str:
@@ -426,12 +426,7 @@ class RegistrationAttempt:
 
     def made(self, record: Server) -> bool:
         """Whether it, or an earlier one for the same machine, made a record, as far as the record's tags tell."""
-        return _tags_of(record).get(self.tag) == self.value
-
-
-def _tags_of(record: Server) -> Mapping[str, Any]:
-    tags = record.fields.get("tags")
-    return tags if isinstance(tags, Mapping) else {}
+        return record.tags.get(self.tag) == self.value
 
 
 def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[RegistrationAttempt]]:
@@ -586,7 +581,7 @@ def _delete_orphan(task: RegistrationTask, user: Client, record: Server) -> list
 
 def _is_left(user: Client, order: RegistrationOrder, record: Server) -> bool:
     """Whether a record that never came up may be of this machine: it is of no other, whose agent is just starting."""
-    if order.machine and MACHINE in _tags_of(record):
+    if order.machine and MACHINE in record.tags:
         return False
     return _added_at(user, record) <= user.server_time(time.time()) - _COMES_UP
 
@@ -638,7 +633,7 @@ def _last_seen(stored: StoredCredentials, wanted: str) -> str:
         return f"Last seen: {stored.why}"
     if stored.connected:
         return f"An agent of version {stored.facts['version']} is connected, not {wanted}."
-    if not stored.row.get("commissioned"):
+    if not stored.server.commissioned:
         return "The workspace knows the server, but its agent has not sent its first report."
     return "The agent has reported, but holds no websocket."
 

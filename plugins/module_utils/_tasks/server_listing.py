@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ansible.module_utils.common.text.converters import to_text
 
 from .._api.errors import ApiError, UsageError, did_you_mean
-from .._api.records import canonical_uuid, is_uuid, plain_data
+from .._api.records import canonical_uuid, is_uuid, owner_of, plain_data
 from .._api.servers import PATH
 from .._options.values import truth
 
@@ -238,7 +238,7 @@ def describe_server(row: Mapping[str, Any], groups: Groups) -> Described:
     row = {name: plain_data(value) if _is_moderate(value) else None for name, value in row.items()}
     described = {name: _stated(name, row[name]) for name in FIELDS if name in row}
     if "owner" in described:
-        described["owner"] = _owner(row)
+        described["owner"] = owner_of(row)
     if "groups" in described:
         described["groups"] = groups.of(row)
     if "tags" in described and not isinstance(described["tags"], Mapping):
@@ -268,13 +268,6 @@ def _is_moderate(value: Any) -> bool:
 
 def _inside(item: Any) -> list[Any]:
     return [*item, *item.values()] if isinstance(item, Mapping) else item
-
-
-def _owner(row: Mapping[str, Any]) -> dict[str, Any] | None:
-    owner = row["owner"]
-    if isinstance(owner, Mapping):
-        return {"id": owner.get("id"), "name": owner.get("name") or owner.get("username"), "email": owner.get("email")}
-    return None if owner is None else {"id": owner, "name": row.get("owner_name"), "email": None}
 
 
 def without_servers(wanted: ServerFilter, servers: Sequence[Described]) -> list[str]:

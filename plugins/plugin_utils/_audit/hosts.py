@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     Server,
     canonical_uuid,
     is_uuid,
+    owner_of,
     plain_text,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
@@ -86,16 +87,15 @@ class AuditedHost:
         return self.obstacle or next((reply.judged.message for reply in self.replies.values()), "")
 
 
-def about_of(row: Mapping[str, Any]) -> dict[str, str | None]:
+def about_of(server: Server) -> dict[str, str | None]:
     """What the row of a server says of it, see :class:`AuditedHost`."""
-    owner = row.get("owner")
-    named = owner.get("name") or owner.get("username") if isinstance(owner, Mapping) else row.get("owner_name")
+    row, owner = server.fields, owner_of(server.fields)
     name, version = _text(row.get("os_name")), _text(row.get("os_version"))
     return {
         "os": " ".join(filter(None, (name, version))) or None,
-        "agent": _text(row.get("version")),
+        "agent": _text(server.version),
         "ip": _text(row.get("remote_ip")),
-        "owner": _text(named),
+        "owner": _text(owner["name"]) if owner else None,
     }
 
 
@@ -124,7 +124,7 @@ def audited_host(host: Host, checks: list[Check], servers: Sequence[Server] | No
         obstacle = _NOT_COMMISSIONED
     elif server.is_connected is False:
         obstacle = SENTENCES["server_not_connected"]
-    return AuditedHost(host, server, checks, obstacle, about_of(found.fields))
+    return AuditedHost(host, server, checks, obstacle, about_of(found))
 
 
 def server_of(name: str, server_id: Any) -> str:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The servers that hosts stand for."""
+"""The servers that hosts stand for, and what is said of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import server_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import about_of, server_of
+from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
 
 
 @pytest.mark.parametrize(
@@ -24,3 +26,18 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts impor
 )
 def test_the_server_of_a_host(server_id: Any, server: str) -> None:
     assert server_of("web-01", server_id) == server
+
+
+@pytest.mark.parametrize(
+    ("row", "owner"),
+    [
+        ({"owner": {"id": "u", "name": "Bob", "username": "bob"}}, "Bob"),
+        ({"owner": {"id": 1, "username": "bob"}}, "bob"),
+        ({"owner": "u", "owner_name": "Bob"}, "Bob"),
+        ({"owner": None, "owner_name": "None"}, None),
+        ({"owner": None}, None),
+        ({}, None),
+    ],
+)
+def test_whose_a_server_is(row: dict[str, Any], owner: str | None) -> None:
+    assert about_of(Server.from_row({"id": SERVER, **row}))["owner"] == owner
