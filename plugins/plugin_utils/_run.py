@@ -29,14 +29,14 @@ def current_run() -> Run:
         alert=lambda text: Display().warning(clean_line(text)),
         first=first_in_run,
         folder=run_folder(),
-        journal=_journal(),
+        journal_file=_journal_file(),
         durations=_own_folder() / "durations",
         is_over=_is_orphan,
         process=os.getpid() if multiprocessing.parent_process() is None else os.getppid(),
     )
 
 
-def _journal() -> Path:
+def _journal_file() -> Path:
     """The file for the commands of this run that are under way."""
     return _own_folder() / f"{run_folder().name}.ids"
 
@@ -55,9 +55,9 @@ def _is_orphan() -> bool:
 
 def _tell_journal(process: int) -> None:
     """Say at the end of ansible-playbook where the commands are that it has not seen the end of."""
-    if os.getpid() == process and _journal().exists():
+    if os.getpid() == process and _journal_file().exists():
         Display().warning(
-            f"alpacon: commands whose end this run has not seen are in {_journal()}."
+            f"alpacon: commands whose end this run has not seen are in {_journal_file()}."
             " Await them with state=finished, or look for them in the workspace."
         )
 

@@ -110,7 +110,7 @@ class Judgement:
 
     def run(self, case: Case, hosts: int = 1, **given: Any) -> Row | None:
         """Carry out a task; its result, or None where it ended in an error of ours."""
-        run = Run(hosts=hosts, folder=self._folder / "run", journal=self._folder / "run/journal")
+        run = Run(hosts=hosts, folder=self._folder / "run", journal_file=self._folder / "run/journal")
         options = command_options(url=self.workspace.server.url, token=TOKEN, progress=False, wait_timeout="4", **given)
         result: Row | None = self.call(case, functools.partial(_command.run_command, options, run))
         return result

@@ -59,7 +59,7 @@ class Run:
         hosts: how many hosts the task runs for, each in a worker of its own.
         first: whether no worker of the run has asked so for the same mark.
         folder: temporary folder of the run, which its workers share; None where there is none.
-        journal: file for the commands that are under way, which an interrupted run leaves behind; None for none.
+        journal_file: for the commands that are under way, which an interrupted run leaves behind; None for none.
         durations: folder for what runs remember of how long commands take; None for none.
         is_over: whether the run has ended without this worker, which then must not write to the workspace any more.
         process: id of the process that the run is, on this machine; None where it is not known.
@@ -77,7 +77,7 @@ class Run:
     hosts: int = 1
     first: Callable[[str], bool] = _alone
     folder: Path | None = None
-    journal: Path | None = None
+    journal_file: Path | None = None
     durations: Path | None = None
     is_over: Callable[[], bool] = _goes_on
     process: int | None = None
@@ -90,10 +90,9 @@ class Run:
         """The commands that this run has submitted."""
         return Submitted(self.folder / "alpacon-submitted") if self.folder else None
 
-    @property
-    def under_way(self) -> Journal | None:
-        """Those that it has not seen the end of."""
-        return Journal(self.journal, self.alert) if self.journal else None
+    def open_journal(self) -> Journal | None:
+        """A journal for one task, in the file of the run; None where there is none."""
+        return Journal(self.journal_file, self.alert) if self.journal_file else None
 
     def shared(self, settings: Settings) -> Shared | None:
         """What its workers share about a workspace; None where they can share nothing."""

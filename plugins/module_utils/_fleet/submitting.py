@@ -41,7 +41,7 @@ class Submitting:
         self._sleep = sleep
         self._attempts: dict[str, Attempt] = {} if run.attempts is None else run.attempts
         self._submitted = run.submitted
-        self.journal = run.under_way
+        self.journal = run.open_journal()
         self._known: set[str] = set()
         self._asking = threading.Lock()
         self._requester: Requester | None = None

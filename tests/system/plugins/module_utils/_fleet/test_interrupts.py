@@ -93,7 +93,7 @@ def test_an_interrupt_awaits_no_request_and_sends_nothing_that_is_queued(
         os.kill(os.getpid(), signal.SIGINT)
 
     journal = tmp_path / "run.ids"
-    fleet = Fleet(connect(hanging.server), Limits(), run=Run(journal=journal))
+    fleet = Fleet(connect(hanging.server), Limits(), run=Run(journal_file=journal))
     interrupts = beside(interrupt)
     with pytest.raises(KeyboardInterrupt):
         fleet.run(jobs())
@@ -121,7 +121,7 @@ def test_a_run_that_is_over_sends_nothing_more_and_keeps_the_ids_of_what_it_sent
         threading.Timer(0.5, hanging.rest.set).start()
 
     journal = tmp_path / "run.ids"
-    fleet = Fleet(connect(hanging.server), Limits(), run=Run(journal=journal, is_over=over.is_set))
+    fleet = Fleet(connect(hanging.server), Limits(), run=Run(journal_file=journal, is_over=over.is_set))
     ends = beside(end)
     with pytest.raises(RunIsOver):
         fleet.run(jobs())

@@ -225,7 +225,7 @@ def test_who_is_killed_while_polling_for_all_holds_nobody_up(current: Workspace,
 
     def work(server: str) -> None:
         options = command_options(current, servers=[server], line="make all", wait_timeout="30")
-        run = Run(hosts=len(BARE), folder=tmp_path, journal=tmp_path / "run.ids")
+        run = Run(hosts=len(BARE), folder=tmp_path, journal_file=tmp_path / "run.ids")
         answers.put((server, run_command(options, run)["outcome"]))
 
     current.fault("slow", path=r"^/api/events/commands/\?", delay=5, times=1)
