@@ -260,6 +260,8 @@ class Connection(ConnectionBase):
     has_pipelining = True
     has_tty = False
 
+    # ansible-core hands a connection only the variables that its options name, so server, url, token and the like are
+    # options, although _host and _access read the variables themselves.
     def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
         """Take the options, and the task and the variables that they come from."""
         # Items of a loop share a connection, and may name another account each.
