@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.bodies import code, write
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import UNDONE
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge, label_of
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._module_cache import thin
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._module_cache import shortened
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._prelude import Prelude, asks_for_home
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Answer, Remote
 
@@ -73,39 +73,39 @@ class HostConnection:
             return Answer(0, held, b"")
         if not asks_for_home(command):
             return self._run(command, fed)
-        known = self._remote.recall(command)
+        known = self._remote.noted(command)
         if known is not None:
             return Answer(0, known, b"")
         answer = self._run(command, fed)
         if answer.rc == 0:
-            self._remote.remember(command, answer.stdout)
+            self._remote.note(command, answer.stdout)
         return answer
 
     def _run(self, command: str, fed: bytes = b"") -> Answer:
         steps, files = [*self._first_of_run(), *self._prelude.steps], self._prelude.files
         self._prelude.clear()
         known = self._kept() if fed and self._keeper is not None else None
-        lean = None if known is None else thin(fed, known)
-        answer = self._submit(command, lean.program if lean else fed, steps, files)
+        short = None if known is None else shortened(fed, known)
+        answer = self._submit(command, short.program if short else fed, steps, files)
         if answer.mark == UNDONE:
             raise NotDone(f"The host could not be made ready: {_said(answer)}")
-        if lean and lean.is_missed(answer):
-            self._remote.remember(self._of_keeper, _NOTHING)
+        if short and short.is_missed(answer):
+            self._remote.note(self._of_keeper, _NOTHING)
             return self._submit(command, fed)
-        if lean and known is not None and answer.rc == 0 and not lean.parts <= known:
-            self._remote.remember(self._of_keeper, json.dumps(sorted(known | lean.parts)).encode())
+        if short and known is not None and answer.rc == 0 and not short.parts <= known:
+            self._remote.note(self._of_keeper, json.dumps(sorted(known | short.parts)).encode())
         return answer
 
     def _first_of_run(self) -> list[str]:
         """What is done on the host once in a run."""
-        if self._remote.recall(_TIDIED) is not None:
+        if self._remote.noted(_TIDIED) is not None:
             return []
-        self._remote.remember(_TIDIED, b"")
+        self._remote.note(_TIDIED, b"")
         return [_TIDY]
 
     def _kept(self) -> set[str] | None:
         """Digests of what the host keeps; None where it was seen to keep nothing."""
-        noted = self._remote.recall(self._of_keeper)
+        noted = self._remote.noted(self._of_keeper)
         return None if noted == _NOTHING else set(json.loads(noted or "[]"))
 
     @property

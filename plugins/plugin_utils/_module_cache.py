@@ -100,29 +100,29 @@ exec(compile(found(), "<stdin>", "exec"), {"__name__": "__main__", "__builtins__
 
 
 @dataclass(frozen=True)
-class Thin:
+class Shortened:
     """A module without the parts that a host keeps.
 
     Attributes:
         program: what is fed to Python instead.
         digest: of the module.
         parts: digests of what the host keeps when it has run.
-        lean: whether the host has to have kept something.
+        relies_on_host: whether the host has to have kept something.
     """
 
     program: bytes
     digest: str
     parts: frozenset[str]
-    lean: bool
+    relies_on_host: bool
 
     def is_missed(self, answer: Answer) -> bool:
         """Whether the host had not kept what it should have, and has run nothing."""
         # With become, a line stands before it that says that the other account was reached.
         last = answer.stdout.rpartition(b"\n")[2]
-        return self.lean and answer.rc == _MISSING_RC and last == f"{_MISSING} {self.digest}".encode()
+        return self.relies_on_host and answer.rc == _MISSING_RC and last == f"{_MISSING} {self.digest}".encode()
 
 
-def thin(fed: bytes, known: Collection[str]) -> Thin | None:
+def shortened(fed: bytes, known: Collection[str]) -> Shortened | None:
     """A module without what the host is known to keep; None where what is fed is no such module.
 
     Args:
@@ -148,8 +148,8 @@ def thin(fed: bytes, known: Collection[str]) -> Thin | None:
     sent.append(tail)
     digest = hashlib.sha256(fed).hexdigest()
     about = json.dumps({"digest": digest, "ends": [len(head), len(tail)], "parts": items}, separators=(",", ":"))
-    lean = any(isinstance(item, str) for item in items)
-    return Thin(_program(about, b"".join(sent)), digest, frozenset(parts), lean)
+    relies_on_host = any(isinstance(item, str) for item in items)
+    return Shortened(_program(about, b"".join(sent)), digest, frozenset(parts), relies_on_host)
 
 
 def _program(about: str, sent: bytes) -> bytes:

@@ -35,6 +35,8 @@ _FIRST_LOOK, _FIRST_LOOK_AT_MODULE = 0.12, 0.3
 #: A server that takes longer than this to take a command over is asked after, in seconds, and for each command that is
 #: awaited: what is handed over to many servers at once takes a while.
 _QUEUED_TOO_LONG, _QUEUED_EACH = 5.0, 0.2
+#: What the id of the server is noted as, which is no command; the note is empty where the id has to be looked up anew.
+_ID = ""
 _MAY_HAVE_RUN = "It may have run, and is not run again."
 _GOES_ON = "Not finished within alpacon_wait_timeout. It goes on; await it by alpacon_command with state=finished."
 _ASYNC = " A task that takes so long needs async and poll."
@@ -92,7 +94,7 @@ class Remote:
     def forget(self) -> None:
         """Find the server anew, the next time, in this process or another one of the run."""
         self._server = None
-        self.remember("", b"")
+        self.note(_ID, b"")
 
     def run(
         self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
@@ -164,22 +166,23 @@ class Remote:
             return f"{held}; it was withdrawn ({cancel(self._client, job.known.id)})."
         return f"{held}, and it could not be withdrawn."
 
-    def recall(self, command: str) -> bytes | None:
-        """What a command has written that an earlier task of this run had run, and that stays so; None if none had."""
+    def noted(self, about: str) -> bytes | None:
+        """What tasks of this run have noted about the server and the account; None if they have not."""
         with contextlib.suppress(OSError):
-            return self._note(command).read_bytes()
+            return self._note_file(about).read_bytes()
         return None
 
-    def remember(self, command: str, written: bytes) -> None:
-        """Let later tasks of this run know what a command has written."""
+    def note(self, about: str, text: bytes) -> None:
+        """Let later tasks of this run know something that stays so."""
         with contextlib.suppress(OSError):
-            replace_file(self._note(command), written.decode("utf-8", "surrogateescape"))
+            replace_file(self._note_file(about), text.decode("utf-8", "surrogateescape"))
 
-    def _note(self, about: str) -> Path:
-        """The file for what is known of the server, and of the account unless ``about`` is empty, for all workers."""
+    def _note_file(self, about: str) -> Path:
+        """The file of a note, for all workers."""
         settings, access = self._client.settings, self._access
         # Which server it is does not depend on the account.
-        key = [settings.url, settings.token, access.server, access.username if about else None, about]
+        username = None if about == _ID else access.username
+        key = [settings.url, settings.token, access.server, username, about]
         folder = self._run.folder or Path("/nonexistent")
         return folder / f"alpacon-host-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}"
 
@@ -196,13 +199,13 @@ class Remote:
             server = Server(canonical_uuid(reference))
             # What an inventory says may be old: only whether it is still so is worth a request.
             return self._asked(str(server.id)) if self._access.connected is False else server
-        known = self.recall("")
+        known = self.noted(_ID)
         if known:
             return Server(known.decode(), reference)
         # What other workers have read may be older than the order to forget it.
         shared = self._shared if known is None else None
         [server] = resolve(self._client, [reference], "server", shared, self._run.hosts)
-        self.remember("", str(server.id).encode())
+        self.note(_ID, str(server.id).encode())
         return server
 
     def _asked(self, server_id: str) -> Server:

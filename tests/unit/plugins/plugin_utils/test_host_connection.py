@@ -44,10 +44,10 @@ class Remote:
             return answer
         return Answer(1 if self._mark else 0, b"", b"no such folder", self._mark)
 
-    def recall(self, command: str) -> bytes | None:
+    def noted(self, about: str) -> bytes | None:
         return b""
 
-    def remember(self, command: str, written: bytes) -> None:
+    def note(self, about: str, text: bytes) -> None:
         pass
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._module_cache import Thin, thin
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._module_cache import Shortened, shortened
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Answer
 
 FOLDER = ".cache/alpacon/modules"
@@ -49,14 +49,14 @@ print(json.loads(ARGUMENTS)[0][:20], len(archive.namelist()), archive.testzip(),
 """.encode()
 
 
-Play = Callable[[Thin], Answer]
+Play = Callable[[Shortened], Answer]
 
 
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
     """Runs a program as a host does that keeps things in a folder."""
 
-    def run(given: Thin) -> Answer:
+    def run(given: Shortened) -> Answer:
         done = subprocess.run(
             [sys.executable], input=given.program, capture_output=True, env={"HOME": str(tmp_path)}, check=False
         )
@@ -65,8 +65,8 @@ def play(tmp_path: Path) -> Play:
     return run
 
 
-def thinned(fed: bytes, known: Thin | None = None) -> Thin:
-    made = thin(fed, known.parts if known else ())
+def short(fed: bytes, known: Shortened | None = None) -> Shortened:
+    made = shortened(fed, known.parts if known else ())
     assert made
     return made
 
@@ -78,17 +78,17 @@ def said(answer: Answer) -> str:
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_what_one_module_had_the_next_one_need_not_bring(play: Play, wrapper: str) -> None:
-    first = thinned(module("first", wrapper=wrapper))
+    first = short(module("first", wrapper=wrapper))
     assert said(play(first)) == "first 6 None __main__"
-    second = thinned(module("second", minute=5, wrapper=wrapper), first)
+    second = short(module("second", minute=5, wrapper=wrapper), first)
     assert said(play(second)) == "second 6 None __main__"
     assert len(second.program) < len(first.program) / 4
-    assert not first.lean
-    assert second.lean
+    assert not first.relies_on_host
+    assert second.relies_on_host
 
 
 def test_a_host_that_has_kept_nothing_says_so_and_runs_nothing(play: Play) -> None:
-    first, second = thinned(module("first")), thinned(module("second"), thinned(module("first")))
+    first, second = short(module("first")), short(module("second"), short(module("first")))
     missed = play(second)
     assert second.is_missed(missed)
     assert second.is_missed(replace(missed, stdout=b"BECOME-SUCCESS-abc\n" + missed.stdout))
@@ -97,19 +97,19 @@ def test_a_host_that_has_kept_nothing_says_so_and_runs_nothing(play: Play) -> No
 
 
 def test_what_was_changed_on_the_host_is_not_run(play: Play, tmp_path: Path) -> None:
-    first = thinned(module("first"))
+    first = short(module("first"))
     play(first)
     for file in (tmp_path / FOLDER).iterdir():
         file.write_bytes(b"print('other')")
-    second = thinned(module("second"), first)
+    second = short(module("second"), first)
     assert second.is_missed(play(second))
 
 
 def test_a_folder_that_others_may_write_to_is_not_trusted(play: Play, tmp_path: Path) -> None:
-    first = thinned(module("first"))
+    first = short(module("first"))
     play(first)
     (tmp_path / FOLDER).chmod(0o777)
-    second = thinned(module("second"), first)
+    second = short(module("second"), first)
     assert second.is_missed(play(second))
     assert said(play(first)) == "first 6 None __main__"
 
@@ -118,12 +118,12 @@ def test_a_folder_that_is_a_link_is_not_trusted(play: Play, tmp_path: Path) -> N
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     (tmp_path / FOLDER).parent.mkdir(parents=True)
     (tmp_path / FOLDER).symlink_to(tmp_path / "elsewhere")
-    assert said(play(thinned(module("first")))) == "first 6 None __main__"
+    assert said(play(short(module("first")))) == "first 6 None __main__"
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_only_the_account_may_read_what_is_kept_and_no_argument_is(play: Play, tmp_path: Path) -> None:
-    play(thinned(module("secret words")))
+    play(short(module("secret words")))
     assert (tmp_path / FOLDER).stat().st_mode & 0o777 == 0o700
     kept = list((tmp_path / FOLDER).iterdir())
     assert len(kept) == 5
@@ -136,27 +136,27 @@ def test_an_argument_that_is_an_archive_itself_is_not_kept(play: Play, tmp_path:
     with zipfile.ZipFile(packed, "w") as members:
         members.writestr("key.pem", "secret words" * 3000)
     argument = f"{begin}{base64.b64encode(packed.getvalue()).decode()}'"
-    given = thinned(module(argument))
+    given = short(module(argument))
     assert said(play(given)).endswith("6 None __main__")
     assert len(list((tmp_path / FOLDER).iterdir())) == 5
 
 
 def test_a_home_that_is_not_there_is_no_hindrance(play: Play, tmp_path: Path) -> None:
     tmp_path.rmdir()
-    assert said(play(thinned(module("first")))) == "first 6 None __main__"
+    assert said(play(short(module("first")))) == "first 6 None __main__"
 
 
 def test_what_nobody_has_asked_for_in_a_month_goes(play: Play, tmp_path: Path) -> None:
-    first = thinned(module("first"))
+    first = short(module("first"))
     play(first)
     old = tmp_path / FOLDER / "0"
     old.touch()
     os.utime(old, (0, 0))
-    play(thinned(module("first")))
+    play(short(module("first")))
     assert not old.exists()
     assert len(list((tmp_path / FOLDER).iterdir())) == 5
 
 
 @pytest.mark.parametrize("fed", [b"", b"print(1)", b"A" * 8000, base64.b64encode(b"PK" + bytes(9000)), b"x" * 9999])
 def test_what_is_no_such_module_goes_as_it_is(fed: bytes) -> None:
-    assert thin(fed, ()) is None
+    assert shortened(fed, ()) is None
