@@ -15,6 +15,7 @@ from typing import Any
 from .checks import PROBLEMS, RESULTS, Check
 from .numbers import shown as shown_number
 from .outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
+from .scanners import FORMATS
 
 #: So much of an output is looked at, in characters: patterns must come to an end whatever a server sends.
 LOOKED_AT = 1024 * 1024
@@ -27,8 +28,6 @@ _MOST_FACTS = 50
 #: What begins a line that means something, of the kind that tells problems; and the line that ends it.
 _PROBLEM, _UNKNOWN, _NOT_APPLICABLE, _FACT = "problem:", "unknown:", "not applicable:", "fact:"
 _DONE = "done"
-#: Formats of results that do not tell whether more should have come.
-_WITHOUT_END = ("xccdf", "json")
 #: What a shell adds to the number of the signal that ended a program, and how many signals there are.
 _BY_SIGNAL, _SIGNALS = 128, 32
 
@@ -101,7 +100,7 @@ def _judge_results(check: Check, answer: CheckAnswer) -> CheckOutcome:
     if not answer.complete:
         return CheckOutcome(UNKNOWN, _INCOMPLETE)
     signal = answer.rc - _BY_SIGNAL
-    if 0 < signal < _SIGNALS and check.results and check.results["format"] in _WITHOUT_END:
+    if 0 < signal < _SIGNALS and check.results and not FORMATS[check.results["format"]].tells_end:
         return CheckOutcome(UNKNOWN, f"The scanner was ended by signal {signal}.")
     return CheckOutcome(PASSED)
 

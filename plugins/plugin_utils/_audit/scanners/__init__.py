@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..outcomes import UNKNOWN
@@ -25,26 +25,37 @@ from .results import (
     shown,
 )
 
-#: Name of a format -> what reads it.
-_READERS: dict[str, Callable[[str, Mapping[str, Any]], list[NamedResult]]] = {
-    "xccdf": xccdf.read,
-    "tap": tap.read,
-    "junit": junit.read,
-    "inspec": inspec.read,
-    "goss": goss.read,
-    "lynis": lynis.read,
-    "json": json_path.read,
-}
-FORMATS = tuple(_READERS)
-#: What reads the beginning of an output, up to the end of a line: results that stand whatever follows.
-_READERS_OF_BEGINNINGS: dict[str, Callable[[str, Mapping[str, Any]], list[NamedResult]]] = {
-    "xccdf": xccdf.read_beginning,
-    "tap": tap.read,
-    "lynis": lynis.read_beginning,
-    "json": json_path.read_beginning,
+_Reader = Callable[[str, Mapping[str, Any]], list[NamedResult]]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How scanners write what they found.
+
+    Attributes:
+        read: reads an output; the second argument is the key C(results) of the check.
+        tells_end: whether an output shows that it ends too soon, so that what came is all even if a signal ended it.
+        read_beginning: reads the beginning of an output, up to the end of a line: results that stand whatever follows.
+            None where only a whole output can be read.
+    """
+
+    read: _Reader
+    tells_end: bool
+    read_beginning: _Reader | None = None
+
+
+#: What an audit reads, by the names that checks have for it.
+FORMATS = {
+    "xccdf": Format(xccdf.read, tells_end=False, read_beginning=xccdf.read_beginning),
+    "tap": Format(tap.read, tells_end=True, read_beginning=tap.read),
+    "junit": Format(junit.read, tells_end=True),
+    "inspec": Format(inspec.read, tells_end=True),
+    "goss": Format(goss.read, tells_end=True),
+    "lynis": Format(lynis.read, tells_end=True, read_beginning=lynis.read_beginning),
+    "json": Format(json_path.read, tells_end=False, read_beginning=json_path.read_beginning),
 }
 
-__all__ = ["FORMATS", "NamedResult", "ScannerError", "by_name", "parse", "silent"]
+__all__ = ["FORMATS", "Format", "NamedResult", "ScannerError", "by_name", "parse", "silent"]
 
 
 def parse(results: Mapping[str, Any], output: str, cut: str = "") -> list[NamedResult]:
@@ -61,7 +72,7 @@ def parse(results: Mapping[str, Any], output: str, cut: str = "") -> list[NamedR
     if len(output) > MOST_CHARACTERS:
         raise ScannerError(f"The output has more than {MOST_CHARACTERS:,} characters.")
     try:
-        found = _beginning(results, output, cut) if cut else _READERS[results["format"]](output, results)
+        found = _beginning(results, output, cut) if cut else FORMATS[results["format"]].read(output, results)
     except RecursionError:
         raise ScannerError("The output is nested too deeply.") from None
     if not found:
@@ -89,7 +100,7 @@ def _chosen(results: Mapping[str, Any], found: list[NamedResult], silence: str) 
 
 def _beginning(results: Mapping[str, Any], output: str, cut: str) -> list[NamedResult]:
     """The results in an output whose end is missing, and one that says so."""
-    read = _READERS_OF_BEGINNINGS.get(results["format"])
+    read = FORMATS[results["format"]].read_beginning
     try:
         # The last line may be torn.
         found = read(output[: output.rfind("\n") + 1], results) if read else []

@@ -7,10 +7,18 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS, ScannerError, parse
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import scanners
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import (
+    FORMATS,
+    Format,
+    ScannerError,
+    json_path,
+    parse,
+)
 
 JSON_OPTIONS = {"outcome": "ok", "name": "id", "words": {"passed": ["true"]}}
 LAUGHS = '<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;">]><testsuite><testcase name="&b;"/></testsuite>'
@@ -54,6 +62,17 @@ HOSTILE = {
     ),
     "texts": "1..1\nnot ok 1\n" + "# x\n" * 500_000,
 }
+
+
+def test_a_format_says_whether_it_tells_its_end() -> None:
+    with pytest.raises(TypeError, match="tells_end"):
+        Format(json_path.read)  # type: ignore[call-arg]
+
+
+def test_each_reader_is_that_of_a_format() -> None:
+    files = Path(scanners.__file__).parent.glob("*.py")
+    readers = {file.stem for file in files if "\ndef read(output: str" in file.read_text(encoding="utf-8")}
+    assert readers == {one.read.__module__.rpartition(".")[2] for one in FORMATS.values()}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
