@@ -47,7 +47,8 @@ class Format:
 #: What an audit reads, by the names that checks have for it.
 FORMATS = {
     "xccdf": Format(xccdf.read, tells_end=False, read_beginning=xccdf.read_beginning),
-    "tap": Format(tap.read, tells_end=True, read_beginning=tap.read),
+    # Many files of tests may write one behind the other, each with a plan of its own.
+    "tap": Format(tap.read, tells_end=False, read_beginning=tap.read),
     "junit": Format(junit.read, tells_end=True),
     "inspec": Format(inspec.read, tells_end=True),
     "goss": Format(goss.read, tells_end=True),

@@ -15,6 +15,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes im
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.replies import Reply, replies_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, current_row
 
 ROWS = "a:pass\nb:fail\nc:pass\nd:pa"
@@ -55,6 +56,32 @@ def test_rows_that_came_whole_are_results(said: str, why: str) -> None:
     ]
     assert known.named[-1].message.startswith(why)
     assert not known.stays
+
+
+#: What scanners write that come to their ends, a few tests that all pass.
+WHOLE = {
+    "xccdf": "xccdf_org.x_rule_a:pass\nxccdf_org.x_rule_b:pass\n",
+    "tap": "a.t ..\n1..1\nok 1 - a\nok\nb.t ..\n1..2\nok 1 - b\nok 2 - c\nok\nAll tests successful.\n",
+    "junit": '<testsuite tests="2">\n<testcase name="a"/>\n<testcase name="b"/>\n</testsuite>\n',
+    "inspec": '{"controls": [\n{"id": "a", "status": "passed"},\n{"id": "b", "status": "passed"}]}\n',
+    "goss": "..\n\nTotal Duration: 0.001s\nCount: 2, Failed: 0, Skipped: 0\n",
+    "lynis": "tests_executed=A-1|B-1|\ntests_skipped=\nfinish=true\n",
+    "json": "".join(f'{{"id": "{name}", "ok": true}}\n' for name in "abc"),
+}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_a_signal_ended_passes_only_where_it_is_seen_to_be_whole(kind: str) -> None:
+    of_json = {"outcome": "ok", "name": "id", "words": {"passed": ["true"]}} if kind == "json" else {}
+    [check] = read_checks("checks", [{"name": "it", "line": "scan", "results": {"format": kind, **of_json}}])
+
+    def has_passed(output: str, rc: int) -> bool:
+        known = reply(Output(f"[answer it {len(output)} rc {rc} more 0]\n{output}\n"), given=check)
+        return known.judged.outcome == "passed" and all(one.outcome == "passed" for one in known.named)
+
+    whole = WHOLE[kind]
+    assert has_passed(whole, 0)
+    assert not any(has_passed(whole[:end], 139) for end in range(len(whole.rstrip())))
 
 
 def test_a_check_may_end_like_one_that_is_out_of_time() -> None:
