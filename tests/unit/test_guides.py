@@ -16,6 +16,7 @@ import yaml
 from ansible.parsing.plugin_docs import read_docstring
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pauses import FIRST_LOOK, pause_at
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.files import FILES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.options import read_results
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -123,6 +124,14 @@ def test_the_checks_of_the_guide_on_scanners_are_taken() -> None:
 def test_the_formats_of_scanners_are_listed() -> None:
     told = {name for row in _rows("audit_scanners", "Other scanners") for name in _literals(row[0])}
     assert told == set(FORMATS)
+
+
+def test_the_files_of_a_report_are_listed() -> None:
+    guide = (_GUIDES / "audit_report.rst").read_text(encoding="utf-8")
+    files = {name: file for name, (file, _render) in FILES.items()}
+    assert {name: file for file, name in re.findall(r"^``(audit\.\S+)`` +``(\w+)`` ", guide, re.MULTILINE)} == files
+    documented = read_docstring(str(ROOT / "plugins/modules/alpacon_audit.py"))["doc"]["options"]["formats"]
+    assert re.findall(r"C\((\S+)\)", documented["description"][0]) == list(files.values())
 
 
 def test_every_guide_is_in_the_contents() -> None:

@@ -12,32 +12,19 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import csv_file, hdf, html_page, json_file, junit, markdown, oscal, sarif
 from .digests import digest
+from .files import FILES
 from .reading import read_past, read_report
 from .shape import ReportError, raised
 from .trend import compare
 
 __all__ = ["DEFAULT_FORMATS", "FORMATS", "ReportError", "read_past", "read_report", "write_report"]
 
-#: format -> the file's name and what renders it, in pieces.
-_WRITERS: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = {
-    "json": ("audit.json", json_file.render),
-    "junit": ("audit.xml", junit.render),
-    "markdown": ("audit.md", markdown.render),
-    "html": ("audit.html", html_page.render),
-    "csv": ("audit.csv", csv_file.render),
-    "sarif": ("audit.sarif", sarif.render),
-    "hdf": ("audit.hdf.json", hdf.render),
-    "oscal": ("audit.oscal.json", oscal.render),
-}
-
-FORMATS = tuple(_WRITERS)
-
+FORMATS = tuple(FILES)
 #: What is written where nothing else is asked for.
 DEFAULT_FORMATS = ("json", "junit", "markdown", "html")
 
@@ -67,7 +54,7 @@ def write_report(
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = []
     for name in formats:
-        file, render = _WRITERS[name]
+        file, render = FILES[name]
         _replace(folder / file, render(report))
         paths.append(folder / file)
     return paths

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .files import FILES
 from .shape import ReportError, check, raised
 from .text import parsed
 
-#: What else the writers call ``.json``.
-_OTHERS = (".hdf.json", ".oscal.json")
+#: How the names of those files of a report end that are not read again.
+_OTHERS = tuple(file.removeprefix("audit") for file, _render in FILES.values() if file != "audit.json")
 
 #: What takes room, and only the newest of earlier reports has to have.
 _ROWS = ("servers", "checks", "results", "waivers")

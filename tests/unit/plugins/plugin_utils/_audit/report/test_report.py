@@ -189,6 +189,13 @@ def test_a_folder_gives_the_past_in_order_and_only_the_newest_whole(tmp_path: Pa
     assert read_past([], warnings.append) == []
 
 
+def test_a_folder_of_a_report_in_every_format_is_read_without_a_warning(tmp_path: Path) -> None:
+    write_report(CASES["example"], tmp_path, FORMATS)
+    warnings: list[str] = []
+    assert len(read_past([tmp_path], warnings.append)) == 1
+    assert warnings == []
+
+
 def test_a_file_that_is_named_has_to_be_a_report(tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ReportError):
