@@ -235,18 +235,17 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import Host, read_agent
 
+SPEC = {
+    "return_key": {"type": "bool", "default": False, "no_log": False},
+    "package_file": {"type": "path"},
+    "files": {"type": "list", "elements": "path", "default": []},
+    "controller_time": {"type": "float"},
+}
+
 
 def main() -> None:
     """Read what the host has of the agent."""
-    module = AnsibleModule(
-        {
-            "return_key": {"type": "bool", "default": False, "no_log": False},
-            "package_file": {"type": "path"},
-            "files": {"type": "list", "elements": "path", "default": []},
-            "controller_time": {"type": "float"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(SPEC, supports_check_mode=True)
 
     def program(command: List[str]) -> Tuple[int, str]:
         code, output, _error = module.run_command(command, environ_update={"LC_ALL": "C"})

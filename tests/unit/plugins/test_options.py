@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
     carried,
@@ -19,15 +21,66 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
     registration_token,
     server_info,
 )
+from ansible_collections.herdops.alpacon.plugins.modules import alpamon_info
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import options as audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import CHECK
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import WAIVER
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
+PLUGINS = "ansible_collections.herdops.alpacon.plugins"
+#: The options of modules that reach a workspace.
 SPECS = {
-    "command": command.SPEC,
-    "command_info": command_info.SPEC,
-    "registration": registration.SPEC,
-    "registration_info": registration.INFO_SPEC,
-    "registration_token": registration_token.SPEC,
-    "server_info": server_info.SPEC,
+    "alpacon_audit": audit.SPEC,
+    "alpacon_command": command.SPEC,
+    "alpacon_command_info": command_info.SPEC,
+    "alpacon_registration": registration.SPEC,
+    "alpacon_registration_info": registration.INFO_SPEC,
+    "alpacon_registration_token": registration_token.SPEC,
+    "alpacon_server_info": server_info.SPEC,
 }
+#: The same as documentation has it, and those of the other modules.
+DOCUMENTED: dict[str, Mapping[str, Any]] = {
+    **SPECS,
+    "alpacon_audit": {
+        **audit.SPEC,
+        # Each check and each waiver is read by itself.
+        "checks": {**audit.SPEC["checks"], "options": CHECK},
+        "waivers": {**audit.SPEC["waivers"], "options": WAIVER},
+    },
+    "alpacon_command": command.SHIPPED_SPEC,
+    "alpamon_info": alpamon_info.SPEC,
+}
+
+
+def documentation(module: str) -> Row:
+    """The options in the documentation of a module, those of the fragments that it names among them."""
+    documented = yaml.safe_load(import_module(f"{PLUGINS}.modules.{module}").DOCUMENTATION)
+    options: Row = {}
+    for name in documented.get("extends_documentation_fragment", ()):
+        fragment = import_module(f"{PLUGINS}.doc_fragments.{name.removeprefix('herdops.alpacon.')}")
+        options |= yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION).get("options", {})
+    return {**options, **documented["options"]}
+
+
+def facts(table: Mapping[str, Any]) -> Row:
+    """What documentation and a spec both say of options."""
+    keys = ("type", "elements", "required", "choices", "default", "aliases")
+    return {
+        name: {
+            **{key: option[key] for key in keys if key in option},
+            "suboptions": facts(option.get("suboptions") or option.get("options") or {}),
+        }
+        for name, option in table.items()
+    }
+
+
+def test_every_module_is_looked_at() -> None:
+    assert set(DOCUMENTED) == {file.stem for file in (ROOT / "plugins/modules").glob("*.py")}
+
+
+@pytest.mark.parametrize("module", DOCUMENTED)
+def test_the_documentation_has_the_options_that_there_are(module: str) -> None:
+    assert facts(documentation(module)) == facts(DOCUMENTED[module])
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
