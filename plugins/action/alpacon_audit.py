@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.connectio
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, is_in_batches
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, run_audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host, server_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
@@ -108,15 +109,15 @@ class ActionModule(AlpaconAction):
             raise UsageError("hosts", "with serial, each batch would audit all hosts of the play", _WITHOUT_SERIAL)
         library = read_library(Path(options["library"])) if options["library"] else {}
         plans = Plans(library, options)
-        found = _hosts(options["hosts"], self._task_vars)
+        found = _members(options["hosts"], self._task_vars)
         of_play = self._of_play()
-        common = CommonVariables(of_play, [variables.written for _host, variables in found])
+        common = CommonVariables(of_play, [host.variables.written for host in found])
         # Asked once for each name: it looks through the variables of all hosts.
         is_shared = cache(lambda name: is_same_for_all(of_play[name], common))
-        hosts = [self._with_checks(host, variables, of_play, is_shared, plans) for host, variables in found]
+        checks = [self._checks(host, of_play, is_shared, plans) for host in found]
         if library:
-            _refuse_misspelt([variables.written for _host, variables in found], self._task_vars, plans)
-        AuditOptions.from_options(options, hosts)
+            _refuse_misspelt([host.variables.written for host in found], self._task_vars, plans)
+        checked = AuditOptions.from_options(options, checks)
         past = read_past([Path(path) for path in options["compare_to"]], run.warn)
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
         if folder:
@@ -124,11 +125,11 @@ class ActionModule(AlpaconAction):
         workspaces = _Workspaces(self._task.args, options, run.warn)
         settings = {name: self._templar.template(of_play[name]) for name in _SETTINGS if name in of_play}
         hosts = [
-            replace(host, settings=workspaces.of(host.name, variables.below(settings)))
-            for host, (_host, variables) in zip(hosts, found, strict=True)
+            Host(host.name, host.server, host.groups, asked, workspaces.of(host.name, host.variables.below(settings)))
+            for host, asked in zip(found, checks, strict=True)
         ]
-        audited = run_audit(options, hosts, run)
-        hidden = secrets(options) | {host.settings.token for host in hosts if host.settings}
+        audited = run_audit(checked, hosts, run)
+        hidden = secrets(options) | {host.settings.token for host in hosts}
         if folder is None:
             return _hidden(result_of(audited), hidden)
         return _hidden(_written(audited, folder, options, past, hidden), hidden)
@@ -142,19 +143,15 @@ class ActionModule(AlpaconAction):
             if name not in first or not is_equal(first[name], value)
         }
 
-    def _with_checks(
-        self,
-        host: Host,
-        variables: HostVariables,
-        of_play: Mapping[str, Any],
-        is_shared: Callable[[str], bool],
-        plans: Plans,
-    ) -> Host:
-        """A host with the checks that it is asked with.
+    def _checks(
+        self, host: _Member, of_play: Mapping[str, Any], is_shared: Callable[[str], bool], plans: Plans
+    ) -> Sequence[Check]:
+        """The checks that a host may be asked with.
 
         Args:
             is_shared: whether the variable of the play with that name says the same for every host.
         """
+        variables = host.variables
         named = [name for name in {*variables, *of_play} if str(name).startswith(PREFIX) and name not in _OF_TASK]
         own: dict[str, Any] = {}
         for name in named:
@@ -170,7 +167,17 @@ class ActionModule(AlpaconAction):
                 own[name] = decrypted(templar.template(of_play[name]))
                 if is_shared(name):
                     self._same[name] = own[name]
-        return replace(host, checks=plans.of(host.name, own))
+        return plans.of(host.name, own)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A host that is meant, and what the inventory knows of it."""
+
+    name: str
+    server: str
+    groups: frozenset[str]
+    variables: HostVariables
 
 
 class _Workspaces:
@@ -199,22 +206,22 @@ class _Workspaces:
             raise UsageError(error.option, f"{text} Host: {host}.") from None
 
 
-def _hosts(names: list[str] | None, task_vars: Mapping[str, Any]) -> list[tuple[Host, HostVariables]]:
+def _members(names: list[str] | None, task_vars: Mapping[str, Any]) -> list[_Member]:
     """The hosts that are meant, and what the inventory knows of them."""
     groups_of: dict[str, set[str]] = {}
     for group, members in task_vars.get("groups", {}).items():
         for member in members:
             groups_of.setdefault(member, set()).add(group)
     hostvars = task_vars["hostvars"]
-    hosts = []
+    members = []
     for name in dict.fromkeys(names if names is not None else task_vars["ansible_play_hosts_all"]):
         if name not in hostvars:
             raise UsageError("hosts", f"the inventory has no host {name}", "Give names of hosts of the inventory.")
         own = HostVariables(name, hostvars)
         refuse_shared_name(name, own, task_vars.get("groups", {}))
         server = server_of(str(name), own.get(SERVER_ID))
-        hosts.append((Host(str(name), server, frozenset(groups_of.get(name, ()))), own))
-    return hosts
+        members.append(_Member(str(name), server, frozenset(groups_of.get(name, ())), own))
+    return members
 
 
 def _refuse_misspelt(of_hosts: Sequence[Mapping[str, Any]], task_vars: Mapping[str, Any], plans: Plans) -> None:

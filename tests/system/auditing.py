@@ -7,18 +7,24 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import pack
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, run_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import Plans
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import compose
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
@@ -79,10 +85,37 @@ def carried(*checks: Row, prints: str | None = "hello") -> Row:
     return {**by, "line": packed.line, "status": "success", "exit_code": 0, "result": "" if prints is None else text}
 
 
-def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Host]:
+@dataclass(frozen=True)
+class Member:
+    """A host to audit; what it has no checks or settings of its own for, the options of the audit say."""
+
+    name: str
+    server: str
+    groups: frozenset[str] = frozenset()
+    checks: Sequence[Check] | None = None
+    settings: Settings | None = None
+
+
+def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Member]:
     """Hosts by their names."""
     known = groups or {}
-    return [Host(name, name, frozenset({"all", *(g for g, of in known.items() if name in of)})) for name in names]
+    return [Member(name, name, frozenset({"all", *(g for g, of in known.items() if name in of)})) for name in names]
+
+
+def carry_out(options: Row, members: Sequence[Member], run: Run) -> Audited:
+    """An audit of hosts."""
+    plans = Plans({}, options)
+    checks = [plans.of(one.name, {}) if one.checks is None else one.checks for one in members]
+    checked = AuditOptions.from_options(options, checks)
+    settings = settings_of(options, run.warn)
+    return run_audit(
+        checked,
+        [
+            Host(one.name, one.server, one.groups, asked, one.settings or settings)
+            for one, asked in zip(members, checks, strict=True)
+        ],
+        run,
+    )
 
 
 def options(workspace: Workspace, *checks: Row, **given: Any) -> Row:
@@ -95,13 +128,13 @@ def options(workspace: Workspace, *checks: Row, **given: Any) -> Row:
 
 
 def audit(
-    workspace: Workspace, *checks: Row, of: list[Host] | None = None, check_mode: bool = False, **given: Any
+    workspace: Workspace, *checks: Row, of: list[Member] | None = None, check_mode: bool = False, **given: Any
 ) -> Done:
     """Carry out an audit, and check that what it says of requests is true."""
     warnings: list[str] = []
     before = workspace.requests_made()
     asked = hosts("web-01") if of is None else of
-    done = run_audit(options(workspace, *checks, **given), asked, Run(warn=warnings.append, check_mode=check_mode))
+    done = carry_out(options(workspace, *checks, **given), asked, Run(warn=warnings.append, check_mode=check_mode))
     assert done.report["summary"]["requests"] == workspace.requests_made() - before
     return Done(done, warnings)
 

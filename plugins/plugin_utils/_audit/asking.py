@@ -176,7 +176,7 @@ class WorkspaceAudit:
             audited.obstacle = audited.obstacle or self.refusal
 
     def _unknown(self, host: Host) -> AuditedHost:
-        return AuditedHost(host, Server(None), self.options.checks_of(host))
+        return AuditedHost(host, Server(None), host.own_checks)
 
     def _find_servers(self) -> bool | None:
         """Find them, and whether their rows look as those of 2024; None where nothing tells."""
@@ -190,7 +190,7 @@ class WorkspaceAudit:
             self.run.warn(f"The list of servers cannot be read, so hosts need alpacon_server_id: {error}")
         for host in self.given:
             servers = None if known is None else known[host.server]
-            self.hosts.append(audited_host(host, self.options.checks_of(host), servers))
+            self.hosts.append(audited_host(host, servers))
         owners = [server.fields.get("owner") for servers in (known or {}).values() for server in servers]
         return next((isinstance(owner, str) for owner in owners if owner), None)
 

@@ -7,15 +7,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings, Warn
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 
 from .asking import WorkspaceAudit, ask
 from .hosts import Host
@@ -40,26 +39,18 @@ class Audited:
     commanded: frozenset[str] = frozenset()
 
 
-def run_audit(
-    given: Mapping[str, Any],
-    hosts: Sequence[Host],
-    run: Run,
-) -> Audited:
+def run_audit(options: AuditOptions, hosts: Sequence[Host], run: Run) -> Audited:
     """Carry out a task of M(herdops.alpacon.alpacon_audit), but for the files.
-
-    Args:
-        given: the options of the task.
 
     Raises:
         AlpaconError: nothing was submitted.
     """
-    options = AuditOptions.from_options(given, hosts)
     for check in options.checks:
-        if not any(check.applies_to(host.groups) for host in options.hosts):
+        if not any(check.applies_to(host.groups) for host in hosts):
             run.warn(f"checks: {check.name} applies to none of the hosts, since none is in {', '.join(check.when)}.")
     started = datetime.now(timezone.utc)
     asked: list[tuple[WorkspaceAudit, AlpaconError | None]] = []
-    for settings, members in _by_workspace(options.hosts, given, run.warn).items():
+    for settings, members in _by_workspace(hosts).items():
         asked.append(ask(options, members, settings, run, sum(audit.client.requests for audit, _error in asked)))
     audits = [audit for audit, _error in asked]
     failures = [error for _audit, error in asked if error]
@@ -67,7 +58,7 @@ def run_audit(
     if len(failures) == len(asked) and not submitted:
         raise failures[0]
     left_out = sum(audit.left_out for audit in audits)
-    report = content_of(options, audits, started)
+    report = content_of(options, hosts, audits, started)
     for waiver in options.waivers:
         if not waiver.matched and not waiver.is_open:
             run.warn(f"waivers: none of {waiver.check} fails on the hosts that it is about, until {waiver.until}.")
@@ -78,14 +69,9 @@ def run_audit(
     return Audited(report, submitted + left_out > 0, left_out, commanded)
 
 
-def _by_workspace(hosts: Sequence[Host], options: Mapping[str, Any], warn: Warn) -> dict[Settings, list[Host]]:
+def _by_workspace(hosts: Sequence[Host]) -> dict[Settings, list[Host]]:
     """The hosts of each workspace, by the settings that it is reached with."""
-    default = None
-    if any(host.settings is None for host in hosts):
-        default = settings_of(options, warn)
     members: dict[Settings, list[Host]] = {}
     for host in hosts:
-        settings = host.settings or default
-        if settings:
-            members.setdefault(settings, []).append(host)
+        members.setdefault(host.settings, []).append(host)
     return members

@@ -41,15 +41,20 @@ class Host:
     Attributes:
         server: UUID or name of its server.
         groups: the inventory groups that it is in.
-        settings: its workspace, if that is not the one in the options of the audit.
-        checks: those that it is asked with, if these are not the ones in the options of the audit.
+        checks: those that it may be asked with.
+        settings: how its workspace is reached.
     """
 
     name: str
     server: str
-    groups: frozenset[str] = frozenset()
-    settings: Settings | None = None
-    checks: Sequence[Check] | None = field(default=None, hash=False)
+    groups: frozenset[str]
+    checks: Sequence[Check] = field(hash=False)
+    settings: Settings
+
+    @property
+    def own_checks(self) -> list[Check]:
+        """The checks that apply to it."""
+        return [check for check in self.checks if check.applies_to(self.groups)]
 
 
 @dataclass
@@ -104,12 +109,13 @@ def _text(value: Any) -> str | None:
     return text[:_LONGEST_TEXT] if text else None
 
 
-def audited_host(host: Host, checks: list[Check], servers: Sequence[Server] | None) -> AuditedHost:
+def audited_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
     """A host with its server.
 
     Args:
         servers: those that it may mean; None where nobody can know.
     """
+    checks = host.own_checks
     if servers is None and is_uuid(host.server):
         return AuditedHost(host, Server(host.server), checks)
     if not servers:

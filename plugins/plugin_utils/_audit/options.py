@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -18,9 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options import va
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 
 from .checks import RESULTS, Check
-from .hosts import Host
 from .outcomes import SEVERITIES
-from .plans import Plans
 from .report import DEFAULT_FORMATS, FORMATS
 from .waivers import Waiver, read_waivers
 
@@ -58,9 +56,13 @@ SPEC: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """The checked options of an audit."""
+    """The checked options of an audit.
 
-    hosts: list[Host]
+    Attributes:
+        checks: all checks of all hosts, by name: what two hosts ask by the same name counts once.
+    """
+
+    checks: list[Check]
     title: str
     reuse_within: float | None
     limits: Limits
@@ -73,9 +75,13 @@ class AuditOptions:
     budget: int | None
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], hosts: Sequence[Host]) -> AuditOptions:
-        """Check everything that can be checked without a request; :class:`UsageError` says what is wrong."""
-        if not hosts:
+    def from_options(cls, options: Mapping[str, Any], plans: Sequence[Sequence[Check]]) -> AuditOptions:
+        """Check everything that can be checked without a request; :class:`UsageError` says what is wrong.
+
+        Args:
+            plans: the checks of each host.
+        """
+        if not plans:
             raise UsageError("hosts", "there is no host to audit", "Give the play hosts, or name some in hosts.")
         if options["output_limit"] < 0:
             raise UsageError("output_limit", "it is negative", "Give a number of characters, or 0 for no output.")
@@ -88,17 +94,18 @@ class AuditOptions:
         if options.get("budget") is not None and options["budget"] < 1:
             raise UsageError("budget", f"it is {options['budget']}", "Give a number of requests, or leave it out.")
         reuse_within = options.get("reuse_within")
-        asked = _with_checks(options, hosts)
-        _refuse_names_of_results(asked)
+        # Hosts with equal variables have the same plan.
+        different = list({id(plan): plan for plan in plans}.values())
+        _refuse_names_of_results([check for plan in different for check in plan])
         return cls(
-            hosts=asked,
+            checks=list({check.name: check for plan in reversed(different) for check in plan}.values()),
             title=options.get("title") or "",
             reuse_within=None if reuse_within in (None, "") else values.duration("reuse_within", reuse_within),
             limits=Limits(
                 wait_timeout=values.duration("wait_timeout", options["wait_timeout"]),
                 wait_for_approval=True,
                 cancel_on_timeout=True,
-                max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), len(hosts), least=1),
+                max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), len(plans), least=1),
             ),
             progress=options.get("progress"),
             unknown_severity=options["unknown_severity"],
@@ -109,30 +116,9 @@ class AuditOptions:
             budget=options.get("budget"),
         )
 
-    @property
-    def checks(self) -> list[Check]:
-        """All checks of all hosts, by name: what two hosts ask by the same name counts once."""
-        plans = {id(host.checks): host.checks or () for host in self.hosts}
-        return list({check.name: check for plan in reversed(plans.values()) for check in plan}.values())
 
-    @staticmethod
-    def checks_of(host: Host) -> list[Check]:
-        """The checks that apply to a host."""
-        return [check for check in host.checks or () if check.applies_to(host.groups)]
-
-
-def _with_checks(options: Mapping[str, Any], hosts: Sequence[Host]) -> list[Host]:
-    """The hosts, each with its checks; those that have none of their own get what the options say."""
-    if all(host.checks is not None for host in hosts):
-        return list(hosts)
-    given = Plans({}, options).of(hosts[0].name, {})
-    return [host if host.checks is not None else replace(host, checks=given) for host in hosts]
-
-
-def _refuse_names_of_results(hosts: Sequence[Host]) -> None:
+def _refuse_names_of_results(checks: Sequence[Check]) -> None:
     """A check that is named as a result of another may be would be one with it in the report."""
-    plans = {id(host.checks): host.checks or () for host in hosts}
-    checks = [check for plan in plans.values() for check in plan]
     for name in {check.name for check in checks if check.kind == RESULTS}:
         alike = next((check.name for check in checks if check.name.startswith(f"{name}/")), None)
         if alike:

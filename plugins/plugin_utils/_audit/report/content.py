@@ -23,7 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.version impor
 
 from ..asking import WorkspaceAudit
 from ..checks import Check
-from ..hosts import AuditedHost
+from ..hosts import AuditedHost, Host
 from ..options import AuditOptions
 from ..outcomes import FAILED, OUTCOMES, SEVERITIES, UNKNOWN
 from ..replies import Reply, named_of, unanswered
@@ -40,11 +40,13 @@ _WORDS = ("title", "rationale", "references", "severity", "remedy")
 _SILENT = NamedResult("", UNKNOWN)
 
 
-def content_of(options: AuditOptions, audits: Sequence[WorkspaceAudit], started: datetime) -> dict[str, Any]:
+def content_of(
+    options: AuditOptions, hosts: Sequence[Host], audits: Sequence[WorkspaceAudit], started: datetime
+) -> dict[str, Any]:
     """The whole report of an audit that has been made in each workspace."""
     asked = {audited.host.name: (audit, audited) for audit in audits for audited in audit.hosts}
     servers, results, checks = [], [], _Checks()
-    for host in options.hosts:
+    for host in hosts:
         audit, audited = asked[host.name]
         facts: dict[str, Any] = {}
         for check in audited.checks:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.auditing import HELLO, NO_TOKEN, Done, audit, carried, hosts, options
+from system.auditing import HELLO, NO_TOKEN, Done, Member, audit, carried, carry_out, hosts, options
 from system.support import AGENTS, Reply, ScriptedServer, in_every_dialect, paths
 from workspace.client import Workspace
 
@@ -31,8 +31,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import asking
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, run_audit
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import verdict_of
@@ -150,7 +149,7 @@ def test_one_command_asks_everything_of_a_server_and_account(current: Workspace)
         {"name": "three", "line": "id -un", "contains": "root", "username": "root"},
         {"name": "four", "line": "exec 1>&-; kill -9 $$"},
         {"name": "five", "line": "cat; echo b", "contains": "b"},
-        of=[Host("here", "web-01"), Host("again", current.server_ids()["web-01"]), Host("other", "web-02")],
+        of=[Member("here", "web-01"), Member("again", current.server_ids()["web-01"]), Member("other", "web-02")],
     )
     assert Counter(done.outcomes.values()) == {"passed": 9, "failed": 6}
     ended = [one["message"] for one in done.report["results"] if one["check"] == "four"]
@@ -591,7 +590,7 @@ def test_servers_that_cannot_be_asked(workspace: Workspace, server: Row | None, 
         workspace.add_servers("odd-01", **server)
     server_id = workspace.server_ids().get("odd-01", NO_COMMAND)
     reference = "odd-01" if way == "name" else server_id
-    done = audit(workspace, HELLO, of=[Host("odd-01", reference), *hosts("web-01")], unknown_severity="low")
+    done = audit(workspace, HELLO, of=[Member("odd-01", reference), *hosts("web-01")], unknown_severity="low")
     assert done.outcomes == {("web-01", "hello"): "passed"}
     assert done.reasons["odd-01"].startswith(says)
     assert (done.summary["not_reached"], done.summary["not_asked"], done.report["coverage"]) == (1, 0, 50.0)
@@ -695,16 +694,16 @@ def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
 
 
 @pytest.fixture
-def elsewhere(serve: Callable[..., ScriptedServer]) -> Host:
+def elsewhere(serve: Callable[..., ScriptedServer]) -> Member:
     """A host of another workspace, which lists one server and says that there are more than anybody can count."""
     row = {"id": SERVER, "name": "there", "is_connected": False}
     server = serve([Reply({"count": 10**400, "next": None, "results": [row]})])
-    return Host("there", SERVER, settings=settings_of({"url": server.url, "token": "alpat-x"}))
+    return Member("there", SERVER, settings=settings_of({"url": server.url, "token": "alpat-x"}))
 
 
-def test_a_count_that_no_list_has_costs_no_answers(current: Workspace, elsewhere: Host) -> None:
+def test_a_count_that_no_list_has_costs_no_answers(current: Workspace, elsewhere: Member) -> None:
     other = replace(elsewhere, name="nowhere", server="nowhere")
-    done = run_audit(options(current, HELLO), [*hosts(*AGENTS), elsewhere, other], Run(warn=pytest.fail))
+    done = carry_out(options(current, HELLO), [*hosts(*AGENTS), elsewhere, other], Run(warn=pytest.fail))
     outcomes = {result["host"]: result["outcome"] for result in done.report["results"]}
     assert outcomes == dict.fromkeys(AGENTS, "passed")
     assert [server["reached"] for server in done.report["servers"]] == [True, True, True, False, False]
@@ -713,7 +712,7 @@ def test_a_count_that_no_list_has_costs_no_answers(current: Workspace, elsewhere
 
 @pytest.mark.parametrize("of", [[], ["web-01", "web-02"]], ids=["the other workspace", "one of both"])
 def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
-    current: Workspace, elsewhere: Host, monkeypatch: pytest.MonkeyPatch, of: list[str]
+    current: Workspace, elsewhere: Member, monkeypatch: pytest.MonkeyPatch, of: list[str]
 ) -> None:
     def fail(client: Client, references: list[str], whole_rows: bool) -> Any:
         if client.settings == elsewhere.settings:
@@ -723,9 +722,9 @@ def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
     monkeypatch.setattr(asking, "look_up", fail)
     if not of:
         with pytest.raises(AlpaconError, match=r"could not be dealt with: ZeroDivisionError\('out of the blue'\)"):
-            run_audit(options(current, HELLO), [elsewhere], Run(warn=pytest.fail))
+            carry_out(options(current, HELLO), [elsewhere], Run(warn=pytest.fail))
         return
-    done = run_audit(options(current, HELLO), [elsewhere, *hosts(*of)], Run(warn=pytest.fail))
+    done = carry_out(options(current, HELLO), [elsewhere, *hosts(*of)], Run(warn=pytest.fail))
     outcomes = {result["host"]: result["outcome"] for result in done.report["results"]}
     assert outcomes == dict.fromkeys(of, "passed")
     assert "could not be asked: An answer could not be dealt with: ZeroDivisionError" in done.report["refusal"]
@@ -759,7 +758,7 @@ def test_a_run_that_is_over_gets_no_report(current: Workspace, monkeypatch: pyte
 
 def test_a_list_of_servers_that_may_not_be_read(workspace: Workspace) -> None:
     workspace.fault("status", method="GET", path="servers", status=403, body='{"detail": "No."}')
-    done = audit(workspace, HELLO, of=[Host("here", workspace.server_ids()["web-01"]), *hosts("web-02")])
+    done = audit(workspace, HELLO, of=[Member("here", workspace.server_ids()["web-01"]), *hosts("web-02")])
     assert (done.outcomes, list(done.reasons)) == ({("here", "hello"): "passed"}, ["web-02"])
     [warning] = done.warnings
     assert warning.startswith("The list of servers cannot be read, so hosts need alpacon_server_id:")
@@ -836,7 +835,7 @@ def test_a_budget_is_spent_on_whole_servers(idle: Workspace, servers: int, whole
 
 def test_a_few_hosts_of_a_large_workspace_are_asked_for_singly(idle: Workspace) -> None:
     ids = idle.server_ids()
-    audit(idle, HELLO, of=[Host("one", ids["idle-007"])], check_mode=True)
+    audit(idle, HELLO, of=[Member("one", ids["idle-007"])], check_mode=True)
     assert paths(idle)[-1].endswith(f"/{ids['idle-007']}/")
     before = idle.requests_made()
     audit(idle, HELLO, of=hosts("idle-009"), check_mode=True)
@@ -913,7 +912,7 @@ def test_what_a_host_leaves_open_is_named_once(workspace: Workspace) -> None:
 def test_bad_input_is_refused_before_any_request(current: Workspace, given: Row, message: str) -> None:
     of = given.pop("of", hosts("web-01"))
     with pytest.raises(UsageError) as raised:
-        run_audit({**options(current, HELLO), **given}, of, Run(warn=print))
+        carry_out({**options(current, HELLO), **given}, of, Run(warn=print))
     assert str(raised.value).startswith(message)
     assert current.requests_made() == 0
 
@@ -925,7 +924,7 @@ def ask_shipped(workspace: Workspace) -> Done:
     """An audit of a server with some of the checks that the role has."""
     library = read_library(ROOT / "roles/audit/files/checks")
     checks = [*library["accounts"], *library["kernel"]]
-    return audit(workspace, HELLO, of=[Host("web-01", "web-01", checks=checks)], min_coverage=0)
+    return audit(workspace, HELLO, of=[Member("web-01", "web-01", checks=checks)], min_coverage=0)
 
 
 def test_what_fits_is_answered_by_lines_as_by_what_is_carried(running: Callable[[str], Workspace]) -> None:
