@@ -137,30 +137,3 @@ def audit(
     done = carry_out(options(workspace, *checks, **given), asked, Run(warn=warnings.append, check_mode=check_mode))
     assert done.report["summary"]["requests"] == workspace.requests_made() - before
     return Done(done, warnings)
-
-
-# Asking and judging
-
-
-# Reuse
-
-
-# Servers that do not answer
-
-
-# The token
-
-
-# Check mode
-
-
-# What it costs
-
-
-# What the task returns
-
-
-# Bad input
-
-
-# Documentation and tables
