@@ -233,7 +233,7 @@ from typing import List, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import Host, read_agent
+from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import System, read_agent
 
 SPEC = {
     "return_key": {"type": "bool", "default": False, "no_log": False},
@@ -253,7 +253,7 @@ def main() -> None:
 
     options = module.params
     result = read_agent(
-        Host(program),
+        System(program),
         options["files"],
         package_file=options["package_file"] or "",
         return_key=options["return_key"],

@@ -20,7 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames im
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge, label_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._module_cache import shortened
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._prelude import Prelude, asks_for_home
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Answer, Remote
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ran, Remote
 
 #: Of a file that does not fit into one submit, so much goes in each, in bytes: even what cannot be compressed fits.
 _PIECE = 1_000_000
@@ -61,7 +61,7 @@ class HostConnection:
         self._keeper = keeper
         self._prelude = Prelude()
 
-    def run(self, command: str, fed: bytes = b"") -> Answer:
+    def run(self, command: str, fed: bytes = b"") -> Ran:
         """Run a command, after what was held back for it.
 
         Raises:
@@ -70,18 +70,18 @@ class HostConnection:
         """
         held = self._prelude.take(command) if not fed else None
         if held is not None:
-            return Answer(0, held, b"")
+            return Ran(0, held, b"")
         if not asks_for_home(command):
             return self._run(command, fed)
         known = self._remote.noted(command)
         if known is not None:
-            return Answer(0, known, b"")
+            return Ran(0, known, b"")
         answer = self._run(command, fed)
         if answer.rc == 0:
             self._remote.note(command, answer.stdout)
         return answer
 
-    def _run(self, command: str, fed: bytes = b"") -> Answer:
+    def _run(self, command: str, fed: bytes = b"") -> Ran:
         steps, files = [*self._first_of_run(), *self._prelude.steps], self._prelude.files
         self._prelude.clear()
         known = self._kept() if fed and self._keeper is not None else None
@@ -112,7 +112,7 @@ class HostConnection:
     def _of_keeper(self) -> str:
         return f"{_KEPT} by {self._keeper}"
 
-    def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[bytes] = ()) -> Answer:
+    def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[bytes] = ()) -> Ran:
         try:
             label = label_of("module" if fed else "command", self._word)
             alike = bool(fed) and self._word.rpartition(".")[2] not in _AS_TOLD
@@ -120,7 +120,7 @@ class HostConnection:
         except TooLarge:
             return self._run_apart(command, fed, steps, files)
 
-    def _run_apart(self, command: str, fed: bytes, steps: Sequence[str], files: Sequence[bytes]) -> Answer:
+    def _run_apart(self, command: str, fed: bytes, steps: Sequence[str], files: Sequence[bytes]) -> Ran:
         """Run what does not fit into one submit: what was held back first, then what it is fed in a file."""
         make = f'umask 077; mktemp "${{TMPDIR:-/tmp}}/{_APART}XXXXXXXX"'
         made = self._remote.run(label_of("file", self._word), code(make, steps), b"", files)
@@ -203,7 +203,7 @@ class HostConnection:
     def _ask(self, text: str, files: Sequence[bytes] = ()) -> bytes:
         return self._answer(text, files).stdout
 
-    def _answer(self, text: str, files: Sequence[bytes] = ()) -> Answer:
+    def _answer(self, text: str, files: Sequence[bytes] = ()) -> Ran:
         self.finish()
         answer = self._remote.run(label_of("file", self._word), code(text), b"", files)
         if answer.rc:
@@ -211,6 +211,6 @@ class HostConnection:
         return answer
 
 
-def _said(answer: Answer) -> str:
+def _said(answer: Ran) -> str:
     """What a command said before it failed."""
     return answer.stderr.decode("utf-8", "replace").strip() or f"it ended with rc {answer.rc}."

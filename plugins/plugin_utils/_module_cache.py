@@ -24,7 +24,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Answer
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ran
 
 #: What is shorter costs less to send than to name, in bytes.
 _SHORTEST = 400
@@ -115,7 +115,7 @@ class Shortened:
     parts: frozenset[str]
     relies_on_host: bool
 
-    def is_missed(self, answer: Answer) -> bool:
+    def is_missed(self, answer: Ran) -> bool:
         """Whether the host had not kept what it should have, and has run nothing."""
         # With become, a line stands before it that says that the other account was reached.
         last = answer.stdout.rpartition(b"\n")[2]

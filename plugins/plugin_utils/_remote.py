@@ -63,7 +63,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Ran:
     """What code has written, and its exit code.
 
     Attributes:
@@ -96,9 +96,7 @@ class Remote:
         self._server = None
         self.note(_ID, b"")
 
-    def run(
-        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
-    ) -> Answer:
+    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
         """Run a body once, see :func:`.packing.pack`.
 
         Args:
@@ -140,7 +138,7 @@ class Remote:
             return len(self._shared.expected()) if self._shared else 0
         return 0
 
-    def _answer(self, job: Job) -> Answer:
+    def _answer(self, job: Job) -> Ran:
         outcome, output = job.outcome, job.output
         if outcome == Outcome.AWAITING_APPROVAL:
             raise AlpaconError(f"{job.server}: {self._withdraw(job)}")
@@ -149,7 +147,7 @@ class Remote:
         if outcome in (Outcome.SUCCESS, Outcome.FAILED) and output and job.known.ran:
             if output.complete and job.known.rc is not None:
                 stdout, stderr = (text.encode("utf-8", "surrogateescape") for text in (output.text, output.stderr))
-                return Answer(job.known.rc, stdout, stderr, output.mark)
+                return Ran(job.known.rc, stdout, stderr, output.mark)
             advice = _ASYNC if job.known.rc == TOO_LONG else ""
             raise AlpaconError(f"{job.server}: command {job.id} has run. {output.note}{advice}")
         # The sentence of the outcome is for those who have asked for a command.

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Place
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Position
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
 from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
 
@@ -27,12 +27,12 @@ def uuid(number: int, step: int) -> str:
     return f"{number:08x}-0000-4000-8000-{step:012x}"
 
 
-def submit(journal: Journal, command_id: str) -> Place:
+def submit(journal: Journal, command_id: str) -> Position:
     """Journal a submit as the fleet does."""
-    place = journal.intend(SERVER, LINE)
-    assert place is not None
-    journal.note(place, command_id)
-    return place
+    position = journal.intend(SERVER, LINE)
+    assert position is not None
+    journal.note(position, command_id)
+    return position
 
 
 def ids(journal: Journal) -> list[str]:

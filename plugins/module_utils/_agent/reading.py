@@ -42,8 +42,8 @@ _SETTING = re.compile(r"(url|id|key)\s*[=:]\s*[\"`]?([^\s\"`]+)")
 _SECRET = re.compile(r"(?im)^([^\S\n]*[\w.-]*(?:key|token|secret|password)[\w.-]*[^\S\n]*[=:][^\S\n]*)\S.*$")
 
 
-class Host(NamedTuple):
-    """The host.
+class System(NamedTuple):
+    """The system that is read.
 
     Attributes:
         program: runs a program.
@@ -86,7 +86,7 @@ class Host(NamedTuple):
 
 
 def read_agent(
-    host: Host,
+    host: System,
     files: Iterable[str] = (),
     package_file: str = "",
     return_key: bool = False,
@@ -126,7 +126,7 @@ def read_agent(
 # The package
 
 
-def installed(host: Host) -> Tuple[Optional[str], bool]:
+def installed(host: System) -> Tuple[Optional[str], bool]:
     """The installed version, and whether dpkg holds it. A host may have the tools of two families."""
     wanted, _space, found = host.output(_QUERY).partition(" ")
     if found.startswith("installed "):
@@ -134,7 +134,7 @@ def installed(host: Host) -> Tuple[Optional[str], bool]:
     return as_agent(host.output(["rpm", "--query", "--queryformat", "%{VERSION}\n", "alpamon"])), False
 
 
-def version_of_file(host: Host, path: str) -> Optional[str]:
+def version_of_file(host: System, path: str) -> Optional[str]:
     """The version of a package that is a file on the host."""
     if path.endswith(".deb"):
         return as_agent(host.output(["dpkg-deb", "--show", "--showformat", "${Version}", path]))
@@ -154,7 +154,7 @@ def _held(text: str, line: str) -> bool:
 # The service and its process
 
 
-def read_units(host: Host) -> Dict[str, Dict[str, str]]:
+def read_units(host: System) -> Dict[str, Dict[str, str]]:
     """What systemd says of each unit."""
     shown = host.output(["systemctl", "show", "--property=Id,ActiveState,UnitFileState,MainPID", SERVICE, TIMER])
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
@@ -166,7 +166,7 @@ def unit(said: Mapping[str, str]) -> Row:
     return {"active": said.get("ActiveState") == "active", "enabled": said.get("UnitFileState") == "enabled"}
 
 
-def read_process(host: Host, main_pid: str) -> Row:
+def read_process(host: System, main_pid: str) -> Row:
     """The process of the agent, and whether it runs on from before its package or its configuration came.
 
     Args:
@@ -199,7 +199,7 @@ def _newer(file: Optional[os.stat_result], started: Optional[os.stat_result], wh
 # The configuration
 
 
-def read_configuration(host: Host, return_key: bool) -> Row:
+def read_configuration(host: System, return_key: bool) -> Row:
     """The configuration, without its key unless that is asked for."""
     text = host.read(CONFIGURATION)
     found = read_settings(text)
@@ -231,7 +231,7 @@ def read_settings(text: str) -> Dict[str, str]:
 # The host
 
 
-def read_file(host: Host, path: str) -> Row:
+def read_file(host: System, path: str) -> Row:
     """What is at a path, as far as the system says it."""
     status = host.status(path, follow=False)
     if status is None:
@@ -251,7 +251,7 @@ def read_file(host: Host, path: str) -> Row:
     return found
 
 
-def read_distribution(host: Host) -> Row:
+def read_distribution(host: System) -> Row:
     """Which distribution the host has, as C(os-release) says it."""
     text = host.read("/etc/os-release") or host.read("/usr/lib/os-release")
     rows = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)

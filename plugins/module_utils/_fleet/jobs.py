@@ -16,7 +16,7 @@ from typing import Any
 from .._api.errors import AlpaconError
 from .._api.outputs import Output
 from .._api.records import Command, Server
-from .journal import Place
+from .journal import Position
 from .outcomes import FINE, Outcome
 from .pauses import FIRST_LOOK
 
@@ -80,7 +80,7 @@ class Job:
     changed: bool = False
     #: What tells its submit from others, and its line in the journal of the run.
     digest: str = ""
-    place: Place | None = None
+    position: Position | None = None
     #: Since when it is awaited and when it is to be looked at, in monotonic seconds.
     since: float = 0.0
     due: float = 0.0

@@ -51,7 +51,7 @@ class Submitted:
         return rows
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where in a journal a command has its line: offset and length in bytes."""
 
     offset: int
@@ -81,30 +81,32 @@ class Journal:
         #: How many lines are this worker's own.
         self._lines = 0
 
-    def intend(self, server_id: str, line: str) -> Place | None:
+    def intend(self, server_id: str, line: str) -> Position | None:
         """Note what is about to be submitted; None where that was not possible."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         digest = hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
         text = f"{'':{self._ID}} {server_id} {now} sha256:{digest}\n".encode()
         try:
             with self._lock:
-                place = Place(self._append(text), len(text))
+                position = Position(self._append(text), len(text))
                 self._lines += 1
-                return place
+                return position
         except OSError as error:
             self._fail(error)
             return None
 
-    def note(self, place: Place, command_id: str) -> None:
+    def note(self, position: Position, command_id: str) -> None:
         """Add the id of a command as soon as it is known."""
-        self._overwrite([(place.offset, f"{command_id:{self._ID}.{self._ID}}".encode())])
+        self._overwrite([(position.offset, f"{command_id:{self._ID}.{self._ID}}".encode())])
 
-    def strike(self, places: Sequence[Place]) -> None:
+    def strike(self, positions: Sequence[Position]) -> None:
         """Blank lines of this worker; the file is gone when nothing else is left."""
-        if not places or not self._overwrite([(place.offset, b" " * (place.length - 1)) for place in places]):
+        if not positions or not self._overwrite(
+            [(position.offset, b" " * (position.length - 1)) for position in positions]
+        ):
             return
         with self._lock:
-            self._lines -= len(places)
+            self._lines -= len(positions)
             if not self._lines:
                 with contextlib.suppress(OSError):
                     self._take_away()

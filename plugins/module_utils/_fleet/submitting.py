@@ -76,7 +76,7 @@ class Submitting:
     def finish(self, jobs: Sequence[Job]) -> None:
         """Forget jobs of which the result of the task tells; what has not ended stays known to later attempts."""
         if self.journal:
-            self.journal.strike([job.place for job in jobs if job.place])
+            self.journal.strike([job.position for job in jobs if job.position])
         for job in jobs:
             attempt = self._attempts.get(job.digest)
             if attempt:
@@ -84,7 +84,7 @@ class Submitting:
 
     def _intend(self, job: Job) -> None:
         if self.journal:
-            job.place = self.journal.intend(str(job.body["server"]), str(job.body["line"]))
+            job.position = self.journal.intend(str(job.body["server"]), str(job.body["line"]))
 
     def _refuse(self, job: Job, error: ApiError | ConnectionFailed) -> None:
         if lacks_budget(error):
@@ -97,16 +97,16 @@ class Submitting:
             job.end(Outcome.REFUSED, str(error), error)
         if _is_old_acl(error) and "\n" in str(job.body["line"]).strip():
             job.note = "This workspace lets no line with a line break through, whatever the access list says."
-        if self.journal and job.place:
-            self.journal.strike([job.place])
-            job.place = None
+        if self.journal and job.position:
+            self.journal.strike([job.position])
+            job.position = None
 
     def _keep(self, job: Job, command: Command, attempt: Attempt) -> None:
         """Remember a command that this job has submitted."""
         attempt.command_id = command.id
         self._known.add(command.id)
-        if self.journal and job.place:
-            self.journal.note(job.place, command.id)
+        if self.journal and job.position:
+            self.journal.note(job.position, command.id)
         if self._submitted:
             self._submitted.add(_row_of(command))
         job.changed = True

@@ -34,7 +34,7 @@ _FINDINGS = (FAILED, UNKNOWN)
 
 
 @dataclass
-class Answer:
+class SameAnswers:
     """What one or several servers answered to a check, word for word the same."""
 
     number: int
@@ -64,11 +64,11 @@ class CheckSection:
 
     number: int
     given: Mapping[str, Any]
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[SameAnswers] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
-    def findings(self) -> list[Answer]:
+    def findings(self) -> list[SameAnswers]:
         """What failed or is unknown, the worst first."""
         return sorted((one for one in self.answers if one.outcome in _FINDINGS), key=lambda one: one.rank)
 
@@ -95,7 +95,7 @@ class Content:
     def _read(self) -> None:
         server_numbers = {server["host"]: number for number, server in enumerate(self.report["servers"])}
         check_numbers = {check["name"]: number for number, check in enumerate(self.report["checks"])}
-        known: dict[tuple[Any, ...], Answer] = {}
+        known: dict[tuple[Any, ...], SameAnswers] = {}
         for result in self.report["results"]:
             server, number = server_numbers[result["host"]], check_numbers[result["check"]]
             check = self.checks[number]
@@ -114,7 +114,7 @@ class Content:
             self._columns[number][server] = known[key].number
             self._commands.add(number, server, result)
 
-    def _answer(self, result: Mapping[str, Any]) -> Answer:
+    def _answer(self, result: Mapping[str, Any]) -> SameAnswers:
         is_finding = result["outcome"] in (FAILED, UNKNOWN, WAIVED)
         text, is_cut = output(result["output"]) if self._texts.may_take(result["output"], is_finding) else (None, False)
         notes = []
@@ -125,7 +125,7 @@ class Content:
             notes.append("The output that the workspace has is not complete.")
         if result["rc"]:
             notes.append(f"Exit code {result['rc']}.")
-        answer = Answer(
+        answer = SameAnswers(
             number=len(self._answers),
             outcome=result["outcome"],
             severity=result["severity"],
@@ -199,11 +199,11 @@ class Content:
                 reasons.setdefault(words, []).append(host)
         return sorted(reasons.items(), key=lambda pair: -len(pair[1]))
 
-    def waived(self) -> list[tuple[CheckSection, Answer]]:
+    def waived(self) -> list[tuple[CheckSection, SameAnswers]]:
         """What is waived, by check."""
         return [(check, one) for check in self.checks for one in check.answers if one.outcome == WAIVED]
 
-    def hosts_of(self, answer: Answer) -> list[str]:
+    def hosts_of(self, answer: SameAnswers) -> list[str]:
         """The hosts that gave an answer."""
         return [self.hosts[number] for number in answer.servers]
 

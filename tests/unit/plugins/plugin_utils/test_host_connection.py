@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import UNDONE
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection, NotDone
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Answer
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ran
 
 FOLDER = "/root/.ansible/tmp/ansible-tmp-1"
 MAKE = (
@@ -26,15 +26,13 @@ REMOVE = f"/bin/sh -c 'rm -f -r {FOLDER}/ > /dev/null 2>&1'"
 class Remote:
     """A server that notes the files that come along with each submit, and may fail to write them."""
 
-    def __init__(self, mark: str = "", answers: Sequence[Answer | TooLarge] = ()) -> None:
+    def __init__(self, mark: str = "", answers: Sequence[Ran | TooLarge] = ()) -> None:
         self.submits: list[list[bytes]] = []
         self.bodies: list[str] = []
         self._mark = mark
         self._answers = list(answers)
 
-    def run(
-        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
-    ) -> Answer:
+    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
         self.submits.append(list(files))
         self.bodies.append(body)
         if self._answers:
@@ -42,7 +40,7 @@ class Remote:
             if isinstance(answer, TooLarge):
                 raise answer
             return answer
-        return Answer(1 if self._mark else 0, b"", b"no such folder", self._mark)
+        return Ran(1 if self._mark else 0, b"", b"no such folder", self._mark)
 
     def noted(self, about: str) -> bytes | None:
         return b""
@@ -83,7 +81,7 @@ def test_what_cannot_be_written_into_its_place_fails_at_once() -> None:
 def fetched(first: bytes, then: bytes, all_of_it: bytes, into: Path) -> list[str]:
     """Fetch a file that came in these answers, the second of them empty if there is one only; the bodies of submits."""
     about = f"{len(all_of_it)}\n{hashlib.sha256(all_of_it).hexdigest()}  -\n".encode()
-    remote = Remote(answers=[Answer(0, first, about), Answer(0, then, b"")])
+    remote = Remote(answers=[Ran(0, first, about), Ran(0, then, b"")])
     connected(remote).fetch("/var/log/app.log", into)
     return remote.bodies
 
@@ -107,7 +105,7 @@ def test_a_file_that_has_become_another_between_the_answers_is_refused(tmp_path:
 
 
 def test_a_large_file_that_is_another_in_the_end_is_told() -> None:
-    remote = Remote(answers=[Answer(0, b"", b""), Answer(0, b"", b""), Answer(1, b"", b"it differs")])
+    remote = Remote(answers=[Ran(0, b"", b""), Ran(0, b"", b""), Ran(1, b"", b"it differs")])
     with pytest.raises(NotDone, match="it differs"):
         connected(remote).put(bytes(1_000_001), "/etc/large")
 
@@ -123,7 +121,7 @@ def test_files_that_are_too_large_together_go_one_after_the_other() -> None:
 
 
 def test_where_no_file_can_be_made_for_a_large_module_it_is_not_run() -> None:
-    full = Answer(1, b"", b"mktemp: No space left on device")
+    full = Ran(1, b"", b"mktemp: No space left on device")
     remote = Remote(answers=[TooLarge(2_000_000), full])
     with pytest.raises(NotDone, match="No space left on device"):
         connected(remote).run("/bin/sh -c python3", b"a module")

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._module_cache import Shortened, shortened
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Answer
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ran
 
 FOLDER = ".cache/alpacon/modules"
 
@@ -49,18 +49,18 @@ print(json.loads(ARGUMENTS)[0][:20], len(archive.namelist()), archive.testzip(),
 """.encode()
 
 
-Play = Callable[[Shortened], Answer]
+Play = Callable[[Shortened], Ran]
 
 
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
     """Runs a program as a host does that keeps things in a folder."""
 
-    def run(given: Shortened) -> Answer:
+    def run(given: Shortened) -> Ran:
         done = subprocess.run(
             [sys.executable], input=given.program, capture_output=True, env={"HOME": str(tmp_path)}, check=False
         )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return Ran(done.returncode, done.stdout, done.stderr)
 
     return run
 
@@ -71,7 +71,7 @@ def short(fed: bytes, known: Shortened | None = None) -> Shortened:
     return made
 
 
-def said(answer: Answer) -> str:
+def said(answer: Ran) -> str:
     assert answer.rc == 0, answer.stderr
     return answer.stdout.decode().strip()
 

@@ -43,12 +43,12 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
 
 
 @pytest.fixture
-def host(tmp_path: Path, programs: dict[str, tuple[int, str]]) -> reading.Host:
+def host(tmp_path: Path, programs: dict[str, tuple[int, str]]) -> reading.System:
     """A host with nothing on it."""
-    return reading.Host(lambda command: programs[command[0]], str(tmp_path), {})
+    return reading.System(lambda command: programs[command[0]], str(tmp_path), {})
 
 
-def put(host: reading.Host, path: str, content: str = "", age: float = 0) -> Path:
+def put(host: reading.System, path: str, content: str = "", age: float = 0) -> Path:
     """A file on the host that is so many seconds old."""
     file = Path(host.root + path)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -57,14 +57,14 @@ def put(host: reading.Host, path: str, content: str = "", age: float = 0) -> Pat
     return file
 
 
-def run_agent(host: reading.Host, program: str, age: float = 100) -> None:
+def run_agent(host: reading.System, program: str, age: float = 100) -> None:
     """A process of the agent that was started so many seconds ago."""
     put(host, "/run/alpamon.pid", "4\n", age)
     put(host, "/proc/4/comm", "alpamon\n")
     Path(f"{host.root}/proc/4/exe").symlink_to(program)
 
 
-def test_nothing(host: reading.Host) -> None:
+def test_nothing(host: reading.System) -> None:
     found = reading.read_agent(host, ["/etc/alpamon"])
     assert found["version"] is None
     assert found["held"] is False
@@ -78,11 +78,11 @@ def test_nothing(host: reading.Host) -> None:
 
 
 @pytest.mark.parametrize("ahead", [86400, -86400])
-def test_its_clock_beside_another_one(host: reading.Host, ahead: int) -> None:
+def test_its_clock_beside_another_one(host: reading.System, ahead: int) -> None:
     assert abs(reading.read_agent(host, controller_time=time.time() - ahead)["clock_ahead"] - ahead) < 30
 
 
-def test_all_of_it(host: reading.Host, programs: dict[str, tuple[int, str]]) -> None:
+def test_all_of_it(host: reading.System, programs: dict[str, tuple[int, str]]) -> None:
     programs["dpkg-query"] = (0, "hold installed 2.5.0-1\n")
     programs["systemctl"] = (0, SHOWN)
     for path, content in (
@@ -122,13 +122,13 @@ def test_versions(said: str, version: str | None) -> None:
 
 @pytest.mark.parametrize("state", ["deinstall config-files 2.4.0", "install half-configured 2.4.0"])
 def test_package_that_is_not_installed_as_a_whole(
-    host: reading.Host, programs: dict[str, tuple[int, str]], state: str
+    host: reading.System, programs: dict[str, tuple[int, str]], state: str
 ) -> None:
     programs["dpkg-query"] = (0, state)
     assert reading.installed(host) == (None, False)
 
 
-def test_host_with_the_tools_of_two_families(host: reading.Host, programs: dict[str, tuple[int, str]]) -> None:
+def test_host_with_the_tools_of_two_families(host: reading.System, programs: dict[str, tuple[int, str]]) -> None:
     programs |= {"dpkg-query": (1, ""), "rpm": (0, "2.5.0\n")}
     assert reading.installed(host) == ("2.5.0", False)
 
@@ -144,7 +144,7 @@ def test_host_with_the_tools_of_two_families(host: reading.Host, programs: dict[
         ("/etc/zypp/locks", "solvable_name: alpamon-pam\n", False),
     ],
 )
-def test_holds_of_rpm(host: reading.Host, path: str, line: str, held: bool) -> None:
+def test_holds_of_rpm(host: reading.System, path: str, line: str, held: bool) -> None:
     put(host, path, line)
     assert reading.read_agent(host)["held"] is held
 
@@ -155,12 +155,12 @@ def test_holds_of_rpm(host: reading.Host, path: str, line: str, held: bool) -> N
 @pytest.mark.parametrize(
     ("program", "state"), [("/usr/bin/alpamon", "current"), ("/usr/bin/alpamon (deleted)", "outdated")]
 )
-def test_process_whose_program_was_replaced(host: reading.Host, program: str, state: str) -> None:
+def test_process_whose_program_was_replaced(host: reading.System, program: str, state: str) -> None:
     run_agent(host, program)
     assert reading.read_process(host, "")["state"] == state
 
 
-def test_process_that_an_interpreter_runs(host: reading.Host) -> None:
+def test_process_that_an_interpreter_runs(host: reading.System) -> None:
     put(host, "/usr/bin/alpamon", age=1000)
     run_agent(host, "/usr/bin/python3.13")
     # When it was written is what dpkg says; when it came is what the system says.
@@ -179,13 +179,13 @@ def test_process_that_an_interpreter_runs(host: reading.Host) -> None:
         pytest.param(-86400, [], id="to come"),
     ],
 )
-def test_process_from_before_its_configuration(host: reading.Host, age: float, outdated: list[str]) -> None:
+def test_process_from_before_its_configuration(host: reading.System, age: float, outdated: list[str]) -> None:
     run_agent(host, "/usr/bin/alpamon")
     put(host, "/etc/alpamon/alpamon.conf", CONFIGURATION, age)
     assert reading.read_process(host, "")["outdated"] == outdated
 
 
-def test_number_that_belongs_to_another_process(host: reading.Host) -> None:
+def test_number_that_belongs_to_another_process(host: reading.System) -> None:
     put(host, "/run/alpamon.pid", "4\n")
     put(host, "/proc/4/comm", "sshd\n")
     assert reading.read_process(host, "")["state"] == "none"
@@ -196,7 +196,7 @@ def test_number_that_belongs_to_another_process(host: reading.Host) -> None:
 # The configuration
 
 
-def test_configuration_without_and_with_its_key(host: reading.Host) -> None:
+def test_configuration_without_and_with_its_key(host: reading.System) -> None:
     put(host, "/etc/alpamon/alpamon.conf", f"{CONFIGURATION}# was {KEY} before\n[x]\napi_token=t0k\n")
     found = reading.read_configuration(host, return_key=False)
     assert (found["url"], found["id"], found["key"], found["complete"]) == (URL, ID, None, True)
@@ -219,7 +219,7 @@ def test_settings(text: str, settings: dict[str, str]) -> None:
     assert reading.read_settings(text) == settings
 
 
-def test_configuration_of_bytes_that_are_no_text(host: reading.Host) -> None:
+def test_configuration_of_bytes_that_are_no_text(host: reading.System) -> None:
     put(host, "/etc/alpamon/alpamon.conf").write_bytes(b"[server]\nid = \xff\xfe\n")
     assert reading.read_configuration(host, return_key=True)["complete"] is False
 
@@ -227,7 +227,7 @@ def test_configuration_of_bytes_that_are_no_text(host: reading.Host) -> None:
 # The host
 
 
-def test_files(host: reading.Host) -> None:
+def test_files(host: reading.System) -> None:
     put(host, "/a/file", "text").chmod(0o640)
     Path(f"{host.root}/a").chmod(0o700)
     found = reading.read_agent(host, ["/a", "/a/file"])["files"]
@@ -246,7 +246,7 @@ def test_files(host: reading.Host) -> None:
         ("# ID=x\n", ("", "Linux", "")),
     ],
 )
-def test_distributions(host: reading.Host, text: str, distribution: tuple[str, str, str]) -> None:
+def test_distributions(host: reading.System, text: str, distribution: tuple[str, str, str]) -> None:
     put(host, "/usr/lib/os-release", text)
     identifier, name, version = distribution
     assert reading.read_distribution(host) == {"id": identifier, "name": name, "version": version}
