@@ -2,13 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Each floor of the plugins imports only what CONTRIBUTING.md allows it, and no floor goes round in circles."""
+"""Each floor of the plugins imports only what CONTRIBUTING.md allows it, and no floor goes round in circles.
+
+No two classes have one name.
+"""
 
 from __future__ import annotations
 
 import ast
 import graphlib
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +24,8 @@ PACKAGE = "ansible_collections.herdops.alpacon.plugins."
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 FLOORS = [re.findall(r"`([\w/]+)`", floor) for floor in re.findall(r"^\d+\. (`[\w/`, ]+`): ", GUIDE, re.MULTILINE)]
 FILES = sorted(path.relative_to(PLUGINS).as_posix() for path in PLUGINS.rglob("*.py") if path.name != "__init__.py")
+#: Names of classes that Ansible looks for, in each file of a kind.
+NAMED_BY_ANSIBLE = {"ActionModule", "FilterModule", "LookupModule", "ModuleDocFragment"}
 
 
 def floor_of(file: str) -> int:
@@ -77,6 +83,12 @@ def test_nothing_goes_round_in_circles() -> None:
 def test_there_are_few_floors_and_each_has_something() -> None:
     assert {floor_of(file) for file in FILES} == set(range(len(FLOORS)))
     assert len(FLOORS) <= 7
+
+
+def test_a_word_stands_for_one_class() -> None:
+    nodes = [node for file in PLUGINS.rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
+    names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
+    assert {name for name, count in names.items() if count > 1} <= NAMED_BY_ANSIBLE
 
 
 @pytest.mark.parametrize(
