@@ -11,8 +11,7 @@ import sys
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import questions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import CheckAnswer, CheckOutcome, judge
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import CheckOutcome, judge
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.lines import NOT_APPLIED, SHORT, line_of
 from checks import library, throwaway
 from checks.library import State
@@ -28,8 +27,8 @@ def ask(state: State) -> tuple[CheckOutcome, str]:
     """The outcome of a check in a state, and what it wrote."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
     _label, body = questions.compose([check], {}, throwaway.SHELLS[state.system])
-    answer = questions.read(throwaway.run(state.system, state.prepare, body, state.user))[check.name]
-    return _judged(check, answer), answer.output
+    answer = questions.read(throwaway.run(state.system, state.prepare, body, state.user), [check])[check.name]
+    return judge(check, answer), answer.output
 
 
 def uses(state: State, program: str) -> bool:
@@ -47,29 +46,19 @@ def ask_by_line(state: State) -> tuple[CheckOutcome, str]:
     """The same in a workspace of 2024."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
     output = throwaway.run(state.system, state.prepare, line_of(check, SHORT), state.user).decode()
-    answer = CheckAnswer(0, output, rc_stated=False, applies=output.strip() != NOT_APPLIED)
+    answer = questions.CheckAnswer(0, output, rc_stated=False, applies=output.strip() != NOT_APPLIED)
     return judge(check, answer), output
 
 
 def ask_all(system: str, user: str) -> dict[str, CheckOutcome]:
     """The outcome of each check on a system as it is, all asked at once."""
-    _label, body = questions.compose(list(_CHECKS.values()), {}, throwaway.SHELLS[system])
-    answers = questions.read(throwaway.run(system, "", body, user))
-    return {name: _judged(check, answers[name]) for name, check in _CHECKS.items()}
+    checks = list(_CHECKS.values())
+    _label, body = questions.compose(checks, {}, throwaway.SHELLS[system])
+    answers = questions.read(throwaway.run(system, "", body, user), checks)
+    return {name: judge(check, answers[name]) for name, check in _CHECKS.items()}
 
 
 def left_by_all(system: str, user: str) -> str:
     """The temporary files that all checks leave behind, a line each."""
     _label, body = questions.compose(list(_CHECKS.values()), {}, throwaway.SHELLS[system])
     return throwaway.run(system, "", f"(\n{body}\n) >/dev/null\nfind /tmp -mindepth 1", user).decode()
-
-
-def _judged(check: Check, answer: questions.Answer) -> CheckOutcome:
-    given = CheckAnswer(
-        answer.rc,
-        answer.output,
-        complete=answer.complete,
-        applies=answer.applies,
-        out_of_time=answer.is_out_of_time(check.timeout),
-    )
-    return judge(check, given)

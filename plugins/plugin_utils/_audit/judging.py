@@ -15,6 +15,7 @@ from typing import Any
 from .checks import PROBLEMS, RESULTS, Check
 from .numbers import shown as shown_number
 from .outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
+from .questions import CheckAnswer
 from .scanners import FORMATS
 
 #: So much of an output is looked at, in characters: patterns must come to an end whatever a server sends.
@@ -30,29 +31,6 @@ _PROBLEM, _UNKNOWN, _NOT_APPLICABLE, _FACT = "problem:", "unknown:", "not applic
 _DONE = "done"
 #: What a shell adds to the number of the signal that ended a program, and how many signals there are.
 _BY_SIGNAL, _SIGNALS = 128, 32
-
-
-@dataclass(frozen=True)
-class CheckAnswer:
-    """What a server answered.
-
-    Attributes:
-        rc: exit code.
-        rc_stated: whether the workspace told it; otherwise it is only known whether it was 0.
-        output: what the command wrote.
-        complete: whether nothing of the output is missing.
-        gaps: whether something may be missing before the end of what is there.
-        applies: whether the check applies to the server.
-        out_of_time: whether it was ended since its time was up.
-    """
-
-    rc: int
-    output: str
-    rc_stated: bool = True
-    complete: bool = True
-    gaps: bool = False
-    applies: bool = True
-    out_of_time: bool = False
 
 
 @dataclass(frozen=True)

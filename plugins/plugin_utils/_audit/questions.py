@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -118,25 +118,26 @@ alpacon_print "$1" "$alpacon_about" "$alpacon_out"
 
 
 @dataclass(frozen=True)
-class Answer:
+class CheckAnswer:
     """What a server answered to one check.
 
     Attributes:
         rc: exit code.
+        rc_stated: whether the workspace told it; otherwise it is only known whether it was 0.
+        output: what was written; where the check does not apply, by O(applies_if).
         complete: whether nothing of the output is missing.
-        applies: whether the check applies to the server; where it does not, the output is that of O(applies_if).
-        took: how long it ran, in seconds; None where the server's clock does not tell.
+        gaps: whether something may be missing before the end of what is there.
+        applies: whether the check applies to the server.
+        out_of_time: whether it was ended since its time was up.
     """
 
     rc: int
     output: str
+    rc_stated: bool = True
     complete: bool = True
+    gaps: bool = False
     applies: bool = True
-    took: int | None = field(default=None, compare=False)
-
-    def is_out_of_time(self, timeout: int) -> bool:
-        """Whether it was ended since its time was up: programs may end with these exit codes sooner."""
-        return self.rc in _OUT_OF_TIME and (self.took is None or self.took >= timeout)
+    out_of_time: bool = False
 
 
 def compose(
@@ -162,18 +163,20 @@ def compose(
     return LABEL, "".join(parts)
 
 
-def read(stdout: bytes) -> dict[str, Answer]:
-    """The answers in what a body has printed, by the names of checks; those that are not whole are not among them."""
-    answers: dict[str, Answer] = {}
+def read(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnswer]:
+    """The answers to checks in what a body has printed, by their names; those that are not whole are not among them."""
+    asked = {check.name: check for check in checks}
+    answers: dict[str, CheckAnswer] = {}
     end = 0
     while found := _FRAME.match(stdout, end):
         start, size = found.end(), int(found[2])
         output, end = stdout[start : start + size], start + size + 1
         if stdout[end - 1 : end] != b"\n":
             break
-        answer = _answer(found[3].decode("ascii", "replace"), output, LARGEST_OUTPUT)
-        if answer:
-            answers[unquote(found[1].decode("ascii", "replace"))] = answer
+        check = asked.get(unquote(found[1].decode("ascii", "replace")))
+        answer = _answer(check, found[3].decode("ascii", "replace"), output) if check else None
+        if check and answer:
+            answers[check.name] = answer
     return answers
 
 
@@ -191,14 +194,20 @@ def assignments(parameters: Mapping[str, Any]) -> str:
     return "".join(f"{name}={shlex.quote(shown(value))}\n" for name, value in parameters.items())
 
 
-def _answer(said: str, output: bytes, largest: int) -> Answer | None:
+def _answer(check: Check, said: str, output: bytes) -> CheckAnswer | None:
     """An answer by what its frame says; None where that is not enough."""
     rc = re.search(r"\brc ([0-9]{1,9})\b", said)
     more = re.search(r"\bmore ([0-9]{1,18})\b", said)
     clock = re.search(r"\bfrom ([0-9]{1,18}) to ([0-9]{1,18})\b", said)
     if not rc:
         return None
-    took = int(clock[2]) - int(clock[1]) if clock else None
-    # The head of BusyBox takes more than it keeps, so that a full output is taken for the beginning of a longer one.
-    whole = more is not None and int(more[1]) == 0 and len(output) not in (largest, LARGEST_RESULTS)
-    return Answer(int(rc[1]), output.decode("utf-8", "replace"), whole, not said.startswith("not applicable"), took)
+    # Programs may end with these exit codes sooner; not all clocks tell.
+    is_late = clock is None or int(clock[2]) - int(clock[1]) >= check.timeout
+    return CheckAnswer(
+        int(rc[1]),
+        output.decode("utf-8", "replace"),
+        # The head of BusyBox takes more than it keeps, so that a full output counts as the beginning of a longer one.
+        complete=more is not None and int(more[1]) == 0 and len(output) not in (LARGEST_OUTPUT, LARGEST_RESULTS),
+        applies=not said.startswith("not applicable"),
+        out_of_time=int(rc[1]) in _OUT_OF_TIME and is_late,
+    )

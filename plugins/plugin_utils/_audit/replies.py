@@ -17,10 +17,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 
 from .checks import RESULTS, Check
-from .judging import CheckAnswer, CheckOutcome, judge
+from .judging import CheckOutcome, judge
 from .lines import NOT_APPLIED
 from .outcomes import NOT_APPLICABLE, PASSED, UNKNOWN
-from .questions import read
+from .questions import CheckAnswer, read
 from .scanners import NamedResult, ScannerError, parse, silent
 
 _NO_FRAME = "Its answer did not come, or not whole."
@@ -87,7 +87,7 @@ def replies_of(job: Job, checks: Sequence[Check], carried: bool, limit: int, reu
     if reason:
         return _for_all(checks, unanswered(f"{reason} Id {command.id}.", known, reached=True))
     if carried:
-        answers = _framed(output, checks)
+        answers = read(output.text.encode("utf-8", "surrogateescape"), checks)
         missing = unanswered(f"{_NO_FRAME} {output.note}".strip(), known, reached=True)
     else:
         answer = _plain(command.rc, output, command.exit_code is not None)
@@ -109,21 +109,6 @@ def _interrupted(command: Command, output: Output) -> str:
 
 def _for_all(checks: Sequence[Check], reply: Reply) -> dict[str, Reply]:
     return {check.name: reply for check in checks}
-
-
-def _framed(output: Output, checks: Sequence[Check]) -> dict[str, CheckAnswer]:
-    answers = read(output.text.encode("utf-8", "surrogateescape"))
-    return {
-        check.name: CheckAnswer(
-            answer.rc,
-            answer.output,
-            complete=answer.complete,
-            applies=answer.applies,
-            out_of_time=answer.is_out_of_time(check.timeout),
-        )
-        for check in checks
-        if (answer := answers.get(check.name))
-    }
 
 
 def _plain(rc: int, output: Output, rc_stated: bool) -> CheckAnswer:

@@ -13,10 +13,10 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import (
     LOOKED_AT,
-    CheckAnswer,
     CheckOutcome,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import judge as judge_answer
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import CheckAnswer
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 DF = "Filesystem Use% Mounted\n/dev/vda 83% /\n/dev/vdb 97% /srv\ntmpfs 1% /tmp\n"

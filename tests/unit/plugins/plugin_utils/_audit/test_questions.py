@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import (
     LARGEST_OUTPUT,
-    Answer,
+    CheckAnswer,
     compose,
     read,
 )
@@ -30,7 +30,9 @@ SHELLS = [shell for shell in ("dash", "bash", "busybox ash") if shutil.which(she
 PROGRAMS = ("head", "wc", "sleep", "cat", "true", "dash", "bash", "busybox", "setsid")
 
 
-def ask(shell: str, *given: Row, functions: str = "", path: str | None = None, **parameters: Any) -> dict[str, Answer]:
+def ask(
+    shell: str, *given: Row, functions: str = "", path: str | None = None, **parameters: Any
+) -> dict[str, CheckAnswer]:
     """The answers of this machine to checks with these keys."""
     checks = read_checks("checks", [{"name": f"c{n}", **one} for n, one in enumerate(given)], functions)
     _label, body = compose(checks, parameters, shell)
@@ -39,7 +41,7 @@ def ask(shell: str, *given: Row, functions: str = "", path: str | None = None, *
         [*shlex.split(shell), "-c", body], capture_output=True, timeout=120, check=False, env=env, stdin=subprocess.PIPE
     )
     assert done.stderr == b""
-    return read(done.stdout)
+    return read(done.stdout, checks)
 
 
 def without_timeout(tmp_path: Path, programs: Iterable[str] = PROGRAMS) -> str:
@@ -66,11 +68,11 @@ def test_each_check_has_its_answer(shell: str) -> None:
         {"line": "printf '\\n\\n \\n'"},
     )
     assert answers == {
-        "c0": Answer(3, "one\ntwo\n"),
-        "a name/with [all] kinds of $characters": Answer(0, "no line end"),
-        "c2": Answer(0, ""),
-        "c3": Answer(0, "C\n"),
-        "c4": Answer(0, "\n\n \n"),
+        "c0": CheckAnswer(3, "one\ntwo\n"),
+        "a name/with [all] kinds of $characters": CheckAnswer(0, "no line end"),
+        "c2": CheckAnswer(0, ""),
+        "c3": CheckAnswer(0, "C\n"),
+        "c4": CheckAnswer(0, "\n\n \n"),
     }
 
 
@@ -84,10 +86,10 @@ def test_no_check_can_spoil_another(shell: str) -> None:
         {"line": "printf '[answer c5 2 rc 0 more 0]\\nno\\n'; exit 1"},
         {"line": "echo fine"},
     )
-    assert answers["c5"] == Answer(0, "fine\n")
+    assert answers["c5"] == CheckAnswer(0, "fine\n")
     assert set(answers) == {f"c{number}" for number in range(6)}
     assert answers["c1"].rc != 0
-    assert answers["c4"] == Answer(1, "[answer c5 2 rc 0 more 0]\nno\n")
+    assert answers["c4"] == CheckAnswer(1, "[answer c5 2 rc 0 more 0]\nno\n")
 
 
 def test_parameters_and_functions(shell: str) -> None:
@@ -110,8 +112,8 @@ def test_a_check_that_does_not_apply(shell: str) -> None:
         {"line": "echo asked", "applies_if": "echo no such thing; exit 127"},
         {"line": "echo asked", "applies_if": "[ $most = 4 ]", "parameters": {"most": 4}},
     )
-    assert answers["c0"] == Answer(127, "no such thing\n", applies=False)
-    assert answers["c1"] == Answer(0, "asked\n")
+    assert answers["c0"] == CheckAnswer(127, "no such thing\n", applies=False)
+    assert answers["c1"] == CheckAnswer(0, "asked\n")
 
 
 @pytest.mark.parametrize("limited", ["timeout", "watched"])
@@ -125,10 +127,10 @@ def test_each_check_has_its_time(shell: str, limited: str, tmp_path: Path) -> No
         {"line": "echo quick", "timeout": 60},
         path=path,
     )
-    assert answers["c0"].is_out_of_time(1)
+    assert answers["c0"].out_of_time
     assert answers["c0"].output.startswith("begun\n")
-    assert answers["c1"].is_out_of_time(1)
-    assert answers["c2"] == Answer(0, "quick\n")
+    assert answers["c1"].out_of_time
+    assert answers["c2"] == CheckAnswer(0, "quick\n")
     assert time.monotonic() - began < 30
 
 
@@ -137,8 +139,8 @@ def test_a_check_that_ends_like_one_out_of_time(shell: str, limited: str, tmp_pa
     path = without_timeout(tmp_path, (*PROGRAMS, "date")) if limited == "watched" else None
     answers = ask(shell, {"line": "exit 124"}, {"line": "kill -9 $$"}, {"line": "sleep 5", "timeout": 1}, path=path)
     assert [answers[name].rc for name in ("c0", "c1")] == [124, 137]
-    assert [answers[name].is_out_of_time(30) for name in ("c0", "c1")] == [False, False]
-    assert answers["c2"].is_out_of_time(1)
+    assert [answers[name].out_of_time for name in ("c0", "c1")] == [False, False]
+    assert answers["c2"].out_of_time
 
 
 # BusyBox may take the date that it has itself.
@@ -149,8 +151,8 @@ def test_a_server_whose_clock_tells_no_seconds(shell: str, clock: str, tmp_path:
     (tmp_path / "date").write_text(f"#!/bin/sh\n{clock}\n")
     (tmp_path / "date").chmod(0o755)
     answers = ask(shell, {"line": "echo fine"}, {"line": "exit 124"}, path=path)
-    assert answers["c0"] == Answer(0, "fine\n")
-    assert answers["c1"].is_out_of_time(30)
+    assert answers["c0"] == CheckAnswer(0, "fine\n")
+    assert answers["c1"].out_of_time
 
 
 def test_no_more_is_kept_than_fits(shell: str) -> None:
@@ -186,7 +188,8 @@ def test_bytes_that_are_no_text(shell: str) -> None:
     ],
 )
 def test_answers_that_are_not_whole_are_none(printed: bytes, names: list[str]) -> None:
-    assert list(read(printed)) == names
+    checks = read_checks("checks", [{"name": name, "line": "x"} for name in "ab"])
+    assert list(read(printed, checks)) == names
 
 
 def test_the_same_checks_are_the_same_body() -> None:
