@@ -17,7 +17,7 @@ from .errors import ApiError, IncompleteList
 from .lists import LATEST_DUE_FIRST, PAGE_SIZE
 from .records import Command, readable
 
-LATEST_SCHEDULE_FIRST = "-scheduled_at"
+_LATEST_SCHEDULE_FIRST = "-scheduled_at"
 #: A time that lies so far ahead is to come by every clock, and stays so while a list is read.
 _CERTAIN_FUTURE = timedelta(minutes=5)
 #: How long the agent lets a command run, unless it is told otherwise.
@@ -25,10 +25,7 @@ _LONGEST_RUN = timedelta(minutes=30)
 
 
 def commands_of(
-    client: Client,
-    server_ids: Sequence[str],
-    ordering: str,
-    ends: Callable[[Command], bool] | None = None,
+    client: Client, server_ids: Sequence[str], ordering: str, ends: Callable[[Command], bool]
 ) -> list[Command]:
     """The commands of some servers, with as few requests as possible; each comes once, in no certain order.
 
@@ -37,21 +34,30 @@ def commands_of(
 
     Args:
         ordering: in which they are read; where rows tie in it over pages, they are read in one without ties instead.
-        ends: whether nothing from this command on is wanted. Without it, everything that may still be pending is:
-            then the list of a server ends where :class:`_EndOfPending` says so.
+        ends: whether nothing from this command on is wanted.
 
     Raises:
         IncompleteList: not all of them came.
     """
-    wanted = frozenset(server_ids)
-    if len(wanted) > 1:
-        try:
-            commands = _walk_all(client, wanted, ordering, ends) if ends else _walk_all(client, wanted)
-        except IncompleteList:
-            commands = _walk_all_or_none(client, wanted)
-        if commands is not None:
-            return commands
+    commands = _walk_whole_list(client, server_ids, ordering, ends)
+    if commands is not None:
+        return commands
     return [command for server_id in server_ids for command in _walk_one(client, server_id, ordering, ends)]
+
+
+def pending_of(client: Client, server_ids: Sequence[str]) -> list[Command]:
+    """The commands of some servers that may still be pending, and others; as for :func:`commands_of`.
+
+    The list of a server is read up to where :class:`_EndOfPending` says so.
+    """
+    commands = _walk_whole_list(client, server_ids)
+    if commands is not None:
+        return commands
+    return [
+        command
+        for server_id in server_ids
+        for command in _walk_one(client, server_id, _LATEST_SCHEDULE_FIRST, _EndOfPending(client))
+    ]
 
 
 def scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
@@ -64,7 +70,7 @@ def scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> 
     return commands_of(
         client,
         server_ids,
-        LATEST_SCHEDULE_FIRST,
+        _LATEST_SCHEDULE_FIRST,
         lambda command: command.latest_schedule is not None and command.latest_schedule < time,
     )
 
@@ -122,6 +128,22 @@ def _end(command: Command) -> datetime:
     return command.end or datetime.min.replace(tzinfo=timezone.utc)
 
 
+def _walk_whole_list(
+    client: Client,
+    server_ids: Sequence[str],
+    ordering: str = NEWEST_FIRST,
+    ends: Callable[[Command], bool] | None = None,
+) -> list[Command] | None:
+    """The commands of several servers out of the whole list, or None where each is to be asked for."""
+    wanted = frozenset(server_ids)
+    if len(wanted) < 2:
+        return None
+    try:
+        return _walk_all(client, wanted, ordering, ends)
+    except IncompleteList:
+        return _walk_all_or_none(client, wanted)
+
+
 def _walk_all(
     client: Client,
     wanted: frozenset[str],
@@ -177,9 +199,9 @@ def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list
     return commands
 
 
-def _walk_one(client: Client, server_id: str, ordering: str, ends: Callable[[Command], bool] | None) -> list[Command]:
+def _walk_one(client: Client, server_id: str, ordering: str, ends: Callable[[Command], bool]) -> list[Command]:
     try:
-        commands = _read_until(client, server_id, ordering, ends or _EndOfPending(client))
+        commands = _read_until(client, server_id, ordering, ends)
     except IncompleteList:
         commands = list(list_commands(client, server=server_id))
     except ApiError as error:

@@ -12,7 +12,7 @@ from functools import partial
 
 from .._api.client import Client
 from .._api.commands import CANCELLED, SENT, find_command
-from .._api.commands_of_servers import LATEST_SCHEDULE_FIRST, commands_of, scheduled_for
+from .._api.commands_of_servers import pending_of, scheduled_for
 from .._api.errors import AlpaconError, LostAnswer
 from .._api.records import UNDER_WAY, Command, Server
 from .._fleet.jobs import Job
@@ -70,7 +70,7 @@ def _jobs_by_match(task: CommandTask) -> list[Job]:
     servers = {str(server.id): server for server in task.servers()}
     found: dict[str, list[Job]] = {server_id: [] for server_id in servers}
     rows = (
-        commands_of(client, list(servers), LATEST_SCHEDULE_FIRST)
+        pending_of(client, list(servers))
         if order.scheduled_at is None
         else scheduled_for(client, list(servers), order.scheduled_at)
     )

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 
 from .._api.client import Client
 from .._api.commands import CANCELLED, GONE, SENT, find_command, with_rc
-from .._api.commands_of_servers import LATEST_SCHEDULE_FIRST, commands_of, scheduled_for
+from .._api.commands_of_servers import pending_of, scheduled_for
 from .._api.errors import AlpaconError, UsageError
 from .._api.records import Command, Server, iso, readable
 from .._fleet.jobs import Job
@@ -94,7 +94,7 @@ def _existing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Existin
     found = {str(server.id): ExistingCommands() for server in servers}
     # What ran at a time that is past may lie behind all that could be withdrawn.
     rows = (
-        commands_of(client, list(found), LATEST_SCHEDULE_FIRST)
+        pending_of(client, list(found))
         if order.reschedule and order.time > client.now()
         else scheduled_for(client, list(found), order.time)
     )

@@ -19,8 +19,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
     NEWEST_FIRST,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import (
-    LATEST_SCHEDULE_FIRST,
     commands_of,
+    pending_of,
     scheduled_for,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, parse_time
@@ -37,10 +37,9 @@ from ansible_collections.herdops.alpacon.tests.unit.support import (
 Serve = Callable[..., ScriptedServer]
 
 
-def walked(client: Client, workspace: Workspace, names: list[str], **more: Any) -> list[Command]:
+def walked(client: Client, workspace: Workspace, names: list[str], ends: Callable[[Any], bool]) -> list[Command]:
     ids = workspace.server_ids()
-    ordering = more.pop("ordering", NEWEST_FIRST)
-    return list(commands_of(client, [ids[name] for name in names], ordering, **more))
+    return commands_of(client, [ids[name] for name in names], NEWEST_FIRST, ends)
 
 
 @in_every_dialect
@@ -87,7 +86,7 @@ def test_what_waits_is_found_behind_a_hundred_that_ran(workspace: Workspace, con
     soon = workspace.submit("web-01", "true", scheduled_at="2998-01-01T00:00:00Z")
     late = workspace.submit("web-01", "true", scheduled_at=FAR)
     client = connect(workspace)
-    commands = walked(client, workspace, ["web-01"], ordering=LATEST_SCHEDULE_FIRST)
+    commands = pending_of(client, [workspace.server_ids()["web-01"]])
     assert [command.id for command in commands if command.pending] == [late, soon]
     assert client.requests <= 2, "the rest is older than a day"
 
