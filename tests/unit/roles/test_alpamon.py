@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.validation import check_type_dict
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import HOLDS
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import duration
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import agent_name
@@ -89,7 +90,17 @@ def variables_of(tasks: str) -> dict[str, Any]:
     return {name: value for task in load(f"tasks/{tasks}.yml") for name, value in task.get("vars", {}).items()}
 
 
-def test_every_package_manager_has_its_tasks() -> None:
+#: Where package managers write down what they hold; apt has it in the database of dpkg, which is asked.
+HOLDS_OF: dict[str, set[str]] = {
+    "apt": set(),
+    "dnf": {"/etc/dnf/plugins/versionlock.list", "/etc/dnf/versionlock.toml"},
+    "zypper": {"/etc/zypp/locks"},
+}
+
+
+def test_every_package_manager_has_its_tasks_and_what_it_holds_is_read() -> None:
     managers = {family["manager"] for family in load("vars/main.yml")["__alpamon_families"].values()}
-    wanted = [f"{manager}/{kind}.yml" for manager in managers for kind in ("repository", "install", "hold", "remove")]
-    assert [name for name in wanted if not (ROLE / "tasks/packages" / name).is_file()] == []
+    tasks = {path.relative_to(ROLE / "tasks/packages").as_posix() for path in (ROLE / "tasks/packages").rglob("*.yml")}
+    assert tasks == {f"{name}/{kind}.yml" for name in managers for kind in ("repository", "install", "hold", "remove")}
+    assert set(HOLDS_OF) == managers
+    assert set().union(*HOLDS_OF.values()) == set(HOLDS)
