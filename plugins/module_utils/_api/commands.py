@@ -14,10 +14,10 @@ from typing import Any
 
 from .client import Client
 from .errors import AlpaconError, ApiError, LostAnswer, NotCancellable, UnreadableRow
+from .lists import NEWEST_FIRST
 from .records import Command, canonical_uuid, readable
 
 COMMANDS_PATH = "/api/events/commands/"
-NEWEST_FIRST = "-added_at"
 #: Whether a command can be cancelled while it is in one of these is the workspace's choice.
 _HELD = ("verifying", "awaiting_purpose", "awaiting_approval")
 

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Callable
 
 from .client import Client
-from .commands import COMMANDS_PATH, NEWEST_FIRST, Match, list_commands
+from .commands import COMMANDS_PATH, Match, list_commands
 from .errors import ApiError, IncompleteList
-from .lists import LATEST_DUE_FIRST, PAGE_SIZE
+from .lists import LATEST_DUE_FIRST, NEWEST_FIRST, PAGE_SIZE
 from .records import Command, readable
 
 _LATEST_SCHEDULE_FIRST = "-scheduled_at"
@@ -119,12 +119,13 @@ def latest_ended(
         if accepted is None:
             continue
         for match in fitting:
-            if match not in latest or _end(latest[match]) < _end(accepted):
+            if match not in latest or end_of(latest[match]) < end_of(accepted):
                 latest[match] = accepted
     return latest
 
 
-def _end(command: Command) -> datetime:
+def end_of(command: Command) -> datetime:
+    """When a command ended, so that those are the first of which nobody knows."""
     return command.end or datetime.min.replace(tzinfo=timezone.utc)
 
 

@@ -33,12 +33,12 @@ PAGE_SIZE = 100
 #: Sizes of the pages of each reading: where others end, two rows that tie stand on one page.
 _SIZES = (PAGE_SIZE, 97, 89)
 #: The order in which rows join at the front only.
-_NEWEST_FIRST = "-added_at"
+NEWEST_FIRST = "-added_at"
 #: The latest schedule first, and newest first where that is the same. What joins is due from then on, so it joins in
 #: front of all that was due before; of that alone such a list is certain to come whole.
 #: Servers of 2024 do not order by schedule, and take the rest of it: newest first.
-LATEST_DUE_FIRST = f"-scheduled_at,{_NEWEST_FIRST}"
-_JOINED_IN_FRONT = (_NEWEST_FIRST, LATEST_DUE_FIRST)
+LATEST_DUE_FIRST = f"-scheduled_at,{NEWEST_FIRST}"
+_JOINED_IN_FRONT = (NEWEST_FIRST, LATEST_DUE_FIRST)
 #: Orders in which rows do not tie; lists of which none is asked for come by name.
 _WITHOUT_TIES = (*_JOINED_IN_FRONT, "added_at", "name", "seq", None)
 #: By how many rows one reading goes back at the least, each time that rows left.

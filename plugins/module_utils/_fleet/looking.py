@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from .._api.client import Client
-from .._api.commands import COMMANDS_PATH, NEWEST_FIRST, find_command
+from .._api.commands import COMMANDS_PATH, find_command
 from .._api.errors import AlpaconError
+from .._api.lists import NEWEST_FIRST
 from .._api.records import UNDER_WAY, Command, row_added_at, row_id
 from .jobs import Job
 from .pauses import LONGEST_PAUSE, SHORTEST_PAUSE

@@ -15,8 +15,9 @@ from itertools import islice
 from typing import Any, Callable
 
 from .._api.client import Client
-from .._api.commands import NEWEST_FIRST, list_commands
+from .._api.commands import list_commands
 from .._api.errors import IncompleteList, UsageError, did_you_mean
+from .._api.lists import NEWEST_FIRST
 from .._api.records import STATUSES, Command, Server, status_word
 from .._api.settings import Warn
 from .._fleet.named_servers import resolve

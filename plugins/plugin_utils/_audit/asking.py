@@ -10,23 +10,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import cached_property
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
     COMMANDS_PATH,
-    NEWEST_FIRST,
     Match,
     with_rc,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import commands_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import commands_of, end_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     ApiError,
     RunIsOver,
     unforeseen,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import NEWEST_FIRST
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import OwnCommands
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
     RAN,
@@ -293,7 +293,7 @@ class WorkspaceAudit:
         for command in commands_of(self.client, ids, NEWEST_FIRST, is_old):
             recent.setdefault((str(command.server.id), command.line.strip()), []).append(command)
         for commands in recent.values():
-            commands.sort(key=_end)
+            commands.sort(key=end_of)
         return recent
 
     def _left(self, audited: AuditedHost, recent: Mapping[_Key, list[Command]], fleet: Fleet) -> list[Question]:
@@ -336,9 +336,9 @@ class WorkspaceAudit:
             return None
         earliest = self.client.now() - timedelta(seconds=seconds)
         if before:
-            earliest = max(earliest, _end(before))
+            earliest = max(earliest, end_of(before))
         for command in reversed(recent.get(_key(question.match), ())):
-            fits = command.status in RAN and command.ran and not command.error_phase and _end(command) >= earliest
+            fits = command.status in RAN and command.ran and not command.error_phase and end_of(command) >= earliest
             if fits and self._own.include(command, question.match):
                 return command if question.carried else _with_rc(self.client, command)
         return None
@@ -422,10 +422,6 @@ def _too_long(length: int, most: int) -> str:
 
 def _key(match: Match) -> _Key:
     return str(match.server_id), (match.line or "").strip()
-
-
-def _end(command: Command) -> datetime:
-    return command.end or datetime.min.replace(tzinfo=timezone.utc)
 
 
 def _with_rc(client: Client, command: Command) -> Command | None:

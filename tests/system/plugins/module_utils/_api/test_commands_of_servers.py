@@ -15,14 +15,12 @@ from system.support import Reply, Request, ScriptedServer, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
-    NEWEST_FIRST,
-)
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import (
     commands_of,
     pending_of,
     scheduled_for,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import NEWEST_FIRST
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, parse_time
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
