@@ -44,12 +44,12 @@ class HostVariables(Mapping[str, Any]):
 
     Args:
         hostvars: Ansible's variable of that name.
-        above: values that count before them.
     """
 
-    def __init__(self, host: str, hostvars: Any, above: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, host: str, hostvars: Any) -> None:
         self._host = host
-        self._above = above or {}
+        #: Values that count before them.
+        self._above: Mapping[str, Any] = {}
         self._hostvars = hostvars
         #: As they are written.
         self.written: Mapping[str, Any] = hostvars.raw_get(host)

@@ -26,7 +26,7 @@ _CHECKS = {
 def ask(state: State) -> tuple[CheckOutcome, str]:
     """The outcome of a check in a state, and what it wrote."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
-    _label, body = questions.compose([check], {}, throwaway.SHELLS[state.system])
+    _label, body = questions.compose([check], throwaway.SHELLS[state.system])
     answer = questions.read(throwaway.run(state.system, state.prepare, body, state.user), [check])[check.name]
     return judge(check, answer), answer.output
 
@@ -53,12 +53,12 @@ def ask_by_line(state: State) -> tuple[CheckOutcome, str]:
 def ask_all(system: str, user: str) -> dict[str, CheckOutcome]:
     """The outcome of each check on a system as it is, all asked at once."""
     checks = list(_CHECKS.values())
-    _label, body = questions.compose(checks, {}, throwaway.SHELLS[system])
+    _label, body = questions.compose(checks, throwaway.SHELLS[system])
     answers = questions.read(throwaway.run(system, "", body, user), checks)
     return {name: judge(check, answers[name]) for name, check in _CHECKS.items()}
 
 
 def left_by_all(system: str, user: str) -> str:
     """The temporary files that all checks leave behind, a line each."""
-    _label, body = questions.compose(list(_CHECKS.values()), {}, throwaway.SHELLS[system])
+    _label, body = questions.compose(list(_CHECKS.values()), throwaway.SHELLS[system])
     return throwaway.run(system, "", f"(\n{body}\n) >/dev/null\nfind /tmp -mindepth 1", user).decode()

@@ -140,20 +140,16 @@ class CheckAnswer:
     out_of_time: bool = False
 
 
-def compose(
-    checks: Sequence[Check], parameters: Mapping[str, Any] | None = None, shell: str = "/bin/sh"
-) -> tuple[str, str]:
+def compose(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, str]:
     """A label and a body that asks all these checks, which one account answers.
 
     Args:
-        parameters: values that differ from the checks' own, by the names of parameters.
         shell: what runs the code of a check.
     """
-    asked = [check.with_parameters(parameters or {}) for check in checks]
-    texts = list(dict.fromkeys(check.functions for check in asked if check.functions))
+    texts = list(dict.fromkeys(check.functions for check in checks if check.functions))
     names = {text: f"alpacon_functions_{number}" for number, text in enumerate(texts)}
     parts = [_CODE.replace("@SHELL@", shell), *(f"{name}={shlex.quote(text)}\n" for text, name in names.items())]
-    for check in asked:
+    for check in checks:
         size = LARGEST_RESULTS if check.kind == RESULTS else LARGEST_OUTPUT
         first = f'"${names[check.functions]}$alpacon_nl"' if check.functions else ""
         values = assignments(check.parameters)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,10 +51,10 @@ class Fix:
         return WEIGHTS[self.severity] * (1 + math.log2(len(self.hosts)))
 
 
-def fixes(report: Mapping[str, Any], results: Sequence[Mapping[str, Any]] | None = None) -> list[Fix]:
-    """All checks that failed, what matters most first; of all results, or of some."""
+def fixes(report: Mapping[str, Any]) -> list[Fix]:
+    """All checks that failed, what matters most first."""
     known = {check["name"]: Fix(check["name"], line(check["remedy"], 400)) for check in report["checks"]}
-    for result in report["results"] if results is None else results:
+    for result in report["results"]:
         fix = known[result["check"]]
         if result["outcome"] != NOT_APPLICABLE:
             fix.asked += 1

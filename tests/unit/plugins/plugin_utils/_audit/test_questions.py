@@ -35,7 +35,7 @@ def ask(
 ) -> dict[str, CheckAnswer]:
     """The answers of this machine to checks with these keys."""
     checks = read_checks("checks", [{"name": f"c{n}", **one} for n, one in enumerate(given)], functions)
-    _label, body = compose(checks, parameters, shell)
+    _label, body = compose([check.with_parameters(parameters) for check in checks], shell)
     env = {"PATH": path or "/usr/bin:/bin", "LANG": "C.UTF-8"}
     done = subprocess.run(
         [*shlex.split(shell), "-c", body], capture_output=True, timeout=120, check=False, env=env, stdin=subprocess.PIPE
@@ -194,6 +194,6 @@ def test_answers_that_are_not_whole_are_none(printed: bytes, names: list[str]) -
 
 def test_the_same_checks_are_the_same_body() -> None:
     checks = read_checks("checks", [{"name": "a", "line": "x", "parameters": {"p": 1}}, {"name": "b", "line": "y"}])
-    assert compose(checks) == compose(list(checks), {"p": 1, "q": 2})
-    assert compose(checks) != compose(checks, {"p": 2})
+    assert compose(checks) == compose([check.with_parameters({"p": 1, "q": 2}) for check in checks])
+    assert compose(checks) != compose([check.with_parameters({"p": 2}) for check in checks])
     assert compose(checks[:1]) != compose(checks)
