@@ -19,7 +19,6 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import Session
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
-MODULE_UTILS = str(ROOT / "plugins/module_utils")
 WAY = [
     (file, function.rpartition(".")[2])
     for file, function in re.findall(
