@@ -32,10 +32,10 @@ def _named(name: str) -> x509.Name:
 
 
 def _certificate(
-    name: str, issuer: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey, is_ca: bool
+    name: str, issuer: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey, address: str = ""
 ) -> bytes:
+    """A certificate; without an address, that of an authority."""
     now = datetime.datetime.now(datetime.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     authority = x509.SubjectKeyIdentifier.from_public_key(signer.public_key())
     builder = (
         x509.CertificateBuilder()
@@ -45,28 +45,29 @@ def _certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=not address, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority), critical=False)
     )
-    if is_ca:
+    if address:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        builder = builder.add_extension(names, critical=False)
+    else:
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         builder = builder.add_extension(usage, critical=True)
-    else:
-        builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
     return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def authority(folder: Path, name: str) -> Authority:
-    """A new CA of that name, with its files in a folder."""
+def authority(folder: Path, name: str, address: str = "127.0.0.1") -> Authority:
+    """A new CA of that name, with its files in a folder, which vouches for a server at an address."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     file = folder / f"{name}.pem"
-    file.write_bytes(_certificate(name, name, ca_key, ca_key, is_ca=True))
+    file.write_bytes(_certificate(name, name, ca_key, ca_key))
     chain = folder / f"{name}-server.pem"
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    chain.write_bytes(secret + _certificate("workspace", name, key, ca_key, is_ca=False))
+    chain.write_bytes(secret + _certificate("workspace", name, key, ca_key, address))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
     return Authority(file, context, chain)

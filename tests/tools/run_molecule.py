@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import agent.repository
 import hosts
 from hosts import images, needs, network
+from system.certificates import authority
 from workspace.client import Workspace
 
 SCENARIOS = collection_tree.ROOT / "extensions/molecule"
@@ -155,10 +156,9 @@ def settings(
         "MOLECULE_REPORT": "",
     }
     if name in TLS:
-        authority = make_certificates(folder)
-        values["ALPACON_CA_PATH"] = str(authority)
-        certificate = (folder / "server.pem", folder / "server.key")
-        workspace = Workspace(servers=0, host=network.GATEWAY, tls=certificate, ca=authority)
+        ca = authority(folder, "private", network.GATEWAY)
+        values["ALPACON_CA_PATH"] = str(ca.file)
+        workspace = Workspace(servers=0, host=network.GATEWAY, tls=(ca.chain, ca.chain), ca=ca.file)
     else:
         workspace = Workspace(servers=0, host=network.GATEWAY)
     values |= connection("ALPACON", stack.enter_context(workspace))
@@ -174,24 +174,6 @@ def connection(prefix: str, workspace: Workspace) -> dict[str, str]:
         f"{prefix}_TOKEN": workspace.token,
         f"{prefix}_REGISTRATION_TOKEN": workspace.add_registration_token("molecule")["key"],
     }
-
-
-def make_certificates(folder: Path) -> Path:
-    """Make a private authority, and a certificate of it for the bridge; returns the authority's certificate."""
-    common = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2"]
-    authority, key = folder / "ca.pem", folder / "ca.key"
-    uses = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-    openssl([*common, "-subj", "/CN=Private authority", *uses, "-keyout", str(key), "-out", str(authority)])
-    issued = ["-CA", str(authority), "-CAkey", str(key), "-subj", f"/CN={network.GATEWAY}"]
-    extensions = ["-addext", f"subjectAltName=IP:{network.GATEWAY}", "-addext", "basicConstraints=critical,CA:FALSE"]
-    target = ["-keyout", str(folder / "server.key"), "-out", str(folder / "server.pem")]
-    openssl([*common, *issued, *extensions, *target])
-    return authority
-
-
-def openssl(command: list[str]) -> None:
-    """Run openssl."""
-    subprocess.run(command, check=True, capture_output=True)
 
 
 def molecule(name: str, environ: dict[str, str]) -> bool:
