@@ -197,6 +197,35 @@ options:
     type: str
     default: wait
     choices: [wait, fail, skip]
+  wait:
+    description:
+      - Whether to wait until the commands have finished.
+      - With V(false), the task returns the ids of the commands that it submitted; await them later with
+        O(state=finished), which waits whatever this says.
+      - A scheduled command is never waited for.
+    type: bool
+    default: true
+  wait_timeout:
+    description:
+      - How long to wait for each command, as a number of seconds or a duration such as V(90s), V(10m) or V(1h30m).
+      - After that, the task fails and returns the ids and the last status. The commands go on, unless
+        O(cancel_on_timeout) cancels them.
+    type: str
+    default: 30m
+  wait_for_approval:
+    description:
+      - What to do if the workspace holds a command until somebody approves it.
+      - With V(false), the task fails at once and returns the id, so that the command can be awaited with
+        O(state=finished) once it is approved.
+      - With V(true), the task goes on waiting. Either way, the command is never submitted again.
+    type: bool
+    default: false
+  cancel_on_timeout:
+    description:
+      - Whether to cancel a command that has not been delivered to its server within O(wait_timeout).
+      - A command that has been delivered can no longer be stopped.
+    type: bool
+    default: false
   max_concurrency:
     description:
       - How many commands may be unfinished at the same time, as a number or as a percentage of O(servers).
@@ -228,7 +257,6 @@ options:
     type: int
 extends_documentation_fragment:
   - herdops.alpacon.connection
-  - herdops.alpacon.wait
   - herdops.alpacon.attributes
 attributes:
   check_mode:
