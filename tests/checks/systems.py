@@ -25,7 +25,7 @@ _RPM = ("createrepo-c", "ca-certificates", "sqlite3")
 #: and then those beside this file.
 SYSTEMS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "debian12": ("bookworm", (*_SERVER, "nftables"), (), ("all", "debian")),
-    "debian13": ("trixie", (*_SERVER, "nftables"), (), ("all", "debian")),
+    "debian13": ("trixie", (*_SERVER, "nftables", "acl"), (), ("all", "debian")),
     "dnf": ("trixie", (*_SERVER, *_RPM, *images.DNF), ("rpm", "dnf"), ("all", "rpm")),
     "zypper": ("trixie", (*_SERVER, *_RPM, *images.ZYPPER), ("rpm", "zypper"), ("all", "rpm")),
     "busybox": ("trixie", ("busybox-static",), (), ("all", "busybox")),
