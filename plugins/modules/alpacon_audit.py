@@ -50,6 +50,7 @@ options:
           - Code for a POSIX shell, such as C(dash), of one line or of many. It runs in a shell of its own, reads
             nothing, and sees the locale C(C). Standard error is part of its output.
           - With another O(checks[].shell), a command line of up to 2048 characters, which is sent as it is.
+          - A workspace of 2024 gets each check as a line of its own, with at most 512 characters.
         type: str
         required: true
       title:
@@ -114,6 +115,7 @@ options:
         description:
           - How many seconds the check may take on the server. If it takes longer, it is ended, and the outcome is
             V(unknown).
+          - It does not hold where each check is a line of its own, as in workspaces of 2024.
         type: int
         default: 30
       kind:

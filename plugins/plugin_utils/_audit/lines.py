@@ -120,7 +120,7 @@ def _quoted_after(line: str, quoted: str) -> str:
 def _written(code: str) -> str:
     """Code that a person can read, in one line."""
     if "\n" not in code.strip():
-        return code
+        return f"export LC_ALL=C; {code.strip()}"
     # Workspaces of 2024 whose access list allows any line still let none with a line break through.
     escaped = code.strip().replace("\\", "\\\\").replace("\n", "\\n")
     return f'LC_ALL=C sh -c "$(printf %b {shlex.quote(escaped)})"'

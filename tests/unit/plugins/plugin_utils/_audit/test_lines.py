@@ -59,9 +59,14 @@ def shell(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_one_line_stays_as_it_is() -> None:
-    assert line_of(check_of({"line": "  echo hello "}), SHORT) == "  echo hello "
+def test_one_line_can_be_read() -> None:
+    assert line_of(check_of({"line": "  echo hello "}), SHORT) == "export LC_ALL=C; echo hello"
     assert line_of(check_of({"line": "select 1", "shell": "osquery"}), SHORT) == "select 1"
+
+
+def test_one_line_sees_the_locale_c(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert run(shell, line_of(check_of({"line": "env | grep ^LC_ALL= # as it was started"}), SHORT)) == "LC_ALL=C\n"
 
 
 def test_a_line_has_values_functions_and_the_condition(shell: str) -> None:
