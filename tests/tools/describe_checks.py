@@ -35,7 +35,8 @@ them is tried in states of real systems: Debian 12 and 13, systems with dnf and 
 an ordinary user; in dash, bash and the shell of BusyBox. These are {states} states, and they stand below each check:
 what it *passes*, what it *fails*, where it says that it *cannot tell*, and where it *does not apply*.
 
-A check that lacks a right or a program says so, and never passes for want of it. Nothing is changed on a server.
+A check that lacks a right or a program says so, and never passes for want of it. What an ACL adds to the mode of a file
+is seen where ``ls`` marks it, which that of BusyBox does not. Nothing is changed on a server.
 
 References name the section of the CIS Benchmark for Debian Linux 12, or for Red Hat Enterprise Linux 9, and the control
 of NIST SP 800-53 where it is plain; their text is not repeated. A parameter is set by the variable of that name, in a
