@@ -217,7 +217,8 @@ options:
       - What to do if the workspace holds a command until somebody approves it.
       - With V(false), the task fails at once and returns the id, so that the command can be awaited with
         O(state=finished) once it is approved.
-      - With V(true), the task goes on waiting. Either way, the command is never submitted again.
+      - With V(true), the task goes on waiting. Either way, a command that is held or was rejected is never submitted
+        again. One that expired, since nobody approved it in time, is submitted again if the task is retried.
     type: bool
     default: false
   cancel_on_timeout:
@@ -289,8 +290,9 @@ notes:
     such a task into a play of its own without C(serial). If each batch is to submit the same to the same servers, add
     C(loop="{{ ansible_play_batch[:1] }}"). Tasks that name other servers in each batch need nothing.
   - A task that is retried, with C(until) or C(retries), does not submit a command again that may have been accepted or
-    has not ended yet. It looks for that command, awaits it and returns what it finds. A command that has ended, or
-    certainly was not accepted, is submitted again, so that C(until) can poll with it.
+    has not ended yet, or that was denied or rejected. It looks for that command, awaits it and returns what it finds. A
+    command that has ended otherwise, or certainly was not accepted, is submitted again, so that C(until) can poll with
+    it.
   - When a line ends, the agent kills (SIGKILL) every process in its process group, even if the line succeeded. A
     process that is to survive needs a session of its own and must detach from the output, as in C(setsid -w sh -c 'job
     >/dev/null 2>&1 </dev/null &'), or is started by C(systemd-run --collect job).

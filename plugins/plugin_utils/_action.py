@@ -30,7 +30,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UsageError,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import TURNED_DOWN, Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
@@ -171,8 +171,7 @@ class AlpaconAction(ActionBase):
         """Have the module run on the host that the task is delegated to."""
         item = _item(self._task, task_vars)
         if item.shipped:
-            msg = f"An earlier attempt of this task may have submitted it, and did not see its end. {_NOT_AGAIN}"
-            return {**item.shipped, "failed": True, "msg": f"{msg} {item.shipped.get('msg', '')}"}
+            return {**item.shipped, "failed": True, "msg": f"{_NOT_AGAIN} {item.shipped.get('msg', '')}"}
         claims = self._claims(task_vars)
         if claims and not self._task.check_mode:
             try:
@@ -233,8 +232,8 @@ _ONCE_A_BATCH = (
 _RUN_ONCE_IGNORED = "The task has run_once, which the strategy of the play takes no notice of. "
 #: More than there are in any play.
 _ALL_HOSTS = 10**9
-_NOT_AGAIN = "It was not submitted again."
-#: Outcomes of commands that go on, or may; so does what a module of another version calls otherwise.
+_NOT_AGAIN = "An earlier attempt of this task may have submitted it; it was not submitted again."
+#: Outcomes of commands that go on, or may, and of those that were turned down; another word may mean as much.
 _OPEN = frozenset(
     (
         Outcome.PENDING,
@@ -243,13 +242,14 @@ _OPEN = frozenset(
         Outcome.ERROR,
         Outcome.TIMED_OUT,
         Outcome.UNKNOWN,
+        *TURNED_DOWN,
     )
 )
 _CLOSED = frozenset(Outcome) - _OPEN
 
 
 def _is_open(result: Mapping[str, Any]) -> bool:
-    """Whether a module that ran elsewhere has left commands behind whose end is not known."""
+    """Whether a module that ran elsewhere has left commands behind that are not to be submitted again."""
     # From ansible-core 2.19 on, whatever a module fails with counts as an exception.
     answered = "commands" in result or "invocation" in result
     crashed = result.get("unreachable") or (not answered and ("exception" in result or "module_stdout" in result))
@@ -265,7 +265,7 @@ class _Item:
         task: kept, so that its id stays its own.
         name: what tells it from other tasks and items, the same for every host.
         attempts: what its attempts have submitted.
-        shipped: what a module that was shipped has returned, where it left commands behind whose end is not known.
+        shipped: what a module that was shipped has returned, where what it submitted is not to be submitted again.
     """
 
     task: Any

@@ -70,6 +70,9 @@ FINE = frozenset(outcome for outcome in Outcome if outcome.is_fine)
 #: Outcomes of what the workspace has not accepted.
 NOT_ACCEPTED = frozenset((Outcome.REFUSED, Outcome.NOT_TRIED, Outcome.OFFLINE))
 
+#: Outcomes, and statuses, of what somebody or something has said no to.
+TURNED_DOWN = frozenset((Outcome.DENIED, Outcome.REJECTED))
+
 
 def outcome_of(command: Command, success_codes: Iterable[int] = (0,)) -> Outcome | None:
     """How a command ended, or None if it has not."""

@@ -38,7 +38,8 @@ class Attempt:
     Attributes:
         sent_at: local time of the submit, in seconds since the epoch.
         command_id: id of the command, as soon as it is known.
-        over: whether its end is known, or that it was never accepted: only then it may be submitted again.
+        over: whether its end is known and was no refusal, or that it was never accepted: only then it may be submitted
+            again.
     """
 
     sent_at: float

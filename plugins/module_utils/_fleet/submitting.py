@@ -19,7 +19,7 @@ from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer
 from .._api.lost_submits import Requester, find_submitted, requester_of
 from .._api.records import NEVER_RAN, Command, iso
 from .jobs import Job, digest_of
-from .outcomes import NOT_ACCEPTED, Outcome
+from .outcomes import NOT_ACCEPTED, TURNED_DOWN, Outcome
 from .run import Attempt, Run
 
 _NO_BUDGET = "Not tried: the request budget is used up for longer than wait_timeout."
@@ -187,7 +187,9 @@ def _name_others(job: Job, ids: Sequence[str]) -> None:
 
 
 def _is_over(job: Job) -> bool:
-    """Whether what a job has submitted has ended for certain, or was never accepted."""
+    """Whether what a job has submitted has ended for certain, or was never accepted, and was not turned down."""
     if job.command is None:
         return job.outcome in NOT_ACCEPTED
+    if job.command.status in TURNED_DOWN:
+        return False  # nobody is asked once more for what they have said no to
     return (job.command.is_handled or job.command.status in NEVER_RAN) and job.outcome != Outcome.UNKNOWN

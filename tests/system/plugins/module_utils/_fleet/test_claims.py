@@ -316,6 +316,28 @@ def test_what_has_ended_or_never_was_accepted_is_submitted_again(instant: Worksp
     assert submitted(instant) == dict.fromkeys(SERVERS, 2), done.said
 
 
+@pytest.mark.parametrize(
+    ("word", "where"),
+    [("rejected", {}), ("rejected", {"loop": [1]}), ("rejected", {"delegate_to": "elsewhere"}), ("denied", {})],
+    ids=["rejected", "loop", "shipped", "denied"],
+)
+def test_what_was_turned_down_is_not_submitted_again(
+    instant: Workspace, playbook: Playbook, word: str, where: Row
+) -> None:
+    instant.settings(holds=[{"line": "reboot", "status": "awaiting_approval", "seconds": 0.5, "then": word}])
+    done = playbook([a_play(until_known(options={"wait_for_approval": True}, **where))])
+    assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
+    [result] = done.results.values()
+    [tried] = result.get("results", [result])
+    assert tried["summary"] == {word: 2}
+
+
+def test_what_expired_is_submitted_again(instant: Workspace, playbook: Playbook) -> None:
+    instant.settings(holds=[{"line": "reboot", "status": "expired"}])
+    done = playbook([a_play(until_known(retries=1))])
+    assert submitted(instant) == dict.fromkeys(SERVERS, 2), done.said
+
+
 @pytest.mark.parametrize("core", OTHER_CORES)
 @pytest.mark.parametrize("where", [{}, {"loop": [1]}, {"delegate_to": "elsewhere"}], ids=["plain", "loop", "shipped"])
 def test_a_retry_submits_nothing_again_on_other_cores(
