@@ -30,7 +30,7 @@ def settle(job: Job, limits: Limits) -> bool:
     """Give a job its outcome if its command allows one; whether its output is still to be fetched."""
     command = job.known
     if command.status == "awaiting_purpose":
-        job.note = "The workspace asked what it is for, and goes on only when told so: give the option purpose."
+        job.remark("The workspace asked what it is for, and goes on only when told so: give the option purpose.")
     if command.status == "awaiting_approval" and not limits.wait_for_approval:
         job.end(Outcome.AWAITING_APPROVAL)
     elif not (command.status == "error" and _may_pass(job, limits)):
@@ -115,7 +115,7 @@ def leave_out(client: Client, job: Job) -> None:
     try:
         done = cancel(client, job.known.id)
     except AlpaconError as error:
-        job.note = f"{job.server} was offline, and the command could not be cancelled: {error}"
+        job.remark(f"{job.server} was offline, and the command could not be cancelled: {error}")
         return
     if done != SENT:
         job.command, job.changed = job.known.with_status("cancelled"), False

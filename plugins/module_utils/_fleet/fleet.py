@@ -235,7 +235,7 @@ class Fleet:
         elif act is _Act.FETCH_OUTPUT:
             self._outputs.miss(job, error)
         else:
-            job.note = f"{job.note} {error}".strip()
+            job.remark(str(error))
             job.changed = job.changed or act is _Act.SUBMIT
 
     def _await_ended(self, seconds: float) -> Iterator[Future[None]]:

@@ -106,6 +106,11 @@ class Job:
         if error is not None:
             self.error = error
 
+    def remark(self, note: str) -> None:
+        """Add what a user should know however it ends, once."""
+        if note not in self.note:
+            self.note = f"{self.note} {note}".lstrip()
+
     def see(self, command: Command) -> None:
         """Note how the workspace shows its command."""
         self.command, self.error, self.missing = command, None, 0.0

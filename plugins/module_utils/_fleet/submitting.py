@@ -96,7 +96,7 @@ class Submitting:
         else:
             job.end(Outcome.REFUSED, str(error), error)
         if _is_old_acl(error) and "\n" in str(job.body["line"]).strip():
-            job.note = "This workspace lets no line with a line break through, whatever the access list says."
+            job.remark("This workspace lets no line with a line break through, whatever the access list says.")
         if self.journal and job.position:
             self.journal.strike([job.position])
             job.position = None
@@ -125,7 +125,7 @@ class Submitting:
         if job.command:
             self._intend(job)
             self._keep(job, job.command, earlier)
-            job.msg = "An earlier attempt of this task has submitted it; it was not submitted again."
+            job.remark("An earlier attempt of this task has submitted it; it was not submitted again.")
 
     def _adopt(self, job: Job, sent_at: float, error: LostAnswer | None) -> None:
         """Take the command that a submit without an answer has made for the job's own, where that is certain."""
@@ -134,7 +134,7 @@ class Submitting:
         if found:
             _name_others(job, [command_id for command_id in (error.others if error else ()) if command_id != found.id])
             job.command = found.with_status("running") if found.hides_rc else found
-            job.msg = "The answer to its submit was lost; it was found in the workspace."
+            job.remark("The answer to its submit was lost; it was found in the workspace.")
             return
         seen = ", ".join(command.id for command in candidates)
         saw = f"Any of these may be it: {seen}." if seen else "No such command was seen in the workspace so far."
@@ -183,7 +183,7 @@ def _row_of(command: Command) -> dict[str, Any]:
 def _name_others(job: Job, ids: Sequence[str]) -> None:
     """Tell of commands that nobody asked for: they may run as well."""
     if ids:
-        job.note = f"The answer to its submit named commands that were not asked for: {', '.join(ids)}."
+        job.remark(f"The answer to its submit named commands that were not asked for: {', '.join(ids)}.")
 
 
 def _is_over(job: Job) -> bool:

@@ -32,7 +32,11 @@ def of_jobs(jobs: Sequence[Job], fine: frozenset[Outcome] = FINE) -> dict[str, A
         fine: the outcomes that are no failure.
     """
     commands = [_describe_and_let_go(job) for job in jobs]
-    bad = [(job, described["msg"]) for job, described in zip(jobs, commands) if job.outcome and job.outcome not in fine]
+    bad = [
+        f"{job.server if job.server.id or job.server.name else described['id']}: {described['msg']}"
+        for job, described in zip(jobs, commands)
+        if job.outcome and job.outcome not in fine
+    ]
     result: dict[str, Any] = {
         "commands": commands,
         "summary": dict(Counter(job.outcome.value for job in jobs if job.outcome)),
@@ -53,12 +57,12 @@ def _describe_and_let_go(job: Job) -> dict[str, Any]:
     return described
 
 
-def _summary(total: int, bad: Sequence[tuple[Job, str]]) -> str:
+def _summary(total: int, bad: Sequence[str]) -> str:
     if not total:
         return "No commands."
     if not bad:
         return f"{total} commands, none of them failed."
-    named = "; ".join(f"{job.server}: {msg}" for job, msg in bad[:_NAMED_FAILURES])
+    named = "; ".join(bad[:_NAMED_FAILURES])
     more = f"; and {len(bad) - _NAMED_FAILURES} more" if len(bad) > _NAMED_FAILURES else ""
     return f"{len(bad)} of {total} commands did not end well: {named}{more}"
 
@@ -66,7 +70,7 @@ def _summary(total: int, bad: Sequence[tuple[Job, str]]) -> str:
 def _message(job: Job) -> str:
     parts = [job.msg or (job.outcome.sentence if job.outcome else "")]
     if job.command and job.outcome == Outcome.FAILED:
-        parts = [_failure(job.command, job.output or Output("")), job.msg, _last_words(job)]
+        parts = [_failure(job.command, job.output or Output("")), job.msg]
     elif job.command and job.command.error_phase:
         parts.append(f"The workspace says: {job.command.error_phase}.")
     if job.command and job.command.finished and job.command.status not in STATUSES:
@@ -74,6 +78,8 @@ def _message(job: Job) -> str:
     if job.output and job.output.note:
         parts.append(job.output.note)
     parts.append(job.note)
+    if job.command and job.outcome == Outcome.FAILED:
+        parts.append(_last_words(job))
     return " ".join(part for part in parts if part)
 
 

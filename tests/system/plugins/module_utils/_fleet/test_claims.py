@@ -306,6 +306,9 @@ def test_a_retry_awaits_what_was_not_finished_in_time(instant: Workspace, playbo
     assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
     [result] = done.results.values()
     assert result["summary"] == {"timed_out": 2}
+    for command in result["commands"]:
+        assert command["msg"].startswith("Not finished within wait_timeout."), command["msg"]
+        assert command["msg"].endswith("An earlier attempt of this task has submitted it; it was not submitted again.")
 
 
 def test_what_has_ended_or_never_was_accepted_is_submitted_again(instant: Workspace, playbook: Playbook) -> None:

@@ -13,7 +13,7 @@ from email.utils import format_datetime
 
 import pytest
 from system.conftest import Connect
-from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, body_for, in_every_dialect, methods, paths
+from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, body_for, in_every_dialect, methods, paths, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import CANCELLED, cancel, submit
@@ -21,6 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
     FAR,
@@ -88,8 +89,17 @@ def test_a_submit_whose_answer_is_lost_is_found_again(
     Fleet(client, Limits(wait=False), sleep=clock.sleep).run([job])
     [command] = workspace.commands(line=LINE)
     assert (job.outcome, job.id, job.changed) == ("pending", command["id"], True)
-    assert "it was found in the workspace" in job.msg
+    assert "it was found in the workspace" in job.note
     assert methods(workspace)["POST"] == 1
+
+
+@pytest.mark.parametrize("word", ["denied", "awaiting_approval"])
+def test_what_became_of_a_command_that_was_found_again_is_told_as_well(current: Workspace, word: str) -> None:
+    current.settings(holds=[{"line": LINE, "status": word}])
+    current.fault("lose_after", method="POST", path=LIST, times=1)
+    done = run(current, servers=["web-01"], line=LINE)
+    assert done["outcome"] == word
+    assert done["msg"] == f"{Outcome(word).sentence} The answer to its submit was lost; it was found in the workspace."
 
 
 @pytest.mark.parametrize("kind", ["lose_before", "status"])

@@ -21,6 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_res
     describe_job,
     of_jobs,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import placeholder
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
     LIST,
@@ -120,6 +121,17 @@ def test_the_summary_names_five_of_many() -> None:
     result = of_jobs([failed(number) for number in range(1, 9)])
     assert result["msg"].startswith("8 of 8 commands did not end well: web-01: ")
     assert result["msg"].endswith("web-05: The command ended with rc 5.; and 3 more")
+
+
+def test_the_summary_names_the_command_where_the_server_is_not_known() -> None:
+    unseen = Job(Server(None), command=placeholder(COMMAND), outcome=Outcome.UNKNOWN, msg="It is not shown.")
+    message = of_jobs([unseen, failed(1)])["msg"]
+    assert message.startswith(f"2 of 2 commands did not end well: {COMMAND}: It is not shown.; web-01: ")
+
+
+def test_a_note_stands_before_the_end_of_the_output() -> None:
+    message = describe_job(failed(3, output=Output("last words"), note="It was found."))["msg"]
+    assert message == "The command ended with rc 3. It was found. Its output ends with: last words"
 
 
 def test_nothing_to_do_and_nothing_gone_wrong() -> None:
