@@ -131,8 +131,8 @@ class ActionModule(AlpaconAction):
         audited = run_audit(checked, hosts, run)
         hidden = secrets(options) | {host.settings.token for host in hosts}
         if folder is None:
-            return _hidden(result_of(audited), hidden)
-        return _hidden(_written(audited, folder, options, past, hidden), hidden)
+            return _hidden(result_of(audited, no_log=run.no_log), hidden)
+        return _hidden(_written(audited, folder, options, past, hidden, run.no_log), hidden)
 
     def _of_play(self) -> dict[str, Any]:
         """The variables of play, role and task as they are written, which count before those of hosts."""
@@ -253,13 +253,18 @@ def _hidden(result: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
 
 
 def _written(
-    audited: Audited, folder: Path, options: Mapping[str, Any], past: Sequence[Mapping[str, Any]], hidden: set[str]
+    audited: Audited,
+    folder: Path,
+    options: Mapping[str, Any],
+    past: Sequence[Mapping[str, Any]],
+    hidden: set[str],
+    no_log: bool,
 ) -> dict[str, Any]:
     shown = hide(audited.report, hidden)
     try:
         files = write_report(shown, folder, options["formats"], past)
     except OSError as error:
-        result = result_of(audited)
+        result = result_of(audited, no_log=no_log)
         lost = f"The report could not be written to {folder}: {error}."
         return {**result, "failed": True, "msg": f"{lost} {result['msg']}"}
-    return result_of(audited, [str(file) for file in files])
+    return result_of(audited, [str(file) for file in files], no_log)

@@ -250,6 +250,8 @@ T = TypeVar("T")
 #: The method that does nothing to a command, since the workspace has it run as the other account.
 ACCOUNT = "herdops.alpacon.account"
 
+_NOT_SHOWN = "not shown, since the task has no_log"
+
 display = Display()
 
 
@@ -292,7 +294,7 @@ class Connection(ConnectionBase):
             raise AnsibleError(clean(found.explain(error))) from None
         display.vvv(f"SERVER {access.server} AS {access.username or 'the account of the token'}", host=self._host_name)
         return HostConnection(
-            Remote(access, settings, _run()),
+            Remote(access, settings, self._run()),
             self._action(),
             self._keeper() if self.get_option("module_cache") else None,
         )
@@ -351,12 +353,26 @@ class Connection(ConnectionBase):
         play = self.get_option("play")
         return f"Ansible task {task!s:.200}{f' of play {play!s:.200}' if play else ''}, played by {user}"
 
+    @property
+    def _is_silent(self) -> bool:
+        """Whether no message may show what the task gives to the host, or what comes back."""
+        return bool(self._task_keys.get("no_log"))
+
+    def _tell(self, what: str, about: str) -> None:
+        display.vvv(f"{what} {f'({_NOT_SHOWN})' if self._is_silent else about}", host=self._host_name)
+
+    def _run(self) -> Run:
+        """The run, in which as many hosts may be looked for at once as it has workers."""
+        hosts = int(context.CLIARGS.get("forks") or 1)
+        return replace(current_run(), hosts=hosts, no_log=self._is_silent)
+
     def _guarded(self, act: Callable[[], T]) -> T:
         """Do something on the host; what keeps it from being done makes the host unreachable."""
         try:
             return act()
         except NotDone as error:
-            raise AnsibleError(clean(str(error))) from None
+            said = f"Something on the host failed. What it said is {_NOT_SHOWN}." if self._is_silent else str(error)
+            raise AnsibleError(clean(said)) from None
         except AlpaconError as error:
             raise AnsibleConnectionFailure(clean(str(error))) from None
 
@@ -368,14 +384,14 @@ class Connection(ConnectionBase):
                 f"The agent has no terminal, and become method {self.become.name} asks for a password there."
                 f" Use become_method: {ACCOUNT}, or let the account become the other without a password."
             )
-        display.vvv(f"EXEC {cmd}", host=self._host_name)
+        self._tell("EXEC", cmd)
         answer = self._guarded(lambda: self._host.run(cmd, in_data or b""))
         return answer.rc, answer.stdout, answer.stderr
 
     def put_file(self, in_path: str, out_path: str) -> None:
         """Write a file of the controller to the host."""
         self._connect()
-        display.vvv(f"PUT {in_path} TO {out_path}", host=self._host_name)
+        self._tell("PUT", f"{in_path} TO {out_path}")
         file = Path(os.fsdecode(in_path))
         if not file.exists():
             raise AnsibleFileNotFound(f"file or module does not exist: {file}")
@@ -384,7 +400,7 @@ class Connection(ConnectionBase):
     def fetch_file(self, in_path: str, out_path: str) -> None:
         """Read a file of the host into one of the controller."""
         self._connect()
-        display.vvv(f"FETCH {in_path} TO {out_path}", host=self._host_name)
+        self._tell("FETCH", f"{in_path} TO {out_path}")
         self._guarded(lambda: self._host.fetch(os.fsdecode(in_path), Path(os.fsdecode(out_path))))
 
     def reset(self) -> None:
@@ -416,11 +432,6 @@ def _warned() -> Iterator[None]:
         yield
     except AnsibleError as error:
         display.warning(str(error))
-
-
-def _run() -> Run:
-    """The run, in which as many hosts may be looked for at once as it has workers."""
-    return replace(current_run(), hosts=int(context.CLIARGS.get("forks") or 1))
 
 
 def _login() -> str:

@@ -12,8 +12,9 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ._api.errors import AlpaconError
+from ._api.settings import Warn
 from ._fleet.run import Run
-from ._options.secrets import presentable, secrets
+from ._options.secrets import presentable, secrets, unquoted
 
 _NOT_LOGGED = "NOT_LOGGING_PARAMETER"
 _UNSHOWN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
@@ -45,11 +46,10 @@ def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[st
     invocation = {"module_args": _without_env({**module.params, **unshown}, _UNSHOWN)}
     warnings: list[str] = []
     try:
-        result = operation(
-            module.params, Run(warn=warnings.append, check_mode=module.check_mode, diff_mode=module._diff)
-        )
+        result = operation(module.params, _run(module, warnings.append))
     except AlpaconError as error:
-        result = {"failed": True, "msg": str(error), **error.as_result()}
+        shown = unquoted(error) if module.no_log else error
+        result = {"failed": True, "msg": str(shown), **error.as_result()}
     # From ansible-core 2.22 on, a module returns what is hidden only where it is shown.
     result = presentable({**result, "warnings": warnings}, hidden)
     for warning in result.pop("warnings"):
@@ -57,6 +57,10 @@ def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[st
     if result.get("failed"):
         module.fail_json(invocation=invocation, **result)
     module.exit_json(invocation=invocation, **result)
+
+
+def _run(module: AnsibleModule, warn: Warn) -> Run:
+    return Run(warn=warn, check_mode=module.check_mode, diff_mode=module._diff, no_log=module.no_log)
 
 
 def _without_env(params: dict[str, Any], instead: str) -> dict[str, Any]:

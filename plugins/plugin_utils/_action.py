@@ -32,7 +32,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import TURNED_DOWN, Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets, unquoted
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run, first_in_run, prepare_workers
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
@@ -127,8 +127,13 @@ class AlpaconAction(ActionBase):
         return dict(options)
 
     def _failed(self, error: AlpaconError, hidden: set[str], warnings: Sequence[str] = ()) -> dict[str, Any]:
-        result = {"failed": True, "msg": self._found.explain(error), **self.empty_result, **error.as_result()}
+        result = {**self._in_words(error), **self.empty_result}
         return presentable({**result, "warnings": list(warnings)}, hidden)
+
+    def _in_words(self, error: AlpaconError) -> dict[str, Any]:
+        """An error as a failed task returns it."""
+        shown = unquoted(error) if self._task.no_log else error
+        return {"failed": True, "msg": self._found.explain(shown), **error.as_result()}
 
     @property
     def empty_result(self) -> dict[str, Any]:
@@ -177,7 +182,7 @@ class AlpaconAction(ActionBase):
             try:
                 self.claim(claims, options)
             except AlpaconError as error:
-                return {"failed": True, "msg": self._found.explain(error), **error.as_result()}
+                return self._in_words(error)
         # Older cores add their own to what they are given, and the next attempt must not meet it.
         arguments = self.to_ship(options)
         result: dict[str, Any] = self._execute_module(
@@ -346,6 +351,7 @@ def _run(task: Any, task_vars: Mapping[str, Any], claims: Claims | None, warn: C
         warn=warn,
         check_mode=task.check_mode,
         diff_mode=task.diff,
+        no_log=bool(task.no_log),
         hosts=len(task_vars.get("ansible_play_batch") or [None]),
         claims=claims,
         attempts=_item(task, task_vars).attempts,

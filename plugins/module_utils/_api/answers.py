@@ -56,12 +56,14 @@ def read_answer(
     headers: Mapping[str, str],
     content: bytes,
     redaction: Redaction = _NO_SECRETS,
+    quoted: bool = True,
 ) -> ApiAnswer:
     """The answer that has this status, these headers and this body.
 
     Args:
         redaction: takes the credentials out of what errors show of it; what a successful answer says stays as it is,
             since lines and outputs are compared.
+        quoted: see :class:`.errors.ApiError`.
 
     Raises:
         ApiError: it states an error.
@@ -75,7 +77,7 @@ def read_answer(
         body, readable = content[:_SHOWN_PAGE].decode("utf-8", "replace"), False
     if status >= 400:
         pause = _seconds(headers.get("Retry-After"), headers.get("Date"))
-        raise _refusal(method, path, status, body, pause)
+        raise _refusal(error_from_body(method, path, status, body, pause, quoted), body)
     if not readable:
         raise LostAnswer(
             f"{method} {path}: HTTP {status} with a body that is not JSON"
@@ -85,8 +87,8 @@ def read_answer(
     return ApiAnswer(status, body)
 
 
-def _refusal(method: str, path: str, status: int, body: Any, retry_after: float | None) -> ApiError | LostAnswer:
-    error = error_from_body(method, path, status, body, retry_after)
+def _refusal(error: ApiError, body: Any) -> ApiError | LostAnswer:
+    status = error.status
     if status == 404 and not isinstance(body, dict):
         if _DJANGO_404 in str(body):
             return UnknownAddress(f"{error} This workspace does not know the address; it may be an older one.")
@@ -94,7 +96,7 @@ def _refusal(method: str, path: str, status: int, body: Any, retry_after: float 
         return LostAnswer(f"{error} This is no answer of an Alpacon workspace; check url and any proxy.")
     # Whoever stands in between may give up after it passed a write on.
     offline = status == 503 and isinstance(body, dict) and _is_offline(body)
-    if method != "GET" and (status == 408 or status >= 500) and not offline:
+    if error.method != "GET" and (status == 408 or status >= 500) and not offline:
         return LostAnswer(f"The request may have been carried out: {error}")
     return error
 

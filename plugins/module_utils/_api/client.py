@@ -69,6 +69,7 @@ class Client:
         tell: takes a line for the user about such a wait.
         authorization: header to send in place of the one that the token of the settings makes.
         before_write: called right before each write is sent; what it raises keeps it from being sent.
+        quoted: whether errors say what the workspace does in words, see :class:`.errors.ApiError`.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Client:
         tell: Callable[[str], None] = lambda _text: None,
         authorization: str | None = None,
         before_write: Callable[[], None] = lambda: None,
+        quoted: bool = True,
     ) -> None:
         self.settings = settings
         #: Until when a used-up request budget is waited for, in monotonic seconds.
@@ -90,6 +92,7 @@ class Client:
         self._pause = pause or Pause()
         self._tell = tell
         self._before_write = before_write
+        self._quoted = quoted
         self._clock_low: float | None = None
         self._clock_high: float | None = None
         self._session = Session(settings, pool, authorization or f'token="{settings.token}"')
@@ -310,4 +313,5 @@ class Client:
             if response.status < 400:
                 raise LostAnswer(f"{method} {path}: HTTP {response.status}, {error}.") from None
             content = b""
-        return read_answer(method, path, response.status, response.headers, content, self._session.redaction)
+        redaction = self._session.redaction
+        return read_answer(method, path, response.status, response.headers, content, redaction, self._quoted)

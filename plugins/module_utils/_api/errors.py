@@ -154,6 +154,7 @@ class UsageError(AlpaconError):
 
     def __init__(self, option: str, problem: str, remedy: str = "") -> None:
         self.option = option
+        self.remedy = remedy
         text = f"{option}: {problem}"
         super().__init__(f"{text.rstrip('.')}. {remedy}" if remedy else text)
 
@@ -167,9 +168,13 @@ def did_you_mean(name: Any, known: Iterable[str], otherwise: str, prefix: str = 
     return f"Did you mean {prefix}{clean_line(close[0])}?" if close else otherwise
 
 
-def unforeseen(error: BaseException) -> AlpaconError:
-    """What nobody has thought of costs the commands that it concerns, not the ids of all."""
-    return AlpaconError(f"An answer could not be dealt with: {error!r:.200}")
+def unforeseen(error: BaseException, no_log: bool = False) -> AlpaconError:
+    """What nobody has thought of costs the commands that it concerns, not the ids of all.
+
+    Args:
+        no_log: whether only the kind of the error is told, since its text may quote what was answered.
+    """
+    return AlpaconError(f"An answer could not be dealt with: {type(error).__name__ if no_log else repr(error):.200}")
 
 
 class RunIsOver(Exception):
@@ -248,6 +253,7 @@ class ApiError(AlpaconError):
         retry_after: seconds that the server asks to wait, or None.
         stated: whether the body is one of the API's own, and not a page of a proxy.
         source: the field that the body blames.
+        quoted: whether the error says what the body does in words, which may repeat the line of a command.
     """
 
     def __init__(
@@ -260,6 +266,7 @@ class ApiError(AlpaconError):
         retry_after: float | None = None,
         stated: bool = False,
         source: str = "",
+        quoted: bool = True,
     ) -> None:
         self.method = method
         self.path = path
@@ -269,14 +276,15 @@ class ApiError(AlpaconError):
         self.retry_after = retry_after
         self.stated = stated
         self.source = source
+        self._quoted = quoted
         super().__init__(self._render())
 
     def _render(self) -> str:
         known = _SENTENCES_OF_FIELDS.get((self.code, self.source)) or SENTENCES.get(self.code, "")
         if not known and _GATE_PLAN.search(self.text):
             known = SENTENCES["workspace_extension_plan_required"]
-        parts = [known, self.text]
-        if not known and not self.text:
+        parts = [known, self.text if self._quoted else ""]
+        if not any(parts):
             parts = [_CODE_ALONE if self.status == 401 and self.code else _sentence_for_status(self.status)]
         said = " ".join(part for part in parts if part)
         code = f" {self.code}" if self.code else ""
@@ -327,7 +335,9 @@ def _sentence_for_status(status: int) -> str:
     return "The server refused the request."
 
 
-def error_from_body(method: str, path: str, status: int, body: Any, retry_after: float | None = None) -> ApiError:
+def error_from_body(
+    method: str, path: str, status: int, body: Any, retry_after: float | None = None, quoted: bool = True
+) -> ApiError:
     """Read an error out of any body shape that the API is known to send.
 
     ``body`` is the decoded JSON, or the text of a body that is not JSON (a page of a proxy, say).
@@ -347,7 +357,7 @@ def error_from_body(method: str, path: str, status: int, body: Any, retry_after:
     text = clean(text)[:_SHOWN_WORDS]
     stated = isinstance(body, Mapping) and ("code" in body or "detail" in body)
     source = str(body.get("source", "")) if isinstance(body, Mapping) else ""
-    return ApiError(method, path, status, code, text, retry_after, stated, source)
+    return ApiError(method, path, status, code, text, retry_after, stated, source, quoted)
 
 
 def _words_of(body: Mapping[str, Any]) -> list[str]:

@@ -218,7 +218,7 @@ class Fleet:
                 raise error
             if error:
                 # Whatever it is, it must not take the ids of the other commands with it.
-                self._note_unforeseen(job, act, unforeseen(error))
+                self._note_unforeseen(job, act, unforeseen(error, self._run.no_log))
             if act is _Act.SUBMIT:
                 self._submitted(job)
                 if not self._waiting and not self._count(_Act.SUBMIT):
@@ -324,7 +324,7 @@ class Fleet:
         except AlpaconError as error:
             return error
         except Exception as error:
-            return unforeseen(error)
+            return unforeseen(error, self._run.no_log)
         return None
 
     def _settle_all(self, began: float, failure: AlpaconError | None) -> None:
@@ -357,7 +357,7 @@ class Fleet:
             elif endings.is_lost(job, time.monotonic()):
                 endings.time_out(job, self._limits)
         except Exception as error:
-            self._lose(job, unforeseen(error))
+            self._lose(job, unforeseen(error, self._run.no_log))
             return
         if job.outcome:
             self._over(job)
@@ -397,7 +397,7 @@ class Fleet:
             try:
                 withdraws = endings.time_out(job, self._limits)
             except Exception as error:
-                self._lose(job, unforeseen(error))
+                self._lose(job, unforeseen(error, self._run.no_log))
                 continue
             if withdraws:
                 self._start(_Act.WITHDRAW, partial(endings.withdraw, self._client), job)

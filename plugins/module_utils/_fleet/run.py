@@ -57,6 +57,7 @@ class Run:
         alert: takes a warning that the user is to see at once.
         check_mode: whether nothing is to be changed.
         diff_mode: whether the result is to show what changes.
+        no_log: whether no message may show what commands wrote or were given: Ansible prints those of failures anyway.
         hosts: how many hosts the task runs for, each in a worker of its own.
         first: whether no worker of the run has asked so for the same mark.
         folder: temporary folder of the run, which its workers share; None where there is none.
@@ -75,6 +76,7 @@ class Run:
     alert: Warn = _silent
     check_mode: bool = False
     diff_mode: bool = False
+    no_log: bool = False
     hosts: int = 1
     first: Callable[[str], bool] = _alone
     folder: Path | None = None
@@ -106,7 +108,8 @@ class Run:
 
     def client(self, settings: Settings, shared: Shared | None) -> Client:
         """A client that waits as all of its workers do, and writes nothing once it is over."""
-        return Client(settings, pause=shared.pause if shared else None, tell=self.tell, before_write=self.check)
+        pause = shared.pause if shared else None
+        return Client(settings, pause=pause, tell=self.tell, before_write=self.check, quoted=not self.no_log)
 
     def check(self) -> None:
         """Raise :class:`RunIsOver` where nothing must be written any more."""

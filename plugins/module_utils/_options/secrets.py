@@ -12,12 +12,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .._api.errors import clean, clean_line
+from .._api.errors import AlpaconError, UsageError, clean, clean_line
 from .._api.records import STATUSES
 from .._api.redaction import HIDDEN, SHORTEST_SECRET
+from .connection import CONNECTION
 
 #: Options whose whole values are secrets.
 _SECRETS = ("token", "key", "registration_token")
+#: Options that say where something is to run, and nothing of what.
+_WHERE = frozenset((*CONNECTION, "servers", "server", "hosts", "ids", "run_after"))
 #: What a result says in words and forms of its own, which may equal a value of O(env) by chance.
 _OWN_WORDS = ("id", "server", "outcome", "start", "end", "delta")
 
@@ -35,6 +38,13 @@ def secrets(options: Mapping[str, Any]) -> set[str]:
             for form in (text, text.strip()):
                 hidden |= {form, *_escaped(form)}
     return {text for text in hidden if len(text.strip()) >= SHORTEST_SECRET}
+
+
+def unquoted(error: AlpaconError) -> AlpaconError:
+    """The error of a task with C(no_log), without the value of an option that says what is to run."""
+    if isinstance(error, UsageError) and error.option not in _WHERE:
+        return UsageError(error.option, "what is wrong with it is not shown, since the task has no_log", error.remedy)
+    return error
 
 
 def hide(value: Any, hidden: set[str]) -> Any:

@@ -89,12 +89,13 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     settings = settings_of(options, run.warn)
     order = Order.from_options(options)
     if order.trimmed:
-        run.warn(_TRIMMED.format(names=", ".join(order.trimmed)))
+        names = f"{len(order.trimmed)} of them" if run.no_log else ", ".join(order.trimmed)
+        run.warn(_TRIMMED.format(names=names))
     shared = run.shared(settings) if run.hosts > 1 else None
     with run.client(settings, shared) as client:
         client.deadline = time.monotonic() + order.limits.wait_timeout
         progress = _STATES[order.state](CommandTask(client, order, run, shared, secrets(options)))
-        result = command_results.of_jobs(progress.jobs, progress.fine)
+        result = command_results.of_jobs(progress.jobs, progress.fine, run.no_log)
         result["requests"] = client.requests
     for warning in progress.warnings:
         run.warn(warning)

@@ -10,28 +10,32 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from .._api.agent_output import sudo_advice, why_ended_early
 from .._api.outputs import Output
 from .._api.records import STATUSES, Command, Server, iso
+from .._carrier.frames import SKIPPED
 from .._fleet.jobs import Job
 from .._fleet.outcomes import FINE, Outcome, outcome_of
 
 _NAMED_FAILURES = 5
 _SHOWN_OUTPUT = 300
+_SKIPPED = "Skipped, as creates or removes says."
 
 
-def of_jobs(jobs: Sequence[Job], fine: frozenset[Outcome] = FINE) -> dict[str, Any]:
+def of_jobs(jobs: Sequence[Job], fine: frozenset[Outcome] = FINE, no_log: bool = False) -> dict[str, Any]:
     """The result of a task: each command, counts, and with one command its keys at the top level as well.
 
     The jobs lose their commands on the way, so that nothing is held twice.
 
     Args:
         fine: the outcomes that are no failure.
+        no_log: whether no message may show what commands wrote or were given.
     """
-    commands = [_describe_and_let_go(job) for job in jobs]
+    commands = [_describe_and_let_go(job, no_log) for job in jobs]
     bad = [
         f"{job.server if job.server.id or job.server.name else described['id']}: {described['msg']}"
         for job, described in zip(jobs, commands)
@@ -51,8 +55,8 @@ def of_jobs(jobs: Sequence[Job], fine: frozenset[Outcome] = FINE) -> dict[str, A
     return result
 
 
-def _describe_and_let_go(job: Job) -> dict[str, Any]:
-    described = _describe_whatever(job)
+def _describe_and_let_go(job: Job, no_log: bool) -> dict[str, Any]:
+    described = _describe_whatever(job, no_log)
     job.output, job.command, job.body = None, None, {}
     return described
 
@@ -67,24 +71,26 @@ def _summary(total: int, bad: Sequence[str]) -> str:
     return f"{len(bad)} of {total} commands did not end well: {named}{more}"
 
 
-def _message(job: Job) -> str:
-    parts = [job.msg or (job.outcome.sentence if job.outcome else "")]
+def _message(job: Job, no_log: bool) -> str:
+    output, said = job.output or Output(""), job.msg
+    if no_log:
+        # Where it was skipped, the server has said so, and named a path.
+        output, said = replace(output, text="", stderr=""), _SKIPPED if output.mark == SKIPPED else said
+    parts = [said or (job.outcome.sentence if job.outcome else "")]
     if job.command and job.outcome == Outcome.FAILED:
-        parts = [_failure(job.command, job.output or Output("")), job.msg]
+        parts = [_failure(job.command, output), said]
     elif job.command and job.command.error_phase:
         parts.append(f"The workspace says: {job.command.error_phase}.")
     if job.command and job.command.finished and job.command.status not in STATUSES:
         parts.append(f"The workspace calls it {job.command.status}.")
-    if job.output and job.output.note:
-        parts.append(job.output.note)
-    parts.append(job.note)
+    parts += [output.note, job.note]
     if job.command and job.outcome == Outcome.FAILED:
-        parts.append(_last_words(job))
+        parts.append(_last_words(output))
     return " ".join(part for part in parts if part)
 
 
-def _last_words(job: Job) -> str:
-    words = (job.output.stderr.strip() or job.output.text.strip()) if job.output else ""
+def _last_words(output: Output) -> str:
+    words = output.stderr.strip() or output.text.strip()
     return f"Its output ends with: {words[-_SHOWN_OUTPUT:]}" if words else ""
 
 
@@ -102,19 +108,23 @@ def _failure(command: Command, output: Output) -> str:
     return f"{ended} {advice}".rstrip()
 
 
-def _describe_whatever(job: Job) -> dict[str, Any]:
+def _describe_whatever(job: Job, no_log: bool) -> dict[str, Any]:
     """A job as results give it; what nobody has thought of costs its details, not the ids of the others."""
     try:
-        return describe_job(job)
+        return describe_job(job, no_log)
     except Exception as error:
         server = {"id": job.server.id, "name": job.server.name}
         known = {"id": job.id, "server": server, "line": job.body.get("line"), "ran": None}
-        msg = f"{job.msg} It cannot be described: {error!r:.200}".strip()
+        msg = f"{job.msg} It cannot be described: {type(error).__name__ if no_log else repr(error):.200}".strip()
         return {**_EMPTY, **known, "outcome": _word(job.outcome), "changed": job.changed, "msg": msg}
 
 
-def describe_job(job: Job) -> dict[str, Any]:
-    """A job as results give it."""
+def describe_job(job: Job, no_log: bool = False) -> dict[str, Any]:
+    """A job as results give it.
+
+    Args:
+        no_log: see :func:`of_jobs`.
+    """
     if job.command is None:
         return {
             **_EMPTY,
@@ -123,11 +133,11 @@ def describe_job(job: Job) -> dict[str, Any]:
             "outcome": _word(job.outcome),
             "ran": job.ran,
             "changed": job.changed,
-            "msg": _message(job),
+            "msg": _message(job, no_log),
             **(job.error.as_result() if job.error else {}),
         }
     described = describe(job.command, job.output, job.server)
-    described.update(outcome=_word(job.outcome), changed=job.changed, msg=_message(job))
+    described.update(outcome=_word(job.outcome), changed=job.changed, msg=_message(job, no_log))
     if job.error and job.outcome == Outcome.REFUSED:
         described.update(job.error.as_result())
     if job.ran is None:

@@ -400,7 +400,7 @@ def ask(
     Args:
         spent: how many requests the audit has made before.
     """
-    with Client(settings, tell=run.tell, before_write=run.check) as client:
+    with Client(settings, tell=run.tell, before_write=run.check, quoted=not run.no_log) as client:
         client.deadline = time.monotonic() + options.limits.wait_timeout
         audit = WorkspaceAudit(client, options, hosts, run, spent=spent)
         try:
@@ -409,7 +409,7 @@ def ask(
             raise
         except Exception as error:
             # What nobody has thought of costs the answers of this workspace, not those of others.
-            failure = error if isinstance(error, AlpaconError) else unforeseen(error)
+            failure = error if isinstance(error, AlpaconError) else unforeseen(error, run.no_log)
             audit.give_up(failure)
             return audit, failure
     return audit, None

@@ -20,8 +20,12 @@ from .verdict import INCONCLUSIVE, answered, fails, is_covered
 _NAMED = 50
 
 
-def result_of(audited: Audited, files: Sequence[str] = ()) -> dict[str, Any]:
-    """The result of the task, with ``failed`` unless the verdict is ``pass``; in check mode there is none."""
+def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False) -> dict[str, Any]:
+    """The result of the task, with ``failed`` unless the verdict is ``pass``; in check mode there is none.
+
+    Args:
+        no_log: whether its message may not show what servers answered.
+    """
     report = audited.report
     findings = [_finding(result, report["fail_on"]) for result in report["results"] if result["outcome"] in FINDINGS]
     findings.sort(key=lambda finding: (-SEVERITIES.index(finding["severity"]), finding["outcome"] == UNKNOWN))
@@ -29,7 +33,7 @@ def result_of(audited: Audited, files: Sequence[str] = ()) -> dict[str, Any]:
     return {
         "changed": audited.changed,
         "failed": bool(failing or report["refusal"]) or report["verdict"] == INCONCLUSIVE,
-        "msg": _message(audited, findings),
+        "msg": _message(audited, [{**one, "message": ""} for one in findings] if no_log else findings),
         "verdict": report["verdict"],
         "coverage": report["coverage"],
         "summary": report["summary"],
@@ -94,6 +98,6 @@ def _first(names: Sequence[str]) -> str:
 
 
 def _named(findings: Sequence[Mapping[str, Any]]) -> str:
-    named = in_words(findings)
+    named = [words.removesuffix(": ") for words in in_words(findings)]
     more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
     return "; ".join([*named[:_NAMED], *more])

@@ -140,6 +140,43 @@ def test_the_playbook_runs_a_script_of_the_folder_that_it_is_started_in(current:
     assert len(current.commands()) == 4
 
 
+# no_log
+
+
+SILENT = "hunter2hunter2"
+#: Each as a play has it, with a secret in what is run, in what it writes, or in what is wrong.
+SILENT_TASKS: dict[str, Row] = {
+    "refused": {"line": "refuse {{ word }}"},
+    "line": {"line": "echo {{ word }}; exit 1"},
+    "argv": {"argv": ["sh", "-c", "echo {{ word }} >&2; exit 1"]},
+    "sudo": {"line": "echo 'Alpacon denied this sudo command ({{ word | upper }})'; exit 1"},
+    "several": {"line": "echo {{ word }}; exit 1", "servers": ["web-01", "web-02"]},
+    "unnamed": {"line": "true", "env": "{{ {word ~ ' ': 'x'} }}"},
+    "missing": {"script": "{{ word }}.sh"},
+    "trimmed": {"line": "exit 1", "env": "{{ {word: ' x '} }}"},
+}
+
+
+@pytest.mark.parametrize(("core", "delegated"), [*((core, False) for core in CORES), ("newest", True)])
+def test_no_log_keeps_what_commands_write_and_are_given_out_of_messages(
+    current: Workspace, tmp_path: Path, core: str, delegated: bool
+) -> None:
+    quoting = json.dumps({"code": "invalid_command", "line": [f"refuse {SILENT} is not allowed."]})
+    current.fault("status", method="POST", path="^/api/events/", status=400, body=quoting, times=1)
+    where = {"delegate_to": "elsewhere"} if delegated else {}
+    tasks = [task(name, options, **where) for name, options in SILENT_TASKS.items()]
+    tasks.append(task("looped", {"line": "echo {{ item }}; exit 1"}, loop=["{{ word }}"], **where))
+    plays = [{**play(*tasks)[0], "no_log": True, **SAME_PYTHON}]
+    arguments = ("-e", f"word={SILENT}", *LIMIT)
+    done = play_out(current, tmp_path, plays, ["web-01", "elsewhere"], *arguments, core=core)
+    assert SILENT not in done.said.lower(), done.said
+    assert len(current.commands()) == 7
+    if core != "oldest":
+        assert "The command ended with rc 1." in done.said
+        assert "The workspace does not accept this command." in done.said
+        assert "env: what is wrong with it is not shown, since the task has no_log." in done.said, done.said
+
+
 # Check mode
 
 

@@ -13,7 +13,18 @@ from email.utils import format_datetime
 
 import pytest
 from system.conftest import Connect
-from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, body_for, in_every_dialect, methods, paths, run
+from system.support import (
+    HANG_UP,
+    Clock,
+    Reply,
+    Request,
+    ScriptedServer,
+    body_for,
+    in_every_dialect,
+    methods,
+    paths,
+    run,
+)
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import CANCELLED, cancel, submit
