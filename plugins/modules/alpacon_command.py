@@ -594,7 +594,10 @@ outcome:
   type: str
   sample: success
 msg:
-  description: What happened, in words; with several commands, which of them failed and why.
+  description:
+    - What happened, in words; with several commands, which of them failed and why.
+    - Ansible prints it where a task fails, even with C(no_log). If the task has C(no_log), it therefore shows nothing
+      that a command wrote or was given.
   returned: always
   type: str
   sample: 3 commands, none of them failed.

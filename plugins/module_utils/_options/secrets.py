@@ -43,7 +43,7 @@ def secrets(options: Mapping[str, Any]) -> set[str]:
 def unquoted(error: AlpaconError) -> AlpaconError:
     """The error of a task with C(no_log), without the value of an option that says what is to run."""
     if isinstance(error, UsageError) and error.option not in _WHERE:
-        return UsageError(error.option, "what is wrong with it is not shown, since the task has no_log", error.remedy)
+        return UsageError(error.option, "what is wrong with it is not shown, since the task has no_log.", error.remedy)
     return error
 
 

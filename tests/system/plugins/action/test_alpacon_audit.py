@@ -50,3 +50,21 @@ def test_one_batch_is_the_whole_play(current: Workspace, tmp_path: Path, serial:
     done = play_out(current, tmp_path, in_batches(serial), AGENTS)
     assert done.code == 0, done.said
     assert len(current.commands()) == len(AGENTS)
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("no_log", [False, True])
+def test_no_log_keeps_answers_out_of_the_message(current: Workspace, tmp_path: Path, core: str, no_log: bool) -> None:
+    password = {"name": "password", "line": "echo {{ word }}", "severity": "high", "absent": ["{{ word }}"]}
+    silent = {"no_log": no_log}
+    tasks = [
+        task("Audit", {"checks": [password], "dest": str(tmp_path / "report")}, AUDIT, **silent),
+        task("Unknown", {"checks": [{**password, "line": "echo {{ word }}; kill $$"}]}, AUDIT, **silent),
+        task("Wrong", {"checks": [{**password, "matches": ["{{ word }}("]}]}, AUDIT, **silent),
+    ]
+    done = play_out(current, tmp_path, play(*tasks), ["web-01"], "-e", "word=hunter2hunter2", core=core)
+    assert ("hunter2hunter2" in done.said) is not no_log, done.said
+    assert "hunter2hunter2" in (tmp_path / "report/audit.json").read_text(encoding="utf-8")
+    if core != "oldest" and no_log:
+        assert "1 finding of severity high or worse: web-01: password (high).\n" in done.said
+        assert "matches: what is wrong with it is not shown, since the task has no_log.\n" in done.said

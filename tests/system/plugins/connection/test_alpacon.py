@@ -10,7 +10,8 @@ import random
 from pathlib import Path
 
 import pytest
-from system.playing import Row, over_connection, start_over_connection, task, until
+from ansible_cores import CORES
+from system.playing import Row, over_connection, play, play_out, start_over_connection, task, until
 from system.support import methods
 from workspace.client import Workspace
 
@@ -172,6 +173,27 @@ def test_what_tasks_are_given_stays_with_them(current: Workspace, tmp_path: Path
     left = [path for path in Path(run.tasks["Home"][0]["stdout"]).rglob("*") if path.is_file()]
     left += [path for path in Path("/tmp").glob("a[ln][ps]*/**/*") if path.is_file()]
     assert [path for path in left if SECRET.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_no_log_keeps_what_tasks_give_and_get_out_of_messages(current: Workspace, tmp_path: Path, core: str) -> None:
+    tasks = [
+        builtin("Raw", "raw", "echo {{ word }}; false"),
+        # The folder cannot be made, and the server says which one.
+        builtin("Copy", "copy", {"content": "x", "dest": "/x"}, vars={"ansible_remote_tmp": "/proc/{{ word }}"}),
+    ]
+    variables = {
+        "ansible_connection": "herdops.alpacon.alpacon",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    }
+    inventory = {"all": {"hosts": {"web-01": variables}}}
+    arguments = ("-vvv", "-e", f"word={SECRET}")
+    shown = play_out(current, tmp_path / "shown", play(*tasks), inventory, *arguments, core=core)
+    silent = play_out(current, tmp_path / "silent", play(*tasks, no_log=True), inventory, *arguments, core=core)
+    assert f"EXEC echo {SECRET}; false" in shown.said
+    assert "The host could not be made ready: mkdir: cannot create directory " in shown.said
+    assert SECRET not in silent.said
+    assert "EXEC (not shown, since the task has no_log)" in silent.said
 
 
 def test_an_agent_that_comes_back_is_waited_for(current: Workspace, tmp_path: Path) -> None:

@@ -134,6 +134,29 @@ def test_a_note_stands_before_the_end_of_the_output() -> None:
     assert message == "The command ended with rc 3. It was found. Its output ends with: last words"
 
 
+@pytest.mark.parametrize(
+    ("code", "output", "msg"),
+    [
+        (3, Output("word", stderr="word"), "The command ended with rc 3."),
+        (124, Output("word\nCommand timed out after 30m0s"), "The command ended with rc 124."),
+        (1, Output("Alpacon denied this sudo command (WORD)."), "The command ended with rc 1."),
+        (1, Output("", refused="the server has no user of that username"), "Never ran: the server has no user of that"),
+    ],
+)
+def test_no_log_leaves_what_was_written_out_of_the_message(code: int, output: Output, msg: str) -> None:
+    [described] = of_jobs([failed(code, output=output)], no_log=True)["commands"]
+    assert described["msg"].startswith(msg)
+    assert "word" not in described["msg"].lower()
+    assert described["stdout"] == output.text
+
+
+def test_no_log_leaves_the_path_out_of_what_was_skipped() -> None:
+    said = "skipped, since /srv/word exists"
+    skipped = job("success", DONE, output=Output(said, mark="skipped"), msg=said)
+    assert describe_job(skipped)["msg"] == said
+    assert describe_job(skipped, no_log=True)["msg"] == "Skipped, as creates or removes says."
+
+
 def test_nothing_to_do_and_nothing_gone_wrong() -> None:
     assert of_jobs([])["msg"] == "No commands."
     assert not of_jobs([]).get("failed")
