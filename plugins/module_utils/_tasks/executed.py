@@ -28,6 +28,7 @@ def executed(task: CommandTask) -> Progress:
     for job in fresh:
         job.body = order.body(job.server)
     fleet = task.fleet()
+    fetch_outputs(fleet, [job for job in jobs if job.outcome])
     if task.run.check_mode:
         for job in fleet.leave_aside(fresh):
             job.changed, job.msg = True, "Would be submitted."
@@ -35,7 +36,6 @@ def executed(task: CommandTask) -> Progress:
         task.claim([job.server for job in fresh])
         if await_parents(task, fresh):
             fleet.run(fresh)
-        fetch_outputs(fleet, [job for job in jobs if job.outcome == Outcome.SUCCESS])
         progress.warnings += _unconfirmed(order, fresh)
     return progress
 

@@ -416,6 +416,15 @@ def test_a_command_that_succeeded_lately_is_taken_as_done(workspace: Workspace) 
     assert len(workspace.commands()) == 1
 
 
+@in_every_dialect
+def test_check_mode_returns_all_of_a_command_that_is_taken_as_done(workspace: Workspace) -> None:
+    given: dict[str, Any] = {"servers": ["web-01"], "line": "echo hello", "reuse_within": "1h"}
+    run(workspace, **given)
+    again, predicted = run(workspace, **given), run(workspace, check_mode=True, **given)
+    assert (predicted["stdout"], predicted["output_complete"]) == ("hello", True)
+    assert predicted.commands == again.commands
+
+
 @pytest.mark.parametrize(
     ("row", "given"),
     [
