@@ -25,6 +25,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command imp
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import of_jobs
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import leave_out_predicted
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import WORKSPACE, refuse_foreign_server
 
 #: No script that fits into one submit has more bytes, however well it can be compressed.
@@ -59,8 +60,6 @@ class ActionModule(AlpaconAction):
     }
     #: What the server of the inventory host is called, where that is meant.
     _own_name = ""
-    #: Whether all commands that it is to await were only predicted.
-    _awaits_nothing = False
     background = "Submit with wait set to false, and await the commands later with state set to finished."
 
     @property
@@ -72,7 +71,10 @@ class ActionModule(AlpaconAction):
         """The arguments as they are written; what has no name is the line, where nothing else may be part of it."""
         given = super().given()
         if self._task.check_mode:
-            self._leave_out_predicted(given)
+            leave_out_predicted(given, "run_after")
+            if given.get("state") in ("finished", "cancelled"):
+                gone = [leave_out_predicted(given, name) for name in ("ids", "id")]
+                self._names_only_predicted = any(gone)
         _check_argv(given.get("argv", ()))
         if "_raw_params" not in given:
             return given
@@ -80,20 +82,6 @@ class ActionModule(AlpaconAction):
         if not set(given) <= set(CONNECTION) | set(WAIT):
             raise UsageError("line", "it was given without a name next to other options", "Give it as line='...'.")
         return {**given, "line": line}
-
-    def _leave_out_predicted(self, given: dict[str, Any]) -> None:
-        """Take null ids away: in check mode, those are of commands that would have been submitted."""
-        awaits = given.get("state") == "finished"
-        for name in ("ids", "id", "run_after") if awaits else ("run_after",):
-            ids = given.get(name, [])
-            listed = ids if isinstance(ids, (list, tuple)) else [ids]
-            # Before ansible-core 2.19, templates make empty texts of null.
-            known = [one for one in listed if one not in (None, "")]
-            if known and len(known) < len(listed):
-                given[name] = known
-            elif listed and not known:
-                del given[name]
-                self._awaits_nothing = awaits
 
     def _validated(self) -> dict[str, Any]:
         options = super()._validated()
@@ -121,10 +109,6 @@ class ActionModule(AlpaconAction):
         content = {CONTENT: options[CONTENT]} if CONTENT in options else {}
         return {**super().to_ship(options), **content}
 
-    def is_for_elsewhere(self) -> bool:
-        """Whether the task is delegated to another host, and there is something to do there."""
-        return super().is_for_elsewhere() and not self._awaits_nothing
-
     def claim(self, claims: Claims, options: Mapping[str, Any]) -> None:
         """Take the servers as the task names them: which they are is found out by the module."""
         if options["state"] in _SUBMIT:
@@ -137,19 +121,27 @@ class ActionModule(AlpaconAction):
         return super().claim_advice(host)
 
     def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
-        """Do the work of the task; an inventory host whose agent is not connected is unreachable, if so asked."""
-        if self._awaits_nothing:
+        """Do the work of the task, if there is any."""
+        if self._names_only_predicted:
             return {**of_jobs([]), "requests": 0}
-        result = super().operate(options, replace(run, own_server=self._own_name))
+        return super().operate(options, replace(run, own_server=self._own_name))
+
+    def completed(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        """The result; an inventory host whose agent is not connected is unreachable in it, if so asked."""
         if self._means_its_host and options["offline"] == "fail" and result.get("outcome") == "offline":
             result.update(unreachable=True, failed=False)
+        is_predicted = self._task.check_mode and options["state"] == "executed" and result.get("changed")
+        if is_predicted and options["wait"] and len(result["commands"]) == 1:
+            # As ansible.builtin.command has it: conditions such as failed_when: r.rc not in [0, 1] go by it.
+            result.update(rc=0, rc_assumed=True)
         return result
 
     def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The task's arguments; where they name neither servers nor commands, the inventory host is meant."""
         arguments = super().arguments(task_vars)
         named = any(name in arguments for name in ("servers", "server", "ids", "id"))
-        self._means_its_host = not named and arguments.get("state") != "finished"
+        awaits = arguments.get("state") == "finished"
+        self._means_its_host = not (named or awaits or self._names_only_predicted)
         if self._means_its_host:
             refuse_foreign_server(self._task.args, self._templar.template(task_vars.get(WORKSPACE)))
             arguments["servers"] = [self._own_server(task_vars)]

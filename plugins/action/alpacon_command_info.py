@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import SPEC as INFO_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import leave_out_predicted
 
 
 class ActionModule(AlpaconAction):
@@ -29,3 +31,17 @@ class ActionModule(AlpaconAction):
             "Give what the commands must have, or leave it out.",
         ),
     }
+
+    def given(self) -> dict[str, Any]:
+        """The arguments as they are written, in check mode without ids of what was only predicted."""
+        given = super().given()
+        if self._task.check_mode:
+            gone = [leave_out_predicted(given, name) for name in ("ids", "id")]
+            self._names_only_predicted = any(gone)
+        return given
+
+    def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
+        """List commands, if there are any."""
+        if self._names_only_predicted:
+            return {"commands": [], "changed": False, "requests": 0}
+        return super().operate(options, run)

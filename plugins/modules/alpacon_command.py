@@ -265,8 +265,10 @@ attributes:
     details:
       - Nothing is ever submitted or cancelled. O(state=executed) is predicted as a change; O(state=scheduled) and
         O(state=cancelled) are decided by reading.
-      - What is only predicted has no id. With O(state=finished), null elements of O(ids) are left out in check mode,
-        so that nothing is awaited where there are no others; those of O(run_after) are left out as well.
+      - What is only predicted has no id. With O(state=finished) and O(state=cancelled), null elements of O(ids) are
+        left out in check mode, so that nothing is awaited or cancelled where there are no others; those of O(run_after)
+        are left out as well.
+      - For a single command that is predicted and would be awaited, RV(rc) is 0 and assumed, and the output is empty.
   diff_mode:
     support: full
     details:
@@ -566,9 +568,10 @@ id:
   sample: 550e8400-e29b-41d4-a716-446655440000
 rc:
   description:
-    - As RV(commands[].rc). From ansible-core 2.22 on, Ansible leaves the key out where it is null, as with
-      O(wait=false) and in check mode. RV(commands[].rc) is always there; for this key, use the filter
-      P(ansible.builtin.default#filter).
+    - As RV(commands[].rc). From ansible-core 2.21 on, Ansible leaves the key out where it is null, as with
+      O(wait=false). RV(commands[].rc) is always there; for this key, use the filter P(ansible.builtin.default#filter).
+    - In check mode, 0 for a command that would be submitted and awaited, as M(ansible.builtin.command) has it, so that
+      conditions on the exit code can be evaluated. C(rc_assumed) is then true, and RV(commands[].rc) is null.
   returned: with one command
   type: int
   sample: 0

@@ -20,7 +20,8 @@ options:
   ids:
     description:
       - UUIDs of commands. They cannot be combined with filters.
-      - One that is not there or cannot be read is left out, and a warning names it. The task fails if none can be read.
+      - One that is not there or cannot be read is left out, and a warning names it. The task fails if all of them cannot
+        be read, but not if they are only not there.
     type: list
     elements: str
     aliases: [id]
@@ -115,7 +116,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - It only reads.
+      - It only reads. In check mode, null elements of O(ids) are left out, since what was only predicted has no id. If
+        there are no others, no commands are returned.
   diff_mode:
     support: none
   idempotent:

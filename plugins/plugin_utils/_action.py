@@ -74,6 +74,8 @@ class AlpaconAction(ActionBase):
     selections: ClassVar[Mapping[str, str]] = {}
     #: The connection settings that the task was not given itself.
     _found = Found({})
+    #: Whether all commands that it names were only predicted, in check mode, so that nothing is there to be looked for.
+    _names_only_predicted = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Carry out the task."""
@@ -93,13 +95,11 @@ class AlpaconAction(ActionBase):
         _register(hidden)
         warnings = self.ignored(options, variables)
         if self.is_for_elsewhere():
-            result = self._ship(options, variables)
-            return presentable(
-                {**self.empty_result, **result, "warnings": [*result.get("warnings", []), *warnings]}, hidden
-            )
+            result = self.completed(options, {**self.empty_result, **self._ship(options, variables)})
+            return presentable({**result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
         run = _run(self._task, variables, self._claims(variables), warnings.append)
         try:
-            result = self.operate(options, run)
+            result = self.completed(options, self.operate(options, run))
         except RunIsOver:
             # Whoever takes results is gone, and waiting for it would leave this process behind for ever.
             os._exit(1)
@@ -162,8 +162,9 @@ class AlpaconAction(ActionBase):
         ]
 
     def is_for_elsewhere(self) -> bool:
-        """Whether the task is delegated to another host, which its module is shipped to."""
-        return bool(self._task.delegate_to) and self._task.delegate_to not in C.LOCALHOST
+        """Whether the task is delegated to another host, which its module is shipped to, and has something to do."""
+        elsewhere = self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST
+        return bool(elsewhere) and not self._names_only_predicted
 
     def _become(self, variables: Mapping[str, Any]) -> str:
         """The keyword or variable that asks for another user, or an empty string."""
@@ -213,6 +214,10 @@ class AlpaconAction(ActionBase):
     def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Do the work of the task and return its result."""
         return type(self).operation(options, run)
+
+    def completed(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        """What the task did, here or on another host, with what Ansible is to make of it."""
+        return result
 
     def given(self) -> dict[str, Any]:
         """The task's arguments as they are written."""

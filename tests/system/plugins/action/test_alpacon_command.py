@@ -26,6 +26,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 HOSTS = ("web-01", "web-02")
 LIMIT = ("--limit", "web-01")
+INFO_MODULE = f"{COMMAND_MODULE}_info"
 NO_RC = "one.commands[0].rc is none"
 SAYS_WHO = "#!/bin/sh\nprintf '%s|' \"$0\" \"$@\" | sed 's,.*/,,'\n"
 #: The interpreter of the tests, for modules that are shipped.
@@ -140,6 +141,26 @@ def test_the_playbook_runs_a_script_of_the_folder_that_it_is_started_in(current:
     assert len(current.commands()) == 4
 
 
+# Offline servers
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_host_that_is_offline_is_unreachable_wherever_the_module_runs(
+    current: Workspace, tmp_path: Path, core: str
+) -> None:
+    current.disconnect("web-01")
+    offline = {"line": "echo hello", "offline": "fail"}
+    tasks = [
+        {"name": where, COMMAND_MODULE: offline, "delegate_to": where, "ignore_unreachable": True}
+        for where in ("localhost", "there")
+    ]
+    plays = [{**play(*tasks)[0], **SAME_PYTHON}]
+    done = play_out(current, tmp_path, plays, ["web-01", "there"], *LIMIT, core=core)
+    assert done.said.count("UNREACHABLE!") == 2, done.said
+    for [row] in done.tasks.values():
+        assert (row["outcome"], row["unreachable"]) == ("offline", True)
+
+
 # no_log
 
 
@@ -204,20 +225,40 @@ def test_check_mode_awaits_nothing_that_was_only_predicted(current: Workspace, t
         {"name": "await both", COMMAND_MODULE: {"ids": ["{{ one.id }}", old], "state": "finished"}},
         {"name": "after it", COMMAND_MODULE: {"server": "web-01", "line": "echo", "run_after": ["{{ one.id }}"]}},
         task("nothing", {"ids": [], "state": "finished"}),
-        task("cancel", {"ids": ["{{ one.id }}"], "state": "cancelled"}),
+        {"name": "cancel", COMMAND_MODULE: {"ids": ["{{ one.id }}"], "state": "cancelled"}},
+        {"name": "cancel there", COMMAND_MODULE: {"id": "{{ one.id }}", "state": "cancelled"}, "delegate_to": "there"},
+        {"name": "list", INFO_MODULE: {"id": "{{ one.id }}"}, "register": "listed"},
+        {"name": "list both", INFO_MODULE: {"ids": ["{{ one.id }}", old]}},
+        {"name": "nothing listed", "ansible.builtin.assert": {"that": "listed.commands == []"}},
         task("awaited for real", {"ids": ["{{ one.id }}"], "state": "finished"}, check_mode=False),
         task("misspelt", {"ids": ["{{ one.id }}"], "state": "finished", "waits": True}),
     ]
     done = play_out(current, tmp_path, play(*tasks), ["web-01"], "--check", core=core)
     failed = [name for name, [*_others, row] in done.tasks.items() if row["failed"]]
-    assert failed == ["nothing", "cancel", "awaited for real", "misspelt"], done.said
-    for name in ("Await it", "await one", "elsewhere"):
+    assert failed == ["nothing", "awaited for real", "misspelt"], done.said
+    for name in ("Await it", "await one", "elsewhere", "cancel", "cancel there"):
         for row in done.tasks[name]:
             assert (row["changed"], row["commands"], row["summary"], row["requests"]) == (False, [], {}, 0)
-    [both] = done.tasks["await both"]
-    assert [command["id"] for command in both["commands"]] == [old]
+    for name in ("await both", "list both"):
+        [both] = done.tasks[name]
+        assert [command["id"] for command in both["commands"]] == [old]
     assert done.tasks["after it"][0]["changed"] is True
     assert len(current.commands()) == 1
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_conditions_on_rc_hold_of_what_is_only_predicted(current: Workspace, tmp_path: Path, core: str) -> None:
+    grep: Row = {"line": "grep -q nosuch /etc/passwd", "success_codes": [0, 1]}
+    conditions: Row = {"failed_when": "one.rc not in [0, 1]", "changed_when": "one.rc == 0", "register": "one"}
+    tasks = [
+        {"name": "here", COMMAND_MODULE: grep, **conditions},
+        {"name": "there", COMMAND_MODULE: grep, "delegate_to": "there", **conditions},
+        {"name": "not for real", "ansible.builtin.assert": {"that": ["one.rc_assumed", NO_RC, "one.ran is false"]}},
+    ]
+    plays = [{**play(*tasks)[0], **SAME_PYTHON}]
+    done = play_out(current, tmp_path, plays, ["web-01", "there"], "--check", *LIMIT, core=core)
+    assert done.code == 0, done.said
+    assert current.commands() == []
 
 
 @pytest.mark.parametrize("core", CORES)
