@@ -20,8 +20,8 @@ options:
   ids:
     description:
       - UUIDs of commands. They cannot be combined with filters.
-      - One that is not there or cannot be read is left out, and a warning names it. The task fails if all of them cannot
-        be read, but not if they are only not there.
+      - One that is not there or cannot be read is left out, and a warning names it. The task fails if reading each of
+        them ends in an error; that there is no such command is no error.
     type: list
     elements: str
     aliases: [id]

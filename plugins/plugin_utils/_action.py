@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from ansible import constants as C
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.playbook.handler import Handler
 from ansible.playbook.task_include import TaskInclude
@@ -32,6 +32,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import TURNED_DOWN, Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets, unquoted
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_given
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run, first_in_run, prepare_workers
@@ -43,6 +44,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
     run_folder,
     without_empty_settings,
 )
+
+#: The environment variables that connection settings are read from.
+_IN_ENVIRONMENT = [f"ALPACON_{name.upper()}" for name in CONNECTION]
 
 #: A secret that long is hidden in the output of other tasks as well; a shorter one may be a word like any other.
 _SURELY_SECRET = 16
@@ -93,7 +97,7 @@ class AlpaconAction(ActionBase):
             return self._failed(error, secrets(self._task.args))
         hidden = secrets(options)
         _register(hidden)
-        warnings = self.ignored(options, variables)
+        warnings = [*self._misplaced(), *self.ignored(options, variables)]
         if self.is_for_elsewhere():
             result = self.completed(options, {**self.empty_result, **self._ship(options, variables)})
             return presentable({**result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
@@ -150,16 +154,41 @@ class AlpaconAction(ActionBase):
         Args:
             instead: C(become) or C(environment), and what has the effect that it has not.
         """
-        given = {
-            "become": self._become(variables),
-            "environment": "environment" if any(self._task.environment or ()) else "",
-        }
+        # A token in env would go to the servers.
+        environment = "environment" if self._environment and not self._settings_in_environment else ""
+        given = {"become": self._become(variables), "environment": environment}
         module = self.module_name.rpartition(".")[2]
         return [
             f"{given[keyword]} has no effect on {self.module_name}: {why}"
             for keyword, why in instead.items()
             if given[keyword] and first_in_run(f"{module}-{keyword}")
         ]
+
+    def _misplaced(self) -> list[str]:
+        """A warning of connection settings in the keyword C(environment), where nobody reads them; once in a run."""
+        names = self._settings_in_environment
+        if not names or not first_in_run("-".join(["environment", *names])):
+            return []
+        return [
+            f"environment: this keyword is not where {' and '.join(names)} can be set, since the environment of"
+            f" ansible-playbook itself is read. Set {' and '.join(names).lower()} among the variables instead."
+        ]
+
+    @property
+    def _settings_in_environment(self) -> list[str]:
+        return [name for name in _IN_ENVIRONMENT if name in self._environment]
+
+    @property
+    def _environment(self) -> set[str]:
+        """The names in the keyword C(environment) of the task, and of what it is part of."""
+        given = self._task.environment or ()
+        names: set[str] = set()
+        for part in given if isinstance(given, (list, tuple)) else [given]:
+            # What cannot be worked out has no effect here either.
+            with contextlib.suppress(AnsibleError):
+                whole = part if isinstance(part, Mapping) else self._templar.template(part)
+                names.update(whole if isinstance(whole, Mapping) else ())
+        return names
 
     def is_for_elsewhere(self) -> bool:
         """Whether the task is delegated to another host, which its module is shipped to, and has something to do."""

@@ -47,7 +47,7 @@ def settings_of(options: Mapping[str, Any], warn: Warn = lambda _text: None, nee
                 f"{meaning} is missing",
                 f"Give it as the option {name}, for modules also in module_defaults under"
                 f" group/herdops.alpacon.alpacon, as the variable alpacon_{name}"
-                f" or in the environment as ALPACON_{name.upper()}.",
+                f" or in the environment of ansible-playbook as ALPACON_{name.upper()}.",
             )
     given = {name: value for name, value in options.items() if str(value).strip() and value is not None}
     settings = Settings(

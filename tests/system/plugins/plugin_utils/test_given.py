@@ -292,6 +292,33 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
     assert said.count("ansible_become has no effect") == 1
 
 
+@pytest.mark.parametrize("core", CORES)
+def test_a_token_in_the_keyword_environment_is_not_sent_to_servers(
+    current: Workspace, tmp_path: Path, core: str
+) -> None:
+    keyword = {"ALPACON_URL": current.url, "ALPACON_TOKEN": "alpat-in-the-keyword", "A": "b"}
+    nothing = {"ALPACON_URL": "", "ALPACON_TOKEN": ""}
+    told = (
+        "environment: this keyword is not where ALPACON_URL and ALPACON_TOKEN can be set, since the environment of"
+        " ansible-playbook itself is read. Set alpacon_url and alpacon_token among the variables instead."
+    )
+    modules: dict[str, Row] = {
+        COMMAND_MODULE: {"line": "echo hello"},
+        f"{COMMAND_MODULE}_info": {"limit": 1},
+        AUDIT_MODULE: {"checks": [{"name": "greets", "line": "echo hello"}]},
+    }
+    for module, options in modules.items():
+        folder = tmp_path / module
+        tasks = [task("first", options, module, environment="{{ own }}"), task("again", options, module)]
+        plays = play(*tasks, environment=keyword, vars={"own": {"ALPACON_URL": current.url}})
+        done = play_out(current, folder, plays, ["web-01"], core=core, **nothing)
+        warnings = [warning for rows in done.tasks.values() for row in rows for warning in row.get("warnings", ())]
+        assert warnings == [told]
+        assert "Give env" not in done.said
+        assert "alpat-in-the-keyword" not in done.said
+        assert "or in the environment of ansible-playbook as ALPACON_URL." in done.tasks["first"][0]["msg"]
+
+
 @pytest.mark.parametrize(
     ("core", "argument"), [("oldest", "line='echo a b'"), ("development", "echo a b"), ("newest", "echo a b")]
 )
