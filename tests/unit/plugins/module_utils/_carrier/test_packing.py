@@ -8,6 +8,7 @@ import hashlib
 import os
 import random
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,15 @@ def test_much_comes_back_whole(way: str) -> None:
     assert (frame.stdout, frame.stderr) == (bytes(5_000_000), bytes(3_000_000))
 
 
+@pytest.mark.parametrize("stdin", [b"", os.urandom(200_000)], ids=["no input", "input"])
 @pytest.mark.parametrize("way", WAYS)
-def test_nothing_of_the_carrier_reaches_what_is_run(way: str) -> None:
-    frame = frame_of(pack("script:x", "env; echo $#; ls /proc/self/fd", os.urandom(200_000)), way)
+def test_nothing_of_the_carrier_reaches_what_is_run(way: str, stdin: bytes) -> None:
+    frame = frame_of(pack("script:x", "echo $# >&2; ls /proc/self/fd >&2; env", stdin), way)
     names = {line.partition("=")[0] for line in frame.stdout.decode(errors="replace").splitlines()}
+    assert "PATH" in names
     assert not [name for name in names if is_own_variable(name) or name.startswith("alpacon")]
+    # No arguments; 3 is the folder that ls reads, and 9 is left for what is said of a skip.
+    assert frame.stderr.split() == [b"0", b"0", b"1", b"2", b"3", b"9"]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -120,6 +125,14 @@ def test_the_digest_is_that_of_what_runs_and_reads() -> None:
     }
     assert len(digests) == 6
     assert pack("a:b", "x").digest == pack("c:d", "x").digest == digest_of_line(pack("e:f", "x").line)
+
+
+def test_the_same_is_packed_alike_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A retried task, and hosts that all submit the same, know it again by what it is packed into.
+    first = pack("script:x", "x", b"y", [b"z"])
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    assert pack("script:x", "x", b"y", [b"z"]) == first
 
 
 @pytest.mark.parametrize(
