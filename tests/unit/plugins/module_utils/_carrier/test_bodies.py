@@ -58,9 +58,15 @@ def test_a_script_runs_where_temporary_folders_let_nothing_run(way: str, tmp_pat
     assert done.stdout.endswith(f"\n{tmp_path}:\ntmp\n\n{tmp_path}/tmp:\n")
 
 
-def test_a_script_that_a_signal_ends_leaves_nothing(tmp_path: Path) -> None:
-    frame = run(script("x", [], None, Place()), b"", b"kill -TERM $$", TMPDIR=str(tmp_path))
-    assert frame.rc == 143
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("name", "number"), [("HUP", 1), ("INT", 2), ("TERM", 15)])
+@pytest.mark.parametrize("process", ["$$", "$PPID"], ids=["the script", "the shell that started it"])
+def test_a_script_that_a_signal_ends_leaves_nothing(
+    process: str, name: str, number: int, way: str, tmp_path: Path
+) -> None:
+    ended = f"kill -{name} {process}; sleep 0.1".encode()
+    frame = run(script("x", [], None, Place()), b"", ended, way, TMPDIR=str(tmp_path))
+    assert frame.rc == 128 + number
     assert not list(tmp_path.iterdir())
 
 
