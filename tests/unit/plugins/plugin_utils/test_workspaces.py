@@ -71,6 +71,8 @@ def test_one_form_for_all_urls_of_a_workspace(url: str, workspace: str) -> None:
         ({}, {"alpacon_workspace": B, "alpacon_token": "v"}, env(A, "a"), B, None),
         ({}, {"alpacon_workspace": B, "alpacon_url": f"{B}/", "alpacon_token": "v"}, env(A, "a"), B, "v"),
         ({}, {"alpacon_workspace": B, "alpacon_workspaces": [A, B]}, env(None, "a"), B, None),
+        ({"url": B}, {"alpacon_workspaces": [A]}, env(None, "a"), B, None),
+        ({"url": B}, {"alpacon_workspaces": [A], "alpacon_token": "v"}, env(), B, None),
         ({}, {"alpacon_workspace": B, "alpacon_tokens": {A: "x", f"{B}/": "y"}}, env(A, "a"), B, "y"),
         ({}, {"alpacon_workspace": A, "alpacon_tokens": {B: "y"}}, env(A, "a"), A, "a"),
         ({}, {"alpacon_workspace": B, "alpacon_tokens": {B: ""}}, env(B, "b"), B, None),
