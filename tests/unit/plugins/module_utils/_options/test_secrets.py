@@ -57,6 +57,10 @@ def test_short_values_are_no_secrets() -> None:
     assert hide("0 abc a b c", hidden) == "0 abc a b c"
 
 
+def test_values_that_are_read_as_numbers_are_secrets() -> None:
+    assert {"12345678", "0.12345"} <= secrets({"token": 12345678, "env": {"A": 0.12345}})
+
+
 ESCAPES = "\x1b[2J\x9b31m\x07\rgone\u202e\x00\x7f"
 
 
