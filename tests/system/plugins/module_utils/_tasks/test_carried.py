@@ -132,6 +132,13 @@ def test_the_end_of_both_outputs_is_kept(current: Workspace) -> None:
     assert "output_limit cut" in result["msg"]
 
 
+def test_a_secret_on_the_standard_error_that_is_cut_in_two_stays_hidden(current: Workspace) -> None:
+    argv = ["sh", "-c", "printf '%s-end' \"$S\" >&2"]
+    result = carry(current, argv=argv, env={"S": "s3cret-value"}, output_limit=9).result
+    assert result["stderr"] == "*****-end"
+    assert "value" not in str(result)
+
+
 def test_what_is_too_large_is_refused_before_anything_is_sent(current: Workspace) -> None:
     with pytest.raises(UsageError, match=r"^script: 2000\d\d\d bytes of script take \d+ bytes, compressed") as caught:
         carry(current, random.Random(1).randbytes(2_000_000))
