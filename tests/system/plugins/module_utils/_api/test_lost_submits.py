@@ -109,6 +109,12 @@ def test_a_look_that_fails_is_not_the_last(serve: Serve, connect: Connect) -> No
     assert find(connect(server), body, sent_at=0.0) == (COMMAND, [COMMAND], [0.5, 1.0])
 
 
+def test_where_nobody_says_whose_token_it_is_nothing_is_taken(serve: Serve, connect: Connect) -> None:
+    server = serve([Reply(page([current_row(requested_by=None)])), Reply({"detail": "No."}, 400)])
+    body = {"server": SERVER, "line": "uptime", "shell": "system"}
+    assert find(connect(server), body, sent_at=0.0) == (None, [COMMAND], [])
+
+
 @in_every_dialect
 def test_another_user_or_shell_is_another_command(workspace: Workspace, warm: Client) -> None:
     sent_at = time.time()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 from system.conftest import Connect
@@ -32,7 +33,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Submitted
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
     FAR,
@@ -236,13 +239,14 @@ class Loser:
 
 
 @pytest.fixture
-def submit_lost(serve: Callable[..., ScriptedServer], connect: Connect, clock: Clock) -> Callable[[Loser], Job]:
+def submit_lost(serve: Callable[..., ScriptedServer], connect: Connect, clock: Clock) -> Callable[..., Job]:
     """Submits a command whose answer a workspace loses, and gives what became of it."""
 
-    def submit(workspace: Loser) -> Job:
+    def submit(workspace: Loser, run: Run | None = None) -> Job:
         body = {"server": SERVER, "shell": "system", "line": "uptime", "username": "", "groupname": ""}
         job = Job(Server(None), body={**body, "scheduled_at": None})
-        Fleet(connect(serve(workspace), sleep=clock.sleep), Limits(wait=False), sleep=clock.sleep).run([job])
+        client = connect(serve(workspace), sleep=clock.sleep)
+        Fleet(client, Limits(wait=False), sleep=clock.sleep, run=run or Run()).run([job])
         return job
 
     return submit
@@ -285,6 +289,15 @@ def test_a_service_token_takes_what_no_user_requested_and_a_user_what_is_theirs(
 def test_a_service_token_takes_nothing_that_ran_as_another_user(submit_lost: Callable[[Loser], Job]) -> None:
     job = submit_lost(Loser([{"id": COMMAND, "username": "deploy"}, {"id": NO_COMMAND, "username": "root"}]))
     assert (job.outcome, job.id) == ("pending", COMMAND)
+
+
+def test_what_another_task_of_the_run_has_submitted_is_not_taken(
+    submit_lost: Callable[..., Job], tmp_path: Path
+) -> None:
+    Submitted(tmp_path / "alpacon-submitted").add({"id": COMMAND})
+    job = submit_lost(Loser([{"id": COMMAND}]), Run(folder=tmp_path))
+    assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
+    assert COMMAND not in job.msg
 
 
 def test_commands_that_nobody_asked_for_are_named_beside_the_one_that_was_found(
