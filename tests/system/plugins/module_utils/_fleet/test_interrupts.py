@@ -22,7 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import THREADS, Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.tests.unit.support import current_row
+from ansible_collections.herdops.alpacon.tests.unit.support import LIST, current_row
 
 #: More than are on their way and queued at once.
 MANY = 4 * THREADS
@@ -35,6 +35,12 @@ def uuid(number: int) -> str:
 def jobs() -> list[Job]:
     body = {"shell": "system", "line": "make all", "username": "", "groupname": "", "scheduled_at": None}
     return [Job(Server(uuid(number)), body={**body, "server": uuid(number)}) for number in range(MANY)]
+
+
+def accepted(request: Request) -> Reply:
+    """How a workspace answers a submit; the command has the id of its server."""
+    server = {"id": request.body["server"], "name": "web"}
+    return Reply([current_row(id=request.body["server"], server=server, line=request.body["line"])], 201)
 
 
 class Hanging:
@@ -50,8 +56,7 @@ class Hanging:
         event = self.first if self._taken.acquire(blocking=False) else self.rest
         if not event.wait(20):
             self.waited_for.append(request.path)
-        server = {"id": request.body["server"], "name": "web"}
-        return Reply([current_row(id=request.body["server"], server=server, line=request.body["line"])], 201)
+        return accepted(request)
 
     def is_busy(self) -> bool:
         """Whether every thread has sent a submit."""
@@ -128,3 +133,29 @@ def test_a_run_that_is_over_sends_nothing_more_and_keeps_the_ids_of_what_it_sent
     assert len(hanging.server.requests) == THREADS
     assert len(ids_in(journal)) == THREADS
     ends.join()
+
+
+def test_a_run_that_is_over_when_the_last_answer_comes_keeps_its_id(
+    serve: Callable[..., ScriptedServer], connect: Connect, tmp_path: Path
+) -> None:
+    over = threading.Event()
+
+    def answer(request: Request) -> Reply:
+        over.set()
+        return accepted(request)
+
+    journal = tmp_path / "run.ids"
+    run = Run(journal_file=journal, is_over=over.is_set)
+    with pytest.raises(RunIsOver):
+        Fleet(connect(serve(answer)), Limits(wait=False), run=run).run(jobs()[:1])
+    assert ids_in(journal) == [uuid(0)]
+
+
+def test_a_submit_that_waited_for_its_budget_is_not_sent_once_the_run_is_over(
+    serve: Callable[..., ScriptedServer], connect: Connect
+) -> None:
+    server = serve([Reply({}, 429, headers={"Retry-After": "1"}), Reply({}, 201)])
+    run = Run(is_over=lambda: bool(server.requests))
+    with run.client(connect(server).settings, None) as client, pytest.raises(RunIsOver):
+        client.write("POST", LIST, {})
+    assert len(server.requests) == 1
