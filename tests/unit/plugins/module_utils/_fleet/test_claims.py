@@ -10,12 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_order import Order
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named, refuse_shared
-from ansible_collections.herdops.alpacon.tests.unit.support import SERVER, command_options
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, TOKEN, command_options
 
 
 def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
@@ -26,3 +32,13 @@ def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
     server = Server(SERVER, "many-1")
     with pytest.raises(UsageError, match=r"^servers: many-1 gets this for host first of the task\..* Do so\.$"):
         refuse_shared(second, Order.from_options(options), options["url"], [server])
+
+
+def test_what_may_have_run_is_not_over_for_a_retry() -> None:
+    # As the workspace says of what was carried, of whose answer nothing is there.
+    attempts = {"digest": Attempt(0.0, COMMAND)}
+    job = Job(Server(SERVER), command=Command(COMMAND, Server(SERVER), "reboot", "system", "success"), digest="digest")
+    job.end(Outcome.UNKNOWN)
+    with Client(Settings("https://workspace.example", TOKEN)) as client:
+        Submitting(client, Run(attempts=attempts), lambda _seconds: None).finish([job])
+    assert not attempts["digest"].over
