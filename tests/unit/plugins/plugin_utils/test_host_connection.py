@@ -4,16 +4,22 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
-from collections.abc import Sequence
+import io
+import os
+import random
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import UNDONE
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge, pack
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection, NotDone
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ran
+from ansible_collections.herdops.alpacon.tests.unit.carrying import frame_of
 
 FOLDER = "/root/.ansible/tmp/ansible-tmp-1"
 MAKE = (
@@ -29,6 +35,7 @@ class Remote:
     def __init__(self, mark: str = "", answers: Sequence[Ran | TooLarge] = ()) -> None:
         self.submits: list[list[bytes]] = []
         self.bodies: list[str] = []
+        self.notes: dict[str, bytes] = {}
         self._mark = mark
         self._answers = list(answers)
 
@@ -43,10 +50,10 @@ class Remote:
         return Ran(1 if self._mark else 0, b"", b"no such folder", self._mark)
 
     def noted(self, about: str) -> bytes | None:
-        return b""
+        return self.notes.get(about, b"")
 
     def note(self, about: str, text: bytes) -> None:
-        pass
+        self.notes[about] = text
 
 
 def connected(remote: Remote) -> HostConnection:
@@ -104,10 +111,45 @@ def test_a_file_that_has_become_another_between_the_answers_is_refused(tmp_path:
         fetched(piece, b"new", piece + b"end", tmp_path / "log")
 
 
-def test_a_large_file_that_is_another_in_the_end_is_told() -> None:
-    remote = Remote(answers=[Ran(0, b"", b""), Ran(0, b"", b""), Ran(1, b"", b"it differs")])
-    with pytest.raises(NotDone, match="it differs"):
-        connected(remote).put(bytes(1_000_001), "/etc/large")
+class Here(Remote):
+    """This machine, on which something else happens after the first submit."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+        super().run(label, body, stdin, files, alike)
+        frame = frame_of(pack(label, body, stdin, files))
+        if len(self.submits) == 1:
+            self._meanwhile()
+        return Ran(frame.rc, frame.stdout, frame.stderr, frame.mark)
+
+
+def change_a_byte(file: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.write(b"x")
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "submits"),
+    [(lambda file: os.truncate(file, 7), 2), (lambda file: os.truncate(file, 1_000_007), 2), (change_a_byte, 3)],
+    ids=["shorter", "longer", "another byte"],
+)
+def test_a_large_file_that_something_else_changes_is_told(
+    meanwhile: Callable[[Path], object], submits: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "large"
+    remote = Here(lambda: meanwhile(file))
+    with pytest.raises(NotDone):
+        connected(remote).put(bytes(1_000_001), str(file))
+    assert len(remote.submits) == submits
+
+
+def test_a_large_file_is_put_in_pieces(tmp_path: Path) -> None:
+    content = random.Random(7).randbytes(1_000_001)
+    connected(Here(lambda: None)).put(content, str(tmp_path / "large"))
+    assert (tmp_path / "large").read_bytes() == content
 
 
 def test_files_that_are_too_large_together_go_one_after_the_other() -> None:
@@ -126,3 +168,19 @@ def test_where_no_file_can_be_made_for_a_large_module_it_is_not_run() -> None:
     with pytest.raises(NotDone, match="No space left on device"):
         connected(remote).run("/bin/sh -c python3", b"a module")
     assert len(remote.submits) == 2
+
+
+def test_what_was_held_back_is_done_once_where_the_host_has_not_kept_the_module() -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("utilities.py", bytes(4000))
+    fed = f"ZIPDATA = '{base64.b64encode(archive.getvalue()).decode()}'".encode()
+    missing = f"alpacon: what is kept for this module is not complete {hashlib.sha256(fed).hexdigest()}"
+    remote = Remote(answers=[Ran(0, b"", b""), Ran(125, missing.encode(), b"")])
+    host = HostConnection(remote, "copy", "root")  # type: ignore[arg-type]
+    host.run("/bin/sh -c python3", fed)
+    host.run(MAKE)
+    host.put(b"content", f"{FOLDER}/source")
+    host.run("/bin/sh -c python3", fed)
+    assert remote.submits == [[], [b"content"], []]
+    assert ["mkdir" in body for body in remote.bodies] == [False, True, False]
