@@ -212,11 +212,19 @@ def test_that_a_command_was_handed_over_is_told_to_its_worker(workers: Workers) 
     assert slow.known.status == "running"
 
 
-def test_what_nobody_awaits_any_more_is_not_awaited_again(workers: Workers) -> None:
+def test_what_nobody_awaits_any_more_is_not_awaited_again(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     [gone] = workers.running(1)
-    workers.shared.forget(str(gone.id))
-    workers.shared.note_status(str(gone.id), "running")
-    assert workers.shared.expected() == set()
+    stat = Path.stat
+
+    def stat_and_forget(path: Path, **options: Any) -> os.stat_result:
+        found = stat(path, **options)
+        workers.shared.forget(str(gone.id))
+        return found
+
+    monkeypatch.setattr(Path, "stat", stat_and_forget)
+    for _while_and_after_it_is_forgotten in range(2):
+        workers.shared.note_status(str(gone.id), "running")
+        assert workers.shared.expected() == set()
 
 
 def test_a_command_whose_hold_was_seen_is_looked_for_again(workers: Workers) -> None:
