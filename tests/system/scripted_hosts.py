@@ -301,5 +301,21 @@ def summary_lines(done: RoleRun) -> list[str]:
     return lines
 
 
+def a_signing_key(home: Path) -> tuple[str, str]:
+    """The fingerprint of a new key, and its public part in the armoured form."""
+    home.mkdir(mode=0o700)
+
+    def gpg(*arguments: str) -> str:
+        command = ["gpg", "--homedir", str(home), "--batch", "--passphrase", "", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    try:
+        gpg("--quick-generate-key", "alpamon@example.com", "ed25519", "sign", "never")
+        listed = gpg("--with-colons", "--list-keys")
+        return listed.partition("fpr:")[2].partition("\n")[0].strip(":"), gpg("--armor", "--export")
+    finally:
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
+
+
 def _lines(file: Path) -> list[Row]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []

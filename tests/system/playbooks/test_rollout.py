@@ -10,7 +10,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
@@ -27,6 +26,7 @@ from system.scripted_hosts import (
     Distribution,
     RoleRun,
     ScriptedHost,
+    a_signing_key,
     agents_come,
     configuration,
     found,
@@ -672,19 +672,3 @@ def test_hosts_of_a_wave_keep_their_own_facts(current: Workspace, tmp_path: Path
     assert said["a"].startswith("connected as deb-01-")
     assert said["b"].startswith("connected as rocky-01-")
     assert len(current.registration_tokens()) == given
-
-
-def a_signing_key(home: Path) -> tuple[str, str]:
-    """The fingerprint of a new key, and its public part in the armoured form."""
-    home.mkdir(mode=0o700)
-
-    def gpg(*arguments: str) -> str:
-        command = ["gpg", "--homedir", str(home), "--batch", "--passphrase", "", *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-    try:
-        gpg("--quick-generate-key", "alpamon@example.com", "ed25519", "sign", "never")
-        listed = gpg("--with-colons", "--list-keys")
-        return listed.partition("fpr:")[2].partition("\n")[0].strip(":"), gpg("--armor", "--export")
-    finally:
-        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False)
