@@ -23,12 +23,14 @@ from system.scripted_hosts import (
     Host,
     RoleRun,
     ScriptedHost,
+    a_signing_key,
     agents_come,
     configuration,
     found,
     installed,
     run_role,
 )
+from system.support import Reply, ScriptedServer
 from workspace.client import Workspace
 
 LOCKED = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)"
@@ -905,3 +907,53 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
     assert any(behind in str(result.get("msg")) for result in done["silent"].results if not result["failed"])
     assert 'key="********"\ntoken=********\nBackhaul closed.' in done["silent"].failure
     assert all(secret not in done.said for secret in (token, record["key"], "abc-DEF_123"))
+
+
+# What is not this host's, or not this workspace's
+
+
+def test_a_clone_that_leaves_takes_nobody_out_of_the_workspace(current: Workspace, tmp_path: Path) -> None:
+    original = current.api("POST", "servers/servers/register/", **registration(current)).json()
+    copied = [*found(registered_machine_id="another"), *configuration(current.url, original["id"], original["key"])]
+    hosts = {
+        state: ScriptedHost(DEBIAN, [*copied, *installed("2.5.0")], {"alpamon_state": state})
+        for state in ("absent", "installed")
+    }
+    current.reset_counters()
+    done = run_role(tmp_path, current, hosts, show=("alpamon_orphans",))
+    assert done.code == 0, done.said
+    assert [host.results[-1]["msg"] for host in done.hosts.values()] == [{"alpamon_orphans": []}] * 2
+    assert [record["id"] for record in current.registered()] == [original["id"]]
+    assert current.counters()["writes"] == 0
+
+
+def test_the_api_token_is_not_sent_to_the_workspace_that_a_host_leaves(
+    current: Workspace, serve: Callable[..., ScriptedServer], tmp_path: Path
+) -> None:
+    # It knows the agent, and then no longer: with an API token the record could still be looked for.
+    other = serve([Reply({"id": ID, "commissioned": True}), Reply({"detail": "No."}, 403)])
+    answers = [*configuration(other.url, ID, "k"), *installed("2.5.0")]
+    options = {"alpamon_state": "absent", "alpamon_token": current.token}
+    done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, answers, options)})
+    assert done.code == 0, done.said
+    asked = [(request.method, request.headers["Authorization"]) for request in other.requests]
+    assert asked == [("GET", f'id="{ID}", key="k"'), ("DELETE", f'id="{ID}", key="k"')]
+
+
+def test_a_key_that_is_not_named_is_not_trusted(running: Running, tmp_path: Path) -> None:
+    named, own = a_signing_key(tmp_path / "own")
+    stranger, foreign = a_signing_key(tmp_path / "foreign")
+    hosts = {
+        name: ScriptedHost(
+            DEBIAN,
+            [("^uri ", {"changed": False, "status": 200, "content": page})],
+            {"alpamon_key_fingerprints": named},
+        )
+        for name, page in {"foreign": foreign, "beside": own + foreign}.items()
+    }
+    done = run_role(tmp_path / "run", running("current"), hosts, "--tags", "install")
+    assert done.code == 2, done.said
+    for name, fingerprints in {"foreign": stranger, "beside": f"{named}, {stranger}"}.items():
+        told = f"has the fingerprint {fingerprints}, which is not in alpamon_key_fingerprints. It is not trusted."
+        assert told in done[name].failure
+        assert done[name].of("copy") == []
