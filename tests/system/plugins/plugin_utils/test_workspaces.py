@@ -267,6 +267,17 @@ def test_an_audit_asks_each_host_in_its_own_workspace(both: Both) -> None:
     )
 
 
+def test_a_budget_is_for_all_workspaces_of_an_audit(both: Both) -> None:
+    both.write(source(both.here, "web-01", "web-02"), source(both.there, "web-01", "web-03"))
+    # What either workspace takes alone: a command for each of its servers, and eight requests to read the answers.
+    _listing, results = both.play("all", audit(budget=12, min_coverage=50))
+    [result] = [result for result in results.values() if "summary" in result]
+    assert result["requests"] <= 12
+    assert len(both.here.commands()) == 2
+    assert both.there.commands() == []
+    assert result["summary"]["not_asked"] == 2
+
+
 def test_a_name_alone_is_looked_for_in_the_workspace_of_its_host(both: Both) -> None:
     # As a host of an inventory made by hand: it ran on the server of the same name in the first host's workspace.
     both.there.add_servers("only-there", connected=False)
