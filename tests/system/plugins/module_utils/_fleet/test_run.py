@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import multiprocessing
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import files as _files
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import sharing as _sharing
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Submitted
@@ -125,18 +127,27 @@ def test_the_last_of_several_processes_takes_the_journal_away(journal: Journal) 
     assert list(journal.file.parent.iterdir()) == []
 
 
-def test_commands_that_are_journalled_while_others_are_struck_out_stay(journal: Journal) -> None:
+def test_commands_that_are_journalled_while_others_are_struck_out_stay(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lock_later(descriptor: int, kind: int) -> None:
+        time.sleep(random.random() / 500)
+        _files.lock(descriptor, kind)
+
     def work(number: int) -> bool:
-        kept = []
-        for step in range(30):
+        kept, missed = set(), set()
+        for step in range(60):
             place = submit(journal, uuid(number, step))
-            if step % 5:
+            missed |= {uuid(number, step)} - set(ids(journal))
+            # At first, nobody has anything under way now and then, and the journal is gone.
+            if step < 30 or step % 5:
                 journal.strike([place])
             else:
-                kept.append(uuid(number, step))
-            # Now and then nobody has anything under way, and the journal is gone.
-        return set(kept) <= set(ids(journal))
+                kept.add(uuid(number, step))
+        return not missed and kept <= set(ids(journal))
 
+    # Others have time to take away what was just opened.
+    monkeypatch.setattr(_journal, "lock", lock_later)
     assert all(at_once(8, work))
     assert len(ids(journal)) == 8 * 6
 
