@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.answers import unpacked
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.answers import unpacked, whole_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import Carried, pack
 from ansible_collections.herdops.alpacon.tests.unit.carrying import output_of
 from ansible_collections.herdops.alpacon.tests.unit.support import PUBLISHED_ROW, Row, current_row
@@ -139,3 +139,17 @@ def test_a_success_that_the_server_contradicts_is_not_complete() -> None:
     failing: Carried = pack("argv:id", "exit 3\n")
     done, output = unpacked(command(PUBLISHED_ROW, line=failing.line), Output(output_of(failing).stdout))
     assert (done.exit_code, output.complete) == (None, False)
+
+
+@pytest.mark.parametrize(("text", "whole"), [("", False), (" \n", False), (WHOLE[:-3], False), (WHOLE, True)])
+def test_what_has_not_come_yet_is_waited_for(text: str, whole: bool) -> None:
+    is_whole = whole_of(command())
+    assert is_whole is not None
+    assert is_whole(text) is whole
+
+
+@pytest.mark.parametrize("text", [*COMPLAINTS, refusal().text])
+def test_what_is_said_in_place_of_an_answer_is_all_there_is(text: str) -> None:
+    is_whole = whole_of(command())
+    assert is_whole is not None
+    assert is_whole(text)
