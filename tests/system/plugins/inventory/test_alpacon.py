@@ -478,6 +478,12 @@ def test_settings_from_templates_vaults_and_extra_variables(source: Source, core
     assert sorted(source.run("--list", *given, **bare).hosts) == ALL_HOSTS
 
 
+def test_the_workspace_of_a_host_says_nothing_of_where_an_inventory_is_read_from(source: Source) -> None:
+    source.write()
+    elsewhere = ("-e", "alpacon_workspace=https://other.example")
+    assert sorted(source.run("--list", *elsewhere).hosts) == ALL_HOSTS
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
