@@ -21,7 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api import client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits as _lost_submits
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet, looking, submitting, telling
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endings, fleet, looking, submitting, telling
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run as _run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command as _command
@@ -47,6 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         _client,
         _lost_submits,
         _outputs,
+        endings,
         fleet,
         looking,
         submitting,
@@ -140,7 +141,8 @@ class Judgement:
             self.wrong.append(f"{case.name}: {complaint}")
 
     def end(self) -> None:
-        """Fail if something was wrong."""
+        """Fail if something was wrong, or nothing was judged."""
+        assert self.judged
         assert not self.wrong, f"{len(self.wrong)} of {self.judged}:\n" + "\n".join(self.wrong[:40])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from system.registering import REFUSED, REGISTER, ask, manage_token, new_agent, register
-from system.support import Clock, Outcome, Reply, Request, ScriptedServer, in_every_dialect
+from system.support import Clock, Outcome, Reply, Request, ScriptedServer, in_every_dialect, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
@@ -626,6 +626,9 @@ def test_a_workspace_that_does_not_say_whether_it_upgrades(workspace: Workspace)
     given = {"state": "connected", "pinned": True, "token": workspace.token, **agent.options}
     for _answer in ("refused", "missing"):
         assert not register(workspace, **given).failed
+        assert "/api/workspaces/preferences/-/" in paths(workspace)
+        assert [fault["times"] for fault in workspace.faults()] == [0]
+        workspace.reset_counters()
 
 
 def test_connected_rides_out_what_passes(workspace: Workspace, patient: Clock) -> None:

@@ -136,6 +136,6 @@ def test_variables_of_these_names_are_free_beside_a_line() -> None:
 
 
 def test_no_value_of_a_variable_is_told() -> None:
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError, match="RUN is the name of a variable") as caught:
         order(**ARGV, env={"RUN": "hunter22"})
     assert "hunter22" not in str(caught.value)
