@@ -372,9 +372,9 @@ class Connection(ConnectionBase):
             return act()
         except NotDone as error:
             said = f"Something on the host failed. What it said is {_NOT_SHOWN}." if self._is_silent else str(error)
-            raise AnsibleError(clean(said)) from None
+            raise AnsibleError(said) from None
         except AlpaconError as error:
-            raise AnsibleConnectionFailure(clean(str(error))) from None
+            raise AnsibleConnectionFailure(str(error)) from None
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a command."""

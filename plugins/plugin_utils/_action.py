@@ -291,9 +291,9 @@ def _is_open(result: Mapping[str, Any]) -> bool:
     """Whether a module that ran elsewhere has left commands behind that are not to be submitted again."""
     # From ansible-core 2.19 on, whatever a module fails with counts as an exception.
     answered = "commands" in result or "invocation" in result
-    crashed = result.get("unreachable") or (not answered and ("exception" in result or "module_stdout" in result))
+    crashed = not answered and ("exception" in result or "module_stdout" in result)
     outcomes = {command.get("outcome") for command in result.get("commands") or ()}
-    return bool(crashed) or bool(outcomes - _CLOSED - {None})
+    return crashed or bool(outcomes - _CLOSED - {None})
 
 
 @dataclass

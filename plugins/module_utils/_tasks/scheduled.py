@@ -157,7 +157,7 @@ def _withdraw_old(task: CommandTask, job: Job, old: list[Command]) -> list[Comma
     """Cancel what is scheduled for other times, and give what is gone; where that fails, take the new command back."""
     if not old:
         return []
-    if job.outcome != Outcome.PENDING or job.command is None:
+    if job.command is None:
         job.msg = f"{job.msg} {_still_scheduled(old)}"
         return []
     new, own = job.command, job.changed
