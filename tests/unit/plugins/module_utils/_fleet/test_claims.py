@@ -42,3 +42,10 @@ def test_what_may_have_run_is_not_over_for_a_retry() -> None:
     with Client(Settings("https://workspace.example", TOKEN)) as client:
         Submitting(client, Run(attempts=attempts), lambda _seconds: None).finish([job])
     assert not attempts["digest"].over
+
+
+def test_who_cannot_have_all_leaves_the_rest_to_others(tmp_path: Path) -> None:
+    first, second, third = (Claims(tmp_path, "task", host) for host in ("first", "second", "third"))
+    assert first.take([("b", "digest")]) is None
+    assert second.take([("a", "digest"), ("b", "digest")]) == ("b", "first")
+    assert third.take([("a", "digest")]) is None
