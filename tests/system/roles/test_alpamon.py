@@ -762,6 +762,15 @@ def test_refusals(refused: RoleRun, name: str) -> None:
     assert {call.module for call in host.calls} <= {"alpamon_info"}
 
 
+def test_a_host_is_not_reached_through_the_agent_that_is_to_be_removed(tmp_path: Path) -> None:
+    variables = {"ansible_connection": "herdops.alpacon.alpacon", "alpamon_state": "absent"}
+    # The agents of this workspace run what they are sent here, so no more than a look is taken.
+    with Workspace("current", servers=["web-01"]) as workspace:
+        done = run_role(tmp_path, workspace, {"web-01": ScriptedHost(variables=variables)}, entry="preflight")
+    assert done.code == 2, done.said
+    assert done["web-01"].failure.startswith("The host is reached through the agent itself, which this role stops,")
+
+
 def test_tags_that_would_skip_the_whole_role_are_refused(running: Running, tmp_path: Path) -> None:
     done = run_role(tmp_path, running("current"), {"web": ScriptedHost(DEBIAN)}, "--skip-tags", "verify,register,mine")
     assert done.code == 2, done.said
