@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Collection, Iterator
@@ -508,6 +509,17 @@ def test_what_the_role_is_told_of_certificates_holds_for_the_whole_playbook(tmp_
         done = rolled(tmp_path / "ca", workspace, hosts)
         assert done.code == 0, done.said
         assert summary(done)["a"].endswith(", version 2.5.0, answers as hostname")
+        assert workspace.registration_tokens() == []
+        # A relative path is one of the folder that the playbook is started in.
+        started = tmp_path / "started"
+        started.mkdir()
+        for name in ("ca.pem", "alpamon_2.5.0.deb", "key.asc"):
+            shutil.copy(ca.file, started / name)
+        hosts = {"b": a_host("b", alpamon_package_file="alpamon_2.5.0.deb"), "c": a_host("c")}
+        given = {"alpamon_ca_cert": "ca.pem", "alpamon_repository_key": "key.asc"}
+        done = rolled(started, workspace, hosts, alpamon_serial=2, **given)
+        assert done.code == 0, done.said
+        assert all(line.endswith(", version 2.5.0, answers as hostname") for line in summary(done).values())
         assert workspace.registration_tokens() == []
         for name, given in (("verified", {"alpamon_ca_cert": str(ca.file)}), ("not", {"alpamon_validate_certs": "no"})):
             interrupted(tmp_path / name, workspace, {name: a_host(name, **given)}, "alpacon: registered", but=[name])

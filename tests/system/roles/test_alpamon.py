@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from system.certificates import authority
 from system.scripted_hosts import (
     DEBIAN,
     KEY,
@@ -563,6 +565,41 @@ def optional(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Role
     return done
 
 
+def test_files_of_the_controller_are_found_beside_the_play_and_where_it_is_started(tmp_path: Path) -> None:
+    started, plays = tmp_path / "run", tmp_path / "run/plays"
+    (plays / "files").mkdir(parents=True)
+    ca = authority(tmp_path, "Our CA")
+    shutil.copy(ca.file, plays / "files/our.pem")
+    (plays / "files/alpamon_2.5.0.deb").touch()
+    (started / "alpamon_2.5.0~rc1.deb").touch()
+    (plays / "beside.asc").write_text("-----BESIDE-----\n", encoding="utf-8")
+    (started / "key.asc").write_text("-----STARTED-----\n", encoding="utf-8")
+    play = {"hosts": "all", "gather_facts": False, "roles": ["herdops.alpacon.alpamon"]}
+    (plays / "site.yml").write_text(json.dumps([play]), encoding="utf-8")
+    variables = {
+        "file": {"alpamon_ca_cert": "our.pem", "alpamon_package_file": "alpamon_2.5.0.deb"},
+        "folder": {"alpamon_ca_cert": "files/our.pem", "alpamon_package_file": "files/alpamon_2.5.0.deb"},
+        "beside": {"alpamon_ca_cert": "plays/files/our.pem", "alpamon_repository_key": "beside.asc"},
+        "started": {"alpamon_ca_cert": "our.pem", "alpamon_package_file": "alpamon_2.5.0~rc1.deb"},
+        "key": {"alpamon_ca_cert": "our.pem", "alpamon_repository_key": "key.asc"},
+    }
+    with Workspace("current", servers=0, agents=False, tls=(ca.chain, ca.chain), ca=ca.file) as workspace:
+        token = workspace.add_registration_token()["key"]
+        hosts = {name: ScriptedHost(DEBIAN, variables=its) for name, its in variables.items()}
+        with agents_come(workspace):
+            book = str(plays / "site.yml")
+            done = run_role(started, workspace, hosts, playbook=book, ALPACON_REGISTRATION_TOKEN=token)
+    assert done.code == 0, done.said
+    for name, host in done.hosts.items():
+        written = host.files["/usr/local/share/ca-certificates/alpamon.crt"]
+        assert written == ca.file.read_text(encoding="utf-8"), name
+    packages = {name: [row.get("deb") for row in host.of("apt")] for name, host in done.hosts.items()}
+    assert packages["file"] == packages["folder"] == ["/var/cache/alpamon/alpamon_2.5.0.deb"]
+    assert packages["started"] == ["/var/cache/alpamon/alpamon_2.5.0~rc1.deb"]
+    assert done["beside"].files[KEY_FILE] == "-----BESIDE-----\n"
+    assert done["key"].files[KEY_FILE] == "-----STARTED-----\n"
+
+
 def test_channel(optional: RoleRun) -> None:
     source = optional["channel"].files["/etc/apt/sources.list.d/alpacax_alpamon.sources"]
     assert f"URIs: {VENDOR}-latest/any/\n" in source
@@ -712,6 +749,12 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any], str]] = {
         found(service_manager="tini"),
         "which does not manage the services of this host",
     ),
+    "files": (
+        {"alpamon_ca_cert": "ca.pem", "alpamon_package_file": "~/no/alpamon.deb"},
+        [],
+        "alpamon_ca_cert and alpamon_package_file: there is no such file on the controller.",
+    ),
+    "key": ({"alpamon_repository_key": "/no/key.asc"}, [], "alpamon_repository_key: there is no such file"),
     "setting": ({"alpamon_settings": {"max_worker": 3}}, [], "alpamon_settings.max_worker"),
     "timeout": (
         {"alpamon_version": "2.5.0", "alpamon_connect_timeout": "5 min"},
