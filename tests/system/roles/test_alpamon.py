@@ -342,6 +342,29 @@ def test_a_version_that_is_another_one_is_no_success(running: Running, tmp_path:
     assert not any("lock add" in line or "addlock" in line for line in done[name].commands)
 
 
+def test_a_release_candidate_is_older_than_its_release(running: Running, tmp_path: Path) -> None:
+    #: The installed version, the one that is asked for, and whether that is a downgrade.
+    steps = {
+        "release": ("2.6.0-rc1", "2.6.0", False),
+        "next": ("2.6.0-rc2", "2.6.0-rc10", False),
+        "later": ("2.5.9", "2.6.0-rc1", False),
+        "back": ("2.6.0", "2.6.0-rc1", True),
+        "tilde": ("2.6.0", "2.6.0~rc1", True),
+        "older": ("2.6.0-rc10", "2.6.0-rc2", True),
+    }
+    hosts = {
+        name: ScriptedHost(DEBIAN, installed(before), {"alpamon_version": asked, "recording_brings": asked})
+        for name, (before, asked, _back) in steps.items()
+    }
+    hosts["minimum"] = ScriptedHost(DEBIAN, installed("2.3.0-rc1"), {"alpamon_manage_repository": False})
+    done = run_role(tmp_path, running("current"), hosts, "--tags", "install")
+    for name, (before, asked, back) in steps.items():
+        told = f"alpamon {before} is installed, and {asked} is older. Set alpamon_allow_downgrade" if back else ""
+        assert done[name].failure.startswith(told) if back else not done[name].failure, name
+        assert len(done[name].of("apt")) == (0 if back else 1), name
+    assert "alpamon 2.3.0-rc1 is installed, and this role needs 2.3.0 or newer." in done["minimum"].failure
+
+
 def test_a_held_package_is_let_go_of_before_the_newest_comes(running: Running, tmp_path: Path) -> None:
     answers = [*found(held=True), *installed("2.4.0")]
     hosts = scripted_hosts(
@@ -730,6 +753,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any], str]] = {
     "badurl": ({"alpamon_url": "workspace.example"}, [], "which is no URL"),
     "notoken": ({"alpamon_registration_token": ""}, [], "there is no registration token"),
     "old": ({"alpamon_version": "2.2.9"}, [], "the role needs 2.3.0 or newer"),
+    "candidate": ({"alpamon_version": "2.3.0-rc1"}, [], "alpamon_version is 2.3.0-rc1, and the role needs 2.3.0"),
     "version": ({"alpamon_version": "newest"}, [], "Give a version such as 2.5.0, latest, or nothing."),
     "checksum": (
         {"alpamon_package_file": "a.deb", "alpamon_package_checksum": "ab12"},
