@@ -489,6 +489,25 @@ def test_old_agent_under_a_new_package_is_restarted_and_replaced_where_that_fail
     assert record["key"] not in done.said
 
 
+@pytest.mark.parametrize(("before", "process", "asked"), [("2.4.0", "outdated", ""), ("2.4.0", "current", "2.5.0")])
+def test_old_agent_that_does_not_start_again_is_said_to_be_back(
+    current: Workspace, tmp_path: Path, before: str, process: str, asked: str
+) -> None:
+    # An upgrade was interrupted, or failed before.
+    runs = "2.5.0" if asked else "2.3.5"
+    record = current.api("POST", "servers/servers/register/", **registration(current)).json()
+    current.change_server(record["name"], commissioned=True, is_connected=False, version=runs)
+    broken = ("^systemd_service .*restarted", {"failed": True, "msg": "Job for alpamon.service failed."})
+    answers = [broken, *configuration(current.url, record["id"], record["key"]), *installed(before, process)]
+    options = {"alpamon_connect_timeout": "1s", "alpamon_version": asked}
+    done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, answers, options)})
+    assert done.code == 2, done.said
+    came, back = (asked, before) if asked else (before, runs)
+    told = f"alpamon {came} did not connect. alpamon {back} is back, and not connected either. Job for alpamon.service"
+    assert done["web"].failure.startswith(told)
+    assert done["web"].of("apt")[-1]["name"] == f"alpamon={back}"
+
+
 NOT_FOUND = ("^apt .*alpamon=2.4.0", {"failed": True, "msg": "E: Version '2.4.0' for 'alpamon' was not found"})
 
 
