@@ -711,6 +711,36 @@ def test_absent(running: Running, tmp_path: Path) -> None:
     assert "zypper --non-interactive remove alpamon" in done["leap15"].commands
 
 
+def test_absent_stops_an_agent_without_a_package_and_removes_a_package_without_its_unit(
+    running: Running, tmp_path: Path
+) -> None:
+    no_unit = ("^systemd_service .*stopped", {"failed": True, "msg": "Could not find the requested service a: host"})
+    process = {"pid": 7, "state": "current", "outdated": []}
+    answers = {
+        "archive": found(service={"active": True, "enabled": True}, process=process),
+        "enabled": found(service={"active": False, "enabled": True}),
+        "by_hand": found(process=process),
+        "no_unit": [no_unit, *installed("2.5.0")],
+        "refused": [("^systemd_service .*stopped", {"failed": True, "msg": "Unable to stop"}), *installed("2.5.0")],
+    }
+    hosts = {name: ScriptedHost(DEBIAN, its, {"alpamon_state": "absent"}) for name, its in answers.items()}
+    done = run_role(tmp_path, running("current"), hosts)
+    stopped = {"name": "alpamon.service", "enabled": False, "state": "stopped"}
+    for name in ("archive", "enabled", "no_unit"):
+        assert stopped in done[name].of("systemd_service"), name
+    ended = {name for name, host in done.hosts.items() if any('kill "$pid"' in line for line in host.commands)}
+    assert ended == {"by_hand", "no_unit"}
+    assert {name: host.failure for name, host in done.hosts.items() if host.failure} == {"refused": "Unable to stop"}
+    assert [row["state"] for row in done["no_unit"].of("apt")] == ["absent"]
+
+
+def test_an_agent_without_its_timer_is_well(running: Running, tmp_path: Path) -> None:
+    no_timer = ("^systemd_service .*timer", {"failed": True, "msg": "Could not find the requested service a: host"})
+    hosts = {"web": ScriptedHost(DEBIAN, [no_timer], {"alpamon_state": "installed"})}
+    done = run_role(tmp_path, running("current"), hosts)
+    assert done.code == 0, done.said
+
+
 @pytest.mark.parametrize("options", [{"alpamon_state": "absent"}, {"alpamon_version": "2.6.0", "alpamon_hold": True}])
 def test_every_call_of_dnf_goes_through_the_proxy(running: Running, tmp_path: Path, options: dict[str, Any]) -> None:
     proxy = "http://proxy.example:3128"
