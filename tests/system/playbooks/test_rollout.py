@@ -660,6 +660,23 @@ def test_removal_takes_records_along_whose_keys_were_never_written(current: Work
     assert f"    left behind in the workspace: {record['id']}" in summary_lines(done)
 
 
+def test_a_record_that_was_made_on_another_machine_stays_and_is_named(current: Workspace, tmp_path: Path) -> None:
+    elsewhere = found(registered_machine_id="f" * 32)
+    answers = {name: registered(current) for name in ("present", "installed", "absent")}
+    hosts = {state: a_host(state, *elsewhere, *its, alpamon_state=state) for state, its in answers.items()} | {
+        "own": a_host("own", *registered(current))
+    }
+    done = rolled(tmp_path, current, hosts, alpamon_serial=4)
+    assert done.code == 0, done.said
+    assert summary(done)["absent"] == "removed"
+    ids = [its[0][1]["configuration"]["id"] for its in answers.values()]
+    assert set(ids) < {record["id"] for record in current.registered()}
+    lines = summary_lines(done)
+    told = "    registered on a machine of another id, and left in the workspace: "
+    assert [line for line in lines if line.startswith(told)] == [told + record for record in ids]
+    assert all(f"the record {record} in {current.url}" in done.said for record in ids)
+
+
 def test_prediction(current: Workspace, tmp_path: Path) -> None:
     done = run_role(tmp_path, current, {"a": ScriptedHost(DEBIAN)}, "--check", playbook=PLAYBOOK)
     assert done.code == 0, done.said
