@@ -921,6 +921,18 @@ def test_check_mode_shows_a_diff_without_the_key(current: Workspace, tmp_path: P
     assert ids == {"known": record["id"], "fresh": "", "clone": ""}
 
 
+def test_check_mode_needs_nothing_on_a_fresh_host_to_register_from_it(current: Workspace, tmp_path: Path) -> None:
+    lacking = ("^alpacon_registration ", {"failed": True, "msg": "Failed to import the required Python library"})
+    options = {"alpamon_register_from": "host", "alpamon_ca_cert_content": CERTIFICATE}
+    hosts = {"a": ScriptedHost(DEBIAN, [lacking], options)}
+    token = current.add_registration_token()["key"]
+    writes = current.counters()["writes"]
+    done = run_role(tmp_path, current, hosts, "--check", ALPACON_REGISTRATION_TOKEN=token)
+    assert done.code == 0, done.said
+    assert done["a"].of("alpacon_registration") == []
+    assert current.counters()["writes"] == writes
+
+
 def test_diff_shows_no_password_of_a_repository(running: Running, tmp_path: Path) -> None:
     repository = {"alpamon_repository_url": "https://user:hunter2@mirror.example/alpamon"}
     hosts = {
