@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import collection_tree
 import pytest
+import yaml
 from system.certificates import authority
 from system.scripted_hosts import (
     DEBIAN,
@@ -1002,6 +1007,31 @@ def test_readable_file_of_a_repository_with_a_password_is_written_again(running:
 # What goes wrong
 
 
+def test_lock_of_registrations(tmp_path: Path) -> None:
+    lock = tmp_path / "registering"
+    [task, _look] = yaml.safe_load((collection_tree.ROOT / "roles/alpamon/tasks/lock.yml").read_text(encoding="utf-8"))
+    script = task["ansible.builtin.shell"].replace("{{ __alpamon_lock | dirname }}", str(tmp_path))
+    script = script.replace("{{ __alpamon_lock }}", str(lock))
+
+    def take() -> tuple[int, str]:
+        done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+
+    assert take() == (0, "")
+    assert take() == (1, f"Another run registers this host: {lock} is there. Run the role again in a few minutes.\n")
+    os.utime(lock, (time.time() - 200,) * 2)
+    assert take()[0] == 1
+    os.utime(lock, (time.time() - 250,) * 2)
+    assert take() == (0, "")
+    assert time.time() - lock.stat().st_mtime < 200
+    lock.unlink()
+    # Nobody may make it, and nobody has.
+    lock.symlink_to(tmp_path / "gone" / "registering")
+    code, error = take()
+    assert code == 3
+    assert error.startswith(f"{lock} cannot be made, which keeps two runs from registering this host. /bin/sh: ")
+
+
 def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_path: Path) -> None:
     token = current.add_registration_token()["key"]
     log = "alpamon.service: Main process exited, code=exited, status=78/CONFIG\n"
@@ -1017,6 +1047,7 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
         "busy": ScriptedHost(
             Distribution("Debian", "13.1", hostname="busy"), [("^command .*set -C", {"rc": 1, "stderr": "Taken."})]
         ),
+        "full_run": ScriptedHost(DEBIAN, [("^command .*set -C", {"rc": 3, "stderr": "No space left."})]),
         "shell": ScriptedHost(Distribution("Debian", "13.1", service_manager="bash", hostname="shell")),
         "silent": ScriptedHost(
             DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log}), *found(clock_ahead=-86400)]
@@ -1032,6 +1063,9 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
     assert "busy" not in {record["name"][:-7] for record in current.registered()}
     assert "/run/alpamon-registering" not in removed(done["busy"])
     assert "/run/alpamon-registering" in removed(done["full"])
+    # What does not get better by itself is not waited for.
+    attempts = {name: [line for line in host.commands if "set -C" in line] for name, host in done.hosts.items()}
+    assert (len(attempts["busy"]), len(attempts["full_run"])) == (3, 1)
     # Process 1 is no systemd there, although it is installed.
     assert done["shell"].of("systemd_service") == []
     [record] = [record for record in current.registered() if record["name"].startswith("Web-")]
