@@ -142,11 +142,12 @@ configuration:
     url: https://my-workspace.us1.alpacon.io
     id: 550e8400-e29b-41d4-a716-446655440000
     key: null
+    readable: true
     complete: true
     text: "[server] ..."
   contains:
     url:
-      description: URL of the workspace; null if there is none.
+      description: URL of the workspace; null if there is none, or none that can be read.
       type: str
     id:
       description: UUID of the server; null if there is none.
@@ -154,8 +155,11 @@ configuration:
     key:
       description: The key of the server, with O(return_key=true); null if there is none.
       type: str
+    readable:
+      description: Whether it can be read, or is not there. If V(false), there may be one all the same that takes root.
+      type: bool
     complete:
-      description: Whether there are a URL, an id and a key.
+      description: Whether there are a URL, an id and a key, as far as it is RV(configuration.readable).
       type: bool
     text:
       description: All of it, with its secrets masked.
@@ -168,7 +172,7 @@ machine_id:
 registered_machine_id:
   description:
     - The machine id that the role noted when it registered the host; empty if it noted none. If it differs from
-      RV(machine_id), the disk is a copy of another host's.
+      RV(machine_id), the disk is a copy of another host's, or the machine id of this one has changed.
   returned: always
   type: str
   sample: 0123456789abcdef0123456789abcdef

@@ -64,7 +64,7 @@ class Distribution:
             "service": _UNIT,
             "restart_timer": _UNIT,
             "process": {"pid": None, "state": "none", "outdated": []},
-            "configuration": {"url": None, "id": None, "key": None, "complete": False, "text": ""},
+            "configuration": {"url": None, "id": None, "key": None, "readable": True, "complete": False, "text": ""},
             "machine_id": MACHINE,
             "registered_machine_id": "",
             "pending": [],

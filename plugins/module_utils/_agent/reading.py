@@ -63,6 +63,16 @@ class System(NamedTuple):
         except OSError:
             return ""
 
+    def may_read(self, path: str) -> bool:
+        """Whether nothing but its being absent keeps a file from being read."""
+        try:
+            with open(self.root + path, "rb"):
+                return True
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+
     def status(self, path: str, follow: bool = True) -> Optional[os.stat_result]:
         """What the system says of a file, or None if it is not there."""
         try:
@@ -209,6 +219,7 @@ def read_configuration(host: System, return_key: bool) -> Row:
         "url": found.get("url"),
         "id": found.get("id"),
         "key": key if return_key else None,
+        "readable": host.may_read(CONFIGURATION),
         "complete": len(found) == len(("url", "id", "key")),
         "text": shown.replace(key, MASK) if key else shown,
     }

@@ -70,7 +70,8 @@ def test_nothing(host: reading.System) -> None:
     assert found["held"] is False
     assert found["process"] == {"pid": None, "state": "none", "outdated": []}
     assert found["service"] == found["restart_timer"] == {"active": False, "enabled": False}
-    assert found["configuration"] == {"url": None, "id": None, "key": None, "complete": False, "text": ""}
+    nothing = {"url": None, "id": None, "key": None, "complete": False, "text": ""}
+    assert found["configuration"] == {**nothing, "readable": True}
     assert found["files"] == {"/etc/alpamon": {"exists": False}}
     assert found["pending"] == found["proxies"] == []
     assert found["uid"] == os.geteuid()
@@ -222,6 +223,25 @@ def test_settings(text: str, settings: dict[str, str]) -> None:
 def test_configuration_of_bytes_that_are_no_text(host: reading.System) -> None:
     put(host, "/etc/alpamon/alpamon.conf").write_bytes(b"[server]\nid = \xff\xfe\n")
     assert reading.read_configuration(host, return_key=True)["complete"] is False
+
+
+@pytest.mark.parametrize(
+    ("error", "readable"), [(PermissionError(13, "No."), False), (NotADirectoryError(20, "No."), True)]
+)
+def test_configuration_that_takes_root_is_told_from_none(
+    host: reading.System, monkeypatch: pytest.MonkeyPatch, error: OSError, readable: bool
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(reading, "open", refuse, raising=False)
+    found = reading.read_configuration(host, return_key=True)
+    assert (found["readable"], found["complete"], found["text"]) == (readable, False, "")
+
+
+def test_configuration_that_can_be_read(host: reading.System) -> None:
+    put(host, "/etc/alpamon/alpamon.conf", CONFIGURATION)
+    assert reading.read_configuration(host, return_key=False)["readable"] is True
 
 
 # The host
