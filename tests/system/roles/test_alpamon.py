@@ -800,6 +800,37 @@ def test_record_of_an_incomplete_configuration_is_named(running: Running, tmp_pa
         assert told in str([result.get("msg") for result in done[name].results])
 
 
+def test_a_host_that_moves_leaves_no_record_in_a_workspace_with_another_ca(tmp_path: Path) -> None:
+    for name in ("before", "now"):
+        (tmp_path / name).mkdir()
+    before, now = authority(tmp_path / "before", "Old CA"), authority(tmp_path / "now", "New CA")
+    with (
+        Workspace("current", servers=0, agents=False, tls=(before.chain, before.chain), ca=before.file) as left,
+        Workspace("current", servers=0, agents=False, tls=(now.chain, now.chain), ca=now.file) as workspace,
+        agents_come(workspace),
+    ):
+        options = {"alpamon_ca_cert": str(now.file), "alpamon_allow_workspace_change": True}
+        token = workspace.add_registration_token()["key"]
+
+        def moves(name: str, **environ: str) -> Host:
+            record = left.api("POST", "servers/servers/register/", **registration(left)).json()
+            answers = [*configuration(left.url, record["id"], record["key"]), *installed("2.5.0")]
+            hosts = {"web": ScriptedHost(DEBIAN, answers, options)}
+            environ["ALPACON_REGISTRATION_TOKEN"] = token
+            done = run_role(tmp_path / name, workspace, hosts, show=("alpamon_orphans",), **environ)
+            assert done.code == 0, done.said
+            return done["web"]
+
+        host = moves("known", ALPACON_CA_PATH=str(before.file))
+        assert host.results[-1]["msg"]["alpamon_orphans"] == []
+        assert left.registered() == []
+        host = moves("unknown")
+        [record] = left.registered()
+        assert host.results[-1]["msg"]["alpamon_orphans"] == [record["id"]]
+        told = [str(result.get("msg")) for result in host.results if "is left behind in" in str(result.get("msg"))]
+        assert "Name the CA in ca_path if it is a private one. In the role, that is alpacon_ca_path." in told[0]
+
+
 # What is refused before anything is changed
 
 REFUSED: dict[str, tuple[dict[str, Any], list[Any], str]] = {
