@@ -55,8 +55,9 @@ def _delete_token(variables: Mapping[str, Any]) -> dict[str, Any]:
         given["token"] = variables["alpamon_token"]
     if "alpamon_validate_certs" in variables:
         given["validate_certs"] = boolean(variables["alpamon_validate_certs"])
-    if variables.get("alpamon_ca_cert"):
-        given["ca_path"] = variables["alpamon_ca_cert"]
+    # Where the role has found alpamon_ca_cert.
+    if variables.get("__alpamon_ca_note"):
+        given["ca_path"] = variables["__alpamon_ca_note"]
     task = {"state": "absent", "name": variables["rollout_token"]["name"], **given}
     try:
         found = find_settings(given, variables, os.environ, folder=run_folder())
