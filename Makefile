@@ -78,10 +78,9 @@ system: $(READY) ## run the tests against the stand-in workspace, and against a 
 coverage: $(READY) ## measure which lines of plugins/ the unit and the system tests run
 	@mkdir -p build/coverage
 	@.venv/bin/coverage erase
-	@.venv/bin/coverage run -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/unit tests/system
-	@.venv/bin/coverage combine --quiet 2>/dev/null
-	@rm -f build/coverage/data.*
-	@.venv/bin/coverage report
+	@result=0; .venv/bin/coverage run -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/unit tests/system || result=$$?; \
+	.venv/bin/coverage combine --quiet 2>/dev/null || true; rm -f build/coverage/data.*; \
+	.venv/bin/coverage report; exit $$result
 
 .PHONY: signals
 signals: $(READY) ## interrupt, kill and hang up on runs, on every supported ansible-core
