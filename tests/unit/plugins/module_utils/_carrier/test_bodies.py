@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,17 @@ def test_a_script_runs_where_temporary_folders_let_nothing_run(way: str, tmp_pat
     assert done.stdout.endswith(f"\n{tmp_path}:\ntmp\n\n{tmp_path}/tmp:\n")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Has programs die of interrupts: who is started in the background may ignore them, and would hand that on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("name", "number"), [("HUP", 1), ("INT", 2), ("TERM", 15)])
 @pytest.mark.parametrize("process", ["$$", "$PPID"], ids=["the script", "the shell that started it"])
