@@ -73,8 +73,7 @@ class ActionModule(AlpaconAction):
         if self._task.check_mode:
             leave_out_predicted(given, "run_after")
             if given.get("state") in ("finished", "cancelled"):
-                gone = [leave_out_predicted(given, name) for name in ("ids", "id")]
-                self._names_only_predicted = any(gone)
+                self._names_only_predicted = leave_out_predicted(given, "ids", "id")
         _check_argv(given.get("argv", ()))
         if "_raw_params" not in given:
             return given

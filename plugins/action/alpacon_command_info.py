@@ -36,8 +36,7 @@ class ActionModule(AlpaconAction):
         """The arguments as they are written, in check mode without ids of what was only predicted."""
         given = super().given()
         if self._task.check_mode:
-            gone = [leave_out_predicted(given, name) for name in ("ids", "id")]
-            self._names_only_predicted = any(gone)
+            self._names_only_predicted = leave_out_predicted(given, "ids", "id")
         return given
 
     def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:

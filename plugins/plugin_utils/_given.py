@@ -124,21 +124,23 @@ def check_selection(option: str, value: Any, remedy: str, several: bool = True) 
             raise UsageError(option, f"one of its elements is {_what(item)}", remedy)
 
 
-def leave_out_predicted(given: dict[str, Any], name: str) -> bool:
-    """Take null ids out of an option; whether none is left, and it is gone.
+def leave_out_predicted(given: dict[str, Any], *names: str) -> bool:
+    """Take null ids out of options; whether none is left in one of them, and it is gone.
 
     In check mode, those are ids of commands that would have been submitted.
     """
-    ids = given.get(name, [])
-    listed = ids if isinstance(ids, (list, tuple)) else [ids]
-    # Before ansible-core 2.19, templates make empty texts of null.
-    known = [one for one in listed if one not in (None, "")]
-    if known and len(known) < len(listed):
-        given[name] = known
-    elif listed and not known:
-        del given[name]
-        return True
-    return False
+    gone = False
+    for name in names:
+        ids = given.get(name, [])
+        listed = ids if isinstance(ids, (list, tuple)) else [ids]
+        # Before ansible-core 2.19, templates make empty texts of null.
+        known = [one for one in listed if one not in (None, "")]
+        if known and len(known) < len(listed):
+            given[name] = known
+        elif listed and not known:
+            del given[name]
+            gone = True
+    return gone
 
 
 def _what(value: Any) -> str:
