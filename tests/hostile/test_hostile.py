@@ -61,7 +61,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(_outputs, "_CHUNK_PAUSES", ())
     for settle in ("_CHUNK_SETTLE", "_FRAME_SETTLE"):
         monkeypatch.setattr(_outputs, settle, 0.0)
-    for module in (_run, _command_info, _command_lookup, _server_info):
+    for module in (_run, _command_lookup, _server_info):
         monkeypatch.setattr(module, "Client", functools.partial(_client.Client, sleep=moved.sleep))
     return moved
 

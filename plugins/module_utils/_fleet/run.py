@@ -106,7 +106,7 @@ class Run:
         except OSError:
             return None  # the disk is full, say: then each worker looks for itself
 
-    def client(self, settings: Settings, shared: Shared | None) -> Client:
+    def client(self, settings: Settings, shared: Shared | None = None) -> Client:
         """A client that waits as all of its workers do, and writes nothing once it is over."""
         pause = shared.pause if shared else None
         return Client(settings, pause=pause, tell=self.tell, before_write=self.check, quoted=not self.no_log)

@@ -60,7 +60,7 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     limit = values.output_limit(options.get("output_limit"))
     if options["limit"] < 0:
         raise UsageError("limit", f"{options['limit']} is negative", "Give a number of commands, or 0 for all of them.")
-    with Client(settings, tell=run.tell, quoted=not run.no_log) as client:
+    with run.client(settings) as client:
         if ids:
             found = _by_ids(client, ids, run.warn)
         else:

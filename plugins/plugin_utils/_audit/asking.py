@@ -400,7 +400,7 @@ def ask(
     Args:
         spent: how many requests the audit has made before.
     """
-    with Client(settings, tell=run.tell, before_write=run.check, quoted=not run.no_log) as client:
+    with run.client(settings) as client:
         client.deadline = time.monotonic() + options.limits.wait_timeout
         audit = WorkspaceAudit(client, options, hosts, run, spent=spent)
         try:
