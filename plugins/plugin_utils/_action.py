@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 from ansible import constants as C
@@ -178,7 +179,7 @@ class AlpaconAction(ActionBase):
     def _settings_in_environment(self) -> list[str]:
         return [name for name in _IN_ENVIRONMENT if name in self._environment]
 
-    @property
+    @cached_property
     def _environment(self) -> set[str]:
         """The names in the keyword C(environment) of the task, and of what it is part of."""
         given = self._task.environment or ()
