@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
-    INFO_SPEC as REGISTRATION_INFO_SPEC,
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_info import (
+    SPEC as REGISTRATION_INFO_SPEC,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import run_registration_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_info import run_registration_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 
 

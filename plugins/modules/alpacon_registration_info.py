@@ -113,10 +113,10 @@ requests:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
-    INFO_SPEC as REGISTRATION_INFO_SPEC,
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_info import (
+    SPEC as REGISTRATION_INFO_SPEC,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import run_registration_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_info import run_registration_info
 
 
 def main() -> None:

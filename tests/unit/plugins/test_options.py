@@ -18,6 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
     command,
     command_info,
     registration,
+    registration_info,
     registration_token,
     server_info,
 )
@@ -34,7 +35,7 @@ SPECS = {
     "alpacon_command": command.SPEC,
     "alpacon_command_info": command_info.SPEC,
     "alpacon_registration": registration.SPEC,
-    "alpacon_registration_info": registration.INFO_SPEC,
+    "alpacon_registration_info": registration_info.SPEC,
     "alpacon_registration_token": registration_token.SPEC,
     "alpacon_server_info": server_info.SPEC,
 }

@@ -16,7 +16,7 @@ from ansible.module_utils.common.validation import check_type_dict
 from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import HOLDS
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import duration
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import agent_name
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_order import agent_name
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 ROLE = ROOT / "roles/alpamon"

@@ -19,8 +19,22 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration as _registration
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import MACHINE, MARKER
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
+    connected as _connected,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
+    left_records as _left_records,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
+    registered as _registered,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
+    registration as _registration,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
+    registration_task as _registration_task,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_order import MACHINE, MARKER
 
 UUID = "550e8400-e29b-41d4-a716-446655440000"
 CREDENTIALS: dict[str, Any] = {"id": UUID, "key": "a-key-of-nobody"}
@@ -60,7 +74,8 @@ def named(fault: Any) -> str:
 @pytest.fixture
 def patient(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock, for waits for a connection and looks at what became of a lost request as well."""
-    monkeypatch.setattr(_registration, "time", clock)
+    for module in (_registration_task, _registered, _connected, _left_records):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
@@ -369,7 +384,7 @@ def test_a_record_that_comes_late_is_deleted(current: Workspace, patient: Clock)
         body = json.loads(sent["body"])
         late.append(current.api("POST", "servers/servers/register/", token=key, json=body).json())
 
-    original = _registration._post_safely
+    original = _registered._post_safely
 
     def post_safely(task: Any) -> Any:
         answer = original(task)
@@ -377,7 +392,7 @@ def test_a_record_that_comes_late_is_deleted(current: Workspace, patient: Clock)
         return answer
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_registration, "_post_safely", post_safely)
+        patch.setattr(_registered, "_post_safely", post_safely)
         current.add_registration_token()
         key = current.registration_tokens()[0]["key"]
         options = {"url": current.url, "token": current.token, "registration_token": key, "name": "web"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import agent_name
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_order import agent_name
 
 # bad input
 

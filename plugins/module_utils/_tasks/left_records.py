@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Records in the workspace that a registration left behind: which they are, and their end."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .._api.client import Client
+from .._api.errors import AlpaconError
+from .._api.records import Server, canonical_uuid, parse_time
+from .._api.servers import PATH, identified
+from .registration_order import MACHINE, MARKER, RegistrationOrder
+from .registration_task import RegistrationTask
+
+
+@dataclass(frozen=True)
+class RegistrationAttempt:
+    """A registration that was sent: the tag by which its record is known again, and when."""
+
+    tag: str
+    value: str
+    sent_at: float
+
+    @classmethod
+    def begin(cls, order: RegistrationOrder) -> RegistrationAttempt:
+        """One that is about to be sent."""
+        if order.machine:
+            return cls(MACHINE, order.machine, time.time())
+        return cls(MARKER, str(uuid.uuid4()), time.time())
+
+    def made(self, record: Server) -> bool:
+        """Whether it, or an earlier one for the same machine, made a record, as far as the record's tags tell."""
+        return record.tags.get(self.tag) == self.value
+
+
+def delete(user: Client, server_id: str) -> bool:
+    """Delete a record that is not connected; whether it was there."""
+    return user.delete(f"{PATH}{canonical_uuid(server_id)}/?auto=false")
+
+
+def records(user: Client, name: str) -> Iterator[Server]:
+    """The records that registrations of that name made, and whose agent was not there yet."""
+    pattern = re.compile(re.escape(name) + r"-[0-9a-f]{6}")
+    for record in identified(user.rows(PATH, {"search": name})):
+        if pattern.fullmatch(record.name or "") and record.commissioned is False and record.is_connected is False:
+            yield record
+
+
+def added_at(user: Client, record: Server) -> float:
+    """When a record was made, in seconds since the epoch; 0 where that is not known."""
+    # Lists of older servers do not say it.
+    row = record.fields if "added_at" in record.fields else user.get(f"{PATH}{canonical_uuid(record.id)}/")
+    added = parse_time(row.get("added_at")) if isinstance(row, Mapping) else None
+    return added.timestamp() if added else 0.0
+
+
+def delete_orphan(task: RegistrationTask, user: Client, record: Server) -> list[dict[str, Any]]:
+    """Delete a record of this machine; give it back where that fails."""
+    try:
+        delete(user, str(record.id))
+    except AlpaconError as error:
+        task.run.warn(f"The record {record.name} ({record.id}) is left behind and could not be deleted. {error}")
+        return [{"id": record.id, "name": record.name}]
+    return []

@@ -1,0 +1,193 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""V(state=registered): a host has valid credentials, and the workspace one record of it.
+
+Every registration makes a new record in the workspace. So it is sent only where the workspace itself says that the
+stored credentials are worth nothing, and a record whose credentials were lost on the way is looked for and deleted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._api.client import Client
+from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress
+from .._api.records import Server, answered_key, plain_text, row_id
+from .._api.servers import PATH
+from .left_records import RegistrationAttempt, added_at, delete, delete_orphan, records
+from .registration_order import MACHINE, RegistrationOrder
+from .registration_task import REFUSED, RegistrationError, RegistrationTask, ask, seen
+
+#: How often a registration is sent at the most.
+_ATTEMPTS = 3
+#: Pauses before the looks for a record whose making was not answered, in seconds.
+_LOOKS = (0.0, 1.0, 4.0)
+#: For how long the agent of another machine of the same name may take to come up, in seconds.
+_COMES_UP = 3600.0
+
+
+def registered(task: RegistrationTask) -> dict[str, Any]:
+    order = task.order
+    if not order.id:
+        return _register(task)
+    stored = ask(task)
+    facts = {"id": order.id, **stored.facts}
+    if stored.credentials == "valid":
+        return {"changed": False, **facts, "key": None, "orphans": [], "msg": "The stored credentials are valid."}
+    if stored.credentials == "unreachable":
+        raise RegistrationError(
+            f"Whether the stored credentials are valid could not be found out, so nothing was registered. {stored.why}",
+            **facts,
+        )
+    if not order.replace_stale:
+        raise RegistrationError(
+            f"The workspace refuses the stored credentials. {stored.why} Its record may have been deleted, or the host"
+            " restored from an old copy. Set replace_stale to register the host again.",
+            **facts,
+        )
+    return _register(task)
+
+
+def _register(task: RegistrationTask) -> dict[str, Any]:
+    order = task.order
+    facts: dict[str, Any] = {"name": order.name, "credentials": "valid", "commissioned": False, "is_connected": False}
+    facts.update(changed=True, id=None, key=None, version=None, orphans=[])
+    if task.run.check_mode:
+        return {**facts, "msg": f"Would be registered as {order.name}."}
+    answer, lost = _post_safely(task)
+    facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or order.name)
+    # Whoever loses the result, or the host, has read its id.
+    task.run.tell(f"alpacon: registered {facts['name']}, {facts['id']}")
+    facts["orphans"] = _orphans(task, facts["id"], lost)
+    return {**facts, "msg": f"Registered as {facts['name']}."}
+
+
+def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[RegistrationAttempt]]:
+    """Register; where an answer was lost, only after the record that it may be about is gone."""
+    lost: list[RegistrationAttempt] = []
+    while True:
+        attempt = RegistrationAttempt.begin(task.order)
+        try:
+            return _post(task, attempt), lost
+        except UnknownAddress:
+            raise RegistrationError(NO_REGISTRATION, orphans=[]) from None
+        except LostAnswer as error:
+            lost.append(attempt)
+            task.written = True
+            _withdraw(task, attempt, error)
+            if len(lost) == _ATTEMPTS:
+                raise RegistrationError(
+                    f"{error} So it was {_ATTEMPTS} times in a row. Nothing of it is left behind; run the task again.",
+                    orphans=[],
+                ) from None
+        except ApiError as error:
+            hint = "registration_token: the workspace refuses it. " if error.status in REFUSED else ""
+            raise RegistrationError(f"{hint}{seen(error)}", **error.as_result()) from None
+
+
+def _post(task: RegistrationTask, attempt: RegistrationAttempt) -> Mapping[str, Any]:
+    order = task.order
+    body: dict[str, Any] = {"name": order.name, "platform": order.platform}
+    # Without an API token, only a later task may look for the tag.
+    tags = {**order.tags, attempt.tag: attempt.value} if order.machine or task.clients.user else order.tags
+    if tags:
+        body["tags"] = dict(tags)
+    answer = task.clients.registering.write("POST", f"{PATH}register/", body).body
+    if not isinstance(answer, Mapping) or not row_id(answer) or not answered_key(answer):
+        raise LostAnswer(f"POST {PATH}register/: the answer has no id and key in it.")
+    task.written = True
+    return answer
+
+
+def _withdraw(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostAnswer) -> None:
+    """Delete the record that a lost registration made, if it made one."""
+    name, user = task.order.name, task.clients.user
+    if user is None:
+        raise RegistrationError(
+            f"{lost} A record named {name}-xxxxxx may be left behind in the workspace: delete the one that never"
+            " connects, and run the task again. With an API token in token, the task does so by itself.",
+            orphans=[{"id": None, "name": f"{name}-xxxxxx"}],
+        )
+    for pause in _LOOKS:
+        time.sleep(pause)
+        try:
+            found = _made_by(user, attempt, list(records(user, name)))
+        except AlpaconError as error:
+            raise RegistrationError(
+                f"{lost} Whether it made a record named {name}-xxxxxx could not be seen. {error} Look for one that"
+                " never connects, delete it, and run the task again.",
+                orphans=[{"id": None, "name": f"{name}-xxxxxx"}],
+            ) from None
+        if found:
+            _delete_own(user, found, attempt, lost)
+            return
+
+
+def _delete_own(user: Client, found: Sequence[Server], attempt: RegistrationAttempt, lost: LostAnswer) -> None:
+    orphans = [{"id": record.id, "name": record.name} for record in found]
+    names = ", ".join(f"{record.name} ({record.id})" for record in found)
+    if len(found) > 1 and not all(attempt.made(record) for record in found):
+        # Workspaces that list no tags leave it open which one it is, and the others may be in use.
+        raise RegistrationError(
+            f"{lost} It may have made one of these records: {names}. Delete the one that never connects, and run the"
+            " task again.",
+            orphans=orphans,
+        )
+    try:
+        for record in found:
+            delete(user, str(record.id))
+    except AlpaconError as error:
+        raise RegistrationError(
+            f"{lost} It made the record {names}, which could not be deleted. {error} Delete it, and run the task"
+            " again.",
+            orphans=orphans,
+        ) from None
+
+
+def _made_by(user: Client, attempt: RegistrationAttempt, records: Sequence[Server]) -> list[Server]:
+    """Which of these records that attempt made: those with its tag, or where no tags are shown those since then."""
+    if any("tags" in record.fields for record in records):
+        return [record for record in records if attempt.made(record)]
+    since = user.server_time(attempt.sent_at)
+    return [record for record in records if added_at(user, record) >= since]
+
+
+def _orphans(task: RegistrationTask, own_id: str, lost: Sequence[RegistrationAttempt]) -> list[dict[str, Any]]:
+    """Other records of that name that never came up, after those of this machine and of this task are gone."""
+    user = task.clients.user
+    if user is None:
+        return []
+    orphans: list[dict[str, Any]] = []
+    # All attempts for a machine have the same tag.
+    own = [RegistrationAttempt.begin(task.order)] if task.order.machine else lost
+    unseen = bool(lost)
+    try:
+        for record in list(records(user, task.order.name)):
+            if record.id == own_id:
+                unseen = False
+            elif any(attempt.made(record) for attempt in own):
+                # Left by a run that was lost before it had written the key, or come late.
+                orphans += delete_orphan(task, user, record)
+            elif _is_left(user, task.order, record):
+                orphans.append({"id": record.id, "name": record.name})
+    except AlpaconError as error:
+        task.run.warn(f"Whether records named {task.order.name}-xxxxxx are left behind is not known. {error}")
+    if unseen:
+        # Who does not see the new record did not see a lost one either.
+        task.run.warn(
+            f"token: it does not see the new record, so one named {task.order.name}-xxxxxx may be left behind."
+        )
+        orphans.append({"id": None, "name": f"{task.order.name}-xxxxxx"})
+    return orphans
+
+
+def _is_left(user: Client, order: RegistrationOrder, record: Server) -> bool:
+    """Whether a record that never came up may be of this machine: it is of no other, whose agent is just starting."""
+    if order.machine and MACHINE in record.tags:
+        return False
+    return added_at(user, record) <= user.server_time(time.time()) - _COMES_UP
