@@ -13,10 +13,10 @@ from typing import Any
 
 from ..outcomes import FAILED, OUTCOMES, UNKNOWN
 from ..verdict import answered
-from .html_content import unasked_words
 from .priorities import fixes
 from .shape import raised
 from .text import counted, line
+from .words import unasked_words
 
 #: So many of each kind are shown: tens of lines in all, however many servers there are.
 _FIXES = 10

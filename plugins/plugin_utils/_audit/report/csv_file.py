@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from unicodedata import category
 
-from .html_content import waiver_words
 from .text import line, plain
+from .words import waiver_words
 
 COLUMNS = (
     *("host", "server", "workspace", "os", "ip", "owner", "groups"),

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
-from .html_content import found_words, unasked_words
 from .json_file import Rows, streamed
 from .text import line, output, parsed, plain
+from .words import found_words, unasked_words
 
 #: How bad InSpec takes a control to be, of 1.
 _IMPACTS = {"critical": 0.9, "high": 0.7, "medium": 0.5, "low": 0.3, "info": 0.1}

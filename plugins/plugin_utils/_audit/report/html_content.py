@@ -14,6 +14,7 @@ from typing import Any
 from ..outcomes import FAILED, NOT_APPLICABLE, OUTCOMES, PASSED, SEVERITIES, UNKNOWN, WAIVED
 from ..verdict import FAIL, INCONCLUSIVE, PASS, answered, fails, is_covered, passed_share, score_of, share
 from .text import duration, inline, line, moment, output, parsed, plain
+from .words import unasked_words, waiver_words
 
 #: Bytes of output in one file: of what did not pass, and of what did.
 _FINDINGS_BUDGET = 3_000_000
@@ -341,32 +342,6 @@ class _Commands:
         """Which of the columns is each check's."""
         distinct = self._distinct
         return [distinct[tuple(column)] for column in self._columns]
-
-
-def unasked_words(server: Mapping[str, Any]) -> str:
-    """Why a server has no results, or nothing."""
-    if server["reached"] and server["asked"]:
-        return ""
-    reason = line(server["reason"])
-    kind = "Not reached" if server["asked"] else "Not asked"
-    return f"{kind}: {reason}" if reason else kind
-
-
-def waiver_words(waiver: Mapping[str, Any] | None) -> str:
-    """A waiver in words."""
-    if not waiver:
-        return ""
-    by = f" by {line(waiver['by'], 80)}" if waiver["by"] else ""
-    until = f" until {line(waiver['until'], 40)}" if waiver["until"] else ""
-    ended = " (expired)" if waiver["expired"] else ""
-    return f"{line(waiver['reason'])}: waived{by}{until}{ended}"
-
-
-def found_words(result: Mapping[str, Any], limit: int = 300) -> str:
-    """What was found in one sentence, and the waiver; the message itself tells of one that has expired."""
-    waiver = result["waiver"]
-    words = (line(result["message"], limit), "" if waiver and waiver["expired"] else waiver_words(waiver))
-    return words[0] if not words[1] else ". ".join(filter(None, (words[0].removesuffix("."), words[1])))
 
 
 def choices_in(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:

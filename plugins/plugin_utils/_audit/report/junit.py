@@ -12,8 +12,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ..outcomes import FAILED, NOT_APPLICABLE, UNKNOWN, WAIVED
-from .html_content import found_words, unasked_words
 from .text import line, output, parsed, plain
+from .words import found_words, unasked_words
 
 #: What a case that did not pass is called.
 _TAGS = {FAILED: "failure", UNKNOWN: "error"}

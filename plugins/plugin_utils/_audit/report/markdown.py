@@ -13,9 +13,9 @@ from typing import Any
 
 from ..outcomes import FAILED, SEVERITIES, UNKNOWN, WAIVED
 from ..verdict import FAIL, answered, fails, passed_share
-from .html_content import found_words, unasked_words
 from .priorities import fixes
 from .text import counted, line, moment
+from .words import found_words, unasked_words
 
 #: Rows of a table, and what is to be fixed first; CI systems refuse summaries that are too large.
 _ROWS = 200

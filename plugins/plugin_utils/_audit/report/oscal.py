@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN, WAIVED
-from .html_content import unasked_words, waiver_words
 from .json_file import Rows, streamed
 from .text import line, parsed
+from .words import unasked_words, waiver_words
 
 _VERSION = "1.2.1"
 _NAMESPACE = "https://github.com/herdops/ansible-alpacon"

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import quote
 
 from ..outcomes import FAILED, UNKNOWN, WAIVED
-from .html_content import unasked_words, waiver_words
 from .json_file import Rows, streamed
 from .text import line, output, plain
+from .words import unasked_words, waiver_words
 
 _LEVELS = {"critical": "error", "high": "error", "medium": "warning", "low": "note", "info": "note"}
 

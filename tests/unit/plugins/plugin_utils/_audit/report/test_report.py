@@ -46,6 +46,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text
     plain,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.trend import compare
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.words import found_words
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import share
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -307,11 +308,11 @@ def test_a_waiver_is_told_once() -> None:
     waiver = {"reason": "old", "until": "2026-11-26", "by": None, "expired": True}
     message = "It is 18. Its waiver expired on 2026-11-26: old"
     failed = next(row for row in CASES["example"]["results"] if row["outcome"] == "failed")
-    assert html_content.found_words({**failed, "message": message, "waiver": waiver}) == message
+    assert found_words({**failed, "message": message, "waiver": waiver}) == message
     holds = {**failed, "message": "It is 18.", "waiver": {**waiver, "expired": False}}
-    assert html_content.found_words(holds) == "It is 18. old: waived until 2026-11-26"
-    assert html_content.found_words({**holds, "message": ""}) == "old: waived until 2026-11-26"
-    assert html_content.found_words({**holds, "waiver": None}) == "It is 18."
+    assert found_words(holds) == "It is 18. old: waived until 2026-11-26"
+    assert found_words({**holds, "message": ""}) == "old: waived until 2026-11-26"
+    assert found_words({**holds, "waiver": None}) == "It is 18."
 
 
 @pytest.mark.parametrize("writer", [junit, markdown, hdf])
