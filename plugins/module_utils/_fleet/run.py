@@ -114,4 +114,4 @@ class Run:
     def check(self) -> None:
         """Raise :class:`RunIsOver` where nothing must be written any more."""
         if self.is_over():
-            raise RunIsOver("The run of this task has ended; nothing more is submitted or cancelled.")
+            raise RunIsOver("The run of this task has ended; nothing more is written to the workspace.")

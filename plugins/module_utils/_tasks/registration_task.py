@@ -72,7 +72,14 @@ class Clients:
 
     def _client(self, authorization: str) -> Client:
         if authorization not in self._clients:
-            client = Client(self._settings, pool=1, sleep=time.sleep, tell=self._run.tell, authorization=authorization)
+            client = Client(
+                self._settings,
+                pool=1,
+                sleep=time.sleep,
+                tell=self._run.tell,
+                authorization=authorization,
+                before_write=self._run.check,
+            )
             client.deadline = self._deadline
             self._clients[authorization] = self._stack.enter_context(client)
         return self._clients[authorization]

@@ -171,7 +171,7 @@ def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, An
     """
     settings = settings_of(options, run.warn)
     order = TokenOrder.from_options(options)
-    with Client(settings, tell=run.tell) as client:
+    with Client(settings, tell=run.tell, before_write=run.check) as client:
         task = TokenTask(client, order, run)
         changes = _STATES[options["state"]](task)
         result = changes.as_result(order.name)

@@ -17,7 +17,7 @@ from system.registering import REFUSED, REGISTER, ask, manage_token, new_agent, 
 from system.support import Clock, Outcome, Reply, Request, ScriptedServer, in_every_dialect, paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, RunIsOver, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
     connected as _connected,
@@ -147,6 +147,15 @@ def test_with_an_api_token_orphans_are_named(workspace: Workspace) -> None:
     assert {orphan.id, connected.id, other.id, starting.id, done["id"]} == set(names)
     # Lists of older workspaces do not say how old a record is.
     assert done["requests"] == (2 if workspace.dialect == "current" else 4)
+
+
+def test_a_run_that_is_over_registers_nothing(current: Workspace) -> None:
+    options = {name: option.get("default") for name, option in _registration.SPEC.items()}
+    key = current.add_registration_token()["key"]
+    options |= {"url": current.url, "registration_token": key, "name": "web", "platform": "debian"}
+    with pytest.raises(RunIsOver):
+        _registration.run_registration(options, Run(is_over=lambda: True))
+    assert current.registered() == []
 
 
 # records of the same machine

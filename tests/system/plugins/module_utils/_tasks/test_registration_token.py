@@ -17,8 +17,14 @@ from system.registering import manage_token
 from system.support import Clock, in_every_dialect
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+    ApiError,
+    LostAnswer,
+    RunIsOver,
+    UsageError,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.processes import process_mark
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_token as _registration_tokens
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
 
@@ -40,6 +46,18 @@ def ids(workspace: Workspace) -> list[str]:
 def group_id(workspace: Workspace, name: str) -> str:
     """The UUID of a group."""
     return str({group["name"]: group["id"] for group in workspace.state()["groups"]}[name])
+
+
+@pytest.mark.parametrize("state", ["present", "absent", "rotated", "temporary"])
+def test_a_run_that_is_over_changes_no_tokens(current: Workspace, state: str) -> None:
+    name = f"fleet-{GONE}" if state == "temporary" else "fleet"
+    current.add_registration_token(name=name, enabled=state == "absent")
+    before = ids(current)
+    options = {option: given.get("default") for option, given in _registration_tokens.SPEC.items()}
+    options |= {"url": current.url, "token": current.token, "name": "fleet", "state": state}
+    with pytest.raises(RunIsOver):
+        _registration_tokens.run_registration_token(options, Run(is_over=lambda: True, process=os.getpid()))
+    assert ids(current) == before
 
 
 # temporary
