@@ -34,14 +34,28 @@ def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
         refuse_shared(second, Order.from_options(options), options["url"], [server])
 
 
-def test_what_may_have_run_is_not_over_for_a_retry() -> None:
-    # As the workspace says of what was carried, of whose answer nothing is there.
+@pytest.mark.parametrize(
+    ("status", "outcome", "over"),
+    [
+        ("success", Outcome.SUCCESS, True),
+        ("failed", Outcome.FAILED, True),
+        ("expired", Outcome.EXPIRED, True),
+        ("cancelled", Outcome.CANCELLED, True),
+        # As the workspace says of what was carried, of whose answer nothing is there.
+        ("success", Outcome.UNKNOWN, False),
+        ("running", Outcome.TIMED_OUT, False),
+        # Nobody is asked once more for what they have said no to.
+        ("denied", Outcome.DENIED, False),
+        ("rejected", Outcome.REJECTED, False),
+    ],
+)
+def test_a_retry_submits_again_only_what_is_over(status: str, outcome: Outcome, over: bool) -> None:
     attempts = {"digest": Attempt(0.0, COMMAND)}
-    job = Job(Server(SERVER), command=Command(COMMAND, Server(SERVER), "reboot", "system", "success"), digest="digest")
-    job.end(Outcome.UNKNOWN)
+    job = Job(Server(SERVER), command=Command(COMMAND, Server(SERVER), "reboot", "system", status), digest="digest")
+    job.end(outcome)
     with Client(Settings("https://workspace.example", TOKEN)) as client:
         Submitting(client, Run(attempts=attempts), lambda _seconds: None).finish([job])
-    assert not attempts["digest"].over
+    assert attempts["digest"].over is over
 
 
 def test_who_cannot_have_all_leaves_the_rest_to_others(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names of servers that one worker of a run reads for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import sharing
+from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
+
+IDS = [f"00000000-0000-4000-8000-{number:012}" for number in range(300)]
+
+
+def test_names_are_read_once_for_all_workers_until_they_are_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    reads: list[float] = []
+
+    def read() -> Iterable[tuple[str, str]]:
+        reads.append(clock.now)
+        return [(f"web-{number % 299:03}", key) for number, key in enumerate(IDS)]
+
+    for clock.now in (1000.0, 1059.0, 1061.0, 1100.0, 2125.0):
+        worker = sharing.Shared(tmp_path, "https://workspace.example", TOKEN)
+        assert worker.server_ids(["web-000", "web-298", "web-299"], read) == {
+            "web-000": [IDS[0], IDS[299]],
+            "web-298": [IDS[298]],
+        }
+    assert reads == [1000.0, 1061.0, 2125.0]
