@@ -21,7 +21,7 @@ from .parents import await_parents
 
 def executed(task: CommandTask) -> Progress:
     order, servers = task.order, task.servers()
-    reused = _reusable(task, servers) if order.reuse_within is not None else {}
+    reused = _reusable(task, servers, order.reuse_within) if order.reuse_within is not None else {}
     jobs = [_reused_job(server, reused[server.id], order) if server.id in reused else Job(server) for server in servers]
     fresh = [job for job in jobs if not job.outcome]
     progress = Progress(jobs, fine=order.limits.fine)
@@ -45,7 +45,7 @@ def _reused_job(server: Server, command: Command, order: Order) -> Job:
     return Job(server, command=command, outcome=outcome_of(command, order.limits.success_codes), msg=msg)
 
 
-def _reusable(task: CommandTask, servers: Sequence[Server]) -> dict[str | None, Command]:
+def _reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> dict[str | None, Command]:
     """For each server the latest matching command that succeeded recently enough."""
     client, order = task.client, task.order
 
@@ -56,7 +56,7 @@ def _reusable(task: CommandTask, servers: Sequence[Server]) -> dict[str | None, 
         return known if outcome_of(known, order.limits.success_codes) == Outcome.SUCCESS else None
 
     matches = [order.match(server.id) for server in servers]
-    latest = latest_ended(client, matches, order.reuse_within or 0.0, succeeded)
+    latest = latest_ended(client, matches, seconds, succeeded)
     return {match.server_id: command for match, command in latest.items()}
 
 

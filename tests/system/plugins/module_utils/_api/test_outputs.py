@@ -16,10 +16,12 @@ from system.conftest import Connect
 from system.support import NotedPauses, Reply, ScriptedServer, in_every_dialect
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
     list_commands,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostAnswer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output, read_output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.tests.unit.support import (
@@ -221,6 +223,17 @@ MIB = 1024 * 1024
 
 def cut(text: str) -> str:
     return text[:1000] + f"\n... [{len(text) - 2000} bytes truncated] ...\n" + text[-1000:]
+
+
+def test_chunks_of_more_than_an_answer_may_have_are_read_no_further(
+    chunked: Ended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "LARGEST_ANSWER", 2**20)
+    client, command = chunked(["x" * 9000] * 240)
+    before = client.requests
+    with pytest.raises(LostAnswer, match=r"^its chunks have more than 1 MiB\.$"):
+        read_output(client, command, NotedPauses())
+    assert client.requests - before == 2, "of three pages"
 
 
 def test_a_result_that_was_cut_is_whole_in_its_chunks(chunked: Ended) -> None:

@@ -32,10 +32,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, digest_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Submitted
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
     FAR,
@@ -105,6 +105,23 @@ def test_a_submit_whose_answer_is_lost_is_found_again(
     assert (job.outcome, job.id, job.changed) == ("pending", command["id"], True)
     assert "it was found in the workspace" in job.note
     assert methods(workspace)["POST"] == 1
+
+
+@pytest.mark.parametrize("shown", [True, False], ids=["an id that is known", "an id that never came"])
+def test_what_an_earlier_attempt_has_submitted_is_taken_up(
+    current: Workspace, connect: Connect, clock: Clock, shown: bool
+) -> None:
+    client = connect(current, sleep=clock.sleep)
+    body = later(current)
+    sent_at = clock.time()
+    command = submit(client, body)
+    attempts = {digest_of(body): Attempt(sent_at, command.id if shown else None)}
+    job = Job(Server(None), body=body)
+    Fleet(client, Limits(wait=False), sleep=clock.sleep, run=Run(attempts=attempts)).run([job])
+    assert (job.outcome, job.id, job.changed) == ("pending", command.id, True)
+    assert "it was not submitted again" in job.note
+    assert ("it was found in the workspace" in job.note) is not shown
+    assert methods(current)["POST"] == 1
 
 
 @pytest.mark.parametrize("word", ["denied", "awaiting_approval"])

@@ -30,6 +30,8 @@ from ansible_collections.herdops.alpacon.tests.unit.support import (
     current_row,
 )
 
+AFTER_FAR = "2999-06-01T00:00:00Z"
+
 
 class Listing(Client):
     """Lists commands of others, and shows as running whatever is asked for by its id."""
@@ -65,9 +67,9 @@ class Unreadable(Client):
         return current_row(id=command_id, status="running")
 
 
-def jobs(listed: bool = False) -> list[Job]:
+def jobs(listed: bool = False, **fields: Any) -> list[Job]:
     """Two jobs whose commands are looked for in the list, or are no longer."""
-    rows = [current_row(id=command_id) for command_id in (COMMAND, NO_COMMAND)]
+    rows = [current_row(id=command_id, **fields) for command_id in (COMMAND, NO_COMMAND)]
     return [Job(Server(SERVER, "web-01"), command=Command.from_row(row), listed=listed) for row in rows]
 
 
@@ -78,6 +80,13 @@ def test_what_is_too_far_down_in_the_list_is_asked_for_by_its_id_from_then_on() 
         for times in (1, 2):
             looking.look(looked_at, map)
             assert client.asked == [COMMAND, NO_COMMAND] * times
+
+
+def test_a_list_is_read_no_further_than_to_what_is_older() -> None:
+    newest = jobs(listed=True, added_at=AFTER_FAR)
+    with (client := Listing(others=1000)):
+        Looking(client, None, 1800).look(newest, map)
+        assert client.asked == [], "the list lags: it ought to have shown both on its first page"
 
 
 def test_what_a_list_that_may_lag_lacks_is_looked_for_in_it_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
