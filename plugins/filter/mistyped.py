@@ -11,6 +11,8 @@ version_added: 1.0.0
 description:
   - The playbooks and roles of this collection use it to find misspelt variables. A name that is not similar to any of
     theirs is left alone, and so is one that has more words or begins with an underscore.
+  - The playbooks also find shorter names for their variables, such as C(backup_user) for C(backup_username), and
+    C(backup_timeout) for C(backup_wait_timeout).
 author:
   - herdops.alpacon contributors (@herdops)
 requirements:
@@ -31,7 +33,7 @@ options:
   chooses:
     description:
       - The one of these variables that selects hosts or servers. Other words for it are found as well, such as
-        C(backup_hosts) if it is C(backup_servers).
+        C(backup_hosts) if it is C(backup_servers), and so are shorter names for all variables that begin like it.
     type: str
     default: ""
 """
@@ -63,15 +65,23 @@ _FOUND = frozenset(f"alpacon_{name}" for name in (*FIELDS, "result", "server_id"
     "alpamon_url",
     "alpamon_token",
     "alpamon_validate_certs",
+    # What a play of one's own may register.
+    "audit_report",
+    "audit_result",
 }
 #: Words for what is chosen; one that is not noticed would mean everything.
 _CHOSEN = ("host", "hosts", "server", "servers", "limit")
 #: From so many characters on, a word with two slips is still told.
 _LONG = 7
+#: From so many characters on, the beginning of a word is a short form of it.
+_SHORT_FORM = 3
 
 
 def mistyped(names: Iterable[str], known: Iterable[str], chooses: str = "") -> list[str]:
-    """A sentence for each name that is not known, but for one slip of the keyboard or, in a long name, two."""
+    """A sentence for each name that is not known, but for one slip of the keyboard or, in a long name, two.
+
+    Where ``chooses`` is given, also for each one that is short for a known name.
+    """
     known = frozenset(known)
     prefix = chooses.partition("_")[0]
     meant = {f"{prefix}_{word}": chooses for word in _CHOSEN if chooses}
@@ -79,9 +89,28 @@ def mistyped(names: Iterable[str], known: Iterable[str], chooses: str = "") -> l
     told = []
     for name in sorted(name for name in {str(name) for name in names} - known - _SETTINGS - _FOUND if name[:1] != "_"):
         closest = _closest(name, meant)
-        if closest:
-            told.append(f"There is no variable {clean_line(name)}. Did you mean {meant[closest]}?")
+        likely = meant[closest] if closest else _longer(name, prefix, known)
+        if likely:
+            told.append(f"There is no variable {clean_line(name)}. Did you mean {likely}?")
     return told
+
+
+def _longer(name: str, prefix: str, known: Iterable[str]) -> str:
+    """Which one a name is short for, of those with the same prefix; none where it is the user's own."""
+    beginning = f"{prefix}_"
+    if not prefix or not name.startswith(beginning):
+        return ""
+    short = name.removeprefix(beginning)
+    longer = [other for other in known if other.startswith(beginning) and _is_short(short, other[len(beginning) :])]
+    return min(longer, key=lambda other: (other.count("_"), other), default="")
+
+
+def _is_short(short: str, whole: str) -> bool:
+    """Whether a name has but some words of another one, or is one word that it or the other begins with."""
+    if set(short.split("_")) < set(whole.split("_")):
+        return True
+    begins = whole.startswith(short) or short.startswith(whole)
+    return begins and "_" not in short and min(len(short), len(whole)) >= _SHORT_FORM
 
 
 def _closest(name: str, known: Iterable[str]) -> str:

@@ -49,7 +49,7 @@ options:
         in any language that the server knows, which its first line or O(executable) names.
       - Script, arguments and O(stdin) go into one request, with about 1.1 MB of what is compressed already, and more
         of text.
-      - Workspaces of 2024 do not hand it on; the task then fails, and nothing has run.
+      - Workspaces of 2024, and those of the published API, do not pass it on; the task then fails, and nothing has run.
     type: str
   _script_content:
     description:
@@ -132,7 +132,7 @@ options:
         output.
       - Only the task that they are given to knows them. If another task shows the output of the same command, give it
         O(env) as well, which O(state=finished) accepts just for that, or C(no_log).
-      - Workspaces of 2024 ignore it; a warning says so.
+      - Workspaces of 2024, and those of the published API, ignore it; a warning says so.
       - Workspaces may take off blanks and line breaks at both ends of a value. With O(line), a warning names the
         variable; with O(script) and O(argv), every value arrives as it is given.
       - With O(script) and O(argv), the names V(RUN), V(BODY), V(P0), V(P1) and so on, and all that begin with

@@ -22,7 +22,7 @@ from .unpacking import REFUSED
 #: The exit code of a shell that finds no such program, and the most that it says of it, in characters.
 _NOT_FOUND, _LONGEST_COMPLAINT = 127, 1000
 #: Why nothing ran in a workspace that knows of no variables.
-NO_VARIABLES = "the workspace handed none of the variables to the server that carry it; a newer workspace is needed"
+NO_VARIABLES = "the workspace did not pass on the variables that carry it; a newer workspace is needed"
 
 
 def unpacked(command: Command, output: Output, line: str | None = None) -> tuple[Command, Output]:

@@ -102,7 +102,7 @@ def _failure(command: Command, output: Output) -> str:
     if command.rc is None:
         return f"It failed, and no exit code came{because}. Whether it ran is not known."
     stated = "none" if command.may_have_chunks else "no exit codes"
-    assumed = f", which is assumed, since the workspace states {stated}: success_codes does not count for it"
+    assumed = f" (assumed: the workspace states {stated}, so success_codes has no effect)"
     ended = f"The command ended with rc {command.rc}{because}{'' if command.exit_code is not None else assumed}."
     advice = "" if command.error_phase else sudo_advice(f"{output.text}\n{output.stderr}")
     return f"{ended} {advice}".rstrip()

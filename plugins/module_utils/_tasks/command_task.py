@@ -132,7 +132,9 @@ def refuse_shared(claims: Claims, order: Order, url: str, servers: Sequence[Serv
     if taken:
         key, host = taken
         server = claims.own or str(known[key])
-        raise UsageError("servers", f"{server} gets this for host {host} of the task", f"{_ONCE} {claims.remedy}")
+        raise UsageError(
+            "servers", f"{server} gets this command for host {host} of the task", f"{_ONCE} {claims.remedy}"
+        )
 
 
 def fetch_outputs(fleet: Fleet, jobs: Sequence[Job]) -> None:

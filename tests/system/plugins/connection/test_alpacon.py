@@ -218,4 +218,4 @@ def test_a_workspace_that_hands_on_no_variables_is_told_apart(workspace: Workspa
     run = over_connection(workspace, tmp_path, [builtin("Ping", "ping")])
     [result] = run.tasks["Ping"]
     assert result["unreachable"]
-    assert "nothing was run: the workspace handed none of the variables to the server" in result["msg"]
+    assert "nothing was run: the workspace did not pass on the variables" in result["msg"]

@@ -2,16 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the workers of a play have from the process that has forked them."""
+"""What the workers of a play have from the process that has forked them, and where they tell of progress."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from ansible_cores import CORES
+from ansible_cores import CORES, prepare
 from system.certificates import authority
-from system.playing import play, play_out, task
+from system.forked import carry_out
+from system.playing import PATIENCE, environment, play, play_out, task
 from workspace.client import Workspace
 
 HOSTS = ("web-01", "web-02", "web-03")
@@ -45,3 +47,19 @@ def test_workers_make_no_tls_context_of_their_own(tmp_path: Path, core: str, var
         done = play_out(workspace, tmp_path / "play", plays, HOSTS, core=core, **environ)
         assert {result["stdout"] for result in done.tasks["run"]} == {"ready"}
     assert set(contexts.read_text(encoding="utf-8").split()) == {str(done.pid)}
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_progress_leaves_the_output_to_callbacks_that_print_a_document(
+    current: Workspace, tmp_path: Path, core: str
+) -> None:
+    current.add_servers("away-01", connected=False)
+    options = {"servers": ["away-01"], "line": "true", "wait_timeout": "1s"}
+    plays = play(task("run", options))
+    (tmp_path / "play.json").write_text(json.dumps(plays), encoding="utf-8")
+    (tmp_path / "ansible.cfg").touch()
+    out, err = tmp_path / "out", tmp_path / "err"
+    command = [str(prepare(core) / "ansible-playbook"), "-i", "localhost,", str(tmp_path / "play.json")]
+    carry_out(command, environment(current, tmp_path), tmp_path, out, err, PATIENCE)
+    assert "alpacon: 1 waits for away-01" in err.read_text(encoding="utf-8")
+    assert "alpacon: 1 waits" not in out.read_text(encoding="utf-8")

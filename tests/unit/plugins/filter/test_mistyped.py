@@ -105,6 +105,31 @@ def test_a_slip_anywhere_in_the_name_is_told(name: str, playbook: str, meant: st
     assert mistyped([name], known, chooses) == [f"There is no variable {name}. Did you mean {meant}?"]
 
 
+@pytest.mark.parametrize(
+    ("name", "playbook", "meant"),
+    [
+        ("alpacon_user", "run", "alpacon_username"),
+        ("alpacon_group", "schedule", "alpacon_groupname"),
+        ("alpacon_timeout", "run", "alpacon_wait_timeout"),
+        ("alpacon_concurrency", "run", "alpacon_max_concurrency"),
+        ("alpacon_codes", "run", "alpacon_success_codes"),
+        ("alpacon_environment", "run", "alpacon_env"),
+        ("alpamon_file", "rollout", "alpamon_package_file"),
+    ],
+)
+def test_a_short_form_is_told(name: str, playbook: str, meant: str) -> None:
+    known, chooses = LOOKS[playbook]
+    assert mistyped([name], known, chooses) == [f"There is no variable {name}. Did you mean {meant}?"]
+
+
+def test_what_is_no_short_form_is_left_alone() -> None:
+    own = ["alpacon_ru", "alpacon_team", "alpacon_line_of_today", "alpacon_identity", "alpacon_id", "alpacon_groups"]
+    assert mistyped(own, *LOOKS["run"]) == []
+    assert mistyped(["audit_report", "audit_result"], ROLE["audit"], "audit_hosts") == []
+    # In a play of one's own, names are one's own.
+    assert mistyped(["alpamon_key", "alpamon_package"], *LOOKS["role alpamon"]) == []
+
+
 @pytest.mark.parametrize("looks", LOOKS)
 def test_no_false_alarm(looks: str) -> None:
     known, chooses = LOOKS[looks]

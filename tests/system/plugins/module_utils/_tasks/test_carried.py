@@ -62,7 +62,7 @@ def test_a_workspace_that_hands_no_variables_on_runs_nothing(workspace: Workspac
     assert outcome.failed
     assert not outcome.warnings
     assert (outcome["outcome"], outcome["ran"], outcome["rc"]) == ("failed", False, None)
-    assert "handed none of the variables to the server that carry it" in outcome["msg"]
+    assert "did not pass on the variables that carry it" in outcome["msg"]
 
 
 # One submit decides, and each server for itself

@@ -92,7 +92,7 @@ def test_a_server_that_may_be_disabled_is_told_of(old: Workspace) -> None:
 
 
 def test_an_exit_code_that_is_not_stated_is_called_assumed(old: Workspace) -> None:
-    assert "rc 1, which is assumed, since the workspace states no" in run(old, servers=["web-01"], line="exit 3")["msg"]
+    assert "rc 1 (assumed: the workspace states no" in run(old, servers=["web-01"], line="exit 3")["msg"]
 
 
 @in_every_dialect

@@ -66,12 +66,12 @@ def test_the_line_that_was_submitted_decides() -> None:
 @pytest.mark.parametrize("done", [command(**FAILED, exit_code=127), old(False)], ids=["stated", "not stated"])
 def test_a_label_that_was_run_tells_that_no_variables_came(done: Command, said: str) -> None:
     output = unpacked(done, Output(said))[1]
-    assert "handed none of the variables" in output.refused
+    assert "did not pass on the variables" in output.refused
     assert output.text == ""
 
 
 def test_silence_tells_it_where_nothing_can_be_lost() -> None:
-    assert "handed none of the variables" in unpacked(old(), Output(""))[1].refused
+    assert "did not pass on the variables" in unpacked(old(), Output(""))[1].refused
 
 
 @pytest.mark.parametrize("done", [command(), old()], ids=["current", "published"])

@@ -30,7 +30,7 @@ def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
     options = command_options(servers=[SERVER.upper()], line="reboot", ca_path="/on/that/host")
     claim_named(first, {**options, "url": "https://workspace.example/api/"})
     server = Server(SERVER, "many-1")
-    with pytest.raises(UsageError, match=r"^servers: many-1 gets this for host first of the task\..* Do so\.$"):
+    with pytest.raises(UsageError, match=r"^servers: many-1 gets this command for host first of the task\..* Do so\.$"):
         refuse_shared(second, Order.from_options(options), options["url"], [server])
 
 

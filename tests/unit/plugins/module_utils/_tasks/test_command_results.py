@@ -289,8 +289,8 @@ def test_what_the_agent_never_acknowledged_is_not_said_to_have_run() -> None:
 )
 def test_why_an_exit_code_is_assumed(row: Row, stated: str) -> None:
     msg = describe_job(job("failed", row))["msg"]
-    said = f"The command ended with rc 1, which is assumed, since the workspace states {stated}"
-    assert msg == f"{said}: success_codes does not count for it."
+    why = f"the workspace states {stated}, so success_codes has no effect"
+    assert msg == f"The command ended with rc 1 (assumed: {why})."
 
 
 @pytest.mark.parametrize(("success", "code", "outcome"), [(False, 143, "failed"), (True, 0, "success")])
