@@ -49,9 +49,9 @@ EXAMPLES = r"""
 
 - name: Work as deploy, and become root or another account where that is needed
   hosts: web
+  connection: herdops.alpacon.alpacon
   gather_facts: false
   vars:
-    ansible_connection: herdops.alpacon.alpacon
     ansible_user: deploy
     ansible_become_method: herdops.alpacon.account
   tasks:

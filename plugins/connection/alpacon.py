@@ -16,7 +16,8 @@ description:
   - What is to run is in the variables of the command. The line names the module and has the SHA-256 of all that runs,
     which the server compares before it runs anything.
   - The option O(herdops.alpacon.alpacon#inventory:connection) of the inventory plugin gives this connection to the
-    hosts of a workspace. For other hosts, set the variable C(ansible_connection).
+    hosts of a workspace. For other hosts, set the variable C(ansible_connection) in the inventory, or the keyword
+    C(connection) of a play or a task. A variable of a play would hold for C(delegate_to=localhost) as well.
 author:
   - herdops.alpacon contributors (@herdops)
 extends_documentation_fragment:
@@ -168,9 +169,8 @@ EXAMPLES = r"""
 
 - name: Use any module on the servers of a group, whatever the inventory is
   hosts: web
+  connection: herdops.alpacon.alpacon
   gather_facts: false
-  vars:
-    ansible_connection: herdops.alpacon.alpacon
   tasks:
     - name: See that they answer
       ansible.builtin.ping:
@@ -189,9 +189,9 @@ EXAMPLES = r"""
 
 - name: Say why, and wait until somebody has approved each command
   hosts: web
+  connection: herdops.alpacon.alpacon
   gather_facts: false
   vars:
-    ansible_connection: herdops.alpacon.alpacon
     alpacon_purpose: CHG-4711, check before the upgrade
     alpacon_wait_for_approval: true
     alpacon_wait_timeout: 2h
@@ -213,8 +213,7 @@ EXAMPLES = r"""
     - name: Read a file of each server
       ansible.builtin.slurp:
         src: /etc/os-release
-      vars:
-        ansible_connection: herdops.alpacon.alpacon
+      connection: herdops.alpacon.alpacon
 """
 
 import contextlib
@@ -251,6 +250,7 @@ T = TypeVar("T")
 ACCOUNT = "herdops.alpacon.account"
 
 _NOT_SHOWN = "not shown, since the task has no_log"
+_DELEGATED = "To delegate a task to the controller, give it the variable ansible_connection: local."
 
 display = Display()
 
@@ -297,6 +297,7 @@ class Connection(ConnectionBase):
             Remote(access, settings, self._run()),
             self._action(),
             self._keeper() if self.get_option("module_cache") else None,
+            self._parent(),
         )
 
     def _action(self) -> str:
@@ -307,6 +308,21 @@ class Connection(ConnectionBase):
             if found.resolved:
                 return str(found.resolved_fqcn)
         return name
+
+    def _parent(self) -> str | None:
+        """Where ansible-core has it for other accounts: daemons have homes that they cannot write to."""
+        at_home = (None, *self._shell.get_option("admin_users"), super().get_option("remote_user"))
+        if self._account in at_home:
+            return None
+        wanted, common = self._shell.get_option("remote_tmp"), self._shell.get_option("system_tmpdirs")
+        return wanted if wanted in common else common[0]
+
+    @property
+    def _account(self) -> str | None:
+        """The account that a task becomes because its commands name it; None where it becomes none so."""
+        if self.become is None or self.become.name != ACCOUNT:
+            return None
+        return self.become.get_option("become_user") or "root"
 
     def _keeper(self) -> str:
         return f"{self.become.name} {self.become.get_option('become_user') or 'root'}" if self.become else ""
@@ -340,9 +356,8 @@ class Connection(ConnectionBase):
 
     def get_option(self, option: str, hostvars: dict[str, Any] | None = None) -> Any:
         """Give an option; the account that ansible-core asks for is the one that commands really run as."""
-        if option == "remote_user" and self.become and self.become.name == ACCOUNT:
-            return self.become.get_option("become_user") or "root"
-        return super().get_option(option, hostvars)
+        account = self._account if option == "remote_user" else None
+        return account or super().get_option(option, hostvars)
 
     def _username(self) -> str | None:
         return self.get_option("remote_user") or self._play_context.remote_user or None
@@ -374,7 +389,8 @@ class Connection(ConnectionBase):
             said = f"Something on the host failed. What it said is {_NOT_SHOWN}." if self._is_silent else str(error)
             raise AnsibleError(said) from None
         except AlpaconError as error:
-            raise AnsibleConnectionFailure(str(error)) from None
+            hint = f" {_DELEGATED}" if self._host_name in C.LOCALHOST else ""
+            raise AnsibleConnectionFailure(f"{error}{hint}") from None
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a command."""
@@ -407,7 +423,7 @@ class Connection(ConnectionBase):
         """Forget which server the host is, whichever connection has found it."""
         # Before ansible-core 2.19, this alone gets variables as they are written.
         templar = Templar(loader=DataLoader(), variables=dict(self._variables))
-        names = C.config.get_plugin_vars("connection", self.transport)
+        names = C.config.get_plugin_vars("connection", self._load_name)
         with _warned():
             known = {name: templar.template(self._variables[name]) for name in names if name in self._variables}
             self.set_options(task_keys=self._task_keys, var_options={**self._variables, **known})

@@ -53,13 +53,14 @@ class HostConnection:
         word: says in the lines of commands what is done, such as the name of a module.
         keeper: the account that a module runs as in the end, whose home keeps parts of modules, so that they are sent
             once; None where nothing is to be kept.
+        parent: where the folders of tasks are made; None where ansible-core says it.
     """
 
-    def __init__(self, remote: Remote, word: str, keeper: str | None) -> None:
+    def __init__(self, remote: Remote, word: str, keeper: str | None, parent: str | None = None) -> None:
         self._remote = remote
         self._word = word
         self._keeper = keeper
-        self._prelude = Prelude()
+        self._prelude = Prelude(parent)
 
     def run(self, command: str, fed: bytes = b"") -> Ran:
         """Run a command, after what was held back for it.

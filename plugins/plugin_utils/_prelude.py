@@ -36,11 +36,15 @@ _HOME = re.compile(rf"echo ~[\w.-]*{_TAIL}")
 class Prelude:
     """What is to be done on a host before the next command.
 
+    Args:
+        parent: where the folders of tasks are made; None where ansible-core says it.
+
     Attributes:
         steps: code of the shell for each, in order.
         files: what the steps write.
     """
 
+    parent: str | None = None
     steps: list[str] = field(default_factory=list)
     files: list[bytes] = field(default_factory=list)
     _folders: list[str] = field(default_factory=list)
@@ -61,10 +65,12 @@ class Prelude:
         text = _of_shell(command)
         made, allowed, removed = (pattern.fullmatch(text) for pattern in (_MKDTEMP, _CHMOD, _REMOVE))
         if made:
-            self._folders.append(f"{made['path']}/")
-            self._unmade.add(f"{made['path']}/")
-            self.steps.append(text)
-            return f"{made['name']}={made['path']}\n".encode()
+            path = f"{self.parent}/{made['name']}" if self.parent else made["path"]
+            self._folders.append(f"{path}/")
+            self._unmade.add(f"{path}/")
+            # Without -p, it fails where somebody else has made it.
+            self.steps.append(f"( umask 77 && mkdir {shlex.quote(path)} )" if self.parent else text)
+            return f"{made['name']}={path}\n".encode()
         if allowed and all(self.is_inside(path) for path in allowed["paths"].split()):
             self.steps.append(text)
             return b""

@@ -113,6 +113,6 @@ def was_restarted(command: Command, server: Server) -> bool:
 
 
 def offline(server: Server) -> str:
-    """A server that is offline, and since when, in words."""
+    """A server that is offline, and when it was not, in words."""
     last_seen = iso(server.last_connectivity)
-    return f"{server}, offline since {last_seen}" if last_seen else f"{server}, which is offline"
+    return f"{server}, offline, last connected at {last_seen}" if last_seen else f"{server}, which is offline"

@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from system.playing import Row, over_connection, task
 from workspace.client import Workspace
 
@@ -44,6 +47,21 @@ def test_temporary_folders_are_those_of_the_account(current: Workspace, tmp_path
     run = over_connection(current, tmp_path, tasks, hosts, ANSIBLE_VERBOSITY="3")
     assert "echo ~root" in run.said
     assert "~deploy" not in run.said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes accounts as root only")
+def test_an_account_that_cannot_write_to_its_home_gets_files(current: Workspace, tmp_path: Path) -> None:
+    current.change_server("web-01", accounts="host")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        file = Path(folder) / "there"
+        copied = {"content": "x", "dest": str(file), "mode": "0600"}
+        tasks = [task("Copy", copied, "ansible.builtin.copy", **ACCOUNT, become_user="backup")]
+        hosts = {"web-01": {"ansible_python_interpreter": "/usr/bin/python3"}}
+        run = over_connection(current, tmp_path, tasks, hosts, ANSIBLE_VERBOSITY="3")
+        assert file.owner() == "backup", run.said
+    assert "/var/tmp/ansible-tmp-" in run.said
+    assert not [left for left in Path("/var/tmp").glob("ansible-tmp-*") if left.owner() == "backup"]
 
 
 def test_tasks_with_and_without_become_keep_their_modules_apart(current: Workspace, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from system.playing import Row, over_connection, task
+import pytest
+from ansible_cores import CORES
+from system.playing import Row, over_connection, play, play_out, task
 from workspace.client import Workspace
 
 NEW = {"method": "POST", "body": {"names": ["moved"], "agent": True}, "body_format": "json", "status_code": [200, 201]}
@@ -62,6 +64,29 @@ def test_a_reset_connection_finds_the_server_anew(current: Workspace, tmp_path: 
     assert run.code == 0, run.said
     assert current.server_ids()["moved"] != before
     assert not run.tasks["Second"][0]["failed"]
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_reset_reads_variables_that_are_templates(current: Workspace, tmp_path: Path, core: str) -> None:
+    variables = {"alpacon_token": "{{ mine }}", "mine": current.token, "alpacon_wait_timeout": "{{ 2 }}m"}
+    hosts = {"web-01": {"ansible_connection": "herdops.alpacon.alpacon", **variables}}
+    first, second = (task(name, "pwd", "ansible.builtin.raw") for name in ("First", "Second"))
+    tasks = [first, {"name": "Reset", "ansible.builtin.meta": "reset_connection"}, second]
+    done = play_out(current, tmp_path, play(*tasks), {"all": {"hosts": hosts}}, core=core)
+    assert done.code == 0, done.said
+    assert "WARNING" not in done.said
+
+
+def test_a_play_over_the_connection_delegates_to_the_controller(current: Workspace, tmp_path: Path) -> None:
+    here = {"delegate_to": "localhost", "run_once": True, "ignore_unreachable": True}
+    tasks = [task("Here", "echo here", "ansible.builtin.raw", **here)]
+    by_keyword = play(*tasks, connection="herdops.alpacon.alpacon")
+    done = play_out(current, tmp_path / "keyword", by_keyword, {"all": {"hosts": {"web-01": {}}}})
+    assert done.tasks["Here"][0]["stdout"].strip() == "here", done.said
+    assert current.commands() == []
+    by_variable = play(*tasks, vars={"ansible_connection": "herdops.alpacon.alpacon"})
+    done = play_out(current, tmp_path / "variable", by_variable, {"all": {"hosts": {"web-01": {}}}})
+    assert "give it the variable ansible_connection: local" in done.said
 
 
 def test_each_item_of_a_loop_runs_as_its_own_account(current: Workspace, tmp_path: Path) -> None:

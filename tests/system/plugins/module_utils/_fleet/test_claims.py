@@ -131,8 +131,8 @@ def test_run_once_with_serial_submits_once(instant: Workspace, tmp_path: Path, c
     assert submitted(instant) == dict.fromkeys(SERVERS, 1), done.said
     assert [result["failed"] for result in done.tasks["Reboot"]] == [False, True]
     assert done.tasks["Reboot"][1]["msg"].endswith(
-        " gets this command for host host-1 of the task. A server gets the command of a task once, so nothing was submitted for"
-        " this host. With serial, run_once is once in each batch. Move the task into a play of its own"
+        " gets this command for host host-1 of the task. A server gets the command of a task once, so nothing was"
+        " submitted for this host. With serial, run_once is once in each batch. Move the task into a play of its own"
         ' without serial. If each batch is to run it, give the task loop: "{{ ansible_play_batch[:1] }}".'
     )
 
@@ -264,9 +264,9 @@ def test_one_server_under_two_names_gets_it_once(instant: Workspace, tmp_path: P
     [(other, refusal)] = [(host, result["msg"]) for host, result in done.results.items() if result["failed"]]
     [host] = {"many-1", "alias"} - {other}
     assert refusal == (
-        f"servers: the server of host {other} gets this command for host {host} of the task. A server gets the command of a"
-        " task once, so nothing was submitted for this host. Where the inventory has one server under two names, play"
-        " on one of them."
+        f"servers: the server of host {other} gets this command for host {host} of the task. A server gets the command"
+        " of a task once, so nothing was submitted for this host. Where the inventory has one server under two names,"
+        " play on one of them."
     )
 
 

@@ -63,21 +63,21 @@ def test_waiting_is_told_at_once_and_when_the_time_is_over(hundred: Workspace) -
     told: list[str] = []
     options = command_options(hundred, servers=[AWAY[0]], line="uptime", wait_timeout="2", cancel_on_timeout=True)
     done = run_command(options, Run(warn=told.append, tell=told.append))
-    assert told == [f"alpacon: 1 waits for {AWAY[0]}, offline since {LAST_SEEN}"]
+    assert told == [f"alpacon: 1 waits for {AWAY[0]}, offline, last connected at {LAST_SEEN}"]
     assert done["outcome"] == "timed_out"
     assert waiting(hundred) == []
 
 
 def test_the_end_of_the_time_says_whom_it_waited_for(hundred: Workspace) -> None:
     done = run(hundred, servers=[AWAY[0]], line="uptime", wait_timeout="1")
-    assert f"It waits for {AWAY[0]}, offline since {LAST_SEEN}." in done["msg"]
+    assert f"It waits for {AWAY[0]}, offline, last connected at {LAST_SEEN}." in done["msg"]
 
 
 def test_an_id_alone_tells_it_as_well(hundred: Workspace) -> None:
     told: list[str] = []
     options = command_options(hundred, servers=[hundred.server_ids()[AWAY[0]]], line="uptime", wait_timeout="3")
     run_command(options, Run(warn=told.append, tell=told.append))
-    assert told == [f"alpacon: 1 waits for {AWAY[0]}, offline since {LAST_SEEN}"]
+    assert told == [f"alpacon: 1 waits for {AWAY[0]}, offline, last connected at {LAST_SEEN}"]
 
 
 def test_who_wants_no_progress_is_not_told(hundred: Workspace) -> None:
