@@ -315,7 +315,7 @@ class Connection(ConnectionBase):
         if self._account in at_home:
             return None
         wanted, common = self._shell.get_option("remote_tmp"), self._shell.get_option("system_tmpdirs")
-        return wanted if wanted in common else common[0]
+        return str(wanted if wanted in common else common[0])
 
     @property
     def _account(self) -> str | None:
