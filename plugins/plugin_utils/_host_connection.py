@@ -32,9 +32,11 @@ _SIZE_AND_DIGEST = "size=$(wc -c < {path}) && echo $size >&2 && head -c $size {p
 _KEPT, _NOTHING = "kept", b"nothing"
 #: A module that does not fit into one submit waits in such a file of the account until it runs.
 _APART = "alpacon-module-"
+#: It is in the home of the account where the folder for temporary files cannot be written to.
+_MAKE = f'umask 077; mktemp "${{TMPDIR:-/tmp}}/{_APART}XXXXXXXX" 2>/dev/null || mktemp ~/{_APART}XXXXXXXX'
 #: Removes those that a run has left which was killed, and that nobody has written to for six hours.
 _TIDY = (
-    f'find "${{TMPDIR:-/tmp}}" -maxdepth 1 -type f -name \'{_APART}*\' -user "$(id -u)" -mmin +360'
+    f'find "${{TMPDIR:-/tmp}}" ~ -maxdepth 1 -type f -name \'{_APART}*\' -user "$(id -u)" -mmin +360'
     " -exec rm -f {} + 2>/dev/null || :"
 )
 _TIDIED = "tidied"
@@ -73,13 +75,17 @@ class HostConnection:
         if held is not None:
             return Ran(0, held, b"")
         if not asks_for_home(command):
-            return self._run(command, fed)
-        known = self._remote.noted(command)
+            answer = self._run(command, fed)
+            if fed and self._word.rpartition(".")[2] == "user":
+                self._remote.forget_homes()
+            return answer
+        about = self._remote.about_home(command)
+        known = self._remote.noted(about)
         if known is not None:
             return Ran(0, known, b"")
         answer = self._run(command, fed)
         if answer.rc == 0:
-            self._remote.note(command, answer.stdout)
+            self._remote.note(about, answer.stdout)
         return answer
 
     def _run(self, command: str, fed: bytes = b"") -> Ran:
@@ -123,8 +129,7 @@ class HostConnection:
 
     def _run_apart(self, command: str, fed: bytes, steps: Sequence[str], files: Sequence[bytes]) -> Ran:
         """Run what does not fit into one submit: what was held back first, then what it is fed in a file."""
-        make = f'umask 077; mktemp "${{TMPDIR:-/tmp}}/{_APART}XXXXXXXX"'
-        made = self._remote.run(label_of("file", self._word), code(make, steps), b"", files)
+        made = self._remote.run(label_of("file", self._word), code(_MAKE, steps), b"", files)
         if made.mark == UNDONE:
             return made
         if made.rc:

@@ -90,7 +90,7 @@ class Prelude:
 
 
 def asks_for_home(command: str) -> bool:
-    """Whether all that a command does is to say where a home is, which stays so during a run."""
+    """Whether all that a command does is to say where a home is, which stays so until somebody moves it."""
     return _HOME.fullmatch(_of_shell(command)) is not None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,8 @@ _FIRST_LOOK, _FIRST_LOOK_AT_MODULE = 0.12, 0.3
 _QUEUED_TOO_LONG, _QUEUED_EACH = 5.0, 0.2
 #: What the id of the server is noted as, which is no command; the note is empty where the id has to be looked up anew.
 _ID = ""
+#: About the homes of all accounts, as far as they have been asked for since they may have moved.
+_HOMES = "homes"
 _MAY_HAVE_RUN = "It may have run, and is not run again."
 _GOES_ON = "Not finished within alpacon_wait_timeout. It goes on; await it by alpacon_command with state=finished."
 _ASYNC = " A task that takes so long needs async and poll."
@@ -95,6 +98,15 @@ class Remote:
         """Find the server anew, the next time, in this process or another one of the run."""
         self._server = None
         self.note(_ID, b"")
+        self.forget_homes()
+
+    def forget_homes(self) -> None:
+        """Ask anew where homes are, which a task may have moved."""
+        self.note(_HOMES, secrets.token_hex(4).encode())
+
+    def about_home(self, command: str) -> str:
+        """What the answer to a command that asks for a home is noted about, until homes are forgotten."""
+        return f"{(self.noted(_HOMES) or b'').decode()} {command}"
 
     def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
         """Run a body once, see :func:`.packing.pack`.
@@ -178,8 +190,8 @@ class Remote:
     def _note_file(self, about: str) -> Path:
         """The file of a note, for all workers."""
         settings, access = self._client.settings, self._access
-        # Which server it is does not depend on the account.
-        username = None if about == _ID else access.username
+        # Which server it is does not depend on the account, nor does whether homes have moved.
+        username = None if about in (_ID, _HOMES) else access.username
         key = [settings.url, settings.token, access.server, username, about]
         folder = self._run.folder or Path("/nonexistent")
         return folder / f"alpacon-host-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}"

@@ -81,3 +81,17 @@ def test_what_takes_as_long_as_it_is_told_is_not_remembered(tmp_path: Path) -> N
     with ScriptedServer(Taking(0.0)) as server:
         requests_for(server, "ansible.builtin.command", tmp_path)
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_what_a_run_knows_of_a_server_and_its_homes_until_the_connection_is_reset(tmp_path: Path) -> None:
+    settings = settings_of({"url": "https://workspace.example", "token": TOKEN})
+
+    def remote(username: str | None = None) -> Remote:
+        return Remote(Access(SERVER, None, username, None, {}, Limits()), settings, Run(folder=tmp_path))
+
+    homes = [remote(account).about_home("echo ~app") for account in (None, "deploy")]
+    assert homes[0] == homes[1], "each account notes the answer for itself"
+    remote("deploy").note(homes[0], b"/home/app")
+    assert remote("deploy").noted(remote("deploy").about_home("echo ~app")) == b"/home/app"
+    remote().forget()
+    assert remote("deploy").noted(remote("deploy").about_home("echo ~app")) is None

@@ -12,6 +12,7 @@ import random
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,7 @@ class Remote:
         self.notes: dict[str, bytes] = {}
         self._mark = mark
         self._answers = list(answers)
+        self.homes = 0
 
     def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
         self.submits.append(list(files))
@@ -50,14 +52,31 @@ class Remote:
         return Ran(1 if self._mark else 0, b"", b"no such folder", self._mark)
 
     def noted(self, about: str) -> bytes | None:
-        return self.notes.get(about, b"")
+        return self.notes.get(about, None if "echo ~" in about else b"")
 
     def note(self, about: str, text: bytes) -> None:
         self.notes[about] = text
 
+    def forget_homes(self) -> None:
+        self.homes += 1
 
-def connected(remote: Remote) -> HostConnection:
-    return HostConnection(remote, "copy", None)  # type: ignore[arg-type]
+    def about_home(self, command: str) -> str:
+        return f"{self.homes} {command}"
+
+
+def connected(remote: Remote, word: str = "copy") -> HostConnection:
+    return HostConnection(remote, word, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("word", "asked"), [("ansible.builtin.user", 2), ("user", 2), ("ansible.builtin.copy", 1)])
+def test_homes_are_asked_for_anew_once_the_module_for_accounts_has_run(word: str, asked: int) -> None:
+    remote = Remote()
+    for _task in range(3):
+        connected(remote).run("/bin/sh -c 'echo ~app'")
+    connected(remote, word).run("/usr/bin/python3", b"the module")
+    for _task in range(3):
+        connected(remote).run("/bin/sh -c 'echo ~app'")
+    assert sum("echo ~app" in body for body in remote.bodies) == asked
 
 
 def test_what_goes_into_a_temporary_folder_waits_for_the_command_that_needs_it() -> None:
@@ -160,6 +179,25 @@ def test_files_that_are_too_large_together_go_one_after_the_other() -> None:
         host.put(bytes(900_000), f"{FOLDER}/{name}")
     host.run("/bin/sh -c 'python3 module'")
     assert [list(map(len, files)) for files in remote.submits] == [[900_000], [900_000]]
+
+
+def test_a_large_module_waits_in_the_home_where_the_folder_for_temporary_files_cannot_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", "/nonexistent")
+    remote = Here(lambda: None)
+    too_large = iter([TooLarge(2_000_000)])
+    run = remote.run
+
+    def once_too_large(label: str, body: str, stdin: bytes = b"", *more: Any, **named: Any) -> Ran:
+        if stdin:
+            raise next(too_large)
+        return run(label, body, stdin, *more, **named)
+
+    monkeypatch.setattr(remote, "run", once_too_large)
+    answer = connected(remote).run("/bin/sh -c 'cat; ls ~'", b"a module")
+    assert (answer.rc, answer.stdout) == (0, b"a module"), "and it is gone when it runs"
 
 
 def test_where_no_file_can_be_made_for_a_large_module_it_is_not_run() -> None:
