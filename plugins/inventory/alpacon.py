@@ -201,6 +201,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
     find_settings,
     remember,
     run_folder,
+    workspace_of,
 )
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 tell_without_connection(chosen, self.display.warning)
                 prepare_workers()
                 importlib.import_module(_CONNECTION)  # once, and not by each worker for each of its tasks
-            self._populate(inventory, settings.url, chosen, preferences, prefix, default_groups)
+            self._populate(inventory, workspace_of(settings.url), chosen, preferences, prefix, default_groups)
         except AlpaconError as error:
             raise AnsibleParserError(str(error)) from None
 
@@ -531,7 +532,7 @@ def _groups_of(server: Described, chosen: frozenset[str], shared: SharedGroupNam
 
 def _digest(settings: Settings, wanted: ServerFilter) -> str:
     """Tells whether cached servers are those of this workspace, this token and what is asked of the workspace."""
-    origin = [VERSION, settings.url, settings.token, sorted(wanted.parameters.items())]
+    origin = [VERSION, workspace_of(settings.url), settings.token, sorted(wanted.parameters.items())]
     return hashlib.sha256(json.dumps(origin).encode()).hexdigest()
 
 

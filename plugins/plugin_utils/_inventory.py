@@ -26,7 +26,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     canonical_uuid,
     is_uuid,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import SERVER_ID, WORKSPACE
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import SERVER_ID, WORKSPACE, compared
 
 if TYPE_CHECKING:
     from ansible.inventory.data import InventoryData
@@ -220,7 +220,7 @@ class Naming:
             return host is None or joins
         known = str(host.vars[SERVER_ID])
         known_id = canonical_uuid(known) if is_uuid(known) else known
-        return (known_id, str(host.vars.get(WORKSPACE, workspace))) == (server_id, workspace)
+        return (known_id, compared(host.vars.get(WORKSPACE, workspace))) == (server_id, workspace)
 
     @staticmethod
     def _is_ours(host: Host) -> bool:

@@ -204,7 +204,7 @@ def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
             why = "there are several workspaces, and nothing says which one it is for"
             hints.append(f"{name} is not sent to {workspace}: {why}.")
             continue
-        owner = url if _is_given(url) and _compared(url) != workspace else _first(sources, name, token, workspace)
+        owner = url if _is_given(url) and compared(url) != workspace else _first(sources, name, token, workspace)
         if owner == workspace:
             return token, ""
         hints.append(f"{name} is the token of {owner}, and is not sent to {workspace}.")
@@ -255,10 +255,10 @@ def _tokens(sources: _SettingSources) -> tuple[Mapping[Any, Any], dict[str, Any]
 
 def _in_play(sources: _SettingSources) -> set[str]:
     listed = sources.variable(WORKSPACES)
-    return {_compared(url) for url in listed} if isinstance(listed, (list, tuple)) else set()
+    return {compared(url) for url in listed} if isinstance(listed, (list, tuple)) else set()
 
 
-def _compared(url: Any) -> str:
+def compared(url: Any) -> str:
     """A URL as URLs are compared; what is none stays as it is, and so is no workspace's."""
     try:
         return workspace_of(url)

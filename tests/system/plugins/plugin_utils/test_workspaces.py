@@ -114,6 +114,19 @@ def test_equal_names_are_two_hosts_and_told_of(both: Both) -> None:
     assert again.hosts.keys() == listing.hosts.keys()
 
 
+def test_a_workspace_in_two_spellings_is_one(both: Both) -> None:
+    url = both.here.url.replace("127.0.0.1", "localhost")
+    shouted = f"{url.replace('localhost', 'LOCALHOST')}/api/"
+    both.write(source(both.here, "web-01", "web-02", url=shouted), source(both.here, "web-*", url=url))
+    of_ones_own = {"web-03": {"alpacon_workspace": shouted, "alpacon_server_id": both.here.server_ids()["web-03"]}}
+    (both.folder / "inventory/0.yml").write_text(json.dumps({"all": {"hosts": of_ones_own}}), encoding="utf-8")
+    listing = both.run("--list")
+    assert listing.hosts.keys() == both.here.server_ids().keys(), listing.said
+    assert {host["alpacon_workspace"] for host in listing.hosts.values()} == {url}
+    assert listing.hosts["web-03"]["alpacon_workspaces"] == [url]
+    assert "another server" not in listing.warnings
+
+
 def test_commands_lookups_and_lists_go_to_the_workspace_of_their_host(both: Both) -> None:
     both.write(source(both.here, "web-01", "web-02"), source(both.there, "web-01", "web-03"))
     listing, results = both.play(
