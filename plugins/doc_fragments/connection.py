@@ -46,7 +46,8 @@ notes:
     C(group/herdops.alpacon.alpacon). Second, as the host variables C(alpacon_url), C(alpacon_token),
     C(alpacon_validate_certs), C(alpacon_ca_path) and C(alpacon_request_timeout). Third, in the environment as
     E(ALPACON_URL), E(ALPACON_TOKEN), E(ALPACON_VALIDATE_CERTS), E(ALPACON_CA_PATH) and E(ALPACON_REQUEST_TIMEOUT).
-    Last, the settings that the inventory of that workspace was read with in the same run.
+    Last, the settings that the inventory of that workspace was read with in the same run; of several inventories, the
+    first one that lists the server of the host.
   - >-
     A host of the inventory P(herdops.alpacon.alpacon#inventory) has the variable C(alpacon_workspace), which takes
     precedence over E(ALPACON_URL). An C(alpacon_url) that names another workspace is an error.

@@ -93,7 +93,8 @@ notes:
   - The values in O(filters) may be templates. Like those of O(url) and O(token), they have extra variables (C(-e)) and
     no others.
   - The token does not become a variable of the hosts. Tasks of the same run that have no settings of their own for a
-    workspace use those that its inventory was read with.
+    workspace use those that its inventory was read with; of several inventories, the first one that lists the server
+    of the host.
 seealso:
   - module: herdops.alpacon.alpacon_server_info
   - module: herdops.alpacon.alpacon_command
@@ -199,6 +200,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
     WORKSPACE,
     WORKSPACES,
     find_settings,
+    forget,
     remember,
     run_folder,
     workspace_of,
@@ -263,9 +265,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 tell_without_connection(chosen, self.display.warning)
                 prepare_workers()
                 importlib.import_module(_CONNECTION)  # once, and not by each worker for each of its tasks
+            # Templates in compose may look up commands already.
+            remember(path, settings, [canonical_uuid(server["id"]) for server in chosen])
             self._populate(inventory, workspace_of(settings.url), chosen, preferences, prefix, default_groups)
-        except AlpaconError as error:
-            raise AnsibleParserError(str(error)) from None
+        except Exception as error:
+            forget(path)
+            if isinstance(error, AlpaconError):
+                raise AnsibleParserError(str(error)) from None
+            raise
 
     # Reading
 
@@ -303,11 +310,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         variables.pop(WORKSPACE, None)
         found = find_settings(given, variables, os.environ, self.templar.template, run_folder())
         try:
-            settings = settings_of({**given, **found.options}, self.display.warning)
+            return settings_of({**given, **found.options}, self.display.warning)
         except UsageError as error:
             raise AlpaconError(found.explain(error)) from None
-        remember(settings)
-        return settings
 
     def _worked_out(self, name: str, value: Any) -> Any:
         try:

@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from ansible import constants as C
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import canonical_uuid, is_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
@@ -35,8 +36,19 @@ WORKSPACES = "alpacon_workspaces"
 TOKENS = "alpacon_tokens"
 
 _PORTS = {"http": 80, "https": 443}
-#: What inventories of this run were read with, by workspace. The workers of a run are forks, and so have it as well.
-_read_with: dict[str, Settings] = {}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What an inventory was read with, and the servers that it lists."""
+
+    workspace: str
+    settings: Settings
+    servers: frozenset[str]
+
+
+#: The inventories of this run by their files, as they were read. The workers of a run are forks, and so have them, too.
+_read_with: dict[str, _Source] = {}
 
 
 @dataclass(frozen=True)
@@ -75,9 +87,15 @@ def run_folder() -> Path:
     return Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
 
 
-def remember(settings: Settings) -> None:
-    """Let tasks of this run reach a workspace as the inventory did."""
-    _read_with[workspace_of(settings.url)] = settings
+def remember(path: str, settings: Settings, servers: Iterable[str]) -> None:
+    """Let tasks of this run reach these servers, given by their UUIDs, as the inventory of that file did."""
+    # One that is read again, with meta: refresh_inventory, keeps its place.
+    _read_with[path] = _Source(workspace_of(settings.url), settings, frozenset(servers))
+
+
+def forget(path: str) -> None:
+    """Let no task do anything as an inventory that failed."""
+    _read_with.pop(path, None)
 
 
 def find_settings(
@@ -118,13 +136,19 @@ def find_settings(
         workspace = workspace_of(url)
         if not _is_given(given.get("token")):
             options["token"], hint = _token(sources, workspace)
-        if workspace in _read_with:
-            for name, value in options.items():
-                if value is None:
-                    options[name] = getattr(_read_with[workspace], name)
-                    if name == "request_timeout":
-                        # An option that is an int takes no float before ansible-core 2.19.
-                        options[name] = int(options[name])
+        known = _settings_read_with(workspace, sources.variable(SERVER_ID))
+        for name in [name for name, value in options.items() if value is None]:
+            values = {getattr(settings, name) for settings in known}
+            if len(values) == 1:
+                options[name] = values.pop()
+                if name == "request_timeout":
+                    # An option that is an int takes no float before ansible-core 2.19.
+                    options[name] = int(options[name])
+            elif values and name == "token":
+                hint = (
+                    f"The inventory was read with several tokens of {workspace}, and nothing says which of them is"
+                    f" meant. Name one under that URL in the variable {TOKENS}."
+                )
     return Found({name: value for name, value in options.items() if value is not None}, hint)
 
 
@@ -176,6 +200,14 @@ class _SettingSources:
         variable = f"alpacon_{name}"
         value = self.variable(variable) if variable in self.variables else self.environ.get(variable.upper())
         return value if _is_given(value) else None
+
+
+def _settings_read_with(workspace: str, server: Any) -> list[Settings]:
+    """What the inventory was read with that lists a server first; for all others, each one of the workspace."""
+    server_id = canonical_uuid(str(server)) if is_uuid(server) else None
+    sources = [source for source in _read_with.values() if source.workspace == workspace]
+    lists = [source for source in sources if server_id in source.servers]
+    return [source.settings for source in lists[:1] or sources]
 
 
 def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:

@@ -162,6 +162,43 @@ def test_commands_lookups_and_lists_go_to_the_workspace_of_their_host(both: Both
         assert sorted(row["server"] for row in workspace.commands(line="echo by name")) == names
 
 
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("carol_first", [True, False])
+def test_a_server_is_commanded_with_the_token_of_the_file_that_lists_it(
+    both: Both, core: str, carol_first: bool
+) -> None:
+    # Carol may see web-02 only, and Bob all of them.
+    carol, bob = (both.here.tokens()[name] for name in ("carol", "bob"))
+    hers = source(both.here, "*", token=carol, connection=True)
+    his = source(both.here, "web-01", "web-02" if carol_first else "web-03", token=bob, connection=True)
+    both.write(*((hers, his) if carol_first else (his, hers)))
+    (both.folder / "inventory/3.yml").write_text("all: {hosts: {elsewhere: {}}}", encoding="utf-8")
+    names = ["web-01", "web-02"] if carol_first else ["web-01", "web-02", "web-03"]
+    command, lookup = "herdops.alpacon.alpacon_command", "query('herdops.alpacon.alpacon_command', alpacon_server_id)"
+    tasks: list[Row] = [
+        {command: {"line": "echo one"}},
+        {"meta": "refresh_inventory"},
+        {"ansible.builtin.raw": "echo two"},
+        {command: {"line": "echo three", "servers": ["{{ alpacon_name }}"]}},
+        {"ansible.builtin.debug": {"msg": f"{{{{ {lookup} }}}}"}},
+        audit(),
+    ]
+    elsewhere = {"herdops.alpacon.alpacon_server_info": {"url": both.here.url}, "ignore_errors": True}
+    plays = [
+        {"hosts": "all:!elsewhere", "gather_facts": False, "tasks": tasks},
+        {"hosts": "elsewhere", "gather_facts": False, "tasks": [elsewhere]},
+    ]
+    (both.folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
+    listing = both.run(str(both.folder / "play.json"), program=str(prepare(core) / "ansible-playbook"))
+    assert listing.code == 0, listing.out + listing.said
+    made = [(row["server"], row["requested_by"]) for row in both.here.commands()]
+    assert len(made) == 4 * len(names)
+    assert set(made) == {(name, "carol" if name == "web-02" else "bob") for name in names}
+    # A host that no file lists is told of the choice.
+    said = " ".join((listing.out + listing.said).split())
+    assert f"The inventory was read with several tokens of {both.here.url}, and nothing says which" in said
+
+
 def test_tokens_come_from_the_environment_and_from_variables(both: Both) -> None:
     # As where the inventory was made elsewhere: nothing but the hosts' workspaces is known.
     hosts = {

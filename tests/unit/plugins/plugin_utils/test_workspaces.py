@@ -17,6 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _workspaces
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     find_settings,
+    forget,
     refuse_foreign_server,
     refuse_shared_name,
     remember,
@@ -26,6 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
 Row = dict[str, Any]
 
 A, B = "https://a.example", "https://b.example"
+ONE, TWO, NONE = (f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 12}" for digit in "123")
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +94,8 @@ def test_where_a_task_goes_and_with_which_token(
 
 
 def test_what_the_inventory_was_read_with_is_the_last_resort() -> None:
-    remember(Settings(f"{B}/", "remembered", validate_certs=False, ca_path="/ca.pem", request_timeout=9.0))
+    settings = Settings(f"{B}/", "remembered", validate_certs=False, ca_path="/ca.pem", request_timeout=9.0)
+    remember("b.alpacon.yml", settings, [ONE])
     assert find_settings({}, {"alpacon_workspace": B}, env(A, "a")).options == {
         "url": B,
         "token": "remembered",
@@ -105,6 +108,29 @@ def test_what_the_inventory_was_read_with_is_the_last_resort() -> None:
     options = find_settings({"request_timeout": 3}, variables, env(A, "a")).options
     assert options == {"url": B, "token": "mine", "validate_certs": True, "ca_path": "/ca.pem"}
     assert find_settings({}, {"alpacon_workspace": A}, env(A, "a")).options == {"url": A, "token": "a"}
+
+
+def test_the_first_file_that_lists_a_server_says_how_it_is_reached() -> None:
+    def options(server_id: str | None, **more: Any) -> Row:
+        variables = {"alpacon_workspace": A, "alpacon_server_id": server_id, **more}
+        return find_settings({}, variables, {}).options
+
+    remember("1.alpacon.yml", Settings(A, "one", validate_certs=False, ca_path="/ca.pem"), [ONE])
+    assert options(TWO)["token"] == "one"
+    remember("2.alpacon.yml", Settings(f"{A}/", "two", ca_path="/ca.pem"), [ONE, TWO])
+    # Read again, with meta: refresh_inventory.
+    remember("1.alpacon.yml", Settings(A, "anew", validate_certs=False, ca_path="/ca.pem"), [ONE])
+    assert [options(ONE)[name] for name in ("token", "validate_certs")] == ["anew", False]
+    assert [options(TWO.upper())[name] for name in ("token", "validate_certs")] == ["two", True]
+    # What no file lists has what all of them say.
+    for server_id in (NONE, "web-01", None):
+        assert options(server_id) == {"url": A, "ca_path": "/ca.pem", "request_timeout": 30}
+    assert options(NONE, alpacon_tokens={A: "named"})["token"] == "named"
+    found = find_settings({"url": A}, {}, {})
+    said = found.explain(UsageError("token", "it is missing"))
+    assert f"The inventory was read with several tokens of {A}, and nothing says which of them is meant. Name" in said
+    forget("2.alpacon.yml")
+    assert options(TWO)["token"] == "anew"
 
 
 def test_only_the_token_that_is_needed_is_worked_out() -> None:
