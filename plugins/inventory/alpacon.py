@@ -193,6 +193,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import 
     safe_group_name,
     tell,
     tell_without_connection,
+    undoing,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import prepare_workers
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
@@ -242,6 +243,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """Add the servers of the workspace to the inventory."""
         super().parse(inventory, loader, path, cache)
         self._given = self._read_config_data(path)
+        undo = undoing(inventory)
         try:
             # Ansible takes options that there are not without a word.
             otherwise = f"ansible-doc -t inventory {self.NAME} lists those that there are."
@@ -269,6 +271,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             remember(path, settings, [canonical_uuid(server["id"]) for server in chosen])
             self._populate(inventory, workspace_of(settings.url), chosen, preferences, prefix, default_groups)
         except Exception as error:
+            # Ansible goes on without it, and plays would run on a part of the servers.
+            undo()
             forget(path)
             if isinstance(error, AlpaconError):
                 raise AnsibleParserError(str(error)) from None

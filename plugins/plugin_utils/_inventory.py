@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from functools import cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -262,6 +263,23 @@ def tell_without_connection(servers: Iterable[Mapping[str, Any]], warn: Callable
 
 def _is_windows(server: Mapping[str, Any]) -> bool:
     return str(server.get("platform")).lower() == "windows"
+
+
+def undoing(inventory: InventoryData) -> Callable[[], None]:
+    """What takes back all that is done to an inventory from now on."""
+    hosts, groups = inventory.hosts, inventory.groups
+    contents: list[dict[str, Any]] = [hosts, groups, *map(vars, hosts.values()), *map(vars, groups.values())]
+    kept = [
+        {name: copy(value) if isinstance(value, (dict, list, set)) else value for name, value in each.items()}
+        for each in contents
+    ]
+
+    def undo() -> None:
+        for each, were in zip(contents, kept, strict=True):
+            each.clear()
+            each.update(were)
+
+    return undo
 
 
 def tell(hosts: Sequence[str], what: str, warn: Callable[[str], None]) -> None:

@@ -890,6 +890,25 @@ def test_a_connection_of_another_inventory_stays(source: Source) -> None:
 
 
 @pytest.mark.parametrize("core", CORES)
+def test_an_inventory_that_fails_leaves_nothing_behind(source: Source, core: str) -> None:
+    rows = [{"id": uuid(n), "name": f"web-0{n}", "os_name": "Debian", "is_connected": True} for n in (1, 2, 3, 4)]
+    tagged = [{**row, "tags": {"role": "web"} if row["name"] != "web-03" else {}} for row in rows]
+    keyed = [{"key": "role"}]
+    strict: dict[str, Any] = {"strict": True, "compose": {"role": "alpacon_tags.role"}, "keyed_groups": keyed}
+    own = Source(source.workspace, source.folder, prepare(core), name="a.ini")
+    own.path.write_text("[connected]\nweb-01 color=red\n[web]\nweb-01\n", encoding="utf-8")
+    with ScriptedServer([Reply(page(tagged))]) as server:
+        source.write(url=server.url, token=TOKEN, **strict)
+        listing = own.run("-i", str(source.path), "--list")
+        alone = Source(source.workspace, source.folder, prepare(core)).run("all", "--list-hosts", program="ansible")
+    assert "Could not set role for host web-03" in listing.warnings
+    assert listing.hosts == {"web-01": {"color": "red"}}
+    assert listing.groups == {"connected": ["web-01"], "web": ["web-01"]}
+    assert "os_debian" not in listing.data["all"]["children"]
+    assert "hosts (0):" in alone.out
+
+
+@pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("name", ["inventory.yml", "alpacon-inventory.yml"])
 def test_a_file_of_another_name_is_told_how_to_be_called(source: Source, core: str, name: str) -> None:
     other = Source(source.workspace, source.folder, prepare(core), name)
