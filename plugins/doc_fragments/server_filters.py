@@ -13,6 +13,8 @@ options:
     description:
       - Which servers to select. A server must match all given filters.
       - If omitted, all servers. Null and empty filters are refused.
+      - A list of names, operating systems or platforms may be one text with commas, such as V(web-01, web-02). Write a
+        value that contains a comma as an element of a list.
       - The workspace applies the filters that it can; every server is checked against all of them, since workspaces
         silently ignore filters that they do not know.
     type: dict

@@ -89,6 +89,12 @@ def uuid(option: str, text: Any) -> str:
     return canonical_uuid(text)
 
 
+def elements(value: Any) -> list[Any]:
+    """Read a list, which may be one text with commas; blanks around its elements are no part of them."""
+    listed = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+    return [item.strip() if isinstance(item, str) else item for item in listed]
+
+
 def uuids(option: str, texts: Sequence[Any] | None) -> list[str]:
     """Read a list of UUIDs; each counts once."""
     return list(dict.fromkeys(uuid(option, text) for text in texts or ()))

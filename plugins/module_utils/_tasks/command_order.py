@@ -54,7 +54,7 @@ class Order:
             "work_session": _given("work_session", options, values.uuid),
             "purpose": values.purpose("purpose", options.get("purpose")),
         }
-        servers = [str(server).strip() for server in options.get("servers") or ()]
+        servers = [str(server) for server in values.elements(options.get("servers") or ())]
         if "" in servers:
             raise UsageError("servers", "one of them is empty", _WHICH_SERVERS)
         return cls(

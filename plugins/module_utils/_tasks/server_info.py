@@ -18,6 +18,7 @@ from .._api.servers import look_up, remedy
 from .._api.settings import Warn
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, settings_of
+from .._options.values import elements
 from .server_listing import Described, Groups, ServerFilter, describe_server, listing, unstated, without_servers
 
 _FILTERS: dict[str, dict[str, Any]] = {
@@ -42,7 +43,7 @@ def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_server_info); it only ever reads."""
     settings = settings_of(options, run.warn)
     wanted = ServerFilter.from_options(options.get("filters"))
-    references = _references(options.get("servers") or [])
+    references = _references(elements(options.get("servers") or ()))
     limit = options["limit"]
     if limit < 0:
         raise UsageError("limit", f"{limit} is negative", "Give a number of servers, or 0 for all of them.")
@@ -60,7 +61,7 @@ def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
 
 def _references(given: Sequence[str]) -> list[str]:
     for reference in given:
-        if not reference.strip():
+        if not reference:
             raise UsageError("servers", "one of them is empty", "Give names or UUIDs, or leave servers out for all.")
     return list(dict.fromkeys(canonical_uuid(ref) if is_uuid(ref) else ref for ref in given))
 

@@ -17,7 +17,7 @@ from ansible.module_utils.common.text.converters import to_text
 from .._api.errors import ApiError, UsageError, did_you_mean
 from .._api.records import canonical_uuid, is_uuid, owner_of, plain_data
 from .._api.servers import PATH
-from .._options.values import truth
+from .._options.values import elements, truth
 
 if TYPE_CHECKING:
     from .._api.client import Client
@@ -109,7 +109,7 @@ class ServerFilter:
             name=_texts("name", given.get("name")),
             os=_texts("os", given.get("os")),
             platform=_texts("platform", given.get("platform")),
-            groups=_texts("groups", given.get("groups")),
+            groups=_texts("groups", given.get("groups"), may_have_commas=True),
             tags=_tags(given.get("tags")),
         )
 
@@ -156,8 +156,9 @@ def _flag(name: str, value: Any) -> bool | None:
     return truth("filters", value, f"{name}: '{value}' is not a boolean", "Give true or false.")
 
 
-def _texts(name: str, value: Any) -> tuple[str, ...]:
-    values = () if value is None else value if isinstance(value, (list, tuple)) else (value,)
+def _texts(name: str, value: Any, may_have_commas: bool = False) -> tuple[str, ...]:
+    whole = [value] if may_have_commas and isinstance(value, str) else value
+    values = () if value is None else elements(whole)
     if value is not None and not values:
         raise UsageError("filters", f"{name} is an empty list", "Give what it must be, or leave it out.")
     for item in values:

@@ -410,6 +410,30 @@ def test_filters_may_be_templates(source: Source, core: str) -> None:
     assert list(source.run("--list", "-e", given).hosts) == ["db-01"]
 
 
+@pytest.mark.parametrize("core", CORES)
+def test_lists_may_be_texts_with_commas_everywhere(current: Workspace, tmp_path: Path, core: str) -> None:
+    source = Source(current, tmp_path, prepare(core))
+    source.write(filters={"name": "{{ pattern }}"})
+    (tmp_path / "play.yml").write_text(
+        """
+- hosts: localhost
+  gather_facts: false
+  vars: {names: "{{ found.servers | map(attribute='name') }}"}
+  tasks:
+    - {herdops.alpacon.alpacon_server_info: {servers: "web-01, web-02"}, register: found}
+    - {ansible.builtin.assert: {that: "names == ['web-01', 'web-02']"}}
+    - {herdops.alpacon.alpacon_server_info: {filters: {name: "web-01, web-02"}}, register: found}
+    - {ansible.builtin.assert: {that: "names == ['web-01', 'web-02']"}}
+    - {ansible.builtin.assert: {that: "groups.all | sort == ['web-01', 'web-02']"}}
+""",
+        encoding="utf-8",
+    )
+    pattern = json.dumps({"pattern": "web-01, web-02"})
+    listing = source.run("-e", pattern, str(tmp_path / "play.yml"), program="ansible-playbook")
+    assert listing.code == 0, listing.out + listing.said
+    assert "there is no server" not in listing.warnings
+
+
 @pytest.mark.parametrize(
     ("filters", "problem"),
     [

@@ -30,6 +30,21 @@ def refused(read: Callable[..., Any], value: Any, *more: Any) -> str:
 
 
 @pytest.mark.parametrize(
+    ("value", "elements"),
+    [
+        ("web-01, web-02", ["web-01", "web-02"]),
+        ("web-01,", ["web-01", ""]),
+        ([" web-01", "a, b "], ["web-01", "a, b"]),
+        (("a", 1, None), ["a", 1, None]),
+        (7, [7]),
+        ([], []),
+    ],
+)
+def test_a_list_may_be_one_text_with_commas(value: Any, elements: list[Any]) -> None:
+    assert _values.elements(value) == elements
+
+
+@pytest.mark.parametrize(
     ("text", "seconds"),
     [
         ("90", 90),

@@ -52,6 +52,16 @@ def test_a_group_is_said_to_have_no_server_where_all_were_listed(given: dict[str
     assert without_servers(wanted, [{"name": "web-01", "groups": [A]}]) == warnings
 
 
+@pytest.mark.parametrize("name", ["name", "os", "platform"])
+@pytest.mark.parametrize("value", ["web-01, web-02", ["web-01 ", " web-02"]])
+def test_a_filter_may_be_one_text_with_commas(name: str, value: Any) -> None:
+    assert getattr(ServerFilter.from_options({name: value}), name) == ("web-01", "web-02")
+
+
+def test_the_name_of_a_group_may_have_a_comma() -> None:
+    assert ServerFilter.from_options({"groups": " Web, Berlin "}).groups == ("Web, Berlin",)
+
+
 def test_of_a_group_that_the_workspace_filters_by_no_server_is_listed() -> None:
     wanted = ServerFilter.from_options({"groups": B["id"]})
     assert without_servers(wanted, []) == [f"filters: no server is in a group {B['id']}."]
