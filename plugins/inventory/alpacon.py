@@ -91,7 +91,8 @@ notes:
   - An inventory belongs to no task and no host. Its connection settings are looked for in its file, then in extra
     variables (C(-e)), then in the environment.
   - The values in O(filters) may be templates. Like those of O(url) and O(token), they have extra variables (C(-e)) and
-    no others.
+    no others. O(request_timeout) must be a number; to set it for each run, leave it out and use
+    E(ALPACON_REQUEST_TIMEOUT).
   - The token does not become a variable of the hosts. Tasks of the same run that have no settings of their own for a
     workspace use those that its inventory was read with; of several inventories, the first one that lists the server
     of the host.
@@ -484,13 +485,12 @@ def _prefix(given: str) -> str:
 
 def _check_keyed_groups(given: Any) -> None:
     """Check what would be wrong for every host, and so is never skipped."""
+    example = "Give entries such as {key: alpacon_name, prefix: name}."
     for entry in given or ():
         if not entry or not isinstance(entry, Mapping):
-            raise UsageError(
-                "keyed_groups",
-                f"'{entry}' is not a dictionary",
-                "Give entries such as {key: alpacon_name, prefix: name}.",
-            )
+            raise UsageError("keyed_groups", f"'{entry}' is not a dictionary", example)
+        if not str(entry.get("key") or "").strip():
+            raise UsageError("keyed_groups", f"there is no key in '{entry}'", example)
         if entry.get("default_value") is not None and entry.get("trailing_separator") is not None:
             raise UsageError(
                 "keyed_groups", "default_value and trailing_separator exclude each other", "Give one of them."

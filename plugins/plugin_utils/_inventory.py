@@ -47,7 +47,7 @@ FILE_ENDINGS = ("alpacon.yml", "alpacon.yaml")
 _SHORT_ID = 8
 #: Bytes that a name may have, so that a suffix and the ending of a file still go with it.
 _LONGEST = 180
-#: So many hosts are named in a warning.
+#: So many names are in a warning, and so many shared ones have a warning of their own.
 _NAMED = 20
 #: What splits or selects in patterns, makes paths and begins templates.
 _SPECIAL = frozenset("{}[]*?,:/")
@@ -106,10 +106,12 @@ class SharedGroupNames:
         self._groups: dict[str, set[str]] = {}
         for group in (group for server in servers for group in server.get("groups") or ()):
             self._groups.setdefault(group_name("group", group["name"]), set()).add(self._identity(group))
-        for name, groups in sorted(self._groups.items()):
-            if len(groups) > 1:
-                names = ", ".join(sorted(f"{name}_{_digest(identity)}" for identity in groups))
-                warn(f"{len(groups)} groups of the workspace would be the group {name}. They are the groups {names}.")
+        shared = sorted(name for name, groups in self._groups.items() if len(groups) > 1)
+        for name in shared[:_NAMED]:
+            groups = sorted(f"{name}_{_digest(identity)}" for identity in self._groups[name])
+            would_be = f"{len(groups)} groups of the workspace would be the group {name}."
+            warn(f"{would_be} They are the groups {_some(groups)}.")
+        _tell_of_more(shared, "groups", warn)
 
     def name_of(self, group: Mapping[str, Any]) -> str:
         """The name of a group of a server."""
@@ -285,9 +287,19 @@ def undoing(inventory: InventoryData) -> Callable[[], None]:
 def tell(hosts: Sequence[str], what: str, warn: Callable[[str], None]) -> None:
     """Warn of some servers, by the names of their hosts."""
     if hosts:
-        more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
         count = "1 server" if len(hosts) == 1 else f"{len(hosts)} servers"
-        warn(f"{count} {what} {', '.join(hosts[:_NAMED])}{more}.")
+        warn(f"{count} {what} {_some(hosts)}.")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
+def _tell_of_more(shared: Sequence[str], of_what: str, warn: Callable[[str], None]) -> None:
+    """Warn of the shared names that have no warning of their own."""
+    if len(shared) > _NAMED:
+        warn(f"{len(shared) - _NAMED} more names of {of_what} are shared in this way.")
 
 
 def distinct_names(named: Iterable[tuple[str, str]], warn: Callable[[str], None]) -> list[str]:
@@ -300,7 +312,9 @@ def distinct_names(named: Iterable[tuple[str, str]], warn: Callable[[str], None]
         new if taken[new] == 1 or counts[name] == 1 else f"{name}-{server_id}"
         for new, (name, server_id) in zip(short, pairs, strict=True)
     ]
-    for shared in sorted(name for name, count in counts.items() if count > 1):
-        hosts = ", ".join(new for new, (name, _id) in zip(distinct, pairs, strict=True) if name == shared)
-        warn(f"{counts[shared]} servers would be the host {shared}. They are the hosts {hosts}.")
+    shared = sorted(name for name, count in counts.items() if count > 1)
+    for wanted in shared[:_NAMED]:
+        hosts = [new for new, (name, _id) in zip(distinct, pairs, strict=True) if name == wanted]
+        warn(f"{counts[wanted]} servers would be the host {wanted}. They are the hosts {_some(hosts)}.")
+    _tell_of_more(shared, "hosts", warn)
     return distinct

@@ -358,6 +358,9 @@ def test_no_tag_puts_every_host_into_a_group(source: Source, name: str) -> None:
     [
         ("alpacon_name", "'alpacon_name' is not a dictionary. Give entries such as {key: alpacon_name, prefix: name}."),
         ({}, "'{}' is not a dictionary"),
+        ({"prefix": "role"}, "there is no key in '{'prefix': 'role'}'. Give entries such as {key: alpacon_name"),
+        ({"key": " ", "prefix": "role"}, "there is no key in '{'key': ' ', 'prefix': 'role'}'."),
+        ({"key": None}, "there is no key in '{'key': None}'."),
         (
             {"key": "alpacon_name", "default_value": "x", "trailing_separator": False},
             "default_value and trailing_separator exclude each other. Give one of them.",

@@ -13,6 +13,7 @@ from ansible.release import __version__
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _inventory
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
+    SharedGroupNames,
     distinct_names,
     safe_group_name,
     safe_host_name,
@@ -115,3 +116,28 @@ def test_each_server_has_a_name_of_its_own(servers: list[tuple[str, str]], names
     warnings: list[str] = []
     assert distinct_names(servers, warnings.append) == names
     assert len(warnings) == (1 if names != [name for name, _id in servers] else 0)
+
+
+def test_warnings_of_shared_names_do_not_flood() -> None:
+    warnings: list[str] = []
+    distinct_names([("192.0.2.7", f"{number:08x}-1") for number in range(10_000)], warnings.append)
+    [said] = warnings
+    assert said.startswith("10000 servers would be the host 192.0.2.7. They are the hosts 192.0.2.7-00000000, ")
+    assert said.endswith(" and 9980 more.")
+    assert len(said) < 2_000
+    warnings.clear()
+    distinct_names([(f"web-{number // 2}", f"{number:08x}-1") for number in range(600)], warnings.append)
+    assert len(warnings) == 21
+    assert warnings[-1] == "280 more names of hosts are shared in this way."
+
+
+def test_warnings_of_shared_groups_do_not_flood() -> None:
+    warnings: list[str] = []
+    groups = [{"id": str(number), "name": f"g {number // 30}"} for number in range(900)]
+    SharedGroupNames([{"groups": groups}], warnings.append)
+    assert len(warnings) == 21
+    assert warnings[0].startswith(
+        "30 groups of the workspace would be the group group_g_0. They are the groups group_g_0_"
+    )
+    assert warnings[0].endswith(" and 10 more.")
+    assert warnings[-1] == "10 more names of groups are shared in this way."
