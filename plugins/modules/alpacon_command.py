@@ -158,7 +158,8 @@ options:
       - When the command is to run, as ISO 8601 with a time zone, such as V(2031-01-01T03:00:00Z). A time without a zone
         is refused, since each server would read it in its own.
       - With O(state=scheduled), a time in the past, by the clock of the workspace, is refused, unless such a command
-        was run at that time.
+        was run at that time. If the time passes while the command is still to be submitted to a server, since the
+        request budget is used up, it is not submitted there, and its outcome is V(not_tried).
       - With O(state=cancelled), only commands that are scheduled for exactly that time are cancelled.
     type: str
   reschedule:

@@ -135,17 +135,22 @@ class Client:
         """
         return self._repeat("GET", path, params, None, self._is_passing).body
 
-    def write(self, method: str, path: str, body: Any = None) -> ApiAnswer:
+    def write(
+        self, method: str, path: str, body: Any = None, before_each: Callable[[], None] = lambda: None
+    ) -> ApiAnswer:
         """Send a write, once.
 
         It is sent again only where it certainly was not accepted: no connection was made, or 429.
+
+        Args:
+            before_each: called right before each time that it is sent; what it raises keeps it from being sent.
 
         Raises:
             ApiError: the server refused it; also with 503 where the code says that the server is offline.
             ConnectionFailed: it was never sent.
             LostAnswer: it may have taken effect: a redirect, 408, any other 5xx, or an answer that cannot be read.
         """
-        return self._repeat(method, path, None, body, self._is_unaccepted)
+        return self._repeat(method, path, None, body, self._is_unaccepted, before_each)
 
     def delete(self, path: str) -> bool:
         """Delete a record, and tell whether it was there.
@@ -199,12 +204,13 @@ class Client:
         params: Mapping[str, Any] | None,
         body: Any,
         may_repeat: Callable[[Exception], bool],
+        before_each: Callable[[], None] = lambda: None,
     ) -> ApiAnswer:
         patience = self.deadline if self.deadline is not None else time.monotonic() + THROTTLE_PATIENCE
         attempt = failures = 0
         while True:
             try:
-                return self._send(method, path, params, body)
+                return self._send(method, path, params, body, before_each)
             except (ApiError, ConnectionFailed, LostAnswer) as error:
                 throttled = isinstance(error, ApiError) and error.status == 429
                 attempt += 1
@@ -254,10 +260,13 @@ class Client:
                 raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
             self._sleep(wait)
 
-    def _send(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any) -> ApiAnswer:
+    def _send(
+        self, method: str, path: str, params: Mapping[str, Any] | None, body: Any, before_each: Callable[[], None]
+    ) -> ApiAnswer:
         self._await_budget(method, path)
         if method != "GET":
             self._before_write()
+        before_each()
         url = self.settings.url + path
         for _redirect in range(_REDIRECTS):
             with self._lock:

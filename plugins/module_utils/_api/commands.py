@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from .client import Client
-from .errors import AlpaconError, ApiError, LostAnswer, NotCancellable, UnreadableRow
+from .errors import AlpaconError, ApiError, LostAnswer, NotCancellable, TimeHasPassed, UnreadableRow
 from .lists import NEWEST_FIRST
-from .records import Command, canonical_uuid, readable
+from .records import Command, canonical_uuid, parse_time, readable
 
 COMMANDS_PATH = "/api/events/commands/"
 #: Whether a command can be cancelled while it is in one of these is the workspace's choice.
@@ -69,8 +70,10 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
         ApiError: refused.
         LostAnswer: it may have been accepted; see :func:`.lost_submits.find_submitted`.
         ConnectionFailed: it was not sent.
+        TimeHasPassed: it was not sent, or not accepted, before the time that it states.
     """
-    answer = client.write("POST", COMMANDS_PATH, dict(body))
+    # The workspace runs at once what comes too late, and a used-up budget may hold a submit back for minutes.
+    answer = client.write("POST", COMMANDS_PATH, dict(body), partial(_check_time, client, body.get("scheduled_at")))
     # Today's servers answer with a list of one, those of 2024 with the record itself.
     made = list(readable(answer.body if isinstance(answer.body, list) else [answer.body]))
     own = next((command for command in made if command.id not in known and _answers(command, body)), None)
@@ -81,6 +84,12 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
         error.others = tuple(command.id for command in made)
         raise error
     return replace(own, surplus=tuple(command.id for command in made if command.id != own.id))
+
+
+def _check_time(client: Client, scheduled_at: str | None) -> None:
+    time = parse_time(scheduled_at)
+    if time and time <= client.now():
+        raise TimeHasPassed(f"{scheduled_at} passed before it could be submitted.")
 
 
 def _answers(command: Command, body: Mapping[str, Any]) -> bool:

@@ -189,6 +189,10 @@ class ConnectionFailed(AlpaconError):
     """No connection was made, so nothing was sent."""
 
 
+class TimeHasPassed(AlpaconError):
+    """The time at which a command was to run had passed before it could be submitted, so nothing was sent."""
+
+
 class Untrusted(ConnectionFailed):
     """The server's certificate is not trusted, which no repetition changes."""
 

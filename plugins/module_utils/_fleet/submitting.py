@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from .._api.client import Client
 from .._api.commands import find_command, submit
-from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer
+from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, TimeHasPassed
 from .._api.lost_submits import Requester, find_submitted, requester_of
 from .._api.records import NEVER_RAN, Command, iso
 from .jobs import Job, digest_of
@@ -68,7 +68,7 @@ class Submitting:
             job.command = submit(self._client, job.body, self._known)
         except LostAnswer as error:
             self._adopt(job, attempt.sent_at, error)
-        except (ApiError, ConnectionFailed) as error:
+        except (ApiError, ConnectionFailed, TimeHasPassed) as error:
             self._refuse(job, error)
         if job.command:
             self._keep(job, job.command, attempt)
@@ -86,8 +86,10 @@ class Submitting:
         if self.journal:
             job.position = self.journal.intend(str(job.body["server"]), str(job.body["line"]))
 
-    def _refuse(self, job: Job, error: ApiError | ConnectionFailed) -> None:
-        if lacks_budget(error):
+    def _refuse(self, job: Job, error: ApiError | ConnectionFailed | TimeHasPassed) -> None:
+        if isinstance(error, TimeHasPassed):
+            job.end(Outcome.NOT_TRIED, f"Not tried: {error} Give a later time, or fewer servers.", error)
+        elif lacks_budget(error):
             job.end(Outcome.NOT_TRIED, no_budget(error), error)
         elif isinstance(error, ApiError) and error.code == "server_not_connected":
             disabled = f"Never ran: {job.server} counts as connected, so it is most likely disabled."

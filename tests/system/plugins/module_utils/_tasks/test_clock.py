@@ -60,6 +60,7 @@ def by_its_clock(workspace: Workspace, seconds: float) -> str:
 
 def test_the_stand_in_states_one_time_everywhere(skewed: Workspace, connect: Connect) -> None:
     client, due = connect(skewed), by_its_clock(skewed, 600)
+    client.get(LIST)  # no answer, no clock
     command = submit(client, body_for(skewed, scheduled_at=due))
     assert command.scheduled_at == datetime.fromisoformat(due)
     assert command.added_at is not None

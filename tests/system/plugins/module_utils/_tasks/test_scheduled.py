@@ -11,19 +11,34 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from system.support import Outcome, command_options, in_every_dialect, methods, paths, run
+from system.conftest import Connect
+from system.support import (
+    Clock,
+    Outcome,
+    Reply,
+    ScriptedServer,
+    body_for,
+    command_options,
+    in_every_dialect,
+    methods,
+    paths,
+    run,
+)
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import TimeHasPassed, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR
+
+Serve = Callable[..., ScriptedServer]
 
 LATER = "2998-06-01T03:00:00Z"
 
@@ -103,6 +118,42 @@ def test_it_is_found_among_many(workspace: Workspace) -> None:
     workspace.add_many_commands(150, server="web-01", line="true", status="scheduled", scheduled_at=FAR)
     again = schedule(workspace)
     assert (again.changed, again["id"]) == (False, first["id"])
+
+
+# Times that pass while the submits are under way
+
+
+@pytest.mark.parametrize("reschedule", [False, True])
+def test_what_waits_for_the_budget_until_its_time_has_passed_is_not_submitted(
+    current: Workspace, tmp_path: Path, reschedule: bool
+) -> None:
+    servers = ["web-01", "web-02"]
+    before = schedule(current, servers=servers).commands if reschedule else []
+    current.settings(throttle="3/5s")  # the names, the list, and one of two submits
+    soon = iso(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=4)) or ""
+    given = {"state": "scheduled", "line": "reboot", "scheduled_at": soon, "reschedule": reschedule}
+    journal = tmp_path / "run.ids"
+    result = run_command(command_options(current, servers=servers, **given), Run(journal_file=journal))
+    assert (result["failed"], result["summary"]) == (True, {"pending": 1, "not_tried": 1})
+    [late] = [command for command in result["commands"] if command["outcome"] == "not_tried"]
+    name = late["server"]["name"]
+    assert (late["id"], late["ran"], late["changed"]) == (None, False, False)
+    assert late["msg"].startswith(f"Not tried: {soon} passed before it could be submitted.")
+    assert f"{name}: Not tried" in result["msg"]
+    assert not journal.exists()
+    there = [row["id"] for row in current.commands(server=name)]
+    assert there == [command["id"] for command in before if command["server"]["name"] == name]
+    assert all(command_id in late["msg"] for command_id in there), "what is scheduled there now is named"
+
+
+def test_the_time_is_looked_at_before_each_repetition(
+    current: Workspace, serve: Serve, connect: Connect, clock: Clock
+) -> None:
+    server = serve([Reply({"code": "api_rate_limited"}, 429, {"Retry-After": "30"})])
+    body = body_for(current, scheduled_at=iso(datetime.now(UTC) + timedelta(seconds=45)))
+    with pytest.raises(TimeHasPassed, match="passed before it could be submitted"):
+        submit(connect(server, sleep=clock.sleep), body)
+    assert [request.method for request in server.requests] == ["POST", "POST"]
 
 
 # Check and diff mode
