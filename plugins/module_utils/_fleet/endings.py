@@ -82,7 +82,8 @@ def _give_up_unseen(job: Job) -> None:
 
 def lose(job: Job, error: AlpaconError) -> None:
     """End the wait of a job whose command cannot be read."""
-    job.end(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error}", error)
+    way_on = f"Once that is mended, await it with state=finished and id={job.id}."
+    job.end(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error} {way_on}", error)
 
 
 def is_restarted(client: Client, job: Job) -> bool:

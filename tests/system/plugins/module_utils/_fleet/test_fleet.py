@@ -420,6 +420,7 @@ def test_a_token_that_is_withdrawn_meanwhile_keeps_the_ids(stage: Stage, status:
     assert outcomes(jobs) == {"unknown": 2}
     assert {job.id for job in jobs} == {command["id"] for command in stage.workspace.commands()}
     assert all("Submitted, but its outcome cannot be read" in job.msg for job in jobs)
+    assert all(f"await it with state=finished and id={job.id}." in job.msg for job in jobs)
     assert stage.clock.passed < 60
 
 
