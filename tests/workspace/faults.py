@@ -14,6 +14,7 @@ import socket
 import struct
 import typing as t
 
+from workspace import state
 from workspace.traffic import App, Message, Receive, Scope, Send
 
 AGENT_KINDS = (
@@ -33,6 +34,12 @@ AGENT_KINDS = (
     "kill",
 )
 HTML = "<html><head><title>Proxy</title></head><body><h1>Please sign in</h1></body></html>\n"
+#: What nginx answers to a body above its client_max_body_size.
+TOO_LARGE = (
+    "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body>\r\n"
+    "<center><h1>413 Request Entity Too Large</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n"
+    "</body>\r\n</html>\r\n"
+)
 _ids = itertools.count(1)
 
 
@@ -100,6 +107,10 @@ class Faults:
         self.agent: list[dict[str, t.Any]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _is_too_large(scope):
+            await _swallow(receive)
+            await _stated(Fault("status", status=413, body=TOO_LARGE, headers={"connection": "close"})).deliver(send)
+            return
         fault = self._choose(scope)
         if fault is None:
             await self._app(scope, receive, send)
@@ -201,6 +212,14 @@ KINDS: dict[str, Kind] = {
     "slow": Faults.slow,
     "timeout_after": Faults.timeout_after,
 }
+
+
+def _is_too_large(scope: Scope) -> bool:
+    """Whether a proxy in front of the workspace would refuse a body for its size, whoever sends it."""
+    most = state.current.switches.body_max
+    if most is None or not scope["path"].startswith("/api/"):
+        return False
+    return int(dict(scope["headers"]).get(b"content-length", 0)) > most
 
 
 def _stated(fault: Fault) -> Answer:

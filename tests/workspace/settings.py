@@ -78,6 +78,7 @@ class Switches:
     approval_error: float = 0.0
     words: dict[str, str] = dataclasses.field(default_factory=dict)
     line_max: int = 2048
+    body_max: int | None = None
     inline_credentials: bool = True
     holds: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
     ack_delay: float = 0.0

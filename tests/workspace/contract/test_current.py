@@ -215,6 +215,16 @@ def test_throttle(current: Workspace) -> None:
     assert current.api("GET", COMMANDS, token=current.tokens()["bob"]).status_code == 200
 
 
+def test_a_proxy_in_front_refuses_large_bodies(current: Workspace) -> None:
+    current.settings(body_max=1000)
+    body = {"server": current.server_ids()["web-01"], "shell": "system", "line": "true", "purpose": "x" * 500}
+    assert current.api("POST", COMMANDS, json=body).status_code == 201
+    refused = current.api("POST", COMMANDS, json={**body, "purpose": "x" * 1000})
+    assert (refused.status_code, refused.headers["Content-Type"]) == (413, "text/html")
+    assert "413 Request Entity Too Large" in refused.text
+    assert len(current.commands()) == 1
+
+
 # cancelling, queueing, holding
 
 
