@@ -108,6 +108,11 @@ _WORDS = (
     (re.compile(r"authentication credentials were not provided", re.I), "auth_authentication_failed"),
 )
 
+_REQUEST_TOO_LARGE = (
+    "The request is larger than the workspace, or a proxy in front of it, takes. Send less at once, or raise the limit"
+    " there; for nginx, client_max_body_size 2m is enough."
+)
+
 #: What an answer says that a plan of the workspace stands behind, whatever its code.
 _GATE_PLAN = re.compile(r"\bgate: plan\b")
 #: With a code, a workspace refuses a token that it knows.
@@ -287,7 +292,11 @@ class ApiError(AlpaconError):
         known = _SENTENCES_OF_FIELDS.get((self.code, self.source)) or SENTENCES.get(self.code, "")
         if not known and _GATE_PLAN.search(self.text):
             known = SENTENCES["workspace_extension_plan_required"]
-        parts = [known, self.text if self._quoted else ""]
+        text = self.text if self._quoted else ""
+        if self.status == 413:
+            # A page of a proxy has no more to say than the status.
+            known, text = known or _REQUEST_TOO_LARGE, text if self.stated else ""
+        parts = [known, text]
         if not any(parts):
             parts = [_CODE_ALONE if self.status == 401 and self.code else _sentence_for_status(self.status)]
         said = " ".join(part for part in parts if part)

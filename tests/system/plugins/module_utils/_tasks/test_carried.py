@@ -149,6 +149,25 @@ def test_what_is_too_large_is_refused_before_anything_is_sent(current: Workspace
 # In every state
 
 
+@pytest.mark.parametrize("what", ["script", "stdin"])
+def test_what_a_proxy_in_front_does_not_take_is_told_with_its_limit(current: Workspace, what: str) -> None:
+    current.settings(body_max=1024 * 1024)
+    large = random.Random(1).randbytes(900_000)
+    if what == "script":
+        outcome = carry(current, large, servers=["web-01", "web-02"])
+    else:
+        stdin = large.decode("utf-8", "surrogateescape")
+        outcome = carry(current, argv=["wc"], stdin=stdin, servers=["web-01", "web-02"])
+    assert outcome.failed
+    assert [(row["outcome"], row["ran"]) for row in outcome.commands] == [("refused", False)] * 2
+    assert outcome.commands[0]["error"]["status"] == 413
+    for row in outcome.commands:
+        assert "The request is larger than the workspace, or a proxy in front of it, takes." in row["msg"]
+        assert "client_max_body_size" in row["msg"]
+        assert "nginx/1" not in row["msg"]
+    assert methods(current)["POST"] == 2
+
+
 def test_it_is_scheduled_once_and_found_by_its_digest(current: Workspace) -> None:
     later: Row = {"state": "scheduled", "scheduled_at": FAR}
     first = carry(current, BOTH_STREAMS, **later)

@@ -170,6 +170,7 @@ def test_the_words_of_servers_of_2024_are_shown(recording: str, text: str) -> No
         (401, "unknown, disabled or expired"),
         (403, "may not do this"),
         (404, "no such record"),
+        (413, "client_max_body_size 2m"),
         (429, "request budget"),
         (500, "or a proxy in front of it, failed"),
         (418, "refused the request"),
@@ -179,6 +180,13 @@ def test_a_body_that_says_nothing_is_explained_by_the_status(status: int, words:
     error = read(status, None)
     assert words in str(error)
     assert error.as_result()["error"] == {"status": status, "code": None, "message": ""}
+
+
+def test_a_request_that_is_too_large_is_told_with_what_the_workspace_itself_says_of_it() -> None:
+    page = read(413, "<html><h1>413 Request Entity Too Large</h1><hr>nginx/1.22.1</html>")
+    stated = read(413, {"detail": "At most 512 kB."})
+    assert str(page).endswith("is enough. [POST /api/events/commands/: HTTP 413]")
+    assert "is enough. At most 512 kB. [POST" in str(stated)
 
 
 @pytest.mark.parametrize(
