@@ -235,12 +235,13 @@ from ansible.template import Templar
 from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean, clean_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection, NotDone
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Access, Remote
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Access, Remote, RequestTooLarge
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import Found, find_settings, run_folder
 
@@ -388,6 +389,9 @@ class Connection(ConnectionBase):
         except NotDone as error:
             said = f"Something on the host failed. What it said is {_NOT_SHOWN}." if self._is_silent else str(error)
             raise AnsibleError(said) from None
+        except (RequestTooLarge, TooLarge) as error:
+            # Another task may well be small enough for this host.
+            raise AnsibleError(str(error)) from None
         except AlpaconError as error:
             hint = f" {_DELEGATED}" if self._host_name in C.LOCALHOST else ""
             raise AnsibleConnectionFailure(f"{error}{hint}") from None

@@ -20,10 +20,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames im
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge, label_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._module_cache import shortened
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._prelude import Prelude, asks_for_home
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ran, Remote
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ran, Remote, RequestTooLarge
 
-#: Of a file that does not fit into one submit, so much goes in each, in bytes: even what cannot be compressed fits.
-_PIECE = 1_000_000
+#: Of a file that does not fit into one submit, so much goes in each, in bytes: even what cannot be compressed is then
+#: less than 1 MiB, which is what proxies take as they come.
+_PIECE = 750_000
+#: Where a proxy takes less, pieces are halved until they are no larger than this, in bytes.
+_SMALLEST_PIECE = 50_000
 #: Of a file that is fetched, so much comes in each answer, in bytes.
 _FETCHED_PIECE = 8_000_000
 #: How long a file that is fetched was at first, and the digest of that much of it, in standard error.
@@ -124,12 +127,17 @@ class HostConnection:
             label = label_of("module" if fed else "command", self._word)
             alike = bool(fed) and self._word.rpartition(".")[2] not in _AS_TOLD
             return self._remote.run(label, code(command, steps), fed, files, alike)
-        except TooLarge:
-            return self._run_apart(command, fed, steps, files)
+        except (TooLarge, RequestTooLarge):
+            if not fed:
+                raise
+            if not files:
+                return self._run_apart(command, fed, steps)
+            ready = self._submit(":", b"", steps, files)
+            return ready if ready.mark == UNDONE else self._submit(command, fed)
 
-    def _run_apart(self, command: str, fed: bytes, steps: Sequence[str], files: Sequence[bytes]) -> Ran:
-        """Run what does not fit into one submit: what was held back first, then what it is fed in a file."""
-        made = self._remote.run(label_of("file", self._word), code(_MAKE, steps), b"", files)
+    def _run_apart(self, command: str, fed: bytes, steps: Sequence[str]) -> Ran:
+        """Run what does not fit into one submit: what it is fed comes in a file."""
+        made = self._remote.run(label_of("file", self._word), code(_MAKE, steps))
         if made.mark == UNDONE:
             return made
         if made.rc:
@@ -178,10 +186,17 @@ class HostConnection:
     def _put_in_pieces(self, content: bytes, path: str) -> None:
         """Write a file piece by piece, each once, and have its digest compared at the end."""
         quoted = shlex.quote(path)
-        for start in range(0, len(content), _PIECE):
+        start, size = 0, _PIECE
+        while start < len(content):
             there = f'[ "$(wc -c < {quoted})" -eq {start} ]' if start else ":"
             step = f"{there} && {write(2, path, append=start > 0)}"
-            self._ask(step, [content[start : start + _PIECE]])
+            try:
+                self._ask(step, [content[start : start + size]])
+                start += size
+            except RequestTooLarge:
+                if size <= _SMALLEST_PIECE:
+                    raise
+                size //= 2
         digest = hashlib.sha256(content).hexdigest()
         self._ask(f"[ \"$(sha256sum < {quoted})\" = '{digest}  -' ]")
 

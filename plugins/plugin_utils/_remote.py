@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, cancel
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, ApiError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TOO_LONG
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, canonical_uuid, is_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
@@ -43,6 +43,10 @@ _HOMES = "homes"
 _MAY_HAVE_RUN = "It may have run, and is not run again."
 _GOES_ON = "Not finished within alpacon_wait_timeout. It goes on; await it by alpacon_command with state=finished."
 _ASYNC = " A task that takes so long needs async and poll."
+
+
+class RequestTooLarge(AlpaconError):
+    """A submit was refused for its size alone, so that a smaller one may be accepted."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class Remote:
 
         Raises:
             TooLarge: it does not fit into one submit.
+            RequestTooLarge: it does, and is more than the workspace, or a proxy in front of it, takes.
             AlpaconError: it did not run, or nobody can say what came of it; the text says which.
         """
         carried = pack(label, body, stdin, files)
@@ -152,6 +157,8 @@ class Remote:
 
     def _answer(self, job: Job) -> Ran:
         outcome, output = job.outcome, job.output
+        if outcome == Outcome.REFUSED and isinstance(job.error, ApiError) and job.error.status == 413:
+            raise RequestTooLarge(f"{job.server}: {job.error}")
         if outcome == Outcome.AWAITING_APPROVAL:
             raise AlpaconError(f"{job.server}: {self._withdraw(job)}")
         if output and output.refused:

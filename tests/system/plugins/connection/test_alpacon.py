@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from pathlib import Path
 
@@ -87,6 +88,52 @@ def test_large_files_go_both_ways(current: Workspace, tmp_path: Path) -> None:
     )
     assert run.code == 0, run.said
     assert (tmp_path / "there").read_bytes() == (tmp_path / "large").read_bytes() == (tmp_path / "back").read_bytes()
+
+
+#: What nginx takes unless it is told otherwise.
+NGINX = 1024 * 1024
+
+
+@pytest.mark.timeout(300)
+def test_whatever_the_size_it_fits_through_a_proxy_as_it_comes(current: Workspace, tmp_path: Path) -> None:
+    current.settings(body_max=NGINX)
+    names = {"held": 740_000, "large": 3_000_000}
+    for name, size in names.items():
+        (tmp_path / name).write_bytes(random.Random(size).randbytes(size))
+    copies = [
+        builtin(f"Copy {name}", "copy", {"src": f"{tmp_path}/{name}", "dest": f"{tmp_path}/{name} there"})
+        for name in names
+    ]
+    # In the arguments of a module, which are sent with its code.
+    stdin = base64.b64encode(random.Random(1).randbytes(750_000)).decode()
+    run = over_connection(current, tmp_path, [*copies, builtin("Count", "command", {"cmd": "wc -c", "stdin": stdin})])
+    assert run.code == 0, run.said
+    for name in names:
+        assert (tmp_path / f"{name} there").read_bytes() == (tmp_path / name).read_bytes()
+    assert run.tasks["Count"][0]["stdout"] == "1000001"  # and a line break
+    pieces = [row for row in current.commands() if "file:ansible.builtin.copy" in row["line"]]
+    assert {row["run_count"] for row in pieces} == {1}
+    sizes = [int(entry["headers"]["content-length"]) for entry in current.log() if entry["status"] == 413]
+    assert all(size > NGINX for size in sizes)
+    assert len(sizes) <= 2, "files fit at once, and what goes with a module is tried together with it"
+
+
+@pytest.mark.timeout(300)
+def test_pieces_become_smaller_where_a_proxy_takes_little(current: Workspace, tmp_path: Path) -> None:
+    current.settings(body_max=400_000)
+    for name, size in {"held": 500_000, "large": 1_200_000}.items():
+        (tmp_path / name).write_bytes(random.Random(size).randbytes(size))
+    tasks = [
+        builtin(name, "copy", {"src": f"{tmp_path}/{name}", "dest": f"{tmp_path}/{name} there"})
+        for name in ("large", "held")
+    ]
+    run = over_connection(current, tmp_path, tasks)
+    assert (tmp_path / "large there").read_bytes() == (tmp_path / "large").read_bytes()
+    [refused] = run.tasks["held"]
+    assert (refused["failed"], refused.get("unreachable", False)) == (True, False)
+    assert "client_max_body_size" in refused["msg"]
+    assert "may have run" not in refused["msg"]
+    assert not (tmp_path / "held there").exists()
 
 
 def test_outputs_come_apart_and_exact(current: Workspace, tmp_path: Path) -> None:

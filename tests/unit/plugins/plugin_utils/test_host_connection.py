@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import UNDONE
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge, pack
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection, NotDone
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ran
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ran, RequestTooLarge
 from ansible_collections.herdops.alpacon.tests.unit.carrying import frame_of
 
 FOLDER = "/root/.ansible/tmp/ansible-tmp-1"
@@ -33,7 +33,7 @@ REMOVE = f"/bin/sh -c 'rm -f -r {FOLDER}/ > /dev/null 2>&1'"
 class Remote:
     """A server that notes the files that come along with each submit, and may fail to write them."""
 
-    def __init__(self, mark: str = "", answers: Sequence[Ran | TooLarge] = ()) -> None:
+    def __init__(self, mark: str = "", answers: Sequence[Ran | Exception] = ()) -> None:
         self.submits: list[list[bytes]] = []
         self.bodies: list[str] = []
         self.notes: dict[str, bytes] = {}
@@ -46,7 +46,7 @@ class Remote:
         self.bodies.append(body)
         if self._answers:
             answer = self._answers.pop(0)
-            if isinstance(answer, TooLarge):
+            if isinstance(answer, Exception):
                 raise answer
             return answer
         return Ran(1 if self._mark else 0, b"", b"no such folder", self._mark)
@@ -145,6 +145,20 @@ class Here(Remote):
         return Ran(frame.rc, frame.stdout, frame.stderr, frame.mark)
 
 
+class Narrow(Here):
+    """This machine behind a proxy that takes files of so many bytes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(lambda: None)
+        self._most = most
+
+    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+        if sum(map(len, files)) > self._most:
+            self.submits.append(list(files))
+            raise RequestTooLarge("web-01: it is too large")
+        return super().run(label, body, stdin, files, alike)
+
+
 def change_a_byte(file: Path) -> None:
     with file.open("r+b") as opened:
         opened.write(b"x")
@@ -176,9 +190,42 @@ def test_files_that_are_too_large_together_go_one_after_the_other() -> None:
     host = connected(remote)
     host.run(MAKE)
     for name in ("one", "two"):
-        host.put(bytes(900_000), f"{FOLDER}/{name}")
+        host.put(bytes(700_000), f"{FOLDER}/{name}")
     host.run("/bin/sh -c 'python3 module'")
-    assert [list(map(len, files)) for files in remote.submits] == [[900_000], [900_000]]
+    assert [list(map(len, files)) for files in remote.submits] == [[700_000], [700_000]]
+
+
+@pytest.mark.parametrize("refusal", [TooLarge(2_000_000), RequestTooLarge("web-01: it is too large")])
+def test_a_file_and_a_module_that_are_too_large_together_go_one_after_the_other(refusal: Exception) -> None:
+    remote = Remote(answers=[refusal])
+    host = connected(remote)
+    host.run(MAKE)
+    host.put(b"content", f"{FOLDER}/source")
+    assert host.run("/bin/sh -c python3", b"a module").rc == 0
+    assert remote.submits == [[b"content"], [b"content"], []]
+    assert ["mkdir" in body for body in remote.bodies] == [True, True, False]
+
+
+def test_what_cannot_be_made_ready_for_a_large_module_is_told() -> None:
+    remote = Remote(answers=[RequestTooLarge("web-01: it is too large"), Ran(1, b"", b"no such folder", UNDONE)])
+    host = connected(remote)
+    host.run(MAKE)
+    host.put(b"content", f"{FOLDER}/source")
+    with pytest.raises(NotDone, match="no such folder"):
+        host.run("/bin/sh -c python3", b"a module")
+    assert len(remote.submits) == 2
+
+
+def test_pieces_that_are_refused_for_their_size_are_halved_down_to_a_bound(tmp_path: Path) -> None:
+    content = random.Random(8).randbytes(800_000)
+    host = Narrow(200_000)
+    connected(host).put(content, str(tmp_path / "large"))
+    assert (tmp_path / "large").read_bytes() == content
+    assert [len(files[0]) for files in host.submits if files] == [750_000, 375_000, *[187_500] * 4, 50_000]
+    refusing = Narrow(0)
+    with pytest.raises(RequestTooLarge):
+        connected(refusing).put(content, str(tmp_path / "other"))
+    assert len(refusing.submits) == 5
 
 
 def test_a_large_module_waits_in_the_home_where_the_folder_for_temporary_files_cannot_be_written_to(
