@@ -18,7 +18,7 @@ description:
     not have to look up its name.
   - The variable C(alpacon_workspace) contains the URL of the workspace. Tasks and lookups of this collection use the
     workspace of their host, so that an inventory can have servers of several workspaces.
-  - Data from the workspace never becomes a template.
+  - Data from the workspace never becomes a template or an expression.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -44,8 +44,10 @@ options:
       - Servers that would have the same host name all get a part of their UUID added, and a warning names them. So does
         a server that has the name of a group, of C(localhost), or of a server of another workspace that is already in
         the inventory.
-      - Unprintable characters, and characters with a meaning in patterns and paths, such as blanks, braces, brackets,
-        colons, commas and slashes, become underscores, with a warning.
+      - Letters and digits of all languages stay, and so do dots, hyphens, underscores, V(@) and V(+). All other
+        characters, such as blanks, quotes, parentheses, brackets, colons, commas and slashes, become underscores, with
+        a warning, since plays put the names of hosts into expressions, lines of shells, patterns and paths. Addresses
+        of IPv6 stay as they are.
     type: raw
     default: [name, id]
   hostvars_prefix:

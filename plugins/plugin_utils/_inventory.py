@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -49,37 +51,50 @@ _SHORT_ID = 8
 _LONGEST = 180
 #: So many names are in a warning, and so many shared ones have a warning of their own.
 _NAMED = 20
-#: What splits or selects in patterns, makes paths and begins templates.
-_SPECIAL = frozenset("{}[]*?,:/")
+#: What is not harmless in a name, except for the accents of letters. Without it, a text ends no quotes, calls nothing
+#: and passes nothing on, wherever a play puts it: into a template, a condition (ansible-core before 2.19 takes what
+#: {{ }} in one gives for an expression), a line of a shell, a pattern or a path.
+_UNFIT_IN_NAMES = re.compile(r"[^\w.@+-]")
+#: What is not harmless in a text; blanks, colons and slashes split, and do no more.
+_UNFIT_IN_TEXTS = re.compile(r"[^\w.@+ :/-]")
 #: Names that mean something else to Ansible than a host or a group of the inventory.
 _RESERVED = frozenset(("all", "ungrouped", *C.LOCALHOST))
 
 
 def inert(value: Any, trusts_all_text: bool = TRUSTS_ALL_TEXT) -> Any:
-    """A value of the workspace that is never taken for a template, on any ansible-core.
+    """A value of the workspace that is never taken for a template or an expression, on any ansible-core.
 
-    Text that no template can be made of stays as it is, so that inventories are listed plainly.
+    Text that is harmless stays as it is, so that inventories are listed plainly.
     """
-    return _wrapped(value) if trusts_all_text and _may_become_template(value) else value
+    return value if not trusts_all_text or _is_harmless(value) else _marked(value)
 
 
-def _may_become_template(value: Any) -> bool:
-    # One character is enough: an expression of the user's may put two texts together. A text that begins with #jinja2:
-    # names delimiters of its own before 2.19.
+def _is_harmless(value: Any) -> bool:
+    # Two such texts that an expression of the user's puts together are one again.
     if isinstance(value, str):
-        return "{" in value or "#" in value
+        return all(map(_is_accent, _UNFIT_IN_TEXTS.findall(value)))
     if isinstance(value, Mapping):
-        return any(_may_become_template(key) or _may_become_template(item) for key, item in value.items())
-    return isinstance(value, list) and any(map(_may_become_template, value))
+        return all(_is_harmless(key) and _is_harmless(item) for key, item in value.items())
+    return not isinstance(value, list) or all(map(_is_harmless, value))
 
 
-def _wrapped(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        # Ansible looks for marked values, never at keys: numbers become texts, so that they can be marked.
-        return {wrap_var(str(key)): _wrapped(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_wrapped(item) for item in value]
-    return wrap_var(value if isinstance(value, str) else str(value))
+def _marked(value: Any, anyway: bool = False) -> Any:
+    """A value whose texts are marked where they are not harmless; or anyway, whatever they are."""
+    if value and isinstance(value, Mapping):
+        # Ansible looks for marked values, never at keys: what such a key has becomes a text, so that it can be marked.
+        return {
+            (key if _is_harmless(key) else wrap_var(key)): _marked(item, anyway or not _is_harmless(key))
+            for key, item in value.items()
+        }
+    if value and isinstance(value, list):
+        return [_marked(item, anyway) for item in value]
+    if anyway:
+        return wrap_var(str(value))
+    return value if _is_harmless(value) else wrap_var(value)
+
+
+def _is_accent(char: str) -> bool:
+    return unicodedata.category(char).startswith("M")
 
 
 @cache
@@ -126,15 +141,16 @@ class SharedGroupNames:
 def safe_host_name(name: str) -> str:
     """A name that a host can have.
 
-    Ansible takes names of hosts for templates, for patterns and for names of files, and prints them.
+    Ansible takes names of hosts for templates, for patterns and for names of files, and prints them; no mark would stay
+    on them.
     """
     with suppress(ValueError):
         # A zone may be any text.
         if ip_address(name) and "%" not in name:
             return name
-    text = "".join("_" if char in _SPECIAL or char.isspace() or not char.isprintable() else char for char in name)
+    text = _UNFIT_IN_NAMES.sub(lambda found: found[0] if _is_accent(found[0]) else "_", name)
     # What a pattern or an option may begin with.
-    bare = text.lstrip("!&~@-")
+    bare = text.lstrip("@-")
     text = _no_key_of_core("_" * (len(text) - len(bare)) + bare)
     return text.replace(".", "_") if not text.strip(".") else _cut(text)
 

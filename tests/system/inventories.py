@@ -24,7 +24,7 @@ TARGET = collection_tree.ROOT / "tests/integration/targets/inventory_alpacon/fil
 MARKER = Path("/tmp/alpacon-was-templated")
 APP, DB, NEW = (f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 12}" for digit in "123")
 TWINS = ("twin-44444444", "twin-55555555")
-ODD = "___lookup('pipe'__'touch__tmp_alpacon-was-templated')___"
+ODD = "___lookup__pipe____touch__tmp_alpacon-was-templated_____"
 #: What a server has for times, so that nothing of it moves.
 TIMES = {
     "boot_time": None,

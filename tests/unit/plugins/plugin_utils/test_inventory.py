@@ -27,7 +27,13 @@ def inert(monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda value: _inventory.inert(value, trusts_all_text=True)
 
 
-@pytest.mark.parametrize("value", ["web-01", "", None, 3, 1.5, True, [], {}, ["a", 1], {"a": {"b": ["}} %}"]}}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("web-01", "", "Debian GNU/Linux", "it@example.com", "2001:db8::1", "C++", "Ünï", "u\u0308", "दिल्ली"),
+        *(None, 3, 1.5, True, [], {}, ["a", 1], {"a": {"b": ["c", {}]}}),
+    ],
+)
 def test_plain_values_stay_as_they_are(inert: Any, value: Any) -> None:
     assert inert(value) is value
 
@@ -39,12 +45,17 @@ def test_plain_values_stay_as_they_are(inert: Any, value: Any) -> None:
         ("{", "!{"),
         ("#jinja2: variable_start_string: '[['", "!#jinja2: variable_start_string: '[['"),
         ({"#": ["#"]}, {"!#": ["!#"]}),
-        (["a", "{% x %}", 1], ["!a", "!{% x %}", "!1"]),
-        ({"a": {"b": "{# x #}"}}, {"!a": {"!b": "!{# x #}"}}),
-        ({"{{ x }}": 1, "b": None}, {"!{{ x }}": "!1", "!b": "!None"}),
+        (["a", "{% x %}", 1], ["a", "!{% x %}", 1]),
+        ({"a": {"b": "{# x #}"}}, {"a": {"b": "!{# x #}"}}),
+        ({"{{ x }}": 1, "b": None}, {"!{{ x }}": "!1", "b": None}),
+        ({"{{ x }}": [], "}}": {}}, {"!{{ x }}": "![]", "!}}": "!{}"}),
+        ({"f()": {"a": [1, True]}}, {"!f()": {"a": ["!1", "!True"]}}),
+        # What is run where it becomes an expression.
+        ("lookup('pipe','x')", "!lookup('pipe','x')"),
+        *((f"a{char}", f"!a{char}") for char in "'\"`()[]}|~=,;&<>$*%^!?\\\n\t\0\x1b\u2028\u202e\uff07\ud800"),
     ],
 )
-def test_values_that_may_be_templates_are_marked_throughout(inert: Any, value: Any, marked: Any) -> None:
+def test_values_that_may_be_run_are_marked(inert: Any, value: Any, marked: Any) -> None:
     assert inert(value) == marked
 
 
@@ -60,7 +71,8 @@ def test_all_text_is_trusted_before_2_19() -> None:
 @pytest.mark.parametrize(
     ("name", "safe"),
     [
-        *((name, name) for name in ("web-01.example.com", "Ünï", "app@prod", "192.0.2.7", "2001:DB8::1")),
+        *((name, name) for name in ("web-01.example.com", "Ünï", "app@prod", "192.0.2.7", "2001:DB8::1", "a_b+c")),
+        *((name, name) for name in ("u\u0308", "दिल्ली")),
         ("{{ x }}", "___x___"),
         ("a b\n\tc", "a_b__c"),
         ("__ansible_type", "_ansible_type"),
@@ -70,13 +82,17 @@ def test_all_text_is_trusted_before_2_19() -> None:
         ("../../etc/x", ".._.._etc_x"),
         ("..", "__"),
         ("--limit", "__limit"),
-        ("!a&b", "_a&b"),
+        ("!a&b", "_a_b"),
+        ("~!&-@x", "___-@x"),
+        ("$(id>x)", "__id_x_"),
+        ("'~lipsum.__globals__.os.popen('id').read()~'", "__lipsum.__globals__.os.popen__id__.read____"),
+        *((f"a{char}b", "a_b") for char in "'\"`()|~=;&<>$%^!\\#\uff07\uff40\uff5b"),
         ("@~x", "__x"),
         ("a[0],b*?", "a_0__b__"),
         ("red\x1b[31m\0\x9b", "red__31m__"),
         ("web\u202e10\u200b\ufeff\ud800", "web_10___"),
-        ("fe80::1%{{x}}", "fe80__1%__x__"),
-        ("fe80::1%\x1b[31m", "fe80__1%__31m"),
+        ("fe80::1%{{x}}", "fe80__1___x__"),
+        ("fe80::1%\x1b[31m", "fe80__1___31m"),
         ("x" * 300, "x" * 180),
         ("ü" * 300, "ü" * 90),
     ],

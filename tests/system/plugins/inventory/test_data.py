@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a workspace sends is data: nothing of it runs on the controller, whatever a play makes of its variables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_cores import prepare
+from system.inventories import Listing, Source
+from system.support import Reply, ScriptedServer
+
+from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, page
+
+#: What would be there if a text had been run.
+RUN = "was-run"
+CALL = f"lookup('pipe', 'touch {RUN}')"
+#: What the tag called state is, by the names of the hosts.
+STATES = {
+    "fine": "in use",
+    "call": CALL,
+    "quoted": f"' == {CALL} or '",
+    "filter": f"'touch {RUN}' | {CALL}",
+    "sum": f"0 + {CALL}",
+}
+#: How plays use variables, of which ansible-core takes the result for an expression, or did so before 2.19.
+CONDITIONS = (
+    "{{ alpacon_tags.state }}",
+    "'{{ alpacon_tags.state }}' == 'in use'",
+    "{{ alpacon_tags['state'] | default('x') }} or false",
+    "{{ hostvars[inventory_hostname].alpacon_tags.state }}",
+    "{{ hostvars[inventory_hostname].alpacon_tags | first }}",
+    "{{ vars['alpacon_tags'].state }}",
+    "{{ lookup('vars', 'alpacon_tags').state }}",
+    "{{ [alpacon_tags] | map(attribute='state') | first }}",
+    "{{ alpacon_tags | first }}",
+    "{{ alpacon_tags | dict2items | map(attribute='key') | join }}",
+    "{{ alpacon_description }}",
+    "'{{ alpacon_status.messages | first }}' == 'x'",
+    "{{ state }}",
+)
+#: Each of them runs something if it becomes a part of an expression, or of a line of a shell.
+NAMES = (
+    f"'~lipsum.__globals__.os.popen('id>{RUN}').read()~'",
+    f"$(id>{RUN})",
+    f"`id>{RUN}`",
+    f"x;id>{RUN};x",
+    f"x|id>{RUN}",
+    f"x&id>{RUN}&x",
+    f"x'`id>{RUN}`'x",
+    f'x"`id>{RUN}`"x',
+    f"x\\\n`id>{RUN}`",
+)
+
+
+def row(number: int, name: str, **more: Any) -> dict[str, Any]:
+    """A server."""
+    return {"id": f"{number:08x}-0000-4000-8000-000000000000", "name": name, **more}
+
+
+def played(source: Source, rows: list[Any], *plays: dict[str, Any], **options: Any) -> Listing:
+    """Run plays with the inventory of a workspace that has just these servers."""
+    (source.folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
+    with ScriptedServer([Reply(page(rows))]) as server:
+        source.write(url=server.url, token=TOKEN, **options)
+        settings = ("-e", json.dumps({"alpacon_url": server.url, "alpacon_token": TOKEN}))
+        return source.run(str(source.folder / "play.json"), *settings, program="ansible-playbook")
+
+
+def tasks_with(condition: str) -> list[dict[str, Any]]:
+    """Every kind of task that works a condition out."""
+    show: dict[str, Any] = {"ansible.builtin.debug": {"msg": "x"}, "ignore_errors": True}
+    return [
+        {**show, "when": condition},
+        {**show, "changed_when": condition},
+        {**show, "failed_when": condition},
+        {**show, "until": condition, "retries": 1, "delay": 0},
+        {"ansible.builtin.assert": {"that": [condition]}, "ignore_errors": True},
+        {"ansible.builtin.set_fact": {"kept": condition}, "ignore_errors": True},
+        {**show, "when": "{{ kept }}"},
+    ]
+
+
+@pytest.mark.parametrize("core", ["oldest", "newest"])
+def test_no_text_becomes_an_expression(tmp_path: Path, current: Any, core: str) -> None:
+    source = Source(current, tmp_path, prepare(core))
+    rows = [
+        row(n, name, tags={"state": state}, description=state, status={"messages": [state]})
+        for n, (name, state) in enumerate(STATES.items())
+    ]
+    # An empty value has no text that could say what is to be thought of the key.
+    keys = (CALL, f"{{{{ {CALL} }}}}")
+    rows += [row(99 + n, f"key-{n}", tags={key: [], "b": {}}) for n, key in enumerate(keys)]
+    tasks = [task for condition in CONDITIONS for task in tasks_with(condition)]
+    play = {"hosts": "all", "gather_facts": False, "tasks": tasks}
+    ran = played(source, rows, play, compose={"state": "alpacon_tags.state"})
+    assert f"ok={len(tasks)} " in ran.out, ran.out + ran.said
+    assert not (tmp_path / RUN).exists()
+
+
+@pytest.mark.parametrize("core", ["oldest", "newest"])
+def test_no_name_of_a_host_becomes_an_expression_or_a_line_of_a_shell(tmp_path: Path, current: Any, core: str) -> None:
+    source = Source(current, tmp_path, prepare(core))
+    rows = [row(n, name, os_name=name, groups=[{"id": str(n), "name": name}]) for n, name in enumerate(NAMES)]
+    conditions = (
+        "'{{ inventory_hostname }}' == 'web-01'",
+        "'{{ groups.all | join(' ') }}' == 'web-01'",
+        "'{{ group_names | join(' ') }}' == 'web-01'",
+        "'{{ groups | join(' ') }}' == 'web-01'",
+        "'{{ ansible_play_hosts | last }}' == 'web-01'",
+    )
+    line = "echo {{ inventory_hostname }} {{ group_names | join(' ') }} >> hosts"
+    tasks = [
+        *({"ansible.builtin.debug": {"msg": "x"}, "when": condition} for condition in conditions),
+        {"ansible.builtin.shell": line, "delegate_to": "localhost", "throttle": 1},
+    ]
+    ran = played(source, rows, {"hosts": "all", "gather_facts": False, "tasks": tasks})
+    assert ran.code == 0, ran.out + ran.said
+    assert not (tmp_path / RUN).exists()
+    assert len((tmp_path / "hosts").read_text(encoding="utf-8").splitlines()) == len(NAMES)
+    assert f"{len(NAMES)} servers with a name that is not safe as the name of a host: " in ran.warnings
+
+
+@pytest.mark.parametrize("name", ["call", "quoted"])
+def test_no_result_of_a_task_becomes_an_expression_before_2_19(tmp_path: Path, current: Any, name: str) -> None:
+    source = Source(current, tmp_path, prepare("oldest"))
+    info: dict[str, Any] = {"herdops.alpacon.alpacon_server_info": {}, "register": "listed"}
+    again = {**info, "register": "twice", "loop": [1]}
+    kept = {"ansible.builtin.set_fact": {"server": "{{ listed.servers | first }}"}}
+    conditions = (
+        "{{ listed.servers[0].tags.state }}",
+        "'{{ twice.results[0].servers[0].tags.state }}' == 'x'",
+        "{{ server.tags.state }}",
+        "'{{ hostvars.localhost.listed.servers[0].tags.state }}' == 'x'",
+    )
+    tasks = [info, again, kept, *(task for condition in conditions for task in tasks_with(condition))]
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
+    ran = played(source, [row(1, "web-01", tags={"state": STATES[name]})], play)
+    assert f"ok={len(tasks)} " in ran.out, ran.out + ran.said
+    assert not (tmp_path / RUN).exists()
