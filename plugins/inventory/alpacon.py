@@ -18,7 +18,7 @@ description:
     not have to look up its name.
   - The variable C(alpacon_workspace) contains the URL of the workspace. Tasks and lookups of this collection use the
     workspace of their host, so that an inventory can have servers of several workspaces.
-  - Data from the workspace never becomes a template or an expression.
+  - Nothing in the data of the workspace is run as a template or an expression.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -193,6 +193,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import 
     group_name,
     inert,
     keeps_connection,
+    plainly_listed,
     safe_group_name,
     tell,
     tell_without_connection,
@@ -388,7 +389,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                     inventory.set_variable(name, variable, value)
             for group in mine:
                 inventory.add_host(name, group)
-            self._construct(name, own)
+            self._construct(inventory, name, own)
             for key, reason in dict(self._add_to_keyed_groups(name, own)).items():
                 left_out.setdefault(key, (reason, []))[1].append(name)
         naming.leave_names_to_groups()
@@ -417,10 +418,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self.templar.available_variables = combine_vars(variables, extra)
         return str(self.templar.template(template) or "")
 
-    def _construct(self, name: str, variables: dict[str, Any]) -> None:
+    def _construct(self, inventory: InventoryData, name: str, variables: dict[str, Any]) -> None:
         strict = self.get_option("strict")
         if self.get_option("compose"):
             self._set_composite_vars(self.get_option("compose"), variables, name, strict=strict)
+            for variable in self.get_option("compose"):
+                value = inventory.hosts[name].vars.get(variable)
+                if isinstance(value, str):
+                    inventory.set_variable(name, variable, plainly_listed(value))
         if self.get_option("groups"):
             self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
 
@@ -516,7 +521,7 @@ def _workspaces(inventory: InventoryData) -> list[str]:
 
 def _variables(server: Described, prefix: str, workspace: str) -> dict[str, Any]:
     variables = {f"{prefix}{name}": inert(value) for name, value in server.items()}
-    return {**variables, SERVER_ID: canonical_uuid(server["id"]), WORKSPACE: inert(workspace)}
+    return {**variables, SERVER_ID: inert(canonical_uuid(server["id"])), WORKSPACE: inert(workspace)}
 
 
 def _field(server: Described, path: str) -> str:

@@ -62,11 +62,13 @@ _RESERVED = frozenset(("all", "ungrouped", *C.LOCALHOST))
 
 
 def inert(value: Any, trusts_all_text: bool = TRUSTS_ALL_TEXT) -> Any:
-    """A value of the workspace that is never taken for a template or an expression, on any ansible-core.
+    """A value of the workspace of which nothing is ever run as a template or an expression, on any ansible-core.
 
-    Text that is harmless stays as it is, so that inventories are listed plainly.
+    Text that is harmless is left to be trusted, since ansible-inventory lists only such text plainly.
     """
-    return value if not trusts_all_text or _is_harmless(value) else _marked(value)
+    if not trusts_all_text:
+        return _trusted(value)
+    return value if _is_harmless(value) else _marked(value)
 
 
 def _is_harmless(value: Any) -> bool:
@@ -91,6 +93,20 @@ def _marked(value: Any, anyway: bool = False) -> Any:
     if anyway:
         return wrap_var(str(value))
     return value if _is_harmless(value) else wrap_var(value)
+
+
+def plainly_listed(text: str) -> Any:
+    """A text that an expression of the user's gave, which ansible-core does not trust since 2.19, as :func:`inert`."""
+    return text if TRUSTS_ALL_TEXT else _trusted(text)
+
+
+def _trusted(value: Any) -> Any:
+    """A value whose harmless texts are trusted."""
+    if isinstance(value, str):
+        return template.trust_as_template(value) if _is_harmless(value) else value
+    if isinstance(value, Mapping):
+        return {key: _trusted(item) for key, item in value.items()}
+    return [_trusted(item) for item in value] if isinstance(value, list) else value
 
 
 def _is_accent(char: str) -> bool:
@@ -265,7 +281,7 @@ def connection_of(server: Mapping[str, Any]) -> dict[str, Any]:
     """The variables that any module needs to reach a server through the workspace; none where no module can."""
     if _is_windows(server):
         return {}
-    return {"ansible_connection": CONNECTION_PLUGIN, IS_CONNECTED: server.get("is_connected")}
+    return {"ansible_connection": inert(CONNECTION_PLUGIN), IS_CONNECTED: server.get("is_connected")}
 
 
 def keeps_connection(host: Host, variable: str) -> bool:

@@ -143,3 +143,37 @@ def test_no_result_of_a_task_becomes_an_expression_before_2_19(tmp_path: Path, c
     ran = played(source, [row(1, "web-01", tags={"state": STATES[name]})], play)
     assert f"ok={len(tasks)} " in ran.out, ran.out + ran.said
     assert not (tmp_path / RUN).exists()
+
+
+@pytest.mark.parametrize("core", ["oldest", "newest"])
+def test_harmless_text_is_listed_plainly(tmp_path: Path, current: Any, core: str) -> None:
+    source = Source(current, tmp_path, prepare(core))
+    odd = {"template": "{{ 7 * 7 }}", "call": CALL}
+    server = row(1, "web-01", remote_ip="192.0.2.1", os_name="Debian GNU/Linux", tags={**odd, "role": "db"})
+    with ScriptedServer([Reply(page([server]))]) as scripted:
+        compose = {
+            "ansible_host": "alpacon_remote_ip",
+            "fqdn": "alpacon_name ~ '.example.com'",
+            "odd": "alpacon_tags.call ~ '.'",
+        }
+        keyed = [{"key": "alpacon_tags.role", "prefix": "role"}]
+        source.write(url=scripted.url, token=TOKEN, connection=True, compose=compose, keyed_groups=keyed)
+        listed = json.loads(source.run("--list").out)
+    host = listed["_meta"]["hostvars"]["web-01"]
+    tags = {name: {"__ansible_unsafe": text} for name, text in odd.items()}
+    assert host.pop("alpacon_tags") == {**tags, "role": "db"}
+    assert host.pop("odd") == {"__ansible_unsafe": f"{CALL}."}
+    assert host == {
+        "alpacon_id": server["id"],
+        "alpacon_is_connected": None,
+        "alpacon_name": "web-01",
+        "alpacon_os_name": "Debian GNU/Linux",
+        "alpacon_remote_ip": "192.0.2.1",
+        "alpacon_server_id": server["id"],
+        "alpacon_workspace": scripted.url,
+        "alpacon_workspaces": [scripted.url],
+        "ansible_connection": "herdops.alpacon.alpacon",
+        "ansible_host": "192.0.2.1",
+        "fqdn": "web-01.example.com",
+    }
+    assert listed["role_db"] == {"hosts": ["web-01"]}

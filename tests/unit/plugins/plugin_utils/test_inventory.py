@@ -59,9 +59,13 @@ def test_values_that_may_be_run_are_marked(inert: Any, value: Any, marked: Any) 
     assert inert(value) == marked
 
 
-def test_nothing_is_marked_where_no_text_is_trusted() -> None:
-    value = {"{{ x }}": ["{{ y }}"]}
-    assert _inventory.inert(value, trusts_all_text=False) is value
+def test_only_what_is_harmless_is_trusted_where_that_has_to_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ansible.template.trust_as_template", lambda text: f"+{text}", raising=False)
+    texts = ["web-01", "lookup('pipe','x')", "{{ y }}", 3, True, None, []]
+    assert _inventory.inert({"{{ x }}": texts, "a": {"b": "c d"}}, trusts_all_text=False) == {
+        "{{ x }}": ["+web-01", *texts[1:]],
+        "a": {"b": "+c d"},
+    }
 
 
 def test_all_text_is_trusted_before_2_19() -> None:
