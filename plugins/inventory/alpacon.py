@@ -72,6 +72,11 @@ options:
       - The variable C(ansible_connection) is then V(herdops.alpacon.alpacon), and C(alpacon_is_connected) is there
         whatever O(hostvars_prefix) says. Like all variables of hosts, they take precedence over those of groups;
         O(compose) can change them for some hosts.
+      - A host that another inventory has named before keeps its connection, with a warning, if that inventory has
+        C(ansible_connection), C(ansible_host), C(ansible_port), C(ansible_user) or a variable that begins with
+        C(ansible_ssh_) for it or one of its groups. Any other host that is called like a server is reached through the
+        workspace, and a warning names it as well, unless the other inventory says that C(ansible_connection) is
+        V(herdops.alpacon.alpacon). Inventories that are read later and C(group_vars) are not seen.
       - Windows servers get no connection, since their agent has no POSIX shell; a warning names them.
       - If V(false), no variable of a connection is set, and modules that connect to a host use SSH as usual.
     type: bool
@@ -188,11 +193,11 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import chec
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
     FILE_ENDINGS,
     Naming,
+    OtherConnections,
     SharedGroupNames,
     connection_of,
     group_name,
     inert,
-    keeps_connection,
     plainly_listed,
     safe_group_name,
     tell,
@@ -378,14 +383,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for group in dict.fromkeys(chain.from_iterable(groups)):
             inventory.add_group(group)
         naming = Naming(inventory, self.display.warning)
-        kept = []
+        others = OtherConnections(self.display.warning)
         left_out: dict[str, tuple[str, list[str]]] = {}
         for name, own, mine in zip(naming.names(wished, workspace), variables, groups, strict=True):
+            keeps = "ansible_connection" in own and others.keep(inventory.hosts.get(name))
             inventory.add_host(name)
             for variable, value in own.items():
-                if keeps_connection(inventory.hosts[name], variable):
-                    kept.append(name)
-                else:
+                if not (keeps and variable == "ansible_connection"):
                     inventory.set_variable(name, variable, value)
             for group in mine:
                 inventory.add_host(name, group)
@@ -393,7 +397,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for key, reason in dict(self._add_to_keyed_groups(name, own)).items():
                 left_out.setdefault(key, (reason, []))[1].append(name)
         naming.leave_names_to_groups()
-        tell(kept, "called like a host that another inventory gives a connection, which stays:", self.display.warning)
+        others.tell()
         for key, (reason, hosts) in left_out.items():
             what = f"for which {key} in keyed_groups makes no valid group ({clean_line(reason)}):"
             tell(hosts, what, self.display.warning)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ansible import constants as C
 from ansible import template
 from ansible.inventory.group import to_safe_group_name
+from ansible.inventory.helpers import get_group_vars
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
@@ -42,6 +43,9 @@ TRUSTS_ALL_TEXT = not hasattr(template, "trust_as_template")
 CONNECTION_PLUGIN = "herdops.alpacon.alpacon"
 #: Host variable: whether the agent was connected when the inventory was read, as the connection plugin reads it.
 IS_CONNECTED = "alpacon_is_connected"
+
+#: Variables that say how a host is reached, beside those of SSH.
+_WAYS = frozenset(("ansible_connection", "ansible_host", "ansible_port", "ansible_user"))
 
 #: How the files of the inventory plugin end.
 FILE_ENDINGS = ("alpacon.yml", "alpacon.yaml")
@@ -224,7 +228,7 @@ class Naming:
     def leave_names_to_groups(self) -> None:
         """Rename hosts of workspaces that are called like a group which was made since."""
         hosts = self._inventory.hosts
-        shared = [name for name in hosts if name in self._inventory.groups and self._is_ours(hosts[name])]
+        shared = [name for name in hosts if name in self._inventory.groups and is_ours(hosts[name])]
         renamed = []
         for name in shared:
             variables = hosts[name].vars
@@ -257,12 +261,6 @@ class Naming:
         known_id = canonical_uuid(known) if is_uuid(known) else known
         return (known_id, compared(host.vars.get(WORKSPACE, workspace))) == (server_id, workspace)
 
-    @staticmethod
-    def _is_ours(host: Host) -> bool:
-        """Whether an inventory of a workspace was the first to know the host."""
-        source = str(host.vars.get("inventory_file") or "")
-        return WORKSPACE in host.vars and SERVER_ID in host.vars and source.endswith(FILE_ENDINGS)
-
     def _rename(self, name: str, new: str) -> None:
         host = self._inventory.hosts[name]
         groups = [group.name for group in self._inventory.groups.values() if host in group.hosts]
@@ -284,9 +282,41 @@ def connection_of(server: Mapping[str, Any]) -> dict[str, Any]:
     return {"ansible_connection": inert(CONNECTION_PLUGIN), IS_CONNECTED: server.get("is_connected")}
 
 
-def keeps_connection(host: Host, variable: str) -> bool:
-    """Whether a host has a connection of its own, which a server that is called like it must not take away."""
-    return variable == "ansible_connection" and host.vars.get(variable, CONNECTION_PLUGIN) != CONNECTION_PLUGIN
+class OtherConnections:
+    """Hosts that other inventories know already: a server that is called like one must not take it from its connection.
+
+    Args:
+        warn: takes a sentence about such hosts, once all are known.
+    """
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self._kept: list[str] = []
+        self._joined: list[str] = []
+
+    def keep(self, host: Host | None) -> bool:
+        """Whether a host, if there is one already, is reached in another way."""
+        if host is None:
+            return False
+        said = {**get_group_vars(host.get_groups()), **host.vars}
+        connection = said.get("ansible_connection")
+        if connection == CONNECTION_PLUGIN or (connection is None and is_ours(host)):
+            return False
+        keeps = any(name in _WAYS or name.startswith("ansible_ssh_") for name in said)
+        (self._kept if keeps else self._joined).append(host.name)
+        return keeps
+
+    def tell(self) -> None:
+        """Warn of them."""
+        what = "called like a host"
+        tell(self._kept, f"{what} that another inventory gives a connection, which stays:", self._warn)
+        tell(self._joined, f"{what} of another inventory, which is reached through the workspace now:", self._warn)
+
+
+def is_ours(host: Host) -> bool:
+    """Whether an inventory of a workspace was the first to know the host."""
+    source = str(host.vars.get("inventory_file") or "")
+    return WORKSPACE in host.vars and SERVER_ID in host.vars and source.endswith(FILE_ENDINGS)
 
 
 def tell_without_connection(servers: Iterable[Mapping[str, Any]], warn: Callable[[str], None]) -> None:

@@ -916,6 +916,61 @@ def test_a_connection_of_another_inventory_stays(source: Source) -> None:
     assert kept in listing.warnings
 
 
+def beside(source: Source, hosts: str, **options: Any) -> Any:
+    """List two servers beside an inventory of INI that is read first."""
+    rows = [{"id": uuid(1), "name": "web-01"}, {"id": uuid(2), "name": "web-02"}]
+    own = Source(source.workspace, source.folder, source.programs, "a.ini")
+    own.path.write_text(hosts, encoding="utf-8")
+    with ScriptedServer([Reply(page(rows))]) as server:
+        source.write(url=server.url, token=TOKEN, connection=True, **options)
+        return own.run("-i", str(source.path), "--list")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "connection"),
+    [
+        ("[legacy]\nweb-01 ansible_host=192.0.2.9\n[legacy:vars]\nansible_connection=local\n", "local"),
+        ("[legacy]\nweb-01\n[old:children]\nlegacy\n[old:vars]\nansible_connection=local\n", "local"),
+        ("web-01 ansible_host=192.0.2.9 ansible_user=deploy ansible_ssh_private_key_file=/k\n", None),
+        ("web-01 ansible_ssh_private_key_file=/k\n", None),
+        ("web-01\n[all:vars]\nansible_port=2222\n", None),
+    ],
+)
+@pytest.mark.parametrize("core", ["oldest", "newest"])
+def test_a_host_that_is_reached_in_another_way_stays_there(
+    source: Source, core: str, hosts: str, connection: str | None
+) -> None:
+    listing = beside(replace(source, programs=prepare(core)), hosts)
+    assert listing.hosts["web-01"].get("ansible_connection") == connection, listing.said
+    assert listing.hosts["web-01"]["alpacon_server_id"] == uuid(1)
+    assert listing.hosts["web-02"]["ansible_connection"] == PLUGIN
+    kept = "1 server called like a host that another inventory gives a connection, which stays: web-01."
+    assert kept in listing.warnings
+
+
+def test_a_host_of_another_inventory_that_gets_the_connection_is_told_of(source: Source) -> None:
+    told = "called like a host of another inventory, which is reached through the workspace now: web-01."
+    listing = beside(source, "[web]\nweb-01\n")
+    assert listing.hosts["web-01"]["ansible_connection"] == PLUGIN
+    assert f"1 server {told}" in listing.warnings
+    # Somebody has said so.
+    listing = beside(source, f"[web]\nweb-01 ansible_user=deploy\n[web:vars]\nansible_connection={PLUGIN}\n")
+    assert listing.hosts["web-01"]["ansible_connection"] == PLUGIN
+    assert "called like a host" not in listing.warnings
+
+
+def test_a_host_of_two_files_of_a_workspace_gets_the_connection(source: Source) -> None:
+    rows = [{"id": uuid(1), "name": "web-01", "remote_ip": "192.0.2.1"}]
+    compose = {"ansible_host": "alpacon_remote_ip"}
+    first = Source(source.workspace, source.folder, name="a.alpacon.yml")
+    with ScriptedServer([Reply(page(rows))]) as server:
+        for file in (first, source):
+            file.write(url=server.url, token=TOKEN, connection=True, compose=compose)
+        listing = first.run("-i", str(source.path), "--list")
+    assert listing.hosts["web-01"]["ansible_connection"] == PLUGIN
+    assert "called like a host" not in listing.warnings
+
+
 @pytest.mark.parametrize("core", CORES)
 def test_an_inventory_that_fails_leaves_nothing_behind(source: Source, core: str) -> None:
     rows = [{"id": uuid(n), "name": f"web-0{n}", "os_name": "Debian", "is_connected": True} for n in (1, 2, 3, 4)]
