@@ -221,9 +221,9 @@ class Naming:
             elif own != name:
                 (foreign if name in self._inventory.hosts else taken).append(f"{name} ({own})")
             yield own
-        self._tell(altered, "with a name that is not safe as the name of a host:")
-        self._tell(taken, "called like a group or like this machine, so a part of the UUID is added:")
-        self._tell(foreign, f"of {workspace} called like another server's host, so a part of the UUID is added:")
+        self._tell(altered, "had a name that is not safe for a host, which is now:")
+        self._tell(taken, "had the name of a group or of this machine, so a part of the UUID was added:")
+        self._tell(foreign, f"of {workspace} had the name of another server's host, so a part of the UUID was added:")
 
     def leave_names_to_groups(self) -> None:
         """Rename hosts of workspaces that are called like a group which was made since."""
@@ -235,7 +235,7 @@ class Naming:
             new = self._free(name, str(variables[SERVER_ID]), str(variables[WORKSPACE]), joins=False)
             self._rename(name, new)
             renamed.append(f"{name} ({new})")
-        self._tell(renamed, "called like a group, so a part of the UUID is added:")
+        self._tell(renamed, "had the name of a group, so a part of the UUID was added:")
 
     def _free(self, name: str, server_id: str, workspace: str, joins: bool) -> str:
         """The name, or the first with a suffix that is neither a group's nor another server's.
@@ -308,7 +308,7 @@ class OtherConnections:
 
     def tell(self) -> None:
         """Warn of them."""
-        what = "called like a host"
+        what = "had the name of a host"
         tell(self._kept, f"{what} that another inventory gives a connection, which stays:", self._warn)
         tell(self._joined, f"{what} of another inventory, which is reached through the workspace now:", self._warn)
 
@@ -322,7 +322,7 @@ def is_ours(host: Host) -> bool:
 def tell_without_connection(servers: Iterable[Mapping[str, Any]], warn: Callable[[str], None]) -> None:
     """Warn of the servers that :func:`connection_of` has nothing for."""
     names = [safe_host_name(str(server.get("name") or server.get("id"))) for server in servers if _is_windows(server)]
-    tell(names, "with Windows, whose agent has no POSIX shell, so no connection is set:", warn)
+    tell(names, "got no connection, since the agent for Windows has no POSIX shell:", warn)
 
 
 def _is_windows(server: Mapping[str, Any]) -> bool:

@@ -728,7 +728,7 @@ def test_no_server_takes_a_pattern_away(source: Source) -> None:
     assert sorted(listing.hosts) == renamed
     assert listing.groups == {"connected": renamed, "os_debian": renamed, "web": renamed, "_web": renamed}
     assert [listing.hosts[name]["alpacon_name"] for name in renamed] == sorted(NAMED_LIKE_GROUPS)
-    assert "9 servers called like a group or like this machine, so a part of the UUID is added: " in listing.warnings
+    assert "9 servers had the name of a group or of this machine, so a part of the UUID was added: " in listing.warnings
     assert f"web (web-{uuid(0)[:8]})" in listing.warnings
     assert "same name" not in listing.warnings
     hosts = served(source, rows, "--list-hosts", "all", program="ansible", keyed_groups=keyed).out
@@ -779,7 +779,7 @@ def test_names_are_safe_to_show_and_to_use_and_are_told_of(source: Source) -> No
     listing = served(source, rows)
     assert sorted(listing.hosts) == sorted(names.values())
     assert {host["alpacon_name"] for host in listing.hosts.values()} == set(names)
-    assert "7 servers with a name that is not safe as the name of a host: " in listing.warnings
+    assert "7 servers had a name that is not safe for a host, which is now: " in listing.warnings
     # As a variable the true name is data, which ansible-inventory prints as it likes.
     graph = served(source, rows, "--graph")
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", graph.out + graph.said)
@@ -912,7 +912,7 @@ def test_a_connection_of_another_inventory_stays(source: Source) -> None:
     assert listing.hosts["web-01"]["ansible_connection"] == "ssh", listing.said
     assert listing.hosts["web-01"]["alpacon_server_id"] == uuid(1)
     assert listing.hosts["web-02"]["ansible_connection"] == PLUGIN
-    kept = "1 server called like a host that another inventory gives a connection, which stays: web-01."
+    kept = "1 server had the name of a host that another inventory gives a connection, which stays: web-01."
     assert kept in listing.warnings
 
 
@@ -944,19 +944,19 @@ def test_a_host_that_is_reached_in_another_way_stays_there(
     assert listing.hosts["web-01"].get("ansible_connection") == connection, listing.said
     assert listing.hosts["web-01"]["alpacon_server_id"] == uuid(1)
     assert listing.hosts["web-02"]["ansible_connection"] == PLUGIN
-    kept = "1 server called like a host that another inventory gives a connection, which stays: web-01."
+    kept = "1 server had the name of a host that another inventory gives a connection, which stays: web-01."
     assert kept in listing.warnings
 
 
 def test_a_host_of_another_inventory_that_gets_the_connection_is_told_of(source: Source) -> None:
-    told = "called like a host of another inventory, which is reached through the workspace now: web-01."
+    told = "had the name of a host of another inventory, which is reached through the workspace now: web-01."
     listing = beside(source, "[web]\nweb-01\n")
     assert listing.hosts["web-01"]["ansible_connection"] == PLUGIN
     assert f"1 server {told}" in listing.warnings
     # Somebody has said so.
     listing = beside(source, f"[web]\nweb-01 ansible_user=deploy\n[web:vars]\nansible_connection={PLUGIN}\n")
     assert listing.hosts["web-01"]["ansible_connection"] == PLUGIN
-    assert "called like a host" not in listing.warnings
+    assert "had the name of a host" not in listing.warnings
 
 
 def test_a_host_of_two_files_of_a_workspace_gets_the_connection(source: Source) -> None:
@@ -968,7 +968,7 @@ def test_a_host_of_two_files_of_a_workspace_gets_the_connection(source: Source) 
             file.write(url=server.url, token=TOKEN, connection=True, compose=compose)
         listing = first.run("-i", str(source.path), "--list")
     assert listing.hosts["web-01"]["ansible_connection"] == PLUGIN
-    assert "called like a host" not in listing.warnings
+    assert "had the name of a host" not in listing.warnings
 
 
 @pytest.mark.parametrize("core", CORES)

@@ -72,7 +72,7 @@ def test_windows_servers_get_none_and_are_told_of(source: Source) -> None:
     listing = source.list(connection=True)
     assert "ansible_connection" not in listing.hosts["win-01"]
     assert listing.hosts["web-01"]["ansible_connection"]
-    told = "2 servers with Windows, whose agent has no POSIX shell, so no connection is set: win-01, win-02."
+    told = "2 servers got no connection, since the agent for Windows has no POSIX shell: win-01, win-02."
     assert told in listing.warnings
     assert "no connection is set" not in source.list(connection=True, filters={"name": "web-*"}).warnings
     assert "no connection is set" not in source.list().warnings

@@ -123,7 +123,7 @@ def test_no_name_of_a_host_becomes_an_expression_or_a_line_of_a_shell(tmp_path: 
     assert ran.code == 0, ran.out + ran.said
     assert not (tmp_path / RUN).exists()
     assert len((tmp_path / "hosts").read_text(encoding="utf-8").splitlines()) == len(NAMES)
-    assert f"{len(NAMES)} servers with a name that is not safe as the name of a host: " in ran.warnings
+    assert f"{len(NAMES)} servers had a name that is not safe for a host, which is now: " in ran.warnings
 
 
 @pytest.mark.parametrize("name", ["call", "quoted"])

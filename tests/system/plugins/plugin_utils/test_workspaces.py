@@ -106,7 +106,7 @@ def test_equal_names_are_two_hosts_and_told_of(both: Both) -> None:
     }
     assert listing.hosts[twin]["alpacon_name"] == "web-01"
     assert listing.hosts["web-03"]["alpacon_workspaces"] == [both.here.url, both.there.url]
-    told = f"1 server of {both.there.url} called like another server's host, so a part of the UUID is added:"
+    told = f"1 server of {both.there.url} had the name of another server's host, so a part of the UUID was added:"
     assert f"{told} web-01 ({twin})." in listing.warnings
     assert both.here.token not in listing.out + listing.said
     # The same sources once more change nothing.
