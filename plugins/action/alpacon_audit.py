@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +26,13 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit impor
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host, server_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.of_play import (
+    AS_WRITTEN,
+    OF_PLAY,
+    WAIVERS,
+    join_waivers,
+    refuse_different,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import OF_HOSTS, PREFIX, Plans
@@ -49,6 +58,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
     without_empty_settings,
 )
 
+_ROLE = "herdops.alpacon.audit"
 _USERNAME = "the agent runs each line as the user that username of the check names. Give username there in its place."
 _ENV = "the agent runs the lines without it. Set the variables in the lines of the checks."
 _WITHOUT_SERIAL = (
@@ -117,6 +127,8 @@ class ActionModule(AlpaconAction):
         checks = [self._checks(host, of_play, is_shared, plans) for host in found]
         if library:
             _refuse_misspelt([host.variables.written for host in found], self._task_vars, plans)
+        if self._task_vars.get("ansible_role_name") == _ROLE:
+            options = {**options, "waivers": self._waivers(found, common) or options["waivers"]}
         checked = AuditOptions.from_options(options, checks)
         past = read_past([Path(path) for path in options["compare_to"]], run.warn)
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
@@ -141,6 +153,36 @@ class ActionModule(AlpaconAction):
             name: value
             for name, value in self._task_vars.items()
             if name not in first or not is_equal(first[name], value)
+        }
+
+    def _waivers(self, found: Sequence[_Member], common: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The waivers of all hosts; none where all say the same.
+
+        Raises:
+            UsageError: two hosts say different things of what is one for the play.
+        """
+        hosts: dict[str, str] = {}
+        for host in found:
+            own = {name: host.variables.written.get(name) for name in (WAIVERS, *OF_PLAY)}
+            worked_out = [own[name] for name in own if name not in AS_WRITTEN]
+            # Hosts with equal variables say the same.
+            key = json.dumps([own, "" if is_same_for_all(worked_out, common) else host.name], default=repr)
+            hosts.setdefault(key, host.name)
+        if len(hosts) < 2:
+            return []
+        said = {host: self._said(host) for host in hosts.values()}
+        refuse_different(said)
+        lists = [(host, values[WAIVERS]) for host, values in said.items()]
+        return join_waivers(lists, datetime.now(timezone.utc).date())
+
+    def _said(self, host: str) -> dict[str, Any]:
+        """The variables that are one for the play, as they would be for a host alone."""
+        manager, inventory = self._task.get_variable_manager(), self._task_vars["hostvars"]._inventory
+        everything = manager.get_vars(play=self._task.get_play(), host=inventory.get_host(host), task=self._task)
+        templar = self._templar.copy_with_new_env(available_variables=everything)
+        return {
+            name: everything[name] if name in AS_WRITTEN else decrypted(templar.template(everything[name]))
+            for name in (WAIVERS, *OF_PLAY)
         }
 
     def _checks(

@@ -222,17 +222,16 @@ commands:
       description: When it was created.
       type: str
     scheduled_at:
-      description:
-        - When it is or was to run. This time and the following ones are null if the workspace does not list them.
+      description: When it is or was to run; null if the workspace does not list it.
       type: str
     delivered_at:
-      description: When it was sent to the server.
+      description: When it was sent to the server; null if the workspace does not list it.
       type: str
     acked_at:
-      description: When the server started it.
+      description: When the server started it; null if the workspace does not list it.
       type: str
     handled_at:
-      description: When it ended.
+      description: When it ended; null if the workspace does not list it.
       type: str
     run_after:
       description: UUIDs of the commands that it runs after.

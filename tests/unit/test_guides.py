@@ -134,6 +134,17 @@ def test_the_files_of_a_report_are_listed() -> None:
     assert re.findall(r"C\((\S+)\)", documented["description"][0]) == list(files.values())
 
 
+def test_no_description_counts_on_the_order_of_options() -> None:
+    """ansible-doc sorts them."""
+    folders = ("plugins/modules", "plugins/doc_fragments", "plugins/lookup", "plugins/inventory", "plugins/connection")
+    files = [file for folder in folders for file in (ROOT / folder).glob("*.py")]
+    files += (ROOT / "roles").glob("*/meta/argument_specs.yml")
+    counting = re.compile(r"\b(?:the|these) (?:next|following) (?:ones?|two|three|four|five|options|variables)\b")
+    assert {
+        file.name: found for file in files if (found := counting.findall(" ".join(file.read_text("utf-8").split())))
+    } == {}
+
+
 def test_every_guide_is_in_the_contents() -> None:
     contents = yaml.safe_load((ROOT / "docs/docsite/extra-docs.yml").read_text(encoding="utf-8"))
     listed = [guide for section in contents["sections"] for guide in section["toctree"]]

@@ -175,6 +175,74 @@ def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Wo
     assert current.commands() == []
 
 
+BAD = {"name": "bad", "line": "false", "severity": "high"}
+APPROVED = {"check": "bad", "reason": "It is known.", "until": "2127-01-31"}
+DIFFERENT = {"audit_fail_on": "never", "audit_report_dir": "elsewhere"}
+
+
+def of_hosts(first: Row, second: Row, **everybody: Any) -> Row:
+    """An inventory whose groups have variables of their own."""
+    common = {"audit_checks": [BAD], "audit_check_sets": [], "audit_report_dir": "", **everybody}
+    groups = {"web": {"hosts": {"web-01": {}}, "vars": first}, "db": {"hosts": {"web-02": {}}, "vars": second}}
+    return {"all": {"vars": common, "children": groups}}
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("turned", [False, True], ids=["first", "last"])
+def test_hosts_that_differ_in_what_is_one_for_the_play_are_told(
+    current: Workspace, tmp_path: Path, core: str, turned: bool
+) -> None:
+    for name, value in DIFFERENT.items():
+        inventory = of_hosts(*(({}, {name: value}) if turned else ({name: value}, {})))
+        done = play_out(current, tmp_path / name, ROLE, inventory, core=core)
+        text = (
+            f"{name}: it is one for the play, and differs between web-01 and web-02. Set it in the play, for the group"
+            " all only, or with -e."
+        )
+        assert (done.code, done.tasks["Audit the hosts"][0]["msg"]) == (2, text), done.said
+    assert current.commands() == []
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_what_hosts_say_of_the_play_may_be_the_same_or_be_overruled(
+    current: Workspace, tmp_path: Path, core: str
+) -> None:
+    same = of_hosts({"audit_fail_on": "{{ level }}", "level": "never"}, {"audit_fail_on": "never"})
+    different = of_hosts({"audit_fail_on": "high"}, {"audit_fail_on": "low"}, audit_title="{{ now() }}")
+    given = [{"hosts": "all", "gather_facts": False, "roles": [role(BAD)], "vars": {"audit_fail_on": "high"}}]
+    for name, inventory, plays, arguments, code in (
+        ("same", same, ROLE, [], 0),
+        ("line", different, ROLE, ["-e", "audit_fail_on=never"], 0),
+        ("play", different, given, [], 2),
+    ):
+        done = play_out(current, tmp_path / name, plays, inventory, *arguments, core=core)
+        assert (done.code, done.tasks["Audit the hosts"][0]["summary"]["servers"]) == (code, 2), done.said
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_the_waivers_of_all_hosts_count_each_once(current: Workspace, tmp_path: Path, core: str) -> None:
+    in_web, in_db = {**APPROVED, "groups": ["web"]}, {**APPROVED, "hosts": ["{{ inventory_hostname }}"]}
+    shared = {**APPROVED, "check": "none", "groups": ["all"]}
+    inventory = of_hosts({"audit_waivers": [in_web, shared]}, {"audit_waivers": [shared, in_db]})
+    for limit in ([], ["--limit", "web"], ["--limit", "db"]):
+        done = play_out(current, tmp_path / "-".join(["run", *limit]), ROLE, inventory, *limit, core=core)
+        assert done.code == 0, done.said
+        [result] = done.tasks["Audit the hosts"]
+        assert result["summary"]["waived"] == (1 if limit else 2)
+        assert len([warning for warning in result["warnings"] if "none of none fails" in warning]) == 1
+
+
+def test_a_wrong_waiver_of_a_host_is_told_with_the_host(current: Workspace, tmp_path: Path) -> None:
+    cases: dict[str, Any] = {
+        "waivers, waiver 1: it is about no host. Name hosts, or groups such as all. Host: web-02.": [APPROVED],
+        "audit_waivers: it is not a list of dictionaries.": "bad",
+    }
+    for number, (text, given) in enumerate(cases.items()):
+        done = play_out(current, tmp_path / str(number), ROLE, of_hosts({}, {"audit_waivers": given}))
+        assert (done.code, text in " ".join(done.said.split())) == (2, True), done.said
+    assert current.commands() == []
+
+
 @pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize(
     ("given", "said"),

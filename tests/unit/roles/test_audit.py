@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.of_play import OF_PLAY, WAIVERS
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import OF_HOSTS
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -36,6 +39,15 @@ def test_what_hosts_have_variables_for_has_no_default() -> None:
     own = {f"audit_{name}" for name in OF_HOSTS}
     assert {name for name, option in OPTIONS.items() if "default" not in option} == own
     assert not own & set(DEFAULTS)
+    assert {*own, *OF_PLAY, WAIVERS} == set(OPTIONS)
+
+
+def test_spec_and_guide_name_what_hosts_have_variables_for() -> None:
+    [told] = [words for words in SPECS["argument_specs"]["main"]["description"] if "variables of each host" in words]
+    assert set(re.findall(r"O\((\w+)\)", told)) == {WAIVERS, *(f"audit_{name}" for name in OF_HOSTS)}
+    guide = (ROOT / "docs/docsite/rst/audit.rst").read_text(encoding="utf-8")
+    [told] = re.findall(r"Each host is audited by its own variables:(.*?)the parameters", guide, re.DOTALL)
+    assert re.findall(r"``(\w+)``", told) == [f"audit_{name}" for name in OF_HOSTS]
 
 
 def test_the_check_sets_are_those_that_there_are() -> None:

@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Variables of the role that are one for the play, of which a host may not say something else than the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+
+from .plans import PREFIX
+from .waivers import read_waivers
+
+#: The one that hosts may each say their part of.
+WAIVERS = f"{PREFIX}waivers"
+#: Those whose templates may name the time, so that only what is written tells whether they differ.
+AS_WRITTEN = (f"{PREFIX}compare_to", f"{PREFIX}report_dir", f"{PREFIX}title")
+#: Those that are the same for all hosts.
+OF_PLAY = (
+    *AS_WRITTEN,
+    f"{PREFIX}budget",
+    f"{PREFIX}fail_on",
+    f"{PREFIX}formats",
+    f"{PREFIX}max_concurrency",
+    f"{PREFIX}min_coverage",
+    f"{PREFIX}reuse_within",
+    f"{PREFIX}unknown_severity",
+    f"{PREFIX}wait_timeout",
+)
+
+
+def refuse_different(said: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that hosts say the same.
+
+    Args:
+        said: the values of :data:`OF_PLAY`, by host.
+
+    Raises:
+        UsageError: which variable differs, and between which hosts.
+    """
+    first = next(iter(said), "")
+    for host, values in said.items():
+        for name in OF_PLAY:
+            if values.get(name) != said[first].get(name):
+                problem = f"it is one for the play, and differs between {first} and {host}"
+                raise UsageError(name, problem, "Set it in the play, for the group all only, or with -e.")
+
+
+def join_waivers(lists: Iterable[tuple[str, Any]], today: date) -> list[Mapping[str, Any]]:
+    """The waivers of all hosts, each once.
+
+    Args:
+        lists: a host, and what it says.
+
+    Raises:
+        UsageError: which waiver of which host is wrong.
+    """
+    joined: list[Mapping[str, Any]] = []
+    for host, given in lists:
+        try:
+            if not isinstance(given, (list, tuple)) or not all(isinstance(waiver, Mapping) for waiver in given):
+                raise UsageError(WAIVERS, "it is not a list of dictionaries", "Give a list, each element with check.")
+            read_waivers(given, today)
+        except UsageError as error:
+            text = str(error).removeprefix(f"{error.option}: ")
+            raise UsageError(error.option, f"{text} Host: {host}.") from None
+        joined += [waiver for waiver in given if waiver not in joined]
+    return joined

@@ -1,0 +1,44 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Variables that are one for the play, of which hosts say something."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.of_play import (
+    OF_PLAY,
+    join_waivers,
+    refuse_different,
+)
+from ansible_collections.herdops.alpacon.tests.unit.support import Row
+
+TODAY = date(2027, 1, 1)
+WAIVER: Row = {"check": "sshd-*", "groups": ["db"], "reason": "It is known.", "until": "2027-12-31"}
+
+
+@pytest.mark.parametrize("name", OF_PLAY)
+def test_the_first_two_hosts_that_differ_are_named(name: str) -> None:
+    refuse_different({})
+    refuse_different({"web-01": {name: 1}, "web-02": {name: 1}})
+    with pytest.raises(UsageError, match=f"^{name}: .* differs between web-01 and db-01. Set it in the play, "):
+        refuse_different({"web-01": {name: 1}, "web-02": {name: 1}, "db-01": {name: 2}, "db-02": {}})
+
+
+def test_waivers_are_joined_each_once() -> None:
+    other = {**WAIVER, "check": "nginx"}
+    assert join_waivers([("web-01", []), ("web-02", [WAIVER, other]), ("db-01", [other, WAIVER])], TODAY) == [
+        WAIVER,
+        other,
+    ]
+
+
+@pytest.mark.parametrize("given", [None, "sshd-*", [WAIVER, "sshd-*"], {"check": "sshd-*"}])
+def test_waivers_of_a_host_that_are_none(given: object) -> None:
+    with pytest.raises(UsageError, match=r"^audit_waivers: it is not a list of dictionaries.* Host: db-01.$"):
+        join_waivers([("web-01", [WAIVER]), ("db-01", given)], TODAY)
