@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.of_play imp
     OF_PLAY,
     WAIVERS,
     join_waivers,
+    of_role,
     refuse_different,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
@@ -127,7 +128,9 @@ class ActionModule(AlpaconAction):
         checks = [self._checks(host, of_play, is_shared, plans) for host in found]
         if library:
             _refuse_misspelt([host.variables.written for host in found], self._task_vars, plans)
-        if self._task_vars.get("ansible_role_name") == _ROLE:
+        if self._is_of_role:
+            warn = run.warn
+            run = replace(run, warn=lambda text: warn(of_role(text)))
             options = {**options, "waivers": self._waivers(found, common) or options["waivers"]}
         checked = AuditOptions.from_options(options, checks)
         past = read_past([Path(path) for path in options["compare_to"]], run.warn)
@@ -145,6 +148,21 @@ class ActionModule(AlpaconAction):
         if folder is None:
             return _hidden(result_of(audited, no_log=run.no_log), hidden)
         return _hidden(_written(audited, folder, options, past, hidden, run.no_log), hidden)
+
+    def completed(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        """The result, which names the variables of the role where the role asked for it."""
+        if not self._is_of_role:
+            return result
+        overview = [of_role(line, about_option=False) for line in result["overview"]]
+        return {**result, "msg": of_role(result["msg"], about_option=False), "overview": overview}
+
+    def _in_words(self, error: AlpaconError) -> dict[str, Any]:
+        result = super()._in_words(error)
+        return {**result, "msg": of_role(result["msg"])} if self._is_of_role else result
+
+    @property
+    def _is_of_role(self) -> bool:
+        return bool(self._task_vars.get("ansible_role_name") == _ROLE)
 
     def _of_play(self) -> dict[str, Any]:
         """The variables of play, role and task as they are written, which count before those of hosts."""

@@ -3,17 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""Variables of the role that are one for the play, of which a host may not say something else than the others."""
+"""Variables of the role: those that are one for the play, and how sentences about options name them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 
-from .plans import PREFIX
+from .plans import OF_HOSTS, PREFIX
 from .waivers import read_waivers
 
 #: The one that hosts may each say their part of.
@@ -32,6 +33,26 @@ OF_PLAY = (
     f"{PREFIX}unknown_severity",
     f"{PREFIX}wait_timeout",
 )
+
+#: The variables by the options of the module.
+_VARIABLES = {name.removeprefix(PREFIX): name for name in (WAIVERS, *OF_PLAY)}
+_VARIABLES |= {name: f"{PREFIX}{name}" for name in OF_HOSTS} | {"dest": f"{PREFIX}report_dir"}
+#: Where a sentence begins with an option, and where others name one: not so in what servers answer.
+_OPTION = re.compile(rf"^(?:{'|'.join(_VARIABLES)})(?=[:,])")
+_WITHIN = re.compile(
+    r"(?<=, and )min_coverage(?= asks for )|(?<=; with )reuse_within\b|(?<= Without )dest(?=,)"
+    r"|(?<=Not finished within )wait_timeout\b|(?<=longer than )wait_timeout\b|(?<=Not tried: )wait_timeout(?= was)"
+)
+
+
+def of_role(text: str, about_option: bool = True) -> str:
+    """A sentence with the variables of the role in place of the options of the module.
+
+    Args:
+        about_option: whether it may begin with an option.
+    """
+    named = _OPTION.sub(lambda match: _VARIABLES[match[0]], text) if about_option else text
+    return _WITHIN.sub(lambda match: _VARIABLES[match[0]], named)
 
 
 def refuse_different(said: Mapping[str, Mapping[str, Any]]) -> None:

@@ -163,8 +163,8 @@ def test_words_of_the_play_count_before_those_of_hosts(current: Workspace, tmp_p
 def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Workspace, tmp_path: Path) -> None:
     cases = {
         "audit_used_max: 'much' is no number. Give one, such as 90. Host: web-02.": {"audit_used_max": "much"},
-        "check_sets: there is no check set sshh. Did you mean ssh? Host: web-02.": {"audit_check_sets": ["sshh"]},
-        "skip: there is no check limitd. Did you mean limited? Host: web-02.": {"audit_skip": ["limitd"]},
+        "audit_check_sets: there is no check set sshh. Did you mean ssh? Host: web-02.": {"audit_check_sets": ["sshh"]},
+        "audit_skip: there is no check limitd. Did you mean limited? Host: web-02.": {"audit_skip": ["limitd"]},
         "There is no variable audit_usedmax. Did you mean audit_used_max?": {"audit_usedmax": 1},
     }
     for number, (text, own) in enumerate(cases.items()):
@@ -175,6 +175,7 @@ def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Wo
     assert current.commands() == []
 
 
+UNANSWERED = {"name": "unanswered", "line": "echo none", "unanswered": "none"}
 BAD = {"name": "bad", "line": "false", "severity": "high"}
 APPROVED = {"check": "bad", "reason": "It is known.", "until": "2127-01-31"}
 DIFFERENT = {"audit_fail_on": "never", "audit_report_dir": "elsewhere"}
@@ -234,7 +235,7 @@ def test_the_waivers_of_all_hosts_count_each_once(current: Workspace, tmp_path: 
 
 def test_a_wrong_waiver_of_a_host_is_told_with_the_host(current: Workspace, tmp_path: Path) -> None:
     cases: dict[str, Any] = {
-        "waivers, waiver 1: it is about no host. Name hosts, or groups such as all. Host: web-02.": [APPROVED],
+        "audit_waivers, waiver 1: it is about no host. Name hosts, or groups such as all. Host: web-02.": [APPROVED],
         "audit_waivers: it is not a list of dictionaries.": "bad",
     }
     for number, (text, given) in enumerate(cases.items()):
@@ -249,7 +250,7 @@ def test_a_wrong_waiver_of_a_host_is_told_with_the_host(current: Workspace, tmp_
     [
         ({"audit_check_set": "ssh"}, "There is no variable audit_check_set. Did you mean audit_check_sets?"),
         ({"audit_used_max": "eighty", "audit_checks": [LIMITED]}, "audit_used_max: 'eighty' is no number."),
-        ({"audit_waivers": [{"check": "limited", "reason": "x"}]}, "waivers, waiver 1"),
+        ({"audit_waivers": [{"check": "limited", "reason": "x"}]}, "audit_waivers, waiver 1"),
     ],
 )
 def test_the_first_error_that_is_shown_says_what_is_wrong(
@@ -262,6 +263,31 @@ def test_the_first_error_that_is_shown_says_what_is_wrong(
     assert first, done.said
     assert said in " ".join(first[0].split()), done.said
     assert current.commands() == []
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_messages_name_the_variables_of_the_role(current: Workspace, tmp_path: Path, core: str) -> None:
+    (tmp_path / "file").touch()
+    folder = str(tmp_path / "file/report")
+    approved = [{**APPROVED, "check": "none", "groups": ["all"]}]
+    cases: dict[str, Row] = {
+        f"audit_report_dir: {folder} cannot be made: Not a directory. Name another folder.": {
+            "audit_report_dir": folder
+        },
+        "audit_min_coverage: 200 is": {"audit_min_coverage": 200},
+        "audit_formats: it is an empty list.": {"audit_formats": []},
+        "audit_waivers: none of none fails": {"audit_waivers": approved},
+        "audit_compare_to: there is no nowhere": {"audit_compare_to": ["nowhere"]},
+        "; with audit_reuse_within, another audit": {"audit_budget": 1, "audit_reuse_within": "0"},
+        "Only 0 of 3 questions answered (0%), and audit_min_coverage asks for 95%.": {"audit_checks": [UNANSWERED]},
+        "Inconclusive: Only 0 of 3 questions answered (0%), and audit_min_coverage": {"audit_checks": [UNANSWERED]},
+    }
+    for number, (text, given) in enumerate(cases.items()):
+        variables = {**role(PLAIN)["vars"], **given}
+        done = play_out(current, tmp_path / str(number), ROLE, AGENTS, "-e", json.dumps(variables), core=core)
+        results = [result for name in ("Audit the hosts", "Show the findings") for result in done.tasks.get(name, [])]
+        told = [line for result in results for line in (result.get("warnings", []), result["msg"])]
+        assert text in json.dumps(told), done.said
 
 
 def test_there_are_facts_where_no_check_finds_any(current: Workspace, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Variables that are one for the play, of which hosts say something."""
+"""Variables of the role: what hosts say of those that are one for the play, and how sentences name them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from datetime import date
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.of_play import (
     OF_PLAY,
     join_waivers,
+    of_role,
     refuse_different,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
@@ -42,3 +44,38 @@ def test_waivers_are_joined_each_once() -> None:
 def test_waivers_of_a_host_that_are_none(given: object) -> None:
     with pytest.raises(UsageError, match=r"^audit_waivers: it is not a list of dictionaries.* Host: db-01.$"):
         join_waivers([("web-01", [WAIVER]), ("db-01", given)], TODAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (
+            "dest: nothing can be written to /dest: Denied.",
+            "audit_report_dir: nothing can be written to /dest: Denied.",
+        ),
+        ("waivers, waiver 1: check: it is empty.", "audit_waivers, waiver 1: check: it is empty."),
+        ("audit_skip: no check is left.", "audit_skip: no check is left."),
+        ("hosts: there is no host to audit.", "hosts: there is no host to audit."),
+        ("wait_timeout is 28800, and min_coverage is 2.", "wait_timeout is 28800, and min_coverage is 2."),
+        ("title: 2 servers", "audit_title: 2 servers"),
+    ],
+)
+def test_sentences_name_the_variables_of_the_role(text: str, named: str) -> None:
+    assert of_role(text) == named
+
+
+def test_a_title_is_no_option() -> None:
+    assert of_role("budget: 2 servers", about_option=False) == "budget: 2 servers"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        Outcome.TIMED_OUT.sentence,
+        "1 server not reached: web-01: Not finished within wait_timeout, and cancelled before it was delivered",
+        "Not tried: wait_timeout was over before its turn came.",
+        "Not tried: the request budget is used up for longer than wait_timeout.",
+    ],
+)
+def test_sentences_about_commands_name_the_variable_of_the_role(text: str) -> None:
+    assert of_role(text) == text.replace("wait_timeout", "audit_wait_timeout")
