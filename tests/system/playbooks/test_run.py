@@ -1,0 +1,41 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The playbook that runs commands: what it shows of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_cores import CORES
+from system.playing import Play, play_out
+from workspace.client import Workspace
+
+RUN = "herdops.alpacon.run"
+
+
+def shown(done: Play) -> list[str]:
+    """The lines of the only server."""
+    [result] = done.tasks["Show each command"]
+    lines: list[str] = result["msg"]
+    return lines
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_what_a_script_wrote_to_both_streams_is_shown(current: Workspace, tmp_path: Path, core: str) -> None:
+    (tmp_path / "bad.sh").write_text("echo to-out; echo 'cannot open {{ 6 * 7 }}' >&2; exit 4\n", encoding="utf-8")
+    given = ("-e", "alpacon_servers=web-01", "-e", "alpacon_script=bad.sh")
+    done = play_out(current, tmp_path, RUN, None, *given, core=core)
+    assert done.code == 2, done.said
+    assert shown(done) == ["web-01: failed, rc 4", "    to-out", "    cannot open {{ 6 * 7 }}"]
+    predicted = play_out(current, tmp_path / "check", RUN, None, *given[:2], "-e", "alpacon_line=uptime", "--check")
+    assert (predicted.code, shown(predicted)[0]) == (0, "web-01: check mode"), predicted.said
+
+
+def test_an_exit_code_that_the_workspace_did_not_state_is_marked(published: Workspace, tmp_path: Path) -> None:
+    for line, code, words in (("exit 7", 2, "failed, rc 1 (assumed)"), ("true", 0, "success, rc 0 (assumed)")):
+        given = ("-e", "alpacon_servers=web-01", "-e", f"alpacon_line='{line}'")
+        done = play_out(published, tmp_path / line, RUN, None, *given)
+        assert (done.code, shown(done)) == (code, [f"web-01: {words}"]), done.said
