@@ -57,10 +57,10 @@ def test_one_file_gets_to_every_server_and_a_second_run_changes_nothing(current:
     options = task["herdops.alpacon.alpacon_command"]
     # A relative path is one in the home of each server.
     options["script"] = options["script"].replace("/etc/motd", "motd").replace("root:root", OWNER)
-    runs = [play_out(current, tmp_path, [play], AGENTS) for _run in range(2)]
-    assert [run.code for run in runs] == [0, 0], runs[0].said + runs[1].said
-    [first, second] = runs[-1].tasks[task["name"]]
-    assert [first["changed"], second["changed"]] == [True, False]
+    runs = [play_out(current, tmp_path, [play], AGENTS, *check) for check in (["--check"], [], [])]
+    assert [run.code for run in runs] == [0, 0, 0], "".join(run.said for run in runs)
+    [predicted, first, second] = runs[-1].tasks[task["name"]]
+    assert [predicted["changed"], first["changed"], second["changed"]] == [True, True, False]
     assert {row["stdout"] for row in first["commands"]} == {"changed"}
     assert {row["stdout"] for row in second["commands"]} == {"ok"}
     there = carry(current, argv=["sh", "-c", "cat motd; stat -c %U:%G%a motd; ls motd.* | wc -l"], servers=list(AGENTS))
