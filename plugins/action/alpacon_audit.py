@@ -110,9 +110,9 @@ class ActionModule(AlpaconAction):
 
     def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Warnings of C(become) and C(environment), which the agent knows nothing of."""
-        named = options["username"] or all(check.get("username") for check in options["checks"] or ())
-        instead = {} if named else {"become": _USERNAME}
-        return self.without_effect(variables, {**instead, "environment": _ENV})
+        by_checks = not options["username"] and all(check.get("username") for check in options["checks"] or ())
+        become = {} if by_checks else self.instead_of_become(options["username"], _USERNAME)
+        return self.without_effect(variables, {**become, "environment": _ENV})
 
     def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Audit, write the report where that is wanted, and return the result."""

@@ -164,8 +164,8 @@ class ActionModule(AlpaconAction):
         """Warnings of C(become) and C(environment), which the agent knows nothing of."""
         if options["state"] not in _SUBMIT:
             return []
-        instead = {} if options["username"] else {"become": _USERNAME}
-        return self.without_effect(variables, {**instead, "environment": _ENV})
+        become = self.instead_of_become(options["username"], _USERNAME)
+        return self.without_effect(variables, {**become, "environment": _ENV})
 
 
 def _check_argv(argv: Any) -> None:

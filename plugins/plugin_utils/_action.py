@@ -153,17 +153,32 @@ class AlpaconAction(ActionBase):
         """Warnings of those of these keywords that the task was given, each of them once in a run.
 
         Args:
-            instead: C(become) or C(environment), and what has the effect that it has not.
+            instead: C(become), C(become_user) or C(environment), and what has the effect that it has not.
         """
         # A token in env would go to the servers.
         environment = "environment" if self._environment and not self._settings_in_environment else ""
-        given = {"become": self._become(variables), "environment": environment}
+        become = self._become(variables)
+        given = {"become": become, "become_user": "become_user" if become else "", "environment": environment}
         module = self.module_name.rpartition(".")[2]
         return [
             f"{given[keyword]} has no effect on {self.module_name}: {why}"
             for keyword, why in instead.items()
             if given[keyword] and first_in_run(f"{module}-{keyword}")
         ]
+
+    def instead_of_become(self, username: str | None, otherwise: str) -> dict[str, str]:
+        """What :meth:`without_effect` is to say of the account that a task asks for.
+
+        Args:
+            username: whom the option of that name means.
+            otherwise: what to say where it means nobody.
+        """
+        if not username:
+            return {"become": otherwise}
+        user = self._task.become_user
+        # What the play says is for other tasks.
+        is_own = user and user not in (username, self._task.get_play().become_user)
+        return {"become_user": f"username names {username}. Leave one of the two out."} if is_own else {}
 
     def _misplaced(self) -> list[str]:
         """A warning of connection settings in the keyword C(environment), where nobody reads them; once in a run."""

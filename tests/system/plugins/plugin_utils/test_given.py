@@ -263,7 +263,7 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
     line = {"line": "echo hello"}
     quiet = [
         task("read", {}, "herdops.alpacon.alpacon_command_info", become=True),
-        task("as asked", {**line, "username": "root"}, become=True, become_user="nobody"),
+        task("as asked", {**line, "username": "nobody"}, become=True, become_user="nobody"),
         task("not so", line, become=False, vars={"ansible_become": "false"}),
     ]
     become = [task("keyword", line, become=True), task("again", line, become=True, become_user="nobody")]
@@ -290,6 +290,34 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
     by_variable = play(task("variable", line), vars={"ansible_become": True, "ansible_become_user": "nobody"})
     said = play_out(current, tmp_path / "variable", by_variable, ["web-01"], core=core).said
     assert said.count("ansible_become has no effect") == 1
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_an_account_in_become_user_that_username_contradicts_is_told(
+    current: Workspace, tmp_path: Path, core: str
+) -> None:
+    line, root = {"line": "echo hello"}, {"username": "root"}
+    check = {"checks": [{"name": "greets", **line}], "username": "root"}
+    quiet = [
+        task("of the play", {**line, **root}),
+        task("the same", {**line, **root}, become_user="root"),
+        task("off", {**line, **root}, become=False, become_user="nobody"),
+        task("audit of the play", check, AUDIT_MODULE, check_mode=True),
+    ]
+    told = [
+        task("command", {**line, **root}, become_user="{{ who }}"),
+        task("again", {**line, **root}, become_user="nobody"),
+        task("audit", check, AUDIT_MODULE, check_mode=True, become_user="nobody"),
+    ]
+    plays = play(*quiet, *told, become=True, become_user="postgres", vars={"who": "nobody"})
+    done = play_out(current, tmp_path, plays, ["web-01"], core=core)
+    assert done.code == 0, done.said
+    warnings = {name: row["warnings"] for name, [row] in done.tasks.items() if row.get("warnings")}
+    has_no_effect = "become_user has no effect on herdops.alpacon."
+    assert warnings == {
+        "command": [f"{has_no_effect}alpacon_command: username names root. Leave one of the two out."],
+        "audit": [f"{has_no_effect}alpacon_audit: username names root. Leave one of the two out."],
+    }
 
 
 @pytest.mark.parametrize("core", CORES)
