@@ -113,10 +113,10 @@ def read_parameter(option: str, default: Any, value: Any) -> Any:
     if isinstance(default, (int, float)):
         number = values.finite_number(value)
         if number is None:
-            raise UsageError(option, f"'{value}' is no number", f"Give one, such as {default}.")
+            raise UsageError(option, f"'{value}' is not a number", f"Give one, such as {default}.")
         return number
     if isinstance(value, (Mapping, list, tuple)):
-        raise UsageError(option, "it is no text", f"Give one, such as '{default}'.")
+        raise UsageError(option, "it is not a text", f"Give one, such as '{default}'.")
     return values.without_nul(option, str(value))
 
 
@@ -141,7 +141,7 @@ def choose_checks(
     for name, severity in severities.items():
         if severity not in SEVERITIES:
             raise UsageError(
-                "severities", f"{name}: '{severity}' is no severity", f"Give one of {', '.join(SEVERITIES)}."
+                "severities", f"{name}: '{severity}' is not a severity", f"Give one of {', '.join(SEVERITIES)}."
             )
     chosen = [_changed(check, skip, severities) for check in checks if check.name not in skip]
     if not chosen:
@@ -248,7 +248,7 @@ class _CheckReader:
         for name, value in given.items():
             key = self._of(f"parameters.{name}")
             if not _SHELL_NAME.fullmatch(str(name)) or str(name).startswith("alpacon_"):
-                raise UsageError(key, "it is no name of a parameter", "Use small letters, digits and underscores.")
+                raise UsageError(key, "it is not a name for a parameter", "Use small letters, digits and underscores.")
             if value is None or isinstance(value, Mapping):
                 raise UsageError(key, "it has no default", "Give a text, a number, true or false, or a list of these.")
         return {
@@ -308,7 +308,7 @@ class _CheckReader:
         except re.error as error:
             raise UsageError(
                 self._of(key),
-                f"'{text}' is no regular expression: {error}",
+                f"'{text}' is not a regular expression: {error}",
                 "Write a backslash before what is meant literally.",
             ) from error
 
@@ -341,16 +341,16 @@ class _CheckReader:
             return number
         if isinstance(given, str) and given in parameters:
             if values.finite_number(parameters[given]) is None:
-                raise UsageError(self._of(f"number.{key}"), f"the parameter {given} is no number", "Give it one.")
+                raise UsageError(self._of(f"number.{key}"), f"the parameter {given} is not a number", "Give it one.")
             return given
         remedy = "Give a number, or the name of one of the check's parameters."
-        raise UsageError(self._of(f"number.{key}"), f"'{given}' is no number", remedy)
+        raise UsageError(self._of(f"number.{key}"), f"'{given}' is not a number", remedy)
 
     def _facts(self, names: Sequence[str], kind: str) -> tuple[str, ...]:
         for name in names:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
                 raise UsageError(
-                    self._of("fact"), f"'{name}' is no name of a variable", "Use letters, digits and underscores."
+                    self._of("fact"), f"'{name}' is not a name for a variable", "Use letters, digits and underscores."
                 )
         if len(names) > 1 and kind != PROBLEMS:
             raise UsageError(self._of("fact"), f"there are {len(names)}", f"Name one; several go with kind {PROBLEMS}.")

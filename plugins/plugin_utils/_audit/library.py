@@ -41,11 +41,11 @@ def _read(file: Path) -> list[Check]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(option, f"it cannot be read: {error}") from None
     if not isinstance(content, dict) or not set(content) <= set(_KEYS):
-        raise UsageError(option, "it is no check set", f"Give a dictionary with {' and '.join(_KEYS)}.")
+        raise UsageError(option, "it is not a check set", f"Give a dictionary with {' and '.join(_KEYS)}.")
     checks = content.get("checks")
     if not isinstance(checks, list) or not all(isinstance(check, dict) for check in checks):
-        raise UsageError(option, "checks is no list of checks", "Give a list of dictionaries.")
+        raise UsageError(option, "checks is not a list of checks", "Give a list of dictionaries.")
     functions = content.get("functions") or ""
     if not isinstance(functions, str):
-        raise UsageError(option, "functions is no text", "Give code for the shell.")
+        raise UsageError(option, "functions is not a text", "Give code for the shell.")
     return read_checks(option, checks, functions)

@@ -88,7 +88,7 @@ class AuditOptions:
         if not 0 <= options["min_coverage"] <= 100:
             raise UsageError(
                 "min_coverage",
-                f"{options['min_coverage']:g} is no percentage",
+                f"{options['min_coverage']:g} is not a percentage",
                 "Give a number from 0, for no minimum, to 100.",
             )
         if options.get("budget") is not None and options["budget"] < 1:

@@ -91,7 +91,9 @@ class Plans:
         if given in (None, []):
             return []
         if not isinstance(given, (list, tuple)) or not all(isinstance(check, Mapping) for check in given):
-            raise UsageError("checks", "it is no list of dictionaries", "Give a list, each element with name and line.")
+            raise UsageError(
+                "checks", "it is not a list of dictionaries", "Give a list, each element with name and line."
+            )
         return read_checks("checks", given)
 
     @staticmethod
@@ -118,7 +120,7 @@ def words(option: str, value: Any) -> list[str]:
         return []
     listed = value.split(",") if isinstance(value, str) else value
     if not isinstance(listed, (list, tuple)) or any(isinstance(word, (list, tuple, Mapping)) for word in listed):
-        raise UsageError(option, "it is no list of words", "Give a list.")
+        raise UsageError(option, "it is not a list of words", "Give a list.")
     return [word for word in (str(one).strip() for one in listed) if word]
 
 
@@ -126,7 +128,7 @@ def _mapping(option: str, value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise UsageError(option, "it is no dictionary", "Give names of checks, each with a severity.")
+        raise UsageError(option, "it is not a dictionary", "Give names of checks, each with a severity.")
     return value
 
 

@@ -125,7 +125,7 @@ def _day(option: str, value: Any) -> date:
     try:
         return date.fromisoformat(str(value).strip()[:10])
     except ValueError:
-        raise UsageError(option, f"'{value}' is no date", "Give the last day, such as 2027-01-31.") from None
+        raise UsageError(option, f"'{value}' is not a date", "Give the last day, such as 2027-01-31.") from None
 
 
 def note_open(

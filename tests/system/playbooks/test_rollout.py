@@ -132,6 +132,7 @@ def test_hosts_that_are_registered_need_no_right_to_make_tokens(current: Workspa
     said = summary(done)
     assert said["a"].startswith("connected as Web-")
     assert said["b"].startswith("FAILED. The host has to be registered, and no registration token could be made.")
+    assert "failed: ['" not in done.said
     assert len(current.registered()) == 1
 
 

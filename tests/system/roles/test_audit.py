@@ -162,7 +162,7 @@ def test_words_of_the_play_count_before_those_of_hosts(current: Workspace, tmp_p
 
 def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Workspace, tmp_path: Path) -> None:
     cases = {
-        "audit_used_max: 'much' is no number. Give one, such as 90. Host: web-02.": {"audit_used_max": "much"},
+        "audit_used_max: 'much' is not a number. Give one, such as 90. Host: web-02.": {"audit_used_max": "much"},
         "audit_check_sets: there is no check set sshh. Did you mean ssh? Host: web-02.": {"audit_check_sets": ["sshh"]},
         "audit_skip: there is no check limitd. Did you mean limited? Host: web-02.": {"audit_skip": ["limitd"]},
         "There is no variable audit_usedmax. Did you mean audit_used_max?": {"audit_usedmax": 1},
@@ -249,7 +249,7 @@ def test_a_wrong_waiver_of_a_host_is_told_with_the_host(current: Workspace, tmp_
     ("given", "said"),
     [
         ({"audit_check_set": "ssh"}, "There is no variable audit_check_set. Did you mean audit_check_sets?"),
-        ({"audit_used_max": "eighty", "audit_checks": [LIMITED]}, "audit_used_max: 'eighty' is no number."),
+        ({"audit_used_max": "eighty", "audit_checks": [LIMITED]}, "audit_used_max: 'eighty' is not a number."),
         ({"audit_waivers": [{"check": "limited", "reason": "x"}]}, "audit_waivers, waiver 1"),
     ],
 )

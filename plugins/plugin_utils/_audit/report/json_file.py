@@ -39,7 +39,7 @@ def streamed(document: Mapping[str, Any]) -> Iterator[str]:
 
     def note(value: Any) -> str:
         if not isinstance(value, Rows):
-            raise TypeError(f"{type(value)} is no JSON")
+            raise TypeError(f"{type(value)} is not JSON")
         later[value.mark] = value
         return value.mark
 

@@ -61,7 +61,7 @@ class ReportError(AlpaconError):
 
     def __init__(self, path: Path, problem: str) -> None:
         self.path = path
-        super().__init__(f"{path} is no report of an audit: {problem}. Give the audit.json that an audit wrote.")
+        super().__init__(f"{path} is not a report of an audit: {problem}. Give the audit.json that an audit wrote.")
 
 
 def raised(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _wrong_summary(summary: Any, figures: tuple[str, ...]) -> str:
         return "summary is missing"
     wrong = next((name for name in figures if not _is_count(summary.get(name))), None)
     if wrong:
-        return f"summary.{wrong} is no number"
+        return f"summary.{wrong} is not a number"
     by_severity = summary.get("failed_by_severity")
     if not isinstance(by_severity, Mapping) or not all(map(_is_count, by_severity.values())):
         return "summary.failed_by_severity holds no numbers"
@@ -120,14 +120,14 @@ def _is_count(value: Any) -> bool:
 
 def _wrong_list(name: str, rows: Any) -> str:
     if not isinstance(rows, list):
-        return f"{name} is no list"
+        return f"{name} is not a list"
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            return f"{name}[{number}] is no object"
+            return f"{name}[{number}] is not an object"
         for key in _TEXTS[name]:
             value = row.get(key)
             if not isinstance(value, str):
-                return f"{name}[{number}].{key} is no text"
+                return f"{name}[{number}].{key} is not a text"
             if value not in _CHOICES.get(key, (value,)):
                 return f"{name}[{number}].{key} is {value!r}, not one of {', '.join(_CHOICES[key])}"
     return ""

@@ -94,7 +94,7 @@ def inspec_check(path: str, command: str, wanted: Wanted, reporter: str = "json-
     try:
         profile = read_json(_text(path))
         if not isinstance(profile, dict):
-            raise ScannerError("The JSON is no profile of InSpec.")
+            raise ScannerError("The JSON is not a profile of InSpec.")
         rules = controls_of(profile)
     except ScannerError as error:
         raise UsageError("terms", f"{path}: {error}", "Give a file that inspec json wrote.") from error
@@ -172,5 +172,5 @@ def _text(path: str) -> str:
             raise UsageError("terms", f"{path} is larger than {_LARGEST:,} bytes", "Give another file.")
         return Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UsageError("terms", f"{path} cannot be read: {reason}", "Give a file.") from error

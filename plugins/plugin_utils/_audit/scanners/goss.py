@@ -34,7 +34,7 @@ def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
         return list(_of_text(_COLOUR.sub("", output)))
     report = read_json(output)
     if not isinstance(report, dict):
-        raise ScannerError("The JSON is no report of goss.")
+        raise ScannerError("The JSON is not a report of goss.")
     rows = entries(report.get("results"), "results")
     summary = report.get("summary")
     counted = summary.get("test-count") if isinstance(summary, dict) else None

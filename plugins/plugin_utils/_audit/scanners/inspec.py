@@ -30,7 +30,7 @@ def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
     """
     report = read_json(output)
     if not isinstance(report, dict):
-        raise ScannerError("The JSON is no report of InSpec.")
+        raise ScannerError("The JSON is not a report of InSpec.")
     if "profiles" in report:
         results = _of_profiles(entries(report["profiles"], "profiles"))
     else:

@@ -39,7 +39,7 @@ def read_json(text: str) -> Any:
         rest = _REST.match(text, end)
         if rest is None or not rest[1]:
             return value
-    raise ScannerError(f"The output is no JSON: {reason}.")
+    raise ScannerError(f"The output is not JSON: {reason}.")
 
 
 def read_json_lines(text: str) -> tuple[list[Any], int]:
@@ -71,13 +71,13 @@ def entries(value: Any, what: str) -> list[dict[str, Any]]:
         what: what it is a list of, for the error.
 
     Raises:
-        ScannerError: it is no list, or has something else in it.
+        ScannerError: it is not a list, or has something else in it.
     """
     if not isinstance(value, list):
         raise ScannerError(f"The JSON has no list of {what}.")
     for number, entry in enumerate(value, start=1):
         if not isinstance(entry, dict):
-            raise ScannerError(f"Number {number} of the list of {what} is no object.")
+            raise ScannerError(f"Number {number} of the list of {what} is not an object.")
     return value
 
 

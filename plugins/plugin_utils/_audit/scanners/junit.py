@@ -33,7 +33,7 @@ def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
     """
     root = read_xml(output, ("system-out", "system-err", "properties"))
     if root.tag not in ("testsuites", "testsuite"):
-        raise ScannerError(f"The XML is no JUnit: its root is {root.tag}.")
+        raise ScannerError(f"The XML is not JUnit: its root is {root.tag}.")
     return [result for suite in root.iter("testsuite") for result in _of_suite(suite)]
 
 

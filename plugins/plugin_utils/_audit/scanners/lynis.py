@@ -35,7 +35,7 @@ def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
         elif key == "finish":
             finished = value.strip() == "true"
     if not lists["tests_executed"] and not found:
-        raise ScannerError("The output is no report of Lynis: it names no test that was executed.")
+        raise ScannerError("The output is not a report of Lynis: it names no test that was executed.")
     findings = {result.name: result for result in merged(found)}
     results = [*findings.values(), *_others(PASSED, lists["tests_executed"], findings)]
     results += _others(NOT_APPLICABLE, lists["tests_skipped"], {result.name for result in results})

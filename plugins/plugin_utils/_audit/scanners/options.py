@@ -40,7 +40,7 @@ def read_results(option: str, given: Any) -> dict[str, Any]:
     kind = options.get("format")
     if kind not in FORMATS:
         remedy = did_you_mean(kind, FORMATS, f"Give one of {', '.join(FORMATS)}.")
-        raise UsageError(f"{option}.format", f"'{kind}' is no format" if kind else "it is missing", remedy)
+        raise UsageError(f"{option}.format", f"'{kind}' is not a format" if kind else "it is missing", remedy)
     of_json = [key for key in options if key in (*_PATHS, "words")]
     if kind != "json" and of_json:
         raise UsageError(f"{option}.{of_json[0]}", f"the format {kind} has no such key", "Leave it out.")
@@ -66,7 +66,7 @@ def _json(option: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rules(option: str, given: Any) -> list[dict[str, Any]]:
     if not isinstance(given, Sequence) or isinstance(given, str):
-        raise UsageError(option, "it is no list", "Give a list of dictionaries, each with a name.")
+        raise UsageError(option, "it is not a list", "Give a list of dictionaries, each with a name.")
     rules = [_rule(f"{option}, rule {number}", rule) for number, rule in enumerate(given, start=1)]
     if len({short(rule["name"], MOST_OF_NAME) for rule in rules}) < len(rules):
         raise UsageError(option, "two rules have the same name", "Leave one of them out.")
@@ -80,13 +80,15 @@ def _rule(option: str, given: Any) -> dict[str, Any]:
         raise UsageError(f"{option}.name", "it is missing", "Give the name that the scanner has for it.")
     severity = rule.get("severity")
     if severity is not None and severity not in SEVERITIES:
-        raise UsageError(f"{option}.severity", f"'{severity}' is no severity", f"Give one of {', '.join(SEVERITIES)}.")
+        raise UsageError(
+            f"{option}.severity", f"'{severity}' is not a severity", f"Give one of {', '.join(SEVERITIES)}."
+        )
     return {**texts, "severity": severity, "references": _texts(f"{option}.references", rule.get("references") or [])}
 
 
 def _mapping(option: str, given: Any, known: Collection[str]) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
-        raise UsageError(option, "it is no dictionary", f"Give one, with some of {', '.join(known)}.")
+        raise UsageError(option, "it is not a dictionary", f"Give one, with some of {', '.join(known)}.")
     for key in given:
         if key not in known:
             remedy = did_you_mean(key, known, f"It may have: {', '.join(known)}.")
@@ -98,7 +100,7 @@ def _text(option: str, given: Any) -> str:
     if given is None:
         return ""
     if not isinstance(given, (str, int, float)) or isinstance(given, bool):
-        raise UsageError(option, "it is no text", "Give a text.")
+        raise UsageError(option, "it is not a text", "Give a text.")
     return str(given)
 
 
@@ -106,5 +108,5 @@ def _texts(option: str, given: Any) -> list[str]:
     """A list of texts; the words of JSON for true, false and null are given as YAML reads them."""
     listed = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     if any(isinstance(one, (Mapping, list)) for one in listed):
-        raise UsageError(option, "it is no list of texts", "Give a list of texts.")
+        raise UsageError(option, "it is not a list of texts", "Give a list of texts.")
     return [json.dumps(one) if one is None or isinstance(one, bool) else str(one) for one in listed]

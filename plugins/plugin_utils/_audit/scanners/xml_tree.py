@@ -61,7 +61,7 @@ class _Reader:
             self._parser.Parse(data, True)
         except expat.ExpatError as error:
             if self._root is None or self._depth:
-                raise ScannerError(f"The output is no whole XML: {error}.") from error
+                raise ScannerError(f"The output is not complete XML: {error}.") from error
             # The document was over already, and other output follows.
             self._refuse_another(data[self._parser.ErrorByteIndex :].decode("utf-8", "replace"), self._root.tag)
         if self._root is None:

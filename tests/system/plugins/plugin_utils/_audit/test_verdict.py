@@ -167,7 +167,13 @@ def test_the_exit_code_of_the_playbook(current: Workspace, tmp_path: Path) -> No
         "never": (2, "Inconclusive: ", ("off-01",), "Fail where too little", {"audit_fail_on": "never"}),
         "fail": (2, "min_coverage asks for 95%", ("web-01", "off-01"), "Fail where findings", {}),
         "check": (0, "would be submitted", ("web-01", "off-01"), "", {"audit_reuse_within": "0"}),
-        "share": (2, "min_coverage: 200 is no percentage", ("web-01",), "Fail where no", {"audit_min_coverage": 200}),
+        "share": (
+            2,
+            "min_coverage: 200 is not a percentage",
+            ("web-01",),
+            "Fail where no",
+            {"audit_min_coverage": 200},
+        ),
     }
     for name, (code, text, names, task, variables) in cases.items():
         checks = questions(24, 1) if name != "fail" else bad

@@ -141,10 +141,10 @@ def test_the_schema_refuses_what_is_no_report() -> None:
         ({"schema": 3}, "its schema is 3, and only 1 and 2 are known"),
         ({"finished_at": None}, "finished_at is missing"),
         ({"summary": None}, "summary is missing"),
-        ({"summary": {"servers": "1"}}, "summary.servers is no number"),
-        ({"servers": {}}, "servers is no list"),
-        ({"checks": [1]}, r"checks\[0\] is no object"),
-        ({"servers": [{"host": 1}]}, r"servers\[0\].host is no text"),
+        ({"summary": {"servers": "1"}}, "summary.servers is not a number"),
+        ({"servers": {}}, "servers is not a list"),
+        ({"checks": [1]}, r"checks\[0\] is not an object"),
+        ({"servers": [{"host": 1}]}, r"servers\[0\].host is not a text"),
         (
             {"results": [{"host": "a", "check": "b", "outcome": "fine", "severity": "low"}]},
             r"results\[0\].outcome is 'fine', not one of passed, failed, unknown, not_applicable, waived",
@@ -154,7 +154,7 @@ def test_the_schema_refuses_what_is_no_report() -> None:
 def test_says_what_is_wrong_with_a_file(change: dict[str, Any], problem: str, tmp_path: Path) -> None:
     path = tmp_path / "audit.json"
     path.write_text(json.dumps({**CASES["clean"], **change}), encoding="utf-8")
-    with pytest.raises(ReportError, match=f"audit.json is no report of an audit: {problem}. Give the audit.json"):
+    with pytest.raises(ReportError, match=f"audit.json is not a report of an audit: {problem}. Give the audit.json"):
         read_report(path)
 
 
@@ -185,7 +185,7 @@ def test_a_folder_gives_the_past_in_order_and_only_the_newest_whole(tmp_path: Pa
     assert [bool(one["results"]) for one in found] == [False] * 7 + [True]
     assert len(compare(example, found)["history"]) == 9
     assert len(warnings) == 2
-    assert "notes.json is no report of an audit" in warnings[0]
+    assert "notes.json is not a report of an audit" in warnings[0]
     assert warnings[1] == f"compare_to: there is no {tmp_path / 'gone.json'}, so the report shows no trend from it."
     assert read_past([], warnings.append) == []
 

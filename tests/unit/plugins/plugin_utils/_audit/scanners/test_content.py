@@ -115,7 +115,7 @@ def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
         (None, "strict", "cannot be read: No such file or directory"),
         ("", "strict", "The output has no XML"),
         ("<html/>", "strict", "has no benchmark"),
-        ("\udcff", "strict", "it is no UTF-8"),
+        ("\udcff", "strict", "it is not UTF-8"),
         (Path(STREAM).read_text(), "strickt", "has no profile strickt. Did you mean strict?"),
         (Path(STREAM).read_text(), "loose", "There are: base, strict."),
         ('<Benchmark id="x"><Profile id="p"/></Benchmark>', "p", "selects no rule"),
@@ -176,8 +176,8 @@ def test_a_reporter_of_inspec_tells_impacts(tmp_path: Path, reporter: str, outco
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("", "no JSON"),
-        ("[]", "no profile of InSpec"),
+        ("", "is not JSON"),
+        ("[]", "is not a profile of InSpec"),
         ("{}", "no list of controls"),
         ('{"controls": []}', "has no control"),
     ],

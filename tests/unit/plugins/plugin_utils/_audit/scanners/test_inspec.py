@@ -128,9 +128,9 @@ def test_a_profile_tells_its_controls_in_both_shapes() -> None:
 @pytest.mark.parametrize(
     ("report", "reason"),
     [
-        ([], "no report of InSpec"),
+        ([], "is not a report of InSpec"),
         ({}, "no list of controls"),
-        ({"controls": [1]}, "Number 1 of the list of controls is no object"),
+        ({"controls": [1]}, "Number 1 of the list of controls is not an object"),
         ({"profiles": [{"controls": {}}]}, "no control"),
         ({"profiles": [{"status": "skipped", "skip_message": "Not for this platform"}]}, "Not for this platform"),
         ({"controls": []}, "has no control"),

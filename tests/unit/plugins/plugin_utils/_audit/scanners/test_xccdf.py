@@ -132,5 +132,5 @@ def test_no_result_is_told_with_the_end_of_the_output(output: str, reason: str) 
 
 def test_xml_that_was_cut_is_refused() -> None:
     text = (FILES / "openscap-results.xml").read_text()
-    with pytest.raises(ScannerError, match="no whole XML"):
+    with pytest.raises(ScannerError, match="is not complete XML"):
         parse({"format": "xccdf"}, text[: len(text) - 100])
