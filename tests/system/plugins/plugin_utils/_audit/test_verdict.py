@@ -141,7 +141,9 @@ def test_the_playbook_fails_where_too_little_was_answered(current: Workspace, tm
     done = play_out(current, tmp_path, PLAYBOOK, OFFLINE, *arguments, core=core)
     assert done.code == 2, done.said
     assert "Fail where too little was answered" in last_message(done)
-    assert "Inconclusive: Only 0 of 9 questions answered (0%), and min_coverage asks for 95%." in last_message(done)
+    assert "Inconclusive: Only 0 of 9 questions answered (0%), and audit_min_coverage asks for 95%." in last_message(
+        done
+    )
     assert "Verdict: inconclusive." in done.said
 
     report = tmp_path / "report"
@@ -165,7 +167,7 @@ def test_the_exit_code_of_the_playbook(current: Workspace, tmp_path: Path) -> No
         "text": (0, "Verdict: pass.", ("web-01", "off-01"), "", {"audit_min_coverage": "40"}),
         "off": (0, "Verdict: pass. 0 of 25", ("off-01",), "", {"audit_min_coverage": 0}),
         "never": (2, "Inconclusive: ", ("off-01",), "Fail where too little", {"audit_fail_on": "never"}),
-        "fail": (2, "min_coverage asks for 95%", ("web-01", "off-01"), "Fail where findings", {}),
+        "fail": (2, "audit_min_coverage asks for 95%", ("web-01", "off-01"), "Fail where findings", {}),
         "check": (0, "would be submitted", ("web-01", "off-01"), "", {"audit_reuse_within": "0"}),
         "share": (
             2,
