@@ -25,8 +25,13 @@ def clock_skew() -> datetime.timedelta:
 
 
 def stamp(moment: datetime.datetime | None) -> str | None:
-    """A time by the workspace's clock, as Django REST framework writes it."""
-    return None if moment is None else (moment + clock_skew()).isoformat().replace("+00:00", "Z")
+    """A time by the workspace's clock, as Django REST framework writes it, or cut to the second as the page has it."""
+    if moment is None:
+        return None
+    stated = moment + clock_skew()
+    if state.current.switches.whole_seconds:
+        stated = stated.replace(microsecond=0)
+    return stated.isoformat().replace("+00:00", "Z")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,6 +93,9 @@ class Switches:
     tie_seed: int = 1
     read_lag: float = 0.0
     clock_skew: float = 0.0
+    date_header: bool = True
+    date_skew: float = 0.0
+    whole_seconds: bool = False
     registration: bool = True
     agent_rollout_policy: t.Literal["", "latest", "n_minus_1", "manual"] = ""
 

@@ -117,11 +117,12 @@ class Traffic:
 
 
 def _dated(send: Send) -> Send:
-    """Add the time by the workspace's clock to answers that state none."""
+    """Add the time to answers that state none: by the workspace's clock, or by that of a proxy before it."""
 
     async def dated(message: Message) -> None:
-        if message["type"] == "http.response.start" and _stated(message, b"date") is None:
-            date = formatdate(time.time() + state.current.switches.clock_skew, usegmt=True)
+        switches = state.current.switches
+        if message["type"] == "http.response.start" and switches.date_header and _stated(message, b"date") is None:
+            date = formatdate(time.time() + switches.clock_skew + switches.date_skew, usegmt=True)
             message = {**message, "headers": [*message["headers"], (b"date", date.encode())]}
         await send(message)
 

@@ -10,6 +10,7 @@ import time
 import typing as t
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 
 import pytest
 import requests
@@ -705,3 +706,31 @@ def test_reset_gives_servers_their_owner_back(current: Workspace) -> None:
     assert owners() != before
     current.reset()
     assert owners() not in ({"None"}, set())
+
+
+# the clock
+
+
+def date_of(workspace: Workspace) -> float:
+    """The Date of an answer, in seconds since the epoch."""
+    return parsedate_to_datetime(workspace.api("GET", COMMANDS).headers["Date"]).timestamp()
+
+
+def test_date_is_the_workspaces_or_that_of_a_proxy_or_missing(current: Workspace) -> None:
+    assert abs(date_of(current) - time.time()) < 5
+    current.settings(clock_skew=3600)
+    assert abs(date_of(current) - time.time() - 3600) < 5
+    current.settings(date_skew=-3600)
+    assert abs(date_of(current) - time.time()) < 5
+    current.settings(date_header=False)
+    assert "Date" not in current.api("GET", COMMANDS).headers
+
+
+def test_times_may_be_cut_to_whole_seconds(current: Workspace) -> None:
+    moment = "2031-01-01T00:00:00.250000Z"
+    key = create(current, scheduled_at=moment).json()[0]["id"]
+    assert detail(current, key)["scheduled_at"] == moment
+    current.settings(whole_seconds=True)
+    row = detail(current, key)
+    assert row["scheduled_at"] == "2031-01-01T00:00:00Z"
+    assert all("." not in row[name] for name in ("added_at", "scheduled_at"))
