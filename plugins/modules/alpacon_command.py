@@ -160,6 +160,8 @@ options:
       - With O(state=scheduled), a time in the past, by the clock of the workspace, is refused, unless such a command
         was run at that time. If the time passes while the command is still to be submitted to a server, since the
         request budget is used up, it is not submitted there, and its outcome is V(not_tried).
+      - If only its answer shows that the workspace took the command too late, it is withdrawn where it still waits;
+        else it runs at once. The task fails either way, and says which.
       - With O(state=cancelled), only commands that are scheduled for exactly that time are cancelled.
     type: str
   reschedule:
@@ -172,6 +174,8 @@ options:
     description:
       - With O(state=executed), if a matching command has succeeded within this time, by the clock of the workspace,
         return its result and change nothing.
+      - If the answers of the workspace have no C(Date), its clock is not known. Then nothing is reused, the line is run
+        again, and a warning says so.
       - Commands are looked for by the time that they were due. What ended more than half an hour after it was due is
         not always found, since it waited for its server or for an approval; then the line is run again. Workspaces of
         2024 do not list when a command was due, so what was scheduled may not be found there either, if it was
@@ -497,7 +501,8 @@ commands:
           a command that the workspace does not show, or a O(script) or O(argv) that is said to have succeeded and has
           answered nothing. With O(state=cancelled), it is a command of which nobody can say whether it was cancelled,
           or that could not be read, so that it was not.
-        - V(sent) could not be cancelled, since it had already been delivered.
+        - V(sent) could not be cancelled, since it had already been delivered. With O(state=scheduled), it is what the
+          workspace took after its time, so that it runs at once; what could be withdrawn of that is V(refused).
       type: str
     rc:
       description: Exit code; null if it did not run, may not have run or is not finished.

@@ -276,6 +276,7 @@ class Dialect2024(Dialect):
         "output": "result",
         "line_max": 512,
         "inline_credentials": False,
+        "date_header": False,
     }
 
     def server_row(self, server: Server, detail: bool) -> Row:
@@ -335,6 +336,7 @@ class Published(Dialect):
     name = "published"
     paging = "links"
     switches: t.ClassVar = {
+        "whole_seconds": True,
         "cancel_mode": "delete",
         "offline_mode": "refuse",
         "output": "result",

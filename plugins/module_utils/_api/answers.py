@@ -43,10 +43,16 @@ _NO_SECRETS = Redaction()
 
 @dataclass(frozen=True)
 class ApiAnswer:
-    """A successful answer: HTTP status and decoded JSON (None where there is no body)."""
+    """A successful answer: HTTP status and decoded JSON (None where there is no body).
+
+    Attributes:
+        sent, arrived: local times of the request and of its answer, in seconds since the epoch.
+    """
 
     status: int
     body: Any
+    sent: float = 0.0
+    arrived: float = 0.0
 
 
 def read_answer(

@@ -14,12 +14,13 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
+from dataclasses import replace
 from typing import Any, Callable
 from urllib.parse import urljoin
 
 from . import lists as _lists
 from .answers import ApiAnswer, http_time, read_answer
+from .clock import WorkspaceClock
 from .errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, UnknownAddress, Untrusted, clean
 from .lists import Page
 from .session import Session, UnreadableBody, body_of, close_response, origin_of
@@ -32,12 +33,8 @@ THROTTLE_PATIENCE = 300.0
 #: A wait for the request budget that a user is told of, in seconds.
 _TOLD_WAIT = 3.0
 _REDIRECTS = 5
-#: By how much answers may disagree on the offset between both clocks, in seconds.
-_CLOCK_TOLERANCE = 1.0
 _PAUSE = 0.5
 _PAUSE_CAP = 30.0
-#: A clock that is further off than this is none, in seconds: a controller that lost its own may live in 1970.
-_FARTHEST_CLOCK = 100 * 366 * 86400.0
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
 
 
@@ -84,6 +81,7 @@ class Client:
         quoted: bool = True,
     ) -> None:
         self.settings = settings
+        self.clock = WorkspaceClock()
         #: Until when a used-up request budget is waited for, in monotonic seconds.
         self.deadline: float | None = None
         self._sleep = sleep
@@ -93,8 +91,6 @@ class Client:
         self._tell = tell
         self._before_write = before_write
         self._quoted = quoted
-        self._clock_low: float | None = None
-        self._clock_high: float | None = None
         self._session = Session(settings, pool, authorization or f'token="{settings.token}"')
 
     def __enter__(self) -> Client:
@@ -107,21 +103,6 @@ class Client:
     def requests(self) -> int:
         """How many HTTP requests were sent so far."""
         return self._requests
-
-    def server_time(self, local: float) -> float:
-        """The earliest time, in seconds since the epoch, that the workspace's clock can have shown at ``local``."""
-        return local + (self._clock_low or 0.0)
-
-    def now(self) -> datetime:
-        """The time by the workspace's clock, as far as its answers have told."""
-        return datetime.fromtimestamp(self.server_time(time.time()), timezone.utc)
-
-    @property
-    def knows_clock(self) -> bool:
-        """Whether answers state a time, and all of them fit one offset between both clocks."""
-        if self._clock_low is None or self._clock_high is None:
-            return False
-        return self._clock_low <= self._clock_high + _CLOCK_TOLERANCE
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """Read a path and return its decoded JSON.
@@ -271,30 +252,22 @@ class Client:
         for _redirect in range(_REDIRECTS):
             with self._lock:
                 self._requests += 1
-            started = time.time()
+            sent = time.time()
             response = self._session.send(method, url, path, params, body)
-            self._note_clock(response, started)
+            arrived = time.time()
+            date = http_time(response.headers.get("Date"))
+            if date is not None:
+                self.clock.read_date(date, sent, arrived)
             if response.status < 200:
                 close_response(response)
                 raise LostAnswer(
                     f"{method} {path}: HTTP {response.status}, which is no answer. Check url and any proxy."
                 )
             if not 300 <= response.status < 400:
-                return self._read(method, path, response)
+                return replace(self._read(method, path, response), sent=sent, arrived=arrived)
             close_response(response)
             url, params = self._redirected(method, path, url, response), None
         raise ApiError(method, path, response.status, text=f"More than {_REDIRECTS} redirects.")
-
-    def _note_clock(self, response: Any, started: float) -> None:
-        # The Date header is cut to whole seconds: the offset is at least header minus the time of arrival.
-        stated = http_time(response.headers.get("Date"))
-        if stated is None or abs(stated - started) > _FARTHEST_CLOCK:
-            return
-        low = stated - time.time()
-        with self._lock:
-            self._clock_low = low if self._clock_low is None else max(self._clock_low, low)
-            high = stated + 1.0 - started
-            self._clock_high = high if self._clock_high is None else min(self._clock_high, high)
 
     def _redirected(self, method: str, path: str, url: str, response: Any) -> str:
         location = clean(response.headers.get("Location", ""))

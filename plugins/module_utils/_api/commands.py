@@ -83,12 +83,14 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
         error = LostAnswer(f"POST {COMMANDS_PATH}: HTTP {answer.status} {said}.")
         error.others = tuple(command.id for command in made)
         raise error
+    if own.added_at:
+        client.clock.read_row(own.added_at, answer.sent, answer.arrived)
     return replace(own, surplus=tuple(command.id for command in made if command.id != own.id))
 
 
 def _check_time(client: Client, scheduled_at: str | None) -> None:
     time = parse_time(scheduled_at)
-    if time and time <= client.now():
+    if time and time <= client.clock.now():
         raise TimeHasPassed(f"{scheduled_at} passed before it could be submitted.")
 
 

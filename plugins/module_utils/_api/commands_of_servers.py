@@ -15,9 +15,14 @@ from .client import Client
 from .commands import COMMANDS_PATH, Match, list_commands
 from .errors import ApiError, IncompleteList
 from .lists import LATEST_DUE_FIRST, NEWEST_FIRST, PAGE_SIZE
-from .records import Command, readable
+from .records import Command, last_moment, readable
 
 _LATEST_SCHEDULE_FIRST = "-scheduled_at"
+#: What to say where no answer tells the workspace's clock.
+NO_CLOCK = (
+    "reuse_within: this workspace does not tell its time, so how long ago a command has ended cannot be known, and none"
+    " is reused."
+)
 #: A time that lies so far ahead is to come by every clock, and stays so while a list is read.
 _CERTAIN_FUTURE = timedelta(minutes=5)
 #: How long the agent lets a command run, unless it is told otherwise.
@@ -71,7 +76,7 @@ def scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> 
         client,
         server_ids,
         _LATEST_SCHEDULE_FIRST,
-        lambda command: command.latest_schedule is not None and command.latest_schedule < time,
+        lambda command: command.latest_schedule is not None and last_moment(command.latest_schedule) < time,
     )
 
 
@@ -80,11 +85,12 @@ def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> I
 
     One that waited or ran for more than half an hour after it was due must have been due no longer than half an hour
     before that. In lists of 2024, which do not say when a command was due, that is when it was submitted.
+    None is given where no answer tells that clock.
     """
 
     def since() -> datetime:
         # The first answer tells the offset between both clocks.
-        return client.now() - timedelta(seconds=seconds)
+        return client.clock.now() - timedelta(seconds=seconds)
 
     def is_older(command: Command) -> bool:
         due = command.scheduled_at or command.added_at
@@ -93,7 +99,8 @@ def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> I
     commands = commands_of(client, server_ids, LATEST_DUE_FIRST, is_older)
     earliest = since()
     # What is known of the workspace's clock is up to a second early: no time at all must not become a second.
-    return (command for command in commands if seconds > 0 and command.end and command.end >= earliest)
+    counts = seconds > 0 and client.clock.is_known
+    return (command for command in commands if counts and command.end and command.end >= earliest)
 
 
 def latest_ended(
@@ -176,7 +183,7 @@ def _walk_all_or_none(client: Client, wanted: frozenset[str]) -> list[Command] |
 
 
 def _certain_future(client: Client, time: datetime) -> bool:
-    return time > client.now() + _CERTAIN_FUTURE
+    return time > client.clock.now() + _CERTAIN_FUTURE
 
 
 def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list[Command] | None:
@@ -186,9 +193,9 @@ def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list
     try:
         for page in pages:
             rows = list(readable(page.rows))
-            earliest = client.now() - _CERTAIN_FUTURE
-            # The first answer tells the offset between both clocks.
-            if not _certain_future(client, time):
+            earliest = client.clock.now() - _CERTAIN_FUTURE
+            # The first answer tells the offset between both clocks, if any does.
+            if not client.clock.is_known or not _certain_future(client, time):
                 return None
             if any(not row.scheduled_at or row.scheduled_at < earliest for row in rows):
                 return None
@@ -236,7 +243,7 @@ class _EndOfPending:
         self._rows = 0
 
     def __call__(self, command: Command) -> bool:
-        due, since = command.latest_schedule, self._client.now() - timedelta(days=1)
+        due, since = command.latest_schedule, self._client.clock.now() - timedelta(days=1)
         over = not command.pending and due is not None and due < since
         self._rows = self._rows + 1 if over else 0
         return self._rows > PAGE_SIZE

@@ -12,18 +12,35 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from .client import Client
 from .commands import Match, find_command, list_commands
 from .errors import AlpaconError, ApiError, LostAnswer, UnknownAddress
-from .records import Command, is_uuid, parse_time
+from .lists import PAGE_SIZE
+from .records import Command, is_same_time, is_uuid, last_moment, parse_time
 
 WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
 #: Pauses between looks for a command whose submit got no answer, in seconds.
 _RECONCILE_PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)
 #: A Date header is cut to whole seconds, and the workspace may take so long between it and what it stores, in seconds.
 _CLOCK_SLACK = 3.0
+#: What is older by no more than this is named: the Date of answers may be that of a proxy, whose clock is another.
+_NAMED_SLACK = timedelta(seconds=60)
+
+
+class FoundSubmit(NamedTuple):
+    """What was found of a submit whose answer was lost.
+
+    Attributes:
+        command: its command, where that is certain.
+        candidates: the commands that can be it.
+        others: those that are too old for that by the workspace's clock, but not by much, or all where it is not known.
+    """
+
+    command: Command | None
+    candidates: list[Command]
+    others: list[Command]
 
 
 def find_submitted(
@@ -33,45 +50,59 @@ def find_submitted(
     known: frozenset[str],
     sleep: Callable[[float], None] = time.sleep,
     whose: Callable[[], Requester] | None = None,
-) -> tuple[Command | None, list[Command]]:
+    knows_older: bool = False,
+) -> FoundSubmit:
     """Look for the command of a submit whose answer was lost, among the newest of its server.
+
+    It is certain if exactly one can be it, by a clock that can be trusted, and it is this requester's.
 
     Args:
         body: what was submitted.
         sent_at: local time of the submit, in seconds since the epoch.
         known: ids that are known to be other commands.
         whose: tells who the token is, asked only where something is found.
-
-    Returns:
-        The command, if exactly one can be it by a clock that can be trusted and it is this requester's; and all that
-        can be it.
+        knows_older: whether all that were there before the submit are known, so that no clock is needed.
     """
+    found: list[Command] = []
     candidates: list[Command] = []
     for pause in _RECONCILE_PAUSES:
         if pause:
             sleep(pause)
         try:
-            candidates = [
+            found = [
                 command
-                for command in _added_since(client, body, sent_at, known)
+                for command in _newest_alike(client, body, sent_at, known)
                 if command.scheduled_at or _is_for_the_same_time(client, command, body)
             ]
         except AlpaconError:
             continue
         try:
-            requester = (whose or (lambda: requester_of(client)))() if candidates else Requester()
+            requester = (whose or (lambda: requester_of(client)))() if found else Requester()
         except AlpaconError:
-            return None, candidates  # whose they are cannot be found out
-        candidates = [command for command in candidates if requester.made(command, body)]
+            return FoundSubmit(None, found, [])  # whose they are cannot be found out
+        found = [command for command in found if requester.made(command, body)]
+        candidates = [command for command in found if knows_older or _is_new_enough(client, command, sent_at)]
         if candidates:
             break
-    sound = len(candidates) == 1 and client.knows_clock and not _is_from_the_future(client, candidates[0])
-    return (candidates[0] if sound else None), candidates
+    sound = len(candidates) == 1 and (knows_older or not _is_from_the_future(client, candidates[0]))
+    others = [command for command in found if command not in candidates]
+    return FoundSubmit(candidates[0] if sound else None, candidates, others)
+
+
+def _is_new_enough(client: Client, command: Command, sent_at: float) -> bool:
+    """Whether a command can have been added after a time, by a clock that can be trusted."""
+    if not client.clock.is_known:
+        return False
+    return command.added_at is None or last_moment(command.added_at) >= _by_its_clock(client, sent_at)
+
+
+def _by_its_clock(client: Client, local: float) -> datetime:
+    return datetime.fromtimestamp(client.clock.at(local), timezone.utc)
 
 
 def _is_from_the_future(client: Client, command: Command) -> bool:
     """Whether a command is newer than the workspace's clock, as its answers state it, allows."""
-    now = client.server_time(time.time()) + _CLOCK_SLACK
+    now = client.clock.at(time.time()) + _CLOCK_SLACK
     return command.added_at is not None and command.added_at.timestamp() > now
 
 
@@ -157,12 +188,15 @@ def _asked(client: Client, path: str) -> Any:
     return None
 
 
-def _added_since(client: Client, body: Mapping[str, Any], sent_at: float, known: frozenset[str]) -> Iterator[Command]:
+def _newest_alike(client: Client, body: Mapping[str, Any], sent_at: float, known: frozenset[str]) -> Iterator[Command]:
+    """The same commands of late; of the newest ones that a page holds where no clock tells how old they are."""
     wanted = Match.of_body(body)
-    for command in list_commands(client, server=body["server"]):
-        # Read after the first answer, which tells the offset between both clocks.
-        since = datetime.fromtimestamp(client.server_time(sent_at), timezone.utc)
-        if command.added_at and command.added_at < since:
+    for number, command in enumerate(list_commands(client, server=body["server"])):
+        # Asked after the first answer, which may tell the offset between both clocks.
+        if client.clock.is_known:
+            if command.added_at and command.added_at < _by_its_clock(client, sent_at) - _NAMED_SLACK:
+                return
+        elif number >= PAGE_SIZE:
             return
         if command.id not in known and wanted.matches(command) and _has_same_time(command, body):
             yield command
@@ -183,5 +217,5 @@ def _has_same_time(command: Command, body: Mapping[str, Any]) -> bool:
         return True
     wanted = parse_time(body.get("scheduled_at"))
     if wanted is not None:
-        return wanted == command.scheduled_at
+        return is_same_time(command.scheduled_at, wanted)
     return command.added_at is None or command.scheduled_at <= command.added_at + timedelta(seconds=1)

@@ -102,7 +102,7 @@ def read_output(
         return carried
     if _end_said(command) or command.exit_code == INTERRUPTED:
         is_whole = None  # what was ended has no end of its own
-    age = (client.now() - command.end).total_seconds() if command.end else 0.0
+    age = (client.clock.now() - command.end).total_seconds() if command.end else 0.0
     # Chunks may arrive after the word that the command is over, the last ones or all.
     settle = _FRAME_SETTLE if is_whole else _CHUNK_SETTLE
     if age < settle:

@@ -102,6 +102,18 @@ def _parse_old(text: str) -> datetime | None:
         return None
 
 
+def last_moment(stated: datetime) -> datetime:
+    """The latest time that a stated one can be: some workspaces cut times to whole seconds."""
+    return stated if stated.microsecond else stated + timedelta(seconds=1)
+
+
+def is_same_time(stated: datetime | None, wanted: datetime | None) -> bool:
+    """Whether a row states the time that is wanted, be it cut to whole seconds."""
+    if stated is None or wanted is None or stated.microsecond:
+        return stated == wanted
+    return stated == wanted.replace(microsecond=0)
+
+
 def iso(time: datetime | None) -> str | None:
     """A time as results give it: ISO 8601 in UTC, with a trailing Z."""
     return time.astimezone(timezone.utc).isoformat().replace("+00:00", "Z") if time else None

@@ -106,11 +106,11 @@ class Fleet:
         #: Why no more is submitted; empty while that goes on.
         self._stopped = ""
 
-    def run(self, jobs: Sequence[Job], others: Iterable[str] = ()) -> None:
+    def run(self, jobs: Sequence[Job], others: Iterable[str] | None = None) -> None:
         """Bring every job to its outcome, once for each fleet. Errors of one job never lose another.
 
         Args:
-            others: ids of commands that are known to be none of these jobs'.
+            others: ids of all the same commands that the servers have already, where somebody has looked.
 
         Raises:
             RunIsOver: the run has ended without this worker; the journal has what is under way.
@@ -147,8 +147,9 @@ class Fleet:
         """Fetch what the finished command of a job wrote."""
         self._outputs.fetch(job)
 
-    def _begin(self, jobs: Sequence[Job], others: Iterable[str]) -> None:
-        self._submitting.know(others)
+    def _begin(self, jobs: Sequence[Job], others: Iterable[str] | None) -> None:
+        if others is not None:
+            self._submitting.know(others, all_older=True)
         self._submitting.know(job.id for job in jobs if job.id)
         self._waiting.extend(job for job in jobs if job.command is None)
         self._awaited = [job for job in jobs if job.command is not None and not job.outcome]

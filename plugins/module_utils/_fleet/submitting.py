@@ -22,6 +22,8 @@ from .jobs import Job, digest_of
 from .outcomes import NOT_ACCEPTED, TURNED_DOWN, Outcome
 from .run import Attempt, Run
 
+#: So many of the commands that may be a lost one are named, the newest first.
+_NAMED_COMMANDS = 10
 _NO_BUDGET = "Not tried: the request budget is used up for longer than wait_timeout."
 
 
@@ -43,12 +45,18 @@ class Submitting:
         self._submitted = run.submitted
         self.journal = run.open_journal()
         self._known: set[str] = set()
+        self._knows_older = False
         self._asking = threading.Lock()
         self._requester: Requester | None = None
 
-    def know(self, ids: Iterable[str]) -> None:
-        """Take these commands for others than those that are about to be submitted."""
+    def know(self, ids: Iterable[str], all_older: bool = False) -> None:
+        """Take these commands for others than those that are about to be submitted.
+
+        Args:
+            all_older: whether they are all of the same that are there so far.
+        """
         self._known.update(ids)
+        self._knows_older = self._knows_older or all_older
 
     def submit(self, job: Job) -> None:
         """Submit a job, once; what an earlier attempt of the task has submitted is picked up instead.
@@ -132,14 +140,15 @@ class Submitting:
     def _adopt(self, job: Job, sent_at: float, error: LostAnswer | None) -> None:
         """Take the command that a submit without an answer has made for the job's own, where that is certain."""
         known = frozenset(self._known.union(self._submitted.read() if self._submitted else ()))
-        found, candidates = find_submitted(self._client, job.body, sent_at, known, self._sleep, self._whose)
+        seen = find_submitted(self._client, job.body, sent_at, known, self._sleep, self._whose, self._knows_older)
+        found = seen.command
         if found:
             _name_others(job, [command_id for command_id in (error.others if error else ()) if command_id != found.id])
             job.command = found.with_status("running") if found.hides_rc else found
             job.remark("The answer to its submit was lost; it was found in the workspace.")
             return
-        seen = ", ".join(command.id for command in candidates)
-        saw = f"Any of these may be it: {seen}." if seen else "No such command was seen in the workspace so far."
+        ids = ", ".join(command.id for command in (seen.candidates or seen.others)[:_NAMED_COMMANDS])
+        saw = f"Any of these may be it: {ids}." if ids else "No such command was seen in the workspace so far."
         why = error or "An earlier attempt of this task has sent it."
         job.end(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {saw} {why}", error)
         job.changed = True

@@ -14,7 +14,7 @@ from .._api.client import Client
 from .._api.commands import CANCELLED, SENT, find_command
 from .._api.commands_of_servers import pending_of, scheduled_for
 from .._api.errors import AlpaconError, LostAnswer
-from .._api.records import UNDER_WAY, Command, Server
+from .._api.records import UNDER_WAY, Command, Server, is_same_time
 from .._fleet.jobs import Job
 from .._fleet.outcomes import FINE, Outcome
 from .command_order import Order
@@ -98,7 +98,7 @@ def _meant_by(client: Client, order: Order, row: Command) -> Command | None:
     if order.scheduled_at is None:
         return row if row.pending or (row.status in UNDER_WAY and row.status != "stuck") else None
     command = with_schedule(client, row)
-    if command is None or command.scheduled_at != order.scheduled_at or command.status == "cancelled":
+    if command is None or not is_same_time(command.scheduled_at, order.scheduled_at) or command.status == "cancelled":
         return None
     return command
 

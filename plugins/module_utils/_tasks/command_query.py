@@ -239,7 +239,7 @@ def _named(command: Command, name: str | None) -> Command:
 
 def _dated(client: Client, query: Query) -> Query:
     # Only after an answer, which tells the offset between both clocks.
-    return query.at(client.now())
+    return query.at(client.clock.now())
 
 
 def _place(ordering: str) -> Callable[[Command], tuple[bool, Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._api.commands import with_rc
-from .._api.commands_of_servers import latest_ended
+from .._api.commands_of_servers import NO_CLOCK, latest_ended
 from .._api.records import Command, Server, iso
 from .._fleet.jobs import Job
 from .._fleet.outcomes import Outcome, outcome_of
@@ -57,6 +57,8 @@ def _reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> d
 
     matches = [order.match(server.id) for server in servers]
     latest = latest_ended(client, matches, seconds, succeeded)
+    if not client.clock.is_known:
+        task.run.warn(NO_CLOCK)
     return {match.server_id: command for match, command in latest.items()}
 
 

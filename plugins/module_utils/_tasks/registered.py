@@ -131,8 +131,10 @@ def _withdraw(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostAn
 def _delete_own(user: Client, found: Sequence[Server], attempt: RegistrationAttempt, lost: LostAnswer) -> None:
     orphans = [{"id": record.id, "name": record.name} for record in found]
     names = ", ".join(f"{record.name} ({record.id})" for record in found)
-    if len(found) > 1 and not all(attempt.made(record) for record in found):
-        # Workspaces that list no tags leave it open which one it is, and the others may be in use.
+    certain = len(found) == 1 and user.clock.is_known
+    if not certain and not all(attempt.made(record) for record in found):
+        # Workspaces that list no tags leave it open which one it is, and the others may be in use. Which of them are
+        # new, no clock tells where answers state no time.
         raise RegistrationError(
             f"{lost} It may have made one of these records: {names}. Delete the one that never connects, and run the"
             " task again.",
@@ -153,7 +155,8 @@ def _made_by(user: Client, attempt: RegistrationAttempt, records: Sequence[Serve
     """Which of these records that attempt made: those with its tag, or where no tags are shown those since then."""
     if any("tags" in record.fields for record in records):
         return [record for record in records if attempt.made(record)]
-    since = user.server_time(attempt.sent_at)
+    # Some workspaces cut times to whole seconds.
+    since = user.clock.at(attempt.sent_at) - 1.0
     return [record for record in records if added_at(user, record) >= since]
 
 
@@ -190,4 +193,4 @@ def _is_left(user: Client, order: RegistrationOrder, record: Server) -> bool:
     """Whether a record that never came up may be of this machine: it is of no other, whose agent is just starting."""
     if order.machine and MACHINE in record.tags:
         return False
-    return added_at(user, record) <= user.server_time(time.time()) - _COMES_UP
+    return added_at(user, record) <= user.clock.at(time.time()) - _COMES_UP

@@ -260,7 +260,7 @@ def _lines(tokens: Iterable[RegistrationToken | None]) -> str:
 def _present(task: TokenTask) -> TokenChanges:
     groups = task.group_ids()
     existing = task.existing()
-    now = task.client.now()
+    now = task.client.clock.now()
     usable = [token for token in existing if token.usable(now)]
     differences = {token.id: task.order.differs(token, groups) for token in usable}
     kept = next((token for token in usable if not differences[token.id]), None)
@@ -301,7 +301,7 @@ def _absent(task: TokenTask) -> TokenChanges:
 
 def _replace(task: TokenTask, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> TokenChanges:
     """Make a token, and only then delete the others of its name, so that there is one all the time."""
-    expires_at = task.order.expiry(task.client.now())
+    expires_at = task.order.expiry(task.client.clock.now())
     if task.run.check_mode:
         planned = RegistrationToken("", task.order.name, groups or frozenset(), expires_at)
         return TokenChanges(planned, made=True, gone=list(old), msg="Would be made.")

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from .._api.client import Client
 from .._api.commands import CANCELLED, GONE, SENT, find_command, with_rc
 from .._api.commands_of_servers import pending_of, scheduled_for
 from .._api.errors import AlpaconError, UsageError
-from .._api.records import Command, Server, iso, readable
+from .._api.records import Command, Server, is_same_time, iso, readable
 from .._fleet.jobs import Job
 from .._fleet.outcomes import Outcome, outcome_of
 from .command_task import NAMED_SERVERS, VISIBLE_PAUSES, CommandTask, Progress, fetch_outputs
@@ -68,10 +69,13 @@ def scheduled(task: CommandTask) -> Progress:
     fetch_outputs(fleet, [job for job in jobs if job.command and job.command.finished])
     if not task.run.check_mode:
         fleet.run(missing, others=[command_id for same in existing.values() for command_id in same.seen])
-        _settle_races(task, [job for job in missing if job.command], progress)
+        for job in missing:
+            if job.command and _came_too_late(job.command, order.time):
+                _take_back_late(task, job)
+        _settle_races(task, [job for job in missing if job.command and job.outcome not in _NOT_SCHEDULED], progress)
     for job in missing:
         old = existing[str(job.server.id)].other_times if order.reschedule else []
-        new, added = job.command, job.changed
+        new, added = job.command, job.changed and job.outcome != Outcome.SENT
         gone = old if added else []
         if not task.run.check_mode:
             gone = _withdraw_old(task, job, old)
@@ -95,7 +99,7 @@ def _existing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Existin
     # What ran at a time that is past may lie behind all that could be withdrawn.
     rows = (
         pending_of(client, list(found))
-        if order.reschedule and order.time > client.now()
+        if order.reschedule and order.time > client.clock.now()
         else scheduled_for(client, list(found), order.time)
     )
     for row in filter(order.match().matches, rows):
@@ -107,7 +111,7 @@ def _existing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Existin
         command = with_schedule(client, row)
         if command is None or command.scheduled_at is None:
             continue
-        if command.scheduled_at != order.scheduled_at:
+        if not is_same_time(command.scheduled_at, order.scheduled_at):
             if command.pending and command.was_scheduled:
                 existing.other_times.append(command)
         elif command.pending:
@@ -144,20 +148,51 @@ def _age(command: Command) -> tuple[datetime, str]:
 
 
 def _check_time(task: CommandTask, missing: Sequence[Job]) -> None:
-    if missing and task.order.time <= task.client.now():
+    if missing and task.order.time <= task.client.clock.now():
         names = ", ".join(str(job.server) for job in missing[:NAMED_SERVERS])
+        by = "" if task.client.clock.is_known else " by this machine's clock, since the workspace tells no time"
         raise UsageError(
             "scheduled_at",
-            f"{iso(task.order.scheduled_at)} is in the past, and no such command was carried out then on {names}",
+            f"{iso(task.order.scheduled_at)} is in the past{by}, and no such command was carried out then on {names}",
             "Give a time to come, or use state=executed to run it now.",
         )
+
+
+def _came_too_late(command: Command, time: datetime) -> bool:
+    """Whether the workspace took a command when its time had passed, by its own clock: then it runs at once."""
+    due = time if is_same_time(command.scheduled_at, time) else command.scheduled_at or time
+    return command.added_at is not None and command.added_at >= due
+
+
+def _take_back_late(task: CommandTask, job: Job) -> None:
+    """Withdraw what came too late, and where that is too late as well, say that it runs at once."""
+    late = job.known
+    error: AlpaconError | None = None
+    try:
+        done = task.cancel(late.id)
+    except AlpaconError as failure:
+        done, error = "", failure
+    why = (
+        f"{iso(task.order.scheduled_at)} had passed by the workspace's clock when it took the command, at"
+        f" {iso(late.added_at)}."
+    )
+    if done in (CANCELLED, GONE):
+        job.command, job.changed = late.with_status("cancelled"), False
+        job.end(Outcome.REFUSED, f"Not scheduled: {why} The command was withdrawn before it ran.")
+        return
+    job.command = late.with_status("unknown")
+    with contextlib.suppress(AlpaconError):
+        seen = find_command(task.client, late.id)
+        # A list may lag behind, and show as waiting what was delivered.
+        job.command = seen if seen and not seen.pending else job.command
+    job.end(Outcome.SENT, f"Not scheduled: {why} So it runs at once, or has run.{f' {error}' if error else ''}", error)
 
 
 def _withdraw_old(task: CommandTask, job: Job, old: list[Command]) -> list[Command]:
     """Cancel what is scheduled for other times, and give what is gone; where that fails, take the new command back."""
     if not old:
         return []
-    if job.command is None:
+    if job.command is None or job.outcome in _NOT_SCHEDULED:
         job.msg = f"{job.msg} {_still_scheduled(old)}"
         return []
     new, own = job.command, job.changed
@@ -264,7 +299,7 @@ def _unseen(task: CommandTask, existing: Mapping[str, ExistingCommands], own: Ma
         known = existing.get(str(command.server.id))
         if known is None or command.id in known.seen:
             continue
-        if not task.order.reschedule and command.scheduled_at != task.order.scheduled_at:
+        if not task.order.reschedule and not is_same_time(command.scheduled_at, task.order.scheduled_at):
             continue
         # An earlier one decides, whether this one stays listed or was withdrawn by the other run already.
         if not any(_age(rival) < _age(command) for rival in known.pending):
@@ -276,7 +311,7 @@ def submitted_lately(task: CommandTask) -> list[Command]:
     """What this run has scheduled of the same, so lately that lists need not show it yet."""
     if task.run.submitted is None:
         return []
-    since = task.client.now() - _LATELY
+    since = task.client.clock.now() - _LATELY
     rows = [row for row in task.run.submitted.read().values() if not row.get("gone")]
     return [
         command

@@ -19,7 +19,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
     Match,
     with_rc,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import commands_of, end_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import (
+    NO_CLOCK,
+    commands_of,
+    end_of,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     ApiError,
@@ -287,13 +291,17 @@ class WorkspaceAudit:
         def is_old(command: Command) -> bool:
             self._learn(command)
             # The first answer tells the offset between both clocks.
-            return command.added_at is not None and command.added_at < self.client.now() - timedelta(seconds=seconds)
+            return command.added_at is not None and command.added_at < self.client.clock.now() - timedelta(
+                seconds=seconds
+            )
 
         recent: dict[_Key, list[Command]] = {}
         for command in commands_of(self.client, ids, NEWEST_FIRST, is_old):
             recent.setdefault((str(command.server.id), command.line.strip()), []).append(command)
         for commands in recent.values():
             commands.sort(key=end_of)
+        if self.options.reuse_within and not self.client.clock.is_known:
+            self.run.warn(NO_CLOCK)
         return recent
 
     def _left(self, audited: AuditedHost, recent: Mapping[_Key, list[Command]], fleet: Fleet) -> list[Question]:
@@ -332,9 +340,9 @@ class WorkspaceAudit:
     ) -> Command | None:
         """The command that ended last among those that answer a question, if it did not end before another."""
         seconds = self.options.reuse_within
-        if not seconds:
+        if not seconds or not self.client.clock.is_known:
             return None
-        earliest = self.client.now() - timedelta(seconds=seconds)
+        earliest = self.client.clock.now() - timedelta(seconds=seconds)
         if before:
             earliest = max(earliest, end_of(before))
         for command in reversed(recent.get(_key(question.match), ())):

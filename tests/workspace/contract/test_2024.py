@@ -38,6 +38,7 @@ class Answer:
     body: t.Any
     kind: str | None = None
     location: str | None = None
+    has_date: bool = False
 
 
 class Replay:
@@ -120,7 +121,8 @@ class Replay:
             answered = json.loads(content)
         except ValueError:
             answered = content.decode().strip()
-        return Answer(response.status, answered, response.headers["Content-Type"], response.headers["Location"])
+        headers = response.headers
+        return Answer(response.status, answered, headers["Content-Type"], headers["Location"], "Date" in headers)
 
     def _body(self, text: str) -> bytes:
         soon = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(seconds=6)
@@ -146,7 +148,8 @@ class Replay:
             self._made.add(recorded["json"]["id"])
         body = recorded["json"] if "json" in recorded else recorded["text"].strip()
         headers = recorded["headers"]
-        return Answer(recorded["status"], self._normal(body), headers.get("Content-Type"), headers.get("Location"))
+        kind, location = headers.get("Content-Type"), headers.get("Location")
+        return Answer(recorded["status"], self._normal(body), kind, location, "Date" in headers)
 
     def _normal(self, value: t.Any) -> t.Any:
         if isinstance(value, dict):

@@ -1255,9 +1255,9 @@ def test_what_a_successful_answer_says_stays_as_it_is(serve: Serve, connect: Con
 def test_the_clock_of_the_workspace_is_taken_from_its_answers(serve: Serve, connect: Connect) -> None:
     server = serve([Reply([], headers={"Date": "Tue, 24 Nov 2026 10:30:44 GMT"})])
     client = connect(server)
-    assert client.server_time(1000.0) == 1000.0
+    assert client.clock.at(1000.0) == 1000.0
     client.get(LIST)
-    shown = datetime.fromtimestamp(client.server_time(time.time()), UTC)
+    shown = datetime.fromtimestamp(client.clock.at(time.time()), UTC)
     assert abs(shown - datetime(2026, 11, 24, 10, 30, 44, tzinfo=UTC)) < timedelta(seconds=5)
 
 
@@ -1265,7 +1265,7 @@ def test_the_clock_of_the_workspace_is_taken_from_its_answers(serve: Serve, conn
 def test_a_clock_that_none_can_be_is_not_taken_for_one(serve: Serve, connect: Connect, date: str) -> None:
     client = connect(serve([Reply([], headers={"Date": date})]))
     client.get(LIST)
-    assert (client.server_time(1000.0), client.knows_clock) == (1000.0, False)
+    assert (client.clock.at(1000.0), client.clock.is_known) == (1000.0, False)
 
 
 @pytest.mark.parametrize("towards", [1, -1])
@@ -1275,4 +1275,4 @@ def test_a_clock_may_be_a_century_off(serve: Serve, connect: Connect, towards: i
     date = format_datetime(datetime.now(UTC) + towards * century, usegmt=True)
     client = connect(serve([Reply([], headers={"Date": date})]))
     client.get(LIST)
-    assert client.knows_clock is is_one
+    assert client.clock.is_known is is_one

@@ -97,14 +97,16 @@ def test_a_submit_whose_answer_is_lost_is_found_again(
     workspace: Workspace, connect: Connect, clock: Clock, fault: str
 ) -> None:
     client = connect(workspace, request_timeout=patience(fault), sleep=clock.sleep)
-    client.get(LIST)
+    # No answer of 2024 has a Date, so an earlier submit tells the clock.
+    submit(client, body_for(workspace, line="true"))
+    before = methods(workspace)["POST"]
     job = Job(Server(None), body=later(workspace))
     workspace.fault(method="POST", path=LIST, times=1, **LOST[fault])
     Fleet(client, Limits(wait=False), sleep=clock.sleep).run([job])
     [command] = workspace.commands(line=LINE)
     assert (job.outcome, job.id, job.changed) == ("pending", command["id"], True)
     assert "it was found in the workspace" in job.note
-    assert methods(workspace)["POST"] == 1
+    assert methods(workspace)["POST"] - before == 1
 
 
 @pytest.mark.parametrize("shown", [True, False], ids=["an id that is known", "an id that never came"])

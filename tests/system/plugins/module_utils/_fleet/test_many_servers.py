@@ -103,6 +103,7 @@ def test_what_ran_at_a_time_gone_by_is_found_on_each(fleet: tuple[Workspace, lis
 
 def test_what_ran_is_reused_and_awaited_and_cancelled_by_id(fleet: tuple[Workspace, list[str]]) -> None:
     workspace, names = fleet
+    workspace.settings(date_header=True)
     ran = run(workspace, servers=names, line="uptime")
     assert (ran.changed, ran.failed, ran["summary"]) == (True, False, {"success": len(names)})
     ids = [command["id"] for command in ran.commands]

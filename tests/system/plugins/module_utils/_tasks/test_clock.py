@@ -64,7 +64,7 @@ def test_the_stand_in_states_one_time_everywhere(skewed: Workspace, connect: Con
     command = submit(client, body_for(skewed, scheduled_at=due))
     assert command.scheduled_at == datetime.fromisoformat(due)
     assert command.added_at is not None
-    assert abs((command.added_at - client.now()).total_seconds()) < 5
+    assert abs((command.added_at - client.clock.now()).total_seconds()) < 5
     [row] = client.get(LIST, {"is_scheduled": "true"})["results"]
     assert row["status"] == "scheduled"
 
@@ -92,9 +92,9 @@ def test_a_submit_whose_answer_is_lost_is_found_again(skewed: Workspace, connect
     sent_at = time.time()
     with pytest.raises(LostAnswer):
         submit(client, body)
-    found, candidates = find_submitted(client, body, sent_at, frozenset(), sleep=clock.sleep)
+    seen = find_submitted(client, body, sent_at, frozenset(), sleep=clock.sleep)
     [made] = {row["id"] for row in skewed.commands(line=LINE)} - {older}
-    assert (found and found.id, [command.id for command in candidates]) == (made, [made])
+    assert (seen.command and seen.command.id, [command.id for command in seen.candidates]) == (made, [made])
 
 
 def test_a_listing_goes_back_by_age(skewed: Workspace) -> None:

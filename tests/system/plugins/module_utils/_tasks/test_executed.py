@@ -408,6 +408,7 @@ def test_what_was_approved_is_awaited_through_the_error_before_its_delivery(curr
 
 @in_every_dialect
 def test_a_command_that_succeeded_lately_is_taken_as_done(workspace: Workspace) -> None:
+    workspace.settings(date_header=True)
     first = run(workspace, servers=["web-01"], line="echo hello")
     again = run(workspace, servers=["web-01"], line="echo hello", reuse_within="1h")
     assert (again.changed, again.failed) == (False, False)
@@ -418,6 +419,7 @@ def test_a_command_that_succeeded_lately_is_taken_as_done(workspace: Workspace) 
 
 @in_every_dialect
 def test_check_mode_returns_all_of_a_command_that_is_taken_as_done(workspace: Workspace) -> None:
+    workspace.settings(date_header=True)
     given: dict[str, Any] = {"servers": ["web-01"], "line": "echo hello", "reuse_within": "1h"}
     run(workspace, **given)
     again, predicted = run(workspace, **given), run(workspace, check_mode=True, **given)
@@ -467,6 +469,7 @@ def test_exit_codes_that_count_as_success_are_taken_as_done(
 
 @in_every_dialect
 def test_a_command_that_ran_for_long_is_taken_as_done(workspace: Workspace) -> None:
+    workspace.settings(date_header=True)
     row = {"server": "web-01", "line": "echo hello", "status": "success", "added_at": -5000, "delivered_at": -5000}
     [made] = workspace.add_commands([{**row, "acked_at": -5000, "handled_at": -3500}])
     workspace.add_many_commands(3, server="web-01", line="true", status="success", added_at=-3900)
@@ -627,6 +630,7 @@ COSTS: dict[str, tuple[dict[str, Any], tuple[int, int, int, int, int]]] = {
 @in_every_dialect
 @pytest.mark.parametrize("case", COSTS)
 def test_what_other_tasks_cost(workspace: Workspace, case: str) -> None:
+    workspace.settings(date_header=True)
     given, (lists, details, submits, cancels, servers) = COSTS[case]
     ran, other = workspace.add_commands([{"line": "uptime", "status": "success", "result": "up"}] * 2)
     workspace.submit("web-01", "y", scheduled_at=FAR)

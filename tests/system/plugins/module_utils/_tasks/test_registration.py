@@ -300,6 +300,7 @@ def test_a_lost_answer_without_an_api_token(
 def test_a_lost_answer_with_an_api_token(
     workspace: Workspace, patient: Clock, fault: dict[str, Any], made: bool
 ) -> None:
+    workspace.settings(date_header=True)
     workspace.fault(method="POST", path=REGISTER, times=1, **fault)
     done = enrol(workspace, token=workspace.token)
     record = only_record(workspace)

@@ -313,6 +313,7 @@ def test_what_a_scanner_said_in_time_counts(current: Workspace) -> None:
 def test_workspaces_that_take_no_variables_are_given_lines(running: Callable[[str], Workspace]) -> None:
     old = running("2024")
     old.reset()
+    old.settings(date_header=True)
     checks: list[Row] = [
         HELLO,
         {**HELLO, "name": "with", "line": 'echo "$word"', "parameters": {"word": "hello"}, "applies_if": "true"},

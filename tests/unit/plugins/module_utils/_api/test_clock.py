@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is known of the workspace's clock by the Date of its answers, and by when own submits were added."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.clock import WorkspaceClock
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_same_time, last_moment, parse_time
+
+#: Local time at which requests are sent, in whole seconds since the epoch; each is answered after half a second.
+SENT = 1_800_000_000.0
+ARRIVED = SENT + 0.5
+
+
+def moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)
+
+
+@pytest.fixture
+def clock() -> WorkspaceClock:
+    return WorkspaceClock()
+
+
+def test_without_a_reading_it_is_that_of_this_machine(clock: WorkspaceClock) -> None:
+    assert (clock.at(SENT), clock.is_known) == (SENT, False)
+
+
+@pytest.mark.parametrize("ahead", [0.0, 7200.0, -7200.0])
+def test_a_row_of_ones_own_was_added_before_its_answer_came(clock: WorkspaceClock, ahead: float) -> None:
+    clock.read_row(moment(SENT + 0.25 + ahead), SENT, ARRIVED)
+    assert clock.at(SENT) == pytest.approx(SENT + ahead - 0.25), "the earliest that it can have shown"
+    assert clock.is_known
+
+
+def test_the_quickest_answer_tells_most(clock: WorkspaceClock) -> None:
+    for delay in (9.0, 0.5, 3.0):
+        clock.read_row(moment(SENT + 0.25), SENT, SENT + delay)
+    assert clock.at(SENT) == pytest.approx(SENT - 0.25)
+    assert clock.is_known
+
+
+def test_a_row_counts_more_than_a_date_which_may_be_a_proxys(clock: WorkspaceClock) -> None:
+    clock.read_date(SENT + 10, SENT, ARRIVED)
+    assert clock.at(SENT) == pytest.approx(SENT + 9.5)
+    clock.read_row(moment(SENT + 0.25), SENT, ARRIVED)
+    clock.read_date(SENT + 20, SENT + 10, ARRIVED + 10)
+    assert clock.at(SENT) == pytest.approx(SENT - 0.25)
+    assert clock.is_known
+
+
+def test_whole_seconds_may_be_up_to_a_second_late(clock: WorkspaceClock) -> None:
+    # Added 0.9 s after a full second, and then 0.1 s after one: with a fraction, these two would not fit.
+    clock.read_row(moment(SENT - 2), SENT - 1.2, SENT - 1.1)
+    clock.read_row(moment(SENT + 1), SENT + 1.05, SENT + 1.1)
+    assert clock.is_known
+    assert clock.at(SENT) == pytest.approx(SENT - 0.1)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.25])
+def test_rows_that_contradict_each_other_tell_nothing(clock: WorkspaceClock, fraction: float) -> None:
+    clock.read_row(moment(SENT + fraction), SENT, ARRIVED)
+    clock.read_row(moment(SENT + 3 + fraction), SENT, ARRIVED)
+    assert not clock.is_known
+
+
+def test_a_row_of_another_age_tells_nothing(clock: WorkspaceClock) -> None:
+    clock.read_row(datetime(8999, 1, 1, tzinfo=timezone.utc), SENT, ARRIVED)
+    assert (clock.at(SENT), clock.is_known) == (SENT, False)
+
+
+@pytest.mark.parametrize(
+    ("stated", "latest"),
+    [("2026-11-27T13:33:32Z", "2026-11-27T13:33:33Z"), ("2026-11-27T13:33:32.4Z", "2026-11-27T13:33:32.4Z")],
+)
+def test_a_time_in_whole_seconds_may_be_cut(stated: str, latest: str) -> None:
+    time = parse_time(stated)
+    assert time is not None
+    assert last_moment(time) == parse_time(latest)
+
+
+@pytest.mark.parametrize(
+    ("stated", "wanted", "is_same"),
+    [
+        ("2026-11-27T13:33:32Z", "2026-11-27T13:33:32Z", True),
+        ("2026-11-27T13:33:32Z", "2026-11-27T13:33:32.4Z", True),
+        ("2026-11-27T13:33:32.4Z", "2026-11-27T13:33:32.4Z", True),
+        ("2026-11-27T13:33:32.4Z", "2026-11-27T13:33:32Z", False),
+        ("2026-11-27T13:33:32.4Z", "2026-11-27T13:33:32.5Z", False),
+        ("2026-11-27T13:33:33Z", "2026-11-27T13:33:32.4Z", False),
+        ("", "2026-11-27T13:33:32Z", False),
+        ("2026-11-27T13:33:32Z", "", False),
+    ],
+)
+def test_a_row_may_state_the_time_that_is_wanted_without_its_fraction(stated: str, wanted: str, is_same: bool) -> None:
+    assert is_same_time(parse_time(stated), parse_time(wanted)) is is_same
