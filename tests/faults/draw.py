@@ -266,6 +266,8 @@ def _switches(rng: random.Random, drawn: Round) -> dict[str, Any]:
         switches["cancel_mode"] = rng.choice(("mark", "delete"))
     if rng.random() < 0.2:
         switches["offline_mode"] = rng.choice(("queue", "refuse"))
+    if drawn.story == "reuse":
+        switches["date_header"] = True  # nothing is reused where no clock is known
     if drawn.dialect == "current":
         switches["output"] = rng.choice(("both", "chunks", "chunks", "result"))
         switches["lean_rows"] = rng.random() < 0.3

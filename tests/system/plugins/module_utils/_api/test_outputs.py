@@ -198,7 +198,7 @@ def test_the_last_chunk_may_come_after_the_end(
     command = listed(client, command_id)
     assert command.handled_at is not None
     now = command.handled_at + timedelta(seconds=age)
-    monkeypatch.setattr(client, "now", lambda: now)
+    monkeypatch.setattr(client.clock, "now", lambda: now)
     late: list[float] = []
 
     def sleep(seconds: float) -> None:
