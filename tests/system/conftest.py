@@ -15,6 +15,7 @@ from system.support import AGENTS, Clock, Script, ScriptedServer, client_of
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import clock as _clock
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endings, fleet, looking, submitting, telling
@@ -108,7 +109,8 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock for client and fleet that moves on when they sleep, instead of making them wait."""
     moved = Clock()
-    monkeypatch.setattr(_client, "time", moved)
+    for module in (_client, _clock):
+        monkeypatch.setattr(module, "time", moved)
     for module in (endings, fleet, looking, submitting, telling):
         monkeypatch.setattr(module, "time", moved)
     return moved
