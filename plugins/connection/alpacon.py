@@ -17,7 +17,8 @@ description:
     which the server compares before it runs anything.
   - The option O(herdops.alpacon.alpacon#inventory:connection) of the inventory plugin gives this connection to the
     hosts of a workspace. For other hosts, set the variable C(ansible_connection) in the inventory, or the keyword
-    C(connection) of a play or a task. A variable of a play would hold for C(delegate_to=localhost) as well.
+    C(connection) of a play or a task, which counts where the inventory says nothing. A variable of a play would hold
+    for C(delegate_to=localhost) as well.
 author:
   - herdops.alpacon contributors (@herdops)
 extends_documentation_fragment:
@@ -167,7 +168,7 @@ EXAMPLES = r"""
 #
 # $ ansible all -i my.alpacon.yml -m ansible.builtin.ping
 
-- name: Use any module on the servers of a group, whatever the inventory is
+- name: Use any module on the servers of a group
   hosts: web
   connection: herdops.alpacon.alpacon
   gather_facts: false

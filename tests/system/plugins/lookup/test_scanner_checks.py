@@ -27,7 +27,7 @@ MISTAKES = {
     f"'{XCCDF}', 'little-ds.xml'": "profile",
     f"'{XCCDF}', 'absent.xml', profile='strict'": "absent.xml cannot be read: No such file or directory",
     f"'{XCCDF}', 'little-ds.xml', profile='strict', timeout='soon'": "timeout",
-    f"'{INSPEC}', 'little-ds.xml', path='/opt/x'": "The output is no JSON",
+    f"'{INSPEC}', 'little-ds.xml', path='/opt/x'": "The output is not JSON",
     f"'{INSPEC}', 'profile.json'": "path",
     f"'{INSPEC}', 'profile.json', path='/opt/x', reporter='xml'": "reporter",
 }
