@@ -131,7 +131,12 @@ class Client:
             ConnectionFailed: it was never sent.
             LostAnswer: it may have taken effect: a redirect, 408, any other 5xx, or an answer that cannot be read.
         """
-        return self._repeat(method, path, None, body, self._is_unaccepted, before_each)
+
+        def before() -> None:
+            self._before_write()
+            before_each()
+
+        return self._repeat(method, path, None, body, self._is_unaccepted, before)
 
     def delete(self, path: str) -> bool:
         """Delete a record, and tell whether it was there.
@@ -245,8 +250,6 @@ class Client:
         self, method: str, path: str, params: Mapping[str, Any] | None, body: Any, before_each: Callable[[], None]
     ) -> ApiAnswer:
         self._await_budget(method, path)
-        if method != "GET":
-            self._before_write()
         before_each()
         url = self.settings.url + path
         for _redirect in range(_REDIRECTS):
