@@ -72,9 +72,13 @@ class WorkspaceClock:
         least = self._offset.least
         return local + (least if math.isfinite(least) else 0.0)
 
+    def moment_at(self, local: float) -> datetime:
+        """As :meth:`at`, in UTC."""
+        return datetime.fromtimestamp(self.at(local), timezone.utc)
+
     def now(self) -> datetime:
         """The time by it, or by this machine's clock where no answer has told."""
-        return datetime.fromtimestamp(self.at(time.time()), timezone.utc)
+        return self.moment_at(time.time())
 
     @property
     def is_known(self) -> bool:

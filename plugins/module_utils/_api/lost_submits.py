@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Callable, NamedTuple
 
@@ -93,11 +93,7 @@ def _is_new_enough(client: Client, command: Command, sent_at: float) -> bool:
     """Whether a command can have been added after a time, by a clock that can be trusted."""
     if not client.clock.is_known:
         return False
-    return command.added_at is None or last_moment(command.added_at) >= _by_its_clock(client, sent_at)
-
-
-def _by_its_clock(client: Client, local: float) -> datetime:
-    return datetime.fromtimestamp(client.clock.at(local), timezone.utc)
+    return command.added_at is None or last_moment(command.added_at) >= client.clock.moment_at(sent_at)
 
 
 def _is_from_the_future(client: Client, command: Command) -> bool:
@@ -194,7 +190,7 @@ def _newest_alike(client: Client, body: Mapping[str, Any], sent_at: float, known
     for number, command in enumerate(list_commands(client, server=body["server"])):
         # Asked after the first answer, which may tell the offset between both clocks.
         if client.clock.is_known:
-            if command.added_at and command.added_at < _by_its_clock(client, sent_at) - _NAMED_SLACK:
+            if command.added_at and command.added_at < client.clock.moment_at(sent_at) - _NAMED_SLACK:
                 return
         elif number >= PAGE_SIZE:
             return
