@@ -322,12 +322,15 @@ class Connection(ConnectionBase):
     @property
     def _account(self) -> str | None:
         """The account that a task becomes because its commands name it; None where it becomes none so."""
-        if self.become is None or self.become.name != ACCOUNT:
-            return None
-        return self.become.get_option("become_user") or "root"
+        return self._become_user if self.become and self.become.name == ACCOUNT else None
+
+    @property
+    def _become_user(self) -> str | None:
+        """The account that a task becomes, by whatever method; None where it becomes none."""
+        return (self.become.get_option("become_user") or "root") if self.become else None
 
     def _keeper(self) -> str:
-        return f"{self.become.name} {self.become.get_option('become_user') or 'root'}" if self.become else ""
+        return f"{self.become.name} {self._become_user}" if self.become else ""
 
     def _access(self) -> Access:
         given = {name: self.get_option(name) for name in ("groupname", "work_session", "wait_timeout")}
