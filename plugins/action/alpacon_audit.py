@@ -293,6 +293,8 @@ def _refuse_misspelt(of_hosts: Sequence[Mapping[str, Any]], task_vars: Mapping[s
     names = set(task_vars).union(*of_hosts)
     known = {*_OF_TASK, *(f"{PREFIX}{name}" for name in (*OF_HOSTS, *plans.parameters))}
     told = mistyped(names, known)
+    if f"{PREFIX}dest" in names:
+        told.append(f"There is no variable {PREFIX}dest. Did you mean {PREFIX}report_dir?")
     if told:
         raise AlpaconError(" ".join(told))
 

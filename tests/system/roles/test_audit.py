@@ -166,6 +166,7 @@ def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Wo
         "audit_check_sets: there is no check set sshh. Did you mean ssh? Host: web-02.": {"audit_check_sets": ["sshh"]},
         "audit_skip: there is no check limitd. Did you mean limited? Host: web-02.": {"audit_skip": ["limitd"]},
         "There is no variable audit_usedmax. Did you mean audit_used_max?": {"audit_usedmax": 1},
+        "There is no variable audit_dest. Did you mean audit_report_dir?": {"audit_dest": "report"},
     }
     for number, (text, own) in enumerate(cases.items()):
         everybody = {"audit_checks": [LIMITED], "audit_check_sets": []}

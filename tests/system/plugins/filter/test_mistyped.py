@@ -46,6 +46,12 @@ def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: st
             "no hosts that --limit could choose from",
         ),
         "audit": ("herdops.alpacon.audit", ["web-01"], ("-e", "audit_fail_onn=low"), "Did you mean audit_fail_on?"),
+        "audit of hosts": (
+            "herdops.alpacon.audit",
+            ["web-01", "web-02"],
+            ("-e", "audit_hosts=web-01"),
+            "There is no variable audit_hosts. Choose hosts with --limit, such as --limit web-01.",
+        ),
         "rollout of nobody": ("herdops.alpacon.rollout", None, (), "There are no hosts to roll out to."),
         "rollout to whom": ("herdops.alpacon.rollout", ["web-01"], ("-e", "alpamon_hosts=nosuch"), "alpamon_hosts"),
         "rollout to nobody": (
