@@ -25,6 +25,8 @@ from mutants.draw import Mutation
 SYSTEM = "tests/system/plugins/module_utils"
 #: The tests that concern the core.
 TESTS = ("tests/unit", SYSTEM)
+#: Those that compare what files say with each other, and run none of their lines.
+COMPARING = ("tests/unit/plugins/test_", "tests/unit/test_")
 #: What decides which lines they run.
 SOURCES = (
     *("plugins", "pyproject.toml", "tests/conftest.py", "tests/mutants/contexts.py"),
@@ -52,12 +54,16 @@ class Lines:
     def tests(self, mutation: Mutation) -> list[str]:
         """The ids of the tests that run what is mutated, the soonest to notice it first; none if no test does.
 
-        What runs when its file is imported concerns each test that runs anything else of that file.
+        What runs once only, when its file is imported or in a function with a cache, concerns each test that runs
+        anything else of that file, and those that compare what the files of the collection say.
         """
         contexts = self._data.contexts_by_lineno(str(self._place / mutation.file))
-        statement = _statement(self._place / mutation.file, mutation.line)
-        running = [contexts[line] for line in statement if line in contexts]
-        tests = _in_tests(running) or (_in_tests(contexts.values()) or set(self._seconds) if running else set())
+        tree = ast.parse((self._place / mutation.file).read_text())
+        running = [contexts[line] for line in _statement(tree, mutation.line) if line in contexts]
+        tests = _in_tests(running)
+        if running and (not tests or _is_cached(tree, mutation.line)):
+            comparing = {test for test in self._seconds if test.startswith(COMPARING)}
+            tests = comparing | (_in_tests(contexts.values()) or set(self._seconds))
         mirrored = f"{mutation.file.with_name(f'test_{mutation.file.name}')}::"
         tests &= set(self._seconds)
         return sorted(tests, key=lambda test: (is_system(test), mirrored not in test, self._seconds[test], test))
@@ -68,9 +74,16 @@ def _in_tests(contexts: Iterable[list[str]]) -> set[str]:
     return {test for tests in contexts if "" not in tests for test in tests}
 
 
-def _statement(file: Path, line: int) -> range:
+def _statement(tree: ast.AST, line: int) -> range:
     """The lines of the innermost statement around a line, with its decorators."""
-    return [lines for lines in _statements(ast.parse(file.read_text())) if line in lines][-1]
+    return [lines for lines in _statements(tree) if line in lines][-1]
+
+
+def _is_cached(tree: ast.AST, line: int) -> bool:
+    """Whether a line is in a function of which only the first call runs."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    around = [node for node in functions if node.lineno <= line <= (node.end_lineno or node.lineno)]
+    return any(ast.unparse(decorator).endswith("cache") for node in around for decorator in node.decorator_list)
 
 
 def _statements(node: ast.AST) -> Iterator[range]:

@@ -624,6 +624,7 @@ def test_a_deletion_whose_answer_is_lost_is_looked_after(
     server = serve(replies)
     assert connect(server).delete(f"{RECORD}?auto=false") is was_there
     assert [request.method for request in server.requests] == methods
+    assert {request.path for request in server.requests} == {RECORD}
 
 
 @pytest.mark.parametrize("seen", [Reply({"id": COMMAND}), Reply({"code": "forbidden"}, 403), Reply("<html>", 404)])

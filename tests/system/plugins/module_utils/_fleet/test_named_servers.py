@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from system.conftest import Connect
@@ -18,6 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.named_servers import find, resolve
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, OTHER_SERVER, SERVER, Row, page
 
 Serve = Callable[..., ScriptedServer]
@@ -40,6 +42,11 @@ def test_one_name_is_asked_for(workspace: Workspace, connect: Connect) -> None:
     [server] = find(client, ["web-02"])
     assert (server.id, server.name, server.is_connected) == (workspace.server_ids()["web-02"], "web-02", True)
     assert paths(workspace) == ["/api/servers/servers/?name=web-02&page_size=100"]
+
+
+def test_a_task_of_one_host_makes_no_list_for_others(current: Workspace, connect: Connect, tmp_path: Path) -> None:
+    find(connect(current), ["web-02"], shared=Shared(tmp_path, current.url, current.token), hosts=1)
+    assert paths(current) == ["/api/servers/servers/?name=web-02&page_size=100"]
 
 
 @in_every_dialect
@@ -82,7 +89,7 @@ def test_a_few_names_of_a_long_list_are_asked_for_singly(serve: Serve, connect: 
     assert client.requests - before == 1, "the list is past them after its first page"
 
 
-@pytest.mark.parametrize(("rows", "wanted", "requests"), [(901, 8, 1 + 8), (901, 9, 10), (900, 8, 9)])
+@pytest.mark.parametrize(("rows", "wanted", "requests"), [(901, 8, 1 + 8), (901, 9, 10), (901, 18, 10), (900, 8, 9)])
 def test_names_are_asked_for_singly_where_that_takes_fewer_requests(
     serve: Serve, connect: Connect, rows: int, wanted: int, requests: int
 ) -> None:

@@ -173,6 +173,20 @@ def test_the_next_poll_comes_later_where_one_showed_too_little_to_be_over(worker
     assert workers.shared.poll_gap() < 0.9
 
 
+@pytest.mark.parametrize(
+    ("awaited", "over", "gap"),
+    [(40, 6, 0.15), (40, 5, 0.6), (9, 4, 0.15), (9, 3, 0.45), (3, 2, 0.15), (3, 1, 0.45), (2, 1, 0.15)],
+)
+def test_a_poll_was_worth_it_where_it_showed_a_third_or_six_to_be_over(
+    workers: Workers, awaited: int, over: int, gap: float
+) -> None:
+    jobs = workers.running(awaited)
+    workers.shared.note_poll(workers.clock.monotonic() - 9, 0.3)
+    workers.end(*jobs[:over])
+    assert len(workers.look(jobs[-1])) == 1
+    assert workers.shared.poll_gap() == pytest.approx(gap)
+
+
 def test_a_gap_that_many_commands_have_made_long_is_short_for_the_last_ones(workers: Workers) -> None:
     mine, _other = workers.running(2)
     workers.shared.note_poll(workers.clock.monotonic(), 1.8)
