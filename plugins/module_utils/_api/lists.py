@@ -68,8 +68,8 @@ class Page:
 def pages(
     get: Callable[[str, Mapping[str, Any]], Any],
     path: str,
-    params: Mapping[str, Any] | None = None,
-    whole: bool = False,
+    params: Mapping[str, Any] | None,
+    whole: bool,
 ) -> Iterator[Page]:
     """Read a list page by page, whatever its paging: page numbers, URLs, cursors or a bare list. No row comes twice.
 

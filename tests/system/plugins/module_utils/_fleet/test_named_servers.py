@@ -44,9 +44,12 @@ def test_one_name_is_asked_for(workspace: Workspace, connect: Connect) -> None:
     assert paths(workspace) == ["/api/servers/servers/?name=web-02&page_size=100"]
 
 
-def test_a_task_of_one_host_makes_no_list_for_others(current: Workspace, connect: Connect, tmp_path: Path) -> None:
-    find(connect(current), ["web-02"], shared=Shared(tmp_path, current.url, current.token), hosts=1)
-    assert paths(current) == ["/api/servers/servers/?name=web-02&page_size=100"]
+@pytest.mark.parametrize(("hosts", "asked"), [(1, "name=web-02&"), (2, "")])
+def test_a_list_for_others_is_made_where_there_are_others(
+    current: Workspace, connect: Connect, tmp_path: Path, hosts: int, asked: str
+) -> None:
+    find(connect(current), ["web-02"], shared=Shared(tmp_path, current.url, current.token), hosts=hosts)
+    assert paths(current) == [f"/api/servers/servers/?{asked}page_size=100"]
 
 
 @in_every_dialect
