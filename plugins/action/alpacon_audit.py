@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cache
@@ -127,7 +127,8 @@ class ActionModule(AlpaconAction):
         is_shared = cache(lambda name: is_same_for_all(of_play[name], common))
         checks = [self._checks(host, of_play, is_shared, plans) for host in found]
         if library:
-            _refuse_misspelt([host.variables.written for host in found], self._task_vars, plans)
+            names = set(self._task_vars).union(*(host.variables.written for host in found))
+            _refuse_misspelt(names, self._task.get_variable_manager().extra_vars, plans)
         if self._is_of_role:
             warn = run.warn
             run = replace(run, warn=lambda text: warn(of_role(text)))
@@ -284,15 +285,18 @@ def _members(names: list[str] | None, task_vars: Mapping[str, Any]) -> list[_Mem
     return members
 
 
-def _refuse_misspelt(of_hosts: Sequence[Mapping[str, Any]], task_vars: Mapping[str, Any], plans: Plans) -> None:
+def _refuse_misspelt(names: Iterable[str], given: Iterable[str], plans: Plans) -> None:
     """Check the names of variables of the role, of every host: no question is asked while one of them is wrong.
+
+    Args:
+        given: those that were given with -e, which are for this run.
 
     Raises:
         AlpaconError: there are variables that are misspelt.
     """
-    names = set(task_vars).union(*of_hosts)
-    known = {*_OF_TASK, *(f"{PREFIX}{name}" for name in (*OF_HOSTS, *plans.parameters))}
-    told = mistyped(names, known)
+    names, parameters = set(names), {f"{PREFIX}{name}" for name in plans.parameters}
+    of_role = {*_OF_TASK, *(f"{PREFIX}{name}" for name in OF_HOSTS)}
+    told = mistyped(names, of_role | parameters) or mistyped([], of_role, given=set(given) - parameters)
     if f"{PREFIX}dest" in names:
         told.append(f"There is no variable {PREFIX}dest. Did you mean {PREFIX}report_dir?")
     if told:

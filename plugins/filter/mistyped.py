@@ -12,13 +12,13 @@ description:
   - The playbooks and roles of this collection use it to find misspelt variables. A name that is not similar to any of
     theirs is left alone, and so is one that has more words or begins with an underscore.
   - The playbooks also find shorter names for their variables, such as C(backup_user) for C(backup_username), and
-    C(backup_timeout) for C(backup_wait_timeout).
+    C(backup_timeout) for C(backup_wait_timeout), among those that they were given.
 author:
   - herdops.alpacon contributors (@herdops)
 requirements:
   - ansible-core 2.16 or newer
   - Python 3.10 or newer
-positional: known, chooses
+positional: known, chooses, given
 options:
   _input:
     description: Names of variables.
@@ -33,9 +33,14 @@ options:
   chooses:
     description:
       - The one of these variables that selects hosts or servers. Other words for it are found as well, such as
-        C(backup_hosts) if it is C(backup_servers), and so are shorter names for all variables that begin like it.
+        C(backup_hosts) if it is C(backup_servers).
     type: str
     default: ""
+  given:
+    description: Names among which shorter names for these variables are found as well.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -65,8 +70,6 @@ _FOUND = frozenset(f"alpacon_{name}" for name in (*FIELDS, "result", "server_id"
     "alpamon_url",
     "alpamon_token",
     "alpamon_validate_certs",
-    # What a play of one's own may register.
-    "audit_report",
     "audit_result",
 }
 #: Words for what is chosen; one that is not noticed would mean everything.
@@ -77,32 +80,35 @@ _LONG = 7
 _SHORT_FORM = 3
 
 
-def mistyped(names: Iterable[str], known: Iterable[str], chooses: str = "") -> list[str]:
+def mistyped(names: Iterable[str], known: Iterable[str], chooses: str = "", given: Iterable[str] = ()) -> list[str]:
     """A sentence for each name that is not known, but for one slip of the keyboard or, in a long name, two.
 
-    Where ``chooses`` is given, also for each one that is short for a known name.
+    So for each of those that were ``given`` and are short for a known name.
     """
-    known = frozenset(known)
+    known, short = frozenset(known), {str(name) for name in given}
     prefix = chooses.partition("_")[0]
     meant = {f"{prefix}_{word}": chooses for word in _CHOSEN if chooses}
     meant |= {name: name for name in known | _SETTINGS}
+    unknown = ({str(name) for name in names} | short) - known - _SETTINGS - _FOUND
     told = []
-    for name in sorted(name for name in {str(name) for name in names} - known - _SETTINGS - _FOUND if name[:1] != "_"):
+    for name in sorted(name for name in unknown if name[:1] != "_"):
         closest = _closest(name, meant)
-        likely = meant[closest] if closest else _longer(name, prefix, known)
+        likely = meant[closest] if closest else _longer(name, known) if name in short else ""
         if likely:
             told.append(f"There is no variable {clean_line(name)}. Did you mean {likely}?")
     return told
 
 
-def _longer(name: str, prefix: str, known: Iterable[str]) -> str:
-    """Which one a name is short for, of those with the same prefix; none where it is the user's own."""
-    beginning = f"{prefix}_"
-    if not prefix or not name.startswith(beginning):
-        return ""
-    short = name.removeprefix(beginning)
+def _longer(name: str, known: Iterable[str]) -> str:
+    """What a name is short for, of those with the same prefix; empty where it is the user's own.
+
+    Those that begin with it come before others, and one of the others is enough.
+    """
+    prefix, underscore, short = name.partition("_")
+    beginning = prefix + underscore
     longer = [other for other in known if other.startswith(beginning) and _is_short(short, other[len(beginning) :])]
-    return min(longer, key=lambda other: (other.count("_"), other), default="")
+    begun = sorted(other for other in longer if other.startswith(f"{name}_"))
+    return " or ".join(begun) or min(longer, key=lambda other: (other.count("_"), other), default="")
 
 
 def _is_short(short: str, whole: str) -> bool:

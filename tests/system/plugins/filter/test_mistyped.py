@@ -46,6 +46,18 @@ def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: st
             "no hosts that --limit could choose from",
         ),
         "audit": ("herdops.alpacon.audit", ["web-01"], ("-e", "audit_fail_onn=low"), "Did you mean audit_fail_on?"),
+        "audit, short": (
+            "herdops.alpacon.audit",
+            ["web-01"],
+            ("-e", "audit_fail=low"),
+            "There is no variable audit_fail. Did you mean audit_fail_on?",
+        ),
+        "short": (
+            RUN,
+            ["web-01"],
+            (*line, "-e", "alpacon_user=deploy"),
+            "There is no variable alpacon_user. Did you mean alpacon_username?",
+        ),
         "audit of hosts": (
             "herdops.alpacon.audit",
             ["web-01", "web-02"],
@@ -166,3 +178,15 @@ def test_the_role_of_the_agent_tells_as_well(current: Workspace, tmp_path: Path)
     )
     assert done.code == 2, done.said
     assert "Did you mean alpamon_version?" in done.said
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_what_a_play_has_registered_is_no_short_form(current: Workspace, tmp_path: Path, core: str) -> None:
+    task = {"herdops.alpacon.alpacon_command": {"line": "echo before"}, "register": "alpacon_output"}
+    plays: list[Row] = [
+        {"hosts": "all", "gather_facts": False, "tasks": [task]},
+        {"ansible.builtin.import_playbook": RUN, "vars": {"alpacon_line": "echo after"}},
+    ]
+    done = play_out(current, tmp_path, plays, ["web-01"], core=core)
+    assert done.code == 0, done.said
+    assert [row["line"] for row in current.commands()] == ["echo before", "echo after"]

@@ -115,19 +115,22 @@ def test_a_slip_anywhere_in_the_name_is_told(name: str, playbook: str, meant: st
         ("alpacon_codes", "run", "alpacon_success_codes"),
         ("alpacon_environment", "run", "alpacon_env"),
         ("alpamon_file", "rollout", "alpamon_package_file"),
+        ("alpamon_repository", "rollout", "alpamon_repository_key or alpamon_repository_url"),
+        ("audit_fail", "role audit", "audit_fail_on"),
+        ("audit_report", "role audit", "audit_report_dir"),
+        ("audit_sets", "role audit", "audit_check_sets"),
     ],
 )
-def test_a_short_form_is_told(name: str, playbook: str, meant: str) -> None:
+def test_a_short_form_that_was_given_is_told(name: str, playbook: str, meant: str) -> None:
     known, chooses = LOOKS[playbook]
-    assert mistyped([name], known, chooses) == [f"There is no variable {name}. Did you mean {meant}?"]
+    assert mistyped([], known, chooses, [name]) == [f"There is no variable {name}. Did you mean {meant}?"]
+    assert mistyped([name], known, chooses) == []
 
 
 def test_what_is_no_short_form_is_left_alone() -> None:
     own = ["alpacon_ru", "alpacon_team", "alpacon_line_of_today", "alpacon_identity", "alpacon_id", "alpacon_groups"]
-    assert mistyped(own, *LOOKS["run"]) == []
-    assert mistyped(["audit_report", "audit_result"], ROLE["audit"], "audit_hosts") == []
-    # In a play of one's own, names are one's own.
-    assert mistyped(["alpamon_key", "alpamon_package"], *LOOKS["role alpamon"]) == []
+    known, chooses = LOOKS["run"]
+    assert mistyped(own, known, chooses, own) == []
 
 
 @pytest.mark.parametrize("looks", LOOKS)
