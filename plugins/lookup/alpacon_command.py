@@ -15,7 +15,7 @@ author:
   - herdops.alpacon contributors (@herdops)
 options:
   _terms:
-    description: Names or UUIDs of servers.
+    description: Names or UUIDs of servers; a term may be several with commas between them.
     required: true
     type: list
     elements: str
@@ -70,7 +70,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _list:
-  description: One element for each term, in the same order.
+  description: One element for each server, in the same order.
   type: list
   elements: raw
   sample: [" 10:30:44 up 12 days,  3:04,  1 user,  load average: 0.00, 0.01, 0.05"]
@@ -89,6 +89,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     clean_line,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import elements
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_lookup import run_lookup
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_names, check_selection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import Found, find_settings, run_folder
@@ -105,7 +106,7 @@ class LookupModule(LookupBase):
     """Look up the latest command of servers."""
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
-        """One element for each term."""
+        """One element for each server."""
         kwargs.pop("wantlist", None)  # a loop with_ passes it on before ansible-core 2.19
         found = Found({})
         try:
@@ -130,9 +131,10 @@ class LookupModule(LookupBase):
         return [self._or_default(term, value, kwargs) for term, value in zip(servers, looked_up, strict=True)]
 
     def _servers(self, terms: list[Any]) -> list[str]:
-        for given in [term for term in terms if isinstance(term, list)] + [self._flatten(terms)]:
+        names = [name for term in self._flatten(terms) for name in elements(term)]
+        for given in [*(term for term in terms if isinstance(term, list)), names]:
             check_selection("terms", given, "Give names or UUIDs of servers.")
-        return [str(term) for term in self._flatten(terms)]
+        return [str(name) for name in names]
 
     @staticmethod
     def _or_default(term: str, value: Any, kwargs: dict[str, Any]) -> Any:

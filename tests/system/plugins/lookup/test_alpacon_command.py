@@ -25,8 +25,9 @@ def test_a_loop_over_it(current: Workspace, tmp_path: Path, core: str) -> None:
         "ansible.builtin.debug": {"msg": "{{ item }}"},
         "with_herdops.alpacon.alpacon_command": servers,
     }
-    play = play_out(
-        current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": [looped]}], ["here"], core=core
-    )
+    shown = {"msg": "{{ query('herdops.alpacon.alpacon_command', 'web-02, web-01') }}"}
+    tasks = [looped, {"name": "commas", "ansible.builtin.debug": shown}]
+    play = play_out(current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], ["here"], core=core)
     assert play.code == 0, play.said
     assert [result["msg"] for result in play.tasks["loop"][0]["results"]] == servers
+    assert [result["msg"] for result in play.tasks["commas"]] == [["web-02", "web-01"]]
