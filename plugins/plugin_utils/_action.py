@@ -175,10 +175,11 @@ class AlpaconAction(ActionBase):
         """
         if not username:
             return {"become": otherwise}
-        user = self._task.become_user
-        # What the play says is for other tasks.
-        is_own = user and user not in (username, self._task.get_play().become_user)
-        return {"become_user": f"username names {username}. Leave one of the two out."} if is_own else {}
+        # What a play or a block says is for other tasks.
+        is_own = "become_user" in (self._task.get_ds() or {})
+        if not is_own or self._task.become_user in (None, "", username):
+            return {}
+        return {"become_user": f"username names {username}. Leave one of the two out."}
 
     def _misplaced(self) -> list[str]:
         """A warning of connection settings in the keyword C(environment), where nobody reads them; once in a run."""

@@ -302,6 +302,7 @@ def test_an_account_in_become_user_that_username_contradicts_is_told(
         task("of the play", {**line, **root}),
         task("the same", {**line, **root}, become_user="root"),
         task("off", {**line, **root}, become=False, become_user="nobody"),
+        {"block": [task("of a block", {**line, **root})], "become_user": "{{ who }}"},
         task("audit of the play", check, AUDIT_MODULE, check_mode=True),
     ]
     told = [
@@ -309,7 +310,7 @@ def test_an_account_in_become_user_that_username_contradicts_is_told(
         task("again", {**line, **root}, become_user="nobody"),
         task("audit", check, AUDIT_MODULE, check_mode=True, become_user="nobody"),
     ]
-    plays = play(*quiet, *told, become=True, become_user="postgres", vars={"who": "nobody"})
+    plays = play(*quiet, *told, become=True, become_user="{{ who }}", vars={"who": "nobody"})
     done = play_out(current, tmp_path, plays, ["web-01"], core=core)
     assert done.code == 0, done.said
     warnings = {name: row["warnings"] for name, [row] in done.tasks.items() if row.get("warnings")}
