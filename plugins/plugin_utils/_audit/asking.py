@@ -133,6 +133,10 @@ class WorkspaceAudit:
             self._longest_line = SHORT
         fleet = self._fleet()
         questions = [question for host in self.hosts for question in self._left(host, recent, fleet)]
+        # Where there was nothing to reuse, a clock would change nothing.
+        is_passed_over = any(_key(question.match) in recent for question in questions)
+        if self.options.reuse_within and is_passed_over and not self.client.clock.is_known:
+            self.run.warn(NO_CLOCK)
         if self.run.check_mode:
             self.left_out = len({question.match for question in questions})
             return
@@ -300,8 +304,6 @@ class WorkspaceAudit:
             recent.setdefault((str(command.server.id), command.line.strip()), []).append(command)
         for commands in recent.values():
             commands.sort(key=end_of)
-        if self.options.reuse_within and not self.client.clock.is_known:
-            self.run.warn(NO_CLOCK)
         return recent
 
     def _left(self, audited: AuditedHost, recent: Mapping[_Key, list[Command]], fleet: Fleet) -> list[Question]:

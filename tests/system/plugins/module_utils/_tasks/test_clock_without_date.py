@@ -146,6 +146,7 @@ def test_without_a_clock_nothing_is_reused_and_a_warning_says_so(old: Workspace,
 def test_without_a_clock_no_answer_of_an_audit_is_reused(current: Workspace) -> None:
     current.settings(date_header=False)
     first = audit(current, HELLO, of=hosts("web-01"), reuse_within="1h")
+    assert not first.warnings
     again = audit(current, HELLO, of=hosts("web-01"), reuse_within="1h")
     assert again.the_result["command"] != first.the_result["command"]
     assert any("this workspace does not tell its time" in warning for warning in again.warnings)
