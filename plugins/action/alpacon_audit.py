@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ansible.errors import AnsibleError
+
 from ansible_collections.herdops.alpacon.plugins.filter.mistyped import mistyped
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
@@ -195,14 +197,21 @@ class ActionModule(AlpaconAction):
         return join_waivers(lists, datetime.now(timezone.utc).date())
 
     def _said(self, host: str) -> dict[str, Any]:
-        """The variables that are one for the play, as they would be for a host alone."""
+        """The variables that are one for the play, as they would be for a host alone.
+
+        Raises:
+            UsageError: one of them cannot be worked out.
+        """
         manager, inventory = self._task.get_variable_manager(), self._task_vars["hostvars"]._inventory
         everything = manager.get_vars(play=self._task.get_play(), host=inventory.get_host(host), task=self._task)
         templar = self._templar.copy_with_new_env(available_variables=everything)
-        return {
-            name: everything[name] if name in AS_WRITTEN else decrypted(templar.template(everything[name]))
-            for name in (WAIVERS, *OF_PLAY)
-        }
+        said = {}
+        for name in (WAIVERS, *OF_PLAY):
+            try:
+                said[name] = everything[name] if name in AS_WRITTEN else decrypted(templar.template(everything[name]))
+            except AnsibleError as error:
+                raise UsageError(name, str(error), f"Host: {host}.") from None
+        return said
 
     def _checks(
         self, host: _Member, of_play: Mapping[str, Any], is_shared: Callable[[str], bool], plans: Plans

@@ -7,12 +7,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import duration, elements
 
 from .plans import OF_HOSTS, PREFIX
 from .waivers import read_waivers
@@ -33,6 +35,8 @@ OF_PLAY = (
     f"{PREFIX}unknown_severity",
     f"{PREFIX}wait_timeout",
 )
+#: Those of them that are durations.
+_DURATIONS = (f"{PREFIX}reuse_within", f"{PREFIX}wait_timeout")
 
 #: The variables by the options of the module.
 _VARIABLES = {name.removeprefix(PREFIX): name for name in (WAIVERS, *OF_PLAY)}
@@ -67,9 +71,19 @@ def refuse_different(said: Mapping[str, Mapping[str, Any]]) -> None:
     first = next(iter(said), "")
     for host, values in said.items():
         for name in OF_PLAY:
-            if values.get(name) != said[first].get(name):
-                problem = f"it is one for the play, and differs between {first} and {host}"
+            one, other = (_meaning(name, of_host.get(name)) for of_host in (said[first], values))
+            if one != other:
+                problem = f"it is one for the play, and differs: {first} has {one!s:.40}, {host} has {other!s:.40}"
                 raise UsageError(name, problem, "Set it in the play, for the group all only, or with -e.")
+
+
+def _meaning(name: str, value: Any) -> str:
+    """A value in a form that is the same for all its spellings, such as V(10m) and V(600)."""
+    texts = ["" if item is None else str(item).strip() for item in elements(value)]
+    if name in _DURATIONS:
+        with contextlib.suppress(UsageError):
+            return f"{duration(name, value):g} s"
+    return ", ".join(texts) or "nothing"
 
 
 def join_waivers(lists: Iterable[tuple[str, Any]], today: date) -> list[Mapping[str, Any]]:

@@ -179,7 +179,8 @@ def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Wo
 UNANSWERED = {"name": "unanswered", "line": "echo none", "unanswered": "none"}
 BAD = {"name": "bad", "line": "false", "severity": "high"}
 APPROVED = {"check": "bad", "reason": "It is known.", "until": "2127-01-31"}
-DIFFERENT = {"audit_fail_on": "never", "audit_report_dir": "elsewhere"}
+#: What one of two hosts has, and what the other one has then.
+DIFFERENT = {"audit_fail_on": ("never", "high"), "audit_report_dir": ("elsewhere", "nothing")}
 
 
 def of_hosts(first: Row, second: Row, **everybody: Any) -> Row:
@@ -194,12 +195,13 @@ def of_hosts(first: Row, second: Row, **everybody: Any) -> Row:
 def test_hosts_that_differ_in_what_is_one_for_the_play_are_told(
     current: Workspace, tmp_path: Path, core: str, turned: bool
 ) -> None:
-    for name, value in DIFFERENT.items():
+    for name, (value, other) in DIFFERENT.items():
         inventory = of_hosts(*(({}, {name: value}) if turned else ({name: value}, {})))
         done = play_out(current, tmp_path / name, ROLE, inventory, core=core)
+        one, two = (other, value) if turned else (value, other)
         text = (
-            f"{name}: it is one for the play, and differs between web-01 and web-02. Set it in the play, for the group"
-            " all only, or with -e."
+            f"{name}: it is one for the play, and differs: web-01 has {one}, web-02 has {two}. Set it in the play, for"
+            " the group all only, or with -e."
         )
         assert (done.code, done.tasks["Audit the hosts"][0]["msg"]) == (2, text), done.said
     assert current.commands() == []
@@ -238,6 +240,7 @@ def test_a_wrong_waiver_of_a_host_is_told_with_the_host(current: Workspace, tmp_
     cases: dict[str, Any] = {
         "audit_waivers, waiver 1: it is about no host. Name hosts, or groups such as all. Host: web-02.": [APPROVED],
         "audit_waivers: it is not a list of dictionaries.": "bad",
+        "'no_such' is undefined. Host: web-02.": "{{ no_such }}",
     }
     for number, (text, given) in enumerate(cases.items()):
         done = play_out(current, tmp_path / str(number), ROLE, of_hosts({}, {"audit_waivers": given}))

@@ -28,8 +28,23 @@ WAIVER: Row = {"check": "sshd-*", "groups": ["db"], "reason": "It is known.", "u
 def test_the_first_two_hosts_that_differ_are_named(name: str) -> None:
     refuse_different({})
     refuse_different({"web-01": {name: 1}, "web-02": {name: 1}})
-    with pytest.raises(UsageError, match=f"^{name}: .* differs between web-01 and db-01. Set it in the play, "):
+    with pytest.raises(UsageError, match=f"^{name}: .* differs: web-01 has 1.*, db-01 has 2.*. Set it in the play, "):
         refuse_different({"web-01": {name: 1}, "web-02": {name: 1}, "db-01": {name: 2}, "db-02": {}})
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("audit_wait_timeout", "10m", 600),
+        ("audit_wait_timeout", "soon", " soon"),
+        ("audit_min_coverage", "95", 95),
+        ("audit_max_concurrency", 5, "5"),
+        ("audit_formats", "html, json", ["html", "json"]),
+        ("audit_budget", None, ""),
+    ],
+)
+def test_two_spellings_of_one_value_are_no_difference(name: str, one: object, other: object) -> None:
+    refuse_different({"web-01": {name: one}, "web-02": {name: other}})
 
 
 def test_waivers_are_joined_each_once() -> None:
