@@ -108,6 +108,12 @@ class ActionModule(AlpaconAction):
         What is null counts as left out, where an empty selection does not come first: a null fail_on is not never. So
         does an empty setting.
         """
+        for name in ("checks", "waivers"):
+            given = self._task.args.get(name)
+            # The text of a list, which could not be read back.
+            if isinstance(given, str) and "datetime.date" in given:
+                problem = "ansible-core before 2.19 hands over no list with a date that has no quotes"
+                raise UsageError(name, problem, "Write dates in quotes, such as '2027-01-31'.")
         return {name: value for name, value in without_empty_settings(self._task.args).items() if value is not None}
 
     def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:

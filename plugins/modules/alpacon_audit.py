@@ -291,7 +291,8 @@ options:
         required: true
       until:
         description:
-          - The last day, such as V(2027-01-31), in UTC.
+          - The last day, such as V(2027-01-31), in UTC. Before ansible-core 2.19, a date in a variable that O(waivers)
+            names needs quotes. That is not so with the variable C(audit_waivers) of the role.
         type: raw
         required: true
       by:

@@ -236,6 +236,20 @@ def test_the_waivers_of_all_hosts_count_each_once(current: Workspace, tmp_path: 
         assert len([warning for warning in result["warnings"] if "none of none fails" in warning]) == 1
 
 
+@pytest.mark.parametrize("core", CORES)
+def test_a_waiver_is_as_the_guide_has_it(current: Workspace, tmp_path: Path, core: str) -> None:
+    guide = (ROOT / "docs/docsite/rst/audit.rst").read_text(encoding="utf-8")
+    example = re.search(r"\n    audit_waivers:\n(?:      .*\n)+", guide)
+    assert example
+    # A date without quotes is no text in YAML.
+    text = re.sub("until: .*", "until: 2127-03-31", example[0].replace("sshd-*", "b*").replace("[legacy]", "[all]"))
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars/all.yml").write_text(text, encoding="utf-8")
+    done = play_out(current, tmp_path, ROLE, AGENTS, "-e", json.dumps(role(BAD)["vars"]), core=core)
+    assert done.code == 0, done.said
+    assert done.tasks["Audit the hosts"][0]["summary"]["waived"] == len(AGENTS)
+
+
 def test_a_wrong_waiver_of_a_host_is_told_with_the_host(current: Workspace, tmp_path: Path) -> None:
     cases: dict[str, Any] = {
         "audit_waivers, waiver 1: it is about no host. Name hosts, or groups such as all. Host: web-02.": [APPROVED],
