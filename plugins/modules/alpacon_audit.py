@@ -224,9 +224,9 @@ options:
         default: []
   library:
     description:
-      - Directory on the controller with check sets, a file C(NAME.yml) for each. The file is a dictionary with the list
-        C(checks), and with C(functions), which is shell code that goes before the code of each of them. Nothing in it
-        is a template.
+      - Directory on the controller with check sets, a file C(NAME.yml) or C(NAME.yaml) for each. The file is a
+        dictionary with the list C(checks), and with C(functions), which is shell code that goes before the code of each
+        of them. Nothing in it is a template.
     type: path
   check_sets:
     description:

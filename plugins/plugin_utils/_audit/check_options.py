@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -273,7 +274,21 @@ class _CheckReader:
             remedy = did_you_mean(key, known, f"It may have: {', '.join(known)}.", prefix)
             raise UsageError(self._of(f"{prefix}{key}"), "a check has no such key", remedy)
 
+    def _refuse_other_types(self) -> None:
+        """Refuse what validation would make a text or a number of, or break at."""
+        for key, spec in CHECK.items():
+            given, kind = self._given.get(key), spec.get("elements", spec["type"])
+            listed = given if isinstance(given, (list, tuple)) else [given]
+            if kind in ("str", "int") and any(isinstance(one, bool) for one in listed):
+                problem = "it is true or false, as which YAML reads yes, no, on and off as well"
+                raise UsageError(self._of(key), problem, "Put the word in quotes.")
+            if kind == "int" and any(isinstance(one, float) and math.isinf(one) for one in listed):
+                raise UsageError(self._of(key), "it is infinite", "Give a whole number.")
+        if not isinstance(self._given.get("number"), (type(None), str, Mapping)):
+            raise UsageError(self._of("number"), "it is not a dictionary", "Give one, such as {at_most: 5}.")
+
     def _validated(self) -> dict[str, Any]:
+        self._refuse_other_types()
         given = {
             key: [value] if key in _TEXTS and isinstance(value, str) else value for key, value in self._given.items()
         }

@@ -38,7 +38,7 @@ def read_results(option: str, given: Any) -> dict[str, Any]:
     """
     options = _mapping(option, given, ("format", "rules", "words", *_PATHS))
     kind = options.get("format")
-    if kind not in FORMATS:
+    if not isinstance(kind, str) or kind not in FORMATS:
         remedy = did_you_mean(kind, FORMATS, f"Give one of {', '.join(FORMATS)}.")
         raise UsageError(f"{option}.format", f"'{kind}' is not a format" if kind else "it is missing", remedy)
     of_json = [key for key in options if key in (*_PATHS, "words")]

@@ -117,6 +117,21 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
             "applies_if: no shell of the server runs what is for the shell osquery. Leave it out.",
         ),
         ({"shell": "osquery", "kind": "problems"}, "kind: it does not go with the shell osquery. Leave it out."),
+        (
+            {"absent": True},
+            "checks, check 1 (it): absent: it is true or false, as which YAML reads yes, no, on and off",
+        ),
+        (
+            {"contains": ["ok", False]},
+            "contains: it is true or false, as which YAML reads yes, no, on and off as well.",
+        ),
+        ({"applies_if": True}, "applies_if: it is true or false"),
+        ({"rc": True}, "rc: it is true or false"),
+        ({"rc": [float("inf")]}, "checks, check 1 (it): rc: it is infinite. Give a whole number."),
+        ({"timeout": float("-inf")}, "timeout: it is infinite."),
+        ({"number": 5}, "checks, check 1 (it): number: it is not a dictionary. Give one, such as {at_most: 5}."),
+        ({"number": [5]}, "number: it is not a dictionary."),
+        ({"results": {"format": ["tap"]}}, "checks, check 1 (it): results.format: '['tap']' is not a format. Did you"),
         ({"shell": "bash"}, "value of shell must be one of: system, internal, osquery, got: bash"),
     ],
 )

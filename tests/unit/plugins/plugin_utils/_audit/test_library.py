@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Folders of check sets: nothing that is written there is left out without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
+
+CHECK = "{name: NAME, line: 'true'}"
+
+
+def folder_of(tmp_path: Path, **files: str) -> Path:
+    """A folder with these files: their names have two underscores in place of the dot."""
+    for name, text in files.items():
+        (tmp_path / name.replace("__", ".")).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def names_in(folder: Path) -> dict[str, list[str]]:
+    """The names of the checks in each set of a folder."""
+    return {name: [check.name for check in checks] for name, checks in read_library(folder).items()}
+
+
+def test_both_endings_of_yaml_are_read(tmp_path: Path) -> None:
+    sets = {name: f"checks: [{CHECK.replace('NAME', name[0])}]" for name in ("b__yml", "a__yaml")}
+    assert names_in(folder_of(tmp_path, **sets)) == {"a": ["a"], "b": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "library: there is no file NAME.yml in"),
+        (
+            {"a__yml": f"checks: [{CHECK}]", "a__yaml": f"checks: [{CHECK}]"},
+            "library: a.yaml and a.yml are one check set. Rename one of them, or move its checks into the other.",
+        ),
+        (
+            {"a__yml": f"checks: [{CHECK}]\n\nchecks: [{CHECK}]"},
+            "library, a.yml: it cannot be read: the key checks is there twice, in lines 1 and 3. Leave one of them.",
+        ),
+        (
+            {"a__yml": "checks:\n- name: a\n  kind: problems\n  line: x\n  kind: output"},
+            "library, a.yml: it cannot be read: the key kind is there twice, in lines 3 and 5. Leave one of them.",
+        ),
+        ({"a__yml": "checks: {"}, "library, a.yml: it cannot be read: "),
+        ({"a__yml": "check: []"}, "library, a.yml: it is not a check set."),
+        ({"a__yml": "checks: [1]"}, "library, a.yml: checks is not a list of checks."),
+        ({"a__yml": f"functions: [a]\nchecks: [{CHECK}]"}, "library, a.yml: functions is not a text."),
+        ({"a__yml": "checks: [{name: a, line: x, absent: yes}]"}, "library, a.yml, check 1 (a): absent: it is true or"),
+    ],
+)
+def test_mistakes_in_check_sets_are_told(tmp_path: Path, files: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        read_library(folder_of(tmp_path, **files))
+    assert str(raised.value).startswith(message)
+
+
+def test_keys_that_are_merged_may_be_there_as_well(tmp_path: Path) -> None:
+    text = """
+checks:
+- &first {name: a, line: x, parameters: &common {most: 1, least: 1}}
+- <<: *first
+  name: b
+  parameters: {deep: 1, <<: *common, most: 2}
+- {<<: *first, name: c}
+"""
+    [_a, b, c] = read_library(folder_of(tmp_path, a__yml=text))["a"]
+    assert (b.parameters, c.name, c.line) == ({"deep": 1, "most": 2, "least": 1}, "c", "x")
