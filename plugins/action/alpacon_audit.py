@@ -128,7 +128,8 @@ class ActionModule(AlpaconAction):
             raise UsageError("hosts", "with serial, each batch would audit all hosts of the play", _WITHOUT_SERIAL)
         library = read_library(Path(options["library"])) if options["library"] else {}
         plans = Plans(library, options)
-        found = _members(options["hosts"], self._task_vars)
+        groups = _groups(self._task_vars)
+        found = _members(options["hosts"], self._task_vars, groups)
         of_play = self._of_play()
         common = CommonVariables(of_play, [host.variables.written for host in found])
         # Asked once for each name: it looks through the variables of all hosts.
@@ -152,7 +153,8 @@ class ActionModule(AlpaconAction):
             Host(host.name, host.server, host.groups, asked, workspaces.of(host.name, host.variables.below(settings)))
             for host, asked in zip(found, checks, strict=True)
         ]
-        audited = run_audit(checked, hosts, run)
+        names = {host.name for host in hosts}
+        audited = run_audit(checked, hosts, run, {name: of for name, of in groups.items() if name not in names})
         hidden = secrets(options) | {host.settings.token for host in hosts}
         if folder is None:
             return _hidden(result_of(audited, no_log=run.no_log), hidden)
@@ -282,12 +284,17 @@ class _Workspaces:
             raise UsageError(error.option, f"{text} Host: {host}.") from None
 
 
-def _members(names: list[str] | None, task_vars: Mapping[str, Any]) -> list[_Member]:
-    """The hosts that are meant, and what the inventory knows of them."""
+def _groups(task_vars: Mapping[str, Any]) -> dict[str, set[str]]:
+    """The groups of each host of the inventory."""
     groups_of: dict[str, set[str]] = {}
     for group, members in task_vars.get("groups", {}).items():
         for member in members:
             groups_of.setdefault(member, set()).add(group)
+    return groups_of
+
+
+def _members(names: list[str] | None, task_vars: Mapping[str, Any], groups_of: Mapping[str, set[str]]) -> list[_Member]:
+    """The hosts that are meant, and what the inventory knows of them."""
     hostvars = task_vars["hostvars"]
     members = []
     for name in dict.fromkeys(names if names is not None else task_vars["ansible_play_hosts_all"]):

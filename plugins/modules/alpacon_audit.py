@@ -262,7 +262,7 @@ options:
     description:
       - Findings that are accepted for a while. A failed result that one of them is about has the outcome V(waived), and
         does not fail the audit. After O(waivers[].until), it fails again and says so. A waiver that is about no failed
-        result causes a warning, if all that it is about was answered.
+        result causes a warning, if all that it is about was answered, and it is about hosts of this audit only.
     type: list
     elements: dict
     default: []

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +102,10 @@ def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Membe
     return [Member(name, name, frozenset({"all", *(g for g, of in known.items() if name in of)})) for name in names]
 
 
-def carry_out(options: Row, members: Sequence[Member], run: Run) -> Audited:
-    """An audit of hosts."""
+def carry_out(
+    options: Row, members: Sequence[Member], run: Run, others: Mapping[str, Collection[str]] | None = None
+) -> Audited:
+    """An audit of hosts, and perhaps not of others."""
     plans = Plans({}, options)
     checks = [plans.of(one.name, {}) if one.checks is None else one.checks for one in members]
     checked = AuditOptions.from_options(options, checks)
@@ -115,6 +117,7 @@ def carry_out(options: Row, members: Sequence[Member], run: Run) -> Audited:
             for one, asked in zip(members, checks, strict=True)
         ],
         run,
+        others,
     )
 
 
@@ -128,12 +131,18 @@ def options(workspace: Workspace, *checks: Row, **given: Any) -> Row:
 
 
 def audit(
-    workspace: Workspace, *checks: Row, of: list[Member] | None = None, check_mode: bool = False, **given: Any
+    workspace: Workspace,
+    *checks: Row,
+    of: list[Member] | None = None,
+    others: Mapping[str, Collection[str]] | None = None,
+    check_mode: bool = False,
+    **given: Any,
 ) -> Done:
     """Carry out an audit, and check that what it says of requests is true."""
     warnings: list[str] = []
     before = workspace.requests_made()
     asked = hosts("web-01") if of is None else of
-    done = carry_out(options(workspace, *checks, **given), asked, Run(warn=warnings.append, check_mode=check_mode))
+    run = Run(warn=warnings.append, check_mode=check_mode)
+    done = carry_out(options(workspace, *checks, **given), asked, run, others)
     assert done.report["summary"]["requests"] == workspace.requests_made() - before
     return Done(done, warnings)

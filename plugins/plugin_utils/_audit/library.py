@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +47,13 @@ def read_library(folder: Path) -> dict[str, list[Check]]:
     files = sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")])
     if not files:
         raise UsageError("library", f"there is no file NAME.yml in {folder}", "Name a folder of check sets.")
-    for file, following in pairwise(files):
-        if file.stem == following.stem:
-            problem = f"{file.name} and {following.name} are one check set"
+    sets: dict[str, Path] = {}
+    for file in files:
+        other = sets.setdefault(file.stem, file)
+        if other != file:
+            problem = f"{other.name} and {file.name} are one check set"
             raise UsageError("library", problem, "Rename one of them, or move its checks into the other.")
-    return {file.stem: _read(file) for file in files}
+    return {name: _read(file) for name, file in sets.items()}
 
 
 def _read(file: Path) -> list[Check]:

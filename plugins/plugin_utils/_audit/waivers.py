@@ -59,6 +59,10 @@ class Waiver:
         """Whether it is about a host."""
         return any(group in groups for group in self.groups) or any(_fits(host, name) for name in self.hosts)
 
+    def means_any(self, hosts: Mapping[str, Collection[str]]) -> bool:
+        """Whether it is about one of these hosts, given with their groups."""
+        return any(self.means(host, groups) for host, groups in hosts.items())
+
     def may_cover_results_of(self, check: str) -> bool:
         """Whether it may be about a result of a check that has not told its results."""
         return _fits(check, self.check) or _fits(check, self.check.partition("/")[0])

@@ -557,6 +557,25 @@ def test_a_waiver_that_nobody_could_judge_is_no_mistake(current: Workspace) -> N
 
 
 @pytest.mark.parametrize(
+    ("given", "warns"),
+    [
+        ({}, False),
+        ({"groups": ["db"]}, False),
+        ({"groups": [], "hosts": ["db-01"]}, False),
+        ({"groups": [], "hosts": ["web-0*"]}, True),
+        ({"groups": ["web"]}, True),
+        # Of a slice, the inventory knows no other hosts.
+        ({"groups": [], "hosts": ["gone-01"]}, False),
+    ],
+)
+def test_a_waiver_of_hosts_that_are_not_audited_is_no_mistake(current: Workspace, given: Row, warns: bool) -> None:
+    web = hosts("web-01", groups={"web": ["web-01"]})
+    others = {"db-01": {"all", "db"}}
+    done = audit(current, HELLO, of=web, others=others, waivers=[waiver(check="hello", **given)])
+    assert bool(done.warnings) is warns
+
+
+@pytest.mark.parametrize(
     ("line", "pattern", "warns"),
     [
         ("exit 9", "base/x", False),
