@@ -332,7 +332,8 @@ options:
     type: bool
   unknown_severity:
     description:
-      - How bad it is if a question got no answer.
+      - How bad it is if a question got no answer. If that is at least as bad as O(fail_on), such a question is a
+        finding that fails the task, and so is each server that was not reached or not asked.
     type: str
     default: medium
     choices: [info, low, medium, high, critical]
@@ -508,7 +509,8 @@ findings:
       fails: true
 failing:
   description:
-    - How many findings are at least as bad as O(fail_on).
+    - How many findings are at least as bad as O(fail_on). If O(unknown_severity) is, each server that was not reached
+      or not asked is one of them, except in check mode.
   returned: when the audit was carried out, whatever its verdict
   type: int
   sample: 10

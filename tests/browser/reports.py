@@ -275,6 +275,7 @@ def report(
             "run_by": {"user": "kim", "controller": "deploy-01"},
             "reuse_within": 3600.0,
             "fail_on": "high",
+            "unknown_severity": "medium",
             "min_coverage": 95.0,
             "refusal": None,
             "content_digest": f"sha256:{chance.getrandbits(256):064x}",

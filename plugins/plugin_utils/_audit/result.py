@@ -14,7 +14,7 @@ from .audit import Audited
 from .outcomes import FINDINGS, SEVERITIES, UNKNOWN
 from .report.console import in_words, overview
 from .report.text import counted
-from .verdict import INCONCLUSIVE, answered, fails, is_covered
+from .verdict import INCONCLUSIVE, answered, failing_servers, fails, is_covered
 
 #: So many findings are named in a message.
 _NAMED = 50
@@ -29,7 +29,7 @@ def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False)
     report = audited.report
     findings = [_finding(result, report["fail_on"]) for result in report["results"] if result["outcome"] in FINDINGS]
     findings.sort(key=lambda finding: (-SEVERITIES.index(finding["severity"]), finding["outcome"] == UNKNOWN))
-    failing = [finding for finding in findings if finding["fails"]]
+    failing = sum(finding["fails"] for finding in findings) + len(_failing_servers(report))
     return {
         "changed": audited.changed,
         "failed": bool(failing or report["refusal"]) or report["verdict"] == INCONCLUSIVE,
@@ -38,13 +38,18 @@ def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False)
         "coverage": report["coverage"],
         "summary": report["summary"],
         "findings": findings,
-        "failing": len(failing),
+        "failing": failing,
         "servers": _commanded(audited),
         "facts": {server["host"]: server["facts"] for server in report["servers"] if server["facts"]},
         "files": list(files),
         "overview": overview(report, files, audited.to_submit),
         "requests": report["summary"]["requests"],
     }
+
+
+def _failing_servers(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    # Check mode leaves servers open.
+    return failing_servers(report) if report["verdict"] else []
 
 
 def _commanded(audited: Audited) -> list[dict[str, Any]]:
@@ -63,14 +68,16 @@ def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
     report, summary = audited.report, audited.report["summary"]
     failing = [finding for finding in findings if finding["fails"]]
     words = [report["refusal"].removesuffix(".")] if report["refusal"] else []
-    if failing:
-        worst = f"{counted(len(failing), 'finding')} of severity {report['fail_on']} or worse"
-        words.append(f"{worst}: {_named(failing)}")
+    servers = _failing_servers(report)
+    if failing or servers:
+        worst = f"{counted(len(failing) + len(servers), 'finding')} of severity {report['fail_on']} or worse"
+        named = [*([_named(failing)] if failing else []), *_without_results(servers)]
+        words.append(f"{worst}: {'; '.join(named)}")
         if report["verdict"] and not is_covered(report):
             words.append(answered(report).removesuffix("."))
     elif report["verdict"] == INCONCLUSIVE:
         words = [f"Inconclusive: {'. '.join([*words, answered(report).removesuffix('.')])}"]
-    if not failing:
+    if not failing and not servers:
         words.append(f"{summary['passed']} passed, {summary['failed']} failed, {summary['unknown']} unknown")
     if report["verdict"] == INCONCLUSIVE:
         words += _left_open(report, findings)
@@ -81,15 +88,21 @@ def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
 
 def _left_open(report: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was not answered: servers that were not reached or not asked, each once, and single questions."""
+    unknown = [one for one in findings if one["outcome"] == UNKNOWN]
+    words = _without_results(report["servers"])
+    return [*words, *([f"Without an answer: {_named(unknown)}"] if unknown else [])]
+
+
+def _without_results(servers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those of these servers that were not reached or not asked, by the reason."""
     words = []
     for state, about in (("not reached", True), ("not asked", False)):
-        left = [one for one in report["servers"] if not one["reached"] and one["asked"] is about]
+        left = [one for one in servers if not one["reached"] and one["asked"] is about]
         reasons: dict[str, list[str]] = {}
         for server in left:
             reasons.setdefault(server["reason"].removesuffix("."), []).append(server["host"])
         words += [f"{counted(len(hosts), 'server')} {state}: {_first(hosts)}: {why}" for why, hosts in reasons.items()]
-    unknown = [one for one in findings if one["outcome"] == UNKNOWN]
-    return [*words[:_NAMED], *([f"Without an answer: {_named(unknown)}"] if unknown else [])]
+    return words[:_NAMED]
 
 
 def _first(names: Sequence[str]) -> str:

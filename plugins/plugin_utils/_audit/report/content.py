@@ -75,6 +75,7 @@ def content_of(
         "run_by": {"user": _user(), "controller": socket.gethostname()},
         "reuse_within": options.reuse_within,
         "fail_on": options.fail_on,
+        "unknown_severity": options.unknown_severity,
         "verdict": None,
         "coverage": coverage_of(summary),
         "min_coverage": options.min_coverage,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..outcomes import FAILED, NOT_APPLICABLE, OUTCOMES, PASSED, SEVERITIES, UNKNOWN, WAIVED
-from ..verdict import FAIL, INCONCLUSIVE, PASS, answered, fails, is_covered, passed_share, score_of, share
+from ..verdict import FAIL, INCONCLUSIVE, PASS, answered, failing, is_covered, passed_share, score_of, share
 from .text import duration, inline, line, moment, output, parsed, plain
 from .words import unasked_words, waiver_words
 
@@ -370,7 +370,7 @@ def figures_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "share": f"{passed_share(summary):g}",
         "bar": segments,
         "spoken": ", ".join(f"{count} {name}" for name, count, _start, _width in segments) or "no results",
-        "failing": len([result for result in report["results"] if fails(result, report["fail_on"])]),
+        "failing": len(failing(report)),
         "answered": answered(report),
         "covered": is_covered(report),
         "tone": _tone(report),

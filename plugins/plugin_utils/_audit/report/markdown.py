@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..outcomes import FAILED, SEVERITIES, UNKNOWN, WAIVED
-from ..verdict import FAIL, answered, fails, passed_share
+from ..verdict import FAIL, answered, failing, passed_share
 from .priorities import fixes
 from .text import counted, line, moment
 from .words import found_words, unasked_words
@@ -59,8 +59,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"**Verdict: {report['verdict']}.** {answered(report)}"
     if report["verdict"] == FAIL:
-        failing = sum(fails(result, report["fail_on"]) for result in report["results"])
-        yield f"{counted(failing, 'finding')} of severity {report['fail_on']} or worse."
+        yield f"{counted(len(failing(report)), 'finding')} of severity {report['fail_on']} or worse."
     if report["refusal"]:
         yield escape(report["refusal"], 400)
     yield ""

@@ -19,6 +19,7 @@ from system.playing import Play, play_out, run_plays
 from system.support import AGENTS
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.files import FILES
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 PLAYBOOK = "herdops.alpacon.audit"
@@ -105,6 +106,28 @@ def test_findings_of_no_severity_fail_but_coverage_still_counts(current: Workspa
 def test_unknowns_as_bad_as_findings_fail_as_findings(current: Workspace) -> None:
     done = audit(current, *questions(0, 2), unknown_severity="high")
     assert said(done) == ("fail", 0.0, True)
+
+
+def test_servers_without_results_fail_where_unknowns_do(current: Workspace) -> None:
+    current.add_servers("off-01", "off-02", connected=False)
+    given: Row = {"of": hosts("web-01", "off-01", "off-02"), "min_coverage": 0}
+    done = audit(current, HELLO, unknown_severity="critical", **given)
+    assert said(done) == ("fail", 33.3, True)
+    assert (done.result["failing"], done.summary["unknown"]) == (2, 0)
+    assert done.result["msg"].startswith(
+        "2 findings of severity high or worse: 2 servers not reached: off-01, off-02: The server is offline"
+    )
+    for name in ("markdown", "html"):
+        assert "2 findings of severity high or worse" in "".join(FILES[name][1](done.report))
+    assert said(audit(current, HELLO, unknown_severity="medium", **given)) == ("pass", 33.3, False)
+    assert said(audit(current, HELLO, unknown_severity="critical", fail_on="never", **given))[0] == "pass"
+    bad = {"name": "bad", "line": "false", "severity": "high"}
+    both = audit(current, bad, unknown_severity="high", **given).result
+    assert both["failing"] == 3
+    assert "3 findings of severity high or worse: web-01: bad (high): Exit code 1" in both["msg"]
+    assert "; 2 servers not reached: off-01, off-02: " in both["msg"]
+    checked = audit(current, HELLO, unknown_severity="critical", check_mode=True, reuse_within="0", **given).result
+    assert (checked["verdict"], checked["failing"], checked["failed"]) == (None, 0, False)
 
 
 def test_an_audit_that_asks_nobody_anything_passes_nothing(current: Workspace) -> None:

@@ -21,7 +21,7 @@ def test_messages_name_so_many_findings_and_no_more() -> None:
     summary |= {"not_applicable": 0, "waived": 0, "questions": 120}
     summary |= {"failed_by_severity": {"high": 120, "low": 0}, "requests": 130}
     report: Row = {"title": "T", "results": results, "servers": [], "summary": summary, "fail_on": "high"}
-    report |= {"schema": 2, "checks": [{"name": "c", "remedy": "R"}]}
+    report |= {"schema": 2, "unknown_severity": "medium", "checks": [{"name": "c", "remedy": "R"}]}
     report |= {"verdict": "fail", "coverage": 100.0, "min_coverage": 95.0, "refusal": None}
     result = result_of(Audited(report, changed=True), ["/tmp/a/audit.json", "/tmp/a/audit.html"])
     assert result["msg"].startswith("120 findings of severity high or worse: h0: c (high): M; h1: c (high): M; ")
