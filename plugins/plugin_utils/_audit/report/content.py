@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import getpass
+import json
+import re
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -60,7 +62,8 @@ def content_of(
             results += rows
         for reply in audited.replies.values():
             facts.update(reply.judged.facts)
-        servers.append(_server(audited, facts, audit.client.settings.url))
+        own = checks.differences(audited.checks)
+        servers.append({**_server(audited, facts, audit.client.settings.url), "differs": own})
     checks.tell_remedies()
     urls = list(dict.fromkeys(audit.client.settings.url for audit in audits))
     summary = _summary(audits, servers, results, checks)
@@ -80,7 +83,7 @@ def content_of(
         "coverage": coverage_of(summary),
         "min_coverage": options.min_coverage,
         "refusal": " ".join(audit.refusal for audit in audits if audit.refusal) or None,
-        "content_digest": digest(checks.rows),
+        "content_digest": _digest_of_checks(hosts),
         # The writer knows it, when secrets are hidden.
         "results_digest": None,
         "summary": summary,
@@ -90,6 +93,30 @@ def content_of(
         "waivers": [waiver.row for waiver in options.waivers],
     }
     return {**report, "verdict": verdict_of(report)}
+
+
+def _digest_of_checks(hosts: Sequence[Host]) -> str:
+    """The digest of all different checks, and of the hosts that have them where others have not."""
+    # Hosts with equal variables have the same list.
+    plans: dict[int, tuple[Sequence[Check], list[str]]] = {}
+    for host in hosts:
+        plans.setdefault(id(host.checks), (host.checks, []))[1].append(host.name)
+    digests: dict[int, str] = {}
+    hosts_of: dict[str, list[str]] = {}
+    for checks, names in plans.values():
+        for check in checks:
+            if id(check) not in digests:
+                digests[id(check)] = digest([json.dumps(vars(check), sort_keys=True, default=_in_json)])
+            hosts_of.setdefault(digests[id(check)], []).extend(names)
+    asked = sorted(hosts_of.items())
+    return digest([check, sorted(names) if len(names) < len(hosts) else None] for check, names in asked)
+
+
+def _in_json(value: Any) -> Any:
+    """What a check has that JSON does not know."""
+    if isinstance(value, re.Pattern):
+        return value.pattern
+    return sorted(value) if isinstance(value, (set, frozenset)) else vars(value)
 
 
 def _user() -> str | None:
@@ -104,6 +131,8 @@ class _Checks:
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[str, Any]] = {}
+        #: What each check has unlike the one of that name that is in the report.
+        self._unlike: dict[int, dict[str, Any]] = {}
         #: How many results each check is known to have, and its rules.
         self._expected: dict[int, int] = {}
         self._rules: dict[int, Mapping[str, Mapping[str, Any]]] = {}
@@ -125,10 +154,15 @@ class _Checks:
         if id(check) not in self._expected:
             self._expected[id(check)] = len(silent(check.results, "")) if check.results else 0
             self._rules[id(check)] = by_name(check.results["rules"]) if check.results else {}
-            self._rows.setdefault(check.name, _check(check))
+            row = self._rows.setdefault(check.name, _check(check))
+            self._unlike[id(check)] = {key: value for key, value in _check(check).items() if value != row[key]}
         self.questions += len(rows) or self._expected[id(check)] or 1
         for one, row in zip(named, rows, strict=False):
             self._add_named(check, one, row)
+
+    def differences(self, checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
+        """What these checks have unlike those of the same names that are in the report."""
+        return {check.name: self._unlike[id(check)] for check in checks if self._unlike[id(check)]}
 
     def _add_named(self, check: Check, named: NamedResult, row: dict[str, Any]) -> None:
         name = row["check"]
@@ -141,7 +175,7 @@ class _Checks:
                 self._remedies.append((row, named.remedy))
         if changed:
             said = self._said[name]
-            self._rows[name] = _named_check(check, said, self._said_of_failed.get(name, said))
+            self._rows[name] = _named_check(self._rows[check.name], name, said, self._said_of_failed.get(name, said))
 
     def tell_remedies(self) -> None:
         """Put the remedies that only some servers name into the messages of these."""
@@ -271,22 +305,23 @@ def _check(check: Check) -> dict[str, Any]:
     }
 
 
-def _named_check(check: Check, named: NamedResult, failed: NamedResult) -> dict[str, Any]:
+def _named_check(check: Mapping[str, Any], name: str, named: NamedResult, failed: NamedResult) -> dict[str, Any]:
     """A named result as a check, part of the one whose output it is in.
 
     Args:
+        check: that one, as the report has it.
         named: what all servers say about it.
         failed: what those say on which it failed: only they name a severity and a remedy, in some formats.
     """
     return {
-        **_check(check),
-        "name": name_of(check, named),
-        "of": check.name,
+        **check,
+        "name": name,
+        "of": check["name"],
         "title": named.title or named.name,
         "rationale": named.rationale,
-        "remedy": failed.remedy or check.remedy,
+        "remedy": failed.remedy or check["remedy"],
         "references": list(named.references),
-        "severity": failed.severity or check.severity,
+        "severity": failed.severity or check["severity"],
         "line": "",
         "applies_if": None,
         "expected": [],

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from unicodedata import category
 
+from .differences import Differences
 from .text import line, plain
 from .words import waiver_words
 
@@ -33,6 +34,7 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
     yield _row(COLUMNS)
     servers = {server["host"]: _server_cells(server) for server in report["servers"]}
     checks = {check["name"]: check for check in report["checks"]}
+    differences = Differences(report)
     for server in report["servers"]:
         if not (server["reached"] and server["asked"]):
             cells = {"outcome": "not_asked" if server["reached"] else "not_reached", "message": line(server["reason"])}
@@ -41,7 +43,8 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
         check = checks[result["check"]]
         cells = {
             **servers[result["host"]],
-            **{name: check[name] for name in ("set", "title", "remedy")},
+            **{name: check[name] for name in ("set", "title")},
+            "remedy": differences.text(result["host"], result["check"], "remedy"),
             **{
                 name: result[name]
                 for name in ("check", "severity", "outcome", "message", "value", "command", "ended_at")

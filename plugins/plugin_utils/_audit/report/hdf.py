@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
+from .differences import of_all_hosts
 from .json_file import Rows, streamed
 from .text import line, output, parsed, plain
 from .words import found_words, unasked_words
@@ -31,6 +32,7 @@ _NO_NIST = "CM-6"
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
     """The text of audit.hdf.json, in pieces."""
+    report = of_all_hosts(report)
     by_check: dict[str, list[Mapping[str, Any]]] = {check["name"]: [] for check in report["checks"]}
     for result in report["results"]:
         by_check[result["check"]].append(result)

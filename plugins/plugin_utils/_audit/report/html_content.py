@@ -13,6 +13,7 @@ from typing import Any
 
 from ..outcomes import FAILED, NOT_APPLICABLE, OUTCOMES, PASSED, SEVERITIES, UNKNOWN, WAIVED
 from ..verdict import FAIL, INCONCLUSIVE, PASS, answered, failing, is_covered, passed_share, score_of, share
+from .differences import Differences, of_all_hosts
 from .text import duration, inline, line, moment, output, parsed, plain
 from .words import unasked_words, waiver_words
 
@@ -84,7 +85,8 @@ class Content:
     """A report, put together as the page shows it."""
 
     def __init__(self, report: Mapping[str, Any]) -> None:
-        self.report = report
+        self._differences = Differences(report)
+        self.report = report = of_all_hosts(report)
         self.hosts = [line(server["host"]) for server in report["servers"]]
         self.checks = [CheckSection(number, check) for number, check in enumerate(report["checks"])]
         self._texts = _Texts()
@@ -101,21 +103,23 @@ class Content:
             server, number = server_numbers[result["host"]], check_numbers[result["check"]]
             check = self.checks[number]
             waiver = result["waiver"]
+            own = self._differences.words(result["host"], result["check"])
             key = (
+                own,
                 number,
                 *(result[name] for name in ("outcome", "severity", "message", "output", "rc")),
                 *(str(result["value"]), result["output_truncated"], result["output_complete"]),
                 tuple(map(str, waiver.values())) if waiver else None,
             )
             if key not in known:
-                known[key] = self._answer(result)
+                known[key] = self._answer(result, own)
                 check.answers.append(known[key])
             known[key].servers.append(server)
             check.counts[result["outcome"]] += 1
             self._columns[number][server] = known[key].number
             self._commands.add(number, server, result)
 
-    def _answer(self, result: Mapping[str, Any]) -> SameAnswers:
+    def _answer(self, result: Mapping[str, Any], own: str) -> SameAnswers:
         is_finding = result["outcome"] in (FAILED, UNKNOWN, WAIVED)
         text, is_cut = output(result["output"]) if self._texts.may_take(result["output"], is_finding) else (None, False)
         notes = []
@@ -126,6 +130,8 @@ class Content:
             notes.append("The output that the workspace has is not complete.")
         if result["rc"]:
             notes.append(f"Exit code {result['rc']}.")
+        if own:
+            notes.append(line(own, 600))
         answer = SameAnswers(
             number=len(self._answers),
             outcome=result["outcome"],

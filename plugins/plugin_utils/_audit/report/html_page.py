@@ -38,14 +38,15 @@ _FIXES = 10
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
     """The text of audit.html, in pieces."""
+    to_fix = fixes(report)
     content = Content(report)
+    report = content.report
     style, script = (_file(name) for name in ("report.css", "report.js"))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
         line=line, plain=plain, moment=moment, figure=_figure, change=_change, shell=shell_summary
     )
     groups, more_groups = content.by_group()
-    to_fix = fixes(report)
     yield from environment.from_string(_file("report.html.j2")).generate(
         report=report,
         trend=report.get("trend"),

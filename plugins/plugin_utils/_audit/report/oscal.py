@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN, WAIVED
+from .differences import of_all_hosts
 from .json_file import Rows, streamed
 from .text import line, parsed
 from .words import unasked_words, waiver_words
@@ -41,6 +42,7 @@ class _Observation:
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
     """The text of audit.oscal.json, in pieces."""
+    report = of_all_hosts(report)
     name = _Names(report)
     observations = _observations(report, name)
     unasked = [(server["host"], words) for server in report["servers"] if (words := unasked_words(server))]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..outcomes import FAILED, NOT_APPLICABLE, SEVERITIES, WEIGHTS
+from .differences import Differences, together
 from .text import counted, line
 
 
@@ -53,7 +54,8 @@ class Fix:
 
 def fixes(report: Mapping[str, Any]) -> list[Fix]:
     """All checks that failed, what matters most first."""
-    known = {check["name"]: Fix(check["name"], line(check["remedy"], 400)) for check in report["checks"]}
+    known = {check["name"]: Fix(check["name"], "") for check in report["checks"]}
+    differences = Differences(report)
     for result in report["results"]:
         fix = known[result["check"]]
         if result["outcome"] != NOT_APPLICABLE:
@@ -63,4 +65,9 @@ def fixes(report: Mapping[str, Any]) -> list[Fix]:
             fix.messages[result["message"]] += 1
             fix.severity = max(fix.severity, result["severity"], key=SEVERITIES.index)
     found = [fix for fix in known.values() if fix.hosts]
+    for fix in found:
+        remedies: dict[str, list[str]] = {}
+        for host in fix.hosts:
+            remedies.setdefault(differences.text(host, fix.check, "remedy"), []).append(host)
+        fix.remedy = line(together(remedies), 400)
     return sorted(found, key=lambda fix: (-fix.weight, -SEVERITIES.index(fix.severity), -len(fix.hosts)))

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..outcomes import FAILED, UNKNOWN, WAIVED
+from .differences import of_all_hosts
 from .json_file import Rows, streamed
 from .text import line, output, plain
 from .words import unasked_words, waiver_words
@@ -26,6 +27,7 @@ _MOST_TAGS = 20
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
     """The text of audit.sarif, in pieces."""
+    report = of_all_hosts(report)
     numbers = {check["name"]: number for number, check in enumerate(report["checks"])}
     was_failed = _failed_before(report)
     rows = Rows(

@@ -16,7 +16,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import csv_file, hdf, oscal, sarif
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import (
+    csv_file,
+    hdf,
+    html_page,
+    oscal,
+    sarif,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.priorities import fixes
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.trend import compare
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -204,3 +211,75 @@ def test_csv_has_a_row_for_each_result_and_each_server_without(case: str) -> Non
 )
 def test_no_cell_is_a_formula(cell: Any, safe: str) -> None:
     assert csv_file.safe(cell) == safe
+
+
+# Hosts that have checks of their own
+
+
+def where_hosts_differ() -> reports.Report:
+    """A report of two servers, on the second of which a check is worse, has another remedy, and fails."""
+    report = reports.summed(reports.report(servers=2, checks=1, offline=0))
+    [check], [first, second] = report["checks"], report["servers"]
+    own = {"severity": "critical", "remedy": "Call the web team.", "line": "echo 50", "parameters": {"load_max": 40}}
+    row = report["results"][0]
+    rows = [
+        {**row, "host": first["host"], "outcome": "passed", "severity": "low"},
+        {**row, "host": second["host"], "outcome": "failed", "severity": "critical", "message": "It is 50."},
+    ]
+    common = {"severity": "low", "remedy": "Call the dba.", "line": "echo 5", "parameters": {"load_max": 10}}
+    servers = [
+        {**first, "host": "db-01", "differs": {}},
+        {**second, "host": "web-01", "differs": {check["name"]: own}},
+    ]
+    hosts = dict(zip((first["host"], second["host"]), ("db-01", "web-01"), strict=True))
+    results = [{**one, "host": hosts[one["host"]]} for one in rows]
+    return reports.summed({**report, "checks": [{**check, **common}], "servers": servers, "results": results})
+
+
+DIFFERENT = where_hosts_differ()
+BOTH = "On db-01: Call the dba.\nOn web-01: Call the web team."
+
+
+def test_tools_are_told_the_worst_severity_and_each_remedy() -> None:
+    [rule] = json.loads(rendered(sarif, DIFFERENT))["runs"][0]["tool"]["driver"]["rules"]
+    assert (rule["properties"]["severity"], rule["properties"]["security-severity"]) == ("critical", "9.5")
+    assert (rule["defaultConfiguration"]["level"], rule["help"]["text"]) == ("error", BOTH)
+    [control] = json.loads(rendered(hdf, DIFFERENT))["profiles"][0]["controls"]
+    assert (control["impact"], control["tags"]["severity"]) == (0.9, "critical")
+    assert {one["label"]: one["data"] for one in control["descriptions"]}["fix"] == BOTH
+    assert control["code"] == "On db-01: echo 5\nOn web-01: echo 50"
+    [finding] = json.loads(rendered(oscal, DIFFERENT))["assessment-results"]["results"][0]["findings"]
+    assert (finding["props"][1]["value"], finding["remarks"]) == ("critical", BOTH.replace("\n", " "))
+
+
+def test_severities_of_unknown_results_are_not_those_of_the_check() -> None:
+    rows = [{**row, "outcome": "unknown", "severity": "high"} for row in DIFFERENT["results"]]
+    [rule] = json.loads(rendered(sarif, {**DIFFERENT, "results": rows}))["runs"][0]["tool"]["driver"]["rules"]
+    assert rule["properties"]["severity"] == "low"
+
+
+def test_a_result_of_another_tool_is_as_bad_as_where_it_failed() -> None:
+    [parent], [passed, failed] = DIFFERENT["checks"], DIFFERENT["results"]
+    check = {**parent, "name": "scan/rule", "of": parent["name"]}
+    # Not all of them name a severity where a rule passes.
+    rows = [{**passed, "check": "scan/rule", "severity": "high"}, {**failed, "check": "scan/rule", "severity": "low"}]
+    report = {**DIFFERENT, "checks": [parent, check], "results": rows}
+    rules = json.loads(rendered(sarif, report))["runs"][0]["tool"]["driver"]["rules"]
+    assert (rules[1]["properties"]["severity"], rules[1]["help"]["text"]) == ("low", BOTH)
+
+
+def test_people_are_told_the_remedy_of_the_host() -> None:
+    rows = list(csv.DictReader(io.StringIO(rendered(csv_file, DIFFERENT), newline="")))
+    assert {row["host"]: row["remedy"] for row in rows} == {"db-01": "Call the dba.", "web-01": "Call the web team."}
+    [fix] = fixes(DIFFERENT)
+    assert fix.remedy == "Call the web team."
+    failed = [{**row, "outcome": "failed"} for row in DIFFERENT["results"]]
+    [fix] = fixes({**DIFFERENT, "results": failed})
+    assert fix.remedy == BOTH.replace("\n", " ")
+
+
+def test_the_page_says_what_is_different_on_a_host() -> None:
+    page = rendered(html_page, DIFFERENT)
+    assert "Here the check has: severity critical; load_max 40." in page
+    assert "severity critical:" in page
+    assert "Call the dba." in page.partition('<h2 id="findings-title">')[2]

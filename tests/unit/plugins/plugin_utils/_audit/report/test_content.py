@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the report of an audit holds of checks that hosts have differently."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.asking import WorkspaceAudit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import choose_checks, read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import AuditedHost, Host
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import judge
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC, AuditOptions
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import CheckAnswer
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.replies import Reply
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.content import content_of
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+
+SCHEMA = json.loads((ROOT / "docs/audit-report.schema.json").read_text(encoding="utf-8"))
+SETTINGS = Settings("https://my-workspace.example", "secret")
+LOAD: Row = {"name": "load", "line": "echo 50", "number": {"at_most": "load_max"}, "parameters": {"load_max": 10}}
+
+
+def plan(*checks: Row, functions: str = "") -> list[Check]:
+    """The checks of a host."""
+    return read_checks("checks", checks, functions)
+
+
+def report_of(**plans: Sequence[Check]) -> Row:
+    """The report of an audit of hosts, given with their checks, each of which answered 50 to all of them."""
+    hosts = [Host(name, name, frozenset(), checks, SETTINGS) for name, checks in plans.items()]
+    audited = [AuditedHost(host, Server(f"id of {host.name}"), host.own_checks) for host in hosts]
+    for one in audited:
+        answer = CheckAnswer(0, "50")
+        one.replies = {check.name: Reply(judge(check, answer), 0, "50", complete=True) for check in one.checks}
+    client = SimpleNamespace(settings=SETTINGS, requests=0)
+    audit: Any = SimpleNamespace(hosts=audited, client=client, refusal="", submitted=0)
+    given = {name: spec.get("default") for name, spec in SPEC.items()}
+    options = AuditOptions.from_options(given, list(plans.values()))
+    audits: list[WorkspaceAudit] = [audit]
+    report = content_of(options, hosts, audits, datetime.now(timezone.utc))
+    jsonschema.validate(report, SCHEMA)
+    return report
+
+
+def test_what_a_host_has_differently_is_in_the_report() -> None:
+    weak = {**LOAD, "parameters": {"load_max": 1000}, "severity": "low", "remedy": "Call the web team."}
+    alike = {"name": "alike", "line": "echo 50"}
+    report = report_of(db=plan(LOAD, alike), web=plan(weak, alike))
+    assert [check["parameters"] for check in report["checks"]] == [{"load_max": 10}, {}]
+    assert [server["differs"] for server in report["servers"]] == [
+        {},
+        {
+            "load": {
+                "severity": "low",
+                "remedy": "Call the web team.",
+                "expected": ["exit code 0", "first number is at most 1000"],
+                "parameters": {"load_max": 1000},
+            }
+        },
+    ]
+    assert [row["outcome"] for row in report["results"]] == ["failed", "passed", "passed", "passed"]
+
+
+PROBLEMS: Row = {"name": "a", "line": "find_it", "kind": "problems"}
+JSON: Row = {"format": "json", "name": "n", "outcome": "o", "words": {"passed": ["x"]}}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (plan(LOAD), plan({**LOAD, "parameters": {"load_max": 1000}})),
+        (plan(LOAD), plan({**LOAD, "number": {"at_most": "load_max", "extract": r"\d"}})),
+        (plan(LOAD), plan({**LOAD, "unanswered": "x"})),
+        (plan(LOAD), plan({**LOAD, "timeout": 31})),
+        (plan(LOAD), plan({**LOAD, "groupname": "adm"})),
+        (plan(LOAD), plan({**LOAD, "message": "{value} is too much"})),
+        (plan(PROBLEMS, functions="find_it() { echo problem: it; }"), plan(PROBLEMS, functions="find_it() { :; }")),
+        (
+            plan({"name": "a", "line": "x", "results": JSON}),
+            plan({"name": "a", "line": "x", "results": {**JSON, "words": {"passed": ["x", "FAIL"]}}}),
+        ),
+    ],
+)
+def test_the_digest_is_of_all_that_the_checks_of_all_hosts_have(one: list[Check], other: list[Check]) -> None:
+    digests = [
+        report_of(**plans)["content_digest"]
+        for plans in ({"a": one, "b": one}, {"a": one, "b": other}, {"a": other, "b": one}, {"a": other, "b": other})
+    ]
+    assert len(set(digests)) == 4
+
+
+def test_the_digest_is_the_same_where_the_same_was_asked() -> None:
+    first = report_of(a=plan(LOAD), b=plan(LOAD))["content_digest"]
+    assert first == report_of(b=plan(LOAD))["content_digest"]
+    tool = plan({"name": "a", "line": "x", "results": {"format": "tap"}})
+    some = [choose_checks(tool, skip, {"a/z": "low"}) for skip in (["a/x", "a/y"], ["a/y", "a/x"], ["a/x"])]
+    assert [report_of(a=some[0])["content_digest"] == report_of(a=one)["content_digest"] for one in some] == [
+        True,
+        True,
+        False,
+    ]
