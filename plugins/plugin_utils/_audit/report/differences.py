@@ -42,13 +42,13 @@ class Differences:
         return own
 
     def words(self, host: str, name: str) -> str:
-        """What else is different of a check on a host, as a sentence; nothing where nothing is."""
+        """What else is different of a check on a host, in words; nothing where nothing is."""
         own, check = self._of_hosts[host].get(name, {}), self._checks[name]
         said = [f"{key} {own[key] or 'none'}" for key in ("severity", "username") if key in own]
         parameters, expected = own.get("parameters", {}), own.get("expected", ())
         said += [f"{key} {value}" for key, value in parameters.items() if value != check["parameters"].get(key)]
         said += [text for text in expected if text not in check["expected"]]
-        return f"Here the check has: {'; '.join(said)}." if said else ""
+        return "; ".join(said)
 
 
 def together(hosts_of: Mapping[str, Sequence[str]]) -> str:

@@ -68,6 +68,8 @@ class CheckSection:
     given: Mapping[str, Any]
     answers: list[SameAnswers] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    #: What is different on other hosts, in words, and their names.
+    elsewhere: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def findings(self) -> list[SameAnswers]:
@@ -115,6 +117,8 @@ class Content:
                 known[key] = self._answer(result, own)
                 check.answers.append(known[key])
             known[key].servers.append(server)
+            if own:
+                check.elsewhere.setdefault(line(own, 600), []).append(self.hosts[server])
             check.counts[result["outcome"]] += 1
             self._columns[number][server] = known[key].number
             self._commands.add(number, server, result)
@@ -131,7 +135,7 @@ class Content:
         if result["rc"]:
             notes.append(f"Exit code {result['rc']}.")
         if own:
-            notes.append(line(own, 600))
+            notes.append(f"Here the check has: {line(own, 600)}.")
         answer = SameAnswers(
             number=len(self._answers),
             outcome=result["outcome"],

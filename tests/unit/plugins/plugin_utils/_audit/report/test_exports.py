@@ -281,5 +281,6 @@ def test_people_are_told_the_remedy_of_the_host() -> None:
 def test_the_page_says_what_is_different_on_a_host() -> None:
     page = rendered(html_page, DIFFERENT)
     assert "Here the check has: severity critical; load_max 40." in page
+    assert "<dt>Other values</dt><dd>severity critical; load_max 40 on web-01</dd>" in page
     assert "severity critical:" in page
     assert "Call the dba." in page.partition('<h2 id="findings-title">')[2]
