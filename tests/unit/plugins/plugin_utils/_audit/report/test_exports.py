@@ -23,6 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report impo
     oscal,
     sarif,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.differences import together
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.priorities import fixes
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.trend import compare
 from ansible_collections.herdops.alpacon.tests.browser import reports
@@ -276,6 +277,12 @@ def test_people_are_told_the_remedy_of_the_host() -> None:
     failed = [{**row, "outcome": "failed"} for row in DIFFERENT["results"]]
     [fix] = fixes({**DIFFERENT, "results": failed})
     assert fix.remedy == BOTH.replace("\n", " ")
+
+
+def test_so_many_hosts_are_named_with_a_text_and_no_more() -> None:
+    hosts = [f"h{number}" for number in range(12)]
+    assert together({"Call.": hosts}) == "Call."
+    assert together({"Call.": hosts, "": ["a"]}) == f"On {', '.join(hosts[:10])} and 2 more: Call.\nOn a: -"
 
 
 def test_the_page_says_what_is_different_on_a_host() -> None:
