@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
@@ -20,8 +20,10 @@ from .words import found_words, unasked_words
 _IMPACTS = {"critical": 0.9, "high": 0.7, "medium": 0.5, "low": 0.3, "info": 0.1}
 
 #: Where one result of a control is an error, Heimdall takes the whole control for one, so that what failed elsewhere is
-#: not seen: what is unknown is skipped, which is "not reviewed".
+#: not seen: what is unknown is skipped, which is "not reviewed" where nothing else is stated.
 _STATUSES = {PASSED: "passed", FAILED: "failed"}
+#: Beside what passed, Heimdall overlooks what is skipped, and takes the control for passed.
+_PASSED_STATUSES = {PASSED: "passed", UNKNOWN: "error"}
 _SKIPPED = {UNKNOWN: "Unknown: ", NOT_APPLICABLE: "Not applicable: "}
 
 _NIST = re.compile(r"NIST SP 800-53\w*\s+(?:rev\w*\.?\s*\d+\s+)?([A-Z]{2}-\d+(?:\s?\(\d+\))?)")
@@ -62,7 +64,7 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _controls(
-    report: Mapping[str, Any], by_check: Mapping[str, Iterable[Mapping[str, Any]]]
+    report: Mapping[str, Any], by_check: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Iterator[dict[str, Any]]:
     started = plain(report["started_at"])
     for check in report["checks"]:
@@ -78,7 +80,7 @@ def _controls(
             "refs": [{"ref": line(reference)} for reference in check["references"]],
             "tags": {"nist": nist or [_NO_NIST], "severity": check["severity"], "set": line(check["set"] or "")},
             "code": plain(check["line"]),
-            "results": [_result(result, started) for result in by_check[check["name"]]],
+            "results": list(_results(by_check[check["name"]], started)),
         }
     unasked = [(server["host"], words) for server in report["servers"] if (words := unasked_words(server))]
     if unasked:
@@ -100,8 +102,14 @@ def _control(name: str, title: str, severity: str) -> dict[str, Any]:
     }
 
 
-def _result(result: Mapping[str, Any], started: str) -> dict[str, Any]:
-    status = _STATUSES.get(result["outcome"], "skipped")
+def _results(results: Sequence[Mapping[str, Any]], started: str) -> Iterator[dict[str, Any]]:
+    outcomes = {result["outcome"] for result in results}
+    statuses = _PASSED_STATUSES if PASSED in outcomes and FAILED not in outcomes else _STATUSES
+    for result in results:
+        yield _result(result, statuses.get(result["outcome"], "skipped"), started)
+
+
+def _result(result: Mapping[str, Any], status: str, started: str) -> dict[str, Any]:
     words = f"{_SKIPPED.get(result['outcome'], '')}{found_words(result, 600)}"
     answer = _answer(status, result["host"], words, plain(result["ended_at"] or started))
     text, _is_cut = output(result["output"]) if status == "failed" else ("", False)

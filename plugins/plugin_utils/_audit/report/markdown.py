@@ -31,6 +31,8 @@ _TREND = {
     "newly_failed": "Newly failed",
     "newly_fixed": "Newly fixed",
     "still_failing": "Still failing",
+    "newly_waived": "Failed before, waived now",
+    "no_longer_applicable": "Failed before, does not apply now",
     "no_longer_known": "Failed before, no longer known",
     "new_servers": "New servers",
     "gone_servers": "Servers gone",

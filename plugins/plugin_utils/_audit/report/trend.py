@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..outcomes import FAILED, PASSED, SEVERITIES, UNKNOWN
+from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, SEVERITIES, UNKNOWN, WAIVED
 from ..verdict import VERDICTS, coverage_of, passed_share
 from .shape import FIGURES
 
@@ -23,7 +23,7 @@ def compare(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]]) -> dic
     now, before = _by_pair(report), _by_pair(previous)
     failed = _pairs(now, FAILED)
     failed_before = _pairs(before, FAILED)
-    fixed = {pair for pair in failed_before if pair in now and now[pair]["outcome"] == PASSED}
+    fixed, waived, gone = (failed_before & _pairs(now, outcome) for outcome in (PASSED, WAIVED, NOT_APPLICABLE))
     return {
         "since": previous["finished_at"],
         # Reports were once written without a verdict; the coverage is in their counts.
@@ -34,7 +34,9 @@ def compare(report: Mapping[str, Any], past: Sequence[Mapping[str, Any]]) -> dic
         "newly_failed": _named(failed - failed_before, now),
         "newly_fixed": _named(fixed, before),
         "still_failing": _named(failed & failed_before, now),
-        "no_longer_known": _named(failed_before - failed - fixed, before),
+        "newly_waived": _named(waived, before),
+        "no_longer_applicable": _named(gone, before),
+        "no_longer_known": _named(failed_before - failed - fixed - waived - gone, before),
         **_came_and_went("servers", "host", report, previous),
         **_came_and_went("checks", "name", report, previous),
     }

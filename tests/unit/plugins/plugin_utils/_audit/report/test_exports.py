@@ -141,10 +141,33 @@ def test_hdf_has_a_control_for_each_check() -> None:
     assert statuses == {
         "passed": summary["passed"],
         "failed": summary["failed"],
-        "skipped": summary["unknown"] + summary["waived"] + summary["not_applicable"],
+        "skipped": summary["unknown"] + summary["waived"] + summary["not_applicable"] - 1,
+        # The one that is unknown where the check passed elsewhere, and failed nowhere.
+        "error": 1,
     }
     assert controls["sshd-root-login"]["tags"]["nist"] == ["AC-6"]
     assert controls["sshd-passwords"]["tags"]["nist"] == ["CM-6"]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "statuses"),
+    [
+        (("passed", "unknown"), ["passed", "error"]),
+        (("passed", "unknown", "failed"), ["passed", "skipped", "failed"]),
+        (("unknown", "not_applicable"), ["skipped", "skipped"]),
+        (("passed", "waived"), ["passed", "skipped"]),
+    ],
+)
+def test_hdf_lets_no_control_pass_of_which_something_is_unknown(outcomes: list[str], statuses: list[str]) -> None:
+    check, row = EXAMPLE["checks"][0], EXAMPLE["results"][0]
+    rows = [{**row, "check": check["name"], "outcome": outcome, "message": "m"} for outcome in outcomes]
+    (profile,) = json.loads(rendered(hdf, {**EXAMPLE, "checks": [check], "results": rows}))["profiles"]
+    results = profile["controls"][0]["results"]
+    assert [result["status"] for result in results] == statuses
+    messages = [result["message" if result["status"] != "skipped" else "skip_message"] for result in results]
+    assert all(
+        ("Unknown" in message) == (outcome == "unknown") for message, outcome in zip(messages, outcomes, strict=True)
+    )
 
 
 # OSCAL

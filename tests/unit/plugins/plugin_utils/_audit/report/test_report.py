@@ -632,6 +632,19 @@ def made_of(*results: dict[str, str]) -> reports.Report:
     )
 
 
+def test_what_is_waived_or_does_not_apply_is_known() -> None:
+    before = made_of(*(result("a", check, "failed") for check in ("one", "two", "three", "four")))
+    now = made_of(
+        result("a", "one", "waived"),
+        result("a", "two", "not_applicable"),
+        result("a", "three", "unknown"),
+        result("a", "four", "failed"),
+    )
+    trend = compare(now, [before])
+    lists = ("newly_waived", "no_longer_applicable", "no_longer_known", "still_failing")
+    assert [[row["check"] for row in trend[name]] for name in lists] == [["one"], ["two"], ["three"], ["four"]]
+
+
 def test_the_trend_says_what_changed() -> None:
     before = made_of(
         result("a", "one", "failed"),
@@ -658,6 +671,7 @@ def test_the_trend_says_what_changed() -> None:
         "still_failing": [("b", "one")],
         "no_longer_known": [("gone", "old"), ("b", "two")],
     }
+    assert (trend["newly_waived"], trend["no_longer_applicable"]) == ([], [])
     assert (trend["new_servers"], trend["gone_servers"]) == (["new"], ["gone"])
     assert (trend["new_checks"], trend["gone_checks"]) == ([], ["old"])
     assert trend["change"] == {
