@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import collection_tree
 from browser import reports
@@ -25,12 +26,33 @@ console.log(JSON.stringify(controls.map(({ hdf }) => [hdf.wraps.id, hdf.status, 
 
 def test_heimdall_sees_each_check_as_a_control(tmp_path: Path) -> None:
     report = reports.report(left_out=2)
-    (path,) = write_report(report, tmp_path, ["hdf"])
-    folder = collection_tree.BUILD / "browser"
-    said = subprocess.run(["node", "-e", READ, str(path)], cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
-    controls = {name: rest for name, *rest in json.loads(said.stdout)}
-    failed = {row["check"] for row in report["results"] if row["outcome"] == "failed"}
+    controls = controls_of(report, tmp_path)
+    passed, failed, unknown = (
+        {row["check"] for row in report["results"] if row["outcome"] == outcome}
+        for outcome in ("passed", "failed", "unknown")
+    )
     assert {name for name, (status, *_rest) in controls.items() if status == "Failed"} == failed
+    assert {name for name, (status, *_rest) in controls.items() if status == "Passed"} == passed - failed - unknown
     assert controls["server-reached"][0] == "Not Reviewed"
     assert controls["sshd-root-login"] == ["Failed", "high", ["AC-6"]]
+    assert {status for status, *_rest in controls.values()} == {"Failed", "Profile Error", "Not Reviewed"}
+
+
+def test_heimdall_lets_pass_what_is_known_everywhere(tmp_path: Path) -> None:
+    report = reports.report(left_out=2)
+    rows = [{**row, "outcome": "passed"} if row["outcome"] == "unknown" else row for row in report["results"]]
+    controls = controls_of({**report, "results": rows}, tmp_path)
     assert {status for status, *_rest in controls.values()} == {"Failed", "Passed", "Not Reviewed"}
+
+
+def controls_of(report: reports.Report, folder: Path) -> dict[str, list[Any]]:
+    """The status, the severity and the controls of NIST of each control, by its name."""
+    (path,) = write_report(report, folder, ["hdf"])
+    said = subprocess.run(
+        ["node", "-e", READ, str(path)],
+        cwd=collection_tree.BUILD / "browser",
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return {name: rest for name, *rest in json.loads(said.stdout)}
