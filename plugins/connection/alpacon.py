@@ -345,6 +345,7 @@ class Connection(ConnectionBase):
             offline="fail",
         )
         return Access(
+            host=self._host_name,
             server=str(self._variables.get("alpacon_server_id") or self._host_name),
             connected=self.get_option("connected"),
             username=self._username(),

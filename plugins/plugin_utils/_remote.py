@@ -54,6 +54,7 @@ class Access:
     """Which server is meant, and how code is run there.
 
     Attributes:
+        host: what the inventory calls it, and messages do.
         server: its name or UUID.
         connected: whether its agent was connected when the inventory was read; None if nobody has said it.
         username, groupname: the account; None for the one of the token.
@@ -61,6 +62,7 @@ class Access:
         limits: how long to wait.
     """
 
+    host: str
     server: str
     connected: bool | None
     username: str | None
@@ -158,23 +160,23 @@ class Remote:
     def _answer(self, job: Job) -> Ran:
         outcome, output = job.outcome, job.output
         if outcome == Outcome.REFUSED and isinstance(job.error, ApiError) and job.error.status == 413:
-            raise RequestTooLarge(f"{job.server}: {job.error}")
+            raise RequestTooLarge(f"{self._access.host}: {job.error}")
         if outcome == Outcome.AWAITING_APPROVAL:
-            raise AlpaconError(f"{job.server}: {self._withdraw(job)}")
+            raise AlpaconError(f"{self._access.host}: {self._withdraw(job)}")
         if output and output.refused:
-            raise AlpaconError(f"{job.server}: nothing was run: {output.refused}.")
+            raise AlpaconError(f"{self._access.host}: nothing was run: {output.refused}.")
         if outcome in (Outcome.SUCCESS, Outcome.FAILED) and output and job.known.ran:
             if output.complete and job.known.rc is not None:
                 stdout, stderr = (text.encode("utf-8", "surrogateescape") for text in (output.text, output.stderr))
                 return Ran(job.known.rc, stdout, stderr, output.mark)
             advice = _ASYNC if job.known.rc == TOO_LONG else ""
-            raise AlpaconError(f"{job.server}: command {job.id} has run. {output.note}{advice}")
+            raise AlpaconError(f"{self._access.host}: command {job.id} has run. {output.note}{advice}")
         # The sentence of the outcome is for those who have asked for a command.
         said = (job.msg or (outcome.sentence if outcome else "")).replace(Outcome.TIMED_OUT.sentence, _GOES_ON)
         said = f"{f'command {job.id}: ' if job.id else ''}{said}"
         if job.command and job.command.error_phase:
             said = f"{said} The workspace says: {job.command.error_phase}."
-        raise AlpaconError(f"{job.server}: {said}{'' if job.ran is False else f' {_MAY_HAVE_RUN}'}")
+        raise AlpaconError(f"{self._access.host}: {said}{'' if job.ran is False else f' {_MAY_HAVE_RUN}'}")
 
     def _withdraw(self, job: Job) -> str:
         """Take back a command that would run after its task has failed."""

@@ -59,7 +59,9 @@ def requests_for(server: ScriptedServer, module: str, folder: Path) -> int:
     settings = settings_of({"url": server.url, "token": TOKEN})
     shared = folder / f"run-{before}"
     shared.mkdir()
-    remote = Remote(Access(SERVER, None, None, None, {}, Limits()), settings, Run(folder=shared, durations=folder))
+    remote = Remote(
+        Access("web-01", SERVER, None, None, None, {}, Limits()), settings, Run(folder=shared, durations=folder)
+    )
     assert HostConnection(remote, module, keeper=None).run("/bin/sh -c python3", b"code").rc == 0
     remote.close()
     return len(server.requests) - before
@@ -87,7 +89,7 @@ def test_what_a_run_knows_of_a_server_and_its_homes_until_the_connection_is_rese
     settings = settings_of({"url": "https://workspace.example", "token": TOKEN})
 
     def remote(username: str | None = None) -> Remote:
-        return Remote(Access(SERVER, None, username, None, {}, Limits()), settings, Run(folder=tmp_path))
+        return Remote(Access("web-01", SERVER, None, username, None, {}, Limits()), settings, Run(folder=tmp_path))
 
     homes = [remote(account).about_home("echo ~app") for account in (None, "deploy")]
     assert homes[0] == homes[1], "each account notes the answer for itself"
