@@ -19,13 +19,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.bodies im
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import UNDONE
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge, label_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._module_cache import shortened
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._prelude import Prelude, asks_for_home
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ran, Remote, RequestTooLarge
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._prelude import File, Prelude, asks_for_home
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import AT_ONCE, Ran, Remote, RequestTooLarge
 
 #: Of a file that does not fit into one submit, so much goes in each, in bytes: even what cannot be compressed is then
 #: less than 1 MiB, which is what proxies take as they come.
 _PIECE = 750_000
-#: Where a proxy takes less, pieces are halved until they are no larger than this, in bytes.
+#: Where a proxy takes less, pieces are halved until they are no larger than this, in bytes. What it takes is noted.
 _SMALLEST_PIECE = 50_000
 #: Of a file that is fetched, so much comes in each answer, in bytes.
 _FETCHED_PIECE = 8_000_000
@@ -33,6 +33,8 @@ _FETCHED_PIECE = 8_000_000
 _SIZE_AND_DIGEST = "size=$(wc -c < {path}) && echo $size >&2 && head -c $size {path} | sha256sum >&2"
 #: Under which name it is remembered what the host keeps, and that it keeps nothing.
 _KEPT, _NOTHING = "kept", b"nothing"
+#: The command of a submit that is there for what comes before it alone.
+_NO_COMMAND = ":"
 #: A module that does not fit into one submit waits in such a file of the account until it runs.
 _APART = "alpacon-module-"
 #: It is in the home of the account where the folder for temporary files cannot be written to.
@@ -122,18 +124,27 @@ class HostConnection:
     def _of_keeper(self) -> str:
         return f"{_KEPT} by {self._keeper}"
 
-    def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[bytes] = ()) -> Ran:
+    def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()) -> Ran:
         try:
             label = label_of("module" if fed else "command", self._word)
             alike = bool(fed) and self._word.rpartition(".")[2] not in _AS_TOLD
-            return self._remote.run(label, code(command, steps), fed, files, alike)
+            return self._remote.run(label, code(command, steps), fed, [file.content for file in files], alike)
         except (TooLarge, RequestTooLarge):
-            if not fed:
-                raise
-            if not files:
+            if files:
+                ready = self._submit(_NO_COMMAND, b"", steps, files) if fed else self._make_ready(steps, files)
+                done = ready.mark == UNDONE or command == _NO_COMMAND
+                return ready if done else self._submit(command, fed)
+            if fed:
                 return self._run_apart(command, fed, steps)
-            ready = self._submit(":", b"", steps, files)
-            return ready if ready.mark == UNDONE else self._submit(command, fed)
+            raise
+
+    def _make_ready(self, steps: Sequence[str], files: Sequence[File]) -> Ran:
+        """Do what comes before a command, where files do not fit into one submit: they are empty until that is done."""
+        made = self._remote.run(label_of("file", self._word), code(_NO_COMMAND, steps), b"", [b""] * len(files))
+        if made.mark != UNDONE:
+            for file in files:
+                self._put_in_pieces(file.content, file.path)
+        return made
 
     def _run_apart(self, command: str, fed: bytes, steps: Sequence[str]) -> Ran:
         """Run what does not fit into one submit: what it is fed comes in a file."""
@@ -154,7 +165,7 @@ class HostConnection:
     def finish(self) -> None:
         """Do what is still held back."""
         if self._prelude.steps:
-            self._run(":")
+            self._run(_NO_COMMAND)
 
     def close(self, forget: bool = False) -> None:
         """Do what is still held back, and close what is open.
@@ -173,8 +184,9 @@ class HostConnection:
 
     def put(self, content: bytes, path: str) -> None:
         """Write a file, together with the next command where it fits into one submit."""
-        if len(content) <= _PIECE:
-            if sum(map(len, self._prelude.files)) + len(content) > _PIECE:
+        most = self._at_once
+        if len(content) <= most:
+            if sum(len(file.content) for file in self._prelude.files) + len(content) > most:
                 self.finish()
             self._prelude.put(content, path)
             if not self._prelude.is_inside(path):
@@ -183,20 +195,27 @@ class HostConnection:
             self.finish()
             self._put_in_pieces(content, path)
 
+    @property
+    def _at_once(self) -> int:
+        """How much of a file goes into one submit, in bytes."""
+        return int(self._remote.noted(AT_ONCE) or _PIECE)
+
     def _put_in_pieces(self, content: bytes, path: str) -> None:
         """Write a file piece by piece, each once, and have its digest compared at the end."""
         quoted = shlex.quote(path)
-        start, size = 0, _PIECE
+        start, size = 0, self._at_once
         while start < len(content):
+            piece = content[start : start + size]
             there = f'[ "$(wc -c < {quoted})" -eq {start} ]' if start else ":"
             step = f"{there} && {write(2, path, append=start > 0)}"
             try:
-                self._ask(step, [content[start : start + size]])
-                start += size
+                self._ask(step, [piece])
+                start += len(piece)
             except RequestTooLarge:
-                if size <= _SMALLEST_PIECE:
+                if len(piece) <= _SMALLEST_PIECE:
                     raise
-                size //= 2
+                size = len(piece) // 2
+                self._remote.note(AT_ONCE, str(size).encode())
         digest = hashlib.sha256(content).hexdigest()
         self._ask(f"[ \"$(sha256sum < {quoted})\" = '{digest}  -' ]")
 

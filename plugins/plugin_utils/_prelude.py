@@ -32,6 +32,14 @@ _REMOVE = re.compile(rf"rm -f -r (?P<path>{_PATH}) > /dev/null 2>&1{_TAIL}")
 _HOME = re.compile(rf"echo ~[\w.-]*{_TAIL}")
 
 
+@dataclass(frozen=True)
+class File:
+    """What is written to a path of the host."""
+
+    path: str
+    content: bytes
+
+
 @dataclass
 class Prelude:
     """What is to be done on a host before the next command.
@@ -46,14 +54,14 @@ class Prelude:
 
     parent: str | None = None
     steps: list[str] = field(default_factory=list)
-    files: list[bytes] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
     _folders: list[str] = field(default_factory=list)
     #: Folders that are not there yet, since nothing was sent.
     _unmade: set[str] = field(default_factory=set)
 
     def put(self, content: bytes, path: str) -> None:
         """Write a file first."""
-        self.files.append(content)
+        self.files.append(File(path, content))
         # The body and its input come before the files.
         self.steps.append(write(len(self.files) + 1, path))
 

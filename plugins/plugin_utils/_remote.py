@@ -40,6 +40,8 @@ _QUEUED_TOO_LONG, _QUEUED_EACH = 5.0, 0.2
 _ID = ""
 #: About the homes of all accounts, as far as they have been asked for since they may have moved.
 _HOMES = "homes"
+#: How much of a file the workspace, or a proxy in front of it, takes at once, whichever server it is for.
+AT_ONCE = "at once"
 _MAY_HAVE_RUN = "It may have run, and is not run again."
 _GOES_ON = "Not finished within alpacon_wait_timeout. It goes on; await it by alpacon_command with state=finished."
 _ASYNC = " A task that takes so long needs async and poll."
@@ -199,9 +201,10 @@ class Remote:
     def _note_file(self, about: str) -> Path:
         """The file of a note, for all workers."""
         settings, access = self._client.settings, self._access
+        server = None if about == AT_ONCE else access.server
         # Which server it is does not depend on the account, nor does whether homes have moved.
-        username = None if about in (_ID, _HOMES) else access.username
-        key = [settings.url, settings.token, access.server, username, about]
+        username = None if about in (_ID, _HOMES, AT_ONCE) else access.username
+        key = [settings.url, settings.token, server, username, about]
         folder = self._run.folder or Path("/nonexistent")
         return folder / f"alpacon-host-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}"
 

@@ -118,22 +118,54 @@ def test_whatever_the_size_it_fits_through_a_proxy_as_it_comes(current: Workspac
     assert len(sizes) <= 2, "files fit at once, and what goes with a module is tried together with it"
 
 
+#: What ModSecurity takes unless it is told otherwise.
+MODSECURITY = 128 * 1024
+
+
 @pytest.mark.timeout(300)
-def test_pieces_become_smaller_where_a_proxy_takes_little(current: Workspace, tmp_path: Path) -> None:
-    current.settings(body_max=400_000)
-    for name, size in {"held": 500_000, "large": 1_200_000}.items():
+@pytest.mark.parametrize("body_max", [MODSECURITY, 400_000])
+def test_whatever_is_written_becomes_smaller_where_a_proxy_takes_little(
+    current: Workspace, tmp_path: Path, body_max: int
+) -> None:
+    current.settings(body_max=body_max)
+    for name, size in {"held": 500_000, "large": 1_200_000, "again": 600_000}.items():
         (tmp_path / name).write_bytes(random.Random(size).randbytes(size))
+    junk = base64.b64encode(random.Random(1).randbytes(400_000)).decode()
+    script = tmp_path / "script.sh"
+    script.write_text(f"#!/bin/sh\nwc -c < $0\necho run >> {tmp_path}/runs\nexit 0\n{junk}\n", encoding="utf-8")
     tasks = [
-        builtin(name, "copy", {"src": f"{tmp_path}/{name}", "dest": f"{tmp_path}/{name} there"})
-        for name in ("large", "held")
+        builtin(name, "copy", {"src": f"{tmp_path}/{name}", "dest": f"{tmp_path}/{name} there", "mode": "0600"})
+        for name in ("held", "large", "again")
     ]
-    run = over_connection(current, tmp_path, tasks)
-    assert (tmp_path / "large there").read_bytes() == (tmp_path / "large").read_bytes()
-    [refused] = run.tasks["held"]
-    assert (refused["failed"], refused.get("unreachable", False)) == (True, False)
-    assert "client_max_body_size" in refused["msg"]
-    assert "may have run" not in refused["msg"]
-    assert not (tmp_path / "held there").exists()
+    script_and_module = [
+        builtin("Script", "script", str(script)),
+        builtin("Files", "command", "true", vars={"ansible_pipelining": False}),
+    ]
+    run = over_connection(current, tmp_path, [*tasks, *script_and_module])
+    assert run.code == 0, run.said
+    for name in ("held", "large", "again"):
+        assert (tmp_path / f"{name} there").read_bytes() == (tmp_path / name).read_bytes()
+    assert run.tasks["Script"][0]["stdout"].strip() == str(script.stat().st_size)
+    assert (tmp_path / "runs").read_text(encoding="utf-8") == "run\n"
+    assert {row["run_count"] for row in current.commands()} == {1}
+    refused = [int(entry["headers"]["content-length"]) for entry in current.log() if entry["status"] == 413]
+    assert len(refused) <= 3, "what the proxy takes is found once"
+
+
+def test_what_no_proxy_lets_through_in_any_size_is_told_with_the_host(current: Workspace, tmp_path: Path) -> None:
+    current.settings(body_max=4000)
+    (tmp_path / "file").write_bytes(random.Random(1).randbytes(100_000))
+    server = current.server_ids()["web-01"]
+    raw = builtin("Raw", "raw", f"true {random.Random(1).randbytes(4000).hex()}")
+    copied = builtin("Copy", "copy", {"src": f"{tmp_path}/file", "dest": f"{tmp_path}/there"})
+    run = over_connection(current, tmp_path, [raw, copied], {"web-01": {"alpacon_server_id": server}})
+    for [refused] in (run.tasks["Raw"], run.tasks["Copy"]):
+        assert (refused["failed"], refused.get("unreachable", False)) == (True, False)
+        assert "web-01: The request is larger" in refused["msg"]
+        assert "client_max_body_size" in refused["msg"]
+        assert server not in refused["msg"]
+        assert "may have run" not in refused["msg"]
+    assert not (tmp_path / "there").exists()
 
 
 def test_outputs_come_apart_and_exact(current: Workspace, tmp_path: Path) -> None:

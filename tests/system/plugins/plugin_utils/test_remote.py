@@ -17,7 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Access, Remote
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import AT_ONCE, Access, Remote
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, TOKEN, current_row
 
 PING, SETUP, PACKAGES = "ansible.builtin.ping", "ansible.builtin.setup", "ansible.builtin.package_facts"
@@ -97,3 +97,13 @@ def test_what_a_run_knows_of_a_server_and_its_homes_until_the_connection_is_rese
     assert remote("deploy").noted(remote("deploy").about_home("echo ~app")) == b"/home/app"
     remote().forget()
     assert remote("deploy").noted(remote("deploy").about_home("echo ~app")) is None
+
+
+def test_what_a_workspace_takes_at_once_is_known_to_all_tasks_of_its_run(tmp_path: Path) -> None:
+    def remote(server: str, username: str | None, url: str = "https://workspace.example") -> Remote:
+        settings = settings_of({"url": url, "token": TOKEN})
+        return Remote(Access(server, server, None, username, None, {}, Limits()), settings, Run(folder=tmp_path))
+
+    remote("web-01", None).note(AT_ONCE, b"50000")
+    assert remote("web-02", "deploy").noted(AT_ONCE) == b"50000"
+    assert remote("web-01", None, "https://other.example").noted(AT_ONCE) is None

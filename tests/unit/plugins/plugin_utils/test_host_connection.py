@@ -228,6 +228,41 @@ def test_pieces_that_are_refused_for_their_size_are_halved_down_to_a_bound(tmp_p
     assert len(refusing.submits) == 5
 
 
+@pytest.mark.parametrize("fed", [b"", b"a module"])
+def test_what_waits_for_a_command_goes_in_pieces_where_it_is_refused_for_its_size(fed: bytes, tmp_path: Path) -> None:
+    content = {name: random.Random(name).randbytes(300_000) for name in ("one", "two")}
+    host = Narrow(100_000)
+    connection = connected(host)
+    connection.run(MAKE.replace("/root/.ansible/tmp", str(tmp_path)))
+    for name, written in content.items():
+        connection.put(written, f"{tmp_path}/ansible-tmp-1/{name}")
+    connection.run(f"/bin/sh -c 'chmod u+x {tmp_path}/ansible-tmp-1/one'")
+    assert host.submits == []
+    answer = connection.run(f"/bin/sh -c 'cat {tmp_path}/ansible-tmp-1/* -; echo run >> {tmp_path}/runs'", fed)
+    assert answer.stdout == content["one"] + content["two"] + fed
+    assert os.access(tmp_path / "ansible-tmp-1/one", os.X_OK)
+    assert (tmp_path / "runs").read_text(encoding="utf-8") == "run\n"
+    assert sum("mkdir" in body for body in host.bodies) == 1, "what was accepted is not sent again"
+
+
+def test_what_a_proxy_takes_is_found_once(tmp_path: Path) -> None:
+    host = Narrow(200_000)
+    for number in range(3):
+        content = random.Random(number).randbytes(300_000)
+        connected(host).put(content, str(tmp_path / "file"))
+        assert (tmp_path / "file").read_bytes() == content
+    sizes = [sum(map(len, files)) for files in host.submits]
+    # All of it is refused, also once its place is made; then its halves are sent, and each time their digest.
+    assert sizes == [300_000, 0, 300_000, *[150_000, 150_000, 0] * 3]
+
+
+def test_where_a_large_file_cannot_be_made_nothing_of_it_is_sent() -> None:
+    remote = Remote(answers=[RequestTooLarge("web-01: it is too large"), Ran(1, b"", b"no such folder", UNDONE)])
+    with pytest.raises(NotDone, match="no such folder"):
+        connected(remote).put(bytes(100_000), "/nonexistent/motd")
+    assert remote.submits == [[bytes(100_000)], [b""]]
+
+
 def test_a_large_module_waits_in_the_home_where_the_folder_for_temporary_files_cannot_be_written_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

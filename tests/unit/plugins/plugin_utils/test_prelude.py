@@ -50,7 +50,7 @@ def test_folder_file_and_permissions_wait_for_what_needs_them(prelude: Prelude, 
     prelude.put(b"content", f"{FOLDER}/source")
     assert prelude.take(given(shell.chmod([f"{FOLDER}/", f"{FOLDER}/source"], "u+rwx"), tail)) == b""
     assert len(prelude.steps) == 3
-    assert prelude.files == [b"content"]
+    assert [file.content for file in prelude.files] == [b"content"]
 
 
 def test_permissions_elsewhere_do_not_wait(prelude: Prelude, shell: Any, tail: str) -> None:
@@ -89,8 +89,8 @@ def test_what_was_held_back_is_done_first_and_what_fails_stops_all(tmp_path: Any
     assert prelude.take(given(made)) == f"ansible-tmp-1={tmp_path}/ansible-tmp-1\n".encode()
     prelude.put(b"content", f"{tmp_path}/ansible-tmp-1/source")
     body = code(f"cat {tmp_path}/ansible-tmp-1/source", prelude.steps)
-    frame = frame_of(pack("module:x", body, b"", prelude.files))
+    frame = frame_of(pack("module:x", body, b"", [file.content for file in prelude.files]))
     assert (frame.stdout, frame.rc, frame.mark) == (b"content", 0, "")
-    again = frame_of(pack("module:x", body, b"", prelude.files))
+    again = frame_of(pack("module:x", body, b"", [file.content for file in prelude.files]))
     assert (again.stdout, again.rc, again.mark) == (b"", 1, "undone")
     assert b"exist" in again.stderr
