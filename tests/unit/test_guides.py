@@ -15,6 +15,7 @@ import pytest
 import yaml
 from ansible.parsing.plugin_docs import read_docstring
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import error_from_body
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pauses import FIRST_LOOK, pause_at
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.files import FILES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS
@@ -132,6 +133,12 @@ def test_the_files_of_a_report_are_listed() -> None:
     assert {name: file for file, name in re.findall(r"^``(audit\.\S+)`` +``(\w+)`` ", guide, re.MULTILINE)} == files
     documented = read_docstring(str(ROOT / "plugins/modules/alpacon_audit.py"))["doc"]["options"]["formats"]
     assert re.findall(r"C\((\S+)\)", documented["description"][0]) == list(files.values())
+
+
+def test_guides_and_errors_advise_the_same_limit_of_a_proxy() -> None:
+    texts = [(_GUIDES / f"{guide}.rst").read_text(encoding="utf-8") for guide in ("any_module", "scripts")]
+    texts.append(str(error_from_body("POST", "/api/", 413, None)))
+    assert {tuple(re.findall(r"client_max_body_size (\d+m)", text)) for text in texts} == {("8m",)}
 
 
 def test_no_description_counts_on_the_order_of_options() -> None:

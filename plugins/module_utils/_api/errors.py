@@ -110,7 +110,7 @@ _WORDS = (
 
 _REQUEST_TOO_LARGE = (
     "The request is larger than the workspace, or a proxy in front of it, takes. Send less at once, or raise the limit"
-    " there; for nginx, client_max_body_size 2m is enough."
+    " there; for nginx, client_max_body_size 8m is enough."
 )
 
 #: What an answer says that a plan of the workspace stands behind, whatever its code.

@@ -36,7 +36,10 @@ def test_each_cause_is_named_and_nothing_runs(current: Workspace, tmp_path: Path
     causes = {
         "offline": ({"alpacon_server_id": offline}, "offline"),
         "known-offline": ({"alpacon_server_id": offline, "alpacon_is_connected": False}, "offline"),
-        "held": ({"alpacon_server_id": held}, r"held: the workspace holds .* until somebody approves it; it was withdrawn"),
+        "held": (
+            {"alpacon_server_id": held},
+            r"held: the workspace holds .* until somebody approves it; it was withdrawn",
+        ),
         "nobody": ({}, "no server is named nobody"),
         "no-id": ({"alpacon_server_id": "00000000-0000-4000-8000-000000000000"}, "server"),
         "account": ({"alpacon_server_id": "web-01", "ansible_user": "stranger"}, "username"),

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 
 import pytest
 from system.support import AGENTS, carry, content, info, methods, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, error_from_body
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import LARGEST_PAYLOAD
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_order import Order
 from ansible_collections.herdops.alpacon.tests.unit import support
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
@@ -166,6 +168,19 @@ def test_what_a_proxy_in_front_does_not_take_is_told_with_its_limit(current: Wor
         assert "client_max_body_size" in row["msg"]
         assert "nginx/1" not in row["msg"]
     assert methods(current)["POST"] == 2
+
+
+def test_with_the_limit_that_is_advised_everything_passes(current: Workspace) -> None:
+    sentence = str(error_from_body("POST", "/", 413, None))
+    advised = re.search(r"client_max_body_size (\d+)m", sentence)
+    assert advised
+    current.settings(body_max=int(advised[1]) * 1024 * 1024)
+    # Of one byte each, the report of the agent has six characters; a submit is never larger than what it carries.
+    codes = "head -c 1048576 /dev/zero | tr '\\000' '\\033'"
+    written = run(current, servers=["web-01"], line=codes, output_limit=5, wait_timeout="1m").result
+    assert (written["outcome"], written["stdout"]) == ("success", "\033" * 5)
+    largest = random.Random(1).randbytes(LARGEST_PAYLOAD * 3 // 4 - 5000)
+    assert carry(current, argv=["wc", "-c"], stdin=largest.decode("utf-8", "surrogateescape")).result["rc"] == 0
 
 
 def test_it_is_scheduled_once_and_found_by_its_digest(current: Workspace) -> None:

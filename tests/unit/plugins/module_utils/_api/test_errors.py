@@ -170,7 +170,7 @@ def test_the_words_of_servers_of_2024_are_shown(recording: str, text: str) -> No
         (401, "unknown, disabled or expired"),
         (403, "may not do this"),
         (404, "no such record"),
-        (413, "client_max_body_size 2m"),
+        (413, "client_max_body_size 8m"),
         (429, "request budget"),
         (500, "or a proxy in front of it, failed"),
         (418, "refused the request"),
