@@ -16,6 +16,7 @@ from workspace.client import Workspace
 
 PING = task("Ping", None, "ansible.builtin.ping")
 MAY_HAVE_RUN = "may have run"
+WITHDRAWN = "the workspace holds .+ until somebody approves it; it was withdrawn"
 
 
 def unreachable(run: Play, hosts: Iterable[str]) -> dict[str, str]:
@@ -38,7 +39,7 @@ def test_each_cause_is_named_and_nothing_runs(current: Workspace, tmp_path: Path
         "known-offline": ({"alpacon_server_id": offline, "alpacon_is_connected": False}, "offline"),
         "held": (
             {"alpacon_server_id": held},
-            r"held: the workspace holds .* until somebody approves it; it was withdrawn",
+            f"held: {WITHDRAWN}",
         ),
         "nobody": ({}, "no server is named nobody"),
         "no-id": ({"alpacon_server_id": "00000000-0000-4000-8000-000000000000"}, "server"),
