@@ -242,7 +242,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection, NotDone
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Access, Remote, RequestTooLarge
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Access, Ran, Remote, RequestTooLarge
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import Found, find_settings, run_folder
 
@@ -411,7 +411,20 @@ class Connection(ConnectionBase):
             )
         self._tell("EXEC", cmd)
         answer = self._guarded(lambda: self._host.run(cmd, in_data or b""))
+        self._check_become(cmd, answer)
         return answer.rc, answer.stdout, answer.stderr
+
+    def _check_become(self, command: str, answer: Ran) -> None:
+        """Say why a task could not become another account, of which ansible-core sees only that no module answers."""
+        # What is run as the other account says this first.
+        mark = self.become.success if self.become else ""
+        if answer.rc and mark and mark in command and mark.encode() not in answer.stdout:
+            stderr = clean(answer.stderr.decode("utf-8", "replace")).strip() or f"it ended with rc {answer.rc}"
+            raise AnsibleError(
+                f"The task could not become {self._become_user} by {self.become.name}:"
+                f" {_NOT_SHOWN if self._is_silent else stderr}. Use become_method: {ACCOUNT}, which needs neither a"
+                " program nor a password."
+            )
 
     def put_file(self, in_path: str, out_path: str) -> None:
         """Write a file of the controller to the host."""

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from system.playing import Row, over_connection, task
+from ansible_cores import CORES
+from system.playing import Row, over_connection, play, play_out, task
 from workspace.client import Workspace
 
 ACCOUNT = {"become": True, "become_method": "herdops.alpacon.account"}
@@ -78,6 +80,46 @@ def test_tasks_with_and_without_become_keep_their_modules_apart(current: Workspa
     assert not list((tmp_path / "root/.cache/alpacon/modules").iterdir())
     # One more is the answer of a home that keeps nothing any more.
     assert len(current.commands()) == len(order) + 1 + 2
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_who_cannot_become_another_account_is_told_why(current: Workspace, tmp_path: Path, core: str) -> None:
+    asking, letting = tmp_path / "asking", tmp_path / "letting"
+    asking.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
+    letting.write_text('#!/bin/sh\nfor last; do :; done\nexec /bin/sh -c "$last"\n')
+    for program in (asking, letting):
+        program.chmod(0o755)
+
+    def by(program: object, **keywords: Any) -> Row:
+        return {"become": True, "become_method": "sudo", "vars": {"ansible_become_exe": str(program), **keywords}}
+
+    raw = "ansible.builtin.raw"
+    tasks = [
+        whoami("Missing", **by("sudo-missing")),
+        whoami("Missing, with files", **by("sudo-missing", ansible_pipelining=False)),
+        whoami("Asking", **by(asking)),
+        whoami("Silent", **by("sudo-missing"), no_log=True),
+        task("Fails", "exit 3", raw, **by(letting)),
+        task("Not missed", "sudo-missing", raw),
+    ]
+    variables = {
+        "ansible_connection": "herdops.alpacon.alpacon",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    }
+    run = play_out(current, tmp_path, play(*tasks), {"all": {"hosts": {"web-01": variables}}}, core=core)
+    could_not = "The task could not become root by sudo: "
+    missing = re.findall(rf"\[web-01\].*{could_not}.*sudo-missing: .*not found. Use become_method: ", run.said)
+    assert len(missing) == 2
+    assert f"{could_not}sudo: a password is required. Use become_method: " in run.said
+    assert "deserialization" not in run.said
+    assert "MODULE FAILURE" not in run.said
+    _before, _silent, silent = run.said.partition("TASK [Silent]")
+    silent, _fails, after = silent.partition("TASK [Fails]")
+    assert "not found" not in silent
+    assert could_not not in after
+    assert '"rc": 3' in after
+    assert '"rc": 127' in after
+    assert "unreachable=0" in after
 
 
 def test_sudo_with_a_password_is_refused_with_the_reason(current: Workspace, tmp_path: Path) -> None:
