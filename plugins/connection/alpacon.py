@@ -416,9 +416,11 @@ class Connection(ConnectionBase):
 
     def _check_become(self, command: str, answer: Ran) -> None:
         """Say why a task could not become another account, of which ansible-core sees only that no module answers."""
+        if not self.become or not answer.rc:
+            return
         # What is run as the other account says this first.
-        mark = self.become.success if self.become else ""
-        if answer.rc and mark and mark in command and mark.encode() not in answer.stdout:
+        mark = self.become.success
+        if mark and mark in command and mark.encode() not in answer.stdout:
             stderr = clean(answer.stderr.decode("utf-8", "replace")).strip() or f"it ended with rc {answer.rc}"
             raise AnsibleError(
                 f"The task could not become {self._become_user} by {self.become.name}:"
