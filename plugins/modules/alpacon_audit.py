@@ -27,9 +27,9 @@ description:
     V(inconclusive) if there is none and less than O(min_coverage) was answered. Both fail the task, after everything
     has been written and returned.
   - Each host is asked in its own workspace, whose connection settings come from the variables of the host or of the
-    play. The workspaces are asked one after the other, each for as long as O(wait_timeout), and the report names the
-    workspace of each server. If a workspace cannot be asked, its servers are not reached, and the verdict is not
-    V(pass), whatever O(min_coverage) is. If none can be asked, the task fails without a verdict.
+    play. The workspaces are asked one after the other, and the report names the workspace of each server. If a
+    workspace cannot be asked, its servers are not reached, and the verdict is not V(pass), whatever O(min_coverage) is.
+    If none can be asked, the task fails without a verdict.
   - The role P(herdops.alpacon.audit#role) has check sets, and runs this module.
 author:
   - herdops.alpacon contributors (@herdops)
@@ -317,8 +317,11 @@ options:
     type: str
   wait_timeout:
     description:
-      - For how long to wait for each command, as a number of seconds or a duration such as V(90s) or V(10m).
+      - For how long to wait for each command from when it was submitted, as a number of seconds or a duration such as
+        V(90s) or V(10m). With O(max_concurrency), the whole audit may take many times as long.
       - Commands that have not been delivered by then, or not been approved, are cancelled.
+      - If the request budget of a token is used up, servers are asked later, as long as no more than this has passed
+        since its workspace was first asked. Those whose turn has not come by then are not asked.
     type: str
     default: 5m
   max_concurrency:

@@ -212,9 +212,12 @@ options:
     default: true
   wait_timeout:
     description:
-      - How long to wait for each command, as a number of seconds or a duration such as V(90s), V(10m) or V(1h30m).
-      - After that, the task fails and returns the ids and the last status. The commands go on, unless
-        O(cancel_on_timeout) cancels them.
+      - How long to wait for each command from when it was submitted, as a number of seconds or a duration such as
+        V(90s), V(10m) or V(1h30m). With O(max_concurrency), the whole task may take many times as long.
+      - A command that is not finished by then fails, with its id and its last status in the result. It goes on, unless
+        O(cancel_on_timeout) cancels it.
+      - If the request budget of the token is used up, commands are submitted later, as long as no more than this has
+        passed since the start of the task. Those whose turn has not come by then have the outcome V(not_tried).
     type: str
     default: 30m
   wait_for_approval:
@@ -240,7 +243,7 @@ options:
   max_errors:
     description:
       - How many commands may fail before no more are submitted, as a number or as a percentage of O(servers).
-      - Servers that were not tried are named. If omitted, every server is tried.
+      - Servers that were not tried are named. If omitted, any number may fail.
     type: str
   progress:
     description:

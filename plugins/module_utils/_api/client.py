@@ -10,6 +10,7 @@ Knows nothing of commands or servers. Threads may share one client.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -84,6 +85,8 @@ class Client:
         self.clock = WorkspaceClock()
         #: Until when a used-up request budget is waited for, in monotonic seconds.
         self.deadline: float | None = None
+        #: The same for submits, where that is sooner.
+        self.submits_until = math.inf
         self._sleep = sleep
         self._lock = threading.Lock()
         self._requests = 0
@@ -121,7 +124,8 @@ class Client:
     ) -> ApiAnswer:
         """Send a write, once.
 
-        It is sent again only where it certainly was not accepted: no connection was made, or 429.
+        It is sent again only where it certainly was not accepted: no connection was made, or 429, which submits wait
+        for as long as :attr:`submits_until` allows.
 
         Args:
             before_each: called right before each time that it is sent; what it raises keeps it from being sent.
@@ -192,7 +196,7 @@ class Client:
         may_repeat: Callable[[Exception], bool],
         before_each: Callable[[], None] = lambda: None,
     ) -> ApiAnswer:
-        patience = self.deadline if self.deadline is not None else time.monotonic() + THROTTLE_PATIENCE
+        patience, patience_with_budget = self._patience(), self._patience(method)
         attempt = failures = 0
         while True:
             try:
@@ -204,7 +208,7 @@ class Client:
                 if failures >= ATTEMPTS or not may_repeat(error):
                     raise
                 pause = self._pause_after(error, attempt)
-                if time.monotonic() + pause > patience:
+                if time.monotonic() + pause > (patience_with_budget if throttled else patience):
                     if throttled:
                         self._pause.hold(time.monotonic() + pause)
                     raise
@@ -212,6 +216,11 @@ class Client:
                     self._hold(pause)
                 else:
                     self._sleep(pause)
+
+    def _patience(self, method: str = "") -> float:
+        """Until when a request may wait, in monotonic seconds; with its method, until when for a used-up budget."""
+        deadline = self.deadline if self.deadline is not None else time.monotonic() + THROTTLE_PATIENCE
+        return min(deadline, self.submits_until) if method == "POST" else deadline
 
     @staticmethod
     def _is_passing(error: Exception) -> bool:
@@ -239,7 +248,7 @@ class Client:
             self._tell(f"alpacon: the request budget of the token is used up, waiting {seconds:.0f} s")
 
     def _await_budget(self, method: str, path: str) -> None:
-        deadline = self.deadline if self.deadline is not None else time.monotonic() + THROTTLE_PATIENCE
+        deadline = self._patience(method)
         # The pause may have become longer meanwhile.
         while (wait := self._pause.until() - time.monotonic()) > 0:
             if time.monotonic() + wait > deadline:

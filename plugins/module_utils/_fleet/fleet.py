@@ -156,6 +156,7 @@ class Fleet:
         if not self._limits.wait:
             self._learn_connected(self._waiting)
         self._began = self._last_look = time.monotonic()
+        self._client.submits_until = self._client.deadline or self._began + self._limits.wait_timeout
         self._telling.begin(self._began)
         for job in self._awaited:
             job.since = job.due = self._due = self._began
@@ -187,23 +188,20 @@ class Fleet:
         """The jobs whose turn it is, each to be started before the next one is asked for."""
         if not self._waiting:
             return
-        if time.monotonic() > self._began + self._limits.wait_timeout:
-            self._stopped = self._stopped or "Not tried: wait_timeout was over before its turn came."
         while self._waiting and not self._stopped and self._free > 0:
             job = self._waiting.popleft()
             if endings.leave_aside(job, self._limits):
                 self._over(job)
             else:
+                self._allow_time()
                 yield job
         if self._stopped:
             for job in self._waiting:
                 job.end(Outcome.NOT_TRIED, self._stopped)
             self._waiting.clear()
-        if not self._waiting:
-            self._allow_time()
 
     def _allow_time(self) -> None:
-        """Let requests wait for their budget as long as commands may take from now on."""
+        """Let requests, but for submits, wait for their budget as long as commands may take from now on."""
         self._client.deadline = time.monotonic() + self._limits.wait_timeout
 
     def _collect(self, pause: float) -> None:
@@ -222,8 +220,7 @@ class Fleet:
                 self._note_unforeseen(job, act, unforeseen(error, self._run.no_log))
             if act is _Act.SUBMIT:
                 self._submitted(job)
-                if not self._waiting and not self._count(_Act.SUBMIT):
-                    self._allow_time()
+                self._allow_time()
             elif act is _Act.LEAVE_OUT and job.outcome:
                 self._over(job)
             elif act is _Act.LEAVE_OUT:

@@ -24,7 +24,7 @@ from .run import Attempt, Run
 
 #: So many of the commands that may be a lost one are named, the newest first.
 _NAMED_COMMANDS = 10
-_NO_BUDGET = "Not tried: the request budget is used up for longer than wait_timeout."
+_NO_BUDGET = "Not tried: the request budget is used up for longer than wait_timeout allows."
 
 
 class Submitting:
@@ -162,7 +162,7 @@ class Submitting:
 
 
 def lacks_budget(error: AlpaconError | None) -> bool:
-    """Whether the request budget is used up for longer than the task may take."""
+    """Whether the request budget is used up for longer than submits may wait for it."""
     return isinstance(error, ApiError) and error.status == 429
 
 

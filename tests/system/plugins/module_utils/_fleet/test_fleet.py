@@ -364,9 +364,40 @@ def test_each_command_has_wait_timeout_from_its_own_submit(stage: Stage) -> None
     for seconds in (15, 30, 45):
         stage.end_at(seconds)
     stage.run(jobs, wait_timeout=20, max_concurrency=1)
-    assert [job.outcome for job in jobs] == ["success", "success", "not_tried"]
-    assert jobs[2].msg == "Not tried: wait_timeout was over before its turn came."
-    assert methods(stage.workspace)["POST"] == 2
+    assert [job.outcome for job in jobs] == ["success", "success", "success"]
+    assert methods(stage.workspace)["POST"] == 3
+
+
+def test_a_server_that_is_offline_keeps_its_place_no_longer_than_wait_timeout(stage: Stage) -> None:
+    jobs = stage.jobs(3)
+    others = {jobs[1].server.name, jobs[2].server.name}
+    stage.on_sleep = lambda: stage.end([command for command in stage.unfinished() if command["server"] in others])
+    stage.run(jobs, wait_timeout=20, max_concurrency=1)
+    assert [job.outcome for job in jobs] == ["timed_out", "success", "success"]
+
+
+def test_a_long_task_repeats_what_fails_for_a_passing_reason_to_its_end(current_stage: Stage) -> None:
+    stage = current_stage
+    stage.client.deadline = stage.clock.monotonic() + 20
+    jobs = stage.jobs(3)
+    stage.workspace.fault("status", path="/chunks/", status=503, after=2, times=1)
+    for seconds in (15, 30, 45):
+        stage.end_at(seconds, result="", chunks=["all of it"])
+    stage.run(jobs, wait_timeout=20, max_concurrency=1)
+    assert [job.outcome for job in jobs] == ["success", "success", "success"]
+    assert [job.output and job.output.note for job in jobs] == ["", "", ""]
+
+
+def test_a_used_up_budget_holds_submits_back_no_longer_than_wait_timeout_from_the_start(current_stage: Stage) -> None:
+    stage = current_stage
+    stage.client.deadline = stage.clock.monotonic() + 20
+    jobs = stage.jobs(3)
+    stage.workspace.fault("status", method="POST", status=429, after=1, headers={"Retry-After": "10"})
+    stage.end_at(15)
+    stage.run(jobs, wait_timeout=20, max_concurrency=1)
+    assert [job.outcome for job in jobs] == ["success", "not_tried", "not_tried"]
+    assert "the request budget is used up for longer than wait_timeout allows" in jobs[1].msg
+    assert sum(stage.clock.slept) < 20
 
 
 def test_the_last_look_comes_when_the_time_is_up(stage: Stage) -> None:

@@ -89,7 +89,7 @@ def test_a_title_is_no_option() -> None:
         Outcome.TIMED_OUT.sentence,
         "1 server not reached: web-01: Not finished within wait_timeout, and cancelled before it was delivered",
         "Not tried: wait_timeout was over before its turn came.",
-        "Not tried: the request budget is used up for longer than wait_timeout.",
+        "Not tried: the request budget is used up for longer than wait_timeout allows.",
     ],
 )
 def test_sentences_about_commands_name_the_variable_of_the_role(text: str) -> None:
