@@ -284,7 +284,8 @@ attributes:
   idempotent:
     support: partial
     details:
-      - O(state=scheduled), O(state=finished) and O(state=cancelled) are. O(state=executed) is with O(reuse_within).
+      - O(state=scheduled) and O(state=cancelled) are, and so is O(state=finished) without O(cancel_on_timeout).
+        O(state=executed) is with O(reuse_within).
   async:
     details:
       - Submit with O(wait=false), and await the commands later with O(state=finished).

@@ -135,4 +135,6 @@ def withdraw(client: Client, job: Job) -> None:
         job.msg = f"{job.msg} It could not be cancelled: it was delivered already."
     elif done == CANCELLED or not job.missing:
         job.command = job.known.with_status("cancelled")
+        # Audits count by this what they submitted, which a command that was there before is not.
+        job.changed = job.changed or (done == CANCELLED and not job.body)
         job.end(Outcome.TIMED_OUT, "Not finished within wait_timeout, and cancelled before it was delivered.")

@@ -569,6 +569,22 @@ def test_check_mode_awaits_and_writes_nothing(workspace: Workspace) -> None:
 
 
 @in_every_dialect
+def test_what_is_awaited_and_cancelled_in_the_end_counts_as_changed(workspace: Workspace) -> None:
+    [waits] = run(workspace, state="scheduled", servers=["web-01"], line="echo late", scheduled_at=FAR).commands
+    ran = run(workspace, state="finished", ids=[waits["id"]], wait_timeout="1s", cancel_on_timeout=True)
+    assert (ran["outcome"], ran.changed, ran["commands"][0]["changed"]) == ("timed_out", True, True)
+    assert methods(workspace)["DELETE"] == 1
+
+
+@in_every_dialect
+def test_what_others_cancelled_in_the_meantime_does_not_count_as_changed(workspace: Workspace) -> None:
+    [waits] = run(workspace, state="scheduled", servers=["web-01"], line="echo late", scheduled_at=FAR).commands
+    workspace.fault("status", method="DELETE", status=404, body="{}")
+    ran = run(workspace, state="finished", ids=[waits["id"]], wait_timeout="1s", cancel_on_timeout=True)
+    assert (ran["outcome"], ran.changed) == ("timed_out", False)
+
+
+@in_every_dialect
 def test_a_bad_token_is_named(workspace: Workspace) -> None:
     with pytest.raises(ApiError, match="The token is unknown, disabled or expired") as caught:
         run(workspace, servers=["web-01"], line="true", token="alpat-wrong")
