@@ -254,7 +254,7 @@ options:
     type: bool
   success_codes:
     description:
-      - Exit codes that count as success.
+      - Exit codes that count as success, at least one.
     type: list
     elements: int
     default: [0]

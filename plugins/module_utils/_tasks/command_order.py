@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -138,10 +138,17 @@ def _limits(options: Mapping[str, Any], total: int) -> Limits:
         cancel_on_timeout=options["cancel_on_timeout"],
         max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), total, least=1),
         max_errors=values.share("max_errors", options.get("max_errors"), total, least=0),
-        success_codes=frozenset(options["success_codes"]),
+        success_codes=_success_codes(options["success_codes"]),
         offline=options["offline"],
         output_limit=values.output_limit(options.get("output_limit")),
     )
+
+
+def _success_codes(codes: Collection[int]) -> frozenset[int]:
+    if not codes:
+        remedy = "Name codes, or leave it out to mean 0."
+        raise UsageError("success_codes", "it is empty, so that every command would count as failed", remedy)
+    return frozenset(codes)
 
 
 _BY_IDS_ALONE = "Commands that exist already are named by ids alone."

@@ -95,6 +95,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**RUN, "wait_timeout": "long"}, "wait_timeout", "is not a duration"),
     ({**RUN, "max_concurrency": "0"}, "max_concurrency", "too small"),
     ({**RUN, "max_errors": "few"}, "max_errors", "neither a number nor a percentage"),
+    ({**RUN, "success_codes": []}, "success_codes", "every command would count as failed"),
+    ({**FINISH, "success_codes": []}, "success_codes", "leave it out to mean 0"),
 ]
 
 
