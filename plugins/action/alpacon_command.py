@@ -26,6 +26,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_res
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import leave_out_predicted
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import first_in_run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import WORKSPACE, refuse_foreign_server
 
 #: No script that fits into one submit has more bytes, however well it can be compressed.
@@ -39,6 +40,11 @@ _IN_QUOTES = "Give a list of texts, and put numbers with a point and words such 
 _SUBMIT = ("executed", "scheduled")
 _USERNAME = "the agent runs the line as the user that the option username names. Give username in its place."
 _ENV = "the agent runs the line with the variables that the option env names. Give env in its place."
+_LIMITS = ("max_concurrency", "max_errors")
+_ONE_SERVER = (
+    "no effect, since each host has a task of its own here, for one server. Give the task servers and run_once: true,"
+    " or limit the play with throttle, serial and max_fail_percentage."
+)
 _ONE_OF_BOTH = "Where the inventory has one server under two names, play on one of them."
 
 
@@ -161,11 +167,23 @@ class ActionModule(AlpaconAction):
         return str(server_id or host)
 
     def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-        """Warnings of C(become) and C(environment), which the agent knows nothing of."""
+        """Warnings of limits that count one server, and of what the agent knows nothing of."""
         if options["state"] not in _SUBMIT:
             return []
         become = self.instead_of_become(options["username"], _USERNAME)
-        return self.without_effect(variables, {**become, "environment": _ENV})
+        return [
+            *self._limits_of_one_server(options, variables),
+            *self.without_effect(variables, {**become, "environment": _ENV}),
+        ]
+
+    def _limits_of_one_server(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+        """A warning of limits of a task that every host of the play has for its own server, once in a run."""
+        limits = [name for name in _LIMITS if options[name]]
+        if not (limits and self._means_its_host and self._is_for_several_hosts(variables)):
+            return []
+        if not first_in_run("alpacon_command-limits"):
+            return []
+        return [f"{' and '.join(limits)}: {_ONE_SERVER}"]
 
 
 def _check_argv(argv: Any) -> None:

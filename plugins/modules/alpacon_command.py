@@ -238,11 +238,14 @@ options:
   max_concurrency:
     description:
       - How many commands may be unfinished at the same time, as a number or as a percentage of O(servers).
+      - It counts the commands of one task that waits for them. With O(wait=false) and O(state=scheduled) it is refused.
+        In a task that each host has for its own server, it has no effect, and a warning says so.
       - If omitted, there is no limit.
     type: str
   max_errors:
     description:
-      - How many commands may fail before no more are submitted, as a number or as a percentage of O(servers).
+      - How many commands may fail before no more are submitted, as a number or as a percentage of O(servers). In a task
+        that each host has for its own server, it has no effect, and a warning says so.
       - Servers that were not tried are named. If omitted, any number may fail.
     type: str
   progress:

@@ -248,10 +248,13 @@ class AlpaconAction(ActionBase):
 
     def _claims(self, task_vars: Mapping[str, Any]) -> Claims | None:
         """What decides between the hosts of a task that name the same servers; None where one host alone has it."""
-        if len(task_vars.get("ansible_play_hosts_all") or ()) < 2 or _is_for_one_host(self._task):
+        if not self._is_for_several_hosts(task_vars):
             return None
         host = str(task_vars.get("inventory_hostname"))
         return Claims(run_folder(), _item(self._task, task_vars).name, host, *self.claim_advice(host))
+
+    def _is_for_several_hosts(self, task_vars: Mapping[str, Any]) -> bool:
+        return len(task_vars.get("ansible_play_hosts_all") or ()) > 1 and not _is_for_one_host(self._task)
 
     def claim_advice(self, host: str) -> tuple[str, str]:
         """What to do where another host of the task does the same, and what servers that are not named are called."""

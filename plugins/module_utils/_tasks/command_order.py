@@ -152,6 +152,7 @@ def _success_codes(codes: Collection[int]) -> frozenset[int]:
 
 
 _BY_IDS_ALONE = "Commands that exist already are named by ids alone."
+_NOTHING_SUBMITTED = dict.fromkeys(("max_concurrency", "max_errors"), "Use it where commands are submitted.")
 _NAMED_ALREADY = dict.fromkeys(("line", *carried.OPTIONS, "servers", "scheduled_at"), _BY_IDS_ALONE)
 _WHOLE_LINE = "Give the command line, or script or argv in its place."
 _WHICH_SERVERS = "Give names or ids of servers."
@@ -178,13 +179,19 @@ _REFUSES = {
     "scheduled": {
         "ids": "Leave it out: a schedule is known by its server, line, user, group and time.",
         "reuse_within": "Use it with state=executed.",
+        "max_concurrency": "Leave it out: what is scheduled runs at its time, however many do.",
     },
     "finished": {
         **_NAMED_ALREADY,
+        **_NOTHING_SUBMITTED,
         "reschedule": "Use it with state=scheduled.",
         "reuse_within": "Use it with state=executed.",
     },
-    "cancelled": {"reschedule": "Use it with state=scheduled.", "reuse_within": "Use it with state=executed."},
+    "cancelled": {
+        **_NOTHING_SUBMITTED,
+        "reschedule": "Use it with state=scheduled.",
+        "reuse_within": "Use it with state=executed.",
+    },
 }
 
 
@@ -197,6 +204,10 @@ def _check_combination(state: str, options: Mapping[str, Any]) -> None:
         needed, refused = {}, {**refused, **_NAMED_ALREADY}
     if state in ("finished", "cancelled") and options["offline"] != "wait":
         raise UsageError("offline", f"it does not go with state={state}", "Use it where commands are submitted.")
+    if state == "executed" and not options["wait"] and "max_concurrency" in given:
+        raise UsageError(
+            "max_concurrency", "it does not go with wait=false", "Leave it out, or wait: only a task that waits counts."
+        )
     for name, remedy in refused.items():
         if name in given:
             raise UsageError(name, f"it does not go with state={state}", remedy)

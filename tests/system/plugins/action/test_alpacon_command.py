@@ -74,6 +74,24 @@ def test_scripts_are_found_where_ansible_finds_them(current: Workspace, tmp_path
 
 
 @pytest.mark.parametrize("core", CORES)
+def test_limits_that_count_one_server_are_told_once(current: Workspace, tmp_path: Path, core: str) -> None:
+    limits: Row = {"line": "true", "max_concurrency": 1, "max_errors": 0}
+    all_of_them = {**limits, "servers": "{{ ansible_play_hosts }}"}
+    plays = play(
+        task("one task", all_of_them, run_once=True),
+        task("once", limits, run_once=True),
+        task("per host", limits),
+        task("again", limits),
+    )
+    done = play_out(current, tmp_path, plays, HOSTS, core=core)
+    assert done.code == 0, done.said
+    warned = {name: [text for row in rows for text in row.get("warnings", ())] for name, rows in done.tasks.items()}
+    [said] = warned.pop("per host")
+    assert said.startswith("max_concurrency and max_errors: no effect, since each host has a task of its own here")
+    assert not any(warned.values())
+
+
+@pytest.mark.parametrize("core", CORES)
 def test_an_encrypted_script_is_decrypted_and_shown_nowhere(current: Workspace, tmp_path: Path, core: str) -> None:
     write(tmp_path, "password", "open sesame")
     # ansible-core removes what it has decrypted in the end, and it must be gone before the script runs.

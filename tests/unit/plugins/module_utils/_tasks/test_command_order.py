@@ -26,7 +26,8 @@ def order(**given: Any) -> Order:
 GOOD: list[dict[str, Any]] = [
     {"servers": ["web-01"], "line": "true"},
     {"servers": ["web-01"], "line": "true", "state": "executed", "reuse_within": "1h"},
-    {"servers": ["web-01"], "line": "true", "wait": False, "max_concurrency": "50%", "max_errors": "0"},
+    {"servers": ["web-01"], "line": "true", "max_concurrency": "50%", "max_errors": "0"},
+    {"servers": ["web-01"], "line": "true", "wait": False, "max_errors": "0"},
     {"servers": ["web-01"], "line": "true", "state": "scheduled", "scheduled_at": LATER},
     {"servers": ["web-01"], "line": "true", "state": "scheduled", "scheduled_at": LATER, "reschedule": True},
     {"ids": [COMMAND], "state": "finished"},
@@ -77,6 +78,12 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**CANCEL, "scheduled_at": LATER}, "scheduled_at", "does not go with state=cancelled"),
     ({**CANCEL, "reschedule": True}, "reschedule", "does not go with state=cancelled"),
     ({**RUN, "state": "cancelled", "reuse_within": "1h"}, "reuse_within", "does not go with state=cancelled"),
+    ({**RUN, "wait": False, "max_concurrency": "1"}, "max_concurrency", "does not go with wait=false"),
+    ({**SCHEDULE, "max_concurrency": "1"}, "max_concurrency", "does not go with state=scheduled"),
+    ({**FINISH, "max_concurrency": "1"}, "max_concurrency", "does not go with state=finished"),
+    ({**FINISH, "max_errors": "1"}, "max_errors", "does not go with state=finished"),
+    ({**CANCEL, "max_concurrency": "1"}, "max_concurrency", "does not go with state=cancelled"),
+    ({**CANCEL, "max_errors": "1"}, "max_errors", "does not go with state=cancelled"),
     # Values.
     ({**RUN, "line": "x" * 2049}, "line", "give that as script"),
     ({**RUN, "line": "  "}, "line", "is empty"),
@@ -114,7 +121,6 @@ def test_values_are_read() -> None:
         line="true",
         reuse_within="1h",
         wait_timeout="5m",
-        wait=False,
         max_concurrency="50%",
         max_errors="10%",
         success_codes=[0, 3],
@@ -123,7 +129,8 @@ def test_values_are_read() -> None:
     assert read.username is None
     assert read.reuse_within == 3600
     limits = read.limits
-    assert (limits.wait, limits.wait_timeout, limits.max_concurrency, limits.max_errors) == (False, 300, 1, 0)
+    assert (limits.wait, limits.wait_timeout, limits.max_concurrency, limits.max_errors) == (True, 300, 1, 0)
+    assert not order(**RUN, wait=False).limits.wait
     assert limits.success_codes == {0, 3}
 
 
