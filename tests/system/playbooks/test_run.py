@@ -39,3 +39,20 @@ def test_an_exit_code_that_the_workspace_did_not_state_is_marked(published: Work
         given = ("-e", "alpacon_servers=web-01", "-e", f"alpacon_line='{line}'")
         done = play_out(published, tmp_path / line, RUN, None, *given)
         assert (done.code, shown(done)) == (code, [f"web-01: {words}"]), done.said
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_limits_that_count_servers_of_one_task_are_refused_of_an_inventory(
+    current: Workspace, tmp_path: Path, core: str
+) -> None:
+    given = ("-e", "alpacon_line=true", "-e", "alpacon_max_errors=0")
+    done = play_out(current, tmp_path, RUN, ["web-01", "web-02"], *given, core=core)
+    assert done.code == 2, done.said
+    assert "alpacon_max_errors: it counts the servers of alpacon_servers" in " ".join(done.said.split())
+    assert current.counters()["writes"] == 0
+    time = ("-e", "alpacon_scheduled_at=2031-01-01T00:00:00Z", "-e", "alpacon_servers=web-01")
+    later = play_out(current, tmp_path / "later", "herdops.alpacon.schedule", None, *given, *time, core=core)
+    assert "alpacon_max_errors: this playbook takes no such variable" in " ".join(later.said.split())
+    assert current.counters()["writes"] == 0
+    named = play_out(current, tmp_path / "named", RUN, None, *given, "-e", "alpacon_servers=web-01,web-02", core=core)
+    assert named.code == 0, named.said
