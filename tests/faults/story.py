@@ -173,12 +173,15 @@ class Story:
 
     def _options(self, **options: Any) -> dict[str, Any]:
         servers = list(self._drawn.servers)
-        return {
+        given = {
             "servers": servers if self._drawn.by_name else [self.record.ids[server] for server in servers],
             **self._what,
             **self._drawn.options,
             **options,
         }
+        if given.get("state") == "scheduled" or not given.get("wait", True):
+            given.pop("max_concurrency", None)  # it is refused there
+        return given
 
     def _number(self) -> int:
         entries = self._workspace.log(1)

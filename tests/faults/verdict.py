@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from typing import Any
 
 from faults.draw import KILLED
 from faults.story import Record, Task
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import share
 
 Row = dict[str, Any]
 Entry = dict[str, Any]
@@ -124,8 +127,10 @@ class _Court:
             self._judge_entry(f"{name}, {self._server(entry)}", task, entry)
 
     def _judge_time(self, name: str, task: Task) -> None:
-        # The last to be submitted is so when the first one's time is over.
-        bound = 2 * self.drawn.timeout + _GRACE
+        # The last to be submitted is so when the time of all before it is over, as many at once as there may be.
+        total = len(self.drawn.servers)
+        window = share("max_concurrency", task.options.get("max_concurrency"), total, least=1) or total
+        bound = (1 + math.ceil(total / window)) * self.drawn.timeout + _GRACE
         if not self.strained and task.ended - task.started > bound:
             self._wrong(f"{name}: took {task.ended - task.started:.1f} s, with wait_timeout={self.drawn.timeout:g}")
 
