@@ -182,7 +182,9 @@ class Fleet:
         limit = self._limits.max_concurrency
         submitting = self._count(_Act.SUBMIT)
         queue_room = 2 * THREADS - submitting
-        return queue_room if limit is None else min(queue_room, limit - len(self._awaited) - submitting)
+        if limit is None:
+            return queue_room
+        return min(queue_room, limit - len(self._awaited) - submitting - self._count(_Act.FETCH_OUTPUT))
 
     def _next_to_submit(self) -> Iterator[Job]:
         """The jobs whose turn it is, each to be started before the next one is asked for."""
@@ -221,7 +223,7 @@ class Fleet:
             if act is _Act.SUBMIT:
                 self._submitted(job)
                 self._allow_time()
-            elif act is _Act.LEAVE_OUT and job.outcome:
+            elif act is _Act.FETCH_OUTPUT or (act is _Act.LEAVE_OUT and job.outcome):
                 self._over(job)
             elif act is _Act.LEAVE_OUT:
                 self._await(job)
@@ -349,7 +351,9 @@ class Fleet:
         try:
             if endings.settle(job, self._limits):
                 if not self._outputs.take(job):
+                    # How it ended is known for certain only then.
                     self._start(_Act.FETCH_OUTPUT, self._outputs.fetch, job)
+                    return
             elif failure:
                 job.error = failure
             elif endings.is_lost(job, time.monotonic()):

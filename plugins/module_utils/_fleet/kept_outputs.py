@@ -73,5 +73,6 @@ class KeptOutputs:
         if job.outcome in (Outcome.SUCCESS, Outcome.FAILED):
             job.outcome = outcome_of(job.command, self._limits.success_codes) or job.outcome
         if output.mark == SKIPPED:
-            job.changed, job.msg = False, output.text
+            job.changed = False
+            job.end(Outcome.SUCCESS, output.text)  # whatever exit codes count as success: nothing was to be run
         return output

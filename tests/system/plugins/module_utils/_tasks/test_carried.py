@@ -206,6 +206,30 @@ def test_it_is_scheduled_for_another_time(current: Workspace) -> None:
     assert first["id"] != moved["id"]
 
 
+@pytest.mark.parametrize("output", ["result", "chunks"])
+def test_what_is_skipped_is_no_failure_whatever_codes_count_as_success(current: Workspace, output: str) -> None:
+    current.settings(output=output)
+    limits: Row = {"max_errors": "0", "max_concurrency": "1"}
+    done = carry(current, argv=["false"], creates="/", success_codes=[1], servers=list(AGENTS), **limits)
+    assert (done.failed, done.changed, done["summary"]) == (False, False, {"success": 3})
+    assert {(row["outcome"], row["success"], row["rc"], row["msg"]) for row in done.commands} == {
+        ("success", True, 0, "skipped, since / exists")
+    }
+
+
+@pytest.mark.parametrize(("lost", "outcome"), [(False, "failed"), (True, "unknown")])
+def test_an_outcome_counts_as_it_is_once_the_answer_is_there(
+    current: Workspace, lost: bool, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_outputs, "_CHUNK_PAUSES", (0.1,))
+    current.settings(output="chunks")
+    if lost:
+        current.fault("drop_chunk")
+    argv = ["true"] if lost else ["false"]
+    done = carry(current, argv=argv, servers=list(AGENTS), max_errors="0", max_concurrency="1")
+    assert done["summary"] == {outcome: 1, "not_tried": 2}
+
+
 def test_it_is_awaited_later_by_its_id(current: Workspace) -> None:
     submitted = carry(current, BOTH_STREAMS, wait=False)
     result = run(current, state="finished", ids=[submitted["id"]]).result
