@@ -86,7 +86,7 @@ def _message(job: Job, no_log: bool) -> str:
     parts += [output.note, job.note]
     if job.command and job.outcome == Outcome.FAILED:
         parts.append(_last_words(output))
-    return " ".join(part for part in parts if part)
+    return _printable(" ".join(part for part in parts if part))
 
 
 def _last_words(output: Output) -> str:

@@ -170,6 +170,12 @@ def test_every_outcome_fails_unless_it_is_fine(outcome: Outcome) -> None:
     assert not of_jobs([job(outcome, row)], fine=frozenset(Outcome)).get("failed")
 
 
+def test_bytes_that_are_no_text_are_marked_in_the_message_as_in_the_output() -> None:
+    described = describe_job(failed(1, output=Output("", stderr="a\udcffb")))
+    assert described["stderr"] == "a\ufffdb"
+    assert described["msg"].endswith("Its output ends with: a\ufffdb")
+
+
 def test_a_failure_shows_the_end_of_the_output() -> None:
     text = "first\n" + "x" * 400 + "\nlast words\n"
     message = describe_job(failed(3, output=Output(text)))["msg"]
