@@ -94,13 +94,11 @@ def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> I
 
     def is_older(command: Command) -> bool:
         due = command.scheduled_at or command.added_at
-        return due is not None and due < since() - _LONGEST_RUN
+        return not client.clock.is_known or (due is not None and due < since() - _LONGEST_RUN)
 
     commands = commands_of(client, server_ids, LATEST_DUE_FIRST, is_older)
     earliest = since()
-    # What is known of the workspace's clock is up to a second early: no time at all must not become a second.
-    counts = seconds > 0 and client.clock.is_known
-    return (command for command in commands if counts and command.end and command.end >= earliest)
+    return (command for command in commands if client.clock.is_known and command.end and command.end >= earliest)
 
 
 def latest_ended(

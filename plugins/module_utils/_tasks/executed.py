@@ -21,7 +21,8 @@ from .parents import await_parents
 
 def executed(task: CommandTask) -> Progress:
     order, servers = task.order, task.servers()
-    reused = _reusable(task, servers, order.reuse_within) if order.reuse_within is not None else {}
+    # What is known of the workspace's clock is up to a second early: no time at all must not become a second.
+    reused = _reusable(task, servers, order.reuse_within) if order.reuse_within else {}
     jobs = [_reused_job(server, reused[server.id], order) if server.id in reused else Job(server) for server in servers]
     fresh = [job for job in jobs if not job.outcome]
     progress = Progress(jobs, fine=order.limits.fine)

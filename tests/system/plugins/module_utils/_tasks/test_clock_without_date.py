@@ -143,6 +143,14 @@ def test_without_a_clock_nothing_is_reused_and_a_warning_says_so(old: Workspace,
     assert (third.changed, third["id"], third.warnings) == (False, again["id"], [])
 
 
+@pytest.mark.parametrize("names", [["web-01"], ["web-01", "web-02"]])
+def test_nothing_more_is_read_once_it_is_seen_that_the_time_is_not_told(old: Workspace, names: list[str]) -> None:
+    old.add_many_commands(500, line=LINE, status="success", servers=names)
+    ran = run(old, check_mode=True, servers=names, line=LINE, reuse_within="1h")
+    assert len(ran.warnings) == 1
+    assert len([entry for entry in old.log() if entry["path"].startswith(LIST)]) == 1
+
+
 def test_without_a_clock_no_answer_of_an_audit_is_reused(current: Workspace) -> None:
     current.settings(date_header=False)
     first = audit(current, HELLO, of=hosts("web-01"), reuse_within="1h")

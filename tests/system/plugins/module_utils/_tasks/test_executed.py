@@ -527,6 +527,15 @@ def test_the_latest_of_several_is_taken(workspace: Workspace) -> None:
     assert ran["id"] == made[0]
 
 
+def test_no_time_at_all_reuses_nothing_and_reads_nothing(current: Workspace) -> None:
+    given: dict[str, Any] = {"servers": [current.server_ids()["web-01"]], "line": "true"}
+    first = run(current, **given)
+    before = len(paths(current, "GET"))
+    again = run(current, check_mode=True, reuse_within="0", **given)
+    assert (first["outcome"], again.changed, again.warnings) == ("success", True, [])
+    assert not [path for path in paths(current, "GET")[before:] if path.startswith(LIST)]
+
+
 # state=finished
 
 
