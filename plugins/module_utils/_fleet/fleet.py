@@ -156,7 +156,7 @@ class Fleet:
         if not self._limits.wait:
             self._learn_connected(self._waiting)
         self._began = self._last_look = time.monotonic()
-        self._client.submits_until = self._client.deadline or self._began + self._limits.wait_timeout
+        self._client.submits_until = self._began + self._limits.wait_timeout
         self._telling.begin(self._began)
         for job in self._awaited:
             job.since = job.due = self._due = self._began

@@ -390,7 +390,6 @@ def test_a_long_task_repeats_what_fails_for_a_passing_reason_to_its_end(current_
 
 def test_a_used_up_budget_holds_submits_back_no_longer_than_wait_timeout_from_the_start(current_stage: Stage) -> None:
     stage = current_stage
-    stage.client.deadline = stage.clock.monotonic() + 20
     jobs = stage.jobs(3)
     stage.workspace.fault("status", method="POST", status=429, after=1, headers={"Retry-After": "10"})
     stage.end_at(15)
@@ -398,6 +397,15 @@ def test_a_used_up_budget_holds_submits_back_no_longer_than_wait_timeout_from_th
     assert [job.outcome for job in jobs] == ["success", "not_tried", "not_tried"]
     assert "the request budget is used up for longer than wait_timeout allows" in jobs[1].msg
     assert sum(stage.clock.slept) < 20
+
+
+def test_the_time_of_what_a_client_did_before_holds_no_longer(current_stage: Stage) -> None:
+    current_stage.client.deadline = current_stage.client.submits_until = current_stage.clock.monotonic() - 1
+    jobs = current_stage.jobs()
+    current_stage.workspace.fault("status", method="POST", status=429, times=1, headers={"Retry-After": "8"})
+    current_stage.end_at(15)
+    current_stage.run(jobs, wait_timeout=20)
+    assert [job.outcome for job in jobs] == ["success"]
 
 
 def test_the_last_look_comes_when_the_time_is_up(stage: Stage) -> None:
