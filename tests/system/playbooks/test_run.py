@@ -48,7 +48,7 @@ def test_limits_that_count_servers_of_one_task_are_refused_of_an_inventory(
     given = ("-e", "alpacon_line=true", "-e", "alpacon_max_errors=0")
     done = play_out(current, tmp_path, RUN, ["web-01", "web-02"], *given, core=core)
     assert done.code == 2, done.said
-    assert "alpacon_max_errors: it counts the servers of alpacon_servers" in " ".join(done.said.split())
+    assert "alpacon_max_errors: such limits count the servers of alpacon_servers" in " ".join(done.said.split())
     assert current.counters()["writes"] == 0
     time = ("-e", "alpacon_scheduled_at=2031-01-01T00:00:00Z", "-e", "alpacon_servers=web-01")
     later = play_out(current, tmp_path / "later", "herdops.alpacon.schedule", None, *given, *time, core=core)
