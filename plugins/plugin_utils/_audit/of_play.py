@@ -45,7 +45,7 @@ _VARIABLES |= {name: f"{PREFIX}{name}" for name in OF_HOSTS} | {"dest": f"{PREFI
 _OPTION = re.compile(rf"^(?:{'|'.join(_VARIABLES)})(?=[:,])")
 _WITHIN = re.compile(
     r"(?<=, and )min_coverage(?= asks for )|(?<=; with )reuse_within\b|(?<= Without )dest(?=,)"
-    r"|(?<=Not finished within )wait_timeout\b|(?<=longer than )wait_timeout\b|(?<=Not tried: )wait_timeout(?= was)"
+    r"|(?<=Not finished within )wait_timeout\b|(?<=longer than )wait_timeout\b"
 )
 
 
