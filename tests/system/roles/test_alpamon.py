@@ -1069,6 +1069,7 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
     log += f'{{"level":"debug"}} Authorization: id="{ID}", key="abc-DEF_123"\ntoken={token}\nBackhaul closed.'
     hosts = {
         "full": ScriptedHost(DEBIAN, [("^copy .*alpamon.conf", {"failed": True, "msg": "No space left on device"})]),
+        "note": ScriptedHost(DEBIAN, [("^copy .*ansible-registered", {"failed": True, "msg": "No space left"})]),
         "locked": ScriptedHost(DEBIAN, [("^command .*apt-get", {"rc": 100, "stdout": "", "stderr": LOCKED})]),
         "requests": ScriptedHost(
             DEBIAN,
@@ -1088,6 +1089,10 @@ def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_pat
     done = run_role(tmp_path, current, hosts, "-e", json.dumps(limit), ALPACON_REGISTRATION_TOKEN=token)
     assert done.code == 2, done.said
     assert "No space left on device The new record was taken back." in done["full"].failure
+    # What was written goes with the record that it names; what was not written is as it was before.
+    assert "No space left The new record was taken back." in done["note"].failure
+    written = {name: "/etc/alpamon/alpamon.conf" in removed(done[name]) for name in ("full", "note")}
+    assert written == {"full": False, "note": True}
     assert len([line for line in done["locked"].commands if line.startswith("apt-get update")]) == 3
     assert [row["name"] for row in done["requests"].of("apt")] == ["alpamon", *["python3-requests"] * 3]
     # Another run registers that one, which keeps its lock.
