@@ -42,6 +42,7 @@ PLAYBOOK = "herdops.alpacon.rollout"
 WHY = "FAILED. There is no such package. dpkg: no."
 FAILURE = {"failed": True, "changed": False, "msg": "There is no such package.", "stderr": "One.\ndpkg: no.\n"}
 BROKEN = [("^(apt) ", FAILURE)]
+OLD_ID = "550e8400-e29b-41d4-a716-446655440000"
 LOST = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 
 pytestmark = pytest.mark.timeout(1200)
@@ -206,6 +207,30 @@ def test_a_host_of_a_workspace_without_an_api_token_need_not_answer(
     assert said["a"].endswith(", version 2.5.0, answers as hostname")
     assert said["b"].startswith("connected as b-")
     assert said["b"].endswith(", version 2.5.0")
+
+
+def test_a_host_that_moves_and_does_not_connect_leaves_no_record_that_nobody_names(
+    current: Workspace, other: Workspace, tmp_path: Path
+) -> None:
+    other.reset()
+    full = ("^copy .*ansible-registered", {"failed": True, "msg": "No space left on device"})
+    kept = ("^copy .*alpamon.conf", {"failed": True, "msg": "No space left on device"})
+    away = configuration("http://127.0.0.1:9", OLD_ID, "k")
+    hosts = {
+        "silent": a_host("silent", *registered(other)),
+        "away": a_host("away", *away, *installed("2.5.0")),
+        "full": a_host("full", full, *registered(other)),
+        "kept": a_host("kept", kept, *(its := registered(other))),
+    }
+    moving = {"alpamon_allow_workspace_change": True, "alpamon_connect_timeout": "2s", "alpamon_serial": 4}
+    done = rolled(tmp_path, current, hosts, but=hosts, **moving)
+    assert done.code == 2, done.said
+    assert all(line.startswith("FAILED. ") for line in summary(done).values())
+    # Only that one still has its old key.
+    assert [record["id"] for record in other.registered()] == [its[0][1]["configuration"]["id"]]
+    assert done["away"].facts["alpamon_orphans"] == [OLD_ID]
+    behind = [line.strip() for line in summary_lines(done) if "left behind" in line]
+    assert behind == [f"left behind in the workspace: {OLD_ID}"]
 
 
 def two_rollouts(folder: Path, *chosen: str) -> str:
