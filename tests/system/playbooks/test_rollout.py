@@ -162,6 +162,20 @@ def test_the_first_host_of_a_wave_needs_no_token_of_the_run(current: Workspace, 
     assert [token["id"] for token in current.registration_tokens()] == [by_hand["id"]]
 
 
+@pytest.mark.parametrize("option", ["alpamon_registration_token", "alpamon_state"])
+def test_a_host_whose_variables_cannot_be_worked_out_fails_alone(
+    current: Workspace, tmp_path: Path, option: str
+) -> None:
+    its = {option: "{{ lookup('ansible.builtin.file', '/no/b.txt') }}"}
+    hosts = {"a": a_host("a"), "b": a_host("b", **its), "c": a_host("c")}
+    done = rolled(tmp_path, current, hosts, alpamon_serial=[1, 2], alpamon_max_fail_percentage=50)
+    assert done.code == 2, done.said
+    said = summary(done)
+    assert re.match("FAILED. .*/no/b.txt", said["b"])
+    assert said["c"].startswith("connected as c-")
+    assert summary_lines(done)[-1] == "3 hosts, 2 of them well, 1 failed, 0 not tried."
+
+
 @pytest.fixture(scope="module")
 def other() -> Iterator[Workspace]:
     """A second workspace."""
