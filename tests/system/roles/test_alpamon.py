@@ -593,12 +593,14 @@ def optional(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Role
         ("^alpacon_registration ", {"changed": False, **said, "is_connected": True, "version": "2.5.0"}),
     ]
     rocky, leap = SUPPORTED["rocky9"], SUPPORTED["leap15"]
+    # As zypper ends where it has installed, and has passed over another repository.
+    dead = ("^command .*zypper.*install", {"rc": 106, "failed": True, "stdout": "", "stderr": "Not refreshed."})
     proxy = "http://user:secret@proxy.example:3128"
     hosts = {
         "channel": ScriptedHost(DEBIAN, variables={"alpamon_channel": "rc"}),
         "own": ScriptedHost(DEBIAN, variables={"alpamon_manage_repository": False}),
         "key": ScriptedHost(rocky, variables={"alpamon_repository_key": str(folder / "key")}),
-        "host": ScriptedHost(leap, answers, {"alpamon_register_from": "host"}),
+        "host": ScriptedHost(leap, [dead, *answers], {"alpamon_register_from": "host"}),
         "name": ScriptedHost(DEBIAN, variables={"alpamon_name": "db.example.com", "alpamon_validate_certs": False}),
         "proxy": ScriptedHost(rocky, variables={"alpamon_package_proxy": proxy}),
         "held": ScriptedHost(DEBIAN, [*found(held=True), *installed("2.5.0")]),
@@ -670,6 +672,17 @@ def test_registration_from_the_host(optional: RoleRun) -> None:
     host = optional["host"]
     assert [row["state"] for row in host.of("alpacon_registration")] == ["registered", "connected"]
     assert "zypper --non-interactive install python3-requests" in host.commands
+    assert "zypper --non-interactive install --no-recommends alpamon" in host.commands
+
+
+def test_a_package_that_zypper_does_not_find_fails_whatever_else_is_out_of_order(
+    running: Running, tmp_path: Path
+) -> None:
+    missing = ("^command .*zypper.*install", {"rc": 104, "failed": True, "stderr": "'alpamon' not found."})
+    hosts = {"web": ScriptedHost(SUPPORTED["leap15"], [missing])}
+    done = run_role(tmp_path, running("current"), hosts, "--tags", "install")
+    assert done.code == 2, done.said
+    assert any(row["failed"] and row.get("rc") == 104 for row in done["web"].results)
 
 
 def test_name_and_certificates(optional: RoleRun) -> None:
