@@ -717,6 +717,45 @@ def test_a_record_that_was_made_on_another_machine_stays_and_is_named(current: W
     assert all(f"the record {record} in {current.url}" in done.said for record in ids)
 
 
+@pytest.mark.parametrize("serial", [[1, 7], 8])
+def test_hosts_with_one_record_fail_and_name_each_other(current: Workspace, tmp_path: Path, serial: object) -> None:
+    its, theirs, gone = registered(current), registered(current), registered(current)
+    records = [answers[0][1]["configuration"] for answers in (its, theirs)]
+    upper = found(configuration={**records[0], "id": records[0]["id"].upper()})
+    hosts = {
+        "original": a_host("original", *its),
+        "clone": a_host("clone", *upper, *its),
+        "stays": a_host("stays", *theirs),
+        "leaves": a_host("leaves", *theirs, alpamon_state="absent"),
+        # That one the role itself can tell from its original.
+        "known": a_host("known", *found(registered_machine_id="f" * 32), *theirs),
+        # Nobody keeps their record.
+        "one": a_host("one", *gone, alpamon_state="absent"),
+        "other": a_host("other", *gone, alpamon_state="installed"),
+        "fresh": a_host("fresh"),
+    }
+    done = rolled(tmp_path, current, hosts, alpamon_serial=serial, alpamon_max_fail_percentage=100)
+    assert done.code == 2, done.said
+    said = summary(done)
+    for name, other in {"original": "clone", "clone": "original", "stays": "leaves", "leaves": "stays"}.items():
+        assert said[name].startswith(f"FAILED. It has the same credentials as {other}. One of them is a clone"), name
+    assert said["known"].startswith("connected as known-")
+    assert said["fresh"].startswith("connected as fresh-")
+    assert (said["one"], said["other"]) == ("removed", "version 2.5.0, not connected")
+    assert {record["id"] for record in records} < {row["id"] for row in current.registered()}
+    assert len(current.registered()) == 4
+
+
+def test_two_names_of_a_machine_that_is_registered_under_the_first_one(current: Workspace, tmp_path: Path) -> None:
+    machine = shared_with_other_runs(tmp_path / "machine")
+    hosts = {name: a_host(name, *machine) for name in "ab"}
+    done = rolled(tmp_path / "run", current, hosts, alpamon_serial=1)
+    assert done.code == 2, done.said
+    assert summary(done)["a"].startswith("FAILED. It has the same credentials as b.")
+    assert summary(done)["b"].startswith("FAILED. It has the same credentials as a.")
+    assert len(current.registered()) == 1
+
+
 def test_prediction(current: Workspace, tmp_path: Path) -> None:
     done = run_role(tmp_path, current, {"a": ScriptedHost(DEBIAN)}, "--check", playbook=PLAYBOOK)
     assert done.code == 0, done.said
