@@ -162,6 +162,17 @@ def test_the_first_host_of_a_wave_needs_no_token_of_the_run(current: Workspace, 
     assert [token["id"] for token in current.registration_tokens()] == [by_hand["id"]]
 
 
+def test_a_registration_token_that_is_empty_is_made(current: Workspace, tmp_path: Path) -> None:
+    hosts = {name: a_host(name, alpamon_registration_token=token) for name, token in {"a": "", "b": None}.items()}
+    hosts["c"] = a_host("c", alpamon_ca_cert=None)
+    done = rolled(tmp_path, current, hosts, alpamon_serial=3)
+    said = summary(done)
+    assert said["a"].startswith("connected as a-"), done.said
+    assert said["b"].startswith("connected as b-")
+    assert said["c"] == "FAILED. alpamon_ca_cert has no value. Give one, or leave it out."
+    assert current.registration_tokens() == []
+
+
 @pytest.mark.parametrize("option", ["alpamon_registration_token", "alpamon_state"])
 def test_a_host_whose_variables_cannot_be_worked_out_fails_alone(
     current: Workspace, tmp_path: Path, option: str

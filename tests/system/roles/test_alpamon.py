@@ -883,6 +883,27 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any], str]] = {
         installed("2.4.0"),
         "alpamon_connect_timeout is '5 min', which is no duration. Give one such as 90s or 5m.",
     ),
+    **{
+        option: ({option: None}, [], f"{option} has no value. Give one, or leave it out.")
+        for option in (
+            "alpamon_version",
+            "alpamon_package_file",
+            "alpamon_package_checksum",
+            "alpamon_repository_url",
+            "alpamon_repository_key",
+            "alpamon_url",
+            "alpamon_ca_cert",
+            "alpamon_ca_cert_content",
+            "alpamon_service_override",
+            "alpamon_connect_timeout",
+        )
+    },
+    "nulls": (
+        {"alpamon_url": None, "alpamon_ca_cert": "{{ none }}"},
+        [],
+        "alpamon_url and alpamon_ca_cert have no value. Give one, or leave it out.",
+    ),
+    "nulltoken": ({"alpamon_registration_token": None}, [], "there is no registration token"),
     "notimeout": ({"alpamon_connect_timeout": ""}, [], "alpamon_connect_timeout is '', which is no duration."),
     "tags": (
         {"alpamon_tags": {"tier": 1, "env": "prod", "web": True}},

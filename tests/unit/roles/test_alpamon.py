@@ -41,6 +41,14 @@ def test_every_setting_of_the_agent_is_described_and_has_a_value() -> None:
     assert set(options["alpamon_settings"]["options"]) == set(load("vars/main.yml")["__alpamon_usual_settings"])
 
 
+def test_every_text_that_may_not_be_null_is_refused_as_such() -> None:
+    options = load("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    may_be_null = {"alpamon_token", "alpamon_registration_token", "alpamon_name", "alpamon_package_proxy"}
+    # Ansible itself says which of the choices null is not.
+    texts = {name for name, option in options.items() if option["type"] == "str" and "choices" not in option}
+    assert set(variables_of("preflight")["__alpamon_texts"]) == texts - may_be_null
+
+
 def test_every_variable_is_set_by_a_scenario_or_a_test_on_scripted_hosts() -> None:
     paths = [*(ROOT / "extensions/molecule").rglob("*.yml"), *(ROOT / "tests/system").rglob("test_*.py")]
     text = "".join(path.read_text(encoding="utf-8") for path in paths)
