@@ -150,7 +150,7 @@ configuration:
       description: URL of the workspace; null if there is none, or none that can be read.
       type: str
     id:
-      description: UUID of the server; null if there is none.
+      description: UUID of the server, as it is written there; null if there is none.
       type: str
     key:
       description: The key of the server, with O(return_key=true); null if there is none.
@@ -159,7 +159,9 @@ configuration:
       description: Whether it can be read, or is not there. If V(false), there may be one all the same that takes root.
       type: bool
     complete:
-      description: Whether there are a URL, an id and a key, as far as it is RV(configuration.readable).
+      description:
+        - Whether there are a URL, an id and a key, as far as it is RV(configuration.readable).
+        - An id that is no UUID, or a key with a character that no key has, does not count, such as one that was cut off.
       type: bool
     text:
       description: All of it, with its secrets masked.

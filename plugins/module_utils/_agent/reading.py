@@ -39,6 +39,9 @@ MASK = "********"
 
 _QUERY = ["dpkg-query", "--show", "--showformat", "${db:Status-Want} ${db:Status-Status} ${Version}", "alpamon"]
 _SETTING = re.compile(r"(url|id|key)\s*[=:]\s*[\"`]?([^\s\"`]+)")
+#: What an id and a key are made of. One that is not, such as one that was cut off, no workspace knows.
+_ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\Z", re.I)
+_KEY = re.compile(r"[!#-\[\]-~]+\Z")
 _SECRET = re.compile(r"(?im)^([^\S\n]*[\w.-]*(?:key|token|secret|password)[\w.-]*[^\S\n]*[=:][^\S\n]*)\S.*$")
 
 
@@ -220,7 +223,7 @@ def read_configuration(host: System, return_key: bool) -> Row:
         "id": found.get("id"),
         "key": key if return_key else None,
         "readable": host.may_read(CONFIGURATION),
-        "complete": len(found) == len(("url", "id", "key")),
+        "complete": "url" in found and bool(_ID.match(found.get("id", "")) and _KEY.match(found.get("key", ""))),
         "text": shown.replace(key, MASK) if key else shown,
     }
 

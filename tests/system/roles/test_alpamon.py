@@ -796,8 +796,10 @@ def test_record_of_an_incomplete_configuration_is_named(running: Running, tmp_pa
     token = workspace.add_registration_token()["key"]
     row = {"url": workspace.url, "id": ID, "key": None, "complete": False, "text": ""}
     incomplete = found(configuration=row)
+    cut = ID[:20]
     hosts = {
         "present": ScriptedHost(DEBIAN, incomplete),
+        "cut": ScriptedHost(DEBIAN, found(configuration={**row, "id": cut, "key": "k"})),
         "absent": ScriptedHost(DEBIAN, [*incomplete, *installed("2.5.0")], {"alpamon_state": "absent"}),
         "clone": ScriptedHost(
             DEBIAN, [*found(registered_machine_id="another"), *incomplete], {"alpamon_state": "absent"}
@@ -807,9 +809,9 @@ def test_record_of_an_incomplete_configuration_is_named(running: Running, tmp_pa
         done = run_role(tmp_path, workspace, hosts, show=("alpamon_orphans",), ALPACON_REGISTRATION_TOKEN=token)
     assert done.code == 0, done.said
     shown = {name: host.results[-1]["msg"]["alpamon_orphans"] for name, host in done.hosts.items()}
-    assert shown == {"present": [ID], "absent": [ID], "clone": []}
-    for name in ("present", "absent"):
-        told = f"named the record {ID}. It may be left behind in {workspace.url}. Delete it there."
+    assert shown == {"present": [ID], "cut": [cut], "absent": [ID], "clone": []}
+    for name, record in {"present": ID, "cut": cut, "absent": ID}.items():
+        told = f"named the record {record}. It may be left behind in {workspace.url}. Delete it there."
         assert told in str([result.get("msg") for result in done[name].results])
 
 

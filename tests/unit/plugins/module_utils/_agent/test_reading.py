@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._agent import reading
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import can_be_key, is_uuid
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 URL, ID, KEY = "https://my-workspace.us1.alpacon.io", "550e8400-e29b-41d4-a716-446655440000", "aB3-_xyz"
@@ -218,6 +219,28 @@ def test_configuration_without_and_with_its_key(host: reading.System) -> None:
 )
 def test_settings(text: str, settings: dict[str, str]) -> None:
     assert reading.read_settings(text) == settings
+
+
+@pytest.mark.parametrize(
+    ("server", "key", "complete"),
+    [
+        (ID, KEY, True),
+        (ID.upper(), "!#[]~", True),
+        (ID.replace("-", ""), KEY, True),
+        (ID[:-17], KEY, False),
+        (f"{ID}0", KEY, False),
+        (f"{ID[:-1]}g", KEY, False),
+        (ID, "a\\b", False),
+        (ID, "a\u00e9", False),
+        (ID, "a\x7f", False),
+    ],
+)
+def test_configuration_whose_id_or_key_is_damaged(host: reading.System, server: str, key: str, complete: bool) -> None:
+    put(host, "/etc/alpamon/alpamon.conf", f"[server]\nurl = {URL}\nid = {server}\nkey = {key}\n")
+    found = reading.read_configuration(host, return_key=True)
+    assert (found["id"], found["key"], found["complete"]) == (server, key, complete)
+    # As the options of modules take them.
+    assert (is_uuid(server) and can_be_key(key)) is complete
 
 
 def test_configuration_of_bytes_that_are_no_text(host: reading.System) -> None:
