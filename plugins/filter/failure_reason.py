@@ -40,8 +40,8 @@ RETURN = r"""
 _value:
   description:
     - The message of the task, line by line. If the first one lacks the cause, that follows in the same line; where no
-      line is known to state one, it is the last one in the standard error, or the first where a program could not be
-      started.
+      line is known to state one, it is the last one in the standard error or, without that, of the message, or the first
+      one where a program could not be started.
   type: list
   elements: str
   sample: ["dpkg returned an error code (1) cannot copy extracted data: No space left on device"]
@@ -53,7 +53,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 
-#: What lines say that state a cause, as apt, dnf and zypper put it. What stands in front brings the rest along.
+#: What lines say that state a cause, as apt, dnf, zypper, ssh and sudo put it. What stands in front brings the rest along.
 _CAUSES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -65,6 +65,8 @@ _CAUSES = tuple(
         r"failed to fetch|status code: [45]\d\d",
         r"unable to locate package|version .* was not found|no match for argument|no package .* available",
         r"no provider of|nothing provides|unmet dependencies|conflicts with",
+        r"host key verification failed|too many authentication failures|no route to host",
+        r"not in the sudoers|password is required",
         r"permission denied|operation not permitted",
     )
 )
@@ -89,7 +91,9 @@ def _cause(result: Mapping[str, Any]) -> str:
         found = next((line for line in lines if cause.search(line)), "")
         if found:
             return found
-    errors = _lines(result.get("stderr") or result.get("module_stderr")) or [""]
+    said = result.get("msg")
+    message = said if isinstance(said, str) else ""
+    errors = _lines(result.get("stderr") or result.get("module_stderr") or message) or [""]
     # Programs say the reason last, and the message of their task is often that they failed. What cannot be started says
     # it first.
     return clean_line(errors[0 if result.get("rc") in (126, 127) else -1])[:_LENGTH]

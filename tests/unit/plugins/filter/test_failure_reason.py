@@ -36,9 +36,33 @@ SHIM = "shim: python3.12: not found\n\nNote: See 'shim help'\n for tips on sever
 KEY = "Policy rejects EFF92686D6AC0E5D: No binding signature at time 2026-11-26T00:44:13Z"
 
 
+SSH = "Failed to connect to the host via ssh: "
+AT = "@" * 59
+CHANGED = (
+    f"{SSH}{AT}\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n{AT}\nHost key verification failed.\n"
+)
+QUANTUM = f"""{SSH}** WARNING: connection is not using a post-quantum key exchange algorithm.
+Received disconnect from 10.0.0.5 port 22:2: Too many authentication failures
+Disconnected from 10.0.0.5 port 22
+"""
+JUMP = f"""{SSH}Warning: Permanently added 'jump' (ED25519) to the list of known hosts.
+channel 0: open failed: connect failed: No route to host
+Connection closed by UNKNOWN port 65535
+"""
+SUDO = "Task failed: Premature end of stream waiting for become success.\n>>> Standard Error\n"
+SUDOERS = "deploy is not in the sudoers file."
+REFUSED = "Received disconnect from 10.0.0.5 port 22:2: Too many authentication failures"
+CHANNEL = "value of alpamon_channel must be one of: stable, rc, dev, got: beta"
+
+
 @pytest.mark.parametrize(
     ("result", "cause"),
     [
+        ({"msg": CHANGED}, "Host key verification failed."),
+        ({"msg": QUANTUM}, REFUSED),
+        ({"msg": JUMP}, "channel 0: open failed: connect failed: No route to host"),
+        ({"msg": f"{SUDO}sudo: a password is required"}, "sudo: a password is required"),
+        ({"msg": f"{SUDO}{SUDOERS}\nThis incident has been reported to the administrator."}, SUDOERS),
         ({"msg": APT, "stderr": "E: Sub-process /usr/bin/dpkg returned an error code (1)\n", "stdout": DPKG}, FULL),
         ({"msg": f"Unknown Error occurred: Transaction test error:\n  {NEEDS}\n"}, NEEDS),
         ({"msg": "Failed to install.", "failures": ["No package alpamon-9 available."], "results": []}, NONE),
@@ -58,7 +82,12 @@ def test_the_line_that_states_the_cause(result: dict[str, Any], cause: str) -> N
         ({"msg": "No.", "stderr": "One.\ndpkg: no.\n\n"}, ["No. dpkg: no."]),
         ({"msg": "MODULE FAILURE", "module_stderr": "Traceback\nValueError: no"}, ["MODULE FAILURE ValueError: no"]),
         ({"msg": "MODULE FAILURE", "rc": 127, "module_stderr": SHIM}, ["MODULE FAILURE shim: python3.12: not found"]),
-        ({"msg": "First.\nMore.", "stderr": ""}, ["First.", "More."]),
+        # The summary of a rollout has the first line only.
+        ({"msg": "First.\nMore.\nLast.\n", "stderr": ""}, ["First. Last.", "More.", "Last."]),
+        (
+            {"msg": f"Validation of arguments failed:\n{CHANNEL}"},
+            [f"Validation of arguments failed: {CHANNEL}", CHANNEL],
+        ),
         ({"msg": ["First.", "More."]}, ["First.", "More."]),
         ({"msg": "dpkg: no.", "stderr": "dpkg: no."}, ["dpkg: no."]),
         ({}, ["It failed as shown above."]),
