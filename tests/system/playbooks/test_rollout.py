@@ -173,12 +173,12 @@ def test_a_registration_token_that_is_empty_is_made(current: Workspace, tmp_path
     assert current.registration_tokens() == []
 
 
-@pytest.mark.parametrize("option", ["alpamon_registration_token", "alpamon_state"])
+@pytest.mark.parametrize("option", ["alpamon_registration_token", "alpamon_token", "alpamon_state"])
 def test_a_host_whose_variables_cannot_be_worked_out_fails_alone(
     current: Workspace, tmp_path: Path, option: str
 ) -> None:
     its = {option: "{{ lookup('ansible.builtin.file', '/no/b.txt') }}"}
-    hosts = {"a": a_host("a"), "b": a_host("b", **its), "c": a_host("c")}
+    hosts = {"a": a_host("a", alpamon_state="installed"), "c": a_host("c"), "b": a_host("b", **its)}
     done = rolled(tmp_path, current, hosts, alpamon_serial=[1, 2], alpamon_max_fail_percentage=50)
     assert done.code == 2, done.said
     said = summary(done)
