@@ -855,6 +855,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[Any], str]] = {
     "old": ({"alpamon_version": "2.2.9"}, [], "the role needs 2.3.0 or newer"),
     "candidate": ({"alpamon_version": "2.3.0-rc1"}, [], "alpamon_version is 2.3.0-rc1, and the role needs 2.3.0"),
     "version": ({"alpamon_version": "newest"}, [], "Give a version such as 2.5.0, latest, or nothing."),
+    "revision": ({"alpamon_version": "2.5.0-1"}, [], "alpamon_version is '2.5.0-1'. Give a version such as 2.5.0,"),
     "checksum": (
         {"alpamon_package_file": "a.deb", "alpamon_package_checksum": "ab12"},
         [],
