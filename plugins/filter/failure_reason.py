@@ -40,8 +40,8 @@ RETURN = r"""
 _value:
   description:
     - The message of the task, line by line. If the first one lacks the cause, that follows in the same line; where no
-      line is known to state one, it is the last one in the standard error or, without that, of the message, or the first
-      one where a program could not be started.
+      line is known to state one, it is the last one in the standard error or, without that, of the message, or the
+      first one where a program could not be started.
   type: list
   elements: str
   sample: ["dpkg returned an error code (1) cannot copy extracted data: No space left on device"]
@@ -53,7 +53,8 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 
-#: What lines say that state a cause, as apt, dnf, zypper, ssh and sudo put it. What stands in front brings the rest along.
+#: What lines say that state a cause, as apt, dnf, zypper, ssh and sudo put it. What stands in front brings the rest
+#: along.
 _CAUSES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
