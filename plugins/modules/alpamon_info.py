@@ -161,7 +161,7 @@ configuration:
     complete:
       description:
         - Whether there are a URL, an id and a key, as far as it is RV(configuration.readable).
-        - An id that is no UUID, such as one that was cut off, or a key with a character that no key has, does not count.
+        - An id that is no UUID, such as one that was cut off, and a key with a character that no key has do not count.
       type: bool
     text:
       description: All of it, with its secrets masked.
