@@ -47,6 +47,14 @@ def test_those_of_other_machines_are_left_alone(monkeypatch: pytest.MonkeyPatch)
     assert not has_ended(own)
 
 
+def test_a_process_of_another_account_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int, _signal: int) -> None:
+        raise PermissionError(pid)
+
+    monkeypatch.setattr(os, "kill", refuse)
+    assert not has_ended(process_mark(os.getpid()))
+
+
 @pytest.mark.parametrize("text", ["", "web", "1a2b3c4d-12", "1a2b3c4d-12-34-56", "20261126T201400-12345"])
 def test_what_is_no_mark(text: str) -> None:
     assert not has_ended(text)
