@@ -132,6 +132,24 @@ def test_a_token_that_is_refused_with_a_code_is_not_called_unknown() -> None:
     assert error == f"The workspace refuses this, and says why in a code alone. [POST {LIST}: HTTP 401 moon_not_full]"
 
 
+def nested(depth: int) -> Any:
+    return ["deep"] if depth == 1 else [nested(depth - 1)]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"detail": "x" * 4001}, "x" * 4000),
+        (["x"] * 101, "; ".join("x" * 100)),
+        ({"detail": ["x"] * 101}, " ".join("x" * 100)),
+        ({"detail": nested(8)}, "deep"),
+        ({"detail": nested(9)}, "..."),
+    ],
+)
+def test_words_without_end_are_cut(body: Any, text: str) -> None:
+    assert error_from_body("GET", "/x", 400, body).text == text
+
+
 def test_a_long_page_is_cut() -> None:
     assert read(502, "<p>" + "word " * 500 + "</p>").text == ("word " * 40)[:200]
 
