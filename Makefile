@@ -71,7 +71,7 @@ unit-newest: $(READY) ## run the unit tests by ansible-test in a plain clone, on
 
 .PHONY: system
 system: $(READY) ## run the tests against the stand-in workspace, and against a hostile one
-	@$(call pytest,-n 2 --dist worksteal,tests/system tests/hostile)
+	@$(call pytest,-n 3 --dist worksteal,tests/system tests/hostile)
 
 # Workers that a test kills leave files without data, which coverage warns of.
 .PHONY: coverage
