@@ -153,8 +153,8 @@ class ActionModule(AlpaconAction):
             Host(host.name, host.server, host.groups, asked, workspaces.of(host.name, host.variables.below(settings)))
             for host, asked in zip(found, checks, strict=True)
         ]
-        names = {host.name for host in hosts}
-        audited = run_audit(checked, hosts, run, {name: of for name, of in groups.items() if name not in names})
+        others = groups.keys() - {host.name for host in hosts}
+        audited = run_audit(checked, hosts, run, {name: groups[name] for name in others})
         hidden = secrets(options) | {host.settings.token for host in hosts}
         if folder is None:
             return _hidden(result_of(audited, no_log=run.no_log), hidden)
@@ -317,8 +317,8 @@ def _refuse_misspelt(names: Iterable[str], given: Iterable[str], plans: Plans) -
         AlpaconError: there are variables that are misspelt.
     """
     names, parameters = set(names), {f"{PREFIX}{name}" for name in plans.parameters}
-    of_role = {*_OF_TASK, *(f"{PREFIX}{name}" for name in OF_HOSTS)}
-    told = mistyped(names, of_role | parameters) or mistyped([], of_role, given=set(given) - parameters)
+    own = {*_OF_TASK, *(f"{PREFIX}{name}" for name in OF_HOSTS)}
+    told = mistyped(names, own | parameters) or mistyped([], own, given=set(given) - parameters)
     if f"{PREFIX}dest" in names:
         told.append(f"There is no variable {PREFIX}dest. Did you mean {PREFIX}report_dir?")
     if told:

@@ -154,8 +154,9 @@ class _Checks:
         if id(check) not in self._expected:
             self._expected[id(check)] = len(silent(check.results, "")) if check.results else 0
             self._rules[id(check)] = by_name(check.results["rules"]) if check.results else {}
-            row = self._rows.setdefault(check.name, _check(check))
-            self._unlike[id(check)] = {key: value for key, value in _check(check).items() if value != row[key]}
+            own = _check(check)
+            row = self._rows.setdefault(check.name, own)
+            self._unlike[id(check)] = {key: value for key, value in own.items() if value != row[key]}
         self.questions += len(rows) or self._expected[id(check)] or 1
         for one, row in zip(named, rows, strict=False):
             self._add_named(check, one, row)
