@@ -72,7 +72,7 @@ def find_submitted(
             found = [
                 command
                 for command in _newest_alike(client, body, sent_at, known)
-                if command.scheduled_at or _is_for_the_same_time(client, command, body)
+                if _is_for_the_same_time(client, command, body)
             ]
         except AlpaconError:
             continue
@@ -199,7 +199,7 @@ def _newest_alike(client: Client, body: Mapping[str, Any], sent_at: float, known
 
 
 def _is_for_the_same_time(client: Client, command: Command, body: Mapping[str, Any]) -> bool:
-    """As :func:`_has_same_time`, by the command's own record: list rows of 2024 leave the time out."""
+    """As :func:`_has_same_time`, by the command's own record: list rows leave out ``run_after``, or the time too."""
     whole = find_command(client, command.id)
     return whole is not None and _has_same_time(whole, body)
 

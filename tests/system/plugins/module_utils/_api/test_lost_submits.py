@@ -63,6 +63,15 @@ def test_it_is_found_though_the_workspace_trims_lines(workspace: Workspace, warm
 
 
 @in_every_dialect
+def test_it_is_found_by_the_commands_after_which_it_runs(workspace: Workspace, warm: Client) -> None:
+    first, second = (workspace.submit("web-01", "true") for _ in range(2))
+    sent_at = time.time()
+    made = workspace.submit("web-01", "echo hello", run_after=[first])
+    workspace.submit("web-01", "echo hello", run_after=[second])
+    assert find(warm, body_for(workspace, run_after=[first]), sent_at=sent_at) == (made, [made], [])
+
+
+@in_every_dialect
 def test_an_older_command_that_is_the_same_is_not_taken_for_it(workspace: Workspace, warm: Client) -> None:
     [older] = workspace.add_commands([{"server": "web-01", "line": "echo hello", "username": "admin", "added_at": -5}])
     found, candidates, slept = find(warm, body_for(workspace))
@@ -106,13 +115,15 @@ def test_a_command_that_comes_to_light_late_is_found(current: Workspace, connect
 
 def test_a_look_that_fails_is_not_the_last(serve: Serve, connect: Connect) -> None:
     row, failure = current_row(), Reply({"detail": "No."}, 400)
-    server = serve([failure, failure, Reply(page([row])), Reply({}), Reply({"id": row["requested_by"]["id"]})])
+    found = [Reply(page([row])), Reply(row)]
+    server = serve([failure, failure, *found, Reply({}), Reply({"id": row["requested_by"]["id"]})])
     body = {"server": SERVER, "line": "uptime", "shell": "system"}
     assert find(connect(server), body, sent_at=0.0) == (COMMAND, [COMMAND], [0.5, 1.0])
 
 
 def test_where_nobody_says_whose_token_it_is_nothing_is_taken(serve: Serve, connect: Connect) -> None:
-    server = serve([Reply(page([current_row(requested_by=None)])), Reply({"detail": "No."}, 400)])
+    row = current_row(requested_by=None)
+    server = serve([Reply(page([row])), Reply(row), Reply({"detail": "No."}, 400)])
     body = {"server": SERVER, "line": "uptime", "shell": "system"}
     assert find(connect(server), body, sent_at=0.0) == (None, [COMMAND], [])
 

@@ -243,8 +243,12 @@ class Loser:
         return Reply(self._answer(request), headers={"Date": date})
 
     def _answer(self, request: Request) -> Row:
+        rows = [self._row(row) for row in self._rows]
         if request.path == LIST:
-            return page([self._row(row) for row in self._rows])
+            return page(rows)
+        for row in rows:
+            if request.path == f"{LIST}{row['id']}/":
+                return row
         if request.path.endswith("/whoami/"):
             application = {"principal_type": "application", "application": {"username": "deploy"}}
             return {"principal_type": "user"} if self._user else application
