@@ -89,6 +89,18 @@ def test_what_waits_is_found_behind_a_hundred_that_ran(workspace: Workspace, con
     assert client.requests <= 2, "the rest is older than a day"
 
 
+@pytest.mark.parametrize(("count", "requests"), [(299, 3), (300, 1 + 3)])
+def test_what_waits_on_several_servers_is_read_from_the_whole_list_where_that_is_short(
+    current: Workspace, connect: Connect, count: int, requests: int
+) -> None:
+    names = ["web-01", "web-02", "web-03"]
+    made = current.add_many_commands(count, line="true", status="scheduled", scheduled_at=FAR, servers=names)
+    client, ids = connect(current), current.server_ids()
+    commands = pending_of(client, [ids[name] for name in names])
+    assert {command.id for command in commands} == set(made)
+    assert client.requests == requests
+
+
 @pytest.mark.parametrize(("count", "pages"), [(200, 2), (201, 1)])
 def test_a_list_of_what_is_scheduled_is_left_at_once_where_it_is_long(
     current: Workspace, connect: Connect, count: int, pages: int

@@ -52,6 +52,13 @@ def test_a_list_for_others_is_made_where_there_are_others(
     assert paths(current) == [f"/api/servers/servers/?{asked}page_size=100"]
 
 
+def test_a_list_that_workers_cannot_share_is_no_need(current: Workspace, connect: Connect, tmp_path: Path) -> None:
+    shared = Shared(tmp_path, current.url, current.token)
+    # What is in the way of the file fails as a full disk does.
+    next(tmp_path.glob("alpacon-*")).joinpath("servers").mkdir()
+    assert ids(find(connect(current), ["web-02"], shared=shared, hosts=2)) == [current.server_ids()["web-02"]]
+
+
 @in_every_dialect
 def test_many_names_are_taken_from_one_list(workspace: Workspace, connect: Connect) -> None:
     names = [f"db-{number:03d}" for number in range(150)]

@@ -384,6 +384,14 @@ def test_a_token_that_nothing_tells_from_that_of_another_run_is_left_behind(
     assert [entry["method"] for entry in workspace.log()].count("DELETE") == 0
 
 
+def test_a_token_for_other_groups_is_not_the_own_one(workspace: Workspace, patient: Clock) -> None:
+    workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
+    patient.at(0, lambda: workspace.add_registration_token(groups=["Legacy"]))
+    made = manage_token(workspace, groups=["Operations"])
+    assert made["groups"] == [group_id(workspace, "Operations")]
+    assert len(ids(workspace)) == 2
+
+
 def test_a_temporary_one_is_told_by_its_name(workspace: Workspace, patient: Clock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
     made = manage_token(workspace, state="temporary", process=os.getpid(), description="For the fleet")
