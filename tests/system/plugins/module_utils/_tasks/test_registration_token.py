@@ -257,7 +257,9 @@ def test_check_mode_writes_nothing(workspace: Workspace, state: str, stands: dic
     assert ids(workspace) == before
     assert workspace.counters()["writes"] == 0
     assert predicted["key"] is None
+    assert predicted["msg"].startswith("Would be ") is predicted.changed
     done = manage_token(workspace, state=state, diff_mode=True)
+    assert not done["msg"].startswith("Would be ")
     assert predicted.changed == done.changed
     assert predicted["deleted"] == done["deleted"]
     assert predicted.result.get("diff") == done.result.get("diff")

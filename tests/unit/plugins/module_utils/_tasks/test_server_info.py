@@ -99,3 +99,17 @@ def test_data_stays_as_it_is() -> None:
     tags = {"a": [1, 2.5, None, True, {"b": "안녕 😀"}], "_ansible_a": "", "ansible_b": {}, "": []}
     described = describe_server({"id": SERVER, "tags": tags}, Groups(ClientOfGroups(), print))  # type: ignore[arg-type]
     assert described == {"id": SERVER, "tags": tags}
+
+
+def lists(levels: int) -> Any:
+    """A list in a list, so many of them."""
+    return [lists(levels - 1)] if levels else "x"
+
+
+@pytest.mark.parametrize(
+    ("largest", "larger"), [("x" * 100_000, "x" * 100_001), ([1] * 100_000, [1] * 100_001), (lists(19), lists(20))]
+)
+def test_a_field_counts_as_long_as_it_is_no_larger_than_one_may_be(largest: Any, larger: Any) -> None:
+    groups = Groups(ClientOfGroups(), print)  # type: ignore[arg-type]
+    assert describe_server({"load": largest}, groups) == {"load": largest}
+    assert describe_server({"load": larger}, groups) == {"load": None}
