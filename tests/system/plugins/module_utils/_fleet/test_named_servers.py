@@ -118,6 +118,14 @@ def test_a_list_is_read_no_further_than_needed(serve: Serve, connect: Connect, k
     assert client.requests == 2
 
 
+def test_the_second_of_a_name_is_seen_on_the_next_page(serve: Serve, connect: Connect) -> None:
+    rows = thousand()[:150]
+    rows[100]["name"] = rows[99]["name"]
+    client = connect(long_list(serve, rows, filters=True))
+    with pytest.raises(UsageError, match="2 servers are named web-0100"):
+        find(client, ["web-0001", "web-0100"])
+
+
 def test_a_long_list_that_ignores_the_name_is_read_once(serve: Serve, connect: Connect) -> None:
     rows = thousand()
     client = connect(long_list(serve, rows, filters=False))
