@@ -4,7 +4,7 @@
 
 """Each floor of the plugins imports only what CONTRIBUTING.md allows it, and no floor goes round in circles.
 
-No two classes have one name.
+No two classes have one name, and a dataclass of which nothing is ever changed is frozen.
 """
 
 from __future__ import annotations
@@ -89,6 +89,23 @@ def test_a_word_stands_for_one_class() -> None:
     nodes = [node for file in PLUGINS.rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
     names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
     assert {name for name, count in names.items() if count > 1} <= NAMED_BY_ANSIBLE
+
+
+def stored(tree: ast.AST) -> set[tuple[str, str]]:
+    """What is assigned to an attribute there: the name of the object, if it has one, and that of the attribute."""
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)]
+    return {(node.value.id if isinstance(node.value, ast.Name) else "", node.attr) for node in nodes}
+
+
+def test_what_nothing_changes_is_frozen() -> None:
+    trees = [ast.parse(file.read_text()) for file in PLUGINS.rglob("*.py")]
+    changed = {name for tree in trees for owner, name in stored(tree) if owner != "self"}
+    for node in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        said = " ".join(map(ast.unparse, node.decorator_list))
+        if "dataclass" in said and "frozen=True" not in said:
+            own = {name for owner, name in stored(node) if owner == "self"}
+            fields = {ast.unparse(line.target) for line in node.body if isinstance(line, ast.AnnAssign)}
+            assert fields & (changed | own), f"{node.name} is not frozen, and nothing changes it"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ class SameAnswers:
         return (-worst, -len(self.servers), self.number)
 
 
-@dataclass
+@dataclass(frozen=True)
 class CheckSection:
     """A check with its answers."""
 

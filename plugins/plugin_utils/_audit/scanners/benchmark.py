@@ -63,7 +63,7 @@ class Profile:
     severities: Mapping[str, str]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Benchmark:
     """A benchmark, its rules in their order."""
 
