@@ -122,7 +122,7 @@ class ActionModule(AlpaconAction):
         become = {} if by_checks else self.instead_of_become(options["username"], _USERNAME)
         return self.without_effect(variables, {**become, "environment": _ENV})
 
-    def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
+    def operation(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Audit, write the report where that is wanted, and return the result."""
         if options["hosts"] is None and is_in_batches(self._task, len(self._task_vars["ansible_play_hosts_all"])):
             raise UsageError("hosts", "with serial, each batch would audit all hosts of the play", _WITHOUT_SERIAL)

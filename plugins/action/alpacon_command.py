@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +16,6 @@ from ansible.errors import AnsibleError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.carried import CONTENT, script_words
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
@@ -64,14 +62,17 @@ class ActionModule(AlpaconAction):
         "username": "Give the user to run as, or leave it out to mean the one of the token.",
         "groupname": "Give the group to run as, or leave it out to mean the one that the workspace decides on.",
     }
-    #: What the server of the inventory host is called, where that is meant.
-    _own_name = ""
     background = "Submit with wait set to false, and await the commands later with state set to finished."
 
     @property
     def empty_result(self) -> dict[str, Any]:
         """No commands, in the place where a task that did something has them."""
         return {"commands": []}
+
+    @property
+    def nothing_done(self) -> dict[str, Any]:
+        """The result of no command."""
+        return {**of_jobs([]), "requests": 0}
 
     def given(self) -> dict[str, Any]:
         """The arguments as they are written; what has no name is the line, where nothing else may be part of it."""
@@ -124,12 +125,6 @@ class ActionModule(AlpaconAction):
         if self._means_its_host:
             return (_ONE_OF_BOTH, f"the server of host {host}")
         return super().claim_advice(host)
-
-    def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
-        """Do the work of the task, if there is any."""
-        if self._names_only_predicted:
-            return {**of_jobs([]), "requests": 0}
-        return super().operate(options, replace(run, own_server=self._own_name))
 
     def completed(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         """The result; an inventory host whose agent is not connected is unreachable in it, if so asked."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import SPEC as INFO_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
@@ -38,9 +37,3 @@ class ActionModule(AlpaconAction):
         if self._task.check_mode:
             self._names_only_predicted = leave_out_predicted(given, "ids", "id")
         return given
-
-    def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
-        """List commands, if there are any."""
-        if self._names_only_predicted:
-            return {"commands": [], "changed": False, "requests": 0}
-        return super().operate(options, run)

@@ -81,6 +81,8 @@ class AlpaconAction(ActionBase):
     _found = Found({})
     #: Whether all commands that it names were only predicted, in check mode, so that nothing is there to be looked for.
     _names_only_predicted = False
+    #: What the server of the inventory host is called, where that is meant.
+    _own_name = ""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Carry out the task."""
@@ -102,9 +104,10 @@ class AlpaconAction(ActionBase):
         if self.is_for_elsewhere():
             result = self.completed(options, {**self.empty_result, **self._ship(options, variables)})
             return presentable({**result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
-        run = _run(self._task, variables, self._claims(variables), warnings.append)
+        run = self._run_of_task(variables, warnings.append)
         try:
-            result = self.completed(options, self.operate(options, run))
+            done = self.nothing_done if self._names_only_predicted else self.operation(options, run)
+            result = self.completed(options, done)
         except RunIsOver:
             # Whoever takes results is gone, and waiting for it would leave this process behind for ever.
             os._exit(1)
@@ -144,6 +147,11 @@ class AlpaconAction(ActionBase):
     def empty_result(self) -> dict[str, Any]:
         """What a failed task returns that did nothing."""
         return {}
+
+    @property
+    def nothing_done(self) -> dict[str, Any]:
+        """What a task returns whose commands were only predicted."""
+        return {"commands": [], "changed": False, "requests": 0}
 
     def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Warnings of keywords that the task was given and that have no effect, see :meth:`without_effect`."""
@@ -256,13 +264,23 @@ class AlpaconAction(ActionBase):
     def _is_for_several_hosts(self, task_vars: Mapping[str, Any]) -> bool:
         return len(task_vars.get("ansible_play_hosts_all") or ()) > 1 and not _is_for_one_host(self._task)
 
+    def _run_of_task(self, task_vars: Mapping[str, Any], warn: Callable[[str], None]) -> Run:
+        """The run that the task is part of."""
+        return replace(
+            current_run(),
+            warn=warn,
+            check_mode=self._task.check_mode,
+            diff_mode=self._task.diff,
+            no_log=bool(self._task.no_log),
+            hosts=len(task_vars.get("ansible_play_batch") or [None]),
+            claims=self._claims(task_vars),
+            attempts=_item(self._task, task_vars).attempts,
+            own_server=self._own_name,
+        )
+
     def claim_advice(self, host: str) -> tuple[str, str]:
         """What to do where another host of the task does the same, and what servers that are not named are called."""
         return _advice(self._task), ""
-
-    def operate(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
-        """Do the work of the task and return its result."""
-        return type(self).operation(options, run)
 
     def completed(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         """What the task did, here or on another host, with what Ansible is to make of it."""
@@ -396,20 +414,6 @@ def _is_linear(task: Any) -> bool:
     """Whether the strategy of the play is one that knows C(run_once); others run the task for every host."""
     linear, strategy = (strategy_loader.get(name, class_only=True) for name in ("linear", task.get_play().strategy))
     return issubclass(strategy, linear)
-
-
-def _run(task: Any, task_vars: Mapping[str, Any], claims: Claims | None, warn: Callable[[str], None]) -> Run:
-    """The run that a task is part of."""
-    return replace(
-        current_run(),
-        warn=warn,
-        check_mode=task.check_mode,
-        diff_mode=task.diff,
-        no_log=bool(task.no_log),
-        hosts=len(task_vars.get("ansible_play_batch") or [None]),
-        claims=claims,
-        attempts=_item(task, task_vars).attempts,
-    )
 
 
 def _register(hidden: Iterable[str]) -> None:

@@ -16,7 +16,9 @@ import pytest
 from system.support import run
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.action.alpacon_command import ActionModule
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import Session
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 WAY = [
@@ -54,4 +56,5 @@ def test_a_line_goes_the_way_that_is_told(current: Workspace, monkeypatch: pytes
     run(current, servers=["web-01"], line="true")
     [way] = ways
     assert way == WAY
+    assert ActionModule.operation is run_command, "what the action calls is the first"
     assert len(WAY) <= 10
