@@ -29,6 +29,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     KEYS_OF_CORE,
     canonical_uuid,
     is_uuid,
+    is_windows,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import SERVER_ID, WORKSPACE, compared
 
@@ -277,7 +278,7 @@ class Naming:
 
 def connection_of(server: Mapping[str, Any]) -> dict[str, Any]:
     """The variables that any module needs to reach a server through the workspace; none where no module can."""
-    if _is_windows(server):
+    if is_windows(server):
         return {}
     return {"ansible_connection": inert(CONNECTION_PLUGIN), IS_CONNECTED: server.get("is_connected")}
 
@@ -321,12 +322,8 @@ def is_ours(host: Host) -> bool:
 
 def tell_without_connection(servers: Iterable[Mapping[str, Any]], warn: Callable[[str], None]) -> None:
     """Warn of the servers that :func:`connection_of` has nothing for."""
-    names = [safe_host_name(str(server.get("name") or server.get("id"))) for server in servers if _is_windows(server)]
+    names = [safe_host_name(str(server.get("name") or server.get("id"))) for server in servers if is_windows(server)]
     tell(names, "got no connection, since the agent for Windows has no POSIX shell:", warn)
-
-
-def _is_windows(server: Mapping[str, Any]) -> bool:
-    return str(server.get("platform")).lower() == "windows"
 
 
 def undoing(inventory: InventoryData) -> Callable[[], None]:

@@ -273,6 +273,11 @@ def owner_of(row: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if owner is None else {"id": owner, "name": row.get("owner_name"), "email": None}
 
 
+def is_windows(row: Mapping[str, Any]) -> bool:
+    """Whether the server of a row runs Windows, as far as the row says."""
+    return str(row.get("platform")).lower() == "windows"
+
+
 @dataclass(frozen=True)
 class Command:
     """A record of the commands API.

@@ -16,6 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     Server,
     canonical_uuid,
     is_uuid,
+    is_windows,
     owner_of,
     plain_text,
 )
@@ -25,6 +26,7 @@ from .checks import Check
 from .replies import Reply
 
 _NOT_COMMISSIONED = "The server is not commissioned: its agent has not finished its registration."
+_WINDOWS = "Audits ask in a POSIX shell, and the server runs Windows. Leave it out, as in hosts: all:!platform_windows."
 _NO_SERVER = "The workspace has no such server, or the token may not see it."
 
 
@@ -126,7 +128,9 @@ def audited_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
         return AuditedHost(host, Server(None), checks, f"{len(servers)} servers have this name: {ids}. {remedy}")
     [found] = servers
     server, obstacle = found.without_row(), ""
-    if server.commissioned is False:
+    if is_windows(found.fields):
+        obstacle = _WINDOWS
+    elif server.commissioned is False:
         obstacle = _NOT_COMMISSIONED
     elif server.is_connected is False:
         obstacle = SENTENCES["server_not_connected"]

@@ -618,6 +618,13 @@ def test_servers_that_cannot_be_asked(workspace: Workspace, server: Row | None, 
     assert {made["server"] for made in workspace.commands()} == {"web-01"}
 
 
+def test_a_windows_server_is_not_asked(current: Workspace) -> None:
+    current.add_servers("win-01", platform="windows", connected=True)
+    done = audit(current, HELLO, of=hosts("web-01", "win-01"), unknown_severity="low")
+    assert done.reasons["win-01"].startswith("Audits ask in a POSIX shell, and the server runs Windows.")
+    assert {made["server"] for made in current.commands()} == {"web-01"}
+
+
 @pytest.mark.parametrize(
     ("status", "says"),
     [
