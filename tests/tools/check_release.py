@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Check that a tag names the version that the collection states wherever it states one."""
+"""Check that a tag names the version that the collection states wherever it states one, with all of its changes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANGELOG = ROOT / "changelogs/changelog.yaml"
+FRAGMENTS = ROOT / "changelogs/fragments"
 
 
 def main(tag: str) -> int:
@@ -22,7 +23,10 @@ def main(tag: str) -> int:
     wrong = {place: version for place, version in versions().items() if version != tag}
     for place, version in wrong.items():
         print(f"ERROR: the tag is {tag}, and {place} says {version}")
-    return 1 if wrong else 0
+    untold = sorted(path.name for path in FRAGMENTS.glob("*.y*ml"))
+    if untold:
+        print(f"ERROR: the changelog does not tell of {', '.join(untold)} in changelogs/fragments")
+    return 1 if wrong or untold else 0
 
 
 def versions() -> dict[str, str | None]:

@@ -16,6 +16,7 @@ import yaml
 from ansible.parsing.plugin_docs import read_docstring
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import error_from_body
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import STATUSES
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pauses import FIRST_LOOK, pause_at
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.files import FILES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS
@@ -52,6 +53,13 @@ def test_every_option_of_command_and_shell_has_its_counterpart(module: str) -> N
     told = [name for row in _rows("from_ssh", "What each option is here") for name in _literals(row[0])]
     assert set(documented["options"]) <= set(told)
     assert len(told) == len(set(told))
+
+
+def test_every_status_has_its_meaning() -> None:
+    told = [
+        word for row in _rows("fleet_commands", "What each status means") for word in re.findall(r"``(\w+)``", row[0])
+    ]
+    assert sorted(told) == sorted(STATUSES)
 
 
 @pytest.mark.parametrize("playbook", ["run", "schedule", "cancel"])

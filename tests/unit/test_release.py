@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,17 @@ def test_the_version_is_the_same_everywhere() -> None:
 def test_a_tag_names_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert check_release.main("99.0.0") == 1
     assert "the tag is 99.0.0, and galaxy.yml says " in capsys.readouterr().out
+
+
+def test_no_release_leaves_a_fragment_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = check_release.versions()["galaxy.yml"]
+    monkeypatch.setattr(check_release, "FRAGMENTS", tmp_path)
+    assert check_release.main(str(version)) == 0
+    (tmp_path / "new.yml").touch()
+    assert check_release.main(str(version)) == 1
+    assert "the changelog does not tell of new.yml" in capsys.readouterr().out
 
 
 def test_the_changelog_describes_new_plugins_as_they_describe_themselves() -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -82,6 +83,27 @@ def test_every_module_is_looked_at() -> None:
 @pytest.mark.parametrize("module", DOCUMENTED)
 def test_the_documentation_has_the_options_that_there_are(module: str) -> None:
     assert facts(documentation(module)) == facts(DOCUMENTED[module])
+
+
+def _texts_beside_specs() -> set[str]:
+    """All texts in the code of plugins that are no name of an option in a spec."""
+    files = [
+        file
+        for folder in ("action", "modules", "module_utils", "plugin_utils")
+        for file in (ROOT / "plugins" / folder).rglob("*.py")
+    ]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    in_specs = {id(key) for node in nodes if isinstance(node, ast.Dict) for key in node.keys if _is_option(node)}
+    return {str(node.value) for node in nodes if isinstance(node, ast.Constant) and id(node) not in in_specs}
+
+
+def _is_option(node: ast.Dict) -> bool:
+    return any(isinstance(value, ast.Dict) and "'type'" in ast.unparse(value) for value in node.values)
+
+
+def test_every_option_is_read() -> None:
+    texts = _texts_beside_specs()
+    assert [name for spec in DOCUMENTED.values() for name in spec if name not in texts] == []
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
