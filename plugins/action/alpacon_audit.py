@@ -268,7 +268,7 @@ class _Workspaces:
         self._known: dict[tuple[str, ...], Settings] = {}
 
     def of(self, host: str, variables: Mapping[str, Any]) -> Settings:
-        """Those of a host, by its variables."""
+        """The connection settings of a host, by its variables."""
         refuse_foreign_server(self._given, variables.get(WORKSPACE))
         found = find_settings(self._given, variables, os.environ, folder=run_folder())
         key = tuple(str(found.options.get(name)) for name in CONNECTION)

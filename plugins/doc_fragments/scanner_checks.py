@@ -7,6 +7,9 @@ from __future__ import annotations
 
 class ModuleDocFragment:
     DOCUMENTATION = r"""
+requirements:
+  - ansible-core 2.16 or newer
+  - Python 3.10 or newer
 options:
   set:
     description: The set that the check belongs to in the report.

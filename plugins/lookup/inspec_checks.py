@@ -52,7 +52,8 @@ options:
 seealso:
   - plugin: herdops.alpacon.xccdf_checks
     plugin_type: lookup
-extends_documentation_fragment: herdops.alpacon.scanner_checks
+extends_documentation_fragment:
+  - herdops.alpacon.scanner_checks
 """
 
 EXAMPLES = r"""

@@ -51,7 +51,8 @@ options:
 seealso:
   - plugin: herdops.alpacon.inspec_checks
     plugin_type: lookup
-extends_documentation_fragment: herdops.alpacon.scanner_checks
+extends_documentation_fragment:
+  - herdops.alpacon.scanner_checks
 """
 
 EXAMPLES = r"""

@@ -16,6 +16,7 @@ description:
 author:
   - herdops.alpacon contributors (@herdops)
 requirements:
+  - ansible-core 2.16 or newer
   - Linux, and Python 3.6 or newer on the host
 options:
   return_key:
@@ -50,6 +51,12 @@ attributes:
   idempotent:
     description: When run twice in a row, with the same arguments, the second invocation indicates no change.
     support: full
+  async:
+    description: Can be used with the C(async) keyword.
+    support: full
+  facts:
+    description: Returns C(ansible_facts), which become facts of the host.
+    support: none
   platform:
     description: Systems on which the module can run.
     support: full

@@ -48,10 +48,10 @@ class HostVariables(Mapping[str, Any]):
 
     def __init__(self, host: str, hostvars: Any) -> None:
         self._host = host
-        #: Values that count before them.
+        #: Values that count before the variables.
         self._above: Mapping[str, Any] = {}
         self._hostvars = hostvars
-        #: As they are written.
+        #: The variables as they are written.
         self.written: Mapping[str, Any] = hostvars.raw_get(host)
         self._worked_out: Mapping[str, Any] | None = None
 
@@ -75,7 +75,7 @@ class HostVariables(Mapping[str, Any]):
         return name in self._above or name in self.written
 
     def below(self, above: Mapping[str, Any]) -> HostVariables:
-        """The same variables, before which these values count."""
+        """The variables of the host, before which these values count."""
         below = copy.copy(self)
         below._above = above
         return below

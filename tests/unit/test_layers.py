@@ -4,7 +4,8 @@
 
 """Each floor of the plugins imports only what CONTRIBUTING.md allows it, and no floor goes round in circles.
 
-No two classes have one name, and a dataclass of which nothing is ever changed is frozen.
+No two classes have one name, a dataclass of which nothing is ever changed is frozen, and no docstring needs the one
+before it.
 """
 
 from __future__ import annotations
@@ -89,6 +90,11 @@ def test_a_word_stands_for_one_class() -> None:
     nodes = [node for file in PLUGINS.rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
     names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
     assert {name for name, count in names.items() if count > 1} <= NAMED_BY_ANSIBLE
+
+
+def test_no_docstring_needs_its_neighbour() -> None:
+    lines = [(file, line.strip()) for file in FILES for line in (PLUGINS / file).read_text().splitlines()]
+    assert [pair for pair in lines if re.match(r'(?:"""|#: )(?:The same|As|Those|That of)\b', pair[1])] == []
 
 
 def stored(tree: ast.AST) -> set[tuple[str, str]]:

@@ -85,7 +85,7 @@ class Client:
         self.clock = WorkspaceClock()
         #: Until when a used-up request budget is waited for, in monotonic seconds.
         self.deadline: float | None = None
-        #: The same for submits, where that is sooner.
+        #: Until when submits wait for a used-up request budget, in monotonic seconds, where that is sooner.
         self.submits_until = math.inf
         self._sleep = sleep
         self._lock = threading.Lock()

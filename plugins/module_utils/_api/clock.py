@@ -73,7 +73,7 @@ class WorkspaceClock:
         return local + (least if math.isfinite(least) else 0.0)
 
     def moment_at(self, local: float) -> datetime:
-        """As :meth:`at`, in UTC."""
+        """The earliest moment that it can have shown at a time of this machine's clock, in UTC."""
         return datetime.fromtimestamp(self.at(local), timezone.utc)
 
     def now(self) -> datetime:

@@ -51,7 +51,7 @@ def find_command(client: Client, command_id: str) -> Command | None:
 
 
 def with_rc(client: Client, command: Command) -> Command:
-    """The same command with its exit code, where the server knows one that its list row leaves out."""
+    """A command with its exit code, where the server knows one that its list row leaves out."""
     return get_command(client, command.id) if command.hides_rc else command
 
 

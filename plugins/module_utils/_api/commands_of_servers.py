@@ -173,7 +173,7 @@ def _walk_all(
 
 
 def _walk_all_or_none(client: Client, wanted: frozenset[str]) -> list[Command] | None:
-    """The same by age, in which no rows tie, or None also where not all came: short lists may come whole."""
+    """The commands of the wanted servers by age, in which no rows tie, or None also where not all came."""
     try:
         return _walk_all(client, wanted)
     except IncompleteList:

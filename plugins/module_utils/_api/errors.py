@@ -134,7 +134,7 @@ def clean(text: Any) -> str:
 
 
 def clean_line(text: Any) -> str:
-    """As :func:`clean`, in one line."""
+    """A text in one line that a terminal shows and does not obey."""
     return clean(text).replace("\n", "\\n")
 
 

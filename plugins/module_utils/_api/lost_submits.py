@@ -185,7 +185,7 @@ def _asked(client: Client, path: str) -> Any:
 
 
 def _newest_alike(client: Client, body: Mapping[str, Any], sent_at: float, known: frozenset[str]) -> Iterator[Command]:
-    """The same commands of late; of the newest ones that a page holds where no clock tells how old they are."""
+    """Late commands that say what was submitted; as many as a page holds where no clock tells how old they are."""
     wanted = Match.of_body(body)
     for number, command in enumerate(list_commands(client, server=body["server"])):
         # Asked after the first answer, which may tell the offset between both clocks.
@@ -199,7 +199,7 @@ def _newest_alike(client: Client, body: Mapping[str, Any], sent_at: float, known
 
 
 def _is_for_the_same_time(client: Client, command: Command, body: Mapping[str, Any]) -> bool:
-    """As :func:`_has_same_time`, by the command's own record: list rows leave out ``run_after``, or the time too."""
+    """Whether a command is to run as a submit says, by its own record: rows leave out ``run_after``, or times."""
     whole = find_command(client, command.id)
     return whole is not None and _has_same_time(whole, body)
 

@@ -257,7 +257,7 @@ class Server:
         return tags if isinstance(tags, Mapping) else {}
 
     def without_row(self) -> Server:
-        """The same server without its row, which takes some kilobytes."""
+        """This server without its row, which takes some kilobytes."""
         return replace(self, fields=_NO_ROW)
 
     def __str__(self) -> str:
@@ -456,11 +456,11 @@ class Command:
         return head.rstrip("\n"), tail.lstrip("\n")
 
     def without_result(self) -> Command:
-        """The same record without the output that it carries."""
+        """This record without the output that it carries."""
         return replace(self, result=None)
 
     def with_status(self, status: str) -> Command:
-        """The same record with another status."""
+        """This record with another status."""
         return replace(self, status=status)
 
 

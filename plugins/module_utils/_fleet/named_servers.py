@@ -24,7 +24,7 @@ def resolve(
     shared: Shared | None = None,
     hosts: int = 1,
 ) -> list[Server]:
-    """As :func:`find`, but each server may be named once only."""
+    """Find the server that each reference means, as :func:`find` does, where none may be named twice."""
     servers = find(client, references, option, shared, hosts)
     seen: dict[str | None, str] = {}
     for reference, server in zip(references, servers):

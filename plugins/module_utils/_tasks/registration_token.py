@@ -194,7 +194,7 @@ class TokenTask:
         return [token for token in self.similar() if token.name == self.order.name]
 
     def similar(self) -> list[RegistrationToken]:
-        """Those with the name in theirs, and others from a server that ignores what is searched for."""
+        """The tokens with that name in theirs, and others from a server that ignores what is searched for."""
         try:
             rows = list(self.client.rows(PATH, {"search": self.order.name}))
         except UnknownAddress:

@@ -355,7 +355,7 @@ class WorkspaceAudit:
 
     @cached_property
     def _own(self) -> OwnCommands:
-        """Those that may answer: whoever may submit can have anything answered."""
+        """The commands that may answer: whoever may submit can have anything answered."""
         return OwnCommands(self.client)
 
     # Asking

@@ -64,7 +64,7 @@ class Check:
         return (not needed or any(name in groups for name in needed)) and not any(name in groups for name in excluded)
 
     def with_parameters(self, values: Mapping[str, Any]) -> Check:
-        """The same check with these values in place of those of its parameters that have the same names."""
+        """This check with these values in place of those of its parameters that have the same names."""
         own = {name: values[name] for name in self.parameters if name in values}
         return replace(self, parameters={**self.parameters, **own}) if own else self
 

@@ -127,7 +127,7 @@ def _written(code: str) -> str:
 
 
 def _compressed(code: str, name: str, most: int) -> str:
-    """The same, packed; the name of the check stands behind it where that fits."""
+    """A packed line that runs code; the name of the check stands behind it where that fits."""
     packer = zlib.compressobj(9, zlib.DEFLATED, _GZIP, 9)
     packed = base64.b64encode(packer.compress(code.strip().encode()) + packer.flush()).decode()
     line = f'LC_ALL=C sh -c "$(echo {packed}|base64 -d|zcat)"'

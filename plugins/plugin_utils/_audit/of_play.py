@@ -19,11 +19,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.values im
 from .plans import OF_HOSTS, PREFIX
 from .waivers import read_waivers
 
-#: The one that hosts may each say their part of.
+#: The variable that hosts may each say their part of.
 WAIVERS = f"{PREFIX}waivers"
-#: Those whose templates may name the time, so that only what is written tells whether they differ.
+#: Variables whose templates may name the time, so that only what is written tells whether they differ.
 AS_WRITTEN = (f"{PREFIX}compare_to", f"{PREFIX}report_dir", f"{PREFIX}title")
-#: Those that are the same for all hosts.
+#: Variables that are the same for all hosts.
 OF_PLAY = (
     *AS_WRITTEN,
     f"{PREFIX}budget",
@@ -35,7 +35,7 @@ OF_PLAY = (
     f"{PREFIX}unknown_severity",
     f"{PREFIX}wait_timeout",
 )
-#: Those of them that are durations.
+#: Variables that are durations.
 _DURATIONS = (f"{PREFIX}reuse_within", f"{PREFIX}wait_timeout")
 
 #: The variables by the options of the module.

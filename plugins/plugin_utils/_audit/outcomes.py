@@ -9,9 +9,9 @@ from __future__ import annotations
 
 PASSED, FAILED, UNKNOWN, NOT_APPLICABLE, WAIVED = OUTCOMES = ("passed", "failed", "unknown", "not_applicable", "waived")
 
-#: Those that somebody has to do something about.
+#: Outcomes that somebody has to do something about.
 FINDINGS = (FAILED, UNKNOWN)
-#: Those that answer the question.
+#: Outcomes that answer the question.
 ANSWERS = (PASSED, FAILED, NOT_APPLICABLE, WAIVED)
 
 #: From the least to the worst.

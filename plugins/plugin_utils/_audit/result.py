@@ -94,7 +94,7 @@ def _left_open(report: Mapping[str, Any], findings: Sequence[Mapping[str, Any]])
 
 
 def _without_results(servers: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Those of these servers that were not reached or not asked, by the reason."""
+    """The servers that were not reached or not asked, by the reason."""
     words = []
     for state, about in (("not reached", True), ("not asked", False)):
         left = [one for one in servers if not one["reached"] and one["asked"] is about]

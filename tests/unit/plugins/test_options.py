@@ -54,14 +54,21 @@ DOCUMENTED: dict[str, Mapping[str, Any]] = {
 }
 
 
+def parts(kind: str, name: str) -> list[Row]:
+    """The documentation of a plugin: the fragments that it names, and its own."""
+    documented = yaml.safe_load(import_module(f"{PLUGINS}.{kind}.{name}").DOCUMENTATION)
+    fragments = []
+    named = [each for each in documented.get("extends_documentation_fragment", ()) if each.startswith("herdops.")]
+    for each in named:
+        name, _dot, variant = each.removeprefix("herdops.alpacon.").partition(".")
+        fragment = import_module(f"{PLUGINS}.doc_fragments.{name}").ModuleDocFragment
+        fragments.append(yaml.safe_load(getattr(fragment, variant.upper() or "DOCUMENTATION")))
+    return [*fragments, documented]
+
+
 def documentation(module: str) -> Row:
     """The options in the documentation of a module, those of the fragments that it names among them."""
-    documented = yaml.safe_load(import_module(f"{PLUGINS}.modules.{module}").DOCUMENTATION)
-    options: Row = {}
-    for name in documented.get("extends_documentation_fragment", ()):
-        fragment = import_module(f"{PLUGINS}.doc_fragments.{name.removeprefix('herdops.alpacon.')}")
-        options |= yaml.safe_load(fragment.ModuleDocFragment.DOCUMENTATION).get("options", {})
-    return {**options, **documented["options"]}
+    return {name: option for part in parts("modules", module) for name, option in part.get("options", {}).items()}
 
 
 def facts(table: Mapping[str, Any]) -> Row:
@@ -74,6 +81,20 @@ def facts(table: Mapping[str, Any]) -> Row:
         }
         for name, option in table.items()
     }
+
+
+@pytest.mark.parametrize("kind", ["modules", "lookup", "filter", "inventory", "connection", "become"])
+def test_every_documentation_says_what_is_required(kind: str) -> None:
+    for file in (ROOT / "plugins" / kind).glob("*.py"):
+        required = " ".join(text for part in parts(kind, file.stem) for text in part.get("requirements", ()))
+        assert "ansible-core 2.16 or newer" in required, file.stem
+        assert "Python 3." in required, file.stem
+
+
+@pytest.mark.parametrize("module", DOCUMENTED)
+def test_every_module_has_its_attributes(module: str) -> None:
+    attributes = {name for part in parts("modules", module) for name in part.get("attributes", ())}
+    assert attributes >= {"check_mode", "diff_mode", "idempotent", "async", "facts", "platform"}
 
 
 def test_every_module_is_looked_at() -> None:

@@ -264,7 +264,7 @@ class Share:
 
     @property
     def score(self) -> float | None:
-        """As in a summary; nothing where nothing passed or failed."""
+        """The score, as a summary has it; nothing where nothing passed or failed."""
         return score_of((*key, number) for key, number in self.counts.items()) if self._judged else None
 
     @property

@@ -28,7 +28,7 @@ def read(output: str, options: Mapping[str, Any]) -> list[NamedResult]:
 
 
 def read_beginning(output: str, options: Mapping[str, Any]) -> list[NamedResult]:
-    """The same of an output of many documents: one alone cannot be read unless it is whole."""
+    """The results of an output of many documents: one alone cannot be read unless it is whole."""
     lines, torn = read_json_lines(output)
     found = _results(lines, options) if lines else []
     return [*found, missing(f"{torn} of the lines begin as JSON does, and are none.")] if torn else found
