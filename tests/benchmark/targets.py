@@ -115,7 +115,7 @@ TARGETS = [
     ),
     _tasks("rollout_20", 30),
     _per_host("rollout_20", 20, 2),
-    _cpu("fleet_1000", "floor_1000", 1.5),
+    _cpu("fleet_1000", "floor_1000", 1.4),
     _cpu("fleet_1000_published", "floor_1000", 2),
     _cpu("fleet_10000", "fleet_1000", SAME),
     _cpu("perhost_300", "uri_300", 1 / 15),

@@ -13,13 +13,12 @@ from typing import Any
 
 from ..outcomes import FAILED, OUTCOMES, UNKNOWN
 from ..verdict import answered
-from .priorities import fixes
+from .priorities import SHOWN_FIXES, fixes
 from .shape import raised
 from .text import counted, line
 from .words import unasked_words
 
 #: So many of each kind are shown: tens of lines in all, however many servers there are.
-_FIXES = 10
 _REASONS = 5
 _NAMED = 5
 
@@ -45,11 +44,11 @@ def _lines(report: Mapping[str, Any], files: Sequence[str], to_submit: int) -> I
     to_fix = fixes(report)
     if to_fix:
         yield "Fix these first:"
-    for fix in to_fix[:_FIXES]:
+    for fix in to_fix[:SHOWN_FIXES]:
         remedy = f": {line(fix.remedy, 160)}" if fix.remedy else ""
         yield f"  {fix.severity}: {fix.message}, {fix.where} ({line(fix.check, 80)}){remedy}"
-    if len(to_fix) > _FIXES:
-        yield f"  and {counted(len(to_fix) - _FIXES, 'check')} more"
+    if len(to_fix) > SHOWN_FIXES:
+        yield f"  and {counted(len(to_fix) - SHOWN_FIXES, 'check')} more"
     yield from _without_answer(report)
     by_severity = [f"{count:,} {name}" for name, count in summary["failed_by_severity"].items() if count]
     counts = [f"{summary[FAILED]:,} failed" + (f" ({', '.join(by_severity)})" if by_severity else "")]

@@ -26,14 +26,13 @@ from .html_content import (
     figures_of,
     shell_summary,
 )
-from .priorities import fixes
+from .priorities import SHOWN_FIXES, fixes
 from .text import OUTPUT_LIMIT, inline, line, moment, plain
 
 _PAGE = Path(__file__).parent / "page"
 
-#: Names that the trend shows of each kind, and what is to be fixed first.
+#: Names that the trend shows of each kind.
 _NAMED = 25
-_FIXES = 10
 
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
@@ -54,8 +53,8 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
         content=content,
         checks=sorted(content.checks, key=lambda check: check.rank),
         numbers={check["name"]: number for number, check in enumerate(report["checks"])},
-        fixes=to_fix[:_FIXES],
-        more_fixes=max(0, len(to_fix) - _FIXES),
+        fixes=to_fix[:SHOWN_FIXES],
+        more_fixes=max(0, len(to_fix) - SHOWN_FIXES),
         sets=content.by_set(),
         groups=groups,
         more_groups=more_groups,

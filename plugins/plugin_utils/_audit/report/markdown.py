@@ -13,13 +13,12 @@ from typing import Any
 
 from ..outcomes import FAILED, SEVERITIES, UNKNOWN, WAIVED
 from ..verdict import FAIL, answered, failing, passed_share
-from .priorities import fixes
+from .priorities import SHOWN_FIXES, fixes
 from .text import counted, line, moment
 from .words import found_words, unasked_words
 
-#: Rows of a table, and what is to be fixed first; CI systems refuse summaries that are too large.
+#: Rows of a table; CI systems refuse summaries that are too large.
 _ROWS = 200
-_FIXES = 10
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]~$])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"})
@@ -94,11 +93,11 @@ def _fixes(report: Mapping[str, Any]) -> Iterator[str]:
         return
     yield "## Fix these first"
     yield ""
-    for number, fix in enumerate(found[:_FIXES], 1):
+    for number, fix in enumerate(found[:SHOWN_FIXES], 1):
         remedy = f": {escape(fix.remedy, 400)}" if fix.remedy else ""
         yield f"{number}. {fix.severity}: **{escape(fix.message, 300)}** {escape(fix.where)}{remedy}"
-    if len(found) > _FIXES:
-        yield f"{_FIXES + 1}. and {counted(len(found) - _FIXES, 'check')} more"
+    if len(found) > SHOWN_FIXES:
+        yield f"{SHOWN_FIXES + 1}. and {counted(len(found) - SHOWN_FIXES, 'check')} more"
     yield ""
 
 

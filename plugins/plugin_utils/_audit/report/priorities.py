@@ -16,6 +16,9 @@ from ..outcomes import FAILED, NOT_APPLICABLE, SEVERITIES, WEIGHTS
 from .differences import Differences, together
 from .text import counted, line
 
+#: So many checks are named as what to mend first.
+SHOWN_FIXES = 10
+
 
 @dataclass
 class Fix:
