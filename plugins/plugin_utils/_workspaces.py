@@ -120,36 +120,46 @@ def find_settings(
     """
     sources = _SettingSources(variables, environ, lambda value: decrypted(template(value)), folder)
     options = {name: sources.setting(name) for name in CONNECTION if not _is_given(given.get(name))}
-    own = sources.variable(WORKSPACE)
-    if not _is_given(given.get("url")) and _is_given(own):
-        named = sources.variable("alpacon_url")
-        if _is_given(named) and workspace_of(named) != workspace_of(own):
-            raise UsageError(
-                "alpacon_url",
-                f"it names {named}, and the host is a server of {own}",
-                "Leave it out for this host, or name the workspace in the option url of the task.",
-            )
-        options["url"] = own
-    url = given["url"] if _is_given(given.get("url")) else options["url"]
-    hint = ""
+    if "url" in options:
+        options["url"] = _url(sources, options["url"])
+    url, hint = options.get("url", given.get("url")), ""
     if _is_given(url):
         workspace = workspace_of(url)
-        if not _is_given(given.get("token")):
+        if "token" in options:
             options["token"], hint = _token(sources, workspace)
         known = _settings_read_with(workspace, sources.variable(SERVER_ID))
-        for name in [name for name, value in options.items() if value is None]:
-            values = {getattr(settings, name) for settings in known}
-            if len(values) == 1:
-                options[name] = values.pop()
-                if name == "request_timeout":
-                    # An option that is an int takes no float before ansible-core 2.19.
-                    options[name] = int(options[name])
-            elif values and name == "token":
-                hint = (
-                    f"The inventory was read with several tokens of {workspace}, and nothing says which of them is"
-                    f" meant. Name one under that URL in the variable {TOKENS}."
-                )
+        options.update(_common([name for name, value in options.items() if value is None], known))
+        if known and options.get("token", "given") is None:
+            hint = (
+                f"The inventory was read with several tokens of {workspace}, and nothing says which of them is meant."
+                f" Name one under that URL in the variable {TOKENS}."
+            )
     return Found({name: value for name, value in options.items() if value is not None}, hint)
+
+
+def _url(sources: _SettingSources, stated: Any) -> Any:
+    """The workspace of the host, or else the one that is stated for all hosts."""
+    own = sources.variable(WORKSPACE)
+    if not _is_given(own):
+        return stated
+    named = sources.variable("alpacon_url")
+    if _is_given(named) and workspace_of(named) != workspace_of(own):
+        raise UsageError(
+            "alpacon_url",
+            f"it names {named}, and the host is a server of {own}",
+            "Leave it out for this host, or name the workspace in the option url of the task.",
+        )
+    return own
+
+
+def _common(names: Sequence[str], known: Sequence[Settings]) -> dict[str, Any]:
+    """The values that all inventories were read with alike, of these settings."""
+    values = {name: {getattr(settings, name) for settings in known} for name in names}
+    common = {name: found.pop() for name, found in values.items() if len(found) == 1}
+    if "request_timeout" in common:
+        # An option that is an int takes no float before ansible-core 2.19.
+        common["request_timeout"] = int(common["request_timeout"])
+    return common
 
 
 def without_empty_settings(given: Mapping[str, Any]) -> dict[str, Any]:
