@@ -72,8 +72,8 @@ def _certificates(path: Any) -> str:
 
 
 def _seconds(option: str, value: Any) -> float:
-    seconds = finite_number(value) or 0
-    if not 0 < seconds <= _LONGEST_TIMEOUT:
+    seconds = finite_number(value)
+    if seconds is None or not 0 < seconds <= _LONGEST_TIMEOUT:
         shown = f"'{value}'" if isinstance(value, str) else value
         raise UsageError(option, f"{shown} is not a time", "Give a positive number of seconds, a week at the most.")
     return float(seconds)

@@ -60,11 +60,9 @@ def _hide_in_text(text: str, hidden: set[str]) -> str:
     """A text with asterisks in the place of all that these texts cover, also where two of them overlap."""
     shown, end = [], 0
     for start, stop in sorted(_places(text, hidden)):
-        if stop <= end:
-            continue
         if start >= end:
             shown += [text[end:start], HIDDEN]
-        end = stop
+        end = max(end, stop)
     return "".join((*shown, text[end:])) if shown else text
 
 

@@ -53,8 +53,12 @@ def test_base_urls(url: str, base: str) -> None:
         ({"url": "https://[::1"}, "url", "is not an http or https URL"),
         ({"url": "bob:pw@one.example"}, "url", "what is given is not an http or https URL"),
         ({"url": "https://bob:pw@one.example:99999999"}, "url", "what is given is not an http or https URL"),
+        ({"url": "https://one.example:0"}, "url", "is not an http or https URL"),
         ({"url": "https://bob:pw@one.example"}, "url", "Give the credential in token instead"),
+        ({"url": "https://bob@one.example"}, "url", "Give the credential in token instead"),
+        ({"url": "https://:pw@one.example"}, "url", "Give the credential in token instead"),
         ({"url": "https://one.example/?a=b"}, "url", "has a query or fragment"),
+        ({"url": "https://one.example/#a"}, "url", "has a query or fragment"),
         ({"token": None}, "token", "ALPACON_TOKEN"),
         ({"token": ""}, "token", "alpacon_token"),
         ({"token": " \n"}, "token", "ALPACON_TOKEN"),
@@ -106,5 +110,6 @@ def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert settings(ca_path=path).ca_path == f"{tmp_path}/ca.pem"
 
 
-def test_a_text_is_a_time_as_well() -> None:
-    assert settings(request_timeout="7").request_timeout == 7
+@pytest.mark.parametrize(("text", "seconds"), [("7", 7), ("0.5", 0.5), (" 1.5 ", 1.5)])
+def test_a_text_is_a_time_as_well(text: str, seconds: float) -> None:
+    assert settings(request_timeout=text).request_timeout == seconds

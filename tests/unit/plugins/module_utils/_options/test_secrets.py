@@ -43,8 +43,8 @@ def test_forms_of_a_secret(value: str, output: str) -> None:
 
 
 def test_values_that_overlap_are_hidden_to_their_ends() -> None:
-    hidden = secrets({"env": {"A": "abcdefgh", "B": "efghijkl", "C": "xyxy"}})
-    assert hide("1abcdefghijkl2xyxyxy3", hidden) == "1********2********3"
+    hidden = secrets({"env": {"A": "abcdefgh", "B": "efghijkl", "C": "xyxy", "D": "zzzz"}})
+    assert hide("1abcdefghijkl2xyxyxy3zzzzz4", hidden) == "1********2********3********4"
 
 
 def test_a_value_is_hidden_at_the_beginning_and_at_the_end() -> None:
