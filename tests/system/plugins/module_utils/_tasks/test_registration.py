@@ -800,6 +800,14 @@ def test_an_orphan_is_named(workspace: Workspace, patient: Clock, fault: dict[st
     assert only_record(workspace)["id"] == agent.id
 
 
+def test_an_orphan_that_check_mode_cannot_look_for_is_named(current: Workspace) -> None:
+    agent = new_agent(current)
+    current.fault("status", method="GET", path=f"{agent.id}/$", status=403, body='{"detail": "No."}')
+    done = register(current, state="unregistered", check_mode=True, id=agent.id, token=current.token)
+    assert (done.failed, done.changed, done["orphans"]) == (True, False, [{"id": agent.id, "name": None}])
+    assert f"Not known to be unregistered: the record {agent.id} may be left behind." in done["msg"]
+
+
 def left_behind(workspace: Workspace, **given: Any) -> Outcome:
     """The task that ends what registrations of the machine have left."""
     given = {"token": workspace.token, "name": "web", "machine": MACHINE_ID, **given}

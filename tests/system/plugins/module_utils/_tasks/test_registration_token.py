@@ -26,7 +26,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.processes import process_mark
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_token as _registration_tokens
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR, NO_COMMAND, page
 
 TOKENS = "/registration-tokens/"
 
@@ -300,6 +300,14 @@ def test_unknown_groups(workspace: Workspace) -> None:
     assert ids(workspace) == []
 
 
+def test_a_name_that_two_groups_have_is_refused(current: Workspace) -> None:
+    rows = [{"id": COMMAND, "name": "Operations"}, {"id": NO_COMMAND, "name": "Operations"}]
+    current.fault("status", method="GET", path="/iam/groups/", status=200, body=json.dumps(page(rows)))
+    with pytest.raises(UsageError, match=r"groups: 2 groups are named Operations\. Give the UUID"):
+        manage_token(current, groups=["Operations"])
+    assert ids(current) == []
+
+
 @in_every_dialect
 def test_a_token_that_may_not(workspace: Workspace) -> None:
     with pytest.raises(ApiError) as caught:
@@ -350,6 +358,15 @@ def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Worksp
     [left] = ids(workspace)
     assert left in str(caught.value)
     assert workspace.counters()["routes"][f"POST /api/servers{TOKENS}"]["total"] == 2
+
+
+def test_two_lost_answers_that_made_nothing_end_in_an_error_that_says_what_to_do(
+    current: Workspace, patient: Clock
+) -> None:
+    current.fault("lose_before", method="POST", path=TOKENS)
+    with pytest.raises(LostAnswer, match="A registration token fleet may have been made; look for it"):
+        manage_token(current)
+    assert [entry["method"] for entry in current.log()].count("POST") == 2
 
 
 def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: Clock) -> None:

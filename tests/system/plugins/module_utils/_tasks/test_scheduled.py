@@ -35,6 +35,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR
 
@@ -413,6 +414,52 @@ def test_runs_that_race_leave_one_pending_command(
     assert sum(result["changed"] for result in results) == 1
     assert not any(result.get("failed") for result in results)
     assert methods(workspace)["POST"] == racers
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (FORBIDDEN, "web-01: another run scheduled the same, and one of both stays."),
+        (SENT, "was scheduled twice and sent before it could be withdrawn."),
+    ],
+    ids=["refused", "sent"],
+)
+def test_a_later_command_that_cannot_be_withdrawn_is_told_of(
+    current: Workspace, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], told: str
+) -> None:
+    row = {"server": "web-01", "line": "reboot", "status": "scheduled", "scheduled_at": FAR, "added_at": -5}
+    rival: list[str] = []
+
+    def submit_second(*arguments: Any) -> Any:
+        rival.extend(current.add_commands([row]))
+        return submit(*arguments)
+
+    monkeypatch.setattr(submitting, "submit", submit_second)
+    current.fault("status", method="DELETE", **fault)
+    ran = schedule(current)
+    assert (ran.changed, ran.failed) == (True, False)
+    assert pending(current) == [*rival, ran["id"]]
+    [warning] = ran.warnings
+    assert told in warning
+
+
+def test_what_the_workspace_accepts_and_does_not_list_is_told_of(
+    current: Workspace, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_scheduled, "time", clock)
+    current.settings(read_lag=600)
+    ran = schedule(current)
+    assert (ran.changed, ran.failed, ran["id"]) == (True, False, pending(current)[0])
+    [warning] = ran.warnings
+    assert warning.startswith(f"web-01: {ran['id']} was accepted, and the workspace does not list it; ")
+    assert clock.passed >= 30, "it has been looked for long enough"
+
+
+def test_a_command_that_is_gone_when_its_time_is_asked_for_is_none(old: Workspace) -> None:
+    first = schedule(old)
+    old.fault("status", method="GET", path=f"{first['id']}/$", status=404, body='{"detail": "Not found."}')
+    second = schedule(old)
+    assert (second.changed, second["id"] != first["id"]) == (True, True)
 
 
 def test_a_race_that_cannot_be_looked_into_is_warned_about(workspace: Workspace) -> None:

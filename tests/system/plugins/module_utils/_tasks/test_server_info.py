@@ -340,6 +340,15 @@ def test_a_field_that_is_not_listed_is_told_of(published: Workspace) -> None:
     ]
 
 
+def test_a_field_that_no_named_server_has_is_told_of(serve: Serve) -> None:
+    server = serve([Reply(page([{"id": SERVER, "name": "web-01"}]))])
+    outcome = list_servers(server, servers=["web-01"], filters={"platform": ["debian"]})
+    assert names(outcome) == []
+    assert outcome.warnings == [
+        "filters: platform matches no server, since this workspace's list does not say platform."
+    ]
+
+
 @pytest.mark.parametrize(
     ("given", "option", "problem"),
     [

@@ -10,8 +10,19 @@ import tracemalloc
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, clean, clean_line
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, presentable, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+    AlpaconError,
+    ApiError,
+    UsageError,
+    clean,
+    clean_line,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import (
+    hide,
+    presentable,
+    secrets,
+    unquoted,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +70,29 @@ def test_short_values_are_no_secrets() -> None:
 
 def test_values_that_are_read_as_numbers_are_secrets() -> None:
     assert {"12345678", "0.12345"} <= secrets({"token": 12345678, "env": {"A": 0.12345}})
+
+
+def test_values_are_secrets_in_whatever_shape_they_are_given() -> None:
+    assert secrets({"token": {"a": ["s3cret"]}, "key": None}) == {"s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (UsageError("line", "'s3cret' is wrong", "Mend it."), "line: what is wrong with it is not shown"),
+        (UsageError("servers", "there is no web-1", "Mend it."), "servers: there is no web-1"),
+        (AlpaconError("no connection"), "no connection"),
+    ],
+)
+def test_no_log_hides_the_value_of_what_is_to_run_alone(error: AlpaconError, shown: str) -> None:
+    assert str(unquoted(error)).startswith(shown)
+    assert "s3cret" not in str(unquoted(error))
+
+
+def test_a_result_without_commands_is_presented_as_well() -> None:
+    row = {"servers": [{"name": "s3cret"}], "msg": "s3cret\x1b[2J", "id": "s3cret", "status": "s3cret"}
+    shown = presentable(row, {"s3cret"})
+    assert shown == {"servers": [{"name": "********"}], "msg": r"********\x1b[2J", "id": "s3cret", "status": "********"}
 
 
 ESCAPES = "\x1b[2J\x9b31m\x07\rgone\u202e\x00\x7f"

@@ -119,6 +119,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**SCRIPT, "env": {"P12": "x"}}, "env", "with script, P12 is the name of a variable"),
     ({**SCRIPT, "env": {"alpacon_body": "x"}}, "env", "with script, alpacon_body is the name of a variable"),
     ({**SCRIPT, "_script_content": NOISE}, "script", "2000"),
+    ({**SCRIPT, "_script_content": NOISE, "stdin": "x"}, "script", "bytes of script and 1 bytes of stdin take "),
     ({**SCRIPT, "stdin": NOISE}, "stdin", "and one submit carries 1500000"),
 ]
 

@@ -84,6 +84,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**FINISH, "max_errors": "1"}, "max_errors", "does not go with state=finished"),
     ({**CANCEL, "max_concurrency": "1"}, "max_concurrency", "does not go with state=cancelled"),
     ({**CANCEL, "max_errors": "1"}, "max_errors", "does not go with state=cancelled"),
+    ({**FINISH, "offline": "skip"}, "offline", "does not go with state=finished"),
+    ({**CANCEL, "offline": "fail"}, "offline", "does not go with state=cancelled"),
     # Values.
     ({**RUN, "line": "x" * 2049}, "line", "give that as script"),
     ({**RUN, "line": "  "}, "line", "is empty"),
@@ -100,6 +102,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**RUN, "env": {"A": 1}}, "env", "is not a string"),
     ({**RUN, "reuse_within": "a while"}, "reuse_within", "is not a duration"),
     ({**RUN, "wait_timeout": "long"}, "wait_timeout", "is not a duration"),
+    ({**RUN, "wait_timeout": "0"}, "wait_timeout", "0 is no time to wait. Give a duration such as 90s. Set wait to f"),
     ({**RUN, "max_concurrency": "0"}, "max_concurrency", "too small"),
     ({**RUN, "max_errors": "few"}, "max_errors", "neither a number nor a percentage"),
     ({**RUN, "success_codes": []}, "success_codes", "every command would count as failed"),

@@ -148,6 +148,11 @@ def test_rows_that_cannot_be_a_hit_of_a_search(search: str, row: dict[str, Any],
     assert Query(search=search).accepts(Command.from_row(row)) is accepted
 
 
+@pytest.mark.parametrize(("asked", "accepted"), [({}, True), ({"since": BEFORE}, False), ({"until": AFTER}, False)])
+def test_a_row_without_a_time_is_in_no_span(asked: dict[str, Any], accepted: bool) -> None:
+    assert Query(**asked).accepts(Command.from_row(current_row(added_at=None))) is accepted
+
+
 def test_hits_that_a_server_of_2024_gave() -> None:
     [row] = recorded("029-search-line")["results"]
     assert Query(search="nonexistent").accepts(Command.from_row(row))

@@ -372,3 +372,15 @@ def test_how_long_it_took_where_only_times_are_known() -> None:
 def test_success_is_what_the_task_takes_for_it() -> None:
     row = current_row(status="failed", success=False, exit_code=3)
     assert describe_job(job("success", row))["success"] is True
+
+
+@pytest.mark.parametrize("no_log", [False, True])
+def test_a_job_that_cannot_be_described_keeps_its_id_and_costs_the_others_nothing(no_log: bool) -> None:
+    odd = job("success", DONE, output=Output(5), msg="It ended.", changed=True)  # type: ignore[arg-type]
+    first, second = of_jobs([odd, job("success", DONE, output=Output("fine"))], no_log=no_log)["commands"]
+    assert set(first) == KEYS
+    assert (first["id"], first["server"], first["line"]) == (COMMAND, {"id": SERVER, "name": "web-01"}, "uptime")
+    assert (first["outcome"], first["ran"], first["changed"], first["stdout"]) == ("success", None, True, "")
+    assert first["msg"].startswith("It ended. It cannot be described: AttributeError")
+    assert first["msg"].endswith("AttributeError") is no_log, "what it is about may be a secret"
+    assert second["stdout"] == "fine"
