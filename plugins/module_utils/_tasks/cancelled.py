@@ -16,7 +16,7 @@ from .._api.commands_of_servers import pending_of, scheduled_for
 from .._api.errors import AlpaconError, LostAnswer
 from .._api.records import UNDER_WAY, Command, Server, is_same_time
 from .._fleet.jobs import Job
-from .._fleet.outcomes import FINE, Outcome
+from .._fleet.outcomes import Outcome
 from .command_order import Order
 from .command_task import CommandTask, Progress, placeholder
 from .one_by_one import OneByOne
@@ -26,7 +26,8 @@ from .scheduled import schedule_line, submitted_lately, with_schedule
 def cancelled(task: CommandTask) -> Progress:
     order = task.order
     jobs = _jobs_by_id(task.client, order.ids) if order.ids else _jobs_by_match(task)
-    progress = Progress(jobs, fine=FINE | {Outcome.CANCELLED} | (frozenset() if order.fail_if_sent else {Outcome.SENT}))
+    fine = (Outcome.CANCELLED,) if order.fail_if_sent else (Outcome.CANCELLED, Outcome.SENT)
+    progress = Progress(jobs, fine=frozenset(fine))
     for job in jobs:
         command = job.command
         if command is None or job.outcome:

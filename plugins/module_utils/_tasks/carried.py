@@ -41,16 +41,17 @@ def carried_by(options: Mapping[str, Any], env: Mapping[str, str]) -> Carried | 
     if given in ([], ["line"]):
         _refuse_with_line(options)
         return None
-    _check_env(given[0], env)
+    [what] = given
+    _check_env(what, env)
     if options["shell"] != "system":
-        why = f"it is {options['shell']}, and {given[0]} is run by a shell of the server"
+        why = f"it is {options['shell']}, and {what} is run by a shell of the server"
         raise UsageError("shell", why, "Leave it out, or give line.")
-    label, body, files = _script(options) if given == ["script"] else _program(options)
+    label, body, files = _script(options) if what == "script" else _program(options)
     stdin = (options.get("stdin") or "").encode("utf-8", "surrogateescape")
     try:
         return pack(label, body, stdin, files, env)
     except TooLarge as error:
-        raise _too_large(given[0], sum(map(len, (body, *files))), len(stdin), error) from None
+        raise _too_large(what, sum(map(len, (body, *files))), len(stdin), error) from None
 
 
 def script_words(text: str) -> list[str]:
@@ -122,11 +123,9 @@ def _path(name: str, options: Mapping[str, Any]) -> str | None:
 
 
 def _too_large(what: str, size: int, stdin: int, error: TooLarge) -> UsageError:
-    name, with_stdin = ("stdin", f" and {stdin} bytes of stdin") if stdin > size else (what, "")
-    if stdin and not with_stdin:
-        with_stdin = f" and {stdin} bytes of stdin"
+    with_stdin = f" and {stdin} bytes of stdin" if stdin else ""
     return UsageError(
-        name,
+        "stdin" if stdin > size else what,
         f"{size} bytes of {what}{with_stdin} take {error.size} bytes, compressed and encoded, and one submit carries"
         f" {LARGEST_PAYLOAD}",
         "Make it smaller, split it into several tasks, or have the server fetch the large part from where it is.",

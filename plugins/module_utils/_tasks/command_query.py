@@ -191,19 +191,12 @@ def _parameter(value: Any) -> str:
 
 def _may_match(search: str, command: Command) -> bool:
     """Whether a row can be a hit: each word stands in a field that the API searches, where the row shows them all."""
-    hidden = command.server.name is None or (command.requested_by is not None and command.requested_by_name is None)
-    fields = (
-        command.server.name,
-        command.server.id,
-        command.line,
-        command.result,
-        command.requested_by_name,
-        command.requested_by,
-    )
+    fields = (command.server.name, command.server.id, command.line, command.result, command.requested_by_name)
     text = "\n".join(field for field in fields if field).lower()
     words = [word.strip("\"'") for word in re.split(r"[\s,]+", search.lower())]
     # A name of the requester that rows do not show (user name against full name) may be what matched.
-    return hidden or command.requested_by is not None or all(word in text for word in words)
+    hidden = command.server.name is None or command.requested_by is not None
+    return hidden or all(word in text for word in words)
 
 
 def find(client: Client, query: Query, limit: int = 0) -> Iterator[Command]:
@@ -223,9 +216,8 @@ def find(client: Client, query: Query, limit: int = 0) -> Iterator[Command]:
 
 
 def _wanted(client: Client, query: Query, ordering: str) -> Iterator[Command]:
-    for number, command in enumerate(list_commands(client, ordering, **query.parameters)):
-        if number == 0:
-            query = _dated(client, query)
+    for command in list_commands(client, ordering, **query.parameters):
+        query = _dated(client, query)
         if query.is_past(command):
             return
         if query.accepts(command):
@@ -238,8 +230,8 @@ def _named(command: Command, name: str | None) -> Command:
 
 
 def _dated(client: Client, query: Query) -> Query:
-    # Only after an answer, which tells the offset between both clocks.
-    return query.at(client.clock.now())
+    # Once, and only after an answer, which tells the offset between both clocks.
+    return query if query.now else query.at(client.clock.now())
 
 
 def _place(ordering: str) -> Callable[[Command], tuple[bool, Any]]:
@@ -257,9 +249,8 @@ def latest(client: Client, query: Query, servers: Sequence[Server]) -> dict[str,
     names = {server.id: server.name for server in servers if server.name}
     parameters = {"server": next(iter(unseen))} if len(unseen) == 1 else {}
     found: dict[str, Command] = {}
-    for number, command in enumerate(list_commands(client, NEWEST_FIRST, **parameters)):
-        if number == 0:
-            query = _dated(client, query)
+    for command in list_commands(client, NEWEST_FIRST, **parameters):
+        query = _dated(client, query)
         if query.is_past(command):
             break
         server_id = command.server.id

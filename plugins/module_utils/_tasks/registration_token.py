@@ -155,7 +155,7 @@ def _check_to_come(date: datetime | None, now: datetime) -> None:
 
 def _lifetime(text: str) -> timedelta:
     seconds = values.duration("expires_in", text)
-    if seconds <= 0:
+    if not seconds:
         raise UsageError("expires_in", "it is no time at all", "Give a duration such as 2h or 30d.")
     return timedelta(seconds=seconds)
 

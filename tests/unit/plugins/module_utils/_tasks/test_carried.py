@@ -50,6 +50,7 @@ def test_a_line_stays_a_line() -> None:
 
 DECIDING: list[dict[str, Any]] = [
     {"script": "files/job.sh one two words"},
+    {"script": "files/job.sh one ''"},
     {"script": "files/other.sh one 'two words'"},
     {"_script_content": base64.b64encode(b"#!/bin/sh\necho\n").decode()},
     {"stdin": "x"},
@@ -118,7 +119,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**SCRIPT, "env": {"BODY": "x"}}, "env", "with script, BODY is the name of a variable"),
     ({**SCRIPT, "env": {"P12": "x"}}, "env", "with script, P12 is the name of a variable"),
     ({**SCRIPT, "env": {"alpacon_body": "x"}}, "env", "with script, alpacon_body is the name of a variable"),
-    ({**SCRIPT, "_script_content": NOISE}, "script", "2000"),
+    ({**SCRIPT, "_script_content": NOISE}, "script", " bytes of script take "),
     ({**SCRIPT, "_script_content": NOISE, "stdin": "x"}, "script", "bytes of script and 1 bytes of stdin take "),
     ({**SCRIPT, "stdin": NOISE}, "stdin", "and one submit carries 1500000"),
 ]

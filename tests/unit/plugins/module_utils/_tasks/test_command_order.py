@@ -79,10 +79,10 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**CANCEL, "reschedule": True}, "reschedule", "does not go with state=cancelled"),
     ({**RUN, "state": "cancelled", "reuse_within": "1h"}, "reuse_within", "does not go with state=cancelled"),
     ({**RUN, "wait": False, "max_concurrency": "1"}, "max_concurrency", "does not go with wait=false"),
-    ({**SCHEDULE, "max_concurrency": "1"}, "max_concurrency", "does not go with state=scheduled"),
+    ({**SCHEDULE, "wait": False, "max_concurrency": "1"}, "max_concurrency", "does not go with state=scheduled"),
     ({**FINISH, "max_concurrency": "1"}, "max_concurrency", "does not go with state=finished"),
     ({**FINISH, "max_errors": "1"}, "max_errors", "does not go with state=finished"),
-    ({**CANCEL, "max_concurrency": "1"}, "max_concurrency", "does not go with state=cancelled"),
+    ({**CANCEL, "wait": False, "max_concurrency": "1"}, "max_concurrency", "does not go with state=cancelled"),
     ({**CANCEL, "max_errors": "1"}, "max_errors", "does not go with state=cancelled"),
     ({**FINISH, "offline": "skip"}, "offline", "does not go with state=finished"),
     ({**CANCEL, "offline": "fail"}, "offline", "does not go with state=cancelled"),
@@ -135,6 +135,22 @@ def test_values_are_read() -> None:
     assert (limits.wait, limits.wait_timeout, limits.max_concurrency, limits.max_errors) == (True, 300, 1, 0)
     assert not order(**RUN, wait=False).limits.wait
     assert limits.success_codes == {0, 3}
+
+
+@pytest.mark.parametrize(
+    ("given", "progress", "silent"),
+    [
+        (RUN, False, False),
+        ({**RUN, "servers": ["web-01", "web-02"]}, True, False),
+        ({**FINISH, "ids": [COMMAND, SERVER]}, True, False),
+        ({**RUN, "progress": True}, True, False),
+        ({**RUN, "servers": ["web-01", "web-02"], "progress": False}, False, True),
+    ],
+)
+def test_progress_is_told_of_several_unless_the_task_says_otherwise(
+    given: dict[str, Any], progress: bool, silent: bool
+) -> None:
+    assert (order(**given).progress, order(**given).silent) == (progress, silent)
 
 
 def test_a_body_has_the_published_fields_alone_unless_more_is_asked_for() -> None:

@@ -13,7 +13,14 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import Query, doubt_about_order
-from ansible_collections.herdops.alpacon.tests.unit.support import OTHER_SERVER, SERVER, current_row, old_row, recorded
+from ansible_collections.herdops.alpacon.tests.unit.support import (
+    OTHER_SERVER,
+    SERVER,
+    current_row,
+    info_options,
+    old_row,
+    recorded,
+)
 
 BOB = "9e2e4c06-8052-4d6b-92b7-9204081e4126"
 ADDED = datetime(2026, 11, 24, 10, 30, 44, tzinfo=timezone.utc)
@@ -142,6 +149,7 @@ def test_what_is_due_at_this_moment(added: str, at: str, as_scheduled: bool, as_
         # Rows that do not name their server cannot be judged.
         ("db", current_row(server=SERVER, requested_by=None), True),
         ("found", current_row(requested_by=None, result="it was found"), True),
+        (SERVER, current_row(requested_by=None), True),
     ],
 )
 def test_rows_that_cannot_be_a_hit_of_a_search(search: str, row: dict[str, Any], accepted: bool) -> None:
@@ -163,6 +171,12 @@ def test_rows_of_a_filter_that_a_server_of_2024_ignored_are_dropped() -> None:
     assert [command for command in osquery if Query(shell="osquery").accepts(command)] == []
     nobody = [Command.from_row(row) for row in recorded("026-filter-requested-by-isnull")["results"]]
     assert [command for command in nobody if Query(requested_by_isnull=True).accepts(command)] == []
+
+
+@pytest.mark.parametrize("end", ["1h", ADDED.isoformat()])
+def test_a_span_may_begin_and_end_at_one_moment(end: str) -> None:
+    query = Query.from_options(None, info_options(since=end, until=end)).at(AFTER)  # type: ignore[arg-type]
+    assert query.since == query.until
 
 
 def test_the_parameters_of_the_api() -> None:
@@ -206,3 +220,9 @@ def test_where_a_listing_may_stop(query: Query, past: bool) -> None:
 def test_whether_a_server_minds_the_ordering(hours: list[int], ordering: str, ordered: bool) -> None:
     commands = [Command.from_row(current_row(added_at=f"2026-11-24T0{hour}:00:00Z")) for hour in hours]
     assert (doubt_about_order(commands, ordering) == "") is ordered
+
+
+@pytest.mark.parametrize(("count", "doubted"), [(1, False), (2, True)])
+def test_only_several_have_an_order_that_may_be_doubted(count: int, doubted: bool) -> None:
+    commands = [Command.from_row(old_row("Success", success=True))] * count
+    assert bool(doubt_about_order(commands, "scheduled_at")) is doubted
