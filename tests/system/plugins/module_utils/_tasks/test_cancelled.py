@@ -61,10 +61,33 @@ def test_a_command_is_cancelled_by_its_id_once(modal: Workspace) -> None:
 
 
 @in_every_dialect
-def test_a_command_that_is_not_there_is_no_failure(workspace: Workspace) -> None:
-    ran = cancel(workspace, ids=[NO_COMMAND])
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_command_that_is_not_there_is_no_failure(workspace: Workspace, check_mode: bool) -> None:
+    ran = cancel(workspace, check_mode=check_mode, ids=[NO_COMMAND])
     assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, False, "cancelled", NO_COMMAND)
-    assert "There is no such command" in ran["msg"]
+    assert ran["msg"] == "There is no such command (any more)."
+    assert methods(workspace)["DELETE"] == (0 if check_mode else 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "changed", "outcome", "msg"),
+    [
+        ({}, True, "cancelled", "Cancelled."),
+        ({"status": 409, "body": '{"code": "EVENT_COMMAND_ALREADY_SENT"}'}, False, "sent", "Too late to cancel"),
+        ({"status": 403, "body": '{"code": "FORBIDDEN"}'}, False, "refused", "Not cancelled. The token may not"),
+    ],
+    ids=["let go", "sent", "refused"],
+)
+def test_a_command_that_reads_do_not_show_is_cancelled_all_the_same(
+    current: Workspace, fault: dict[str, Any], changed: bool, outcome: str, msg: str
+) -> None:
+    command_id = waiting(current)
+    current.fault("status", method="GET", path=f"{command_id}/$", status=404, body="{}")
+    if fault:
+        current.fault("status", method="DELETE", **fault)
+    ran = cancel(current, ids=[command_id])
+    assert (ran.changed, ran["outcome"], ran["id"]) == (changed, outcome, command_id)
+    assert ran["msg"].startswith(msg)
 
 
 @in_every_dialect
@@ -151,7 +174,8 @@ def test_only_the_very_time_is_meant_where_one_is_given(workspace: Workspace) ->
     ran = cancel(workspace, servers=["web-01"], line="reboot", scheduled_at="2999-01-01T01:00:00+01:00")
     assert [command["id"] for command in ran.commands] == [meant]
     assert [row["id"] for row in workspace.commands() if row["status"] == "scheduled"] == [other]
-    assert not cancel(workspace, servers=["web-01"], line="reboot", scheduled_at=FAR).changed
+    again = cancel(workspace, servers=["web-01"], line="reboot", scheduled_at=FAR)
+    assert (again.changed, again["msg"]) == (False, "Nothing waits to be cancelled.")
 
 
 @pytest.mark.parametrize(("given", "changed"), [({"username": "root"}, False), ({"username": "admin"}, True)])
@@ -288,8 +312,9 @@ def test_a_command_that_cannot_be_read_costs_only_itself(workspace: Workspace) -
     assert ran.failed
     assert "could not be read, and was not cancelled. The token may not do this" in ran.commands[1]["msg"]
     assert statuses(workspace) == ["scheduled"]
-    with pytest.raises(ApiError):
-        cancel(workspace, ids=[ids[1]])
+    workspace.fault("status", method="GET", path=f"{ids[2]}/$", status=403, body='{"detail": "Another reason."}')
+    with pytest.raises(ApiError, match="forbidden"):
+        cancel(workspace, ids=ids[1:])
 
 
 @in_every_dialect

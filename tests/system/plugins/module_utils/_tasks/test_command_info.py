@@ -259,8 +259,9 @@ def test_an_id_that_cannot_be_read_costs_only_itself(history: Workspace) -> None
     assert [command["id"] for command in listed.commands] == [ids[0], ids[2]]
     [warning] = listed.warnings
     assert warning.startswith(f"ids: command {ids[1]} could not be read, and is left out. ")
+    history.fault("status", method="GET", path=f"{ids[2]}/$", status=403, body='{"detail": "Another reason."}')
     with pytest.raises(ApiError, match="rbac_object_permission_required"):
-        info(history, ids=[ids[1]])
+        info(history, ids=ids[1:])
 
 
 def test_a_workspace_that_stops_to_answer_is_not_asked_for_every_command(
@@ -344,3 +345,15 @@ def test_commands_that_tie_all_come_and_in_order(current: Workspace) -> None:
     assert len({command["id"] for command in listed}) == 180
     assert [command["scheduled_at"][:4] for command in listed] == ["2999"] * 150 + ["2998"] * 30
     assert len(info(current, ordering="-scheduled_at", limit=160).commands) == 160
+
+
+def test_of_commands_that_tie_those_without_a_time_come_last(current: Workspace) -> None:
+    [late, never] = current.add_commands(
+        [
+            {"line": "true", "status": "success", "delivered_at": -10, "added_at": -200},
+            {"line": "true", "status": "scheduled", "scheduled_at": FAR, "added_at": -100},
+        ]
+    )
+    current.add_many_commands(120, line="true", status="success", delivered_at=-50, added_at=-60)
+    listed = [command["id"] for command in info(current, ordering="delivered_at", limit=0).commands]
+    assert (len(listed), listed[-2:]) == (122, [late, never])

@@ -621,6 +621,13 @@ def test_what_is_held_and_not_let_go_goes_on_after_its_time(current: Workspace) 
     assert "delivered" not in ran["msg"]
 
 
+def test_a_parent_is_awaited_and_judged_by_itself_whatever_its_child_is_given(published: Workspace) -> None:
+    [parent] = run(published, servers=["web-01"], line="sleep 1; exit 1", wait=False).commands
+    given: dict[str, Any] = {"wait": False, "success_codes": [0, 1], "offline": "skip", "max_errors": "0"}
+    child = run(published, servers=["web-02"], line="echo child", run_after=[parent["id"]], **given)
+    assert (child["outcome"], len(published.commands())) == ("parent_failed", 1)
+
+
 def test_a_parent_is_not_withdrawn_where_its_child_has_no_time_left(published: Workspace) -> None:
     [parent] = run(published, state="scheduled", servers=["web-01"], line="echo parent", scheduled_at=FAR).commands
     limits: dict[str, Any] = {"wait_timeout": "1s", "cancel_on_timeout": True}

@@ -207,6 +207,15 @@ def test_records_of_the_machine_that_are_in_use_stay(current: Workspace) -> None
     assert done["orphans"] == []
 
 
+@pytest.mark.parametrize(("machine", "named"), [(MACHINE_ID, ["bare"]), ("", ["bare", "other"])])
+def test_old_records_are_named_that_may_be_of_this_machine(current: Workspace, machine: str, named: list[str]) -> None:
+    old = {"bare": enrol(current), "other": enrol(current, machine="another"), "young": enrol(current)}
+    for name, seconds in (("bare", -3700), ("other", -3700), ("young", -3500)):
+        current.change_server(old[name]["name"], added_at=seconds)
+    done = enrol(current, machine=machine, token=current.token)
+    assert {orphan["id"] for orphan in done["orphans"]} == {old[name]["id"] for name in named}
+
+
 def test_a_record_of_the_machine_that_cannot_be_deleted_is_named(current: Workspace) -> None:
     lost = enrol(current, machine=MACHINE_ID)
     current.fault("status", method="DELETE", status=403, body='{"detail": "No."}')
@@ -308,6 +317,7 @@ def test_a_lost_answer_with_an_api_token(
     assert done["orphans"] == []
     assert posts(workspace) == 2
     assert len(patient.slept) == (1 if made else 3)  # one look finds it, three looks find nothing
+    assert patient.slept[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -676,7 +686,12 @@ def test_connected_says_what_it_saw_last(workspace: Workspace, patient: Clock) -
     assert done["credentials"] == "unreachable"
 
 
-def test_connected_does_not_wait_for_credentials_that_are_refused(workspace: Workspace, patient: Clock) -> None:
+@pytest.mark.parametrize("status", [None, 401, 403, 404])
+def test_connected_does_not_wait_for_credentials_that_are_refused(
+    workspace: Workspace, patient: Clock, status: int | None
+) -> None:
+    if status:
+        workspace.fault("status", path=MYSELF, status=status, body='{"detail": "No."}')
     done = register(workspace, state="connected", **CREDENTIALS)
     assert done.failed
     assert "cannot connect" in done["msg"]
@@ -800,6 +815,12 @@ def test_an_orphan_is_named(workspace: Workspace, patient: Clock, fault: dict[st
     assert only_record(workspace)["id"] == agent.id
 
 
+def test_an_unregistration_that_is_lost_twice_may_have_changed_something(current: Workspace, patient: Clock) -> None:
+    current.fault("lose_before", method="DELETE")
+    done = register(current, state="unregistered", **new_agent(current).options)
+    assert (done.failed, done.changed) == (True, True)
+
+
 def test_an_orphan_that_check_mode_cannot_look_for_is_named(current: Workspace) -> None:
     agent = new_agent(current)
     current.fault("status", method="GET", path=f"{agent.id}/$", status=403, body='{"detail": "No."}')
@@ -836,6 +857,12 @@ def test_what_a_machine_left_behind_and_cannot_be_deleted_is_named(current: Work
     done = left_behind(current)
     assert (done.changed, done["orphans"]) == (False, [{"id": lost["id"], "name": lost["name"]}])
     assert "is left behind and could not be deleted" in done.warnings[0]
+    current.clear_faults()
+    other = enrol(current, machine=MACHINE_ID)
+    current.fault("status", method="DELETE", path=lost["id"], status=403, body='{"detail": "No."}')
+    done = left_behind(current)
+    assert (done.changed, done["msg"]) == (True, "1 of 2 records of the machine were deleted.")
+    assert other["id"] not in {record["id"] for record in current.registered()}
 
 
 # bad input
@@ -852,6 +879,7 @@ def test_what_a_machine_left_behind_and_cannot_be_deleted_is_named(current: Work
         ({"registration_token": "x", "name": "10.0.0.1", "platform": "debian"}, "name: 10.0.0.1 is an address"),
         ({**CREDENTIALS, "replace_stale": True}, "registration_token: it is missing"),
         ({**CREDENTIALS, "tags": {"env": 1}}, "tags: the value of env is not a string"),
+        ({**CREDENTIALS, "tags": {" ": "x"}}, "tags: ' ' is no name"),
         ({**CREDENTIALS, "tags": {MARKER: "x"}}, f"tags: '{MARKER}' is no name"),
         ({**CREDENTIALS, "tags": {MACHINE: "x"}}, f"tags: '{MACHINE}' is no name"),
         ({**CREDENTIALS, "wait_timeout": "soon"}, "wait_timeout: 'soon' is not a duration"),

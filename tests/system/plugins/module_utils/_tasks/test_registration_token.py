@@ -95,7 +95,19 @@ def test_temporary_ones_that_cannot_be(current: Workspace, given: dict[str, Any]
     assert current.requests_made() == 0
 
 
+def test_the_longest_name_of_a_temporary_one_leaves_room_for_the_run(current: Workspace) -> None:
+    longest = "x" * (64 - len(f"-{process_mark(os.getpid())}"))
+    given: dict[str, Any] = {"state": "temporary", "process": os.getpid()}
+    assert len(manage_token(current, name=longest, **given)["name"]) == 64
+    with pytest.raises(UsageError, match=f"name: there is no room .* Give 1 to {len(longest)} characters"):
+        manage_token(current, name=f"{longest}x", **given)
+
+
 # present
+
+
+def test_the_shortest_life_and_the_longest_name(current: Workspace) -> None:
+    assert manage_token(current, name="x" * 64, expires_in="1s").changed
 
 
 @in_every_dialect
@@ -178,6 +190,7 @@ def test_one_that_is_worth_nothing_is_replaced(workspace: Workspace, stands: dic
 def test_expiry_in_so_long(workspace: Workspace) -> None:
     made = manage_token(workspace, expires_in="2h")
     expires = datetime.fromisoformat(made["expires_at"].replace("Z", "+00:00"))
+    assert expires.microsecond == 0
     left = expires - datetime.now(UTC)
     assert timedelta(minutes=119) < left <= timedelta(hours=2)
 
@@ -275,6 +288,7 @@ def test_check_mode_writes_nothing(workspace: Workspace, state: str, stands: dic
         ({"name": "x" * 65}, "name: it has 65 characters"),
         ({"expires_at": "2031-01-01T00:00:00"}, "expires_at: .* has no zone"),
         ({"expires_at": "2001-01-01T00:00:00Z"}, "expires_at: .* is in the past"),
+        ({"expires_at": (datetime.now(UTC) - timedelta(hours=26)).isoformat()}, "expires_at: .* is in the past"),
         ({"expires_in": "soon"}, "expires_in: 'soon' is not a duration"),
         ({"expires_in": "0"}, "expires_in: it is no time at all"),
         ({"expires_in": "1h", "expires_at": FAR}, "expires_in: it does not go with expires_at"),

@@ -231,6 +231,13 @@ def test_a_time_gone_by_is_an_error_where_nothing_ran_then(workspace: Workspace,
     assert workspace.counters()["writes"] == 0
 
 
+def test_five_of_the_servers_are_named_on_which_nothing_ran_then(current: Workspace) -> None:
+    names = [f"db-{number}" for number in range(6)]
+    current.add_servers(*names)
+    with pytest.raises(UsageError, match=r"then on db-0, db-1, db-2, db-3, db-4\. Give"):
+        schedule(current, servers=names, scheduled_at="2020-01-01T00:00:00Z")
+
+
 @pytest.mark.parametrize("status", ["cancelled", "expired"])
 def test_what_never_ran_at_that_time_does_not_count(workspace: Workspace, status: str) -> None:
     workspace.add_commands(

@@ -52,6 +52,13 @@ def test_a_group_is_said_to_have_no_server_where_all_were_listed(given: dict[str
     assert without_servers(wanted, [{"name": "web-01", "groups": [A]}]) == warnings
 
 
+@pytest.mark.parametrize("count", [10, 11])
+def test_ten_of_the_groups_that_there_are_are_named(count: int) -> None:
+    servers = [{"groups": [{"id": str(number), "name": f"g{number:02}"}]} for number in range(count)]
+    [warning] = without_servers(ServerFilter.from_options({"groups": "zzz"}), servers)
+    assert warning.endswith("There are g00, g01, g02, g03, g04, g05, g06, g07, g08, g09.")
+
+
 @pytest.mark.parametrize("name", ["name", "os", "platform"])
 @pytest.mark.parametrize("value", ["web-01, web-02", ["web-01 ", " web-02"]])
 def test_a_filter_may_be_one_text_with_commas(name: str, value: Any) -> None:
