@@ -14,13 +14,15 @@ from typing import Any
 import collection_tree
 import pytest
 from system.playing import until
-from system.support import AGENTS, in_every_dialect, methods, paths, run
+from system.support import AGENTS, command_options, in_every_dialect, methods, paths, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND
 
 FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
@@ -185,6 +187,10 @@ def test_a_value_that_a_workspace_trims_is_told_of_by_its_name_alone(current: Wo
     assert "s3cret" not in f"{ran.result}{ran.warnings}"
     finished = run(current, state="finished", ids=[ran["id"]], env=env)
     assert finished.warnings == []
+    warnings: list[str] = []
+    options = command_options(current, servers=["web-01"], line="true", env=env)
+    run_command(options, Run(warn=warnings.append, no_log=True, check_mode=True))
+    assert "these have some: 2 of them. Use" in warnings[0]
 
 
 def test_a_workspace_that_may_have_ignored_env_is_warned_about(old: Workspace) -> None:
@@ -288,6 +294,16 @@ def test_what_many_commands_cost(workspace: Workspace, patient: Any) -> None:
 
 
 # Many servers
+
+
+@pytest.mark.parametrize(("hosts", "lists"), [(1, 2), (2, 1)])
+def test_hosts_of_one_task_read_the_list_of_servers_once(
+    current: Workspace, tmp_path: Path, hosts: int, lists: int
+) -> None:
+    for name in ("web-01", "web-02"):
+        options = command_options(current, servers=[name], line="true")
+        assert run_command(options, Run(hosts=hosts, folder=tmp_path, check_mode=True))["changed"]
+    assert len(paths(current)) == lists
 
 
 def test_each_server_has_its_result(workspace: Workspace) -> None:
