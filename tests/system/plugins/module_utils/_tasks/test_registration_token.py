@@ -164,6 +164,8 @@ def test_a_token_that_will_do_is_kept(workspace: Workspace, stands: dict[str, An
         ({"groups": ["Operations"]}, {"groups": ["Legacy"]}, "groups"),
         ({"groups": ["Operations"]}, {"groups": []}, "groups"),
         ({}, {"expires_at": FAR}, "expires_at"),
+        ({"expires_at": "2998-12-31T23:59:59Z"}, {"expires_at": FAR}, "expires_at"),
+        ({"expires_at": "2999-01-01T00:00:01Z"}, {"expires_at": FAR}, "expires_at"),
     ],
 )
 def test_a_token_that_differs_cannot_be_changed(
@@ -354,6 +356,7 @@ def test_a_lost_answer_leaves_one_token_with_a_known_key(
     [token] = workspace.registration_tokens()
     assert (made["id"], made["key"]) == (token["id"], token["key"])
     assert len(patient.slept) == (2 if fault["kind"] == "lose_before" else 1)
+    assert patient.slept[0] == 0
 
 
 @pytest.mark.parametrize("key", [{"a": 1}, 5, "abc\nallow = all", "\ud800"], ids=lambda key: ascii(key)[:20])

@@ -294,6 +294,7 @@ def test_filters_that_the_workspace_ignores_hold_all_the_same(serve: Serve) -> N
         ({"colour": "red"}, "filters: there is no filter colour. Give some of connected, commissioned,"),
         ({"connected": "maybe"}, "filters: connected: 'maybe' is not a boolean. Give true or false."),
         ({"name": [{"a": 1}]}, "filters: name: '{'a': 1}' is not a text. Give a text, or a list of texts."),
+        ({"name": [None]}, "filters: name: 'None' is not a text."),
         ({"os": ""}, "filters: os: '' is not a text"),
         ({"groups": []}, "filters: groups is an empty list. Give what it must be, or leave it out."),
         ({"tags": {}}, "filters: tags are empty. Give keys"),

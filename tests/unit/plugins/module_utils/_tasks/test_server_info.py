@@ -102,6 +102,13 @@ def test_ansible_core_makes_nothing_of_what_a_server_is_described_by_but_data() 
         assert described["tags"] == {"role": "web", "more": [data, {}, {}, [[data]], "?", {"?": 1}], **data}
 
 
+@pytest.mark.parametrize("told", [["Ops"], ["Ops", "Legacy", "Web"]])
+def test_names_that_are_not_as_many_as_the_groups_are_of_none_of_them(told: list[str]) -> None:
+    row = {"groups": ["g", "h"], "groups_name": told}
+    described = describe_server(row, Groups(ClientOfGroups(), print))  # type: ignore[arg-type]
+    assert described["groups"] == [{"id": "g", "name": "g"}, {"id": "h", "name": "h"}]
+
+
 def test_data_stays_as_it_is() -> None:
     tags = {"a": [1, 2.5, None, True, {"b": "안녕 😀"}], "_ansible_a": "", "ansible_b": {}, "": []}
     described = describe_server({"id": SERVER, "tags": tags}, Groups(ClientOfGroups(), print))  # type: ignore[arg-type]
