@@ -28,15 +28,8 @@ def await_parents(task: CommandTask, jobs: Sequence[Job]) -> bool:
     if all(parent.may_have_chunks for parent in parents):
         return True
     awaited = [Job(parent.server, command=parent) for parent in parents]
-    # They are not this task's own: nothing is cancelled.
-    limits = {
-        "wait": True,
-        "cancel_on_timeout": False,
-        "offline": "wait",
-        "max_errors": None,
-        "success_codes": frozenset((0,)),
-    }
-    task.fleet(**limits).run(awaited)
+    # They are not this task's own: nothing is cancelled, and its codes are not theirs.
+    task.fleet(cancel_on_timeout=False, offline="wait", success_codes=frozenset((0,))).run(awaited)
     bad = next((job for job in awaited if job.outcome != Outcome.SUCCESS), None)
     if bad is None:
         return True

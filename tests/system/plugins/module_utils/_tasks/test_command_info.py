@@ -348,12 +348,9 @@ def test_commands_that_tie_all_come_and_in_order(current: Workspace) -> None:
 
 
 def test_of_commands_that_tie_those_without_a_time_come_last(current: Workspace) -> None:
-    [late, never] = current.add_commands(
-        [
-            {"line": "true", "status": "success", "delivered_at": -10, "added_at": -200},
-            {"line": "true", "status": "scheduled", "scheduled_at": FAR, "added_at": -100},
-        ]
-    )
-    current.add_many_commands(120, line="true", status="success", delivered_at=-50, added_at=-60)
+    late = {"line": "true", "status": "success", "delivered_at": "2026-01-02T00:00:00Z"}
+    never = {"line": "true", "status": "scheduled", "scheduled_at": FAR}
+    last = current.add_commands([{**late, "added_at": -200}, {**never, "added_at": -100}])
+    current.add_many_commands(120, **{**late, "delivered_at": "2026-01-01T00:00:00Z"})
     listed = [command["id"] for command in info(current, ordering="delivered_at", limit=0).commands]
-    assert (len(listed), listed[-2:]) == (122, [late, never])
+    assert (len(listed), listed[-2:]) == (122, last)

@@ -637,11 +637,24 @@ def test_what_is_held_and_not_let_go_goes_on_after_its_time(current: Workspace) 
     assert "delivered" not in ran["msg"]
 
 
-def test_a_parent_is_awaited_and_judged_by_itself_whatever_its_child_is_given(published: Workspace) -> None:
-    [parent] = run(published, servers=["web-01"], line="sleep 1; exit 1", wait=False).commands
-    given: dict[str, Any] = {"wait": False, "success_codes": [0, 1], "offline": "skip", "max_errors": "0"}
-    child = run(published, servers=["web-02"], line="echo child", run_after=[parent["id"]], **given)
-    assert (child["outcome"], len(published.commands())) == ("parent_failed", 1)
+@pytest.mark.parametrize(("code", "outcome"), [(0, "pending"), (1, "parent_failed")])
+def test_a_parent_is_awaited_and_judged_by_itself_whatever_its_child_is_given(
+    published: Workspace, code: int, outcome: str
+) -> None:
+    [parent] = run(published, servers=["web-01"], line=f"sleep 1; exit {code}", wait=False).commands
+    given: dict[str, Any] = {"wait": False, "success_codes": [1], "max_errors": "0"}
+    child = run(published, servers=["web-02"], line="exit 1", run_after=[parent["id"]], **given)
+    assert child["outcome"] == outcome
+
+
+def test_a_parent_that_waits_for_its_server_is_left_alone(published: Workspace) -> None:
+    published.settings(offline_mode="queue")
+    published.disconnect("web-01")
+    parent = published.submit("web-01", "true")
+    limits: dict[str, Any] = {"offline": "skip", "wait_timeout": "3s"}
+    child = run(published, servers=["web-02"], line="echo child", run_after=[parent], **limits)
+    assert child["outcome"] == "not_tried"
+    assert [row["status"] for row in published.commands()] == ["queued"]
 
 
 def test_a_parent_is_not_withdrawn_where_its_child_has_no_time_left(published: Workspace) -> None:
