@@ -100,7 +100,6 @@ def _post(task: RegistrationTask, attempt: RegistrationAttempt) -> Mapping[str, 
     answer = task.clients.registering.write("POST", f"{PATH}register/", body).body
     if not isinstance(answer, Mapping) or not row_id(answer) or not answered_key(answer):
         raise LostAnswer(f"POST {PATH}register/: the answer has no id and key in it.")
-    task.written = True
     return answer
 
 

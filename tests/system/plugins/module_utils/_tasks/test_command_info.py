@@ -351,6 +351,6 @@ def test_of_commands_that_tie_those_without_a_time_come_last(current: Workspace)
     late = {"line": "true", "status": "success", "delivered_at": "2026-01-02T00:00:00Z"}
     never = {"line": "true", "status": "scheduled", "scheduled_at": FAR}
     last = current.add_commands([{**late, "added_at": -200}, {**never, "added_at": -100}])
-    current.add_many_commands(120, **{**late, "delivered_at": "2026-01-01T00:00:00Z"})
+    current.add_many_commands(120, **{**late, "delivered_at": "2026-01-01T00:00:00Z", "added_at": -300})
     listed = [command["id"] for command in info(current, ordering="delivered_at", limit=0).commands]
     assert (len(listed), listed[-2:]) == (122, last)
