@@ -83,7 +83,7 @@ class Query:
         if since_age is not None and until_age is not None and since_age < until_age:
             raise _swapped()
         named = options.get("server")
-        server = resolve(client, [named], "server")[0] if named else Server(None)
+        [server] = resolve(client, [named], "server") if named else [Server(None)]
         return cls(
             server_id=server.id,
             server_name=server.name,
@@ -199,7 +199,7 @@ def _may_match(search: str, command: Command) -> bool:
     return hidden or all(word in text for word in words)
 
 
-def find(client: Client, query: Query, limit: int = 0) -> Iterator[Command]:
+def find(client: Client, query: Query, limit: int) -> Iterator[Command]:
     """The commands that a query wants, in its order; at most ``limit`` of them unless that is 0.
 
     Where rows tie in that order over pages, they are read in an order without ties and put in order here.

@@ -49,7 +49,8 @@ def of_jobs(jobs: Sequence[Job], fine: frozenset[Outcome] = FINE, no_log: bool =
         "failed": bool(bad),
     }
     if len(commands) == 1:
-        result = {**commands[0], **result}
+        [only] = commands
+        result = {**only, **result}
     else:
         result["msg"] = _summary(len(jobs), bad)
     return result

@@ -74,7 +74,6 @@ class Clients:
         if authorization not in self._clients:
             client = Client(
                 self._settings,
-                pool=1,
                 sleep=time.sleep,
                 tell=self._run.tell,
                 authorization=authorization,
@@ -102,7 +101,7 @@ class StoredCredentials:
 
     credentials: str
     why: str = ""
-    server: Server = field(default=Server(None), repr=False)
+    server: Server = field(default=Server(None))
 
     @property
     def facts(self) -> dict[str, Any]:

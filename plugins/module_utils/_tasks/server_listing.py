@@ -119,10 +119,11 @@ class ServerFilter:
         asked = {}
         if self.commissioned is not None:
             asked["commissioned"] = str(self.commissioned).lower()
-        if len(self.name) == 1 and not set(self.name[0]) & set("*?["):
-            asked["name"] = self.name[0]
-        if len(self.groups) == 1 and is_uuid(self.groups[0]):
-            asked["groups"] = canonical_uuid(self.groups[0])
+        name, group = _only(self.name), _only(self.groups)
+        if name and not set(name) & set("*?["):
+            asked["name"] = name
+        if is_uuid(group):
+            asked["groups"] = canonical_uuid(group)
         return asked
 
     @property
@@ -148,6 +149,11 @@ class ServerFilter:
 
     def _accepts_tags(self, tags: Mapping[str, Any]) -> bool:
         return all(key in tags and value in (None, to_text(tags[key])) for key, value in self.tags.items())
+
+
+def _only(texts: Sequence[str]) -> str:
+    """The text that stands alone; empty where there are none or several."""
+    return texts[0] if len(texts) == 1 else ""
 
 
 def _flag(name: str, value: Any) -> bool | None:

@@ -310,7 +310,7 @@ def peak_of(client: Client, query: Query) -> tuple[int, int]:
     """Bytes at the peak of a listing, and how many commands it found."""
     tracemalloc.start()
     try:
-        found = sum(1 for _command in _queries.find(client, query))
+        found = sum(1 for _command in _queries.find(client, query, 0))
         return tracemalloc.get_traced_memory()[1], found
     finally:
         tracemalloc.stop()
@@ -321,7 +321,7 @@ def test_memory_grows_only_by_the_ids_of_what_is_dropped(current: Workspace, con
     client = connect(current)
     row = {"status": "success", "result": "x" * 200}
     current.add_many_commands(2_000, line="echo {n}", **row)
-    next(_queries.find(client, Query()))
+    next(_queries.find(client, Query(), 0))
     of_2_000, found = peak_of(client, Query(line="echo 7"))
     assert found == 1
     current.add_many_commands(18_000, line="date {n}", added_at=-2_000, **row)

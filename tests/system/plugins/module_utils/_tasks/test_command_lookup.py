@@ -107,6 +107,7 @@ def test_the_list_is_read_once_for_all(workspace: Workspace, terms: int) -> None
     workspace.reset_counters()
     assert look_up(workspace, *names[:terms]) == ["x"] * terms
     assert [path.split("?")[0] for path in paths(workspace)][-2:] == ["/api/servers/servers/", LIST]
+    assert ("server=" in paths(workspace)[-1]) is (terms == 1)
     assert workspace.requests_made() == 2
 
 

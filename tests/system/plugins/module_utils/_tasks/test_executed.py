@@ -472,7 +472,7 @@ def test_exit_codes_that_count_as_success_are_taken_as_done(
 ) -> None:
     current.settings(lean_rows=lean_rows)
     row = {"server": "web-01", "line": "true", "status": "failed", "exit_code": code, "added_at": -60}
-    current.add_commands([row])
+    [command_id] = current.add_commands([row])
     given: dict[str, Any] = {
         "servers": ["web-01"],
         "line": "true",
@@ -481,6 +481,8 @@ def test_exit_codes_that_count_as_success_are_taken_as_done(
     }
     ran = run(current, check_mode=True, **given)
     assert (ran.changed, ran["rc"]) == ((False, code) if reused else (True, None))
+    asked = [path for path in paths(current) if path.endswith(f"/{command_id}/")]
+    assert bool(asked) is (lean_rows and success_codes != [0]), "its code is read where the list does not say it"
 
 
 @in_every_dialect

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_order import agent_name
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_order import (
+    RegistrationOrder,
+    agent_name,
+)
+from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
 
 # bad input
 
@@ -29,3 +33,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registratio
 )
 def test_names(text: str, name: str) -> None:
     assert agent_name("name", text) == name
+
+
+def test_no_key_is_in_what_an_order_is_shown_as() -> None:
+    options = {"state": "registered", "wait_timeout": "2m", "id": SERVER, "key": "of-the-agent"}
+    order = RegistrationOrder.from_options({**options, "registration_token": "of-a-newcomer"})
+    assert SERVER in repr(order)
+    assert "of-the-agent" not in repr(order)
+    assert "of-a-newcomer" not in repr(order)

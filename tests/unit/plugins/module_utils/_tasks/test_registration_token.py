@@ -17,3 +17,9 @@ def test_a_row_of_other_types() -> None:
     token = _registration_tokens.RegistrationToken.from_row(row)
     assert (token.name, token.key) == ("a?b", None)
     assert token.groups == {"", COMMAND}, "what cannot be read is like nothing that is asked for"
+
+
+def test_the_key_is_not_in_what_a_token_is_shown_as() -> None:
+    token = _registration_tokens.RegistrationToken.from_row({"id": COMMAND, "name": "fleet", "key": "s3cret-key"})
+    assert token.key == "s3cret-key"
+    assert "s3cret-key" not in repr(token)
