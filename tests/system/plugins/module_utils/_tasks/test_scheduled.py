@@ -173,6 +173,16 @@ def test_check_mode_writes_nothing(workspace: Workspace) -> None:
     assert workspace.counters()["writes"] == 0
 
 
+@pytest.mark.parametrize("own_server", ["", "web-01 of the play"])
+def test_a_server_whose_name_nobody_has_told_is_in_the_diff_as_it_was_given(
+    current: Workspace, own_server: str
+) -> None:
+    server = current.server_ids()["web-01"]
+    options = command_options(current, state="scheduled", servers=[server], line="reboot", scheduled_at=FAR)
+    result = run_command(options, Run(check_mode=True, diff_mode=True, own_server=own_server))
+    assert result["diff"]["after"] == f"{own_server or server}: reboot at {FAR}\n"
+
+
 def test_check_mode_of_a_reschedule_writes_nothing(workspace: Workspace) -> None:
     schedule(workspace)
     workspace.reset_counters()
