@@ -569,6 +569,7 @@ def test_connected(workspace: Workspace, patient: Clock) -> None:
         done = register(workspace, state="connected", **agent.options)
     assert not done.changed
     assert (done["commissioned"], done["is_connected"], done["requests"]) == (True, True, 1)
+    assert done["msg"] == f"{only_record(workspace)['name']} is connected."
     assert patient.slept == []
 
 
@@ -653,6 +654,29 @@ def test_a_workspace_that_upgrades_what_is_pinned(
     assert all("so 2.5.0 will not stay. Hold the package" in alert for alert in alerts)
 
 
+@pytest.mark.parametrize(
+    ("answer", "tells"),
+    [
+        ({"agent_rollout_policy": "latest"}, True),
+        ({"agent_rollout_policy": {"mode": "latest"}}, True),
+        ({"agent_rollout_policy": {"mode": "manual"}}, False),
+        ({"agent_rollout_policy": None}, False),
+        (["latest"], False),
+    ],
+    ids=str,
+)
+def test_the_policy_for_upgrades_is_a_word_or_an_object(
+    serve: Callable[..., ScriptedServer], answer: Any, tells: bool
+) -> None:
+    row = {"id": UUID, "commissioned": True, "is_connected": True, "version": "2.5.0"}
+    server = serve(lambda request: Reply(row if "/servers/-/" in request.path else answer))
+    options = {"url": server.url, "token": "x", "state": "connected", "wait_timeout": "2m", "pinned": True}
+    alerts: list[str] = []
+    done = _registration.run_registration({**options, **CREDENTIALS}, Run(alert=alerts.append))
+    assert not done.get("failed")
+    assert ["so their version will not stay" in alert for alert in alerts] == [True] * tells
+
+
 @in_every_dialect
 def test_a_workspace_that_does_not_say_whether_it_upgrades(workspace: Workspace) -> None:
     agent = new_agent(workspace)
@@ -703,6 +727,7 @@ def test_a_workspace_that_does_not_say_whether_it_is_connected(serve: Callable[.
     options = {"url": server.url, "state": "connected", "wait_timeout": "2m", **CREDENTIALS}
     done = _registration.run_registration(options, Run())
     assert (done["commissioned"], done["is_connected"]) == (True, None)
+    assert done["msg"] == f"{UUID} is connected."
 
 
 OTHER = "1a50ea6c-2138-4d3f-9633-e50694c847c4"
