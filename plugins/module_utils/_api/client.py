@@ -34,8 +34,8 @@ THROTTLE_PATIENCE = 300.0
 #: A wait for the request budget that a user is told of, in seconds.
 _TOLD_WAIT = 3.0
 _REDIRECTS = 5
-_PAUSE = 0.5
-_PAUSE_CAP = 30.0
+#: The first pause before a request is sent again, in seconds, and how often it is doubled at the most.
+_PAUSE, _DOUBLED = 0.5, 6
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
 
 
@@ -238,7 +238,7 @@ class Client:
     def _pause_after(error: Exception, attempt: int) -> float:
         if isinstance(error, ApiError) and error.retry_after is not None:
             return error.retry_after
-        pause: float = min(_PAUSE * 2 ** min(attempt - 1, 10), _PAUSE_CAP)
+        pause: float = _PAUSE * 2 ** min(attempt - 1, _DOUBLED)
         return pause * random.uniform(0.8, 1.2)
 
     def _hold(self, seconds: float) -> None:
@@ -261,7 +261,7 @@ class Client:
         self._await_budget(method, path)
         before_each()
         url = self.settings.url + path
-        for _redirect in range(_REDIRECTS):
+        for _redirect in range(_REDIRECTS + 1):
             with self._lock:
                 self._requests += 1
             sent = time.time()

@@ -160,9 +160,7 @@ class Session:
             request.prepare_method(method)
             request.prepare_url(url, params or {})
             request.prepare_body(None, None, body)
-            return self._adapter.send(
-                request, stream=True, timeout=self._timeout, verify=self._verify, proxies=self._proxies
-            )
+            return self._adapter.send(request, timeout=self._timeout, verify=self._verify, proxies=self._proxies)
         except _NotConnected as error:
             cause = error.args[0]
             reason = self.redaction.text(_CONNECTION.sub("", str(cause)))
