@@ -156,7 +156,7 @@ def test_a_thousand_holes_are_not_all_shown(serve: Serve, connect: Connect) -> N
     command = Command.from_row(current_row(status="success", handled_at="2026-01-01T00:00:00Z"))
     output = read_output(connect(serve([Reply(page(rows))])), command)
     assert "999 chunks of 1999 never arrived (1, 3, 5," in output.note
-    assert len(output.note) < 250
+    assert output.note.endswith(", 35, 37, 39, ...).")
 
 
 def test_a_chunk_that_comes_late_is_waited_for(current: Workspace, connect: Connect) -> None:
@@ -186,7 +186,7 @@ def test_a_chunk_that_never_comes_is_not_waited_for_for_ever(current: Workspace,
     sleep = NotedPauses()
     output = read_output(client, listed(client, command_id), sleep)
     assert (output.text, output.complete) == ("b", False)
-    assert sum(sleep.slept) < 30
+    assert sleep.slept[1:] == [0.3 * 2**number for number in range(5)], "the agent repeats a lost one as widely spaced"
 
 
 @pytest.mark.parametrize(("age", "settles"), [(0.1, True), (10.0, False)])
