@@ -169,11 +169,11 @@ class UsageError(AlpaconError):
 
 def did_you_mean(name: Any, known: Iterable[str], otherwise: str, prefix: str = "") -> str:
     """A remedy for a name that is not known: the closest of those that are, else another sentence."""
-    close = get_close_matches(str(name), list(known), n=1)
+    close = get_close_matches(str(name), list(known))
     return f"Did you mean {prefix}{clean_line(close[0])}?" if close else otherwise
 
 
-def unforeseen(error: BaseException, no_log: bool = False) -> AlpaconError:
+def unforeseen(error: BaseException, no_log: bool) -> AlpaconError:
     """What nobody has thought of costs the commands that it concerns, not the ids of all.
 
     Args:

@@ -32,6 +32,12 @@ def test_bodies(content: bytes, body: Any) -> None:
     assert read_answer("GET", "/", 200, {}, content).body == body
 
 
+def test_a_page_that_is_no_json_is_shown_from_its_first_ten_thousand_bytes() -> None:
+    with pytest.raises(ApiError) as caught:
+        read_answer("GET", "/", 502, {}, b"<p>" + b" " * 9990 + b"Gateway down")
+    assert caught.value.text == "Gateway"
+
+
 @pytest.mark.parametrize(
     ("asked", "seconds"),
     [

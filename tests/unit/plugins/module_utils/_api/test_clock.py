@@ -69,6 +69,15 @@ def test_rows_that_contradict_each_other_tell_nothing(clock: WorkspaceClock, fra
     assert not clock.is_known
 
 
+@pytest.mark.parametrize(("apart", "fit"), [(2.0, True), (2.25, False)])
+def test_dates_are_cut_to_seconds_and_may_disagree_by_another_one(
+    clock: WorkspaceClock, apart: float, fit: bool
+) -> None:
+    clock.read_date(SENT, SENT, SENT)
+    clock.read_date(SENT + apart, SENT, SENT)
+    assert clock.is_known is fit
+
+
 def test_a_row_of_another_age_tells_nothing(clock: WorkspaceClock) -> None:
     clock.read_row(datetime(8999, 1, 1, tzinfo=timezone.utc), SENT, ARRIVED)
     assert (clock.at(SENT), clock.is_known) == (SENT, False)

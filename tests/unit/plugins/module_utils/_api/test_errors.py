@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -79,6 +80,7 @@ def test_an_unknown_code_comes_through() -> None:
     error = read(400, {"code": "Moon_Not_Full", "source": "sky"})
     assert str(error) == f"source: sky [POST {LIST}: HTTP 400 moon_not_full]"
     assert error.as_result() == {"error": {"status": 400, "code": "moon_not_full", "message": "source: sky"}}
+    assert str(read(403, {"code": "moon_not_full"})).startswith("The token may not do this. [")
 
 
 def test_a_field_that_is_blamed_alone_is_named_alone() -> None:
@@ -132,8 +134,8 @@ def test_a_token_that_is_refused_with_a_code_is_not_called_unknown() -> None:
     assert error == f"The workspace refuses this, and says why in a code alone. [POST {LIST}: HTTP 401 moon_not_full]"
 
 
-def nested(depth: int) -> Any:
-    return ["deep"] if depth == 1 else [nested(depth - 1)]
+def nested(depth: int, put: Callable[[Any], Any] = lambda inside: [inside]) -> Any:
+    return put(nested(depth - 1, put)) if depth else "deep"
 
 
 @pytest.mark.parametrize(
@@ -144,6 +146,10 @@ def nested(depth: int) -> Any:
         ({"detail": ["x"] * 101}, " ".join("x" * 100)),
         ({"detail": nested(8)}, "deep"),
         ({"detail": nested(9)}, "..."),
+        ({"detail": nested(8, lambda inside: {"message": inside})}, "deep"),
+        ({"detail": nested(9, lambda inside: {"message": inside})}, "..."),
+        ({"detail": nested(8, lambda inside: {"a": inside})}, "a: " * 8 + "deep"),
+        ({"detail": nested(9, lambda inside: {"a": inside})}, "a: " * 9 + "..."),
     ],
 )
 def test_words_without_end_are_cut(body: Any, text: str) -> None:
@@ -185,13 +191,15 @@ def test_the_words_of_servers_of_2024_are_shown(recording: str, text: str) -> No
 @pytest.mark.parametrize(
     ("status", "words"),
     [
+        (400, "refused the request"),
         (401, "unknown, disabled or expired"),
+        (402, "The plan of the workspace"),
         (403, "may not do this"),
         (404, "no such record"),
         (413, "client_max_body_size 8m"),
         (429, "request budget"),
         (500, "or a proxy in front of it, failed"),
-        (418, "refused the request"),
+        (499, "refused the request"),
     ],
 )
 def test_a_body_that_says_nothing_is_explained_by_the_status(status: int, words: str) -> None:

@@ -53,6 +53,9 @@ def utc(*parts: int) -> datetime:
         ("2024-01-15T10:30:44.5Z", utc(2024, 1, 15, 10, 30, 44, 500000)),
         ("2024-01-15T10:30:44.125", utc(2024, 1, 15, 10, 30, 44, 125000)),
         ("2024-01-15T10:30:44.123456789Z", utc(2024, 1, 15, 10, 30, 44, 123456)),
+        ("2024-01-15T10:30:44.123456789z", utc(2024, 1, 15, 10, 30, 44, 123456)),
+        ("0100-01-01T00:00:00Z", utc(100, 1, 1)),
+        ("9000-12-31T00:00:00Z", utc(9000, 12, 31)),
         ("2024-01-15T19:30:44+09:00", utc(2024, 1, 15, 10, 30, 44)),
         ("2024-01-15T08:30:44.25-02:00", utc(2024, 1, 15, 10, 30, 44, 250000)),
     ],
@@ -61,7 +64,10 @@ def test_times_are_read_with_and_without_zone_and_fraction(text: str, expected: 
     assert parse_time(text) == expected
 
 
-@pytest.mark.parametrize("text", [None, "", "  ", "soon", "10:30", 1705314644, {}, "2024-13-01T00:00:00Z"])
+NO_TIMES = [None, "", "  ", "soon", "10:30", 1705314644, {}, "2024-13-01T00:00:00Z"]
+
+
+@pytest.mark.parametrize("text", [*NO_TIMES, "0099-12-31T00:00:00Z", "9001-01-01T00:00:00Z"])
 def test_what_is_no_time_is_none(text: Any) -> None:
     assert parse_time(text) is None
 
@@ -101,6 +107,11 @@ def test_other_texts_are_no_uuids(text: Any) -> None:
 def test_nothing_but_a_uuid_becomes_canonical(value: Any) -> None:
     with pytest.raises(UnreadableRow, match="not a UUID"):
         canonical_uuid(value)
+
+
+def test_what_is_shown_of_an_id_that_is_none_has_an_end() -> None:
+    with pytest.raises(UnreadableRow, match=rf"^An id is not a UUID but '{'x' * 80}'\.$"):
+        canonical_uuid("x" * 81)
 
 
 # Rows that no honest server gives
@@ -147,6 +158,12 @@ def test_an_odd_value_costs_no_more_than_itself(base: dict[str, Any]) -> None:
             assert isinstance(command.pending, bool)
             assert isinstance(command.parent_failed, bool)
             assert command.latest_schedule is None or command.latest_schedule + timedelta(days=1)
+
+
+@pytest.mark.parametrize(("stated", "seconds"), [(1e9, 1e9), (-5, -5.0), (1e9 + 0.5, None), (True, None), ("5", None)])
+def test_a_duration_that_nobody_can_add_up_is_none(stated: Any, seconds: float | None) -> None:
+    command = Command.from_row(current_row(elapsed_time=stated, response_delay=stated))
+    assert command.elapsed == command.response_delay == seconds
 
 
 @pytest.mark.parametrize("value", ODD)
