@@ -26,8 +26,6 @@ from .redaction import Redaction
 LARGEST_ANSWER = 128 * 2**20
 #: How many values an answer may have; an honest page has some ten thousand.
 MOST_VALUES = 1_000_000
-#: So much memory an answer takes at the most while it is read, in bytes, see :func:`_decoded`.
-LARGEST_COST = 12 * LARGEST_ANSWER
 #: A pause that a server asks for is taken for no more than this, in seconds.
 _LONGEST_PAUSE = 7 * 86400.0
 #: A pause that a server asks for is taken for no less than this, in seconds.
@@ -38,7 +36,6 @@ _PIECE = 2**16
 _SHOWN_PAGE = 10_000
 #: What a workspace of 2024 says, in HTML, where there is nothing at an address.
 _DJANGO_404 = "The requested resource was not found on this server."
-_NO_SECRETS = Redaction()
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,8 @@ class ApiAnswer:
 
     status: int
     body: Any
-    sent: float = 0.0
-    arrived: float = 0.0
+    sent: float
+    arrived: float
 
 
 def read_answer(
@@ -61,10 +58,10 @@ def read_answer(
     status: int,
     headers: Mapping[str, str],
     content: bytes,
-    redaction: Redaction = _NO_SECRETS,
-    quoted: bool = True,
-) -> ApiAnswer:
-    """The answer that has this status, these headers and this body.
+    redaction: Redaction,
+    quoted: bool,
+) -> Any:
+    """The JSON of an answer that has this status, these headers and this body; None where there is no body.
 
     Args:
         redaction: takes the credentials out of what errors show of it; what a successful answer says stays as it is,
@@ -90,7 +87,7 @@ def read_answer(
             f" ({clean(redaction.text(headers.get('Content-Type', 'no content type')))})."
             " A proxy may stand in between, or url is not an Alpacon workspace."
         )
-    return ApiAnswer(status, body)
+    return body
 
 
 def _refusal(error: ApiError, body: Any) -> ApiError | LostAnswer:
@@ -148,7 +145,8 @@ def _decoded(content: bytes) -> Any:
     """The JSON of a body, whatever encoding a header claims, with null for numbers that JSON does not have.
 
     A byte of text may take four where one character of it does, and is there twice at the end, in the whole text and in
-    its string; a value takes up to 240 bytes beside its text. So no answer costs more than :data:`LARGEST_COST`.
+    its string; a value takes up to 240 bytes beside its text. So no answer costs more than twelve times
+    :data:`LARGEST_ANSWER`.
     """
     text = content.strip().decode("utf-8-sig", "replace")
     return None if not text or text.isspace() else _JSON.decode(text)

@@ -15,7 +15,6 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Callable
 from urllib.parse import urljoin
 
@@ -276,7 +275,7 @@ class Client:
                     f"{method} {path}: HTTP {response.status}, which is no answer. Check url and any proxy."
                 )
             if not 300 <= response.status < 400:
-                return replace(self._read(method, path, response), sent=sent, arrived=arrived)
+                return ApiAnswer(response.status, self._read(method, path, response), sent, arrived)
             close_response(response)
             url, params = self._redirected(method, path, url, response), None
         raise ApiError(method, path, response.status, text=f"More than {_REDIRECTS} redirects.")
@@ -299,7 +298,7 @@ class Client:
             raise ApiError(method, path, response.status, text=f"Redirected to {where}. Check url.")
         return target
 
-    def _read(self, method: str, path: str, response: Any) -> ApiAnswer:
+    def _read(self, method: str, path: str, response: Any) -> Any:
         try:
             content = body_of(response)
         except UnreadableBody as error:

@@ -6,16 +6,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import http_time, read_answer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import content_of, http_time, read_answer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.redaction import Redaction
 
 DATE = "Tue, 24 Nov 2026 12:00:00 GMT"
 OFFLINE = b'{"code": "SERVER_NOT_CONNECTED"}'
+
+
+def read(method: str, status: int, content: bytes, **headers: str) -> Any:
+    return read_answer(method, "/", status, headers, content, Redaction(), quoted=True)
 
 
 @pytest.mark.parametrize(
@@ -29,12 +37,22 @@ OFFLINE = b'{"code": "SERVER_NOT_CONNECTED"}'
     ],
 )
 def test_bodies(content: bytes, body: Any) -> None:
-    assert read_answer("GET", "/", 200, {}, content).body == body
+    assert read("GET", 200, content) == body
+
+
+@pytest.mark.parametrize(("count", "is_read"), [(10**6, True), (10**6 + 1, False)])
+def test_an_answer_may_have_a_million_values(count: int, is_read: bool) -> None:
+    sent = io.BytesIO(b"[" + b"0," * (count - 1) + b"0]")
+    received = SimpleNamespace(
+        headers={}, length_remaining=0, read=lambda size, decode_content: b"" if decode_content else sent.read(size)
+    )
+    with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it has more than 1000000 values"):
+        assert content_of(received) == sent.getvalue()
 
 
 def test_a_page_that_is_no_json_is_shown_from_its_first_ten_thousand_bytes() -> None:
     with pytest.raises(ApiError) as caught:
-        read_answer("GET", "/", 502, {}, b"<p>" + b" " * 9990 + b"Gateway down")
+        read("GET", 502, b"<p>" + b" " * 9990 + b"GatewayDown")
     assert caught.value.text == "Gateway"
 
 
@@ -55,7 +73,7 @@ def test_a_page_that_is_no_json_is_shown_from_its_first_ten_thousand_bytes() -> 
 )
 def test_pauses_are_bounded(asked: str, seconds: float | None) -> None:
     with pytest.raises(ApiError) as caught:
-        read_answer("GET", "/", 429, {"Retry-After": asked, "Date": DATE}, b"{}")
+        read("GET", 429, b"{}", **{"Retry-After": asked, "Date": DATE})
     assert caught.value.retry_after == seconds
 
 
@@ -87,5 +105,5 @@ def test_a_time_that_is_cut_is_none(end: int) -> None:
 )
 def test_which_answers_say_nothing_of_what_was_asked(method: str, status: int, content: bytes, is_lost: bool) -> None:
     with pytest.raises((ApiError, LostAnswer)) as caught:
-        read_answer(method, "/", status, {}, content)
+        read(method, status, content)
     assert isinstance(caught.value, LostAnswer) is is_lost
