@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How far lists of commands are read, by the second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import (
+    commands_of,
+    ended_within,
+    latest_ended,
+    pending_of,
+    scheduled_for,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import IncompleteList
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import NEWEST_FIRST, PAGE_SIZE, Page
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
+from ansible_collections.herdops.alpacon.tests.unit.support import (
+    COMMAND,
+    NO_COMMAND,
+    OTHER_SERVER,
+    SERVER,
+    Row,
+    current_row,
+)
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
+SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
+
+
+class Listing:
+    """A client that gives these rows whatever is asked for, and a clock; of several servers not whole if it is torn."""
+
+    def __init__(self, rows: list[Row], is_torn: bool = False) -> None:
+        self.clock = self
+        self.is_known = True
+        #: The query of each page.
+        self.asked: list[Mapping[str, Any]] = []
+        self._rows = rows
+        self._is_torn = is_torn
+
+    def now(self) -> datetime:
+        return NOW
+
+    def pages(self, _path: str, query: Mapping[str, Any], whole: bool) -> Iterator[Page]:
+        assert whole
+        for first in range(0, len(self._rows), PAGE_SIZE):
+            self.asked.append(query)
+            yield Page(self._rows[first : first + PAGE_SIZE], len(self._rows))
+            if self._is_torn and "server" not in query:
+                raise IncompleteList("/", 1, 2)
+
+
+def listing(*rows: Row) -> Any:
+    return Listing(list(rows))
+
+
+def over(due: datetime, end: datetime = NOW, **fields: Any) -> Row:
+    """A row of a command that was to run then, and that has ended."""
+    times = {name: due.isoformat() for name in ("added_at", "scheduled_at", "delivered_at", "acked_at")}
+    return current_row(status="success", success=True, handled_at=end.isoformat(), **times, **fields)
+
+
+def never(_command: Command) -> bool:
+    return False
+
+
+@pytest.mark.parametrize(("count", "pages"), [(150, 2), (200, 2), (201, 2 + 2 * 3)])
+def test_a_list_is_read_whole_where_that_takes_no_more_pages_than_there_are_servers(count: int, pages: int) -> None:
+    client = listing(*[current_row()] * count)
+    commands_of(client, [SERVER, OTHER_SERVER], NEWEST_FIRST, never)
+    assert len(client.asked) == pages
+
+
+def test_each_server_is_asked_for_where_the_list_of_all_does_not_come_whole() -> None:
+    time = NOW + DAY
+    rows = [current_row(server=server, scheduled_at=time.isoformat()) for server in (SERVER, OTHER_SERVER)]
+    client: Any = Listing(rows, is_torn=True)
+    for commands in (
+        commands_of(client, [SERVER, OTHER_SERVER], NEWEST_FIRST, never),
+        scheduled_for(client, [SERVER, OTHER_SERVER], time),
+    ):
+        assert [command.server.id for command in commands] == [SERVER, OTHER_SERVER]
+
+
+@pytest.mark.parametrize(("later", "latest"), [(SECOND, NO_COMMAND), (0 * SECOND, COMMAND), (-SECOND, COMMAND)])
+def test_the_one_that_ended_last_counts_and_of_two_the_newest(later: timedelta, latest: str) -> None:
+    client = listing(over(NOW, NOW - MINUTE), over(NOW - SECOND, NOW - MINUTE + later, id=NO_COMMAND))
+    wanted = Match(SERVER, "uptime")
+    found = latest_ended(client, [wanted], 3600, lambda command: command)
+    assert found[wanted].id == latest
+
+
+@pytest.mark.parametrize(
+    ("ended", "waited", "is_found"),
+    [
+        (MINUTE, 30 * MINUTE, True),
+        (MINUTE, 30 * MINUTE + SECOND, False),
+        (MINUTE + SECOND, 2 * SECOND, False),
+    ],
+)
+def test_what_ended_within_a_minute_was_due_half_an_hour_before_that_at_the_earliest(
+    ended: timedelta, waited: timedelta, is_found: bool
+) -> None:
+    row = over(NOW - MINUTE - waited, NOW - ended)
+    assert bool(list(ended_within(listing(row), [SERVER], 60))) is is_found
+
+
+@pytest.mark.parametrize(("age", "count", "found"), [(DAY + SECOND, 100, 2), (DAY + SECOND, 101, 1), (DAY, 101, 2)])
+def test_what_waits_is_looked_for_among_the_last_day_and_the_last_hundred(
+    age: timedelta, count: int, found: int
+) -> None:
+    client = listing(current_row(), *[over(NOW - age)] * count, current_row())
+    assert sum(command.pending for command in pending_of(client, [SERVER])) == found
+
+
+@pytest.mark.parametrize(
+    ("ahead", "late", "filters"),
+    [
+        (5 * MINUTE, 0 * SECOND, [False]),
+        (5 * MINUTE + SECOND, 5 * MINUTE, [True]),
+        (5 * MINUTE + SECOND, 5 * MINUTE + SECOND, [True, False]),
+    ],
+)
+def test_what_is_scheduled_is_asked_for_where_it_is_to_come_by_every_clock(
+    ahead: timedelta, late: timedelta, filters: list[bool]
+) -> None:
+    client = listing(current_row(status="scheduled", scheduled_at=(NOW - late).isoformat()))
+    scheduled_for(client, [SERVER, OTHER_SERVER], NOW + ahead)
+    assert ["is_scheduled" in query for query in client.asked] == filters
+
+
+def test_commands_for_a_time_are_read_up_to_the_first_that_is_certainly_earlier() -> None:
+    times = [NOW.isoformat(), None, (NOW - SECOND).isoformat(), (NOW - 2 * SECOND).isoformat(), NOW.isoformat()]
+    rows = [current_row(scheduled_at=time) for time in times]
+    assert len(scheduled_for(listing(*rows), [SERVER], NOW)) == 3
