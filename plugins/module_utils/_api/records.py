@@ -231,9 +231,9 @@ class Server:
     name: str | None = None
     is_connected: bool | None = None
     commissioned: bool | None = None
-    started_at: datetime | None = field(default=None, compare=False)
-    last_connectivity: datetime | None = field(default=None, compare=False)
-    version: str | None = field(default=None, compare=False)
+    started_at: datetime | None = None
+    last_connectivity: datetime | None = None
+    version: str | None = None
     fields: Mapping[str, Any] = field(default_factory=lambda: _NO_ROW, repr=False, compare=False)
 
     @classmethod

@@ -308,7 +308,8 @@ def test_an_unknown_word_of_a_list_row_without_times(success: bool) -> None:
 
 def test_an_unknown_word_waits_if_the_row_says_that_it_can_be_cancelled() -> None:
     assert Command.from_row(current_row(status="hibernating", cancellable=True)).pending
-    assert not Command.from_row(current_row(status="hibernating", cancellable=False)).pending
+    for cancellable in (False, None):
+        assert not Command.from_row(current_row(status="hibernating", cancellable=cancellable)).pending
 
 
 def test_what_was_delivered_is_not_pending_whatever_its_word() -> None:
@@ -400,6 +401,7 @@ def test_the_end_of_a_row_without_times_follows_from_what_it_states() -> None:
     assert command.handled_at is None
     assert command.end == utc(2024, 1, 15, 10, 30, 44, 148000)
     assert command.start == utc(2024, 1, 15, 10, 30, 44, 125000)
+    assert Command.from_row({**row, "response_delay": None}).end == utc(2024, 1, 15, 10, 30, 44, 23000)
 
 
 @pytest.mark.parametrize("missing", ["scheduled_at", "elapsed_time"])
@@ -431,6 +433,8 @@ def test_create_answers_of_both_shapes() -> None:
     assert (old.status, old.finished, old.server.id) == ("queued", False, SERVER)
     later = Command.from_row(recorded("078-create-scheduled-future"))
     assert (later.status, later.pending) == ("scheduled", True)
+    for due, status in (("2026-11-24T10:30:45Z", "queued"), ("2026-11-24T10:30:45.000001Z", "scheduled")):
+        assert Command.from_row(current_row(status=None, scheduled_at=due)).status == status
 
 
 @pytest.mark.parametrize(
@@ -500,6 +504,27 @@ def test_the_exit_code_or_what_success_and_failure_amount_to(fields: dict[str, A
 
 
 @pytest.mark.parametrize(
+    ("status", "code", "hides"),
+    [("failed", None, True), ("failed", 1, False), ("success", None, False), ("running", None, False)],
+)
+def test_only_what_failed_may_hide_its_exit_code(status: str, code: int | None, hides: bool) -> None:
+    assert Command.from_row(current_row(status=status, exit_code=code)).hides_rc is hides
+
+
+@pytest.mark.parametrize(
+    ("fields", "was_scheduled"),
+    [
+        ({"scheduled_at": "2026-11-24T10:30:45Z"}, False),
+        ({"scheduled_at": "2026-11-24T10:30:45.000001Z"}, True),
+        ({"scheduled_at": None}, True),
+        ({"added_at": None}, True),
+    ],
+)
+def test_what_is_due_within_a_second_was_not_meant_for_later(fields: dict[str, Any], was_scheduled: bool) -> None:
+    assert Command.from_row(current_row(**fields)).was_scheduled is was_scheduled
+
+
+@pytest.mark.parametrize(
     ("fields", "ran"),
     [
         ({"exit_code": 1}, True),
@@ -528,6 +553,7 @@ CASCADE = "Cancelled due to prior commmand failure."
         (old_row("Failed", success=False, result="boom"), False),
         (old_row("Success", success=True, result=CASCADE), False),
         (current_row(status="failed", success=False, result=CASCADE), True),
+        (current_row(status="error", success=False, result=CASCADE), False),
         (current_row(status="failed", success=False, result=CASCADE, exit_code=1), False),
         (current_row(status="failed", success=False, run_after=[COMMAND]), True),
         (current_row(status="failed", success=False, run_after=[COMMAND], acked_at="2026-11-24T10:30:45Z"), False),
@@ -545,6 +571,7 @@ def test_a_result_that_the_agent_cut() -> None:
     command = Command.from_row(current_row(result="head\n... [1048000 bytes truncated] ...\ntail\n"))
     assert command.truncated
     assert command.split_result() == ("head", "tail\n")
+    assert Command.from_row(current_row(result=f"{command.result}{command.result}")).split_result()[0] == "head"
     assert not Command.from_row(current_row(result="head ... tail")).truncated
     assert not Command.from_row(current_row()).truncated
 
@@ -563,6 +590,7 @@ def test_a_server_keeps_what_a_wait_needs_without_its_row() -> None:
     server = Server.from_row({"id": SERVER, "name": "web-01", "is_connected": False, "os_version": "13", **times})
     kept = server.without_row()
     assert (kept, kept.fields) == (server, {})
+    assert "os_version" not in repr(server), "an error that shows it says no more than a user needs"
     assert (iso(kept.started_at), iso(kept.last_connectivity)) == tuple(times.values())
 
 
