@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import re
@@ -128,7 +127,7 @@ def content_of(raw: Any) -> bytes:
         pieces.append(piece)
     if raw.length_remaining or (unpacker and received and not unpacker.eof):
         raise ValueError("it is cut")
-    content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    content = b"".join(pieces)
     _check_values(content)
     return content
 
@@ -167,13 +166,12 @@ def _starts_of_values(content: bytes) -> int:
     return len(content) - len(content.translate(None, b",[{"))
 
 
-@functools.lru_cache(maxsize=8)
 def http_time(text: str | None) -> float | None:
     """The time of a header in seconds since the epoch, or None where there is none."""
     try:
         # What is cut would be read as well, as another minute.
         return parsedate_to_datetime(text).timestamp() if text and _WHOLE_TIME.fullmatch(text.strip()) else None
-    except (ArithmeticError, LookupError, TypeError, ValueError):
+    except (TypeError, ValueError):
         return None
 
 

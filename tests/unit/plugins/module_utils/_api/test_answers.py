@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
+import random
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import answers
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import content_of, http_time, read_answer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.redaction import Redaction
@@ -40,14 +43,46 @@ def test_bodies(content: bytes, body: Any) -> None:
     assert read("GET", 200, content) == body
 
 
-@pytest.mark.parametrize(("count", "is_read"), [(10**6, True), (10**6 + 1, False)])
-def test_an_answer_may_have_a_million_values(count: int, is_read: bool) -> None:
-    sent = io.BytesIO(b"[" + b"0," * (count - 1) + b"0]")
-    received = SimpleNamespace(
-        headers={}, length_remaining=0, read=lambda size, decode_content: b"" if decode_content else sent.read(size)
-    )
+def received(content: bytes, **headers: str) -> Any:
+    """A response whose body is still to be read."""
+    sent = io.BytesIO(content)
+    read = lambda size, decode_content: b"" if decode_content else sent.read(size)  # noqa: E731
+    return SimpleNamespace(headers=headers, length_remaining=0, read=read)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_read"),
+    [
+        (b"[" + b"0," * (10**6 - 1) + b"0]", True),
+        (b"[" + b"0," * 10**6 + b"0]", False),
+        (b'",,"' + b"," * 10**6, True),
+        (b'",,"' + b"," * (10**6 + 1), False),
+        (b'"' + b"," * (10**6 + 1) + b'"' * (4 * 10**6 - 1), True),
+        (b'"' + b"," * (10**6 + 1) + b'"' * (4 * 10**6), False),
+    ],
+    ids=range(6),
+)
+def test_an_answer_may_have_a_million_values(content: bytes, is_read: bool) -> None:
     with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it has more than 1000000 values"):
-        assert content_of(received) == sent.getvalue()
+        assert content_of(received(content)) == content
+
+
+@pytest.mark.parametrize("packing", ["identity", "gzip"])
+@pytest.mark.parametrize(("size", "is_read"), [(2**20, True), (2**20 + 1, False)])
+def test_an_answer_has_an_end(monkeypatch: pytest.MonkeyPatch, packing: str, size: int, is_read: bool) -> None:
+    monkeypatch.setattr(answers, "LARGEST_ANSWER", 2**20)
+    content = random.Random(1).randbytes(2**20).hex().encode()[:size]
+    response = received(gzip.compress(content) if packing == "gzip" else content, **{"Content-Encoding": packing})
+    with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it is larger than 1 MiB"):
+        assert content_of(response) == content
+
+
+@pytest.mark.parametrize(("size", "is_read"), [(2**20, True), (2**20 + 1, False)])
+def test_what_follows_a_packed_answer_counts(monkeypatch: pytest.MonkeyPatch, size: int, is_read: bool) -> None:
+    monkeypatch.setattr(answers, "LARGEST_ANSWER", 2**20)
+    response = received(gzip.compress(b"[1]").ljust(size), **{"Content-Encoding": "gzip"})
+    with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it is larger than 1 MiB"):
+        assert content_of(response) == b"[1]"
 
 
 def test_a_page_that_is_no_json_is_shown_from_its_first_ten_thousand_bytes() -> None:
@@ -68,6 +103,8 @@ def test_a_page_that_is_no_json_is_shown_from_its_first_ten_thousand_bytes() -> 
         ("soon", None),
         ("Tue, 24 Nov 2026 12:01:30 GMT", 90),
         ("Tue, 24 Nov 2026 11:59:59 GMT", None),
+        ("Tue, 99 Nov 2026 12:01:30 GMT", None),
+        ("Tue, 24 Foo 2026 12:01:30 GMT", None),
         ("Tue, 24 Nov 2099 12:00:00 GMT", 7 * 86400),
     ],
 )
