@@ -150,9 +150,9 @@ def requester_of(client: Client) -> Requester:
         return Requester()
     if not isinstance(user, Mapping) or not isinstance(user.get("id"), str):
         raise LostAnswer(f"GET {MYSELF}: the answer names no user.")
-    names = [user.get(name) for name in ("username", "email")]
-    known = tuple(name for name in names if isinstance(name, str) and name)
-    return Requester(user["id"], known, known[0] if known and known[0] == names[0] else None)
+    username = user.get("username")
+    names = tuple(name for name in (username, user.get("email")) if isinstance(name, str) and name)
+    return Requester(user["id"], names, username if username in names else None)
 
 
 class OwnCommands:

@@ -2,17 +2,30 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whose a command is that may be the one whose answer was lost."""
+"""Whose a command is that may be the one whose answer was lost, and how old it may be."""
 
 from __future__ import annotations
 
+import contextlib
+from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import Requester
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import (
+    MYSELF,
+    FoundSubmit,
+    OwnCommands,
+    Requester,
+    find_submitted,
+    requester_of,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, OTHER_SERVER, SERVER
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, OTHER_SERVER, SERVER, Row, current_row
 
 NOBODY = Requester()
 SERVICE = Requester(username="deploy")
@@ -52,3 +65,75 @@ def test_whose_a_command_is(requester: Requester, fields: dict[str, Any], is_its
 @pytest.mark.parametrize(("username", "is_its_own"), [("root", True), ("deploy", False)])
 def test_the_user_that_a_submit_names_counts_before_the_own_one(username: str, is_its_own: bool) -> None:
     assert SERVICE.made(command(username=username), {"username": "root"}) is is_its_own
+
+
+@pytest.mark.parametrize(
+    ("user", "names", "username"),
+    [
+        ({"username": "bob", "email": "bob@example.com"}, ("bob", "bob@example.com"), "bob"),
+        ({"username": "", "email": "bob@example.com"}, ("bob@example.com",), None),
+        ({"username": 7}, (), None),
+    ],
+)
+def test_a_user_is_known_by_names_and_runs_commands_by_one(
+    user: dict[str, Any], names: tuple[str, ...], username: str | None
+) -> None:
+    answers = {MYSELF: {"id": SERVER, **user}}
+    client: Any = SimpleNamespace(get=lambda path: answers.get(path, {}))
+    assert requester_of(client) == Requester(SERVER, names, username)
+
+
+SENT = datetime(2026, 11, 24, 12, tzinfo=timezone.utc).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("age", "counts_as"),
+    [
+        (-3.25, ["candidates"]),
+        (-3.0, ["candidates", "command"]),
+        (None, ["candidates", "command"]),
+        (1.0, ["candidates", "command"]),
+        (1.25, ["others"]),
+        (60.0, ["others"]),
+        (60.25, []),
+    ],
+)
+def test_what_is_found_of_a_submit_depends_on_how_much_older_it_is(
+    monkeypatch: pytest.MonkeyPatch, age: float | None, counts_as: list[str]
+) -> None:
+    added_at = None if age is None else datetime.fromtimestamp(SENT - age, timezone.utc).isoformat()
+    found = look(monkeypatch, current_row(added_at=added_at, scheduled_at=None, requested_by=None))
+    assert [name for name in ("candidates", "command", "others") if getattr(found, name)] == counts_as
+
+
+@pytest.mark.parametrize(
+    ("due", "is_it"), [("2026-11-24T12:00:01Z", True), ("2026-11-24T12:00:01.25Z", False), ("garbage", True)]
+)
+def test_what_is_due_more_than_a_second_later_was_submitted_for_later(
+    monkeypatch: pytest.MonkeyPatch, due: str, is_it: bool
+) -> None:
+    row = current_row(added_at="2026-11-24T12:00:00Z", scheduled_at=due, requested_by=None)
+    assert bool(look(monkeypatch, row).command) is is_it
+    assert look(monkeypatch, {**row, "added_at": None}).command
+
+
+def look(monkeypatch: pytest.MonkeyPatch, row: Row) -> FoundSubmit:
+    """What is found of a submit where this is the only command."""
+    clock = SimpleNamespace(
+        is_known=True, at=lambda local: local, moment_at=lambda local: datetime.fromtimestamp(local, timezone.utc)
+    )
+    client: Any = SimpleNamespace(clock=clock, rows=lambda _path, _query: iter([row]), get=lambda _path: row)
+    monkeypatch.setattr(lost_submits, "time", SimpleNamespace(time=lambda: SENT))
+    body = {"server": SERVER, "line": "uptime", "shell": "system"}
+    return find_submitted(client, body, SENT, frozenset(), lambda _seconds: None, Requester)
+
+
+@pytest.mark.parametrize(("status", "is_anybodys"), [(404, True), (403, False), (405, False)])
+def test_a_workspace_that_knows_no_such_question_has_no_users(status: int, is_anybodys: bool) -> None:
+    def get(path: str) -> None:
+        raise ApiError("GET", path, status)
+
+    client: Any = SimpleNamespace(get=get)
+    assert OwnCommands(client).include(command(), Match(SERVER)) is is_anybodys
+    with contextlib.nullcontext() if is_anybodys else pytest.raises(ApiError):
+        assert requester_of(client) == NOBODY
