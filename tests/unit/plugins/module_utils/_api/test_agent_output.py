@@ -33,6 +33,20 @@ def test_the_end_is_kept(text: str, limit: int, kept: str, left_out: str) -> Non
     assert shortened(RAN, Output(text), limit) == Output(kept, False, note)
 
 
+@pytest.mark.parametrize(
+    ("text", "stderr", "kept", "left_out"),
+    [
+        ("0123456789", "abc", ("6789", "abc"), 6),
+        ("abc", "0123456789", ("abc", "6789"), 6),
+        ("0123456789", "0123456789", ("6789", "6789"), 12),
+    ],
+)
+def test_each_stream_keeps_its_end(text: str, stderr: str, kept: tuple[str, str], left_out: int) -> None:
+    output = shortened(RAN, Output(text, stderr=stderr), 4)
+    assert (output.text, output.stderr) == kept
+    assert output.note == f"output_limit cut {left_out} characters off the start of its output."
+
+
 @pytest.mark.parametrize(("text", "limit"), [("0123\n", 4), ("\n", 0), ("", 0), ("0123456789", None)])
 def test_an_output_within_the_limit_stays_as_it_is(text: str, limit: int | None) -> None:
     assert shortened(RAN, Output(text), limit) == Output(text)

@@ -2,15 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is said of a name that no server has: the server that is certainly meant, and never just any other."""
+"""Servers by name or UUID, and what is said of a name that none has: never that it may be just any other."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import remedy
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import PAGE_SIZE, Page
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up, remedy
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, NO_COMMAND, SERVER, Row
 
 SEEN = ["db-01", "My Server", "web-01", "web-02", "web-03", "twin.a.example", "twin.b.example"]
 NOBODY: Any = None
@@ -50,3 +54,83 @@ NO_PATTERN = (
 def test_only_a_server_that_is_certainly_meant_is_offered(reference: str, said: str) -> None:
     rights = "" if said in (A_LIST, NO_PATTERN, A_GROUP) else " The token may also not see that server."
     assert remedy(NOBODY, reference, SEEN) == f"{said}{rights}"
+
+
+class Workspace:
+    """A client of a workspace with so many servers, whose list may take no notice of a name that is asked for."""
+
+    def __init__(self, count: int, filters: bool = True) -> None:
+        self.requests = 0
+        self._rows: list[Row] = [{"id": uuid(number), "name": f"web-{number:04}"} for number in range(count)]
+        self._filters = filters
+
+    def pages(self, _path: str, query: Row, whole: bool) -> Iterator[Page]:
+        assert whole
+        name = query.get("name") if self._filters else None
+        rows = [row for row in self._rows if name in (None, row["name"])]
+        for first in range(0, len(rows) or 1, PAGE_SIZE):
+            self.requests += 1
+            yield Page(rows[first : first + PAGE_SIZE], len(rows))
+
+
+def uuid(number: int) -> str:
+    return f"7a50ea6c-2138-4d3f-9633-{number:012}"
+
+
+@pytest.mark.parametrize(
+    ("count", "last", "requests"),
+    [
+        (400, 150, 2),
+        (400, 399, 4),
+        (401, 150, 1 + 3),
+        (401, 400, 1 + 3),
+    ],
+)
+def test_servers_are_asked_for_singly_where_that_takes_fewer_requests(count: int, last: int, requests: int) -> None:
+    client: Any = Workspace(count)
+    names = ["web-0000", "web-0001", f"web-{last:04}"]
+    found = look_up(client, names)[0]
+    assert [[server.id for server in found[name]] for name in names] == [[uuid(0)], [uuid(1)], [uuid(last)]]
+    assert client.requests == requests
+
+
+def test_a_list_that_takes_no_notice_of_names_is_read_to_its_end() -> None:
+    client: Any = Workspace(500, filters=False)
+    names = ["web-0450", "web-0451", "web-0499"]
+    assert all(look_up(client, names)[0].values())
+    assert client.requests == 5 + 1, "all pages, and a question for one name"
+
+
+@pytest.mark.parametrize("whole_rows", [True, False])
+def test_rows_are_kept_where_they_are_wanted(whole_rows: bool) -> None:
+    client: Any = Workspace(2)
+    found = look_up(client, ["web-0000", "web-0001"], **({"whole_rows": True} if whole_rows else {}))[0]
+    assert all(bool(server.fields) is whole_rows for [server] in found.values())
+
+
+class Detail:
+    """A client of a workspace that answers the question for one server with a row or an error."""
+
+    def __init__(self, answer: Row | int) -> None:
+        self._answer = answer
+
+    def get(self, path: str) -> Row:
+        if isinstance(self._answer, int):
+            raise ApiError("GET", path, self._answer)
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [({"id": NO_COMMAND}, LostAnswer), ({"id": uuid(10**11)}, LostAnswer), (403, ApiError), (500, ApiError)],
+)
+def test_what_is_not_that_server_is_no_answer(answer: Any, error: Any) -> None:
+    client: Any = Detail(answer)
+    with pytest.raises(error):
+        look_up(client, [COMMAND])
+
+
+@pytest.mark.parametrize(("answer", "ids"), [(404, []), ({"id": SERVER.upper()}, [SERVER])])
+def test_a_server_is_looked_up_by_its_id(answer: Any, ids: list[str]) -> None:
+    client: Any = Detail(answer)
+    assert [server.id for server in look_up(client, [SERVER])[0][SERVER]] == ids
