@@ -64,7 +64,7 @@ def why_ended_early(command: Command, output: str) -> str:
     """What ended a command that did not end by itself, or an empty string where it did or nobody can know."""
     if command.rc == INTERRUPTED:
         return "a signal ended it, or the agent was stopped meanwhile"
-    limit = TOO_LONG_SAID.search(output[-200:]) if command.rc == TOO_LONG else None
+    limit = TOO_LONG_SAID.search(output) if command.rc == TOO_LONG else None
     return f"the agent ended it after {limit[1]}, the longest that it lets a command run" if limit else ""
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from .records import last_moment
@@ -21,12 +20,11 @@ _TOLERANCE = 1.0
 _FARTHEST = 100 * 366 * 86400.0
 
 
-@dataclass
 class Offset:
     """By how much another clock is ahead, in seconds: not less and not more than this, by all readings."""
 
-    least: float = -math.inf
-    most: float = math.inf
+    def __init__(self) -> None:
+        self.least, self.most = -math.inf, math.inf
 
     def narrow(self, shown: float, precision: float, sent: float, arrived: float) -> None:
         """Take a reading into account.

@@ -127,7 +127,7 @@ def _from_result(command: Command) -> Output:
 
 def _end_said(command: Command) -> str:
     """What the agent has put behind the output, and into no chunk: that it took too long."""
-    said = TOO_LONG_SAID.search((command.result or "")[-_COMPARED:]) if command.exit_code == TOO_LONG else None
+    said = TOO_LONG_SAID.search(command.result or "") if command.exit_code == TOO_LONG else None
     return said[0] if said else ""
 
 

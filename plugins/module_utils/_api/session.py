@@ -253,7 +253,7 @@ class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
     def __init__(self, context: ssl.SSLContext | None, pool: int) -> None:
         self._context = context
         self._connections: Any = None
-        super().__init__(pool_connections=1, pool_maxsize=pool, max_retries=0)
+        super().__init__(pool_maxsize=pool)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)

@@ -53,3 +53,4 @@ def test_an_agent_has_a_key_and_its_id_is_no_secret() -> None:
 @pytest.mark.parametrize("authorization", ["", 'token=""', 'token="abc"'])
 def test_what_is_no_secret_stays(authorization: str) -> None:
     assert Redaction(authorization).text('token="" of abc') == 'token="" of abc'
+    assert of_token("abcd").text("abc abcd") == f"abc {HIDDEN}"

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +55,19 @@ NO_PATTERN = (
 def test_only_a_server_that_is_certainly_meant_is_offered(reference: str, said: str) -> None:
     rights = "" if said in (A_LIST, NO_PATTERN, A_GROUP) else " The token may also not see that server."
     assert remedy(NOBODY, reference, SEEN) == f"{said}{rights}"
+
+
+@pytest.mark.parametrize(("count", "searches"), [(100, []), (101, [{"search": "web-"}])])
+def test_names_are_searched_for_where_they_take_more_than_a_page(count: int, searches: list[Row]) -> None:
+    asked: list[Row] = []
+
+    def pages(_path: str, query: Row) -> Iterator[Page]:
+        asked.append(query)
+        return iter([Page([], count)])
+
+    client: Any = SimpleNamespace(pages=pages)
+    remedy(client, "web-011.example.com", [])
+    assert asked == [{"ordering": "name"}, *searches]
 
 
 class Workspace:
