@@ -125,6 +125,24 @@ def test_threads_share_the_pool_and_the_counter(serve: Serve, connect: Connect) 
     assert server.connections <= 8
 
 
+@pytest.mark.parametrize(("threads", "connections"), [(17, 17), (18, 18 + 1)])
+def test_as_many_connections_are_kept_as_a_fleet_has_threads(
+    serve: Serve, connect: Connect, threads: int, connections: int
+) -> None:
+    together = threading.Barrier(threads)
+
+    def answer(request: Request) -> Reply:
+        together.wait(timeout=20)
+        return Reply([])
+
+    server = serve(answer)
+    client = connect(server)
+    with ThreadPoolExecutor(threads) as pool:
+        for _turn in range(2):
+            list(pool.map(lambda _number: client.get(LIST), range(threads)))
+    assert server.connections == connections
+
+
 def test_every_request_is_counted_the_repeated_ones_too(serve: Serve, connect: Connect, clock: Clock) -> None:
     server = serve([Reply(status=502), Reply("<html>", 200), Reply([])])
     client = connect(server, sleep=clock.sleep)
