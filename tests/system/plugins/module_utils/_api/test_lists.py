@@ -25,10 +25,10 @@ from ansible_collections.herdops.alpacon.tests.unit.support import LIST, page
 Serve = Callable[..., ScriptedServer]
 
 
-def paged(request: Request, ids: Sequence[int]) -> Reply:
-    """The page of a list that a request asks for."""
+def paged(request: Request, ids: Sequence[Any]) -> Reply:
+    """The page of a list that a request asks for; of ids, or of whole rows."""
     size, number = int(request.query["page_size"]), int(request.query.get("page", 1))
-    rows = [{"id": row_id} for row_id in ids[(number - 1) * size : number * size]]
+    rows = [row if isinstance(row, dict) else {"id": row} for row in ids[(number - 1) * size : number * size]]
     if not rows and number > 1:
         return Reply({"detail": "Invalid page."}, 404)
     return Reply(page(rows, number + 1 if number * size < len(ids) else None, len(ids)))
@@ -90,7 +90,7 @@ def test_rows_behind_those_that_are_deleted_come(serve: Serve, connect: Connect,
     assert client.requests == (6 if (ordering, deleted) == ("name", 1) else 7)
 
 
-@pytest.mark.parametrize(("turn", "swapped"), enumerate((1, 2, 30, 150)))
+@pytest.mark.parametrize(("turn", "swapped"), list(enumerate((1, 2, 30, 150))))
 @pytest.mark.parametrize(
     ("count", "number", "requests"), [(150, 2, (3, 5, 5, 5)), (500, 2, (7, 9, 9, 9)), (500, 4, (6, 6, 9, 12))]
 )
@@ -150,17 +150,21 @@ def test_pages_that_overlap_cost_few_requests(serve: Serve, connect: Connect) ->
 
 @pytest.mark.parametrize("size", [15, 100])
 @pytest.mark.parametrize("count", [30, 150, 250])
-def test_pages_of_a_size_of_their_own_do_not_overlap(serve: Serve, connect: Connect, size: int, count: int) -> None:
+@pytest.mark.parametrize("ordering", ["name", "-handled_at"])
+def test_pages_of_a_size_of_their_own_do_not_overlap(
+    serve: Serve, connect: Connect, size: int, count: int, ordering: str
+) -> None:
     def answer(request: Request) -> Reply:
         query = {**request.query, "page_size": str(size)}
         return paged(Request("GET", LIST, query, {}, None), range(count))
 
     client = connect(serve(answer))
-    assert ids_of(client, "name") == list(range(count))
+    assert ids_of(client, ordering) == list(range(count))
     assert client.requests <= -(-count // size) + 1
 
 
-def test_rows_that_join_excuse_nothing_where_pages_do_not_overlap(serve: Serve, connect: Connect) -> None:
+@pytest.mark.parametrize("joined", [1, 2])
+def test_rows_that_join_excuse_nothing_where_pages_do_not_overlap(serve: Serve, connect: Connect, joined: int) -> None:
     ids, pages = list(range(45)), itertools.count(1)
 
     def answer(request: Request) -> Reply:
@@ -169,8 +173,8 @@ def test_rows_that_join_excuse_nothing_where_pages_do_not_overlap(serve: Serve, 
             # The row behind the first page moves into it.
             ids[:] = [*ids[1:], 100]
         elif number == 3:
-            # Now two come twice, as many as join.
-            ids[:0] = [-2, -1]
+            # Now as many come twice as join.
+            ids[:0] = range(-joined, 0)
         return paged(Request("GET", LIST, {**request.query, "page_size": "15"}, {}, None), ids)
 
     assert set(ids_of(connect(serve(answer)), "name")) >= set(range(1, 45))
@@ -204,6 +208,27 @@ def test_rows_that_tie_are_doubtful_whatever_is_added_behind(serve: Serve, conne
     with pytest.raises(IncompleteList):
         ids_of(client, "-scheduled_at")
     assert client.requests == 2, "reading again in the same order would help little"
+
+
+@pytest.mark.parametrize("ordering", ["-scheduled_at", "scheduled_at"])
+@pytest.mark.parametrize(
+    ("tied", "left", "comes"),
+    [((), 0, True), ((98, 99), 0, False), ((97, 98), 0, True), ((99, 100), 0, True), ((), 3, False)],
+)
+def test_rows_that_may_tie_come_where_pages_meet_at_some_that_do_not(
+    serve: Serve, connect: Connect, ordering: str, tied: tuple[int, ...], left: int, comes: bool
+) -> None:
+    rows = [{"id": number, "scheduled_at": tied[0] if number in tied else number} for number in range(150)]
+    if ordering.startswith("-"):
+        rows = [{**row, "scheduled_at": -row["scheduled_at"]} for row in rows]
+
+    def answer(request: Request) -> Reply:
+        return paged(request, rows[left:] if "page" in request.query else rows)
+
+    client = connect(serve(answer))
+    with contextlib.nullcontext() if comes else pytest.raises(IncompleteList):
+        assert ids_of(client, ordering) == list(range(150))
+    assert client.requests == 2
 
 
 @pytest.mark.parametrize("joined", [0, 1])
