@@ -2,15 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The commands API: submit, find again, cancel, output and walks."""
+"""The commands API: what is submitted in time, and what makes two commands the same."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
-    Match,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import ApiAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, submit
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import TimeHasPassed
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     OTHER_SERVER,
@@ -19,6 +25,21 @@ from ansible_collections.herdops.alpacon.tests.unit.support import (
     current_row,
     old_row,
 )
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(("ahead", "is_sent"), [(1, True), (0, False), (-1, False)])
+def test_what_is_due_is_not_submitted_any_more(ahead: int, is_sent: bool) -> None:
+    def write(_method: str, _path: str, _body: Row, before_each: Callable[[], None]) -> ApiAnswer:
+        before_each()
+        return ApiAnswer(201, current_row(added_at=None), 0.0, 0.0)
+
+    client: Any = SimpleNamespace(write=write, clock=SimpleNamespace(now=lambda: NOW))
+    body = {"scheduled_at": (NOW + timedelta(microseconds=ahead)).isoformat()}
+    with contextlib.nullcontext() if is_sent else pytest.raises(TimeHasPassed):
+        assert submit(client, body).line == "uptime"
+
 
 # Find again
 

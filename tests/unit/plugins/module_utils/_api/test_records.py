@@ -64,11 +64,13 @@ def test_times_are_read_with_and_without_zone_and_fraction(text: str, expected: 
     assert parse_time(text) == expected
 
 
-NO_TIMES = [None, "", "  ", "soon", "10:30", 1705314644, {}, "2024-13-01T00:00:00Z"]
-
-
-@pytest.mark.parametrize("text", [*NO_TIMES, "0099-12-31T00:00:00Z", "9001-01-01T00:00:00Z"])
+@pytest.mark.parametrize("text", [None, "", "  ", "soon", "10:30", 1705314644, {}, "2024-13-01T00:00:00Z"])
 def test_what_is_no_time_is_none(text: Any) -> None:
+    assert parse_time(text) is None
+
+
+@pytest.mark.parametrize("text", ["0099-12-31T00:00:00Z", "9001-01-01T00:00:00Z"])
+def test_what_is_no_time_of_this_world_is_none(text: str) -> None:
     assert parse_time(text) is None
 
 
