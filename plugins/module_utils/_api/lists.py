@@ -193,7 +193,7 @@ class _Reading:
             raise
 
     def _note_count(self, count: int | None) -> int:
-        """Take down how long the list is now; by how much it shrank since the page before."""
+        """Take down how long the list is now; by how much it shrank since the page before, less than 0 if it grew."""
         before, self._count = self._count, count
         if count is None:
             return 0
@@ -201,7 +201,7 @@ class _Reading:
         growth = 0 if before is None else count - before
         self._grown += max(0, growth)
         self._changed = self._changed or growth != 0
-        return max(0, -growth)
+        return -growth
 
     def _has_missed(self) -> bool:
         """Whether more rows came twice than are explained, so that others may be missing."""

@@ -449,8 +449,9 @@ def test_a_pause_without_end_is_no_pause_but_an_error(
     server = serve([Reply(status=429, headers={"Retry-After": header})])
     client = connect(server, sleep=clock.sleep)
     for _call in range(2):
-        with pytest.raises(ApiError, match="request budget"):
+        with pytest.raises(ApiError, match="request budget") as caught:
             client.get(LIST)
+        assert caught.value.status == 429
     assert (len(server.requests), clock.slept) == (1, [])
 
 
@@ -479,6 +480,18 @@ def test_a_deadline_bounds_the_wait_for_the_budget(serve: Serve, connect: Connec
     with pytest.raises(ApiError):
         other.get(LIST)
     assert pauses(clock.slept) == pytest.approx([400], abs=0.1)
+
+
+@pytest.mark.parametrize(("method", "is_awaited"), [("POST", False), ("DELETE", True), ("GET", True)])
+def test_submits_wait_for_the_budget_for_a_time_of_their_own(
+    serve: Serve, connect: Connect, clock: Clock, method: str, is_awaited: bool
+) -> None:
+    server = serve([Reply(status=429, headers={"Retry-After": "20"}), Reply([1])])
+    client = connect(server, sleep=clock.sleep)
+    client.submits_until = clock.monotonic() + 10
+    with contextlib.nullcontext() if is_awaited else pytest.raises(ApiError, match="request budget"):
+        client.get(LIST) if method == "GET" else client.write(method, LIST)
+    assert len(server.requests) == (2 if is_awaited else 1)
 
 
 def test_a_used_up_budget_holds_every_thread(serve: Serve, connect: Connect, clock: Clock) -> None:
@@ -1076,6 +1089,12 @@ def test_bytes_that_are_no_text_cost_only_themselves(raw: Any, connect: Connect)
     body = b'[{"result": "a\xff\xfeb", "elapsed_time": NaN, "load": 1e999, "id": Infinity}]'
     client = connect(raw(lambda connection: connection.sendall(OK + b"\r\n" + body)))
     assert client.get(LIST) == [{"result": "a\ufffd\ufffdb", "elapsed_time": None, "load": None, "id": None}]
+
+
+def test_an_error_whose_body_cannot_be_read_is_stated_by_its_status(serve: Serve, connect: Connect) -> None:
+    with pytest.raises(ApiError) as caught:
+        connect(serve([Reply({}, 400, {"Content-Encoding": "br"})])).write("POST", LIST, {})
+    assert caught.value.status == 400
 
 
 def test_an_error_that_goes_on_for_ever_is_shown_in_part(serve: Serve, connect: Connect) -> None:

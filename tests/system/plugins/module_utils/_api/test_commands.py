@@ -23,7 +23,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
     get_command,
     submit,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+    ApiError,
+    LostAnswer,
+    NotCancellable,
+)
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
     FAR,
@@ -209,9 +213,33 @@ def test_a_command_that_is_not_there_is_gone(workspace: Workspace, connect: Conn
     assert cancel(connect(workspace), NO_COMMAND) == GONE
 
 
-def test_a_cancel_that_is_refused_is_an_error(serve: Serve, connect: Connect) -> None:
-    with pytest.raises(ApiError, match="The token may not do this"):
-        cancel(connect(serve([Reply({"code": "forbidden"}, 403)])), COMMAND)
+@pytest.mark.parametrize(
+    ("code", "words"), [("forbidden", "The token may not do this"), ("api_token_scope_missing", "lacks a scope")]
+)
+def test_a_cancel_that_is_refused_is_an_error(serve: Serve, connect: Connect, code: str, words: str) -> None:
+    with pytest.raises(ApiError, match=words):
+        cancel(connect(serve([Reply({"code": code}, 403)])), COMMAND)
+
+
+@pytest.mark.parametrize(
+    ("status", "cancellable", "is_held"),
+    [
+        ("awaiting_approval", True, True),
+        ("queued", False, True),
+        ("queued", None, False),
+        ("queued", True, False),
+        ("running", False, False),
+    ],
+)
+def test_what_is_held_may_still_run_though_it_cannot_be_cancelled(
+    serve: Serve, connect: Connect, status: str, cancellable: bool | None, is_held: bool
+) -> None:
+    client = connect(serve([Reply({}, 409), Reply(current_row(status=status, cancellable=cancellable))]))
+    if is_held:
+        with pytest.raises(NotCancellable, match=f"cancelled while it is {status}. It may still run"):
+            cancel(client, COMMAND)
+    else:
+        assert cancel(client, COMMAND) == SENT
 
 
 @pytest.mark.parametrize(
@@ -232,22 +260,26 @@ def test_a_cancel_whose_answer_was_lost_is_known_by_the_command(
     assert [request.method for request in server.requests] == ["DELETE", "GET"]
 
 
-@pytest.mark.parametrize("status", ["running", "delivered"])
-def test_an_answer_that_says_something_else_is_no_cancelling(serve: Serve, connect: Connect, status: str) -> None:
+@pytest.mark.parametrize(("code", "status"), [(200, "running"), (200, "delivered"), (207, "running")])
+def test_an_answer_that_says_something_else_is_no_cancelling(
+    serve: Serve, connect: Connect, code: int, status: str
+) -> None:
     row = current_row(status=status, delivered_at=FAR)
-    server = serve([Reply(row), Reply(row)])
+    server = serve([Reply(row, code), Reply(row)])
     assert cancel(connect(server), COMMAND) == SENT
     assert [request.method for request in server.requests] == ["DELETE", "GET"]
 
 
-def test_an_answer_of_a_command_that_still_waits_is_no_cancelling(serve: Serve, connect: Connect) -> None:
-    server = serve([Reply(current_row(status="scheduled")), Reply(current_row(status="scheduled"))])
+@pytest.mark.parametrize("status", ["scheduled", "awaiting_approval"])
+def test_an_answer_of_a_command_that_still_waits_is_no_cancelling(serve: Serve, connect: Connect, status: str) -> None:
+    server = serve([Reply(current_row(status=status)), Reply(current_row(status=status))])
     with pytest.raises(LostAnswer, match="no answer said that it was cancelled and the command still waits"):
         cancel(connect(server), COMMAND)
 
 
-def test_an_answer_that_says_so_is_believed(serve: Serve, connect: Connect) -> None:
-    server = serve([Reply(current_row(status="cancelled"))])
+@pytest.mark.parametrize("answer", [Reply(current_row(status="cancelled")), Reply(status=204)])
+def test_an_answer_that_says_so_is_believed(serve: Serve, connect: Connect, answer: Reply) -> None:
+    server = serve([answer])
     assert cancel(connect(server), COMMAND) == CANCELLED
     assert [request.method for request in server.requests] == ["DELETE"]
 

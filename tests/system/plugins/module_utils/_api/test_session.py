@@ -70,7 +70,7 @@ def test_a_certificate_that_is_not_trusted(
     assert (client.requests, clock.slept) == (1, []), "no repetition helps"
 
 
-@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+@pytest.mark.filterwarnings("error:Unverified HTTPS request")
 def test_certificates_are_not_verified_where_a_task_says_so(
     server: ScriptedServer, connect: Connect, theirs: Authority
 ) -> None:
@@ -105,7 +105,7 @@ def test_the_bundle_of_the_environment_does_not_replace_ca_path(
         connect(server, ca_path=str(theirs.file)).get(LIST)
 
 
-@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+@pytest.mark.filterwarnings("error:Unverified HTTPS request")
 @pytest.mark.parametrize("variable", BUNDLES)
 def test_the_bundle_of_the_environment_does_not_bring_verification_back(
     server: ScriptedServer, connect: Connect, theirs: Authority, variable: str, monkeypatch: pytest.MonkeyPatch
@@ -170,7 +170,7 @@ def contexts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     _session._context.cache_clear()
 
 
-@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+@pytest.mark.filterwarnings("error:Unverified HTTPS request")
 def test_one_context_is_made_for_each_way_to_verify(
     serve: Serve, connect: Connect, ours: Authority, theirs: Authority, contexts: list[str]
 ) -> None:

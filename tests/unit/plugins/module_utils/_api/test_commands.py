@@ -52,6 +52,7 @@ def test_what_is_due_is_not_submitted_any_more(ahead: int, is_sent: bool) -> Non
         (Match(line=" uptime "), True),
         (Match(OTHER_SERVER), False),
         (Match(line="uptime -s"), False),
+        (Match(line="up"), False),
         (Match(shell="osquery"), False),
         (Match(username="bob"), False),
         (Match(groupname="wheel"), False),
