@@ -118,10 +118,9 @@ class Requester:
         """Whether a command can be the one that this requester submitted so, as far as its row says."""
         if not command.states_requester:
             return True
-        if self.id is None or command.requested_by is None:
+        if self.id is None and command.requested_by is None:
             its_user = body.get("username") or self.username
-            same_user = not its_user or command.username in (None, "", its_user)
-            return self.id is None and command.requested_by is None and same_user
+            return not its_user or command.username in (None, "", its_user)
         # Some workspaces number users in commands, and name them beside that.
         return command.requested_by == self.id or (
             not is_uuid(command.requested_by) and command.requested_by_name in self.names

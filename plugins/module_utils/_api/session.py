@@ -162,7 +162,7 @@ class Session:
             request.prepare_body(None, None, body)
             return self._adapter.send(request, timeout=self._timeout, verify=self._verify, proxies=self._proxies)
         except _NotConnected as error:
-            cause = error.args[0]
+            [cause] = error.args
             reason = self.redaction.text(_CONNECTION.sub("", str(cause)))
             failure: AlpaconError = _unsent(method, path, self.origin, cause, reason)
         except requests.exceptions.RequestException as error:

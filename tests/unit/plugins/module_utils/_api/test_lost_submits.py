@@ -18,6 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import (
     MYSELF,
+    WHOAMI,
     FoundSubmit,
     OwnCommands,
     Requester,
@@ -65,6 +66,33 @@ def test_whose_a_command_is(requester: Requester, fields: dict[str, Any], is_its
 @pytest.mark.parametrize(("username", "is_its_own"), [("root", True), ("deploy", False)])
 def test_the_user_that_a_submit_names_counts_before_the_own_one(username: str, is_its_own: bool) -> None:
     assert SERVICE.made(command(username=username), {"username": "root"}) is is_its_own
+
+
+@pytest.mark.parametrize(
+    ("requester", "fields", "match", "is_surely_its_own"),
+    [
+        (SERVICE, {"username": "deploy"}, Match(SERVER), True),
+        (SERVICE, {"username": "deploy"}, Match(OTHER_SERVER), False),
+        (SERVICE, {"username": "deploy", "states_requester": False}, Match(SERVER), False),
+        (SERVICE, {"username": "deploy", "requested_by": SERVER}, Match(SERVER), False),
+        (SERVICE, {"username": "root"}, Match(SERVER), False),
+        (SERVICE, {"username": "root"}, Match(SERVER, username="root"), True),
+        (BOB, {"requested_by": SERVER, "username": None}, Match(SERVER), True),
+        (BOB, {"requested_by": SERVER, "username": "root"}, Match(SERVER), False),
+    ],
+)
+def test_whose_a_command_surely_is(
+    requester: Requester, fields: dict[str, Any], match: Match, is_surely_its_own: bool
+) -> None:
+    assert requester.has_made(command(**fields), match) is is_surely_its_own
+
+
+@pytest.mark.parametrize(
+    ("application", "username"), [({"username": "deploy"}, "deploy"), ({"username": 7}, None), (None, None)]
+)
+def test_a_service_token_runs_commands_by_a_name_of_its_own(application: Any, username: str | None) -> None:
+    client: Any = SimpleNamespace(get={WHOAMI: {"principal_type": "application", "application": application}}.get)
+    assert requester_of(client) == Requester(username=username)
 
 
 @pytest.mark.parametrize(
