@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_s
     pending_of,
     scheduled_for,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import IncompleteList
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, IncompleteList
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import NEWEST_FIRST, PAGE_SIZE, Page
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.tests.unit.support import (
@@ -66,7 +68,7 @@ def listing(*rows: Row) -> Any:
 def over(due: datetime, end: datetime = NOW, **fields: Any) -> Row:
     """A row of a command that was to run then, and that has ended."""
     times = {name: due.isoformat() for name in ("added_at", "scheduled_at", "delivered_at", "acked_at")}
-    return current_row(status="success", success=True, handled_at=end.isoformat(), **times, **fields)
+    return current_row(status="success", success=True, handled_at=end.isoformat(), **{**times, **fields})
 
 
 def never(_command: Command) -> bool:
@@ -114,6 +116,12 @@ def test_what_ended_within_a_minute_was_due_half_an_hour_before_that_at_the_earl
     assert bool(list(ended_within(listing(row), [SERVER], 60))) is is_found
 
 
+def test_a_row_that_states_no_schedule_was_due_when_it_was_added() -> None:
+    long_ago = NOW - DAY
+    assert not list(ended_within(listing(over(long_ago, scheduled_at=None)), [SERVER], 60))
+    assert list(ended_within(listing(over(NOW, added_at=long_ago.isoformat())), [SERVER], 60))
+
+
 @pytest.mark.parametrize(("age", "count", "found"), [(DAY + SECOND, 100, 2), (DAY + SECOND, 101, 1), (DAY, 101, 2)])
 def test_what_waits_is_looked_for_among_the_last_day_and_the_last_hundred(
     age: timedelta, count: int, found: int
@@ -136,9 +144,27 @@ def test_what_is_scheduled_is_asked_for_where_it_is_to_come_by_every_clock(
     client = listing(current_row(status="scheduled", scheduled_at=(NOW - late).isoformat()))
     scheduled_for(client, [SERVER, OTHER_SERVER], NOW + ahead)
     assert ["is_scheduled" in query for query in client.asked] == filters
+    client.is_known, client.asked = False, []
+    scheduled_for(client, [SERVER, OTHER_SERVER], NOW + DAY)
+    assert ["is_scheduled" in query for query in client.asked] == [True, False], "which is no clock that tells it"
 
 
 def test_commands_for_a_time_are_read_up_to_the_first_that_is_certainly_earlier() -> None:
     times = [NOW.isoformat(), None, (NOW - SECOND).isoformat(), (NOW - 2 * SECOND).isoformat(), NOW.isoformat()]
     rows = [current_row(scheduled_at=time) for time in times]
     assert len(scheduled_for(listing(*rows), [SERVER], NOW)) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "is_unknown"),
+    [(400, "server: Select a valid choice.", True), (400, "ordering: No.", False), (403, "server: No.", False)],
+)
+def test_a_server_that_the_workspace_of_2024_does_not_know_has_no_commands(
+    status: int, text: str, is_unknown: bool
+) -> None:
+    def pages(*_query: Any, whole: bool) -> None:
+        raise ApiError("GET", "/", status, text=text)
+
+    client: Any = SimpleNamespace(pages=pages)
+    with contextlib.nullcontext() if is_unknown else pytest.raises(ApiError):
+        assert commands_of(client, [SERVER], NEWEST_FIRST, never) == []

@@ -38,8 +38,8 @@ def ended(**fields: Any) -> Command:
     return Command.from_row(current_row(**{"status": "success", "handled_at": ENDED.isoformat(), **fields}))
 
 
-def is_whole(_text: str) -> bool:
-    return True
+def is_whole(text: str) -> bool:
+    return text == "text"
 
 
 TOO_LONG: Row = {"status": "failed", "exit_code": 124, "result": "Command timed out after 30m0s"}
