@@ -160,7 +160,9 @@ class Session:
             request.prepare_method(method)
             request.prepare_url(url, params or {})
             request.prepare_body(None, None, body)
-            return self._adapter.send(request, timeout=self._timeout, verify=self._verify, proxies=self._proxies)
+            return self._adapter.send(
+                request, stream=True, timeout=self._timeout, verify=self._verify, proxies=self._proxies
+            )
         except _NotConnected as error:
             [cause] = error.args
             reason = self.redaction.text(_CONNECTION.sub("", str(cause)))
@@ -253,7 +255,8 @@ class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
     def __init__(self, context: ssl.SSLContext | None, pool: int) -> None:
         self._context = context
         self._connections: Any = None
-        super().__init__(pool_maxsize=pool)
+        # What fails is sent again by nobody but the client.
+        super().__init__(pool_maxsize=pool, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
