@@ -570,6 +570,7 @@ def test_a_write_is_sent_once_a_connection_is_made(serve: Serve, connect: Connec
     port = closed_port()
     url = f"http://127.0.0.1:{port}"
     client = connect(url, sleep=clock.sleep)
+    client.submits_until = clock.monotonic()  # which is for the budget only
     with pytest.raises(ConnectionFailed):
         client.write("POST", LIST, {})
     assert client.requests == ATTEMPTS
