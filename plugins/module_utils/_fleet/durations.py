@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from pathlib import Path
 
 from .files import replace
@@ -37,7 +38,7 @@ class Durations:
 
     def expected(self, kind: str) -> float:
         """When the quickest of a kind would be over, in seconds after its submit; 0 where that is not known."""
-        quickest = min(self._read(kind), default=0.0)
+        quickest = min(self._read(kind), default=math.inf)
         return quickest * (1 + _SHARE) + _MORE if 0 < quickest <= _LONGEST else 0.0
 
     def note(self, kind: str, seconds: float) -> None:
@@ -53,4 +54,4 @@ class Durations:
         return []
 
     def _file(self, kind: str) -> Path:
-        return self._folder / hashlib.sha256(f"{self._url}\0{kind}".encode()).hexdigest()[:32]
+        return self._folder / hashlib.sha256(f"{self._url}\0{kind}".encode()).hexdigest()

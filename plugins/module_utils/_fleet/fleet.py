@@ -92,7 +92,8 @@ class Fleet:
         self._telling = Telling(tell, announce, self._submitting.journal)
         self._pool: ThreadPoolExecutor
         #: When it began, and when it looked last, in monotonic seconds.
-        self._began = self._last_look = 0.0
+        self._began: float
+        self._last_look: float
         #: Who waits to be submitted, who is awaited, and what the threads are about.
         self._waiting: deque[Job] = deque()
         self._awaited: list[Job] = []
@@ -160,7 +161,7 @@ class Fleet:
         self._telling.begin(self._began)
         for job in self._awaited:
             job.since = job.due = self._due = self._began
-        self._pool = ThreadPoolExecutor(max(1, min(THREADS, len(jobs))), thread_name_prefix="alpacon")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="alpacon")
 
     def _learn_connected(self, jobs: Iterable[Job]) -> None:
         """Ask which servers are connected, where that matters and nobody has said it."""

@@ -101,10 +101,9 @@ class Journal:
 
     def strike(self, positions: Sequence[Position]) -> None:
         """Blank lines of this worker; the file is gone when nothing else is left."""
-        if not positions or not self._overwrite(
-            [(position.offset, b" " * (position.length - 1)) for position in positions]
-        ):
+        if not positions:
             return
+        self._overwrite([(position.offset, b" " * (position.length - 1)) for position in positions])
         with self._lock:
             self._lines -= len(positions)
             if not self._lines:
@@ -144,11 +143,10 @@ class Journal:
         """Remove the file if no worker has a line in it."""
         _appending, descriptor = self._open()
         lock(descriptor, fcntl.LOCK_EX)
-        status = os.fstat(descriptor)
-        if status.st_nlink and not os.pread(descriptor, status.st_size, 0).strip():
+        if os.fstat(descriptor).st_nlink and not self.file.read_bytes().strip():
             self.file.unlink()
 
-    def _overwrite(self, changes: Sequence[tuple[int, bytes]]) -> bool:
+    def _overwrite(self, changes: Sequence[tuple[int, bytes]]) -> None:
         try:
             # The lines are this worker's own, so that others need no lock.
             with self._lock:
@@ -157,8 +155,6 @@ class Journal:
                     os.pwrite(descriptor, text, offset)
         except OSError as error:
             self._fail(error)
-            return False
-        return True
 
     def _fail(self, error: OSError) -> None:
         if self.works:

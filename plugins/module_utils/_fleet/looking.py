@@ -204,7 +204,7 @@ class Polls:
         if own.known.id in unseen:
             look_at(self._client, own)
         for command_id in unseen - {own.known.id}:
-            if self.shared.expected_for(command_id) >= _LIST_PATIENCE:
+            if self.shared.is_expected_for(command_id, _LIST_PATIENCE):
                 self.shared.offer(command_id, NOT_LISTED)
         self.shared.note_poll(began, self._next_gap(awaited, over))
 

@@ -20,7 +20,7 @@ _MARK = re.compile(r"([0-9a-f]{8})-(\d{1,10})-(\d{1,20})")
 
 def process_mark(pid: int) -> str:
     """What tells a process from all others, of other machines and of earlier times as well."""
-    return f"{_machine()}-{pid}-{_started(pid) or 0}"
+    return f"{_machine()}-{pid}-{_started(pid)}"
 
 
 def has_ended(mark: str) -> bool:

@@ -63,7 +63,7 @@ class Shared:
     """
 
     def __init__(self, folder: Path, url: str, token: str) -> None:
-        digest = hashlib.sha256(f"{url}\0{token}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{url}\0{token}".encode()).hexdigest()
         self._folder = folder / f"alpacon-{digest}"
         self._awaited = self._folder / "awaited"
         self._rows = self._folder / "rows"
@@ -100,12 +100,11 @@ class Shared:
         """The ids of all commands that somebody awaits."""
         return {entry.name for entry in os.scandir(self._awaited)}
 
-    def expected_for(self, command_id: str) -> float:
-        """For how long somebody has waited for this command, in seconds; 0 where nobody does."""
-        try:
-            return time.time() - (self._awaited / command_id).stat().st_mtime
-        except OSError:
-            return 0.0
+    def is_expected_for(self, command_id: str, seconds: float) -> bool:
+        """Whether somebody has waited for this command for so long."""
+        with contextlib.suppress(OSError):
+            return time.time() - (self._awaited / command_id).stat().st_mtime >= seconds
+        return False
 
     def note_status(self, command_id: str, status: str) -> None:
         """Let the worker that awaits a command know that it was handed over; once is enough."""
@@ -183,8 +182,12 @@ def _file_name(command_id: str) -> str:
     return command_id
 
 
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest().encode()
+
+
 # The file of names: when it was begun, then a record for each server, in order of its name's digest.
-_DIGEST, _ID = 32, 36
+_DIGEST, _ID = len(_digest("")), 36
 _RECORD = _DIGEST + _ID + 1
 
 
@@ -200,10 +203,6 @@ class _Records(Sequence[bytes]):
 
     def __getitem__(self, number: Any) -> Any:
         return os.pread(self._descriptor, _RECORD - 1, number * _RECORD)
-
-
-def _digest(name: str) -> bytes:
-    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_DIGEST].encode()
 
 
 def _write_names(file: Path, began: float, servers: Iterable[tuple[str, str]]) -> None:

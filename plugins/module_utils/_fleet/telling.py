@@ -40,7 +40,8 @@ class Telling:
         self._tell = tell
         self._announce = announce
         self._journal = journal
-        self._began = self._told = 0.0
+        self._began: float
+        self._told: float
 
     def begin(self, began: float) -> None:
         """Count the time from there, in monotonic seconds."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
@@ -73,6 +73,12 @@ def test_a_retry_submits_again_only_what_is_over(status: str, outcome: Outcome, 
     with Client(Settings("https://workspace.example", TOKEN)) as client:
         Submitting(client, Run(attempts=attempts), lambda _seconds: None).finish([job])
     assert attempts["digest"].over is over
+
+
+def test_what_cannot_be_agreed_on_is_submitted_by_nobody(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(AlpaconError, match=f"cannot be agreed on in {tmp_path}/file: .*Not a directory"):
+        Claims(tmp_path / "file", "task", "first").take([(SERVER, "digest")])
 
 
 def test_who_cannot_have_all_leaves_the_rest_to_others(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,19 @@ def test_nobody_expects_anything_of_what_has_not_run(tmp_path: Path) -> None:
     assert Durations(tmp_path, "https://other.example.com").expected(SETUP) == 0
 
 
-def test_the_quickest_of_the_latest_counts(tmp_path: Path) -> None:
-    assert after(tmp_path, 3.0, 1.0, 4.0) == pytest.approx(1.1)
-    assert after(tmp_path, *[2.0] * 10) == pytest.approx(2.15)
+def test_the_quickest_of_the_latest_ten_counts(tmp_path: Path) -> None:
+    assert after(tmp_path, 3.0, 1.0, *[2.0] * 9) == pytest.approx(1.1)
+    assert after(tmp_path, 2.0) == pytest.approx(2.15)
 
 
-def test_what_takes_long_may_take_a_moment_the_next_time(tmp_path: Path) -> None:
-    assert after(tmp_path, 5.0, 60.0) == 0
+@pytest.mark.parametrize(("seconds", "expected"), [(-1.0, 0.05105), (0.0, 0.05105), (4.5, 4.775), (4.501, 0)])
+def test_what_takes_long_may_take_a_moment_the_next_time(tmp_path: Path, seconds: float, expected: float) -> None:
+    assert after(tmp_path, seconds, 60.0) == pytest.approx(expected)
+
+
+def test_only_the_user_may_look_at_what_is_remembered(tmp_path: Path) -> None:
+    assert after(tmp_path / "home/durations", 2.0) == pytest.approx(2.15)
+    assert stat.S_IMODE((tmp_path / "home/durations").stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("content", ["", "soon\n", "nan\n", "-1\n", "\udcff"])

@@ -12,9 +12,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.presence import Presence, may_be_restarted
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.presence import (
+    Presence,
+    may_be_restarted,
+    was_restarted,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.tests.unit.support import CONNECTION, SERVER, current_row
 
@@ -44,6 +49,23 @@ def test_the_pauses_between_two_questions_double_up_to_five_minutes(
     assert [now for now in range(1200) if presence.refresh([job], now, wait_timeout=1800)] == seconds
 
 
+def test_the_server_is_asked_for_once_more_when_the_wait_ends(client: Client) -> None:
+    presence = Presence(client, queued_too_long=60)
+    jobs = [Job(Server(SERVER), command=Command.from_row(current_row(status=word))) for word in ("queued", "held")]
+    asked = [(now, presence.refresh(jobs, now, wait_timeout=20)) for now in (19, 20, 21)]
+    assert asked == [(19, []), (20, jobs[:1]), (21, [])]
+
+
+def test_what_cannot_be_asked_for_stays_as_it_is_known(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: Any) -> None:
+        raise ApiError("GET", "/api/servers/servers/", 503)
+
+    monkeypatch.setattr(client, "get", fail)
+    job = Job(Server(SERVER, is_connected=False), command=Command.from_row(current_row()))
+    assert Presence(client, queued_too_long=1).refresh([job], 1, wait_timeout=1800) == [job]
+    assert job.server == Server(SERVER, is_connected=False)
+
+
 ADDED, BEFORE, AFTER = "2026-11-24T10:30:44Z", "2026-11-24T10:30:43Z", "2026-11-24T10:30:45Z"
 
 
@@ -61,5 +83,7 @@ ADDED, BEFORE, AFTER = "2026-11-24T10:30:44Z", "2026-11-24T10:30:43Z", "2026-11-
 def test_only_an_agent_that_was_started_later_may_have_lost_a_command(
     status: str, added_at: str | None, started_at: str | None, expected: bool
 ) -> None:
-    command = Command.from_row(current_row(status=status, added_at=added_at))
-    assert may_be_restarted(command, Server.from_row({"id": SERVER, "started_at": started_at})) is expected
+    command = Command.from_row(current_row(status=status, added_at=added_at, acked_at=added_at))
+    server = Server.from_row({"id": SERVER, "started_at": started_at})
+    assert may_be_restarted(command, server) is expected
+    assert was_restarted(command, server) is expected

@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Pause
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import sharing as _sharing
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Submitted
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared, SharedPause
 from ansible_collections.herdops.alpacon.tests.unit.sharing import (
     IDS,
@@ -62,7 +64,7 @@ DIGEST = hashlib.sha256(LINE.encode()).hexdigest()
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
     """A journal that does not exist yet, in a folder that does not either."""
-    return Journal(tmp_path / "alpacon/run.ids", pytest.fail)
+    return Journal(tmp_path / "home/alpacon/run.ids", pytest.fail)
 
 
 def test_an_intent_is_there_before_the_id_and_the_end_strikes_both_out(journal: Journal) -> None:
@@ -75,7 +77,7 @@ def test_an_intent_is_there_before_the_id_and_the_end_strikes_both_out(journal: 
     assert ids(journal) == []
     journal.note(place, COMMAND)
     [line] = journal.file.read_text().splitlines()
-    assert line.split() == [COMMAND, server, moment, digest]
+    assert line == f"{COMMAND} {server} {moment} {digest}"
     assert ids(journal) == [COMMAND]
     journal.strike([place])
     assert list(journal.file.parent.iterdir()) == []
@@ -126,6 +128,23 @@ def test_a_journal_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_pat
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+def test_a_journal_that_cannot_be_written_any_more_is_told_once_and_keeps_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: Any) -> int:
+        raise OSError("no space left")
+
+    warnings: list[str] = []
+    journal = Journal(tmp_path / "run.ids", warnings.append)
+    place = submit(journal, COMMAND)
+    monkeypatch.setattr(os, "pwrite", fail)
+    journal.note(place, SERVER)
+    journal.strike([place])
+    assert ids(journal) == [COMMAND]
+    [warning] = warnings
+    assert warning.endswith("cannot be written: an interrupted run leaves no ids behind. no space left")
+
+
 def test_only_the_user_may_read_the_journal(journal: Journal) -> None:
     before = os.umask(0o002)
     try:
@@ -142,6 +161,17 @@ def test_nothing_is_known_to_be_submitted_where_the_folder_is_gone(tmp_path: Pat
     submitted = Submitted(tmp_path / "gone/submitted")
     submitted.add({"id": COMMAND})
     assert submitted.read() == {}
+
+
+# Whether anything is shared at all
+
+
+def test_a_run_that_has_no_folder_to_write_to_shares_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    settings = Settings(URL, TOKEN)
+    assert Run().shared(settings) is None
+    assert Run(folder=tmp_path / "file").shared(settings) is None
+    assert Run(folder=tmp_path).shared(settings) is not None
 
 
 # Claims
@@ -362,6 +392,7 @@ def test_only_the_user_may_look_into_the_folders(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         filled(tmp_path)
+        claims(tmp_path, "first").take([("a", "x")])
     finally:
         os.umask(before)
     folders = [path for path in tmp_path.rglob("*") if path.is_dir()]

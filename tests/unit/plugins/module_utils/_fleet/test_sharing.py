@@ -29,10 +29,23 @@ def test_names_are_read_once_for_all_workers_until_they_are_old(
         reads.append(clock.now)
         return [(f"web-{number % 299:03}", key) for number, key in enumerate(IDS)]
 
-    for clock.now in (1000.0, 1059.0, 1061.0, 1100.0, 2125.0):
+    for clock.now in (1000.0, 1059.9, 1060.0, 1100.0, 2125.0):
         worker = sharing.Shared(tmp_path, "https://workspace.example", TOKEN)
         assert worker.server_ids(["web-000", "web-298", "web-299"], read) == {
             "web-000": [IDS[0], IDS[299]],
             "web-298": [IDS[298]],
         }
-    assert reads == [1000.0, 1061.0, 2125.0]
+    assert reads == [1000.0, 1060.0, 2125.0]
+
+
+def test_who_reads_names_for_too_long_is_waited_for_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=1000.0)
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+
+    monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep))
+    reader, waiter = (sharing.Shared(tmp_path, "https://workspace.example", TOKEN) for _worker in range(2))
+    with reader.lock("servers"):
+        assert waiter.server_ids(["web-000"], lambda: pytest.fail("another one reads them")) == {}
+    assert clock.now == pytest.approx(1060, abs=0.1)

@@ -1,0 +1,50 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""When the wait for a command ends."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endings
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, current_row
+
+SUBMITTED = Job(Server(SERVER), {"line": "uptime"}, Command(COMMAND, Server(SERVER), "", "system", "queued"))
+SEEN = Job(Server(SERVER), command=Command(COMMAND, Server(SERVER), "uptime", "system", "queued"))
+ONLY_AN_ID = Job(Server(None), command=Command(COMMAND, Server(None), "", "", "unknown"))
+
+
+@pytest.mark.parametrize(
+    ("job", "seconds", "lost"),
+    [
+        (SUBMITTED, 29.9, False),
+        (SUBMITTED, 30.0, True),
+        (SEEN, 29.9, False),
+        (SEEN, 30.0, True),
+        (ONLY_AN_ID, 9.9, False),
+        (ONLY_AN_ID, 10.0, True),
+    ],
+)
+def test_a_stranger_that_is_not_shown_is_expected_for_less_time_than_what_is_known(
+    job: Job, seconds: float, lost: bool
+) -> None:
+    job.missing = 1000.0
+    assert endings.is_lost(job, 1000.0 + seconds) is lost
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [(59.9, None), (60.0, "error")])
+def test_an_error_may_be_the_moment_before_a_delivery_for_a_minute(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, outcome: str | None
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(endings, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    job = Job(Server(SERVER), command=Command.from_row(current_row(status="error")))
+    for clock.now in (1000.0, 1000.0 + seconds):
+        endings.settle(job, Limits())
+    assert job.outcome == outcome
