@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from system.conftest import Connect
@@ -195,6 +196,24 @@ def test_an_offline_server_that_is_queued_for_is_awaited(stage: Stage) -> None:
     assert (job.outcome, job.known.status) == ("timed_out", "queued")
     assert job.id == stage.workspace.commands()[0]["id"]
     assert "Last status: queued" in job.msg
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "note"),
+    [(409, "EVENT_COMMAND_ALREADY_SENT", ""), (403, "forbidden", "was offline, and the command could not be cancelled")],
+)
+def test_what_cannot_be_taken_back_from_an_offline_server_is_awaited_on(
+    current_stage: Stage, status: int, code: str, note: str
+) -> None:
+    [server] = current_stage.workspace.add_servers("off-01", connected=False)
+    current_stage.workspace.settings(offline_mode="queue")
+    current_stage.workspace.fault("status", method="DELETE", status=status, body=f'{{"code": "{code}"}}')
+    job = current_stage.job(server["id"], "off-01")
+    current_stage.end_at(10)
+    current_stage.run([job], offline="fail")
+    assert (job.outcome, job.changed, methods(current_stage.workspace)["DELETE"]) == ("success", True, 1)
+    assert note in job.note
+    assert bool(note) == bool(job.note)
 
 
 # Holds
@@ -416,6 +435,15 @@ def test_the_last_look_comes_when_the_time_is_up(stage: Stage) -> None:
     assert sum(stage.clock.slept) <= 100.4, "looks were several seconds apart by then"
 
 
+def test_a_look_comes_when_a_command_may_be_over(current_stage: Stage) -> None:
+    [job] = current_stage.jobs()
+    job.expected = 1.5
+    current_stage.end_at(1.45)
+    current_stage.run([job])
+    assert job.outcome == "success"
+    assert sum(current_stage.clock.slept) <= 1.5, "the next look was due half a second later"
+
+
 def test_requests_wait_for_their_budget_as_long_as_the_last_command_may_take(current_stage: Stage) -> None:
     stage = current_stage
     jobs = stage.jobs()
@@ -556,15 +584,16 @@ def test_what_nobody_foresaw_once_a_command_is_accepted_leaves_what_is_known_of_
     assert "Nobody can say" not in job.msg
 
 
+@pytest.mark.parametrize("where", ["settle", "time_out"])
 def test_what_nobody_foresaw_at_the_end_of_a_wait_keeps_all_ids(
-    current_stage: Stage, monkeypatch: pytest.MonkeyPatch
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     jobs = current_stage.jobs(2)
 
     def fail(*_arguments: Any) -> None:
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr(endings, "time_out", fail)
+    monkeypatch.setattr(endings, where, fail)
     current_stage.run(jobs, wait_timeout=10)
     assert outcomes(jobs) == {"unknown": 2}
     assert all(job.id and "nobody foresaw this" in job.msg for job in jobs)
@@ -737,6 +766,12 @@ def running(stage: Stage, count: int) -> list[Job]:
     return [Job(Server(None), command=Command(command_id, Server(None), "", "", "unknown")) for command_id in made]
 
 
+def looks(stage: Stage) -> list[int]:
+    """How many pages of the list each look has read."""
+    numbers = [int(parse_qs(path).get("page", ["1"])[0]) for path in paths(stage.workspace)]
+    return [number for number, following in zip(numbers, [*numbers[1:], 1], strict=True) if following == 1]
+
+
 def reads_of_page(stage: Stage, number: int) -> int:
     return sum(f"&page={number}&" in f"{path}&" for path in paths(stage.workspace))
 
@@ -746,10 +781,15 @@ def test_of_many_commands_the_newest_are_glanced_at_in_between(stage: Stage) -> 
     stage.end_at(40)
     stage.run(jobs)
     assert outcomes(jobs) == {"success": 450}
-    whole = reads_of_page(stage, 5)
-    assert whole >= 2
-    assert reads_of_page(stage, 2) == whole, "a glance that sees nothing new ends with the first page"
-    assert sum("page=" not in path.replace("page_size=", "") for path in paths(stage.workspace)) >= 3 * (whole - 1)
+    assert looks(stage)[:8] == [1, 1, 1, 5] * 2, "a glance that sees nothing new ends with the first page"
+
+
+def test_of_four_hundred_commands_all_are_looked_at(stage: Stage) -> None:
+    jobs = running(stage, 400)
+    stage.end_at(10)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": 400}
+    assert set(looks(stage)) == {4}
 
 
 def test_a_glance_goes_on_while_commands_have_ended(stage: Stage) -> None:

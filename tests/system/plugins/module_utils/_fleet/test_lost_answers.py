@@ -297,6 +297,12 @@ def test_of_several_that_may_be_it_all_are_named(submit_lost: Callable[[Loser], 
     assert f"Any of these may be it: {COMMAND}, {NO_COMMAND}." in job.msg
 
 
+def test_of_many_that_may_be_it_the_ten_newest_are_named(submit_lost: Callable[[Loser], Job]) -> None:
+    ids = [f"{number:08}{COMMAND[8:]}" for number in range(12)]
+    job = submit_lost(Loser([{"id": command_id} for command_id in ids]))
+    assert f"Any of these may be it: {', '.join(ids[:10])}." in job.msg
+
+
 @pytest.mark.parametrize("user", [None, USER], ids=["service token", "token of a user"])
 def test_a_service_token_takes_what_no_user_requested_and_a_user_what_is_theirs(
     submit_lost: Callable[[Loser], Job], user: str | None

@@ -20,7 +20,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.named_servers import find, resolve
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
-from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, OTHER_SERVER, SERVER, Row, page
+from ansible_collections.herdops.alpacon.tests.unit.support import (
+    NO_COMMAND,
+    OTHER_SERVER,
+    SERVER,
+    TOKEN,
+    Row,
+    page,
+)
 
 Serve = Callable[..., ScriptedServer]
 
@@ -50,6 +57,16 @@ def test_a_list_for_others_is_made_where_there_are_others(
 ) -> None:
     find(connect(current), ["web-02"], shared=Shared(tmp_path, current.url, current.token), hosts=hosts)
     assert paths(current) == [f"/api/servers/servers/?{asked}page_size=100"]
+
+
+@pytest.mark.parametrize(("hosts", "requests"), [(10, 10), (9, 2)])
+def test_a_list_for_others_is_not_read_where_asking_takes_fewer_requests(
+    serve: Serve, connect: Connect, tmp_path: Path, hosts: int, requests: int
+) -> None:
+    client = connect(long_list(serve, thousand(), filters=True))
+    shared = Shared(tmp_path, "https://workspace.example", TOKEN)
+    assert ids(find(client, ["web-0900"], shared=shared, hosts=hosts)) == [thousand()[899]["id"]]
+    assert client.requests == requests
 
 
 def test_a_list_that_workers_cannot_share_is_no_need(current: Workspace, connect: Connect, tmp_path: Path) -> None:

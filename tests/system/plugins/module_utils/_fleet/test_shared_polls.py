@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,6 +106,15 @@ def test_a_poller_that_hangs_holds_nobody_up(workers: Workers, wait_timeout: flo
     assert mine.outcome == "success"
     assert sum(workers.clock.slept) < at_most
     assert {path.partition("?")[0] for path in paths(workers.workspace)} == {detail(mine)}
+
+
+def test_a_folder_that_is_gone_holds_nobody_up(workers: Workers, tmp_path: Path) -> None:
+    mine, _other = workers.running(2)
+    workers.clock.at(5, lambda: workers.end(mine))
+    shutil.rmtree(tmp_path)
+    workers.fleet().run([mine])
+    assert mine.outcome == "success"
+    assert set(paths(workers.workspace)) == {detail(mine)}
 
 
 # Who polls
