@@ -70,6 +70,12 @@ def test_a_label_that_was_run_tells_that_no_variables_came(done: Command, said: 
     assert output.text == ""
 
 
+@pytest.mark.parametrize(("length", "refused"), [(999, True), (1000, False)])
+def test_a_complaint_of_a_shell_is_no_longer_than_a_thousand_characters(length: int, refused: bool) -> None:
+    said = f": {COMPLAINTS[1]}".rjust(length, "x")
+    assert bool(unpacked(old(False), Output(said))[1].refused) is refused
+
+
 def test_silence_tells_it_where_nothing_can_be_lost() -> None:
     assert "did not pass on the variables" in unpacked(old(), Output(""))[1].refused
 

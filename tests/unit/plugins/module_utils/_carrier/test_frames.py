@@ -94,6 +94,8 @@ def test_what_is_not_the_one_answer_is_no_answer(output: str) -> None:
 def test_a_refusal_is_told_apart() -> None:
     with pytest.raises(NotRun, match=r"^sed is not installed$"):
         read_frame(DIGEST, f"[alpacon {DIGEST}]\n[refused sed is not installed]\n[end]\n")
+    with pytest.raises(NotRun, match=r"^x{100}$"):
+        read_frame(DIGEST, f"[alpacon {DIGEST}]\n[refused {'x' * 101}]\n[end]\n")
     with pytest.raises(NoFrame) as caught:
         read_frame(DIGEST, f"[alpacon {DIGEST}]\nZXJy\n[refused because]\n[end]\n")
     assert not isinstance(caught.value, NotRun)

@@ -8,6 +8,8 @@ import hashlib
 import os
 import random
 import re
+import resource
+import subprocess
 import time
 from pathlib import Path
 
@@ -111,6 +113,27 @@ def test_variables_and_all_of_them_are_no_larger_than_systems_take() -> None:
     assert caught.value.size > LARGEST_PAYLOAD
 
 
+@pytest.mark.skipif(resource.getpagesize() != 4096, reason="variables may be larger here")
+def test_a_variable_is_as_large_as_systems_take() -> None:
+    full = pack("script:x", "", random.Random(2).randbytes(1_100_000)).env["P10"]
+    subprocess.run(["true"], env={"P10": full}, check=True)
+    with pytest.raises(OSError, match="Argument list too long"):
+        subprocess.run(["true"], env={"P10": f"{full}x"}, check=True)
+
+
+def test_one_and_a_half_megabytes_are_the_most_once_they_are_compressed() -> None:
+    noise = random.Random(3).randbytes(1_130_000)
+
+    def size(stdin: bytes) -> int:
+        return sum(len(value) for name, value in pack("script:x", "", stdin).env.items() if name[1:].isdigit())
+
+    most = 1_124_000 + (1_500_000 - size(noise[:1_124_000])) // 4 * 3
+    assert size(noise[:most]) == 1_500_000
+    with pytest.raises(TooLarge):
+        pack("script:x", "", noise[: most + 3])
+    assert size(bytes(5_000_000)) < 50_000
+
+
 def test_the_digest_is_that_of_what_runs_and_reads() -> None:
     digests = {
         pack("a:b", body, stdin, files).digest
@@ -147,3 +170,7 @@ def test_labels_are_words_that_no_shell_takes_for_more(name: str) -> None:
     label = label_of("script", name)
     assert re.fullmatch(r"script:[A-Za-z0-9._-]+", label)
     assert len(label) <= 64
+
+
+def test_a_label_is_cut_to_64_characters() -> None:
+    assert label_of("script", "x" * 90) == f"script:{'x' * 57}"
