@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import functools
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable
+from itertools import groupby, pairwise
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -25,9 +27,16 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endings, kept_outputs, looking, submitting
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
+    endings,
+    fleet,
+    kept_outputs,
+    looking,
+    submitting,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.looking import Looking
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import placeholder
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, Row
@@ -405,6 +414,9 @@ def test_a_long_task_repeats_what_fails_for_a_passing_reason_to_its_end(current_
     stage.run(jobs, wait_timeout=20, max_concurrency=1)
     assert [job.outcome for job in jobs] == ["success", "success", "success"]
     assert [job.output and job.output.note for job in jobs] == ["", "", ""]
+    steps = ["output" if "/chunks/" in entry["path"] else entry["method"] for entry in stage.workspace.log()]
+    order = [step for step, _entries in groupby(step for step in steps if step != "GET")]
+    assert order == ["POST", "output"] * 3
 
 
 def test_a_used_up_budget_holds_submits_back_no_longer_than_wait_timeout_from_the_start(current_stage: Stage) -> None:
@@ -433,6 +445,23 @@ def test_the_last_look_comes_when_the_time_is_up(stage: Stage) -> None:
     stage.run([job], wait_timeout=100)
     assert job.outcome == "success"
     assert sum(stage.clock.slept) <= 100.4, "looks were several seconds apart by then"
+
+
+def test_no_wait_ends_by_a_look_that_is_more_than_a_second_old(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [job] = current_stage.jobs()
+    get = current_stage.client.get
+
+    def answer_slowly(path: str, params: Any = None) -> Any:
+        if path.startswith("/api/servers/"):
+            current_stage.clock.sleep(1.1)
+            current_stage.end()
+        return get(path, params)
+
+    monkeypatch.setattr(current_stage.client, "get", answer_slowly)
+    current_stage.run([job], wait_timeout=20)
+    assert job.outcome == "success"
 
 
 def test_a_look_comes_when_a_command_may_be_over(current_stage: Stage) -> None:
@@ -514,6 +543,7 @@ def test_a_proxy_that_lets_nothing_through_any_more_is_named_when_the_time_is_up
     current_stage.run([job], wait_timeout=60)
     assert (job.outcome, bool(job.id)) == ("timed_out", True)
     assert "The last look failed: blocked by firewall" in job.msg
+    assert 12 <= current_stage.workspace.faults()[0]["hits"] <= 13, "one every five seconds"
 
 
 @pytest.mark.parametrize("page", PAGES[:2])
@@ -733,6 +763,31 @@ def test_many_commands_are_looked_at_a_hundred_at_a_time(stage: Stage) -> None:
     reads = paths(stage.workspace)
     assert all(path.startswith(f"{LIST}?") and "page_size=100" in path for path in reads), "none is asked for alone"
     assert len(reads) <= 60, "less than one a second, for sixty commands"
+
+
+@pytest.mark.parametrize(("max_errors", "seconds"), [(None, 20), (0, 5)])
+def test_looks_are_far_apart_while_commands_are_submitted(
+    current_stage: Stage, monkeypatch: pytest.MonkeyPatch, max_errors: int | None, seconds: int
+) -> None:
+    clock, looked = current_stage.clock, [0.0]
+    jobs = [current_stage.job(str(uuid.UUID(int=number)), f"web-{number}") for number in range(300)]
+
+    def submit_slowly(_client: Client, body: Row, _known: Any) -> Command:
+        clock.sleep(0.25)
+        return Command(body["server"], Server(body["server"]), "make all", "system", "verifying", result="done")
+
+    def look(_looking: Looking, awaited: list[Job], *_arguments: Any) -> None:
+        looked.append(clock.monotonic())
+        for job in awaited if all(job.id for job in jobs) else ():
+            job.see(job.known.with_status("success"))
+
+    monkeypatch.setattr(fleet, "THREADS", 1)
+    monkeypatch.setattr(submitting, "submit", submit_slowly)
+    monkeypatch.setattr(Looking, "look", look)
+    looked[0] = clock.monotonic()
+    current_stage.run(jobs, max_errors=max_errors)
+    assert outcomes(jobs) == {"success": 300}
+    assert seconds <= min(after - before for before, after in pairwise(looked[:4])) < seconds + 0.9
 
 
 def test_one_command_is_asked_for_by_its_id(stage: Stage) -> None:

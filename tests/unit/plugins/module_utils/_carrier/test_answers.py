@@ -51,6 +51,11 @@ def test_what_carries_nothing_stays_as_it_is() -> None:
     assert unpacked(plain, Output(WHOLE)) == (plain, Output(WHOLE))
 
 
+def test_nothing_is_said_of_the_answer_of_what_nobody_knows_the_end_of() -> None:
+    stuck = command(status="stuck", success=None, exit_code=None)
+    assert unpacked(stuck, Output("")) == (stuck, Output(""))
+
+
 def test_a_script_that_talks_like_the_agent_ran() -> None:
     talking = pack("argv:sh", "echo Failed to submit command: job queue is full; exit 1\n")
     done = command(line=talking.line, **FAILED, exit_code=1)
@@ -91,8 +96,9 @@ def test_a_silent_success_is_doubted_where_chunks_may_be_lost() -> None:
     assert unpacked(command(), Output(""))[1].doubt
 
 
-def test_a_failure_without_an_answer_is_a_failure() -> None:
-    output = unpacked(command(**FAILED, exit_code=3), Output(""))[1]
+@pytest.mark.parametrize("done", [command(**FAILED, exit_code=3), old(False)], ids=["stated", "not stated"])
+def test_a_failure_without_an_answer_is_a_failure(done: Command) -> None:
+    output = unpacked(done, Output(""))[1]
     assert (output.doubt, output.refused, output.complete) == ("", "", False)
 
 
