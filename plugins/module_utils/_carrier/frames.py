@@ -96,7 +96,7 @@ def read_frame(digest: str, output: str) -> Frame:
     if not rc or said not in ([""], [SKIPPED], [UNDONE]):
         raise NoEnd("the answer ends too early", _beginning(written))
     try:
-        return Frame(_decoded(written), _decoded(_MARK.sub("", errors)), int(rc[1]), said[0])
+        return Frame(_decoded(written), _decoded(_MARK.sub("", errors)), int(rc[1]), *said)
     except (ValueError, binascii.Error):
         raise NoFrame("parts of the answer are missing", _beginning(written)) from None
 

@@ -57,9 +57,20 @@ def test_a_frame_of_which_any_piece_is_missing_or_twice_is_none() -> None:
 @pytest.mark.parametrize("length", range(0, 700, 7))
 def test_a_frame_that_ends_early_is_none_and_tells_its_beginning(length: int) -> None:
     stdout = b"standard output " * 30
+    torn = frame(stdout, b"standard error")[:length]
     with pytest.raises(NoFrame) as caught:
-        read_frame(DIGEST, frame(stdout, b"standard error")[:length])
-    assert stdout.startswith(caught.value.stdout)
+        read_frame(DIGEST, torn)
+    lines_of_57_bytes = max(0, min(len(stdout) // 57, torn.count("\n") - 1))
+    assert caught.value.stdout == stdout[: 57 * lines_of_57_bytes]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_line_that_is_too_short_before_the_last_one_is_noticed(number: int) -> None:
+    pieces = frame(b"x" * 57 * 3).splitlines(keepends=True)
+    pieces[1 + number] = pieces[1 + number][4:]
+    with pytest.raises(NoFrame) as caught:
+        read_frame(DIGEST, "".join(pieces))
+    assert caught.value.stdout == b"x" * 57 * number
 
 
 @pytest.mark.parametrize("length", [1, 4, 50, 78, 200])

@@ -71,6 +71,10 @@ def test_a_variable_is_what_it_was_also_at_its_ends(way: str) -> None:
     assert frame.stdout.decode() == "".join(f"[{value}]" for value in env.values()) + "A=  a  \n"
 
 
+def test_what_is_shown_of_it_has_no_values_of_variables() -> None:
+    assert "hunter2" not in repr(pack("script:x", "true", b"", (), {"PASSWORD": "hunter2"}))
+
+
 def test_the_digest_tells_nothing_of_variables() -> None:
     lines = {pack("script:x", "true", b"", (), env).line for env in ({}, {"A": " a"}, {"A": "a"}, {"B": "b "})}
     assert len(lines) == 1

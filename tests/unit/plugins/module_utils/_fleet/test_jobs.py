@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is known of a command on its way."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, digest_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import FINE, Outcome
+from ansible_collections.herdops.alpacon.tests.unit.support import OTHER_SERVER, SERVER, current_row
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "ran"),
+    [
+        ("success", Outcome.SUCCESS, True),
+        # As the workspace says of what was carried, of whose answer nothing is there.
+        ("success", Outcome.UNKNOWN, True),
+        ("queued", None, False),
+        # It may have run since the last look.
+        ("queued", Outcome.TIMED_OUT, None),
+        ("queued", Outcome.UNKNOWN, None),
+        ("cancelled", Outcome.TIMED_OUT, False),
+        (None, Outcome.REFUSED, False),
+        (None, Outcome.UNKNOWN, None),
+    ],
+)
+def test_whether_a_command_has_run(status: str | None, outcome: Outcome | None, ran: bool | None) -> None:
+    command = Command.from_row(current_row(status=status)) if status else None
+    assert Job(Server(SERVER), command=command, outcome=outcome).ran is ran
+
+
+@pytest.mark.parametrize(
+    ("known", "read", "together"),
+    [
+        (Server(SERVER), Server(SERVER, "web-01"), Server(SERVER, "web-01")),
+        (Server(None, "web-01"), Server(SERVER, "WEB-01"), Server(SERVER, "web-01")),
+        (Server(SERVER, "web-01"), Server(OTHER_SERVER, "web-02"), Server(SERVER, "web-01")),
+        (Server(SERVER, None, True, False), Server(SERVER, "web-01"), Server(SERVER, "web-01", True, False)),
+    ],
+)
+def test_what_is_known_of_a_server_is_completed(known: Server, read: Server, together: Server) -> None:
+    job = Job(known)
+    job.learn(read)
+    assert job.server == together
+
+
+def test_what_is_not_given_at_the_end_stays_as_it_is() -> None:
+    error = AlpaconError("lost")
+    job = Job(Server(SERVER), msg="before", error=error)
+    job.end(Outcome.FAILED)
+    assert (job.outcome, job.msg, job.error) == (Outcome.FAILED, "before", error)
+    job.end(Outcome.UNKNOWN, "", AlpaconError("another"))
+    assert (job.outcome, job.msg, str(job.error)) == (Outcome.UNKNOWN, "", "another")
+
+
+def test_a_remark_is_made_once() -> None:
+    job = Job(Server(SERVER))
+    for note in ("It waits.", "It was found.", "It waits."):
+        job.remark(note)
+    assert job.note == "It waits. It was found."
+
+
+def test_a_command_that_is_shown_again_is_no_longer_missing() -> None:
+    job = Job(Server(SERVER), missing=1000.0, error=AlpaconError("lost"))
+    job.see(Command.from_row(current_row()))
+    assert (job.id, job.missing, job.error) == (job.known.id, 0, None)
+
+
+def test_the_order_of_the_fields_of_a_submit_does_not_tell_it_from_another() -> None:
+    assert digest_of({"line": "uptime", "server": SERVER}) == digest_of({"server": SERVER, "line": "uptime"})
+    assert digest_of({"line": "uptime", "server": SERVER}) != digest_of({"line": "uptime", "server": OTHER_SERVER})
+
+
+@pytest.mark.parametrize(("offline", "fine"), [("wait", False), ("fail", False), ("skip", True)])
+def test_a_server_that_is_offline_is_fine_only_where_it_is_to_be_skipped(offline: str, fine: bool) -> None:
+    assert (Outcome.OFFLINE in Limits(offline=offline).fine) is fine
+    assert FINE <= Limits(offline=offline).fine
