@@ -108,12 +108,20 @@ def test_a_poller_that_hangs_holds_nobody_up(workers: Workers, wait_timeout: flo
     assert {path.partition("?")[0] for path in paths(workers.workspace)} == {detail(mine)}
 
 
+def test_who_hears_nothing_of_a_poller_for_25_seconds_looks_for_itself(workers: Workers) -> None:
+    mine, _other = workers.running(2)
+    with workers.shared.lock("poll"):
+        assert workers.look(mine, after=24.2) == []
+        assert workers.look(mine, after=0.9) == [detail(mine)]
+
+
 def test_a_folder_that_is_gone_holds_nobody_up(workers: Workers, tmp_path: Path) -> None:
     mine, _other = workers.running(2)
     workers.clock.at(5, lambda: workers.end(mine))
     shutil.rmtree(tmp_path)
     workers.fleet().run([mine])
     assert mine.outcome == "success"
+    assert sum(workers.clock.slept) < 20
     assert set(paths(workers.workspace)) == {detail(mine)}
 
 

@@ -42,6 +42,7 @@ def test_a_number_that_another_process_has_by_now() -> None:
     machine, pid, started = process_mark(os.getpid()).split("-")
     # Where the system does not say when it was started, nobody can tell.
     before = max(int(started) - 1, 0)
+    assert bool(before) == processes._PROC.exists()
     assert has_ended(f"{machine}-{pid}-{before}") == bool(before)
 
 
