@@ -209,7 +209,10 @@ def test_an_offline_server_that_is_queued_for_is_awaited(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("status", "code", "note"),
-    [(409, "EVENT_COMMAND_ALREADY_SENT", ""), (403, "forbidden", "was offline, and the command could not be cancelled")],
+    [
+        (409, "EVENT_COMMAND_ALREADY_SENT", ""),
+        (403, "forbidden", "was offline, and the command could not be cancelled"),
+    ],
 )
 def test_what_cannot_be_taken_back_from_an_offline_server_is_awaited_on(
     current_stage: Stage, status: int, code: str, note: str

@@ -13,7 +13,16 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pauses impo
 
 @pytest.mark.parametrize(
     ("age", "alone", "among_others"),
-    [(0.1, 0.3, 0.15), (0.2, 0.65, 0.15), (0.9, 0.65, 0.18), (1, 1, 0.2), (2, 1, 0.4), (10, 1, 1), (100, 8, 8), (1000, 10, 10)],
+    [
+        (0.1, 0.3, 0.15),
+        (0.2, 0.65, 0.15),
+        (0.9, 0.65, 0.18),
+        (1, 1, 0.2),
+        (2, 1, 0.4),
+        (10, 1, 1),
+        (100, 8, 8),
+        (1000, 10, 10),
+    ],
 )
 def test_pauses_widen_with_the_age_of_a_command(age: float, alone: float, among_others: float) -> None:
     assert pause_at(age) == pytest.approx(alone)
