@@ -131,7 +131,6 @@ class Submitting:
             job.command = Command(earlier.command_id, job.server, str(job.body["line"]), job.body["shell"], "unknown")
             with contextlib.suppress(AlpaconError):
                 job.command = find_command(self._client, earlier.command_id) or job.command
-            job.changed = True
         if job.command:
             self._intend(job)
             self._keep(job, job.command, earlier)

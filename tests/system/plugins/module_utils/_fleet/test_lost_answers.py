@@ -121,9 +121,22 @@ def test_what_an_earlier_attempt_has_submitted_is_taken_up(
     job = Job(Server(None), body=body)
     Fleet(client, Limits(wait=False), sleep=clock.sleep, run=Run(attempts=attempts)).run([job])
     assert (job.outcome, job.id, job.changed) == ("pending", command.id, True)
+    assert job.known.status == "scheduled"
     assert "it was not submitted again" in job.note
     assert ("it was found in the workspace" in job.note) is not shown
     assert methods(current)["POST"] == 1
+
+
+def test_what_an_earlier_attempt_may_have_submitted_is_not_submitted_again(
+    current: Workspace, connect: Connect, clock: Clock
+) -> None:
+    body = later(current)
+    job = Job(Server(None), body=body)
+    run = Run(attempts={digest_of(body): Attempt(clock.time())})
+    Fleet(connect(current, sleep=clock.sleep), Limits(wait=False), sleep=clock.sleep, run=run).run([job])
+    assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
+    assert job.msg.endswith("An earlier attempt of this task has sent it.")
+    assert methods(current)["POST"] == 0
 
 
 @pytest.mark.parametrize("word", ["denied", "awaiting_approval"])
@@ -145,6 +158,7 @@ def test_a_submit_that_may_or_may_not_have_arrived_is_unknown(
     Fleet(client, Limits(wait=False), sleep=clock.sleep).run([job])
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
     assert "No such command was seen" in job.msg
+    assert "An earlier attempt" not in job.msg
     assert methods(current)["POST"] == 1
     assert current.commands() == []
 
