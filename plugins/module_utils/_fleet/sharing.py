@@ -69,7 +69,7 @@ class Shared:
         self._rows = self._folder / "rows"
         # Parents that mkdir makes itself would be open to others.
         for path in (self._folder, self._awaited, self._rows):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
         self.pause = SharedPause(self._folder / "paused_until")
 
     @contextlib.contextmanager
@@ -94,7 +94,7 @@ class Shared:
         """Take the command off the list of those that are looked for."""
         for folder in (self._awaited, self._rows):
             with contextlib.suppress(OSError):
-                (folder / _file_name(command_id)).unlink(missing_ok=True)
+                (folder / _file_name(command_id)).unlink()
 
     def expected(self) -> set[str]:
         """The ids of all commands that somebody awaits."""

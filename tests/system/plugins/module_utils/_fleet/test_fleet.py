@@ -474,6 +474,7 @@ def test_a_look_comes_when_a_command_may_be_over(current_stage: Stage) -> None:
     current_stage.run([job])
     assert job.outcome == "success"
     assert sum(current_stage.clock.slept) <= 1.5, "the next look was due half a second later"
+    assert len(paths(current_stage.workspace)) <= 5
 
 
 def test_requests_wait_for_their_budget_as_long_as_the_last_command_may_take(current_stage: Stage) -> None:

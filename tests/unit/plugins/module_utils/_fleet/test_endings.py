@@ -10,10 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import CANCELLED, GONE, SENT
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, current_row
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, CONNECTION, SERVER, Row, current_row
 
 SUBMITTED = Job(Server(SERVER), {"line": "uptime"}, Command(COMMAND, Server(SERVER), "", "system", "queued"))
 SEEN = Job(Server(SERVER), command=Command(COMMAND, Server(SERVER), "uptime", "system", "queued"))
@@ -48,3 +52,27 @@ def test_an_error_may_be_the_moment_before_a_delivery_for_a_minute(
     for clock.now in (1000.0, 1000.0 + seconds):
         endings.settle(job, Limits())
     assert job.outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("body", "missing", "done", "outcome", "changed"),
+    [
+        ({}, 0.0, CANCELLED, "timed_out", True),
+        # What it has submitted counts as a change already where the workspace has accepted it.
+        ({"line": "uptime"}, 0.0, CANCELLED, "timed_out", False),
+        ({}, 0.0, GONE, "timed_out", False),
+        ({}, 1000.0, CANCELLED, "timed_out", True),
+        ({}, 1000.0, GONE, "unknown", False),
+        ({}, 0.0, SENT, "unknown", False),
+    ],
+)
+def test_what_is_withdrawn_is_a_change_where_it_stood_before(
+    monkeypatch: pytest.MonkeyPatch, body: Row, missing: float, done: str, outcome: str, changed: bool
+) -> None:
+    monkeypatch.setattr(endings, "cancel", lambda _client, _command_id: done)
+    command = Command.from_row(current_row())
+    job = Job(Server(SERVER), body, command, Outcome.UNKNOWN, missing=missing)
+    with Client(settings_of(CONNECTION)) as client:
+        endings.withdraw(client, job)
+    assert (job.outcome, job.changed) == (outcome, changed)
+    assert (job.known.status == "cancelled") is (outcome == "timed_out")
