@@ -54,5 +54,5 @@ def replace(file: Path, text: str) -> None:
 def read_number(file: Path) -> float:
     try:
         return float(file.read_text())
-    except OSError:
+    except (OSError, ValueError):
         return 0.0

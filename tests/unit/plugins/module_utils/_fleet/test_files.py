@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Locks on files that workers share."""
+"""Locks on files that workers share, and numbers in them."""
 
 from __future__ import annotations
 
@@ -48,3 +48,10 @@ def test_a_lock_that_nobody_lets_go_of_is_waited_for_five_seconds(
         with pytest.raises(TimeoutError), files.locked(tmp_path):
             pass
         assert len(pauses) == 5
+
+
+@pytest.mark.parametrize("text", [None, "", "soon"])
+def test_what_is_no_number_counts_as_none_noted(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "number").write_text(text)
+    assert files.read_number(tmp_path / "number") == 0.0
