@@ -19,6 +19,8 @@ from itertools import islice
 from typing import Any
 
 _BAD_TOKEN = "The token is unknown, disabled or expired. Check it against the workspace's list of tokens."
+_NO_RECORD = "There is no such record, or the token may not see it. Check the name or id."
+_NOT_A_USER = "The workspace asks for multi-factor authentication. Use an API or service token."
 _NO_WORKSPACE = "This does not speak JSON as an Alpacon workspace does. Check url."
 
 #: code -> what it means and what to do about it.
@@ -26,7 +28,7 @@ SENTENCES: dict[str, str] = {
     "api_cursor_expired": "The listing took too long and its cursor expired. Run the task again.",
     "api_invalid_cursor": "The server does not know the cursor of this listing. Run the task again.",
     "api_not_acceptable": _NO_WORKSPACE,
-    "api_not_found": "There is no such record, or the token may not see it. Check the name or id.",
+    "api_not_found": _NO_RECORD,
     "api_rate_limited": "The request budget of this token is used up. Wait, or ask for fewer servers at once.",
     "api_search_unavailable": "The search of the workspace is down. Try again later, or leave the search out.",
     "api_token_acl_not_allowed": (
@@ -39,8 +41,8 @@ SENTENCES: dict[str, str] = {
     "api_token_scope_missing": "The token lacks a scope. Grant it, or use a token that has it.",
     "api_unsupported_media_type": _NO_WORKSPACE,
     "auth_authentication_failed": _BAD_TOKEN,
-    "auth_mfa_required": "The workspace asks for multi-factor authentication. Use an API or service token.",
-    "auth_token_mfa_missing": "The workspace asks for multi-factor authentication. Use an API or service token.",
+    "auth_mfa_required": _NOT_A_USER,
+    "auth_token_mfa_missing": _NOT_A_USER,
     "auth_token_missing": "No token arrived. Check whether a proxy strips the Authorization header.",
     "auth_verification_unavailable": "The authentication service of the workspace is down. Try again later.",
     "command_acl_moved": "This workspace keeps command ACLs in its pre-approval ledger. Change them there.",
@@ -67,7 +69,7 @@ SENTENCES: dict[str, str] = {
         "The workspace does not accept this command. Check that there is a server of that id, then line, shell,"
         " username and groupname."
     ),
-    "not_found": "There is no such record, or the token may not see it. Check the name or id.",
+    "not_found": _NO_RECORD,
     "note_pin_limit_exceeded": "No more notes can be pinned.",
     "rbac_object_permission_required": "The role of this token may not do this with this record.",
     "rbac_permission_required": "The role of this token may not do this.",

@@ -14,11 +14,13 @@ import zlib
 from collections.abc import Iterator
 from urllib.parse import quote
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
+
 from .checks import OUTPUT, Check
 from .questions import CARRYING_SHELL, assignments
 
 #: The longest line of workspaces of 2024, and of all others, in characters.
-SHORT, LONG = 512, 2048
+SHORT, LONG = 512, LINE_LENGTH
 #: What a line prints, and nothing else, where it does not apply.
 NOT_APPLIED = "[does not apply]"
 #: The beginning of a function in a check set, and the line that ends one of several lines.
