@@ -97,9 +97,16 @@ SENTENCES: dict[str, str] = {
     "workspace_extension_plan_required": "The plan of the workspace does not include this.",
 }
 
+_ACCOUNT_FIELDS = ("username", "groupname")
+_NO_ACCOUNT = (
+    "The workspace does not know this username or groupname, or the token may not use it. Register it there, or give"
+    " another one: username and groupname, over the connection become_user, ansible_user and alpacon_groupname."
+)
+
 #: Code and the field that it blames -> a sentence that says more than that of the code alone.
 _SENTENCES_OF_FIELDS = {
     ("invalid_command", "server"): "There is no server of that id, or the token may not see it. Check the UUID.",
+    **{("invalid_command", field): _NO_ACCOUNT for field in _ACCOUNT_FIELDS},
 }
 
 #: What the servers of 2024 say in words, and the code that today's servers give for it.
@@ -307,6 +314,11 @@ class ApiError(AlpaconError):
 
     def as_result(self) -> dict[str, Any]:
         return {"error": {"status": self.status, "code": self.code or None, "message": self.text}}
+
+    @property
+    def refuses_account(self) -> bool:
+        """Whether a command was refused for the account that it names."""
+        return self.code == "invalid_command" and self.source in _ACCOUNT_FIELDS
 
     @property
     def refuses_token(self) -> bool:

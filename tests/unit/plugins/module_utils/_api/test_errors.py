@@ -89,6 +89,20 @@ def test_a_field_that_is_blamed_alone_is_named_alone() -> None:
     assert "groupname" not in error
 
 
+@pytest.mark.parametrize("field", ["username", "groupname"])
+def test_an_account_that_is_blamed_is_told_from_everything_else(field: str) -> None:
+    error = read(400, {"code": "INVALID_COMMAND", "source": field})
+    assert str(error).startswith("The workspace does not know this username or groupname, or the token may not use it.")
+    assert "over the connection become_user, ansible_user and alpacon_groupname" in str(error)
+    assert "server" not in str(error)
+    assert error.refuses_account
+
+
+@pytest.mark.parametrize(("code", "source"), [("invalid_command", "line"), ("forbidden", "username")])
+def test_nothing_else_is_taken_for_a_refused_account(code: str, source: str) -> None:
+    assert not read(400, {"code": code, "source": source}).refuses_account
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [
