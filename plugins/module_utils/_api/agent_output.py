@@ -12,23 +12,34 @@ it is all of the output and the rest of the record fits.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
+from .errors import clean_line
 from .outputs import AGENT_SAYS, INTERRUPTED, TOO_LONG, TOO_LONG_SAID, Output
 from .records import Command
 
-#: What the agent says -> why the line never began.
-_NEVER_BEGAN = (
-    (r"Command cancelled before execution: .+", "the agent was stopped while it waited in its queue"),
-    (r"Failed to submit command: job queue is full", "the agent's queue was full, so it may be submitted again"),
-    (r"there is no corresponding \S+ username in this server", "the server has no user of that username"),
-    (r"there is no corresponding \S+ groupname in this server", "the server has no group of that groupname"),
-    (r"groupname \S+ is not in user \S+'s group list", "the user is not a member of that group"),
+_NAME_A_GROUP = "Name a group of the account with groupname, over the connection with alpacon_groupname"
+#: What the agent says of an account that it cannot run the line as -> why the line never began.
+_ACCOUNT_REFUSED = (
+    (r"there is no corresponding .{1,255} username in this server", "the server has no user {username}"),
+    (
+        r"there is no corresponding .{1,255} groupname in this server",
+        f"the server has no group {{groupname}}. {_NAME_A_GROUP}",
+    ),
+    (
+        r"groupname .{1,255} is not in user .{1,255}'s group list",
+        f"the user {{username}} is not a member of the group {{groupname}}. {_NAME_A_GROUP}",
+    ),
     # Without a shell a line has parts that may have run before: only the start of the shell is certain.
     (r"fork/exec /bin/sh: no such file or directory", "the home folder of its user is missing on the server"),
     (r"fork/exec /bin/sh: permission denied", "its user may not enter its home folder on the server"),
+)
+#: What the agent says besides -> why the line never began.
+_NEVER_BEGAN = (
+    (r"Command cancelled before execution: .+", "the agent was stopped while it waited in its queue"),
+    (r"Failed to submit command: job queue is full", "the agent's queue was full, so it may be submitted again"),
     (r"fork/exec /bin/sh: argument list too long", "line and env are larger than the server's system takes"),
 )
-_PATTERNS = tuple((re.compile(pattern), why) for pattern, why in _NEVER_BEGAN)
 
 _SUDO = re.compile(r"Alpacon denied this sudo (?:command|invocation) \(([A-Z0-9_]{1,63})\)")
 _AS_ROOT = "Run it with username=root instead, if the token may."
@@ -55,9 +66,20 @@ def why_never_began(command: Command, output: str) -> str:
     """Why a command that counts as failed never began, or an empty string where it did or nobody can know."""
     if command.status != "failed" or command.error_phase or command.exit_code not in (None, 1):
         return ""
+    # The row names the account as well, and no line could have written that.
+    named = {name: clean_line(getattr(command, name) or f"of that {name}") for name in ("username", "groupname")}
+    return _why(output, (*_ACCOUNT_REFUSED, *_NEVER_BEGAN)).format_map(named)
+
+
+def blames_account(output: Output) -> bool:
+    """Whether nothing ran for the sake of the account, so that the server may well run something as another."""
+    return bool(output.refused and _why(output.text, _ACCOUNT_REFUSED))
+
+
+def _why(output: str, known: Iterable[tuple[str, str]]) -> str:
     said = output.strip()
     said = said[len(AGENT_SAYS) :] if said.startswith(AGENT_SAYS) else said
-    return next((why for pattern, why in _PATTERNS if pattern.fullmatch(said)), "")
+    return next((why for pattern, why in known if re.fullmatch(pattern, said)), "")
 
 
 def why_ended_early(command: Command, output: str) -> str:

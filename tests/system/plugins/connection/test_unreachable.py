@@ -137,7 +137,7 @@ def test_an_agent_that_starts_nothing_is_told_with_its_reason(current: Workspace
     current.fault("fail_start", reason="user")
     run = over_connection(current, tmp_path, [task("Raw", "true", "ansible.builtin.raw")])
     said = unreachable(run, ["web-01"])["web-01"]
-    assert "nothing was run: the server has no user of that username" in said
+    assert "nothing was run: the server has no user admin." in said
     assert MAY_HAVE_RUN not in said
 
 

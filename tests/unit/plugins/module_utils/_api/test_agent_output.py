@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import shortened, why_never_began
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import (
+    blames_account,
+    shortened,
+    why_never_began,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.tests.unit.support import Row, current_row
@@ -81,3 +85,43 @@ def test_what_tells_that_a_line_never_ran_is_not_cut() -> None:
 def test_a_line_that_ran_may_write_what_agents_do(fields: Row, never_began: bool) -> None:
     command = Command.from_row(current_row(**{"status": "failed", "success": False, "exit_code": 1, **fields}))
     assert bool(why_never_began(command, NO_USER)) is never_began
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("there is no corresponding ann lee username in this server", "the server has no user ann lee"),
+        ("there is no corresponding domain users groupname in this server", "the server has no group domain users."),
+        (
+            "groupname domain users is not in user ann lee's group list",
+            "the user ann lee is not a member of the group domain users.",
+        ),
+    ],
+)
+def test_an_account_that_is_refused_is_named(said: str, why: str) -> None:
+    row = current_row(status="failed", success=False, exit_code=1, username="ann lee", groupname="domain users")
+    found = why_never_began(Command.from_row(row), f"alpamon: {said}\n")
+    assert found.startswith(why)
+    assert ("over the connection with alpacon_groupname" in found) == ("group" in said)
+
+
+@pytest.mark.parametrize(
+    ("said", "refused", "blamed"),
+    [
+        (NO_USER, True, True),
+        ("there is no corresponding domain users groupname in this server", True, True),
+        ("groupname adm is not in user nobody's group list", True, True),
+        ("fork/exec /bin/sh: no such file or directory", True, True),
+        ("fork/exec /bin/sh: permission denied", True, True),
+        ("fork/exec /bin/sh: argument list too long", True, False),
+        ("Failed to submit command: job queue is full", True, False),
+        (NO_USER, False, False),
+    ],
+)
+def test_only_an_account_that_is_refused_is_blamed(said: str, refused: bool, blamed: bool) -> None:
+    assert blames_account(Output(f"alpamon: {said}\n", refused="it says so" if refused else "")) is blamed
+
+
+def test_an_account_that_no_row_states_is_refused_all_the_same() -> None:
+    row = current_row(status="failed", success=False, exit_code=1, username=None)
+    assert why_never_began(Command.from_row(row), NO_USER) == "the server has no user of that username"

@@ -214,7 +214,7 @@ def test_sudo_in_the_output_of_a_success_is_none_of_our_business() -> None:
 
 def read(text: str, code: int) -> Output:
     """What a line that failed has written, as the fleet reads it."""
-    row = current_row(status="failed", success=False, exit_code=code)
+    row = current_row(status="failed", success=False, exit_code=code, username="ghost", groupname="ghosts")
     return unpacked(Command.from_row(row), Output(text))[1]
 
 
@@ -223,9 +223,9 @@ def read(text: str, code: int) -> Output:
     [
         ("Command cancelled before execution: context canceled", "the agent was stopped"),
         ("Failed to submit command: job queue is full", "it may be submitted again"),
-        ("there is no corresponding ghost username in this server", "no user of that username"),
-        ("there is no corresponding ghosts groupname in this server", "no group of that groupname"),
-        ("groupname adm is not in user nobody's group list", "not a member of that group"),
+        ("there is no corresponding ghost username in this server", "no user ghost."),
+        ("there is no corresponding ghosts groupname in this server", "no group ghosts. Name a group"),
+        ("groupname ghosts is not in user ghost's group list", "the user ghost is not a member of the group ghosts."),
         ("fork/exec /bin/sh: no such file or directory", "home folder of its user is missing"),
         ("fork/exec /bin/sh: permission denied", "may not enter its home folder"),
         ("fork/exec /bin/sh: argument list too long", "larger than the server's system takes"),
