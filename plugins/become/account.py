@@ -13,7 +13,8 @@ description:
     C(become_user), so that neither C(sudo) nor a password is needed.
   - It works with the connection P(herdops.alpacon.alpacon#connection) only. Over any other one, such as that of a task
     that is delegated to the controller, the task fails, so set it for the hosts of the workspace and not for all.
-  - The workspace decides which accounts a token may use, and refuses the others.
+  - The workspace decides which accounts a token may use, and refuses the others. A task that becomes one of these, or
+    one that the server does not have, fails.
 author:
   - herdops.alpacon contributors (@herdops)
 requirements:
@@ -36,7 +37,7 @@ options:
 notes:
   - C(become_flags), C(become_exe) and C(become_pass) have no meaning here.
   - The group is that of O(herdops.alpacon.alpacon#connection:groupname), or else the one that the workspace has for the
-    account.
+    account. If the server has no such group, or the account is not in it, name another one there.
 seealso:
   - plugin: herdops.alpacon.alpacon
     plugin_type: connection

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import blames_account
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, cancel
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, ApiError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TOO_LONG
@@ -49,6 +50,10 @@ _ASYNC = " A task that takes so long needs async and poll."
 
 class RequestTooLarge(AlpaconError):
     """A submit was refused for its size alone, so that a smaller one may be accepted."""
+
+
+class AccountRefused(AlpaconError):
+    """Nothing was run because of the account, so that the same may run as another one."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,7 @@ class Remote:
 
         Raises:
             TooLarge: it does not fit into one submit.
+            AccountRefused: the workspace, or the server, does not let it run as this account.
             RequestTooLarge: it does, and is more than the workspace, or a proxy in front of it, takes.
             AlpaconError: it did not run, or nobody can say what came of it; the text says which.
         """
@@ -161,12 +167,16 @@ class Remote:
 
     def _answer(self, job: Job) -> Ran:
         outcome, output = job.outcome, job.output
-        if outcome == Outcome.REFUSED and isinstance(job.error, ApiError) and job.error.status == 413:
-            raise RequestTooLarge(f"{self._access.host}: {job.error}")
+        if outcome == Outcome.REFUSED and isinstance(job.error, ApiError):
+            if job.error.status == 413:
+                raise RequestTooLarge(f"{self._access.host}: {job.error}")
+            if job.error.refuses_account:
+                raise AccountRefused(f"{self._access.host}: {job.error}")
         if outcome == Outcome.AWAITING_APPROVAL:
             raise AlpaconError(f"{self._access.host}: {self._withdraw(job)}")
         if output and output.refused:
-            raise AlpaconError(f"{self._access.host}: nothing was run: {output.refused}.")
+            kind = AccountRefused if blames_account(output) else AlpaconError
+            raise kind(f"{self._access.host}: nothing was run: {output.refused}.")
         if outcome in (Outcome.SUCCESS, Outcome.FAILED) and output and job.known.ran:
             if output.complete and job.known.rc is not None:
                 stdout, stderr = (text.encode("utf-8", "surrogateescape") for text in (output.text, output.stderr))

@@ -42,6 +42,26 @@ def test_the_account_of_a_command_is_that_of_its_task(current: Workspace, tmp_pa
     assert len(current.commands()) == len(accounts)
 
 
+def test_an_account_that_a_server_lacks_fails_its_task_and_not_the_host(current: Workspace, tmp_path: Path) -> None:
+    current.fault("fail_start", reason="group", times=1)
+    lacking = whoami("Lacking", **ACCOUNT, become_user="deploy", ignore_errors=False)
+    unknown = whoami("Unknown", **ACCOUNT, become_user="stranger")
+    sudo = {"become": True, "become_method": "sudo", "vars": {"ansible_user": "stranger"}}
+    tasks = [
+        {"block": [lacking], "rescue": [whoami("Rescued")]},
+        unknown,
+        whoami("Sudo", **sudo, ignore_unreachable=True),
+        whoami("Last"),
+    ]
+    run = over_connection(current, tmp_path, tasks)
+    [lacks], [is_unknown], [as_sudo] = run.tasks["Lacking"], run.tasks["Unknown"], run.tasks["Sudo"]
+    assert "nothing was run: the server has no group deploy. Name a group of the account" in lacks["msg"]
+    assert "alpacon_groupname" in lacks["msg"]
+    assert "become_user" in is_unknown["msg"]
+    assert [bool(task.get("unreachable")) for task in (lacks, is_unknown, as_sudo)] == [False, False, True]
+    assert [run.tasks[name][0]["rc"] for name in ("Rescued", "Last")] == [0, 0]
+
+
 def test_temporary_folders_are_those_of_the_account(current: Workspace, tmp_path: Path) -> None:
     copied = {"content": "x", "dest": str(tmp_path / "there"), "mode": "0600"}
     tasks = [task("Copy", copied, "ansible.builtin.copy", **ACCOUNT)]
