@@ -19,7 +19,8 @@ author:
 options:
   ids:
     description:
-      - UUIDs of commands. They cannot be combined with filters.
+      - UUIDs of commands. They cannot be combined with filters. The commands come in this order, unless O(ordering) is
+        given.
       - One that is not there or cannot be read is left out, and a warning names it. The task fails if reading each of
         them ends in an error; that there is no such command is no error.
     type: list
@@ -53,10 +54,10 @@ options:
     type: str
   ordering:
     description:
-      - The time to order the commands by; with a minus, the latest first. The workspace does the ordering, and a
-        warning says if it does not.
+      - The time to order the commands by; with a minus, the latest first. The workspace does the ordering, but for that
+        of O(ids), and a warning says if it does not.
+      - If omitted, the commands come in the order of O(ids), or else by V(-added_at).
     type: str
-    default: -added_at
     choices:
       - -added_at
       - added_at
@@ -71,8 +72,8 @@ options:
   limit:
     description:
       - How many commands to return at most; V(0) for all of them.
+      - If omitted, all of O(ids), or else V(100).
     type: int
-    default: 100
   status:
     description:
       - One or more of the values of RV(commands[].status). This module filters by it.

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Callable
@@ -22,9 +23,12 @@ from .._carrier.answers import unpacked, whole_of
 from .._fleet.run import Run
 from .._options import values
 from .._options.connection import CONNECTION, settings_of
-from .command_query import FILTERS, ORDERINGS, Query, doubt_about_order, find, warn_of_unknown_statuses
+from .command_query import FILTERS, ORDERINGS, Query, doubt_about_order, find, in_order, warn_of_unknown_statuses
 from .command_results import describe
 from .one_by_one import OneByOne
+
+#: How many commands are listed unless the task says otherwise.
+_LIMIT = 100
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
@@ -37,10 +41,9 @@ SPEC: dict[str, dict[str, Any]] = {
     "search": {"type": "str"},
     "ordering": {
         "type": "str",
-        "default": "-added_at",
         "choices": [sign + name for name in ORDERINGS for sign in ("-", "")],
     },
-    "limit": {"type": "int", "default": 100},
+    "limit": {"type": "int"},
     "status": {"type": "list", "elements": "str"},
     "success": {"type": "bool"},
     "line": {"type": "str", "aliases": ["cmd"]},
@@ -57,22 +60,33 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     ids = values.uuids("ids", options.get("ids"))
     if ids:
         _refuse_filters(options)
-    limit = values.output_limit(options.get("output_limit"))
-    if options["limit"] < 0:
-        raise UsageError("limit", f"{options['limit']} is negative", "Give a number of commands, or 0 for all of them.")
+    output_limit = values.output_limit(options.get("output_limit"))
+    limit, ordering = _limit(options, 0 if ids else _LIMIT), options.get("ordering") or ""
     with run.client(settings) as client:
         if ids:
             found = _by_ids(client, ids, run.warn)
+            found = (in_order(found, ordering) if ordering else found)[: limit or None]
         else:
             query = Query.from_options(client, options)
             warn_of_unknown_statuses(query.statuses, run.warn)
-            found = list(find(client, query, options["limit"]))
-            doubt = doubt_about_order(found, query.ordering)
-            if doubt:
-                run.warn(f"ordering: {doubt}.")
+            found = list(find(client, query, limit))
+            ordering = query.ordering
+        doubt = doubt_about_order(found, ordering) if ordering else ""
+        if doubt:
+            run.warn(f"ordering: {doubt}.")
         read = _Outputs(client, run.warn).read if options["with_output"] else None
-        commands = [listed(command, read, limit) for command in found]
+        commands = [listed(command, read, output_limit) for command in found]
         return {"commands": commands, "changed": False, "requests": client.requests}
+
+
+def _limit(options: Mapping[str, Any], default: int) -> int:
+    """How many commands to return at most; 0 for all of them."""
+    limit: int | None = options.get("limit")
+    if limit is None:
+        return default
+    if limit < 0:
+        raise UsageError("limit", f"{limit} is negative", "Give a number of commands, or 0 for all of them.")
+    return min(limit, sys.maxsize)
 
 
 def _refuse_filters(options: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from itertools import islice
@@ -209,10 +209,13 @@ def find(client: Client, query: Query, limit: int) -> Iterator[Command]:
     try:
         return iter(list(islice(_wanted(client, query, query.ordering), limit or None)))
     except IncompleteList:
-        commands = sorted(_wanted(client, query, NEWEST_FIRST), key=_place(query.ordering))
-    if query.ordering.startswith("-"):
-        commands.reverse()
-    return islice(commands, limit or None)
+        return islice(in_order(_wanted(client, query, NEWEST_FIRST), query.ordering), limit or None)
+
+
+def in_order(commands: Iterable[Command], ordering: str) -> list[Command]:
+    """Commands as the workspace would order them."""
+    ordered = sorted(commands, key=_place(ordering))
+    return ordered[::-1] if ordering.startswith("-") else ordered
 
 
 def _wanted(client: Client, query: Query, ordering: str) -> Iterator[Command]:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -55,7 +56,7 @@ def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
                 run.warn(warning)
             found = [server for server in servers if wanted.accepts(server)][: limit or None]
         else:
-            found = _filtered(client, wanted, groups, limit, run.warn)
+            found = _filtered(client, wanted, groups, min(limit, sys.maxsize), run.warn)
         return {"servers": found, "changed": False, "requests": client.requests}
 
 

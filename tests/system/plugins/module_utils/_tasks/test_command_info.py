@@ -86,6 +86,7 @@ def test_the_name_that_the_task_gave_is_the_servers_where_rows_have_none(history
         ({"since": "270m", "until": "90m"}, [1, 2, 3]),
         ({"limit": 2}, [0, 1]),
         ({"limit": 0}, [0, 1, 2, 3, 4, 5]),
+        ({"limit": 10**20}, [0, 1, 2, 3, 4, 5]),
         ({"limit": 1, "line": "reboot"}, [5]),
         ({"ordering": "added_at"}, [5, 4, 3, 2, 1, 0]),
         ({"ordering": "-scheduled_at"}, [4, 0, 1, 2, 3, 5]),
@@ -236,6 +237,32 @@ def test_an_id_that_is_not_there_is_warned_about(history: Workspace) -> None:
 
 
 # What cannot be read
+
+
+@in_every_dialect
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, [3, 0, 4]),
+        ({"limit": 0}, [3, 0, 4]),
+        ({"limit": 2}, [3, 0]),
+        ({"ordering": "-added_at"}, [0, 3, 4]),
+        ({"ordering": "added_at"}, [4, 3, 0]),
+        ({"ordering": "-handled_at", "limit": 2}, [4, 0]),
+        ({"ordering": "handled_at", "limit": 10**20}, [3, 0, 4]),
+    ],
+)
+def test_ordering_and_limit_go_with_ids(history: Workspace, given: dict[str, Any], expected: list[int]) -> None:
+    ids = [row["id"] for row in history.commands()]
+    listed = info(history, ids=[ids[3], ids[0], ids[4]], **given)
+    assert numbers(history, listed) == expected
+    assert listed.warnings == []
+
+
+def test_all_ids_that_are_given_are_listed(current: Workspace) -> None:
+    ids = current.add_commands([{"line": "true"}] * 101)
+    assert [command["id"] for command in info(current, ids=ids, with_output=False).commands] == ids
+
 
 FORBIDDEN = {"status": 403, "body": '{"code": "rbac_object_permission_required"}'}
 
