@@ -105,7 +105,10 @@ _NO_ACCOUNT = (
 
 #: Code and the field that it blames -> a sentence that says more than that of the code alone.
 _SENTENCES_OF_FIELDS = {
-    ("invalid_command", "server"): "There is no server of that id, or the token may not see it. Check the UUID.",
+    ("invalid_command", "server"): (
+        "There is no server of that id, or the token may not see it. Check the UUID. If an inventory has it from a"
+        " cache, read it again with --flush-cache."
+    ),
     **{("invalid_command", field): _NO_ACCOUNT for field in _ACCOUNT_FIELDS},
 }
 

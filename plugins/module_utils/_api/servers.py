@@ -132,8 +132,8 @@ def _offer(client: Client, reference: str, seen: Sequence[str]) -> str:
 _NO_NAMES = (
     (
         "[*?]",
-        "Patterns are not taken here: name servers, or select them with alpacon_server_info or by the hosts of an"
-        " inventory.",
+        "Patterns are not taken here: name servers, or select them with filters.name of alpacon_server_info or by the"
+        " hosts of an inventory.",
     ),
     (r"[\s,;\[\]{}'\"]", "Give a list, or names with commas between them."),
     ("^all$", "For the hosts of a group of the inventory, give groups['all'] in a template."),

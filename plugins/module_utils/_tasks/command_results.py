@@ -52,7 +52,7 @@ def of_jobs(jobs: Sequence[Job], fine: frozenset[Outcome] = FINE, no_log: bool =
         [only] = commands
         result = {**only, **result}
     else:
-        result["msg"] = _summary(len(jobs), bad)
+        result["msg"] = _summary(len(jobs), sum(not job.outcome for job in jobs), bad)
     return result
 
 
@@ -62,9 +62,11 @@ def _describe_and_let_go(job: Job, no_log: bool) -> dict[str, Any]:
     return described
 
 
-def _summary(total: int, bad: Sequence[str]) -> str:
+def _summary(total: int, predicted: int, bad: Sequence[str]) -> str:
     if not total:
         return "No commands."
+    if predicted and not bad:
+        return f"{'' if predicted == total else f'{predicted} of '}{total} commands would be submitted."
     if not bad:
         return f"{total} commands, none of them failed."
     named = "; ".join(bad[:_NAMED_FAILURES])

@@ -86,6 +86,7 @@ def test_an_unknown_code_comes_through() -> None:
 def test_a_field_that_is_blamed_alone_is_named_alone() -> None:
     error = str(read(400, {"code": "invalid_command", "source": "server"}))
     assert "There is no server of that id" in error
+    assert "read it again with --flush-cache" in error
     assert "groupname" not in error
 
 

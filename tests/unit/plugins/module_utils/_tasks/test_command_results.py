@@ -164,6 +164,13 @@ def test_nothing_to_do_and_nothing_gone_wrong() -> None:
     assert of_jobs([job("success", DONE)] * 2)["msg"] == "2 commands, none of them failed."
 
 
+def test_what_is_only_predicted_did_not_end_in_any_way() -> None:
+    predicted = [Job(Server(SERVER)), Job(Server(SERVER))]
+    assert of_jobs(predicted)["msg"] == "2 commands would be submitted."
+    assert of_jobs([*predicted, job("success", DONE)])["msg"] == "2 of 3 commands would be submitted."
+    assert of_jobs([*predicted, job("offline")])["msg"].startswith("1 of 3 commands did not end well: ")
+
+
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_every_outcome_fails_unless_it_is_fine(outcome: Outcome) -> None:
     row = DONE if outcome == "success" else current_row(status="failed", success=False, exit_code=1)
