@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from .._api.agent_output import sudo_advice, why_ended_early
+from .._api.agent_output import sudo_advice, why_ended_early, why_never_began
 from .._api.outputs import Output
 from .._api.records import STATUSES, Command, Server, iso
 from .._carrier.frames import SKIPPED
@@ -78,7 +78,8 @@ def _message(job: Job, no_log: bool) -> str:
     output, said = job.output or Output(""), job.msg
     if no_log:
         # Where it was skipped, the server has said so, and named a path.
-        output, said = replace(output, text="", stderr=""), _SKIPPED if output.mark == SKIPPED else said
+        said = _SKIPPED if output.mark == SKIPPED else said
+        output = replace(output, text="", stderr="", refused=_without_names(job, output))
     parts = [said or (job.outcome.sentence if job.outcome else "")]
     if job.command and job.outcome == Outcome.FAILED:
         parts = [_failure(job.command, output), said]
@@ -90,6 +91,14 @@ def _message(job: Job, no_log: bool) -> str:
     if job.command and job.outcome == Outcome.FAILED:
         parts.append(_last_words(output))
     return _printable(" ".join(part for part in parts if part))
+
+
+def _without_names(job: Job, output: Output) -> str:
+    """Why nothing ran, without the account that the command was given."""
+    if not job.command or not output.refused:
+        return output.refused
+    unnamed = replace(job.command, username=None, groupname=None)
+    return why_never_began(unnamed, output.text) or output.refused
 
 
 def _last_words(output: Output) -> str:

@@ -246,6 +246,14 @@ def test_what_never_began_is_told_apart(said: str, why: str, form: str) -> None:
     assert why in described["msg"]
 
 
+def test_no_log_leaves_the_account_out_of_what_never_began() -> None:
+    said = "groupname ghosts is not in user ghost's group list"
+    row = current_row(status="failed", success=False, exit_code=1, username="ghost", groupname="ghosts")
+    message = describe_job(job("failed", row, output=read(said, 1)), no_log=True)["msg"]
+    assert message.startswith("Never ran: the user of that username is not a member of the group of that groupname. ")
+    assert "ghost" not in message
+
+
 @pytest.mark.parametrize(
     ("code", "text"),
     [
