@@ -139,8 +139,8 @@ notes:
   - There is no terminal. A task whose become method is given a password is refused before anything is submitted; use
     P(herdops.alpacon.account#become), which needs none.
   - A host is unreachable if its agent is offline, if the workspace refuses the command, or if nobody can say what came
-    of it. The message says whether it may have run. If that is for the account that the task becomes with
-    P(herdops.alpacon.account#become), the task fails instead.
+    of it. The message says whether it may have run. If the reason is the account that a task
+    becomes with P(herdops.alpacon.account#become), that task fails instead.
   - Agents end each command after 30 minutes. Run what takes longer with C(async).
   - Windows servers and workspaces that take no variables for a command, such as those of 2024, are not supported.
     M(ansible.posix.synchronize) does not work, since rsync needs SSH or a daemon of its own.
@@ -406,7 +406,7 @@ class Connection(ConnectionBase):
             raise AnsibleError(str(error)) from None
         except AlpaconError as error:
             if isinstance(error, AccountRefused) and self._account:
-                # It is that of the task: the host answers as others.
+                # The account is that of the task: other tasks may well run on this host.
                 raise AnsibleError(str(error)) from None
             hint = f" {_DELEGATED}" if self._host_name in C.LOCALHOST else ""
             raise AnsibleConnectionFailure(f"{error}{hint}") from None

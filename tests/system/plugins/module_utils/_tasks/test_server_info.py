@@ -309,7 +309,8 @@ def test_filters_that_make_no_sense(current: Workspace, filters: Row, problem: s
 
 
 @pytest.mark.parametrize(
-    ("limit", "count", "pages"), [(0, 253, 3), (1, 1, 1), (100, 100, 1), (101, 101, 2), (10**20, 253, 3)]
+    ("limit", "count", "pages"),
+    [(0, 253, 3), (1, 1, 1), (100, 100, 1), (101, 101, 2), (999, 253, 3), (10**20, 253, 3)],
 )
 def test_as_many_as_the_limit_says(workspace: Workspace, limit: int, count: int, pages: int) -> None:
     workspace.add_servers(*(f"db-{number:03d}" for number in range(250)))
