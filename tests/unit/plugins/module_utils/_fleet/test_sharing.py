@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names of servers that one worker of a run reads for the others."""
+"""What the workers of a run share: names of servers that one of them reads, and which commands they await."""
 
 from __future__ import annotations
 
@@ -49,3 +49,10 @@ def test_who_reads_names_for_too_long_is_waited_for_a_minute(tmp_path: Path, mon
     with reader.lock("servers"):
         assert waiter.server_ids(["web-000"], lambda: pytest.fail("another one reads them")) == {}
     assert clock.now == pytest.approx(1060, abs=0.1)
+
+
+def test_what_nobody_awaits_is_not_expected_and_what_somebody_does_is_after_a_while(tmp_path: Path) -> None:
+    worker = sharing.Shared(tmp_path, "https://workspace.example", TOKEN)
+    worker.expect(IDS[0])
+    assert [worker.is_expected_for(command_id, 0.0) for command_id in IDS[:2]] == [True, False]
+    assert not worker.is_expected_for(IDS[0], 60.0)
