@@ -64,7 +64,7 @@ def test_it_is_found_though_the_workspace_trims_lines(workspace: Workspace, warm
 
 @in_every_dialect
 def test_it_is_found_by_the_commands_after_which_it_runs(workspace: Workspace, warm: Client) -> None:
-    first, second = (workspace.submit("web-01", "true") for _ in range(2))
+    first, second = (workspace.submit("web-01", "true") for _number in range(2))
     sent_at = time.time()
     made = workspace.submit("web-01", "echo hello", run_after=[first])
     workspace.submit("web-01", "echo hello", run_after=[second])

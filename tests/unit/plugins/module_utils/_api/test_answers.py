@@ -46,7 +46,10 @@ def test_bodies(content: bytes, body: Any) -> None:
 def received(content: bytes, **headers: str) -> Any:
     """A response whose body is still to be read."""
     sent = io.BytesIO(content)
-    read = lambda size, decode_content: b"" if decode_content else sent.read(size)  # noqa: E731
+
+    def read(size: int, decode_content: bool) -> bytes:
+        return b"" if decode_content else sent.read(size)
+
     return SimpleNamespace(headers=headers, length_remaining=0, read=read)
 
 
