@@ -189,8 +189,8 @@ def _refused(client: Client, command_id: str, error: ApiError) -> str:
     command = None
     with contextlib.suppress(AlpaconError):
         command = find_command(client, command_id)
-    if command is not None and command.finished and command.ran is False:
-        return GONE  # denied, rejected or expired
+    if command is not None and _will_not_run(command):
+        return GONE
     # What is scheduled or queued can be cancelled until it is delivered: a row that shows it so lags behind.
     if command is not None and command.pending and (command.status in _HELD or command.cancellable is False):
         raise NotCancellable(error, command.status) from error
@@ -207,4 +207,11 @@ def _seen_cancelled(client: Client, command_id: str) -> str:
         return CANCELLED
     if command.pending:
         raise LostAnswer(f"{lost} and the command still waits. Run the task again.")
-    return CANCELLED if command.status == "cancelled" else SENT
+    if command.status == "cancelled":
+        return CANCELLED
+    return GONE if _will_not_run(command) else SENT
+
+
+def _will_not_run(command: Command) -> bool:
+    """Whether a command is over without having run: it was denied, rejected, cancelled or not approved in time."""
+    return command.finished and command.ran is False

@@ -248,6 +248,7 @@ def test_what_is_held_may_still_run_though_it_cannot_be_cancelled(
         (current_row(status="cancelled"), CANCELLED),
         (current_row(status="running", delivered_at=FAR), SENT),
         (current_row(status="success"), SENT),
+        (current_row(status="denied"), GONE),
         (None, CANCELLED),
     ],
 )
