@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -152,6 +153,17 @@ def environment(option: str, values: Mapping[str, Any] | None) -> dict[str, str]
                 "Put it in quotes: what the server gets must be unambiguous.",
             )
     return dict(values or {})
+
+
+def listing_limit(limit: int, what: str) -> int:
+    """How many of something are listed at most; 0 for all of them.
+
+    Raises:
+        UsageError: it is negative.
+    """
+    if limit < 0:
+        raise UsageError("limit", f"{limit} is negative", f"Give a number of {what}, or 0 for all of them.")
+    return min(limit, sys.maxsize)
 
 
 def output_limit(limit: int | None) -> int | None:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Callable
@@ -61,7 +60,10 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     if ids:
         _refuse_filters(options)
     output_limit = values.output_limit(options.get("output_limit"))
-    limit, ordering = _limit(options, 0 if ids else _LIMIT), options.get("ordering") or ""
+    limit, ordering = options.get("limit"), options.get("ordering") or ""
+    if limit is None:
+        limit = 0 if ids else _LIMIT
+    limit = values.listing_limit(limit, "commands")
     with run.client(settings) as client:
         if ids:
             found = _by_ids(client, ids, run.warn)
@@ -77,16 +79,6 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         read = _Outputs(client, run.warn).read if options["with_output"] else None
         commands = [listed(command, read, output_limit) for command in found]
         return {"commands": commands, "changed": False, "requests": client.requests}
-
-
-def _limit(options: Mapping[str, Any], default: int) -> int:
-    """How many commands to return at most; 0 for all of them."""
-    limit: int | None = options.get("limit")
-    if limit is None:
-        return default
-    if limit < 0:
-        raise UsageError("limit", f"{limit} is negative", "Give a number of commands, or 0 for all of them.")
-    return min(limit, sys.maxsize)
 
 
 def _refuse_filters(options: Mapping[str, Any]) -> None:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -19,7 +18,7 @@ from .._api.servers import look_up, remedy
 from .._api.settings import Warn
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, settings_of
-from .._options.values import elements
+from .._options.values import elements, listing_limit
 from .server_listing import Described, Groups, ServerFilter, describe_server, listing, unstated, without_servers
 
 _FILTERS: dict[str, dict[str, Any]] = {
@@ -45,9 +44,7 @@ def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     settings = settings_of(options, run.warn)
     wanted = ServerFilter.from_options(options.get("filters"))
     references = _references(elements(options.get("servers") or ()))
-    limit = options["limit"]
-    if limit < 0:
-        raise UsageError("limit", f"{limit} is negative", "Give a number of servers, or 0 for all of them.")
+    limit = listing_limit(options["limit"], "servers")
     with Client(settings, tell=run.tell) as client:
         groups = Groups(client, run.warn)
         if references:
@@ -56,7 +53,7 @@ def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
                 run.warn(warning)
             found = [server for server in servers if wanted.accepts(server)][: limit or None]
         else:
-            found = _filtered(client, wanted, groups, min(limit, sys.maxsize), run.warn)
+            found = _filtered(client, wanted, groups, limit, run.warn)
         return {"servers": found, "changed": False, "requests": client.requests}
 
 
