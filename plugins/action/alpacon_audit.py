@@ -119,7 +119,7 @@ class ActionModule(AlpaconAction):
     def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Warnings of C(become) and C(environment), which the agent knows nothing of."""
         by_checks = not options["username"] and all(check.get("username") for check in options["checks"] or ())
-        become = {} if by_checks else self.instead_of_become(options["username"], _USERNAME)
+        become = {} if by_checks else self.instead_of_account("become", options["username"], _USERNAME)
         return self.without_effect(variables, {**become, "environment": _ENV})
 
     def operation(self, options: dict[str, Any], run: Run) -> dict[str, Any]:

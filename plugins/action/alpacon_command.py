@@ -165,10 +165,11 @@ class ActionModule(AlpaconAction):
         """Warnings of limits that count one server, and of what the agent knows nothing of."""
         if options["state"] not in _SUBMIT:
             return []
-        become = self.instead_of_become(options["username"], _USERNAME)
+        become = self.instead_of_account("become", options["username"], _USERNAME)
+        remote_user = self.instead_of_account("remote_user", options["username"], _USERNAME)
         return [
             *self._limits_of_one_server(options, variables),
-            *self.without_effect(variables, {**become, "environment": _ENV}),
+            *self.without_effect(variables, {**become, **remote_user, "environment": _ENV}),
         ]
 
     def _limits_of_one_server(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:

@@ -161,33 +161,42 @@ class AlpaconAction(ActionBase):
         """Warnings of those of these keywords that the task was given, each of them once in a run.
 
         Args:
-            instead: C(become), C(become_user) or C(environment), and what has the effect that it has not.
+            instead: C(become), C(become_user), C(remote_user) or C(environment), and what has the effect that it has
+                not.
         """
         # A token in env would go to the servers.
         environment = "environment" if self._environment and not self._settings_in_environment else ""
-        become = self._become(variables)
-        given = {"become": become, "become_user": "become_user" if become else "", "environment": environment}
+        become, account = self._become(variables), self._become_user(variables)
+        given = {
+            "become": (become, account),
+            "become_user": ("become_user" if become else "", account),
+            "remote_user": self._remote_user(variables),
+            "environment": (environment, ""),
+        }
         module = self.module_name.rpartition(".")[2]
-        return [
-            f"{given[keyword]} has no effect on {self.module_name}: {why}"
-            for keyword, why in instead.items()
-            if given[keyword] and first_in_run(f"{module}-{keyword}")
-        ]
+        warnings = []
+        for keyword, why in instead.items():
+            name, account = given[keyword]
+            if name and first_in_run(f"{module}-{keyword}"):
+                named = f"{name} ({account} on {variables.get('inventory_hostname')})" if account else name
+                warnings.append(f"{named} has no effect on {self.module_name}: {why}")
+        return warnings
 
-    def instead_of_become(self, username: str | None, otherwise: str) -> dict[str, str]:
+    def instead_of_account(self, keyword: str, username: str | None, otherwise: str) -> dict[str, str]:
         """What :meth:`without_effect` is to say of the account that a task asks for.
 
         Args:
+            keyword: C(become) or C(remote_user).
             username: whom the option of that name means.
             otherwise: what to say where it means nobody.
         """
         if not username:
-            return {"become": otherwise}
+            return {keyword: otherwise}
         # What a play or a block says is for other tasks.
-        is_own = "become_user" in (self._task.get_ds() or {})
-        if not is_own or self._task.become_user in (None, "", username):
+        own = "become_user" if keyword == "become" else keyword
+        if own not in (self._task.get_ds() or {}) or getattr(self._task, own) in (None, "", username):
             return {}
-        return {"become_user": f"username names {username}. Leave one of the two out."}
+        return {own: f"username names {username}. Leave one of the two out."}
 
     def _misplaced(self) -> list[str]:
         """A warning of connection settings in the keyword C(environment), where nobody reads them; once in a run."""
@@ -226,6 +235,26 @@ class AlpaconAction(ActionBase):
             return "become"
         variable = variables.get("ansible_become", False)
         return "ansible_become" if boolean(self._templar.template(variable), strict=False) else ""
+
+    def _become_user(self, variables: Mapping[str, Any]) -> str:
+        """The account that C(become) means."""
+        return self._text_of(variables, "ansible_become_user") or str(self._task.become_user or "root")
+
+    def _remote_user(self, variables: Mapping[str, Any]) -> tuple[str, str]:
+        """The variable or keyword that names an account to run as, C(-u) among them, and the account."""
+        keyword = str(self._task.remote_user or "")
+        for variable in ("ansible_alpacon_user", "ansible_user"):
+            account = self._text_of(variables, variable)
+            # Core makes a variable of the keyword.
+            if account and account != keyword:
+                return variable, account
+        return "remote_user" if keyword else "", keyword
+
+    def _text_of(self, variables: Mapping[str, Any], name: str) -> str:
+        """A variable of the host; an empty text where it has none, or one that cannot be worked out."""
+        with contextlib.suppress(AnsibleError):
+            return str(self._templar.template(variables.get(name)) or "")
+        return ""
 
     def _ship(self, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         """Have the module run on the host that the task is delegated to."""

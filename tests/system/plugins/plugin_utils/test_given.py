@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -266,7 +267,7 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
         task("as asked", {**line, "username": "nobody"}, become=True, become_user="nobody"),
         task("not so", line, become=False, vars={"ansible_become": "false"}),
     ]
-    become = [task("keyword", line, become=True), task("again", line, become=True, become_user="nobody")]
+    become = [task("keyword", line, become=True, become_user="nobody"), task("again", line, become=True)]
     check = {"name": "greets", "line": "echo hello"}
     audit: Row = {"module": AUDIT_MODULE, "check_mode": True}
     quiet.append(task("audit as asked", {"checks": [{**check, "username": "root"}]}, become=True, **audit))
@@ -278,10 +279,11 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
     done = play_out(current, tmp_path / "told", plays, ["web-01", "web-02"], core=core)
     assert done.code == 0, done.said
     warnings = [warning for rows in done.tasks.values() for row in rows for warning in row.get("warnings", ())]
-    assert sorted(text.split(":")[0] for text in warnings) == [
-        f"{keyword} has no effect on {module}"
-        for keyword in ("become", "environment")
-        for module in (AUDIT_MODULE, COMMAND_MODULE)
+    assert sorted(re.sub(r"on web-0[12]", "on HOST", text.split(":")[0]) for text in warnings) == [
+        f"become (nobody on HOST) has no effect on {COMMAND_MODULE}",
+        f"become (root on HOST) has no effect on {AUDIT_MODULE}",
+        f"environment has no effect on {AUDIT_MODULE}",
+        f"environment has no effect on {COMMAND_MODULE}",
     ]
     assert "Give username there in its place." in done.said.replace("\n", " ")
     assert "Set the variables in the lines of the checks." in done.said.replace("\n", " ")
@@ -289,7 +291,38 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
     assert "Give env in its place." in done.said.replace("\n", " ")
     by_variable = play(task("variable", line), vars={"ansible_become": True, "ansible_become_user": "nobody"})
     said = play_out(current, tmp_path / "variable", by_variable, ["web-01"], core=core).said
-    assert said.count("ansible_become has no effect") == 1
+    assert said.count("ansible_become (nobody on web-01) has no effect") == 1
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_remote_user_that_username_does_not_name_is_told_of_once(
+    current: Workspace, tmp_path: Path, core: str
+) -> None:
+    line, deploy = {"line": "echo hello"}, {"username": "deploy"}
+    own = play(
+        task("as asked", {**line, **deploy}),
+        task("the same", {**line, **deploy}, remote_user="deploy"),
+        task("another", {**line, **deploy}, remote_user="admin"),
+        remote_user="root",
+    )
+    unnamed = task("keyword", line, remote_user="deploy"), task("again", line, remote_user="root")
+    ways: dict[str, tuple[list[Row], dict[str, str]]] = {
+        "keyword": (play(*unnamed), {}),
+        "variable": (play(task("variable", line), vars={"who": "deploy", "ansible_user": "{{ who }}"}), {}),
+        "setting": (play(task("setting", line)), {"ANSIBLE_REMOTE_USER": "deploy"}),
+        "own": (own, {}),
+    }
+    names = {"keyword": "remote_user", "variable": "ansible_user", "setting": "remote_user"}
+    why = "the agent runs the line as the user that the option username names. Give username in its place."
+    expected = {
+        way: [f"{name} (deploy on web-01) has no effect on {COMMAND_MODULE}: {why}"] for way, name in names.items()
+    }
+    both = "username names deploy. Leave one of the two out."
+    expected["own"] = [f"remote_user (admin on web-01) has no effect on {COMMAND_MODULE}: {both}"]
+    for way, (plays, settings) in ways.items():
+        done = play_out(current, tmp_path / way, plays, ["web-01"], core=core, **settings)
+        warnings = [text for rows in done.tasks.values() for row in rows for text in row.get("warnings", ())]
+        assert warnings == expected[way], done.said
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -314,7 +347,7 @@ def test_an_account_in_become_user_that_username_contradicts_is_told(
     done = play_out(current, tmp_path, plays, ["web-01"], core=core)
     assert done.code == 0, done.said
     warnings = {name: row["warnings"] for name, [row] in done.tasks.items() if row.get("warnings")}
-    has_no_effect = "become_user has no effect on herdops.alpacon."
+    has_no_effect = "become_user (nobody on web-01) has no effect on herdops.alpacon."
     assert warnings == {
         "command": [f"{has_no_effect}alpacon_command: username names root. Leave one of the two out."],
         "audit": [f"{has_no_effect}alpacon_audit: username names root. Leave one of the two out."],
