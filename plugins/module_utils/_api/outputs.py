@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Callable
+from typing import Any, Callable
 
 from .answers import LARGEST_ANSWER
 from .client import Client
@@ -117,6 +117,20 @@ def read_output(
         return _from_result(command)
     text = f"{_joined(chunks)}{_end_said(command)}" if chunks else command.result or ""
     return Output(text, not missing, f"Output is incomplete: {missing}." if missing else "")
+
+
+def newest_chunk(client: Client, command: Command) -> Any:
+    """Return a page with the newest chunk of a command, to compare with a later one; None without chunks."""
+    if not command.may_have_chunks:
+        return None
+    try:
+        return client.get(f"{path_of(command.id)}chunks/", {"ordering": "-seq", "page_size": 1})
+    except UnknownAddress:
+        return None
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return None
 
 
 def _from_result(command: Command) -> Output:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 
 from .._api.client import Client
@@ -15,7 +14,6 @@ from .._api.commands import CANCELLED, SENT, cancel
 from .._api.errors import AlpaconError
 from .._api.records import iso
 from .jobs import Job, Limits
-from .looking import look_at
 from .outcomes import Outcome, outcome_of
 from .presence import offline, waits_for, was_restarted
 
@@ -66,6 +64,8 @@ def time_out(job: Job, limits: Limits) -> bool:
     outcome = Outcome(status) if status in ("stuck", "error") else Outcome.TIMED_OUT
     last = (job.error and f" The last look failed: {job.error}") or ""
     waits = f" It waits for {offline(job.server)}." if waits_for(job.known, job.server) else ""
+    if was_restarted(job.known, job.server):
+        waits = f" The agent of {job.server} was restarted at {iso(job.server.started_at)}; a result may never come."
     job.end(outcome, f"{outcome.sentence} Last status: {status}.{waits}{last}")
     return limits.cancel_on_timeout and job.known.pending
 
@@ -86,20 +86,14 @@ def lose(job: Job, error: AlpaconError) -> None:
     job.end(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error} {way_on}", error)
 
 
-def is_restarted(client: Client, job: Job) -> bool:
-    """Whether a last look shows that no result can come: the agent was started after it took the command."""
-    with contextlib.suppress(AlpaconError):
-        look_at(client, job)
-    return was_restarted(job.known, job.server)
-
-
 def give_up_restarted(job: Job) -> None:
-    """End the wait for a command whose agent was restarted after taking it: it will never get a result."""
-    started_at = iso(job.server.started_at)
+    """End the wait for a command that a restart of its agent has most likely ended."""
+    taken = "the agent had taken it" if job.known.acked_at else "it was delivered and before the agent took it"
     job.end(
         Outcome.UNKNOWN,
-        f"No result can come any more: the agent of {job.server} was restarted at {started_at}, after it had"
-        " taken the command, which may have run in part.",
+        f"No result is expected: the agent of {job.server} was restarted at {iso(job.server.started_at)}, after"
+        f" {taken}, and nothing came since. It may have run in part. If it reports after all, state=finished with"
+        f" id={job.id} returns its result.",
     )
 
 

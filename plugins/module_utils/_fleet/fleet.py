@@ -373,8 +373,8 @@ class Fleet:
         """Look after the servers of commands that stay where they are."""
         due = self._presence.refresh(self._awaited, now, self._limits.wait_timeout)
         suspects = [job for job in due if may_be_restarted(job.known, job.server)]
-        is_restarted = partial(endings.is_restarted, self._client)
-        restarted = [job for job, sure in zip(suspects, self._pool.map(is_restarted, suspects)) if sure]
+        is_given_up = partial(self._presence.is_given_up, now=now)
+        restarted = [job for job, sure in zip(suspects, self._pool.map(is_given_up, suspects)) if sure]
         for job in restarted:
             endings.give_up_restarted(job)
             self._over(job)

@@ -8,17 +8,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from .._api.client import Client
 from .._api.errors import AlpaconError
+from .._api.outputs import newest_chunk
 from .._api.records import UNDER_WAY, Command, Server, iso
 from .._api.servers import look_up
 from .jobs import Job, fuller
+from .looking import look_at
 
 #: A command that got no result for so long makes its server be asked, in seconds.
 _UNDER_WAY_TOO_LONG = 60.0
 #: The next question comes after so long, then after twice that, and so on, in seconds.
 _ASK_AGAIN, _ASK_AGAIN_AT_MOST = 60.0, 300.0
+#: An agent repeats its start report for 31 s, and meanwhile takes new commands: for so long a restart proves nothing,
+#: in seconds.
+_RESTART_GRACE = 35.0
+
+
+@dataclass
+class _Restart:
+    """A restart of an agent that may have lost a command, and the progress of the command when that was seen first.
+
+    Attributes:
+        seen_at: monotonic seconds.
+        survived: the command went on since, so that the new agent has it.
+    """
+
+    started_at: datetime | None
+    seen_at: float
+    progress: tuple[str, Any]
+    survived: bool = False
 
 
 class Presence:
@@ -33,6 +56,8 @@ class Presence:
         self._queued_too_long = queued_too_long
         #: Id of a command -> when its server is asked for next, in monotonic seconds, and the pause before that.
         self._asked: dict[str, tuple[float, float]] = {}
+        #: Id of a command -> the restart of its server's agent.
+        self._restarts: dict[str, _Restart] = {}
 
     def _is_due(self, command: Command, since: float, now: float) -> bool:
         """Whether the server of a command that is awaited since then is to be asked for now."""
@@ -68,6 +93,28 @@ class Presence:
             job.server = fuller(states.get(str(job.known.server.id), job.server), job.server)
         return due
 
+    def is_given_up(self, job: Job, now: float) -> bool:
+        """Look twice at a command whose agent was restarted; return True if it made no progress between both.
+
+        Args:
+            now: monotonic seconds.
+        """
+        try:
+            look_at(self._client, job)
+            command = job.known
+            if job.missing or not was_restarted(command, job.server):
+                return False
+            progress = command.status, newest_chunk(self._client, command)
+        except AlpaconError:
+            return False
+        restart = self._restarts.get(command.id)
+        if restart is None or restart.started_at != job.server.started_at:
+            self._restarts[command.id] = _Restart(job.server.started_at, now, progress)
+            self._asked[command.id] = now + _RESTART_GRACE, _ASK_AGAIN
+            return False
+        restart.survived = restart.survived or restart.progress != progress
+        return not restart.survived and now >= restart.seen_at + _RESTART_GRACE
+
     def _ask(self, commands: Sequence[Command], now: float) -> dict[str, Server]:
         for command in commands:
             _due, pause = self._asked.get(command.id, (now, _ASK_AGAIN / 2))
@@ -96,20 +143,21 @@ def waits_for(command: Command, server: Server) -> bool:
 
 
 def may_be_restarted(command: Command, server: Server) -> bool:
-    """Whether the agent was started after a command that is under way was added: reason for a closer look."""
+    """Return True if the agent started after a command that is under way was added: reason for a closer look."""
     if command.status not in UNDER_WAY or not command.added_at or not server.started_at:
         return False
     return server.started_at > command.added_at
 
 
 def was_restarted(command: Command, server: Server) -> bool:
-    """Whether no result can come any more: the agent has been started after it took the command.
+    """Return True if the agent reported its start after the command was acknowledged, or delivered and no more.
 
-    Source: the genuine agent v2.5.0, when it was restarted in the middle of commands.
+    The report may be late, so this is no proof; see :meth:`Presence.is_given_up`.
     """
-    if command.status not in UNDER_WAY or not command.acked_at or not server.started_at:
+    taken_at = command.acked_at or command.delivered_at
+    if command.status not in UNDER_WAY or not taken_at or not server.started_at:
         return False
-    return server.started_at > command.acked_at
+    return server.started_at > taken_at
 
 
 def offline(server: Server) -> str:

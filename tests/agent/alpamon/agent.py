@@ -23,7 +23,7 @@ from . import lines
 from .faults import CommandFaults, Fault
 from .lines import Account, Line, NotStartedError
 from .output import CommandOutput, Kept
-from .reports import THEN, Poster, Reports
+from .reports import EVENT, THEN, Poster, Reports
 from .version import VERSION
 
 #: How long the reports of a stop are waited for.
@@ -255,7 +255,8 @@ class Agent:
 
     def report_event(self, record: str, description: str) -> None:
         """Report one event."""
-        self.reports.put("/api/events/events/", {"reporter": "alpamon", "record": record, "description": description})
+        event = {"reporter": "alpamon", "record": record, "description": description}
+        self.reports.put("/api/events/events/", event, EVENT)
 
     async def drop(self, seconds: float) -> None:
         """Lose the websocket, and stay away for a while."""

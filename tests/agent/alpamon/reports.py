@@ -22,7 +22,7 @@ import urllib.parse
 from .version import VERSION
 
 #: Smaller goes first.
-SOON, THEN = 10, 11
+SOON, THEN, EVENT = 10, 11, 80
 SENDERS = 4
 REPEATS = 5
 ANSWER_SECONDS = 5.0

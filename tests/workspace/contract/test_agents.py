@@ -149,6 +149,24 @@ def test_a_restart_while_a_certain_line_runs(current: Workspace, fault: dict[str
     assert detail(current, key)["status"] == status
 
 
+@pytest.mark.parametrize(("refusals", "told"), [(3, True), (6, False)])
+def test_start_report_may_be_late_or_lost(current: Workspace, refusals: int, told: bool) -> None:
+    current.settings(repeat_unit=0.1)
+    key = current.submit("web-01", "true")
+    current.wait_for_command(key)
+    current.fault("status", agents=True, path="/events/events/$", status=503, times=refusals)
+    current.restart_agent("web-01")
+    current._until(lambda: current.faults()[0]["times"] < refusals, "no report was refused", 5)
+    current.wait_connected("web-01")
+    taken = run(current, "true")
+    assert taken["status"] == "success"
+    current._until(lambda: current.faults()[0]["times"] == 0, "the reports came to an end", 10)
+    if told:
+        current._until(lambda: started_after(current, taken["id"]), "the start was not reported", 5)
+    else:
+        assert not started_after(current, key)
+
+
 # 3 and 4: no shell, and variables
 
 

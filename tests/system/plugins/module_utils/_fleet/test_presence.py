@@ -166,29 +166,43 @@ def test_refused_at_the_submit_is_offline_too(old: Workspace) -> None:
     assert (done["outcome"], done.failed) == ("offline", False)
 
 
-def test_an_agent_that_was_started_anew_gives_no_result(
+@pytest.mark.parametrize(("fault", "taken"), [("vanish", "the agent had taken it"), ("never_ack", "it was delivered")])
+def test_command_that_makes_no_progress_after_a_restart_is_given_up(
+    current: Workspace, clock: Clock, monkeypatch: pytest.MonkeyPatch, fault: str, taken: str
+) -> None:
+    current.fault(fault, server="web-01")
+    monkeypatch.setattr(_command_task, "Fleet", partial(Fleet, sleep=clock.sleep))
+    clock.at(5.0, lambda: current.change_server("web-01", started_at=1))
+    done = run(current, servers=["web-01"], line="true", wait_timeout="30m")
+    assert (done["outcome"], done["ran"]) == ("unknown", None)
+    assert f"after {taken}" in done["msg"]
+    assert 95 <= clock.passed < 120
+
+
+def test_command_that_goes_on_after_a_late_start_report_is_awaited(
     current: Workspace, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     current.fault("vanish", server="web-01")
     monkeypatch.setattr(_command_task, "Fleet", partial(Fleet, sleep=clock.sleep))
 
-    def restart() -> None:
-        current.change_server("web-01", started_at=1)
+    def change(**fields: Any) -> None:
+        [row] = current.commands()
+        current.change_command(row["id"], **fields)
 
-    clock.at(5.0, restart)
+    clock.at(5.0, lambda: current.change_server("web-01", started_at=1))
+    clock.at(80.0, lambda: change(chunks=["so far"]))
+    clock.at(400.0, lambda: change(status="success", result="so far"))
     done = run(current, servers=["web-01"], line="true", wait_timeout="30m")
-    assert (done["outcome"], done["ran"]) == ("unknown", None)
-    assert "was restarted at" in done["msg"]
-    assert clock.passed < 120
+    assert (done["outcome"], done["stdout"]) == ("success", "so far")
 
 
-def test_a_short_wait_ends_with_the_truth_about_an_agent_that_was_started_anew(current: Workspace) -> None:
+def test_short_wait_tells_of_a_restart(current: Workspace) -> None:
     current.fault("vanish", server="web-01")
     timer = threading.Timer(0.5, lambda: current.change_server("web-01", started_at=1))
     timer.start()
     done = run(current, servers=["web-01"], line="true", wait_timeout="2s")
     timer.join()
-    assert (done["outcome"], done["ran"]) == ("unknown", None)
+    assert (done["outcome"], done["ran"]) == ("timed_out", None)
     assert "was restarted at" in done["msg"]
 
 

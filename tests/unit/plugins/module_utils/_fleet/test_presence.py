@@ -80,10 +80,11 @@ ADDED, BEFORE, AFTER = "2026-11-24T10:30:44Z", "2026-11-24T10:30:43Z", "2026-11-
         ("queued", ADDED, AFTER, False),
     ],
 )
+@pytest.mark.parametrize("taken", ["acked_at", "delivered_at"])
 def test_only_an_agent_that_was_started_later_may_have_lost_a_command(
-    status: str, added_at: str | None, started_at: str | None, expected: bool
+    status: str, added_at: str | None, started_at: str | None, expected: bool, taken: str
 ) -> None:
-    command = Command.from_row(current_row(status=status, added_at=added_at, acked_at=added_at))
+    command = Command.from_row(current_row(status=status, added_at=added_at, **{taken: added_at}))
     server = Server.from_row({"id": SERVER, "started_at": started_at})
     assert may_be_restarted(command, server) is expected
     assert was_restarted(command, server) is expected
