@@ -33,10 +33,12 @@ _ARCHIVE = re.compile(rb"(?<=(?:ZIPDATA = '|\nzip_data='))[A-Za-z0-9+/]{4000,}={
 _MISSING = "alpacon: what is kept for this module is not complete"
 _MISSING_RC = 125
 
-# Runs on every Python that modules run on. An item of the list is the digest of what is kept, or a number of bytes that
-# come along, negative where they are to be kept.
+# Runs on every Python that modules run on, in the home of the account, from which nothing must be imported. An item of
+# the list is the digest of what is kept, or a number of bytes that come along, negative where they are to be kept.
 _CODE = r"""
-import base64, hashlib, json, os, sys, time, zlib
+import sys
+sys.path = [place for place in sys.path if place not in ("", ".")]
+import base64, hashlib, json, os, time, zlib
 about, sent = json.loads(@ABOUT@), zlib.decompress(base64.b64decode("@SENT@"))
 folder = os.path.join(os.path.expanduser("~"), ".cache", "alpacon", "modules")
 def trusted():

@@ -49,16 +49,21 @@ print(json.loads(ARGUMENTS)[0][:20], len(archive.namelist()), archive.testzip(),
 """.encode()
 
 
-Play = Callable[[Shortened], Ran]
+Play = Callable[..., Ran]
 
 
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
-    """Runs a program as a host does that keeps things in a folder."""
+    """Runs a program as a host does that keeps things in a folder, with further variables."""
 
-    def run(given: Shortened) -> Ran:
+    def run(given: Shortened, **environ: str) -> Ran:
         done = subprocess.run(
-            [sys.executable], input=given.program, capture_output=True, env={"HOME": str(tmp_path)}, check=False
+            [sys.executable],
+            input=given.program,
+            capture_output=True,
+            env={"HOME": str(tmp_path), **environ},
+            cwd=tmp_path if tmp_path.exists() else None,
+            check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
@@ -85,6 +90,19 @@ def test_what_one_module_had_the_next_one_need_not_bring(play: Play, wrapper: st
     assert len(second.program) < len(first.program) / 4
     assert not first.relies_on_host
     assert second.relies_on_host
+
+
+def test_nothing_is_imported_from_the_home(play: Play, tmp_path: Path) -> None:
+    planted = [name for name in sys.stdlib_module_names if name not in sys.builtin_module_names]
+    for name in planted:
+        (tmp_path / f"{name}.py").write_text("print('planted')\n", encoding="utf-8")
+    assert said(play(short(module("first")))) == "first 6 None __main__"
+
+
+def test_what_the_environment_adds_can_be_imported(play: Play, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/json.py").write_text("loads = eval\n", encoding="utf-8")
+    assert said(play(short(module("first")), PYTHONPATH=str(tmp_path / "own"))) == "first 6 None __main__"
 
 
 def test_a_host_that_has_kept_nothing_says_so_and_runs_nothing(play: Play) -> None:
