@@ -132,7 +132,8 @@ options:
         output.
       - Only the task that they are given to knows them. If another task shows the output of the same command, give it
         O(env) as well, which O(state=finished) accepts just for that, or C(no_log).
-      - Workspaces of 2024, and those of the published API, ignore it; a warning says so.
+      - Workspaces of 2024, and those of the published API, do not pass it on. There, the task fails before anything is
+        submitted. To know, the first task with O(env) of a run makes one or two requests.
       - Workspaces may take off blanks and line breaks at both ends of a value. With O(line), a warning names the
         variable; with O(script) and O(argv), every value arrives as it is given.
       - With O(script) and O(argv), the names V(RUN), V(BODY), V(P0), V(P1) and so on, and all that begin with

@@ -140,6 +140,10 @@ _UNPRINTABLE = re.compile(
 )
 
 
+#: Statuses that say that the token may not read something, which is no reason to give up.
+HIDDEN = (403, 404)
+
+
 def clean(text: Any) -> str:
     """A text that a terminal shows and does not obey: tabs and line breaks stay, other controls come as escapes."""
     return _UNPRINTABLE.sub(lambda found: _escape(found[0]), str(text).replace("\r\n", "\n"))

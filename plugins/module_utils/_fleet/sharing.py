@@ -32,8 +32,8 @@ NOT_LISTED: dict[str, Any] = {}
 _ID_OF_COMMAND = re.compile(r"[0-9A-Za-z-]+")
 #: For how long names of servers are taken from another worker, in seconds.
 _NAMES_LAST = 60.0
-#: For how long a worker waits for another one that reads the names, in seconds.
-_NAMES_PATIENCE = 60.0
+#: For how long a worker waits for another one that finds something out, in seconds.
+_PATIENCE = 60.0
 
 
 class SharedPause(Pause):
@@ -150,6 +150,21 @@ class Shared:
         replace(self._folder / "poll_gap", str(gap))
         replace(self._folder / "polled_at", str(began))
 
+    def once(self, name: str, find: Callable[[], str]) -> str:
+        """A text that the first worker finds, for which the others wait."""
+        file = self._folder / name
+        patience = time.monotonic() + _PATIENCE
+        while not file.exists():
+            with self.lock(name) as mine:
+                if (mine and not file.exists()) or time.monotonic() >= patience:
+                    text = find()
+                    with contextlib.suppress(OSError):
+                        replace(file, text)
+                    return text
+            if not mine:
+                time.sleep(0.02)
+        return file.read_text()
+
     # Servers
 
     def server_ids(self, names: Iterable[str], read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
@@ -159,7 +174,7 @@ class Shared:
         long to read them, none is known.
         """
         file = self._folder / "servers"
-        patience = time.monotonic() + _NAMES_PATIENCE
+        patience = time.monotonic() + _PATIENCE
         while time.monotonic() < patience:
             known = _look_in(file, names)
             if known is not None:

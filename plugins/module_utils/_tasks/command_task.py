@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from typing import Any
 
 from .._api.client import Client
 from .._api.commands import SENT, cancel
+from .._api.env_support import supports_env
 from .._api.errors import UsageError
 from .._api.lost_submits import OwnCommands
 from .._api.records import Command, Server, canonical_uuid, is_uuid
@@ -33,6 +35,8 @@ NAMED_SERVERS = 5
 VISIBLE_PAUSES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 6.0, 6.0)
 
 _ONCE = "A server gets the command of a task once, so nothing was submitted for this host."
+
+_WITHOUT_ENV = "this workspace does not pass variables on to servers, so the line would run without them"
 
 
 @dataclass
@@ -64,6 +68,24 @@ class CommandTask:
     def servers(self) -> list[Server]:
         """The servers that it names."""
         return resolve(self.client, self.order.servers, "servers", self.shared, self.run.hosts)
+
+    def check_env(self) -> None:
+        """Refuse variables that the workspace would drop, so that the line would run without them.
+
+        Without its variables, a line that only unpacks what it carries runs nothing, and says so.
+
+        Raises:
+            UsageError: it would drop them.
+        """
+        if self.order.carries or "env" not in self.order.extra:
+            return
+
+        def find() -> str:
+            return json.dumps(supports_env(self.client))
+
+        shared = self.run.shared(self.client.settings)
+        if json.loads(shared.once("supports_env", find) if shared else find()) is False:
+            raise UsageError("env", _WITHOUT_ENV, "Set what is no secret in the line, such as LANG=C ls.")
 
     def claim(self, servers: Sequence[Server]) -> None:
         """Make sure that no other host of the task submits the same to one of these servers.

@@ -26,6 +26,8 @@ def executed(task: CommandTask) -> Progress:
     jobs = [_reused_job(server, reused[server.id], order) if server.id in reused else Job(server) for server in servers]
     fresh = [job for job in jobs if not job.outcome]
     progress = Progress(jobs, fine=order.limits.fine)
+    if fresh:
+        task.check_env()
     for job in fresh:
         job.body = order.body(job.server)
     fleet = task.fleet()

@@ -60,6 +60,7 @@ def scheduled(task: CommandTask) -> Progress:
     missing = [job for job in jobs if job.command is None]
     _check_time(task, missing)
     if missing:
+        task.check_env()
         check_parents(task)
     fleet = task.fleet(wait=False)
     for job in fleet.leave_aside(missing) if task.run.check_mode else missing:

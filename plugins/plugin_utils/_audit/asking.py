@@ -15,8 +15,8 @@ from functools import cached_property
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
-    COMMANDS_PATH,
     Match,
+    newest_commands,
     with_rc,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import (
@@ -24,7 +24,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_s
     commands_of,
     end_of,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.env_support import told_by_servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+    HIDDEN,
     AlpaconError,
     ApiError,
     RunIsOver,
@@ -37,7 +39,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     STATUSES,
     Command,
     Server,
-    readable,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
@@ -55,8 +56,6 @@ from .options import AuditOptions
 from .questions import CARRYING_SHELL, compose
 from .replies import replies_of, unanswered
 
-#: Answers that say that the token may not read something, which is no reason to give up.
-_HIDDEN = (403, 404)
 #: So many requests are kept to read answers, at least, and for each command: it takes several looks until all are over.
 _LEAST_READS, _READS_OF_COMMANDS = 8, 0.1
 #: Commands that still wait are looked for among those of this time, in seconds.
@@ -125,11 +124,12 @@ class WorkspaceAudit:
 
     def carry_out(self) -> None:
         """Find the servers, take what was answered lately, and ask for the rest."""
-        is_old = self._find_servers()
+        has_env = self._find_servers()
         recent = self._recent()
-        if is_old is not False and not self._told:
-            self._look_at_any_command()
-        if is_old and not self._told:
+        if not has_env and not self._told:
+            for command in newest_commands(self.client):
+                self._learn(command)
+        if has_env is False and not self._told:
             self._longest_line = SHORT
         fleet = self._fleet()
         questions = [question for host in self.hosts for question in self._left(host, recent, fleet)]
@@ -187,31 +187,19 @@ class WorkspaceAudit:
         return AuditedHost(host, Server(None), host.own_checks)
 
     def _find_servers(self) -> bool | None:
-        """Find them, and whether their rows look as those of 2024; None where nothing tells."""
+        """Find them, and tell from their rows whether the workspace passes variables on; None where nothing tells."""
         references = list(dict.fromkeys(host.server for host in self.given))
         try:
             known: dict[str, list[Server]] | None = look_up(self.client, references, whole_rows=True)[0]
         except ApiError as error:
-            if error.refuses_token or error.status not in _HIDDEN:
+            if error.refuses_token or error.status not in HIDDEN:
                 raise
             known = None
             self.run.warn(f"The list of servers cannot be read, so hosts need alpacon_server_id: {error}")
         for host in self.given:
             servers = None if known is None else known[host.server]
             self.hosts.append(audited_host(host, servers))
-        owners = [server.fields.get("owner") for servers in (known or {}).values() for server in servers]
-        return next((isinstance(owner, str) for owner in owners if owner), None)
-
-    def _look_at_any_command(self) -> None:
-        """Let a command of the workspace tell what it is like, in one request for all servers."""
-        try:
-            page = next(iter(self.client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST})), None)
-        except ApiError as error:
-            if error.refuses_token or error.status not in _HIDDEN:
-                raise
-            return
-        for command in readable(page.rows if page else ()):
-            self._learn(command)
+        return told_by_servers(server for servers in (known or {}).values() for server in servers)
 
     def _learn(self, command: Command) -> None:
         """Note what the row of a command tells: those of workspaces without variables have the status as an object."""

@@ -193,11 +193,21 @@ def test_a_value_that_a_workspace_trims_is_told_of_by_its_name_alone(current: Wo
     assert "these have some: 2 of them. Use" in warnings[0]
 
 
-def test_a_workspace_that_may_have_ignored_env_is_warned_about(old: Workspace) -> None:
-    ran = run(old, servers=["web-01"], line="true", env={"A": "b"}, purpose="tests")
+def test_env_is_refused_where_the_workspace_would_drop_it(old: Workspace, published: Workspace) -> None:
+    # In one of them a command tells; in the other one there is none, and a server tells.
+    run(old, servers=["web-01"], line="true")
+    for workspace, submitted in ((old, 1), (published, 0)):
+        for state in ({}, {"state": "scheduled", "scheduled_at": FAR}):
+            with pytest.raises(UsageError, match=r"^env: this workspace does not pass variables on to servers, so "):
+                run(workspace, servers=["web-01"], line='echo "$DIR"/*', env={"DIR": "/srv"}, **state)
+        assert len(workspace.commands()) == submitted
+
+
+def test_a_workspace_that_may_have_ignored_a_purpose_is_warned_about(old: Workspace) -> None:
+    ran = run(old, servers=["web-01"], line="true", purpose="tests")
     assert ran["rc"] == 0
     [warning] = ran.warnings
-    assert warning.startswith("env, purpose: ")
+    assert warning.startswith("purpose: ")
 
 
 # Less of each output

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -49,6 +51,20 @@ def test_who_reads_names_for_too_long_is_waited_for_a_minute(tmp_path: Path, mon
     with reader.lock("servers"):
         assert waiter.server_ids(["web-000"], lambda: pytest.fail("another one reads them")) == {}
     assert clock.now == pytest.approx(1060, abs=0.1)
+
+
+def test_one_worker_finds_out_for_all(tmp_path: Path) -> None:
+    workers = [sharing.Shared(tmp_path, "https://workspace.example", TOKEN) for _worker in range(3)]
+    found: list[str] = []
+
+    def find() -> str:
+        time.sleep(0.1)
+        found.append("true")
+        return "true"
+
+    with ThreadPoolExecutor() as threads:
+        assert list(threads.map(lambda worker: worker.once("supports_env", find), workers)) == ["true"] * 3
+    assert found == ["true"]
 
 
 def test_what_nobody_awaits_is_not_expected_and_what_somebody_does_is_after_a_while(tmp_path: Path) -> None:
