@@ -23,7 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
-from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND, Row
 
 FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
 
@@ -196,8 +196,9 @@ def test_a_value_that_a_workspace_trims_is_told_of_by_its_name_alone(current: Wo
 def test_env_is_refused_where_the_workspace_would_drop_it(old: Workspace, published: Workspace) -> None:
     # In one of them a command tells; in the other one there is none, and a server tells.
     run(old, servers=["web-01"], line="true")
+    states: tuple[Row, ...] = ({}, {"state": "scheduled", "scheduled_at": FAR})
     for workspace, submitted in ((old, 1), (published, 0)):
-        for state in ({}, {"state": "scheduled", "scheduled_at": FAR}):
+        for state in states:
             with pytest.raises(UsageError, match=r"^env: this workspace does not pass variables on to servers, so "):
                 run(workspace, servers=["web-01"], line='echo "$DIR"/*', env={"DIR": "/srv"}, **state)
         assert len(workspace.commands()) == submitted
