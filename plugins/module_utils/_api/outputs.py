@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Callable
 
 from .answers import LARGEST_ANSWER
@@ -37,6 +38,9 @@ TOO_LONG = 124
 TOO_LONG_SAID = re.compile(r"Command timed out after ([0-9][0-9a-zµ.]{0,30})\s*\Z")
 #: In chunks only, the agent puts this in front of what it says itself, and a line break behind it.
 AGENT_SAYS = "alpamon: "
+#: In place of bytes that are no UTF-8.
+_REPLACEMENT = "\ufffd"
+_REPLACED = re.compile(f"{_REPLACEMENT}{{2,}}")
 #: So much of two ends is compared, in characters.
 _COMPARED = 1000
 
@@ -110,13 +114,16 @@ def read_output(
     chunks: dict[int, str] = {}
     missing = _fetch_chunks(client, command, chunks)
     for pause in _CHUNK_PAUSES if age < _CHUNK_PATIENCE else ():
-        if missing or (is_whole and missing is not None and not is_whole(_joined(chunks) or command.result or "")):
+        if missing or (is_whole and missing is not None and not is_whole(_joined(chunks, command)[0])):
             sleep(pause)
             missing = _fetch_chunks(client, command, chunks)
     if not chunks and not missing:
         return _from_result(command)
-    text = f"{_joined(chunks)}{_end_said(command)}" if chunks else command.result or ""
-    return Output(text, not missing, f"Output is incomplete: {missing}." if missing else "")
+    text, damaged = _joined(chunks, command)
+    notes = [f"Output is incomplete: {missing}."] if missing else []
+    if damaged:
+        notes.append(f"Output is damaged in {_plural(damaged, 'place')}: the agent cut characters where chunks meet.")
+    return Output(f"{text}{_end_said(command)}" if chunks else text, not notes, " ".join(notes))
 
 
 def newest_chunk(client: Client, command: Command) -> Any:
@@ -145,8 +152,56 @@ def _end_said(command: Command) -> str:
     return said[0] if said else ""
 
 
-def _joined(chunks: Mapping[int, str]) -> str:
-    return "".join(chunks[seq] for seq in sorted(chunks))
+def _joined(chunks: Mapping[int, str], command: Command) -> tuple[str, int]:
+    """Join chunks, with characters that the agent cut between two of them from its copy in the result.
+
+    Returns:
+        The text, or the result where there are no chunks, and how many places of it stay damaged.
+    """
+    if not chunks:
+        return command.result or "", 0
+    ordered = [chunks[seq] for seq in sorted(chunks)]
+    text, seams = "".join(ordered), set(accumulate(map(len, ordered)))
+    # Text and damage in turn.
+    parts, start = [], 0
+    for run in _REPLACED.finditer(text):
+        if any(place in seams for place in range(run.start() + 1, run.end())):
+            parts += [text[start : run.start()], run[0]]
+            start = run.end()
+    if not parts:
+        return text, 0
+    parts.append(text[start:])
+    damaged = len(parts) // 2
+    if command.truncated:
+        # The cut in the result may divide characters too.
+        head, tail = command.split_result()
+        damaged -= _mend(parts, head.rstrip(_REPLACEMENT))
+        parts = [part[::-1] for part in reversed(parts)]
+        damaged -= _mend(parts, tail.removesuffix(_end_said(command)).lstrip(_REPLACEMENT)[::-1])
+        parts = [part[::-1] for part in reversed(parts)]
+    return "".join(parts), damaged
+
+
+def _mend(parts: list[str], copy: str) -> int:
+    """Replace the damage in a text by what stands there in a copy, as far as both agree; return in how many places.
+
+    Args:
+        parts: text and damage in turn.
+    """
+    place = mended = 0
+    for number in range(0, len(parts) - 1, 2):
+        if not copy.startswith(parts[number], place):
+            break
+        start = end = place + len(parts[number])
+        left = len(parts[number + 1])
+        while left > 0 and end < len(copy):
+            # The agent replaces each byte of a character that it cuts.
+            left -= 1 if copy[end] == _REPLACEMENT else len(copy[end].encode())
+            end += 1
+        if left:
+            break
+        parts[number + 1], place, mended = copy[start:end], end, mended + 1
+    return mended
 
 
 def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str | None:
@@ -185,7 +240,7 @@ def _missing(command: Command, chunks: Mapping[int, str]) -> str:
     if command.truncated and chunks:
         # The agent's own copy keeps the end: chunks that do not end alike stopped early.
         tail = command.split_result()[1].removesuffix(_end_said(command))
-        if not _comparable(_joined(chunks)[-4 * _COMPARED :]).endswith(_comparable(tail[-_COMPARED:])):
+        if not _comparable(_joined(chunks, command)[0][-4 * _COMPARED :]).endswith(_comparable(tail[-_COMPARED:])):
             return "its last chunks never arrived"
     return ""
 

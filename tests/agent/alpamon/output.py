@@ -18,6 +18,15 @@ CHUNK_BYTES = 4096
 CHUNK_SECONDS = 0.1
 HALF_BYTES = 512 * 1024
 
+
+def _replace_bytes(error: UnicodeError) -> tuple[str, int]:
+    """Replace each byte, as Go does; Python replaces each broken sequence."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "\N{REPLACEMENT CHARACTER}" * (error.end - error.start), error.end
+
+
+codecs.register_error("replace-bytes", _replace_bytes)
+
 Kept = t.Literal["both", "result", "chunks"]
 
 
@@ -41,22 +50,22 @@ class Copy:
         self._dropped += excess
 
     def text(self) -> str:
-        """All of it; a character that the cut divides becomes U+FFFD."""
+        """All of it; each byte of a character that the cut divides becomes U+FFFD."""
         self._trim()
         if not self._dropped:
-            return (self._head + self._tail).decode(errors="replace")
+            return (self._head + self._tail).decode(errors="replace-bytes")
         marker = f"\n... [{self._dropped} bytes truncated] ...\n"
-        return self._head.decode(errors="replace") + marker + self._tail.decode(errors="replace")
+        return self._head.decode(errors="replace-bytes") + marker + self._tail.decode(errors="replace-bytes")
 
 
 class CommandOutput:
-    """The output of one command: chunks of 4 KiB, or what 100 ms brought, and never half a character."""
+    """The output of one command: chunks of 4 KiB of whole characters, or what 100 ms brought, be it half of one."""
 
     def __init__(self, reports: Reports, place: str, faults: CommandFaults, kept: Kept) -> None:
         """`place` is the command's path."""
         self._reports, self._place, self._faults, self._kept = reports, place, faults, kept
         self._copy = Copy()
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace-bytes")
         self._pending, self._since, self._seq = bytearray(), 0.0, 0
         self._reversed: list[tuple[int, str]] = []
         self._sent: list[asyncio.Future[bool]] = []
@@ -79,7 +88,7 @@ class CommandOutput:
 
     def flush(self) -> None:
         """Send what is pending."""
-        self._send(len(self._pending))
+        self._send(len(self._pending), final=True)
 
     def complain(self, text: str) -> None:
         """Take a complaint of the agent itself: the stream names its author, the result does not."""

@@ -381,3 +381,10 @@ def test_cut_output_divides_characters_and_its_chunks_are_whole(current: Workspa
         for page in (1, 2, 3)
     ]
     assert "".join(chunk["content"] for page in pages for chunk in page) == "x" + "✓" * 400_000
+
+
+def test_flush_between_two_writes_cuts_a_character(current: Workspace) -> None:
+    row = run(current, r"printf 'a\303'; sleep 0.4; printf '\251b\360\237'; sleep 0.4; printf '\231\202'")
+    assert row["result"] == "aéb🙂"
+    cut = "\N{REPLACEMENT CHARACTER}"
+    assert output(current, row["id"]) == f"a{cut}{cut}b{cut}{cut}{cut}{cut}"

@@ -316,3 +316,18 @@ def test_real_output_of_more_than_a_mebibyte(current: Workspace, connect: Connec
     output = read_output(client, listed(client, command_id))
     assert output.complete, output.note
     assert output.text == "".join(f"{number}\n" for number in range(1, 160_001))
+
+
+@pytest.mark.parametrize(("first", "complete"), [(200_001, True), (600_001, False)])
+def test_character_that_the_agent_cuts_is_mended_or_reported(
+    current: Workspace, connect: Connect, first: int, complete: bool
+) -> None:
+    write = "yes é | tr -d '\\n' | head -c"
+    line = f"{write} {first}; sleep 0.5; {write} 1200002 | tail -c +{first + 1} | head -c {1_200_000 - first}"
+    command_id = current.submit("web-01", line)
+    current.wait_for_command(command_id)
+    client = connect(current)
+    output = read_output(client, listed(client, command_id))
+    assert output.complete == complete
+    assert (output.text == "é" * 600_000) == complete
+    assert ("damaged in 1 place" in output.note) != complete

@@ -20,18 +20,18 @@ ENDED = datetime(2026, 11, 24, 10, 30, 44, tzinfo=timezone.utc)
 
 
 class Chunks:
-    """A client of a workspace that gives a chunk, so many milliseconds after the end of its command."""
+    """A client of a workspace that gives chunks, so many milliseconds after the end of its command."""
 
-    def __init__(self, milliseconds: int = 10_000, content: str = "text") -> None:
+    def __init__(self, milliseconds: int = 10_000, *contents: str) -> None:
         self.clock = self
         self._now = ENDED + timedelta(milliseconds=milliseconds)
-        self._content = content
+        self._contents = contents or ("text",)
 
     def now(self) -> datetime:
         return self._now
 
     def rows(self, _path: str, _query: Any) -> Iterator[Any]:
-        return iter([{"seq": 0, "content": self._content}])
+        return iter([{"seq": seq, "content": content} for seq, content in enumerate(self._contents)])
 
 
 def ended(**fields: Any) -> Command:
@@ -80,6 +80,42 @@ def test_a_line_has_twice_as_long_as_a_frame_for_its_last_chunk(
     ],
 )
 def test_the_last_thousand_characters_tell_whether_all_chunks_came(content: str, result: str, complete: bool) -> None:
-    client: Any = Chunks(content=content)
+    client: Any = Chunks(10_000, content)
     output = read_output(client, ended(result=f"... [9 bytes truncated] ...{result}"), lambda _seconds: None)
     assert (output.text, output.complete) == (content, complete)
+
+
+CUT = "\N{REPLACEMENT CHARACTER}"
+MARKER = "\n... [9 bytes truncated] ...\n"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "result", "text", "damaged"),
+    [
+        # A character of each length, in the head and in the tail.
+        ([f"é{CUT}", f"{CUT}é--", "ééé"], f"éééé-{MARKER}éé", "ééé--ééé", 0),
+        (["a", f"a{CUT}", CUT, f"{CUT}{CUT}b--ccc"], f"aa🙂b{MARKER}ccc", "aa🙂b--ccc", 0),
+        (["aaa-", f"-b{CUT}{CUT}", f"{CUT}c"], f"aaa{MARKER}b€c", "aaa--b€c", 0),
+        ([f"a{CUT}{CUT}", f"{CUT}b{CUT}", f"{CUT}c"], f"a€{MARKER}éc", "a€béc", 0),
+        # The result itself is cut inside a character.
+        ([f"a{CUT}", f"{CUT}b"], f"a{CUT}{MARKER}{CUT}b", f"a{CUT}{CUT}b", 1),
+        # In the middle nobody knows.
+        (["aaa", f"a{CUT}", f"{CUT}b", f"b{CUT}{CUT}", f"{CUT}bbb"], f"aa{MARKER}bb", None, 2),
+        ([f"a{CUT}", f"{CUT}b"], "", None, 1),
+        # What the command wrote is no damage.
+        ([f"a{CUT}{CUT}b", "c"], "", None, 0),
+        ([f"a{CUT}", "b"], "", None, 0),
+        (["a", f"{CUT}b"], "", None, 0),
+        ([f"a{CUT}", f"{CUT}b--c"], f"a{CUT}{CUT}b{MARKER}c", None, 0),
+        # A copy of something else mends nothing.
+        ([f"a{CUT}", f"{CUT}b"], f"xéb{MARKER}y", None, 1),
+    ],
+)
+def test_characters_cut_between_chunks_come_from_the_result(
+    chunks: list[str], result: str, text: str | None, damaged: int
+) -> None:
+    client: Any = Chunks(100_000, *chunks)
+    output = read_output(client, ended(result=result))
+    assert output.text == ("".join(chunks) if text is None else text)
+    assert output.complete == (damaged == 0 and not result.endswith("y"))
+    assert (f"damaged in {damaged} place" in output.note) == (damaged > 0)
