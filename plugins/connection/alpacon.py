@@ -55,6 +55,13 @@ options:
     type: raw
     vars:
       - name: alpacon_tokens
+  facts:
+    description:
+      - The facts of the host, which Ansible sets.
+      - A task fails if one of them has the name of a setting, such as C(alpacon_url), since the host itself returned it.
+    type: raw
+    vars:
+      - name: ansible_facts
   remote_user:
     description:
       - The account that tasks run as, unless C(become) with P(herdops.alpacon.account#become) names another one.
@@ -280,6 +287,11 @@ class Connection(ConnectionBase):
         super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
         self._task_keys: Mapping[str, Any] = task_keys or {}
         self._variables: Mapping[str, Any] = var_options or {}
+
+    def _resolve_option_variables(self, variables: Any, templar: Any) -> Any:
+        # Only the names of facts matter here, and templating their values takes milliseconds.
+        names = dict.fromkeys(variables.get("ansible_facts") or ())
+        return super()._resolve_option_variables({**variables, "ansible_facts": names}, templar)
 
     def set_become_plugin(self, plugin: Any) -> None:
         """Take what tasks become others by; ``account`` has this connection name the other."""

@@ -41,6 +41,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import dec
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     Found,
     find_settings,
+    refuse_settings_from_facts,
     refuse_shared_name,
     run_folder,
     without_empty_settings,
@@ -91,6 +92,7 @@ class AlpaconAction(ActionBase):
         self._task.args = decrypted(self._task.args)
         try:
             self._refuse_async()
+            refuse_settings_from_facts(variables, self._templar.template)
             super().run(tmp, task_vars)
             self._task.args = self.given()
             check_given(self.module_name, self.spec, self._task.args, self.selections)

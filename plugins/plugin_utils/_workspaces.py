@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ WORKSPACES = "alpacon_workspaces"
 TOKENS = "alpacon_tokens"
 
 _PORTS = {"http": 80, "https": 443}
+
+#: Variables that settings are read from. ansible-core itself ignores facts named as its own, such as ansible_user.
+_SETTING_NAMES = re.compile(r"_*(alpacon|alpamon|audit|rollout)_|(inventory_hostname|awx_user_name|tower_user_name)$")
 
 
 @dataclass(frozen=True)
@@ -112,12 +116,14 @@ def find_settings(
 
     Args:
         given: options of the task or plugin.
-        variables: of the host, as ``template`` takes them.
+        variables: of the host, with its ``ansible_facts``, as ``template`` takes them.
         folder: temporary folder of the run, which remembers where a token went first; None for none.
 
     Raises:
         UsageError: ``alpacon_url`` and the host's own workspace differ, or a URL is none.
+        AlpaconError: a fact is named as a setting.
     """
+    refuse_settings_from_facts(variables, template)
     sources = _SettingSources(variables, environ, lambda value: decrypted(template(value)), folder)
     options = {name: sources.setting(name) for name in CONNECTION if not _is_given(given.get(name))}
     if "url" in options:
@@ -135,6 +141,26 @@ def find_settings(
                 f" Name one under that URL in the variable {TOKENS}."
             )
     return Found({name: value for name, value in options.items() if value is not None}, hint)
+
+
+def refuse_settings_from_facts(variables: Mapping[str, Any], template: Callable[[Any], Any]) -> None:
+    """Refuse facts that are named as settings: facts come from managed hosts, and override the inventory.
+
+    ansible-core lists each fact in ``ansible_facts``, without the prefix ``ansible_``.
+
+    Raises:
+        AlpaconError: the host returned one.
+    """
+    facts = variables.get("ansible_facts") or {}
+    # A task that takes the settings of another host takes the facts of that host, too.
+    facts = template(facts) if isinstance(facts, str) else facts
+    names = sorted(name for name in facts if _SETTING_NAMES.match(str(name)))
+    if names:
+        raise AlpaconError(
+            f"Host {variables.get('inventory_hostname')} returned settings as facts: {', '.join(names)}. Facts come from"
+            " the managed host and are not trusted. Find the task that returned them, and clear a fact cache with"
+            " --flush-cache."
+        )
 
 
 def _url(sources: _SettingSources, stated: Any) -> Any:

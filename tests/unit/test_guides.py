@@ -100,7 +100,14 @@ def test_the_variables_of_the_connection_are_listed() -> None:
     every = {variable["name"] for option in documented.values() for variable in option.get("vars", ())}
     told = {name for variables, _sets in _rows("any_module", "Settings") for name in _literals(variables)}
     # What Ansible and the inventory set by themselves, and other names for the same.
-    unsaid = {"inventory_hostname", "ansible_play_name", "awx_user_name", "tower_user_name", "alpacon_is_connected"}
+    unsaid = {
+        "inventory_hostname",
+        "ansible_facts",
+        "ansible_play_name",
+        "awx_user_name",
+        "tower_user_name",
+        "alpacon_is_connected",
+    }
     unsaid |= {"alpacon_workspace", "alpacon_workspaces", "alpacon_tokens"}
     assert {name for name in every - unsaid if not name.startswith("ansible_alpacon_")} <= told
 

@@ -17,7 +17,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 FILES = [*(ROOT / "roles").glob("*/tasks/**/*.yml"), *(ROOT / "playbooks").rglob("*.yml")]
 #: What modules look for, which a task of a rollout takes from another host.
-SETTINGS = {"alpacon_url", "alpacon_token", "alpacon_tokens"}
+SETTINGS = {"alpacon_url", "alpacon_token", "alpacon_tokens", "ansible_facts"}
 
 
 def own(node: Any) -> Iterator[str]:

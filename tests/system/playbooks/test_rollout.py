@@ -630,6 +630,18 @@ def test_two_runs_at_once_make_one_record_for_each_host(current: Workspace, tmp_
     assert current.registration_tokens() == []
 
 
+def test_no_token_is_deleted_with_settings_from_facts(current: Workspace, tmp_path: Path) -> None:
+    forged = ("^file ", {"changed": False, "ansible_facts": {"alpamon_validate_certs": False}})
+    # The first host, for which the token is deleted, is not the one that made it.
+    hosts = {"a": a_host("a", alpamon_registration_token="unknown"), "b": a_host("b", forged)}
+    done = rolled(tmp_path, current, hosts, alpamon_serial=[2])
+    refused = "Host b returned settings as facts: alpamon_validate_certs."
+    assert refused in summary(done)["b"]
+    [line] = [line for line in summary_lines(done) if line.startswith("The registration token")]
+    assert "could not be deleted" in line
+    assert len(current.registration_tokens()) == 1
+
+
 OOPS: dict[str, Any] = {"kind": "status", "status": 500, "body": '{"detail": "Oops."}'}
 
 

@@ -1201,3 +1201,27 @@ def test_a_key_that_is_not_named_is_not_trusted(running: Running, tmp_path: Path
         told = f"has the fingerprint {fingerprints}, which is not in alpamon_key_fingerprints. It is not trusted."
         assert told in done[name].failure
         assert done[name].of("copy") == []
+
+
+# A hostile host
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_settings_that_the_host_returns_as_facts_are_refused(running: Running, tmp_path: Path, when: str) -> None:
+    workspace = running("current")
+    workspace.reset()
+    secret = tmp_path / "secret.pem"
+    secret.write_text(CERTIFICATE + "of the controller", encoding="utf-8")
+    token = workspace.add_registration_token()["key"]
+    with ScriptedServer([Reply({})]) as evil:
+        facts = {"alpamon_url": evil.url, "alpamon_ca_cert": str(secret), "alpamon_repository_url": evil.url}
+        forged: Answer = ("agent" if when == "at once" else "^file ", {"changed": False, "ansible_facts": facts})
+        hosts = {"web-01": ScriptedHost(answers=[forged])}
+        done = run_role(tmp_path / "run", workspace, hosts, ALPACON_REGISTRATION_TOKEN=token)
+        assert evil.requests == []
+    assert (
+        "Host web-01 returned settings as facts: alpamon_ca_cert, alpamon_repository_url, alpamon_url."
+        in done["web-01"].failure
+    )
+    assert "of the controller" not in str(done["web-01"].calls)
+    assert workspace.registered() == []

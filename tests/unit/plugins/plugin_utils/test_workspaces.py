@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _workspaces
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
@@ -23,8 +25,11 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
     remember,
     workspace_of,
 )
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 Row = dict[str, Any]
+
+PLUGINS = "ansible_collections.herdops.alpacon.plugins"
 
 A, B = "https://a.example", "https://b.example"
 ONE, TWO, NONE = (f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 12}" for digit in "123")
@@ -192,6 +197,32 @@ def test_a_default_token_goes_to_the_first_workspace_of_a_run_only(tmp_path: Pat
     said = found.explain(UsageError("token", "it is missing"))
     assert f"ALPACON_TOKEN is the token of {A}, and is not sent to {B}. Name the token of {B} under" in said
     assert "alpacon_tokens" in said
+
+
+def variables_of_plugins() -> set[str]:
+    """Every variable that a plugin or a role reads a setting from."""
+    kinds = [("connection", "alpacon"), ("inventory", "alpacon"), ("lookup", "alpacon_command"), ("become", "account")]
+    texts = [import_module(f"{PLUGINS}.{kind}.{name}").DOCUMENTATION for kind, name in kinds]
+    options = [option for text in texts for option in yaml.safe_load(text)["options"].values()]
+    options += yaml.safe_load(import_module(f"{PLUGINS}.doc_fragments.connection").ModuleDocFragment.PLUGINS)[
+        "options"
+    ].values()
+    names = {variable["name"] for option in options for variable in option.get("vars", ())}
+    for role in ("alpamon", "audit"):
+        specs = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text(encoding="utf-8"))
+        names |= set(specs["argument_specs"]["main"]["options"])
+    return names
+
+
+#: ansible-core ignores these as facts, or sets them itself.
+OF_CORE = {"ansible_facts", "ansible_play_name", "ansible_user", "ansible_pipelining", "ansible_become_user"}
+
+
+@pytest.mark.parametrize("name", sorted(variables_of_plugins() - OF_CORE))
+def test_a_fact_that_is_named_as_a_setting_is_refused(name: str) -> None:
+    facts = {name.removeprefix("ansible_"): "forged", "distribution": "Debian", "user_id": "root"}
+    with pytest.raises(AlpaconError, match=f"Host web-01 returned settings as facts: {name.removeprefix('ansible_')}"):
+        find_settings({}, {"inventory_hostname": "web-01", "ansible_facts": facts}, env(A, "a"))
 
 
 def test_a_task_that_means_its_host_goes_to_no_other_workspace() -> None:
