@@ -24,7 +24,8 @@ options:
     description:
       - With V(registered), the server has valid credentials. O(id) and O(key) are verified if they are given; otherwise
         the server is registered.
-      - With V(connected), the task waits until the workspace says that the agent is commissioned and connected.
+      - With V(connected), the task waits until the workspace says that the agent is commissioned and connected. It
+        fails otherwise; RV(connected) is then V(false), or null if the workspace could not be asked.
       - With V(unregistered), the record is gone from the workspace. With O(name), O(machine) and O(token) instead of
         O(id), these are the records of that name which the machine has left there and whose agent has never connected.
     type: str
@@ -197,6 +198,13 @@ commissioned:
 is_connected:
   description: Whether the agent is connected; null if the workspace did not say.
   returned: when RV(credentials) is
+  type: bool
+  sample: true
+connected:
+  description:
+    - Whether the agent is commissioned, connected and on O(version). Null if the workspace could not be asked at the
+      end, refused the credentials, or has answered again for a shorter time than agents need to come back.
+  returned: with O(state=connected)
   type: bool
   sample: true
 version:

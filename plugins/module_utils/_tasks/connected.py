@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._api.errors import AlpaconError
+from .registration_order import RegistrationOrder
 from .registration_task import RegistrationError, RegistrationTask, StoredCredentials, ask
 
 #: Pauses between two questions whether the agent is connected, in seconds.
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.5, 1.4, 10.0
+#: Agents whose workspace was away try again after at most a minute, in seconds.
+_RECONNECTS = 75.0
 #: Where workspaces that have a policy for the versions of agents state it.
 _PREFERENCES = "/api/workspaces/preferences/-/"
 _CHECKS = (
@@ -25,22 +28,29 @@ _CHECKS = (
 
 
 def connected(task: RegistrationTask) -> dict[str, Any]:
+    """Wait until the agent is connected.
+
+    Raises:
+        RegistrationError: it is not connected in time, or the workspace could not be asked; ``connected`` in its facts
+            is False or None.
+    """
     order, pause = task.order, _FIRST_PAUSE
+    unanswered_at: float | None = None
     while True:
         stored = ask(task)
+        now = time.monotonic()
         facts = {"id": order.id, **stored.facts}
         if stored.connected and stored.runs(order.version):
             if order.pinned:
                 _tell_of_upgrades(task)
-            return {"changed": False, **facts, "msg": f"{facts['name'] or order.id} is connected."}
-        if stored.credentials == "stale":
-            raise RegistrationError(
-                f"The workspace refuses the stored credentials, so the agent cannot connect. {stored.why}", **facts
-            )
-        if time.monotonic() + pause > task.clients.deadline:
-            raise RegistrationError(
-                f"Not connected within {order.timeout:g} s. {_last_seen(stored, order.version)} {_CHECKS}", **facts
-            )
+            return {"changed": False, **facts, "connected": True, "msg": f"{facts['name'] or order.id} is connected."}
+        if stored.credentials != "valid":
+            unanswered_at = now
+        if now + pause > task.clients.deadline:
+            # Agents need time to come back to a workspace that was away.
+            known = unanswered_at is None or now - unanswered_at > _RECONNECTS
+            said = _not_connected(stored, order) if known else _not_known(stored)
+            raise RegistrationError(said, **facts, connected=False if known else None)
         time.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
@@ -63,11 +73,20 @@ def _tell_of_upgrades(task: RegistrationTask) -> None:
         )
 
 
-def _last_seen(stored: StoredCredentials, wanted: str) -> str:
-    if stored.why:
-        return f"Last seen: {stored.why}"
+def _not_connected(stored: StoredCredentials, order: RegistrationOrder) -> str:
     if stored.connected:
-        return f"An agent of version {stored.facts['version']} is connected, not {wanted}."
-    if not stored.server.commissioned:
-        return "The workspace knows the server, but its agent has not sent its first report."
-    return "The agent has reported, but holds no websocket."
+        seen = f"An agent of version {stored.facts['version']} is connected, not {order.version}."
+    elif not stored.server.commissioned:
+        seen = "The workspace knows the server, but its agent has not sent its first report."
+    else:
+        seen = "The agent has reported, but holds no websocket."
+    return f"Not connected within {order.timeout:g} s. {seen} {_CHECKS}"
+
+
+def _not_known(stored: StoredCredentials) -> str:
+    said = {
+        "valid": "The agent is not connected yet, and takes a minute after the workspace was away.",
+        "stale": "The workspace refuses the stored credentials, so it does not say whether the agent is connected.",
+    }.get(stored.credentials, "The workspace could not be asked whether the agent is connected.")
+    why = f" {stored.why.rstrip('.')}." if stored.why else ""
+    return f"{said}{why} Check that the workspace answers, then run the task again."

@@ -679,7 +679,8 @@ def test_a_workspace_that_is_away_after_it_registered(current: Workspace, tmp_pa
     assert said["full"].startswith("FAILED. The configuration could not be written. No space left on device")
     assert f"The record {records['full']} is left behind in the workspace" in said["full"]
     assert f"    left behind in the workspace: {records['full']}" in summary_lines(done)
-    assert said["waits"].startswith("FAILED. Not connected within 1 s.")
+    assert said["waits"].startswith("NOT KNOWN. The workspace could not be asked whether the agent is connected. GET ")
+    assert summary_lines(done)[-1] == "2 hosts, 0 of them well, 1 failed, 1 not known, 0 not tried."
     assert f"    its record in the workspace: {records['waits']}" in summary_lines(done)
     assert current.registration_tokens() == []
     current.clear_faults()
@@ -690,6 +691,18 @@ def test_a_workspace_that_is_away_after_it_registered(current: Workspace, tmp_pa
     assert len(current.registered()) == len(kept) == 2
     assert kept["waits"] == records["waits"]
     assert kept["full"] != records["full"]
+
+
+def test_an_upgraded_agent_is_not_replaced_when_the_workspace_is_away(current: Workspace, tmp_path: Path) -> None:
+    its = registered(current)
+    # Its first answer says that the credentials are valid.
+    current.fault(method="GET", path="/servers/-/$", after=1, kind="status", status=503)
+    hosts = {"a": a_host("a", *installed("2.4.0"), *its)}
+    done = rolled(tmp_path, current, hosts, but=hosts, alpamon_version="2.5.0", alpamon_connect_timeout="1s")
+    assert done.code == 2, done.said
+    assert [row["name"] for row in done["a"].of("apt")] == ["alpamon=2.5.0"]
+    assert summary(done)["a"].startswith("NOT KNOWN. The workspace could not be asked whether the agent is connected.")
+    assert summary(done)["a"].endswith("alpamon 2.5.0 is left running.")
 
 
 def test_waves_go_on_within_the_limit(current: Workspace, tmp_path: Path) -> None:

@@ -454,6 +454,7 @@ def test_only_for_locks_a_package_manager_is_tried_again(running: Running, tmp_p
 # An upgrade that a run before did not end
 
 
+AWAY = {"kind": "status", "method": "GET", "path": "/servers/-/$", "status": 503}
 UNCHANGED = ("^(apt|copy) ", {"changed": False})
 
 
@@ -511,6 +512,18 @@ def test_old_agent_that_does_not_start_again_is_said_to_be_back(
     told = f"alpamon {came} did not connect. alpamon {back} is back, and not connected either. Job for alpamon.service"
     assert done["web"].failure.startswith(told)
     assert done["web"].of("apt")[-1]["name"] == f"alpamon={back}"
+
+
+def test_version_before_stays_when_nobody_can_say_whether_it_is_connected(current: Workspace, tmp_path: Path) -> None:
+    _record, answers = upgraded_alone(current, "outdated")
+    silence = f"curl -s -d '{json.dumps(AWAY)}' -H 'Content-Type: application/json' {current.url}/_control/faults/"
+    silenced = ("^apt .*alpamon=2.4.0", {"shell": f"{silence} >&2; echo '{json.dumps({'changed': True})}'"})
+    wait = {"alpamon_connect_timeout": "1s"}
+    done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, [silenced, *answers], wait)})
+    assert done.code == 2, done.said
+    told = "alpamon 2.5.0 did not connect. alpamon 2.4.0 is back, and not known to be connected. The workspace could not"
+    current.clear_faults()
+    assert done["web"].failure.startswith(told)
 
 
 NOT_FOUND = ("^apt .*alpamon=2.4.0", {"failed": True, "msg": "E: Version '2.4.0' for 'alpamon' was not found"})
@@ -590,7 +603,7 @@ def optional(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Role
     said = {"id": record["id"], "name": record["name"], "credentials": "valid", "commissioned": True}
     answers = [
         ('^alpacon_registration .*"state": "registered"', {"changed": True, **said, "key": record["key"]}),
-        ("^alpacon_registration ", {"changed": False, **said, "is_connected": True, "version": "2.5.0"}),
+        ("^alpacon_registration ", {"changed": False, **said, "connected": True}),
     ]
     rocky, leap = SUPPORTED["rocky9"], SUPPORTED["leap15"]
     # As zypper ends where it has installed, and has passed over another repository.
