@@ -521,7 +521,7 @@ def test_version_before_stays_when_nobody_can_say_whether_it_is_connected(curren
     wait = {"alpamon_connect_timeout": "1s"}
     done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, [silenced, *answers], wait)})
     assert done.code == 2, done.said
-    told = "alpamon 2.5.0 did not connect. alpamon 2.4.0 is back, and not known to be connected. The workspace could not"
+    told = "alpamon 2.5.0 did not connect. alpamon 2.4.0 is back, and not known to be connected. The workspace"
     current.clear_faults()
     assert done["web"].failure.startswith(told)
 
