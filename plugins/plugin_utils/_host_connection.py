@@ -10,7 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import re
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,8 +32,14 @@ _PIECE = 750_000
 _SMALLEST_PIECE = 50_000
 #: Of a file that is fetched, so much comes in each answer, in bytes.
 _FETCHED_PIECE = 8_000_000
-#: How long a file that is fetched was at first, and the digest of that much of it, in standard error.
-_SIZE_AND_DIGEST = "size=$(wc -c < {path}) && echo $size >&2 && head -c $size {path} | sha256sum >&2"
+#: Writes the first piece of a file, and its size and the digest of that much of it into standard error.
+_FETCH = (
+    "[ -f {path} ] || {{ echo {missing} >&2; exit 1; }}; size=$(wc -c < {path}) && echo $size >&2"
+    " && head -c $(($size < {piece} ? $size : {piece})) {path} && head -c $size {path} | sha256sum >&2"
+)
+_SIZE_AND_DIGEST = re.compile(rb"(?m)^(\d{1,18})\n([0-9a-f]{64})  -\n\Z")
+#: So much of what a command said is shown, in characters.
+_SHOWN = 2000
 #: Under which name it is remembered what the host keeps, and that it keeps nothing.
 _KEPT, _NOTHING = "kept", b"nothing"
 #: The command of a submit that is there for what comes before it alone.
@@ -153,14 +162,15 @@ class HostConnection:
             return made
         if made.rc:
             raise NotDone(_said(made))
-        path = made.stdout.decode().strip()
+        path = os.fsdecode(made.stdout.strip())
+        quoted = shlex.quote(path)
         try:
             self._put_in_pieces(fed, path)
         except AlpaconError:
             with contextlib.suppress(AlpaconError):
-                self._ask(f"rm -f {path}")
+                self._ask(f"rm -f {quoted}")
             raise
-        return self._remote.run(label_of("module", self._word), code(f"exec < {path}; rm -f {path}; {command}"))
+        return self._remote.run(label_of("module", self._word), code(f"exec < {quoted}; rm -f {quoted}; {command}"))
 
     def finish(self) -> None:
         """Do what is still held back."""
@@ -220,25 +230,40 @@ class HostConnection:
         self._ask(f"[ \"$(sha256sum < {quoted})\" = '{digest}  -' ]")
 
     def fetch(self, path: str, into: Path) -> None:
-        """Read a file, in as many answers as it takes, and compare the digest of what takes several.
+        """Read a file in as many answers as its size takes, and compare its size and digest with those of the first.
 
-        What is written to meanwhile comes as it was at first, if nothing but its end has changed.
+        What is appended meanwhile is left out. A file that fails is removed.
+
+        Raises:
+            NotDone: it cannot be read, has changed meanwhile, or is larger than the room that is left for it here.
         """
-        quoted = shlex.quote(path)
-        about = f"[ -f {quoted} ] || {{ echo {shlex.quote(path + ': no such file')} >&2; exit 1; }}; "
-        first = self._answer(f"{about}head -c {_FETCHED_PIECE} {quoted} && {_SIZE_AND_DIGEST.format(path=quoted)}")
-        size, digest = first.stderr.decode().split()[:2]
+        quoted, missing = shlex.quote(path), shlex.quote(f"{path}: no such file")
+        first = self._answer(_FETCH.format(path=quoted, missing=missing, piece=_FETCHED_PIECE))
+        stated = _SIZE_AND_DIGEST.search(first.stderr)
+        if not stated:
+            raise NotDone(f"{path}: the host did not say its size and digest. It said: {_said(first)}")
+        size, free = int(stated[1]), shutil.disk_usage(into.parent).free
+        if size > free:
+            raise NotDone(
+                f"{path} has {size} bytes, and {into.parent} has room for {free}. Fetch it to another folder."
+            )
+        changed = NotDone(f"{path} has changed while it was read. Fetch it when nothing writes to it.")
         read = hashlib.sha256()
-        with into.open("wb") as file:
-            piece = first.stdout
-            while piece:
-                file.write(piece)
-                read.update(piece)
-                at = file.tell()
-                left = min(int(size) - at, _FETCHED_PIECE)
-                piece = self._ask(f"tail -c +{at + 1} {quoted} | head -c {left}") if left > 0 else b""
-        if len(first.stdout) == _FETCHED_PIECE and read.hexdigest() != digest:
-            raise NotDone(f"{path} has changed while it was read.")
+        try:
+            with into.open("wb") as file:
+                for start in range(0, size, _FETCHED_PIECE):
+                    length = min(size - start, _FETCHED_PIECE)
+                    part = f"tail -c +{start + 1} {quoted} | head -c {length}"
+                    piece = self._ask(part) if start else first.stdout
+                    if len(piece) != length:
+                        raise changed
+                    file.write(piece)
+                    read.update(piece)
+            if read.hexdigest() != stated[2].decode():
+                raise changed
+        except AlpaconError:
+            into.unlink(missing_ok=True)
+            raise
 
     def _ask(self, text: str, files: Sequence[bytes] = ()) -> bytes:
         return self._answer(text, files).stdout
@@ -253,4 +278,4 @@ class HostConnection:
 
 def _said(answer: Ran) -> str:
     """What a command said before it failed."""
-    return answer.stderr.decode("utf-8", "replace").strip() or f"it ended with rc {answer.rc}."
+    return answer.stderr.decode("utf-8", "replace").strip()[:_SHOWN] or f"it ended with rc {answer.rc}."

@@ -47,7 +47,7 @@ def lock(descriptor: int, kind: int) -> None:
 def replace(file: Path, text: str) -> None:
     """Replace a file at once, so that nobody ever reads half of it."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    fresh.write_text(text)
+    fresh.write_bytes(text.encode("utf-8", "surrogateescape"))
     fresh.replace(file)
 
 

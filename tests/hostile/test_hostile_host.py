@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whatever a managed host answers is an error that says so, or data: it decides nothing, and fills no disk."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection, NotDone
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Access, Ran, Remote
+
+PIECE = 8_000_000
+
+
+class HostileHost(Remote):
+    """A server that answers what it likes."""
+
+    def __init__(self, folder: Path, *answers: Ran | Exception) -> None:
+        access = Access("web-01", "web-01", None, None, None, {}, Limits())
+        super().__init__(access, Settings("https://workspace.invalid", ""), Run(folder=folder))
+        self.bodies: list[str] = []
+        self._answers = list(answers)
+
+    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+        """Answer as the next in turn, or with success."""
+        self.bodies.append(body)
+        answer = self._answers.pop(0) if self._answers else Ran(0, b"", b"")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def stated(content: bytes, size: int | None = None) -> bytes:
+    """What a host says of a file that is fetched, in standard error."""
+    return f"{len(content) if size is None else size}\n{hashlib.sha256(content).hexdigest()}  -\n".encode()
+
+
+CHANGED, ROOM, SILENT = "has changed", "has room for", "did not say its size and digest"
+LIES: dict[str, tuple[str, list[Ran]]] = {
+    "fewer bytes": (CHANGED, [Ran(0, b"abc", stated(b"abc", 10))]),
+    "more bytes": (CHANGED, [Ran(0, b"abc", stated(b"abc", 2))]),
+    "another digest": (CHANGED, [Ran(0, b"abc", stated(b"xyz"))]),
+    "another digest of nothing": (CHANGED, [Ran(0, b"", stated(b"x", 0))]),
+    "a shorter piece": (CHANGED, [Ran(0, bytes(PIECE), stated(b"", PIECE + 3)), Ran(0, b"", b"")]),
+    "a longer piece": (CHANGED, [Ran(0, bytes(PIECE), stated(b"", PIECE + 3)), Ran(0, b"abcd", b"")]),
+    "another piece": (CHANGED, [Ran(0, bytes(PIECE), stated(b"", PIECE + 3)), Ran(0, b"abc", b"")]),
+    "a petabyte": (ROOM, [Ran(0, bytes(PIECE), stated(b"", 10**15))]),
+    "nothing": (SILENT, [Ran(0, b"abc", b"")]),
+    "no digest": (SILENT, [Ran(0, b"abc", b"3\n")]),
+    "a negative size": (SILENT, [Ran(0, b"abc", stated(b"abc", -3))]),
+    "binary": (SILENT, [Ran(0, b"abc", b"\xff\x1b[31m\0" * 10_000)]),
+    "digits without end": (SILENT, [Ran(0, b"abc", b"9" * 10_000 + stated(b"abc"))]),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_file_that_is_not_what_the_host_says_is_refused(tmp_path: Path, lie: str) -> None:
+    said, answers = LIES[lie]
+    with pytest.raises(NotDone, match=said) as refused:
+        HostConnection(HostileHost(tmp_path, *answers), "fetch", None).fetch("/etc/motd", tmp_path / "fetched")
+    assert not (tmp_path / "fetched").exists()
+    assert str(refused.value).replace("\n", "").isprintable()
+    assert len(str(refused.value)) < 10_000
+
+
+@pytest.mark.parametrize("home", [b"", b"\xff\xfe", b"..", b"a\nb", b"$(touch canary)", b"/\x1b[31m", b"x" * 1_000_000])
+def test_an_odd_home_is_passed_on_as_it_is(tmp_path: Path, home: bytes) -> None:
+    connection = HostConnection(host := HostileHost(tmp_path, Ran(0, home, b"")), "copy", None)
+    answers = [connection.run("/bin/sh -c 'echo ~'").stdout for _time in range(2)]
+    assert answers == [home, home]
+    assert len(host.bodies) == 1
+
+
+@pytest.mark.parametrize("name", [b"", b"\xff", b"a b", b"a; touch canary", b"$(touch canary)", b"a\ntouch canary"])
+def test_the_odd_name_of_a_temporary_file_is_one_word_to_the_shell(tmp_path: Path, name: bytes) -> None:
+    host = HostileHost(tmp_path, TooLarge(2_000_000), Ran(0, name + b"\n", b""))
+    HostConnection(host, "copy", None).run("true", b"a module")
+    assert len(host.bodies) == 5
+    for body in host.bodies[2:]:
+        code = f"alpacon_part() {{ :; }}\n{body}".encode("utf-8", "surrogateescape")
+        subprocess.run(["/bin/sh"], input=code, cwd=tmp_path, capture_output=True, check=False)
+    assert not (tmp_path / "canary").exists()
