@@ -58,7 +58,7 @@ options:
   facts:
     description:
       - The facts of the host, which Ansible sets.
-      - A task fails if one of them has the name of a setting, such as C(alpacon_url), since the host itself returned it.
+      - A task fails if one of them has the name of a setting, such as C(alpacon_url), since the host returned it.
     type: raw
     vars:
       - name: ansible_facts
