@@ -113,13 +113,19 @@ def identified(rows: Iterable[Any]) -> Iterator[Server]:
 
 def remedy(client: Client, reference: str, seen: Sequence[str]) -> str:
     """What to do about a name or UUID that no server has, where these names were seen."""
-    return _other_than_a_name(reference) or f"{_offer(client, reference, seen)} The token may also not see that server."
+    return _other_than_a_name(reference) or _offer(client, reference, seen)
 
 
 def _offer(client: Client, reference: str, seen: Sequence[str]) -> str:
+    known = seen or ([] if is_uuid(reference) else _names_near(client, reference))
+    if reference in known:
+        return "It was added while the servers were listed. Run the task again."
+    return f"{_name_meant(reference, known)} The token may also not see that server."
+
+
+def _name_meant(reference: str, known: Sequence[str]) -> str:
     if is_uuid(reference):
         return "Check the UUID."
-    known = seen or _names_near(client, reference)
     for same in (_folded, _label):
         meant = [name for name in known if same(name) == same(reference) and not same(name).isdigit()]
         if len(meant) == 1:

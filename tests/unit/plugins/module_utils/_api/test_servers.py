@@ -57,6 +57,10 @@ def test_only_a_server_that_is_certainly_meant_is_offered(reference: str, said: 
     assert remedy(NOBODY, reference, SEEN) == f"{said}{rights}"
 
 
+def test_the_name_itself_is_not_offered() -> None:
+    assert remedy(NOBODY, "web-01", SEEN) == "It was added while the servers were listed. Run the task again."
+
+
 @pytest.mark.parametrize(("count", "searches"), [(100, []), (101, [{"search": "web-"}])])
 def test_names_are_searched_for_where_they_take_more_than_a_page(count: int, searches: list[Row]) -> None:
     asked: list[Row] = []
