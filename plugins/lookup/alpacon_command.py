@@ -124,24 +124,14 @@ class LookupModule(LookupBase):
             # As they are written: a token in the environment may be another workspace's, and Ansible takes for false
             # whatever is no word for true.
             settings = {name: found.options.get(name, kwargs.get(name)) for name in CONNECTION}
-            options = {**{name: self.get_option(name) for name in _QUERY}, **settings}
-            looked_up = run_lookup(servers, options, lambda text: display.warning(clean_line(text)))
+            default = {"default": kwargs["default"]} if "default" in kwargs else {}
+            options = {**{name: self.get_option(name) for name in _QUERY}, **settings, **default}
+            return run_lookup(servers, options, lambda text: display.warning(clean_line(text)))
         except AlpaconError as error:
             raise AnsibleError(clean(found.explain(error))) from None
-        return [self._or_default(term, value, kwargs) for term, value in zip(servers, looked_up, strict=True)]
 
     def _servers(self, terms: list[Any]) -> list[str]:
         names = [name for term in self._flatten(terms) for name in elements(term)]
         for given in [*(term for term in terms if isinstance(term, list)), names]:
             check_selection("terms", given, "Give names or UUIDs of servers.")
         return [str(name) for name in names]
-
-    @staticmethod
-    def _or_default(term: str, value: Any, kwargs: dict[str, Any]) -> Any:
-        if value is not None:
-            return value
-        if "default" in kwargs:
-            return kwargs["default"]
-        raise AnsibleError(
-            f"{clean(term)} has no such command. Give default to get a value of your own instead of this error."
-        )

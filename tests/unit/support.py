@@ -137,7 +137,7 @@ def info_options(**given: Any) -> Row:
 
 def lookup_options(**given: Any) -> Row:
     """The options of the lookup, the rest at their defaults."""
-    defaults = {"line": None, "status": ["success"], "within": None, "want": "output"}
+    defaults = {"line": None, "status": ["success"], "within": None, "want": "output", "default": None}
     return {**CONNECTION, **defaults, **given}
 
 

@@ -71,7 +71,7 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         else:
             query = Query.from_options(client, options)
             warn_of_unknown_statuses(query.statuses, run.warn)
-            found = list(find(client, query, limit))
+            found = find(client, query, limit)
             ordering = query.ordering
         doubt = doubt_about_order(found, ordering) if ordering else ""
         if doubt:

@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any
 
 from .._api.client import Client
+from .._api.errors import AlpaconError
 from .._api.outputs import read_output
-from .._api.records import Command
+from .._api.records import Command, iso
 from .._api.settings import Warn
 from .._carrier.answers import whole_of
 from .._fleet.named_servers import find
@@ -25,7 +26,11 @@ from .command_query import Query, latest, statuses, warn_of_unknown_statuses
 
 
 def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> list[Any]:
-    """What the lookup wants of each server's latest command, or None where it has none."""
+    """Look up the latest command of each server.
+
+    Raises:
+        AlpaconError: a server has no such command, and there is no ``default`` among the options.
+    """
     settings = settings_of(options, warn)
     within = options.get("within")
     since_age = timedelta(seconds=values.duration("within", within)) if within else None
@@ -33,13 +38,28 @@ def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> 
     warn_of_unknown_statuses(query.statuses, warn)
     with Client(settings) as client:
         servers = find(client, terms, "_terms")
-        found = latest(client, query, servers)
-        return [_wanted(client, found.get(str(server.id)), options["want"]) for server in servers]
+        found, of_other_status = latest(client, query, servers)
+        for term, server in zip(terms, servers):
+            if str(server.id) not in found and "default" not in options:
+                raise AlpaconError(_no_command(term, query, of_other_status.get(str(server.id))))
+        return [
+            _wanted(client, found[str(server.id)], options["want"]) if str(server.id) in found else options["default"]
+            for server in servers
+        ]
 
 
-def _wanted(client: Client, command: Command | None, want: str) -> Any:
-    if command is None:
-        return None
+def _no_command(term: str, query: Query, of_other_status: Command | None) -> str:
+    other = ""
+    if of_other_status:
+        since = of_other_status.end or of_other_status.added_at
+        other = f" The latest one with another status is {of_other_status.status}{f', {iso(since)}' if since else ''}."
+    return (
+        f"{term} has no such command with status {' or '.join(sorted(query.statuses)) or 'of any kind'}.{other}"
+        " Give default to get a value of your own instead of this error."
+    )
+
+
+def _wanted(client: Client, command: Command, want: str) -> Any:
     if want == "id":
         return command.id
     described = listed(command, partial(read_output, client, is_whole=whole_of(command)))

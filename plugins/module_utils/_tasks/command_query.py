@@ -199,17 +199,19 @@ def _may_match(search: str, command: Command) -> bool:
     return hidden or all(word in text for word in words)
 
 
-def find(client: Client, query: Query, limit: int) -> Iterator[Command]:
-    """The commands that a query wants, in its order; at most ``limit`` of them unless that is 0.
+def find(client: Client, query: Query, limit: int) -> list[Command]:
+    """List the commands that a query wants, in its order; at most ``limit`` of them unless that is 0.
 
     Where rows tie in that order over pages, they are read in an order without ties and put in order here.
     """
-    if query.ordering.lstrip("-") == "added_at":
-        return islice(_wanted(client, query, query.ordering), limit or None)
     try:
-        return iter(list(islice(_wanted(client, query, query.ordering), limit or None)))
+        found = list(islice(_wanted(client, query, query.ordering), limit or None))
     except IncompleteList:
-        return islice(in_order(_wanted(client, query, NEWEST_FIRST), query.ordering), limit or None)
+        if query.ordering.lstrip("-") == "added_at":
+            raise
+        return in_order(_wanted(client, query, NEWEST_FIRST), query.ordering)[: limit or None]
+    # Rows of pages that had to be read again come late.
+    return in_order(found, query.ordering) if query.ordering.lstrip("-") == "added_at" else found
 
 
 def in_order(commands: Iterable[Command], ordering: str) -> list[Command]:
@@ -246,23 +248,32 @@ def _place(ordering: str) -> Callable[[Command], tuple[bool, Any]]:
     return place
 
 
-def latest(client: Client, query: Query, servers: Sequence[Server]) -> dict[str, Command]:
-    """For each server the newest command that a query wants, in one pass over the list."""
+def latest(client: Client, query: Query, servers: Sequence[Server]) -> tuple[dict[str, Command], dict[str, Command]]:
+    """Find the newest command of each server in one pass over the list.
+
+    Returns:
+        By the ids of servers, those that the query wants, and those that it would want but for their status.
+    """
     unseen = {str(server.id) for server in servers}
     names = {server.id: server.name for server in servers if server.name}
     parameters = {"server": next(iter(unseen))} if len(unseen) == 1 else {}
     found: dict[str, Command] = {}
+    of_other_status: dict[str, Command] = {}
     for command in list_commands(client, NEWEST_FIRST, **parameters):
         query = _dated(client, query)
         if query.is_past(command):
             break
         server_id = command.server.id
-        if server_id in unseen and query.accepts(command):
+        if server_id not in unseen:
+            continue
+        if query.accepts(command):
             unseen.remove(server_id)
             found[server_id] = _named(command, names.get(server_id))
             if not unseen:
                 break
-    return found
+        elif replace(query, statuses=frozenset()).accepts(command):
+            of_other_status.setdefault(server_id, command)
+    return found, of_other_status
 
 
 def statuses(options: Mapping[str, Any]) -> frozenset[str]:

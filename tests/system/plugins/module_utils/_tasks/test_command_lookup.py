@@ -12,7 +12,7 @@ import pytest
 from system.support import in_every_dialect, lookup_options, paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_lookup import run_lookup
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST
 
@@ -66,6 +66,15 @@ def test_the_latest_output_of_each_server(history: Workspace) -> None:
 )
 def test_which_command_is_meant(history: Workspace, given: dict[str, Any], expected: str | None) -> None:
     assert look_up(history, "web-01", **given) == [expected]
+
+
+def test_the_latest_of_another_status_is_named(history: Workspace) -> None:
+    options = lookup_options(history, line="false")
+    del options["default"]
+    with pytest.raises(
+        AlpaconError, match=r"web-01 has no such .* status success\. The latest .* is failed, 20.*default"
+    ):
+        run_lookup(["web-01"], options, pytest.fail)
 
 
 def test_a_server_without_such_a_command(history: Workspace) -> None:

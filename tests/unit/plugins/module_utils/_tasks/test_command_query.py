@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import Query, doubt_about_order
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import Query, doubt_about_order, find
 from ansible_collections.herdops.alpacon.tests.unit.support import (
+    NO_COMMAND,
     OTHER_SERVER,
     SERVER,
     current_row,
@@ -220,6 +222,13 @@ def test_where_a_listing_may_stop(query: Query, past: bool) -> None:
 def test_whether_a_server_minds_the_ordering(hours: list[int], ordering: str, ordered: bool) -> None:
     commands = [Command.from_row(current_row(added_at=f"2026-11-24T0{hour}:00:00Z")) for hour in hours]
     assert (doubt_about_order(commands, ordering) == "") is ordered
+
+
+def test_rows_of_pages_that_were_read_again_come_in_order() -> None:
+    rows = [current_row(id=f"{hour}" * 8 + NO_COMMAND[8:], added_at=f"2026-11-24T0{hour}:00:00Z") for hour in (3, 1, 2)]
+    client: Any = SimpleNamespace(rows=lambda _path, _query: iter(rows), clock=SimpleNamespace(now=lambda: AFTER))
+    commands = find(client, Query(), 0)
+    assert [str(command.added_at)[12] for command in commands] == ["3", "2", "1"]
 
 
 @pytest.mark.parametrize(("count", "doubted"), [(1, False), (2, True)])
