@@ -158,8 +158,8 @@ def refuse_settings_from_facts(variables: Mapping[str, Any], template: Callable[
     if names:
         raise AlpaconError(
             f"Host {variables.get('inventory_hostname')} returned settings as facts: {', '.join(names)}."
-            " Facts come from the managed host and are not trusted. Find the task that returned them, and clear a fact cache with"
-            " --flush-cache."
+            " Facts come from the managed host and are not trusted."
+            " Find the task that returned them, and clear a fact cache with --flush-cache."
         )
 
 
