@@ -310,8 +310,8 @@ options:
       - A duration such as V(1h). What passed or did not apply in the newest command that asked the same of the same
         server, and of the same user and group if they are given, is taken as the answer, if the command ended within
         this time, by the clock of the workspace. What failed or was not answered is asked again.
-      - If the answers of the workspace have no C(Date), its clock is not known. Then no answer is reused, everything is
-        asked again, and a warning says so.
+      - If the answers of the workspace have no C(Date), or commands ended later than that, its clock is not known. Then
+        no answer is reused, everything is asked again, and a warning says so.
       - A command that asks the same and still waits, for an approval for example, is awaited and not submitted again.
       - Only commands of the token's own requester count, since others could have anything answered.
     type: str

@@ -175,8 +175,8 @@ options:
     description:
       - With O(state=executed), if a matching command has succeeded within this time, by the clock of the workspace,
         return its result and change nothing.
-      - If the answers of the workspace have no C(Date), its clock is not known. Then nothing is reused, the line is run
-        again, and a warning says so.
+      - If the answers of the workspace have no C(Date), or commands ended later than that, its clock is not known. Then
+        nothing is reused, the line is run again, and a warning says so.
       - Commands are looked for by the time that they were due. What ended more than half an hour after it was due is
         not always found, since it waited for its server or for an approval; then the line is run again. Workspaces of
         2024 do not list when a command was due, so what was scheduled may not be found there either, if it was

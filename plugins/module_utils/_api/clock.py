@@ -65,6 +65,12 @@ class WorkspaceClock:
         with self._lock:
             self._by_rows.narrow(shown, last_moment(added_at).timestamp() - shown, sent, arrived)
 
+    def read_past(self, moment: datetime, local: float) -> None:
+        """Read a moment that has passed by the workspace's clock at this local time; only a Date can contradict it."""
+        with self._lock:
+            if math.isfinite(self._by_dates.least):
+                self._by_dates.narrow(moment.timestamp(), math.inf, local, local)
+
     def at(self, local: float) -> float:
         """The earliest time, in seconds since the epoch, that it can have shown at a time of this machine's clock."""
         least = self._offset.least

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Callable
@@ -14,14 +15,14 @@ from typing import Callable
 from .client import Client
 from .commands import COMMANDS_PATH, Match, list_commands
 from .errors import ApiError, IncompleteList
-from .lists import LATEST_DUE_FIRST, NEWEST_FIRST, PAGE_SIZE
+from .lists import LATEST_DUE_FIRST, NEWEST_FIRST, PAGE_SIZE, Page
 from .records import Command, last_moment, readable
 
 _LATEST_SCHEDULE_FIRST = "-scheduled_at"
-#: What to say where no answer tells the workspace's clock.
+#: What to say where no answer tells the workspace's clock, or a proxy's clock contradicts it.
 NO_CLOCK = (
-    "reuse_within: this workspace does not tell its time, so how long ago a command has ended cannot be known, and none"
-    " is reused."
+    "reuse_within: the workspace's clock is not known, since no answer states it, or commands ended later than the Date"
+    " of the answer. So no command is reused. If a proxy sets the Date, correct its clock."
 )
 #: A time that lies so far ahead is to come by every clock, and stays so while a list is read.
 _CERTAIN_FUTURE = timedelta(minutes=5)
@@ -160,7 +161,7 @@ def _walk_all(
     commands: list[Command] = []
     pages = client.pages(COMMANDS_PATH, {"ordering": ordering}, whole=True)
     for number, page in enumerate(pages, start=1):
-        for command in readable(page.rows):
+        for command in _commands_on(client, page):
             if ends and ends(command):
                 return commands
             if command.server.id in wanted:
@@ -169,6 +170,15 @@ def _walk_all(
         too_many = number >= len(wanted) if ends else number + left // PAGE_SIZE >= len(wanted)
         if left > 0 and too_many:
             return None
+    return commands
+
+
+def _commands_on(client: Client, page: Page) -> list[Command]:
+    """Return the commands of a page, and let the clock know what has happened to them."""
+    commands, now = list(readable(page.rows)), time.time()
+    past = [moment for command in commands for moment in (command.added_at, command.handled_at) if moment]
+    if past:
+        client.clock.read_past(max(past), now)
     return commands
 
 
@@ -222,7 +232,7 @@ def _read_until(client: Client, server_id: str, ordering: str, ends: Callable[[C
     commands: list[Command] = []
     query = {"ordering": ordering, "server": server_id}
     for page in client.pages(COMMANDS_PATH, query, whole=True):
-        for command in readable(page.rows):
+        for command in _commands_on(client, page):
             if ends(command):
                 return commands
             commands.append(command)

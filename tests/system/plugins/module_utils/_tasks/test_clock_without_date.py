@@ -137,10 +137,24 @@ def test_without_a_clock_nothing_is_reused_and_a_warning_says_so(old: Workspace,
     assert (again.changed, again["outcome"]) == (True, "success")
     assert again["id"] != first["id"]
     [warning] = again.warnings
-    assert "reuse_within: this workspace does not tell its time" in warning
+    assert "reuse_within: the workspace's clock is not known" in warning
     old.settings(date_header=True)
     third = run(old, servers=["web-01"], line=LINE, reuse_within="5m")
     assert (third.changed, third["id"], third.warnings) == (False, again["id"], [])
+
+
+@pytest.mark.parametrize("names", [["web-01"], ["web-01", "web-02"]])
+def test_nothing_is_reused_while_commands_are_later_than_the_date_of_a_proxy(
+    current: Workspace, names: list[str]
+) -> None:
+    current.settings(date_skew=-600)
+    row = {"server": names[-1], "line": LINE, "status": "success", "result": "hello"}
+    [old] = current.add_commands([{**row, **dict.fromkeys(("added_at", "scheduled_at", "handled_at"), -720)}])
+    current.add_commands([{**row, "line": "true", "added_at": -1}])
+    done = run(current, servers=names, line=LINE, reuse_within="5m")
+    assert old not in [command["id"] for command in done.commands]
+    assert len(done.warnings) == 1
+    assert "reuse_within: the workspace's clock is not known" in done.warnings[0]
 
 
 @pytest.mark.parametrize("names", [["web-01"], ["web-01", "web-02"]])
@@ -157,7 +171,7 @@ def test_without_a_clock_no_answer_of_an_audit_is_reused(current: Workspace) -> 
     assert not first.warnings
     again = audit(current, HELLO, of=hosts("web-01"), reuse_within="1h")
     assert again.the_result["command"] != first.the_result["command"]
-    assert any("this workspace does not tell its time" in warning for warning in again.warnings)
+    assert any("the workspace's clock is not known" in warning for warning in again.warnings)
     assert not audit(current, HELLO, of=hosts("web-01")).warnings
 
 

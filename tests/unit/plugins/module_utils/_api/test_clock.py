@@ -108,3 +108,17 @@ def test_a_time_in_whole_seconds_may_be_cut(stated: str, latest: str) -> None:
 )
 def test_a_row_may_state_the_time_that_is_wanted_without_its_fraction(stated: str, wanted: str, is_same: bool) -> None:
     assert is_same_time(parse_time(stated), parse_time(wanted)) is is_same
+
+
+@pytest.mark.parametrize(("late", "is_known"), [(-600.0, True), (2.0, True), (2.5, False), (600.0, False)])
+def test_what_has_passed_and_is_later_than_the_date_contradicts_it(
+    clock: WorkspaceClock, late: float, is_known: bool
+) -> None:
+    clock.read_date(SENT, SENT, SENT)
+    clock.read_past(moment(SENT + late), SENT)
+    assert clock.is_known is is_known
+
+
+def test_what_has_passed_alone_tells_no_time(clock: WorkspaceClock) -> None:
+    clock.read_past(moment(SENT - 600), SENT)
+    assert (clock.at(SENT), clock.is_known) == (SENT, False)

@@ -52,6 +52,9 @@ class Listing:
     def now(self) -> datetime:
         return NOW
 
+    def read_past(self, moment: datetime, local: float) -> None:
+        pass
+
     def pages(self, _path: str, query: Mapping[str, Any], whole: bool) -> Iterator[Page]:
         assert whole
         for first in range(0, len(self._rows), PAGE_SIZE):
