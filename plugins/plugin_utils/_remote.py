@@ -18,7 +18,12 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import blames_account
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, cancel
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, ApiError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+    AlpaconError,
+    ApiError,
+    LostAnswer,
+    UsageError,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TOO_LONG
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, canonical_uuid, is_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
@@ -167,11 +172,11 @@ class Remote:
 
     def _answer(self, job: Job) -> Ran:
         outcome, output = job.outcome, job.output
-        if outcome == Outcome.REFUSED and isinstance(job.error, ApiError):
-            if job.error.status == 413:
-                raise RequestTooLarge(f"{self._access.host}: {job.error}")
-            if job.error.refuses_account:
-                raise AccountRefused(f"{self._access.host}: {job.error}")
+        if outcome == Outcome.REFUSED and isinstance(job.error, ApiError) and job.error.refuses_account:
+            raise AccountRefused(f"{self._access.host}: {job.error}")
+        # No such command was seen, so what is in it may be sent in smaller submits.
+        if outcome == Outcome.UNKNOWN and isinstance(job.error, LostAnswer) and job.error.status == 413:
+            raise RequestTooLarge(f"{self._access.host}: {job.error}")
         if outcome == Outcome.AWAITING_APPROVAL:
             raise AlpaconError(f"{self._access.host}: {self._withdraw(job)}")
         if output and output.refused:

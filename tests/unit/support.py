@@ -31,13 +31,14 @@ ROOT = Path(__file__).resolve().parents[2]
 _RECORDINGS = ROOT / "tests/workspace/contract/2024"
 
 
+def recordings() -> list[Any]:
+    """All exchanges that were recorded with a server of 2024."""
+    return [seen for path in _RECORDINGS.glob("*.json") for seen in json.loads(path.read_text(encoding="utf-8"))]
+
+
 def recorded(name: str) -> Any:
     """The JSON of an answer that a server of 2024 gave, by the name of the recording."""
-    for path in _RECORDINGS.glob("*.json"):
-        for exchange in json.loads(path.read_text(encoding="utf-8")):
-            if exchange["name"] == name:
-                return exchange["response"]["json"]
-    raise LookupError(name)
+    return next(seen["response"]["json"] for seen in recordings() if seen["name"] == name)
 
 
 #: The example of the published page.

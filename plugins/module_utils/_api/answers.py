@@ -90,22 +90,17 @@ def read_answer(
 
 
 def _refusal(error: ApiError, body: Any) -> ApiError | LostAnswer:
-    status = error.status
-    if status == 404 and not isinstance(body, dict):
-        if _DJANGO_404 in str(body):
-            return UnknownAddress(f"{error} This workspace does not know the address; it may be an older one.")
+    if error.stated or (error.status != 404 and error.method == "GET"):
+        return error
+    if error.status == 404 and _DJANGO_404 in str(body):
+        return UnknownAddress(f"{error} This workspace does not know the address; it may be an older one.")
+    if error.status == 404:
         # A proxy without its server, or no workspace at all: no word about the record.
-        return LostAnswer(f"{error} This is no answer of an Alpacon workspace; check url and any proxy.")
-    # Whoever stands in between may give up after it passed a write on.
-    offline = status == 503 and isinstance(body, dict) and _is_offline(body)
-    if error.method != "GET" and (status == 408 or status >= 500) and not offline:
-        return LostAnswer(f"The request may have been carried out: {error}")
-    return error
-
-
-def _is_offline(body: Mapping[str, Any]) -> bool:
-    """Whether the body of a 503 says, by the documented code, that the server is offline: then nothing was accepted."""
-    return str(body.get("code")).lower() == "server_not_connected"
+        lost = LostAnswer(f"{error} This is no answer of an Alpacon workspace; check url and any proxy.")
+    else:
+        lost = LostAnswer(f"{error} The request may have been carried out.")
+    lost.status = error.status
+    return lost
 
 
 def content_of(raw: Any) -> bytes:

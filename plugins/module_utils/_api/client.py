@@ -123,16 +123,16 @@ class Client:
     ) -> ApiAnswer:
         """Send a write, once.
 
-        It is sent again only where it certainly was not accepted: no connection was made, or 429, which submits wait
-        for as long as :attr:`submits_until` allows.
+        It is sent again only where it certainly was not accepted: no connection was made, or the API's own 429, which
+        submits wait for as long as :attr:`submits_until` allows.
 
         Args:
             before_each: called right before each time that it is sent; what it raises keeps it from being sent.
 
         Raises:
-            ApiError: the server refused it; also with 503 where the code says that the server is offline.
+            ApiError: the workspace certainly refused it, see :attr:`.errors.ApiError.stated`.
             ConnectionFailed: it was never sent.
-            LostAnswer: it may have taken effect: a redirect, 408, any other 5xx, or an answer that cannot be read.
+            LostAnswer: it may have taken effect: a redirect, any other error, or an answer that cannot be read.
         """
 
         def before() -> None:

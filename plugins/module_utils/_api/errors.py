@@ -65,6 +65,7 @@ SENTENCES: dict[str, str] = {
     "file_exec_reuse_exceeds_max": "The workspace does not let an approval be reused for so long.",
     "file_exec_unsupported_agent": "The agent of that server is too old for verified files. Upgrade it.",
     "forbidden": "The token may not do this.",
+    "invalid": "The workspace does not accept what was sent.",
     "invalid_command": (
         "The workspace does not accept this command. Check that there is a server of that id, then line, shell,"
         " username and groupname."
@@ -118,6 +119,25 @@ _WORDS = (
     (re.compile(r"server is not connected", re.I), "server_not_connected"),
     (re.compile(r"^line: Permission denied", re.I), "api_token_acl_not_allowed"),
     (re.compile(r"authentication credentials were not provided", re.I), "auth_authentication_failed"),
+)
+
+#: Codes that the API documents by what all of a kind have in common.
+_CODES_ALIKE = re.compile(r"user_username_\w+|\w+_limit_exceeded")
+#: Fields of requests, which only the validation of a workspace blames: by name, each with a list of what is wrong.
+_FIELDS = re.compile(
+    "allowed_groups|data|description|env|expires_at|groupname|groups|line|name|non_field_errors|platform|purpose"
+    "|requested_by|run_after|scheduled_at|server|shell|tags|username|work_session"
+)
+#: What Django REST framework says by itself, in place of handling a request: status and words.
+_FRAMEWORK_WORDS = re.compile(
+    r"400 (JSON parse error|Malformed request).*"
+    r"|40[13] (Authentication credentials were not provided|Incorrect authentication credentials|Invalid token)\."
+    r"|403 You do not have permission to perform this action\."
+    r"|404 (Not found|Invalid page|No \w+ matches the given query)\."
+    r'|405 Method "\w+" not allowed\.'
+    r"|406 Could not satisfy the request Accept header\."
+    r'|415 Unsupported media type ".*" in request\.'
+    r"|429 Request was throttled\.( Expected available in \d+ seconds?\.)?"
 )
 
 _REQUEST_TOO_LARGE = (
@@ -219,13 +239,15 @@ class Untrusted(ConnectionFailed):
 
 
 class LostAnswer(AlpaconError):
-    """A request went out and no readable answer came back: it may have taken effect.
+    """A request went out and no answer of the workspace came back: it may have taken effect.
 
     Attributes:
         others: ids of commands that the answer names and that were not asked for.
+        status: the HTTP status of what a gateway answered in its place, or None.
     """
 
     others: tuple[str, ...] = ()
+    status: int | None = None
 
 
 class UnknownAddress(LostAnswer):
@@ -276,7 +298,9 @@ class ApiError(AlpaconError):
         code: the error code in lower case, empty where the body states none.
         text: what the body says in words.
         retry_after: seconds that the server asks to wait, or None.
-        stated: whether the body is one of the API's own, and not a page of a proxy.
+        stated: whether the answer is the API's own, so that it certainly refuses the request: JSON with a code that
+            is known, or as servers of 2024 answer. Anything else may come from a gateway, after the request was
+            carried out.
         source: the field that the body blames.
         quoted: whether the error says what the body does in words, which may repeat the line of a command.
     """
@@ -386,12 +410,30 @@ def error_from_body(
         text = "; ".join(_flat(item) for item in body[:_SHOWN_ITEMS])
     elif body:
         text = " ".join(re.sub(r"<[^<>]*>", " ", str(body)).split())[:_SHOWN_BODY]
-    if not code:
+    stated = isinstance(body, Mapping) and _is_own(status, code, body)
+    if stated and not code:
         code = next((known for pattern, known in _WORDS if pattern.search(text)), "")
     text = clean(text)[:_SHOWN_WORDS]
-    stated = isinstance(body, Mapping) and ("code" in body or "detail" in body)
     source = str(body.get("source", "")) if isinstance(body, Mapping) else ""
     return ApiError(method, path, status, code, text, retry_after, stated, source, quoted)
+
+
+def _is_own(status: int, code: str, body: Mapping[str, Any]) -> bool:
+    """Return whether only a workspace answers so: a code that is known, or what the server of 2024 was seen to say."""
+    if status >= 500:
+        # Others are given up after a part of the work, perhaps all of it.
+        return (status, code) == (503, "server_not_connected")
+    if code:
+        return code in SENTENCES or bool(_CODES_ALIKE.fullmatch(code))
+    if set(body) == {"detail"}:
+        return bool(_FRAMEWORK_WORDS.fullmatch(f"{status} {body['detail']}"))
+    if status == 402:
+        return body.get("gate") == "plan"
+    return status == 400 and bool(body) and all(_blames(field, said) for field, said in body.items())
+
+
+def _blames(field: str, said: Any) -> bool:
+    return bool(_FIELDS.fullmatch(field)) and isinstance(said, list) and all(isinstance(item, str) for item in said)
 
 
 def _words_of(body: Mapping[str, Any]) -> list[str]:

@@ -109,6 +109,19 @@ def test_a_submit_whose_answer_is_lost_is_found_again(
     assert methods(workspace)["POST"] - before == 1
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 429, 451])
+def test_a_submit_that_a_gateway_answers_after_it_was_carried_out_is_found_again(
+    current: Workspace, connect: Connect, clock: Clock, status: int
+) -> None:
+    job = Job(Server(None), body=later(current))
+    body = '{"message": "Conflict"}' if status == 409 else None
+    current.fault("status_after", method="POST", path=LIST, times=1, status=status, body=body)
+    Fleet(connect(current, sleep=clock.sleep), Limits(wait=False), sleep=clock.sleep).run([job])
+    [command] = current.commands(line=LINE)
+    assert (job.outcome, job.id) == ("pending", command["id"])
+    assert methods(current)["POST"] == 1
+
+
 @pytest.mark.parametrize("shown", [True, False], ids=["an id that is known", "an id that never came"])
 def test_what_an_earlier_attempt_has_submitted_is_taken_up(
     current: Workspace, connect: Connect, clock: Clock, shown: bool
@@ -166,7 +179,8 @@ def test_a_submit_that_may_or_may_not_have_arrived_is_unknown(
 def test_a_submit_that_was_not_accepted_is_sent_until_it_is(
     workspace: Workspace, connect: Connect, clock: Clock
 ) -> None:
-    workspace.fault("status", method="POST", path=LIST, times=2, status=429, headers={"Retry-After": "2"})
+    body = '{"detail": "Request was throttled. Expected available in 2 seconds."}'
+    workspace.fault("status", method="POST", path=LIST, times=2, status=429, body=body, headers={"Retry-After": "2"})
     command = submit(connect(workspace, sleep=clock.sleep), later(workspace))
     assert [row["id"] for row in workspace.commands(line=LINE)] == [command.id]
     assert methods(workspace)["POST"] == 3

@@ -282,7 +282,8 @@ def test_a_refused_registration_is_not_repeated(workspace: Workspace) -> None:
 
 
 def test_what_was_not_accepted_is_sent_again(workspace: Workspace, patient: Clock) -> None:
-    workspace.fault("status", method="POST", path=REGISTER, times=2, status=429, headers={"Retry-After": "1"})
+    body = '{"detail": "Request was throttled. Expected available in 1 second."}'
+    workspace.fault("status", method="POST", path=REGISTER, times=2, status=429, body=body)
     assert enrol(workspace)["id"] == only_record(workspace)["id"]
     assert posts(workspace) == 3
 
@@ -705,7 +706,7 @@ def test_connected_rides_out_what_passes(workspace: Workspace, patient: Clock) -
 #: Answers by which nobody knows whether an agent is connected, how long they come, and what the task says.
 NOT_KNOWN: list[tuple[dict[str, Any], float, str]] = [
     ({"status": 503}, 999, "The workspace could not be asked whether the agent is connected."),
-    ({"status": 401, "body": '{"detail": "No."}'}, 999, "The workspace refuses the stored credentials, so it does not"),
+    ({"status": 401, "body": '{"code": "unauthorized"}'}, 999, "The workspace refuses the stored credentials, so"),
     ({"status": 503}, 100, "The agent is not connected yet, and takes a minute after the workspace was away."),
 ]
 
@@ -950,7 +951,7 @@ def test_each_request_carries_the_one_credential_that_it_needs(serve: Callable[.
         if request.method == "POST":
             return Reply({"id": UUID, "key": "fresh", "name": "web-1a2b3c"}, status=201)
         if request.path.endswith("/-/"):
-            return Reply({"detail": "No."}, status=401)
+            return Reply({"code": "unauthorized"}, status=401)
         return Reply({"count": 0, "next": None, "results": []})
 
     server = serve(answer)

@@ -240,7 +240,7 @@ def test_absent(workspace: Workspace) -> None:
 
 def test_absent_names_what_is_left(workspace: Workspace) -> None:
     old = [workspace.add_registration_token()["id"] for _number in range(2)]
-    workspace.fault("status", method="DELETE", path=TOKENS, status=403, body='{"detail": "No."}', times=1)
+    workspace.fault("status", method="DELETE", path=TOKENS, status=403, body='{"code": "forbidden"}', times=1)
     gone = manage_token(workspace, state="absent")
     assert gone.failed
     assert gone.changed

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import errors as _errors
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError, error_from_body
-from ansible_collections.herdops.alpacon.tests.unit.support import LIST, recorded
+from ansible_collections.herdops.alpacon.tests.unit.support import LIST, recorded, recordings
 
 
 def read(status: int, body: Any, **more: Any) -> ApiError:
@@ -225,9 +225,9 @@ def test_a_body_that_says_nothing_is_explained_by_the_status(status: int, words:
 
 def test_a_request_that_is_too_large_is_told_with_what_the_workspace_itself_says_of_it() -> None:
     page = read(413, "<html><h1>413 Request Entity Too Large</h1><hr>nginx/1.22.1</html>")
-    stated = read(413, {"detail": "At most 512 kB."})
+    stated = read(413, {"code": "file_exec_content_too_large", "detail": "At most 512 kB."})
     assert str(page).endswith("is enough. [POST /api/events/commands/: HTTP 413]")
-    assert "is enough. At most 512 kB. [POST" in str(stated)
+    assert "that are verified. At most 512 kB. [POST" in str(stated)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +246,57 @@ def test_a_request_that_is_too_large_is_told_with_what_the_workspace_itself_says
 )
 def test_which_errors_concern_the_token_itself(status: int, body: Any, refuses: bool) -> None:
     assert read(status, body).refuses_token is refuses
+
+
+REFUSALS = [
+    *((status, {"code": code}) for status, code in DOCUMENTED + KNOWN if status < 500),
+    (503, {"code": "SERVER_NOT_CONNECTED"}),
+    (400, {"code": "USER_USERNAME_TOO_LONG"}),
+    (402, {"code": "server_limit_exceeded", "gate": "plan"}),
+    (402, {"gate": "plan", "axis": "server"}),
+    (429, {"detail": "Request was throttled. Expected available in 37 seconds."}),
+    (403, {"detail": "You do not have permission to perform this action."}),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSALS)
+def test_what_the_workspace_itself_refuses_is_certainly_refused(status: int, body: Any) -> None:
+    assert read(status, body).stated
+
+
+def test_whatever_the_server_of_2024_was_seen_to_refuse_is_certainly_refused() -> None:
+    refusals = [seen for seen in recordings() if seen["response"]["status"] >= 400]
+    assert len(refusals) > 40
+    for seen in refusals:
+        assert read(seen["response"]["status"], seen["response"]["json"]).stated, seen["name"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        *((status, "<h1>Gateway</h1>") for status in (400, 401, 403, 404, 409, 413, 429, 451, 502, 503)),
+        (400, "Requested server is not connected."),
+        (400, {}),
+        (400, None),
+        (400, {"errors": ["Bad request"]}),
+        (400, {"line": "Permission denied"}),
+        (400, {"line": ["Permission denied"], "request_id": ["17"]}),
+        (401, {"message": "Unauthorized"}),
+        (403, {"code": "moon_not_full"}),
+        (403, {"detail": "You shall not pass."}),
+        (404, {"message": "no Route matched with those values"}),
+        (409, {"detail": "Conflict"}),
+        (409, {"line": ["Permission denied"]}),
+        (429, {"message": "API rate limit exceeded"}),
+        (500, {"code": "invalid_command"}),
+        (502, {"code": "server_not_connected"}),
+        (503, {"code": "auth_verification_unavailable"}),
+    ],
+)
+def test_what_a_gateway_may_answer_refuses_nothing(status: int, body: Any) -> None:
+    error = read(status, body)
+    assert not error.stated
+    assert error.code == (body["code"] if isinstance(body, dict) and "code" in body else "")
 
 
 def test_the_pause_that_a_server_asks_for() -> None:
