@@ -56,3 +56,16 @@ def test_limits_that_count_servers_of_one_task_are_refused_of_an_inventory(
     assert current.counters()["writes"] == 0
     named = play_out(current, tmp_path / "named", RUN, None, *given, "-e", "alpacon_servers=web-01,web-02", core=core)
     assert named.code == 0, named.said
+
+
+@pytest.mark.parametrize("name", ["audit", "run", "schedule", "cancel"])
+def test_tags_that_choose_nothing_are_refused(current: Workspace, tmp_path: Path, name: str) -> None:
+    done = play_out(current, tmp_path, f"herdops.alpacon.{name}", ["web-01"], "--tags", "ssh")
+    assert done.code == 2, done.said
+    assert "--tags ssh chooses no task of this playbook, so nothing would run." in " ".join(done.said.split())
+
+
+def test_tags_of_who_imports_a_playbook_choose_it(current: Workspace, tmp_path: Path) -> None:
+    imported = {"ansible.builtin.import_playbook": RUN, "vars": {"alpacon_line": "echo hello"}, "tags": ["now"]}
+    done = play_out(current, tmp_path, [imported], ["web-01"], "--tags", "now")
+    assert (done.code, shown(done)) == (0, ["web-01: success, rc 0", "    hello"]), done.said
