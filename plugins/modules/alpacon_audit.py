@@ -24,8 +24,8 @@ description:
   - A server that is offline, or whose command is refused, held or lost, does not fail the task. It is named once, with
     the reason, and the questions to it count as not answered.
   - The audit ends with a verdict, RV(verdict). It is V(fail) if there is a finding of O(fail_on) or worse, and
-    V(inconclusive) if there is none and less than O(min_coverage) was answered. Both fail the task, after everything
-    has been written and returned.
+    V(inconclusive) if there is none and less than O(min_coverage), or nothing, was answered. Both fail the task, after
+    everything has been written and returned.
   - Each host is asked in its own workspace, whose connection settings come from the variables of the host or of the
     play. The workspaces are asked one after the other, and the report names the workspace of each server. If a
     workspace cannot be asked, its servers are not reached, and the verdict is not V(pass), whatever O(min_coverage) is.
@@ -352,7 +352,7 @@ options:
       - The share of the questions, in percent, that must be answered for the verdict V(pass). A question is a check on
         a host in one of its groups, or each of the rules that such a check is known to have, and an outcome other than
         V(unknown) answers it.
-      - With V(0), nothing has to be answered.
+      - With V(0), one answer is enough. If nothing was answered, the verdict is never V(pass).
     type: float
     default: 95
   dest:

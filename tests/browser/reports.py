@@ -336,14 +336,14 @@ def summed(unsummed: Report) -> Report:
     answered = sum(outcomes[outcome] for outcome in OUTCOMES if outcome != "unknown")
     questions = summary["questions"]
     coverage = answered * 1000 // questions / 10 if questions else 0.0
-    return {**unsummed, "summary": summary, "coverage": coverage, "verdict": _verdict(unsummed, coverage)}
+    return {**unsummed, "summary": summary, "coverage": coverage, "verdict": _verdict(unsummed, coverage, answered)}
 
 
-def _verdict(report: Report, coverage: float) -> str:
+def _verdict(report: Report, coverage: float, answered: int) -> str:
     fatal = SEVERITIES[: SEVERITIES.index(report["fail_on"]) + 1] if report["fail_on"] else ()
     if any(row["outcome"] in ("failed", "unknown") and row["severity"] in fatal for row in report["results"]):
         return "fail"
-    return "inconclusive" if coverage < report["min_coverage"] or report["refusal"] else "pass"
+    return "inconclusive" if not answered or coverage < report["min_coverage"] or report["refusal"] else "pass"
 
 
 def large() -> Report:

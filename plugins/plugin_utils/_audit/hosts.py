@@ -88,9 +88,10 @@ class AuditedHost:
 
     @property
     def reason(self) -> str:
-        """Why it was not reached, or not asked; empty where it was."""
+        """Why it was not reached, or not asked, or only earlier answers count; else empty."""
         if self.reached:
-            return ""
+            is_reused = bool(self.replies) and all(reply.reused for reply in self.replies.values())
+            return self.obstacle if is_reused else ""
         return self.obstacle or next((reply.judged.message for reply in self.replies.values()), "")
 
 

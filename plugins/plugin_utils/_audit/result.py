@@ -14,7 +14,7 @@ from .audit import Audited
 from .outcomes import FINDINGS, SEVERITIES, UNKNOWN
 from .report.console import in_words, overview
 from .report.text import counted
-from .verdict import INCONCLUSIVE, answered, failing_servers, fails, is_covered
+from .verdict import INCONCLUSIVE, PASS, answered, failing_servers, fails, from_before, is_covered
 
 #: So many findings are named in a message.
 _NAMED = 50
@@ -79,6 +79,8 @@ def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
         words = [f"Inconclusive: {'. '.join([*words, answered(report).removesuffix('.')])}"]
     if not failing and not servers:
         words.append(f"{summary['passed']} passed, {summary['failed']} failed, {summary['unknown']} unknown")
+    if report["verdict"] == PASS and (old := from_before(report)):
+        words.append(old.removesuffix("."))
     if report["verdict"] == INCONCLUSIVE:
         words += _left_open(report, findings)
     if audited.to_submit:

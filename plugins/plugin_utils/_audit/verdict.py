@@ -14,6 +14,8 @@ from .outcomes import ANSWERS, FAILED, PASSED, UNKNOWN, WAIVED, WEIGHTS, is_at_l
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 VERDICTS = (PASS, FAIL, INCONCLUSIVE)
+#: So many servers are named in a sentence.
+_NAMED = 10
 
 
 def verdict_of(report: Mapping[str, Any]) -> str:
@@ -73,15 +75,31 @@ def share(part: int, whole: int) -> float:
 
 
 def is_covered(report: Mapping[str, Any]) -> bool:
-    """Whether as much was answered as must be."""
-    return bool(report["coverage"] >= report["min_coverage"])
+    """Return True if as much was answered as must be, which is never nothing."""
+    return _counts(report["summary"])[0] > 0 and bool(report["coverage"] >= report["min_coverage"])
+
+
+def from_before(report: Mapping[str, Any]) -> str:
+    """Name the servers that cannot be asked now and of which all answers are reused; empty if there are none."""
+    names = [server["host"] for server in report["servers"] if server["reached"] and server["reason"]]
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    count = f"{len(names):,} server{'' if len(names) == 1 else 's'}"
+    return f"{count} cannot be asked now, and only earlier answers count: {', '.join(names[:_NAMED])}{more}."
 
 
 def answered(report: Mapping[str, Any]) -> str:
-    """How much was answered, and how much must be where that is more, as a sentence."""
+    """Say how much was answered, how much must be where that is more, and whose answers are only from before."""
+    return " ".join(filter(None, (_answered(report), from_before(report))))
+
+
+def _answered(report: Mapping[str, Any]) -> str:
     number, asked = _counts(report["summary"])
     if not asked:
         return "No check applied to any server."
+    if not number and not report["min_coverage"]:
+        return f"None of {asked:,} question{'' if asked == 1 else 's'} was answered."
     words = f"{number:,} of {asked:,} question{'' if asked == 1 else 's'} answered ({report['coverage']:g}%)"
     return (
         f"{words}." if is_covered(report) else f"Only {words}, and min_coverage asks for {report['min_coverage']:g}%."

@@ -70,7 +70,7 @@ def test_a_budget_that_is_used_up_passes_nothing(current: Workspace) -> None:
         (18, 1, 94.7, ("pass", 94.7, False)),
         (99, 1, 100, ("inconclusive", 99.0, True)),
         (3, 0, 100, ("pass", 100.0, False)),
-        (0, 3, 0, ("pass", 0.0, False)),
+        (0, 3, 0, ("inconclusive", 0.0, True)),
         (0, 3, 0.1, ("inconclusive", 0.0, True)),
     ],
 )
@@ -134,7 +134,19 @@ def test_an_audit_that_asks_nobody_anything_passes_nothing(current: Workspace) -
     done = audit(current, {**HELLO, "when": ["db"]})
     assert said(done) == ("inconclusive", 0.0, True)
     assert "Inconclusive: No check applied to any server." in done.result["msg"]
-    assert said(audit(current, {**HELLO, "when": ["db"]}, min_coverage=0)) == ("pass", 0.0, False)
+    assert said(audit(current, {**HELLO, "when": ["db"]}, min_coverage=0)) == ("inconclusive", 0.0, True)
+
+
+def test_a_pass_names_servers_that_are_offline_now(current: Workspace) -> None:
+    fleet: Row = {"of": hosts(*AGENTS[:2]), "reuse_within": "1h"}
+    audit(current, HELLO, **fleet)
+    current.disconnect("web-02")
+    done = audit(current, HELLO, **fleet)
+    assert (said(done), done.summary["reused"]) == (("pass", 100.0, False), 2)
+    words = "1 server cannot be asked now, and only earlier answers count: web-02."
+    assert done.result["overview"][1] == f"Verdict: pass. 2 of 2 questions answered (100%). {words}"
+    assert done.result["msg"] == f"2 passed, 0 failed, 0 unknown. {words}"
+    assert [server["reason"][:21] for server in done.report["servers"]] == ["", "The server is offline"]
 
 
 def test_a_workspace_that_refuses_half_way_passes_nothing(current: Workspace) -> None:
@@ -188,7 +200,13 @@ def test_the_exit_code_of_the_playbook(current: Workspace, tmp_path: Path) -> No
     cases: dict[str, tuple[int, str, tuple[str, ...], str, Row]] = {
         "pass": (0, "Verdict: pass. 24 of 25 questions answered (96%).", ("web-01",), "", {}),
         "text": (0, "Verdict: pass.", ("web-01", "off-01"), "", {"audit_min_coverage": "40"}),
-        "off": (0, "Verdict: pass. 0 of 25", ("off-01",), "", {"audit_min_coverage": 0}),
+        "off": (
+            2,
+            "None of 25 questions was answered.",
+            ("off-01",),
+            "Fail where too little",
+            {"audit_min_coverage": 0},
+        ),
         "never": (2, "Inconclusive: ", ("off-01",), "Fail where too little", {"audit_fail_on": "never"}),
         "fail": (2, "audit_min_coverage asks for 95%", ("web-01", "off-01"), "Fail where findings", {}),
         "check": (0, "would be submitted", ("web-01", "off-01"), "", {"audit_reuse_within": "0"}),
