@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -147,9 +147,29 @@ class Remote:
         kind = label if alike and not self._awaited_by_others() else ""
         if self._durations and kind:
             job.expected = self._durations.expected(kind)
-        fleet.run([job])
+        with self._named_in_timeout(job):
+            fleet.run([job])
         self._note_duration(kind, job)
         return self._answer(job)
+
+    @contextlib.contextmanager
+    def _named_in_timeout(self, job: Job) -> Iterator[None]:
+        """Name the command in the error with which ansible-core ends a task after its C(timeout)."""
+        try:
+            yield
+        except BaseException as error:
+            # Another error in its place would be a failure that some actions try again after.
+            if type(error).__name__ == "TaskTimeoutError":
+                where = (
+                    f"command {job.id} goes on" if job.id else f"the ID of its command is in {self._run.journal_file}"
+                )
+                said = f"{self._access.host}: {where}. Await it by alpacon_command with state=finished."
+                # ansible-core shows no text of this error before 2.19.
+                if error.args:
+                    error.args = (f"{error} {said}",)
+                else:
+                    self._run.alert(said)
+            raise
 
     def _note_duration(self, kind: str, job: Job) -> None:
         """Remember how long a command took that no others have slowed down."""

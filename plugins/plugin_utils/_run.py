@@ -8,8 +8,10 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import multiprocessing
 import os
+import time
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +23,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.session impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import run_folder
 
+#: A run that takes longer than this is one that somebody may interrupt, in seconds.
+_LONG = 2.0
+#: Whether ansible-playbook names the journal at its end; its workers, which are forks, know that.
+_is_named_at_end = False
+
 
 def current_run() -> Run:
     """The run that this process is part of, which one temporary folder belongs to."""
@@ -31,6 +38,7 @@ def current_run() -> Run:
         first=first_in_run,
         folder=run_folder(),
         journal_file=_journal_file(),
+        name_journal=_name_journal,
         durations=_own_folder() / "durations",
         is_over=_is_orphan,
         process=os.getpid() if multiprocessing.parent_process() is None else os.getppid(),
@@ -54,6 +62,19 @@ def _is_orphan() -> bool:
     return parent is not None and parent.pid != os.getppid()
 
 
+def _name_journal() -> None:
+    """Name the journal once, as soon as a run is long, where ansible-playbook will not: only workers load connections.
+
+    An interrupt ends ansible-playbook and its workers at once, so that none of them could name it then.
+    """
+    if _is_named_at_end or first_in_run("began"):
+        return
+    with contextlib.suppress(OSError):
+        is_long = time.time() - (run_folder() / "alpacon-began").stat().st_mtime >= _LONG
+        if is_long and _journal_file().exists() and first_in_run("journal-named"):
+            Display().display(f"alpacon: if this run is interrupted, the IDs are in {_journal_file()}", stderr=True)
+
+
 def _tell_journal(process: int) -> None:
     """Say at the end of ansible-playbook where the commands are that it has not seen the end of."""
     if os.getpid() == process and _journal_file().exists():
@@ -69,8 +90,10 @@ def prepare_workers() -> None:
 
     Workers load connections themselves: then it is for what loads the inventory to call this.
     """
+    global _is_named_at_end
     if multiprocessing.parent_process() is None:
         atexit.register(_tell_journal, os.getpid())
+        _is_named_at_end = True
     preload(os.environ.get("ALPACON_CA_PATH"))
 
 

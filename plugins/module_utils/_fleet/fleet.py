@@ -120,6 +120,7 @@ class Fleet:
         try:
             while self._waiting or self._under_way or self._awaited:
                 self._run.check()
+                self._run.name_journal()
                 self._telling.progress(len(self._waiting) + self._count(_Act.SUBMIT), self._awaited, self._done)
                 for job in self._next_to_submit():
                     self._start(_Act.SUBMIT, self._submitting.submit, job)

@@ -23,6 +23,10 @@ def _silent(_text: str) -> None:
     return None
 
 
+def _nothing() -> None:
+    return None
+
+
 def _goes_on() -> bool:
     return False
 
@@ -62,6 +66,7 @@ class Run:
         first: whether no worker of the run has asked so for the same mark.
         folder: temporary folder of the run, which its workers share; None where there is none.
         journal_file: for the commands that are under way, which an interrupted run leaves behind; None for none.
+        name_journal: names the file of the journal to the user, once in a run that takes a while, unless its end will.
         durations: folder for what runs remember of how long commands take; None for none.
         is_over: whether the run has ended without this worker, which then must not write to the workspace any more.
         process: id of the process that the run is, on this machine; None where it is not known.
@@ -81,6 +86,7 @@ class Run:
     first: Callable[[str], bool] = _alone
     folder: Path | None = None
     journal_file: Path | None = None
+    name_journal: Callable[[], None] = _nothing
     durations: Path | None = None
     is_over: Callable[[], bool] = _goes_on
     process: int | None = None

@@ -11,7 +11,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from system.playing import Play, Row, ids_in, over_connection, start_over_connection, task, until
+from system.playing import (
+    Play,
+    Row,
+    ids_in,
+    over_connection,
+    play,
+    play_out,
+    start_over_connection,
+    task,
+    until,
+)
 from workspace.client import Workspace
 
 PING = task("Ping", None, "ansible.builtin.ping")
@@ -151,3 +161,31 @@ def test_an_interrupted_run_leaves_the_ids(current: Workspace, tmp_path: Path) -
         run.stop()
     [journal] = run.journals
     assert ids_in(journal) == [row["id"] for row in modules(current)]
+
+
+def test_who_interrupts_a_long_run_was_told_the_journal(current: Workspace, tmp_path: Path) -> None:
+    run = start_over_connection(current, tmp_path, [task("Long", "sleep 60", "ansible.builtin.command")])
+    try:
+        until(lambda: "alpacon: if this run is interrupted, the IDs are in " in run.said)
+        run.interrupt(-run.pid)
+        run.process.wait(10)
+    finally:
+        run.stop()
+    [journal] = run.journals
+    assert run.said.count(str(journal)) == 1
+    assert ids_in(journal) == [row["id"] for row in modules(current)]
+
+
+@pytest.mark.parametrize("core", ["oldest", "development"])
+def test_the_timeout_of_a_task_names_the_command_that_goes_on(current: Workspace, tmp_path: Path, core: str) -> None:
+    variables = {
+        "ansible_connection": "herdops.alpacon.alpacon",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    }
+    tasks = [task("Long", "sleep 5", "ansible.builtin.command", timeout=1), task("Next", "true", "ansible.builtin.raw")]
+    run = play_out(current, tmp_path, play(*tasks), {"all": {"hosts": {"web-01": variables}}}, core=core)
+    [command] = modules(current)
+    said = f"web-01: command {command['id']} goes on. Await it by alpacon_command with state=finished."
+    # ansible-core shows no text of the error before 2.19, and breaks lines of warnings.
+    assert "".join(said.split()) in "".join((run.said if core == "oldest" else run.tasks["Long"][0]["msg"]).split())
+    assert run.tasks["Next"][0]["rc"] == 0
