@@ -14,6 +14,7 @@ import io
 import os
 import re
 import ssl
+import stat
 import sys
 import time
 import zlib
@@ -200,6 +201,8 @@ def _context_for(settings: Settings) -> ssl.SSLContext:
     option, path = next(((name, path) for name, path in given.items() if path), ("ca_path", DEFAULT_CA_BUNDLE_PATH))
     try:
         state = os.stat(path)
+        if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):
+            raise OSError("it is neither a file nor a folder")  # a FIFO would be read without end
         return _context(path, (state.st_ino, state.st_size, state.st_mtime_ns))
     except OSError as error:
         raise UsageError(

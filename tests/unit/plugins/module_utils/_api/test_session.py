@@ -2,13 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What two addresses have in common that are reached by one connection."""
+"""Origins of URLs, and CA certificates."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import origin_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import Session, origin_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
 
 
 @pytest.mark.parametrize(
@@ -21,3 +27,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.session impor
 )
 def test_an_origin_has_a_port(url: str, origin: str) -> None:
     assert origin_of(url) == origin
+
+
+@pytest.mark.timeout(10)
+def test_certificates_are_not_read_from_a_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ca.pem")
+    with pytest.raises(UsageError, match=r"ca_path: .*ca\.pem: it is neither a file nor a folder"):
+        Session(Settings("https://workspace.invalid", TOKEN, ca_path=str(tmp_path / "ca.pem")), 1, "")
