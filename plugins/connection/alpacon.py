@@ -300,8 +300,30 @@ class Connection(ConnectionBase):
             plugin.connection_names_account = True
 
     def _connect(self) -> Connection:
+        """Refuse what no host can do; the host itself is looked for when something is to be done there.
+
+        Raises:
+            AnsibleError: the shell is not one of POSIX, or becoming the other account takes a password.
+        """
+        if getattr(self._shell, "_IS_WINDOWS", False):
+            raise AnsibleError(
+                "Windows servers are not supported by this connection, since it needs a POSIX shell."
+                " Remove ansible_shell_type, or reach the server over SSH or WinRM."
+            )
+        if self.become and self._gives_password:
+            raise AnsibleError(
+                f"The agent has no terminal, and become method {self.become.name} asks for a password there."
+                f" Use become_method: {ACCOUNT}, or let the account become the other without a password."
+            )
         self._connected = True
         return self
+
+    @property
+    def _gives_password(self) -> bool:
+        """Whether a task gives a password to become another account, as far as ansible-core has it become one."""
+        if self.become.name == ACCOUNT or not self.become.get_option("become_pass"):
+            return False
+        return bool(C.BECOME_ALLOW_SAME_USER) or self._become_user != self._username()  # type: ignore[attr-defined]
 
     @cached_property
     def _host(self) -> HostConnection:
@@ -426,11 +448,6 @@ class Connection(ConnectionBase):
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a command."""
         self._connect()
-        if sudoable and self.become and self.become.expect_prompt():
-            raise AnsibleError(
-                f"The agent has no terminal, and become method {self.become.name} asks for a password there."
-                f" Use become_method: {ACCOUNT}, or let the account become the other without a password."
-            )
         self._tell("EXEC", cmd)
         answer = self._guarded(lambda: self._host.run(cmd, in_data or b""))
         self._check_become(cmd, answer)

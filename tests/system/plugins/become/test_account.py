@@ -142,12 +142,19 @@ def test_who_cannot_become_another_account_is_told_why(current: Workspace, tmp_p
     assert "unreachable=0" in after
 
 
-def test_sudo_with_a_password_is_refused_with_the_reason(current: Workspace, tmp_path: Path) -> None:
-    secret = "Xanthippe-4711"
-    sudo = {"become": True, "become_method": "sudo", "vars": {"ansible_become_password": secret}}
-    run = over_connection(current, tmp_path, [whoami("Sudo", **sudo)], ANSIBLE_VERBOSITY="3")
-    [result] = run.tasks["Sudo"]
-    assert result["failed"]
-    assert "The agent has no terminal, and become method sudo asks for a password there." in result["msg"]
+def test_a_password_and_a_shell_of_windows_are_refused_before_anything_is_submitted(
+    current: Workspace, tmp_path: Path
+) -> None:
+    secret, discovers = "Xanthippe-4711", {"ansible_python_interpreter": "auto"}
+    tasks = [
+        whoami(method, become=True, become_method=method, vars={"ansible_become_password": secret, **discovers})
+        for method in ("sudo", "su")
+    ]
+    windows = whoami("Windows", vars={"ansible_shell_type": "powershell"})
+    run = over_connection(current, tmp_path, [*tasks, windows], ANSIBLE_VERBOSITY="3")
+    for method in ("sudo", "su"):
+        said = f"The agent has no terminal, and become method {method} asks for a password there."
+        assert said in run.tasks[method][0]["msg"]
+    assert "Windows servers are not supported by this connection" in run.tasks["Windows"][0]["msg"]
     assert current.commands() == []
     assert secret not in run.said
