@@ -387,6 +387,30 @@ def test_a_held_package_is_let_go_of_before_the_newest_comes(running: Running, t
         assert steps[:2] == ["release", "install"], name
 
 
+def test_a_package_that_was_held_is_held_again_after_a_failed_upgrade(running: Running, tmp_path: Path) -> None:
+    released = '"selection": "install"|versionlock delete|removelock'
+    said = json.dumps({"held": False})
+    failure = {"failed": True, "rc": 1, "msg": "No space left on device", "stdout": "", "stderr": ""}
+    hosts = {
+        name: ScriptedHost(
+            SUPPORTED[name],
+            [
+                ("^(apt .*alpamon|dnf .*alpamon|command .*recommends)", failure),
+                ("agent", {"shell": f"grep -Eq '{released}' {tmp_path}/{name}.calls && echo '{said}'"}),
+                *found(held=True),
+                *installed("2.4.0"),
+            ],
+            {"alpamon_version": "latest", "recording_brings": "2.4.0"},
+        )
+        for name in ("debian13", "rocky9", "leap15")
+    }
+    done = run_role(tmp_path, running("current"), hosts, "--tags", "install")
+    assert done.code == 2, done.said
+    assert done["debian13"].of("dpkg_selections")[-1] == {"name": "alpamon", "selection": "hold"}
+    assert done["rocky9"].commands[-1] == "dnf versionlock add alpamon"
+    assert done["leap15"].commands[-1] == "zypper --non-interactive addlock alpamon"
+
+
 def test_apt_reads_the_index_before_it_looks_again(running: Running, tmp_path: Path) -> None:
     updated = tmp_path / "updated"
     row = LISTED.format("2.5.1-1").strip()
