@@ -82,6 +82,9 @@ KINDS = ("debian11", "debian13", "rocky9", "leap15")
 UNSUPPORTED = {
     "arch": Distribution("Archlinux", "rolling", "pacman"),
     "mint": Distribution("Linux Mint", "22", "apt"),
+    # Names of methods of a dictionary.
+    "pop": Distribution("Pop", "22.04", "apt"),
+    "items": Distribution("Items", "1", "apt"),
     "alpine": Distribution("Alpine", "3.20.1", "apk"),
     "debian10": Distribution("Debian", "10.13", "apt"),
     "rhel7": Distribution("RedHat", "7.9", "yum"),
