@@ -213,7 +213,7 @@ distribution:
       description: Its C(VERSION_ID), which is empty for Debian unstable.
       type: str
 hostname:
-  description: The short name of the host.
+  description: The short name of the host; empty if it has none of its own, such as V(localhost.localdomain).
   returned: always
   type: str
   sample: web-01

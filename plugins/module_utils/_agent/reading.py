@@ -129,7 +129,7 @@ def read_agent(
         "pending": [path for path in PENDING if host.status(path)],
         "files": {path: read_file(host, path) for path in files},
         "distribution": read_distribution(host),
-        "hostname": platform.node().split(".")[0],
+        "hostname": own_name(platform.node()),
         "proxies": sorted(name for name in host.environ if re.match(r"(?i)https?_proxy$", name)),
         "uid": os.geteuid(),
         "clock_ahead": None if controller_time is None else round(time.time() - controller_time),
@@ -243,6 +243,12 @@ def read_settings(text: str) -> Dict[str, str]:
 
 
 # The host
+
+
+def own_name(node: str) -> str:
+    """Shorten the name of a host; empty for names that any host has before it gets one."""
+    name = node.split(".")[0]
+    return "" if name in ("localhost", "(none)") else name
 
 
 def read_file(host: System, path: str) -> Row:

@@ -642,6 +642,7 @@ def optional(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Role
         "key": ScriptedHost(rocky, variables={"alpamon_repository_key": str(folder / "key")}),
         "host": ScriptedHost(leap, [dead, *answers], {"alpamon_register_from": "host"}),
         "name": ScriptedHost(DEBIAN, variables={"alpamon_name": "db.example.com", "alpamon_validate_certs": False}),
+        "nameless.example.com": ScriptedHost(DEBIAN, found(hostname="")),
         "proxy": ScriptedHost(rocky, variables={"alpamon_package_proxy": proxy}),
         "held": ScriptedHost(DEBIAN, [*found(held=True), *installed("2.5.0")]),
         "override": ScriptedHost(DEBIAN, variables={"alpamon_service_override": "[Service]\nNice=5\n"}),
@@ -650,7 +651,8 @@ def optional(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Role
         done = run_role(folder, workspace, hosts, ALPACON_REGISTRATION_TOKEN=token)
     assert done.code == 0, done.said
     assert record["key"] not in done.said
-    assert any(row["name"].startswith("db-") for row in workspace.registered())
+    names = {row["name"][:-7] for row in workspace.registered()}
+    assert {"db", "nameless"} <= names
     return done
 
 

@@ -295,6 +295,20 @@ def test_distributions(host: reading.System, text: str, distribution: tuple[str,
     assert reading.read_distribution(host) == {"id": identifier, "name": name, "version": version}
 
 
+@pytest.mark.parametrize(
+    ("node", "name"),
+    [
+        ("web.example.com", "web"),
+        ("localhost.localdomain", ""),
+        ("localhost", ""),
+        ("(none)", ""),
+        ("localhost-1", "localhost-1"),
+    ],
+)
+def test_names_of_hosts(node: str, name: str) -> None:
+    assert reading.own_name(node) == name
+
+
 # Python 3.6, which the controller's ruff and mypy do not know
 
 OLD = ["plugins/modules/alpamon_info.py", "plugins/module_utils/_agent/reading.py"]
