@@ -153,7 +153,7 @@ def _end_said(command: Command) -> str:
 
 
 def _joined(chunks: Mapping[int, str], command: Command) -> tuple[str, int]:
-    """Join chunks, with characters that the agent cut between two of them from its copy in the result.
+    """Join chunks, with the end and characters cut between two chunks from the agent's copy in the result.
 
     Returns:
         The text, or the result where there are no chunks, and how many places of it stay damaged.
@@ -168,18 +168,47 @@ def _joined(chunks: Mapping[int, str], command: Command) -> tuple[str, int]:
         if any(place in seams for place in range(run.start() + 1, run.end())):
             parts += [text[start : run.start()], run[0]]
             start = run.end()
-    if not parts:
-        return text, 0
     parts.append(text[start:])
     damaged = len(parts) // 2
-    if command.truncated:
-        # The cut in the result may divide characters too.
-        head, tail = command.split_result()
-        damaged -= _mend(parts, head.rstrip(_REPLACEMENT))
-        parts = [part[::-1] for part in reversed(parts)]
-        damaged -= _mend(parts, tail.removesuffix(_end_said(command)).lstrip(_REPLACEMENT)[::-1])
-        parts = [part[::-1] for part in reversed(parts)]
-    return "".join(parts), damaged
+    if not command.truncated:
+        return text, damaged
+    copy = _copy_of(command)
+    damaged -= _mend(parts, copy.head)
+    parts = [part[::-1] for part in reversed(parts)]
+    damaged -= _mend(parts, copy.tail[::-1])
+    text = "".join(part[::-1] for part in reversed(parts))
+    return text if _gaps(chunks) else copy.complete(text), damaged
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """The agent's copy of an output, which it cut in the middle.
+
+    Attributes:
+        head, tail: without characters that the cut divides.
+        size: of the whole output, in bytes.
+    """
+
+    head: str
+    tail: str
+    size: int
+
+    def complete(self, text: str) -> str:
+        """Append what is missing at the end of a text, if the text stops within the tail."""
+        came, tail = text.encode(), self.tail.encode()
+        overlap = came[self.size - len(tail) :]
+        if not self.size - len(tail) <= len(came) < self.size or not tail.startswith(overlap):
+            return text
+        return text + tail[len(overlap) :].decode()
+
+
+def _copy_of(command: Command) -> _Copy:
+    head, left_out, tail = command.split_result()
+    tail = tail.removesuffix(_end_said(command))
+    whole_head, whole_tail = head.rstrip(_REPLACEMENT), tail.lstrip(_REPLACEMENT)
+    # Each byte of a character that is cut is replaced.
+    cut = len(head) - len(whole_head) + len(tail) - len(whole_tail)
+    return _Copy(whole_head, whole_tail, len(whole_head.encode()) + len(whole_tail.encode()) + left_out + cut)
 
 
 def _mend(parts: list[str], copy: str) -> int:
@@ -239,9 +268,9 @@ def _missing(command: Command, chunks: Mapping[int, str]) -> str:
         return f"{_plural(lost, 'chunk')} of {max(chunks) + 1} never arrived ({_ranges(gaps)})"
     if command.truncated and chunks:
         # The agent's own copy keeps the end: chunks that do not end alike stopped early.
-        tail = command.split_result()[1].removesuffix(_end_said(command))
-        if not _comparable(_joined(chunks, command)[0][-4 * _COMPARED :]).endswith(_comparable(tail[-_COMPARED:])):
-            return "its last chunks never arrived"
+        text, copy = _joined(chunks, command)[0], _copy_of(command)
+        if not _comparable(text[-4 * _COMPARED :]).endswith(_comparable(copy.tail[-_COMPARED:])):
+            return f"its last chunks never arrived, so {len(text.encode())} of {copy.size} bytes are here"
     return ""
 
 

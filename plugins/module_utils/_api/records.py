@@ -50,7 +50,7 @@ _CASCADE = re.compile(r"^cancelled due to prior comm+and failure", re.I)
 _TIME_IN_TEXT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 #: In any JSON that ansible-core reads, as from caches, such keys make trusted templates and vaults of what they are in.
 KEYS_OF_CORE = "__ansible_"
-_TRUNCATED = re.compile(r"\.\.\. \[\d+ bytes truncated\] \.\.\.")
+_TRUNCATED = re.compile(r"\n?\.\.\. \[([0-9]{1,18}) bytes truncated\] \.\.\.\n?")
 
 #: Years and durations (in seconds) that can be added up without leaving what a datetime holds.
 _FIRST_YEAR, _LAST_YEAR = 100, 9000
@@ -450,10 +450,10 @@ class Command:
         """Whether ``result`` is a copy that the agent cut in the middle."""
         return bool(self.result and _TRUNCATED.search(self.result))
 
-    def split_result(self) -> tuple[str, str]:
-        """Head and tail of a cut ``result``."""
-        head, tail = _TRUNCATED.split(self.result or "", maxsplit=1)
-        return head.rstrip("\n"), tail.lstrip("\n")
+    def split_result(self) -> tuple[str, int, str]:
+        """Return the head of a cut ``result``, how many bytes the agent left out, and the tail."""
+        head, left_out, tail = _TRUNCATED.split(self.result or "", maxsplit=1)
+        return head, int(left_out), tail
 
     def without_result(self) -> Command:
         """This record without the output that it carries."""

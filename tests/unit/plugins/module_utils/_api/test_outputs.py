@@ -119,3 +119,23 @@ def test_characters_cut_between_chunks_come_from_the_result(
     assert output.text == ("".join(chunks) if text is None else text)
     assert output.complete == (damaged == 0 and not result.endswith("y"))
     assert (f"damaged in {damaged} place" in output.note) == (damaged > 0)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "complete"),
+    [
+        (["head", "middle"], True),
+        (["head", "middle", "a "], True),
+        (["head", "middle", "a tai"], True),
+        (["head", "middl"], False),
+        (["head", "middle", "b "], False),
+    ],
+)
+def test_end_that_never_arrived_comes_from_the_result(chunks: list[str], complete: bool) -> None:
+    pauses: list[float] = []
+    client: Any = Chunks(10_000, *chunks)
+    result = "head\n... [6 bytes truncated] ...\na tail"
+    output = read_output(client, ended(result=result), pauses.append, lambda text: text.endswith("tail"))
+    assert output.complete is complete
+    assert output.text == ("headmiddlea tail" if complete else "".join(chunks))
+    assert bool(pauses) is not complete, "nothing is waited for"

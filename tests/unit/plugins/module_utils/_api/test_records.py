@@ -572,7 +572,7 @@ def test_a_command_that_was_dropped_with_the_one_before_it(row: dict[str, Any], 
 def test_a_result_that_the_agent_cut() -> None:
     command = Command.from_row(current_row(result="head\n... [1048000 bytes truncated] ...\ntail\n"))
     assert command.truncated
-    assert command.split_result() == ("head", "tail\n")
+    assert command.split_result() == ("head", 1048000, "tail\n")
     assert Command.from_row(current_row(result=f"{command.result}{command.result}")).split_result()[0] == "head"
     assert not Command.from_row(current_row(result="head ... tail")).truncated
     assert not Command.from_row(current_row()).truncated
