@@ -320,8 +320,8 @@ class Connection(ConnectionBase):
 
     @property
     def _gives_password(self) -> bool:
-        """Whether a task gives a password to become another account, as far as ansible-core has it become one."""
-        if self.become.name == ACCOUNT or not self.become.get_option("become_pass"):
+        """Return True if the task has a password for its become method, and ansible-core will use that method."""
+        if not self.become or self.become.name == ACCOUNT or not self.become.get_option("become_pass"):
             return False
         return bool(C.BECOME_ALLOW_SAME_USER) or self._become_user != self._username()  # type: ignore[attr-defined]
 
