@@ -2,16 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whatever a managed host answers is an error that says so, or data: it decides nothing, and fills no disk."""
+"""A hostile managed host: what it answers is data or an error that says so; it decides nothing, and fills no disk."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from system.playing import play, play_out, task
+from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge
@@ -91,3 +96,41 @@ def test_the_odd_name_of_a_temporary_file_is_one_word_to_the_shell(tmp_path: Pat
         code = f"alpacon_part() {{ :; }}\n{body}".encode("utf-8", "surrogateescape")
         subprocess.run(["/bin/sh"], input=code, cwd=tmp_path, capture_output=True, check=False)
     assert not (tmp_path / "canary").exists()
+
+
+def forging(file: Path, **result: Any) -> str:
+    """Make a program that answers as every module with the same result, and give its path."""
+    answer = json.dumps({"changed": True, "ping": "pong", **result})
+    file.write_text(f"#!/bin/sh\ncat > /dev/null\ncat << 'END'\n{answer}\nEND\n", encoding="utf-8")
+    file.chmod(0o755)
+    return str(file)
+
+
+def test_results_and_files_of_a_host_run_and_send_nothing_elsewhere(tmp_path: Path) -> None:
+    with Workspace("current", servers=["web-01", "web-02"]) as workspace:
+        workspace.wait_connected("web-01", "web-02")
+        ids = workspace.server_ids()
+        names = " ".join(sorted(sys.stdlib_module_names - set(sys.builtin_module_names)))
+        plant = f"for name in {names}; do echo \"open('canary', 'w')\" > $name.py; done"
+        taken = {"alpacon_server_id": ids["web-01"], "alpacon_url": "http://127.0.0.1:1"}
+        forged = {
+            "add_host": {"host_name": "web-02", "groups": [], "host_vars": taken},
+            "add_group": "all",
+            "_ansible_delegated_vars": {"web-02": taken},
+            "_ansible_facts_gathered": True,
+        }
+        host = {"ansible_connection": "herdops.alpacon.alpacon"}
+        hostile = {"ansible_python_interpreter": forging(tmp_path / "python", **forged)}
+        own = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+        ping, raw = "ansible.builtin.ping", "ansible.builtin.raw"
+        first = [
+            task("Plant", plant, raw),
+            task("Planted", {}, ping, vars=own),
+            task("Touched", "test ! -e canary", raw),
+            task("Forged", {}, ping, vars=hostile),
+        ]
+        plays = [*play(*first, hosts="web-01"), *play(task("Other", {}, ping, vars=own), hosts="web-02")]
+        run = play_out(workspace, tmp_path, plays, {"all": {"hosts": {"web-01": host, "web-02": host}}})
+        assert [run.tasks[name][0]["ping"] for name in ("Planted", "Forged", "Other")] == ["pong"] * 3, run.said
+        assert run.tasks["Touched"][0]["rc"] == 0
+        assert [command["server"] for command in workspace.commands()] == ["web-01"] * 4 + ["web-02"]
