@@ -134,6 +134,8 @@ options:
         O(env) as well, which O(state=finished) accepts just for that, or C(no_log).
       - Workspaces of 2024, and those of the published API, do not pass it on. There, the task fails before anything is
         submitted. To know, the first task with O(env) of a run makes one or two requests.
+      - The agent starts the command in the folder that C(HOME) names. If O(env) sets C(HOME), that changes the working
+        directory, and nothing runs where the folder does not exist.
       - Workspaces may take off blanks and line breaks at both ends of a value. With O(line), a warning names the
         variable; with O(script) and O(argv), every value arrives as it is given.
       - With O(script) and O(argv), the names V(RUN), V(BODY), V(P0), V(P1) and so on, and all that begin with

@@ -18,6 +18,7 @@ from .errors import clean_line
 from .outputs import AGENT_SAYS, INTERRUPTED, TOO_LONG, TOO_LONG_SAID, Output
 from .records import Command
 
+_HOME_OF_ENV = "the folder that HOME in env names"
 _NAME_A_GROUP = "Name a group of the account with groupname, over the connection with alpacon_groupname"
 #: What the agent says of an account that it cannot run the line as -> why the line never began.
 _ACCOUNT_REFUSED = (
@@ -31,8 +32,14 @@ _ACCOUNT_REFUSED = (
         f"the user {{username}} is not a member of the group {{groupname}}. {_NAME_A_GROUP}",
     ),
     # Without a shell a line has parts that may have run before: only the start of the shell is certain.
-    (r"fork/exec /bin/sh: no such file or directory", "the home folder of its user is missing on the server"),
-    (r"fork/exec /bin/sh: permission denied", "its user may not enter its home folder on the server"),
+    (
+        r"fork/exec /bin/sh: no such file or directory",
+        f"the home folder of its user, or {_HOME_OF_ENV}, is missing on the server",
+    ),
+    (
+        r"fork/exec /bin/sh: permission denied",
+        f"its user may not enter its home folder, or {_HOME_OF_ENV}, on the server",
+    ),
 )
 #: What the agent says besides -> why the line never began.
 _NEVER_BEGAN = (

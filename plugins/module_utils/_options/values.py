@@ -152,6 +152,7 @@ def environment(option: str, values: Mapping[str, Any] | None) -> dict[str, str]
                 f"the value of {name} is not a string",
                 "Put it in quotes: what the server gets must be unambiguous.",
             )
+        without_nul(option, value, f"the value of {name}")
     return dict(values or {})
 
 

@@ -219,7 +219,7 @@ class Line:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,
-                cwd=self._account.home,
+                cwd=self._environment["HOME"],
                 env=self._environment,
                 process_group=0,
                 umask=0o022,

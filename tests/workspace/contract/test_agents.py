@@ -318,6 +318,12 @@ def test_a_home_that_is_closed_or_missing(tmp_path: Path) -> None:
     assert lines.may_enter(lines.Account("root", str(tmp_path), 0, 0))
 
 
+def test_home_in_env_is_the_working_directory(current: Workspace) -> None:
+    assert run(current, "pwd", env={"HOME": "/usr"})["result"] == "/usr\n"
+    row = run(current, "pwd", env={"HOME": "/nonexistent"})
+    assert (row["exit_code"], row["result"]) == (1, "fork/exec /bin/sh: no such file or directory")
+
+
 def test_an_environment_that_is_too_large(current: Workspace) -> None:
     row = run(current, "true", env={"BIG": "x" * 131_068})
     assert (row["exit_code"], row["result"]) == (1, "fork/exec /bin/sh: argument list too long")

@@ -212,6 +212,12 @@ def test_values_of_variables_must_be_strings_and_are_never_named(value: Any) -> 
     assert str(value) not in message.replace("PASSWORD", "")
 
 
+def test_a_value_with_a_nul_is_refused_and_never_shown() -> None:
+    assert refused(_values.environment, {"PASSWORD": "s3cret\0"}) == (
+        "some_option: the value of PASSWORD has a NUL character. Take it out."
+    )
+
+
 @pytest.mark.parametrize("text", [None, "x", "x" * 2000])
 def test_purposes(text: str | None) -> None:
     assert _values.purpose("some_option", text) == text

@@ -233,7 +233,10 @@ def read(text: str, code: int) -> Output:
         ("there is no corresponding ghost username in this server", "no user ghost."),
         ("there is no corresponding ghosts groupname in this server", "no group ghosts. Name a group"),
         ("groupname ghosts is not in user ghost's group list", "the user ghost is not a member of the group ghosts."),
-        ("fork/exec /bin/sh: no such file or directory", "home folder of its user is missing"),
+        (
+            "fork/exec /bin/sh: no such file or directory",
+            "home folder of its user, or the folder that HOME in env names, is missing",
+        ),
         ("fork/exec /bin/sh: permission denied", "may not enter its home folder"),
         ("fork/exec /bin/sh: argument list too long", "larger than the server's system takes"),
     ],
