@@ -201,7 +201,7 @@ options:
       - With V(fail), the outcome is V(offline) within seconds, and nothing is left behind; the command was not
         submitted, or was cancelled before it was delivered. If the task is for its inventory host, the host is
         unreachable.
-      - V(skip) does the same as V(fail), but is no failure.
+      - V(skip) does the same as V(fail), but is no failure. A warning names the servers.
     type: str
     default: wait
     choices: [wait, fail, skip]

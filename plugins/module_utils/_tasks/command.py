@@ -13,6 +13,8 @@ from typing import Any, Callable
 
 from .._api.errors import clean_line
 from .._api.records import SHELLS
+from .._fleet.jobs import Job
+from .._fleet.outcomes import Outcome
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, settings_of
 from .._options.secrets import secrets
@@ -67,6 +69,8 @@ SPEC: dict[str, dict[str, Any]] = {
 SHIPPED_SPEC: dict[str, dict[str, Any]] = {**SPEC, carried.CONTENT: {"type": "str", "no_log": True}}
 
 
+#: So many servers are named in a warning.
+_NAMED_SERVERS = 10
 _TRIMMED = (
     "env: workspaces may take off blanks and line breaks at both ends of a value, and these have some: {names}."
     " Use script or argv, with which each value arrives as it is."
@@ -95,6 +99,8 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     with run.client(settings, shared) as client:
         client.deadline = time.monotonic() + order.limits.wait_timeout
         progress = _STATES[order.state](CommandTask(client, order, run, shared, secrets(options)))
+        if order.limits.offline == "skip":
+            _warn_of_skipped(progress.jobs, run)
         result = command_results.of_jobs(progress.jobs, progress.fine, run.no_log)
         result["requests"] = client.requests
     for warning in progress.warnings:
@@ -102,6 +108,16 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     if run.diff_mode and (progress.before or progress.after):
         result["diff"] = {"before": _lines(progress.before), "after": _lines(progress.after)}
     return result
+
+
+def _warn_of_skipped(jobs: Sequence[Job], run: Run) -> None:
+    """Name the servers that were skipped because they are offline."""
+    # By its UUID alone, a server has no name.
+    names = [str(job.server.name or run.own_server or job.server) for job in jobs if job.outcome == Outcome.OFFLINE]
+    if names:
+        more = f" and {len(names) - _NAMED_SERVERS} more" if len(names) > _NAMED_SERVERS else ""
+        count = "1 server is" if len(names) == 1 else f"{len(names)} servers are"
+        run.warn(f"offline: {count} offline and skipped: {', '.join(names[:_NAMED_SERVERS])}{more}.")
 
 
 def _lines(texts: Sequence[str]) -> str:

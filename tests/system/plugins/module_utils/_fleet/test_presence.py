@@ -164,6 +164,15 @@ def test_refused_at_the_submit_is_offline_too(old: Workspace) -> None:
     old.settings(offline_mode="refuse")
     done = run(old, servers=["gone-01"], line="uptime", offline="skip")
     assert (done["outcome"], done.failed) == ("offline", False)
+    assert done.warnings == ["offline: 1 server is offline and skipped: gone-01."]
+
+
+def test_skipped_servers_are_named_in_a_warning(current: Workspace) -> None:
+    gone = [f"gone-{number:02}" for number in range(12)]
+    current.add_servers(*gone, connected=False)
+    done = run(current, servers=["web-01", *gone], line="true", offline="skip")
+    assert (done.result["summary"], done.failed) == ({"success": 1, "offline": 12}, False)
+    assert done.warnings == [f"offline: 12 servers are offline and skipped: {', '.join(gone[:10])} and 2 more."]
 
 
 @pytest.mark.parametrize(("fault", "taken"), [("vanish", "the agent had taken it"), ("never_ack", "it was delivered")])
