@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,6 +43,11 @@ _LIMITS = ("max_concurrency", "max_errors")
 _ONE_SERVER = (
     "no effect, since each host has a task of its own here, for one server. Give the task servers and run_once: true,"
     " or limit the play with throttle, serial and max_fail_percentage."
+)
+_CONDITIONS = ("failed_when", "changed_when", "until")
+_EMPTY_STDERR = (
+    "stderr is always empty with line, since Alpacon merges both streams into stdout. Use script or argv, which return"
+    " them apart, or look for the words in stdout."
 )
 _ONE_OF_BOTH = "Where the inventory has one server under two names, play on one of them."
 
@@ -162,13 +168,14 @@ class ActionModule(AlpaconAction):
         return str(server_id or host)
 
     def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-        """Warnings of limits that count one server, and of what the agent knows nothing of."""
+        """Warnings of limits that count one server, of conditions on stderr, and of what the agent knows nothing of."""
         if options["state"] not in _SUBMIT:
             return []
         become = self.instead_of_account("become", options["username"], _USERNAME)
         remote_user = self.instead_of_account("remote_user", options["username"], _USERNAME)
         return [
             *self._limits_of_one_server(options, variables),
+            *self._empty_stderr(options),
             *self.without_effect(variables, {**become, **remote_user, "environment": _ENV}),
         ]
 
@@ -180,6 +187,13 @@ class ActionModule(AlpaconAction):
         if not first_in_run("alpacon_command-limits"):
             return []
         return [f"{' and '.join(limits)}: {_ONE_SERVER}"]
+
+    def _empty_stderr(self, options: Mapping[str, Any]) -> list[str]:
+        """A warning of conditions that name the stderr of a line, which is always empty, once in a run."""
+        named = [name for name in _CONDITIONS if re.search(r"\bstderr", str(getattr(self._task, name)))]
+        if options["line"] is None or not named or not first_in_run("alpacon_command-stderr"):
+            return []
+        return [f"{' and '.join(named)}: {_EMPTY_STDERR}"]
 
 
 def _check_argv(argv: Any) -> None:

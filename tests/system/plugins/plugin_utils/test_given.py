@@ -354,6 +354,23 @@ def test_an_account_in_become_user_that_username_contradicts_is_told(
     }
 
 
+def test_a_condition_on_the_stderr_of_a_line_is_told_of_once(current: Workspace, tmp_path: Path) -> None:
+    line = {"line": "echo one; echo two >&2"}
+    tasks = [
+        task("stdout", line, register="r", failed_when="'three' in r.stdout"),
+        task("argv", {"argv": ["true"]}, register="r", failed_when="r.stderr != ''"),
+        task("line", line, register="r", failed_when=["r.rc != 0", "r.stderr != ''"], until="r.stderr_lines == []"),
+        task("again", line, register="r", changed_when="r.stderr != ''"),
+    ]
+    done = play_out(current, tmp_path, play(*tasks), ["web-01"])
+    warnings = {name: row["warnings"] for name, [row] in done.tasks.items() if row.get("warnings")}
+    said = (
+        "failed_when and until: stderr is always empty with line, since Alpacon merges both streams into stdout."
+        " Use script or argv, which return them apart, or look for the words in stdout."
+    )
+    assert warnings == {"line": [said]}, done.said
+
+
 @pytest.mark.parametrize("core", CORES)
 def test_a_token_in_the_keyword_environment_is_not_sent_to_servers(
     current: Workspace, tmp_path: Path, core: str
