@@ -177,6 +177,12 @@ class Control:
     def fault(self, kind: str, **details: t.Any) -> None:
         self.call("POST", "faults/", {"kind": kind, **details})
 
+    def lose_database(self, **details: t.Any) -> None:
+        """Answer every request as a server of 2024 does while its database is away."""
+        body = json.dumps({"detail": "Authentication credentials were not provided."})
+        for agents in (False, True):
+            self.fault("status", status=403, body=body, agents=agents, **details)
+
     def faults(self) -> list[Row]:
         return t.cast("list[Row]", self.call("GET", "faults/"))
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
+import math
 import random
 import re
 import socket
 import struct
+import time
 import typing as t
 
 from workspace import state
@@ -51,6 +53,7 @@ class Fault:
     method: str | None = None
     path: str = ""
     times: int | None = None
+    seconds: float | None = None
     probability: float = 1.0
     after: int = 0
     delay: float = 0.0
@@ -69,6 +72,7 @@ class Fault:
             raise ValueError(f"unknown kind {self.kind!r}; known: {', '.join([*KINDS, *AGENT_KINDS])}")
         self._pattern = re.compile(self.path)
         self._random = random.Random(self.seed)
+        self._until = math.inf
 
     def strikes(self, method: str, path: str, agent: bool) -> bool:
         if self.agents != agent or self.method not in (None, "*", method) or not self._pattern.search(path):
@@ -77,6 +81,11 @@ class Fault:
             self.after -= 1
             return False
         if self.times == 0 or self._random.random() >= self.probability:
+            return False
+        now = time.monotonic()
+        if self.seconds is not None and not self.hits:
+            self._until = now + self.seconds
+        if now >= self._until:
             return False
         if self.times is not None:
             self.times -= 1

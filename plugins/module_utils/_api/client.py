@@ -5,7 +5,7 @@
 
 """HTTP towards one workspace: authentication, TLS, timeouts, paging, Retry-After, safe repetition, a request counter.
 
-Knows nothing of commands or servers. Threads may share one client.
+Threads may share one client.
 """
 
 from __future__ import annotations
@@ -14,15 +14,26 @@ import math
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Callable
 from urllib.parse import urljoin
 
 from . import lists as _lists
 from .answers import ApiAnswer, http_time, read_answer
 from .clock import WorkspaceClock
-from .errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, UnknownAddress, Untrusted, clean
+from .errors import (
+    AlpaconError,
+    ApiError,
+    ConnectionFailed,
+    LostAnswer,
+    UnknownAddress,
+    Untrusted,
+    WorkspaceDown,
+    clean,
+)
 from .lists import Page
+from .outage import Outage
 from .session import Session, UnreadableBody, body_of, close_response, origin_of
 from .settings import Settings
 
@@ -36,6 +47,16 @@ _REDIRECTS = 5
 #: The first pause before a request is sent again, in seconds, and how often it is doubled at the most.
 _PAUSE, _DOUBLED = 0.5, 6
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
+#: An outage is waited for no longer than this, in seconds.
+OUTAGE_PATIENCE = 120.0
+#: After so many seconds of an outage, a user is told which commands wait for its end.
+_TOLD_OUTAGE = 15.0
+#: How often the end of an outage, which another worker may see, is looked for, in seconds.
+_OUTAGE_CHECK = 0.25
+#: A read that costs little.
+_PROBE, _PROBE_PARAMS = "/api/events/commands/", {"page_size": 1}
+#: So many commands that wait for the end of an outage are named.
+_NAMED_COMMANDS = 10
 
 
 class Pause:
@@ -49,10 +70,12 @@ class Pause:
         """Monotonic seconds."""
         return self._until
 
-    def hold(self, until: float) -> None:
-        """Make everybody wait until then, in monotonic seconds."""
+    def hold(self, until: float) -> bool:
+        """Make everybody wait until then, in monotonic seconds; return True if that is later by more than a second."""
         with self._lock:
+            is_later = until > self._until + 1
             self._until = max(self._until, until)
+        return is_later
 
 
 class Client:
@@ -63,7 +86,8 @@ class Client:
         pool: how many connections are kept open, that is, how many threads may send at once.
         sleep: called with seconds to pause.
         pause: until when requests wait because the request budget is used up; shared by all who use the token.
-        tell: takes a line for the user about such a wait.
+        tell: takes a line for the user about such a wait, or an outage.
+        outage: shared by all who use the token, as the pause is.
         authorization: header to send in place of the one that the token of the settings makes.
         before_write: called right before each write is sent; what it raises keeps it from being sent.
         quoted: whether errors say what the workspace does in words, see :class:`.errors.ApiError`.
@@ -79,6 +103,7 @@ class Client:
         authorization: str | None = None,
         before_write: Callable[[], None] = lambda: None,
         quoted: bool = True,
+        outage: Outage | None = None,
     ) -> None:
         self.settings = settings
         self.clock = WorkspaceClock()
@@ -86,10 +111,16 @@ class Client:
         self.deadline: float | None = None
         #: Until when submits wait for a used-up request budget, in monotonic seconds, where that is sooner.
         self.submits_until = math.inf
+        #: Gives the ids of the commands whose results wait for the end of an outage.
+        self.awaited: Callable[[], Iterable[str]] = tuple
         self._sleep = sleep
         self._lock = threading.Lock()
         self._requests = 0
         self._pause = pause or Pause()
+        self._outage = outage or Outage()
+        #: The latest error that is laid to an outage, and the beginning of the outage that was told of last.
+        self._trouble: AlpaconError | None = None
+        self._told_outage = 0.0
         self._tell = tell
         self._before_write = before_write
         self._quoted = quoted
@@ -110,7 +141,8 @@ class Client:
         """Read a path and return its decoded JSON.
 
         Repeats what fails for a passing reason, with widening pauses, up to :data:`ATTEMPTS` times;
-        a used-up budget (429) is waited for as long as :attr:`deadline` allows.
+        a used-up budget (429) is waited for as long as :attr:`deadline` allows, and an outage for
+        :data:`OUTAGE_PATIENCE`.
 
         Raises:
             ApiError: the server states an error.
@@ -132,7 +164,7 @@ class Client:
         Raises:
             ApiError: the workspace certainly refused it, see :attr:`.errors.ApiError.stated`.
             ConnectionFailed: it was never sent.
-            LostAnswer: it may have taken effect: a redirect, any other error, or an answer that cannot be read.
+            LostAnswer: it may have taken effect: an outage, a redirect, any other error, or an unreadable answer.
         """
 
         def before() -> None:
@@ -198,23 +230,29 @@ class Client:
         patience, patience_with_budget = self._patience(), self._patience(method)
         attempt = failures = 0
         while True:
+            self._await_workspace(method)
             try:
                 return self._send(method, path, params, body, before_each)
             except (ApiError, ConnectionFailed, LostAnswer) as error:
                 throttled = isinstance(error, ApiError) and error.status == 429
+                in_outage = self._outage.accepted and _is_outage(error)
                 attempt += 1
                 failures += not throttled
-                if failures >= ATTEMPTS or not may_repeat(error):
-                    raise
                 pause = self._pause_after(error, attempt)
-                if time.monotonic() + pause > (patience_with_budget if throttled else patience):
-                    if throttled:
-                        self._pause.hold(time.monotonic() + pause)
-                    raise
+                if in_outage:
+                    self._trouble = error
+                    self._outage.begin(time.monotonic(), pause)
                 if throttled:
                     self._hold(pause)
-                else:
-                    self._sleep(pause)
+                if in_outage and method != "GET" and not isinstance(error, ConnectionFailed):
+                    raise LostAnswer(f"{error} The request may have been carried out.") from None
+                if failures >= ATTEMPTS or not (in_outage or may_repeat(error)):
+                    raise
+                if in_outage:
+                    continue
+                if time.monotonic() + pause > (patience_with_budget if throttled else patience):
+                    raise
+                self._sleep(pause)
 
     def _patience(self, method: str = "") -> float:
         """Until when a request may wait, in monotonic seconds; with its method, until when for a used-up budget."""
@@ -242,9 +280,9 @@ class Client:
 
     def _hold(self, seconds: float) -> None:
         # A used-up budget concerns everybody who uses the token, not only the thread that met it.
-        self._pause.hold(time.monotonic() + seconds)
-        if seconds >= _TOLD_WAIT:
-            self._tell(f"alpacon: the request budget of the token is used up, waiting {seconds:.0f} s")
+        if self._pause.hold(time.monotonic() + seconds) and seconds >= _TOLD_WAIT:
+            until = datetime.fromtimestamp(time.time() + seconds).strftime("%H:%M:%S")
+            self._tell(f"alpacon: the request budget of the token is used up until {until}, for {seconds:.0f} s")
 
     def _await_budget(self, method: str, path: str) -> None:
         deadline = self._patience(method)
@@ -253,6 +291,56 @@ class Client:
             if time.monotonic() + wait > deadline:
                 raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
             self._sleep(wait)
+
+    def _await_workspace(self, method: str) -> None:
+        """Wait until no outage goes on, and probe for its end when it is this thread's turn.
+
+        Raises:
+            ApiError, ConnectionFailed, LostAnswer: a read is given up, since the outage has lasted too long.
+            WorkspaceDown: so is a write, which was not sent.
+        """
+        while state := self._outage.read():
+            now = time.monotonic()
+            patience = state.since + OUTAGE_PATIENCE
+            if method == "POST":
+                patience = min(patience, self.submits_until)
+            trouble = self._trouble
+            if self._outage.take_probe(now) or (now >= patience and trouble is None):
+                self._probe()
+            elif now >= patience and trouble is not None:
+                raise trouble if method == "GET" else WorkspaceDown(now - state.since, trouble)
+            else:
+                if now >= state.since + _TOLD_OUTAGE:
+                    self._tell_awaited(state.since)
+                self._sleep(min(patience, now + _OUTAGE_CHECK) - now)
+        self._trouble = None
+
+    def _probe(self) -> None:
+        """End the outage if the workspace answers a read."""
+        try:
+            self._send("GET", _PROBE, _PROBE_PARAMS, None, lambda: None)
+        except (ApiError, ConnectionFailed, LostAnswer) as error:
+            if not isinstance(error, ApiError) or _is_outage(error):
+                self._trouble = error
+                self._outage.begin(time.monotonic(), self._pause_after(error, 1))
+                if self._outage.is_first_notice():
+                    self._tell(f"alpacon: the workspace fails, and all requests wait until it answers again. {error}")
+                return
+        self._outage.end()
+
+    def _tell_awaited(self, since: float) -> None:
+        """Say once in an outage which commands wait for its end."""
+        with self._lock:
+            is_told, self._told_outage = self._told_outage == since, since
+        ids = list(self.awaited())
+        if is_told or not ids:
+            return
+        more = f" and {len(ids) - _NAMED_COMMANDS} more" if len(ids) > _NAMED_COMMANDS else ""
+        named = ", ".join(ids[:_NAMED_COMMANDS])
+        self._tell(
+            f"alpacon: the workspace has failed for {_TOLD_OUTAGE:.0f} s. Commands whose results wait for it:"
+            f" {named}{more}. {self._trouble or ''}".rstrip()
+        )
 
     def _send(
         self, method: str, path: str, params: Mapping[str, Any] | None, body: Any, before_each: Callable[[], None]
@@ -275,7 +363,9 @@ class Client:
                     f"{method} {path}: HTTP {response.status}, which is no answer. Check url and any proxy."
                 )
             if not 300 <= response.status < 400:
-                return ApiAnswer(response.status, self._read(method, path, response), sent, arrived)
+                answer = ApiAnswer(response.status, self._read(method, path, response), sent, arrived)
+                self._outage.accept()
+                return answer
             close_response(response)
             url, params = self._redirected(method, path, url, response), None
         raise ApiError(method, path, response.status, text=f"More than {_REDIRECTS} redirects.")
@@ -308,3 +398,10 @@ class Client:
             content = b""
         redaction = self._session.redaction
         return read_answer(method, path, response.status, response.headers, content, redaction, self._quoted)
+
+
+def _is_outage(error: AlpaconError) -> bool:
+    """Return True for what a workspace answers that has accepted the token before and is in trouble now."""
+    if isinstance(error, ApiError):
+        return error.is_unexplained or (error.status >= 500 and not error.stated)
+    return isinstance(error, ConnectionFailed) and not isinstance(error, Untrusted)

@@ -119,6 +119,7 @@ _WORDS = (
     (re.compile(r"server is not connected", re.I), "server_not_connected"),
     (re.compile(r"^line: Permission denied", re.I), "api_token_acl_not_allowed"),
     (re.compile(r"authentication credentials were not provided", re.I), "auth_authentication_failed"),
+    (re.compile(r"you do not have permission to perform this action", re.I), "forbidden"),
 )
 
 #: Codes that the API documents by what all of a kind have in common.
@@ -238,6 +239,19 @@ class Untrusted(ConnectionFailed):
     """The server's certificate is not trusted, which no repetition changes."""
 
 
+class WorkspaceDown(ConnectionFailed):
+    """An outage of the workspace has lasted too long, so nothing was sent.
+
+    Args:
+        seconds: since when it lasts.
+        cause: the latest answer, or the lack of one.
+    """
+
+    def __init__(self, seconds: float, cause: AlpaconError) -> None:
+        self.cause = cause
+        super().__init__(f"Not sent, since the workspace has failed for {seconds:.0f} s. {cause}")
+
+
 class LostAnswer(AlpaconError):
     """A request went out and no answer of the workspace came back: it may have taken effect.
 
@@ -350,6 +364,13 @@ class ApiError(AlpaconError):
     def refuses_account(self) -> bool:
         """Whether a command was refused for the account that it names."""
         return self.code == "invalid_command" and self.source in _ACCOUNT_FIELDS
+
+    @property
+    def is_unexplained(self) -> bool:
+        """Return True for a 401 or 403 that no known code explains: a workspace without its database says that, too."""
+        # Servers of 2024 have no codes: this one stands for words that they say in both cases.
+        is_ambiguous = self.status == 403 and self.code == "auth_authentication_failed"
+        return self.status in (401, 403) and (is_ambiguous or not self.stated or not self.code)
 
     @property
     def refuses_token(self) -> bool:

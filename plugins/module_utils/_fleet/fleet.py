@@ -20,7 +20,7 @@ from functools import partial
 from typing import Callable
 
 from .._api.client import Client
-from .._api.errors import AlpaconError, ApiError, RunIsOver, unforeseen
+from .._api.errors import AlpaconError, ApiError, RunIsOver, WorkspaceDown, unforeseen
 from .._api.lists import PAGE_SIZE
 from . import endings
 from .jobs import Job, Limits
@@ -159,6 +159,7 @@ class Fleet:
             self._learn_connected(self._waiting)
         self._began = self._last_look = time.monotonic()
         self._client.submits_until = self._began + self._limits.wait_timeout
+        self._client.awaited = lambda: [job.known.id for job in self._awaited]
         self._telling.begin(self._began)
         for job in self._awaited:
             job.since = job.due = self._due = self._began
@@ -271,8 +272,11 @@ class Fleet:
         most = self._limits.max_errors
         if fine:
             return
-        if isinstance(job.error, ApiError) and job.error.refuses_token:
-            self._stopped = f"Not tried: the workspace refuses the token. {job.error}"
+        error = job.error.cause if isinstance(job.error, WorkspaceDown) else job.error
+        if isinstance(error, ApiError) and error.refuses_token:
+            self._stopped = f"Not tried: the workspace refuses the token. {error}"
+        elif isinstance(job.error, WorkspaceDown):
+            self._stopped = f"Not tried: {job.error}"
         elif lacks_budget(job.error):
             self._stopped = no_budget(job.error)
         elif most is not None and self._done[False] > most:

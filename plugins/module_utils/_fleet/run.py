@@ -114,8 +114,14 @@ class Run:
 
     def client(self, settings: Settings, shared: Shared | None = None) -> Client:
         """A client that waits as all of its workers do, and writes nothing once it is over."""
-        pause = shared.pause if shared else None
-        return Client(settings, pause=pause, tell=self.tell, before_write=self.check, quoted=not self.no_log)
+        return Client(
+            settings,
+            pause=shared.pause if shared else None,
+            outage=shared.outage if shared else None,
+            tell=self.tell,
+            before_write=self.check,
+            quoted=not self.no_log,
+        )
 
     def check(self) -> None:
         """Raise :class:`RunIsOver` where nothing must be written any more."""

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from .._api.client import Pause
+from .._api.outage import Outage, OutageState
 from .files import locked, read_number, replace
 
 #: Stands for the row of a command that the list does not have.
@@ -47,11 +48,74 @@ class SharedPause(Pause):
         """Monotonic seconds, which all processes of a machine count alike."""
         return max(self._until, read_number(self._file))
 
-    def hold(self, until: float) -> None:
-        """Make everybody wait until then, in monotonic seconds."""
-        super().hold(until)
+    def hold(self, until: float) -> bool:
+        """Make everybody wait until then, in monotonic seconds; return True if that is later by more than a second."""
+        is_later = super().hold(until)
         with contextlib.suppress(OSError), locked(self._file.parent):
-            replace(self._file, str(max(until, read_number(self._file))))
+            before = read_number(self._file)
+            is_later = is_later and until > before + 1
+            replace(self._file, str(max(until, before)))
+        return is_later
+
+
+class SharedOutage(Outage):
+    """The outage of a workspace for all workers of a run; for this process alone if the files cannot be written."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._file = folder / "outage"
+
+    @property
+    def accepted(self) -> bool:
+        """Return True if the workspace has accepted the token in this run."""
+        return super().accepted or (self._folder / "accepted").exists()
+
+    def accept(self) -> None:
+        """Note that the workspace has accepted the token."""
+        if not super().accepted:
+            super().accept()
+            with contextlib.suppress(OSError):
+                (self._folder / "accepted").touch()
+
+    def is_first_notice(self) -> bool:
+        """Return True the first time in this run, to one worker alone."""
+        try:
+            (self._folder / "outage_announced").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        except OSError:
+            pass
+        return super().is_first_notice()
+
+    def read(self) -> OutageState | None:
+        """Return the outage, or None if there is none."""
+        try:
+            since, next_probe, pause = map(float, self._file.read_text().split())
+        except FileNotFoundError:
+            return super().read()
+        except (OSError, ValueError):
+            return None
+        return OutageState(since, next_probe, pause)
+
+    def write(self, state: OutageState | None) -> None:
+        """Replace the outage, under the lock."""
+        super().write(None)
+        try:
+            if state is None:
+                self._file.unlink(missing_ok=True)
+            else:
+                replace(self._file, " ".join(map(str, state)))
+        except OSError:
+            super().write(state)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the outage, as far as there is a file for it."""
+        with super().locked(), contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):
+                stack.enter_context(locked(self._folder))
+            yield
 
 
 class Shared:
@@ -71,6 +135,7 @@ class Shared:
         for path in (self._folder, self._awaited, self._rows):
             path.mkdir(mode=0o700, exist_ok=True)
         self.pause = SharedPause(self._folder / "paused_until")
+        self.outage = SharedOutage(self._folder)
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[bool]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 import uuid
 
@@ -99,3 +100,12 @@ def test_registration_can_be_one_of_them(workspace: Workspace) -> None:
 @pytest.mark.parametrize("query", ["is_connected=false", "tag=env:prod", "id=x"])
 def test_filters_of_servers_that_came_later_are_ignored(workspace: Workspace, query: str) -> None:
     assert workspace.api("GET", f"servers/servers/?{query}").json()["count"] == 2
+
+
+def test_a_database_that_is_away_makes_it_refuse_a_valid_token(workspace: Workspace) -> None:
+    workspace.lose_database(seconds=0.3)
+    answer = workspace.api("GET", COMMANDS)
+    assert answer.status_code == 403
+    assert answer.json() == {"detail": "Authentication credentials were not provided."}
+    time.sleep(0.3)
+    assert workspace.api("GET", COMMANDS).status_code == 200

@@ -12,6 +12,7 @@ import gzip
 import itertools
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -50,6 +51,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     LostAnswer,
     UnknownAddress,
     UsageError,
+    WorkspaceDown,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import origin_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
@@ -411,17 +413,18 @@ def test_pauses_double_up_to_half_a_minute_give_or_take_a_fifth(
     assert pauses(clock.slept) == pytest.approx(expected, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    ("pause", "told"), [("2.9", []), ("3", ["alpacon: the request budget of the token is used up, waiting 3 s"])]
-)
-def test_a_wait_for_the_budget_is_told_of_unless_it_is_short(
-    serve: Serve, clock: Clock, pause: str, told: list[str]
+@pytest.mark.parametrize(("pause", "told"), [("2.9", 0), ("3", 1), ("1500", 1)])
+def test_a_used_up_budget_is_told_of_once_unless_the_wait_is_short(
+    serve: Serve, clock: Clock, pause: str, told: int
 ) -> None:
-    server = serve([Reply(status=429, headers={"Retry-After": pause}), Reply([1])])
+    throttled = Reply(status=429, headers={"Retry-After": pause})
     said: list[str] = []
-    with Client(Settings(server.url, TOKEN), sleep=clock.sleep, tell=said.append) as client:
-        client.get(LIST)
-    assert said == told
+    with Client(Settings(serve([throttled, Reply([1])]).url, TOKEN), sleep=clock.sleep, tell=said.append) as client:
+        for _call in range(2):
+            with contextlib.suppress(ApiError):  # 1500 s are too long for anybody who has set no deadline
+                client.get(LIST)
+    line = rf"alpacon: the request budget of the token is used up until \d\d:\d\d:\d\d, for {pause} s"
+    assert [bool(re.fullmatch(line, text)) for text in said] == [True] * told
 
 
 @pytest.mark.parametrize("header", ["0.000001", "1e-300", "0.2"])
@@ -543,6 +546,72 @@ def test_a_real_throttle(workspace: Workspace, connect: Connect, clock: Clock) -
         client.get(LIST)
     [pause] = pauses(slept)
     assert 50 <= pause <= 60.1
+
+
+# Outages: troubles of a workspace that has accepted the token
+
+NO_DATABASE = Reply({"detail": "Authentication credentials were not provided."}, 403)
+OUTAGES = {"no database": NO_DATABASE, "401": Reply("<html>", 401), "502": Reply("<html>", 502)}
+
+
+@pytest.mark.parametrize("kind", OUTAGES)
+def test_an_outage_is_told_of_and_waited_for(serve: Serve, clock: Clock, kind: str) -> None:
+    server = serve([Reply([1]), *[OUTAGES[kind]] * 6, Reply([2])])
+    said: list[str] = []
+    with Client(Settings(server.url, TOKEN), sleep=clock.sleep, tell=said.append) as client:
+        client.awaited = lambda: ["this-id"]
+        assert client.get(LIST) == [1]
+        assert client.get(LIST) == [2]
+    assert 20 < clock.passed < 27, "probes at 0.5, 1.5, 3.5, 7.5, 15.5 and 23.5 s"
+    first, second = said
+    assert first.startswith("alpacon: the workspace fails, and all requests wait until it answers again. ")
+    assert "the workspace has failed for 15 s. Commands whose results wait for it: this-id. " in second
+    assert all(f"HTTP {OUTAGES[kind].status}" in line for line in said)
+
+
+def test_what_a_workspace_that_works_refuses_is_no_outage(serve: Serve, connect: Connect, clock: Clock) -> None:
+    refused = {"detail": "You do not have permission to perform this action."}
+    server = serve([Reply([1]), Reply(refused, 403)])
+    client = connect(server, sleep=clock.sleep)
+    client.get(LIST)
+    with pytest.raises(ApiError, match="may not do this"):
+        client.get(LIST)
+    assert (len(server.requests), clock.slept) == (2, [])
+
+
+def test_a_read_that_fails_alone_is_given_up(serve: Serve, connect: Connect, clock: Clock) -> None:
+    server = serve(lambda request: Reply([1]) if request.query == {"page_size": "1"} else Reply("<html>", 500))
+    client = connect(server, sleep=clock.sleep)
+    client.get(LIST, {"page_size": 1})
+    with pytest.raises(ApiError):
+        client.get(LIST)
+    assert sum(request.query == {} for request in server.requests) == ATTEMPTS
+    assert sum(clock.slept) < 20
+
+
+def test_the_token_is_blamed_when_an_outage_lasts(serve: Serve, connect: Connect, clock: Clock) -> None:
+    server = serve([Reply([1]), NO_DATABASE])
+    client = connect(server, sleep=clock.sleep)
+    client.get(LIST)
+    with pytest.raises(ApiError) as caught:
+        client.get(LIST)
+    assert caught.value.refuses_token
+    assert 120 <= clock.passed < 125
+    assert len(server.requests) <= 20
+    for _attempt in range(2):
+        with pytest.raises(WorkspaceDown, match="Not sent, since the workspace has failed for 12"):
+            client.write("POST", LIST, {})
+    assert all(request.method == "GET" for request in server.requests)
+
+
+def test_a_submit_waits_until_the_outage_is_over(serve: Serve, connect: Connect, clock: Clock) -> None:
+    server = serve([Reply([1]), NO_DATABASE, NO_DATABASE, Reply([2]), Reply({"id": 1}, 201)])
+    client = connect(server, sleep=clock.sleep)
+    client.get(LIST)
+    with pytest.raises(LostAnswer, match="may have been carried out"):
+        client.write("DELETE", LIST)
+    assert client.write("POST", LIST, {}).body == {"id": 1}
+    assert [request.method for request in server.requests] == ["GET", "DELETE", "GET", "GET", "POST"]
 
 
 # Writes that certainly were not accepted

@@ -299,6 +299,21 @@ def test_what_a_gateway_may_answer_refuses_nothing(status: int, body: Any) -> No
     assert error.code == (body["code"] if isinstance(body, dict) and "code" in body else "")
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "is_unexplained"),
+    [
+        (403, {"detail": "Authentication credentials were not provided."}, True),
+        (403, {"detail": "You do not have permission to perform this action."}, False),
+        (403, "<html>", True),
+        (401, {"detail": "Invalid token."}, True),
+        (401, {"code": "auth_authentication_failed"}, False),
+        (400, None, False),
+    ],
+)
+def test_which_refusals_may_be_an_outage(status: int, body: Any, is_unexplained: bool) -> None:
+    assert read(status, body).is_unexplained is is_unexplained
+
+
 def test_the_pause_that_a_server_asks_for() -> None:
     assert read(429, None, retry_after=7.0).retry_after == 7.0
 

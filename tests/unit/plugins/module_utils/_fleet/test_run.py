@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Pause
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outage import OutageState
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import sharing as _sharing
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Submitted
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared, SharedPause
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared, SharedOutage, SharedPause
 from ansible_collections.herdops.alpacon.tests.unit.sharing import (
     IDS,
     KNOWN,
@@ -243,6 +244,28 @@ def test_a_pause_that_cannot_be_shared_holds_for_the_process(tmp_path: Path, pla
     pause = SharedPause(tmp_path / place)
     pause.hold(9.0)
     assert pause.until() == 9.0
+
+
+# Outages
+
+
+def test_workers_share_an_outage_and_one_of_them_probes(tmp_path: Path) -> None:
+    one, other = SharedOutage(tmp_path), SharedOutage(tmp_path)
+    one.accept()
+    one.begin(100.0, 0.5)
+    assert (other.accepted, other.read()) == (True, OutageState(100.0, 100.5, 0.5))
+    assert [outage.take_probe(100.6) for outage in (other, one)] == [True, False]
+    assert [outage.is_first_notice() for outage in (one, other)] == [True, False]
+    other.end()
+    assert one.read() is None
+
+
+def test_an_outage_that_cannot_be_shared_holds_for_the_process(tmp_path: Path) -> None:
+    outage = SharedOutage(tmp_path / "gone")
+    outage.begin(100.0, 0.5)
+    assert [outage.take_probe(now) for now in (100.4, 100.6, 100.7)] == [False, True, False]
+    outage.end()
+    assert outage.read() is None
 
 
 # Locks
