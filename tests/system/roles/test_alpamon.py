@@ -614,6 +614,23 @@ def test_agent_of_the_installed_version_is_not_restarted(current: Workspace, tmp
     assert done["web"].of("systemd_service") == done["web"].of("apt") == []
 
 
+def test_another_spelling_of_the_url_is_the_same_workspace(current: Workspace, tmp_path: Path) -> None:
+    record, answers = upgraded_alone(current, "current", "2.5.0")
+    spelled = f"{current.url.replace('http', 'HTTP')}//"
+    its = configuration(spelled, record["id"], record["key"])
+    hosts = {
+        "host": ScriptedHost(DEBIAN, [*its, *answers]),
+        "option": ScriptedHost(DEBIAN, [*answers, UNCHANGED], {"alpamon_url": spelled}),
+        "absent": ScriptedHost(DEBIAN, [*its, *answers], {"alpamon_state": "absent"}),
+    }
+    done = run_role(tmp_path, current, hosts)
+    assert [host.failure for host in done.hosts.values()] == ["", "", ""]
+    assert f"url = {current.url}\n" in done["host"].files["/etc/alpamon/alpamon.conf"]
+    # The workspace is not asked as another one would be.
+    assert current.registered() == []
+    assert not any("left behind" in str(result.get("msg")) for result in done["absent"].results)
+
+
 # Options
 
 
