@@ -230,6 +230,21 @@ orphans:
     name:
       description: Name of the record; null if it is not known.
       type: str
+duplicates:
+  description:
+    - With O(token), other records of that name whose agents are offline and have been connected before. One of them may
+      be that of this host from before it was installed anew. They are not deleted, since they may be another host's.
+  returned: with O(state=registered)
+  type: list
+  elements: dict
+  sample: []
+  contains:
+    id:
+      description: UUID of the record.
+      type: str
+    name:
+      description: Name of the record.
+      type: str
 msg:
   description: What the task did.
   returned: always

@@ -47,12 +47,17 @@ def delete(user: Client, server_id: str) -> bool:
     return user.delete(f"{PATH}{canonical_uuid(server_id)}/?auto=false")
 
 
-def records(user: Client, name: str) -> Iterator[Server]:
-    """The records that registrations of that name made, and whose agent was not there yet."""
+def offline_records(user: Client, name: str) -> Iterator[Server]:
+    """List the records that registrations of that name made, and whose agent is not connected."""
     pattern = re.compile(re.escape(name) + r"-[0-9a-f]{6}")
     for record in identified(user.rows(PATH, {"search": name})):
-        if pattern.fullmatch(record.name or "") and record.commissioned is False and record.is_connected is False:
+        if pattern.fullmatch(record.name or "") and record.is_connected is False:
             yield record
+
+
+def records(user: Client, name: str) -> Iterator[Server]:
+    """The records that registrations of that name made, and whose agent was not there yet."""
+    return (record for record in offline_records(user, name) if record.commissioned is False)
 
 
 def added_at(user: Client, record: Server) -> float:

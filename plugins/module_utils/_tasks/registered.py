@@ -19,7 +19,7 @@ from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress
 from .._api.records import Server, answered_key, plain_text, row_id
 from .._api.servers import PATH
-from .left_records import RegistrationAttempt, added_at, delete, delete_orphan, records
+from .left_records import RegistrationAttempt, added_at, delete, delete_orphan, offline_records, records
 from .registration_order import MACHINE, RegistrationOrder
 from .registration_task import REFUSED, RegistrationError, RegistrationTask, ask, seen
 
@@ -27,6 +27,8 @@ from .registration_task import REFUSED, RegistrationError, RegistrationTask, ask
 _ATTEMPTS = 3
 #: Pauses before the looks for a record whose making was not answered, in seconds.
 _LOOKS = (0.0, 1.0, 4.0)
+#: What a result says of other records where there are none, or where none were looked for.
+_NO_OTHERS: dict[str, Any] = {"orphans": [], "duplicates": []}
 #: For how long the agent of another machine of the same name may take to come up, in seconds.
 _COMES_UP = 3600.0
 
@@ -38,7 +40,7 @@ def registered(task: RegistrationTask) -> dict[str, Any]:
     stored = ask(task)
     facts = {"id": order.id, **stored.facts}
     if stored.credentials == "valid":
-        return {"changed": False, **facts, "key": None, "orphans": [], "msg": "The stored credentials are valid."}
+        return {"changed": False, **facts, "key": None, **_NO_OTHERS, "msg": "The stored credentials are valid."}
     if stored.credentials == "unreachable":
         raise RegistrationError(
             f"Whether the stored credentials are valid could not be found out, so nothing was registered. {stored.why}",
@@ -56,14 +58,14 @@ def registered(task: RegistrationTask) -> dict[str, Any]:
 def _register(task: RegistrationTask) -> dict[str, Any]:
     order = task.order
     facts: dict[str, Any] = {"name": order.name, "credentials": "valid", "commissioned": False, "is_connected": False}
-    facts.update(changed=True, id=None, key=None, version=None, orphans=[])
+    facts.update(changed=True, id=None, key=None, version=None, **_NO_OTHERS)
     if task.run.check_mode:
         return {**facts, "msg": f"Would be registered as {order.name}."}
     answer, lost = _post_safely(task)
     facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or order.name)
     # Whoever loses the result, or the host, has read its id.
     task.run.tell(f"alpacon: registered {facts['name']}, {facts['id']}")
-    facts["orphans"] = _orphans(task, facts["id"], lost)
+    facts.update(_others(task, facts["id"], lost))
     return {**facts, "msg": f"Registered as {facts['name']}."}
 
 
@@ -159,19 +161,26 @@ def _made_by(user: Client, attempt: RegistrationAttempt, records: Sequence[Serve
     return [record for record in records if added_at(user, record) >= since]
 
 
-def _orphans(task: RegistrationTask, own_id: str, lost: Sequence[RegistrationAttempt]) -> list[dict[str, Any]]:
-    """Other records of that name that never came up, after those of this machine and of this task are gone."""
+def _others(task: RegistrationTask, own_id: str, lost: Sequence[RegistrationAttempt]) -> dict[str, Any]:
+    """List other records of that name, after those of this machine and of this task are gone.
+
+    Returns:
+        ``orphans`` never came up, ``duplicates`` did and are offline.
+    """
     user = task.clients.user
     if user is None:
-        return []
+        return _NO_OTHERS
     orphans: list[dict[str, Any]] = []
+    duplicates: list[dict[str, Any]] = []
     # All attempts for a machine have the same tag.
     own = [RegistrationAttempt.begin(task.order)] if task.order.machine else lost
     unseen = bool(lost)
     try:
-        for record in list(records(user, task.order.name)):
+        for record in list(offline_records(user, task.order.name)):
             if record.id == own_id:
                 unseen = False
+            elif record.commissioned is not False:
+                duplicates.append({"id": record.id, "name": record.name})
             elif any(attempt.made(record) for attempt in own):
                 # Left by a run that was lost before it had written the key, or come late.
                 orphans += delete_orphan(task, user, record)
@@ -185,7 +194,7 @@ def _orphans(task: RegistrationTask, own_id: str, lost: Sequence[RegistrationAtt
             f"token: it does not see the new record, so one named {task.order.name}-xxxxxx may be left behind."
         )
         orphans.append({"id": None, "name": f"{task.order.name}-xxxxxx"})
-    return orphans
+    return {"orphans": orphans, "duplicates": duplicates}
 
 
 def _is_left(user: Client, order: RegistrationOrder, record: Server) -> bool:

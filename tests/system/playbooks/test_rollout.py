@@ -705,6 +705,16 @@ def test_an_upgraded_agent_is_not_replaced_when_the_workspace_is_away(current: W
     assert summary(done)["a"].endswith("alpamon 2.5.0 is left running.")
 
 
+def test_the_record_of_a_host_before_it_was_installed_anew_is_named(current: Workspace, tmp_path: Path) -> None:
+    registered(current)
+    [old] = current.registered()
+    current.change_server(old["name"], commissioned=True, is_connected=False)
+    done = rolled(tmp_path, current, {"a": ScriptedHost(DEBIAN)}, but=[old["name"]])
+    assert done.code == 0, done.said
+    assert f"    offline in the workspace under the same name: {old['name']}, {old['id']}" in summary_lines(done)
+    assert f"offline records of the same name: {old['name']}, {old['id']}. If one is this host's" in done.said
+
+
 def test_waves_go_on_within_the_limit(current: Workspace, tmp_path: Path) -> None:
     hosts = {"a": ScriptedHost(DEBIAN), "b": ScriptedHost(DEBIAN, BROKEN), "c": ScriptedHost(DEBIAN)}
     limit: dict[str, Any] = {"alpamon_max_fail_percentage": 50, "alpamon_serial": 1, "alpamon_state": "installed"}

@@ -149,6 +149,16 @@ def test_with_an_api_token_orphans_are_named(workspace: Workspace) -> None:
     assert done["requests"] == (2 if workspace.dialect == "current" else 4)
 
 
+@in_every_dialect
+def test_with_an_api_token_offline_records_of_the_name_are_named(workspace: Workspace) -> None:
+    old, connected = new_agent(workspace), new_agent(workspace)
+    names = {record["id"]: record["name"] for record in workspace.registered()}
+    for agent in (old, connected):
+        workspace.change_server(names[agent.id], commissioned=True, is_connected=agent is connected)
+    done = enrol(workspace, token=workspace.token)
+    assert (done["duplicates"], done["orphans"]) == ([{"id": old.id, "name": names[old.id]}], [])
+
+
 def test_a_run_that_is_over_registers_nothing(current: Workspace) -> None:
     options = {name: option.get("default") for name, option in _registration.SPEC.items()}
     key = current.add_registration_token()["key"]
