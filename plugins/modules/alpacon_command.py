@@ -220,7 +220,8 @@ options:
       - A command that is not finished by then fails, with its id and its last status in the result. It goes on, unless
         O(cancel_on_timeout) cancels it.
       - If the request budget of the token is used up, commands are submitted later, as long as no more than this has
-        passed since the start of the task. Those whose turn has not come by then have the outcome V(not_tried).
+        passed since the start of the task. Those whose turn has not come by then have the outcome V(not_tried). The
+        results of those that were submitted are waited for up to an hour longer.
     type: str
     default: 30m
   wait_for_approval:

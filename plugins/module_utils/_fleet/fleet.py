@@ -47,6 +47,9 @@ _PAUSE_WHILE_SUBMITTING, _PAUSE_BEFORE_TOO_MANY = 20.0, 5.0
 _LOOK_IS_OLD = 1.0
 #: Pause after a look that failed, in seconds.
 _PAUSE_AFTER_FAILURE = 5.0
+#: So long after their time, results are still waited for if the request budget is used up, in seconds: it is one of an
+#: hour.
+_BUDGET_PERIOD = 3600.0
 
 
 class _Act(enum.Enum):
@@ -206,8 +209,8 @@ class Fleet:
             self._waiting.clear()
 
     def _allow_time(self) -> None:
-        """Let requests, but for submits, wait for their budget as long as commands may take from now on."""
-        self._client.deadline = time.monotonic() + self._limits.wait_timeout
+        """Let requests, but for submits, wait for their budget until results of commands can be read."""
+        self._client.deadline = time.monotonic() + self._limits.wait_timeout + _BUDGET_PERIOD
 
     def _collect(self, pause: float) -> None:
         """Deal with what threads have done, as soon as one has done something."""
@@ -308,8 +311,7 @@ class Fleet:
             self._ask_servers(self._last_look)
         self._end_waits()
         self._due = min((job.due for job in self._awaited), default=math.inf)
-        # A page of a proxy passes, as other failures do.
-        if isinstance(failure, ApiError) and failure.status in (401, 403) and failure.stated:
+        if isinstance(failure, ApiError) and _is_final(failure):
             for job in self._awaited:
                 self._lose(job, failure)
             self._awaited = []
@@ -410,3 +412,9 @@ class Fleet:
             if withdraws:
                 self._start(_Act.WITHDRAW, partial(endings.withdraw, self._client), job)
             self._over(job)
+
+
+def _is_final(failure: ApiError) -> bool:
+    """Return True if no later look can succeed in time: the token is refused, or its budget used up for too long."""
+    # A page of a proxy passes, as other failures do.
+    return (failure.status in (401, 403) and failure.stated) or failure.status == 429

@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from .._api.client import Client
 from .._api.commands import find_command, submit
-from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, TimeHasPassed
+from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, TimeHasPassed, WorkspaceDown
 from .._api.lost_submits import Requester, find_submitted, requester_of
 from .._api.records import NEVER_RAN, Command, iso
 from .jobs import Job, digest_of
@@ -99,6 +99,8 @@ class Submitting:
             job.end(Outcome.NOT_TRIED, f"Not tried: {error} Give a later time, or fewer servers.", error)
         elif lacks_budget(error):
             job.end(Outcome.NOT_TRIED, no_budget(error), error)
+        elif isinstance(error, WorkspaceDown):
+            job.end(Outcome.NOT_TRIED, f"Not tried: {error}", error)
         elif isinstance(error, ApiError) and error.code == "server_not_connected":
             disabled = f"Never ran: {job.server} counts as connected, so it is most likely disabled."
             why = disabled if job.server.is_connected else Outcome.OFFLINE.sentence

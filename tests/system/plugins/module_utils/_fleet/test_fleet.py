@@ -551,6 +551,19 @@ def test_submits_wait_for_a_workspace_without_its_database(stage: Stage) -> None
     assert methods(stage.workspace)["POST"] == 100
 
 
+@pytest.mark.parametrize("workspace", ["2024"], indirect=True)
+def test_nothing_is_tried_once_a_workspace_has_been_without_its_database_for_two_minutes(stage: Stage) -> None:
+    stage.workspace.lose_database(after=1)
+    stage.client.get(LIST)
+    jobs = stage.jobs(60)
+    stage.client._outage.begin(stage.clock.monotonic(), 1.0)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"not_tried": 60}
+    assert any(job.msg.startswith("Not tried: the workspace refuses the token.") for job in jobs)
+    assert methods(stage.workspace)["GET"] <= 20 + fleet.THREADS
+    assert methods(stage.workspace)["POST"] == 0
+
+
 #: What proxies and gateways say of what they do not let through.
 PAGES = ["<html>blocked by firewall</html>", '{"message": "Forbidden"}', ""]
 
@@ -781,6 +794,26 @@ def test_a_used_up_budget_is_waited_for_and_nothing_is_sent_twice(stage: Stage) 
     assert outcomes(jobs) == {"success": 5}
     assert len(stage.workspace.commands()) == 5
     assert methods(stage.workspace)["POST"] == 8
+
+
+def test_results_are_waited_for_beyond_their_time_if_the_budget_is_used_up(stage: Stage) -> None:
+    jobs = stage.jobs(2)
+    used_up: Row = {"status": 429, "method": "GET", "headers": {"Retry-After": "1500"}}
+    stage.clock.at(3, lambda: stage.workspace.fault("status", times=1, **used_up))
+    stage.end_at(5)
+    stage.run(jobs, wait_timeout=60)
+    assert outcomes(jobs) == {"success": 2}
+
+
+def test_a_budget_that_is_used_up_for_a_day_ends_the_wait_with_all_ids(current_stage: Stage) -> None:
+    stage = current_stage
+    jobs = stage.jobs(2)
+    used_up: Row = {"status": 429, "method": "GET", "headers": {"Retry-After": "86400"}}
+    stage.clock.at(3, lambda: stage.workspace.fault("status", **used_up))
+    stage.run(jobs, wait_timeout=600)
+    assert stage.clock.passed < 60
+    assert outcomes(jobs) == {"unknown": 2}
+    assert all(f"await it with state=finished and id={job.id}." in job.msg for job in jobs)
 
 
 # Requests

@@ -362,7 +362,7 @@ def test_a_used_up_budget_holds_everybody_back(current: Workspace, begin: Begin,
     assert play.end().code == 0, play.said
     log = current.log()
     assert early(log) == []
-    assert "alpacon: the request budget of the token is used up, waiting" in play.said
+    assert "alpacon: the request budget of the token is used up until" in play.said
     commands = current.commands()
     assert Counter(row["server"] for row in commands) == Counter(THREE_HUNDRED)
     reached = Counter(entry["method"] for entry in log if entry["status"] != 429)
@@ -373,7 +373,7 @@ def test_a_used_up_budget_holds_everybody_back(current: Workspace, begin: Begin,
 
 def test_a_budget_that_is_used_up_for_too_long_ends_the_task_in_time(current: Workspace, begin: Begin) -> None:
     current.add_servers(*FIFTY, connected=True)
-    current.settings(instant=True, throttle="10/60s")
+    current.settings(instant=True, throttle="10/15s")
     play = begin(current, ["localhost"], servers=FIFTY, line="echo ready", wait_timeout="3").end()
     assert play.code == 2
     result = play.results["localhost"]
