@@ -56,6 +56,7 @@ class _Act(enum.Enum):
     """What a thread does for a job."""
 
     SUBMIT = enum.auto()
+    FOLLOW_UP = enum.auto()
     FETCH_OUTPUT = enum.auto()
     WITHDRAW = enum.auto()
     LEAVE_OUT = enum.auto()
@@ -101,6 +102,7 @@ class Fleet:
         self._waiting: deque[Job] = deque()
         self._awaited: list[Job] = []
         self._under_way: dict[Future[None], tuple[Job, _Act]] = {}
+        self._follow_up: Callable[[Job], None] | None = None
         self._ended: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
         #: How many are over, by whether that is fine.
         self._done: Counter[bool] = Counter()
@@ -110,16 +112,23 @@ class Fleet:
         #: Why no more is submitted; empty while that goes on.
         self._stopped = ""
 
-    def run(self, jobs: Sequence[Job], others: Iterable[str] | None = None) -> None:
+    def run(
+        self,
+        jobs: Sequence[Job],
+        others: Iterable[str] | None = None,
+        follow_up: Callable[[Job], None] | None = None,
+    ) -> None:
         """Bring every job to its outcome, once for each fleet. Errors of one job never lose another.
 
         Args:
             others: ids of all the same commands that the servers have already, where somebody has looked.
+            follow_up: called in a thread with each job as soon as its command is accepted; may give it an outcome.
 
         Raises:
             RunIsOver: the run has ended without this worker; the journal has what is under way.
         """
         self._begin(jobs, others)
+        self._follow_up = follow_up
         try:
             while self._waiting or self._under_way or self._awaited:
                 self._run.check()
@@ -186,7 +195,7 @@ class Fleet:
     @property
     def _free(self) -> int:
         limit = self._limits.max_concurrency
-        submitting = self._count(_Act.SUBMIT)
+        submitting = self._count(_Act.SUBMIT) + self._count(_Act.FOLLOW_UP)
         queue_room = 2 * THREADS - submitting
         if limit is None:
             return queue_room
@@ -226,7 +235,9 @@ class Fleet:
             if error:
                 # Whatever it is, it must not take the ids of the other commands with it.
                 self._note_unforeseen(job, act, unforeseen(error, self._run.no_log))
-            if act is _Act.SUBMIT:
+            if act is _Act.SUBMIT and self._follow_up and job.command:
+                self._start(_Act.FOLLOW_UP, self._follow_up, job)
+            elif act in (_Act.SUBMIT, _Act.FOLLOW_UP):
                 self._submitted(job)
                 self._allow_time()
             elif act is _Act.FETCH_OUTPUT or (act is _Act.LEAVE_OUT and job.outcome):

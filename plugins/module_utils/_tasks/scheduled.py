@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from .._api.client import Client
@@ -54,7 +54,8 @@ def scheduled(task: CommandTask) -> Progress:
     order, servers = task.order, task.servers()
     if not task.run.check_mode:
         task.claim(servers)
-    existing, _unlisted = _visible_existing(task, servers, {})
+    times: dict[str, datetime] = {}
+    existing, _unlisted = _visible_existing(task, servers, {}, times)
     jobs = [_scheduled_job(task, server, existing[str(server.id)]) for server in servers]
     progress = Progress(jobs, fine=(frozenset(Outcome) - _NOT_SCHEDULED) | order.limits.fine)
     missing = [job for job in jobs if job.command is None]
@@ -68,22 +69,40 @@ def scheduled(task: CommandTask) -> Progress:
         job.msg = f"{'Would be s' if task.run.check_mode else 'S'}cheduled for {iso(order.scheduled_at)}."
         job.body = order.body(job.server)
     fetch_outputs(fleet, [job for job in jobs if job.command and job.command.finished])
+    olds = {str(job.server.id): existing[str(job.server.id)].other_times if order.reschedule else [] for job in missing}
+    accepted: dict[str, Command] = {}
+    gone: dict[str, list[Command]] = {}
+
+    def follow_up(job: Job) -> None:
+        key = str(job.server.id)
+        accepted[key] = job.known
+        if _came_too_late(job.known, order.time):
+            _take_back_late(task, job)
+        gone[key] = _withdraw_old(task, job, olds[key])
+
     if not task.run.check_mode:
-        fleet.run(missing, others=[command_id for same in existing.values() for command_id in same.seen])
-        for job in missing:
-            if job.command and _came_too_late(job.command, order.time):
-                _take_back_late(task, job)
-        _settle_races(task, [job for job in missing if job.command and job.outcome not in _NOT_SCHEDULED], progress)
+        fleet.run(missing, [command_id for same in existing.values() for command_id in same.seen], follow_up)
+        made = [job for job in missing if job.command and job.outcome not in _NOT_SCHEDULED]
+        _settle_races(task, made, times, progress)
     for job in missing:
-        old = existing[str(job.server.id)].other_times if order.reschedule else []
-        new, added = job.command, job.changed and job.outcome != Outcome.SENT
-        gone = old if added else []
-        if not task.run.check_mode:
-            gone = _withdraw_old(task, job, old)
-        progress.before += [schedule_line(task, job.server, order.line, command.scheduled_at) for command in gone]
-        if added and job.command is new:
-            progress.after.append(schedule_line(task, job.server, order.line, order.scheduled_at))
+        key = str(job.server.id)
+        if task.run.check_mode:
+            gone[key] = olds[key] if job.changed else []
+        elif olds[key] and job.command is None:
+            job.msg = f"{job.msg} {_still_scheduled(olds[key])}"
+        _note_change(task, job, accepted.get(key), gone.get(key, []), progress)
     return progress
+
+
+def _note_change(
+    task: CommandTask, job: Job, new: Command | None, cancelled: Sequence[Command], progress: Progress
+) -> None:
+    """Add to the diff what was cancelled for a server, and its new command if that still stands."""
+    line = task.order.line
+    progress.before += [schedule_line(task, job.server, line, command.scheduled_at) for command in cancelled]
+    if job.changed and job.command is new:
+        progress.after.append(schedule_line(task, job.server, line, task.order.scheduled_at))
+    job.changed = job.changed or bool(cancelled)
 
 
 def schedule_line(task: CommandTask, server: Server, line: str, time: datetime | None) -> str:
@@ -93,8 +112,12 @@ def schedule_line(task: CommandTask, server: Server, line: str, time: datetime |
     return f"{name}: {line} at {iso(time)}" if time else f"{name}: {line}"
 
 
-def _existing(task: CommandTask, servers: Sequence[Server]) -> dict[str, ExistingCommands]:
-    """The commands that each server has already."""
+def _existing(task: CommandTask, servers: Sequence[Server], times: dict[str, datetime]) -> dict[str, ExistingCommands]:
+    """Return the commands that each server has already.
+
+    Args:
+        times: for which time commands are scheduled, by ID; those that are seen for another time are added.
+    """
     client, order, gone = task.client, task.order, task.gone()
     found = {str(server.id): ExistingCommands() for server in servers}
     # What ran at a time that is past may lie behind all that could be withdrawn.
@@ -109,10 +132,11 @@ def _existing(task: CommandTask, servers: Sequence[Server]) -> dict[str, Existin
         if row.status == "cancelled" or row.id in gone:
             existing.cancelled.add(row.id)
             continue
-        command = with_schedule(client, row)
+        command = replace(row, scheduled_at=times[row.id]) if row.id in times else with_schedule(client, row)
         if command is None or command.scheduled_at is None:
             continue
         if not is_same_time(command.scheduled_at, order.scheduled_at):
+            times[command.id] = command.scheduled_at
             if command.pending and command.was_scheduled:
                 existing.other_times.append(command)
         elif command.pending:
@@ -193,10 +217,10 @@ def _withdraw_old(task: CommandTask, job: Job, old: list[Command]) -> list[Comma
     """Cancel what is scheduled for other times, and give what is gone; where that fails, take the new command back."""
     if not old:
         return []
-    if job.command is None or job.outcome in _NOT_SCHEDULED:
+    if job.outcome in _NOT_SCHEDULED:
         job.msg = f"{job.msg} {_still_scheduled(old)}"
         return []
-    new, own = job.command, job.changed
+    new, own = job.known, job.changed
     for place, command in enumerate(old):
         error: AlpaconError | None = None
         try:
@@ -230,13 +254,14 @@ def _still_scheduled(commands: Sequence[Command]) -> str:
     return f"Scheduled now: {told or 'nothing'}."
 
 
-def _settle_races(task: CommandTask, jobs: Sequence[Job], progress: Progress) -> None:
+def _settle_races(task: CommandTask, jobs: Sequence[Job], times: dict[str, datetime], progress: Progress) -> None:
     """Where another run scheduled the same meanwhile, leave the earliest command alone and withdraw the others."""
     if not jobs:
         return
     own = {str(job.server.id): job.known for job in jobs}
+    times.update({command.id: command.scheduled_at for command in own.values() if command.scheduled_at})
     try:
-        existing, unseen = _visible_existing(task, [job.server for job in jobs], own)
+        existing, unseen = _visible_existing(task, [job.server for job in jobs], own, times)
     except AlpaconError as error:
         names = ", ".join(str(job.server) for job in jobs[:NAMED_SERVERS])
         progress.warnings.append(f"Whether another run scheduled the same on {names} could not be seen: {error}")
@@ -274,18 +299,19 @@ def _settle_race(task: CommandTask, job: Job, existing: ExistingCommands, progre
 
 
 def _visible_existing(
-    task: CommandTask, servers: Sequence[Server], own: Mapping[str, Command]
+    task: CommandTask, servers: Sequence[Server], own: Mapping[str, Command], times: dict[str, datetime]
 ) -> tuple[dict[str, ExistingCommands], set[str]]:
     """The commands of servers, once the workspace lists what this run has submitted: reads may lag behind writes.
 
     Args:
         own: the command that this task has just submitted to each server.
+        times: see :func:`_existing`.
 
     Returns:
         The commands of each server, and the ids of what was submitted and is still not listed.
     """
     for pause in (*VISIBLE_PAUSES, None):
-        existing = _existing(task, servers)
+        existing = _existing(task, servers, times)
         unseen = _unseen(task, existing, own)
         if not unseen or pause is None:
             break

@@ -386,6 +386,21 @@ def test_a_move_that_stops_half_way_says_what_stands(current: Workspace, case: s
     assert told_of == {name for name, command in stand.items() if command != failing or fault["status"] == 403}
 
 
+def test_move_of_many_cancels_each_old_command_once_its_new_one_is_accepted(old: Workspace) -> None:
+    names = [f"many-{number:03d}" for number in range(110)]
+    old.add_servers(*names, connected=True)
+    schedule(old, servers=names)
+    old.reset_counters()
+    moved = schedule(old, servers=names, scheduled_at=LATER, reschedule=True)
+    assert moved["summary"] == {"pending": 110}
+    assert sorted(pending(old)) == sorted(command["id"] for command in moved.commands)
+    # Rows of 2024 do not state the schedule, so each old command is read once.
+    assert methods(old)["GET"] <= 130
+    assert (methods(old)["POST"], methods(old)["DELETE"]) == (110, 110)
+    sent = [entry["method"] for entry in old.log() if entry["method"] in ("POST", "DELETE")][-220:]
+    assert sent.index("DELETE") < 70
+
+
 # Races
 
 
