@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Callable
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from . import lists as _lists
 from .answers import ApiAnswer, http_time, read_answer
@@ -397,7 +397,22 @@ class Client:
                 raise LostAnswer(f"{method} {path}: HTTP {response.status}, {error}.") from None
             content = b""
         redaction = self._session.redaction
-        return read_answer(method, path, response.status, response.headers, content, redaction, self._quoted)
+        try:
+            return read_answer(method, path, response.status, response.headers, content, redaction, self._quoted)
+        except (ApiError, LostAnswer) as error:
+            # Somebody else than the workspace may have answered.
+            if not getattr(error, "stated", False):
+                error.args = (" ".join([str(error), *self._way]),)
+            raise
+
+    @property
+    def _way(self) -> list[str]:
+        """Say of the way to the workspace what may be wrong with it."""
+        path, proxy = urlsplit(self.settings.url).path, self._session.proxy
+        return [
+            *([f"url has the path {path}, which few workspaces have: try it without."] if path else []),
+            *([f"The request went through the proxy {proxy}."] if proxy else []),
+        ]
 
 
 def _is_outage(error: AlpaconError) -> bool:

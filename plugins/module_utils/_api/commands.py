@@ -84,7 +84,11 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
         TimeHasPassed: it was not sent, or not accepted, before the time that it states.
     """
     # The workspace runs at once what comes too late, and a used-up budget may hold a submit back for minutes.
-    answer = client.write("POST", COMMANDS_PATH, dict(body), partial(_check_time, client, body.get("scheduled_at")))
+    try:
+        answer = client.write("POST", COMMANDS_PATH, dict(body), partial(_check_time, client, body.get("scheduled_at")))
+    except ApiError as refusal:
+        refusal.name_account(body)
+        raise
     # Today's servers answer with a list of one, those of 2024 with the record itself.
     made = list(readable(answer.body if isinstance(answer.body, list) else [answer.body]))
     own = next((command for command in made if command.id not in known and _answers(command, body)), None)

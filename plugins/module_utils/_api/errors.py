@@ -99,6 +99,8 @@ SENTENCES: dict[str, str] = {
 }
 
 _ACCOUNT_FIELDS = ("username", "groupname")
+#: What workspaces say of an account that they do not know, where they name no field.
+_ACCOUNT_WORDS = re.compile("username or groupname is not registered", re.I)
 _NO_ACCOUNT = (
     "The workspace does not know this username or groupname, or the token may not use it. Register it there, or give"
     " another one: username and groupname, over the connection become_user, ansible_user and alpacon_groupname."
@@ -340,6 +342,7 @@ class ApiError(AlpaconError):
         self.stated = stated
         self.source = source
         self._quoted = quoted
+        self._account = ""
         super().__init__(self._render())
 
     def _render(self) -> str:
@@ -350,7 +353,7 @@ class ApiError(AlpaconError):
         if self.status == 413:
             # A page of a proxy has no more to say than the status.
             known, text = known or _REQUEST_TOO_LARGE, text if self.stated else ""
-        parts = [known, text]
+        parts = [known, text, self._account if self._quoted else ""]
         if not any(parts):
             parts = [_CODE_ALONE if self.status == 401 and self.code else _sentence_for_status(self.status)]
         said = " ".join(part for part in parts if part)
@@ -359,6 +362,17 @@ class ApiError(AlpaconError):
 
     def as_result(self) -> dict[str, Any]:
         return {"error": {"status": self.status, "code": self.code or None, "message": self.text}}
+
+    def name_account(self, names: Mapping[str, Any]) -> None:
+        """Name the account that the workspace may not know, of a command that it refused.
+
+        Args:
+            names: the command as it was submitted.
+        """
+        given = [f"{field} {names[field]}" for field in _ACCOUNT_FIELDS if names.get(field)]
+        if given and (self.refuses_account or _ACCOUNT_WORDS.search(self.text)):
+            self._account = f"The command names {' and '.join(given)}."
+            self.args = (self._render(),)
 
     @property
     def refuses_account(self) -> bool:

@@ -95,7 +95,8 @@ class Session:
         self._proxies = {} if settings.is_loopback else get_environ_proxies(settings.url, no_proxy=None)
         over_tls = any(address.startswith("https:") for address in (settings.url, *self._proxies.values()))
         self._adapter = _Adapter(_context_for(settings) if over_tls else None, pool)
-        self._check_way(settings.url)
+        #: Host and port of the proxy on the way, which errors name; empty if there is none.
+        self.proxy = self._check_way(settings.url)
         self.origin = origin_of(settings.url)
         #: Takes the credentials out of what the peer, or a proxy, repeats of them.
         self.redaction = Redaction(authorization, self._secrets_of_proxy(settings.url))
@@ -103,15 +104,19 @@ class Session:
             # The user has said so; a warning for each request would tell nothing new.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
-    def _check_way(self, url: str) -> None:
-        """Refuse an address that no request can be sent to, and a proxy that none can be sent through."""
+    def _check_way(self, url: str) -> str:
+        """Refuse an address that no request can be sent to, and a proxy that none can be sent through.
+
+        Returns:
+            Host and port of the proxy; empty if there is none.
+        """
         try:
             requests.PreparedRequest().prepare_url(url, {})
         except requests.exceptions.RequestException:
             raise UsageError("url", f"'{url}' is not an http or https URL", EXAMPLE_OF_URL) from None
         proxy = select_proxy(url, self._proxies)
         if not proxy:
-            return
+            return ""
         scheme = urlsplit(url).scheme
         name = f"{scheme if scheme in self._proxies else 'all'}_proxy"
         variable = name if name in os.environ else name.upper()
@@ -132,6 +137,7 @@ class Session:
                 "it is not the address of a proxy",
                 "Give one such as http://proxy.example.com:3128, or unset it.",
             ) from None
+        return origin_of(address).partition("//")[2]
 
     def _secrets_of_proxy(self, url: str) -> list[str]:
         """The password of the proxy on the way to a URL, as its address has it, as it is, and as it is sent."""
@@ -167,7 +173,8 @@ class Session:
         except _NotConnected as error:
             [cause] = error.args
             reason = self.redaction.text(_CONNECTION.sub("", str(cause)))
-            failure: AlpaconError = _unsent(method, path, self.origin, cause, reason)
+            way = f"{self.origin} through the proxy {self.proxy}" if self.proxy else self.origin
+            failure: AlpaconError = _unsent(method, path, way, cause, reason)
         except requests.exceptions.RequestException as error:
             failure = _lost(method, path, error, self.redaction.text(str(_below(error))))
         # Not where it was caught: what the peer said would come along.

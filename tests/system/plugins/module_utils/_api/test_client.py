@@ -1218,6 +1218,24 @@ def test_a_proxy_of_the_environment_is_used(proxy: ScriptedServer, connect: Conn
     assert proxy.requests[0].headers["Host"] == "workspace.invalid"
 
 
+def test_an_answer_of_somebody_else_names_proxy_and_path(
+    serve: Serve, connect: Connect, clock: Clock, monkeypatch: Any
+) -> None:
+    proxy = serve([Reply("<h1>Denied</h1>", 403), Reply("<h1>Welcome</h1>")])
+    monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//bob:s3cret@"))
+    client = connect("http://workspace.invalid/console", sleep=clock.sleep)
+    ways = "url has the path /console, which few workspaces have: try it without."
+    ways = f"{ways} The request went through the proxy {proxy.url.removeprefix('http://')}."
+    for kind in (ApiError, LostAnswer):
+        with pytest.raises(kind) as caught:
+            client.get(LIST)
+        assert str(caught.value).endswith(ways)
+    monkeypatch.setenv("http_proxy", serve([Reply({"code": "forbidden"}, 403)]).url)
+    with pytest.raises(ApiError) as own:
+        connect("http://workspace.invalid/console").get(LIST)
+    assert "proxy" not in str(own.value)
+
+
 @pytest.mark.parametrize("names", ["127.0.0.1", "workspace.invalid,127.0.0.1", "*", "127.0.0.0/8"])
 def test_no_proxy_is_honoured(
     proxy: ScriptedServer, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, names: str
@@ -1320,9 +1338,11 @@ def test_a_proxy_that_speaks_nonsense_has_passed_nothing_on(
 
 
 def test_a_proxy_that_makes_no_tunnel(connect: Connect, clock: Clock, serve: Serve, monkeypatch: Any) -> None:
-    monkeypatch.setenv("https_proxy", serve([Reply([])]).url)
+    proxy = serve([Reply([])]).url
+    monkeypatch.setenv("https_proxy", proxy)
     client = connect("https://workspace.invalid", sleep=clock.sleep)
-    with pytest.raises(ConnectionFailed, match="Tunnel connection failed"):
+    way = f"https://workspace.invalid:443 through the proxy {proxy.removeprefix('http://')}: Tunnel connection failed"
+    with pytest.raises(ConnectionFailed, match=way):
         client.write("POST", LIST, {})
     assert client.requests == ATTEMPTS
 

@@ -131,7 +131,7 @@ REFUSALS: list[tuple[str, Row, dict[str, str]]] = [
     (
         "a user that is not registered",
         {"username": "nobody-at-all"},
-        {"current": "invalid_command", "published": "invalid_command", "2024": "not registered"},
+        dict.fromkeys(("current", "published", "2024"), "The command names username nobody-at-all."),
     ),
     (
         "a server that is not there",

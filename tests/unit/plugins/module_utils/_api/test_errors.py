@@ -97,6 +97,11 @@ def test_an_account_that_is_blamed_is_told_from_everything_else(field: str) -> N
     assert "over the connection become_user, ansible_user and alpacon_groupname" in str(error)
     assert "server" not in str(error)
     assert error.refuses_account
+    error.name_account({field: "deploy", "line": "true"})
+    assert f"The command names {field} deploy. [POST" in str(error)
+    silent = ApiError("POST", LIST, 400, "invalid_command", source=field, quoted=False)
+    silent.name_account({field: "deploy"})
+    assert "deploy" not in str(silent)
 
 
 @pytest.mark.parametrize(("code", "source"), [("invalid_command", "line"), ("forbidden", "username")])
