@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import blames_account
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, cancel
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import SENT, Match, cancel
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     ApiError,
@@ -217,10 +217,16 @@ class Remote:
 
     def _withdraw(self, job: Job) -> str:
         """Take back a command that would run after its task has failed."""
-        held = f"the workspace holds command {job.id} until somebody approves it"
-        with contextlib.suppress(AlpaconError):
-            return f"{held}; it was withdrawn ({cancel(self._client, job.known.id)})."
-        return f"{held}, and it could not be withdrawn."
+        held = f"the workspace held command {job.id} until somebody approves it"
+        try:
+            done = cancel(self._client, job.known.id)
+        except LostAnswer as error:
+            return f"{held}. It may have been cancelled. {_MAY_HAVE_RUN} {error}"
+        except AlpaconError as error:
+            return f"{held}. It could not be cancelled. {_MAY_HAVE_RUN} {error}"
+        if done == SENT:
+            return f"{held}. It was delivered before it could be cancelled. {_MAY_HAVE_RUN}"
+        return f"{held}. It was cancelled."
 
     def noted(self, about: str) -> bytes | None:
         """What tasks of this run have noted about the server and the account; None if they have not."""

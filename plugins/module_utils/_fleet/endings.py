@@ -11,7 +11,7 @@ import time
 
 from .._api.client import Client
 from .._api.commands import CANCELLED, SENT, cancel
-from .._api.errors import AlpaconError
+from .._api.errors import AlpaconError, LostAnswer
 from .._api.records import iso
 from .jobs import Job, Limits
 from .outcomes import Outcome, outcome_of
@@ -58,8 +58,9 @@ def is_lost(job: Job, now: float) -> bool:
 def time_out(job: Job, limits: Limits) -> bool:
     """End the wait of a job; whether its command is to be withdrawn."""
     if job.missing:
-        _give_up_unseen(job)
-        return limits.cancel_on_timeout and bool(job.body) and job.known.pending
+        withdraws = limits.cancel_on_timeout and bool(job.body) and job.known.pending
+        _give_up_unseen(job, withdraws)
+        return withdraws
     status = job.known.status
     outcome = Outcome(status) if status in ("stuck", "error") else Outcome.TIMED_OUT
     last = (job.error and f" The last look failed: {job.error}") or ""
@@ -70,8 +71,12 @@ def time_out(job: Job, limits: Limits) -> bool:
     return limits.cancel_on_timeout and job.known.pending
 
 
-def _give_up_unseen(job: Job) -> None:
+def _give_up_unseen(job: Job, withdraws: bool) -> None:
     job.error = None
+    if withdraws:
+        # More is known once it is cancelled.
+        job.end(Outcome.UNKNOWN, f"It was accepted as {job.id}, and the workspace does not show it.")
+        return
     job.end(
         Outcome.UNKNOWN,
         f"It was accepted as {job.id}, and the workspace does not show it: it was cancelled, or reads lag behind."
@@ -110,7 +115,7 @@ def leave_out(client: Client, job: Job) -> None:
     try:
         done = cancel(client, job.known.id)
     except AlpaconError as error:
-        job.remark(f"{job.server} was offline, and the command could not be cancelled: {error}")
+        job.remark(f"{job.server} was offline, and the first try to cancel the command failed: {error}")
         return
     if done != SENT:
         job.command, job.changed = job.known.with_status("cancelled"), False
@@ -122,6 +127,9 @@ def withdraw(client: Client, job: Job) -> None:
     """Take back a command whose time is up."""
     try:
         done = cancel(client, job.known.id)
+    except LostAnswer as error:
+        job.msg = f"{job.msg} It may have been cancelled: {error}"
+        return
     except AlpaconError as error:
         job.msg = f"{job.msg} It could not be cancelled: {error}"
         return
@@ -132,3 +140,5 @@ def withdraw(client: Client, job: Job) -> None:
         # Audits count by this what they submitted, which a command that was there before is not.
         job.changed = job.changed or (done == CANCELLED and not job.body)
         job.end(Outcome.TIMED_OUT, "Not finished within wait_timeout, and cancelled before it was delivered.")
+    else:
+        job.msg = f"{job.msg} It was cancelled, or reads lag behind."

@@ -28,7 +28,7 @@ from .kept_outputs import KeptOutputs
 from .looking import Looking
 from .outcomes import Outcome
 from .pauses import SHORTEST_PAUSE, pause_at
-from .presence import Presence, may_be_restarted, waits_for
+from .presence import Presence, is_cut_off, may_be_restarted, waits_for
 from .run import Run
 from .sharing import Shared
 from .submitting import Submitting, lacks_budget, no_budget
@@ -397,9 +397,10 @@ class Fleet:
             endings.give_up_restarted(job)
             self._over(job)
         away = [job for job in due if waits_for(job.known, job.server)]
+        cut_off = [job for job in due if not job.outcome and is_cut_off(job.known, job.server)]
         if self._limits.offline == "wait":
-            self._telling.announce_offline(away)
-            away = []
+            cut_off, away = [*away, *cut_off], []
+        self._telling.announce_offline(cut_off)
         for job in away:
             self._start(_Act.LEAVE_OUT, partial(endings.leave_out, self._client), job)
         gone = {id(job) for job in (*restarted, *away)}

@@ -21,7 +21,7 @@ from .jobs import Job, fuller
 from .looking import look_at
 
 #: A command that got no result for so long makes its server be asked, in seconds.
-_UNDER_WAY_TOO_LONG = 60.0
+_UNDER_WAY_TOO_LONG = 15.0
 #: The next question comes after so long, then after twice that, and so on, in seconds.
 _ASK_AGAIN, _ASK_AGAIN_AT_MOST = 60.0, 300.0
 #: An agent repeats its start report for 31 s, and meanwhile takes new commands: for so long a restart proves nothing,
@@ -140,6 +140,11 @@ def _can_tell(command: Command) -> bool:
 def waits_for(command: Command, server: Server) -> bool:
     """Whether a command waits for a server whose agent is not connected."""
     return command.status == "queued" and server.is_connected is False
+
+
+def is_cut_off(command: Command, server: Server) -> bool:
+    """Return True if the agent that has taken a command is not connected, so that its result cannot come yet."""
+    return command.status in UNDER_WAY and server.is_connected is False
 
 
 def may_be_restarted(command: Command, server: Server) -> bool:

@@ -71,12 +71,12 @@ class Telling:
             self._tell(f"alpacon: if this run is interrupted, the ids are in {self._journal.file}")
 
     def announce_offline(self, jobs: Sequence[Job]) -> None:
-        """Say at once which commands wait for servers that are offline, once of each."""
+        """Say at once which commands wait for servers that are offline, or for results of them, once of each."""
         fresh = [job for job in jobs if not job.announced]
         if not fresh:
             return
         for job in fresh:
             job.announced = True
-        named = "; ".join(offline(job.server) for job in fresh[:_NAMED_SERVERS])
+        named = "; ".join(f"{offline(job.server)} (command {job.id})" for job in fresh[:_NAMED_SERVERS])
         more = f"; and {len(fresh) - _NAMED_SERVERS} more" if len(fresh) > _NAMED_SERVERS else ""
         self._announce(f"alpacon: {len(fresh)} {'waits' if len(fresh) == 1 else 'wait'} for {named}{more}")

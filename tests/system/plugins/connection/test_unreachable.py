@@ -26,7 +26,7 @@ from workspace.client import Workspace
 
 PING = task("Ping", None, "ansible.builtin.ping")
 MAY_HAVE_RUN = "may have run"
-WITHDRAWN = "the workspace holds .+ until somebody approves it; it was withdrawn"
+WITHDRAWN = r"the workspace held .+ until somebody approves it\. It was cancelled\."
 
 
 def unreachable(run: Play, hosts: Iterable[str]) -> dict[str, str]:

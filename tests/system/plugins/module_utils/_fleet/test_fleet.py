@@ -10,6 +10,7 @@ The servers have no agents: their commands stay as they are until the test says 
 from __future__ import annotations
 
 import functools
+import re
 import threading
 import uuid
 from collections import Counter
@@ -211,7 +212,7 @@ def test_an_offline_server_that_is_queued_for_is_awaited(stage: Stage) -> None:
     ("status", "code", "note"),
     [
         (409, "EVENT_COMMAND_ALREADY_SENT", ""),
-        (403, "forbidden", "was offline, and the command could not be cancelled"),
+        (403, "forbidden", "was offline, and the first try to cancel the command failed"),
     ],
 )
 def test_what_cannot_be_taken_back_from_an_offline_server_is_awaited_on(
@@ -529,13 +530,33 @@ def lose_database_for_15_seconds(stage: Stage, **details: Any) -> None:
     stage.clock.at(stage.clock.passed + 15, stage.workspace.clear_faults)
 
 
+def test_a_server_that_disconnects_meanwhile_is_told_of_with_the_command(current_stage: Stage) -> None:
+    stage = current_stage
+    [job] = stage.jobs()
+    stage.clock.at(5, lambda: stage.workspace.change_server("bare-000", is_connected=False))
+    told: list[tuple[float, str]] = []
+    stage.end_at(40)
+    limits = Limits(offline="fail")
+    Fleet(stage.client, limits, stage._sleep, announce=lambda line: told.append((stage.clock.passed, line))).run([job])
+    [(when, line)] = told
+    assert 15 <= when < 18
+    assert re.fullmatch(rf"alpacon: 1 waits for bare-000, .*offline.* \(command {job.id}\)", line)
+    assert job.outcome == "success"
+
+
 @pytest.mark.parametrize("workspace", ["2024"], indirect=True)
 def test_a_hundred_commands_outlive_a_workspace_without_its_database(stage: Stage) -> None:
     jobs = stage.jobs(100)
     stage.clock.at(3, lambda: lose_database_for_15_seconds(stage))
     stage.end_at(5)
+    told: list[str] = []
+    stage.client._tell = told.append
     stage.run(jobs)
     assert outcomes(jobs) == {"success": 100}
+    [begins, names] = told
+    assert "all requests wait until it answers again" in begins
+    assert sum(f"{job.id}" in names for job in jobs) == 10
+    assert "and 90 more" in names
     assert sum("/commands/" in entry["path"] and entry["status"] == 403 for entry in stage.workspace.log()) <= 8
 
 

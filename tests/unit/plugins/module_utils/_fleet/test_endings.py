@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import CANCELLED, GONE, SENT
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, ApiError, LostAnswer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
@@ -76,3 +77,25 @@ def test_what_is_withdrawn_is_a_change_where_it_stood_before(
         endings.withdraw(client, job)
     assert (job.outcome, job.changed) == (outcome, changed)
     assert (job.known.status == "cancelled") is (outcome == "timed_out")
+
+
+@pytest.mark.parametrize("missing", [0.0, 1000.0])
+@pytest.mark.parametrize(
+    "done",
+    [CANCELLED, GONE, SENT, LostAnswer("no answer said that it was cancelled"), ApiError("DELETE", "/", 403)],
+)
+def test_no_sentence_about_a_cancel_contradicts_another(
+    monkeypatch: pytest.MonkeyPatch, done: str | AlpaconError, missing: float
+) -> None:
+    def cancel(_client: Client, _command_id: str) -> str:
+        if isinstance(done, AlpaconError):
+            raise done
+        return done
+
+    monkeypatch.setattr(endings, "cancel", cancel)
+    job = Job(Server(SERVER), {"line": "uptime"}, Command.from_row(current_row()), missing=missing)
+    assert endings.time_out(job, Limits(cancel_on_timeout=True))
+    with Client(settings_of(CONNECTION)) as client:
+        endings.withdraw(client, job)
+    denied, *others = sorted(job.msg.split("could not be cancelled"), key=len)
+    assert not others or "cancelled" not in f"{denied}{others}", job.msg

@@ -39,7 +39,7 @@ def client() -> Iterator[Client]:
 
 @pytest.mark.parametrize(
     ("status", "seconds"),
-    [("queued", [1, 61, 181, 421, 721, 1021]), ("running", [60, 120, 240, 480, 780, 1080]), ("held", [])],
+    [("queued", [1, 61, 181, 421, 721, 1021]), ("running", [15, 75, 195, 435, 735, 1035]), ("held", [])],
 )
 def test_the_pauses_between_two_questions_double_up_to_five_minutes(
     client: Client, status: str, seconds: list[int]

@@ -58,7 +58,8 @@ def test_five_servers_that_are_offline_are_named_and_the_others_counted() -> Non
     for some in (jobs[:1], jobs[:1], jobs[1:], jobs):
         tells.announce_offline(some)
     tells.announce_offline(waiting("g", "h", "i", "j", "k", "l"))
-    named = [", which is offline; ".join(names) + ", which is offline" for names in ("a", "bcdef", "ghijk")]
+    away = f", which is offline (command {COMMAND})"
+    named = [f"{away}; ".join(names) + away for names in ("a", "bcdef", "ghijk")]
     assert said == [
         f"alpacon: 1 waits for {named[0]}",
         f"alpacon: 5 wait for {named[1]}",
