@@ -21,7 +21,7 @@ from websockets.exceptions import WebSocketException
 
 from . import lines
 from .faults import CommandFaults, Fault
-from .lines import Account, Line, NotStartedError
+from .lines import Account, AccountRefusedError, Line, NotStartedError
 from .output import CommandOutput, Kept
 from .reports import EVENT, THEN, Poster, Reports
 from .version import VERSION
@@ -320,7 +320,8 @@ class Agent:
         line: Line | None = None
         try:
             if failure := faults.failure(user, group):
-                raise NotStartedError(failure)
+                refused = faults.get("fail_start")["reason"] in ("user", "group", "membership")
+                raise (AccountRefusedError if refused else NotStartedError)(failure)
             account = self.account_of(user, group)
             environment = self.environment_of(account, command.get("env") or {})
             line = Line(account, environment, output, seconds)
@@ -328,7 +329,8 @@ class Agent:
             self._meanwhile(faults)
             code = await line.run(command["line"], bool(command.get("allow_sh", True)))
         except NotStartedError as error:
-            output.complain(str(error))
+            if isinstance(error, AccountRefusedError):
+                output.complain(str(error))
             return 1, str(error)
         except asyncio.CancelledError:
             if line is not None:

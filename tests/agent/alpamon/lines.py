@@ -43,6 +43,10 @@ class NotStartedError(Exception):
     """Nothing of the line ran; the text is what the result says, with exit code 1."""
 
 
+class AccountRefusedError(NotStartedError):
+    """The account or its group is refused; the output says so too."""
+
+
 class Output(t.Protocol):
     """Where the output of a line goes."""
 
@@ -88,14 +92,15 @@ def account_of(user: str, group: str) -> Account:
     except KeyError:
         if group == MEMBERS:
             return Account("root", "/root")
-        raise NotStartedError(NO_USER.format(user=user)) from None
+        raise AccountRefusedError(NO_USER.format(user=user)) from None
     groups = os.getgrouplist(user, entry.pw_gid)
     try:
-        gid = grp.getgrnam(group).gr_gid if group else entry.pw_gid
+        # Nobody looks at the group of root.
+        gid = grp.getgrnam(group).gr_gid if group and entry.pw_uid else entry.pw_gid
     except KeyError:
-        raise NotStartedError(NO_GROUP.format(group=group)) from None
+        raise AccountRefusedError(NO_GROUP.format(group=group)) from None
     if gid not in groups:
-        raise NotStartedError(NOT_A_MEMBER.format(user=user, group=group))
+        raise AccountRefusedError(NOT_A_MEMBER.format(user=user, group=group))
     account = Account(user, entry.pw_dir, entry.pw_uid, gid, tuple(groups))
     # Python enters the folder before it takes the account, the genuine agent after that.
     if account.options() and os.path.isdir(entry.pw_dir) and not may_enter(account):
@@ -221,7 +226,7 @@ class Line:
                 stderr=write_end,
                 cwd=self._environment["HOME"],
                 env=self._environment,
-                process_group=0,
+                start_new_session=True,
                 umask=0o022,
                 **self._account.options(),
             )

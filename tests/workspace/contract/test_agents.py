@@ -288,7 +288,7 @@ def test_a_line_that_is_made_not_to_start(current: Workspace, reason: str, text:
     current.fault("fail_start", reason=reason)
     row = run(current, "true", username="root")
     assert (row["status"], row["exit_code"], row["error_phase"], row["result"]) == ("failed", 1, None, text)
-    assert output(current, row["id"]) == f"alpamon: {text}\n"
+    assert output(current, row["id"]) == (f"alpamon: {text}\n" if reason in ("user", "group", "membership") else "")
 
 
 @needs_root
@@ -299,6 +299,7 @@ def test_a_line_that_is_made_not_to_start(current: Workspace, reason: str, text:
         ("", "", "root root /root"),  # a member of the workspace, whose account was never made
         ("deploy", "deploy", "there is no corresponding deploy username in this server"),
         ("backup", "www-data", "groupname www-data is not in user backup's group list"),
+        ("root", "ubuntu", "root root /root"),
         ("www-data", "ubuntu", "there is no corresponding ubuntu groupname in this server"),
     ],
 )
@@ -349,6 +350,11 @@ def test_the_environment_of_a_line(current: Workspace) -> None:
         "OWN": "yes",
     }
     assert {"LS_COLORS", "PATH"} <= set(found)
+
+
+def test_line_leads_a_session(current: Workspace) -> None:
+    process, group, session = run(current, "echo $$; ps -o pgid=,sid= -p $$")["result"].split()
+    assert process == group == session
 
 
 # 10: the time limit
