@@ -842,7 +842,7 @@ def test_a_budget_that_is_used_up_for_a_day_ends_the_wait_with_all_ids(current_s
 
 def test_many_commands_are_looked_at_a_hundred_at_a_time(stage: Stage) -> None:
     jobs = stage.jobs(60)
-    stage.end_at(60)
+    stage.end_at(14)
     stage.run(jobs)
     assert outcomes(jobs) == {"success": 60}
     reads = paths(stage.workspace)
@@ -877,7 +877,7 @@ def test_looks_are_far_apart_while_commands_are_submitted(
 
 def test_one_command_is_asked_for_by_its_id(stage: Stage) -> None:
     [job] = stage.jobs()
-    stage.end_at(20)
+    stage.end_at(14)
     stage.run([job])
     assert set(paths(stage.workspace)) == {f"{LIST}{job.id}/"}
 
