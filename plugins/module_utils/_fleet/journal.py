@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -36,7 +37,8 @@ class Submitted:
         with contextlib.suppress(OSError):
             descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(descriptor, f"{json.dumps(row)}\n".encode())
+                # After a line that was cut on a full disk, this one is a line of its own all the same.
+                os.write(descriptor, f"\n{json.dumps(row)}\n".encode())
             finally:
                 os.close(descriptor)
 
@@ -114,13 +116,18 @@ class Journal:
     def _append(self, text: bytes) -> int:
         """Add a line, and give the place where it begins."""
         while True:
-            descriptor, _anywhere = self._open()
+            descriptor, anywhere = self._open()
             with contextlib.suppress(TimeoutError):
                 lock(descriptor, fcntl.LOCK_SH)
             try:
                 if os.fstat(descriptor).st_nlink:
-                    os.write(descriptor, text)
-                    return os.lseek(descriptor, 0, os.SEEK_CUR) - len(text)
+                    written = os.write(descriptor, text)
+                    begin = os.lseek(descriptor, 0, os.SEEK_CUR) - written
+                    if written < len(text):
+                        # Another worker may have added a line behind the piece, so it is blanked and stays.
+                        os.pwrite(anywhere, b"\n".rjust(written)[:written], begin)
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    return begin
             finally:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
             self._close()  # another worker has taken the file away since
@@ -152,7 +159,8 @@ class Journal:
             with self._lock:
                 _appending, descriptor = self._open()
                 for offset, text in changes:
-                    os.pwrite(descriptor, text, offset)
+                    if os.pwrite(descriptor, text, offset) < len(text):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             self._fail(error)
 

@@ -146,6 +146,34 @@ def test_a_journal_that_cannot_be_written_any_more_is_told_once_and_keeps_what_i
     assert warning.endswith("cannot be written: an interrupted run leaves no ids behind. no space left")
 
 
+def test_what_a_full_disk_cuts_off_is_no_line_and_costs_no_other_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    journal, other = Journal(tmp_path / "run.ids", warnings.append), Journal(tmp_path / "run.ids", pytest.fail)
+    write = os.write
+
+    def write_part(descriptor: int, text: bytes) -> int:
+        written = write(descriptor, text[:50])
+        monkeypatch.setattr(os, "write", write)
+        submit(other, COMMAND)  # before the first worker knows
+        return written
+
+    submit(other, COMMAND)
+    monkeypatch.setattr(os, "write", write_part)
+    assert journal.intend(SERVER, LINE) is None
+    assert ids(other) == [COMMAND, COMMAND]
+    assert "No space left on device" in warnings[0]
+
+
+def test_an_id_that_is_cut_off_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    journal = Journal(tmp_path / "run.ids", warnings.append)
+    monkeypatch.setattr(os, "pwrite", lambda _descriptor, text, _offset: len(text) - 1)
+    submit(journal, COMMAND)
+    assert "No space left on device" in warnings[0]
+
+
 def test_only_the_user_may_read_the_journal(journal: Journal) -> None:
     before = os.umask(0o002)
     try:
