@@ -15,8 +15,8 @@ description:
     have finished, and returns the exit code and the output of each.
   - Schedules a command for a later time, once, however often the task runs.
   - Awaits commands that an earlier task submitted, and cancels commands that are waiting.
-  - A command is submitted at most once. If the answer to a submit is lost, the command is looked for in the workspace
-    and never submitted again.
+  - A command is submitted at most once. If the answer to a submit is lost, or does not come from the workspace itself,
+    the command is looked for there, up to O(wait_timeout) while the workspace cannot be read, and never submitted again.
 author:
   - herdops.alpacon contributors (@herdops)
 options:

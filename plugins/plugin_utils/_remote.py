@@ -194,8 +194,7 @@ class Remote:
         outcome, output = job.outcome, job.output
         if outcome == Outcome.REFUSED and isinstance(job.error, ApiError) and job.error.refuses_account:
             raise AccountRefused(f"{self._access.host}: {job.error}")
-        # No such command was seen, so what is in it may be sent in smaller submits.
-        if outcome == Outcome.UNKNOWN and isinstance(job.error, LostAnswer) and job.error.status == 413:
+        if job.never_seen and isinstance(job.error, LostAnswer) and job.error.status == 413:
             raise RequestTooLarge(f"{self._access.host}: {job.error}")
         if outcome == Outcome.AWAITING_APPROVAL:
             raise AlpaconError(f"{self._access.host}: {self._withdraw(job)}")

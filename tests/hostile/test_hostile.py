@@ -21,7 +21,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api import client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits as _lost_submits
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endings, fleet, looking, submitting, telling
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
+    endings,
+    fleet,
+    looking,
+    lost_jobs,
+    submitting,
+    telling,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run as _run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command as _command
@@ -50,6 +57,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         endings,
         fleet,
         looking,
+        lost_jobs,
         submitting,
         telling,
         _command,

@@ -18,7 +18,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api import client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import clock as _clock
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endings, fleet, looking, submitting, telling
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
+    endings,
+    fleet,
+    looking,
+    lost_jobs,
+    submitting,
+    telling,
+)
 
 Connect = Callable[..., Client]
 
@@ -111,6 +118,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     moved = Clock()
     for module in (_client, _clock):
         monkeypatch.setattr(module, "time", moved)
-    for module in (endings, fleet, looking, submitting, telling):
+    for module in (endings, fleet, looking, lost_jobs, submitting, telling):
         monkeypatch.setattr(module, "time", moved)
     return moved

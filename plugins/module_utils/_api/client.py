@@ -113,7 +113,8 @@ class Client:
         self.submits_until = math.inf
         #: Gives the ids of the commands whose results wait for the end of an outage.
         self.awaited: Callable[[], Iterable[str]] = tuple
-        self._sleep = sleep
+        #: Called with seconds to pause.
+        self.sleep = sleep
         self._lock = threading.Lock()
         self._requests = 0
         self._pause = pause or Pause()
@@ -149,6 +150,9 @@ class Client:
             ConnectionFailed, LostAnswer: no answer, or none that can be read.
         """
         return self._repeat("GET", path, params, None, self._is_passing).body
+
+    def _get_once(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        return self._repeat("GET", path, params, None, self._is_throttled).body
 
     def write(
         self, method: str, path: str, body: Any = None, before_each: Callable[[], None] = lambda: None
@@ -209,13 +213,18 @@ class Client:
         """Read a list page by page, as :func:`_lists.pages` does."""
         return _lists.pages(self.get, path, params, whole)
 
-    def rows(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+    def rows(
+        self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True
+    ) -> Iterator[dict[str, Any]]:
         """The rows of all pages, one at a time.
+
+        Args:
+            patient: whether to repeat what fails for a passing reason; False where the caller asks again anyway.
 
         Raises:
             IncompleteList: at the end, where not all rows came.
         """
-        for page in self.pages(path, params, whole=True):
+        for page in _lists.pages(self.get if patient else self._get_once, path, params, whole=True):
             yield from page.rows
 
     def _repeat(
@@ -234,7 +243,7 @@ class Client:
             try:
                 return self._send(method, path, params, body, before_each)
             except (ApiError, ConnectionFailed, LostAnswer) as error:
-                throttled = isinstance(error, ApiError) and error.status == 429
+                throttled = self._is_throttled(error)
                 in_outage = self._outage.accepted and _is_outage(error)
                 attempt += 1
                 failures += not throttled
@@ -252,7 +261,7 @@ class Client:
                     continue
                 if time.monotonic() + pause > (patience_with_budget if throttled else patience):
                     raise
-                self._sleep(pause)
+                self.sleep(pause)
 
     def _patience(self, method: str = "") -> float:
         """Until when a request may wait, in monotonic seconds; with its method, until when for a used-up budget."""
@@ -266,10 +275,12 @@ class Client:
         return not isinstance(error, (Untrusted, UnknownAddress))
 
     @staticmethod
-    def _is_unaccepted(error: Exception) -> bool:
-        if isinstance(error, ApiError):
-            return error.status == 429
-        return isinstance(error, ConnectionFailed) and not isinstance(error, Untrusted)
+    def _is_throttled(error: Exception) -> bool:
+        return isinstance(error, ApiError) and error.status == 429
+
+    @classmethod
+    def _is_unaccepted(cls, error: Exception) -> bool:
+        return cls._is_throttled(error) or (isinstance(error, ConnectionFailed) and not isinstance(error, Untrusted))
 
     @staticmethod
     def _pause_after(error: Exception, attempt: int) -> float:
@@ -290,7 +301,7 @@ class Client:
         while (wait := self._pause.until() - time.monotonic()) > 0:
             if time.monotonic() + wait > deadline:
                 raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
-            self._sleep(wait)
+            self.sleep(wait)
 
     def _await_workspace(self, method: str) -> None:
         """Wait until no outage goes on, and probe for its end when it is this thread's turn.
@@ -312,7 +323,7 @@ class Client:
             else:
                 if now >= state.since + _TOLD_OUTAGE:
                     self._tell_awaited(state.since)
-                self._sleep(min(patience, now + _OUTAGE_CHECK) - now)
+                self.sleep(min(patience, now + _OUTAGE_CHECK) - now)
         self._trouble = None
 
     def _probe(self) -> None:

@@ -3,30 +3,40 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""Find the command of a submit whose answer was lost."""
+"""Find the commands of submits whose answers were lost."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import cached_property
+from datetime import datetime, timedelta
+from functools import cached_property, partial
 from typing import Any, Callable, NamedTuple
 
 from .client import Client
-from .commands import Match, find_command, list_commands
+from .commands import COMMANDS_PATH, Match, find_command
 from .errors import AlpaconError, ApiError, LostAnswer, UnknownAddress
-from .lists import PAGE_SIZE
-from .records import Command, is_same_time, is_uuid, last_moment, parse_time
+from .lists import NEWEST_FIRST, PAGE_SIZE
+from .records import Command, is_same_time, is_uuid, last_moment, parse_time, readable
 
 WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
-#: Pauses between looks for a command whose submit got no answer, in seconds.
-_RECONCILE_PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0)
 #: A Date header is cut to whole seconds, and the workspace may take so long between it and what it stores, in seconds.
 _CLOCK_SLACK = 3.0
 #: What is older by no more than this is named: the Date of answers may be that of a proxy, whose clock is another.
 _NAMED_SLACK = timedelta(seconds=60)
+
+
+class LostSubmit(NamedTuple):
+    """A submit whose answer was lost.
+
+    Attributes:
+        body: what was submitted.
+        sent_at: local time of the submit, in seconds since the epoch.
+    """
+
+    body: Mapping[str, Any]
+    sent_at: float
 
 
 class FoundSubmit(NamedTuple):
@@ -45,45 +55,77 @@ class FoundSubmit(NamedTuple):
 
 def find_submitted(
     client: Client,
-    body: Mapping[str, Any],
-    sent_at: float,
+    lost: Sequence[LostSubmit],
     known: frozenset[str],
-    sleep: Callable[[float], None] = time.sleep,
     whose: Callable[[], Requester] | None = None,
     knows_older: bool = False,
-) -> FoundSubmit:
-    """Look for the command of a submit whose answer was lost, among the newest of its server.
+) -> list[FoundSubmit]:
+    """Look once for the commands of submits whose answers were lost, among the newest of their servers.
 
-    It is certain if exactly one can be it, by a clock that can be trusted, and it is this requester's.
+    One is certain if exactly one can be it, by a clock that can be trusted, and it is this requester's.
 
     Args:
-        body: what was submitted.
-        sent_at: local time of the submit, in seconds since the epoch.
         known: ids that are known to be other commands.
         whose: tells who the token is, asked only where something is found.
-        knows_older: whether all that were there before the submit are known, so that no clock is needed.
+        knows_older: whether all that were there before the submits are known, so that no clock is needed.
+
+    Raises:
+        AlpaconError: the commands could not be read.
     """
-    found: list[Command] = []
-    candidates: list[Command] = []
-    for pause in _RECONCILE_PAUSES:
-        if pause:
-            sleep(pause)
-        try:
-            found = [
-                command
-                for command in _newest_alike(client, body, sent_at, known)
-                if _is_for_the_same_time(client, command, body)
-            ]
-        except AlpaconError:
-            continue
-        try:
-            requester = (whose or (lambda: requester_of(client)))() if found else Requester()
-        except AlpaconError:
-            return FoundSubmit(None, found, [])  # whose they are cannot be found out
-        found = [command for command in found if requester.made(command, body)]
-        candidates = [command for command in found if knows_older or _is_new_enough(client, command, sent_at)]
-        if candidates:
+    servers = list(dict.fromkeys(submit.body["server"] for submit in lost))
+    commands = _newest(client, servers, min(submit.sent_at for submit in lost))
+    newest: dict[str | None, list[Command]] = {}
+    for command in commands:
+        if command.id not in known:
+            newest.setdefault(command.server.id, []).append(command)
+    whose = whose or partial(requester_of, client)
+    return [_judge(client, submit, newest.get(submit.body["server"], []), whose, knows_older) for submit in lost]
+
+
+def _newest(client: Client, servers: Sequence[str], since: float) -> list[Command]:
+    """Return the late commands of these servers: one reading for all, unless one for each takes fewer requests.
+
+    Of a server it is as many as a page holds where no clock tells how old they are.
+    """
+    query = {"ordering": NEWEST_FIRST, **({"server": servers[0]} if len(servers) == 1 else {})}
+    commands: list[Command] = []
+    for command in readable(client.rows(COMMANDS_PATH, query, patient=False)):
+        # Asked after the first answer, which may tell the offset between both clocks.
+        if client.clock.is_known and command.added_at and command.added_at < _named_since(client, since):
             break
+        if len(commands) >= PAGE_SIZE * len(servers):
+            if len(servers) > 1:
+                return [command for server in servers for command in _newest(client, [server], since)]
+            if not client.clock.is_known:
+                break
+        commands.append(command)
+    return commands
+
+
+def _named_since(client: Client, sent_at: float) -> datetime:
+    return client.clock.moment_at(sent_at) - _NAMED_SLACK
+
+
+def _judge(
+    client: Client, submit: LostSubmit, newest: Sequence[Command], whose: Callable[[], Requester], knows_older: bool
+) -> FoundSubmit:
+    wanted = Match.of_body(submit.body)
+    found = [
+        command
+        for command in newest
+        if wanted.matches(command)
+        and not (client.clock.is_known and command.added_at and command.added_at < _named_since(client, submit.sent_at))
+        and _has_same_time(command, submit.body)
+        and _is_for_the_same_time(client, command, submit.body)
+    ]
+    try:
+        requester = whose() if found else Requester()
+    except ApiError as error:
+        if not error.stated:
+            raise
+        return FoundSubmit(None, found, [])  # whose they are cannot be found out
+    found = [command for command in found if requester.made(command, submit.body)]
+    candidates = [command for command in found if knows_older or _is_new_enough(client, command, submit.sent_at)]
     sound = len(candidates) == 1 and (knows_older or not _is_from_the_future(client, candidates[0]))
     others = [command for command in found if command not in candidates]
     return FoundSubmit(candidates[0] if sound else None, candidates, others)
@@ -181,20 +223,6 @@ def _asked(client: Client, path: str) -> Any:
     except UnknownAddress:
         pass  # a server that is older than this question
     return None
-
-
-def _newest_alike(client: Client, body: Mapping[str, Any], sent_at: float, known: frozenset[str]) -> Iterator[Command]:
-    """Late commands that say what was submitted; as many as a page holds where no clock tells how old they are."""
-    wanted = Match.of_body(body)
-    for number, command in enumerate(list_commands(client, server=body["server"])):
-        # Asked after the first answer, which may tell the offset between both clocks.
-        if client.clock.is_known:
-            if command.added_at and command.added_at < client.clock.moment_at(sent_at) - _NAMED_SLACK:
-                return
-        elif number >= PAGE_SIZE:
-            return
-        if command.id not in known and wanted.matches(command) and _has_same_time(command, body):
-            yield command
 
 
 def _is_for_the_same_time(client: Client, command: Command, body: Mapping[str, Any]) -> bool:

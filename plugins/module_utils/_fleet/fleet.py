@@ -26,6 +26,7 @@ from . import endings
 from .jobs import Job, Limits
 from .kept_outputs import KeptOutputs
 from .looking import Looking
+from .lost_jobs import LostJobs
 from .outcomes import Outcome
 from .pauses import SHORTEST_PAUSE, pause_at
 from .presence import Presence, is_cut_off, may_be_restarted, waits_for
@@ -89,7 +90,8 @@ class Fleet:
         self._limits = limits
         self._sleep = sleep
         self._run = run
-        self._submitting = Submitting(client, run, sleep)
+        self._submitting = Submitting(client, run)
+        self._lost = LostJobs(self._submitting, limits, run.no_log)
         self._looking = Looking(client, shared, limits.wait_timeout)
         self._presence = Presence(client, limits.queued_too_long)
         self._outputs = KeptOutputs(client, limits, hide, sleep)
@@ -130,13 +132,17 @@ class Fleet:
         self._begin(jobs, others)
         self._follow_up = follow_up
         try:
-            while self._waiting or self._under_way or self._awaited:
+            while self._waiting or self._under_way or self._awaited or self._lost.jobs:
                 self._run.check()
                 self._run.name_journal()
-                self._telling.progress(len(self._waiting) + self._count(_Act.SUBMIT), self._awaited, self._done)
+                to_submit = len(self._waiting) + self._count(_Act.SUBMIT)
+                self._telling.progress(to_submit, self._awaited, self._done, len(self._lost.jobs))
                 for job in self._next_to_submit():
                     self._start(_Act.SUBMIT, self._submitting.submit, job)
                 self._collect(self._pause())
+                if time.monotonic() >= self._lost.due:
+                    for job in self._lost.look():
+                        self._submitted(job)
                 if self._awaited and time.monotonic() >= self._next_look():
                     self._look()
         except RunIsOver:
@@ -199,7 +205,8 @@ class Fleet:
         queue_room = 2 * THREADS - submitting
         if limit is None:
             return queue_room
-        return min(queue_room, limit - len(self._awaited) - submitting - self._count(_Act.FETCH_OUTPUT))
+        running = len(self._awaited) + len(self._lost.jobs) + submitting + self._count(_Act.FETCH_OUTPUT)
+        return min(queue_room, limit - running)
 
     def _next_to_submit(self) -> Iterator[Job]:
         """The jobs whose turn it is, each to be started before the next one is asked for."""
@@ -224,7 +231,7 @@ class Fleet:
     def _collect(self, pause: float) -> None:
         """Deal with what threads have done, as soon as one has done something."""
         if not self._under_way:
-            if self._awaited:
+            if self._awaited or self._lost.jobs:
                 self._sleep(pause)
             return
         for future in self._await_ended(pause):
@@ -263,13 +270,17 @@ class Fleet:
                 yield self._ended.get_nowait()
 
     def _submitted(self, job: Job) -> None:
+        if job.lost and not (job.command or job.outcome):
+            self._lost.add(job)
+            return
         if not job.outcome and not self._limits.wait:
             job.end(Outcome.PENDING)
         if job.outcome:
             self._over(job)
             return
-        job.since = time.monotonic()
-        job.due = job.since + self._limits.first_look
+        now = time.monotonic()
+        job.since = job.since or now
+        job.due = now + self._limits.first_look
         self._looking.expect(job)
         self._await(job)
         if waits_for(job.known, job.server):
@@ -305,9 +316,10 @@ class Fleet:
         return self._due
 
     def _pause(self) -> float:
-        if not self._awaited:
+        if not (self._awaited or self._lost.jobs):
             return TELL_EVERY if self._under_way else 0.0
-        return min(TELL_EVERY, max(0.0, self._next_look() - time.monotonic()))
+        due = min(self._next_look() if self._awaited else math.inf, self._lost.due)
+        return min(TELL_EVERY, max(0.0, due - time.monotonic()))
 
     def _look(self) -> None:
         """Look at what is awaited, and settle what is over."""

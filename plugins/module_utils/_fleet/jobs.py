@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._api.errors import AlpaconError
+from .._api.lost_submits import FoundSubmit, LostSubmit
 from .._api.outputs import Output
 from .._api.records import Command, Server
 from .journal import Position
@@ -81,6 +82,9 @@ class Job:
     #: What tells its submit from others, and its line in the journal of the run.
     digest: str = ""
     position: Position | None = None
+    #: The submit whose answer was lost, and what was found of it when the workspace could last be asked.
+    lost: LostSubmit | None = None
+    found: FoundSubmit | None = None
     #: Since when it is awaited and when it is to be looked at, in monotonic seconds.
     since: float = 0.0
     due: float = 0.0
@@ -119,6 +123,11 @@ class Job:
     def learn(self, server: Server) -> None:
         """Add what a record says of its server to what is known of that."""
         self.server = fuller(self.server, server)
+
+    @property
+    def never_seen(self) -> bool:
+        """Return whether the workspace was asked for a lost submit, and has nothing that may be it."""
+        return self.found is not None and not any(self.found)
 
     @property
     def id(self) -> str | None:

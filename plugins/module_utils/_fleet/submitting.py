@@ -11,12 +11,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Callable
+from typing import Any
 
 from .._api.client import Client
 from .._api.commands import find_command, submit
 from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, TimeHasPassed, WorkspaceDown
-from .._api.lost_submits import Requester, find_submitted, requester_of
+from .._api.lost_submits import LostSubmit, Requester, find_submitted, requester_of
 from .._api.records import NEVER_RAN, Command, iso
 from .jobs import Job, digest_of
 from .outcomes import NOT_ACCEPTED, TURNED_DOWN, Outcome
@@ -24,6 +24,7 @@ from .run import Attempt, Run
 
 #: So many of the commands that may be a lost one are named, the newest first.
 _NAMED_COMMANDS = 10
+_EARLIER = "An earlier attempt of this task has submitted it; it was not submitted again."
 _NO_BUDGET = "Not tried: the request budget is used up for longer than wait_timeout allows."
 
 
@@ -34,13 +35,11 @@ class Submitting:
 
     Args:
         run: the run that the task is part of.
-        sleep: called with seconds to pause.
     """
 
-    def __init__(self, client: Client, run: Run, sleep: Callable[[float], None]) -> None:
+    def __init__(self, client: Client, run: Run) -> None:
         self._client = client
         self._run = run
-        self._sleep = sleep
         self._attempts: dict[str, Attempt] = {} if run.attempts is None else run.attempts
         self._submitted = run.submitted
         self.journal = run.open_journal()
@@ -61,6 +60,8 @@ class Submitting:
     def submit(self, job: Job) -> None:
         """Submit a job, once; what an earlier attempt of the task has submitted is picked up instead.
 
+        A job that then has neither a command nor an outcome is lost: see :meth:`find_lost`.
+
         Raises:
             RunIsOver: the run has ended without this worker, and nothing was submitted.
         """
@@ -75,7 +76,7 @@ class Submitting:
         try:
             job.command = submit(self._client, job.body, self._known)
         except LostAnswer as error:
-            self._adopt(job, attempt.sent_at, error)
+            job.lost, job.error = LostSubmit(job.body, attempt.sent_at), error
         except (ApiError, ConnectionFailed, TimeHasPassed) as error:
             self._refuse(job, error)
         if job.command:
@@ -127,31 +128,57 @@ class Submitting:
 
     def _pick_up(self, job: Job, earlier: Attempt) -> None:
         """Look again for what an earlier attempt of the task has submitted, of which the end is not known."""
+        self._intend(job)
         if earlier.command_id is None:
-            self._adopt(job, earlier.sent_at, None)
-        else:
-            job.command = Command(earlier.command_id, job.server, str(job.body["line"]), job.body["shell"], "unknown")
-            with contextlib.suppress(AlpaconError):
-                job.command = find_command(self._client, earlier.command_id) or job.command
-        if job.command:
-            self._intend(job)
-            self._keep(job, job.command, earlier)
-            job.remark("An earlier attempt of this task has submitted it; it was not submitted again.")
-
-    def _adopt(self, job: Job, sent_at: float, error: LostAnswer | None) -> None:
-        """Take the command that a submit without an answer has made for the job's own, where that is certain."""
-        known = frozenset(self._known.union(self._submitted.read() if self._submitted else ()))
-        seen = find_submitted(self._client, job.body, sent_at, known, self._sleep, self._whose, self._knows_older)
-        found = seen.command
-        if found:
-            _name_others(job, [command_id for command_id in (error.others if error else ()) if command_id != found.id])
-            job.command = found.with_status("running") if found.hides_rc else found
-            job.remark("The answer to its submit was lost; it was found in the workspace.")
+            job.lost = LostSubmit(job.body, earlier.sent_at)
             return
-        ids = ", ".join(command.id for command in (seen.candidates or seen.others)[:_NAMED_COMMANDS])
-        saw = f"Any of these may be it: {ids}." if ids else "No such command was seen in the workspace so far."
-        why = error or "An earlier attempt of this task has sent it."
-        job.end(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {saw} {why}", error)
+        job.command = Command(earlier.command_id, job.server, str(job.body["line"]), job.body["shell"], "unknown")
+        with contextlib.suppress(AlpaconError):
+            job.command = find_command(self._client, earlier.command_id) or job.command
+        self._keep(job, job.command, earlier)
+        job.remark(_EARLIER)
+
+    def find_lost(self, jobs: Sequence[Job]) -> None:
+        """Look once for the commands of jobs whose submits are lost, and adopt those that are certain.
+
+        Raises:
+            AlpaconError: the workspace could not be asked.
+        """
+        known = frozenset(self._known.union(self._submitted.read() if self._submitted else ()))
+        lost = [job.lost for job in jobs if job.lost]
+        for job, found in zip(jobs, find_submitted(self._client, lost, known, self._whose, self._knows_older)):
+            job.found = found
+            if found.command:
+                self._adopt(job, found.command)
+
+    def _adopt(self, job: Job, command: Command) -> None:
+        """Take a command for the one that a lost submit has made."""
+        job.command = command.with_status("running") if command.hides_rc else command
+        job.remark("The answer to its submit was lost; it was found in the workspace.")
+        if isinstance(job.error, LostAnswer):
+            _name_others(job, [command_id for command_id in job.error.others if command_id != command.id])
+        else:
+            job.remark(_EARLIER)
+        job.error = None
+        self._keep(job, job.command, self._attempts[job.digest])
+
+    def give_up(self, job: Job, failure: AlpaconError | None) -> None:
+        """Report a lost submit as unknown: several commands may be it, it is not there, or that could not be seen.
+
+        Args:
+            failure: what kept the workspace from being asked; None if it was asked.
+        """
+        ids = [command.id for command in (job.found.candidates or job.found.others)] if job.found else []
+        if ids:
+            saw = f"Any of these may be it: {', '.join(ids[:_NAMED_COMMANDS])}. Compare their times and requesters."
+        elif failure:
+            saw = f"The workspace could not be asked for it. Look for it there before you run the task again. {failure}"
+        else:
+            saw = "No such command was seen in the workspace so far. Look there again before you run the task again."
+        if failure:
+            job.found = None
+        why = job.error or "An earlier attempt of this task has sent it."
+        job.end(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {saw} {why}")
         job.changed = True
 
     def _whose(self) -> Requester:

@@ -47,13 +47,14 @@ class Telling:
         """Count the time from there, in monotonic seconds."""
         self._began = self._told = began
 
-    def progress(self, to_submit: int, awaited: Sequence[Job], done: Counter[bool]) -> None:
+    def progress(self, to_submit: int, awaited: Sequence[Job], done: Counter[bool], lost: int = 0) -> None:
         """Say how far it is, where the last such line is old enough.
 
         Args:
             to_submit: how many commands are not submitted yet.
             awaited: those that are submitted and not over.
             done: how many are over, by whether that is fine.
+            lost: how many may have been submitted, and are looked for.
         """
         now = time.monotonic()
         if self._tell is None or now < self._told + TELL_EVERY:
@@ -61,6 +62,7 @@ class Telling:
         first = self._told == self._began
         self._told = now
         left = f"{to_submit} to submit, " if to_submit else ""
+        left += f"{lost} looked for since their answers were lost, " if lost else ""
         away = sum(waits_for(job.known, job.server) for job in awaited)
         waiting = f", {away} of them waiting for a server that is offline" if away else ""
         self._tell(

@@ -12,15 +12,17 @@ from typing import Any
 
 import pytest
 from system.conftest import Connect
-from system.support import NotedPauses, Reply, ScriptedServer, body_for, in_every_dialect
+from system.support import Reply, ScriptedServer, body_for, in_every_dialect, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import find_submitted
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import (
+    LostSubmit,
+    find_submitted,
+)
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
-    LIST,
     SERVER,
     Row,
     current_row,
@@ -31,9 +33,8 @@ Serve = Callable[..., ScriptedServer]
 
 
 def find(client: Client, body: Row, known: frozenset[str] = frozenset(), sent_at: float | None = None) -> Any:
-    sleep = NotedPauses()
-    seen = find_submitted(client, body, time.time() if sent_at is None else sent_at, known, sleep)
-    return seen.command and seen.command.id, [command.id for command in seen.candidates], sleep.slept
+    [seen] = find_submitted(client, [LostSubmit(body, time.time() if sent_at is None else sent_at)], known)
+    return seen.command and seen.command.id, [command.id for command in seen.candidates]
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_the_command_of_a_lost_answer_is_found(workspace: Workspace, warm: Clien
     made = workspace.submit("web-01", "echo hello")
     workspace.submit("web-01", "echo other")
     workspace.submit("web-02", "echo hello")
-    assert find(warm, body_for(workspace), sent_at=sent_at) == (made, [made], [])
+    assert find(warm, body_for(workspace), sent_at=sent_at) == (made, [made])
 
 
 @in_every_dialect
@@ -68,15 +69,13 @@ def test_it_is_found_by_the_commands_after_which_it_runs(workspace: Workspace, w
     sent_at = time.time()
     made = workspace.submit("web-01", "echo hello", run_after=[first])
     workspace.submit("web-01", "echo hello", run_after=[second])
-    assert find(warm, body_for(workspace, run_after=[first]), sent_at=sent_at) == (made, [made], [])
+    assert find(warm, body_for(workspace, run_after=[first]), sent_at=sent_at) == (made, [made])
 
 
 @in_every_dialect
 def test_an_older_command_that_is_the_same_is_not_taken_for_it(workspace: Workspace, warm: Client) -> None:
     [older] = workspace.add_commands([{"server": "web-01", "line": "echo hello", "username": "admin", "added_at": -5}])
-    found, candidates, slept = find(warm, body_for(workspace))
-    assert (found, candidates) == (None, [])
-    assert slept == [0.5, 1.0, 2.0, 4.0], "it is looked for a while"
+    assert find(warm, body_for(workspace)) == (None, [])
     sent_at = time.time()
     made = workspace.submit("web-01", "echo hello")
     assert find(warm, body_for(workspace), sent_at=sent_at)[0] == made != older
@@ -86,7 +85,7 @@ def test_an_older_command_that_is_the_same_is_not_taken_for_it(workspace: Worksp
 def test_of_two_that_may_be_it_none_is_taken(workspace: Workspace, warm: Client) -> None:
     sent_at = time.time()
     made = {workspace.submit("web-01", "echo hello") for _number in range(2)}
-    found, candidates, _slept = find(warm, body_for(workspace), sent_at=sent_at)
+    found, candidates = find(warm, body_for(workspace), sent_at=sent_at)
     assert (found, set(candidates)) == (None, made)
 
 
@@ -94,38 +93,24 @@ def test_of_two_that_may_be_it_none_is_taken(workspace: Workspace, warm: Client)
 def test_commands_that_are_known_are_not_it(workspace: Workspace, warm: Client) -> None:
     sent_at = time.time()
     known, made = (workspace.submit("web-01", "echo hello") for _number in range(2))
-    assert find(warm, body_for(workspace), frozenset((known,)), sent_at)[:2] == (made, [made])
-    assert find(warm, body_for(workspace), frozenset((known, made)), sent_at)[:2] == (None, [])
+    assert find(warm, body_for(workspace), frozenset((known,)), sent_at) == (made, [made])
+    assert find(warm, body_for(workspace), frozenset((known, made)), sent_at) == (None, [])
 
 
-def test_a_command_that_comes_to_light_late_is_found(current: Workspace, connect: Connect) -> None:
-    client = connect(current)
-    client.get(LIST, {"page_size": 1})
+def test_what_several_submits_have_made_is_found_in_one_page(workspace: Workspace, warm: Client) -> None:
     sent_at = time.time()
-    made: list[str] = []
-
-    def sleep(_seconds: float) -> None:
-        if not made:
-            made.append(current.submit("web-01", "echo hello"))
-
-    found = find_submitted(client, body_for(current), sent_at, frozenset(), sleep).command
-    assert found is not None
-    assert [found.id] == made
-
-
-def test_a_look_that_fails_is_not_the_last(serve: Serve, connect: Connect) -> None:
-    row, failure = current_row(), Reply({"detail": "No."}, 400)
-    found = [Reply(page([row])), Reply(row)]
-    server = serve([failure, failure, *found, Reply({}), Reply({"id": row["requested_by"]["id"]})])
-    body = {"server": SERVER, "line": "uptime", "shell": "system"}
-    assert find(connect(server), body, sent_at=0.0) == (COMMAND, [COMMAND], [0.5, 1.0])
+    made = [workspace.submit(server, "echo hello") for server in ("web-01", "web-02")]
+    lost = [LostSubmit(body_for(workspace, server), sent_at) for server in ("web-01", "web-02")]
+    found = find_submitted(warm, lost, frozenset())
+    assert [seen.command and seen.command.id for seen in found] == made
+    assert len([path for path in paths(workspace) if "ordering=" in path]) == 1
 
 
 def test_where_nobody_says_whose_token_it_is_nothing_is_taken(serve: Serve, connect: Connect) -> None:
     row = current_row(requested_by=None)
-    server = serve([Reply(page([row])), Reply(row), Reply({"detail": "No."}, 400)])
+    server = serve([Reply(page([row])), Reply(row), Reply({"code": "forbidden"}, 403)])
     body = {"server": SERVER, "line": "uptime", "shell": "system"}
-    assert find(connect(server), body, sent_at=0.0) == (None, [COMMAND], [])
+    assert find(connect(server), body, sent_at=0.0) == (None, [COMMAND])
 
 
 @in_every_dialect
@@ -133,4 +118,4 @@ def test_another_user_or_shell_is_another_command(workspace: Workspace, warm: Cl
     sent_at = time.time()
     workspace.submit("web-01", "echo hello", username="root")
     workspace.submit("web-01", "echo hello", shell="osquery")
-    assert find(warm, body_for(workspace, username="admin"), sent_at=sent_at)[:2] == (None, [])
+    assert find(warm, body_for(workspace, username="admin"), sent_at=sent_at) == (None, [])

@@ -172,8 +172,56 @@ def test_a_submit_that_may_or_may_not_have_arrived_is_unknown(
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
     assert "No such command was seen" in job.msg
     assert "An earlier attempt" not in job.msg
+    assert 30 <= clock.passed < 60, "lists may lag"
     assert methods(current)["POST"] == 1
     assert current.commands() == []
+
+
+def outage(workspace: Workspace, clock: Clock, seconds: float) -> list[Job]:
+    """Lose the answers of six submits, and have a gateway answer 502 for a while."""
+    workspace.add_servers(*(f"away-{number}" for number in range(6)))
+    servers = [f"away-{number}" for number in range(6)]
+    workspace.fault("lose_after", method="POST", path=LIST, times=6)
+    workspace.fault("status", method="GET", status=502)
+
+    clock.at(clock.passed + seconds, workspace.clear_faults)
+    return [Job(Server(None, server), body=later(workspace, server)) for server in servers]
+
+
+def test_an_outage_of_a_minute_loses_no_ids_and_costs_few_requests(
+    current: Workspace, connect: Connect, clock: Clock
+) -> None:
+    client = connect(current, sleep=clock.sleep)
+    jobs = outage(current, clock, 60)
+    before = client.requests
+    # The workspace's clock does not move on with that of the test, so all that is older is known in place of it.
+    Fleet(client, Limits(wait=False, wait_timeout=300), sleep=clock.sleep).run(jobs, others=[])
+    assert {job.id for job in jobs} == {row["id"] for row in current.commands(line=LINE)}
+    assert len({job.id for job in jobs}) == 6
+    assert methods(current)["POST"] == 6
+    assert client.requests - before - 6 <= 20
+
+
+def test_a_gateway_that_is_away_after_it_passed_on_a_submit_costs_no_id(current: Workspace, connect: Connect) -> None:
+    job = Job(Server(None), body=later(current))
+    current.fault("away_after", method="POST", path=LIST, times=1, delay=2)
+    Fleet(connect(current), Limits(wait=False)).run([job])
+    assert [row["id"] for row in current.commands(line=LINE)] == [job.id]
+    assert methods(current)["POST"] == 1
+
+
+def test_an_outage_that_does_not_end_is_no_word_about_a_submit(
+    current: Workspace, connect: Connect, clock: Clock
+) -> None:
+    client = connect(current, sleep=clock.sleep)
+    jobs = outage(current, clock, 9999)
+    Fleet(client, Limits(wait_timeout=300), sleep=clock.sleep).run(jobs)
+    assert 300 <= clock.passed < 330
+    for job in jobs:
+        assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
+        assert "The workspace could not be asked for it." in job.msg
+        assert "No such command was seen" not in job.msg
+    assert client.requests - 6 <= 20
 
 
 def test_a_submit_that_was_not_accepted_is_sent_until_it_is(
@@ -206,6 +254,14 @@ def test_a_cancel_whose_answer_is_lost_is_not_repeated_but_looked_after(
     workspace.fault(method="DELETE", path=LIST, times=1, **LOST[fault])
     assert cancel(client, command.id) == CANCELLED
     assert methods(workspace)["DELETE"] == 1
+
+
+def test_a_cancel_that_is_carried_out_late_is_seen(current: Workspace, connect: Connect) -> None:
+    client = connect(current)
+    command = submit(client, later(current))
+    current.fault("late", method="DELETE", path=LIST, times=1, delay=0.5)
+    assert cancel(client, command.id) == CANCELLED
+    assert methods(current)["DELETE"] == 1
 
 
 def test_a_cancel_that_did_not_arrive_says_so(current: Workspace, connect: Connect, clock: Clock) -> None:

@@ -19,7 +19,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostAnswer, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import find_submitted
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import LostSubmit, find_submitted
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_lookup import run_lookup
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, Row
 
@@ -92,7 +92,7 @@ def test_a_submit_whose_answer_is_lost_is_found_again(skewed: Workspace, connect
     sent_at = time.time()
     with pytest.raises(LostAnswer):
         submit(client, body)
-    seen = find_submitted(client, body, sent_at, frozenset(), sleep=clock.sleep)
+    [seen] = find_submitted(client, [LostSubmit(body, sent_at)], frozenset())
     [made] = {row["id"] for row in skewed.commands(line=LINE)} - {older}
     assert (seen.command and seen.command.id, [command.id for command in seen.candidates]) == (made, [made])
 

@@ -20,6 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits 
     MYSELF,
     WHOAMI,
     FoundSubmit,
+    LostSubmit,
     OwnCommands,
     Requester,
     find_submitted,
@@ -150,10 +151,10 @@ def look(monkeypatch: pytest.MonkeyPatch, row: Row) -> FoundSubmit:
     clock = SimpleNamespace(
         is_known=True, at=lambda local: local, moment_at=lambda local: datetime.fromtimestamp(local, timezone.utc)
     )
-    client: Any = SimpleNamespace(clock=clock, rows=lambda _path, _query: iter([row]), get=lambda _path: row)
+    client: Any = SimpleNamespace(clock=clock, rows=lambda _path, _query, patient: iter([row]), get=lambda _path: row)
     monkeypatch.setattr(lost_submits, "time", SimpleNamespace(time=lambda: SENT))
     body = {"server": SERVER, "line": "uptime", "shell": "system"}
-    return find_submitted(client, body, SENT, frozenset(), lambda _seconds: None, Requester)
+    return find_submitted(client, [LostSubmit(body, SENT)], frozenset(), Requester)[0]
 
 
 @pytest.mark.parametrize(("status", "is_anybodys"), [(404, True), (403, False), (405, False)])

@@ -71,7 +71,7 @@ def test_a_retry_submits_again_only_what_is_over(status: str, outcome: Outcome, 
     job = Job(Server(SERVER), command=Command(COMMAND, Server(SERVER), "reboot", "system", status), digest="digest")
     job.end(outcome)
     with Client(Settings("https://workspace.example", TOKEN)) as client:
-        Submitting(client, Run(attempts=attempts), lambda _seconds: None).finish([job])
+        Submitting(client, Run(attempts=attempts)).finish([job])
     assert attempts["digest"].over is over
 
 
