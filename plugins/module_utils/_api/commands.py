@@ -21,6 +21,8 @@ from .records import Command, canonical_uuid, parse_time, readable
 COMMANDS_PATH = "/api/events/commands/"
 #: Whether a command can be cancelled while it is in one of these is the workspace's choice.
 _HELD = ("verifying", "awaiting_purpose", "awaiting_approval")
+#: Pauses before the looks for a command whose cancel was not answered, in seconds.
+_LATE_LOOKS = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 
 def path_of(command_id: str) -> str:
@@ -213,18 +215,19 @@ def _refused(client: Client, command_id: str, error: ApiError) -> str:
 
 
 def _seen_cancelled(client: Client, command_id: str) -> str:
+    """Return how a command ended whose cancel was not answered; it may be carried out after that."""
     lost = f"DELETE {path_of(command_id)}: no answer said that it was cancelled"
-    try:
-        command = find_command(client, command_id)
-    except AlpaconError as error:
-        raise LostAnswer(f"{lost}, and whether the command still waits could not be seen. {error}") from None
-    if command is None:
-        return CANCELLED
-    if command.pending:
-        raise LostAnswer(f"{lost} and the command still waits. Run the task again.")
-    if command.status == "cancelled":
-        return CANCELLED
-    return GONE if _will_not_run(command) else SENT
+    for pause in _LATE_LOOKS:
+        client.sleep(pause)
+        try:
+            command = find_command(client, command_id)
+        except AlpaconError as error:
+            raise LostAnswer(f"{lost}, and whether the command still waits could not be seen. {error}") from None
+        if command is None or command.status == "cancelled":
+            return CANCELLED
+        if not command.pending:
+            return GONE if _will_not_run(command) else SENT
+    raise LostAnswer(f"{lost} and the command still waits. Run the task again.")
 
 
 def _will_not_run(command: Command) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from system.conftest import Connect
-from system.support import Reply, ScriptedServer, body_for, in_every_dialect, methods
+from system.support import Clock, Reply, ScriptedServer, body_for, in_every_dialect, methods
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
@@ -273,10 +273,13 @@ def test_an_answer_that_says_something_else_is_no_cancelling(
 
 
 @pytest.mark.parametrize("status", ["scheduled", "awaiting_approval"])
-def test_an_answer_of_a_command_that_still_waits_is_no_cancelling(serve: Serve, connect: Connect, status: str) -> None:
+def test_an_answer_of_a_command_that_still_waits_is_no_cancelling(
+    serve: Serve, connect: Connect, clock: Clock, status: str
+) -> None:
     server = serve([Reply(current_row(status=status)), Reply(current_row(status=status))])
     with pytest.raises(LostAnswer, match="no answer said that it was cancelled and the command still waits"):
-        cancel(connect(server), COMMAND)
+        cancel(connect(server, sleep=clock.sleep), COMMAND)
+    assert clock.passed >= 15
 
 
 @pytest.mark.parametrize("answer", [Reply(current_row(status="cancelled")), Reply(status=204)])
