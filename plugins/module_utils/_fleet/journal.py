@@ -23,6 +23,11 @@ from .._api.settings import Warn
 from .files import lock
 
 
+def hidden_line(line: str) -> str:
+    """Return what stands for the line of a task with C(no_log) in files."""
+    return f"sha256:{hashlib.sha256(line.strip().encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
 class Submitted:
     """The commands that the workers of a run have submitted: a file with a row of each a line.
 

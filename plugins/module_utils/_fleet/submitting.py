@@ -19,6 +19,7 @@ from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, 
 from .._api.lost_submits import LostSubmit, Requester, find_submitted, requester_of
 from .._api.records import NEVER_RAN, Command, iso
 from .jobs import Job, digest_of
+from .journal import hidden_line
 from .outcomes import NOT_ACCEPTED, TURNED_DOWN, Outcome
 from .run import Attempt, Run
 
@@ -121,7 +122,7 @@ class Submitting:
         if self.journal and job.position:
             self.journal.note(job.position, command.id)
         if self._submitted:
-            self._submitted.add(_row_of(command))
+            self._submitted.add(_row_of(command, self._run.no_log))
         job.changed = True
         job.learn(command.server)
         _name_others(job, command.surplus)
@@ -204,13 +205,13 @@ def _is_old_acl(error: AlpaconError) -> bool:
     return isinstance(error, ApiError) and error.status == 400 and error.code == "api_token_acl_not_allowed"
 
 
-def _row_of(command: Command) -> dict[str, Any]:
+def _row_of(command: Command, no_log: bool) -> dict[str, Any]:
     """What other tasks of the run need to know of a command that they do not see yet."""
     return {
         "id": command.id,
         "server": {"id": command.server.id, "name": command.server.name},
         "shell": command.shell,
-        "line": command.line,
+        "line": hidden_line(command.line) if no_log else command.line,
         "username": command.username,
         "groupname": command.groupname,
         "added_at": iso(command.added_at),

@@ -19,6 +19,7 @@ from .._api.commands_of_servers import pending_of, scheduled_for
 from .._api.errors import AlpaconError, UsageError
 from .._api.records import Command, Server, is_same_time, iso, readable
 from .._fleet.jobs import Job
+from .._fleet.journal import hidden_line
 from .._fleet.outcomes import Outcome, outcome_of
 from .command_task import NAMED_SERVERS, VISIBLE_PAUSES, CommandTask, Progress, fetch_outputs
 from .parents import check_parents
@@ -339,7 +340,12 @@ def submitted_lately(task: CommandTask) -> list[Command]:
     if task.run.submitted is None:
         return []
     since = task.client.clock.now() - _LATELY
-    rows = [row for row in task.run.submitted.read().values() if not row.get("gone")]
+    line = task.order.line
+    rows = [
+        {**row, "line": line} if line and row.get("line") == hidden_line(line) else row
+        for row in task.run.submitted.read().values()
+        if not row.get("gone")
+    ]
     return [
         command
         for command in readable(rows)

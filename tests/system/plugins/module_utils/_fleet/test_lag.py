@@ -27,12 +27,12 @@ class Lagging:
 
     def __init__(self, workspace: Workspace, folder: Path) -> None:
         self.workspace = workspace
-        self._run = Run(folder=folder)
+        self.run = Run(folder=folder)
 
     def __call__(self, **options: Any) -> Row:
         """Carry out a task."""
         warnings: list[str] = []
-        result = run_command(command_options(self.workspace, **options), replace(self._run, warn=warnings.append))
+        result = run_command(command_options(self.workspace, **options), replace(self.run, warn=warnings.append))
         assert warnings == []
         return result
 
@@ -40,8 +40,8 @@ class Lagging:
         """Submit a command as another worker of the run would; its id."""
         command_id = self.workspace.submit(server, line, scheduled_at=scheduled_at)
         row = self.workspace.commands(id=command_id)[0]
-        assert self._run.submitted
-        self._run.submitted.add({**row, "server": {"id": self.workspace.server_ids()[server], "name": server}})
+        assert self.run.submitted
+        self.run.submitted.add({**row, "server": {"id": self.workspace.server_ids()[server], "name": server}})
         return command_id
 
     def pending(self, server: str = "web-01") -> list[str]:
@@ -63,6 +63,15 @@ def test_what_runs_is_awaited(lagging: Lagging) -> None:
     started = lagging(servers=["web-01"], line="echo later", wait=False)
     assert lagging(state="finished", ids=[started["id"]])["outcome"] == "success"
     assert len(lagging.workspace.commands()) == 3
+
+
+def test_what_a_task_without_log_has_scheduled_is_known_by_a_digest_alone(lagging: Lagging, tmp_path: Path) -> None:
+    options = {"servers": SERVERS, "line": "reboot hunter2", "state": "scheduled", "scheduled_at": FAR}
+    lagging.run = replace(lagging.run, no_log=True)
+    assert [lagging(**options)["changed"] for _time in range(2)] == [True, False]
+    files = [file.read_text(encoding="utf-8") for file in tmp_path.rglob("*") if file.is_file()]
+    assert any("sha256:" in text for text in files)
+    assert not any("hunter2" in text for text in files)
 
 
 @in_every_dialect
