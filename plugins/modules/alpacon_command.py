@@ -16,7 +16,8 @@ description:
   - Schedules a command for a later time, once, however often the task runs.
   - Awaits commands that an earlier task submitted, and cancels commands that are waiting.
   - A command is submitted at most once. If the answer to a submit is lost, or does not come from the workspace itself,
-    the command is looked for there, up to O(wait_timeout) while the workspace cannot be read, and never submitted again.
+    the command is looked for there, as long as O(wait_timeout) while the workspace cannot be read, and never submitted
+    again.
 author:
   - herdops.alpacon contributors (@herdops)
 options:

@@ -221,6 +221,11 @@ class Clock:
         self._alarms.append((seconds, action))
 
 
+def throttled(seconds: int) -> Row:
+    """A fault by which the workspace itself says that the request budget is used up for so long."""
+    return {"status": 429, "body": '{"code": "api_rate_limited"}', "headers": {"Retry-After": str(seconds)}}
+
+
 def pauses(slept: list[float]) -> list[float]:
     """Pauses that can be compared, without their jitter of a fifth and without empty ones."""
     return [round(pause, 3) for pause in slept if pause > 0]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 #: The longest pause between two probes, in seconds.
-LONGEST_PROBE_PAUSE = 8.0
+LONGEST_PROBE_PAUSE = 15.0
 
 
 class OutageState(NamedTuple):

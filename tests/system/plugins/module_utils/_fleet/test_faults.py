@@ -16,8 +16,7 @@ from faults.draw import Bounds
 from system.support import command_options, in_every_dialect
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits as _lost_submits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet, lost_jobs
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
@@ -32,7 +31,7 @@ LIST = {"method": "GET", "path": r"^/api/events/commands/\?"}
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look but briefly for a command whose submit got no answer, and soon again after a look that failed."""
-    monkeypatch.setattr(_lost_submits, "_RECONCILE_PAUSES", (0.0, 0.1))
+    monkeypatch.setattr(lost_jobs, "_NOT_LISTED_PATIENCE", 0.1)
     monkeypatch.setattr(fleet, "_PAUSE_AFTER_FAILURE", 0.1)
 
 

@@ -25,6 +25,7 @@ from system.support import (
     methods,
     paths,
     run,
+    throttled,
 )
 from workspace.client import Workspace
 
@@ -188,10 +189,13 @@ def outage(workspace: Workspace, clock: Clock, seconds: float) -> list[Job]:
     return [Job(Server(None, server), body=later(workspace, server)) for server in servers]
 
 
+@pytest.mark.parametrize("accepted", [False, True])
 def test_an_outage_of_a_minute_loses_no_ids_and_costs_few_requests(
-    current: Workspace, connect: Connect, clock: Clock
+    current: Workspace, connect: Connect, clock: Clock, accepted: bool
 ) -> None:
     client = connect(current, sleep=clock.sleep)
+    if accepted:
+        client.get(LIST)
     jobs = outage(current, clock, 60)
     before = client.requests
     # The workspace's clock does not move on with that of the test, so all that is older is known in place of it.
@@ -227,8 +231,7 @@ def test_an_outage_that_does_not_end_is_no_word_about_a_submit(
 def test_a_submit_that_was_not_accepted_is_sent_until_it_is(
     workspace: Workspace, connect: Connect, clock: Clock
 ) -> None:
-    body = '{"detail": "Request was throttled. Expected available in 2 seconds."}'
-    workspace.fault("status", method="POST", path=LIST, times=2, status=429, body=body, headers={"Retry-After": "2"})
+    workspace.fault("status", method="POST", path=LIST, times=2, **throttled(2))
     command = submit(connect(workspace, sleep=clock.sleep), later(workspace))
     assert [row["id"] for row in workspace.commands(line=LINE)] == [command.id]
     assert methods(workspace)["POST"] == 3

@@ -16,7 +16,7 @@ import pytest
 from ansible_cores import CORES
 from system.auditing import HELLO, Done, audit, hosts
 from system.playing import Play, play_out, run_plays
-from system.support import AGENTS
+from system.support import AGENTS, throttled
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.files import FILES
@@ -55,7 +55,7 @@ def test_servers_that_are_all_offline_pass_nothing(workspace: Workspace) -> None
 
 
 def test_a_budget_that_is_used_up_passes_nothing(current: Workspace) -> None:
-    current.fault("status", method="POST", status=429, after=1, headers={"Retry-After": "3600"})
+    current.fault("status", method="POST", after=1, **throttled(3600))
     done = audit(current, HELLO, of=hosts(*AGENTS), max_concurrency="1", wait_timeout="3s")
     assert said(done) == ("inconclusive", 33.3, True)
     assert len(current.commands()) == 1
