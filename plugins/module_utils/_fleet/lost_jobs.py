@@ -16,7 +16,7 @@ from .submitting import Submitting
 
 #: Lists lag behind writes, and gateways hold requests: a command that is not listed is looked for so long, in seconds.
 _NOT_LISTED_PATIENCE = 30.0
-#: The same after 413: a gateway that finds a request too large mostly has not passed it on.
+#: After 413 it is looked for so long, in seconds: a gateway that finds a request too large has hardly passed it on.
 _TOO_LARGE_PATIENCE = 5.0
 #: A task that does not wait for its commands looks for their ids no longer than this, in seconds.
 _PATIENCE_WITHOUT_WAIT = 120.0
