@@ -142,7 +142,7 @@ class Fleet:
                 self._collect(self._pause())
                 if time.monotonic() >= self._lost.due:
                     for job in self._lost.look():
-                        self._submitted(job)
+                        self._follow(job)
                 if self._awaited and time.monotonic() >= self._next_look():
                     self._look()
         except RunIsOver:
@@ -242,9 +242,9 @@ class Fleet:
             if error:
                 # Whatever it is, it must not take the ids of the other commands with it.
                 self._note_unforeseen(job, act, unforeseen(error, self._run.no_log))
-            if act is _Act.SUBMIT and self._follow_up and job.command:
-                self._start(_Act.FOLLOW_UP, self._follow_up, job)
-            elif act in (_Act.SUBMIT, _Act.FOLLOW_UP):
+            if act is _Act.SUBMIT:
+                self._follow(job)
+            elif act is _Act.FOLLOW_UP:
                 self._submitted(job)
                 self._allow_time()
             elif act is _Act.FETCH_OUTPUT or (act is _Act.LEAVE_OUT and job.outcome):
@@ -268,6 +268,14 @@ class Fleet:
             yield self._ended.get(timeout=seconds)
             while True:
                 yield self._ended.get_nowait()
+
+    def _follow(self, job: Job) -> None:
+        """Follow up a job whose command is accepted, before it is awaited."""
+        if self._follow_up and job.command:
+            self._start(_Act.FOLLOW_UP, self._follow_up, job)
+        else:
+            self._submitted(job)
+            self._allow_time()
 
     def _submitted(self, job: Job) -> None:
         if job.lost and not (job.command or job.outcome):

@@ -535,7 +535,7 @@ def test_an_interrupted_run_deletes_its_token_and_shows_the_summary(current: Wor
 
 
 def test_an_interrupted_run_names_what_it_cannot_delete(current: Workspace, tmp_path: Path) -> None:
-    current.fault("status", method="DELETE", status=403, body='{"detail": "No."}')
+    current.fault("status", method="DELETE", status=403, body='{"code": "forbidden"}')
     done = interrupted(tmp_path, current, {"a": a_host("a")}, "alpacon: registered")
     [record], [token] = current.registered(), current.registration_tokens()
     assert f"alpacon: registered {record['name']}, {record['id']}" in done.said

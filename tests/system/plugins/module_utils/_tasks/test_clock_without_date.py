@@ -80,7 +80,7 @@ def test_it_is_withdrawn_where_it_still_waits(current: Workspace) -> None:
 def test_where_it_can_neither_be_withdrawn_nor_seen_nobody_says_that_it_never_ran(current: Workspace) -> None:
     current.add_servers("off-01", connected=False)
     current.settings(date_header=False, clock_skew=HOURS)
-    current.fault("status", method="DELETE", status=403, body='{"detail": "Not for this token."}')
+    current.fault("status", method="DELETE", status=403, body='{"code": "forbidden", "detail": "Not for this token."}')
     ran = schedule(current, servers=["off-01"], scheduled_at=by_this_clock(3600))
     assert (ran.failed, ran.changed, ran["outcome"], ran["ran"]) == (True, True, "sent", None)
     assert "Not for this token." in ran["msg"]
