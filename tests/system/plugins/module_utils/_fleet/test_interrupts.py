@@ -158,7 +158,7 @@ def test_what_was_refused_is_not_among_what_an_interrupted_run_leaves_behind(
 
     def answer(request: Request) -> Reply:
         if request.body["server"] == uuid(0):
-            return Reply({"detail": "No."}, 400)
+            return Reply({"code": "invalid_command"}, 400)
         over.set()
         return accepted(request)
 
@@ -173,7 +173,8 @@ def test_what_was_refused_is_not_among_what_an_interrupted_run_leaves_behind(
 def test_a_submit_that_waited_for_its_budget_is_not_sent_once_the_run_is_over(
     serve: Callable[..., ScriptedServer], connect: Connect
 ) -> None:
-    server = serve([Reply({}, 429, headers={"Retry-After": "1"}), Reply({}, 201)])
+    throttle = Reply({"code": "api_rate_limited"}, 429, headers={"Retry-After": "1"})
+    server = serve([throttle, Reply({}, 201)])
     run = Run(is_over=lambda: bool(server.requests))
     with run.client(connect(server).settings, None) as client, pytest.raises(RunIsOver):
         client.write("POST", LIST, {})
