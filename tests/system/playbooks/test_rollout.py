@@ -126,7 +126,7 @@ def registered(workspace: Workspace) -> list[Any]:
 
 
 def test_hosts_that_are_registered_need_no_right_to_make_tokens(current: Workspace, tmp_path: Path) -> None:
-    current.fault("status", method="POST", path="registration-tokens/$", status=403, body='{"detail": "No."}', times=9)
+    current.fault("status", method="POST", path="registration-tokens/$", status=403, body='{"code": "forbidden"}', times=9)
     hosts = {"a": ScriptedHost(DEBIAN, registered(current)), "b": ScriptedHost(DEBIAN)}
     done = rolled(tmp_path, current, hosts, alpamon_serial=2)
     assert done.code == 2, done.said
@@ -295,7 +295,7 @@ def test_what_cannot_be_deleted_is_named_for_each_workspace(
 ) -> None:
     hosts = in_two_workspaces(current, other)
     for workspace in (current, other):
-        workspace.fault("status", method="DELETE", path="registration-tokens/", status=403, body='{"detail": "No."}')
+        workspace.fault("status", method="DELETE", path="registration-tokens/", status=403, body='{"code": "forbidden"}')
     with agents_come(other):
         done = rolled(tmp_path, current, hosts, alpamon_serial=[4])
     assert done.code == 0, done.said
@@ -740,7 +740,7 @@ def test_removal_takes_records_along_whose_keys_were_never_written(current: Work
     assert done.code == 0, done.said
     [record] = current.registered()
     assert record["name"].startswith("b-")
-    current.fault("status", method="DELETE", path="servers/servers/", status=403, body='{"detail": "No."}')
+    current.fault("status", method="DELETE", path="servers/servers/", status=403, body='{"code": "forbidden"}')
     done = rolled(tmp_path / "kept", current, {"b": a_host("b")}, but=hosts, alpamon_state="absent")
     assert done.code == 0, done.said
     assert f"    left behind in the workspace: {record['id']}" in summary_lines(done)

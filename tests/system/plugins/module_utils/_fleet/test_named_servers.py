@@ -195,7 +195,7 @@ def test_a_suggestion_comes_from_far_down_a_long_list(running: Callable[[str], W
 
 
 def test_a_suggestion_that_cannot_be_looked_for_hides_nothing(serve: Serve, connect: Connect) -> None:
-    server = serve([Reply(page([])), Reply({"code": "permission_denied"}, status=403)])
+    server = serve([Reply(page([])), Reply({"code": "forbidden"}, status=403)])
     with pytest.raises(UsageError, match=r"no server is named web-7\. Check the name\."):
         find(connect(server), ["web-7"])
 

@@ -365,7 +365,7 @@ def test_who_is_killed_while_reading_names_holds_nobody_up(shared: Shared, names
 def test_who_waits_for_names_too_long_is_told_none(
     shared: Shared, names: ServerList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_sharing, "_NAMES_PATIENCE", 0.1)
+    monkeypatch.setattr(_sharing, "_PATIENCE", 0.1)
 
     def work(stay: Callable[[], None]) -> None:
         with shared.lock("servers"):

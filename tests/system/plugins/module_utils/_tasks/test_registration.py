@@ -228,7 +228,7 @@ def test_old_records_are_named_that_may_be_of_this_machine(current: Workspace, m
 
 def test_a_record_of_the_machine_that_cannot_be_deleted_is_named(current: Workspace) -> None:
     lost = enrol(current, machine=MACHINE_ID)
-    current.fault("status", method="DELETE", status=403, body='{"detail": "No."}')
+    current.fault("status", method="DELETE", status=403, body='{"code": "forbidden"}')
     done = enrol(current, machine=MACHINE_ID, token=current.token)
     assert not done.failed
     assert done["orphans"] == [{"id": lost["id"], "name": lost["name"]}]
@@ -456,7 +456,7 @@ def test_an_api_token_that_does_not_see_the_record(workspace: Workspace, patient
 
 def test_a_record_that_cannot_be_deleted(workspace: Workspace, patient: Clock) -> None:
     workspace.fault("lose_after", method="POST", path=REGISTER, times=1)
-    workspace.fault("status", method="DELETE", status=403, body='{"detail": "No."}')
+    workspace.fault("status", method="DELETE", status=403, body='{"code": "forbidden"}')
     done = enrol(workspace, token=workspace.token)
     record = only_record(workspace)
     assert done.failed
@@ -692,7 +692,7 @@ def test_the_policy_for_upgrades_is_a_word_or_an_object(
 def test_a_workspace_that_does_not_say_whether_it_upgrades(workspace: Workspace) -> None:
     agent = new_agent(workspace)
     workspace.change_server(only_record(workspace)["name"], commissioned=True, is_connected=True, version="2.5.0")
-    workspace.fault("status", path="/preferences/", status=403, body='{"detail": "No."}', times=1)
+    workspace.fault("status", path="/preferences/", status=403, body='{"code": "forbidden"}', times=1)
     given = {"state": "connected", "pinned": True, "token": workspace.token, **agent.options}
     for _answer in ("refused", "missing"):
         assert not register(workspace, **given).failed
@@ -867,7 +867,7 @@ def test_an_unregistration_that_is_lost_twice_may_have_changed_something(current
 
 def test_an_orphan_that_check_mode_cannot_look_for_is_named(current: Workspace) -> None:
     agent = new_agent(current)
-    current.fault("status", method="GET", path=f"{agent.id}/$", status=403, body='{"detail": "No."}')
+    current.fault("status", method="GET", path=f"{agent.id}/$", status=403, body='{"code": "forbidden"}')
     done = register(current, state="unregistered", check_mode=True, id=agent.id, token=current.token)
     assert (done.failed, done.changed, done["orphans"]) == (True, False, [{"id": agent.id, "name": None}])
     assert f"Not known to be unregistered: the record {agent.id} may be left behind." in done["msg"]
@@ -897,13 +897,13 @@ def test_what_a_machine_left_behind_is_ended_without_an_id(current: Workspace) -
 
 def test_what_a_machine_left_behind_and_cannot_be_deleted_is_named(current: Workspace) -> None:
     lost = enrol(current, machine=MACHINE_ID)
-    current.fault("status", method="DELETE", status=403, body='{"detail": "No."}')
+    current.fault("status", method="DELETE", status=403, body='{"code": "forbidden"}')
     done = left_behind(current)
     assert (done.changed, done["orphans"]) == (False, [{"id": lost["id"], "name": lost["name"]}])
     assert "is left behind and could not be deleted" in done.warnings[0]
     current.clear_faults()
     other = enrol(current, machine=MACHINE_ID)
-    current.fault("status", method="DELETE", path=lost["id"], status=403, body='{"detail": "No."}')
+    current.fault("status", method="DELETE", path=lost["id"], status=403, body='{"code": "forbidden"}')
     done = left_behind(current)
     assert (done.changed, done["msg"]) == (True, "1 of 2 records of the machine were deleted.")
     assert other["id"] not in {record["id"] for record in current.registered()}

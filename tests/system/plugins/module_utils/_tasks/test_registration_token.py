@@ -214,7 +214,7 @@ def test_rotated(workspace: Workspace) -> None:
 
 def test_rotated_while_the_old_one_cannot_be_deleted(workspace: Workspace) -> None:
     old = workspace.add_registration_token()["id"]
-    workspace.fault("status", method="DELETE", path=TOKENS, status=403, body='{"detail": "No."}')
+    workspace.fault("status", method="DELETE", path=TOKENS, status=403, body='{"code": "forbidden"}')
     made = manage_token(workspace, state="rotated")
     assert made.changed
     assert made["key"]
@@ -442,7 +442,7 @@ def test_a_token_without_a_description_says_who_made_it(workspace: Workspace) ->
 
 def test_what_cannot_be_looked_for(workspace: Workspace, patient: Clock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
-    workspace.fault("status", method="GET", path=TOKENS, after=1, status=403, body='{"detail": "No."}')
+    workspace.fault("status", method="GET", path=TOKENS, after=1, status=403, body='{"code": "forbidden"}')
     with pytest.raises(LostAnswer, match="could not be seen"):
         manage_token(workspace)
 

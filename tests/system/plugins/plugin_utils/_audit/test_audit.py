@@ -785,7 +785,7 @@ def test_a_run_that_is_over_gets_no_report(current: Workspace, monkeypatch: pyte
 
 
 def test_a_list_of_servers_that_may_not_be_read(workspace: Workspace) -> None:
-    workspace.fault("status", method="GET", path="servers", status=403, body='{"detail": "No."}')
+    workspace.fault("status", method="GET", path="servers", status=403, body='{"code": "forbidden"}')
     done = audit(workspace, HELLO, of=[Member("here", workspace.server_ids()["web-01"]), *hosts("web-02")])
     assert (done.outcomes, list(done.reasons)) == ({("here", "hello"): "passed"}, ["web-02"])
     [warning] = done.warnings
