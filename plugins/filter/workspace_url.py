@@ -23,10 +23,9 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Check that two hosts are in the same workspace
-  ansible.builtin.assert:
-    that: >-
-      alpamon_url | herdops.alpacon.workspace_url == hostvars['web-02'].alpamon_url | herdops.alpacon.workspace_url
+- name: Show the normal form, https://my-workspace.us1.alpacon.io
+  ansible.builtin.debug:
+    msg: "{{ 'HTTPS://My-Workspace.us1.alpacon.io:443/api/' | herdops.alpacon.workspace_url }}"
 """
 
 RETURN = r"""
