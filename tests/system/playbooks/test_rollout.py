@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
@@ -38,6 +40,7 @@ from system.scripted_hosts import (
 )
 from workspace.client import Workspace
 
+FORBIDDEN: dict[str, Any] = {"status": 403, "body": '{"code": "forbidden"}'}
 PLAYBOOK = "herdops.alpacon.rollout"
 WHY = "FAILED. There is no such package. dpkg: no."
 FAILURE = {"failed": True, "changed": False, "msg": "There is no such package.", "stderr": "One.\ndpkg: no.\n"}
@@ -126,7 +129,9 @@ def registered(workspace: Workspace) -> list[Any]:
 
 
 def test_hosts_that_are_registered_need_no_right_to_make_tokens(current: Workspace, tmp_path: Path) -> None:
-    current.fault("status", method="POST", path="registration-tokens/$", status=403, body='{"code": "forbidden"}', times=9)
+    current.fault(
+        "status", method="POST", path="registration-tokens/$", status=403, body='{"code": "forbidden"}', times=9
+    )
     hosts = {"a": ScriptedHost(DEBIAN, registered(current)), "b": ScriptedHost(DEBIAN)}
     done = rolled(tmp_path, current, hosts, alpamon_serial=2)
     assert done.code == 2, done.said
@@ -295,7 +300,9 @@ def test_what_cannot_be_deleted_is_named_for_each_workspace(
 ) -> None:
     hosts = in_two_workspaces(current, other)
     for workspace in (current, other):
-        workspace.fault("status", method="DELETE", path="registration-tokens/", status=403, body='{"code": "forbidden"}')
+        workspace.fault(
+            "status", method="DELETE", path="registration-tokens/", status=403, body='{"code": "forbidden"}'
+        )
     with agents_come(other):
         done = rolled(tmp_path, current, hosts, alpamon_serial=[4])
     assert done.code == 0, done.said
@@ -508,9 +515,13 @@ def interrupted(
     run = started_role(folder, workspace, hosts, *given, playbook=playbook, PYTHONUNBUFFERED="1")
     with agents_come(workspace, but), run as (process, ended):
         until(lambda: re.search(moment, log.read_text(encoding="utf-8"), re.DOTALL), PATIENCE * 8)
-        # The name of a task comes before the process for it, and while that is forked Python may lose an interrupt.
-        time.sleep(0.5)
-        os.killpg(process.pid, signal.SIGINT)
+        # While it forks, Python may lose an interrupt.
+        for _attempt in range(3):
+            time.sleep(0.5)
+            os.killpg(process.pid, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+                break
         done = ended()
     assert done.code not in (0, 2), done.said
     [told] = re.findall(f"(?s).*?{moment}(.*)", done.said)
