@@ -35,7 +35,7 @@ def test_what_the_run_has_submitted_itself_may_show_late(
     [parent] = current.add_commands([{"server": "web-01", "line": "true", "status": "success"}])
     assert this.submitted
     this.submitted.add({"id": parent if own else NO_COMMAND})
-    current.fault("status", method="GET", path=f"{parent}/$", status=404, body="{}")
+    current.fault("status", method="GET", path=f"{parent}/$", status=404, body='{"code": "command_not_found"}')
     if shows_at:
         looks.at(shows_at, current.clear_faults)
     options = command_options(current, servers=["web-02"], line="true", run_after=[parent])
