@@ -1234,7 +1234,8 @@ def test_the_api_token_is_not_sent_to_the_workspace_that_a_host_leaves(
     current: Workspace, serve: Callable[..., ScriptedServer], tmp_path: Path
 ) -> None:
     # It knows the agent, and then no longer: with an API token the record could still be looked for.
-    other = serve([Reply({"id": ID, "commissioned": True}), Reply({"detail": "No."}, 403)])
+    refused = Reply({"detail": "Authentication credentials were not provided."}, 403)
+    other = serve([Reply({"id": ID, "commissioned": True}), refused])
     answers = [*configuration(other.url, ID, "k"), *installed("2.5.0")]
     options = {"alpamon_state": "absent", "alpamon_token": current.token}
     done = run_role(tmp_path, current, {"web": ScriptedHost(DEBIAN, answers, options)})
