@@ -21,6 +21,8 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
 
 #: The variable of a play that has the summary of a rollout.
 SUMMARY = "rollout_summary"
+#: How long the end of ansible-playbook waits for a request, and for a workspace that fails, in seconds.
+_PATIENCE = 5
 
 
 def end_early(play: Any, interrupted: bool) -> str:
@@ -50,7 +52,7 @@ def end_early(play: Any, interrupted: bool) -> str:
 
 def _delete_token(variables: Mapping[str, Any]) -> dict[str, Any]:
     """Delete the registration token that the host of these variables made, and give the result of such a task."""
-    given: dict[str, Any] = {"url": variables["rollout_needs"]}
+    given: dict[str, Any] = {"url": variables["rollout_needs"], "request_timeout": _PATIENCE}
     if "alpamon_token" in variables:
         given["token"] = variables["alpamon_token"]
     if "alpamon_validate_certs" in variables:
@@ -61,6 +63,6 @@ def _delete_token(variables: Mapping[str, Any]) -> dict[str, Any]:
     task = {"state": "absent", "name": variables["rollout_token"]["name"], **given}
     try:
         found = find_settings(given, variables, os.environ, folder=run_folder())
-        return run_registration_token({**task, **found.options}, current_run())
+        return run_registration_token({**task, **found.options}, current_run(), _PATIENCE)
     except AlpaconError as error:
         return {"msg": str(error)}
