@@ -11,8 +11,10 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from system.playing import play, play_out, task
@@ -35,15 +37,13 @@ class HostileHost(Remote):
         access = Access("web-01", "web-01", None, None, None, {}, Limits())
         super().__init__(access, Settings("https://workspace.invalid", ""), Run(folder=folder))
         self.bodies: list[str] = []
-        self._answers = list(answers)
+        self._give = Mock(side_effect=chain(answers, repeat(Ran(0, b"", b""))))
 
     def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
         """Answer as the next in turn, or with success."""
         self.bodies.append(body)
-        answer = self._answers.pop(0) if self._answers else Ran(0, b"", b"")
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        ran: Ran = self._give()
+        return ran
 
 
 def stated(content: bytes, size: int | None = None) -> bytes:

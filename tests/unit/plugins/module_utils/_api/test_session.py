@@ -29,7 +29,6 @@ def test_an_origin_has_a_port(url: str, origin: str) -> None:
     assert origin_of(url) == origin
 
 
-@pytest.mark.timeout(10)
 def test_certificates_are_not_read_from_a_fifo(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "ca.pem")
     with pytest.raises(UsageError, match=r"ca_path: .*ca\.pem: it is neither a file nor a folder"):

@@ -62,12 +62,13 @@ def test_a_script_runs_where_temporary_folders_let_nothing_run(way: str, tmp_pat
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Has programs die of interrupts: who is started in the background may ignore them, and would hand that on."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let programs die of signals that nohup and background jobs ignore, which children would inherit."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGHUP, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("interruptible")
