@@ -15,7 +15,7 @@ from ..outcomes import FAILED, OUTCOMES, UNKNOWN
 from ..verdict import answered
 from .priorities import SHOWN_FIXES, fixes
 from .shape import raised
-from .text import counted, line
+from .text import counted, line, plain
 from .words import unasked_words
 
 #: So many of each kind are shown: tens of lines in all, however many servers there are.
@@ -40,7 +40,7 @@ def _lines(report: Mapping[str, Any], files: Sequence[str], to_submit: int) -> I
     if to_submit:
         yield f"{counted(to_submit, 'command')} would be submitted"
     if report["verdict"]:
-        yield f"Verdict: {report['verdict']}. {answered(report)}"
+        yield f"Verdict: {report['verdict']}. {plain(answered(report))}"
     to_fix = fixes(report)
     if to_fix:
         yield "Fix these first:"

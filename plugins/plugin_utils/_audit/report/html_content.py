@@ -381,7 +381,7 @@ def figures_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "bar": segments,
         "spoken": ", ".join(f"{count} {name}" for name, count, _start, _width in segments) or "no results",
         "failing": len(failing(report)),
-        "answered": answered(report),
+        "answered": plain(answered(report)),
         "covered": is_covered(report),
         "tone": _tone(report),
         "took": duration((end - start).total_seconds()) if start and end else "",
