@@ -16,8 +16,9 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 @pytest.mark.parametrize("playbook", ["run", "schedule", "cancel"])
 def test_each_variable_is_handed_to_the_option_of_its_name(playbook: str) -> None:
     [play] = yaml.safe_load((ROOT / f"playbooks/{playbook}.yml").read_text(encoding="utf-8"))
-    [task] = [task for part in play["tasks"] for task in part.get("block", ())]
-    given = {name: value for name, value in task["herdops.alpacon.alpacon_command"].items() if name != "state"}
+    module = "herdops.alpacon.alpacon_command"
+    [task] = [task for part in play["tasks"] for task in part.get("block", ()) if module in task]
+    given = {name: value for name, value in task[module].items() if name != "state"}
     assert {f"alpacon_{name}" for name in given} == set(play["vars"]["__playbook_arguments"])
     assert set(given) <= set(COMMAND_SPEC)
     assert all(f"alpacon_{name}" in value for name, value in given.items())
