@@ -2,9 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the integration targets on one of the supported ansible-core releases.
+"""Run the integration targets on one of the supported ansible-core releases, or in one process.
 
-On the development core they find a workspace of each dialect, for those targets that dialects matter to. What a dialect
+C(once) carries them out as plays of one ansible-playbook on the development core, in today's dialect. Otherwise
+ansible-test runs them. On the development core they find a workspace of each dialect, for those targets that dialects matter to. What a dialect
 changes is the same on every core, so the others find one of today's dialect only.
 """
 
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import ansible_cores
@@ -29,8 +32,31 @@ DIALECTS: tuple[DialectName, ...] = ("current", "published", "2024")
 DIALECTS_ELSEWHERE: tuple[DialectName, ...] = ("current",)
 
 
+TARGETS = collection_tree.ROOT / "tests/integration/targets"
+
+
+def run_once(targets: list[str]) -> int:
+    """Run the targets as plays of one ansible-playbook, all of them if none is named, and return the exit code."""
+    names = targets or sorted(path.parent.parent.name for path in TARGETS.glob("*/tasks/dialect.yml"))
+    with Workspace("current") as workspace, tempfile.TemporaryDirectory() as folder:
+        known = {"current": {"url": workspace.url, "token": workspace.token}}
+        variables = {"workspaces": known, "output_dir": folder, "ansible_connection": "local"}
+        # A host for each, since registered variables stay with their host.
+        plays = [
+            {"name": name, "hosts": name, "gather_facts": False, "vars": variables, "roles": [name]}
+            for name in names
+        ]
+        playbook = Path(folder, "targets.json")
+        playbook.write_text(json.dumps(plays), encoding="utf-8")
+        command = [str(collection_tree.TOOLS / "ansible-playbook"), "-i", f"{','.join(names)},", str(playbook)]
+        environ = {**collection_tree.environ(), "ANSIBLE_ROLES_PATH": str(TARGETS), "ANSIBLE_NOCOLOR": "1"}
+        return subprocess.run(command, env=environ, check=False, stdin=subprocess.DEVNULL).returncode
+
+
 def main(name: str, targets: list[str]) -> int:
     """Run the targets, all of them if none is named, and return the exit code."""
+    if name == "once":
+        return run_once(targets)
     try:
         ansible_cores.prepare(name)
     except ansible_cores.MissingPythonError as error:
