@@ -18,7 +18,9 @@ pytest = $(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ $(1) $(2) \
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^#: / {sub("#: ", ""); printf "\n%s\n", $$0} /^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+#: Use
 
 .PHONY: setup
 setup: $(READY) ## install the development tools into .venv and link the collection
@@ -31,27 +33,49 @@ $(READY): pyproject.toml uv.lock tests/tools/setup.sh
 demo: $(READY) ## start a workspace with a small fleet and run the playbooks against it
 	@$(PYTHON) tests/tools/demo.py
 
-# The longest first, so that none is left over in the end. The development core's unit tests are those of "unit".
-SUITE := system integration signals sanity-newest sanity-oldest integration-oldest integration-newest lint contract \
-	connection-oldest connection-newest unit-oldest unit-newest browser build unit
+# The longest first.
+SUITE := prove integration-once style build
+REST := everything integration signals sanity-newest sanity-oldest integration-oldest integration-newest \
+	lint connection-oldest connection-newest unit-oldest unit-newest browser states-of-ci molecule-of-ci
 
 .PHONY: test
-test: $(READY) ## run the whole suite: lint, unit, system, contract, integration, connection, signals, sanity and browser
-	@$(PYTHON) tests/tools/ansible_cores.py
-	@rm -rf build/suite && mkdir -p build/suite
-	@$(MAKE) -j3 --output-sync=recurse $(SUITE:%=step-%); \
-		cd build/suite; printf '\n'; cat *; printf '%-20s %6s s\n' all $$SECONDS; ! grep -q FAILED *
+test: $(READY) ## prove each promise once: style, types, tests, integration targets, the tarball; some minutes
+	@$(MAKE) steps STEPS='$(SUITE)' JOBS=2
 
-# A step that fails holds up no other; the summary in the end says how each went.
+.PHONY: test-all
+test-all: $(READY) ## run everything: every ansible-core and dialect, signals, sanity, browser, hosts; as root on Debian
+	@$(PYTHON) tests/tools/ansible_cores.py
+	@$(MAKE) steps STEPS='$(REST)' JOBS=3
+
+# A step that fails holds up no other. In the end come a line for each, and the numbers of tests; a step without tests
+# counts as one.
+.PHONY: steps
+steps:
+	@rm -rf build/suite && mkdir -p build/suite/counts
+	@$(MAKE) -j$(JOBS) --output-sync=recurse $(STEPS:%=step-%); \
+		cd build/suite; printf '\n'; cat step-*; printf '%-20s %6s s\n\n' all $$SECONDS; \
+		awk '{passed += $$1; failed += $$2; skipped += $$3} \
+			END {printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit failed > 0}' counts/*
+
 step-%:
 	@echo "======== $*"
-	@result=passed; $(MAKE) $* </dev/null || result=FAILED; \
-		printf '%-20s %6s s  %s\n' $* $$SECONDS $$result | tee build/suite/$*
+	@result=passed; SUITE_COUNTS=$(CURDIR)/build/suite/counts/$* $(MAKE) $* </dev/null || result=FAILED; \
+		[ -s build/suite/counts/$* ] || case $$result in passed) echo 1 0 0;; *) echo 0 1 0;; esac > build/suite/counts/$*; \
+		printf '%-20s %6s s  %s\n' $* $$SECONDS $$result | tee build/suite/step-$*
 
-.PHONY: quick
-quick: $(READY) ## check style and types, and run the unit tests, in under a minute
+.PHONY: prove
+prove: $(READY) ## run the tests that prove a promise, on the development ansible-core and in today's dialect
+	@$(call pytest,-n 2 --dist worksteal,tests/unit tests/system tests/hostile tests/workspace/contract)
+
+.PHONY: everything
+everything: $(READY) ## run all of these tests: slow ones, every ansible-core, every dialect
+	@$(call pytest,-n 3 --dist worksteal --all,tests/system tests/hostile tests/workspace/contract)
+
+.PHONY: style
+style: $(READY) ## check style and types
 	@$(PYTHON) tests/tools/check_lint.py ruff mypy
-	@$(MAKE) unit
+
+#: Develop
 
 .PHONY: unit
 unit: $(READY) ## run the unit tests, which need no workspace
@@ -69,16 +93,12 @@ unit-development: $(READY) ## run the unit tests by ansible-test in a plain clon
 unit-newest: $(READY) ## run the unit tests by ansible-test in a plain clone, on the newest supported ansible-core
 	@$(PYTHON) tests/tools/check_units.py newest
 
-.PHONY: system
-system: $(READY) ## run the tests against the stand-in workspace, and against a hostile one
-	@$(call pytest,-n 3 --dist worksteal,tests/system tests/hostile)
-
 # Workers that a test kills leave files without data, which coverage warns of.
 .PHONY: coverage
 coverage: $(READY) ## measure which lines of plugins/ the unit and the system tests run
 	@mkdir -p build/coverage
 	@.venv/bin/coverage erase
-	@result=0; .venv/bin/coverage run -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/unit tests/system || result=$$?; \
+	@result=0; .venv/bin/coverage run -m pytest -o cache_dir=.pytest_cache/$@ -n 2 --all tests/unit tests/system || result=$$?; \
 	.venv/bin/coverage combine --quiet 2>/dev/null || true; rm -f build/coverage/data.*; \
 	.venv/bin/coverage report; exit $$result
 
@@ -86,9 +106,9 @@ coverage: $(READY) ## measure which lines of plugins/ the unit and the system te
 signals: $(READY) ## interrupt, kill and hang up on runs, on every supported ansible-core
 	@$(call pytest,,tests/signals)
 
-.PHONY: contract
-contract: $(READY) ## run the tests of the stand-in workspace against the recorded API
-	@$(call pytest,-n 2 --dist worksteal,tests/workspace/contract)
+.PHONY: integration-once
+integration-once: $(READY) ## run the integration targets as plays of one ansible-playbook
+	@$(PYTHON) tests/tools/run_integration.py once
 
 .PHONY: integration
 integration: $(READY) ## run the integration targets on the development ansible-core, in all dialects where these matter
@@ -149,6 +169,14 @@ mutants: $(READY) ## break the core on a sample and name what no test notices (S
 .PHONY: molecule
 molecule: $(READY) ## run the roles on hosts with systemd, as root (SCENARIO=name, SET=ci, OPTIONAL=1: pass where no host can be)
 	@$(PYTHON) tests/tools/run_molecule.py $(SET:%=--set=%) $(if $(OPTIONAL),--optional) $(SCENARIO)
+
+.PHONY: states-of-ci
+states-of-ci:
+	@$(MAKE) states ON=debian12 OPTIONAL=1
+
+.PHONY: molecule-of-ci
+molecule-of-ci:
+	@$(MAKE) molecule SET=ci OPTIONAL=1
 
 .PHONY: states
 states: $(READY) ## try the audit's checks on throw-away systems in hundreds of states, as root (ON=debian12, OPTIONAL=1)

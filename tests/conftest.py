@@ -2,12 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lets tests import the checkout as the collection it is, and Ansible find its plugins."""
+"""Let tests import the checkout as the collection it is and Ansible find its plugins, and select the tests to run."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+from pathlib import Path
+
+import pytest
 
 # ansible-test does all of that by itself; it does not read pyproject.toml, and so finds no tests/tools.
 if importlib.util.find_spec("collection_tree"):
@@ -16,3 +19,46 @@ if importlib.util.find_spec("collection_tree"):
 
     os.environ.update(collection_tree.environ())
     init_plugin_loader([os.environ["ANSIBLE_COLLECTIONS_PATH"]])
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run every test: slow ones, every ansible-core, every dialect")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # What is named is wanted.
+    if config.getoption("--all") or config.getoption("-k") or any("::" in argument for argument in config.args):
+        return
+    usual = {_function(item) for item in items if _is_usual(item)}
+    left_out = [item for item in items if _is_left_out(item) or not (_is_usual(item) or _function(item) not in usual)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _function(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
+
+
+def _is_usual(item: pytest.Item) -> bool:
+    """Return True on the development core and in today's dialect, also if a test has no choice of either."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return (
+        parameters.get("core", "development") == "development" and parameters.get("workspace", "current") == "current"
+    )
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    return bool(item.get_closest_marker("slow") and not item.get_closest_marker("promise"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Write how many tests passed, failed and were skipped where make adds them up."""
+    file = os.environ.get("SUITE_COUNTS")
+    if not file:
+        return
+    count = {word: len(terminalreporter.stats.get(word, ())) for word in ("passed", "failed", "error", "skipped")}
+    # What failed is run once more, and then counts by that run.
+    is_again = config.getoption("--last-failed") and Path(file).exists()
+    before = Path(file).read_text(encoding="utf-8").split() if is_again else ["0", "0", "0"]
+    passed, skipped = int(before[0]) + count["passed"], int(before[2]) + count["skipped"]
+    Path(file).write_text(f"{passed} {count['failed'] + count['error']} {skipped}\n", encoding="utf-8")

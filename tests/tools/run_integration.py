@@ -5,8 +5,8 @@
 """Run the integration targets on one of the supported ansible-core releases, or in one process.
 
 C(once) carries them out as plays of one ansible-playbook on the development core, in today's dialect. Otherwise
-ansible-test runs them. On the development core they find a workspace of each dialect, for those targets that dialects matter to. What a dialect
-changes is the same on every core, so the others find one of today's dialect only.
+ansible-test runs them. On the development core they find a workspace of each dialect, for those targets that dialects
+matter to. What a dialect changes is the same on every core, so the others find one of today's dialect only.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ def run_once(targets: list[str]) -> int:
         variables = {"workspaces": known, "output_dir": folder, "ansible_connection": "local"}
         # A host for each, since registered variables stay with their host.
         plays = [
-            {"name": name, "hosts": name, "gather_facts": False, "vars": variables, "roles": [name]}
-            for name in names
+            {"name": name, "hosts": name, "gather_facts": False, "vars": variables, "roles": [name]} for name in names
         ]
         playbook = Path(folder, "targets.json")
         playbook.write_text(json.dumps(plays), encoding="utf-8")

@@ -48,7 +48,7 @@ BROKEN = [("^(apt) ", FAILURE)]
 OLD_ID = "550e8400-e29b-41d4-a716-446655440000"
 LOST = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.slow]
 
 
 def rolled(
@@ -365,6 +365,7 @@ def test_what_is_left_is_not_called_removed(
     assert len(current.registered()) == 1
 
 
+@pytest.mark.promise
 def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: Path) -> None:
     tomorrow = [*BROKEN, *found(clock_ahead=90000)]
     hosts = {"a": ScriptedHost(DEBIAN, tomorrow), "b": ScriptedHost(DEBIAN), "c": ScriptedHost(DEBIAN)}
@@ -641,6 +642,7 @@ def test_two_runs_at_once_make_one_record_for_each_host(current: Workspace, tmp_
     assert current.registration_tokens() == []
 
 
+@pytest.mark.promise
 def test_no_token_is_deleted_with_settings_from_facts(current: Workspace, tmp_path: Path) -> None:
     forged = ("^file ", {"changed": False, "ansible_facts": {"alpamon_validate_certs": False}})
     # The first host, for which the token is deleted, is not the one that made it.
@@ -705,6 +707,7 @@ def test_a_workspace_that_is_away_after_it_registered(current: Workspace, tmp_pa
     assert kept["full"] != records["full"]
 
 
+@pytest.mark.promise
 def test_an_upgraded_agent_is_not_replaced_when_the_workspace_is_away(current: Workspace, tmp_path: Path) -> None:
     its = registered(current)
     # Its first answer says that the credentials are valid.

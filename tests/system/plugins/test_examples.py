@@ -20,6 +20,8 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
+pytestmark = pytest.mark.slow
+
 WORKSPACE = "https://my-workspace.us1.alpacon.io"
 HOSTS = ("web-01", "web-02", "db-01")
 #: Their examples need agents that really run something.

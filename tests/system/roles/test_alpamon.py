@@ -50,7 +50,7 @@ ID = "550e8400-e29b-41d4-a716-446655440000"
 KEY_FILE = "/etc/apt/keyrings/alpacax_alpamon.asc"
 VENDOR = "https://packagecloud.io/alpacax/alpamon"
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 APT = {
     "debian11": Distribution("Debian", "11.11"),
@@ -390,6 +390,7 @@ def test_a_held_package_is_let_go_of_before_the_newest_comes(running: Running, t
         assert steps[:2] == ["release", "install"], name
 
 
+@pytest.mark.promise
 def test_a_package_that_was_held_is_held_again_after_a_failed_upgrade(running: Running, tmp_path: Path) -> None:
     released = '"selection": "install"|versionlock delete|removelock'
     said = json.dumps({"held": False})
@@ -614,6 +615,7 @@ def test_agent_of_the_installed_version_is_not_restarted(current: Workspace, tmp
     assert done["web"].of("systemd_service") == done["web"].of("apt") == []
 
 
+@pytest.mark.promise
 def test_another_spelling_of_the_url_is_the_same_workspace(current: Workspace, tmp_path: Path) -> None:
     record, answers = upgraded_alone(current, "current", "2.5.0")
     spelled = f"{current.url.replace('http', 'HTTP')}//"
@@ -1266,6 +1268,7 @@ def test_a_key_that_is_not_named_is_not_trusted(running: Running, tmp_path: Path
 # A hostile host
 
 
+@pytest.mark.promise
 @pytest.mark.parametrize("when", ["at once", "later"])
 def test_settings_that_the_host_returns_as_facts_are_refused(running: Running, tmp_path: Path, when: str) -> None:
     workspace = running("current")

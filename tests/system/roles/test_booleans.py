@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from system.playing import play_out
 from system.scripted_hosts import Host, ScriptedHost, agents_come, run_role
@@ -17,6 +18,8 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_role_does_with_text_what_it_does_with_booleans(current: Workspace, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ import pytest
 from system.playing import over_connection, start_over_connection, task, until
 from workspace.client import Workspace
 
+pytestmark = pytest.mark.slow
+
 HOURS = 3600
 #: What cannot be compressed into one submit.
 LARGE = base64.b64encode(random.Random(2).randbytes(1_300_000)).decode()

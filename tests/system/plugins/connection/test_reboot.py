@@ -12,6 +12,8 @@ import pytest
 from system.playing import Row, over_connection, task
 from workspace.client import Workspace
 
+pytestmark = pytest.mark.slow
+
 #: Seconds, for a server that is switched off and on again.
 AWAY = 4
 #: The commands of the task, and none of its modules: it asks for the boot first, then comes what reboots.

@@ -12,6 +12,8 @@ import pytest
 from faults.campaign import Plan
 from faults.connection import BOUNDS, ConnectionCampaign
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(300)
 def test_what_tasks_say_and_what_they_left_agree_whatever_fails() -> None:

@@ -16,6 +16,8 @@ from system.playing import Row, play_out
 from system.scripted_hosts import DEBIAN, ScriptedHost, run_role
 from workspace.client import Workspace
 
+pytestmark = pytest.mark.slow
+
 RUN = "herdops.alpacon.run"
 
 

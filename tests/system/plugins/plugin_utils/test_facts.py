@@ -56,7 +56,7 @@ def uses(way: str) -> list[Row]:
     ]
 
 
-@pytest.mark.parametrize("core", ["oldest", "newest"])
+@pytest.mark.parametrize("core", ["oldest", "development", "newest"])
 def test_no_setting_comes_from_a_fact(current: Workspace, tmp_path: Path, core: str) -> None:
     current.add_servers("cached", "honest", "target", agent=True)
     current.wait_connected("cached", "honest", "target")

@@ -17,6 +17,8 @@ from ansible_cores import CORES
 from system.playing import Play, Row, play_out, run_plays
 from workspace.client import Workspace
 
+pytestmark = pytest.mark.slow
+
 HOSTS = [f"host-{number}" for number in range(1, 6)]
 SERVERS = ["many-1", "many-2"]
 COMMAND = "herdops.alpacon.alpacon_command"

@@ -18,6 +18,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
 
+pytestmark = pytest.mark.slow
+
 SERVERS = ["web-01", "web-02"]
 LATER = "2998-06-01T03:00:00Z"
 

@@ -23,6 +23,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST
 
+pytestmark = pytest.mark.slow
+
 LINE = "reboot"
 
 

@@ -27,6 +27,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import DIALECTS
 
+pytestmark = pytest.mark.slow
+
 Begin = Callable[..., RunningPlay]
 
 HOSTS = [f"web-{number:02d}" for number in range(1, 41)]
