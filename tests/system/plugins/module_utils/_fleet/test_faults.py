@@ -22,6 +22,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import sche
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
 
+pytestmark = pytest.mark.slow
+
 IN_PROCESS = ("executed", "twice", "later", "reuse", "scheduled", "race", "cancelled")
 SUBMIT = {"method": "POST", "path": "^/api/events/commands/$"}
 DETAIL = {"method": "GET", "path": "^/api/events/commands/[0-9a-f-]{36}/$"}

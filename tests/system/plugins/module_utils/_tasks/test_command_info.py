@@ -343,6 +343,7 @@ def peak_of(client: Client, query: Query) -> tuple[int, int]:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_memory_grows_only_by_the_ids_of_what_is_dropped(current: Workspace, connect: Connect) -> None:
     client = connect(current)
