@@ -47,7 +47,7 @@ class HostileHost(Remote):
 
 
 def stated(content: bytes, size: int | None = None) -> bytes:
-    """What a host says of a file that is fetched, in standard error."""
+    """Return the standard error with which a host states size and digest of a fetched file."""
     return f"{len(content) if size is None else size}\n{hashlib.sha256(content).hexdigest()}  -\n".encode()
 
 

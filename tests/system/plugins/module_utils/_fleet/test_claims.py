@@ -293,7 +293,7 @@ def cannot_be_seen(workspace: Workspace) -> None:
 
 
 def attempts(play: Play) -> int:
-    """How many attempts the task took."""
+    """Return the number of attempts that the task took."""
     [result] = play.results.values()
     [tried] = result.get("results", [result])
     return int(tried["attempts"])
