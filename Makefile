@@ -14,7 +14,7 @@ READY := .venv/.ready
 # Tests play with real clocks and processes: what fails beside others is run once more, by itself, before it counts.
 pytest = $(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ $(1) $(2) \
 	|| { echo "$@: what failed is run once more, by itself"; \
-	$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ --last-failed --last-failed-no-failures none $(2); }
+	$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ --all --last-failed --last-failed-no-failures none $(2); }
 
 .PHONY: help
 help: ## list the targets
