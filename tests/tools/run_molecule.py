@@ -33,8 +33,6 @@ RUNS = collection_tree.BUILD / "molecule"
 IMAGES = collection_tree.BUILD / "hosts/images"
 LANES = 2
 SCENARIO_SECONDS = 900
-#: The tests of the stand-in agent go beside the scenarios, under this name.
-AGENT = "agent"
 #: Runs in containers of Docker, with the packages of the vendor: .github/workflows/molecule.yml.
 ELSEWHERE = "containers"
 #: What CI has the time for, the longest first, so that none is left over in the end.
@@ -99,7 +97,7 @@ def without_hosts(lacking: list[str], *, optional: bool) -> int:
 
 def chosen(name: str) -> list[str]:
     """The scenarios of a set; those that are left out are named."""
-    every = [AGENT, *sorted({path.parent.name for path in SCENARIOS.glob("*/molecule.yml")} - {ELSEWHERE})]
+    every = sorted({path.parent.name for path in SCENARIOS.glob("*/molecule.yml")} - {ELSEWHERE})
     if name == "all":
         return every
     left_out = [scenario for scenario in every if scenario not in CI]
@@ -128,11 +126,7 @@ def run(name: str, repository: agent.repository.Repository) -> Result:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="molecule-")))
         stack.enter_context(hosts.Hosts(folder / "hosts", IMAGES))
-        environ = collection_tree.environ()
-        if name == AGENT:
-            passed = logged(name, [sys.executable, "-m", "pytest", "--quiet", "tests/agent"], environ)
-        else:
-            passed = molecule(name, environ | settings(name, folder, stack, repository))
+        passed = molecule(name, collection_tree.environ() | settings(name, folder, stack, repository))
     result = Result(name, time.monotonic() - started, passed)
     log = RUNS / f"{name}.log"
     say(f"{result}" if passed else f"======== {name}\n{log.read_text(errors='replace')}\n======== {result}\n")
