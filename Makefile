@@ -16,6 +16,12 @@ pytest = $(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ $(1) $(2) \
 	|| { echo "$@: what failed is run once more, by itself"; \
 	$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ --all --last-failed --last-failed-no-failures none $(2); }
 
+# What the development tools find: each other, the linked collection, and no folder of the user's own Ansible.
+COLLECTIONS := $(CURDIR)/build/collections
+LINKED := $(COLLECTIONS)/ansible_collections/herdops/alpacon
+environ = export PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$(COLLECTIONS)" \
+	ANSIBLE_HOME="$(CURDIR)/build/home/.ansible" MYPYPATH="tests:tests/tools:$(COLLECTIONS)"
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^#: / {sub("#: ", ""); printf "\n%s\n", $$0} /^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +41,7 @@ demo: $(READY) ## start a workspace with a small fleet and run the playbooks aga
 
 # The longest first.
 SUITE := prove integration-once style build
-REST := everything integration signals sanity-newest sanity-oldest integration-oldest integration-newest \
+REST := everything signals sanity-newest sanity-oldest integration-oldest integration-newest \
 	lint connection-oldest connection-newest unit-oldest unit-newest browser states-of-ci molecule-of-ci
 
 .PHONY: test
@@ -73,7 +79,8 @@ everything: $(READY) ## run all of these tests: slow ones, every ansible-core, e
 
 .PHONY: style
 style: $(READY) ## check style and types
-	@$(PYTHON) tests/tools/check_lint.py ruff mypy
+	@$(environ); ruff check --output-format=concise .; ruff format --check .; \
+		mypy "$(LINKED)/plugins"; mypy $(filter-out tests/integration tests/config.yml tests/conftest.py,$(wildcard tests/*))
 
 #: Develop
 
@@ -81,17 +88,9 @@ style: $(READY) ## check style and types
 unit: $(READY) ## run the unit tests, which need no workspace
 	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/unit
 
-.PHONY: unit-oldest
-unit-oldest: $(READY) ## run the unit tests by ansible-test in a plain clone, on the oldest supported ansible-core
-	@$(PYTHON) tests/tools/check_units.py oldest
-
-.PHONY: unit-development
-unit-development: $(READY) ## run the unit tests by ansible-test in a plain clone, on the development ansible-core
-	@$(PYTHON) tests/tools/check_units.py development
-
-.PHONY: unit-newest
-unit-newest: $(READY) ## run the unit tests by ansible-test in a plain clone, on the newest supported ansible-core
-	@$(PYTHON) tests/tools/check_units.py newest
+.PHONY: unit-oldest unit-newest
+unit-oldest unit-newest: $(READY) ## run the unit tests by ansible-test on that ansible-core
+	@$(PYTHON) tests/tools/ansible_test.py units $(@:unit-%=%)
 
 # Workers that a test kills leave files without data, which coverage warns of.
 .PHONY: coverage
@@ -108,43 +107,19 @@ signals: $(READY) ## interrupt, kill and hang up on runs, on every supported ans
 
 .PHONY: integration-once
 integration-once: $(READY) ## run the integration targets as plays of one ansible-playbook
-	@$(PYTHON) tests/tools/run_integration.py once
+	@$(PYTHON) tests/tools/ansible_test.py integration once
 
-.PHONY: integration
-integration: $(READY) ## run the integration targets on the development ansible-core, in all dialects where these matter
-	@$(PYTHON) tests/tools/run_integration.py development
+.PHONY: integration-oldest integration-newest
+integration-oldest integration-newest: $(READY) ## run the integration targets by ansible-test on that ansible-core
+	@$(PYTHON) tests/tools/ansible_test.py integration $(@:integration-%=%)
 
-.PHONY: integration-oldest
-integration-oldest: $(READY) ## run the integration targets on the oldest supported ansible-core, in today's dialect
-	@$(PYTHON) tests/tools/run_integration.py oldest
+.PHONY: connection-oldest connection-newest
+connection-oldest connection-newest: $(READY) ## run ansible-core's own targets over the connection plugin on that ansible-core
+	@$(PYTHON) tests/tools/run_connection.py $(@:connection-%=%)
 
-.PHONY: integration-newest
-integration-newest: $(READY) ## run the integration targets on the newest supported ansible-core, in today's dialect
-	@$(PYTHON) tests/tools/run_integration.py newest
-
-.PHONY: connection
-connection: $(READY) ## run ansible-core's own targets over the connection plugin, on every supported ansible-core
-	@result=0; for core in oldest development newest; do \
-		echo "ansible-core: $$core"; $(PYTHON) tests/tools/run_connection.py $$core || result=1; done; exit $$result
-
-.PHONY: connection-oldest
-connection-oldest: $(READY) ## run those of them that do not sleep long, on the oldest supported ansible-core
-	@$(PYTHON) tests/tools/run_connection.py oldest --quick
-
-.PHONY: connection-newest
-connection-newest: $(READY) ## run those of them that do not sleep long, on the newest supported ansible-core
-	@$(PYTHON) tests/tools/run_connection.py newest --quick
-
-.PHONY: sanity
-sanity: sanity-oldest sanity-newest ## run ansible-test sanity on the oldest and the newest supported ansible-core
-
-.PHONY: sanity-oldest
-sanity-oldest: $(READY) ## run ansible-test sanity on the oldest supported ansible-core
-	@$(PYTHON) tests/tools/check_sanity.py oldest
-
-.PHONY: sanity-newest
-sanity-newest: $(READY) ## run ansible-test sanity on the newest supported ansible-core
-	@$(PYTHON) tests/tools/check_sanity.py newest
+.PHONY: sanity-oldest sanity-newest
+sanity-oldest sanity-newest: $(READY) ## run ansible-test sanity on that ansible-core
+	@$(PYTHON) tests/tools/ansible_test.py sanity $(@:sanity-%=%)
 
 .PHONY: browser
 browser: $(READY) ## open the audit's report in Chromium: tests, accessibility, HTML validation
@@ -167,24 +142,31 @@ mutants: $(READY) ## break the core on a sample and name what no test notices (S
 	@$(PYTHON) tests/mutants $(SEED:%=--seed=%) $(SAMPLE:%=--sample=%) $(ONLY:%=--only=%) $(WORKERS:%=--workers=%)
 
 .PHONY: molecule
-molecule: $(READY) ## run the roles on hosts with systemd, as root (SCENARIO=name, SET=ci, OPTIONAL=1: pass where no host can be)
-	@$(PYTHON) tests/tools/run_molecule.py $(SET:%=--set=%) $(if $(OPTIONAL),--optional) $(SCENARIO)
-
-.PHONY: states-of-ci
-states-of-ci:
-	@$(MAKE) states ON=debian12 OPTIONAL=1
+molecule: $(READY) ## run the roles on hosts with systemd, as root (SCENARIO=name, SET=ci)
+	@$(PYTHON) tests/tools/run_molecule.py $(SET:%=--set=%) $(SCENARIO)
 
 .PHONY: molecule-of-ci
 molecule-of-ci:
-	@$(MAKE) molecule SET=ci OPTIONAL=1
+	@$(MAKE) molecule SET=ci
 
 .PHONY: states
-states: $(READY) ## try the audit's checks on throw-away systems in hundreds of states, as root (ON=debian12, OPTIONAL=1)
-	@$(PYTHON) tests/tools/run_states.py $(if $(OPTIONAL),--optional) $(ON)
+states: $(READY) ## try the audit's checks on throw-away systems in hundreds of states, as root (ON=debian12)
+	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/checks $(ON:%=-k %)
+
+.PHONY: states-of-ci
+states-of-ci:
+	@$(MAKE) states ON=debian12
 
 .PHONY: lint
-lint: $(READY) ## check style, types, documentation, changelog and metadata
-	@$(PYTHON) tests/tools/check_lint.py
+lint: style ## check style, types, documentation, changelog and metadata
+	@$(environ); yamllint --strict .; \
+		shellcheck tests/tools/setup.sh .ci/run tests/agent/package/{postinst,postrm,prerm} tests/*/systems/*.sh; \
+		check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml; \
+		check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml; \
+		ansible-lint --nocolor -q; \
+		antsibull-changelog lint; \
+		antsibull-docs lint-collection-docs . --plugin-docs --validate-collection-refs=self
+	@$(environ) GALAXY_IMPORTER_RUN_ANSIBLE_LINT=false; nox --no-venv --no-color --envdir build/nox
 
 .PHONY: format
 format: $(READY) ## put the Python code in order
@@ -193,7 +175,11 @@ format: $(READY) ## put the Python code in order
 
 .PHONY: docs
 docs: $(READY) ## build the HTML documentation into build/docs
-	@$(PYTHON) tests/tools/build_docs.py
+	@rm -rf build/docs && mkdir -p build/docs/rst
+	@$(environ); antsibull-docs collection --use-current --fail-on-error --dest-dir build/docs/rst herdops.alpacon; \
+		cp docs/docsite/rst/*.png build/docs/rst/collections/herdops/alpacon/docsite; \
+		sphinx-build --quiet --fail-on-warning -c docs/docsite build/docs/rst build/docs/html
+	@echo The documentation is in build/docs/html/collections/herdops/alpacon/index.html
 
 .PHONY: build
 build: $(READY) ## build the tarball into build/ and check that it installs

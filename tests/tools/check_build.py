@@ -2,20 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Build the collection's tarball into build/dist, read its pages, install it and show what documentation it brought."""
+"""Build the collection's tarball into build/dist, and check its files, the links of its READMEs and its documentation."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
-from pathlib import Path
 
 import collection_tree
-from check_readme import Release
 
+DIST = collection_tree.BUILD / "dist"
 INSTALLED = collection_tree.BUILD / "installed"
 #: What users get: files, and folders that end in a slash. Of tests, ansible-test reads one file wherever it checks.
 CONTENTS = (
@@ -23,64 +23,58 @@ CONTENTS = (
     *("FILES.json", "MANIFEST.json", "changelogs/changelog.yaml", "changelogs/config.yaml", "tests/config.yml"),
     *("docs/", "extensions/audit/", "meta/", "playbooks/", "plugins/", "roles/"),
 )
-DOCUMENTED = ("module", "lookup", "inventory", "connection", "become", "role")
+KINDS = ("module", "lookup", "inventory", "connection", "become", "role")
 
 
 def main() -> int:
-    """Build, install, ask ansible-doc for every plugin, and follow the links of README."""
-    tarball = build()
-    install(tarball)
+    """Build, install, and return 1 if something is wrong with what users get."""
+    for folder in (DIST, INSTALLED):
+        shutil.rmtree(folder, ignore_errors=True)
+    # From what git knows, so that nothing else that lies in the checkout gets in.
+    run(
+        "ansible-galaxy", "collection", "build", str(collection_tree.copy(DIST / "sources")), "--output-path", str(DIST)
+    )
+    [tarball] = DIST.glob("*.tar.gz")
+    run("ansible-galaxy", "collection", "install", str(tarball), "--offline", "-p", str(INSTALLED))
     with tarfile.open(tarball) as archive:
-        names = [member.name for member in archive if member.isfile()]
-    print(f"{tarball.relative_to(collection_tree.ROOT)}: {tarball.stat().st_size // 1024} KiB, {len(names)} files")
-    for name in sorted({name.split("/")[0] for name in names}):
-        print(f"  {name}")
-    plugins = [(kind, plugin) for kind in DOCUMENTED for plugin in documented(kind)]
-    for kind, plugin in plugins:
-        print(f"  documented: {plugin} ({kind})")
-    strays = [name for name in names if not name.startswith(CONTENTS) or "__pycache__" in name]
-    for name in strays:
-        print(f"ERROR: {name} has no business in the tarball: name it in build_ignore of galaxy.yml")
-    problems = Release(tarball).problems()
+        files = [member.name for member in archive if member.isfile()]
+    problems = [f"{name} is not for users: add it to build_ignore in galaxy.yml" for name in strays(files)]
+    problems += [f"{page} links to {name}, which the tarball lacks" for page, name in broken_links(files)]
+    plugins = {kind: documented(kind) for kind in KINDS}
+    problems += [f"ansible-doc shows no {kind} plugin" for kind, names in plugins.items() if not names]
+    print(f"{tarball.relative_to(collection_tree.ROOT)}: {tarball.stat().st_size // 1024} KiB, {len(files)} files")
+    for kind, names in plugins.items():
+        print(f"  {kind}: {', '.join(names)}")
     for problem in problems:
         print(f"ERROR: {problem}")
-    return 0 if plugins and not strays and not problems else 1
+    return 1 if problems else 0
 
 
-def build() -> Path:
-    """Build from what git knows, so that nothing else that lies in the checkout gets in."""
-    place = collection_tree.BUILD / "dist"
-    shutil.rmtree(place, ignore_errors=True)
-    sources = collection_tree.copy(collection_tree.BUILD / "sources")
-    galaxy("build", str(sources), "--output-path", str(place))
-    return next(place.glob("*.tar.gz"))
+def strays(files: list[str]) -> list[str]:
+    """Return the files that are not meant for users."""
+    return [name for name in files if not name.startswith(CONTENTS) or "__pycache__" in name]
 
 
-def install(tarball: Path) -> None:
-    """Install the tarball as a user would."""
-    shutil.rmtree(INSTALLED, ignore_errors=True)
-    galaxy("install", str(tarball), "--offline", "--force", "--collections-path", str(INSTALLED))
-
-
-def galaxy(*arguments: str) -> None:
-    """Run ansible-galaxy collection, and stop where it fails."""
-    command = ["ansible-galaxy", "collection", *arguments]
-    subprocess.run(command, env=collection_tree.environ(INSTALLED), check=True)
+def broken_links(files: list[str]) -> list[tuple[str, str]]:
+    """Return the links of READMEs to files of the repository that are not in the tarball, as (page, file)."""
+    place = INSTALLED / collection_tree.NAME
+    repository = json.loads((place / "MANIFEST.json").read_text())["collection_info"]["repository"].split("//")[1]
+    to_file = re.compile(rf"{re.escape(repository)}/(?:blob|tree)/[^/]+/([^\s#)>]+)")
+    pages = [name for name in files if re.fullmatch(r"(roles/\w+/)?README\.md", name)]
+    found = [(page, name) for page in pages for name in to_file.findall((place / page).read_text())]
+    return [(page, name) for page, name in found if not (place / name).exists()]
 
 
 def documented(kind: str) -> list[str]:
-    """The plugins of one kind whose documentation ansible-doc can show."""
-    listed = ask(kind, "--list", "herdops.alpacon")
-    return list(ask(kind, *listed)) if listed else []
+    """Return the names of one kind of plugin whose documentation ansible-doc shows from the tarball."""
+    listed = json.loads(run("ansible-doc", "--json", "--type", kind, "--list", "herdops.alpacon"))
+    return list(json.loads(run("ansible-doc", "--json", "--type", kind, *listed))) if listed else []
 
 
-def ask(kind: str, *arguments: str) -> dict[str, object]:
-    """What ansible-doc answers as JSON."""
-    command = ["ansible-doc", "--json", "--type", kind, *arguments]
+def run(*command: str) -> str:
+    """Run a program of Ansible, stop where it fails, and return its standard output."""
     environ = collection_tree.environ(INSTALLED)
-    done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE)
-    answer: dict[str, object] = json.loads(done.stdout)
-    return answer
+    return subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the checkout stands in for an installed collection, and the environment in which tools find it there."""
+"""Link or copy the checkout into a collections path, and give tools the environment to find it there."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def link() -> Path:
 
 
 def environ(collections: Path | None = None) -> dict[str, str]:
-    """The environment for Ansible's programs: the linked collection, and no folder of the user's own Ansible."""
+    """Return the environment for Ansible's programs: the linked collection, and no folder of the user's own Ansible."""
     return {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(collections or link()),
@@ -53,6 +53,15 @@ def copy(destination: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target, follow_symlinks=False)
     return place
+
+
+def skip(reason: str) -> int:
+    """Say why a step cannot run here, and return its exit code: in a suite it counts as skipped, alone it fails."""
+    counts = os.environ.get("SUITE_COUNTS")
+    print(f"{'SKIPPED' if counts else 'ERROR'}: {reason}", flush=True)
+    if counts:
+        Path(counts).write_text("0 0 1\n", encoding="utf-8")
+    return 0 if counts else 1
 
 
 def _files() -> list[str]:
