@@ -6,17 +6,25 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import collection_tree
 import pytest
 from browser import reports
 from browser.pages import FLAGS, Opened
+from hosts import needs
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import write_report
+
+#: Programs, and the Debian package of each.
+PROGRAMS = {"chromium": "chromium", "java": "default-jre-headless", "npm": "npm"}
+PACKAGES = collection_tree.BUILD / "browser"
 
 _MAKERS: Mapping[str, Callable[[], reports.Report]] = {
     "example": reports.report,
@@ -29,6 +37,27 @@ _MAKERS: Mapping[str, Callable[[], reports.Report]] = {
 
 #: Reports that say what changed since an earlier one.
 _WITH_TREND = ("example", "hostile")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Install what is missing, once for all workers: programs on a Debian as root, and what npm brings."""
+    if hasattr(config, "workerinput"):
+        return
+    if needs.absent(PROGRAMS) and os.geteuid() == 0:
+        needs.install([*needs.absent(PROGRAMS), "fonts-dejavu-core"])
+    if not needs.absent(PROGRAMS):
+        PACKAGES.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(Path(__file__).with_name(name), PACKAGES)
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        subprocess.run(command, cwd=PACKAGES, check=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if needs.absent(PROGRAMS):
+        skip = pytest.mark.skip(reason=f"these packages are missing: {', '.join(needs.absent(PROGRAMS))}")
+        for item in items:
+            item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

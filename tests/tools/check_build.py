@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Build the collection's tarball into build/dist, and check its files, the links of its READMEs and its documentation."""
+"""Build the tarball into build/dist, and check its files, the links of its READMEs and its documentation."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def main(core: str) -> int:
         "ansible_connection": "herdops.alpacon.alpacon",
         "ansible_python_interpreter": "{{ ansible_playbook_python }}",
     }
-    inventory.write_text(json.dumps({"all": {"hosts": dict.fromkeys(HOSTS, {}), "vars": variables}}))
+    inventory.write_text(json.dumps({"all": {"hosts": {host: {} for host in HOSTS}, "vars": variables}}))
     with Workspace("current", servers=HOSTS, tick=0.1) as workspace:
         workspace.change_server("without-shell", allow_sh=False)
         environ = environment(programs, workspace, place, targets)

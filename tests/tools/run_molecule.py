@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,72 +40,35 @@ TLS = ("private_ca",)
 #: Scenarios with a second workspace.
 TWO_WORKSPACES = ("workspace_change",)
 PROGRAMS = needs.PROGRAMS | agent.repository.PROGRAMS
-PRINTING = threading.Lock()
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """How a scenario went."""
-
-    scenario: str
-    seconds: float
-    passed: bool
-
-    def __str__(self) -> str:
-        return f"{self.scenario:<20} {self.seconds:>8.1f} s  {'passed' if self.passed else 'FAILED'}"
 
 
 def main() -> int:
-    """Run what the command line names and return 1 if a scenario failed."""
+    """Run what the command line names, and return 1 if a scenario failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--set", choices=("all", "ci"), default="all")
-    parser.add_argument("--optional", action="store_true", help="succeed, and say so, where hosts cannot be made")
     parser.add_argument("scenarios", nargs="*", help="names; all of the set without them")
     arguments = parser.parse_args()
     lacking = needs.missing(PROGRAMS) or trial()
     if lacking:
-        return without_hosts(lacking, optional=arguments.optional)
-    names = arguments.scenarios or chosen(arguments.set)
-    results = run_all(names)
-    print(f"\n{'scenario':<20} {'took':>10}  result")
-    for result in results:
-        print(result)
-    return 0 if all(result.passed for result in results) else 1
+        return collection_tree.skip(f"no host with systemd can be made here: {'; '.join(lacking)}")
+    every = sorted({path.parent.name for path in SCENARIOS.glob("*/molecule.yml")} - {ELSEWHERE})
+    passed = run_all(arguments.scenarios or (list(CI) if arguments.set == "ci" else every))
+    return 0 if all(passed) else 1
 
 
 def trial() -> list[str]:
-    """Make a host of each release, and return what is wrong if they do not come up."""
+    """Make a host of each release, and return the reason if they do not come up."""
     wanted = [hosts.Wanted(f"trial-{release}", release) for release in images.RELEASES]
     try:
         with tempfile.TemporaryDirectory(prefix="trial-") as folder, hosts.Hosts(Path(folder), IMAGES) as made:
             made.up(wanted)
     except (TimeoutError, subprocess.CalledProcessError) as error:
-        return [f"hosts that come up: {error}"]
+        return [str(error)]
     return []
 
 
-def without_hosts(lacking: list[str], *, optional: bool) -> int:
-    """Say why no scenario was run, and return the exit code for that."""
-    frame = "=" * 100
-    reasons = "".join(f"  - {reason}\n" for reason in lacking)
-    outcome = "SKIPPED: no role was tested on a host" if optional else "ERROR: no host can be made here"
-    print(f"{frame}\n{outcome}. What is missing:\n{reasons}{frame}")
-    return 0 if optional else 1
-
-
-def chosen(name: str) -> list[str]:
-    """The scenarios of a set; those that are left out are named."""
-    every = sorted({path.parent.name for path in SCENARIOS.glob("*/molecule.yml")} - {ELSEWHERE})
-    if name == "all":
-        return every
-    left_out = [scenario for scenario in every if scenario not in CI]
-    if left_out:
-        print(f"CI has no time for {', '.join(left_out)}: run make molecule.", flush=True)
-    return list(CI)
-
-
-def run_all(names: list[str]) -> list[Result]:
-    """Run scenarios, a few at a time, and return how each went."""
+def run_all(names: list[str]) -> list[bool]:
+    """Run scenarios, a few at a time, and return which of them passed."""
     RUNS.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with (
@@ -118,25 +79,25 @@ def run_all(names: list[str]) -> list[Result]:
         return list(pool.map(lambda name: run(name, repository), names))
 
 
-def run(name: str, repository: agent.repository.Repository) -> Result:
-    """Run one scenario, and print its output if it failed."""
-    say(f"{name} started")
+def run(name: str, repository: agent.repository.Repository) -> bool:
+    """Run one scenario, print its output if it failed, and return whether it passed."""
     started = time.monotonic()
     # Short, since the path of a socket has to fit in.
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="molecule-")))
         stack.enter_context(hosts.Hosts(folder / "hosts", IMAGES))
-        passed = molecule(name, collection_tree.environ() | settings(name, folder, stack, repository))
-    result = Result(name, time.monotonic() - started, passed)
-    log = RUNS / f"{name}.log"
-    say(f"{result}" if passed else f"======== {name}\n{log.read_text(errors='replace')}\n======== {result}\n")
-    return result
+        environ = collection_tree.environ() | settings(name, folder, stack, repository) | {"NO_COLOR": "1"}
+        passed = molecule(name, environ)
+    output = "" if passed else (RUNS / f"{name}.log").read_text(errors="replace")
+    result = "passed" if passed else "FAILED"
+    print(f"{output}{name:<20} {time.monotonic() - started:>8.1f} s  {result}\n", end="", flush=True)
+    return passed
 
 
 def settings(
     name: str, folder: Path, stack: contextlib.ExitStack, repository: agent.repository.Repository
 ) -> dict[str, str]:
-    """What a scenario finds in its environment; extensions/molecule/README.md lists it."""
+    """Return what a scenario finds in its environment; extensions/molecule/README.md lists it."""
     values = {
         "ALPAMON_REPOSITORY": f"{repository.url}/{agent.repository.CHANNELS['stable']}",
         "ALPAMON_REPOSITORY_RC": f"{repository.url}/{agent.repository.CHANNELS['rc']}",
@@ -162,7 +123,7 @@ def settings(
 
 
 def connection(prefix: str, workspace: Workspace) -> dict[str, str]:
-    """How a workspace is reached, and how servers get into it."""
+    """Return the variables of a workspace: its URL and tokens."""
     return {
         f"{prefix}_URL": workspace.url,
         f"{prefix}_TOKEN": workspace.token,
@@ -171,16 +132,11 @@ def connection(prefix: str, workspace: Workspace) -> dict[str, str]:
 
 
 def molecule(name: str, environ: dict[str, str]) -> bool:
-    """Run Molecule on one scenario, and return whether it passed."""
+    """Run Molecule on one scenario with its output in a file, and return whether it passed."""
     command = ["molecule", "--base-config", str(SCENARIOS / "config.yml"), "test", "--scenario-name", name]
-    return logged(name, command, {**environ, "NO_COLOR": "1"})
-
-
-def logged(name: str, command: list[str], environ: dict[str, str]) -> bool:
-    """Run a command with its output in a file, and return whether it passed."""
-    path = RUNS / f"{name}.log"
-    path.unlink(missing_ok=True)  # another run may still write to it
-    with path.open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
+    # Another run may still write to the file.
+    (RUNS / f"{name}.log").unlink(missing_ok=True)
+    with (RUNS / f"{name}.log").open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
         done = subprocess.run(
             command,
             cwd=collection_tree.ROOT,
@@ -193,12 +149,6 @@ def logged(name: str, command: list[str], environ: dict[str, str]) -> bool:
         )
         return done.returncode == 0
     return False
-
-
-def say(text: str) -> None:
-    """Print without mixing with another scenario."""
-    with PRINTING:
-        print(text, flush=True)
 
 
 if __name__ == "__main__":
