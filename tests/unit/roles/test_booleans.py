@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
@@ -76,17 +75,3 @@ def test_each_use_of_a_boolean_converts_it() -> None:
         if not handed.match(expression) and _unconverted(expression, names)
     ]
     assert bare == []
-
-
-@pytest.mark.parametrize(
-    ("expression", "bare"),
-    [
-        ("not hold", ["hold"]),
-        ("not hold | bool", []),
-        ("hold | default(true) | bool", []),
-        ("hold | default(true)", ["hold"]),
-        ("'hold' in it", []),
-    ],
-)
-def test_what_counts_as_converted(expression: str, bare: list[str]) -> None:
-    assert _unconverted(expression, {"hold"}) == bare

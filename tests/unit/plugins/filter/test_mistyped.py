@@ -39,64 +39,24 @@ LOOKS: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "known", "meant"),
-    [
-        ("alpacon_usernam", PLAYBOOK["run"], "alpacon_username"),
-        ("alpacon_server", PLAYBOOK["cancel"], "alpacon_servers"),
-        ("alpacon_sheduled_at", PLAYBOOK["schedule"], "alpacon_scheduled_at"),
-        ("alpacon_tokne", PLAYBOOK["run"], "alpacon_token"),
-        ("alpamon_versoin", ROLE["alpamon"], "alpamon_version"),
-        ("audit_fail_onn", ROLE["audit"], "audit_fail_on"),
-        ("audit_chek_sets", ROLE["audit"], "audit_check_sets"),
-    ],
-)
-def test_a_slip_is_told(name: str, known: list[str], meant: str) -> None:
-    assert mistyped([name], known) == [f"There is no variable {name}. Did you mean {meant}?"]
-
-
-def test_what_is_the_users_own_is_left_alone() -> None:
-    own = [
-        "alpacon_team_contacts",
-        "alpacon_dev",
-        "alpacon_os_name",
-        "alpacon_server_id",
-        "alpacon_id",
-        "alpacon_groups",
-    ]
-    for known in PLAYBOOK.values():
-        assert mistyped(["alpacon_workspace", "alpacon_workspaces", *own, *known], known) == []
-    for name, options in ROLE.items():
-        assert mistyped([f"{name}_owner", f"{name}_contact", *options], options) == []
-
-
-@pytest.mark.parametrize(
     ("name", "playbook", "meant"),
     [
+        ("alpacon_sheduled_at", "schedule", "alpacon_scheduled_at"),
+        ("alpacon_tokne", "run", "alpacon_token"),
+        ("alpamon_versoin", "role alpamon", "alpamon_version"),
         ("alpcon_servers", "run", "alpacon_servers"),
         ("alpacom_line", "run", "alpacon_line"),
-        ("apalcon_line", "run", "alpacon_line"),
         ("alpacn_usernam", "schedule", "alpacon_username"),
-        ("alpaconservers", "cancel", "alpacon_servers"),
         ("alpacon-servers", "cancel", "alpacon_servers"),
-        ("alpacon-run-after", "run", "alpacon_run_after"),
         ("alpacon_servers_", "run", "alpacon_servers"),
-        ("Alpacon_Servers", "run", "alpacon_servers"),
         ("ALPACON_SERVERS", "run", "alpacon_servers"),
         ("alpacon_host", "run", "alpacon_servers"),
-        ("alpacon_hosts", "schedule", "alpacon_servers"),
-        ("alpacon_server", "cancel", "alpacon_servers"),
-        ("alpacon_limit", "run", "alpacon_servers"),
         ("alpamon_hosts", "run", "alpacon_servers"),
-        ("alpcon_url", "run", "alpacon_url"),
-        ("alpmon_hosts", "rollout", "alpamon_hosts"),
-        ("alpamon_host", "rollout", "alpamon_hosts"),
         ("alpamon_limit", "rollout", "alpamon_hosts"),
         ("alpacon_hosts", "rollout", "alpamon_hosts"),
-        ("alpacon_servers", "rollout", "alpamon_hosts"),
         ("alpacon_state", "rollout", "alpamon_state"),
         ("alpmaon_serail", "rollout", "alpamon_serial"),
         ("audi_fail_on", "role audit", "audit_fail_on"),
-        ("audit-check-sets", "role audit", "audit_check_sets"),
         ("alpcon_token", "role audit", "alpacon_token"),
     ],
 )
@@ -109,16 +69,10 @@ def test_a_slip_anywhere_in_the_name_is_told(name: str, playbook: str, meant: st
     ("name", "playbook", "meant"),
     [
         ("alpacon_user", "run", "alpacon_username"),
-        ("alpacon_group", "schedule", "alpacon_groupname"),
         ("alpacon_timeout", "run", "alpacon_wait_timeout"),
-        ("alpacon_concurrency", "run", "alpacon_max_concurrency"),
-        ("alpacon_codes", "run", "alpacon_success_codes"),
         ("alpacon_environment", "run", "alpacon_env"),
-        ("alpamon_file", "rollout", "alpamon_package_file"),
         ("alpamon_repository", "rollout", "alpamon_repository_key or alpamon_repository_url"),
         ("audit_fail", "role audit", "audit_fail_on"),
-        ("audit_report", "role audit", "audit_report_dir"),
-        ("audit_sets", "role audit", "audit_check_sets"),
     ],
 )
 def test_a_short_form_that_was_given_is_told(name: str, playbook: str, meant: str) -> None:
@@ -128,7 +82,7 @@ def test_a_short_form_that_was_given_is_told(name: str, playbook: str, meant: st
 
 
 def test_what_is_no_short_form_is_left_alone() -> None:
-    own = ["alpacon_ru", "alpacon_team", "alpacon_line_of_today", "alpacon_identity", "alpacon_id", "alpacon_groups"]
+    own = ["alpacon_ru", "alpacon_team_contacts", "alpacon_line_of_today", "alpacon_identity", "alpacon_groups"]
     known, chooses = LOOKS["run"]
     assert mistyped(own, known, chooses, own) == []
 
@@ -145,7 +99,16 @@ def test_no_false_alarm(looks: str) -> None:
         *(f"x_{name}" for name in known),
         *(f"{name}_b" for name in known),
         *(f"__{name}" for name in known),
-        *("alpacon_region", "alpacon_site", "falcon_hosts", "beacon_servers", "servers", "hosts", "line", "limit"),
+        *(
+            "alpacon_dev",
+            "alpacon_id",
+            "alpacon_groups",
+            "alpamon_owner",
+            "audit_contact",
+            "alpacon_region",
+            "alpacon_site",
+        ),
+        *("falcon_hosts", "beacon_servers", "servers", "hosts", "line", "limit"),
         *("auditd_rules", "auditd_max_log_file", "audit_log", "edit_title", "daemon_version", "falcon_url"),
         *("alpacon_tokens", "alpacon_server_id", "alpacon_workspace", "alpacon_workspaces", "alpacon_result"),
     ]
