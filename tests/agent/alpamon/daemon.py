@@ -19,9 +19,6 @@ import time
 import typing as t
 from pathlib import Path
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import WebSocketException
-
 from . import config, log
 from .agent import Agent, Options
 from .api import Api, ApiError
@@ -29,13 +26,11 @@ from .reports import Poster
 from .version import CONNECTS, VERSION
 
 PID_FILE = Path("/run/alpamon.pid")
-SOCKETS = (Path("/run/alpamon/logs.sock"), Path("/run/alpamon/auth.sock"))
 MYSELF = "/api/servers/servers/-/"
 #: Only the tests' hosts set it: a fraction of every pause between two attempts.
 PACE = float(os.environ.get("ALPAMON_PACE", "1"))
 SESSION_PAUSES = (10, 20, 40, 80, 160, 300)
 SOCKET_PAUSES = (0, 5, 10, 20, 40, 60)
-GIVE_UP_SECONDS = 3 * 24 * 3600.0
 
 
 def run() -> int:
@@ -57,8 +52,7 @@ def run() -> int:
     except KeyboardInterrupt:
         return 0
     finally:
-        for path in (PID_FILE, *SOCKETS):
-            path.unlink(missing_ok=True)
+        PID_FILE.unlink(missing_ok=True)
 
 
 def _stop(number: int, frame: object) -> t.NoReturn:
@@ -84,48 +78,31 @@ class Daemon:
         """Start in the genuine agent's order, then serve the backhaul."""
         log.info("Initialized global worker pool with 20 workers and queue capacity 200")
         myself = self.check_session()
-        if myself is None:
-            log.error("Could not establish a session; giving up.")
-            return 1
         log.info("alpamon initialized and running.")
-        in_background(self.report_start, myself["commissioned"])
-        listening = [listen(path) for path in SOCKETS]
-        try:
-            return asyncio.run(self.serve())
-        finally:
-            for each in listening:
-                each.close()
+        threading.Thread(target=self.report_start, args=[myself["commissioned"]], daemon=True).start()
+        asyncio.run(self.serve())
+        return 0
 
-    async def serve(self) -> int:
-        """Serve both websockets until told to end."""
+    async def serve(self) -> None:
+        """Serve the websocket until told to end."""
         agent = HostAgent(self.settings, self.api)
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
-        log.info("Command signature verification enabled.")
-        log.info("Dispatcher system initialized successfully")
         log.info(f"Connecting to websocket at {agent.address('backhaul')}...")
-        log.info(f"Connecting to control websocket at {agent.address('control')}...")
-        control = asyncio.ensure_future(agent.serve_control())
-        log.info(f"Auth socket created at {SOCKETS[1]}")
         serving, stopping = asyncio.ensure_future(agent.run()), asyncio.ensure_future(ended.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if ended.is_set():
             await agent.stop()
-        gave_up = serving.done() and agent.gave_up
-        for task in (control, serving, stopping):
+        for task in (serving, stopping):
             task.cancel()
-        return 1 if gave_up else 0
 
-    def check_session(self) -> dict[str, t.Any] | None:
-        """Ask who this is until the workspace knows; None after three days of asking."""
-        deadline = time.monotonic() + GIVE_UP_SECONDS
-        for pause in pauses(SESSION_PAUSES):
-            answer = self.ask_myself() if CONNECTS else None
-            if answer is not None or time.monotonic() > deadline:
-                return answer
-            time.sleep(pause)
-        return None
+    def check_session(self) -> dict[str, t.Any]:
+        """Ask who this is until the workspace knows."""
+        attempts = pauses(SESSION_PAUSES)
+        while (answer := self.ask_myself() if CONNECTS else None) is None:
+            time.sleep(next(attempts))
+        return answer
 
     def ask_myself(self) -> dict[str, t.Any] | None:
         """The row of this server, or None with a line in the log that only debugging shows."""
@@ -159,7 +136,7 @@ class Daemon:
 
 
 class HostAgent(Agent):
-    """The agent of a host: it says in its log what it does, and gives up after three days."""
+    """The agent of a host: it says in its log what it does."""
 
     def __init__(self, settings: config.Config, api: Api) -> None:
         super().__init__(
@@ -170,8 +147,6 @@ class HostAgent(Agent):
             _websocket_trust(settings),
             Options(repeat_unit=PACE),
         )
-        self.gave_up = False
-        self._deadline = time.monotonic() + GIVE_UP_SECONDS
 
     def pauses(self) -> t.Iterator[float]:
         """Return the genuine agent's pauses."""
@@ -180,45 +155,16 @@ class HostAgent(Agent):
     def connected(self) -> None:
         """Say so where debugging is on."""
         log.debug("Backhaul connection established.")
-        self._deadline = time.monotonic() + GIVE_UP_SECONDS
 
     def lost(self, error: Exception) -> None:
-        """Say so where debugging is on, and end after three days without a connection."""
+        """Say so where debugging is on."""
         log.debug(f"Backhaul connection lost: {error}")
-        if time.monotonic() > self._deadline:
-            self.gave_up = self.over = True
-
-    async def handle(self, socket: ClientConnection, message: str | bytes) -> str:
-        """Act on one frame, and return what it asked for."""
-        try:
-            frame = json.loads(message)
-            query = str(frame["query"])
-        except (ValueError, LookupError, TypeError):
-            log.warn("Inappropriate message.")
-            return ""
-        if query == "quit":
-            log.info(f"Quit requested for reason: {frame.get('reason', '')}")
-        elif query not in ("command", "ping", "reconnect"):
-            log.warn(f"Not implemented query: {query}")
-        return await super().handle(socket, message)
 
     async def restart(self, results: bool = True) -> None:
         """Become a new process in place of this one."""
         await self.stop(results)
         PID_FILE.unlink(missing_ok=True)
         os.execv(sys.argv[0], sys.argv)
-
-    async def serve_control(self) -> None:
-        """Keep the control websocket open; nothing that comes over it concerns this agent."""
-        attempts = self.pauses()
-        while True:
-            await asyncio.sleep(next(attempts))
-            with contextlib.suppress(OSError, WebSocketException, TimeoutError):
-                async with await self.dial("control") as connection:
-                    log.info("Control WebSocket connection established.")
-                    attempts = self.pauses()
-                    async for _message in connection:
-                        pass
 
 
 def _websocket_trust(settings: config.Config) -> ssl.SSLContext:
@@ -234,22 +180,6 @@ def pauses(seconds: t.Sequence[float]) -> t.Iterator[float]:
     yield from (PACE * each for each in seconds)
     while True:
         yield PACE * seconds[-1]
-
-
-def in_background(work_to_do: t.Callable[..., object], *arguments: object) -> None:
-    """Do something beside; it does not keep the agent from ending."""
-    threading.Thread(target=work_to_do, args=arguments, daemon=True).start()
-
-
-def listen(path: Path) -> socket.socket:
-    """A socket that local programs find; nobody answers on it."""
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    path.chmod(0o600)
-    listener.listen()
-    return listener
 
 
 def system_information() -> dict[str, t.Any]:
