@@ -1,0 +1,386 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Lists come whole or the failure is told, whatever happens to them while they are read."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import lists as _lists
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, IncompleteList, LostAnswer
+from ansible_collections.herdops.alpacon.tests.unit.support import LIST, page
+
+Query = Mapping[str, Any]
+
+
+class Workspace:
+    """A workspace that answers the requests for pages of a list by a function."""
+
+    def __init__(self, answer: Callable[[Query], Any]) -> None:
+        self.queries: list[Query] = []
+        self._answer = answer
+
+    @property
+    def requests(self) -> int:
+        return len(self.queries)
+
+    def get(self, _path: str, query: Query) -> Any:
+        self.queries.append(query)
+        return self._answer(query)
+
+    def pages(self, ordering: str | None = None, whole: bool = True) -> list[_lists.Page]:
+        return list(_lists.pages(self.get, LIST, {"ordering": ordering} if ordering else None, whole))
+
+    def ids(self, ordering: str | None = None) -> list[Any]:
+        return [row.get("id") for page in self.pages(ordering) for row in page.rows]
+
+
+def in_turn(*bodies: Any) -> Workspace:
+    """A workspace that answers with these, the last one for ever."""
+    left = iter(bodies)
+    return Workspace(lambda _query: next(left, bodies[-1]))
+
+
+def gone() -> Any:
+    raise ApiError("GET", LIST, 404, text="Invalid page.")
+
+
+def paged(query: Query, ids: Sequence[Any]) -> Any:
+    """The page of a list that a request asks for; of ids, or of whole rows."""
+    size, number = query["page_size"], query.get("page", 1)
+    rows = [row if isinstance(row, dict) else {"id": row} for row in ids[(number - 1) * size : number * size]]
+    if not rows and number > 1:
+        gone()
+    return page(rows, number + 1 if number * size < len(ids) else None, len(ids))
+
+
+# Forms of paging
+
+FORMS: dict[str, Callable[[int], Any]] = {
+    "number": lambda number: number,
+    "number as text": str,
+    "URL of another host": lambda number: f"http://internal:9000{LIST}?page={number}&page_size=7",
+    "relative URL": lambda number: f"?page={number}",
+    "cursor": lambda number: f"c{number}==",
+    "URL with cursor": lambda number: f"{LIST}?cursor=c{number}%3D%3D",
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "end"), [*((form, None) for form in FORMS), *(("number", end) for end in (0, "", "0", "absent"))]
+)
+def test_every_form_of_paging(form: str, end: Any) -> None:
+    numbers = itertools.count(1)
+
+    def answer(_query: Query) -> Any:
+        number = next(numbers)
+        body = page([{"id": number}, {"id": -number}], FORMS[form](number + 1) if number < 3 else end)
+        if body["next"] == "absent":
+            del body["next"]
+        return body
+
+    workspace = Workspace(answer)
+    assert workspace.ids("-added_at") == [1, -1, 2, -2, 3, -3]
+    name, values = ("cursor", ["c2==", "c3=="]) if "cursor" in form else ("page", [2, 3])
+    always = {"ordering": "-added_at", "page_size": 100}
+    assert workspace.queries == [always, *({**always, name: value} for value in values)]
+
+
+def test_a_bare_list_is_the_only_page() -> None:
+    assert in_turn([{"id": 1}, {"id": 2}]).pages() == [_lists.Page([{"id": 1}, {"id": 2}], 2)]
+
+
+def test_rows_without_an_id_are_all_different() -> None:
+    chunk = {"seq": 0, "content": "x"}
+    pages = in_turn(page([chunk, chunk], 2), page([chunk])).pages()
+    assert [row for page in pages for row in page.rows] == [chunk] * 3
+
+
+def test_a_row_that_is_no_row_costs_only_itself() -> None:
+    assert in_turn(page([{"id": "a"}, None, 5, "x", {"id": ["a"]}, {"id": "b"}])).ids() == ["a", ["a"], "b"]
+
+
+@pytest.mark.parametrize("body", [{"status": "Good"}, {"results": None}, {"results": [7]}, "words", None])
+def test_what_is_no_list_is_an_error(body: Any) -> None:
+    with pytest.raises(LostAnswer, match="not a list"):
+        in_turn(body).ids()
+
+
+def test_a_list_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(ApiError):
+        Workspace(lambda _query: gone()).ids()
+
+
+@pytest.mark.parametrize(("stated", "count"), [(0, 0), (10**9, 10**9), (True, None), ("5", None), (-1, None)])
+def test_a_count_is_a_number(stated: Any, count: int | None) -> None:
+    assert in_turn({"results": [{"id": "a"}], "count": stated}).pages(whole=False) == [
+        _lists.Page([{"id": "a"}], count)
+    ]
+
+
+# Rows that tie, leave and join
+
+
+@pytest.mark.parametrize(("ordering", "requests"), [("-added_at", 4), (_lists.LATEST_DUE_FIRST, 4), ("name", 2)])
+def test_two_rows_that_tie_over_a_page_both_come(ordering: str, requests: int) -> None:
+    turns = itertools.count()
+
+    def answer(query: Query) -> Any:
+        twins = [99, 100] if next(turns) % 2 else [100, 99]
+        return paged(query, [*range(99), *twins, *range(101, 150)])
+
+    workspace = Workspace(answer)
+    assert sorted(workspace.ids(ordering)) == list(range(150))
+    assert workspace.requests == requests
+
+
+def test_rows_in_no_order_are_a_failure() -> None:
+    draw = random.Random(1)
+    workspace = Workspace(lambda query: paged(query, draw.sample(range(300), 300)))
+    with pytest.raises(IncompleteList, match=rf"^GET {LIST}: \d+ of 300 rows came, also when it was read") as caught:
+        workspace.ids()
+    assert caught.value.count == 300
+    assert caught.value.came < 300
+    assert workspace.requests <= 3 * 4
+
+
+@pytest.mark.parametrize("ordering", ["-added_at", _lists.LATEST_DUE_FIRST, "name"])
+@pytest.mark.parametrize("deleted", [1, 30, 150])
+def test_rows_behind_those_that_are_deleted_come_once(deleted: int, ordering: str) -> None:
+    ids = list(range(500))
+
+    def answer(query: Query) -> Any:
+        if query.get("page") == 3 and len(ids) == 500:
+            del ids[10 : 10 + deleted]
+        return paged(query, ids)
+
+    workspace = Workspace(answer)
+    came = workspace.ids(ordering)
+    assert set(came) >= set(ids)
+    assert len(came) == len(set(came))
+    assert workspace.requests == (6 if (ordering, deleted) == ("name", 1) else 7)
+
+
+def test_a_page_that_is_gone_is_no_end() -> None:
+    ids = list(range(101))
+
+    def answer(query: Query) -> Any:
+        if "page" in query and len(ids) == 101:
+            del ids[50]
+        return paged(query, ids)
+
+    assert set(Workspace(answer).ids("-added_at")) >= set(ids)
+
+
+@pytest.mark.parametrize(
+    ("count", "number", "swapped", "requests"),
+    [(150, 2, 1, 3), (150, 2, 2, 5), (500, 2, 150, 9), (500, 4, 2, 6), (500, 4, 30, 9), (500, 4, 150, 12)],
+)
+def test_rows_behind_those_that_left_come_though_others_joined(
+    count: int, number: int, swapped: int, requests: int
+) -> None:
+    ids, pages = list(range(count)), itertools.count(1)
+
+    def answer(query: Query) -> Any:
+        if next(pages) == number:
+            ids[:swapped] = []
+            ids.extend(range(1000, 1000 + swapped))
+        return paged(query, ids)
+
+    workspace = Workspace(answer)
+    assert set(workspace.ids("name")) >= set(ids[:-swapped])
+    assert workspace.requests == requests
+
+
+class Swapping:
+    """A list of which rows leave and which others join before each page."""
+
+    def __init__(self, draw: random.Random) -> None:
+        self._draw = draw
+        self._ids = sorted(draw.sample(range(10_000), 450))
+        self.stayed = set(self._ids)
+
+    def __call__(self, query: Query) -> Any:
+        for _swap in range(self._draw.randrange(3)):
+            self.stayed.discard(self._ids.pop(self._draw.randrange(len(self._ids))))
+            self._ids = sorted({*self._ids, self._draw.randrange(10_000)})
+        return paged(query, self._ids)
+
+
+def test_rows_that_leave_and_join_all_the_time_come_or_fail() -> None:
+    draw = random.Random(7)
+    for _turn in range(40):
+        swapping = Swapping(draw)
+        with contextlib.suppress(IncompleteList):
+            assert swapping.stayed <= set(Workspace(swapping).ids("name"))
+
+
+@pytest.mark.parametrize(
+    ("count", "requests"), [(0, 1), (99, 1), (100, 1), (150, 2), (198, 2), (300, 4), (1000, 11), (5000, 57)]
+)
+def test_pages_that_overlap_cost_few_requests(count: int, requests: int) -> None:
+    workspace = Workspace(lambda query: paged(query, range(count)))
+    assert workspace.ids("name") == list(range(count))
+    assert workspace.requests == requests
+    for ordering in ("-added_at", _lists.LATEST_DUE_FIRST):
+        newest_first = Workspace(lambda query: paged(query, range(count)))
+        assert newest_first.ids(ordering) == list(range(count))
+        assert newest_first.requests == max(1, -(-count // 100))
+
+
+@pytest.mark.parametrize(("size", "count"), [(15, 30), (15, 250), (100, 150)])
+@pytest.mark.parametrize("ordering", ["name", "-handled_at"])
+def test_pages_of_a_size_of_their_own_do_not_overlap(size: int, count: int, ordering: str) -> None:
+    workspace = Workspace(lambda query: paged({**query, "page_size": size}, range(count)))
+    assert workspace.ids(ordering) == list(range(count))
+    assert workspace.requests <= -(-count // size) + 1
+
+
+@pytest.mark.parametrize("ordering", ["-added_at", _lists.LATEST_DUE_FIRST])
+def test_rows_that_are_added_in_front_cost_nothing(ordering: str) -> None:
+    ids, fresh = list(range(500)), itertools.count(1000)
+
+    def answer(query: Query) -> Any:
+        if "page" in query:
+            ids[:0] = [next(fresh) for _number in range(7)]
+        return paged(query, ids)
+
+    workspace = Workspace(answer)
+    assert workspace.ids(ordering) == list(range(500))
+    assert workspace.requests == 6
+
+
+def test_rows_that_tie_are_doubtful_whatever_is_added_behind() -> None:
+    draw, ids = random.Random(3), list(range(108))
+
+    def answer(query: Query) -> Any:
+        ids[:108] = draw.sample(range(108), 108)
+        ids.append(len(ids))
+        return paged(query, ids)
+
+    workspace = Workspace(answer)
+    with pytest.raises(IncompleteList):
+        workspace.ids("-scheduled_at")
+    assert workspace.requests == 2, "reading again in the same order would help little"
+
+
+@pytest.mark.parametrize(
+    ("tied", "left", "comes"),
+    [((), 0, True), ((98, 99), 0, False), ((97, 98), 0, True), ((99, 100), 0, True), ((), 3, False)],
+)
+def test_rows_that_may_tie_come_where_pages_meet_at_some_that_do_not(
+    tied: tuple[int, ...], left: int, comes: bool
+) -> None:
+    rows = [{"id": number, "scheduled_at": -tied[0] if number in tied else -number} for number in range(150)]
+    workspace = Workspace(lambda query: paged(query, rows[left:] if "page" in query else rows))
+    with contextlib.nullcontext() if comes else pytest.raises(IncompleteList):
+        assert workspace.ids("-scheduled_at") == list(range(150))
+    assert workspace.requests == 2
+
+
+@pytest.mark.parametrize("joined", [0, 1])
+def test_rows_that_do_not_state_what_they_are_ordered_by_come_whole_where_nothing_changes(joined: int) -> None:
+    workspace = Workspace(lambda query: paged(query, range(150 + joined if "page" in query else 150)))
+    with pytest.raises(IncompleteList) if joined else contextlib.nullcontext():
+        assert workspace.ids("-handled_at") == list(range(150))
+    assert workspace.requests == 2
+
+
+def test_a_list_that_shrinks_all_the_time_is_a_failure() -> None:
+    ids = list(range(5000))
+
+    def answer(query: Query) -> Any:
+        del ids[:1]
+        return paged(query, ids)
+
+    workspace = Workspace(answer)
+    with pytest.raises(IncompleteList):
+        workspace.ids()
+    assert workspace.requests < 100
+
+
+# Paging that never ends, or leads nowhere
+
+ENDLESS: dict[str, Callable[[int], Any]] = {
+    "numbers": lambda number: number + 1,
+    "cursors": lambda number: f"c{number}",
+    "two cursors": lambda number: "ab"[number % 2],
+    "one cursor": lambda _number: "a",
+}
+
+
+def endless(form: str, fresh: bool, count: int | None) -> Workspace:
+    numbers = itertools.count(1)
+
+    def answer(_query: Query) -> Any:
+        number = next(numbers)
+        rows = [{"id": f"{number if fresh else 1}-{row}"} for row in range(2)]
+        return page(rows, ENDLESS[form](number), count)
+
+    return Workspace(answer)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("form", ENDLESS)
+def test_pages_that_never_end(form: str, fresh: bool) -> None:
+    workspace = endless(form, fresh, count=3)
+    with pytest.raises(IncompleteList) if form != "one cursor" else contextlib.suppress(IncompleteList):
+        workspace.ids()
+    assert workspace.requests <= 3 * 4
+    partly = endless(form, fresh, count=3)
+    assert partly.pages(whole=False)
+    assert partly.requests <= 4
+
+
+@pytest.mark.parametrize(
+    ("form", "fresh", "requests"), [("cursors", True, 50), ("cursors", False, 4), ("two cursors", True, 3)]
+)
+def test_pages_that_never_end_and_have_no_count(
+    monkeypatch: pytest.MonkeyPatch, form: str, fresh: bool, requests: int
+) -> None:
+    monkeypatch.setattr(_lists, "_MOST_PAGES", 50)
+    workspace = endless(form, fresh, count=None)
+    with pytest.raises(IncompleteList, match="its pages never end") if requests == 50 else contextlib.nullcontext():
+        workspace.ids()
+    assert workspace.requests == requests
+
+
+@pytest.mark.parametrize("count", [10**400, 10**9 + 1], ids=["10**400", "10**9 + 1"])
+def test_a_count_that_no_list_has_counts_as_none(count: int) -> None:
+    counts = itertools.cycle([5, count, 3])
+
+    def answer(query: Query) -> Any:
+        number = query.get("page", 1)
+        return page([{"id": number}], number + 1 if number < 3 else None, next(counts))
+
+    assert Workspace(answer).ids("name") == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "following",
+    [float("inf"), float("nan"), -7, 1, "1", "?page=1", "?page=x", [2], {"page": 2}, True, "http://[?page=2", "\ud800"],
+)
+@pytest.mark.parametrize("count", [2, 7])
+def test_a_next_page_that_cannot_be_read(following: Any, count: int) -> None:
+    workspace = in_turn({"count": count, "next": following, "results": [{"id": "a"}, {"id": "b"}]})
+    if count == 2:
+        assert workspace.ids() == ["a", "b"]
+    else:
+        with pytest.raises(IncompleteList, match="2 of 7 rows came"):
+            workspace.ids()
+    assert workspace.requests <= 3
+
+
+def test_a_page_number_beyond_the_end() -> None:
+    workspace = Workspace(lambda query: gone() if "page" in query else page([{"id": "a"}], 10**30, 2))
+    with pytest.raises(IncompleteList):
+        workspace.ids()
+    assert workspace.requests <= 3 * 7
