@@ -10,6 +10,7 @@ import contextlib
 import gzip
 import io
 import random
+import tracemalloc
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -36,7 +37,8 @@ def read(method: str, status: int, content: bytes, **headers: str) -> Any:
         (b" \r\n", None),
         (b"\xef\xbb\xbf ", None),
         (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
-        (b"[NaN, 1e999]", [None, None]),
+        (b"[NaN, 1e999, Infinity]", [None, None, None]),
+        (b'["a\xff\xfeb"]', ["a\ufffd\ufffdb"]),
     ],
 )
 def test_bodies(content: bytes, body: Any) -> None:
@@ -56,17 +58,20 @@ def received(content: bytes, **headers: str) -> Any:
 @pytest.mark.parametrize(
     ("content", "is_read"),
     [
-        (b"[" + b"0," * (10**6 - 1) + b"0]", True),
-        (b"[" + b"0," * 10**6 + b"0]", False),
-        (b'",,"' + b"," * 10**6, True),
-        (b'",,"' + b"," * (10**6 + 1), False),
-        (b'"' + b"," * (10**6 + 1) + b'"' * (4 * 10**6 - 1), True),
-        (b'"' + b"," * (10**6 + 1) + b'"' * (4 * 10**6), False),
+        (b"[" + b"0," * 99 + b"0]", True),
+        (b"[" + b"0," * 100 + b"0]", False),
+        (b'[{"a":[]},' + b"{}," * 47 + b"[]]", True),
+        (b'[{"a":[]},' + b"{}," * 48 + b"[]]", False),
+        (b'",,"' + b"," * 100, True),
+        (b'",,"' + b"," * 101, False),
+        (b'["a,\\",b\\\\",' + b'",",' * 96 + b"0]", True),
+        (b'"' + b"," * 101 + b'"' * 399, True),
+        (b'"' + b"," * 101 + b'"' * 400, False),
     ],
-    ids=range(6),
 )
-def test_an_answer_may_have_a_million_values(content: bytes, is_read: bool) -> None:
-    with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it has more than 1000000 values"):
+def test_an_answer_may_have_so_many_values(monkeypatch: pytest.MonkeyPatch, content: bytes, is_read: bool) -> None:
+    monkeypatch.setattr(answers, "MOST_VALUES", 100)
+    with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it has more than 100 values"):
         assert content_of(received(content)) == content
 
 
@@ -80,12 +85,26 @@ def test_an_answer_has_an_end(monkeypatch: pytest.MonkeyPatch, packing: str, siz
         assert content_of(response) == content
 
 
-@pytest.mark.parametrize(("size", "is_read"), [(2**20, True), (2**20 + 1, False)])
-def test_what_follows_a_packed_answer_counts(monkeypatch: pytest.MonkeyPatch, size: int, is_read: bool) -> None:
+@pytest.mark.parametrize(
+    ("content", "is_read"),
+    [
+        (gzip.compress(b"[1]").ljust(2**20), True),
+        (gzip.compress(b"[1]").ljust(2**20 + 1), False),
+        (gzip.compress(b" " * 2**26), False),
+    ],
+    ids=["blanks behind it", "a blank too many", "a bomb"],
+)
+def test_a_packed_answer_costs_no_more_than_its_bound(
+    monkeypatch: pytest.MonkeyPatch, content: bytes, is_read: bool
+) -> None:
     monkeypatch.setattr(answers, "LARGEST_ANSWER", 2**20)
-    response = received(gzip.compress(b"[1]").ljust(size), **{"Content-Encoding": "gzip"})
-    with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it is larger than 1 MiB"):
-        assert content_of(response) == b"[1]"
+    tracemalloc.start()
+    try:
+        with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it is larger than 1 MiB"):
+            assert content_of(received(content, **{"Content-Encoding": "gzip"})) == b"[1]"
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_page_that_is_no_json_is_shown_from_its_first_ten_thousand_bytes() -> None:
@@ -117,10 +136,9 @@ def test_pauses_are_bounded(asked: str, seconds: float | None) -> None:
     assert caught.value.retry_after == seconds
 
 
-@pytest.mark.parametrize("end", range(len(DATE)))
-def test_a_time_that_is_cut_is_none(end: int) -> None:
+def test_a_time_that_is_cut_is_none() -> None:
     assert http_time(DATE) == http_time(f" {DATE} ") == datetime(2026, 11, 24, 12, tzinfo=timezone.utc).timestamp()
-    assert http_time(DATE[:end]) is None
+    assert not any(http_time(DATE[:end]) for end in range(len(DATE)))
 
 
 @pytest.mark.parametrize(
@@ -134,11 +152,8 @@ def test_a_time_that_is_cut_is_none(end: int) -> None:
         ("POST", 502, OFFLINE, True),
         ("POST", 503, OFFLINE, False),
         ("POST", 503, b"{}", True),
-        ("POST", 503, b"busy", True),
         ("DELETE", 504, OFFLINE, True),
-        ("GET", 408, b"{}", False),
         ("GET", 500, b"{}", False),
-        ("GET", 403, b"{}", False),
         ("GET", 404, b'{"detail": "Not found."}', False),
         ("GET", 404, b"{}", True),
         ("GET", 404, b"nginx", True),

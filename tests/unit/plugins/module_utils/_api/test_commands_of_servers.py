@@ -83,6 +83,34 @@ def test_a_list_is_read_whole_where_that_takes_no_more_pages_than_there_are_serv
     client = listing(*[current_row()] * count)
     commands_of(client, [SERVER, OTHER_SERVER], NEWEST_FIRST, never)
     assert len(client.asked) == pages
+    assert client.asked[-1].get("server") == (OTHER_SERVER if count > 200 else None)
+
+
+@pytest.mark.parametrize(("count", "pages"), [(199, 2), (200, 1 + 2 * 2)])
+def test_what_waits_is_read_from_the_whole_list_where_that_is_short(count: int, pages: int) -> None:
+    client = listing(*[current_row()] * count)
+    pending_of(client, [SERVER, OTHER_SERVER])
+    assert len(client.asked) == pages
+
+
+def test_one_server_is_asked_for_by_itself_and_a_walk_ends_where_it_is_told() -> None:
+    client = listing(current_row(), *[current_row(id=NO_COMMAND)] * 200)
+    commands = commands_of(client, [SERVER], NEWEST_FIRST, lambda command: command.id == NO_COMMAND)
+    assert [command.id for command in commands] == [COMMAND]
+    assert client.asked == [{"ordering": NEWEST_FIRST, "server": SERVER}]
+
+
+def test_rows_of_other_servers_are_dropped_where_a_filter_is_ignored() -> None:
+    client = listing(current_row(), current_row(id=NO_COMMAND, server={"id": OTHER_SERVER}))
+    assert [command.id for command in commands_of(client, [SERVER], NEWEST_FIRST, never)] == [COMMAND]
+
+
+@pytest.mark.parametrize(("count", "pages"), [(200, 2), (201, 1)])
+def test_a_list_of_what_is_scheduled_is_left_at_once_where_it_is_long(count: int, pages: int) -> None:
+    time = NOW + DAY
+    client = listing(*[current_row(status="scheduled", scheduled_at=time.isoformat())] * count)
+    assert len(scheduled_for(client, [SERVER, OTHER_SERVER], time)) == count
+    assert sum("is_scheduled" in query for query in client.asked) == pages
 
 
 def test_each_server_is_asked_for_where_the_list_of_all_does_not_come_whole() -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, path_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import (
     MYSELF,
@@ -27,7 +28,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits 
     requester_of,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, OTHER_SERVER, SERVER, Row, current_row
+from ansible_collections.herdops.alpacon.tests.unit.support import (
+    COMMAND,
+    NO_COMMAND,
+    OTHER_SERVER,
+    SERVER,
+    Row,
+    current_row,
+)
 
 NOBODY = Requester()
 SERVICE = Requester(username="deploy")
@@ -131,7 +139,7 @@ def test_what_is_found_of_a_submit_depends_on_how_much_older_it_is(
     monkeypatch: pytest.MonkeyPatch, age: float | None, counts_as: list[str]
 ) -> None:
     added_at = None if age is None else datetime.fromtimestamp(SENT - age, timezone.utc).isoformat()
-    found = look(monkeypatch, current_row(added_at=added_at, scheduled_at=None, requested_by=None))
+    found = look(monkeypatch, row(added_at=added_at))
     assert [name for name in ("candidates", "command", "others") if getattr(found, name)] == counts_as
 
 
@@ -141,20 +149,81 @@ def test_what_is_found_of_a_submit_depends_on_how_much_older_it_is(
 def test_what_is_due_more_than_a_second_later_was_submitted_for_later(
     monkeypatch: pytest.MonkeyPatch, due: str, is_it: bool
 ) -> None:
-    row = current_row(added_at="2026-11-24T12:00:00Z", scheduled_at=due, requested_by=None)
-    assert bool(look(monkeypatch, row).command) is is_it
-    assert look(monkeypatch, {**row, "added_at": None}).command
+    assert bool(look(monkeypatch, row(added_at="2026-11-24T12:00:00Z", scheduled_at=due)).command) is is_it
+    assert look(monkeypatch, row(added_at=None, scheduled_at=due)).command
 
 
-def look(monkeypatch: pytest.MonkeyPatch, row: Row) -> FoundSubmit:
-    """What is found of a submit where this is the only command."""
+def look(
+    monkeypatch: pytest.MonkeyPatch, *rows: Row, known: Iterable[str] = (), whose: Any = Requester, **fields: Any
+) -> FoundSubmit:
+    """What is found of a submit where these are the only commands."""
     clock = SimpleNamespace(
         is_known=True, at=lambda local: local, moment_at=lambda local: datetime.fromtimestamp(local, timezone.utc)
     )
-    client: Any = SimpleNamespace(clock=clock, rows=lambda _path, _query, patient: iter([row]), get=lambda _path: row)
+    details = {path_of(row["id"]): row for row in rows}
+    client: Any = SimpleNamespace(clock=clock, rows=lambda _path, _query, patient: iter(rows), get=details.get)
     monkeypatch.setattr(lost_submits, "time", SimpleNamespace(time=lambda: SENT))
-    body = {"server": SERVER, "line": "uptime", "shell": "system"}
-    return find_submitted(client, [LostSubmit(body, SENT)], frozenset(), Requester)[0]
+    body = {"server": SERVER, "line": "uptime", "shell": "system", **fields}
+    return find_submitted(client, [LostSubmit(body, SENT)], frozenset(known), whose)[0]
+
+
+def row(**fields: Any) -> Row:
+    """A row of the command that a service token has submitted."""
+    added = datetime.fromtimestamp(SENT, timezone.utc).isoformat()
+    return current_row(**{"added_at": added, "scheduled_at": None, "requested_by": None, **fields})
+
+
+def test_of_two_that_may_be_it_none_is_taken_but_known_ones_are_not_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = row(), row(id=NO_COMMAND)
+    found = look(monkeypatch, *rows)
+    assert (found.command, [command.id for command in found.candidates]) == (None, [COMMAND, NO_COMMAND])
+    left = look(monkeypatch, *rows, known=[NO_COMMAND])
+    assert left.command
+    assert left.command.id == COMMAND
+    assert look(monkeypatch, *rows, known=[NO_COMMAND, COMMAND]) == FoundSubmit(None, [], [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_it"),
+    [
+        ({"line": " uptime\n"}, True),
+        ({"line": "reboot"}, False),
+        ({"username": "bob"}, False),
+        ({"shell": "osquery"}, False),
+        ({"run_after": [OTHER_SERVER]}, True),
+        ({"run_after": [SERVER]}, False),
+        ({"scheduled_at": "2026-11-24T12:00:00Z"}, False),
+    ],
+)
+def test_only_a_command_that_is_the_same_is_taken(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], is_it: bool
+) -> None:
+    seen = row(run_after=[OTHER_SERVER] if "run_after" in fields else [], scheduled_at="2026-11-24T12:00:01Z")
+    assert bool(look(monkeypatch, seen, **fields).command) is is_it
+
+
+def test_nothing_is_taken_where_nobody_says_whose_token_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> Any:
+        raise ApiError("GET", WHOAMI, 403, "forbidden", stated=True)
+
+    found = look(monkeypatch, row(), whose=refuse)
+    assert (found.command, len(found.candidates)) == (None, 1)
+
+
+@pytest.mark.parametrize(("count", "requests"), [(200, 1), (201, 3)])
+def test_the_newest_commands_of_all_servers_are_read_at_once_where_that_is_cheaper(count: int, requests: int) -> None:
+    queries: list[Row] = []
+
+    def rows(_path: str, query: Row, patient: bool) -> Iterator[Row]:
+        queries.append(query)
+        return iter([current_row()] * count)
+
+    client: Any = SimpleNamespace(clock=SimpleNamespace(is_known=False), rows=rows)
+    lost = [
+        LostSubmit({"server": server, "line": "true", "shell": "system"}, SENT) for server in (SERVER, OTHER_SERVER)
+    ]
+    find_submitted(client, lost, frozenset())
+    assert len(queries) == requests
 
 
 @pytest.mark.parametrize(("status", "is_anybodys"), [(404, True), (403, False), (405, False)])

@@ -2,19 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Output in chunks: how long it is waited for, and how it is known that all of it came."""
+"""Output from rows and from chunks: how long it is waited for, and how it is known that all of it came."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer, UnknownAddress
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output, read_output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.tests.unit.support import Row, current_row
+from ansible_collections.herdops.alpacon.tests.unit.support import Row, current_row, old_row
 
 ENDED = datetime(2026, 11, 24, 10, 30, 44, tzinfo=timezone.utc)
 
@@ -22,27 +25,41 @@ ENDED = datetime(2026, 11, 24, 10, 30, 44, tzinfo=timezone.utc)
 class Chunks:
     """A client of a workspace that gives chunks, so many milliseconds after the end of its command."""
 
-    def __init__(self, milliseconds: int = 10_000, *contents: str) -> None:
+    def __init__(self, milliseconds: int, *chunks: Any) -> None:
         self.clock = self
+        self.queries: list[Mapping[str, Any]] = []
         self._now = ENDED + timedelta(milliseconds=milliseconds)
-        self._contents = contents or ("text",)
+        self.rows_now = [
+            chunk if isinstance(chunk, dict) else {"seq": seq, "content": chunk} for seq, chunk in enumerate(chunks)
+        ]
 
     def now(self) -> datetime:
         return self._now
 
-    def rows(self, _path: str, _query: Any) -> Iterator[Any]:
-        return iter([{"seq": seq, "content": content} for seq, content in enumerate(self._contents)])
+    def rows(self, _path: str, query: Mapping[str, Any]) -> Iterator[Any]:
+        self.queries.append(query)
+        return (row for row in self.rows_now if query.get("seq__gte", 0) <= row["seq"])
 
 
 def ended(**fields: Any) -> Command:
     return Command.from_row(current_row(**{"status": "success", "handled_at": ENDED.isoformat(), **fields}))
 
 
+def read(*chunks: Any, age: int = 3_600_000, **fields: Any) -> Output:
+    """The output of a command that ended an hour ago, for which nothing is waited."""
+    client: Any = Chunks(age, *chunks)
+    output = read_output(client, ended(**fields), lambda _seconds: pytest.fail("nothing is waited for"))
+    assert len(client.queries) == 1
+    return output
+
+
 def is_whole(text: str) -> bool:
     return text == "text"
 
 
-TOO_LONG: Row = {"status": "failed", "exit_code": 124, "result": "Command timed out after 30m0s"}
+MARKER = "\n... [9 bytes truncated] ...\n"
+LIMIT = "Command timed out after 30m0s"
+TOO_LONG: Row = {"status": "failed", "exit_code": 124, "result": LIMIT}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +72,7 @@ TOO_LONG: Row = {"status": "failed", "exit_code": 124, "result": "Command timed 
         (-5000, {}, False, [0.6]),
         (-5000, {}, True, [0.3]),
         (5000, {"handled_at": None}, False, [0.6]),
+        (5000, {"handled_at": None, "elapsed_time": 0.1}, False, []),
         (200, {"status": "failed", "exit_code": -1}, True, [0.4]),
         (200, {"status": "failed", "exit_code": 0}, True, [0.1]),
         (200, TOO_LONG, True, [0.4]),
@@ -65,10 +83,165 @@ def test_a_line_has_twice_as_long_as_a_frame_for_its_last_chunk(
     age: int, fields: Row, is_framed: bool, slept: list[float]
 ) -> None:
     pauses: list[float] = []
-    client: Any = Chunks(age)
+    client: Any = Chunks(age, "text")
     output = read_output(client, ended(**fields), pauses.append, is_whole if is_framed else None)
     assert output == Output(f"text{fields.get('result') or ''}")
     assert pauses == pytest.approx(slept)
+
+
+# Rows
+
+
+@pytest.mark.parametrize(
+    ("row", "output"),
+    [
+        (current_row(status="success", result="a\0b\x1b[31m {{ 7 * 7 }}\n"), Output("a\0b\x1b[31m {{ 7 * 7 }}\n")),
+        (current_row(status="failed", exit_code=1, result=LIMIT), Output(LIMIT)),
+        (old_row("Success", success=True, result=""), Output("")),
+        *((current_row(status=status), Output("")) for status in ("cancelled", "denied", "rejected", "expired")),
+    ],
+)
+def test_output_that_its_row_carries_costs_no_request(row: Row, output: Output) -> None:
+    client: Any = None
+    assert read_output(client, Command.from_row(row)) == output
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        current_row(status="success", handled_at=ENDED.isoformat(), result=MARKER),
+        old_row("Success", success=True, result=MARKER),
+    ],
+)
+def test_a_result_that_was_cut_and_has_no_chunks(row: Row) -> None:
+    client: Any = Chunks(3_600_000)
+    output = read_output(client, Command.from_row(row))
+    assert output == Output(MARKER, False, "Output is incomplete: the agent cut it in the middle.")
+
+
+@pytest.mark.parametrize("error", [ApiError("GET", "/", 404, "api_not_found"), UnknownAddress("No such address.")])
+def test_a_workspace_that_knows_no_chunks(error: Exception) -> None:
+    class Client(Chunks):
+        def rows(self, _path: str, query: Mapping[str, Any]) -> Iterator[Any]:
+            raise error
+
+    client: Any = Client(0)
+    assert read_output(client, ended(result=""), lambda _seconds: None) == Output("")
+
+
+# Chunks
+
+
+def test_chunks_that_come_twice_and_out_of_order() -> None:
+    assert read(*({"seq": "abc".index(char), "content": char} for char in "cacba")) == Output("abc")
+    assert read() == Output("")
+    assert read("a\ud800b", "\U0001f600") == Output("a?b\U0001f600")
+
+
+@pytest.mark.parametrize(
+    ("seqs", "note"),
+    [
+        ([0, 2], "1 chunk of 3 never arrived (1)"),
+        ([2], "2 chunks of 3 never arrived (0-1)"),
+        ([0, 1, 3, 7, 9], "5 chunks of 10 never arrived (2, 4-6, 8)"),
+        (range(0, 42, 2), f"20 chunks of 41 never arrived ({', '.join(map(str, range(1, 41, 2)))})"),
+        (range(0, 44, 2), f"21 chunks of 43 never arrived ({', '.join(map(str, range(1, 41, 2)))}, ...)"),
+    ],
+)
+def test_a_hole_is_reported(seqs: list[int], note: str) -> None:
+    output = read(*({"seq": seq, "content": f"<{seq}>"} for seq in seqs))
+    assert output == Output("".join(f"<{seq}>" for seq in seqs), False, f"Output is incomplete: {note}.")
+
+
+def test_a_hole_of_any_size_is_counted() -> None:
+    last = 2**31 - 1
+    tracemalloc.start()
+    output = read({"seq": 0, "content": "a"}, {"seq": 2, "content": {}}, {"seq": last, "content": "z"})
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+    assert (output.text, output.complete) == ("az", False)
+    assert f"{last - 2} chunks of {last + 1} never arrived (1, 3-{last - 1})" in output.note
+
+
+@pytest.mark.parametrize("seq", [2**31, -1, None, True, "0", 0.5])
+@pytest.mark.parametrize("others", [1, 0])
+def test_a_chunk_whose_place_nobody_knows_is_told_of(seq: Any, others: int) -> None:
+    class Client(Chunks):
+        def rows(self, _path: str, query: Mapping[str, Any]) -> Iterator[Any]:
+            return iter([*[{"seq": 0, "content": "a"}] * others, {"seq": seq, "content": "z"}])
+
+    client: Any = Client(3_600_000)
+    note = "Output is incomplete: 1 chunk came without a number that says where to put it."
+    assert read_output(client, ended()) == Output("a" * others, False, note)
+
+
+def test_a_chunk_that_comes_late_is_waited_for() -> None:
+    client: Any = Chunks(0, "a", {"seq": 2, "content": "c"})
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            client.rows_now.append({"seq": 1, "content": "b"})
+
+    assert read_output(client, ended(), sleep) == Output("abc")
+    assert pauses == [0.6, 0.3, 0.6, 1.2, 2.4]
+    assert [query.get("seq__gte") for query in client.queries] == [None, 1, 1, 1, 1]
+
+
+def test_a_chunk_that_never_comes_is_not_waited_for_for_ever() -> None:
+    client: Any = Chunks(30_000, {"seq": 1, "content": "b"})
+    pauses: list[float] = []
+    assert not read_output(client, ended(), pauses.append).complete
+    assert pauses == [0.3 * 2**number for number in range(5)], "the agent repeats a lost one as widely spaced"
+
+
+def test_chunks_of_more_than_an_answer_may_have_are_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "LARGEST_ANSWER", 2**20)
+    assert len(read("x" * 2**19, "x" * 2**19).text) == 2**20
+    with pytest.raises(LostAnswer, match=r"^its chunks have more than 1 MiB\.$"):
+        read("x" * 2**19, "x" * 2**19, "x")
+
+
+# Chunks beside a result that the agent cut
+
+TEXT = "".join(f"line {number}\n" for number in range(2000))
+SAID = 'exec: "x": executable file not found in $PATH'
+
+
+def pieces(text: str) -> list[str]:
+    return [text[start : start + 4096] for start in range(0, len(text), 4096)]
+
+
+def cut(text: str) -> str:
+    return text[:1000] + f"\n... [{len(text) - 2000} bytes truncated] ...\n" + text[-1000:]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "fields", "output"),
+    [
+        (pieces(TEXT), {"result": cut(TEXT)}, Output(TEXT)),
+        (pieces(TEXT), {**TOO_LONG, "result": cut(TEXT) + LIMIT}, Output(TEXT + LIMIT)),
+        (["important\n"], TOO_LONG, Output(f"important\n{LIMIT}")),
+        # What the agent says meanwhile differs in its chunks.
+        (
+            [*pieces(TEXT), f"alpamon: {SAID}\n"],
+            {"status": "failed", "exit_code": 1, "result": cut(TEXT + SAID)},
+            Output(f"{TEXT}alpamon: {SAID}\n"),
+        ),
+    ],
+)
+def test_a_result_that_was_cut_is_whole_in_its_chunks(chunks: list[str], fields: Row, output: Output) -> None:
+    assert read(*chunks, **fields) == output
+
+
+@pytest.mark.parametrize("said", ["", LIMIT])
+def test_chunks_that_stop_early_are_told_by_the_copy_of_the_agent(said: str) -> None:
+    output = read(*pieces(TEXT)[:-1], **{**TOO_LONG, "result": cut(TEXT) + said})
+    came = output.text[: len(output.text) - len(said)]
+    assert TEXT.startswith(came)
+    assert not output.complete
+    assert f"its last chunks never arrived, so {len(came)} of {len(TEXT)} bytes" in output.note
 
 
 @pytest.mark.parametrize(
@@ -80,13 +253,11 @@ def test_a_line_has_twice_as_long_as_a_frame_for_its_last_chunk(
     ],
 )
 def test_the_last_thousand_characters_tell_whether_all_chunks_came(content: str, result: str, complete: bool) -> None:
-    client: Any = Chunks(10_000, content)
-    output = read_output(client, ended(result=f"... [9 bytes truncated] ...{result}"), lambda _seconds: None)
+    output = read(content, result=f"... [9 bytes truncated] ...{result}")
     assert (output.text, output.complete) == (content, complete)
 
 
 CUT = "\N{REPLACEMENT CHARACTER}"
-MARKER = "\n... [9 bytes truncated] ...\n"
 
 
 @pytest.mark.parametrize(
@@ -114,8 +285,7 @@ MARKER = "\n... [9 bytes truncated] ...\n"
 def test_characters_cut_between_chunks_come_from_the_result(
     chunks: list[str], result: str, text: str | None, damaged: int
 ) -> None:
-    client: Any = Chunks(100_000, *chunks)
-    output = read_output(client, ended(result=result))
+    output = read(*chunks, result=result)
     assert output.text == ("".join(chunks) if text is None else text)
     assert output.complete == (damaged == 0 and not result.endswith("y"))
     assert (f"damaged in {damaged} place" in output.note) == (damaged > 0)
@@ -125,7 +295,6 @@ def test_characters_cut_between_chunks_come_from_the_result(
     ("chunks", "complete"),
     [
         (["head", "middle"], True),
-        (["head", "middle", "a "], True),
         (["head", "middle", "a tai"], True),
         (["head", "middl"], False),
         (["head", "middle", "b "], False),

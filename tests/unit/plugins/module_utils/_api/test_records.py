@@ -46,32 +46,19 @@ def utc(*parts: int) -> datetime:
     ("text", "expected"),
     [
         ("2024-01-15T10:30:44Z", utc(2024, 1, 15, 10, 30, 44)),
-        ("2024-01-15T10:30:44z", utc(2024, 1, 15, 10, 30, 44)),
-        ("2024-01-15T10:30:44", utc(2024, 1, 15, 10, 30, 44)),
-        ("2024-01-15 10:30:44", utc(2024, 1, 15, 10, 30, 44)),
-        (" 2024-01-15T10:30:44Z ", utc(2024, 1, 15, 10, 30, 44)),
-        ("2024-01-15T10:30:44.5Z", utc(2024, 1, 15, 10, 30, 44, 500000)),
-        ("2024-01-15T10:30:44.125", utc(2024, 1, 15, 10, 30, 44, 125000)),
+        (" 2024-01-15 10:30:44\n", utc(2024, 1, 15, 10, 30, 44)),
+        ("2024-01-15T10:30:44.5z", utc(2024, 1, 15, 10, 30, 44, 500000)),
         ("2024-01-15T10:30:44.123456789Z", utc(2024, 1, 15, 10, 30, 44, 123456)),
-        ("2024-01-15T10:30:44.123456789z", utc(2024, 1, 15, 10, 30, 44, 123456)),
         ("0100-01-01T00:00:00Z", utc(100, 1, 1)),
         ("9000-12-31T00:00:00Z", utc(9000, 12, 31)),
-        ("2024-01-15T19:30:44+09:00", utc(2024, 1, 15, 10, 30, 44)),
-        ("2024-01-15T08:30:44.25-02:00", utc(2024, 1, 15, 10, 30, 44, 250000)),
+        ("2024-01-15T08:30:44.25-0200", utc(2024, 1, 15, 10, 30, 44, 250000)),
+        *((nothing, None) for nothing in [None, "", "  ", "soon", "10:30", 1705314644, "2024-13-01T00:00:00Z"]),
+        ("0099-12-31T00:00:00Z", None),
+        ("9001-01-01T00:00:00Z", None),
     ],
 )
-def test_times_are_read_with_and_without_zone_and_fraction(text: str, expected: datetime) -> None:
+def test_times_are_read_with_and_without_zone_and_fraction(text: Any, expected: datetime | None) -> None:
     assert parse_time(text) == expected
-
-
-@pytest.mark.parametrize("text", [None, "", "  ", "soon", "10:30", 1705314644, {}, "2024-13-01T00:00:00Z"])
-def test_what_is_no_time_is_none(text: Any) -> None:
-    assert parse_time(text) is None
-
-
-@pytest.mark.parametrize("text", ["0099-12-31T00:00:00Z", "9001-01-01T00:00:00Z"])
-def test_what_is_no_time_of_this_world_is_none(text: str) -> None:
-    assert parse_time(text) is None
 
 
 @pytest.mark.parametrize(
@@ -100,13 +87,11 @@ def test_uuids_are_known_in_every_spelling(text: str) -> None:
     assert canonical_uuid(text) == SERVER
 
 
-@pytest.mark.parametrize("text", ["web-01", "", "7a50ea6c-2138-4d3f-9633", SERVER + "0", SERVER[:-1] + "g", None, 7])
-def test_other_texts_are_no_uuids(text: Any) -> None:
-    assert not is_uuid(text)
-
-
-@pytest.mark.parametrize("value", ["web-01", f"../{SERVER}", f"{SERVER}/", 7, None, [SERVER], {"id": SERVER}, "\ud800"])
+@pytest.mark.parametrize(
+    "value", ["", SERVER[:-1], SERVER[:-1] + "g", f"../{SERVER}", f"{SERVER}/", 7, None, [SERVER], "\ud800"]
+)
 def test_nothing_but_a_uuid_becomes_canonical(value: Any) -> None:
+    assert not is_uuid(value)
     with pytest.raises(UnreadableRow, match="not a UUID"):
         canonical_uuid(value)
 
@@ -119,30 +104,11 @@ def test_what_is_shown_of_an_id_that_is_none_has_an_end() -> None:
 # Rows that no honest server gives
 
 ODD: list[Any] = [
-    None,
-    True,
-    0,
-    5,
-    -1,
-    10**400,
-    float("nan"),
-    float("inf"),
-    1e300,
-    "",
-    "\ud800",
-    "\x1b[31m\0",
-    "9999-12-31T23:59:59-23:59",
-    "9999-12-31T23:59:59.999999Z",
-    "0001-01-01T00:00:00+23:59",
-    "x" * 5000,
-    [],
-    [5],
-    [[None]],
-    [{"id": {}}],
-    {},
-    {"id": []},
-    {"text": [], "message": 5, "cancellable": "yes"},
-    {"name": {"name": 5}, "id": [5]},
+    *(None, True, 0, 5, -1, 10**400, float("nan"), float("inf"), 1e300),
+    *("", "\ud800", "\x1b[31m\0", "x" * 5000),
+    *("9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00+23:59"),
+    *([], [5], [[None]], [{"id": {}}], {}, {"id": []}),
+    *({"text": [], "message": 5, "cancellable": "yes"}, {"name": {"name": 5}, "id": [5]}),
 ]
 
 
@@ -215,63 +181,41 @@ def facts(command: Command) -> tuple[str, bool, bool | None, bool]:
 
 
 @pytest.mark.parametrize(("word", "status", "finished", "ran", "pending"), WORDS)
-@pytest.mark.parametrize("spell", [str, str.upper, str.capitalize, lambda word: word.replace("_", " ")])
-def test_every_word_of_the_lifecycle(
-    word: str, status: str, finished: bool, ran: bool | None, pending: bool, spell: Any
-) -> None:
-    # The agent acknowledges a command before it runs it.
-    command = Command.from_row(current_row(status=spell(word), acked_at=ACKED if ran else None))
-    assert facts(command) == (status, finished, ran, pending)
+def test_every_word_of_the_lifecycle(word: str, status: str, finished: bool, ran: bool | None, pending: bool) -> None:
+    for spelt in (word, word.upper(), word.replace("_", " ").capitalize()):
+        # The agent acknowledges a command before it runs it.
+        command = Command.from_row(current_row(status=spelt, acked_at=ACKED if ran else None))
+        assert facts(command) == (status, finished, ran, pending)
 
 
-OBJECTS = [
-    ("Scheduled", "scheduled", False, False, True),
-    ("Queued", "queued", False, False, True),
-    ("Sent", "delivered", False, None, False),
-    ("Acked", "running", False, None, False),
-    ("Success", "success", True, True, False),
-    ("Failed", "failed", True, True, False),
-    ("Stuck", "stuck", False, None, False),
-    ("Error", "error", True, None, False),
-    ("Awaiting approval", "awaiting_approval", False, False, True),
+OBJECTS: list[tuple[str, dict[str, Any], str, bool, Any, bool]] = [
+    ("Queued", {"cancellable": True}, "queued", False, False, True),
+    ("Sent", {}, "delivered", False, None, False),
+    ("Acked", {}, "running", False, None, False),
+    ("Success", {"success": True}, "success", True, True, False),
+    ("Failed", {"success": False}, "failed", True, True, False),
+    ("Awaiting approval", {"cancellable": True}, "awaiting_approval", False, False, True),
+    # A translated text gives way to what the row states.
+    ("성공", {"success": True}, "success", True, True, False),
+    ("성공", {"success": False}, "failed", True, True, False),
+    ("성공", {"acked_at": ACKED, "delivered_at": ACKED}, "running", False, None, False),
+    ("성공", {"delivered_at": ACKED}, "delivered", False, None, False),
+    ("예약됨", {"cancellable": True}, "예약됨", False, None, True),
+    ("예약됨", {"cancellable": False}, "예약됨", False, None, False),
 ]
 
 
-@pytest.mark.parametrize(("text", "status", "finished", "ran", "pending"), OBJECTS)
+@pytest.mark.parametrize(("text", "fields", "status", "finished", "ran", "pending"), OBJECTS)
 def test_every_text_of_the_status_object(
-    text: str, status: str, finished: bool, ran: bool | None, pending: bool
+    text: str, fields: dict[str, Any], status: str, finished: bool, ran: bool | None, pending: bool
 ) -> None:
-    success = {"success": True, "failed": False}.get(status)
-    command = Command.from_row(old_row(text, cancellable=pending, success=success))
-    assert facts(command) == (status, finished, ran, pending)
+    assert facts(Command.from_row(old_row(text, **fields))) == (status, finished, ran, pending)
 
 
-@pytest.mark.parametrize(
-    ("fields", "status", "finished", "ran", "pending"),
-    [
-        ({"success": True}, "success", True, True, False),
-        ({"success": False}, "failed", True, True, False),
-        ({"acked_at": "2026-11-24T10:30:45Z", "delivered_at": "2026-11-24T10:30:44Z"}, "running", False, None, False),
-        ({"delivered_at": "2026-11-24T10:30:44Z"}, "delivered", False, None, False),
-    ],
-)
-def test_a_translated_text_gives_way_to_what_the_row_states(
-    fields: dict[str, Any], status: str, finished: bool, ran: bool | None, pending: bool
-) -> None:
-    command = Command.from_row(old_row("성공", **fields))
-    assert facts(command) == (status, finished, ran, pending)
-
-
-def test_a_translated_text_of_a_command_that_waits_is_kept_and_pending_by_its_flag() -> None:
-    assert facts(Command.from_row(old_row("예약됨", cancellable=True))) == ("예약됨", False, None, True)
-    assert facts(Command.from_row(old_row("예약됨", cancellable=False))) == ("예약됨", False, None, False)
-
-
-@pytest.mark.parametrize("word", ["hibernating", "awaiting_moon", "succeeded_partially"])
 @pytest.mark.parametrize("fields", [{}, {"acked_at": ACKED}, {"success": False}, {"exit_code": 3}])
-def test_an_unknown_word_is_kept_and_not_taken_for_finished(word: str, fields: dict[str, Any]) -> None:
-    command = Command.from_row(current_row(status=word, **fields))
-    assert facts(command) == (word, False, None, False)
+def test_an_unknown_word_is_kept_and_not_taken_for_finished(fields: dict[str, Any]) -> None:
+    command = Command.from_row(current_row(status="awaiting_moon", **fields))
+    assert facts(command) == ("awaiting_moon", False, None, False)
 
 
 HANDLED: dict[str, Any] = {"handled_at": "2026-11-24T10:30:46Z"}
@@ -308,19 +252,21 @@ def test_an_unknown_word_of_a_list_row_without_times(success: bool) -> None:
     assert not Command.from_row({**row, "success": None}).finished
 
 
-def test_an_unknown_word_waits_if_the_row_says_that_it_can_be_cancelled() -> None:
-    assert Command.from_row(current_row(status="hibernating", cancellable=True)).pending
-    for cancellable in (False, None):
-        assert not Command.from_row(current_row(status="hibernating", cancellable=cancellable)).pending
+@pytest.mark.parametrize(
+    ("fields", "pending"),
+    [
+        ({"status": "hibernating", "cancellable": True}, True),
+        ({"status": "hibernating", "cancellable": False}, False),
+        ({"status": "hibernating", "cancellable": None}, False),
+        ({"status": "queued", "delivered_at": ACKED}, False),
+    ],
+)
+def test_what_was_delivered_or_cannot_be_cancelled_is_not_pending(fields: dict[str, Any], pending: bool) -> None:
+    assert Command.from_row(current_row(**fields)).pending is pending
 
 
-def test_what_was_delivered_is_not_pending_whatever_its_word() -> None:
-    assert not Command.from_row(current_row(status="queued", delivered_at="2026-11-24T10:30:44Z")).pending
-
-
-@pytest.mark.parametrize("phase", ["agent_disconnected", "agent_timeout", "remote_command_exceeded_timeout"])
-def test_stuck_is_the_end_where_the_workspace_says_why(phase: str) -> None:
-    assert Command.from_row(current_row(status="stuck", error_phase=phase)).finished
+def test_stuck_is_the_end_where_the_workspace_says_why() -> None:
+    assert Command.from_row(current_row(status="stuck", error_phase="agent_disconnected")).finished
     assert not Command.from_row(current_row(status="stuck")).finished
 
 
@@ -343,36 +289,14 @@ def test_the_example_of_the_published_page() -> None:
     assert not command.may_have_chunks
 
 
-def test_the_page_of_2024_that_was_recorded() -> None:
-    commands = [Command.from_row(row) for row in recorded("001-list-default")["results"]]
-    assert len(commands) == 15
-    assert {command.status for command in commands} <= {
-        "scheduled",
-        "queued",
-        "delivered",
-        "running",
-        "success",
-        "failed",
-        "stuck",
-    }
-    assert all(command.server.id and command.server.name for command in commands)
-    assert all(command.username and command.added_at for command in commands)
-
-
 @pytest.mark.parametrize(
     ("recording", "status", "rc", "result"),
     [
         ("046-retrieve-success-df", "success", 0, PUBLISHED_ROW["result"]),
-        ("047-retrieve-success-empty", "success", 0, ""),
         ("049-retrieve-failed-ls", "failed", 1, "ls: cannot access '/nonexistent': No such file or directory"),
         ("050-retrieve-failed-nullresult", "failed", 1, None),
-        ("051-retrieve-queued", "queued", None, None),
         ("053-retrieve-sent", "delivered", None, None),
-        ("054-retrieve-sent-stuck", "stuck", None, None),
         ("055-retrieve-acked", "running", None, None),
-        ("057-retrieve-scheduled-1", "scheduled", None, None),
-        ("074-create-slow-after-2s", "running", None, None),
-        ("072-create-failing-result", "failed", 1, "out\nerr"),
     ],
 )
 def test_details_of_2024_that_were_recorded(recording: str, status: str, rc: int | None, result: str | None) -> None:
@@ -381,12 +305,6 @@ def test_details_of_2024_that_were_recorded(recording: str, status: str, rc: int
     assert command.states_times
     assert command.scheduled_at is not None
     assert command.username is None, "details of 2024 leave it out"
-
-
-def test_times_of_a_detail_of_2024() -> None:
-    command = Command.from_row(recorded("046-retrieve-success-df"))
-    assert command.start == command.acked_at == utc(2026, 11, 24, 11, 39, 43, 464482)
-    assert command.end == command.handled_at == utc(2026, 11, 24, 11, 39, 43, 507482)
 
 
 def test_times_of_a_list_row_of_2024_come_from_its_message() -> None:
@@ -421,13 +339,8 @@ def test_a_time_in_the_message_of_an_unfinished_command_is_not_its_end() -> None
 def test_what_went_down_with_its_parent_may_be_scheduled_for_any_time() -> None:
     fields: dict[str, Any] = {"success": False, "message": "Failed at 2026-11-27 03:18:09.988839+00:00."}
     command = Command.from_row(old_row("Failed", result="Cancelled due to prior commmand failure.", **fields))
-    assert command.latest_schedule is None
+    assert (command.latest_schedule, command.start) == (None, None)
     assert Command.from_row(old_row("Failed", result="", **fields)).latest_schedule is not None
-
-
-def test_what_never_ran_has_no_start() -> None:
-    command = Command.from_row(old_row("Failed", success=False, result="Cancelled due to prior commmand failure."))
-    assert command.start is None
 
 
 def test_create_answers_of_both_shapes() -> None:
@@ -444,7 +357,6 @@ def test_create_answers_of_both_shapes() -> None:
     [
         (SERVER, Server(SERVER)),
         ({"id": SERVER, "name": "web-01", "os": "Debian"}, Server(SERVER, "web-01")),
-        ({"id": SERVER}, Server(SERVER)),
     ],
 )
 def test_the_server_of_a_command(server: Any, expected: Server) -> None:
@@ -466,12 +378,7 @@ def test_the_requester_of_a_command(fields: dict[str, Any], expected: tuple[str 
     command = Command.from_row(current_row(**fields))
     assert (command.requested_by, command.requested_by_name) == expected
     assert command.states_requester
-
-
-def test_a_row_that_says_nothing_of_its_requester() -> None:
-    row = current_row()
-    del row["requested_by"]
-    assert not Command.from_row(row).states_requester
+    assert not Command.from_row({"id": COMMAND}).states_requester
 
 
 @pytest.mark.parametrize("run_after", [[COMMAND], [{"id": COMMAND, "line": "true"}]])
@@ -581,12 +488,6 @@ def test_a_result_that_the_agent_cut() -> None:
 # Servers
 
 
-def test_the_servers_of_2024_that_were_recorded() -> None:
-    servers = [Server.from_row(row) for row in recorded("185-servers-list")["results"]]
-    assert [(server.name, server.is_connected) for server in servers][:2] == [("old-01", False), ("web-01", True)]
-    assert servers[1].fields["os_version"] == "13"
-
-
 def test_a_server_keeps_what_a_wait_needs_without_its_row() -> None:
     times = {"started_at": "2026-01-02T03:04:05Z", "last_connectivity": "2026-01-02T03:05:00Z"}
     server = Server.from_row({"id": SERVER, "name": "web-01", "is_connected": False, "os_version": "13", **times})
@@ -596,8 +497,9 @@ def test_a_server_keeps_what_a_wait_needs_without_its_row() -> None:
     assert (iso(kept.started_at), iso(kept.last_connectivity)) == tuple(times.values())
 
 
-@pytest.mark.parametrize(
-    ("server", "text"), [(Server(SERVER, "web-01"), "web-01"), (Server(SERVER), SERVER), (Server(None), "?")]
-)
-def test_a_server_is_shown_by_its_name(server: Server, text: str) -> None:
-    assert str(server) == text
+def test_a_server_is_shown_by_its_name() -> None:
+    assert [str(server) for server in (Server(SERVER, "web-01"), Server(SERVER), Server(None))] == [
+        "web-01",
+        SERVER,
+        "?",
+    ]

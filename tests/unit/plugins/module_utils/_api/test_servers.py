@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import PAGE_SIZE, Page
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up, remedy
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, NO_COMMAND, SERVER, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, Row
 
 SEEN = ["db-01", "My Server", "web-01", "web-02", "web-03", "twin.a.example", "twin.b.example"]
 NOBODY: Any = None
@@ -32,21 +33,15 @@ NO_PATTERN = (
     [
         ("wbe-01", "Did you mean web-01?"),
         ("web01", "Did you mean web-01?"),
-        ("web-1", "Did you mean web-01?"),
-        ("WEB-01", "Did you mean web-01?"),
         (" web-01\t", "Did you mean web-01?"),
         ("Web-01.example.com", "Did you mean web-01?"),
         ("my-server", "Did you mean My Server?"),
         ("web-*", NO_PATTERN),
-        ("web-0?", NO_PATTERN),
-        ("web-0[12]*", NO_PATTERN),
         ("web-01 web-02", A_LIST),
         ('["web-01"]', A_LIST),
         ("web-01;web-02", A_LIST),
         ("all", A_GROUP),
-        ("web-99", "Check the name."),
         ("web-9", "Check the name."),
-        ("wbe-04", "Check the name."),
         ("twin", "Check the name."),
         ("10.0.0.1", "Check the name."),
         ("c0ffee00-0000-4000-8000-000000000000", "Check the UUID."),
@@ -100,7 +95,6 @@ def uuid(number: int) -> str:
     [
         (400, 150, 2),
         (400, 399, 4),
-        (401, 150, 1 + 3),
         (401, 400, 1 + 3),
     ],
 )
@@ -115,40 +109,28 @@ def test_servers_are_asked_for_singly_where_that_takes_fewer_requests(count: int
 def test_a_list_that_takes_no_notice_of_names_is_read_to_its_end() -> None:
     client: Any = Workspace(500, filters=False)
     names = ["web-0450", "web-0451", "web-0499"]
-    assert all(look_up(client, names)[0].values())
+    found = look_up(client, names)[0]
+    assert all(found.values())
+    assert not any(server.fields for [server] in found.values()), "rows take some kilobytes each"
     assert client.requests == 5 + 1, "all pages, and a question for one name"
 
 
-@pytest.mark.parametrize("whole_rows", [True, False])
-def test_rows_are_kept_where_they_are_wanted(whole_rows: bool) -> None:
-    client: Any = Workspace(2)
-    found = look_up(client, ["web-0000", "web-0001"], **({"whole_rows": True} if whole_rows else {}))[0]
-    assert all(bool(server.fields) is whole_rows for [server] in found.values())
-
-
-class Detail:
-    """A client of a workspace that answers the question for one server with a row or an error."""
-
-    def __init__(self, answer: Row | int) -> None:
-        self._answer = answer
-
-    def get(self, path: str) -> Row:
-        if isinstance(self._answer, int):
-            raise ApiError("GET", path, self._answer)
-        return self._answer
-
-
 @pytest.mark.parametrize(
-    ("answer", "error"),
-    [({"id": NO_COMMAND}, LostAnswer), ({"id": uuid(10**11)}, LostAnswer), (403, ApiError), (500, ApiError)],
+    ("answer", "expected"),
+    [({"id": SERVER.upper()}, [SERVER]), (404, []), ({"id": COMMAND}, LostAnswer), (403, ApiError)],
 )
-def test_what_is_not_that_server_is_no_answer(answer: Any, error: Any) -> None:
-    client: Any = Detail(answer)
-    with pytest.raises(error):
-        look_up(client, [COMMAND])
+def test_a_server_is_looked_up_by_its_id(answer: Any, expected: Any) -> None:
+    def get(path: str) -> Row:
+        if isinstance(answer, int):
+            raise ApiError("GET", path, answer)
+        return dict(answer)
+
+    client: Any = SimpleNamespace(get=get)
+    with contextlib.nullcontext() if isinstance(expected, list) else pytest.raises(expected):
+        assert [server.id for server in look_up(client, [SERVER])[0][SERVER]] == expected
 
 
-@pytest.mark.parametrize(("answer", "ids"), [(404, []), ({"id": SERVER.upper()}, [SERVER])])
-def test_a_server_is_looked_up_by_its_id(answer: Any, ids: list[str]) -> None:
-    client: Any = Detail(answer)
-    assert [server.id for server in look_up(client, [SERVER])[0][SERVER]] == ids
+def test_rows_are_kept_where_they_are_wanted() -> None:
+    client: Any = Workspace(2)
+    [server] = look_up(client, ["web-0000", "web-0001"], whole_rows=True)[0]["web-0000"]
+    assert server.fields
