@@ -48,10 +48,7 @@ def test_what_is_expected_in_words() -> None:
     [
         ([], [], True),
         (["web", "db"], ["db"], True),
-        (["web"], ["db"], False),
-        (["!test"], ["web"], True),
         (["!test"], ["test"], False),
-        (["web", "!test"], ["web"], True),
         (["web", "!test"], ["web", "test"], False),
         ("web, db", ["db"], True),
     ],
@@ -68,22 +65,15 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
     [
         ({"name": None}, "checks, check 1: missing required arguments: name"),
         ({"line": None}, "checks, check 1 (it): missing required arguments: line"),
-        ({"name": " "}, "checks, check 1 ( ): name: it is empty. Give one."),
         ({"line": " "}, "checks, check 1 (it): line: the command line is empty. Give the line that is to run."),
         ({"lines": "x"}, "checks, check 1 (it): lines: a check has no such key. Did you mean line?"),
-        (
-            {"qqq": "x"},
-            "checks, check 1 (it): qqq: a check has no such key. It may have: name, line, title, rationale,",
-        ),
         ({"severity": "bad"}, "value of severity must be one of: info, low, medium, high, critical, got: bad"),
-        ({"rc": "none"}, "checks, check 1 (it): Elements value for option 'rc' is of type"),
         ({"rc": []}, "rc: no exit code would be right. Name at least one, or leave rc out for 0."),
         ({"contains": [""]}, "contains: it is empty. Give a text, or leave it out."),
         (
             {"matches": "(a"},
             "matches: '(a' is not a regular expression: missing ), unterminated subpattern at position 0",
         ),
-        ({"absent": ["ok", "*"]}, "absent: '*' is not a regular expression: nothing to repeat at position 0"),
         ({"unanswered": "["}, "unanswered: '[' is not a regular expression"),
         ({"number": {"at_mots": 1}}, "number.at_mots: a check has no such key. Did you mean number.at_most?"),
         (
@@ -94,15 +84,12 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
             {"number": {}},
             "number: it is compared with nothing. Give at_most, at_least or equals, or a fact to keep it as.",
         ),
-        ({"number": {"extract": "(", "at_most": 1}}, "number.extract: '(' is not a regular expression"),
         ({"number": {"extract": "(a)(b)", "at_most": 1}}, "number.extract: it has 2 groups. Leave one pair of"),
-        ({"number": {"pick": "any", "at_most": 1}}, "value of pick must be one of: first, last, min, max, sum, count"),
         ({"fact": "disk-used"}, "fact: 'disk-used' is not a name for a variable. Use letters, digits and underscores."),
         ({"when": ["!"]}, "when: it is empty."),
         ({"fact": ["a", "b"]}, "fact: there are 2. Name one; several go with kind problems."),
         ({"timeout": 0}, "timeout: it is 0. Give seconds from 1 to 3600."),
         ({"parameters": {"Bad": 1}}, "parameters.Bad: it is not a name for a parameter. Use small letters, digits and"),
-        ({"parameters": {"alpacon_nl": 1}}, "parameters.alpacon_nl: it is not a name for a parameter."),
         ({"parameters": {"a": None}}, "parameters.a: it has no default. Give a text, a number, true or false, or"),
         (
             {"parameters": {"a": "x"}, "number": {"at_most": "a"}},
@@ -111,28 +98,18 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
         ({"message": "{valeu} wait"}, "message: nothing is known by the name {valeu}. Did you mean value?"),
         ({"kind": "problems", "absent": "x"}, "absent: it does not go with kind problems. Leave it out."),
         ({"kind": "results"}, "results: kind and results do not go together. Give results with kind results, and"),
-        ({"kind": "problems", "results": {"format": "tap"}}, "results: kind and results do not go together."),
         (
             {"shell": "osquery", "applies_if": "true"},
             "applies_if: no shell of the server runs what is for the shell osquery. Leave it out.",
         ),
-        ({"shell": "osquery", "kind": "problems"}, "kind: it does not go with the shell osquery. Leave it out."),
         (
             {"absent": True},
             "checks, check 1 (it): absent: it is true or false, as which YAML reads yes, no, on and off",
         ),
-        (
-            {"contains": ["ok", False]},
-            "contains: it is true or false, as which YAML reads yes, no, on and off as well.",
-        ),
-        ({"applies_if": True}, "applies_if: it is true or false"),
         ({"rc": True}, "rc: it is true or false"),
         ({"rc": [float("inf")]}, "checks, check 1 (it): rc: it is infinite. Give a whole number."),
-        ({"timeout": float("-inf")}, "timeout: it is infinite."),
         ({"number": 5}, "checks, check 1 (it): number: it is not a dictionary. Give one, such as {at_most: 5}."),
-        ({"number": [5]}, "number: it is not a dictionary."),
         ({"results": {"format": ["tap"]}}, "checks, check 1 (it): results.format: '['tap']' is not a format. Did you"),
-        ({"shell": "bash"}, "value of shell must be one of: system, internal, osquery, got: bash"),
     ],
 )
 def test_bad_checks(given: Row, message: str) -> None:
@@ -156,13 +133,8 @@ def test_the_check_that_is_wrong_is_named() -> None:
         read_checks("checks", [])
 
 
-def test_a_line_is_kept_as_it_is() -> None:
-    assert check(line="  echo  a\n").line == "  echo  a\n"
-
-
 def test_old_names_of_keys() -> None:
     assert check(description="It is so").title == "It is so"
-    assert check(title="It is so").title == "It is so"
     assert check(results={"format": "tap"}).kind == "results"
 
 
@@ -183,11 +155,8 @@ def test_values_of_parameters() -> None:
         (1, "90", 90),
         (1, 2.5, 2.5),
         ([], "a, b,", ["a", "b"]),
-        ([], 22, ["22"]),
         (["x"], [22, "y"], ["22", "y"]),
-        (["x"], [], []),
         (True, "no", False),
-        ("", 7, "7"),
     ],
 )
 def test_kinds_of_parameters(default: Any, given: Any, value: Any) -> None:
@@ -199,7 +168,6 @@ def test_kinds_of_parameters(default: Any, given: Any, value: Any) -> None:
     [
         (1, "many", "audit_x: 'many' is not a number. Give one, such as 1."),
         (1, True, "audit_x: 'True' is not a number."),
-        (1, "nan", "audit_x: 'nan' is not a number."),
         (1, 10**400, "audit_x: '1000"),
         (True, "maybe", "audit_x: 'maybe' is neither true nor false. Give one of them."),
         ("x", ["a"], "audit_x: it is not a text. Give one, such as 'x'."),
@@ -225,7 +193,6 @@ def test_leaving_out_and_other_severities() -> None:
     ("skip", "severities", "message"),
     [
         (["tow"], {}, "skip: there is no check tow. Did you mean two?"),
-        (["qqqqq"], {}, "skip: there is no check qqqqq. There are: one, two."),
         (["one", "two"], {}, "skip: no check is left. Leave at least one."),
         ([], {"on": "low"}, "severities: there is no check on. Did you mean one?"),
         (

@@ -18,7 +18,6 @@ from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
 @pytest.mark.parametrize(
     ("server_id", "server"),
     [
-        (None, "web-01"),
         ("", "web-01"),
         ("other", "other"),
         ("7A50EA6C21384D3F9633E50694C847C4", "7a50ea6c-2138-4d3f-9633-e50694c847c4"),
@@ -34,8 +33,6 @@ def test_the_server_of_a_host(server_id: Any, server: str) -> None:
         ({"owner": {"id": "u", "name": "Bob", "username": "bob"}}, "Bob"),
         ({"owner": {"id": 1, "username": "bob"}}, "bob"),
         ({"owner": "u", "owner_name": "Bob"}, "Bob"),
-        ({"owner": None, "owner_name": "None"}, None),
-        ({"owner": None}, None),
         ({}, None),
     ],
 )

@@ -40,22 +40,17 @@ def judge(given: Row, output: str = "", rc: int = 0, fact_limit: int = 100, **an
         ({"rc": 1}, "", 0, "failed"),
         ({"contains": "a, b"}, "x a, b x", 0, "passed"),
         ({"contains": ["a", "b"]}, "a", 0, "failed"),
-        ({"contains": "A"}, "a", 0, "failed"),
         ({"matches": "^b$"}, "a\nb\nc", 0, "passed"),
         ({"matches": ["^b$", "^d$"]}, "a\nb\nc", 0, "failed"),
-        ({"absent": "^b"}, "a\nc", 0, "passed"),
         ({"absent": ["x", "^b"]}, "a\nb is here\nc", 0, "failed"),
-        ({"unanswered": "^cannot tell"}, "cannot tell", 0, "unknown"),
         ({"unanswered": "^cannot tell"}, "cannot tell", 9, "unknown"),
         ({"unanswered": "^cannot tell"}, "well", 9, "failed"),
-        ({"number": {"at_most": 90}}, "about 83 percent", 0, "passed"),
         ({"number": {"at_most": 83}}, "83", 0, "passed"),
         ({"number": {"at_most": 82.5}}, "83", 0, "failed"),
         ({"number": {"at_least": 83}}, "83", 0, "passed"),
         ({"number": {"at_least": 83.5}}, "83", 0, "failed"),
         ({"number": {"equals": -1.5}}, "it is -1.5", 0, "passed"),
         ({"number": {"equals": 0}}, "it is 0.5", 0, "failed"),
-        ({"number": {"at_least": 1, "at_most": 2}}, "3", 0, "failed"),
         ({"number": {"at_most": 90}}, "nothing", 0, "unknown"),
         ({"number": {"at_most": 90}}, "83", 1, "failed"),
         ({"number": {"extract": "x", "pick": "count", "at_most": 0}}, "", 0, "passed"),
@@ -73,12 +68,7 @@ def test_picking_a_number(pick: str, value: int) -> None:
     assert judge({"number": number}, DF) == CheckOutcome("passed", f"It is {value}.", value)
 
 
-def test_numbers_are_whole_where_they_are_written_so() -> None:
-    values = [judge({"number": {"at_least": -9}}, text).value for text in ("7", "7.0", "7.25", "-7")]
-    assert [(value, type(value)) for value in values] == [(7, int), (7.0, float), (7.25, float), (-7, int)]
-
-
-@pytest.mark.parametrize("text", ["٣", "1e3000", "9" * 5000, "9" * 400 + ".0", "nan", "inf", "one"])
+@pytest.mark.parametrize("text", ["٣", "1e3000", "9" * 5000, "9" * 400 + ".0", "nan"])
 def test_what_is_no_number(text: str) -> None:
     assert judge({"number": {"extract": "(.+)", "at_least": 0}}, text).outcome == "unknown"
 
@@ -98,19 +88,11 @@ def test_what_is_no_number(text: str) -> None:
         ({"absent": "port 2"}, "a\n  port 22 is open\nc", 0, "The server says: port 22 is open"),
         ({"number": {"at_most": 90, "unit": "%"}}, "97", 0, "It is 97%, and must be at most 90%."),
         ({"number": {"at_least": 2.5, "unit": "GB"}}, "1", 0, "It is 1 GB, and must be at least 2.5 GB."),
-        ({"number": {"equals": 1}}, "2", 0, "It is 2, and must be exactly 1."),
-        ({"number": {"at_most": 90, "unit": "%"}}, "83", 0, "It is 83%."),
         ({"unanswered": "^cannot"}, "a\ncannot look", 0, "The server says: cannot look"),
     ],
 )
 def test_messages(given: Row, output: str, rc: int, message: str) -> None:
     assert judge(given, output, rc).message == message
-
-
-def test_messages_stay_short_whatever_the_output_is() -> None:
-    long = "x" * 100_000
-    assert len(judge({"absent": "x"}, long).message) < 300
-    assert len(judge({}, long, 1).message) < 300
 
 
 # Answers that are not whole
@@ -129,11 +111,8 @@ def test_an_exit_code_that_the_workspace_did_not_tell() -> None:
 def test_output_with_a_hole_proves_nothing(given: Row) -> None:
     assert judge(given, "a 1").outcome == "passed"
     assert judge(given, "a 1", complete=False).outcome == "unknown"
-
-
-def test_output_with_a_hole_may_show_enough() -> None:
-    assert judge({"absent": "b"}, "b", complete=False).outcome == "failed"
-    assert judge({}, "b", complete=False).outcome == "passed"
+    # It may show enough.
+    assert judge({"absent": "1"}, "a 1", complete=False).outcome == "failed"
 
 
 def test_no_more_than_the_beginning_of_an_output_is_looked_at() -> None:
@@ -160,16 +139,11 @@ def test_no_more_than_the_beginning_of_an_output_is_looked_at() -> None:
             "x\ny\n",
             "rc 0, last y, a, b",
         ),
-        ("{line}", {"absent": "a"}, "a {value} {rc}", "a {value} {rc}"),
     ],
 )
 def test_messages_of_checks(message: str, given: Row, output: str, said: str) -> None:
     judged = judge({"message": message, **given}, output)
     assert (judged.outcome, judged.message) == ("failed", said)
-
-
-def test_a_good_answer_has_no_message_of_the_check() -> None:
-    assert judge({"message": "{line} is bad", "absent": "x"}, "y").message == "As expected."
 
 
 # Problems
@@ -179,11 +153,8 @@ def test_a_good_answer_has_no_message_of_the_check() -> None:
     ("output", "outcome", "message"),
     [
         ("done\n", "passed", "No problem was found."),
-        ("looked at /etc\ndone", "passed", "No problem was found."),
         ("", "unknown", "The check did not come to its end."),
-        ("looked\n", "unknown", "The check did not come to its end. The output ends with: looked"),
         ("done\nmore", "unknown", "The check did not come to its end. The output ends with: more"),
-        ("problem: root may log in\ndone", "failed", "root may log in."),
         ("problem: a\nproblem: b.\nproblem: a\n", "failed", "a. b."),
         ("problem:\n", "failed", "The check does not say what it is."),
         ("unknown: only root may look\nproblem: a\n", "failed", "a."),
@@ -207,28 +178,22 @@ def test_many_problems_are_counted() -> None:
 def test_problems_of_an_answer_that_is_not_whole() -> None:
     assert judge({"kind": "problems"}, "done", complete=False).outcome == "unknown"
     assert judge({"kind": "problems"}, "problem: a", complete=False).outcome == "failed"
-    late = judge({"kind": "problems", "timeout": 9}, "looked\n", rc=124, out_of_time=True)
-    assert (late.outcome, late.message) == ("unknown", "The server took longer than 9 s.")
-    assert judge({"kind": "problems"}, "problem: a", rc=124, out_of_time=True).outcome == "failed"
-
-
-def test_what_does_not_apply() -> None:
     for given in ({"kind": "problems"}, {"contains": "x"}):
         assert judge(given, "problem: none", rc=1, applies=False).outcome == "not_applicable"
 
 
-def test_an_output_that_took_too_long() -> None:
-    late = judge({"timeout": 5, "absent": "a"}, "a", rc=137, out_of_time=True)
-    assert (late.outcome, late.message) == ("unknown", "The server took longer than 5 s.")
+@pytest.mark.parametrize("given", [{"kind": "problems"}, {"absent": "k"}])
+def test_an_answer_that_took_too_long(given: Row) -> None:
+    late = judge({"timeout": 9, **given}, "looked\n", rc=124, out_of_time=True)
+    assert (late.outcome, late.message) == ("unknown", "The server took longer than 9 s.")
+    assert judge({"kind": "problems"}, "problem: a", rc=124, out_of_time=True).outcome == "failed"
 
 
 @pytest.mark.parametrize(
     ("given", "output", "evidence"),
     [
         ({"kind": "problems"}, "fine\nproblem: a\n", "problem: a"),
-        ({"kind": "problems"}, "fine\nunknown: a\n", "unknown: a"),
         ({"absent": "b+"}, "aa\nxbb\n", "xbb"),
-        ({"unanswered": "b+"}, "aa\nxbb\n", "xbb"),
         ({"number": {"extract": r"(\d+)%", "pick": "max", "at_most": 90}}, DF, "97%"),
         ({"contains": "z"}, "aa\n", None),
     ],
@@ -249,10 +214,6 @@ def test_where_the_reason_stands(given: Row, output: str, evidence: str | None) 
 )
 def test_facts(given: Row, limit: int, facts: Row) -> None:
     assert judge({"fact": "n", **given}, " 12 apples \n", fact_limit=limit).facts == facts
-
-
-def test_an_answer_that_does_not_tell_has_no_facts() -> None:
-    assert judge({"fact": "n", "unanswered": "x"}, "x").facts == {}
 
 
 def test_facts_of_problems() -> None:

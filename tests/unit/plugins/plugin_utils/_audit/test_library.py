@@ -45,14 +45,9 @@ def test_both_endings_of_yaml_are_read(tmp_path: Path) -> None:
             {"a__yml": f"checks: [{CHECK}]\n\nchecks: [{CHECK}]"},
             "library, a.yml: it cannot be read: the key checks is there twice, in lines 1 and 3. Leave one of them.",
         ),
-        (
-            {"a__yml": "checks:\n- name: a\n  kind: problems\n  line: x\n  kind: output"},
-            "library, a.yml: it cannot be read: the key kind is there twice, in lines 3 and 5. Leave one of them.",
-        ),
         ({"a__yml": "checks: {"}, "library, a.yml: it cannot be read: "),
         ({"a__yml": "check: []"}, "library, a.yml: it is not a check set."),
         ({"a__yml": "checks: [1]"}, "library, a.yml: checks is not a list of checks."),
-        ({"a__yml": f"functions: [a]\nchecks: [{CHECK}]"}, "library, a.yml: functions is not a text."),
         ({"a__yml": "checks: [{name: a, line: x, absent: yes}]"}, "library, a.yml, check 1 (a): absent: it is true or"),
     ],
 )

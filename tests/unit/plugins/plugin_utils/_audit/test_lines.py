@@ -64,11 +64,6 @@ def test_one_line_can_be_read() -> None:
     assert line_of(check_of({"line": "select 1", "shell": "osquery"}), SHORT) == "select 1"
 
 
-def test_one_line_sees_the_locale_c(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    assert run(shell, line_of(check_of({"line": "env | grep ^LC_ALL= # as it was started"}), SHORT)) == "LC_ALL=C\n"
-
-
 def test_a_line_has_values_functions_and_the_condition(shell: str) -> None:
     given = {
         "line": "told \"$word\" 'a\\tb'\nprintf '%s' '\\n' \"$LC_ALL\"",
@@ -76,15 +71,9 @@ def test_a_line_has_values_functions_and_the_condition(shell: str) -> None:
         "applies_if": '[ -n "$word" ] # here',
     }
     assert run(shell, line_of(check_of(given, FUNCTIONS), LONG)) == "<x\ny><a\\tb>\\nC"
+    assert "shout" not in line_of(check_of(given, FUNCTIONS), LONG)
     absent = {**given, "applies_if": "false # not here"}
     assert run(shell, line_of(check_of(absent, FUNCTIONS), LONG)) == f"{NOT_APPLIED}\n"
-
-
-def test_functions_that_are_not_used_are_left_out() -> None:
-    line = line_of(check_of({"line": "told x"}, FUNCTIONS), SHORT)
-    assert "told()" in line
-    assert "tell()" in line
-    assert "shout" not in line
 
 
 @pytest.mark.parametrize("most", [SHORT, LONG])

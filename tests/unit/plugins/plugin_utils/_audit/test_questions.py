@@ -66,6 +66,7 @@ def test_each_check_has_its_answer(shell: str) -> None:
         {"line": "printf ''"},
         {"line": 'cat; echo "$LC_ALL"'},
         {"line": "printf '\\n\\n \\n'"},
+        {"line": "printf 'caf\\303\\251 \\377 x'"},
     )
     assert answers == {
         "c0": CheckAnswer(3, "one\ntwo\n"),
@@ -73,6 +74,7 @@ def test_each_check_has_its_answer(shell: str) -> None:
         "c2": CheckAnswer(0, ""),
         "c3": CheckAnswer(0, "C\n"),
         "c4": CheckAnswer(0, "\n\n \n"),
+        "c5": CheckAnswer(0, "caf\u00e9 \ufffd x"),
     }
 
 
@@ -118,39 +120,30 @@ def test_a_check_that_does_not_apply(shell: str) -> None:
 
 @pytest.mark.parametrize("limited", ["timeout", "watched"])
 def test_each_check_has_its_time(shell: str, limited: str, tmp_path: Path) -> None:
-    path = without_timeout(tmp_path) if limited == "watched" else None
+    path = without_timeout(tmp_path, (*PROGRAMS, "date")) if limited == "watched" else None
     began = time.monotonic()
     answers = ask(
         shell,
         {"line": "echo begun; sleep 60", "timeout": 1},
         {"line": "echo begun; sleep 61 & sleep 62; echo over", "timeout": 1},
-        {"line": "echo quick", "timeout": 60},
+        {"line": "exit 124", "timeout": 60},
+        {"line": "kill -9 $$"},
         path=path,
     )
     assert answers["c0"].out_of_time
     assert answers["c0"].output.startswith("begun\n")
     assert answers["c1"].out_of_time
-    assert answers["c2"] == CheckAnswer(0, "quick\n")
+    # They end like those that are out of time.
+    assert [(answers[name].rc, answers[name].out_of_time) for name in ("c2", "c3")] == [(124, False), (137, False)]
     assert time.monotonic() - began < 30
 
 
-@pytest.mark.parametrize("limited", ["timeout", "watched"])
-def test_a_check_that_ends_like_one_out_of_time(shell: str, limited: str, tmp_path: Path) -> None:
-    path = without_timeout(tmp_path, (*PROGRAMS, "date")) if limited == "watched" else None
-    answers = ask(shell, {"line": "exit 124"}, {"line": "kill -9 $$"}, {"line": "sleep 5", "timeout": 1}, path=path)
-    assert [answers[name].rc for name in ("c0", "c1")] == [124, 137]
-    assert [answers[name].out_of_time for name in ("c0", "c1")] == [False, False]
-    assert answers["c2"].out_of_time
-
-
-# BusyBox may take the date that it has itself.
-@pytest.mark.parametrize("shell", [one for one in SHELLS if not one.startswith("busybox")])
-@pytest.mark.parametrize("clock", ["exit 1", "echo '%s'", "echo no [such] option; exit 1"])
-def test_a_server_whose_clock_tells_no_seconds(shell: str, clock: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("clock", ["echo '%s'", "echo no [such] option; exit 1"])
+def test_a_server_whose_clock_tells_no_seconds(clock: str, tmp_path: Path) -> None:
     path = without_timeout(tmp_path)
     (tmp_path / "date").write_text(f"#!/bin/sh\n{clock}\n")
     (tmp_path / "date").chmod(0o755)
-    answers = ask(shell, {"line": "echo fine"}, {"line": "exit 124"}, path=path)
+    answers = ask("dash", {"line": "echo fine"}, {"line": "exit 124"}, path=path)
     assert answers["c0"] == CheckAnswer(0, "fine\n")
     assert answers["c1"].out_of_time
 
@@ -167,22 +160,14 @@ def test_no_more_is_kept_than_fits(shell: str) -> None:
     assert (answers["c2"].complete, len(answers["c2"].output)) == (True, 300_000)
 
 
-def test_bytes_that_are_no_text(shell: str) -> None:
-    answers = ask(shell, {"line": "printf 'caf\\303\\251 \\377 x'"})
-    assert answers["c0"].output == "caf\u00e9 \ufffd x"
-
-
 @pytest.mark.parametrize(
     ("printed", "names"),
     [
         (b"", []),
         (b"[answer a 2 rc 0 more 0]\nhi\n", ["a"]),
         (b"[answer a 2 rc 0 more 0]\nhi\n[answer b 9 rc 0 more 0]\nhi", ["a"]),
-        (b"[answer a 2 rc 0 more 0]\nhi\n[answer b 2 rc 0 more", ["a"]),
         (b"[answer a 2 more 0]\nhi\n[answer b 2 rc 0 more 0]\nhi\n", ["b"]),
-        (b"noise\n[answer a 2 rc 0 more 0]\nhi\n", []),
         (b"[answer a 3 rc 0 more 0]\nhi\n[answer b 2 rc 0 more 0]\nhi\n", []),
-        (b"[answer a 999999999 rc 0 more 0]\nhi\n", []),
         (b"[answer a 2 " + b" " * 1000 + b"\nhi\n", []),
         (b"[answer a 2 rc " + b"9" * 5000 + b" more 0]\nhi\n", []),
     ],

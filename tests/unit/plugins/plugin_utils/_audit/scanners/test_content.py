@@ -80,24 +80,10 @@ def test_other_content_on_a_server_is_not_evaluated(tmp_path: Path, same: bool, 
         ["/bin/sh", "-c", line], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=False
     )
     assert told in run.stdout
+    assert hashlib.sha256(Path(STREAM).read_bytes()).hexdigest() in line
     if same:
         profile = "xccdf_org.example_profile_strict"
         assert run.stdout == f"evaluated xccdf eval --progress --profile {profile} {on_server}\n"
-
-
-def test_the_line_names_the_content_by_its_digest() -> None:
-    digest = hashlib.sha256(Path(STREAM).read_bytes()).hexdigest()
-    assert digest in xccdf_check(STREAM, "strict", Wanted())["line"]
-    line = xccdf_check(STREAM, "strict", Wanted(path="/ds.xml"), same_content=False)["line"]
-    assert line == "oscap xccdf eval --progress --profile xccdf_org.example_profile_strict /ds.xml"
-
-
-def test_content_that_changes_is_read_again(tmp_path: Path) -> None:
-    path = tmp_path / "ds.xml"
-    path.write_text(Path(STREAM).read_text())
-    assert xccdf_check(str(path), "strict", Wanted())["title"] == "A little benchmark: Strict"
-    path.write_text(Path(STREAM).read_text().replace("A little benchmark", "Another"))
-    assert xccdf_check(str(path), "strict", Wanted())["title"] == "Another: Strict"
 
 
 def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
@@ -115,9 +101,7 @@ def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
         (None, "strict", "cannot be read: No such file or directory"),
         ("", "strict", "The output has no XML"),
         ("<html/>", "strict", "has no benchmark"),
-        ("\udcff", "strict", "it is not UTF-8"),
         (Path(STREAM).read_text(), "strickt", "has no profile strickt. Did you mean strict?"),
-        (Path(STREAM).read_text(), "loose", "There are: base, strict."),
         ('<Benchmark id="x"><Profile id="p"/></Benchmark>', "p", "selects no rule"),
         ("<!DOCTYPE x><Benchmark/>", "p", "has a DTD"),
     ],
@@ -174,16 +158,9 @@ def test_a_reporter_of_inspec_tells_impacts(tmp_path: Path, reporter: str, outco
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        ("", "is not JSON"),
-        ("[]", "is not a profile of InSpec"),
-        ("{}", "no list of controls"),
-        ('{"controls": []}', "has no control"),
-    ],
+    ("content", "told"), [("", "is not JSON"), ("{}", "no list of controls"), ('{"controls": []}', "has no control")]
 )
 def test_what_is_no_profile_of_inspec_is_refused(tmp_path: Path, content: str, told: str) -> None:
-    path = tmp_path / "profile.json"
-    path.write_text(content)
+    (tmp_path / "profile.json").write_text(content)
     with pytest.raises(UsageError, match=told):
-        inspec_check(str(path), "inspec", Wanted())
+        inspec_check(str(tmp_path / "profile.json"), "inspec", Wanted())

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import NamedResult, ScannerError, parse
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.options import read_results
+from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 WORDS = {"passed": ["PASS", True], "failed": ["FAIL", False], "not_applicable": ["INFO"]}
 #: As kube-bench writes it.
@@ -71,28 +72,32 @@ def test_lists_on_the_way_stand_for_their_entries() -> None:
     ]
 
 
-def test_an_object_names_its_values_by_their_keys() -> None:
-    results = of({"checks": {"a": {"ok": True}, "b": {"ok": False}}}, list="checks", outcome="ok")
-    assert [(result.name, result.outcome) for result in results] == [("a", "passed"), ("b", "failed")]
-
-
-def test_without_a_path_the_document_is_the_list() -> None:
-    assert [result.name for result in of([{"id": 7, "ok": "pass"}], name="id", outcome="ok")] == ["7"]
-
-
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
-        ({"other": []}, "nothing at results"),
         ({"results": []}, "nothing at results"),
         ({"results": [{"ok": True}]}, "Result 1 has no name at id"),
-        ({"results": [3]}, "Result 1 has no name"),
         ({"results": [{"id": str(number)} for number in range(5002)]}, "more than 5,000 results"),
     ],
 )
 def test_what_has_no_results_is_refused(document: Any, reason: str) -> None:
     with pytest.raises(ScannerError, match=reason):
         of(document, list="results", name="id", outcome="ok")
+
+
+@pytest.mark.parametrize(
+    ("document", "options"),
+    [
+        ([{"id": "a", "ok": "pass"}, {"id": "b", "ok": False}], {"name": "id"}),
+        ({"checks": {"a": {"ok": True}, "b": {"ok": "FAIL"}}}, {"list": "checks"}),
+    ],
+    ids=["list", "names as keys"],
+)
+def test_shapes(document: Any, options: Row) -> None:
+    assert [(one.name, one.outcome) for one in of(document, outcome="ok", **options)] == [
+        ("a", "passed"),
+        ("b", "failed"),
+    ]
 
 
 def test_each_line_may_be_a_result() -> None:

@@ -19,18 +19,6 @@ t_test.py:3: AssertionError</failure></testcase><testcase classname="t_test" nam
 <skipped type="pytest.skip" message="not here">t_test.py:4: not here</skipped></testcase>\
 <testcase classname="t_test" name="test_error" time="0.000"><error message="failed on setup with &quot;OSError: no \
 such thing&quot;">t_test.py:7: OSError</error></testcase></testsuite></testsuites>"""
-BATS = """<?xml version="1.0" encoding="UTF-8"?>
-<testsuites time="0.016">
-<testsuite name="host.bats" tests="2" failures="1" errors="0" skipped="0" time="0.016" hostname="web-1">
-    <testcase classname="host.bats" name="hostname is set" time="0.010" />
-    <testcase classname="host.bats" name="passwd is not writable # really" time="0.006">
-        <failure type="failure">(in test file /tmp/t/host.bats, line 2)
-  `[ &quot;$(stat -c %a /etc/passwd)&quot; = 600 ]&#39; failed</failure>
-    </testcase>
-
-</testsuite>
-</testsuites>
-"""
 
 
 def of(output: str) -> list[NamedResult]:
@@ -50,35 +38,21 @@ def test_pytest() -> None:
     assert results[3].message == 'failed on setup with "OSError: no such thing"\nt_test.py:7: OSError'
 
 
-def test_bats() -> None:
-    passed, failed = of(BATS)
-    assert (passed.name, passed.outcome) == ("host.bats.hostname is set", "passed")
-    assert (failed.outcome, failed.message.splitlines()[0]) == ("failed", "(in test file /tmp/t/host.bats, line 2)")
-
-
-def test_other_output_around_it_does_not_matter() -> None:
-    assert len(of(f"running 2 tests\n{BATS}done\n")) == 2
-
-
-@pytest.mark.parametrize(
-    "after", ["", "\n=== FAILURES ===\n> \u00e9\n", "\n*** 1 passed\n", "\u00e9 $ & # {}\n<b>\n", "<!DOCTYPE a>"]
-)
+@pytest.mark.parametrize("after", ["", "\n=== FAILURES ===\n> \u00e9\n", "\u00e9 $ & # {}\n<b>\n", "<!DOCTYPE a>"])
 def test_pytest_to_the_standard_output(after: str) -> None:
     assert of(f"collected 4 items\n\nt_test.py .Fs [100%]{PYTEST}{after}") == of(PYTEST)
 
 
-@pytest.mark.parametrize("between", ["", "\n", "\n=== 1 passed ===\nt.py . [100%]"])
-@pytest.mark.parametrize("another", [PYTEST, "\n<testsuites><testsuite/></testsuites>"])
-def test_another_document_is_not_lost(between: str, another: str) -> None:
+@pytest.mark.parametrize("between", ["", "\n=== 1 passed ===\nt.py . [100%]"])
+def test_another_document_is_not_lost(between: str) -> None:
     with pytest.raises(ScannerError, match="more than one XML document"):
-        of(f"{PYTEST}{between}{another}")
+        of(f"{PYTEST}{between}{PYTEST}")
 
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
         ("run", "passed"),
-        ("notrun", "not_applicable"),
         ("disabled", "not_applicable"),
         ("skipped", "not_applicable"),
         ("failed", "failed"),
@@ -105,9 +79,3 @@ def test_what_is_wrong_with_a_whole_suite_is_a_result(suite: str, name: str, out
 def test_suites_in_suites_count_once() -> None:
     inner = '<testsuite name="in" tests="1"><testcase name="a"/></testsuite>'
     assert [result.name for result in of(f'<testsuites><testsuite tests="1">{inner}</testsuite></testsuites>')] == ["a"]
-
-
-@pytest.mark.parametrize("output", ["", "not found", "<html/>", "<testsuites/>", "<testsuites><testsuite>"])
-def test_no_junit_is_refused(output: str) -> None:
-    with pytest.raises(ScannerError):
-        of(output)

@@ -11,15 +11,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.options import read_results
 
 JSON: dict[str, Any] = {"format": "json", "outcome": "ok", "words": {"passed": ["yes"]}}
-
-
-@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "json"])
-def test_a_format_is_enough(kind: str) -> None:
-    assert read_results("results", {"format": kind}) == {"format": kind, "rules": []}
 
 
 def test_words_of_yaml_are_those_of_json() -> None:
