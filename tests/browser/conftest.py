@@ -32,7 +32,6 @@ _MAKERS: Mapping[str, Callable[[], reports.Report]] = {
     "hostile": reports.hostile,
     "large": reports.large,
     "huge": reports.huge,
-    "small": lambda: reports.report(servers=1),
 }
 
 #: Reports that say what changed since an earlier one.

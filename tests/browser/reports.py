@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.outcomes import OUTCOMES, SEVERITIES
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import coverage_of, score_of, verdict_of
+
 Report = dict[str, Any]
 
-SEVERITIES = ("critical", "high", "medium", "low", "info")
-OUTCOMES = ("passed", "failed", "unknown", "not_applicable", "waived")
-
-_WEIGHTS = {"critical": 10, "high": 6, "medium": 3, "low": 1, "info": 0}
 _WORKSPACE = "https://my-workspace.us1.alpacon.io"
 _SYSTEMS = ("Debian GNU/Linux 12 (bookworm)", "Debian GNU/Linux 13 (trixie)", "Rocky Linux 9.6", "Ubuntu 24.04.3 LTS")
 _OWNERS = ("Web platform", "Data services", "Web platform", None)
@@ -34,13 +33,13 @@ class Known:
     set: str
     severity: str
     title: str
-    rationale: str
-    remedy: str
-    references: tuple[str, ...]
     line: str
     problem: str
+    remedy: str = ""
     evidence: str = ""
     good: str = ""
+    rationale: str = ""
+    references: tuple[str, ...] = ()
     applies_if: str | None = None
     when: tuple[str, ...] = ()
     fact: str = ""
@@ -49,180 +48,89 @@ class Known:
 
 KNOWN = (
     Known(
-        "sshd-root-login",
-        "ssh",
-        "high",
-        "Root cannot log in over SSH with a password",
-        "A guessed password of root is a whole server, and nobody can say later who came in with it.",
-        "Set PermitRootLogin no in /etc/ssh/sshd_config.d/10-hardening.conf, then: systemctl reload ssh",
-        ("CIS Debian Linux 12 5.1.20", "NIST SP 800-53 AC-6"),
+        *("sshd-root-login", "ssh", "high", "Root cannot log in over SSH with a password"),
         'sshd -T -C user=root,host=localhost,addr=127.0.0.1 |\n  awk \'$1 == "permitrootlogin" && $2 == "yes" {\n'
         '    print "problem: root can log in over SSH with a password"\n  }\n  { print }\'\necho done',
         "Root can log in over SSH with a password",
-        "port 22\npermitrootlogin yes\npasswordauthentication no",
-        "port 22\npermitrootlogin no\npasswordauthentication no",
+        "Set PermitRootLogin no in /etc/ssh/sshd_config.d/10-hardening.conf, then: systemctl reload ssh",
+        *("port 22\npermitrootlogin yes\npasswordauthentication no", "port 22\npermitrootlogin no"),
+        "A guessed password of root is a whole server, and nobody can say later who came in with it.",
+        ("CIS Debian Linux 12 5.1.20", "NIST SP 800-53 AC-6"),
         "command -v sshd >/dev/null",
     ),
     Known(
-        "sshd-passwords",
-        "ssh",
-        "medium",
-        "SSH accepts no passwords",
-        "Passwords are guessed and reused; keys are not.",
-        "Set PasswordAuthentication no and KbdInteractiveAuthentication no, once every account has a key",
-        ("CIS Debian Linux 12 5.1.9",),
+        *("sshd-passwords", "ssh", "medium", "SSH accepts no passwords"),
         'sshd -T | grep -qx "passwordauthentication yes" && echo "problem: SSH accepts passwords"\necho done',
         "SSH accepts passwords",
-        "passwordauthentication yes\nkbdinteractiveauthentication no",
-        "passwordauthentication no",
-        "command -v sshd >/dev/null",
+        "Set PasswordAuthentication no and KbdInteractiveAuthentication no, once every account has a key",
+        *("passwordauthentication yes\nkbdinteractiveauthentication no", "passwordauthentication no"),
+        references=("CIS Debian Linux 12 5.1.9",),
+        applies_if="command -v sshd >/dev/null",
     ),
     Known(
-        "sudo-without-password",
-        "sudo",
-        "high",
-        "sudo asks for a password",
-        "Whoever takes over such an account is root at once.",
-        "Take NOPASSWD out of the file that the evidence names; visudo -c checks it",
-        ("CIS Debian Linux 12 5.2.4", "NIST SP 800-53 IA-11"),
-        "sudo_rules | grep NOPASSWD | while read -r rule; do\n"
-        '  echo "problem: $rule needs no password"\ndone\necho done',
+        *("sudo-without-password", "sudo", "high", "sudo asks for a password"),
+        "grep -r NOPASSWD /etc/sudoers.d\necho done",
         "ubuntu ALL=(ALL) NOPASSWD:ALL in /etc/sudoers.d/90-cloud-init-users needs no password",
+        "Take NOPASSWD out of the file that the evidence names; visudo -c checks it",
         "/etc/sudoers.d/90-cloud-init-users:4:ubuntu ALL=(ALL) NOPASSWD:ALL",
     ),
     Known(
-        "world-writable-etc",
-        "files",
-        "critical",
-        "Nothing in /etc can be written by everyone",
-        "Whoever has any account can change how the server is set up, and what root runs.",
-        "chmod o-w the files, and find out what made them so",
-        ("CIS Debian Linux 12 7.1.11",),
+        *("world-writable-etc", "files", "critical", "Nothing in /etc can be written by everyone"),
         'find /etc -xdev -type f -perm -0002 | sed "s/.*/problem: everyone can write &/"\necho done',
-        "Everyone can write /etc/cron.d/backup",
+        *("Everyone can write /etc/cron.d/backup", "chmod o-w the files, and find out what made them so"),
         "-rw-rw-rw- 1 root root 214 Nov  3 09:12 /etc/cron.d/backup",
     ),
     Known(
-        "empty-passwords",
-        "accounts",
-        "critical",
-        "No account has an empty password",
-        "Anybody can log in to such an account.",
-        "passwd -l NAME",
-        ("CIS Debian Linux 12 7.2.2", "NIST SP 800-53 IA-5"),
+        *("empty-passwords", "accounts", "critical", "No account has an empty password"),
         'awk -F: \'$2 == "" {print "problem: the account " $1 " has an empty password"}\' /etc/shadow\necho done',
-        "The account deploy has an empty password",
-        "deploy::20411:0:99999:7:::",
+        *("The account deploy has an empty password", "passwd -l NAME", "deploy::20411:0:99999:7:::"),
+        rationale="Anybody can log in to such an account.",
     ),
     Known(
-        "security-updates",
-        "updates",
-        "high",
-        "Security updates are installed",
-        "What an update mends is known to everyone who looks for servers without it.",
-        "apt-get update && apt-get upgrade, or schedule the patch playbook for tonight",
-        ("CIS Debian Linux 12 1.2.2.1", "NIST SP 800-53 SI-2"),
-        'count=$(apt-get -s upgrade | grep -c "^Inst.*-security")\n'
-        '[ "$count" -gt "$security_updates_max" ] && echo "problem: $count security updates wait; '
-        'at most $security_updates_max"\necho "fact: security_updates=$count"\necho done',
+        *("security-updates", "updates", "high", "Security updates are installed"),
+        'apt-get -s upgrade\necho "fact: security_updates=$count"\necho done',
         "# security updates wait; at most 0",
-        "Inst openssl [3.0.15-1] (3.0.17-1 Debian-Security:12/stable-security [amd64])\n"
-        "Inst libssl3 [3.0.15-1] (3.0.17-1 Debian-Security:12/stable-security [amd64])",
+        "apt-get update && apt-get upgrade, or schedule the patch playbook for tonight",
+        "Inst openssl [3.0.15-1] (3.0.17-1 Debian-Security:12/stable-security [amd64])",
         "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.",
-        "command -v apt-get >/dev/null",
-        (),
-        "security_updates",
-        (("security_updates_max", 0),),
+        applies_if="command -v apt-get >/dev/null",
+        fact="security_updates",
+        parameters=(("security_updates_max", 0),),
     ),
     Known(
-        "listening-ports",
-        "network",
-        "medium",
-        "Only the ports that are listed listen",
-        "Every port that listens is a door, and one that nobody knows of is not watched.",
+        *("listening-ports", "network", "medium", "Only the ports that are listed listen"),
+        *("ss -Hltn\necho done", "Port 6379 listens on 0.0.0.0"),
         "Bind Redis to 127.0.0.1, or add 6379 to audit_listening_ports",
-        ("CIS Debian Linux 12 2.1.22",),
-        'ss -Hltn | while read -r _ _ _ address _; do\n  allowed "${address##*:}" || '
-        'echo "problem: ${address##*:} listens on ${address%:*}"\ndone\necho done',
-        "Port 6379 listens on 0.0.0.0",
         "LISTEN 0 128 0.0.0.0:22   0.0.0.0:*\nLISTEN 0 511 0.0.0.0:6379 0.0.0.0:*",
         "LISTEN 0 128 0.0.0.0:22 0.0.0.0:*",
-        None,
-        (),
-        "",
-        (("listening_ports", [22, 80, 443]),),
+        parameters=(("listening_ports", [22, 80, 443]),),
     ),
     Known(
-        "failed-units",
-        "services",
-        "medium",
-        "No unit of systemd has failed",
-        "",
-        "systemctl status NAME and journalctl -u NAME say why",
-        (),
-        "systemctl --failed --no-legend --plain",
-        "logrotate.service has failed",
-        "logrotate.service loaded failed failed Rotate log files",
-        "",
-        "command -v systemctl >/dev/null",
+        *("failed-units", "services", "medium", "No unit of systemd has failed"),
+        *("systemctl --failed --no-legend --plain", "logrotate.service has failed"),
+        *("systemctl status NAME and journalctl -u NAME say why", "logrotate.service loaded failed failed"),
+        applies_if="command -v systemctl >/dev/null",
     ),
     Known(
-        "disk-space",
-        "capacity",
-        "high",
-        "File systems have room",
-        "A full file system stops what writes to it, often in the middle of it.",
-        "du -xh / | sort -h | tail says what fills it",
-        (),
-        "df -P -x tmpfs | awk -v most=\"$disk_used_max\" '...'\necho done",
-        "/ is #% full; at most 45%",
-        "/dev/vda1 41152736 34912736 6240000 #% /",
-        "/dev/vda1 41152736 16873000 24279736 41% /",
-        None,
-        (),
-        "disk_used",
-        (("disk_used_max", 45),),
+        *("disk-space", "capacity", "high", "File systems have room"),
+        *("df -P -x tmpfs\necho done", "/ is #% full; at most 45%", "du -xh / | sort -h | tail says what fills it"),
+        *("/dev/vda1 41152736 34912736 6240000 #% /", "/dev/vda1 41152736 16873000 24279736 41% /"),
+        fact="disk_used",
+        parameters=(("disk_used_max", 45),),
     ),
     Known(
-        "memory-available",
-        "capacity",
-        "low",
-        "Memory is available",
-        "",
-        "",
-        (),
-        "free -m",
-        "97 MB of memory are available; at least 256 MB",
-        "Mem: 1963 1822 61 12 80 97",
-        "Mem: 7963 2411 1022 103 4529 5201",
+        *("memory-available", "capacity", "low", "Memory is available", "free -m"),
+        *("97 MB of memory are available; at least 256 MB", "", "Mem: 1963 1822 61 12 80 97", "Mem: 7963 2411 1022"),
     ),
     Known(
-        "replication-lag",
-        "capacity",
-        "high",
-        "Replication keeps up",
-        "A standby that is behind loses what it has not seen.",
-        "pg_stat_replication on the primary says what holds it up",
-        (),
-        "psql -XAtc 'select pg_last_wal_replay_lag()'",
-        "The standby is 4# s behind; at most 30 s",
-        "4#",
-        "2",
-        None,
-        ("db",),
+        *("replication-lag", "capacity", "high", "Replication keeps up"),
+        *("psql -XAtc 'select pg_last_wal_replay_lag()'", "The standby is 4# s behind; at most 30 s"),
+        *("pg_stat_replication on the primary says what holds it up", "4#", "2"),
+        when=("db",),
     ),
     Known(
-        "agent-version",
-        "agent",
-        "info",
-        "The agent is current",
-        "",
-        "ansible-playbook herdops.alpacon.rollout",
-        (),
-        "alpamon --version",
-        "The agent is 1.2.0; at least 1.4.0",
-        "1.2.0",
-        "1.5.2",
+        *("agent-version", "agent", "info", "The agent is current", "alpamon --version"),
+        *("The agent is 1.2.0; at least 1.4.0", "ansible-playbook herdops.alpacon.rollout", "1.2.0", "1.5.2"),
     ),
 )
 
@@ -314,12 +222,6 @@ def summed(unsummed: Report) -> Report:
     outcomes = Counter(result["outcome"] for result in results)
     severities = Counter(result["severity"] for result in results if result["outcome"] == "failed")
     commands = len({result["command"] for result in results if not result["reused"] and result["command"]})
-    weights = {
-        outcome: sum(_WEIGHTS[result["severity"]] for result in results if result["outcome"] == outcome)
-        for outcome in ("passed", "failed")
-    }
-    of = weights if any(weights.values()) else outcomes
-    judged = of["passed"] + of["failed"]
     summary = {
         "servers": len(servers),
         "checks": len(unsummed["checks"]),
@@ -327,23 +229,14 @@ def summed(unsummed: Report) -> Report:
         **{outcome: outcomes[outcome] for outcome in OUTCOMES},
         "not_reached": sum(not server.get("reached", True) for server in servers),
         "not_asked": sum(not server.get("asked", True) for server in servers),
-        "failed_by_severity": {severity: severities[severity] for severity in SEVERITIES},
-        "score": of["passed"] * 1000 // judged / 10 if judged else 0.0,
+        "failed_by_severity": {severity: severities[severity] for severity in reversed(SEVERITIES)},
+        "score": score_of((result["outcome"], result["severity"], 1) for result in results),
         "reused": sum(result["reused"] for result in results),
         "commands": commands,
         "requests": commands + commands // 20 + 4,
     }
-    answered = sum(outcomes[outcome] for outcome in OUTCOMES if outcome != "unknown")
-    questions = summary["questions"]
-    coverage = answered * 1000 // questions / 10 if questions else 0.0
-    return {**unsummed, "summary": summary, "coverage": coverage, "verdict": _verdict(unsummed, coverage, answered)}
-
-
-def _verdict(report: Report, coverage: float, answered: int) -> str:
-    fatal = SEVERITIES[: SEVERITIES.index(report["fail_on"]) + 1] if report["fail_on"] else ()
-    if any(row["outcome"] in ("failed", "unknown") and row["severity"] in fatal for row in report["results"]):
-        return "fail"
-    return "inconclusive" if not answered or coverage < report["min_coverage"] or report["refusal"] else "pass"
+    report = {**unsummed, "summary": summary, "coverage": coverage_of(summary)}
+    return {**report, "verdict": verdict_of(report)}
 
 
 def large() -> Report:
@@ -384,27 +277,22 @@ def history(later: Report) -> list[Report]:
 
 
 def of_schema_1(report: Report) -> Report:
-    """A report as 1.0.0 wrote it."""
-    before = copy.deepcopy(report)
-    for name in ("ansible_core", "run_by", "content_digest", "results_digest", "waivers"):
-        del before[name]
-    for server in before["servers"]:
-        for name in ("os", "agent", "ip", "owner", "reached", "reason", "asked"):
-            del server[name]
-    for check in before["checks"]:
-        check["description"] = check.pop("title")
-        for name in ("of", "rationale", "references", "kind", "applies_if", "parameters"):
-            del check[name]
-    for result in before["results"]:
-        del result["waiver"]
-        result["outcome"] = {"waived": "failed", "not_applicable": "passed"}.get(result["outcome"], result["outcome"])
-    results = before["results"]
-    before = summed({**before, "summary": {}})
+    """A report as 1.0.0 wrote it, with the keys that it had."""
+    outcomes = {"waived": "failed", "not_applicable": "passed"}
+    results = [{**row, "outcome": outcomes.get(row["outcome"], row["outcome"])} for row in report["results"]]
+    summary = summed({**report, "summary": {}, "results": results})["summary"]
     for name in ("questions", "not_applicable", "waived", "not_reached", "not_asked", "score"):
-        del before["summary"][name]
-    before["schema"] = 1
-    assert len(results) == sum(before["summary"][name] for name in ("passed", "failed", "unknown"))
-    return before
+        del summary[name]
+    return {
+        **{name: report[name] for name in ("title", "workspace", "finished_at", "fail_on")},
+        "schema": 1,
+        "summary": summary,
+        "servers": [{name: row[name] for name in ("host", "id", "groups", "facts")} for row in report["servers"]],
+        "checks": [
+            {"description": row["title"], "name": row["name"], "severity": row["severity"]} for row in report["checks"]
+        ],
+        "results": [{name: row[name] for name in ("host", "check", "outcome", "severity")} for row in results],
+    }
 
 
 #: Texts that break out of something somewhere, if anything lets them.

