@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -33,22 +32,6 @@ def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
     server = Server(SERVER, "many-1")
     with pytest.raises(UsageError, match=r"^servers: many-1 gets this command for host first of the task\..* Do so\.$"):
         refuse_shared(second, Order.from_options(options), options["url"], [server])
-
-
-def test_two_workers_may_make_the_folder_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    link = os.symlink
-
-    def link_while_another_worker_makes_it(host: str, file: Path) -> None:
-        try:
-            link(host, file)
-        except FileNotFoundError:
-            file.parent.mkdir()
-            raise
-
-    monkeypatch.setattr(os, "symlink", link_while_another_worker_makes_it)
-    first, second = (Claims(tmp_path, "task", host, remedy="Do so.") for host in ("first", "second"))
-    assert first.take([(SERVER, "digest")]) is None
-    assert second.take([(SERVER, "digest")]) == (SERVER, "first")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import endi
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, CONNECTION, SERVER, Row, current_row
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, CONNECTION, FAR, SERVER, Row, current_row
 
 SUBMITTED = Job(Server(SERVER), {"line": "uptime"}, Command(COMMAND, Server(SERVER), "", "system", "queued"))
 SEEN = Job(Server(SERVER), command=Command(COMMAND, Server(SERVER), "uptime", "system", "queued"))
@@ -43,16 +43,44 @@ def test_a_stranger_that_is_not_shown_is_expected_for_less_time_than_what_is_kno
     assert endings.is_lost(job, 1000.0 + seconds) is lost
 
 
-@pytest.mark.parametrize(("seconds", "outcome"), [(59.9, None), (60.0, "error")])
-def test_an_error_may_be_the_moment_before_a_delivery_for_a_minute(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, outcome: str | None
+@pytest.mark.parametrize(
+    ("body", "fields", "limits", "seconds", "outcome"),
+    [
+        ({}, {}, Limits(), 59.9, None),
+        ({}, {}, Limits(), 60.0, "error"),
+        ({}, {"delivered_at": FAR}, Limits(), 0.0, "error"),
+        ({"line": "uptime"}, {}, Limits(), 0.0, "error"),
+        ({"line": "uptime"}, {}, Limits(wait_for_approval=True), 90.0, None),
+        ({}, {"handled_at": FAR}, Limits(wait_for_approval=True), 0.0, "error"),
+    ],
+)
+def test_an_error_may_be_the_moment_between_an_approval_and_a_delivery(
+    monkeypatch: pytest.MonkeyPatch, body: Row, fields: Row, limits: Limits, seconds: float, outcome: str | None
 ) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(endings, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    job = Job(Server(SERVER), command=Command.from_row(current_row(status="error")))
+    job = Job(Server(SERVER), body, Command.from_row(current_row(status="error", **fields)))
     for clock.now in (1000.0, 1000.0 + seconds):
-        endings.settle(job, Limits())
+        endings.settle(job, limits)
     assert job.outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "withdraws"),
+    [
+        ("queued", "timed_out", True),
+        ("scheduled", "timed_out", True),
+        ("running", "timed_out", False),
+        ("stuck", "stuck", False),
+        ("error", "error", False),
+    ],
+)
+def test_only_what_still_waits_is_withdrawn_and_only_where_asked(status: str, outcome: str, withdraws: bool) -> None:
+    for asked in (True, False):
+        job = Job(Server(SERVER), command=Command.from_row(current_row(status=status)))
+        assert endings.time_out(job, Limits(cancel_on_timeout=asked)) is (withdraws and asked)
+        assert job.outcome == outcome
+        assert f"Last status: {status}." in job.msg
 
 
 @pytest.mark.parametrize(
@@ -97,5 +125,6 @@ def test_no_sentence_about_a_cancel_contradicts_another(
     assert endings.time_out(job, Limits(cancel_on_timeout=True))
     with Client(settings_of(CONNECTION)) as client:
         endings.withdraw(client, job)
+    assert ("It could not be cancelled: it was delivered already." in job.msg) is (done == SENT)
     denied, *others = sorted(job.msg.split("could not be cancelled"), key=len)
     assert not others or "cancelled" not in f"{denied}{others}", job.msg

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import subprocess
 import sys
@@ -30,12 +29,6 @@ def test_a_process_that_goes_on_and_one_that_is_gone() -> None:
         mark = process_mark(process.pid)
         assert not has_ended(mark)
     assert has_ended(mark)
-
-
-def test_a_process_that_grows_is_the_same() -> None:
-    mark = process_mark(os.getpid())
-    with mmap.mmap(-1, 1 << 26):
-        assert process_mark(os.getpid()) == mark
 
 
 def test_a_number_that_another_process_has_by_now() -> None:

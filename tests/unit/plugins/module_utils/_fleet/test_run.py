@@ -20,11 +20,16 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Pause
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outage import OutageState
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import sharing as _sharing
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Submitted
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared, SharedOutage, SharedPause
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import (
+    NOT_LISTED,
+    Shared,
+    SharedOutage,
+    SharedPause,
+)
 from ansible_collections.herdops.alpacon.tests.unit.sharing import (
     IDS,
     KNOWN,
@@ -115,10 +120,20 @@ def test_threads_of_a_process_write_together_as_well(journal: Journal) -> None:
     assert len(ids(journal)) == 8 * 10
 
 
-@pytest.mark.parametrize("place", ["file/run.ids", "folder", "full"])
+def test_a_lock_that_nobody_lets_go_of_holds_no_submit_up(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lock(_descriptor: int, kind: int) -> None:
+        raise TimeoutError("a lock is held for too long")
+
+    place = submit(journal, uuid(0, 0))
+    monkeypatch.setattr(_journal, "lock", lock)
+    submit(journal, uuid(0, 1))
+    journal.strike([place])
+    assert ids(journal) == [uuid(0, 1)]
+
+
+@pytest.mark.parametrize("place", ["file/run.ids", "full"])
 def test_a_journal_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("in the way")
-    (tmp_path / "folder").mkdir()
     (tmp_path / "full").symlink_to("/dev/full")
     warnings: list[str] = []
     journal = Journal(tmp_path / place, warnings.append)
@@ -163,14 +178,6 @@ def test_what_a_full_disk_cuts_off_is_no_line_and_costs_no_other_line(
     monkeypatch.setattr(os, "write", write_part)
     assert journal.intend(SERVER, LINE) is None
     assert ids(other) == [COMMAND, COMMAND]
-    assert "No space left on device" in warnings[0]
-
-
-def test_an_id_that_is_cut_off_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    warnings: list[str] = []
-    journal = Journal(tmp_path / "run.ids", warnings.append)
-    monkeypatch.setattr(os, "pwrite", lambda _descriptor, text, _offset: len(text) - 1)
-    submit(journal, COMMAND)
     assert "No space left on device" in warnings[0]
 
 
@@ -235,41 +242,15 @@ def pause(request: pytest.FixtureRequest, tmp_path: Path) -> Pause:
     return Pause() if request.param == "of a process" else SharedPause(tmp_path / "paused_until")
 
 
-def test_nobody_waits_until_somebody_must(pause: Pause) -> None:
-    assert pause.until() == 0
-
-
 def test_the_longest_pause_counts(pause: Pause) -> None:
+    assert pause.until() == 0
     for until in (5.0, 9.0, 7.0):
         pause.hold(until)
     assert pause.until() == 9.0
 
 
-def test_threads_of_a_process_may_pause_at_once(tmp_path: Path) -> None:
-    pause = SharedPause(tmp_path / "paused_until")
-    failures: list[Exception] = []
-
-    def work(number: int) -> None:
-        try:
-            for step in range(50):
-                pause.hold(10.0 * step + number)
-        except OSError as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert SharedPause(tmp_path / "paused_until").until() == 497.0
-
-
-@pytest.mark.parametrize("place", ["file/paused_until", "gone/paused_until", "folder"])
-def test_a_pause_that_cannot_be_shared_holds_for_the_process(tmp_path: Path, place: str) -> None:
-    (tmp_path / "file").write_text("in the way")
-    (tmp_path / "folder").mkdir()
-    pause = SharedPause(tmp_path / place)
+def test_a_pause_that_cannot_be_shared_holds_for_the_process(tmp_path: Path) -> None:
+    pause = SharedPause(tmp_path / "gone/paused_until")
     pause.hold(9.0)
     assert pause.until() == 9.0
 
@@ -316,12 +297,9 @@ def test_a_row_is_taken_once(shared: Shared) -> None:
     assert shared.expected() == set()
     assert shared.take("a") == {"id": "a", "result": "grüße \U0001f411\n"}
     assert shared.take("a") is None
-
-
-def test_that_a_command_is_not_in_the_list_is_an_answer_too(shared: Shared) -> None:
-    shared.expect("a")
-    shared.offer("a", {})
-    assert shared.take("a") == {}
+    # That the list does not have it is an answer too.
+    shared.offer("a", NOT_LISTED)
+    assert shared.take("a") == NOT_LISTED
 
 
 def test_what_nobody_awaits_any_more_leaves_nothing(shared: Shared) -> None:
@@ -344,27 +322,6 @@ def names(tmp_path: Path) -> ServerList:
     return ServerList(tmp_path)
 
 
-def test_names_that_another_worker_reads_meanwhile_are_not_read_again(
-    shared: Shared, names: ServerList, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def late(name: str) -> Any:
-        known(Shared(shared._folder.parent, URL, TOKEN), names.read)
-        return Shared.lock(shared, name)
-
-    monkeypatch.setattr(shared, "lock", late)
-    assert known(shared, names.read) == KNOWN
-    assert names.reads == 1
-
-
-def test_names_that_are_too_old_are_read_again(
-    shared: Shared, names: ServerList, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known(shared, names.read)
-    monkeypatch.setattr(_sharing, "_NAMES_LAST", 0.0)
-    known(shared, names.read)
-    assert names.reads == 2
-
-
 def test_who_cannot_read_names_leaves_it_to_the_next(shared: Shared, names: ServerList) -> None:
     def read() -> Iterator[tuple[str, str]]:
         yield SERVERS[0]
@@ -373,14 +330,6 @@ def test_who_cannot_read_names_leaves_it_to_the_next(shared: Shared, names: Serv
     with pytest.raises(ConnectionError):
         known(shared, read)
     assert known(shared, names.read) == KNOWN
-
-
-def test_a_name_is_found_among_many_and_may_be_there_twice(shared: Shared) -> None:
-    ids = [uuid(0, number) for number in range(3000)]
-    many = [(f"web-{number % 2999}", key) for number, key in enumerate(ids)]
-    expected = {"web-0": [ids[0], ids[2999]], "web-1500": [ids[1500]]}
-    for read in (lambda: many, lambda: pytest.fail("they are known")):
-        assert shared.server_ids(["web-0", "web-1500", "web-2999"], read) == expected
 
 
 def test_a_worker_reads_no_more_of_three_thousand_names_than_of_three_hundred(
