@@ -151,25 +151,6 @@ def test_a_run_that_is_over_when_the_last_answer_comes_keeps_its_id(
     assert ids_in(journal) == [uuid(0)]
 
 
-def test_what_was_refused_is_not_among_what_an_interrupted_run_leaves_behind(
-    serve: Callable[..., ScriptedServer], connect: Connect, tmp_path: Path
-) -> None:
-    over = threading.Event()
-
-    def answer(request: Request) -> Reply:
-        if request.body["server"] == uuid(0):
-            return Reply({"code": "invalid_command"}, 400)
-        over.set()
-        return accepted(request)
-
-    journal = tmp_path / "run.ids"
-    run = Run(journal_file=journal, is_over=over.is_set)
-    with pytest.raises(RunIsOver):
-        Fleet(connect(serve(answer)), Limits(max_concurrency=1), run=run).run(jobs()[:2])
-    assert lines_of(journal) == 1
-    assert ids_in(journal) == [uuid(1)]
-
-
 def test_a_submit_that_waited_for_its_budget_is_not_sent_once_the_run_is_over(
     serve: Callable[..., ScriptedServer], connect: Connect
 ) -> None:
