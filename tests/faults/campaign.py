@@ -12,45 +12,16 @@ import tempfile
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from faults.draw import DIALECTS, SERVERS, Bounds, draw
 from faults.story import Record, Story
-from faults.verdict import STRAINED, Verdict, judge
+from faults.verdict import COUNTS, STRAINED, Verdict, judge
 from workspace.client import Workspace
-
-
-@dataclass
-class Totals:
-    """What all rounds in one dialect amount to."""
-
-    rounds: int = 0
-    commands: int = 0
-    twice: int = 0
-    lost: int = 0
-    wrong: int = 0
-    unknown: int = 0
-    cut: int = 0
-    requests: int = 0
-
-    def add(self, verdict: Verdict) -> None:
-        """Count a round."""
-        self.rounds += 1
-        self.commands += verdict.commands
-        self.requests += verdict.requests
-        self.unknown += verdict.unknown
-        self.cut += verdict.cut
-        self.twice += len(verdict.twice)
-        self.lost += len(verdict.lost)
-        self.wrong += len(verdict.wrong)
-
-    @property
-    def bad(self) -> int:
-        """How many disagreements there were."""
-        return self.twice + self.lost + self.wrong
 
 
 @dataclass
@@ -83,7 +54,7 @@ class Campaign:
     dialects: ClassVar[Sequence[str]] = DIALECTS
 
     def __post_init__(self) -> None:
-        self.totals = {dialect: Totals() for dialect in self.dialects}
+        self.totals = {dialect: Counter[str]() for dialect in self.dialects}
         self._lock = threading.Lock()
         step = len(DIALECTS)
         rounds = self.plan.rounds
@@ -124,7 +95,7 @@ class Campaign:
     def _take(self, position: int) -> int | None:
         """The number of the next round in a dialect: those of one dialect are alike modulo three."""
         with self._lock:
-            if sum(totals.commands for totals in self.totals.values()) >= self.plan.commands:
+            if sum(totals["commands"] for totals in self.totals.values()) >= self.plan.commands:
                 return None
             return next(self._numbers[position], None)
 
@@ -138,7 +109,7 @@ class Campaign:
         record, verdict = self._judged(workspace, number, ledger)
         drawn = record.drawn
         with self._lock:
-            self.totals[drawn.dialect].add(verdict)
+            self.totals[drawn.dialect].update(verdict.counts)
         line = (
             f"round {drawn.number}: {drawn.dialect}, {drawn.story}, {len(drawn.servers)} servers,"
             f" {verdict.commands} commands, {verdict.unknown} unknown, {time.monotonic() - started:.1f} s"
@@ -154,17 +125,11 @@ class Campaign:
 
     def table(self) -> str:
         """The counts of every dialect."""
-        columns = ("dialect", "rounds", "commands", "run twice", "lost", "wrong", "unknown", "unseen", "requests")
-        rows: list[Sequence[Any]] = [columns]
-        for dialect, totals in self.totals.items():
-            rows.append((dialect, totals.rounds, totals.commands, totals.twice, totals.lost, totals.wrong))
-            rows[-1] = (*rows[-1], totals.unknown, totals.cut, totals.requests)
-        return _FOOT + "\n".join(
+        rows: list[tuple[str, ...]] = [("dialect", *COUNTS)]
+        rows += [(dialect, *(str(totals[name]) for name in COUNTS)) for dialect, totals in self.totals.items()]
+        return "unseen: outputs whose last chunks were lost, which nothing in the API tells\n" + "\n".join(
             "  ".join(f"{cell:<10}" if place == 0 else f"{cell:>9}" for place, cell in enumerate(row)) for row in rows
         )
-
-
-_FOOT = "unseen: outputs whose last chunks were lost, which nothing in the API tells\n"
 
 
 def explain(campaign: str, record: Record, verdict: Verdict, shown: int = 10) -> str:

@@ -107,10 +107,6 @@ class Drawing:
         task = {"ansible.builtin.shell": self.line(number, f"seq 1 {last}", rc)}
         return Deed(number, "long", task, {"stdout": text, "stderr": "error", "rc": rc}, _RAN, rc=rc)
 
-    def slow(self, number: int, rc: int) -> Deed:
-        task = {"ansible.builtin.shell": self.line(number, "sleep 1.3; echo {{ inventory_hostname }}", rc)}
-        return Deed(number, "slow", task, {"stdout": HOST, "rc": rc}, _RAN, rc=rc)
-
     def later(self, number: int, rc: int) -> Deed:
         task = {
             "ansible.builtin.shell": self.line(number, "sleep 1.3; echo {{ inventory_hostname }}", rc),
@@ -119,19 +115,10 @@ class Drawing:
         }
         return Deed(number, "later", task, {"stdout": HOST, "rc": rc}, _RAN, rc=rc)
 
-    def raw(self, number: int, rc: int) -> Deed:
-        line = self.line(number, "printf '  %s \\n\\n' {{ inventory_hostname }}", rc)
-        returns = {"stdout": f"  {HOST} \n\n", "stderr": "error\n", "rc": rc}
-        return Deed(number, "raw", {"ansible.builtin.raw": line}, returns, _RAN, rc=rc)
-
     def script(self, number: int, rc: int) -> Deed:
         line = f"{self.folder}/script.sh {self.trace(number)} {{{{ inventory_hostname }}}} {rc}"
         returns = {"stdout": f"{HOST}\n", "stderr": "error\n", "rc": rc}
         return Deed(number, "script", {"ansible.builtin.script": line}, returns, _RAN, rc=rc)
-
-    def lineinfile(self, number: int, _rc: int) -> Deed:
-        options = {"path": self.trace(number), "line": "ran", "create": True, "mode": "0600"}
-        return Deed(number, "lineinfile", {"ansible.builtin.lineinfile": options}, {"changed": True}, _RAN)
 
     def copy(self, number: int, _rc: int) -> Deed:
         options = {"content": "copied to {{ inventory_hostname }}\n", "dest": self.trace(number), "mode": "0600"}
@@ -155,11 +142,8 @@ class Drawing:
 _KINDS: dict[str, Callable[[Drawing, int, int], Deed]] = {
     "shell": Drawing.shell,
     "long": Drawing.long,
-    "slow": Drawing.slow,
     "later": Drawing.later,
-    "raw": Drawing.raw,
     "script": Drawing.script,
-    "lineinfile": Drawing.lineinfile,
     "copy": Drawing.copy,
     "file": Drawing.file,
     "slurp": Drawing.slurp,

@@ -26,10 +26,7 @@ _REPORT = {"method": "POST", "path": "/(ack|chunk|fin)/$", "agents": True}
 _ANY: dict[str, str] = {"path": "^/api/"}
 _TARGETS = {"submit": _SUBMIT, "list": _LIST, "detail": _DETAIL, "chunks": _CHUNKS, "cancel": _CANCEL, "any": _ANY}
 
-_AFTER = (500, 502, 503, 504, 408)
-_BEFORE = (500, 502, 503, 504, 408)
-_THROTTLED = ('{"code": "api_rate_limited"}', '{"detail": "Request was throttled."}', "<html>Slow down</html>")
-_GARBAGE = ("", "null", "[]", "{}", '"ok"', "[null]", '{"results": [null]}', '{"id": null}', "7")
+_FAILED = (500, 502, 503, 504, 408)
 #: The exit code of a line that a signal ended.
 KILLED = -1
 #: The exit code of what is carried and a signal ended.
@@ -39,11 +36,6 @@ INPUT = " to be \n\n read"
 _MISREAD = 99
 #: Children that a line leaves behind: the agent kills them, and waits two seconds for what one still has to say.
 _CHILDREN = ("sleep 20 >/dev/null 2>&1 &", "(sleep 20; echo too late) &")
-#: What the agent of a server without a shell makes of the line.
-_NO_SHELL = 'exec: "n=${HOSTNAME#s};": executable file not found in $PATH'
-#: Why an agent does not begin a line.
-_REASONS = ("user", "group", "membership", "no_home", "closed_home", "too_large", "queue_full", "cancelled")
-_DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
 
 
 @dataclass(frozen=True)
@@ -116,7 +108,6 @@ class Round:
         http: faults between client and workspace.
         agents: faults of agents.
         reports: faults between agents and workspace: what is refused holds up what the agent has to report after it.
-        shell_less: servers whose agents may not use a shell.
         offline: servers that are offline from the start.
         outages: (seconds from the start, seconds that it lasts, server).
         switches: of the workspace; the holds among them.
@@ -131,12 +122,10 @@ class Round:
     servers: tuple[str, ...]
     by_name: bool
     speech: Speech
-    tail: str = ""
     carried: bool = False
     http: list[dict[str, Any]] = field(default_factory=list)
     agents: list[dict[str, Any]] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
-    shell_less: tuple[str, ...] = ()
     offline: tuple[str, ...] = ()
     outages: tuple[tuple[float, float, str], ...] = ()
     switches: dict[str, Any] = field(default_factory=dict)
@@ -155,7 +144,7 @@ class Round:
 
     def line(self, ledger: str) -> str:
         """The command line of the round."""
-        return self.speech.line(self.tag, ledger) + self.tail
+        return self.speech.line(self.tag, ledger)
 
     @property
     def mark(self) -> str:
@@ -169,14 +158,12 @@ class Round:
 
     def rc(self, server: str) -> int:
         """Exit code of the line on a server."""
-        if self.carried:
-            rc = self.speech.rc(server)
-            return _KILLED_BELOW if rc == KILLED else rc
-        return 1 if server in self.shell_less else self.speech.rc(server)
+        rc = self.speech.rc(server)
+        return _KILLED_BELOW if self.carried and rc == KILLED else rc
 
     def text(self, server: str) -> str:
         """What the line writes on a server."""
-        return _NO_SHELL if server in self.shell_less and not self.carried else self.speech.text(server)
+        return self.speech.text(server)
 
     def troubles(self, *methods: str) -> bool:
         """Whether requests of one of these methods may be hit."""
@@ -209,7 +196,6 @@ _STORIES = {
     "scheduled": 10,
     "race": 7,
     "cancelled": 8,
-    "playbook": 2,
     "per_host": 3,
 }
 
@@ -238,13 +224,11 @@ def draw(seed: str, number: int, bounds: Bounds) -> Round:
     count = min(bounds.most, rng.choice((1, 2, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60)))
     servers = tuple(rng.sample(SERVERS, count))
     drawn = Round(seed, number, dialect, story, servers, rng.random() < 0.5, _speech(rng, dialect, count))
-    drawn.tail = rng.choice(("", "", "", "  ", "\n"))
     drawn.detail = tuple(rng.random() for _turn in range(8))
     drawn.switches = _switches(rng, drawn)
     drawn.http = _http(rng, drawn)
     drawn.agents = _agents(rng, drawn)
     drawn.reports = _reports(rng)
-    drawn.shell_less = tuple(_some(rng, drawn.servers, 0.2)) if rng.random() < 0.1 else ()
     drawn.offline, drawn.outages = _away(rng, drawn)
     drawn.options = _options(rng, drawn, bounds)
     drawn.carried = rng.random() < (0.5 if dialect == "current" else 0.1)
@@ -303,14 +287,42 @@ def _some(rng: random.Random, servers: Sequence[str], share: float) -> list[str]
     return [server for server in servers if rng.random() < share] or [rng.choice(servers)]
 
 
-# Faults between client and workspace
+# Faults: each name has the values to choose from
+
+
+def _choose(rng: random.Random, values: dict[str, Sequence[Any]]) -> dict[str, Any]:
+    return {name: rng.choice(choices) for name, choices in values.items()}
+
+
+_TOO_LONG = REQUEST_TIMEOUT + 1
+_RETRY_AFTER: tuple[dict[str, str], ...] = (
+    {},
+    *({"Retry-After": when} for when in ("0", "1", "1", "2", "Wed, 21 Oct 2015 07:28:00 GMT")),
+)
+_THROTTLED = ('{"code": "api_rate_limited"}', '{"detail": "Request was throttled."}', "<html>Slow down</html>")
+_NONSENSE = ("", "null", "[]", "{}", '"ok"', "[null]", '{"results": [null]}', '{"id": null}', "7")
+_JSON = {"content-type": "application/json"}
+_KINDS: tuple[dict[str, Any], ...] = (
+    *({"kind": ("lose_before", "lose_after", "reset"), "delay": (0, 0, 0.1, 0.5)},) * 2,
+    *({"kind": ("status_after",), "status": _FAILED},) * 2,
+    {"kind": ("truncate",), "length": ("correct", "wrong")},
+    {"kind": ("timeout_after", "lose_before"), "delay": (_TOO_LONG,)},
+    {"kind": ("status",), "status": _FAILED},
+    {"kind": ("status",), "status": (503,), "headers": _RETRY_AFTER},
+    {"kind": ("status",), "status": (429,), "headers": _RETRY_AFTER[:-1], "body": _THROTTLED},
+    {"kind": ("html",), "status": (200, 200, 502)},
+    {"kind": ("status",), "status": (200,), "body": ("<html><body>Please sign in</body></html>",)},
+    {"kind": ("status",), "status": (404, 404, 403), "body": ("default backend - 404",)},
+    {"kind": ("status", "html"), "status": (200,), "body": _NONSENSE, "headers": (_JSON,)},
+    {"kind": ("slow",), "delay": (0.5, 1.5, _TOO_LONG), "dribble": (True, False)},
+)
 
 
 def _http(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
     number = rng.choices((0, 1, 2, 3, 5), (10, 30, 30, 20, 10))[0]
     faults = [_one_http(rng, drawn) for _turn in range(number)]
     if rng.random() < 0.08:
-        faults.append({"kind": "status", "times": rng.choice((1, 4)), **_SERVERS, "status": rng.choice(_BEFORE)})
+        faults.append({"kind": "status", "times": rng.choice((1, 4)), **_SERVERS, "status": rng.choice(_FAILED)})
     return faults
 
 
@@ -318,7 +330,11 @@ def _one_http(rng: random.Random, drawn: Round) -> dict[str, Any]:
     names = ["submit", "submit", "submit", "list", "list", "detail", "any"]
     names += ["chunks"] if drawn.dialect == "current" else []
     names += ["cancel", "cancel", "cancel"] if drawn.story in ("cancelled", "race") else []
-    fault: dict[str, Any] = {**_TARGETS[rng.choice(names)], **rng.choice(_KINDS)(rng), "seed": rng.randrange(2**31)}
+    fault: dict[str, Any] = {
+        **_TARGETS[rng.choice(names)],
+        **_choose(rng, rng.choice(_KINDS)),
+        "seed": rng.randrange(2**31),
+    }
     if rng.random() < 0.4:
         fault.update(times=rng.choice((1, 1, 2, 3, 6)), after=rng.choice((0, 0, 1, 3)))
     else:
@@ -327,64 +343,6 @@ def _one_http(rng: random.Random, drawn: Round) -> dict[str, Any]:
         # Each costs seconds: a few of them are enough.
         fault["times"] = min(fault.get("times", 6), 6)
     return fault
-
-
-def _lost(rng: random.Random) -> dict[str, Any]:
-    return {"kind": rng.choice(("lose_before", "lose_after", "reset")), "delay": rng.choice((0, 0, 0.1, 0.5))}
-
-
-def _failed(rng: random.Random) -> dict[str, Any]:
-    return {"kind": "status", "status": rng.choice(_BEFORE)}
-
-
-def _failed_after(rng: random.Random) -> dict[str, Any]:
-    return {"kind": "status_after", "status": rng.choice(_AFTER)}
-
-
-def _unavailable(rng: random.Random) -> dict[str, Any]:
-    headers = rng.choice(({}, {"Retry-After": "1"}, {"Retry-After": "0"}, {"Retry-After": _DATE}))
-    return {"kind": "status", "status": 503, "headers": headers}
-
-
-def _storm(rng: random.Random) -> dict[str, Any]:
-    headers = rng.choice(({}, {"Retry-After": "0"}, {"Retry-After": "1"}, {"Retry-After": "1"}, {"Retry-After": "2"}))
-    return {"kind": "status", "status": 429, "headers": headers, "body": rng.choice(_THROTTLED)}
-
-
-def _page(rng: random.Random) -> dict[str, Any]:
-    return {"kind": "html", "status": rng.choice((200, 200, 502))}
-
-
-def _portal(rng: random.Random) -> dict[str, Any]:
-    return {"kind": "status", "status": 200, "body": "<html><body>Please sign in</body></html>"}
-
-
-def _no_route(rng: random.Random) -> dict[str, Any]:
-    return {"kind": "status", "status": rng.choice((404, 404, 403)), "body": "default backend - 404"}
-
-
-def _nonsense(rng: random.Random) -> dict[str, Any]:
-    headers = {"content-type": "application/json"}
-    return {"kind": rng.choice(("status", "html")), "status": 200, "body": rng.choice(_GARBAGE), "headers": headers}
-
-
-def _cut(rng: random.Random) -> dict[str, Any]:
-    return {"kind": "truncate", "length": rng.choice(("correct", "wrong"))}
-
-
-def _slow(rng: random.Random) -> dict[str, Any]:
-    return {"kind": "slow", "delay": rng.choice((0.5, 1.5, REQUEST_TIMEOUT + 1)), "dribble": rng.random() < 0.5}
-
-
-def _silent(rng: random.Random) -> dict[str, Any]:
-    return rng.choice(({"kind": "timeout_after"}, {"kind": "lose_before", "delay": REQUEST_TIMEOUT + 1}))
-
-
-_LOST = (_lost, _lost, _failed_after, _failed_after, _cut, _silent)
-_KINDS = (*_LOST, _failed, _unavailable, _storm, _page, _portal, _no_route, _nonsense, _slow)
-
-
-# Faults of agents
 
 
 def _agents(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
@@ -396,26 +354,28 @@ def _agents(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
     return faults
 
 
+_SECONDS = {"seconds": (0.3, 1.0, 2.0, 6.0)}
+_SOON = {"seconds": (0.1, 0.3, 1.0)}
+_REASONS = ("user", "group", "membership", "no_home", "closed_home", "too_large", "queue_full", "cancelled")
+_AGENT_KINDS: tuple[dict[str, Any], ...] = (
+    {"kind": ("vanish", "never_ack")},
+    *({"kind": ("slow_ack", "late_fin", "disconnect"), **_SECONDS},) * 2,
+    {"kind": ("fail_start",), "reason": _REASONS},
+    {"kind": ("time_out",), **_SOON},
+    {"kind": ("restart",), **_SOON, "results": (True, False)},
+    {"kind": ("kill",), **_SOON, "away": (0, 1, 3)},
+)
+_CHUNK_KINDS: tuple[dict[str, Any], ...] = (
+    {"kind": ("drop_chunk", "duplicate_chunk"), "seq": (0, 0, 1, 2)},
+    {"kind": ("late_chunk",), "seconds": (0.2, 1.0, 4.0, 15.0), "seq": (0, 0, 1, 2)},
+    {"kind": ("reverse_chunks",)},
+)
+
+
 def _one_agent(rng: random.Random, drawn: Round) -> dict[str, Any]:
-    kinds = ["vanish", "never_ack", "slow_ack", "slow_ack", "late_fin", "late_fin", "disconnect"]
-    kinds += ["fail_start", "fail_start", "time_out", "restart", "restart", "kill"]
-    if drawn.switches.get("output") in ("both", "chunks"):
-        kinds += ["drop_chunk", "drop_chunk", "late_chunk", "late_chunk", "duplicate_chunk", "reverse_chunks"]
-    kind = rng.choice(kinds)
-    fault: dict[str, Any] = {"kind": kind, "times": rng.choice((1, 1, 2))}
-    if kind in ("slow_ack", "late_fin", "disconnect"):
-        fault["seconds"] = rng.choice((0.3, 1.0, 2.0, 6.0))
-    elif kind in ("restart", "kill", "time_out"):
-        fault["seconds"] = rng.choice((0.1, 0.3, 1.0))
-        results, away = rng.random() < 0.6, rng.choice((0, 1, 3))
-        fault.update({"results": results} if kind == "restart" else {"away": away} if kind == "kill" else {})
-    elif kind == "fail_start":
-        fault["reason"] = rng.choice(_REASONS)
-    elif kind == "late_chunk":
-        fault.update(seconds=rng.choice((0.2, 1.0, 4.0, 15.0)), seq=rng.choice((0, 0, 1, 2)))
-    elif kind in ("drop_chunk", "duplicate_chunk"):
-        fault["seq"] = rng.choice((0, 0, 1, 2))
-    return fault
+    in_chunks = drawn.switches.get("output") in ("both", "chunks")
+    kinds = (*_AGENT_KINDS, *_CHUNK_KINDS) if in_chunks else _AGENT_KINDS
+    return {"times": rng.choice((1, 1, 2)), **_choose(rng, rng.choice(kinds))}
 
 
 def _reports(rng: random.Random) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import tempfile
 import threading
 import time
 import traceback
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from faults import play
 from faults.draw import INPUT, REQUEST_TIMEOUT, SERVERS, Round
+from system.playing import start
 from workspace.client import Control, Workspace, WorkspaceError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
@@ -27,6 +28,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.carried import CONTENT
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SHIPPED_SPEC, run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_order import Order
+
+#: No play takes so long unless it hangs, in seconds.
+_PATIENCE = 300.0
 
 
 @dataclass
@@ -134,8 +138,6 @@ class Story:
         self._workspace.wait_connected(*SERVERS)
         self._workspace.settings(**self._drawn.switches)
         self.record.ids = self._workspace.server_ids()
-        for server in self._drawn.shell_less:
-            self._workspace.change_server(server, allow_sh=False)
         for server in self._drawn.offline:
             self._workspace.disconnect(server)
 
@@ -301,27 +303,36 @@ class Story:
     def _where(self) -> dict[str, Any]:
         return {"servers": self._options()["servers"], **self._what}
 
-    def playbook(self) -> None:
-        """One task for all servers, in a playbook."""
-        self._play(play.one_task)
-
     def per_host(self) -> None:
         """One task for each host of a play."""
-        self._play(play.task_per_host)
-
-    def _play(self, plan: Callable[..., dict[str, Any]]) -> None:
         task = Task(self._options())
         self.record.tasks.append(task)
         task.first = self._number()
         task.started = time.time()
-        settings = {"url": self._workspace.url, "token": self._workspace.token, "request_timeout": REQUEST_TIMEOUT}
-        try:
-            task.result = plan(task.options, settings)
-        except play.PlayError as error:
-            task.crash = str(error)
-        task.refusal = str(task.result.get("msg")) if task.result and "commands" not in task.result else ""
+        several = ("servers", "max_concurrency", "max_errors")
+        options = {name: value for name, value in task.options.items() if name not in several}
+        options["request_timeout"] = REQUEST_TIMEOUT
+        with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+            play = start(self._workspace, Path(folder), task.options["servers"], options)
+            try:
+                play.process.wait(_PATIENCE)
+            finally:
+                play.stop()
+            if "Traceback" in play.said or not play.results:
+                task.crash = play.said[-4000:]
+            self._take_results(task, [play.results[host] for host in task.options["servers"] if host in play.results])
         task.ended = time.time()
         task.last = self._number()
+
+    @staticmethod
+    def _take_results(task: Task, results: list[dict[str, Any]]) -> None:
+        """Make one result of those of all hosts."""
+        task.result = {
+            "commands": [entry for result in results for entry in result.get("commands", ())],
+            "failed": any(result.get("failed") for result in results),
+            "requests": sum(result.get("requests", 0) for result in results),
+            "refused_hosts": [str(result.get("msg")) for result in results if "commands" not in result],
+        }
 
 
 def _for_finished(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -336,6 +347,5 @@ _STORIES: dict[str, Callable[[Story], None]] = {
     "scheduled": Story.scheduled,
     "race": Story.race,
     "cancelled": Story.cancelled,
-    "playbook": Story.playbook,
     "per_host": Story.per_host,
 }

@@ -43,8 +43,6 @@ _NOT_BEGUN = (
 )
 #: The exit code of lines that took too long.
 _TIMED_OUT = 124
-#: What an agent puts in front of what it says itself, in chunks.
-_AGENT = "alpamon: "
 #: What a shell says of a script that a signal ended.
 _KILLED = "\nKilled"
 #: What stands for a character that was cut.
@@ -53,6 +51,9 @@ _HALF = "\ufffd"
 _NO_ANSWER = "nothing of its answer is there"
 #: A workspace that takes so long to answer has no time for its clients either, in seconds.
 STRAINED = 1.0
+
+#: What is counted of all rounds; unseen are outputs that were cut where nothing tells.
+COUNTS = ("rounds", "commands", "run twice", "lost", "wrong", "unknown", "unseen", "requests")
 
 
 @dataclass
@@ -70,6 +71,12 @@ class Verdict:
     twice: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What a round adds to the totals."""
+        bad = (len(self.twice), len(self.lost), len(self.wrong))
+        return dict(zip(COUNTS, (1, self.commands, *bad, self.unknown, self.cut, self.requests), strict=True))
 
     @property
     def disagreements(self) -> list[str]:
@@ -270,7 +277,7 @@ class _Court:
     def _output(self, server: str, entry: Entry) -> Iterator[str]:
         text = self.drawn.text(server)
         text = text.rstrip("\r\n") if self.drawn.dialect == "current" else text.strip()
-        stdout = entry["stdout"].removeprefix(_AGENT) if server in self.drawn.shell_less else entry["stdout"]
+        stdout = entry["stdout"]
         if self.drawn.carried and entry["output_complete"]:
             yield from self._errors(server, entry)
         if stdout == text:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from faults.campaign import Campaign, Plan
 from faults.draw import Bounds
-from system.support import command_options, in_every_dialect
+from system.support import command_options
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet, lost_jobs
@@ -21,8 +21,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
-
-pytestmark = pytest.mark.slow
 
 IN_PROCESS = ("executed", "twice", "later", "reuse", "scheduled", "race", "cancelled")
 SUBMIT = {"method": "POST", "path": "^/api/events/commands/$"}
@@ -43,12 +41,13 @@ def run(workspace: Workspace, of: Run | None = None, **options: Any) -> Row:
     return run_command(command_options(workspace, **given), of or Run())
 
 
+@pytest.mark.slow
 def test_task_and_workspace_agree_whatever_fails() -> None:
     said: list[str] = []
-    plan = Plan("276", rounds=range(15), bounds=Bounds(IN_PROCESS, most=12, timeouts=(3, 4)), lanes=2)
+    plan = Plan("276", rounds=range(9), bounds=Bounds(IN_PROCESS, most=12, timeouts=(3, 4)), lanes=2)
     campaign = Campaign(plan, say=said.append)
     assert campaign.run(), "\n\n".join(campaign.complaints)
-    assert sum(totals.commands for totals in campaign.totals.values()) > 100, said
+    assert sum(totals["commands"] for totals in campaign.totals.values()) > 60, said
 
 
 @pytest.mark.usefixtures("hasty")
@@ -67,7 +66,7 @@ def test_the_older_of_two_identical_commands_is_not_adopted(current: Workspace, 
 
 
 @pytest.mark.parametrize("fault", [LIST, DETAIL, SUBMIT], ids=["list", "detail", "submit"])
-@pytest.mark.parametrize("body", ["null", "[]", "{}", "7", "[null]", '{"results": [null]}', '{"id": null}'])
+@pytest.mark.parametrize("body", ["null", '{"results": [null]}', '{"id": null}'])
 @pytest.mark.usefixtures("hasty")
 def test_an_answer_of_a_wrong_shape_loses_nobody(current: Workspace, fault: Row, body: str) -> None:
     current.fault("html", status=200, body=body, times=2, **fault)
@@ -77,27 +76,6 @@ def test_an_answer_of_a_wrong_shape_loses_nobody(current: Workspace, fault: Row,
     assert result["summary"] == {"success": 3}
 
 
-def test_what_could_not_be_scheduled_is_no_change(workspace: Workspace) -> None:
-    workspace.fault("status", status=403, body='{"code": "forbidden"}', **SUBMIT)
-    result = run(workspace, servers=["web-01"], state="scheduled", scheduled_at=FAR)
-    assert (result["outcome"], result["changed"]) == ("refused", False)
-
-
-def test_a_command_that_nobody_saw_run_may_have_run(current: Workspace) -> None:
-    current.fault("status", status=500, **DETAIL)
-    result = run(current, servers=["web-01"], wait_timeout="1")
-    assert (result["outcome"], result["ran"]) == ("timed_out", None)
-
-
-def test_an_adopted_command_has_its_own_exit_code(current: Workspace) -> None:
-    current.settings(lean_rows=True)
-    current.fault("lose_after", delay=0.3, times=1, **SUBMIT)
-    current.fault("status", status=500, times=1, **DETAIL)
-    result = run(current, servers=["web-01"], line="exit 7", success_codes=[7], wait_timeout="15")
-    assert (result["outcome"], result["rc"]) == ("success", 7)
-
-
-@in_every_dialect
 def test_a_schedule_that_the_other_run_withdrew_is_not_claimed(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +95,7 @@ def test_a_schedule_that_the_other_run_withdrew_is_not_claimed(
     assert (result["outcome"], result["changed"]) == ("pending", False)
 
 
-@pytest.mark.parametrize("body", ["", "null", "[]", '{"id": null}'])
+@pytest.mark.parametrize("body", ["", '{"id": null}'])
 def test_a_cancel_that_only_a_proxy_answered_is_not_believed(current: Workspace, body: str) -> None:
     command = current.submit("web-01", "uptime", scheduled_at=FAR)
     current.fault("status", status=200, body=body, times=1, method="DELETE", path="^/api/")
@@ -131,10 +109,3 @@ def test_a_page_of_a_proxy_does_not_say_that_a_command_is_gone(workspace: Worksp
     workspace.fault("status", status=404, body="default backend - 404", times=1, **DETAIL)
     result = run(workspace, servers=["web-01"], wait_timeout="15")
     assert (result["outcome"], result["stdout"]) == ("success", "hello")
-
-
-def test_a_page_of_a_proxy_does_not_say_that_a_cancel_had_nothing_to_do(workspace: Workspace) -> None:
-    command = workspace.submit("web-01", "uptime", scheduled_at=FAR)
-    workspace.fault("status", status=404, body="default backend - 404", times=1, method="DELETE", path="^/api/")
-    result = run(workspace, ids=[command], line=None, state="cancelled")
-    assert result["outcome"] == "unknown"
