@@ -71,19 +71,9 @@ def test_the_digest_is_the_same_wherever_the_file_lies_and_whatever_the_variable
     assert order(**other).line == order(**SCRIPT).line
 
 
-@pytest.mark.parametrize("what", [SCRIPT, ARGV], ids=["script", "argv"])
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"state": "scheduled", "scheduled_at": LATER},
-        {"state": "cancelled"},
-        {"state": "cancelled", "scheduled_at": LATER},
-        {"reuse_within": "1h", "output_limit": 5, "max_errors": "1"},
-    ],
-    ids=lambda given: given.get("state"),
-)
-def test_every_state_that_takes_a_line_takes_them(what: dict[str, Any], given: dict[str, Any]) -> None:
-    assert order(**what, **given).line == order(**what).line
+@pytest.mark.parametrize("given", [{"state": "scheduled", "scheduled_at": LATER}, {"state": "cancelled"}])
+def test_every_state_that_takes_a_line_takes_them(given: dict[str, Any]) -> None:
+    assert order(**ARGV, **given).line == order(**ARGV).line
 
 
 NOISE = base64.b64encode(random.Random(1).randbytes(2_000_000)).decode()
@@ -92,32 +82,21 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**ARGV, "line": "true"}, "argv", "it does not go with line"),
     ({**SCRIPT, "argv": ["true"]}, "argv", "it does not go with script"),
     ({"servers": ["web-01"], "line": "true", "stdin": ""}, "stdin", "it can only be used with script or argv"),
-    ({"servers": ["web-01"], "line": "true", "creates": "/x"}, "creates", "it can only be used with script or argv"),
     ({"servers": ["web-01"], "stdin": "x"}, "line", "state=executed needs it"),
-    ({"argv": ["true"]}, "servers", "state=executed needs it"),
     ({"ids": [COMMAND], "state": "finished", "script": "x"}, "script", "does not go with state=finished"),
-    ({"ids": [COMMAND], "state": "finished", "chdir": "/"}, "chdir", "does not go with state=finished"),
     ({"ids": [COMMAND], "state": "cancelled", "argv": ["x"]}, "argv", "does not go with state=cancelled"),
     ({**SCRIPT, "shell": "internal"}, "shell", "it is internal, and script is run by a shell"),
-    ({**ARGV, "shell": "osquery"}, "shell", "it is osquery, and argv is run by a shell"),
-    ({**SCRIPT, "script": "  "}, "script", "it is empty"),
-    ({**SCRIPT, "script": ""}, "script", "it is empty"),
     ({**SCRIPT, "script": "''"}, "script", "it is empty"),
     ({**SCRIPT, "script": "job.sh 'a"}, "script", "it cannot be split: no closing quotation"),
     ({**SCRIPT, "script": "job.sh a\0b"}, "script", "it has a NUL character"),
     ({**SCRIPT, "_script_content": None}, "script", "its file was not read"),
-    ({**ARGV, "argv": []}, "argv", "it names no program"),
     ({**ARGV, "argv": ["", "x"]}, "argv", "it names no program"),
     ({**ARGV, "argv": ["-c", "x"]}, "argv", "no program is called -c"),
     ({**ARGV, "argv": ["echo", "a\0b"]}, "argv", "one of its elements has a NUL character"),
     ({**ARGV, "executable": "bash"}, "executable", "The program is the first element of argv."),
-    ({**SCRIPT, "executable": ""}, "executable", "it is empty"),
     ({**SCRIPT, "chdir": " "}, "chdir", "it is empty"),
     ({**SCRIPT, "creates": "/x\0"}, "creates", "it has a NUL character"),
-    ({**ARGV, "removes": ""}, "removes", "it is empty"),
     ({**ARGV, "env": {"RUN": "x"}}, "env", "with argv, RUN is the name of a variable that carries it"),
-    ({**SCRIPT, "env": {"BODY": "x"}}, "env", "with script, BODY is the name of a variable"),
-    ({**SCRIPT, "env": {"P12": "x"}}, "env", "with script, P12 is the name of a variable"),
     ({**SCRIPT, "env": {"alpacon_body": "x"}}, "env", "with script, alpacon_body is the name of a variable"),
     ({**SCRIPT, "_script_content": NOISE}, "script", " bytes of script take "),
     ({**SCRIPT, "_script_content": NOISE, "stdin": "x"}, "script", "bytes of script and 1 bytes of stdin take "),

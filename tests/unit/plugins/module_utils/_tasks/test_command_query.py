@@ -6,14 +6,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import tracemalloc
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import Query, doubt_about_order, find
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, iso
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import (
+    Query,
+    doubt_about_order,
+    find,
+    in_order,
+)
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     NO_COMMAND,
     OTHER_SERVER,
@@ -29,30 +37,17 @@ ADDED = datetime(2026, 11, 24, 10, 30, 44, tzinfo=timezone.utc)
 BEFORE = ADDED.replace(hour=9)
 AFTER = ADDED.replace(hour=11)
 
-ROWS: dict[str, dict[str, Any]] = {
-    "current": current_row(status="success", success=True, exit_code=0),
-    "2024": old_row("Success", success=True),
-}
 
-
-@pytest.mark.parametrize("dialect", ROWS)
 @pytest.mark.parametrize(
     ("asked", "accepted"),
     [
-        ({}, True),
-        ({"server_id": SERVER}, True),
         ({"server_id": OTHER_SERVER}, False),
-        ({"shell": "system"}, True),
         ({"shell": "osquery"}, False),
-        ({"line": "uptime"}, True),
         ({"line": " uptime\n"}, True),
         ({"line": "upti"}, False),
-        ({"line": "UPTIME"}, False),
-        ({"statuses": frozenset(("success", "failed"))}, True),
         ({"statuses": frozenset(("failed",))}, False),
         ({"success": True}, True),
         ({"success": False}, False),
-        ({"requested_by": BOB}, True),
         ({"requested_by": BOB.upper()}, True),
         ({"requested_by": SERVER}, False),
         ({"requested_by_isnull": False}, True),
@@ -61,21 +56,19 @@ ROWS: dict[str, dict[str, Any]] = {
         ({"since": AFTER}, False),
         ({"until": ADDED}, True),
         ({"until": BEFORE}, False),
-        ({"since": BEFORE, "until": AFTER}, True),
         ({"is_scheduled": False}, True),
         ({"is_scheduled": True}, False),
         ({"shell": "system", "line": "uptime", "success": True, "server_id": SERVER}, True),
-        ({"shell": "system", "line": "uptime", "success": True, "server_id": OTHER_SERVER}, False),
     ],
 )
-def test_every_filter_is_checked_on_every_row(dialect: str, asked: dict[str, Any], accepted: bool) -> None:
-    assert Query(**asked).accepts(Command.from_row(ROWS[dialect])) is accepted
+def test_every_filter_is_checked_on_every_row(asked: dict[str, Any], accepted: bool) -> None:
+    row = current_row(status="success", success=True, exit_code=0)
+    assert Query(**asked).accepts(Command.from_row(row)) is accepted
 
 
-@pytest.mark.parametrize("status", ["denied", "cancelled", "running", "stuck", "error"])
-@pytest.mark.parametrize("success", [True, False])
-def test_success_asks_for_what_ran(status: str, success: bool) -> None:
-    assert not Query(success=success).accepts(Command.from_row(current_row(status=status)))
+@pytest.mark.parametrize("status", ["denied", "running", "error"])
+def test_success_asks_for_what_ran(status: str) -> None:
+    assert not Query(success=False).accepts(Command.from_row(current_row(status=status)))
 
 
 @pytest.mark.parametrize(
@@ -142,16 +135,13 @@ def test_what_is_due_at_this_moment(added: str, at: str, as_scheduled: bool, as_
 @pytest.mark.parametrize(
     ("search", "row", "accepted"),
     [
-        ("up WEB", current_row(requested_by=None), True),
         ("up,web", current_row(requested_by=None), True),
-        ("reboot", current_row(requested_by=None), False),
         ("web reboot", current_row(requested_by=None), False),
         # A search may have hit the user name, which no row shows.
         ("reboot", current_row(), True),
         # Rows that do not name their server cannot be judged.
         ("db", current_row(server=SERVER, requested_by=None), True),
         ("found", current_row(requested_by=None, result="it was found"), True),
-        (SERVER, current_row(requested_by=None), True),
     ],
 )
 def test_rows_that_cannot_be_a_hit_of_a_search(search: str, row: dict[str, Any], accepted: bool) -> None:
@@ -161,11 +151,6 @@ def test_rows_that_cannot_be_a_hit_of_a_search(search: str, row: dict[str, Any],
 @pytest.mark.parametrize(("asked", "accepted"), [({}, True), ({"since": BEFORE}, False), ({"until": AFTER}, False)])
 def test_a_row_without_a_time_is_in_no_span(asked: dict[str, Any], accepted: bool) -> None:
     assert Query(**asked).accepts(Command.from_row(current_row(added_at=None))) is accepted
-
-
-def test_hits_that_a_server_of_2024_gave() -> None:
-    [row] = recorded("029-search-line")["results"]
-    assert Query(search="nonexistent").accepts(Command.from_row(row))
 
 
 def test_rows_of_a_filter_that_a_server_of_2024_ignored_are_dropped() -> None:
@@ -198,10 +183,7 @@ def test_the_parameters_of_the_api() -> None:
     [
         (Query(since=AFTER), True),
         (Query(since=ADDED), False),
-        (Query(), False),
-        (Query(until=BEFORE), False),
         (Query(since=AFTER, ordering="added_at"), False),
-        (Query(since=AFTER, ordering="-handled_at"), False),
     ],
 )
 def test_where_a_listing_may_stop(query: Query, past: bool) -> None:
@@ -213,9 +195,7 @@ def test_where_a_listing_may_stop(query: Query, past: bool) -> None:
     [
         ([3, 2, 1], "-added_at", True),
         ([1, 2, 3], "-added_at", False),
-        ([1, 2, 2], "added_at", True),
         ([3, 1], "added_at", False),
-        ([], "added_at", True),
         ([3, 1], "-handled_at", True),
     ],
 )
@@ -224,10 +204,42 @@ def test_whether_a_server_minds_the_ordering(hours: list[int], ordering: str, or
     assert (doubt_about_order(commands, ordering) == "") is ordered
 
 
+def client_of(rows: Iterable[dict[str, Any]]) -> Any:
+    """A client that lists these rows, whose workspace shows the time AFTER."""
+    return SimpleNamespace(rows=lambda _path, _query: iter(rows), clock=SimpleNamespace(now=lambda: AFTER))
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"since_age": timedelta(hours=1)}, True),
+        ({"since_age": timedelta(minutes=59)}, False),
+        ({"until_age": timedelta(hours=1)}, True),
+        ({"until_age": timedelta(minutes=61)}, False),
+        ({"since_age": timedelta(hours=2), "until": ADDED}, True),
+        ({"since": ADDED, "until_age": timedelta(minutes=59)}, True),
+    ],
+)
+def test_an_age_is_one_by_the_clock_of_the_workspace(asked: dict[str, Any], found: bool) -> None:
+    assert bool(find(client_of([current_row()]), Query(**asked), 0)) is found
+
+
+def test_an_age_that_is_later_than_a_time_is_refused() -> None:
+    with pytest.raises(UsageError, match="since: it is later than until"):
+        find(client_of([current_row()]), Query(since_age=timedelta(minutes=30), until=ADDED), 0)
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_what_states_no_time_counts_as_the_latest(sign: str) -> None:
+    times = ["2026-11-24T01:00:00Z", None, "2026-11-24T03:00:00Z"]
+    commands = [Command.from_row(current_row(delivered_at=time, acked_at=None)) for time in times]
+    found = [iso(command.delivered_at) for command in in_order(commands, f"{sign}delivered_at")]
+    assert found == ([times[0], times[2], None] if not sign else [None, times[2], times[0]])
+
+
 def test_rows_of_pages_that_were_read_again_come_in_order() -> None:
     rows = [current_row(id=f"{hour}" * 8 + NO_COMMAND[8:], added_at=f"2026-11-24T0{hour}:00:00Z") for hour in (3, 1, 2)]
-    client: Any = SimpleNamespace(rows=lambda _path, _query: iter(rows), clock=SimpleNamespace(now=lambda: AFTER))
-    commands = find(client, Query(), 0)
+    commands = find(client_of(rows), Query(), 0)
     assert [str(command.added_at)[12] for command in commands] == ["3", "2", "1"]
 
 
@@ -235,3 +247,13 @@ def test_rows_of_pages_that_were_read_again_come_in_order() -> None:
 def test_only_several_have_an_order_that_may_be_doubted(count: int, doubted: bool) -> None:
     commands = [Command.from_row(old_row("Success", success=True))] * count
     assert bool(doubt_about_order(commands, "scheduled_at")) is doubted
+
+
+def test_rows_that_are_not_wanted_are_not_kept() -> None:
+    rows = (current_row(id=f"{number:08d}{NO_COMMAND[8:]}", result="x" * 2_000) for number in range(2_000))
+    tracemalloc.start()
+    try:
+        assert find(client_of(rows), Query(line="nothing like it"), 0) == []
+        assert tracemalloc.get_traced_memory()[1] < 400_000
+    finally:
+        tracemalloc.stop()

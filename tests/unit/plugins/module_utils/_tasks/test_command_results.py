@@ -16,6 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.answers import unpacked
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import listed
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import (
     describe,
     describe_job,
@@ -42,27 +43,28 @@ DONE = current_row(
     elapsed_time=0.023,
 )
 
-KEYS = {
-    "id",
-    "server",
-    "line",
-    "status",
-    "outcome",
-    "rc",
-    "stdout",
-    "stdout_lines",
-    "stderr",
-    "stderr_lines",
-    "start",
-    "end",
-    "delta",
-    "success",
-    "ran",
-    "error_phase",
-    "output_complete",
-    "changed",
-    "msg",
+UPTIME: dict[str, Any] = {
+    "id": COMMAND,
+    "server": {"id": SERVER, "name": "web-01"},
+    "line": "uptime",
+    "status": "success",
+    "outcome": "success",
+    "rc": 0,
+    "stdout": " up 12 days",
+    "stdout_lines": [" up 12 days"],
+    "stderr": "",
+    "stderr_lines": [],
+    "start": "2026-11-24T10:30:44.125000Z",
+    "end": "2026-11-24T10:30:44.148000Z",
+    "delta": "0:00:00.023000",
+    "success": True,
+    "ran": True,
+    "error_phase": None,
+    "output_complete": True,
+    "changed": True,
+    "msg": "Succeeded.",
 }
+KEYS = set(UPTIME)
 
 
 def job(outcome: str, row: dict[str, Any] | None = None, **fields: Any) -> Job:
@@ -79,30 +81,8 @@ def failed(number: int, **fields: Any) -> Job:
 
 def test_one_command_stands_at_the_top_as_well() -> None:
     result = of_jobs([job("success", DONE, output=Output(" up 12 days\n"), changed=True)])
-    [command] = result["commands"]
-    assert set(command) == KEYS
-    assert command == {
-        "id": COMMAND,
-        "server": {"id": SERVER, "name": "web-01"},
-        "line": "uptime",
-        "status": "success",
-        "outcome": "success",
-        "rc": 0,
-        "stdout": " up 12 days",
-        "stdout_lines": [" up 12 days"],
-        "stderr": "",
-        "stderr_lines": [],
-        "start": "2026-11-24T10:30:44.125000Z",
-        "end": "2026-11-24T10:30:44.148000Z",
-        "delta": "0:00:00.023000",
-        "success": True,
-        "ran": True,
-        "error_phase": None,
-        "output_complete": True,
-        "changed": True,
-        "msg": "Succeeded.",
-    }
-    assert command.items() <= result.items()
+    assert result["commands"] == [UPTIME]
+    assert UPTIME.items() <= result.items()
     assert result["summary"] == {"success": 1}
     assert result["changed"] is True
     assert not result.get("failed")
@@ -117,7 +97,7 @@ def test_several_commands_have_counts_and_a_summary() -> None:
     assert "stdout" not in result
 
 
-@pytest.mark.parametrize(("total", "more"), [(5, ""), (6, "; and 1 more"), (8, "; and 3 more")])
+@pytest.mark.parametrize(("total", "more"), [(5, ""), (6, "; and 1 more")])
 def test_the_summary_names_five_of_many(total: int, more: str) -> None:
     result = of_jobs([failed(number) for number in range(1, total + 1)])
     assert result["msg"].startswith(f"{total} of {total} commands did not end well: web-01: ")
@@ -140,7 +120,6 @@ def test_a_note_stands_before_the_end_of_the_output() -> None:
     [
         (3, Output("word", stderr="word"), "The command ended with rc 3."),
         (124, Output("word\nCommand timed out after 30m0s"), "The command ended with rc 124."),
-        (1, Output("Alpacon denied this sudo command (WORD)."), "The command ended with rc 1."),
         (1, Output("", refused="the server has no user of that username"), "Never ran: the server has no user of that"),
     ],
 )
@@ -194,16 +173,8 @@ def test_a_failure_shows_the_end_of_the_output() -> None:
     ("code", "advice"),
     [
         ("SUDO_APPROVAL_REQUIRED", "An approval of it is pending, which is no denial"),
-        ("SUDO_INTENT_DEVIATION", "An approval of it is pending, which is no denial"),
-        ("SUDO_COMMAND_NOT_AUTHORIZED", "A service token has no user"),
-        ("SUDO_NO_WORKSESSION_POLICY", "No sudo policy of the work session covers it"),
         ("SUDO_NO_AUTHORITY", "no right to sudo on that server. Run it with username=root"),
-        ("SUDO_POLICY_MFA_REQUIRED", "needs somebody who confirms it"),
-        ("SUDO_PRESENCE_REQUIRED", "needs somebody who confirms it"),
         ("SUDO_RISK_DENIED", "Submitting it again changes nothing"),
-        ("SUDO_SESSION_MISSING", "Run it with username=root"),
-        ("WORKSPACE_SUDO_WITH_MFA_DISABLED", "confirmed by MFA"),
-        ("WORK_SESSION_SCOPE_NOT_ALLOWED", "Give another in work_session"),
         ("A_CODE_OF_TOMORROW", "Run it with username=root"),
     ],
 )
@@ -231,19 +202,11 @@ def read(text: str, code: int) -> Output:
         ("Command cancelled before execution: context canceled", "the agent was stopped"),
         ("Failed to submit command: job queue is full", "it may be submitted again"),
         ("there is no corresponding ghost username in this server", "no user ghost."),
-        ("there is no corresponding ghosts groupname in this server", "no group ghosts. Name a group"),
-        ("groupname ghosts is not in user ghost's group list", "the user ghost is not a member of the group ghosts."),
-        (
-            "fork/exec /bin/sh: no such file or directory",
-            "home folder of its user, or the folder that HOME in env names, is missing",
-        ),
-        ("fork/exec /bin/sh: permission denied", "may not enter its home folder"),
         ("fork/exec /bin/sh: argument list too long", "larger than the server's system takes"),
     ],
 )
-@pytest.mark.parametrize("form", ["{}", "alpamon: {}\n"], ids=["result", "chunks"])
-def test_what_never_began_is_told_apart(said: str, why: str, form: str) -> None:
-    described = describe_job(failed(1, output=read(form.format(said), 1)))
+def test_what_never_began_is_told_apart(said: str, why: str) -> None:
+    described = describe_job(failed(1, output=read(said, 1)))
     assert (described["ran"], described["rc"], described["outcome"]) == (False, None, "failed")
     assert described["msg"].startswith("Never ran: ")
     assert why in described["msg"]
@@ -258,30 +221,11 @@ def test_no_log_leaves_the_account_out_of_what_never_began() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "text"),
-    [
-        (2, "Failed to submit command: job queue is full"),
-        (1, "before\nFailed to submit command: job queue is full"),
-        (1, "/bin/sh: 1: nope: not found"),
-    ],
-)
-def test_a_program_that_talks_like_the_agent_ran(code: int, text: str) -> None:
-    described = describe_job(failed(code, output=read(text, code)))
-    assert (described["ran"], described["rc"]) == (True, code)
-
-
-def test_rc_minus_one_is_explained() -> None:
-    assert (
-        "ended with rc -1 (a signal ended it, or the agent was stopped meanwhile)." in describe_job(failed(-1))["msg"]
-    )
-
-
-@pytest.mark.parametrize(
     ("code", "text", "why"),
     [
         (124, "1\n2\nCommand timed out after 30m0s", " (the agent ended it after 30m0s, the longest"),
-        (124, "Command timed out after 30m0s, or so", "."),
         (1, "Command timed out after 30m0s", "."),
+        (-1, "", " (a signal ended it, or the agent was stopped meanwhile)."),
     ],
 )
 def test_what_the_agent_ended_is_explained(code: int, text: str, why: str) -> None:
@@ -316,10 +260,9 @@ def test_why_an_exit_code_is_assumed(row: Row, stated: str) -> None:
     assert msg == f"The command ended with rc 1 (assumed: {why})."
 
 
-@pytest.mark.parametrize(("success", "code", "outcome"), [(False, 143, "failed"), (True, 0, "success")])
-def test_a_word_that_is_not_known_is_told(success: bool, code: int, outcome: str) -> None:
-    row = current_row(status="terminated", success=success, exit_code=code, handled_at="2026-11-24T10:30:45Z")
-    assert describe_job(job(outcome, row))["msg"].endswith(" The workspace calls it terminated.")
+def test_a_word_that_is_not_known_is_told() -> None:
+    row = current_row(status="terminated", success=False, exit_code=143, handled_at="2026-11-24T10:30:45Z")
+    assert describe_job(job("failed", row))["msg"].endswith(" The workspace calls it terminated.")
 
 
 def test_what_is_missing_of_the_output_is_named() -> None:
@@ -349,7 +292,6 @@ def test_nobody_knows_whether_a_lost_submit_ran() -> None:
         (PUBLISHED_ROW, 0, True),
         (current_row(status="failed", success=False, acked_at="2026-11-24T10:30:45Z"), 1, True),
         (current_row(status="failed", success=False), None, None),
-        (current_row(status="denied"), None, None),
         (current_row(status="running"), None, None),
     ],
 )
@@ -362,8 +304,6 @@ def test_an_exit_code_that_was_not_stated_is_marked(row: dict[str, Any], rc: int
     ("text", "stdout", "lines"),
     [
         ("", "", []),
-        ("\n", "", []),
-        ("a\nb\n", "a\nb", ["a", "b"]),
         ("a\r\nb\r\n", "a\r\nb", ["a", "b"]),
         ("\n a ", "\n a ", ["", " a "]),
         ("안녕\n", "안녕", ["안녕"]),
@@ -403,3 +343,16 @@ def test_a_job_that_cannot_be_described_keeps_its_id_and_costs_the_others_nothin
     assert first["msg"].startswith("It ended. It cannot be described: AttributeError")
     assert first["msg"].endswith("AttributeError") is no_log, "what it is about may be a secret"
     assert second["stdout"] == "fine"
+
+
+@pytest.mark.parametrize(
+    ("stated", "shown"),
+    [
+        (None, None),
+        (SERVER, {"id": SERVER, "name": None}),
+        ({"name": "Bob"}, {"id": None, "name": "Bob"}),
+        ({"id": SERVER, "name": "Bob"}, {"id": SERVER, "name": "Bob"}),
+    ],
+)
+def test_who_requested_it_as_far_as_the_row_says(stated: Any, shown: dict[str, str | None] | None) -> None:
+    assert listed(Command.from_row(current_row(requested_by=stated)), None)["requested_by"] == shown

@@ -2,32 +2,33 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tasks about registrations: every state, every answer to every question, in every dialect; no record too many."""
+"""Options of tasks about registrations: names, and what is refused before any request."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_order import (
+    MACHINE,
+    MARKER,
     RegistrationOrder,
     agent_name,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
 
-# bad input
-
 
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        ("web", "web"),
         ("web.example.com", "web"),
         (" web 01 ", "web-01"),
         ("web_01", "web_01"),
         ("--web--", "web"),
         ("a  b!!c", "a-b-c"),
         ("ünïcode", "n-code"),
-        ("x" * 80, "x" * 64),
         ("x" * 63 + "-y", "x" * 63),
     ],
 )
@@ -41,3 +42,37 @@ def test_no_key_is_in_what_an_order_is_shown_as() -> None:
     assert SERVER in repr(order)
     assert "of-the-agent" not in repr(order)
     assert "of-a-newcomer" not in repr(order)
+
+
+NEW: dict[str, Any] = {"registration_token": "x", "name": "web", "platform": "debian"}
+STORED: dict[str, Any] = {"id": SERVER, "key": "a-key-of-nobody"}
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({**NEW, "registration_token": None}, "registration_token: it is missing"),
+        ({**NEW, "name": None}, "name: it is missing"),
+        ({**NEW, "platform": None}, "platform: it is missing"),
+        ({**NEW, "registration_token": "x y"}, "registration_token: .* character"),
+        ({**NEW, "name": "..."}, "name: nothing is left"),
+        ({**NEW, "name": "10.0.0.1"}, "name: 10.0.0.1 is an address"),
+        ({**STORED, "replace_stale": True}, "registration_token: it is missing"),
+        ({**STORED, "tags": {"env": 1}}, "tags: the value of env is not a string"),
+        ({**STORED, "tags": {" ": "x"}}, "tags: ' ' is no name"),
+        ({**STORED, "tags": {MARKER: "x"}}, f"tags: '{MARKER}' is no name"),
+        ({**STORED, "tags": {MACHINE: "x"}}, f"tags: '{MACHINE}' is no name"),
+        ({**STORED, "wait_timeout": "soon"}, "wait_timeout: 'soon' is not a duration"),
+        ({"id": SERVER}, "key: it is missing"),
+        ({"key": "x"}, "id: it is missing"),
+        ({"id": "web", "key": "x"}, "id: 'web' is not a UUID"),
+        ({**STORED, "key": 'x", id="y'}, "key: it has a character that no key has"),
+        ({"state": "connected"}, "id: it is missing"),
+        ({"state": "unregistered", "id": SERVER}, "key: it is missing"),
+        ({"state": "unregistered", "name": "web"}, "id: it is missing"),
+        ({"state": "unregistered", "machine": "web-01"}, "id: it is missing"),
+    ],
+)
+def test_options_that_are_refused(given: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        RegistrationOrder.from_options({"state": "registered", "wait_timeout": "2m", **given})

@@ -2,24 +2,60 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""alpacon_registration_token: present, rotated, absent, and what becomes of lost answers, in every dialect."""
+"""Registration tokens: rows of the workspace, and options that are refused before any request."""
 
 from __future__ import annotations
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_token as _registration_tokens
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
-# lost answers
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import (
+    RegistrationToken,
+    TokenOrder,
+)
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
+
+
+@pytest.mark.parametrize(
+    "key",
+    [{"a": 1}, [1], 5, True, "", "abc\n[server]\nurl = http://evil", "\ud800", 'x", id="y', "ключ"],
+    ids=ascii,
+)
+def test_a_key_that_no_file_and_no_header_could_carry_is_none(key: Any) -> None:
+    assert RegistrationToken.from_row({"id": COMMAND, "name": "fleet", "key": key}).key is None
 
 
 def test_a_row_of_other_types() -> None:
     row = {"id": COMMAND, "name": "a\ud800b", "allowed_groups": [{"id": {}}, COMMAND, {"id": COMMAND}, []], "key": [1]}
-    token = _registration_tokens.RegistrationToken.from_row(row)
+    token = RegistrationToken.from_row(row)
     assert (token.name, token.key) == ("a?b", None)
     assert token.groups == {"", COMMAND}, "what cannot be read is like nothing that is asked for"
 
 
 def test_the_key_is_not_in_what_a_token_is_shown_as() -> None:
-    token = _registration_tokens.RegistrationToken.from_row({"id": COMMAND, "name": "fleet", "key": "s3cret-key"})
+    token = RegistrationToken.from_row({"id": COMMAND, "name": "fleet", "key": "s3cret-key"})
     assert token.key == "s3cret-key"
     assert "s3cret-key" not in repr(token)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"name": " "}, "name: it has 0 characters"),
+        ({"name": "x" * 65}, "name: it has 65 characters"),
+        ({"expires_at": "2031-01-01T00:00:00"}, "expires_at: .* has no zone"),
+        ({"expires_at": (datetime.now(timezone.utc) - timedelta(hours=26)).isoformat()}, "expires_at: .* in the past"),
+        ({"expires_in": "soon"}, "expires_in: 'soon' is not a duration"),
+        ({"expires_in": "0"}, "expires_in: it is no time at all"),
+        ({"expires_in": "1h", "expires_at": FAR}, "expires_in: it does not go with expires_at"),
+        ({"expires_in": ""}, "expires_in: it is empty. Give a value, or leave it out."),
+        ({"expires_in": "1h", "expires_at": ""}, "expires_at: it is empty."),
+        ({"groups": ["Operations", ""]}, "groups: it is empty."),
+    ],
+)
+def test_options_that_are_refused(given: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        TokenOrder.from_options({"name": "fleet", **given})

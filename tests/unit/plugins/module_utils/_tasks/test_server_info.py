@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import (
     FIELDS,
     Groups,
@@ -39,7 +41,6 @@ OF_THE_OTHERS = "filters: none of the servers that the other filters leave is in
 @pytest.mark.parametrize(
     ("given", "warnings"),
     [
-        ({}, ["filters: no server is in a group b. There are a."]),
         ({"os": "debian"}, ["filters: no server is in a group b. There are a."]),
         # The workspace has applied these, so that other servers may well be in the group.
         ({"name": "web-01"}, [OF_THE_OTHERS]),
@@ -52,21 +53,28 @@ def test_a_group_is_said_to_have_no_server_where_all_were_listed(given: dict[str
     assert without_servers(wanted, [{"name": "web-01", "groups": [A]}]) == warnings
 
 
-@pytest.mark.parametrize("count", [10, 11])
-def test_ten_of_the_groups_that_there_are_are_named(count: int) -> None:
-    servers = [{"groups": [{"id": str(number), "name": f"g{number:02}"}]} for number in range(count)]
-    [warning] = without_servers(ServerFilter.from_options({"groups": "zzz"}), servers)
-    assert warning.endswith("There are g00, g01, g02, g03, g04, g05, g06, g07, g08, g09.")
+def test_a_filter_may_be_one_text_with_commas() -> None:
+    wanted = ServerFilter.from_options({"name": "web-01, web-02", "groups": " Web, Berlin "})
+    assert (wanted.name, wanted.groups) == (("web-01", "web-02"), ("Web, Berlin",))
 
 
-@pytest.mark.parametrize("name", ["name", "os", "platform"])
-@pytest.mark.parametrize("value", ["web-01, web-02", ["web-01 ", " web-02"]])
-def test_a_filter_may_be_one_text_with_commas(name: str, value: Any) -> None:
-    assert getattr(ServerFilter.from_options({name: value}), name) == ("web-01", "web-02")
-
-
-def test_the_name_of_a_group_may_have_a_comma() -> None:
-    assert ServerFilter.from_options({"groups": " Web, Berlin "}).groups == ("Web, Berlin",)
+@pytest.mark.parametrize(
+    ("filters", "problem"),
+    [
+        ({"conected": True}, "there is no filter conected. Did you mean connected?"),
+        ("web", "'web' is not a dictionary"),
+        ({"name": [{"a": 1}]}, "name: '{'a': 1}' is not a text."),
+        ({"name": [None]}, "name: 'None' is not a text."),
+        ({"os": ""}, "os: '' is not a text"),
+        ({"groups": []}, "groups is an empty list."),
+        ({"tags": {}}, "tags are empty."),
+        ({"tags": "web"}, "tags: 'web' is not a dictionary of texts"),
+        ({"tags": {"role": ["web"]}}, "tags: "),
+    ],
+)
+def test_filters_that_make_no_sense(filters: Any, problem: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"filters: {problem}")):
+        ServerFilter.from_options(filters)
 
 
 def test_of_a_group_that_the_workspace_filters_by_no_server_is_listed() -> None:
@@ -102,16 +110,25 @@ def test_ansible_core_makes_nothing_of_what_a_server_is_described_by_but_data() 
         assert described["tags"] == {"role": "web", "more": [data, {}, {}, [[data]], "?", {"?": 1}], **data}
 
 
-@pytest.mark.parametrize("told", [["Ops"], ["Ops", "Legacy", "Web"]])
-def test_names_that_are_not_as_many_as_the_groups_are_of_none_of_them(told: list[str]) -> None:
-    row = {"groups": ["g", "h"], "groups_name": told}
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ({"groups": ["g", "h"], "groups_name": ["Ops"]}, ["g", "h"]),
+        ({"groups": ["g", "h"], "groups_name": ["Ops", "Legacy", "Web"]}, ["g", "h"]),
+        ({"groups": ["g", "h"], "groups_name": ["Ops", "Legacy"]}, ["Ops", "Legacy"]),
+        ({"groups": [{"id": "g", "name": "Ops"}, "h"]}, ["Ops", "h"]),
+        ({"groups": None}, []),
+    ],
+)
+def test_groups_have_the_names_that_the_row_tells(row: dict[str, Any], names: list[str]) -> None:
     described = describe_server(row, Groups(ClientOfGroups(), print))  # type: ignore[arg-type]
-    assert described["groups"] == [{"id": "g", "name": "g"}, {"id": "h", "name": "h"}]
+    assert described["groups"] == [{"id": "gh"[number], "name": name} for number, name in enumerate(names)]
 
 
-def test_data_stays_as_it_is() -> None:
+def test_data_stays_as_it_is_and_no_other_field_comes_out() -> None:
     tags = {"a": [1, 2.5, None, True, {"b": "안녕 😀"}], "_ansible_a": "", "ansible_b": {}, "": []}
-    described = describe_server({"id": SERVER, "tags": tags}, Groups(ClientOfGroups(), print))  # type: ignore[arg-type]
+    row = {"id": SERVER, "tags": tags, "token": "x", "url": "https://elsewhere"}
+    described = describe_server(row, Groups(ClientOfGroups(), print))  # type: ignore[arg-type]
     assert described == {"id": SERVER, "tags": tags}
 
 
