@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A workspace whose clock is an hour ahead or behind: ages and times mean what they mean by its clock."""
+"""Workspaces whose clock differs from this machine's, with and without a Date in their answers."""
 
 from __future__ import annotations
 
@@ -12,20 +12,27 @@ from typing import Any
 
 import pytest
 from system.auditing import HELLO, audit, hosts
-from system.conftest import Connect
-from system.registering import manage_token
-from system.support import Clock, body_for, info, lookup_options, run
+from system.registering import manage_token, register
+from system.support import Outcome, info, run
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostAnswer, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import LostSubmit, find_submitted
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_lookup import run_lookup
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, Row
 
-HOUR = 3600
+HOUR, HOURS = 3600, 7200
 LINE = "echo hello"
 TIMES = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
+
+
+def by_this_clock(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).replace(microsecond=0).isoformat()
+
+
+def schedule(workspace: Workspace, **given: Any) -> Outcome:
+    return run(workspace, **{"state": "scheduled", "servers": ["web-01"], "line": LINE, **given})
+
+
+# With a Date
 
 
 @pytest.fixture(params=[HOUR, -HOUR], ids=["ahead", "behind"])
@@ -35,147 +42,141 @@ def skewed(request: pytest.FixtureRequest, current: Workspace) -> Workspace:
     return current
 
 
+def by_its_clock(workspace: Workspace, seconds: float) -> str:
+    return by_this_clock(workspace.state()["switches"]["clock_skew"] + seconds)
+
+
 def add(workspace: Workspace, age: float, **fields: Any) -> str:
     """Add a command that succeeded so many seconds ago."""
-    times = dict.fromkeys(TIMES, -age)
-    row = {"server": "web-01", "line": LINE, "status": "success", "result": "hello", **times, **fields}
+    row = {"server": "web-01", "line": LINE, "status": "success", **dict.fromkeys(TIMES, -age), **fields}
     [command] = workspace.add_commands([row])
     return command
 
 
-def first(workspace: Workspace) -> str:
-    """The UUID of a server, which is taken as it is: the first answer is that of the question itself."""
-    return workspace.server_ids()["web-01"]
-
-
-def skew(workspace: Workspace) -> timedelta:
-    """By how much the workspace's clock is ahead."""
-    return timedelta(seconds=workspace.state()["switches"]["clock_skew"])
-
-
-def by_its_clock(workspace: Workspace, seconds: float) -> str:
-    """The time in so many seconds by the workspace's clock."""
-    return (datetime.now(UTC) + skew(workspace) + timedelta(seconds=seconds)).isoformat()
-
-
-def test_the_stand_in_states_one_time_everywhere(skewed: Workspace, connect: Connect) -> None:
-    client, due = connect(skewed), by_its_clock(skewed, 600)
-    client.get(LIST)  # no answer, no clock
-    command = submit(client, body_for(skewed, scheduled_at=due))
-    assert command.scheduled_at == datetime.fromisoformat(due)
-    assert command.added_at is not None
-    assert abs((command.added_at - client.clock.now()).total_seconds()) < 5
-    [row] = client.get(LIST, {"is_scheduled": "true"})["results"]
-    assert row["status"] == "scheduled"
-
-
 @pytest.mark.parametrize(("age", "reused"), [(1500, True), (2100, False)])
-def test_a_command_is_reused_by_its_age(skewed: Workspace, age: float, reused: bool) -> None:
+def test_a_command_is_reused_and_listed_by_its_age(skewed: Workspace, age: float, reused: bool) -> None:
     older = add(skewed, age)
-    task: Row = {"servers": [first(skewed)], "line": LINE, "reuse_within": "30m"}
+    assert [command["id"] for command in info(skewed, since="30m").commands] == ([older] if reused else [])
+    # The id of a server is taken as it is: no answer has told the time before.
+    task: Row = {"servers": [skewed.server_ids()["web-01"]], "line": LINE, "reuse_within": "30m"}
     assert (run(skewed, check_mode=True, **task)["id"] == older) is reused
 
 
-@pytest.mark.parametrize(("age", "reused"), [(1500, True), (2100, False)])
-def test_an_answer_of_an_audit_is_reused_by_its_age(skewed: Workspace, age: float, reused: bool) -> None:
-    asked = audit(skewed, HELLO, of=hosts("web-01"), reuse_within="30m").the_result["command"]
-    skewed.change_command(asked, **dict.fromkeys(TIMES, -age))
-    done = audit(skewed, HELLO, of=hosts("web-01"), reuse_within="30m")
-    assert done.the_result["reused"] is reused
-
-
-def test_a_submit_whose_answer_is_lost_is_found_again(skewed: Workspace, connect: Connect, clock: Clock) -> None:
-    body, client = body_for(skewed, line=LINE), connect(skewed, sleep=clock.sleep)
-    client.get(LIST)
-    older = add(skewed, 60)
-    skewed.fault("lose_after", method="POST", path=LIST, times=1)
-    sent_at = time.time()
-    with pytest.raises(LostAnswer):
-        submit(client, body)
-    [seen] = find_submitted(client, [LostSubmit(body, sent_at)], frozenset())
-    [made] = {row["id"] for row in skewed.commands(line=LINE)} - {older}
-    assert (seen.command and seen.command.id, [command.id for command in seen.candidates]) == (made, [made])
-
-
-def test_a_listing_goes_back_by_age(skewed: Workspace) -> None:
-    young, old = add(skewed, 1500), add(skewed, 2100)
-    for given, expected in (({"since": "30m"}, young), ({"until": "30m"}, old)):
-        assert [command["id"] for command in info(skewed, **given).commands] == [expected]
-
-
-def test_an_age_and_a_time_are_compared_by_its_clock(skewed: Workspace) -> None:
-    young = add(skewed, 1500)
-    since, until = by_its_clock(skewed, -1600), by_its_clock(skewed, -1400)
-    assert [command["id"] for command in info(skewed, since="30m", until=until).commands] == [young]
-    assert [command["id"] for command in info(skewed, since=since, until="20m").commands] == [young]
-    with pytest.raises(UsageError, match="since: it is later than until"):
-        info(skewed, since="20m", until=until)
-
-
-def test_what_is_scheduled_is_told_by_its_clock(skewed: Workspace) -> None:
-    waits = add(skewed, 60, scheduled_at=1800, status="scheduled")
-    ran = add(skewed, 60)
-    for scheduled, expected in ((True, waits), (False, ran)):
-        assert [command["id"] for command in info(skewed, is_scheduled=scheduled).commands] == [expected]
-
-
-@pytest.mark.parametrize(("age", "found"), [(1500, True), (2100, False)])
-def test_the_lookup_goes_back_by_age(skewed: Workspace, age: float, found: bool) -> None:
-    add(skewed, age)
-    options = lookup_options(skewed, within="30m")
-    [output] = run_lookup([first(skewed)], options, pytest.fail)
-    assert output == ("hello" if found else None)
-
-
 def test_a_schedule_is_in_the_past_by_its_clock(skewed: Workspace) -> None:
-    task: Row = {"state": "scheduled", "servers": [first(skewed)], "line": LINE}
-    assert run(skewed, **task, scheduled_at=by_its_clock(skewed, 1800)).changed
+    servers = [skewed.server_ids()["web-01"]]
+    assert schedule(skewed, servers=servers, scheduled_at=by_its_clock(skewed, 1800)).changed
     with pytest.raises(UsageError, match="is in the past"):
-        run(skewed, **task, scheduled_at=by_its_clock(skewed, -1800))
-
-
-def test_a_registration_token_expires_by_its_clock(skewed: Workspace) -> None:
-    made = manage_token(skewed, expires_in="30m")
-    expires = datetime.fromisoformat(made["expires_at"])
-    assert abs((expires - datetime.fromisoformat(by_its_clock(skewed, 1800))).total_seconds()) < 5
-    assert not manage_token(skewed, expires_in="30m").changed
-    for token in skewed.registration_tokens():
-        assert registers(skewed, token["key"])
-
-
-@pytest.mark.parametrize("state", ["present", "rotated"])
-def test_a_date_of_a_registration_token_is_in_the_past_by_its_clock(skewed: Workspace, state: str) -> None:
-    made = manage_token(skewed, state=state, expires_at=by_its_clock(skewed, 1800))
-    assert registers(skewed, made["key"])
-    with pytest.raises(UsageError, match=r"expires_at: .* is in the past"):
-        manage_token(skewed, name="other", state=state, expires_at=by_its_clock(skewed, -1800))
-    assert len(skewed.registration_tokens()) == 1
-
-
-def test_a_registration_token_that_has_expired_by_its_clock_is_replaced(skewed: Workspace) -> None:
-    expired = skewed.add_registration_token(expires_at=-1800)["id"]
-    assert manage_token(skewed)["deleted"] == [expired]
-
-
-def registers(workspace: Workspace, key: str) -> bool:
-    """Whether a server can register with that key."""
-    body = {"name": "web", "platform": "debian"}
-    return bool(workspace.api("POST", "servers/servers/register/", token=key, json=body).status_code == 201)
+        schedule(skewed, servers=servers, scheduled_at=by_its_clock(skewed, -1800))
 
 
 def test_what_ran_at_a_time_gone_by_is_found_on_several(skewed: Workspace) -> None:
-    gone_by = datetime.now(UTC) - timedelta(minutes=30)
     for name in ("web-01", "web-02"):
-        add(skewed, 1800, server=name, added_at=-7200, scheduled_at=gone_by.isoformat())
+        add(skewed, 1800, server=name, added_at=-7200, scheduled_at=by_this_clock(-1800))
     servers = [skewed.server_ids()[name] for name in ("web-01", "web-02")]
-    again = run(
-        skewed, state="scheduled", servers=servers, line=LINE, scheduled_at=(gone_by + skew(skewed)).isoformat()
-    )
+    again = schedule(skewed, servers=servers, scheduled_at=by_its_clock(skewed, -1800))
     assert (again.changed, again["summary"]) == (False, {"success": 2})
 
 
-def test_chunks_of_a_command_that_has_just_ended_are_waited_for(skewed: Workspace) -> None:
-    late = {"seq": 0, "content": "a", "delay": 1.0}
-    command = add(skewed, 0, result="", chunks=[late, "b\n"])
-    done = run(skewed, state="finished", ids=[command])
-    assert (done["stdout"], done["output_complete"]) == ("ab", True)
+def test_a_registration_token_expires_by_its_clock(skewed: Workspace) -> None:
+    expires = datetime.fromisoformat(manage_token(skewed, expires_in="30m")["expires_at"])
+    assert abs((expires - datetime.fromisoformat(by_its_clock(skewed, 1800))).total_seconds()) < 10
+    assert not manage_token(skewed, expires_in="30m").changed
+    assert manage_token(skewed, name="dated", expires_at=by_its_clock(skewed, 1800)).changed
+    with pytest.raises(UsageError, match=r"expires_at: .* is in the past"):
+        manage_token(skewed, name="other", expires_at=by_its_clock(skewed, -1800))
+
+
+# Without one
+
+
+def test_what_is_past_by_a_clock_that_only_its_own_row_tells_is_not_told_as_scheduled(workspace: Workspace) -> None:
+    workspace.settings(date_header=False, clock_skew=HOURS)
+    ran = schedule(workspace, scheduled_at=by_this_clock(3600), diff_mode=True)
+    [made] = workspace.commands(line=LINE)
+    assert (ran.failed, ran.changed, ran["outcome"], ran["id"]) == (True, True, "sent", made["id"])
+    assert "Scheduled for" not in ran["msg"]
+    assert "had passed by the workspace's clock" in ran["msg"]
+    assert "So it runs at once, or has run." in ran["msg"]
+    assert ran["ran"] is not False, "the agent has it"
+    assert "diff" not in ran.result, "nothing is scheduled"
+    assert workspace.wait_for_command(made["id"])["run_count"] == 1
+
+
+def test_it_is_withdrawn_where_it_still_waits(current: Workspace) -> None:
+    current.add_servers("off-01", connected=False)
+    current.settings(date_header=False, clock_skew=HOURS)
+    ran = schedule(current, servers=["off-01"], scheduled_at=by_this_clock(3600))
+    [made] = current.commands(line=LINE)
+    assert (ran.failed, ran.changed, ran["outcome"], ran["ran"]) == (True, False, "refused", False)
+    assert "The command was withdrawn before it ran." in ran["msg"]
+    assert made["status"] == "cancelled"
+
+
+def test_where_it_can_neither_be_withdrawn_nor_seen_nobody_says_that_it_never_ran(current: Workspace) -> None:
+    current.add_servers("off-01", connected=False)
+    current.settings(date_header=False, clock_skew=HOURS)
+    current.fault("status", method="DELETE", status=403, body='{"code": "forbidden", "detail": "Not for this token."}')
+    ran = schedule(current, servers=["off-01"], scheduled_at=by_this_clock(3600))
+    assert (ran.failed, ran.changed, ran["outcome"], ran["ran"]) == (True, True, "sent", None)
+    assert "Not for this token." in ran["msg"]
+
+
+def test_a_refusal_says_by_whose_clock(old: Workspace) -> None:
+    with pytest.raises(UsageError, match="is in the past by this machine's clock, since the workspace tells no time"):
+        schedule(old, scheduled_at=by_this_clock(-60))
+    old.settings(date_header=True)
+    with pytest.raises(UsageError, match="is in the past, and no such command"):
+        schedule(old, scheduled_at=by_this_clock(-60))
+
+
+def test_without_a_clock_nothing_is_reused_and_a_warning_says_so(old: Workspace) -> None:
+    first = run(old, servers=["web-01"], line=LINE)
+    again = run(old, servers=["web-01"], line=LINE, reuse_within="5m")
+    assert (again.changed, again["outcome"]) == (True, "success")
+    assert again["id"] != first["id"]
+    [warning] = again.warnings
+    assert "reuse_within: the workspace's clock is not known" in warning
+    old.settings(date_header=True)
+    third = run(old, servers=["web-01"], line=LINE, reuse_within="5m")
+    assert (third.changed, third["id"], third.warnings) == (False, again["id"], [])
+
+
+def test_nothing_is_reused_while_commands_are_later_than_the_date_of_a_proxy(current: Workspace) -> None:
+    current.settings(date_skew=-600)
+    row = {"server": "web-01", "line": LINE, "status": "success", "result": "hello"}
+    [old] = current.add_commands([{**row, **dict.fromkeys(("added_at", "scheduled_at", "handled_at"), -720)}])
+    current.add_commands([{**row, "line": "true", "added_at": -1}])
+    done = run(current, servers=["web-01"], line=LINE, reuse_within="5m")
+    assert done["id"] != old
+    [warning] = done.warnings
+    assert "reuse_within: the workspace's clock is not known" in warning
+
+
+def test_nothing_more_is_read_once_it_is_seen_that_the_time_is_not_told(old: Workspace) -> None:
+    old.add_many_commands(500, line=LINE, status="success", servers=["web-01", "web-02"])
+    run(old, check_mode=True, servers=["web-01", "web-02"], line=LINE, reuse_within="1h")
+    assert len([entry for entry in old.log() if entry["path"].startswith(LIST)]) == 1
+
+
+def test_without_a_clock_no_answer_of_an_audit_is_reused(current: Workspace) -> None:
+    current.settings(date_header=False)
+    first = audit(current, HELLO, of=hosts("web-01"))
+    assert not first.warnings
+    again = audit(current, HELLO, of=hosts("web-01"), reuse_within="1h")
+    assert again.the_result["command"] != first.the_result["command"]
+    assert any("the workspace's clock is not known" in warning for warning in again.warnings)
+
+
+def test_without_a_clock_no_record_is_deleted_as_that_of_a_lost_registration(
+    published: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where no tags are listed, only its age tells which record a registration made.
+    published.settings(date_header=False, clock_skew=HOURS)
+    published.add_servers("web-abcdef", commissioned=False, connected=False, version=None)
+    key = published.add_registration_token()["key"]
+    published.fault("lose_before", method="POST", path="/register/", times=1)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    done = register(published, registration_token=key, name="web", platform="debian", token=published.token)
+    assert done.failed
+    assert "It may have made one of these records: web-abcdef" in done["msg"]
+    assert "web-abcdef" in published.server_ids()
