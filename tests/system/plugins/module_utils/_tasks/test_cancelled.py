@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from system.support import Outcome, in_every_dialect, methods, run
+from system.support import Clock, Outcome, in_every_dialect, methods, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError
-from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, NO_COMMAND, Row
 
 
 @pytest.fixture(params=["mark", "delete"])
@@ -31,10 +31,9 @@ def waiting(workspace: Workspace, server: str = "web-01", line: str = "reboot", 
     return workspace.submit(server, line, scheduled_at=at)
 
 
-def delivered(workspace: Workspace, status: str = "delivered") -> str:
+def delivered(workspace: Workspace, status: str) -> str:
     """A command that a server without an agent has been sent."""
-    if "bare-01" not in workspace.server_ids():
-        workspace.add_servers("bare-01", connected=True)
+    workspace.add_servers("bare-01", connected=True)
     [command_id] = workspace.add_commands([{"server": "bare-01", "line": "reboot", "status": status}])
     return command_id
 
@@ -79,7 +78,7 @@ def test_a_command_that_is_not_there_is_no_failure(workspace: Workspace, check_m
     ids=["let go", "sent", "refused"],
 )
 def test_a_command_that_reads_do_not_show_is_cancelled_all_the_same(
-    current: Workspace, fault: dict[str, Any], changed: bool, outcome: str, msg: str
+    current: Workspace, fault: Row, changed: bool, outcome: str, msg: str
 ) -> None:
     command_id = waiting(current)
     current.fault("status", method="GET", path=f"{command_id}/$", status=404, body='{"code": "not_found"}')
@@ -90,38 +89,26 @@ def test_a_command_that_reads_do_not_show_is_cancelled_all_the_same(
     assert ran["msg"].startswith(msg)
 
 
-@in_every_dialect
-@pytest.mark.parametrize("status", ["delivered", "running", "success", "failed"])
+@pytest.mark.parametrize("given", [{}, {"servers": ["bare-01"], "line": "reboot"}], ids=["id", "line"])
 @pytest.mark.parametrize("fail_if_sent", [True, False])
-def test_what_was_delivered_cannot_be_cancelled(workspace: Workspace, status: str, fail_if_sent: bool) -> None:
-    command_id = delivered(workspace, status)
-    ran = cancel(workspace, ids=[command_id], fail_if_sent=fail_if_sent)
+def test_what_was_delivered_cannot_be_cancelled(workspace: Workspace, given: Row, fail_if_sent: bool) -> None:
+    command_id = delivered(workspace, "running")
+    ran = cancel(workspace, fail_if_sent=fail_if_sent, **(given or {"ids": [command_id]}))
     assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, fail_if_sent, "sent", command_id)
     assert "Too late to cancel: it was delivered" in ran["msg"]
-    assert statuses(workspace) == [status]
+    assert statuses(workspace) == ["running"]
 
 
-@pytest.mark.parametrize("status", ["denied", "rejected", "expired", "cancelled"])
-def test_what_will_never_run_needs_no_cancelling(workspace: Workspace, status: str) -> None:
-    [command_id] = workspace.add_commands([{"status": status}])
+def test_what_will_never_run_needs_no_cancelling(workspace: Workspace) -> None:
+    [command_id] = workspace.add_commands([{"status": "denied"}])
     ran = cancel(workspace, ids=[command_id])
     assert (ran.changed, ran.failed, ran["outcome"]) == (False, False, "cancelled")
     assert workspace.counters()["writes"] == 0
 
 
 @in_every_dialect
-@pytest.mark.parametrize("fail_if_sent", [True, False])
-def test_a_command_that_is_delivered_at_that_moment(workspace: Workspace, fail_if_sent: bool) -> None:
-    command_id = waiting(workspace)
-    body = '{"non_field_errors": ["Command cannot be cancelled as it has already been sent to the server."]}'
-    workspace.fault("status", method="DELETE", status=400, body=body)
-    ran = cancel(workspace, ids=[command_id], fail_if_sent=fail_if_sent)
-    assert (ran.changed, ran.failed, ran["outcome"]) == (False, fail_if_sent, "sent")
-
-
-@in_every_dialect
-@pytest.mark.parametrize("status", ["verifying", "awaiting_purpose", "awaiting_approval"])
-def test_what_is_held_and_not_let_go_was_not_delivered(workspace: Workspace, status: str) -> None:
+def test_what_is_held_and_not_let_go_was_not_delivered(workspace: Workspace) -> None:
+    status = "awaiting_approval"
     workspace.settings(cancel_held=False, holds=[{"status": status}])
     command_id = workspace.submit("web-01", "reboot")
     ran = cancel(workspace, ids=[command_id], fail_if_sent=False)
@@ -132,15 +119,6 @@ def test_what_is_held_and_not_let_go_was_not_delivered(workspace: Workspace, sta
     assert statuses(workspace) == [status]
 
 
-def test_several_ids_have_a_result_each(workspace: Workspace) -> None:
-    waits, sent = waiting(workspace), delivered(workspace)
-    ran = cancel(workspace, ids=[NO_COMMAND, waits, sent])
-    assert [command["id"] for command in ran.commands] == [NO_COMMAND, waits, sent]
-    assert [command["outcome"] for command in ran.commands] == ["cancelled", "cancelled", "sent"]
-    assert [command["changed"] for command in ran.commands] == [False, True, False]
-    assert (ran.changed, ran.failed) == (True, True)
-
-
 # By what they are
 
 
@@ -148,15 +126,14 @@ def test_several_ids_have_a_result_each(workspace: Workspace) -> None:
 def test_every_command_that_matches_is_cancelled_once(modal: Workspace) -> None:
     mine = {waiting(modal), waiting(modal, at="2998-01-01T00:00:00Z")}
     others = {waiting(modal, server="web-02"), waiting(modal, line="reboot -f")}
-    first = cancel(modal, servers=["web-01"], line="reboot")
-    assert {command["id"] for command in first.commands} == mine
-    assert (first.changed, first.failed) == (True, False)
+    first = cancel(modal, servers=["web-01", "web-03"], line="reboot")
+    assert {command["id"] for command in first.commands} == {*mine, None}
+    assert [command["changed"] for command in first.commands] == [True, True, False]
     left = {row["id"] for row in modal.commands() if row["status"] == "scheduled"}
     assert left == others
     second = cancel(modal, servers=["web-01"], line="reboot")
-    assert (second.changed, second.failed) == (False, False)
+    assert (second.changed, second.failed, second["id"]) == (False, False, None)
     assert second["msg"] == "Nothing waits to be cancelled."
-    assert second["id"] is None
 
 
 @in_every_dialect
@@ -165,65 +142,18 @@ def test_only_the_very_time_is_meant_where_one_is_given(workspace: Workspace) ->
     ran = cancel(workspace, servers=["web-01"], line="reboot", scheduled_at="2999-01-01T01:00:00+01:00")
     assert [command["id"] for command in ran.commands] == [meant]
     assert [row["id"] for row in workspace.commands() if row["status"] == "scheduled"] == [other]
-    again = cancel(workspace, servers=["web-01"], line="reboot", scheduled_at=FAR)
-    assert (again.changed, again["msg"]) == (False, "Nothing waits to be cancelled.")
 
 
-@pytest.mark.parametrize(("given", "changed"), [({"username": "root"}, False), ({"username": "admin"}, True)])
-def test_another_user_is_another_command(workspace: Workspace, given: dict[str, Any], changed: bool) -> None:
-    waiting(workspace)
-    assert cancel(workspace, servers=["web-01"], line="reboot", **given).changed is changed
-
-
-def test_several_servers(workspace: Workspace) -> None:
-    waiting(workspace)
-    waiting(workspace, server="web-03")
-    ran = cancel(workspace, servers=["web-01", "web-02", "web-03"], line="reboot")
-    assert [command["server"]["name"] for command in ran.commands] == ["web-01", "web-02", "web-03"]
-    assert [command["changed"] for command in ran.commands] == [True, False, True]
-    assert statuses(workspace) == []
-
-
-@pytest.mark.parametrize("by", ["id", "line"])
-def test_what_is_in_error_and_may_yet_be_delivered_is_cancelled(old: Workspace, by: str) -> None:
+def test_what_is_in_error_and_may_yet_be_delivered_is_cancelled(old: Workspace) -> None:
     [command_id] = old.add_commands([{"server": "web-01", "line": "reboot", "status": "error", "scheduled_at": FAR}])
     assert run(old, state="scheduled", servers=["web-01"], line="reboot", scheduled_at=FAR)["id"] == command_id
-    done = cancel(old, **({"ids": [command_id]} if by == "id" else {"servers": ["web-01"], "line": "reboot"}))
+    done = cancel(old, servers=["web-01"], line="reboot")
     assert (done.changed, done["outcome"], done["id"]) == (True, "cancelled", command_id)
 
 
-@in_every_dialect
-def test_a_server_that_is_gone_costs_the_others_nothing(workspace: Workspace) -> None:
-    waiting(workspace)
-    # So many that each server is asked for by itself.
-    workspace.add_many_commands(250, server="web-02", line="true", status="success", added_at=-90000)
-    done = cancel(workspace, servers=["web-01", NO_COMMAND], line="reboot")
-    assert [(command["changed"], command["outcome"]) for command in done.commands] == [
-        (True, "cancelled"),
-        (False, "cancelled"),
-    ]
-
-
-@pytest.mark.parametrize("status", ["queued", "verifying", "awaiting_approval"])
-def test_whatever_waits_is_cancelled(workspace: Workspace, status: str) -> None:
-    workspace.settings(offline_mode="queue")
-    workspace.add_servers("off-01", connected=False)
-    workspace.add_commands([{"server": "off-01", "line": "reboot", "status": status, "added_at": -30}])
-    ran = cancel(workspace, servers=["off-01"], line="reboot")
-    assert (ran.changed, ran.failed) == (True, False)
-    assert statuses(workspace) == []
-
-
-@pytest.mark.parametrize("status", ["delivered", "running"])
-@pytest.mark.parametrize("fail_if_sent", [True, False])
-def test_what_is_under_way_is_too_late(workspace: Workspace, status: str, fail_if_sent: bool) -> None:
-    command_id = delivered(workspace, status)
-    ran = cancel(workspace, servers=["bare-01"], line="reboot", fail_if_sent=fail_if_sent)
-    assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, fail_if_sent, "sent", command_id)
-
-
-def test_what_is_stuck_waits_no_more(current: Workspace) -> None:
-    command_id = delivered(current, "stuck")
+@pytest.mark.parametrize("status", ["stuck", "success"])
+def test_what_is_stuck_or_over_waits_no_more(current: Workspace, status: str) -> None:
+    command_id = delivered(current, status)
     by_line = cancel(current, servers=["bare-01"], line="reboot")
     assert (by_line.changed, by_line.failed, by_line["msg"]) == (False, False, "Nothing waits to be cancelled.")
     by_id = cancel(current, ids=[command_id])
@@ -231,22 +161,13 @@ def test_what_is_stuck_waits_no_more(current: Workspace) -> None:
     assert methods(current)["DELETE"] == 0
 
 
-@pytest.mark.parametrize("status", ["success", "failed"])
-def test_what_is_over_is_not_meant(workspace: Workspace, status: str) -> None:
-    delivered(workspace, status)
-    ran = cancel(workspace, servers=["bare-01"], line="reboot")
-    assert (ran.changed, ran.failed, ran["msg"]) == (False, False, "Nothing waits to be cancelled.")
-
-
 @in_every_dialect
-@pytest.mark.parametrize("fail_if_sent", [True, False])
-def test_a_schedule_that_was_carried_out_is_too_late(workspace: Workspace, fail_if_sent: bool) -> None:
+def test_a_schedule_that_was_carried_out_is_too_late(workspace: Workspace) -> None:
     time = "2026-01-01T03:00:00Z"
     row = {"server": "web-01", "line": "reboot", "status": "success", "scheduled_at": time, "added_at": time}
     workspace.add_commands([row])
-    given = {"servers": ["web-01"], "line": "reboot", "scheduled_at": time, "fail_if_sent": fail_if_sent}
-    ran = cancel(workspace, **given)
-    assert (ran.changed, ran.failed, ran["outcome"]) == (False, fail_if_sent, "sent")
+    ran = cancel(workspace, servers=["web-01"], line="reboot", scheduled_at=time)
+    assert (ran.changed, ran.failed, ran["outcome"]) == (False, True, "sent")
 
 
 # Check and diff mode
@@ -257,7 +178,7 @@ def test_a_schedule_that_was_carried_out_is_too_late(workspace: Workspace, fail_
 def test_check_mode_writes_nothing(workspace: Workspace, by: str) -> None:
     command_id = waiting(workspace)
     workspace.reset_counters()
-    given: dict[str, Any] = {"ids": [command_id]} if by == "id" else {"servers": ["web-01"], "line": "reboot"}
+    given: Row = {"ids": [command_id]} if by == "id" else {"servers": ["web-01"], "line": "reboot"}
     ran = cancel(workspace, check_mode=True, diff_mode=True, **given)
     assert (ran.changed, ran.failed, ran["msg"]) == (True, False, "Would be cancelled.")
     time = " at 2999-01-01T00:00:00Z" if by == "id" or workspace.dialect != "2024" else ""
@@ -285,7 +206,7 @@ def test_a_cancel_that_is_refused_is_a_failure_of_that_command_alone(workspace: 
     assert ran["diff"] == {"before": f"web-02: reboot at {FAR}\n", "after": ""}
 
 
-def test_a_cancel_whose_answer_says_nothing_is_unknown(workspace: Workspace) -> None:
+def test_a_cancel_whose_answer_says_nothing_is_unknown(workspace: Workspace, moved: Clock) -> None:
     command_id = waiting(workspace)
     workspace.fault("lose_before", method="DELETE")
     ran = cancel(workspace, ids=[command_id], diff_mode=True)
@@ -297,9 +218,11 @@ def test_a_command_that_cannot_be_read_costs_only_itself(workspace: Workspace) -
     ids = [waiting(workspace, server=server) for server in ("web-01", "web-02", "web-03")]
     workspace.fault("status", method="GET", path=f"{ids[1]}/$", status=403, body='{"code": "forbidden"}')
     ran = cancel(workspace, ids=ids)
-    assert [command["id"] for command in ran.commands] == ids
-    assert [command["outcome"] for command in ran.commands] == ["cancelled", "unknown", "cancelled"]
-    assert [command["changed"] for command in ran.commands] == [True, False, True]
+    assert [(command["id"], command["outcome"], command["changed"]) for command in ran.commands] == [
+        (ids[0], "cancelled", True),
+        (ids[1], "unknown", False),
+        (ids[2], "cancelled", True),
+    ]
     assert ran.failed
     assert "could not be read, and was not cancelled. The token may not do this" in ran.commands[1]["msg"]
     assert statuses(workspace) == ["scheduled"]
@@ -308,17 +231,8 @@ def test_a_command_that_cannot_be_read_costs_only_itself(workspace: Workspace) -
         cancel(workspace, ids=ids[1:])
 
 
-@in_every_dialect
 def test_what_somebody_else_cancels_at_that_moment_is_no_change(workspace: Workspace) -> None:
     command_id = waiting(workspace)
     workspace.fault("status", method="DELETE", status=404, body='{"detail": "Not found."}')
     ran = cancel(workspace, ids=[command_id])
     assert (ran.changed, ran.failed, ran["outcome"], ran["msg"]) == (False, False, "cancelled", "Gone already.")
-
-
-def test_a_lost_answer_to_a_cancel(modal: Workspace) -> None:
-    command_id = waiting(modal)
-    modal.fault("lose_after", method="DELETE", path=LIST, times=1)
-    ran = cancel(modal, ids=[command_id])
-    assert (ran.changed, ran.failed, ran["outcome"]) == (True, False, "cancelled")
-    assert methods(modal)["DELETE"] == 1
