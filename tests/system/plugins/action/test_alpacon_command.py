@@ -50,8 +50,7 @@ def stdout(done: Play, name: str) -> set[str]:
     return {row["stdout"] for row in done.tasks[name]}
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_scripts_are_found_where_ansible_finds_them(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_scripts_are_found_where_ansible_finds_them(current: Workspace, tmp_path: Path) -> None:
     write(tmp_path, "roles/app/files/inner.sh", SAYS_WHO)
     write(tmp_path, "files/outer.sh", SAYS_WHO)
     write(tmp_path, "beside it.sh", SAYS_WHO)
@@ -63,7 +62,7 @@ def test_scripts_are_found_where_ansible_finds_them(current: Workspace, tmp_path
         task("missing", {"script": "nosuch.sh"}),
         task("a folder", {"script": "files"}),
     ]
-    done = play_out(current, tmp_path, role(tmp_path, tasks), HOSTS, core=core)
+    done = play_out(current, tmp_path, role(tmp_path, tasks), HOSTS)
     assert stdout(done, "role") == {"inner.sh|a  b|$HOME|*|"}, done.said
     assert stdout(done, "folder") == {"outer.sh|"}
     assert stdout(done, "beside") == {"beside it.sh|web-01|", "beside it.sh|web-02|"}
@@ -73,8 +72,7 @@ def test_scripts_are_found_where_ansible_finds_them(current: Workspace, tmp_path
     assert len(current.commands()) == 8
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_limits_that_count_one_server_are_told_once(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_limits_that_count_one_server_are_told_once(current: Workspace, tmp_path: Path) -> None:
     limits: Row = {"line": "true", "max_concurrency": 1, "max_errors": 0}
     all_of_them = {**limits, "servers": "{{ ansible_play_hosts }}"}
     plays = play(
@@ -83,7 +81,7 @@ def test_limits_that_count_one_server_are_told_once(current: Workspace, tmp_path
         task("per host", limits),
         task("again", limits),
     )
-    done = play_out(current, tmp_path, plays, HOSTS, core=core)
+    done = play_out(current, tmp_path, plays, HOSTS)
     assert done.code == 0, done.said
     warned = {name: [text for row in rows for text in row.get("warnings", ())] for name, rows in done.tasks.items()}
     [said] = warned.pop("per host")
@@ -113,8 +111,7 @@ def test_an_encrypted_script_is_decrypted_and_shown_nowhere(current: Workspace, 
     assert all(row["msg"].startswith("script: ") for row in locked.tasks["run"])
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_another_host_hands_on_the_same(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_another_host_hands_on_the_same(current: Workspace, tmp_path: Path) -> None:
     noise = random.Random(7).randbytes(100_000)
     write(tmp_path, "files/big", b'#!/bin/sh\nsha256sum < "$0"; cat >&2; exit 3\n' + noise)
     script = {"script": "big a", "stdin": "to read\n", "success_codes": [3]}
@@ -127,7 +124,7 @@ def test_another_host_hands_on_the_same(current: Workspace, tmp_path: Path, core
         )
     )
     plays[0] |= SAME_PYTHON
-    done = play_out(current, tmp_path, plays, ["web-01", "there"], *LIMIT, core=core)
+    done = play_out(current, tmp_path, plays, ["web-01", "there"], *LIMIT)
     digest = hashlib.sha256((tmp_path / "files/big").read_bytes()).hexdigest()
     for mark in ("here", "there"):
         [ran] = done.tasks[f"script {mark}"]
@@ -232,8 +229,7 @@ def awaited_later() -> list[Row]:
     return [*entries[start : start + 2], *yaml.safe_load(textwrap.dedent(of_guide))]
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_check_mode_awaits_nothing_that_was_only_predicted(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_check_mode_awaits_nothing_that_was_only_predicted(current: Workspace, tmp_path: Path) -> None:
     [old] = current.add_commands([{"server": "web-01", "line": "old", "status": "success", "result": "done"}])
     started = {"name": "start", COMMAND_MODULE: {"server": "web-01", "line": "echo hi", "wait": False}}
     tasks: list[Row] = [
@@ -253,7 +249,7 @@ def test_check_mode_awaits_nothing_that_was_only_predicted(current: Workspace, t
         task("awaited for real", {"ids": ["{{ one.id }}"], "state": "finished"}, check_mode=False),
         task("misspelt", {"ids": ["{{ one.id }}"], "state": "finished", "waits": True}),
     ]
-    done = play_out(current, tmp_path, play(*tasks), ["web-01"], "--check", core=core)
+    done = play_out(current, tmp_path, play(*tasks), ["web-01"], "--check")
     failed = [name for name, [*_others, row] in done.tasks.items() if row["failed"]]
     assert failed == ["nothing", "awaited for real", "misspelt"], done.said
     for name in ("Await it", "await one", "elsewhere", "cancel", "cancel there"):
@@ -281,8 +277,7 @@ def test_conditions_on_rc_hold_of_what_is_only_predicted(current: Workspace, tmp
     assert current.commands() == []
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_diffs_name_a_server_of_the_inventory_in_one_way(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_diffs_name_a_server_of_the_inventory_in_one_way(current: Workspace, tmp_path: Path) -> None:
     known = {"alpacon_server_id": current.server_ids()["web-01"], "alpacon_name": "web-01"}
     inventory = {"all": {"hosts": {"a-host": known}}}
     at = "2999-01-01T00:00:00Z"
@@ -292,7 +287,7 @@ def test_diffs_name_a_server_of_the_inventory_in_one_way(current: Workspace, tmp
         for options in (scheduled, cancelled)
         for check in (True, False)
     ]
-    done = play_out(current, tmp_path, play(*tasks), inventory, core=core)
+    done = play_out(current, tmp_path, play(*tasks), inventory)
     sides = [row["diff"] for [row] in done.tasks.values()]
     line = f"web-01: reboot at {at}\n"
     assert sides == [*[{"before": "", "after": line}] * 2, *[{"before": line, "after": ""}] * 2]

@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-from ansible_cores import CORES
 from system.playing import play_out
 from system.support import AGENTS
 from workspace.client import Workspace
@@ -33,8 +31,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_content_becomes_checks(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_content_becomes_checks(current: Workspace, tmp_path: Path) -> None:
     files = tmp_path / "files"
     files.mkdir()
     (files / "little-ds.xml").write_text(
@@ -54,7 +51,7 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path, core: str) -
         {"name": told, "ansible.builtin.debug": {"msg": f"{{{{ query({arguments}) }}}}"}, "ignore_errors": True}
         for arguments, told in MISTAKES.items()
     ]
-    play = play_out(current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], ["web-01"], core=core)
+    play = play_out(current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], ["web-01"])
     assert play.code == 0, play.said
     [strict], bases, [profile] = (play.tasks[name][0]["msg"] for name in lookups)
     assert (strict["name"], strict["severity"], strict["set"], strict["timeout"]) == (
@@ -72,19 +69,7 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path, core: str) -
         assert told in str(play.tasks[told][0]["msg"])
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_a_loop_over_one_lacks_what_must_be_given(current: Workspace, tmp_path: Path, core: str) -> None:
-    loop = {f"with_{XCCDF}": ["little-ds.xml"], "ansible.builtin.debug": {"msg": "{{ item }}"}}
-    play = play_out(
-        current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": [loop]}], ["web-01"], core=core
-    )
-    assert play.code != 0
-    assert "wantlist" not in play.said
-    assert "profile" in play.said
-
-
-@pytest.mark.parametrize("core", CORES)
-def test_an_audit_has_the_results_of_each_server_for_one_command(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_an_audit_has_the_results_of_each_server_for_one_command(current: Workspace, tmp_path: Path) -> None:
     controls = [{"id": "a", "title": TRAP, "impact": 0.9, "descriptions": {"fix": TRAP}}, {"id": "b"}, {"id": "c"}]
     (tmp_path / "profile.json").write_text(json.dumps({"name": "p", "controls": controls}))
     printed = {"controls": [{"id": "a", "status": "failed", "code_desc": TRAP}, {"id": "b", "status": "passed"}]}
@@ -105,7 +90,7 @@ def test_an_audit_has_the_results_of_each_server_for_one_command(current: Worksp
     role = {"role": "herdops.alpacon.audit", "run_once": True, "vars": variables}
     before = len(current.commands())
     plays: list[Row] = [{"hosts": "all", "gather_facts": False, "roles": [role]}]
-    play = play_out(current, tmp_path, plays, AGENTS, core=core)
+    play = play_out(current, tmp_path, plays, AGENTS)
     assert play.code == 0, play.said
     report = json.loads((tmp_path / "report/audit.json").read_text())
     found = {(row["host"], row["check"]): row["outcome"] for row in report["results"]}
