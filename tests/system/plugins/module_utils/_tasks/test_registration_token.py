@@ -2,14 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""alpacon_registration_token: present, rotated, absent, and what becomes of lost answers, in every dialect."""
+"""alpacon_registration_token: present, rotated, absent, and what becomes of lost answers."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from system.support import Clock, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
-    ApiError,
     LostAnswer,
     RunIsOver,
     UsageError,
@@ -82,16 +80,9 @@ def test_one_for_the_run_and_those_of_runs_that_are_gone(workspace: Workspace) -
     assert made["key"]
 
 
-@pytest.mark.parametrize(
-    ("given", "text"),
-    [
-        ({}, "state: temporary is for the run on the controller"),
-        ({"process": 4194305, "name": "x" * 52}, "name: there is no room .* Give 1 to 45 characters"),
-    ],
-)
-def test_temporary_ones_that_cannot_be(current: Workspace, given: dict[str, Any], text: str) -> None:
-    with pytest.raises(UsageError, match=text):
-        manage_token(current, state="temporary", **given)
+def test_a_temporary_one_takes_a_run(current: Workspace) -> None:
+    with pytest.raises(UsageError, match="state: temporary is for the run on the controller"):
+        manage_token(current, state="temporary")
     assert current.requests_made() == 0
 
 
@@ -106,10 +97,6 @@ def test_the_longest_name_of_a_temporary_one_leaves_room_for_the_run(current: Wo
 # present
 
 
-def test_the_shortest_life_and_the_longest_name(current: Workspace) -> None:
-    assert manage_token(current, name="x" * 64, expires_in="1s").changed
-
-
 @in_every_dialect
 def test_made_once(workspace: Workspace) -> None:
     wanted: dict[str, Any] = {"groups": ["Operations"], "expires_at": FAR, "description": "For the fleet"}
@@ -119,26 +106,11 @@ def test_made_once(workspace: Workspace) -> None:
     assert (made["id"], made["key"], made["name"]) == (token["id"], token["key"], "fleet")
     assert made["groups"] == token["allowed_groups"] == [group_id(workspace, "Operations")]
     assert (made["expires_at"], token["description"]) == (FAR, "For the fleet")
-    assert made["deleted"] == []
-    assert made["requests"] == 3
+    assert (made["deleted"], made["requests"]) == ([], 3)
     again = manage_token(workspace, **wanted)
-    assert not again.changed
-    assert (again["id"], again["key"]) == (made["id"], None)
+    assert (again.changed, again["id"], again["key"]) == (False, made["id"], None)
     assert "state=rotated" in again["msg"]
     assert workspace.counters()["writes"] == 1
-
-
-def test_groups_by_id_need_no_list(workspace: Workspace) -> None:
-    made = manage_token(workspace, groups=[group_id(workspace, "Legacy").upper()])
-    assert made["groups"] == [group_id(workspace, "Legacy")]
-    assert made["requests"] == 2
-
-
-def test_names_are_compared_exactly(workspace: Workspace) -> None:
-    other = workspace.add_registration_token("fleet-2")["id"]
-    assert manage_token(workspace).changed
-    assert manage_token(workspace, state="absent").changed
-    assert ids(workspace) == [other]
 
 
 @pytest.mark.parametrize(
@@ -147,8 +119,7 @@ def test_names_are_compared_exactly(workspace: Workspace) -> None:
         ({"groups": ["Operations"]}, {}),
         ({}, {"groups": []}),
         ({"expires_at": FAR}, {"expires_at": "2999-01-01T09:00:00+09:00"}),
-        ({"expires_at": 60}, {"expires_in": "1h"}),
-        ({}, {"description": "another"}),
+        ({"expires_at": 60}, {"expires_in": "1h", "description": "another"}),
     ],
 )
 def test_a_token_that_will_do_is_kept(workspace: Workspace, stands: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -164,7 +135,6 @@ def test_a_token_that_will_do_is_kept(workspace: Workspace, stands: dict[str, An
         ({"groups": ["Operations"]}, {"groups": ["Legacy"]}, "groups"),
         ({"groups": ["Operations"]}, {"groups": []}, "groups"),
         ({}, {"expires_at": FAR}, "expires_at"),
-        ({"expires_at": "2998-12-31T23:59:59Z"}, {"expires_at": FAR}, "expires_at"),
         ({"expires_at": "2999-01-01T00:00:01Z"}, {"expires_at": FAR}, "expires_at"),
     ],
 )
@@ -181,92 +151,66 @@ def test_a_token_that_differs_cannot_be_changed(
 def test_one_that_is_worth_nothing_is_replaced(workspace: Workspace, stands: dict[str, Any]) -> None:
     old = workspace.add_registration_token(**stands)
     made = manage_token(workspace, diff_mode=True)
-    assert made.changed
-    assert made["key"]
-    assert made["deleted"] == [old["id"]]
+    assert (made.changed, made["deleted"]) == (True, [old["id"]])
     assert ids(workspace) == [made["id"]]
     assert made["diff"]["before"].startswith("fleet: groups none, ")
     assert made["diff"]["after"] == "fleet: groups none, never expires\n"
 
 
-def test_expiry_in_so_long(workspace: Workspace) -> None:
-    made = manage_token(workspace, expires_in="2h")
-    expires = datetime.fromisoformat(made["expires_at"].replace("Z", "+00:00"))
-    assert expires.microsecond == 0
-    left = expires - datetime.now(UTC)
-    assert timedelta(minutes=119) < left <= timedelta(hours=2)
-
-
 # rotated, absent
 
 
-@in_every_dialect
 def test_rotated(workspace: Workspace) -> None:
-    old = [workspace.add_registration_token()["id"] for _number in range(2)]
-    made = manage_token(workspace, state="rotated", groups=["Operations"])
+    other, *old = [workspace.add_registration_token(name)["id"] for name in ("fleet-2", "fleet", "fleet")]
+    made = manage_token(workspace, state="rotated", groups=["Operations"], diff_mode=True)
     assert made.changed
-    assert made["key"]
     assert sorted(made["deleted"]) == sorted(old)
-    assert ids(workspace) == [made["id"]]
+    assert set(ids(workspace)) == {other, made["id"]}
     methods = [entry["method"] for entry in workspace.log() if entry["method"] != "GET"]
-    assert methods == ["POST", "DELETE", "DELETE"]  # never without a token
+    assert methods == ["POST", "DELETE", "DELETE"], "never without a token"
+    assert str(made.result).count(made["key"]) == 1
+    [token] = [token for token in workspace.registration_tokens() if token["id"] == made["id"]]
+    assert re.fullmatch(r"Made by Ansible \([0-9a-f]{8}\)", token["description"])
 
 
 def test_rotated_while_the_old_one_cannot_be_deleted(workspace: Workspace) -> None:
     old = workspace.add_registration_token()["id"]
     workspace.fault("status", method="DELETE", path=TOKENS, status=403, body='{"code": "forbidden"}')
     made = manage_token(workspace, state="rotated")
-    assert made.changed
-    assert made["key"]
-    assert made["deleted"] == []
+    assert (made.changed, made["deleted"]) == (True, [])
     [warning] = made.warnings
     assert old in warning
     assert set(ids(workspace)) == {old, made["id"]}
 
 
-@in_every_dialect
 def test_absent(workspace: Workspace) -> None:
     old = [workspace.add_registration_token(enabled=enabled)["id"] for enabled in (True, False)]
     gone = manage_token(workspace, state="absent", diff_mode=True)
-    assert gone.changed
-    assert sorted(gone["deleted"]) == sorted(old)
-    assert (gone["id"], gone["key"]) == (None, None)
-    assert gone["diff"]["after"] == ""
+    assert (gone.changed, sorted(gone["deleted"])) == (True, sorted(old))
+    assert (gone["id"], gone["key"], gone["diff"]["after"]) == (None, None, "")
     assert ids(workspace) == []
     again = manage_token(workspace, state="absent")
-    assert not again.changed
-    assert again["msg"] == "There is no such token."
+    assert (again.changed, again["msg"]) == (False, "There is no such token.")
 
 
 def test_absent_names_what_is_left(workspace: Workspace) -> None:
     old = [workspace.add_registration_token()["id"] for _number in range(2)]
     workspace.fault("status", method="DELETE", path=TOKENS, status=403, body='{"code": "forbidden"}', times=1)
     gone = manage_token(workspace, state="absent")
-    assert gone.failed
-    assert gone.changed
+    assert (gone.failed, gone.changed) == (True, True)
     [left] = ids(workspace)
     assert left in gone["msg"]
     assert gone["deleted"] == [token for token in old if token != left]
-
-
-@pytest.mark.parametrize("kind", ["lose_before", "lose_after"])
-def test_a_lost_delete_is_sent_again(workspace: Workspace, kind: str) -> None:
-    token = workspace.add_registration_token()["id"]
-    workspace.fault(kind, method="DELETE", times=1)
-    gone = manage_token(workspace, state="absent")
-    assert not gone.failed
-    assert gone["deleted"] == [token]
-    assert ids(workspace) == []
 
 
 # check mode
 
 
 @pytest.mark.parametrize("state", ["present", "rotated", "absent"])
-@pytest.mark.parametrize("stands", [None, {}, {"enabled": False}])
-def test_check_mode_writes_nothing(workspace: Workspace, state: str, stands: dict[str, Any] | None) -> None:
-    if stands is not None:
-        workspace.add_registration_token(**stands)
+@pytest.mark.parametrize("stands", [False, True])
+def test_check_mode_writes_nothing(workspace: Workspace, state: str, stands: bool) -> None:
+    if stands:
+        workspace.add_registration_token()
     before = ids(workspace)
     predicted = manage_token(workspace, state=state, check_mode=True, diff_mode=True)
     assert ids(workspace) == before
@@ -280,39 +224,9 @@ def test_check_mode_writes_nothing(workspace: Workspace, state: str, stands: dic
     assert predicted.result.get("diff") == done.result.get("diff")
 
 
-# bad input
-
-
-@pytest.mark.parametrize(
-    ("given", "text"),
-    [
-        ({"name": " "}, "name: it has 0 characters"),
-        ({"name": "x" * 65}, "name: it has 65 characters"),
-        ({"expires_at": "2031-01-01T00:00:00"}, "expires_at: .* has no zone"),
-        ({"expires_at": "2001-01-01T00:00:00Z"}, "expires_at: .* is in the past"),
-        ({"expires_at": (datetime.now(UTC) - timedelta(hours=26)).isoformat()}, "expires_at: .* is in the past"),
-        ({"expires_in": "soon"}, "expires_in: 'soon' is not a duration"),
-        ({"expires_in": "0"}, "expires_in: it is no time at all"),
-        ({"expires_in": "1h", "expires_at": FAR}, "expires_in: it does not go with expires_at"),
-        ({"expires_in": ""}, "expires_in: it is empty. Give a value, or leave it out."),
-        ({"expires_at": " "}, "expires_at: it is empty."),
-        ({"expires_in": "1h", "expires_at": ""}, "expires_at: it is empty."),
-        ({"groups": ["Operations", ""]}, "groups: it is empty."),
-        ({"token": ""}, "token: .* is missing"),
-    ],
-)
-def test_bad_options(current: Workspace, given: dict[str, Any], text: str) -> None:
-    with pytest.raises(UsageError, match=text):
-        manage_token(current, **given)
-    assert current.requests_made() == 0
-
-
-@in_every_dialect
 def test_unknown_groups(workspace: Workspace) -> None:
     with pytest.raises(UsageError, match=r"groups: no group is named Operation\. Did you mean Operations\?"):
         manage_token(workspace, groups=["Operation"])
-    with pytest.raises(UsageError, match=r"groups: no group is named xyz\. Check the name"):
-        manage_token(workspace, groups=["xyz"])
     assert ids(workspace) == []
 
 
@@ -324,13 +238,6 @@ def test_a_name_that_two_groups_have_is_refused(current: Workspace) -> None:
     assert ids(current) == []
 
 
-@in_every_dialect
-def test_a_token_that_may_not(workspace: Workspace) -> None:
-    with pytest.raises(ApiError) as caught:
-        manage_token(workspace, token=workspace.tokens()["bob"])
-    assert caught.value.status == 403
-
-
 # lost answers
 
 
@@ -340,12 +247,8 @@ def test_a_token_that_may_not(workspace: Workspace) -> None:
     [
         {"kind": "lose_before"},
         {"kind": "lose_after"},
-        {"kind": "status_after", "status": 502},
-        {"kind": "html"},
-        {"kind": "truncate"},
-        {"kind": "status_after", "status": 201, "body": "{}"},
+        {"kind": "status_after", "status": 201, "body": f'{{"id": "{COMMAND}", "key": 5}}'},
     ],
-    ids=lambda fault: "-".join(map(str, fault.values())),
 )
 def test_a_lost_answer_leaves_one_token_with_a_known_key(
     workspace: Workspace, patient: Clock, fault: dict[str, Any]
@@ -357,15 +260,6 @@ def test_a_lost_answer_leaves_one_token_with_a_known_key(
     assert (made["id"], made["key"]) == (token["id"], token["key"])
     assert len(patient.slept) == (2 if fault["kind"] == "lose_before" else 1)
     assert patient.slept[0] == 0
-
-
-@pytest.mark.parametrize("key", [{"a": 1}, 5, "abc\nallow = all", "\ud800"], ids=lambda key: ascii(key)[:20])
-def test_a_key_that_is_none_is_a_lost_answer(current: Workspace, patient: Clock, key: Any) -> None:
-    body = json.dumps({"id": COMMAND, "name": "fleet", "allowed_groups": [], "key": key})
-    current.fault("status_after", method="POST", path=TOKENS, times=1, status=201, body=body)
-    made = manage_token(current)
-    [token] = current.registration_tokens()
-    assert (made["id"], made["key"]) == (token["id"], token["key"])
 
 
 def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Workspace, patient: Clock) -> None:
@@ -387,7 +281,6 @@ def test_two_lost_answers_that_made_nothing_end_in_an_error_that_says_what_to_do
 
 
 def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: Clock) -> None:
-    """Two new ones of that name: one of them may be another run's."""
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
     patient.at(0, workspace.add_registration_token)
     with pytest.raises(LostAnswer, match="unless another run has just made it"):
@@ -396,12 +289,9 @@ def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: Clock
     assert [entry["method"] for entry in workspace.log()].count("DELETE") == 0
 
 
-@pytest.mark.parametrize("kind", ["lose_before", "lose_after"])
-def test_a_token_that_another_run_makes_meanwhile_is_told_from_the_own(
-    workspace: Workspace, patient: Clock, kind: str
-) -> None:
+def test_a_token_that_another_run_makes_meanwhile_is_told_from_the_own(workspace: Workspace, patient: Clock) -> None:
     others: list[str] = []
-    workspace.fault(kind, method="POST", path=TOKENS, times=1)
+    workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
     patient.at(0, lambda: others.append(workspace.add_registration_token(description="Made by Ansible (0)")["id"]))
     made = manage_token(workspace)
     assert made.changed
@@ -434,27 +324,8 @@ def test_a_temporary_one_is_told_by_its_name(workspace: Workspace, patient: Cloc
     assert ids(workspace) == [made["id"]]
 
 
-def test_a_token_without_a_description_says_who_made_it(workspace: Workspace) -> None:
-    manage_token(workspace)
-    [token] = workspace.registration_tokens()
-    assert re.fullmatch(r"Made by Ansible \([0-9a-f]{8}\)", token["description"])
-
-
 def test_what_cannot_be_looked_for(workspace: Workspace, patient: Clock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
     workspace.fault("status", method="GET", path=TOKENS, after=1, status=403, body='{"code": "forbidden"}')
     with pytest.raises(LostAnswer, match="could not be seen"):
         manage_token(workspace)
-
-
-def test_a_refused_one_is_not_repeated(workspace: Workspace, patient: Clock) -> None:
-    workspace.fault("status", method="POST", path=TOKENS, status=400, body='{"code": "invalid"}')
-    with pytest.raises(ApiError):
-        manage_token(workspace)
-    assert workspace.counters()["writes"] == 1
-
-
-def test_the_key_is_in_nothing_but_its_own_place(workspace: Workspace) -> None:
-    made = manage_token(workspace, diff_mode=True)
-    rest = {name: value for name, value in made.result.items() if name != "key"}
-    assert made["key"] not in json.dumps([rest, made.warnings])
