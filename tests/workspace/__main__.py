@@ -40,7 +40,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--server", action="append", metavar="NAME", help="a server of that name; may be repeated")
     parser.add_argument("--agents", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--tick", type=float, default=1.0, help="seconds between two looks at what is due")
-    parser.add_argument("--throttle", default="none", help="such as 1000/hour or 60/min, per token")
     parser.add_argument("--ready-file", type=Path)
     parser.add_argument("--lifetime", type=float, help="seconds after which it ends by itself")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin is closed")
@@ -72,7 +71,7 @@ class Server(uvicorn.Server):
 
 
 async def serve(arguments: argparse.Namespace, folder: Path) -> None:
-    from workspace import asgi, dialects, events, faults, fleet, hub, replica, state, traffic
+    from workspace import asgi, dialects, faults, fleet, hub, replica, state, traffic
 
     loop = asyncio.get_running_loop()
     listener = listen(arguments.host, arguments.port)
@@ -81,13 +80,13 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
     certificate, key = arguments.tls or (None, None)
     dialect = dialects.DIALECTS[arguments.dialect]()
     switches = Switches()
-    switches.change({"tick": arguments.tick, "throttle": arguments.throttle, **dialect.switches})
+    switches.change({"tick": arguments.tick, **dialect.switches})
     injector = faults.Faults(asgi.router())
     counter = traffic.Traffic(injector)
     agents = fleet.Fleet(loop, url, folder / "homes")
     sockets = hub.Hub(loop)
-    lagging, listeners = replica.Replica(loop), events.Events(loop)
-    state.current = state.State(dialect, sockets, agents, injector, counter, lagging, listeners, switches, {}, url)
+    lagging = replica.Replica(loop)
+    state.current = state.State(dialect, sockets, agents, injector, counter, lagging, switches, {}, url)
     if arguments.agents:
         agents.start()
 

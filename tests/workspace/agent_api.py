@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import itertools
 import json
 import typing as t
 import uuid
@@ -18,11 +17,9 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
 from workspace import auth, lifecycle, state
-from workspace.models import Command, Event, Server
+from workspace.models import Command, Server
 
 View = t.Callable[..., HttpResponse]
-FACTS = ("info", "os", "time", "users", "groups", "interfaces", "disks", "partitions")
-_log_numbers = itertools.count(1)
 
 
 def agent_only(view: View) -> View:
@@ -86,10 +83,8 @@ def commit(request: HttpRequest, server: Server) -> JsonResponse:
     body = json.loads(request.body or b"{}")
     info, system = body.get("info") or {}, body.get("os") or {}
     boot_time = (body.get("time") or {}).get("boot_time")
-    delay = state.current.switches.commission_delay
     values = {
-        "commissioned": True if delay <= 0 else None,
-        "commission_at": timezone.now() + datetime.timedelta(seconds=delay) if delay > 0 else None,
+        "commissioned": True,
         "version": body.get("version"),
         "load": body.get("load"),
         "cpu_type": info.get("cpu_type"),
@@ -102,8 +97,7 @@ def commit(request: HttpRequest, server: Server) -> JsonResponse:
         "boot_time": datetime.datetime.fromtimestamp(boot_time, datetime.UTC) if boot_time else None,
     }
     known = {name: value for name, value in values.items() if value is not None}
-    facts = server.facts | {kind: body[kind] for kind in FACTS if kind in body}
-    Server.objects.filter(id=server.id).update(updated_at=timezone.now(), facts=facts, **known)
+    Server.objects.filter(id=server.id).update(updated_at=timezone.now(), **known)
     return JsonResponse({})
 
 
@@ -123,30 +117,9 @@ def access_policy(request: HttpRequest, server: Server) -> JsonResponse:
 @agent_only
 def event(request: HttpRequest, server: Server) -> JsonResponse:
     body = json.loads(request.body or b"{}")
-    texts = {name: str(body.get(name, "")) for name in ("reporter", "record", "description")}
-    Event.objects.create(server=server, **texts)
-    if texts["record"] == "started":
+    if body.get("record") == "started":
         Server.objects.filter(id=server.id).update(started_at=timezone.now())
     return JsonResponse({}, status=201)
-
-
-@agent_only
-def log(request: HttpRequest, server: Server) -> JsonResponse:
-    """Keep a warning, or a list of them, in the shape in which clients read it."""
-    body = json.loads(request.body or b"{}")
-    for entry in body if isinstance(body, list) else [body]:
-        row: dict[str, t.Any] = dict.fromkeys(("program", "name", "path", "process", "thread", "msg"), "")
-        row |= dict.fromkeys(("level", "lineno", "pid", "tid"), 0)
-        now = timezone.now().isoformat()
-        row |= {"date": now, **entry, "added_at": now, "server": str(server.id)}
-        state.current.logs.append({"id": next(_log_numbers), **row})
-    return JsonResponse({})
-
-
-@agent_only
-def reported(request: HttpRequest, server: Server) -> JsonResponse:
-    """Take and drop what nobody reads."""
-    return JsonResponse({})
 
 
 @agent_only

@@ -118,20 +118,6 @@ class Office:
             agent.abandon(kill=True)
             task.cancel()
 
-    def _stop(self, id: str) -> None:
-        """Stop an agent as a service manager does."""
-        agent, task = self._agents.pop(id, (None, None))
-        if agent is not None and task is not None:
-            agent.start(agent.quit())
-
-    def _restart(self, id: str, results: bool = True) -> None:
-        for agent, _task in self._chosen(id):
-            agent.start(agent.restart(results))
-
-    def _kill(self, id: str, away: float = 0.0) -> None:
-        for agent, _task in self._chosen(id):
-            agent.start(agent.die(away))
-
     def _options(self, options: dict[str, t.Any], id: str | None = None) -> None:
         for agent, _task in self._chosen(id):
             agent.set(dataclasses.replace(agent.options, **options))

@@ -160,18 +160,6 @@ class Control:
     def order_agent(self, name: str, order: t.Literal["quit", "reconnect"]) -> None:
         self.call("POST", f"servers/{name}/{order}/")
 
-    def restart_agent(self, name: str, results: bool = True) -> None:
-        """Restart one of the workspace's own agents; without `results` it reports nothing of what it ends."""
-        self.call("POST", f"servers/{name}/restart/", {"results": results})
-
-    def stop_agent(self, name: str) -> None:
-        """Stop one of the workspace's own agents: it reports what it ends, and stays away."""
-        self.call("POST", f"servers/{name}/stop/")
-
-    def kill_agent(self, name: str, away: float = 0.0) -> None:
-        """Kill one of the workspace's own agents: no results, lines run on; it is back after `away` seconds."""
-        self.call("POST", f"servers/{name}/kill/", {"away": away})
-
     # faults
 
     def fault(self, kind: str, **details: t.Any) -> None:
@@ -207,7 +195,6 @@ class Workspace(Control):
         servers: int | t.Sequence[str] = 3,
         agents: bool = True,
         tick: float = 0.2,
-        throttle: str = "none",
         port: int = 0,
         host: str = "127.0.0.1",
         tls: tuple[Path, Path] | None = None,
@@ -221,7 +208,7 @@ class Workspace(Control):
         super().__init__("")
         self.dialect = dialect
         self.token = ""
-        self._arguments = ["--dialect", dialect, "--tick", str(tick), "--throttle", throttle, "--port", str(port)]
+        self._arguments = ["--dialect", dialect, "--tick", str(tick), "--port", str(port)]
         self._arguments += ["--host", host]
         if tls is not None:
             self._arguments += ["--tls", *map(str, tls)]

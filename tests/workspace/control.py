@@ -13,10 +13,7 @@ from django.utils import timezone
 
 from workspace import auth, lifecycle, registration, seeding, state
 from workspace.faults import AGENT_KINDS, Fault
-from workspace.models import Chunk, Command, Event, Group, RegistrationToken, Server, Token, User
-
-# What a server's agent may be made to suffer, beside losing its websockets.
-AGENT_ACTIONS = ("stop", "restart", "kill")
+from workspace.models import Chunk, Command, Group, RegistrationToken, Server, Token, User
 
 Body = t.Any
 Answer = t.Any
@@ -73,8 +70,6 @@ def reset(request: HttpRequest, body: Body) -> Answer:
     _forget_commands()
     Chunk.objects.all().delete()
     Command.objects.all().delete()
-    Event.objects.all().delete()
-    current.logs.clear()
     for server in Server.objects.exclude(id__in=current.initial["servers"]):
         _remove(server)
     for server in Server.objects.filter(agent=True).exclude(accounts=""):
@@ -264,19 +259,11 @@ def connection(request: HttpRequest, body: Body, name: str, action: str) -> Answ
     elif action == "drop":
         state.current.hub.hang_up(str(server.id))
         lifecycle.agent_disconnected(server.id)
-    elif action in AGENT_ACTIONS:
-        _order_agent(server, action, **(body or {}))
     elif action in ("quit", "reconnect"):
         state.current.hub.order(str(server.id), action, "Asked for by the control API.")
     else:
         raise ValueError(f"no such action: {action}")
     return {}
-
-
-def _order_agent(server: Server, action: str, **details: t.Any) -> None:
-    if not server.agent:
-        raise ValueError(f"{server.name} has no agent of the workspace's own")
-    state.current.fleet.tell(action, id=str(server.id), **details)
 
 
 def _disconnect(server: Server) -> None:

@@ -64,9 +64,6 @@ REASONS = {
         "server",
         _general("Requested server is not commissioned yet. Please finish the installation steps first."),
     ),
-    "invalid_cursor": Reason(
-        400, "api_invalid_cursor", "Cursor is not valid", None, {"cursor": ["Cursor is not valid."]}
-    ),
     "identity": Reason(
         400,
         "invalid_command",
@@ -267,9 +264,7 @@ class Dialect2024(Dialect):
     ignores_run_after = True
     acl_spans_lines = False
     cascades_deep = False
-    unknown_routes = re.compile(
-        r"/api/(events/(commands/[^/]+/(chunks|purpose)/|sessions/|subscriptions/)|auth/(whoami|env)/|metrics/latest/)"
-    )
+    unknown_routes = re.compile(r"/api/(events/commands/[^/]+/chunks/|auth/whoami/)")
     switches: t.ClassVar = {
         "cancel_mode": "delete",
         "offline_mode": "refuse",

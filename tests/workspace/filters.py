@@ -129,8 +129,8 @@ _requests = itertools.count()
 
 
 def _shuffled(table: str) -> RawSQL:
-    """An order of a table's rows that no two requests have in common; a run is repeatable by its `tie_seed`."""
-    draw = random.Random(f"{state.current.switches.tie_seed}:{next(_requests)}")
+    """An order of a table's rows that no two requests have in common."""
+    draw = random.Random(next(_requests))
     factor = draw.randrange(_PRIME // 1000, _PRIME)
     return RawSQL(f'("{table}"."rowid" * %s) %% %s', [factor, _PRIME])
 

@@ -131,8 +131,7 @@ def tick() -> int:
 
 def _is_anything_waiting() -> bool:
     undelivered = Q(delivered_at__isnull=True, handled_at__isnull=True, forced_status="")
-    waiting = Command.objects.filter(undelivered | Q(release_at__isnull=False) | _silent())
-    return waiting.exists() or Server.objects.filter(commission_at__isnull=False).exists()
+    return Command.objects.filter(undelivered | Q(release_at__isnull=False) | _silent()).exists()
 
 
 def deliver_due(server_id: uuid.UUID | None = None) -> int:
@@ -141,7 +140,6 @@ def deliver_due(server_id: uuid.UUID | None = None) -> int:
     if server_id is None:
         _release_held(now)
         _give_up_silent(now)
-        _commission_late(now)
     waiting = Command.objects.filter(
         delivered_at__isnull=True,
         handled_at__isnull=True,
@@ -192,10 +190,6 @@ def _give_up_silent(now: datetime.datetime) -> None:
             cascade(command)
 
 
-def _commission_late(now: datetime.datetime) -> None:
-    Server.objects.filter(commission_at__lte=now).update(commissioned=True, commission_at=None)
-
-
 def acknowledge(command: Command) -> None:
     command.ack_count += 1
     if command.acked_at is None and command.handled_at is None:
@@ -207,9 +201,6 @@ def acknowledge(command: Command) -> None:
 
 def add_chunk(command: Command, seq: int, content: str) -> None:
     Chunk.objects.create(command=command, seq=seq, content=content)
-    key = str(command.id)
-    payload = {"command_id": key, "seq": seq, "content": content}
-    state.current.events.publish("command_output", key, payload)
 
 
 def finish(command: Command, success: bool, result: str | None, elapsed: float | None, exit_code: int | None) -> None:
@@ -225,7 +216,6 @@ def finish(command: Command, success: bool, result: str | None, elapsed: float |
         command.save()
         if not success:
             cascade(command)
-    state.current.events.publish("command_fin", str(command.server_id), {"id": str(command.id)})
 
 
 def cascade(parent: Command) -> None:

@@ -59,9 +59,6 @@ class Token(models.Model):
     user = models.ForeignKey(User, null=True, on_delete=models.CASCADE)
     username = models.CharField(max_length=64, blank=True)
     acl = models.JSONField(default=list)
-    # Of a login rather than of an API token.
-    session = models.BooleanField(default=False)
-    updated_at = models.DateTimeField(default=timezone.now)
 
 
 class Server(models.Model):
@@ -98,9 +95,6 @@ class Server(models.Model):
     updated_at = models.DateTimeField(default=timezone.now)
     offline_alert_enabled = models.BooleanField(default=True)
     tags = models.JSONField(default=dict)
-    # What the agent told of its host, by kind.
-    facts = models.JSONField(default=dict)
-    commission_at = models.DateTimeField(null=True)
     registered_with = models.CharField(max_length=64, blank=True)
     owner = models.ForeignKey(User, null=True, on_delete=models.SET_NULL)
     groups = models.ManyToManyField(Group)
@@ -200,17 +194,6 @@ class Command(models.Model):
         return "scheduled" if self.scheduled_at > now else "queued"
 
 
-class Event(models.Model):
-    """What an agent reports of itself."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    server = models.ForeignKey(Server, on_delete=models.CASCADE)
-    reporter = models.CharField(max_length=64, blank=True)
-    record = models.CharField(max_length=64, blank=True)
-    description = models.TextField(blank=True)
-    added_at = models.DateTimeField(default=timezone.now)
-
-
 class Chunk(models.Model):
     command = models.ForeignKey(Command, on_delete=models.CASCADE)
     seq = models.PositiveIntegerField()
@@ -218,4 +201,4 @@ class Chunk(models.Model):
     content = models.TextField()
 
 
-TABLES: tuple[type[models.Model], ...] = (Group, User, Token, Server, RegistrationToken, Command, Event, Chunk)
+TABLES: tuple[type[models.Model], ...] = (Group, User, Token, Server, RegistrationToken, Command, Chunk)

@@ -105,7 +105,6 @@ def add_token(
     key: str | None = None,
     acl: list[str] | None = None,
     username: str = "",
-    session: bool = False,
 ) -> Token:
     Token.objects.filter(name=name).delete()
     token = Token.objects.create(
@@ -114,7 +113,6 @@ def add_token(
         user=User.objects.get(username=user) if user else None,
         acl=["*"] if acl is None else acl,
         username=username,
-        session=session,
     )
     state.current.traffic.token_names[token.key] = name
     return token

@@ -10,7 +10,7 @@ import typing as t
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from workspace.models import Command, Group, Server
+from workspace.models import Command, Server
 
 
 class CommandSerializer(serializers.Serializer):  # type: ignore[misc]
@@ -39,39 +39,3 @@ class CurrentCommandSerializer(CommandSerializer):
     env = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False, allow_null=True)
     work_session = serializers.UUIDField(required=False)
     purpose = serializers.CharField(required=False, max_length=2000)
-
-
-class PurposeSerializer(serializers.Serializer):  # type: ignore[misc]
-    purpose = serializers.CharField(max_length=2000)
-
-
-class ServerSerializer(serializers.Serializer):  # type: ignore[misc]
-    name = serializers.SlugField(max_length=16)
-    platform = serializers.ChoiceField(choices=["debian", "rhel"])
-    groups = serializers.PrimaryKeyRelatedField(queryset=Group.objects.all(), many=True)
-
-
-class ActionSerializer(serializers.Serializer):  # type: ignore[misc]
-    ACTIONS: t.ClassVar = {
-        "update_information": "commit",
-        "upgrade_system": "update",
-        "reboot_system": "reboot",
-        "shutdown_system": "shutdown",
-        "upgrade_agent": "upgrade",
-        "restart_agent": "restart",
-        "shutdown_agent": "quit",
-    }
-    action = serializers.ChoiceField(choices=list(ACTIONS))
-    force = serializers.BooleanField(required=False)
-
-
-class CurrentActionSerializer(ActionSerializer):
-    """Without what a line with sudo does today."""
-
-    ACTIONS: t.ClassVar = {
-        "update_information": "commit",
-        "upgrade_agent": "upgrade",
-        "restart_agent": "restart",
-        "install_pam": "install_pam",
-    }
-    action = serializers.ChoiceField(choices=list(ACTIONS))

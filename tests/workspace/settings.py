@@ -88,9 +88,7 @@ class Switches:
     repeat_unit: float = 1.0
     instant: bool = False
     instant_lines: int = 1
-    commission_delay: float = 0.0
     ties: t.Literal["shuffled", "stable"] = "shuffled"
-    tie_seed: int = 1
     read_lag: float = 0.0
     clock_skew: float = 0.0
     date_header: bool = True
@@ -105,4 +103,4 @@ class Switches:
         if unknown:
             raise ValueError(f"unknown settings: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
         for name, value in values.items():
-            setattr(self, name, None if (name, value) == ("throttle", "none") else value)
+            setattr(self, name, value)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import typing as t
 
@@ -13,7 +12,6 @@ from workspace.settings import Switches
 
 if t.TYPE_CHECKING:
     from workspace.dialects import Dialect
-    from workspace.events import Events
     from workspace.faults import Faults
     from workspace.fleet import Fleet
     from workspace.hub import Hub
@@ -29,16 +27,11 @@ class State:
     faults: Faults
     traffic: Traffic
     replica: Replica
-    events: Events
     switches: Switches
     initial: dict[str, t.Any]
     url: str = ""
     #: How many rows of the database had been changed when nothing was left that a tick could deliver.
     idle_since: int | None = None
-    #: The warnings that agents sent last.
-    logs: collections.deque[dict[str, t.Any]] = dataclasses.field(
-        default_factory=lambda: collections.deque(maxlen=1000)
-    )
 
 
 current: State = t.cast(State, None)

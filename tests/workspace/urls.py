@@ -8,17 +8,13 @@ from __future__ import annotations
 from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
-from workspace import agent_api, clients, control, events, registration, views
+from workspace import agent_api, control, registration, views
 
 router = SimpleRouter()
 router.register("api/events/commands", views.CommandViewSet, basename="command")
 router.register("api/servers/servers", views.ServerViewSet, basename="server")
 router.register("api/servers/registration-tokens", registration.RegistrationTokenViewSet, basename="registration-token")
 router.register("api/iam/groups", views.GroupViewSet, basename="group")
-router.register("api/iam/users", clients.UserViewSet, basename="user")
-router.register("api/iam/memberships", clients.MembershipViewSet, basename="membership")
-router.register("api/auth/tokens", clients.TokenViewSet, basename="token")
-router.register("api/events/events", clients.EventViewSet, basename="event")
 
 urlpatterns = [
     path("_control/<path:route>", control.dispatch),
@@ -26,17 +22,7 @@ urlpatterns = [
     path("api/events/commands/<uuid:pk>/chunk/", agent_api.chunk),
     path("api/events/commands/<uuid:pk>/fin/", agent_api.finish),
     path("api/events/commands/<uuid:pk>/reject/", agent_api.reject),
-    path("api/events/events/", clients.events),
-    path("api/events/sessions/", events.SessionView.as_view()),
-    path("api/events/subscriptions/", events.SubscriptionView.as_view()),
-    path("api/history/logs/", clients.logs),
-    re_path(rf"^api/proc/(?P<kind>{'|'.join(agent_api.FACTS)})/$", clients.proc),
-    *(path(f"api/{route}/", clients.empty) for route in ("alerts", "metrics/alert-rules", "proc/packages")),
-    *(path(f"api/{route}/", clients.searched) for route in ("audit/activity", "history/webftp-logs")),
-    path("api/security/command-acl/", clients.CommandAclView.as_view()),
-    path("api/auth/env/", clients.AuthEnvView.as_view()),
-    path("api/auth/login/", clients.LoginView.as_view()),
-    path("api/auth/logout/", clients.LogoutView.as_view()),
+    path("api/events/events/", agent_api.event),
     path("api/servers/servers/register/", registration.RegisterView.as_view()),
     path("api/servers/servers/-/unregister/", registration.unregister),
     path("api/servers/servers/<uuid:pk>/unregister/", registration.unregister),
@@ -46,11 +32,9 @@ urlpatterns = [
     path("api/servers/servers/-/access-policy/", agent_api.access_policy),
     path("api/servers/servers/-/sync-check/", agent_api.sync_check),
     path("api/metrics/config/", agent_api.no_metrics),
-    path("api/workspaces/preferences/-/", clients.PreferencesView.as_view()),
+    path("api/workspaces/preferences/-/", views.PreferencesView.as_view()),
     path("api/iam/users/-/", views.SelfView.as_view()),
     path("api/auth/whoami/", views.WhoamiView.as_view()),
-    path("api/auth/is_authenticated/", views.AuthenticatedView.as_view()),
-    path("api/status/", views.StatusView.as_view()),
     *router.urls,
     re_path(r"^api/(?P<rest>.*)/$", agent_api.anything),
 ]

@@ -19,7 +19,7 @@ from rest_framework.response import Response
 
 from workspace import filters, identity, lifecycle, serializers, state
 from workspace.dialects import HELD, Refusal, clock_skew
-from workspace.models import Chunk, Command, Group, Server, User, new_key
+from workspace.models import Chunk, Command, Group, Server, User
 
 # A password option, a secret's assignment, or credentials inside a URL; a variable's expansion is none of them.
 _INLINE_CREDENTIAL = re.compile(
@@ -181,17 +181,6 @@ class CommandViewSet(Base):
             rows = rows.filter(**_bounds(request))
             return self.paged(rows, lambda chunk: {"seq": chunk.seq, "content": chunk.content})
 
-    @action(detail=True, methods=["post"])
-    def purpose(self, request: t.Any, pk: str) -> Response:
-        command = self.get_object()
-        serializer = serializers.PurposeSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        command.purpose = serializer.validated_data["purpose"]
-        if command.forced_status == "awaiting_purpose":
-            command.forced_status = ""
-        command.save(update_fields=["purpose", "forced_status"])
-        return Response({}, status=status.HTTP_202_ACCEPTED)
-
 
 def _bounds(request: t.Any) -> dict[str, int]:
     """seq__gte and seq__lte: strict integers, so that a blank one is an error."""
@@ -236,23 +225,6 @@ class ServerViewSet(Base):
         with state.current.replica.reads():
             return Response(state.current.dialect.server_row(self.get_object(), detail=True))
 
-    def create(self, request: t.Any) -> Response:
-        """Only the server of 2024 enrols servers this way; registration tokens came later."""
-        if state.current.dialect.name != "2024":
-            raise exceptions.MethodNotAllowed(request.method)
-        serializer = serializers.ServerSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        values = serializer.validated_data
-        server = Server.objects.create(
-            name=values["name"],
-            platform=values["platform"],
-            commissioned=False,
-            key=new_key(),
-            owner=request.user if isinstance(request.user, User) else None,
-        )
-        server.groups.set(values["groups"])
-        return Response(_enrolment(server, request), status=status.HTTP_201_CREATED)
-
     def destroy(self, request: t.Any, pk: str) -> Response:
         """With `auto`, also of a server that is connected; its agent is cut off."""
         server = self.get_object()
@@ -262,50 +234,6 @@ class ServerViewSet(Base):
             raise Refusal("connected")
         lifecycle.remove_server(server)
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-    @action(detail=True, methods=["post"])
-    def actions(self, request: t.Any, pk: str) -> Response:
-        server = self.get_object()
-        today = state.current.dialect.name == "current"
-        kind = serializers.CurrentActionSerializer if today else serializers.ActionSerializer
-        serializer = kind(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        if not server.commissioned:
-            raise Refusal("not_commissioned")
-        if not server.is_connected:
-            raise Refusal("not_connected")
-        command = Command(
-            server=server,
-            shell="internal",
-            line=kind.ACTIONS[serializer.validated_data["action"]],
-            groupname="alpacon",
-            requested_by=request.user if isinstance(request.user, User) else None,
-        )
-        lifecycle.submit(command)
-        row = state.current.dialect.detail_row(command)
-        return Response([row] if state.current.dialect.name == "current" else row, status=status.HTTP_201_CREATED)
-
-
-def _enrolment(server: Server, request: t.Any) -> dict[str, t.Any]:
-    base = f"{request.scheme}://{request.get_host()}"
-    script = "\n".join(
-        [
-            "#!/bin/bash\n",
-            "apt-get update && apt-get -y --no-install-recommends install python3 python3-pip\n",
-            "curl -sSLf -o /tmp/ \npip3 install -U /tmp/\nrm -f /tmp/\n",
-            f'export ALPACON_URL="{base}"',
-            f'export ALPAMON_ID="{server.id}"',
-            f'export ALPAMON_KEY="{server.key}"\n',
-            "alpamon-deploy install\n",
-        ]
-    )
-    return {
-        "name": server.name,
-        "id": str(server.id),
-        "instruction_1": f"curl {base}/api/servers/installers/{uuid.uuid4()}/ | sudo -E bash",
-        "instruction_2": script,
-        "groups": [str(group.id) for group in server.groups.all()],
-    }
 
 
 class GroupViewSet(Base):
@@ -358,13 +286,13 @@ class WhoamiView(views.APIView):  # type: ignore[misc]
         return Response({"principal_type": "application", "auth": {"scopes": ["*"]}, "application": application})
 
 
-class StatusView(views.APIView):  # type: ignore[misc]
-    def get(self, request: t.Any) -> Response:
-        return Response({"status": "Good"})
-
-
-class AuthenticatedView(views.APIView):  # type: ignore[misc]
-    permission_classes: t.ClassVar[list[type]] = []
+class PreferencesView(views.APIView):  # type: ignore[misc]
+    """What is set for the whole workspace; of that, only whether it upgrades agents by itself."""
 
     def get(self, request: t.Any) -> Response:
-        return Response({"authenticated": bool(request.user)})
+        if state.current.dialect.name != "current":
+            raise exceptions.NotFound
+        if isinstance(request.user, Server):
+            raise exceptions.PermissionDenied
+        mode = state.current.switches.agent_rollout_policy
+        return Response({"agent_rollout_policy": {"mode": mode, "maintenance_window": None}} if mode else {})

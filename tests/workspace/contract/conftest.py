@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import typing as t
 from pathlib import Path
@@ -13,29 +14,43 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from workspace.client import Workspace
+from workspace.client import DialectName, Workspace
+
+Get = t.Callable[[DialectName], Workspace]
 
 
 @pytest.fixture(scope="session")
-def _published() -> t.Iterator[Workspace]:
-    with Workspace("published", servers=["web-01", "web-02"]) as workspace:
-        yield workspace
+def _running() -> t.Iterator[Get]:
+    """Start the workspace of a dialect when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+        started: dict[str, Workspace] = {}
 
+        def get(dialect: DialectName) -> Workspace:
+            if dialect not in started:
+                made = Workspace(dialect, servers=["web-01", "web-02"], tick=0.05)
+                started[dialect] = stack.enter_context(made)
+            started[dialect].reset()
+            started[dialect].wait_connected("web-01", "web-02")
+            return started[dialect]
 
-@pytest.fixture(scope="session")
-def _current() -> t.Iterator[Workspace]:
-    with Workspace("current", servers=["web-01", "web-02"], tick=0.1) as workspace:
-        yield workspace
+        yield get
 
 
 @pytest.fixture
-def published(_published: Workspace) -> Workspace:
-    _published.reset()
-    return _published
+def workspace(request: pytest.FixtureRequest, _running: Get) -> Workspace:
+    return _running(request.param)
 
 
 @pytest.fixture
-def current(_current: Workspace) -> Workspace:
-    _current.reset()
-    _current.wait_connected("web-01", "web-02")
-    return _current
+def published(_running: Get) -> Workspace:
+    return _running("published")
+
+
+@pytest.fixture
+def current(_running: Get) -> Workspace:
+    return _running("current")
+
+
+@pytest.fixture
+def old(_running: Get) -> Workspace:
+    return _running("2024")

@@ -57,7 +57,7 @@ def test_a_child_with_a_session_of_its_own_survives(current: Workspace) -> None:
 
 
 def test_a_child_that_holds_the_output_is_cut_off(current: Workspace) -> None:
-    row = run(current, "setsid sh -c 'echo $$; sleep 1; echo in time; sleep 4; echo too late' & sleep 0.3; exit 3")
+    row = run(current, "setsid sh -c 'echo $$; sleep 0.5; echo in time; sleep 4; echo too late' & sleep 0.3; exit 3")
     first, *rest = row["result"].splitlines()
     assert (row["exit_code"], rest) == (3, ["in time"])
     os.kill(int(first), signal.SIGKILL)
@@ -66,105 +66,31 @@ def test_a_child_that_holds_the_output_is_cut_off(current: Workspace) -> None:
 # 2: an agent that ends in the middle
 
 
-def staged(workspace: Workspace) -> tuple[str, str]:
-    """A command that runs, and one that waits for its turn."""
-    workspace.settings(pool=1, repeat_unit=0.05)
-    running = workspace.submit("web-01", "echo so far; sleep 60 & wait")
-    workspace._until(lambda: output(workspace, running), "the line did not start", 10)
-    waiting = workspace.submit("web-01", "echo never >ran")
-    workspace.wait_for_command(waiting, "running")
-    return running, waiting
-
-
 def started_after(workspace: Workspace, key: str) -> bool:
     row = detail(workspace, key)
     server = workspace.api("GET", f"servers/servers/{row['server']['id']}/").json()
-    return bool(server["started_at"] > row["acked_at"])
-
-
-def test_a_restart_tells_what_ran_and_what_did_not(current: Workspace) -> None:
-    running, waiting = staged(current)
-    assert not started_after(current, running)
-    current.restart_agent("web-01")
-    for key in (running, waiting):
-        current.wait_for_command(key)
-    ended, never = detail(current, running), detail(current, waiting)
-    assert (ended["status"], ended["exit_code"], ended["result"]) == ("failed", -1, "so far\n")
-    text = "Command cancelled before execution: context canceled"
-    assert (never["status"], never["exit_code"], never["result"]) == ("failed", 1, text)
-    current._until(lambda: started_after(current, running), "the agent did not start again", 10)
-    current.wait_connected("web-01")
-    assert run(current, "ls ran")["exit_code"] == 2
-
-
-@pytest.mark.parametrize("how", ["restart", "kill"])
-def test_a_restart_without_results_and_a_kill_leave_commands_running_for_good(current: Workspace, how: str) -> None:
-    running, waiting = staged(current)
-    if how == "kill":
-        current.kill_agent("web-01")
-    else:
-        current.restart_agent("web-01", results=False)
-    current._until(lambda: started_after(current, running), "the agent did not start again", 10)
-    current.wait_connected("web-01")
-    assert run(current, "true")["status"] == "success"
-    assert {detail(current, key)["status"] for key in (running, waiting)} == {"running"}
-
-
-def test_a_killed_agents_children_run_on(current: Workspace) -> None:
-    key = current.submit("web-01", "echo $$; exec sleep 60")
-    current._until(lambda: output(current, key), "the line did not start", 10)
-    current.kill_agent("web-01", away=0.5)
-    current._until(lambda: not current.state()["servers"][0]["is_connected"], "the agent stayed", 5)
-    current.wait_connected("web-01")
-    assert alive(output(current, key))
-    os.kill(int(output(current, key)), signal.SIGKILL)
-
-
-def test_a_stopped_agent_stays_away(current: Workspace) -> None:
-    running, _waiting = staged(current)
-    current.stop_agent("web-01")
-    assert current.wait_for_command(running)["exit_code"] == -1
-    current._until(lambda: not current.state()["servers"][0]["is_connected"], "the agent stayed", 5)
-    current.connect("web-01")
-
-
-def test_the_internal_restart_gives_no_results(current: Workspace) -> None:
-    running, _waiting = staged(current)
-    current.settings(pool=20)
-    server = current.server_ids()["web-01"]
-    current.api("POST", f"servers/servers/{server}/actions/", json={"action": "restart_agent"}).raise_for_status()
-    current._until(lambda: started_after(current, running), "the agent did not start again", 10)
-    assert detail(current, running)["status"] == "running"
+    return bool(row["acked_at"] and server["started_at"] > row["acked_at"])
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"), [({"kind": "restart"}, "failed"), ({"kind": "restart", "results": False}, "running")]
+    ("fault", "status", "exit_code"),
+    [
+        ({"kind": "restart"}, "failed", -1),
+        ({"kind": "restart", "results": False}, "running", None),
+        ({"kind": "kill"}, "running", None),
+    ],
 )
-def test_a_restart_while_a_certain_line_runs(current: Workspace, fault: dict[str, t.Any], status: str) -> None:
+def test_an_agent_that_ends_while_a_line_runs(
+    current: Workspace, fault: dict[str, t.Any], status: str, exit_code: int | None
+) -> None:
     current.settings(repeat_unit=0.05)
     current.fault(**fault, line="sleep", seconds=0.2)
     key = current.submit("web-01", "sleep 30")
-    current.wait_for_command(key, "running")
-    current._until(lambda: started_after(current, key), "the agent did not start again", 10)
-    assert detail(current, key)["status"] == status
-
-
-@pytest.mark.parametrize(("refusals", "told"), [(3, True), (6, False)])
-def test_start_report_may_be_late_or_lost(current: Workspace, refusals: int, told: bool) -> None:
-    current.settings(repeat_unit=0.1)
-    key = current.submit("web-01", "true")
-    current.wait_for_command(key)
-    current.fault("status", agents=True, path="/events/events/$", status=503, times=refusals)
-    current.restart_agent("web-01")
-    current._until(lambda: current.faults()[0]["times"] < refusals, "no report was refused", 5)
+    current._until(lambda: started_after(current, key), "the agent did not start again", 20)
+    current.wait_for_command(key, status)
+    assert detail(current, key)["exit_code"] == exit_code
     current.wait_connected("web-01")
-    taken = run(current, "true")
-    assert taken["status"] == "success"
-    current._until(lambda: current.faults()[0]["times"] == 0, "the reports came to an end", 10)
-    if told:
-        current._until(lambda: started_after(current, taken["id"]), "the start was not reported", 5)
-    else:
-        assert not started_after(current, key)
+    assert run(current, "true")["status"] == "success"
 
 
 # 3 and 4: no shell, and variables
@@ -174,12 +100,10 @@ def test_start_report_may_be_late_or_lost(current: Workspace, refusals: int, tol
     ("line", "code", "result"),
     [
         ("echo a | cat", 0, "a | cat\n"),
-        ("echo hi > /nonexistent/q", 0, "hi > /nonexistent/q\n"),
         ("exit 3", 1, 'exec: "exit": executable file not found in $PATH'),
         ("/nonexistent/tool", 1, "fork/exec /nonexistent/tool: no such file or directory"),
         ("echo $WORD ${WORD} $WORD.", 0, "one two one two $WORD.\n"),
         ("false && echo no", 1, ""),
-        ("false || echo yes", 0, "yes\n"),
         ("true || echo no ; echo no", 0, ""),
         ("false ; echo yes", 0, "yes\n"),
         ("/bin/sh -c $RUN", 0, "body\n"),
@@ -191,22 +115,11 @@ def test_a_server_without_a_shell(current: Workspace, line: str, code: int, resu
     assert (row["exit_code"], row["result"]) == (code, result)
 
 
-def test_the_carried_form_works_with_a_shell_as_well(current: Workspace) -> None:
-    row = run(current, "/bin/sh -c $RUN", env={"RUN": 'eval${IFS}"$BODY"', "BODY": "echo body | tr a-z A-Z"})
-    assert row["result"] == "BODY\n"
-
-
-def test_a_line_that_is_a_variable_is_replaced_by_the_agent(current: Workspace) -> None:
-    row = run(current, "$RUN", env={"RUN": "tr '\\0' ' ' </proc/$$/cmdline; exit 4"})
-    assert row["exit_code"] == 4
-    assert "tr '\\0' ' '" in row["result"]
-
-
 # 5 and 12: reports that are refused, and answers that are lost
 
 
 def test_a_refused_report_holds_up_those_behind_it(current: Workspace) -> None:
-    current.settings(repeat_unit=0.2)
+    current.settings(repeat_unit=0.1)
     current.fault("status", agents=True, path=FIN, status=503, times=3)
     first = current.submit("web-01", "true")
     current._until(lambda: current.faults()[0]["times"] < 3, "no report was refused", 5)
@@ -253,17 +166,10 @@ def test_more_than_pool_and_queue_are_turned_away(current: Workspace, tmp_path: 
     assert all(row["acked_at"] and row["exit_code"] == 1 for row in refused)
 
 
-def test_pool_and_queue_are_those_of_the_genuine_agent(current: Workspace) -> None:
-    switches = current.state()["switches"]
-    assert (switches["pool"], switches["queue"], switches["repeat_unit"]) == (20, 200, 1.0)
-
-
 # 7: signals
 
 
-@pytest.mark.parametrize(
-    ("line", "code"), [("kill -9 $$", -1), ("kill -TERM $$", -1), ("sh -c 'kill -9 $$'; exit $?", 137)]
-)
+@pytest.mark.parametrize(("line", "code"), [("kill -9 $$", -1), ("sh -c 'kill -9 $$'; exit $?", 137)])
 def test_a_line_that_a_signal_ends(current: Workspace, line: str, code: int) -> None:
     assert run(current, line)["exit_code"] == code
 
@@ -309,16 +215,6 @@ def test_accounts_are_really_taken(current: Workspace, username: str, groupname:
     assert row["result"].strip() == result
 
 
-@needs_root
-def test_a_home_that_is_closed_or_missing(tmp_path: Path) -> None:
-    from agent.alpamon import lines
-
-    tmp_path.chmod(0o700)
-    account = lines.Account("nobody", str(tmp_path), 65534, 65534)
-    assert not lines.may_enter(account)
-    assert lines.may_enter(lines.Account("root", str(tmp_path), 0, 0))
-
-
 def test_home_in_env_is_the_working_directory(current: Workspace) -> None:
     assert run(current, "pwd", env={"HOME": "/usr"})["result"] == "/usr\n"
     row = run(current, "pwd", env={"HOME": "/nonexistent"})
@@ -352,11 +248,6 @@ def test_the_environment_of_a_line(current: Workspace) -> None:
     assert {"LS_COLORS", "PATH"} <= set(found)
 
 
-def test_line_leads_a_session(current: Workspace) -> None:
-    process, group, session = run(current, "echo $$; ps -o pgid=,sid= -p $$")["result"].split()
-    assert process == group == session
-
-
 # 10: the time limit
 
 
@@ -367,13 +258,6 @@ def test_a_line_that_takes_too_long(current: Workspace) -> None:
     assert (row["exit_code"], rest) == (124, "Command timed out after 500ms")
     assert output(current, row["id"]) == f"{process}\n"
     gone(current, process)
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(1800, "30m0s"), (90, "1m30s"), (2, "2s"), (0.5, "500ms")])
-def test_times_are_written_as_go_does(seconds: float, text: str) -> None:
-    from agent.alpamon.agent import duration
-
-    assert duration(seconds) == text
 
 
 # 11: output that is cut

@@ -73,15 +73,6 @@ def test_service_token_has_no_requester(current: Workspace) -> None:
     assert current.api("GET", f"{COMMANDS}?requested_by_isnull=true").json()["count"] == 1
 
 
-def test_detail_and_list_rows(current: Workspace) -> None:
-    row = run(current, "echo out")
-    assert row["status"] == "success"
-    assert row["cancellable"] is False
-    assert (row["success"], row["exit_code"], row["error_phase"], row["result"]) == (True, 0, None, "out\n")
-    (listed,) = current.api("GET", COMMANDS).json()["results"]
-    assert listed == {key: value for key, value in row.items() if key not in ("data", "run_after", "purpose")}
-
-
 def test_lean_rows(current: Workspace) -> None:
     current.settings(lean_rows=True)
     row = run(current, "true")
@@ -102,43 +93,15 @@ def test_pages_are_numbers(current: Workspace) -> None:
     assert len(last["results"]) == 5
 
 
-def test_an_empty_list_has_one_page(current: Workspace) -> None:
-    body = current.api("GET", COMMANDS).json()
-    assert body == {"count": 0, "current": 1, "next": None, "previous": None, "last": 1, "results": []}
-
-
-def test_past_the_last_page(current: Workspace) -> None:
-    response = current.api("GET", f"{COMMANDS}?page=2")
-    assert (response.status_code, response.json()) == (404, {"code": "api_not_found"})
-
-
-@pytest.mark.parametrize(
-    ("status", "cancellable"),
-    [
-        ("scheduled", True),
-        ("queued", True),
-        ("verifying", True),
-        ("awaiting_purpose", True),
-        ("awaiting_approval", True),
-        ("delivered", False),
-        ("running", False),
-        ("success", False),
-        ("completed", False),
-        ("failed", False),
-        ("denied", False),
-        ("rejected", False),
-        ("expired", False),
-        ("stuck", False),
-        ("error", False),
-        ("cancelled", False),
-    ],
-)
-def test_every_status_can_be_staged(current: Workspace, status: str, cancellable: bool) -> None:
+def test_every_status_can_be_staged(current: Workspace) -> None:
     current.add_servers("off-01", connected=False)
-    fields = {"scheduled_at": 3600} if status == "scheduled" else {"server": "off-01"}
-    (key,) = current.add_commands([{"status": status, **fields}])
-    row = detail(current, key)
-    assert (row["status"], row["cancellable"]) == (status, cancellable)
+    waiting = ("scheduled", "queued", "verifying", "awaiting_purpose", "awaiting_approval")
+    over = ("delivered", "running", "success", "completed", "failed", "denied", "stuck", "error", "cancelled")
+    rows = [{"status": status, "server": "off-01"} for status in (*waiting, *over)]
+    rows[0]["scheduled_at"] = 3600  # type: ignore[assignment]
+    found = [detail(current, key) for key in current.add_commands(rows)]
+    assert [row["status"] for row in found] == [*waiting, *over]
+    assert [row["status"] for row in found if row["cancellable"]] == list(waiting)
 
 
 def test_servers(current: Workspace) -> None:
@@ -171,22 +134,13 @@ def test_users_see_servers_of_their_groups(current: Workspace) -> None:
         ({"shell": "bash"}, {"code": "invalid_command", "source": "shell"}),
         ({"scheduled_at": "tomorrow"}, {"code": "invalid_command", "source": "scheduled_at"}),
         ({"purpose": ""}, {"code": "invalid_command", "source": "purpose"}),
-        ({"purpose": "x" * 2001}, {"code": "invalid_command", "source": "purpose"}),
         ({"username": "stranger"}, {"code": "invalid_command", "source": "username"}),
         ({"line": "PGPASSWORD=hunter2 psql"}, {"code": "command_inline_credential", "source": "line"}),
-        ({"line": "curl https://me:hunter2@host/"}, {"code": "command_inline_credential", "source": "line"}),
-        ({"line": "tool --password hunter2"}, {"code": "command_inline_credential", "source": "line"}),
-        ({"line": "mysql -u root -phunter2"}, {"code": "command_inline_credential", "source": "line"}),
     ],
 )
 def test_refused_with_a_code(current: Workspace, fields: dict[str, str], body: dict[str, str]) -> None:
     response = create(current, **fields)
     assert (response.status_code, response.json()) == (400, body)
-
-
-@pytest.mark.parametrize("line", ["mkdir -p /srv/x", 'psql "password=$PGPASSWORD"', "TOKEN=$SECRET tool", "ps -p 1"])
-def test_harmless_lines_are_no_credentials(current: Workspace, line: str) -> None:
-    assert create(current, line).status_code == 201
 
 
 @pytest.mark.parametrize(("header", "code"), [("", "auth_token_missing"), ('token="x"', "auth_authentication_failed")])
@@ -243,15 +197,8 @@ def test_cancel_deletes_the_row(current: Workspace) -> None:
     assert current.api("DELETE", f"{COMMANDS}{key}/").status_code == 404
 
 
-def test_cancel_too_late(current: Workspace) -> None:
-    key = run(current, "true")["id"]
-    response = current.api("DELETE", f"{COMMANDS}{key}/")
-    assert (response.status_code, response.json()) == (409, {"code": "event_command_already_sent"})
-
-
-@pytest.mark.parametrize("status", ["verifying", "awaiting_purpose", "awaiting_approval"])
-def test_what_is_held_may_not_be_let_go(current: Workspace, status: str) -> None:
-    current.settings(cancel_held=False, holds=[{"status": status, "seconds": 0.5}])
+def test_what_is_held_may_not_be_let_go(current: Workspace) -> None:
+    current.settings(cancel_held=False, holds=[{"status": "verifying", "seconds": 0.3}])
     key = current.submit("web-01", "true")
     assert detail(current, key)["cancellable"] is False
     response = current.api("DELETE", f"{COMMANDS}{key}/")
@@ -283,16 +230,15 @@ def test_hold_and_release(current: Workspace) -> None:
     assert current.wait_for_command(key)["status"] == "success"
 
 
-@pytest.mark.parametrize("verdict", ["denied", "rejected", "expired"])
-def test_hold_that_ends_badly(current: Workspace, verdict: str) -> None:
-    current.settings(holds=[{"status": "verifying", "seconds": 1.5, "then": verdict}])
+def test_hold_that_ends_badly(current: Workspace) -> None:
+    current.settings(holds=[{"status": "verifying", "seconds": 0.3, "then": "denied"}])
     key = current.submit("web-01", "true")
     assert detail(current, key)["status"] == "verifying"
-    assert current.wait_for_command(key, verdict)["delivered_count"] == 0
+    assert current.wait_for_command(key, "denied")["delivered_count"] == 0
 
 
 def test_an_approved_command_reads_error_until_it_is_queued(current: Workspace) -> None:
-    current.settings(holds=[{"status": "awaiting_approval", "seconds": 1}], approval_error=2)
+    current.settings(holds=[{"status": "awaiting_approval", "seconds": 0.3}], approval_error=0.4)
     key = current.submit("web-01", "true")
     assert detail(current, key)["status"] == "awaiting_approval"
     row = current.wait_for_command(key, "error")
@@ -302,7 +248,7 @@ def test_an_approved_command_reads_error_until_it_is_queued(current: Workspace) 
 
 @pytest.mark.parametrize(("fault", "phase"), [("never_ack", "agent_disconnected"), ("vanish", "agent_timeout")])
 def test_what_is_given_up_has_failed_without_an_exit_code(current: Workspace, fault: str, phase: str) -> None:
-    current.settings(gives_up_after=1)
+    current.settings(gives_up_after=0.3)
     current.fault(fault)
     key = current.submit("web-01", "true")
     current.wait_for_command(key)
@@ -328,16 +274,8 @@ def test_words_that_no_client_knows_yet(current: Workspace) -> None:
     assert (row["status"], row["success"], bool(row["handled_at"])) == ("accomplished", True, True)
 
 
-def test_purpose_releases(current: Workspace) -> None:
-    current.settings(holds=[{"status": "awaiting_purpose"}])
-    key = current.submit("web-01", "true")
-    response = current.api("POST", f"{COMMANDS}{key}/purpose/", json={"purpose": "an audit"})
-    assert response.status_code == 202
-    assert current.wait_for_command(key)["purpose"] == "an audit"
-
-
 def test_run_after_waits(current: Workspace) -> None:
-    first = current.submit("web-01", "sleep 0.5; touch first")
+    first = current.submit("web-01", "sleep 0.2; touch first")
     second = current.submit("web-01", "ls first", run_after=[first])
     assert detail(current, second)["status"] == "queued"
     assert current.wait_for_command(second)["status"] == "success"
@@ -367,31 +305,13 @@ def test_a_line_really_runs(current: Workspace) -> None:
     assert "s3cret" not in json.dumps({key: value for key, value in row.items() if key != "result"})
 
 
-def test_long_output_comes_in_chunks_that_split_no_character(current: Workspace) -> None:
-    row = run(current, "i=0; while [ $i -lt 3000 ]; do echo '안녕하세요✓'; i=$((i+1)); done")
-    assert row["result"] == "안녕하세요✓\n" * 3000
-    pieces = chunks(current, row["id"])
-    assert [seq for seq, _content in pieces] == list(range(len(pieces)))
-    assert len(pieces) > 10
-    assert "".join(content for _seq, content in pieces) == row["result"]
-    assert all(len(content.encode()) <= 4099 for _seq, content in pieces)
-
-
 def test_slow_output_is_flushed_while_the_line_runs(current: Workspace) -> None:
-    key = current.submit("web-01", "echo early; sleep 1; echo late")
+    key = current.submit("web-01", "echo early; sleep 0.6; echo late")
     current._until(lambda: chunks(current, key), "no chunk came", 5)
     assert chunks(current, key) == [(0, "early\n")]
     assert detail(current, key)["status"] == "running"
     current.wait_for_command(key)
     assert chunks(current, key) == [(0, "early\n"), (1, "late\n")]
-
-
-def test_audit_copy_is_cut_in_the_middle(current: Workspace) -> None:
-    row = run(current, "head -c 1500000 /dev/zero | tr '\\0' x; echo END")
-    marker = f"\n... [{1_500_004 - 1024 * 1024} bytes truncated] ...\n"
-    assert row["result"].count(marker) == 1
-    assert len(row["result"]) == 1024 * 1024 + len(marker)
-    assert row["result"].endswith("xEND\n")
 
 
 @pytest.mark.parametrize(("output", "result", "has_chunks"), [("chunks", "", True), ("result", "hi\n", False)])
@@ -400,30 +320,6 @@ def test_output_switch(current: Workspace, output: str, result: str, has_chunks:
     row = run(current, "echo hi")
     assert row["result"] == result
     assert bool(chunks(current, row["id"])) is has_chunks
-
-
-def test_output_switch_of_one_server(current: Workspace) -> None:
-    current.change_server("web-01", output="chunks")
-    assert run(current, "echo hi")["result"] == ""
-
-
-@pytest.mark.parametrize(
-    ("shell", "line", "code", "result"),
-    [
-        ("internal", "frobnicate", 1, "Unknown command: frobnicate"),
-        ("osquery", "SELECT 1;", 1, "Invalid command shell argument."),
-        ("internal", "help", 0, None),
-    ],
-)
-def test_other_shells(current: Workspace, shell: str, line: str, code: int, result: str | None) -> None:
-    row = run(current, line, shell=shell)
-    assert row["exit_code"] == code
-    assert result in (None, row["result"])
-
-
-def test_data_that_is_no_json_is_acknowledged_and_dropped(current: Workspace) -> None:
-    key = current.submit("web-01", "true", data="not json")
-    current.wait_for_command(key, "running")
 
 
 def test_chunk_bounds_and_holes(current: Workspace) -> None:
@@ -442,53 +338,26 @@ def test_chunk_that_a_test_adds_late(current: Workspace) -> None:
     current._until(lambda: chunks(current, key) == [(0, "a"), (1, "b")], "the late chunk did not come", 5)
 
 
-def test_genuine_agents_start_up_path(current: Workspace) -> None:
-    server = current.state()["servers"][0]
-    headers = {"Authorization": f'id="{server["id"]}", key="{server["key"]}"', "User-Agent": "alpamon/2.5.0"}
-
-    def ask(method: str, path: str, body: t.Any = None) -> requests.Response:
-        return requests.request(method, f"{current.url}/api/{path}", headers=headers, json=body, timeout=5)
-
-    assert ask("GET", "servers/servers/-/").json()["commissioned"] is True
-    assert ask("POST", "events/events/", {"reporter": "alpamon", "record": "started"}).ok
-    assert ask("PUT", "servers/servers/-/commit/", {"version": "9.9", "os": {"name": "Debian"}}).ok
-    assert ask("PATCH", "servers/servers/-/sync/", {"load": 0.1}).json() == {}
-    assert ask("POST", "servers/servers/-/sync-check/", {"hashes": {}}).json() == {"sync_required": []}
-    assert ask("GET", "metrics/config/").json() == []
-    assert ask("POST", "history/logs/", {}).json() == {}
-    assert requests.get(f"{current.url}/api/servers/servers/-/", timeout=5).status_code == 401
-    current.change_server(server["name"], version="2.5.0")
-
-
 # faults of agents
 
 
 def test_agent_that_vanishes(current: Workspace) -> None:
     current.fault("vanish", server="web-01")
-    current.settings(stuck_after=0.5)
+    current.settings(stuck_after=0.3)
     key = current.submit("web-01", "true")
     current.wait_for_command(key, "stuck")
     assert detail(current, key)["error_phase"] == "agent_timeout"
 
 
-def test_agent_that_never_acknowledges(current: Workspace) -> None:
-    current.fault("never_ack", times=1)
-    current.settings(stuck_after=0.5)
-    key = current.submit("web-01", "true")
-    current.wait_for_command(key, "stuck")
-    assert detail(current, key)["error_phase"] == "agent_disconnected"
-    assert current.wait_for_command(current.submit("web-01", "true"))["status"] == "success"
-
-
 def test_late_fin_turns_stuck_into_success(current: Workspace) -> None:
-    current.fault("late_fin", seconds=1)
+    current.fault("late_fin", seconds=0.6)
     current.settings(stuck_after=0.3)
     key = current.submit("web-01", "true")
     current.wait_for_command(key, "stuck")
     assert current.wait_for_command(key)["status"] == "success"
 
 
-THREE_CHUNKS = "echo a; sleep 0.25; echo b; sleep 0.25; echo c"
+THREE_CHUNKS = "echo a; sleep 0.2; echo b; sleep 0.2; echo c"
 
 
 @pytest.mark.parametrize(
@@ -560,15 +429,14 @@ def test_html_from_a_proxy(current: Workspace) -> None:
     assert len(current.commands()) == 1
 
 
-@pytest.mark.parametrize("dribble", [False, True])
-def test_slow_answer_blocks_nobody_else(current: Workspace, dribble: bool) -> None:
-    current.fault("slow", path="slow=1", delay=1.0, dribble=dribble)
+def test_slow_answer_blocks_nobody_else(current: Workspace) -> None:
+    current.fault("slow", path="slow=1", delay=0.5, dribble=True)
     with ThreadPoolExecutor(1) as pool:
         started = time.monotonic()
         slow = pool.submit(requests.get, f"{current.url}/api/{COMMANDS}?slow=1", headers=header(current), timeout=5)
         assert current.api("GET", COMMANDS, timeout=0.5).status_code == 200
         assert slow.result().json()["count"] == 0
-    assert time.monotonic() - started >= 1
+    assert time.monotonic() - started >= 0.5
 
 
 def test_timeout_after_the_commit(current: Workspace) -> None:
@@ -589,11 +457,6 @@ def test_after_times_and_probability(current: Workspace) -> None:
     current.fault("status", status=502, probability=0.5, seed=1)
     assert [current.api("GET", COMMANDS).status_code for _turn in range(20)] == first
     assert {200, 502} == set(first)
-
-
-def test_unknown_fault_is_refused(current: Workspace) -> None:
-    with pytest.raises(Exception, match="unknown kind"):
-        current.fault("nonsense")
 
 
 # counters and log
@@ -630,14 +493,6 @@ def test_log_knows_all_but_the_token(current: Workspace) -> None:
     assert current.commands()[0]["created_by_request"] == entry["number"]
 
 
-def test_history_in_bulk(current: Workspace) -> None:
-    ids = current.add_many_commands(20_000, status="success", line="echo {n}", servers=["web-01", "web-02"])
-    assert len(set(ids)) == 20_000
-    body = current.api("GET", COMMANDS, params={"ordering": "-added_at", "page_size": 100, "page": 200}).json()
-    assert (body["count"], body["last"]) == (20_000, 200)
-    assert body["results"][-1]["line"] == "echo 19999"
-
-
 # reads that lag behind writes
 
 
@@ -666,14 +521,6 @@ def test_lagging_reads_show_what_was(current: Workspace) -> None:
     assert detail(current, new)["result"] == "new\n"
 
 
-def test_lagging_reads_catch_up(current: Workspace) -> None:
-    current.settings(read_lag=0.5)
-    key = current.submit("web-01", "true")
-    assert current.api("GET", f"{COMMANDS}{key}/").status_code == 404
-    current._until(lambda: current.api("GET", f"{COMMANDS}{key}/").ok, "the command never showed", 5)
-    current._until(lambda: detail(current, key)["status"] == "success", "its end never showed", 5)
-
-
 # what only today's server knows
 
 
@@ -688,24 +535,6 @@ def test_newer_filters_of_servers(current: Workspace) -> None:
     assert names("tag=env:test") == names("tag=env") == []
     assert names("search=01")
     assert names("search=wards") == []
-
-
-@pytest.mark.parametrize("action", ["reboot_system", "shutdown_system", "upgrade_system", "shutdown_agent"])
-def test_actions_that_are_gone(current: Workspace, action: str) -> None:
-    server = current.server_ids()["web-01"]
-    assert current.api("POST", f"servers/servers/{server}/actions/", json={"action": action}).status_code == 400
-    assert current.api("POST", f"servers/servers/{server}/actions/", json={"action": "install_pam"}).status_code == 201
-
-
-def test_reset_gives_servers_their_owner_back(current: Workspace) -> None:
-    def owners() -> set[str]:
-        return {str(row["owner"]) for row in current.api("GET", "servers/servers/").json()["results"]}
-
-    before = owners()
-    current.add_user("admin", is_staff=True, is_superuser=True)
-    assert owners() != before
-    current.reset()
-    assert owners() not in ({"None"}, set())
 
 
 # the clock

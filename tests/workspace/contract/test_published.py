@@ -109,30 +109,11 @@ def test_next_and_previous_are_addresses(published: Workspace) -> None:
     assert not {row["id"] for row in first["results"]} & {row["id"] for row in second["results"]}
 
 
-def test_walk_by_address_finds_everything(published: Workspace) -> None:
-    published.add_many_commands(250, status="success", line="echo {n}")
-    address, seen = f"{COMMANDS}?page_size=100", []
-    while address:
-        body = published.api("GET", address).json()
-        seen += [row["line"] for row in body["results"]]
-        address = body["next"]
-    assert seen == [f"echo {number}" for number in range(250)]
-
-
 # the query parameters
 
 
 def test_server(varied: Workspace) -> None:
     assert lines(varied, server=varied.server_ids()["web-02"]) == ["reboot", "id"]
-
-
-def test_server_unknown_and_malformed(varied: Workspace) -> None:
-    assert lines(varied, server="00000000-0000-4000-8000-000000000000") == []
-    assert varied.api("GET", COMMANDS, params={"server": "web-02"}).status_code == 400
-
-
-def test_shell(varied: Workspace) -> None:
-    assert lines(varied, shell="osquery") == ["SELECT 1;"]
 
 
 def test_requested_by_is_an_integer(varied: Workspace) -> None:
@@ -154,26 +135,19 @@ def test_is_scheduled(varied: Workspace, value: str, expected: list[str]) -> Non
     ("term", "expected"),
     [
         ("web-01", ["SELECT 1;", "uptime"]),
-        ("upti", ["uptime"]),
         ("Builder", ["id"]),
-        ("bob", ["id"]),
         ("web-01 upti", ["uptime"]),
-        ("no such thing", []),
     ],
 )
 def test_search(varied: Workspace, term: str, expected: list[str]) -> None:
     assert lines(varied, search=term) == expected
 
 
-def test_filters_combine(varied: Workspace) -> None:
-    assert lines(varied, server=varied.server_ids()["web-02"], is_scheduled="true", search="reb") == ["reboot"]
-
-
 def test_default_ordering_is_the_latest_schedule_first(varied: Workspace) -> None:
     assert lines(varied) == lines(varied, ordering="-scheduled_at") == ["reboot", "SELECT 1;", "id", "uptime"]
 
 
-@pytest.mark.parametrize("field", ["added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at"])
+@pytest.mark.parametrize("field", ["added_at", "handled_at"])
 def test_ordering(published: Workspace, field: str) -> None:
     moments = {"a": -300, "b": -100, "c": -200}
     published.add_commands([{"line": line, "status": "success", field: at} for line, at in moments.items()])
@@ -181,21 +155,7 @@ def test_ordering(published: Workspace, field: str) -> None:
     assert lines(published, ordering=f"-{field}") == ["b", "c", "a"]
 
 
-def test_ordering_by_two_fields(published: Workspace) -> None:
-    moments = {"a": (-300, -10), "b": (-200, -20), "c": (-100, -10)}
-    published.add_commands(
-        [{"line": line, "added_at": added, "scheduled_at": due} for line, (added, due) in moments.items()]
-    )
-    assert lines(published, ordering="-scheduled_at,-added_at") == ["c", "a", "b"]
-
-
-def test_page(published: Workspace) -> None:
-    published.add_many_commands(20, status="success", line="echo {n}")
-    assert lines(published, page=2) == [f"echo {number}" for number in range(15, 20)]
-    assert published.api("GET", COMMANDS, params={"page": 3}).status_code == 404
-
-
-@pytest.mark.parametrize(("size", "rows"), [(None, 15), (7, 7), (100, 100), (101, 100), (1000, 100)])
+@pytest.mark.parametrize(("size", "rows"), [(None, 15), (7, 7), (101, 100)])
 def test_page_size(published: Workspace, size: int | None, rows: int) -> None:
     published.add_many_commands(120, status="success")
     assert len(lines(published, **({"page_size": size} if size else {}))) == rows
@@ -230,9 +190,9 @@ def test_lifecycle(published: Workspace) -> None:
     assert row["elapsed_time"] > 0
 
 
-@pytest.mark.parametrize(
-    ("fields", "text", "cancellable"),
-    [
+def test_status_object(published: Workspace) -> None:
+    published.add_servers("off-01", connected=False)
+    wanted: list[tuple[dict[str, t.Any], str, bool]] = [
         ({"scheduled_at": 3600}, "Scheduled", True),
         ({"server": "off-01"}, "Queued", True),
         ({"status": "delivered"}, "Sent", False),
@@ -240,14 +200,12 @@ def test_lifecycle(published: Workspace) -> None:
         ({"status": "delivered", "added_at": -3600}, "Stuck", False),
         ({"status": "success"}, "Success", False),
         ({"status": "failed"}, "Failed", False),
-    ],
-)
-def test_status_object(published: Workspace, fields: dict[str, t.Any], text: str, cancellable: bool) -> None:
-    published.add_servers("off-01", connected=False)
-    (key,) = published.add_commands([fields])
-    status = published.api("GET", f"{COMMANDS}{key}/").json()["status"]
-    assert set(status) == {"text", "color", "cancellable", "message"}
-    assert (status["text"], status["cancellable"]) == (text, cancellable)
+    ]
+    keys = published.add_commands([fields for fields, _text, _cancellable in wanted])
+    for key, (_fields, text, cancellable) in zip(keys, wanted, strict=True):
+        status = published.api("GET", f"{COMMANDS}{key}/").json()["status"]
+        assert set(status) == {"text", "color", "cancellable", "message"}
+        assert (status["text"], status["cancellable"]) == (text, cancellable)
 
 
 def test_cancel_before_delivery(published: Workspace) -> None:
@@ -260,11 +218,6 @@ def test_line_limit(published: Workspace) -> None:
     server = published.server_ids()["web-01"]
     assert published.api("POST", COMMANDS, json={"server": server, "line": "#" * 2048}).status_code == 201
     refused(published.api("POST", COMMANDS, json={"server": server, "line": "#" * 2049}), 400, "INVALID_COMMAND")
-
-
-def test_chunks_came_later(published: Workspace) -> None:
-    (key,) = published.add_commands([{"status": "success"}])
-    assert published.api("GET", f"{COMMANDS}{key}/chunks/").status_code == 404
 
 
 # the errors
@@ -291,12 +244,11 @@ def test_acl_patterns(published: Workspace) -> None:
     assert statuses == [201, 201, 403, 403]
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_command_not_found(published: Workspace, method: str) -> None:
-    refused(published.api(method, f"{COMMANDS}00000000-0000-4000-8000-000000000000/"), 404, "COMMAND_NOT_FOUND")
+def test_command_not_found(published: Workspace) -> None:
+    refused(published.api("GET", f"{COMMANDS}00000000-0000-4000-8000-000000000000/"), 404, "COMMAND_NOT_FOUND")
 
 
-@pytest.mark.parametrize("status", ["delivered", "running", "success", "failed"])
+@pytest.mark.parametrize("status", ["delivered", "failed"])
 def test_already_sent(published: Workspace, status: str) -> None:
     (key,) = published.add_commands([{"status": status}])
     refused(published.api("DELETE", f"{COMMANDS}{key}/"), 409, "EVENT_COMMAND_ALREADY_SENT")
@@ -317,9 +269,7 @@ def test_server_not_connected(published: Workspace) -> None:
         ('token="{token}"', 200),
         ("token={token}", 200),
         ('token="unknown"', 401),
-        ("Token {token}", 401),
         ("Bearer {token}", 401),
-        ("", 401),
     ],
 )
 def test_authorization_header(published: Workspace, header: str, status: int) -> None:

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
-import subprocess
 import typing as t
 import uuid
-from pathlib import Path
 
 import pytest
 import requests
@@ -44,16 +41,7 @@ COMMIT = {
 }
 
 
-@pytest.fixture(scope="module", params=["current", "published", "2024"])
-def _shared(request: pytest.FixtureRequest) -> t.Iterator[Workspace]:
-    with Workspace(request.param, servers=["web-01"], agents=False, tick=0.1) as workspace:
-        yield workspace
-
-
-@pytest.fixture
-def workspace(_shared: Workspace) -> Workspace:
-    _shared.reset()
-    return _shared
+in_every_dialect = pytest.mark.parametrize("workspace", ["current", "published", "2024"], indirect=True)
 
 
 class Agent:
@@ -87,46 +75,41 @@ def record(workspace: Workspace, agent: Agent) -> dict[str, t.Any] | None:
 # registration tokens
 
 
-def test_the_key_is_shown_once(workspace: Workspace) -> None:
-    groups = {group["name"]: group["id"] for group in workspace.state()["groups"]}
+def test_the_key_is_shown_once(current: Workspace) -> None:
+    groups = {group["name"]: group["id"] for group in current.state()["groups"]}
     wanted = {"name": "fleet", "allowed_groups": [groups["Operations"]], "expires_at": "2031-01-01T00:00:00Z"}
-    made = workspace.api("POST", TOKENS, json=wanted)
+    made = current.api("POST", TOKENS, json=wanted)
     assert made.status_code == 201
     row = made.json()
     key = row.pop("key")
     assert wanted.items() <= row.items()
     assert row["enabled"] is True
-    assert workspace.api("GET", f"{TOKENS}?search=flee").json()["results"] == [row]
-    assert workspace.api("GET", f"{TOKENS}?search=other").json()["count"] == 0
-    assert workspace.api("GET", f"{TOKENS}{row['id']}/").json() == row
-    assert [token["key"] for token in workspace.registration_tokens()] == [key]
-    assert workspace.api("DELETE", f"{TOKENS}{row['id']}/").status_code == 204
-    assert workspace.api("GET", f"{TOKENS}{row['id']}/").status_code == 404
-    assert workspace.api("PATCH", f"{TOKENS}{row['id']}/", json={}).status_code == 405
-
-
-def test_two_tokens_may_have_one_name(workspace: Workspace) -> None:
-    for _number in range(2):
-        assert workspace.api("POST", TOKENS, json={"name": "fleet"}).status_code == 201
-    assert workspace.api("GET", TOKENS).json()["count"] == 2
+    assert current.api("GET", f"{TOKENS}?search=flee").json()["results"] == [row]
+    assert current.api("GET", f"{TOKENS}?search=other").json()["count"] == 0
+    assert current.api("GET", f"{TOKENS}{row['id']}/").json() == row
+    assert [token["key"] for token in current.registration_tokens()] == [key]
+    assert current.api("DELETE", f"{TOKENS}{row['id']}/").status_code == 204
+    assert current.api("GET", f"{TOKENS}{row['id']}/").status_code == 404
+    assert current.api("PATCH", f"{TOKENS}{row['id']}/", json={}).status_code == 405
 
 
 @pytest.mark.parametrize(
     "fields", [{}, {"name": ""}, {"name": "x", "allowed_groups": [str(uuid.uuid4())]}, {"name": "x", "expires_at": "!"}]
 )
-def test_a_bad_token_is_refused(workspace: Workspace, fields: dict[str, t.Any]) -> None:
-    assert workspace.api("POST", TOKENS, json=fields).status_code == 400
-    assert workspace.registration_tokens() == []
+def test_a_bad_token_is_refused(current: Workspace, fields: dict[str, t.Any]) -> None:
+    assert current.api("POST", TOKENS, json=fields).status_code == 400
+    assert current.registration_tokens() == []
 
 
 @pytest.mark.parametrize(("name", "status"), [("admin", 200), ("service", 200), ("bob", 403)])
-def test_who_may_manage_tokens(workspace: Workspace, name: str, status: int) -> None:
-    assert workspace.api("GET", TOKENS, token=workspace.tokens()[name]).status_code == status
+def test_who_may_manage_tokens(current: Workspace, name: str, status: int) -> None:
+    assert current.api("GET", TOKENS, token=current.tokens()[name]).status_code == status
 
 
 # registering
 
 
+@in_every_dialect
 def test_every_registration_makes_a_record(workspace: Workspace) -> None:
     key = workspace.add_registration_token(groups=["Operations"])["key"]
     answers = [register(workspace, key) for _number in range(2)]
@@ -141,6 +124,7 @@ def test_every_registration_makes_a_record(workspace: Workspace) -> None:
         assert (row["platform"], row["tags"], row["groups"]) == ("debian", {"env": "prod"}, ["Operations"])
 
 
+@in_every_dialect
 @pytest.mark.parametrize("fields", [{"name": "web.example"}, {"name": ""}, {"name": "x" * 65}, {"platform": "bsd"}])
 def test_a_bad_registration_is_refused(workspace: Workspace, fields: dict[str, str]) -> None:
     answer = register(workspace, workspace.add_registration_token()["key"], **fields)
@@ -153,6 +137,7 @@ def test_a_bad_registration_is_refused(workspace: Workspace, fields: dict[str, s
     assert workspace.registered() == []
 
 
+@in_every_dialect
 @pytest.mark.parametrize("token", [{"enabled": False}, {"expires_at": -1}, None])
 def test_a_token_that_is_not_valid_is_refused(workspace: Workspace, token: dict[str, t.Any] | None) -> None:
     key = "unknown" if token is None else workspace.add_registration_token(**token)["key"]
@@ -161,6 +146,7 @@ def test_a_token_that_is_not_valid_is_refused(workspace: Workspace, token: dict[
     assert workspace.registered() == []
 
 
+@in_every_dialect
 def test_an_api_token_is_no_registration_token(workspace: Workspace) -> None:
     answer = register(workspace, workspace.token)
     assert (answer.status_code, answer.json()) == (403, FORBIDDEN[workspace.dialect])
@@ -172,23 +158,23 @@ def test_an_api_token_is_no_registration_token(workspace: Workspace) -> None:
     ("kind", "status", "count"),
     [("lose_before", None, 0), ("lose_after", None, 1), ("status", 503, 0), ("status_after", 500, 1), ("html", 200, 1)],
 )
-def test_faults_hit_a_registration(workspace: Workspace, kind: str, status: int | None, count: int) -> None:
-    key = workspace.add_registration_token()["key"]
-    workspace.fault(kind, method="POST", path="/register/$", times=1, status=status)
+def test_faults_hit_a_registration(current: Workspace, kind: str, status: int | None, count: int) -> None:
+    key = current.add_registration_token()["key"]
+    current.fault(kind, method="POST", path="/register/$", times=1, status=status)
     if status is None:
         with pytest.raises(requests.ConnectionError):
-            register(workspace, key)
+            register(current, key)
     else:
-        assert register(workspace, key).status_code == status
-    assert len(workspace.registered()) == count
-    assert workspace.counters()["writes"] == 1
+        assert register(current, key).status_code == status
+    assert len(current.registered()) == count
+    assert current.counters()["writes"] == 1
 
 
 # the agent's start
 
 
-def test_start_up_calls(workspace: Workspace) -> None:
-    agent = registered(workspace)
+def test_start_up_calls(current: Workspace) -> None:
+    agent = registered(current)
     myself = agent.ask("GET", MYSELF).json()
     assert (myself["id"], myself["name"]) == (agent.id, agent.name)
     assert (myself["commissioned"], myself["is_connected"], myself["version"]) == (False, False, None)
@@ -204,26 +190,10 @@ def test_start_up_calls(workspace: Workspace) -> None:
     myself = agent.ask("GET", MYSELF).json()
     assert (myself["commissioned"], myself["version"], myself["load"]) == (True, "2.5.1", 0.3)
     assert (myself["os_name"], myself["boot_time"]) == ("Debian", "2023-11-14T22:13:20Z")
-    assert workspace.counters()["requests"] == 1  # the registration; the agent's own calls are counted apart
+    assert current.counters()["requests"] == 1  # the registration; the agent's own calls are counted apart
 
 
-def test_late_commissioning(workspace: Workspace) -> None:
-    workspace.settings(commission_delay=0.5)
-    agent = registered(workspace)
-    assert agent.ask("PUT", "servers/servers/-/commit/", COMMIT).ok
-    myself = agent.ask("GET", MYSELF).json()
-    assert (myself["commissioned"], myself["version"]) == (False, "2.5.0")
-    workspace._until(lambda: agent.ask("GET", MYSELF).json()["commissioned"], "it was never commissioned", 5)
-
-
-def test_faults_hit_agents_when_asked_to(workspace: Workspace) -> None:
-    agent = registered(workspace)
-    workspace.fault("status", path="/servers/-/$", status=401, body="{}")
-    assert agent.ask("GET", MYSELF).status_code == 200
-    workspace.fault("status", path="/servers/-/$", status=401, body="{}", agents=True, times=1)
-    assert [agent.ask("GET", MYSELF).status_code for _number in range(2)] == [401, 200]
-
-
+@in_every_dialect
 @pytest.mark.parametrize("path", [MYSELF, "servers/servers/-/access-policy/", "anything/else/"])
 def test_wrong_credentials(workspace: Workspace, path: str) -> None:
     agent = registered(workspace)
@@ -235,29 +205,29 @@ def test_wrong_credentials(workspace: Workspace, path: str) -> None:
 # websockets
 
 
-def test_a_websocket_makes_it_connected(workspace: Workspace) -> None:
-    agent = registered(workspace)
+def test_a_websocket_makes_it_connected(current: Workspace) -> None:
+    agent = registered(current)
     with agent.dial(), agent.dial("control"):
-        workspace._until(lambda: agent.ask("GET", MYSELF).json()["is_connected"], "it did not connect", 5)
-    workspace._until(lambda: not agent.ask("GET", MYSELF).json()["is_connected"], "it did not disconnect", 5)
+        current._until(lambda: agent.ask("GET", MYSELF).json()["is_connected"], "it did not connect", 5)
+    current._until(lambda: not agent.ask("GET", MYSELF).json()["is_connected"], "it did not disconnect", 5)
 
 
-def test_a_second_session_sends_the_older_one_away(workspace: Workspace) -> None:
-    agent = registered(workspace)
+def test_a_second_session_sends_the_older_one_away(current: Workspace) -> None:
+    agent = registered(current)
     with agent.dial() as older, agent.dial() as newer:
         assert json.loads(older.recv(timeout=5))["query"] == "quit"
-        workspace.order_agent(agent.name, "reconnect")
+        current.order_agent(agent.name, "reconnect")
         assert json.loads(newer.recv(timeout=5))["query"] == "reconnect"
         older.close()
         assert agent.ask("GET", MYSELF).json()["is_connected"] is True
 
 
-def test_orders_and_a_dropped_websocket(workspace: Workspace) -> None:
-    agent = registered(workspace)
+def test_orders_and_a_dropped_websocket(current: Workspace) -> None:
+    agent = registered(current)
     with agent.dial() as backhaul, agent.dial("control") as control:
-        workspace.order_agent(agent.name, "quit")
+        current.order_agent(agent.name, "quit")
         assert json.loads(backhaul.recv(timeout=5))["query"] == "quit"
-        workspace.drop(agent.name)
+        current.drop(agent.name)
         for socket in (backhaul, control):
             with pytest.raises(ConnectionClosed):
                 socket.recv(timeout=5)
@@ -268,8 +238,8 @@ def test_orders_and_a_dropped_websocket(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("place", ["-", "{id}"])
-def test_unregistering(workspace: Workspace, place: str) -> None:
-    agent, other = registered(workspace), registered(workspace, name="other")
+def test_unregistering(current: Workspace, place: str) -> None:
+    agent, other = registered(current), registered(current, name="other")
     path = f"servers/servers/{place.format(id=agent.id)}/unregister/"
     with agent.dial() as backhaul:
         assert agent.ask("GET", path).status_code == 405
@@ -277,13 +247,14 @@ def test_unregistering(workspace: Workspace, place: str) -> None:
         assert agent.ask("DELETE", path).status_code == 204
         with pytest.raises(ConnectionClosed):
             backhaul.recv(timeout=5)
-    assert (record(workspace, agent), record(workspace, other) is None) == (None, False)
-    assert agent.ask("GET", MYSELF).status_code == REFUSED[workspace.dialect][0]
-    assert agent.ask("DELETE", path).status_code == REFUSED[workspace.dialect][0]
+    assert (record(current, agent), record(current, other) is None) == (None, False)
+    assert agent.ask("GET", MYSELF).status_code == REFUSED[current.dialect][0]
+    assert agent.ask("DELETE", path).status_code == REFUSED[current.dialect][0]
     with pytest.raises(InvalidStatus):
         agent.dial()
 
 
+@in_every_dialect
 def test_deleting_a_record(workspace: Workspace) -> None:
     agent = registered(workspace)
     path = f"servers/servers/{agent.id}/"
@@ -301,19 +272,3 @@ def test_deleting_a_record(workspace: Workspace) -> None:
 
 
 # the process
-
-
-def test_tls_on_another_address(tmp_path: Path) -> None:
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subject = ["-subj", "/CN=127.0.0.2", "-addext", "subjectAltName=IP:127.0.0.2"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(["openssl", "req", "-x509", *kind, *subject, *files], check=True, capture_output=True)
-    options: t.Any = {"host": "127.0.0.2", "tls": (certificate, key), "ca": certificate}
-    with Workspace("current", servers=["web-01"], **options) as workspace:
-        assert workspace.url.startswith("https://127.0.0.2:")
-        command = workspace.submit("web-01", "true")
-        assert workspace.wait_for_command(command)["success"] is True
-        agent = registered(workspace)
-        with agent.dial(ssl=ssl.create_default_context(cafile=str(certificate))):
-            workspace.wait_connected(agent.name)
