@@ -37,16 +37,6 @@ AGENTS = ("web-01", "web-02", "web-03")
 in_every_dialect = pytest.mark.parametrize("workspace", DIALECTS, indirect=True)
 
 
-class NotedPauses:
-    """Notes pauses instead of making anybody wait."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-
-    def __call__(self, seconds: float) -> None:
-        self.slept.append(seconds)
-
-
 # A server that answers by script
 
 

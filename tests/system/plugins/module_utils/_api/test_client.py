@@ -20,7 +20,7 @@ import threading
 import time
 import tracemalloc
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -125,12 +125,6 @@ def test_as_many_connections_are_kept_as_a_fleet_has_threads(serve: Serve, conne
         for _turn in range(2):
             list(pool.map(lambda _number: client.get(LIST), range(threads)))
     assert (server.connections, client.requests) == (threads, 2 * threads)
-
-
-def test_a_path_below_a_base_url(serve: Serve, connect: Connect) -> None:
-    server = serve([Reply([])])
-    connect(f"{server.url}/alpacon/api/").get(LIST)
-    assert server.requests[0].path == f"/alpacon{LIST}"
 
 
 # Pauses and repetition of reads
@@ -338,7 +332,6 @@ def test_a_submit_waits_until_the_outage_is_over(scripted: Scripted) -> None:
         Reply("<h1>Gateway</h1>", 400),
         HANG_UP,
         Reply("<html>", 201),
-        Reply('[{"id": ', 201),
         Reply("[]", 201, headers={"Content-Length": "90", "Connection": "close"}),
     ],
 )
@@ -403,9 +396,7 @@ def test_a_write_follows_no_redirect(scripted: Scripted, clock: Clock, status: i
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("http://127.0.0.1:99999/", "what is no address"),
         ("http://[::1", "what is no address"),
-        ("//other.example/", "which the token is not for"),
         ("file:///etc/passwd", "which the token is not for"),
         ("\x1b[31mred", "HTTP 403"),
         (None, "Redirected to nowhere"),
@@ -599,8 +590,6 @@ COSTLY: dict[str, Callable[[], str]] = {
     "lists": lambda: f"[{'[[]],' * (MOST_VALUES // 49)}0]",
     "names": lambda: json.dumps({f"\U0001f600{n}": f"\U0001f600{n}" for n in range(50_000)}),
     "a text of wide characters": lambda: f'["\U0001f600{over_and_over("x")}"]',
-    "escapes": lambda: '["\U0001f600' + over_and_over("x\\n") + '"]',
-    "no JSON but commas": lambda: f"<\U0001f600{over_and_over(',')}>",
 }
 
 
@@ -646,20 +635,17 @@ def test_an_answer_that_cannot_be_read_is_a_lost_one(raw: Any, connect: Connect,
     assert client.requests == 1
 
 
-READABLE = {
-    "a length below zero": (b"Content-Length: -5\r\n", b"[1]"),
-    "a charset that is not so": (b"Content-Type: text/html; charset=utf-16\r\n", b"[1]"),
-    "a content type that is none": (b"Content-Type: \xff\x00;;;=\r\n", b"[1]"),
-    "a mark of its byte order": (b"", b"\xef\xbb\xbf[1]"),
-    "a date that is none": (b"Date: Tue, 24 Nov 2026 10:30:44 +9999999\r\n", b"[1]"),
-    "a date of the year 9999": (b"Date: Fri, 31 Dec 9999 23:59:59 -2300\r\n", b"[1]"),
-}
-
-
-@pytest.mark.parametrize("kind", READABLE)
-def test_odd_headers_do_not_matter(raw: Any, connect: Connect, kind: str) -> None:
-    headers, body = READABLE[kind]
-    client = connect(raw(sending(OK + headers + b"\r\n" + body)))
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Content-Length: -5",
+        b"Content-Type: text/html; charset=utf-16",
+        b"Content-Type: \xff\x00;;;=",
+        b"Date: Fri, 31 Dec 9999 23:59:59 -2300",
+    ],
+)
+def test_odd_headers_do_not_matter(raw: Any, connect: Connect, header: bytes) -> None:
+    client = connect(raw(sending(OK + header + b"\r\n\r\n[1]")))
     client.deadline = 0.0
     assert client.get(LIST) == [1]
     assert not client.clock.is_known
@@ -704,17 +690,21 @@ def test_a_netrc_does_not_replace_the_token(
     assert server.requests[0].headers["Authorization"] == f'token="{TOKEN}"'
 
 
-@pytest.fixture
-def proxy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> ScriptedServer:
-    """A proxy that the environment names, and that answers in the place of everybody."""
-    server = serve([Reply(["by proxy"])])
-    monkeypatch.setenv("http_proxy", server.url)
-    return server
-
-
-def test_a_proxy_of_the_environment_is_used(proxy: ScriptedServer, connect: Connect) -> None:
+def test_a_proxy_of_the_environment_is_used_unless_the_environment_excepts_the_workspace(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, proxy = serve([Reply(["direct"])]), serve([Reply(["by proxy"])])
+    monkeypatch.setenv("http_proxy", proxy.url)
     assert connect("http://workspace.invalid").get(LIST) == ["by proxy"]
     assert proxy.requests[0].headers["Host"] == "workspace.invalid"
+    # A proxy would look for this machine on its own.
+    for host in ("127.0.0.1", "LocalHost"):
+        assert connect(server.url.replace("127.0.0.1", host)).get(LIST) == ["direct"]
+    monkeypatch.setattr(Settings, "is_loopback", False)
+    assert connect(server).get(LIST) == ["by proxy"]
+    for names in ("workspace.invalid,127.0.0.1", "*"):
+        monkeypatch.setenv("no_proxy", names)
+        assert connect(server).get(LIST) == ["direct"]
 
 
 def test_an_answer_of_somebody_else_names_proxy_and_path(
@@ -733,26 +723,6 @@ def test_an_answer_of_somebody_else_names_proxy_and_path(
     with pytest.raises(ApiError) as own:
         connect("http://workspace.invalid/console").get(LIST)
     assert "proxy" not in str(own.value)
-
-
-@pytest.mark.parametrize("names", ["workspace.invalid,127.0.0.1", "*"])
-def test_no_proxy_is_honoured(
-    proxy: ScriptedServer, serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, names: str
-) -> None:
-    monkeypatch.setattr(Settings, "is_loopback", False)
-    server = serve([Reply(["direct"])])
-    assert connect(server).get(LIST) == ["by proxy"]
-    monkeypatch.setenv("no_proxy", names)
-    assert connect(server).get(LIST) == ["direct"]
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "LocalHost"])
-def test_what_is_on_this_machine_is_behind_no_proxy(
-    proxy: ScriptedServer, serve: Serve, connect: Connect, host: str
-) -> None:
-    server = serve([Reply(["direct"])])
-    assert connect(server.url.replace("127.0.0.1", host)).get(LIST) == ["direct"]
-    assert proxy.requests == []
 
 
 def test_a_write_whose_answer_is_lost_behind_a_proxy_is_not_sent_again(
@@ -785,8 +755,9 @@ def test_a_proxy_that_cannot_be_one_is_refused(
         connect("https://workspace.invalid")
     assert caught.value.option == variable
     assert "s3cret" not in str(caught.value)
-    monkeypatch.setenv("no_proxy", "workspace.invalid")
-    connect("https://workspace.invalid")
+    for sound in ("proxy.example:3128", "http://bob:pw@proxy.example", "https://[::1]:3128"):
+        monkeypatch.setenv(variable, sound)
+        connect("https://workspace.invalid")
 
 
 def test_an_address_that_no_request_can_be_sent_to_is_refused(connect: Connect) -> None:
@@ -804,14 +775,6 @@ def test_a_proxy_that_takes_a_library_names_it(connect: Connect, monkeypatch: py
         connect("https://workspace.invalid")
 
 
-@pytest.mark.parametrize("address", ["proxy.example:3128", "http://bob:pw@proxy.example", "https://[::1]:3128"])
-def test_a_proxy_that_can_be_one_is_not_refused(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    monkeypatch.setenv("https_proxy", address)
-    connect("https://workspace.invalid")
-
-
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 407 No\r\n\r\n"])
 def test_a_proxy_that_speaks_nonsense_has_passed_nothing_on(
     raw: Any, connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch, answer: bytes
@@ -824,6 +787,8 @@ def test_a_proxy_that_speaks_nonsense_has_passed_nothing_on(
 
 
 # Secrets
+
+PARTS = {TOKEN[start : start + 8] for start in range(len(TOKEN) - 7)}
 
 
 @pytest.mark.parametrize(
@@ -844,15 +809,14 @@ def test_the_token_is_in_no_error(scripted: Scripted, reply: Reply, method: str)
     client, _server = scripted(reply)
     with pytest.raises(AlpaconError) as caught:
         call(client, method)
-    assert_without_token(caught.value)
+    assert_without(PARTS, caught.value)
 
 
-def assert_without_token(error: BaseException | None) -> None:
-    """Neither an error nor what led to it has as much as a part of the token."""
-    parts = {TOKEN[start : start + 8] for start in range(len(TOKEN) - 7)}
+def assert_without(secrets: Iterable[str], error: BaseException | None) -> None:
+    """Neither an error nor what led to it shows any of these."""
     while error:
         shown = f"{error!r} {error} {vars(error)}"
-        assert not any(part in shown for part in parts), shown
+        assert not any(secret in shown for secret in secrets), shown
         error = error.__cause__ or error.__context__
 
 
@@ -865,28 +829,20 @@ def test_no_part_of_the_token_is_left_where_a_text_is_cut(
     client, _server = scripted(Reply({"detail": page} if shape == "json" else page, 403))
     with pytest.raises(ApiError) as caught:
         client.get(LIST)
-    assert_without_token(caught.value)
+    assert_without(PARTS, caught.value)
 
 
 def test_a_line_that_is_no_answer_is_shown_without_the_token(raw: Any, connect: Connect) -> None:
     url = raw(sending(f"token={TOKEN}?\r\n".encode()))
     with pytest.raises(LostAnswer, match=r"the connection broke before an answer was read.*\*") as caught:
         connect(url).write("POST", LIST, {})
-    assert_without_token(caught.value)
+    assert_without(PARTS, caught.value)
 
 
 #: A password, as it is and as it stands in an address and in a header.
 PASSWORD, QUOTED = "s3cret/+ pw", "s3cret%2F%2B%20pw"
 BASIC = base64.b64encode(f"bob:{PASSWORD}".encode()).decode()
 REPEATED = f"Proxy-Authorization: Basic {BASIC} is not {PASSWORD} or {QUOTED}"
-
-
-def assert_without_password(error: BaseException | None) -> None:
-    assert "********" in str(error)
-    while error:
-        shown = f"{error!r} {error} {vars(error)}"
-        assert not any(secret in shown for secret in (BASIC, PASSWORD, QUOTED)), shown
-        error = error.__cause__ or error.__context__
 
 
 def test_a_proxy_that_refuses_a_tunnel_may_repeat_its_password(
@@ -896,7 +852,8 @@ def test_a_proxy_that_refuses_a_tunnel_may_repeat_its_password(
     monkeypatch.setenv("https_proxy", proxy.replace("//", f"//bob:{QUOTED}@"))
     with pytest.raises(ConnectionFailed, match="Tunnel connection failed: 407") as caught:
         connect("https://workspace.invalid", sleep=clock.sleep).get(LIST)
-    assert_without_password(caught.value)
+    assert "********" in str(caught.value)
+    assert_without((BASIC, PASSWORD, QUOTED), caught.value)
 
 
 @pytest.mark.parametrize(
@@ -913,7 +870,8 @@ def test_a_proxy_in_the_place_of_a_workspace_may_repeat_its_password(
     monkeypatch.setenv("http_proxy", serve([reply]).url.replace("//", f"//bob:{QUOTED}@"))
     with pytest.raises(AlpaconError) as caught:
         connect("http://workspace.invalid").write("POST", LIST, {})
-    assert_without_password(caught.value)
+    assert "********" in str(caught.value)
+    assert_without((BASIC, PASSWORD, QUOTED), caught.value)
 
 
 def test_what_a_successful_answer_says_stays_as_it_is(scripted: Scripted) -> None:

@@ -224,12 +224,10 @@ HANDLED: dict[str, Any] = {"handled_at": "2026-11-24T10:30:46Z"}
 @pytest.mark.parametrize(
     ("fields", "ran", "rc", "outcome"),
     [
-        ({"success": False, "exit_code": 143, **HANDLED}, True, 143, "failed"),
         ({"success": False, "exit_code": 0, **HANDLED}, True, 0, "failed"),
         ({"success": True, "exit_code": 0, **HANDLED}, True, 0, "success"),
         ({"exit_code": 0, **HANDLED}, True, 0, "success"),
         ({"success": True, **HANDLED}, None, None, "success"),
-        ({"success": False, **HANDLED}, None, None, "failed"),
         ({"success": False, "error_phase": "agent_disconnected", **HANDLED}, None, None, "failed"),
         (HANDLED, None, None, "failed"),
     ],
@@ -275,17 +273,13 @@ def test_stuck_is_the_end_where_the_workspace_says_why() -> None:
 
 def test_the_example_of_the_published_page() -> None:
     command = Command.from_row(PUBLISHED_ROW)
-    assert command.id == COMMAND
-    assert command.server == Server("7e3984de-49ab-4cc6-bcdf-21fbd35858b8")
+    assert (command.id, command.server) == (COMMAND, Server("7e3984de-49ab-4cc6-bcdf-21fbd35858b8"))
     assert (command.line, command.shell, command.status) == ("df -h", "system", "success")
-    assert (command.username, command.groupname) == ("ubuntu", "alpacon")
-    assert (command.requested_by, command.requested_by_name) == ("1", "admin")
-    assert (command.success, command.rc, command.exit_code) == (True, 0, None)
-    assert command.cancellable is False
+    assert (command.username, command.groupname, command.requested_by_name) == ("ubuntu", "alpacon", "admin")
+    assert (command.success, command.rc, command.exit_code, command.cancellable) == (True, 0, None, False)
     assert command.added_at == command.scheduled_at == utc(2024, 1, 15, 10, 30, 44)
     assert command.handled_at == command.end == utc(2024, 1, 15, 10, 30, 45)
     assert command.start == utc(2024, 1, 15, 10, 30, 44, 977000)
-    assert command.result == PUBLISHED_ROW["result"]
     assert not command.may_have_chunks
 
 
@@ -367,10 +361,8 @@ def test_the_server_of_a_command(server: Any, expected: Server) -> None:
     ("fields", "expected"),
     [
         ({"requested_by": {"id": 1, "username": "admin", "email": "a@example.com"}}, ("1", "admin")),
-        ({"requested_by": {"id": "u", "name": "Bob", "email": "b@example.com"}}, ("u", "Bob")),
         ({"requested_by": "u", "requested_by_name": "Bob"}, ("u", "Bob")),
         ({"requested_by": 7}, ("7", None)),
-        ({"requested_by": None}, (None, None)),
         ({"requested_by": None, "requested_by_name": "None"}, (None, None)),
     ],
 )
@@ -392,19 +384,14 @@ def test_the_commands_that_one_runs_after(run_after: Any) -> None:
 @pytest.mark.parametrize(
     ("fields", "rc"),
     [
-        ({"status": "success", "exit_code": 0}, 0),
         ({"status": "failed", "exit_code": 3}, 3),
-        ({"status": "failed", "exit_code": -1}, -1),
         ({"status": "success"}, 0),
         ({"status": "failed", "acked_at": ACKED}, 1),
-        ({"status": "failed", "acked_at": ACKED, "exit_code": True}, 1),
         ({"status": "failed"}, None),
         ({"status": "failed", "exit_code": 2**63 - 1}, 2**63 - 1),
         ({"status": "failed", "acked_at": ACKED, "exit_code": 2**63}, 1),
         ({"status": "running"}, None),
-        ({"status": "denied"}, None),
         ({"status": "cancelled"}, None),
-        ({"status": "error"}, None),
         ({"status": "failed", "result": "Cancelled due to prior commmand failure."}, None),
     ],
 )
@@ -436,12 +423,10 @@ def test_what_is_due_within_a_second_was_not_meant_for_later(fields: dict[str, A
 @pytest.mark.parametrize(
     ("fields", "ran"),
     [
-        ({"exit_code": 1}, True),
         ({"exit_code": 1, "error_phase": "agent_disconnected"}, True),
         ({"acked_at": ACKED}, True),
         ({"acked_at": ACKED, "error_phase": "remote_command_exceeded_timeout"}, True),
         ({"acked_at": ACKED, "error_phase": "agent_timeout"}, None),
-        ({"acked_at": ACKED, "error_phase": "file_hash_mismatch"}, None),
         ({"error_phase": "agent_disconnected"}, None),
         ({}, None),
     ],
@@ -458,11 +443,9 @@ CASCADE = "Cancelled due to prior commmand failure."
     ("row", "parent_failed"),
     [
         (old_row("Failed", success=False, result=CASCADE), True),
-        (old_row("Failed", success=False, result=CASCADE.replace("commmand", "command")), True),
         (old_row("Failed", success=False, result="boom"), False),
         (old_row("Success", success=True, result=CASCADE), False),
         (current_row(status="failed", success=False, result=CASCADE), True),
-        (current_row(status="error", success=False, result=CASCADE), False),
         (current_row(status="failed", success=False, result=CASCADE, exit_code=1), False),
         (current_row(status="failed", success=False, run_after=[COMMAND]), True),
         (current_row(status="failed", success=False, run_after=[COMMAND], acked_at="2026-11-24T10:30:45Z"), False),
