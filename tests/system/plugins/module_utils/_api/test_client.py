@@ -527,37 +527,17 @@ def test_a_connection_is_made_in_ten_seconds_or_not_at_all(
     assert given == [seconds]
 
 
-INTERIM = (
-    b"HTTP/1.1 100 Continue\r\n\r\n",
-    b"HTTP/1.1 102 Processing\r\n\r\n",
-    b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nConnection: close\r\n\r\n",
-    b"HTTP/1.1 103 Early Hints\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n",
-    b"HTTP/1.1 199 \r\n\r\n",
-)
+def test_what_comes_before_an_answer_is_none(scripted: Scripted) -> None:
+    client, server = scripted(Reply([1], interim=(100, 102, 103, 103, 199)))
+    assert [client.get(LIST), client.write("POST", LIST, {}).body] == [[1], [1]]
+    assert server.connections == 1
 
 
-def test_what_comes_before_an_answer_is_none(raw: Any, connect: Connect) -> None:
-    connections = []
-
-    def answer(connection: socket.socket) -> None:
-        connections.append(connection)
-        for number in (1, 2):
-            connection.sendall(b"".join(INTERIM) * 2 + OK + b'Content-Length: 9\r\n\r\n{"n": %2d}' % number)
-            connection.recv(65536)
-
-    client = connect(raw(answer))
-    assert [client.get(LIST), client.write("POST", LIST, {}).body] == [{"n": 1}, {"n": 2}]
-    assert len(connections) == 1
-
-
-def test_another_protocol_is_no_answer(raw: Any, connect: Connect, clock: Clock) -> None:
-    upgrade = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    answers = iter([upgrade, upgrade, OK + b"Content-Length: 3\r\n\r\n[1]"])
-    client = connect(raw(lambda connection: connection.sendall(next(answers))), sleep=clock.sleep)
+def test_another_protocol_is_no_answer(scripted: Scripted) -> None:
+    client, _server = scripted(Reply(status=101), Reply(status=101), Reply([1]))
     with pytest.raises(LostAnswer, match="HTTP 101"):
         client.write("POST", LIST, {})
     assert client.get(LIST) == [1]
-    assert client.requests == 3
 
 
 def test_a_chunk_of_all_that_comes_is_left(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,17 @@ def paged(query: Query, ids: Sequence[Any]) -> Any:
     return page(rows, number + 1 if number * size < len(ids) else None, len(ids))
 
 
+def changing(ids: list[Any], change: Callable[[int], Any]) -> Workspace:
+    """A workspace whose list changes before it answers the request of that number."""
+    numbers = itertools.count(1)
+
+    def answer(query: Query) -> Any:
+        change(next(numbers))
+        return paged(query, ids)
+
+    return Workspace(answer)
+
+
 # Forms of paging
 
 FORMS: dict[str, Callable[[int], Any]] = {
@@ -131,13 +142,8 @@ def test_a_count_is_a_number(stated: Any, count: int | None) -> None:
 
 @pytest.mark.parametrize(("ordering", "requests"), [("-added_at", 4), (_lists.LATEST_DUE_FIRST, 4), ("name", 2)])
 def test_two_rows_that_tie_over_a_page_both_come(ordering: str, requests: int) -> None:
-    turns = itertools.count()
-
-    def answer(query: Query) -> Any:
-        twins = [99, 100] if next(turns) % 2 else [100, 99]
-        return paged(query, [*range(99), *twins, *range(101, 150)])
-
-    workspace = Workspace(answer)
+    ids = list(range(150))
+    workspace = changing(ids, lambda _number: ids.insert(99, ids.pop(100)))
     assert sorted(workspace.ids(ordering)) == list(range(150))
     assert workspace.requests == requests
 
@@ -157,12 +163,11 @@ def test_rows_in_no_order_are_a_failure() -> None:
 def test_rows_behind_those_that_are_deleted_come_once(deleted: int, ordering: str) -> None:
     ids = list(range(500))
 
-    def answer(query: Query) -> Any:
-        if query.get("page") == 3 and len(ids) == 500:
+    def delete(number: int) -> None:
+        if number == 3:
             del ids[10 : 10 + deleted]
-        return paged(query, ids)
 
-    workspace = Workspace(answer)
+    workspace = changing(ids, delete)
     came = workspace.ids(ordering)
     assert set(came) >= set(ids)
     assert len(came) == len(set(came))
@@ -171,13 +176,7 @@ def test_rows_behind_those_that_are_deleted_come_once(deleted: int, ordering: st
 
 def test_a_page_that_is_gone_is_no_end() -> None:
     ids = list(range(101))
-
-    def answer(query: Query) -> Any:
-        if "page" in query and len(ids) == 101:
-            del ids[50]
-        return paged(query, ids)
-
-    assert set(Workspace(answer).ids("-added_at")) >= set(ids)
+    assert set(changing(ids, lambda number: number == 2 and ids.pop(50)).ids("-added_at")) >= set(ids)
 
 
 @pytest.mark.parametrize(
@@ -187,40 +186,30 @@ def test_a_page_that_is_gone_is_no_end() -> None:
 def test_rows_behind_those_that_left_come_though_others_joined(
     count: int, number: int, swapped: int, requests: int
 ) -> None:
-    ids, pages = list(range(count)), itertools.count(1)
+    ids = list(range(count))
 
-    def answer(query: Query) -> Any:
-        if next(pages) == number:
-            ids[:swapped] = []
-            ids.extend(range(1000, 1000 + swapped))
-        return paged(query, ids)
+    def swap(page: int) -> None:
+        if page == number:
+            ids[:] = [*ids[swapped:], *range(1000, 1000 + swapped)]
 
-    workspace = Workspace(answer)
+    workspace = changing(ids, swap)
     assert set(workspace.ids("name")) >= set(ids[:-swapped])
     assert workspace.requests == requests
-
-
-class Swapping:
-    """A list of which rows leave and which others join before each page."""
-
-    def __init__(self, draw: random.Random) -> None:
-        self._draw = draw
-        self._ids = sorted(draw.sample(range(10_000), 450))
-        self.stayed = set(self._ids)
-
-    def __call__(self, query: Query) -> Any:
-        for _swap in range(self._draw.randrange(3)):
-            self.stayed.discard(self._ids.pop(self._draw.randrange(len(self._ids))))
-            self._ids = sorted({*self._ids, self._draw.randrange(10_000)})
-        return paged(query, self._ids)
 
 
 def test_rows_that_leave_and_join_all_the_time_come_or_fail() -> None:
     draw = random.Random(7)
     for _turn in range(40):
-        swapping = Swapping(draw)
+        ids = sorted(draw.sample(range(10_000), 450))
+        stayed = set(ids)
+
+        def swap(_page: int, ids: list[int] = ids, stayed: set[int] = stayed) -> None:
+            for _swap in range(draw.randrange(3)):
+                stayed.discard(ids.pop(draw.randrange(len(ids))))
+                ids[:] = sorted({*ids, draw.randrange(10_000)})
+
         with contextlib.suppress(IncompleteList):
-            assert swapping.stayed <= set(Workspace(swapping).ids("name"))
+            assert stayed <= set(changing(ids, swap).ids("name"))
 
 
 @pytest.mark.parametrize(
@@ -246,14 +235,12 @@ def test_pages_of_a_size_of_their_own_do_not_overlap(size: int, count: int, orde
 
 @pytest.mark.parametrize("ordering", ["-added_at", _lists.LATEST_DUE_FIRST])
 def test_rows_that_are_added_in_front_cost_nothing(ordering: str) -> None:
-    ids, fresh = list(range(500)), itertools.count(1000)
+    ids = list(range(500))
 
-    def answer(query: Query) -> Any:
-        if "page" in query:
-            ids[:0] = [next(fresh) for _number in range(7)]
-        return paged(query, ids)
+    def add(number: int) -> None:
+        ids[:0] = range(-7 * number, 7 - 7 * number) if number > 1 else ()
 
-    workspace = Workspace(answer)
+    workspace = changing(ids, add)
     assert workspace.ids(ordering) == list(range(500))
     assert workspace.requests == 6
 
@@ -261,12 +248,10 @@ def test_rows_that_are_added_in_front_cost_nothing(ordering: str) -> None:
 def test_rows_that_tie_are_doubtful_whatever_is_added_behind() -> None:
     draw, ids = random.Random(3), list(range(108))
 
-    def answer(query: Query) -> Any:
-        ids[:108] = draw.sample(range(108), 108)
-        ids.append(len(ids))
-        return paged(query, ids)
+    def shuffle(_number: int) -> None:
+        ids[:] = [*draw.sample(ids, len(ids)), len(ids)]
 
-    workspace = Workspace(answer)
+    workspace = changing(ids, shuffle)
     with pytest.raises(IncompleteList):
         workspace.ids("-scheduled_at")
     assert workspace.requests == 2, "reading again in the same order would help little"
@@ -296,12 +281,7 @@ def test_rows_that_do_not_state_what_they_are_ordered_by_come_whole_where_nothin
 
 def test_a_list_that_shrinks_all_the_time_is_a_failure() -> None:
     ids = list(range(5000))
-
-    def answer(query: Query) -> Any:
-        del ids[:1]
-        return paged(query, ids)
-
-    workspace = Workspace(answer)
+    workspace = changing(ids, lambda _page: ids.pop(0))
     with pytest.raises(IncompleteList):
         workspace.ids()
     assert workspace.requests < 100
