@@ -128,12 +128,6 @@ def test_an_odd_value_costs_no_more_than_itself(base: dict[str, Any]) -> None:
             assert command.latest_schedule is None or command.latest_schedule + timedelta(days=1)
 
 
-@pytest.mark.parametrize(("stated", "seconds"), [(1e9, 1e9), (-5, -5.0), (1e9 + 0.5, None), (True, None), ("5", None)])
-def test_a_duration_that_nobody_can_add_up_is_none(stated: Any, seconds: float | None) -> None:
-    command = Command.from_row(current_row(elapsed_time=stated, response_delay=stated))
-    assert command.elapsed == command.response_delay == seconds
-
-
 @pytest.mark.parametrize("value", ODD)
 def test_a_row_without_a_uuid_is_unreadable(value: Any) -> None:
     with pytest.raises(UnreadableRow):
@@ -250,24 +244,6 @@ def test_an_unknown_word_of_a_list_row_without_times(success: bool) -> None:
     assert not Command.from_row({**row, "success": None}).finished
 
 
-@pytest.mark.parametrize(
-    ("fields", "pending"),
-    [
-        ({"status": "hibernating", "cancellable": True}, True),
-        ({"status": "hibernating", "cancellable": False}, False),
-        ({"status": "hibernating", "cancellable": None}, False),
-        ({"status": "queued", "delivered_at": ACKED}, False),
-    ],
-)
-def test_what_was_delivered_or_cannot_be_cancelled_is_not_pending(fields: dict[str, Any], pending: bool) -> None:
-    assert Command.from_row(current_row(**fields)).pending is pending
-
-
-def test_stuck_is_the_end_where_the_workspace_says_why() -> None:
-    assert Command.from_row(current_row(status="stuck", error_phase="agent_disconnected")).finished
-    assert not Command.from_row(current_row(status="stuck")).finished
-
-
 # Rows
 
 
@@ -318,25 +294,6 @@ def test_the_end_of_a_row_without_times_follows_from_what_it_states() -> None:
     assert Command.from_row({**row, "response_delay": None}).end == utc(2024, 1, 15, 10, 30, 44, 23000)
 
 
-@pytest.mark.parametrize("missing", ["scheduled_at", "elapsed_time"])
-def test_no_end_is_made_up(missing: str) -> None:
-    row = {**PUBLISHED_ROW, "status": {"text": "Success"}, missing: None}
-    command = Command.from_row(row)
-    assert (command.end, command.start) == (None, None)
-
-
-def test_a_time_in_the_message_of_an_unfinished_command_is_not_its_end() -> None:
-    command = Command.from_row(old_row("Sent", message="Sent at 2026-11-24 10:00:00."))
-    assert command.handled_at is None
-
-
-def test_what_went_down_with_its_parent_may_be_scheduled_for_any_time() -> None:
-    fields: dict[str, Any] = {"success": False, "message": "Failed at 2026-11-27 03:18:09.988839+00:00."}
-    command = Command.from_row(old_row("Failed", result="Cancelled due to prior commmand failure.", **fields))
-    assert (command.latest_schedule, command.start) == (None, None)
-    assert Command.from_row(old_row("Failed", result="", **fields)).latest_schedule is not None
-
-
 def test_create_answers_of_both_shapes() -> None:
     old = Command.from_row(recorded("068-create-minimal"))
     assert (old.status, old.finished, old.server.id) == ("queued", False, SERVER)
@@ -346,117 +303,82 @@ def test_create_answers_of_both_shapes() -> None:
         assert Command.from_row(current_row(status=None, scheduled_at=due)).status == status
 
 
-@pytest.mark.parametrize(
-    ("server", "expected"),
-    [
-        (SERVER, Server(SERVER)),
-        ({"id": SERVER, "name": "web-01", "os": "Debian"}, Server(SERVER, "web-01")),
-    ],
-)
-def test_the_server_of_a_command(server: Any, expected: Server) -> None:
-    assert Command.from_row(current_row(server=server)).server == expected
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"requested_by": {"id": 1, "username": "admin", "email": "a@example.com"}}, ("1", "admin")),
-        ({"requested_by": "u", "requested_by_name": "Bob"}, ("u", "Bob")),
-        ({"requested_by": 7}, ("7", None)),
-        ({"requested_by": None, "requested_by_name": "None"}, (None, None)),
-    ],
-)
-def test_the_requester_of_a_command(fields: dict[str, Any], expected: tuple[str | None, str | None]) -> None:
-    command = Command.from_row(current_row(**fields))
-    assert (command.requested_by, command.requested_by_name) == expected
-    assert command.states_requester
-    assert not Command.from_row({"id": COMMAND}).states_requester
-
-
-@pytest.mark.parametrize("run_after", [[COMMAND], [{"id": COMMAND, "line": "true"}]])
-def test_the_commands_that_one_runs_after(run_after: Any) -> None:
-    assert Command.from_row(current_row(run_after=run_after)).run_after == (COMMAND,)
-
-
-# How it ended
-
-
-@pytest.mark.parametrize(
-    ("fields", "rc"),
-    [
-        ({"status": "failed", "exit_code": 3}, 3),
-        ({"status": "success"}, 0),
-        ({"status": "failed", "acked_at": ACKED}, 1),
-        ({"status": "failed"}, None),
-        ({"status": "failed", "exit_code": 2**63 - 1}, 2**63 - 1),
-        ({"status": "failed", "acked_at": ACKED, "exit_code": 2**63}, 1),
-        ({"status": "running"}, None),
-        ({"status": "cancelled"}, None),
-        ({"status": "failed", "result": "Cancelled due to prior commmand failure."}, None),
-    ],
-)
-def test_the_exit_code_or_what_success_and_failure_amount_to(fields: dict[str, Any], rc: int | None) -> None:
-    assert Command.from_row(current_row(**fields)).rc == rc
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "hides"),
-    [("failed", None, True), ("failed", 1, False), ("success", None, False), ("running", None, False)],
-)
-def test_only_what_failed_may_hide_its_exit_code(status: str, code: int | None, hides: bool) -> None:
-    assert Command.from_row(current_row(status=status, exit_code=code)).hides_rc is hides
-
-
-@pytest.mark.parametrize(
-    ("fields", "was_scheduled"),
-    [
-        ({"scheduled_at": "2026-11-24T10:30:45Z"}, False),
-        ({"scheduled_at": "2026-11-24T10:30:45.000001Z"}, True),
-        ({"scheduled_at": None}, True),
-        ({"added_at": None}, True),
-    ],
-)
-def test_what_is_due_within_a_second_was_not_meant_for_later(fields: dict[str, Any], was_scheduled: bool) -> None:
-    assert Command.from_row(current_row(**fields)).was_scheduled is was_scheduled
-
-
-@pytest.mark.parametrize(
-    ("fields", "ran"),
-    [
-        ({"exit_code": 1, "error_phase": "agent_disconnected"}, True),
-        ({"acked_at": ACKED}, True),
-        ({"acked_at": ACKED, "error_phase": "remote_command_exceeded_timeout"}, True),
-        ({"acked_at": ACKED, "error_phase": "agent_timeout"}, None),
-        ({"error_phase": "agent_disconnected"}, None),
-        ({}, None),
-    ],
-)
-def test_whether_a_command_ran_that_failed(fields: dict[str, Any], ran: bool | None) -> None:
-    row = current_row(status="failed", success=False, delivered_at=ACKED, handled_at=ACKED, **fields)
-    assert Command.from_row(row).ran is ran
-
+# What follows from the fields of a row
 
 CASCADE = "Cancelled due to prior commmand failure."
+AT: dict[str, Any] = {"success": False, "message": "Failed at 2026-11-27 03:18:09+00:00."}
+SECOND_LATER = "2026-11-24T10:30:45Z"
+DROPPED, RAN = {"parent_failed": True, "ran": False, "rc": None}, {"parent_failed": False, "ran": True}
+
+
+def requested(identifier: str | None, name: str | None) -> dict[str, Any]:
+    return {"requested_by": identifier, "requested_by_name": name, "states_requester": True}
+
+
+def failed(**fields: Any) -> dict[str, Any]:
+    return current_row(status="failed", success=False, **fields)
 
 
 @pytest.mark.parametrize(
-    ("row", "parent_failed"),
+    ("row", "expected"),
     [
-        (old_row("Failed", success=False, result=CASCADE), True),
-        (old_row("Failed", success=False, result="boom"), False),
-        (old_row("Success", success=True, result=CASCADE), False),
-        (current_row(status="failed", success=False, result=CASCADE), True),
-        (current_row(status="failed", success=False, result=CASCADE, exit_code=1), False),
-        (current_row(status="failed", success=False, run_after=[COMMAND]), True),
-        (current_row(status="failed", success=False, run_after=[COMMAND], acked_at="2026-11-24T10:30:45Z"), False),
-        (current_row(status="failed", success=False, result=CASCADE, delivered_at="2026-11-24T10:30:45Z"), False),
-        (old_row("Failed", success=False, run_after=[COMMAND]), False),
+        (current_row(server=SERVER), {"server": Server(SERVER)}),
+        (current_row(server={"id": SERVER, "name": "web-01", "os": "Debian"}), {"server": Server(SERVER, "web-01")}),
+        (current_row(requested_by={"id": 1, "username": "bob", "email": "b@example.com"}), requested("1", "bob")),
+        (current_row(requested_by="u", requested_by_name="Bob"), requested("u", "Bob")),
+        (current_row(requested_by=7), requested("7", None)),
+        (current_row(requested_by=None, requested_by_name="None"), requested(None, None)),
+        ({"id": COMMAND}, {"states_requester": False}),
+        (current_row(run_after=[COMMAND]), {"run_after": (COMMAND,)}),
+        (current_row(run_after=[{"id": COMMAND, "line": "true"}]), {"run_after": (COMMAND,)}),
+        (current_row(elapsed_time=1e9, response_delay=-5), {"elapsed": 1e9, "response_delay": -5.0}),
+        (current_row(elapsed_time=1e9 + 0.5, response_delay=True), {"elapsed": None, "response_delay": None}),
+        # What is due within a second was not meant for later.
+        (current_row(scheduled_at=SECOND_LATER), {"was_scheduled": False}),
+        (current_row(scheduled_at="2026-11-24T10:30:45.000001Z"), {"was_scheduled": True}),
+        (current_row(scheduled_at=None), {"was_scheduled": True}),
+        (current_row(added_at=None), {"was_scheduled": True}),
+        # What was delivered, or cannot be cancelled, is not pending.
+        (current_row(status="hibernating", cancellable=True), {"pending": True}),
+        (current_row(status="hibernating", cancellable=False), {"pending": False}),
+        (current_row(status="hibernating", cancellable=None), {"pending": False}),
+        (current_row(status="queued", delivered_at=ACKED), {"pending": False}),
+        # Stuck is the end where the workspace says why.
+        (current_row(status="stuck", error_phase="agent_disconnected"), {"finished": True}),
+        (current_row(status="stuck"), {"finished": False}),
+        # The exit code, or what success and failure amount to.
+        (failed(exit_code=3), {"rc": 3, "hides_rc": False}),
+        (failed(exit_code=2**63 - 1), {"rc": 2**63 - 1}),
+        (failed(acked_at=ACKED, exit_code=2**63), {"rc": 1}),
+        (failed(acked_at=ACKED), {"rc": 1, "ran": True, "hides_rc": True}),
+        (failed(), {"rc": None, "ran": None, "hides_rc": True}),
+        (current_row(status="success"), {"rc": 0, "hides_rc": False}),
+        (current_row(status="running"), {"rc": None, "hides_rc": False}),
+        (current_row(status="cancelled"), {"rc": None}),
+        # An agent acknowledges a command before it runs it, and may vanish afterwards.
+        (failed(exit_code=1, error_phase="agent_disconnected"), {"ran": True}),
+        (failed(acked_at=ACKED, error_phase="remote_command_exceeded_timeout"), {"ran": True}),
+        (failed(acked_at=ACKED, error_phase="agent_timeout"), {"ran": None}),
+        (failed(error_phase="agent_disconnected"), {"ran": None}),
+        # A command is dropped with the one before it.
+        (old_row("Failed", **AT, result=CASCADE), {**DROPPED, "latest_schedule": None, "start": None}),
+        (old_row("Failed", **AT, result="boom"), {**RAN, "latest_schedule": utc(2026, 11, 27, 3, 18, 9)}),
+        (old_row("Success", success=True, result=CASCADE), RAN),
+        (failed(result=CASCADE), DROPPED),
+        (failed(result=CASCADE, exit_code=1), RAN),
+        (failed(run_after=[COMMAND]), DROPPED),
+        (failed(run_after=[COMMAND], acked_at=ACKED), RAN),
+        (failed(result=CASCADE, delivered_at=ACKED), {"parent_failed": False}),
+        (old_row("Failed", success=False, run_after=[COMMAND]), RAN),
+        # No end is made up.
+        (old_row("Sent", message="Sent at 2026-11-24 10:00:00."), {"handled_at": None}),
+        ({**PUBLISHED_ROW, "status": {"text": "Success"}, "scheduled_at": None}, {"end": None, "start": None}),
+        ({**PUBLISHED_ROW, "status": {"text": "Success"}, "elapsed_time": None}, {"end": None, "start": None}),
     ],
 )
-def test_a_command_that_was_dropped_with_the_one_before_it(row: dict[str, Any], parent_failed: bool) -> None:
+def test_what_follows_from_a_row(row: dict[str, Any], expected: dict[str, Any]) -> None:
     command = Command.from_row(row)
-    assert command.parent_failed is parent_failed
-    assert command.ran is not parent_failed
+    assert {name: getattr(command, name) for name in expected} == expected
 
 
 def test_a_result_that_the_agent_cut() -> None:
