@@ -95,7 +95,13 @@ def test_a_missing_library_is_named() -> None:
 # Requests
 
 
-def test_send_requests_with_token_and_json_and_without_cookies(scripted: Scripted) -> None:
+def test_send_requests_with_token_and_json_and_without_cookies_or_passwords_of_a_netrc(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login bob password pw\n", encoding="utf-8")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
     client, server = scripted(Reply([], 201, {"Set-Cookie": "sessionid=abc; Path=/"}))
     client.get(LIST)
     answer = client.write("POST", LIST, {"line": "echo 안녕"})
@@ -652,18 +658,6 @@ def test_the_clock_of_the_workspace_is_taken_from_its_answers(scripted: Scripted
 
 
 # The environment
-
-
-def test_a_netrc_does_not_replace_the_token(
-    scripted: Scripted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login bob password pw\n", encoding="utf-8")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    client, server = scripted(Reply([]))
-    client.get(LIST)
-    assert server.requests[0].headers["Authorization"] == f'token="{TOKEN}"'
 
 
 def test_a_proxy_of_the_environment_is_used_unless_the_environment_excepts_the_workspace(

@@ -27,10 +27,6 @@ def clock() -> WorkspaceClock:
     return WorkspaceClock()
 
 
-def test_without_a_reading_it_is_that_of_this_machine(clock: WorkspaceClock) -> None:
-    assert (clock.at(SENT), clock.is_known) == (SENT, False)
-
-
 @pytest.mark.parametrize("ahead", [0.0, 7200.0, -7200.0])
 def test_a_row_of_ones_own_was_added_before_its_answer_came(clock: WorkspaceClock, ahead: float) -> None:
     clock.read_row(moment(SENT + 0.25 + ahead), SENT, ARRIVED)
@@ -111,5 +107,6 @@ def test_what_has_passed_and_is_later_than_the_date_contradicts_it(
 
 
 def test_what_has_passed_alone_tells_no_time(clock: WorkspaceClock) -> None:
+    assert (clock.at(SENT), clock.is_known) == (SENT, False)
     clock.read_past(moment(SENT - 600), SENT)
     assert (clock.at(SENT), clock.is_known) == (SENT, False)
