@@ -362,14 +362,12 @@ options:
     type: path
   formats:
     description:
-      - Formats of the report, which are the files C(audit.json), C(audit.xml), C(audit.md), C(audit.html),
-        C(audit.csv), C(audit.sarif), C(audit.hdf.json) and C(audit.oscal.json).
-      - V(csv) is for spreadsheets, V(sarif) is SARIF 2.1.0 for tools that collect findings, V(hdf) is for MITRE SAF and
-        Heimdall, and V(oscal) are assessment results of OSCAL.
+      - Formats of the report, which are the files C(audit.json), C(audit.xml), C(audit.md), C(audit.html) and
+        C(audit.csv).
     type: list
     elements: str
     default: [json, junit, markdown, html]
-    choices: [json, junit, markdown, html, csv, sarif, hdf, oscal]
+    choices: [json, junit, markdown, html, csv]
   compare_to:
     description:
       - C(audit.json) of earlier audits; the report then shows what has changed since the newest of them, and curves

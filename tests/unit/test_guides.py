@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 import textwrap
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pauses impo
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.files import FILES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.options import read_results
+from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 _GUIDES = ROOT / "docs/docsite/rst"
@@ -140,6 +142,21 @@ def test_the_checks_of_the_guide_on_scanners_are_taken() -> None:
 def test_the_formats_of_scanners_are_listed() -> None:
     told = {name for row in _rows("audit_scanners", "Other scanners") for name in _literals(row[0])}
     assert told == set(FORMATS)
+
+
+def test_the_recipe_for_sarif_has_what_did_not_pass() -> None:
+    guide = (_GUIDES / "audit_report.rst").read_text(encoding="utf-8")
+    [recipe] = re.findall(r"``sarif\.jq``:\n\n\.\. code-block:: text\n\n((?:    .*\n)+)", guide)
+    report = reports.report()
+    [run] = pytest.importorskip("jq").compile(recipe).input_value(report).first()["runs"]
+    summary = report["summary"]
+    kinds = Counter((result["kind"], bool(result["suppressions"])) for result in run["results"])
+    assert kinds == {
+        ("fail", False): summary["failed"],
+        ("fail", True): summary["waived"],
+        ("open", False): summary["unknown"],
+    }
+    assert {result["ruleId"] for result in run["results"]} <= {rule["id"] for rule in run["tool"]["driver"]["rules"]}
 
 
 def test_the_files_of_a_report_are_listed() -> None:

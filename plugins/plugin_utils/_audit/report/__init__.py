@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""The report of an audit: written for people, CI systems and tools of compliance, and read again for a trend.
+"""The report of an audit: written for people, CI systems and programs, and read again for a trend.
 
 ``docs/audit-report.schema.json`` describes its shape.
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from . import csv_file, hdf, html_page, json_file, junit, markdown, oscal, sarif
+from . import csv_file, html_page, json_file, junit, markdown
 
 #: format -> the file's name and what renders it, in pieces.
 FILES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = {
@@ -19,7 +19,4 @@ FILES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = {
     "markdown": ("audit.md", markdown.render),
     "html": ("audit.html", html_page.render),
     "csv": ("audit.csv", csv_file.render),
-    "sarif": ("audit.sarif", sarif.render),
-    "hdf": ("audit.hdf.json", hdf.render),
-    "oscal": ("audit.oscal.json", oscal.render),
 }

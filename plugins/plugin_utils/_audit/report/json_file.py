@@ -8,18 +8,8 @@
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-
-class Rows:
-    """Rows of a document that are made while it is written; each may be iterated over once."""
-
-    def __init__(self, rows: Iterable[Any]) -> None:
-        self.rows = rows
-        # No text of the document has it.
-        self.mark = str(uuid.uuid4())
 
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
@@ -33,27 +23,9 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
     yield "\n}\n"
 
 
-def streamed(document: Mapping[str, Any]) -> Iterator[str]:
-    """The text of a document, in pieces, with a line for each of its :class:`Rows`."""
-    later: dict[str, Rows] = {}
-
-    def note(value: Any) -> str:
-        if not isinstance(value, Rows):
-            raise TypeError(f"{type(value)} is not JSON")
-        later[value.mark] = value
-        return value.mark
-
-    text = json.dumps(document, default=note)
-    for mark, rows in later.items():
-        before, text = text.split(f'"{mark}"')
-        yield before
-        yield from _listed(rows.rows)
-    yield f"{text}\n"
-
-
-def _listed(rows: Iterable[Any]) -> Iterator[str]:
+def _listed(rows: Sequence[Any]) -> Iterator[str]:
     comma = "[\n"
     for row in rows:
         yield comma + json.dumps(row)
         comma = ",\n"
-    yield "[]" if comma == "[\n" else "\n]"
+    yield "\n]"

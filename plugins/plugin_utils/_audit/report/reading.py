@@ -12,12 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .files import FILES
 from .shape import ReportError, check, raised
 from .text import parsed
-
-#: How the names of those files of a report end that are not read again.
-_OTHERS = tuple(file.removeprefix("audit") for file, _render in FILES.values() if file != "audit.json")
 
 #: What takes room, and only the newest of earlier reports has to have.
 _ROWS = ("servers", "checks", "results", "waivers")
@@ -79,7 +75,7 @@ def _reports(paths: Sequence[Path], warn: Callable[[str], None]) -> Iterator[dic
 
 def _files(folder: Path) -> list[Path]:
     files = [*folder.glob("*.json"), *folder.glob("*/audit.json")]
-    return sorted(file for file in files if file.is_file() and not file.name.endswith(_OTHERS))
+    return sorted(file for file in files if file.is_file())
 
 
 def _age(report: dict[str, Any]) -> tuple[float, str]:

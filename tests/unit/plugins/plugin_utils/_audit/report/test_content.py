@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -25,7 +27,11 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC, AuditOptions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.replies import Reply
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import csv_file, html_page
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.content import content_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.differences import of_all_hosts, together
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.priorities import fixes
+from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 SCHEMA = json.loads((ROOT / "docs/audit-report.schema.json").read_text(encoding="utf-8"))
@@ -112,3 +118,66 @@ def test_the_digest_is_the_same_where_the_same_was_asked() -> None:
         True,
         False,
     ]
+
+
+def where_hosts_differ() -> reports.Report:
+    """A report of two servers, on the second of which a check is worse, has another remedy, and fails."""
+    report = reports.summed(reports.report(servers=2, checks=1, offline=0))
+    [check], [first, second] = report["checks"], report["servers"]
+    own = {"severity": "critical", "remedy": "Call the web team.", "line": "echo 50", "parameters": {"load_max": 40}}
+    row = report["results"][0]
+    rows = [
+        {**row, "host": first["host"], "outcome": "passed", "severity": "low"},
+        {**row, "host": second["host"], "outcome": "failed", "severity": "critical", "message": "It is 50."},
+    ]
+    common = {"severity": "low", "remedy": "Call the dba.", "line": "echo 5", "parameters": {"load_max": 10}}
+    servers = [
+        {**first, "host": "db-01", "differs": {}},
+        {**second, "host": "web-01", "differs": {check["name"]: own}},
+    ]
+    hosts = dict(zip((first["host"], second["host"]), ("db-01", "web-01"), strict=True))
+    results = [{**one, "host": hosts[one["host"]]} for one in rows]
+    return reports.summed({**report, "checks": [{**check, **common}], "servers": servers, "results": results})
+
+
+DIFFERENT = where_hosts_differ()
+BOTH = "On db-01: Call the dba.\nOn web-01: Call the web team."
+
+
+def test_people_are_told_the_remedy_of_the_host() -> None:
+    rows = list(csv.DictReader(io.StringIO("".join(csv_file.render(DIFFERENT)), newline="")))
+    assert {row["host"]: row["remedy"] for row in rows} == {"db-01": "Call the dba.", "web-01": "Call the web team."}
+    [fix] = fixes(DIFFERENT)
+    assert fix.remedy == "Call the web team."
+    failed = [{**row, "outcome": "failed"} for row in DIFFERENT["results"]]
+    [fix] = fixes({**DIFFERENT, "results": failed})
+    assert fix.remedy == BOTH.replace("\n", " ")
+
+
+def test_so_many_hosts_are_named_with_a_text_and_no_more() -> None:
+    hosts = [f"h{number}" for number in range(12)]
+    assert together({"Call.": hosts}) == "Call."
+    assert together({"Call.": hosts, "": ["a"]}) == f"On {', '.join(hosts[:10])} and 2 more: Call.\nOn a: -"
+
+
+def test_the_page_says_what_is_different_on_a_host() -> None:
+    page = "".join(html_page.render(DIFFERENT))
+    assert "Here the check has: severity critical; load_max 40." in page
+    assert "<dt>Other values</dt><dd>severity critical; load_max 40 on web-01</dd>" in page
+    assert "severity critical:" in page
+    assert "Call the dba." in page.partition('<h2 id="findings-title">')[2]
+
+
+def test_a_check_is_as_bad_as_its_worst_result() -> None:
+    [parent], [passed, failed] = DIFFERENT["checks"], DIFFERENT["results"]
+    part = {**parent, "name": "scan/rule", "of": parent["name"]}
+    # Not all scanners name a severity where a rule passes, and an unknown result has that of having no answer.
+    rows = [{**passed, "check": "scan/rule", "severity": "high"}, {**failed, "check": "scan/rule", "severity": "low"}]
+    unknown = [{**row, "outcome": "unknown", "severity": "high"} for row in DIFFERENT["results"]]
+    for checks, results, severity in (
+        ([parent], DIFFERENT["results"], "critical"),
+        ([parent, part], rows, "low"),
+        ([parent], unknown, "low"),
+    ):
+        found = of_all_hosts({**DIFFERENT, "checks": checks, "results": results})["checks"][-1]
+        assert (found["severity"], found["remedy"]) == (severity, BOTH)

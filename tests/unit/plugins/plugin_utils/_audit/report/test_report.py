@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import copy
+import csv
 import hashlib
 import html
 import html.parser
+import io
 import json
 import os
 import re
 import stat
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,9 +26,11 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.outcomes import OUTCOMES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import (
     FORMATS,
     ReportError,
+    csv_file,
     html_content,
     html_page,
     junit,
@@ -566,3 +571,39 @@ def test_memory_does_not_grow_with_outputs(tmp_path: Path, kind: str) -> None:
 
     # All outputs together have 7 MB more, and the longest 15 kB.
     assert most_memory(20_000) < most_memory(5_000) + 500_000
+
+
+# CSV
+
+
+def test_csv_has_a_row_for_each_result_and_each_server_without(report: reports.Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(rendered(csv_file, report), newline="")))
+    without = report["summary"]["not_reached"] + report["summary"]["not_asked"]
+    assert len(rows) == len(report["results"]) + without
+    counts = Counter(row["outcome"] for row in rows)
+    assert {name: counts[name] for name in OUTCOMES} == {name: report["summary"][name] for name in OUTCOMES}
+    assert not [cell for row in rows for cell in row.values() if cell[:1] in "=+@\t\r" and cell]
+
+
+@pytest.mark.parametrize(
+    ("cell", "safe"),
+    [
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+        ("+1+cmd", "'+1+cmd"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\uff1d1", "'\uff1d1"),
+        ("-2.5", "-2.5"),
+        (-3, "-3"),
+        (None, ""),
+        ("a\x1b[31m", "a"),
+        ("x;=cmd|' /C calc'!A0", "x;'=cmd|' /C calc'!A0"),
+        ("x;\t@SUM(A1);+1", "x;' @SUM(A1);'+1"),
+        ("ok\t=1+1\u2028=2", "ok =1+1 =2"),
+        ("\u200b=1+1", "'=1+1"),
+        ("x;\u2060\u00ad=1", "x;'=1"),
+        ("AC-6; CM-7", "AC-6; CM-7"),
+        ("'=1", "'=1"),
+    ],
+)
+def test_no_cell_is_a_formula(cell: Any, safe: str) -> None:
+    assert csv_file.safe(cell) == safe
