@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import json
 import random
 import tracemalloc
 from datetime import datetime, timezone
@@ -103,6 +104,30 @@ def test_a_packed_answer_costs_no_more_than_its_bound(
         with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it is larger than 1 MiB"):
             assert content_of(received(content, **{"Content-Encoding": "gzip"})) == b"[1]"
         assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+#: What takes much more memory than it has bytes, at a sixty-fourth of all bounds.
+LARGEST, MOST = answers.LARGEST_ANSWER // 64, answers.MOST_VALUES // 64
+COSTLY = {
+    "lists": f"[{'[[]],' * (MOST // 4)}0]",
+    "names": json.dumps({f"\U0001f600{n}": f"\U0001f600{n}" for n in range(MOST - 1)}),
+    "a text of wide characters": f'["\U0001f600{"x" * (LARGEST - 100)}"]',
+    "no JSON but commas": f"<\U0001f600{',' * (LARGEST - 100)}>",
+}
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_no_answer_costs_more_memory_than_is_said(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(answers, "LARGEST_ANSWER", LARGEST)
+    monkeypatch.setattr(answers, "MOST_VALUES", MOST)
+    response = received(COSTLY[kind].encode())
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ValueError, LostAnswer):
+            read("GET", 200, content_of(response))
+        assert tracemalloc.get_traced_memory()[1] < 12 * LARGEST
     finally:
         tracemalloc.stop()
 

@@ -32,8 +32,6 @@ def of_token(token: str) -> Redaction:
         lambda text: json.dumps(text)[1:-1],
         html.escape,
         lambda text: quote(text, safe=""),
-        lambda text: quote(text, safe="").replace("%2F", "%2f"),
-        lambda text: text.replace("/", "\\/"),
         lambda text: json.dumps(text.replace("/", "\\/"))[1:-1],
         lambda text: "".join(char if char.isalnum() or char in "-_" else f"\\u{ord(char):04X}" for char in text),
         lambda text: "".join(char if char.isalnum() or char in "-_" else f"&#{ord(char)};" for char in text),
