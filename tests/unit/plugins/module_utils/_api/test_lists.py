@@ -62,13 +62,13 @@ def paged(query: Query, ids: Sequence[Any]) -> Any:
     return page(rows, number + 1 if number * size < len(ids) else None, len(ids))
 
 
-def changing(ids: list[Any], change: Callable[[int], Any]) -> Workspace:
-    """A workspace whose list changes before it answers the request of that number."""
+def changing(ids: list[Any], change: Callable[[int], Any], size: int | None = None) -> Workspace:
+    """A workspace whose list changes before it answers the request of that number, perhaps in pages of its own size."""
     numbers = itertools.count(1)
 
     def answer(query: Query) -> Any:
         change(next(numbers))
-        return paged(query, ids)
+        return paged({**query, "page_size": size or query["page_size"]}, ids)
 
     return Workspace(answer)
 
@@ -231,6 +231,18 @@ def test_pages_of_a_size_of_their_own_do_not_overlap(size: int, count: int, orde
     workspace = Workspace(lambda query: paged({**query, "page_size": size}, range(count)))
     assert workspace.ids(ordering) == list(range(count))
     assert workspace.requests <= -(-count // size) + 1
+
+
+def test_rows_that_join_excuse_nothing_where_pages_do_not_overlap() -> None:
+    ids = list(range(45))
+
+    def change(number: int) -> None:
+        if number == 2:
+            ids[:] = [*ids[1:], 100]  # the row behind the first page moves into it
+        elif number == 3:
+            ids[:0] = [-2, -1]  # now two come twice, as many as join
+
+    assert set(changing(ids, change, size=15).ids("name")) >= set(range(1, 45))
 
 
 @pytest.mark.parametrize("ordering", ["-added_at", _lists.LATEST_DUE_FIRST])
