@@ -22,9 +22,6 @@ SERVERS, AT_ONCE = [f"web-{number}" for number in range(6)], 3
 #: What may still be under way when a run is killed has arrived after so many seconds.
 SLOW = 2.0
 CASES = {
-    "interrupted": (signal.SIGINT, "group", False),
-    "hung up": (signal.SIGHUP, "group", False),
-    "killed": (signal.SIGKILL, "group", False),
     "killed alone": (signal.SIGKILL, "parent", False),
     "killed before the answer": (signal.SIGKILL, "group", True),
 }
