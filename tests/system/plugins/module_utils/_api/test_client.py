@@ -15,11 +15,9 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -111,22 +109,6 @@ def test_send_requests_with_token_and_json_and_without_cookies_or_passwords_of_a
         assert "Cookie" not in request.headers
     assert written.headers["Content-Type"] == "application/json"
     assert server.connections == 1
-
-
-def test_as_many_connections_are_kept_as_a_fleet_has_threads(serve: Serve, connect: Connect) -> None:
-    threads = 17
-    together = threading.Barrier(threads)
-
-    def answer(request: Request) -> Reply:
-        together.wait(timeout=20)
-        return Reply([])
-
-    server = serve(answer)
-    client = connect(server)
-    with ThreadPoolExecutor(threads) as pool:
-        for _turn in range(2):
-            list(pool.map(lambda _number: client.get(LIST), range(threads)))
-    assert (server.connections, client.requests) == (threads, 2 * threads)
 
 
 # Pauses and repetition of reads
