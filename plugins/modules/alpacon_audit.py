@@ -211,8 +211,8 @@ options:
         description:
           - How the output of another tool is read, for O(checks[].kind=results). Each result in it becomes one of the
             audit.
-          - C(format) is V(xccdf), V(tap), V(junit), V(inspec), V(goss), V(lynis) or V(json), and C(rules) adds what is
-            known about rules. The guide
+          - C(format) is V(xccdf), V(tap), V(junit), V(inspec) or V(json), and C(rules) adds what is known about rules.
+            The guide
             L(Audits by other scanners,https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/audit_scanners.rst)
             has the other keys, and lookups that make such checks.
         type: dict

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
 import textwrap
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import STATUSES
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pauses import FIRST_LOOK, pause_at
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.files import FILES
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS, parse
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.options import read_results
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -133,10 +135,29 @@ def test_the_plays_that_install_a_scanner_and_run_it_are_those_that_were_tried_o
             assert {**one["vars"], "audit_checks": ""}.items() <= {**other["vars"], "audit_checks": ""}.items()
 
 
-def test_the_checks_of_the_guide_on_scanners_are_taken() -> None:
+def _checks_of_scanners() -> list[Any]:
+    """The checks in the guide on scanners."""
     given = [block.get("audit_checks") for block in _yaml("audit_scanners") if isinstance(block, dict)]
-    checks = [check for listed in given if isinstance(listed, list) for check in listed]
-    assert [read_results("results", check["results"])["format"] for check in checks] == ["lynis", "tap", "json", "tap"]
+    return [check for listed in given if isinstance(listed, list) for check in listed]
+
+
+def test_the_checks_of_the_guide_on_scanners_are_taken() -> None:
+    checks = _checks_of_scanners()
+    assert [read_results("results", check["results"])["format"] for check in checks] == ["tap", "tap", "json", "tap"]
+
+
+@pytest.mark.parametrize(("end", "more"), [("finish=true", {}), ("", {"missing-results": "unknown"})])
+def test_the_check_of_the_guide_reads_the_report_of_lynis(tmp_path: Path, end: str, more: dict[str, str]) -> None:
+    [check] = [check for check in _checks_of_scanners() if check["name"] == "lynis"]
+    report = rf"warning[]=B-1|bad = so|-|-|\nsuggestion[]=C-1|do|-|-|\ntests_executed=A-1|B-1|\n{end}\n"
+    (tmp_path / "lynis").write_text(f"#!/bin/sh\nprintf '{report}' >\"$6\"\n")
+    (tmp_path / "lynis").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    printed = subprocess.run(["/bin/sh", "-c", check["line"]], env=environ, check=True, capture_output=True, text=True)
+    results = {result.name: result for result in parse(check["results"], printed.stdout)}
+    outcomes = {"A-1": "passed", "B-1": "failed", "C-1": "failed"}
+    assert {name: result.outcome for name, result in results.items()} == {**outcomes, **more}
+    assert results["B-1"].message == "bad = so"
 
 
 def test_the_formats_of_scanners_are_listed() -> None:

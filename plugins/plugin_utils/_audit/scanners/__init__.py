@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..outcomes import UNKNOWN
-from . import goss, inspec, json_path, junit, lynis, tap, xccdf
+from . import inspec, json_path, junit, tap, xccdf
 from .results import (
     MISSING,
     MOST_CHARACTERS,
@@ -51,8 +51,6 @@ FORMATS = {
     "tap": Format(tap.read, tells_end=False, read_beginning=tap.read),
     "junit": Format(junit.read, tells_end=True),
     "inspec": Format(inspec.read, tells_end=True),
-    "goss": Format(goss.read, tells_end=True),
-    "lynis": Format(lynis.read, tells_end=True, read_beginning=lynis.read_beginning),
     "json": Format(json_path.read, tells_end=False, read_beginning=json_path.read_beginning),
 }
 

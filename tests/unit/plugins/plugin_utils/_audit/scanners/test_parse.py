@@ -138,7 +138,6 @@ BEGINNINGS = {
         {"a": "passed", "b": "failed"},
     ),
     "tap": ("1..4\nok 1 - a\nnot ok 2 - b\n# why\nok 3 - c # SK", {"a": "passed", "b": "failed"}),
-    "lynis": ("tests_executed=A-1|B-1|\nwarning[]=B-1|bad|-|-|\nwarning[]=C-1|ba", {"B-1": "failed"}),
     "json": (
         '{"id": "a", "ok": true}\nlog\n{"id": "b", "ok": false}\n{"id": "c", "ok": tr',
         {"a": "passed", "b": "unknown"},
@@ -164,7 +163,6 @@ def test_no_cut_makes_a_pass_of_anything_else(kind: str) -> None:
     whole = {
         "xccdf": "a:pass\nb:fail\nc:pass\nc:fail\nd:notchecked\ne:notapplicable\nf:pass\n",
         "tap": "1..5\nok 1 - a\nnot ok 2 - b\nok 3 - c # SKIP no\nnot ok 4 - d # TODO\nok 5 - e\n",
-        "lynis": "warning[]=A-1|x|-|-|\ntests_executed=A-1|B-1|C-1\nsuggestion[]=B-1|x|-|-|\nfinish=true\n",
         "json": "".join(
             f'{{"id": "{name}", "ok": "{word}"}}\n'
             for name, word in zip("abcd", ("true", "no", "true", "-"), strict=True)
