@@ -42,7 +42,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, LIST, TOKEN
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, LIST, TOKEN, page, rows
 
 Serve = Callable[..., ScriptedServer]
 Scripted = Callable[..., tuple[Client, ScriptedServer]]
@@ -154,6 +154,14 @@ def test_what_is_refused_is_neither_sent_again_nor_an_outage(
     assert (len(server.requests), clock.slept) == (2, [])
 
 
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_page_is_read_again_where_there_is_patience(scripted: Scripted, patient: bool) -> None:
+    client, server = scripted(Reply(page(rows(0, 1), 2)), Reply("<html>"), Reply(page(rows(1, 2))))
+    with contextlib.nullcontext() if patient else pytest.raises(LostAnswer):
+        assert list(client.rows(LIST, patient=patient)) == rows(0, 2)
+    assert [query.get("page") for query in server.queries] == [None, "2", *(["2"] if patient else [])]
+
+
 @pytest.mark.parametrize("proxied", [False, True])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_refused_connection_is_tried_again(
@@ -261,6 +269,15 @@ def test_an_outage_is_told_of_and_waited_for(serve: Serve, clock: Clock, kind: s
     assert first.startswith("alpacon: the workspace fails, and all requests wait until it answers again. ")
     assert "the workspace has failed for 15 s. Commands whose results wait for it: this-id. " in second
     assert all(f"HTTP {OUTAGES[kind].status}" in line for line in said)
+
+
+def test_a_workspace_that_went_away_is_waited_for(connect: Connect, clock: Clock) -> None:
+    with ScriptedServer([Reply([1], headers={"Connection": "close"})]) as server:
+        client = connect(server, sleep=clock.sleep)
+        client.get(LIST)
+    with pytest.raises(WorkspaceDown, match=r"Not sent, since the workspace has failed for 12.*no connection to"):
+        client.write("POST", LIST, {})
+    assert 120 <= clock.passed < 125
 
 
 def test_a_read_that_fails_alone_is_given_up(serve: Serve, connect: Connect, clock: Clock) -> None:
@@ -579,8 +596,8 @@ def test_an_error_whose_body_cannot_be_read_is_stated_by_its_status(scripted: Sc
 
 
 def test_an_address_that_a_workspace_does_not_know(scripted: Scripted, clock: Clock) -> None:
-    page = "<h1>Not Found</h1><p>The requested resource was not found on this server.</p>"
-    client, server = scripted(Reply(page, 404))
+    not_found = "<h1>Not Found</h1><p>The requested resource was not found on this server.</p>"
+    client, server = scripted(Reply(not_found, 404))
     with pytest.raises(UnknownAddress, match="does not know the address") as caught:
         client.get(LIST)
     assert "no answer of an Alpacon workspace" not in str(caught.value)
@@ -733,8 +750,8 @@ def assert_without(secrets: Iterable[str], error: BaseException | None) -> None:
 def test_no_part_of_the_token_is_left_where_a_text_is_cut(
     scripted: Scripted, before: int, shape: str, within: int
 ) -> None:
-    page = f"{'x' * (before - within)}{TOKEN} is unknown"
-    client, _server = scripted(Reply({"detail": page} if shape == "json" else page, 403))
+    said = f"{'x' * (before - within)}{TOKEN} is unknown"
+    client, _server = scripted(Reply({"detail": said} if shape == "json" else said, 403))
     with pytest.raises(ApiError) as caught:
         client.get(LIST)
     assert_without(PARTS, caught.value)
@@ -783,6 +800,6 @@ def test_a_proxy_in_the_place_of_a_workspace_may_repeat_its_password(
 
 
 def test_what_a_successful_answer_says_stays_as_it_is(scripted: Scripted) -> None:
-    rows = [{"line": f"echo {TOKEN}"}]
-    client, _server = scripted(Reply(rows))
-    assert client.get(LIST) == rows
+    said = [{"line": f"echo {TOKEN}"}]
+    client, _server = scripted(Reply(said))
+    assert client.get(LIST) == said

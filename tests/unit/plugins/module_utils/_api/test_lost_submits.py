@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, path_of
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UnknownAddress
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import (
     MYSELF,
     WHOAMI,
@@ -220,10 +220,13 @@ def test_the_newest_commands_of_all_servers_are_read_at_once_where_that_is_cheap
     assert len(queries) == requests
 
 
-@pytest.mark.parametrize(("status", "is_anybodys"), [(404, True), (403, False), (405, False)])
-def test_a_workspace_that_knows_no_such_question_has_no_users(status: int, is_anybodys: bool) -> None:
-    def get(path: str) -> None:
-        raise ApiError("GET", path, status)
+@pytest.mark.parametrize(
+    ("error", "is_anybodys"),
+    [(ApiError("GET", "/", 404), True), (UnknownAddress("No such address."), True), (ApiError("GET", "/", 403), False)],
+)
+def test_a_workspace_that_knows_no_such_question_has_no_users(error: Exception, is_anybodys: bool) -> None:
+    def get(_path: str) -> None:
+        raise error
 
     client: Any = SimpleNamespace(get=get)
     assert OwnCommands(client).include(command(), Match(SERVER)) is is_anybodys
