@@ -194,17 +194,6 @@ def test_works_by_keyboard(visit: Visit) -> None:
     expect(page.locator("#view details.finding[open] summary")).to_be_focused()
 
 
-def test_back_and_forward(visit: Visit) -> None:
-    page = visit(hash_="#q=web").page
-    page.locator("#grid tbody tr:visible th a").first.click()
-    expect(page.locator("#view h2")).to_be_visible()
-    page.go_back()
-    expect(page.locator("#overview")).to_be_visible()
-    expect(page.get_by_label("Search")).to_have_value("web")
-    page.go_forward()
-    expect(page.locator("#view h2")).to_be_visible()
-
-
 def test_changes_its_colours_and_remembers(visit: Visit) -> None:
     opened = visit(color_scheme="light")
     page = opened.page
@@ -311,19 +300,3 @@ def test_five_thousand_servers_and_twenty_checks(visit: Visit, html: Callable[[s
     )
     assert searched < 1000
     expect(page.locator("#grid tbody tr:not(.space)")).to_have_count(2)
-
-
-def test_the_grid_draws_what_is_in_sight(visit: Visit) -> None:
-    page = visit("large").page
-    rows = page.locator("#grid tbody tr:not(.space)")
-    assert rows.count() < 100
-    page.locator("#grid .scroll").evaluate("box => { box.scrollTop = box.scrollHeight; }")
-    expect(rows.last).to_have_attribute("aria-rowindex", "1001")
-    assert rows.count() < 100
-    page.locator("#grid td a").last.focus()
-    before = page.evaluate("Number(document.activeElement.closest('tr').getAttribute('aria-rowindex'))")
-    for _press in range(40):
-        page.keyboard.press("ArrowUp")
-    after = page.evaluate("Number(document.activeElement.closest('tr').getAttribute('aria-rowindex'))")
-    assert after < before - 40
-    expect(page.locator("#grid td a:focus")).to_be_in_viewport()

@@ -81,11 +81,6 @@ def states() -> list[State]:
     ]
 
 
-def remedies() -> dict[str, str]:
-    """What each check tells to do where it fails."""
-    return {check["name"]: check["remedy"] for content in sets().values() for check in content["checks"]}
-
-
 def first_failing() -> list[State]:
     """The first state on Debian that each check fails."""
     found = [state for state in states() if state.outcome == "failed" and state.system == "debian12"]

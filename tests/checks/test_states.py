@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 
 import pytest
 
@@ -18,9 +17,6 @@ from checks.library import State
 _WHY_NOT = throwaway.why_not()
 #: Programs of which each is missing somewhere, or may be.
 _PROGRAMS = ("awk", "cat", "cut", "df", "find", "getent", "grep", "ls", "sed", "sort", "stat", "tail", "tr", "uname")
-_REMEDIES = library.remedies()
-#: What a remedy tells to set.
-_SYSCTL = re.compile(r"sysctl -w ((?:[a-z0-9_.]+=\d+ ?)+)")
 
 pytestmark = [
     pytest.mark.skipif(bool(_WHY_NOT), reason=f"throw-away systems cannot be made here: {_WHY_NOT}"),
@@ -47,18 +43,6 @@ def test_no_check_passes_for_want_of_a_program(state: State, program: str) -> No
     remove = f"rm -f /usr/bin/{program} /usr/sbin/{program}"
     outcome, output = asking.ask(dataclasses.replace(state, prepare=f"{state.prepare}\n{remove}"))
     assert outcome.outcome in ("failed", "unknown"), output
-
-
-@pytest.mark.parametrize(
-    "state", [one for one in library.first_failing() if _SYSCTL.search(_REMEDIES[one.check])], ids=str
-)
-def test_the_settings_of_a_remedy_are_no_problem(state: State) -> None:
-    [settings] = _SYSCTL.findall(_REMEDIES[state.check])
-    paths = " ".join(name.replace(".", "/") for name in settings.split())
-    outcome, output = asking.ask(dataclasses.replace(state, prepare=f"{state.prepare}\nsettings {paths}"))
-    # The same may have to be set for each interface.
-    assert not [name for name in settings.split() if name.split("=")[0].rpartition(".")[2] in outcome.message.split()]
-    assert outcome.outcome == "passed" or "the same for" in _REMEDIES[state.check], output
 
 
 def _assert_told(state: State, outcome: CheckOutcome, output: str) -> None:
