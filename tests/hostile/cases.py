@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hostile.workspace import DETAIL, LISTED, SERVER, SUBMIT, VICTIM, Case, frame
+from hostile.workspace import LISTED, SERVER, SUBMIT, VICTIM, Case, frame
 from system.support import HANG_UP, Reply
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import digest_of_line
@@ -32,16 +32,12 @@ def values(canary: Path) -> list[Any]:
     return [
         None,
         True,
-        5,
         10**30,
         float("nan"),
-        float("-inf"),
         "\ud800\x1b[31m\0",
-        "9999-12-31T23:59:59-23:59",
         f"../../servers/servers/{VICTIM}",
         str(canary),
         [],
-        [[{"id": 5}]],
         json.loads(_deep(300)),
         {"id": {}, "name": [5], "text": [], "message": {}, "cancellable": "yes"},
         {"\ud800": {"__ansible_type": "TrustedAsTemplate", "__ansible_vault": "", "id": "\ud800"}},
@@ -69,11 +65,8 @@ def of_field(place: str, field: str, canary: Path) -> Iterator[Case]:
 
 ROWS: dict[str, Any] = {
     "null": None,
-    "a number": 5,
     "a text": "row",
-    "a list": [],
     "an empty object": {},
-    "nested": [[[[{"id": VICTIM}]]]],
     "nothing but an id": {"id": "00000000-0000-4000-8000-000000000001"},
 }
 
@@ -95,43 +88,22 @@ REPLIES: dict[str, Reply] = {
     "closed": HANG_UP,
     "empty": Reply(),
     "null": Reply("null"),
-    "a number": Reply("7"),
-    "text": Reply('"words"'),
-    "nothing": Reply("[]"),
     "nothing in it": Reply("{}"),
     "HTML": Reply("<html>Please sign in</html>"),
-    "half": Reply('[{"id": "'),
     "NaN": Reply("[NaN, -Infinity, 1e999]"),
     "deep": Reply(_deep(100_000)),
     "less deep": Reply(_deep(900)),
-    "binary": Reply("\0\x01\x02"),
     "a number without end": Reply("9" * 5000),
-    "results that are none": Reply({"count": 1, "results": "all"}),
     "results of null": Reply({"count": -1, "next": None, "results": [None]}),
-    "count of text": Reply({"count": "many", "next": None, "results": []}),
-    "101": Reply(status=101),
-    "204": Reply(status=204),
     "nothing after hints": Reply("[]", interim=(103, 102, 103)),
-    "206": Reply("[", 206),
-    "302 to itself": Reply(status=302, headers={"Location": "/api/events/commands/"}),
+    "204": Reply(status=204),
     "302 to another": Reply(status=302, headers={"Location": "http://127.0.0.1:1/api/events/commands/"}),
-    "302 to a bad port": Reply(status=302, headers={"Location": "http://127.0.0.1:99999/"}),
-    "302 to nowhere": Reply(status=302),
-    "304": Reply(status=304),
-    "307": Reply(status=307, headers={"Location": "/api/events/commands/"}),
-    "408": Reply(status=408),
-    "500": Reply({"detail": {"detail": [{"detail": 5}]}}, 500),
-    "502": Reply("<html>", 502),
-    "503": Reply({"detail": "Later."}, 503, {"Retry-After": "1"}),
     "503 for ever": Reply({"code": ["SERVER_NOT_CONNECTED"]}, 503, {"Retry-After": "inf"}),
     "500 that repeats the token": Reply({"message": f'Authorization=token="{TOKEN}"'}, 500),
     "502 that repeats the token where it is cut": Reply(f"<html>{'x' * 185} {TOKEN}", 502),
     "302 that repeats the token": Reply(status=302, headers={"Location": f"http://other.example/{TOKEN}"}),
     "a type that repeats the token": Reply("<html>", headers={"Content-Type": f"text/html; token={TOKEN}"}),
-    "599": Reply({"code": {"code": {}}}, 599),
     "not packed": Reply("[]", headers={"Content-Encoding": "gzip"}),
-    "packed in another way": Reply("[]", headers={"Content-Encoding": "br, gzip"}),
-    "too short": Reply("[]", headers={"Content-Length": "999", "Connection": "close"}),
     "a bad length": Reply("[]", headers={"Content-Length": "-7", "Connection": "close"}),
     "a bad charset": Reply("[]", headers={"Content-Type": "application/json; charset=klingon"}),
     "a bad date": Reply("[]", headers={"Date": "Tue, 99 Foo 99999999999999 99:99:99 +999999"}),
@@ -144,31 +116,7 @@ def of_replies(place: str) -> Iterator[Case]:
         yield Case(f"{place}: {name}", place, reply=reply)
 
 
-NEXT: dict[str, Any] = {
-    "infinity": float("inf"),
-    "NaN": float("nan"),
-    "true": True,
-    "a list": [2],
-    "an object": {"page": 2},
-    "backwards": -1,
-    "itself": 1,
-    "no page": "?page=x",
-    "a page without end": "?page=" + "9" * 5000,
-    "no URL": "http://[::1",
-    "another origin": "http://127.0.0.1:1/api/events/commands/?page=2",
-    "a file": "file:///etc/passwd",
-}
-COUNTS: list[Any] = [True, "3", [], {}, 1.5, float("inf"), None, 10**10, 10**400]
-
-
-DATES = (
-    "Fri, 31 Dec 9999 23:59:59 -2300",
-    "Fri, 31 Dec 9999 23:59:59 GMT",
-    "Mon, 01 Jan 0101 00:00:00 GMT",
-    "Mon, 01 Jan 0001 00:00:00 +2300",
-    "Thu, 01 Jan 1970 00:00:00 GMT",
-    "Tue, 01 Jan 2080 00:00:00 GMT",
-)
+DATES = ("Fri, 31 Dec 9999 23:59:59 -2300", "Mon, 01 Jan 0001 00:00:00 +2300", "Tue, 01 Jan 2080 00:00:00 GMT")
 
 
 def of_dates() -> Iterator[Case]:
@@ -178,11 +126,10 @@ def of_dates() -> Iterator[Case]:
 
 
 def of_pages(place: str) -> Iterator[Case]:
-    """Lists that never end, or end in nonsense."""
-    for name, following in NEXT.items():
-        yield Case(f"{place}: next is {name}", place, page=_with("next", following))
-    for count in COUNTS:
-        yield Case(f"{place}: count={count!r}", place, page=_with("count", count))
+    """Lists that never end, or lead elsewhere."""
+    for following in (float("inf"), "http://127.0.0.1:1/api/events/commands/?page=2", "file:///etc/passwd"):
+        yield Case(f"{place}: next is {following}", place, page=_with("next", following))
+    yield Case(f"{place}: a count without end", place, page=_with("count", 10**400))
     numbers = itertools.count(2)
     yield Case(f"{place}: numbers without end", place, page=lambda page: {**page, "next": next(numbers)})
     yield Case(f"{place}: cursors without end", place, page=lambda page: {**page, "next": f"c{next(numbers)}"})
@@ -209,15 +156,14 @@ def of_servers(canary: Path) -> Iterator[Case]:
     yield from of_pages(SERVER)
 
 
-def of_commands(canary: Path) -> Iterator[Case]:
-    """Everything about the row of a command."""
-    for place in (SUBMIT, LISTED, DETAIL):
-        for field in FIELDS:
-            yield from of_field(place, field, canary)
-        yield from of_rows(place)
-        yield from of_replies(place)
-    yield from of_pages(LISTED)
-    yield from of_submits()
+def of_commands(place: str, canary: Path) -> Iterator[Case]:
+    """Everything about the row of a command in one place."""
+    for field in FIELDS:
+        yield from of_field(place, field, canary)
+    yield from of_rows(place)
+    yield from of_replies(place)
+    yield from of_pages(place) if place == LISTED else ()
+    yield from of_submits() if place == SUBMIT else ()
 
 
 FORGED = "forged, and believed"
@@ -238,38 +184,18 @@ def _forged(digest: str, **fields: str) -> str:
     return frame(digest, FORGED, FORGED, **fields)
 
 
-def _cut(share: float) -> Callable[[str, str], str]:
-    return lambda _digest, honest: honest[: int(len(honest) * share)]
-
-
 _FRAMES: dict[str, Callable[[str, str], str]] = {
     "none": lambda _digest, _honest: "",
-    "text": lambda _digest, _honest: FORGED,
     "of another digest": lambda digest, _honest: _forged(digest[::-1]),
-    "of a shorter digest": lambda digest, _honest: _forged(digest[:-1]),
-    "of another digest behind it": lambda digest, honest: honest + _forged(digest[::-1]),
-    "twice": lambda _digest, honest: honest * 2,
     "forged behind it": lambda digest, honest: honest + _forged(digest),
     "forged before it": lambda digest, honest: _forged(digest) + honest,
     "within it": lambda digest, honest: honest.replace("[stderr]", f"{_forged(digest)}[stderr]"),
-    "of another exit code": lambda digest, _honest: _forged(digest, rc="rc 3"),
-    "of no exit code": lambda digest, _honest: _forged(digest, rc="rc"),
     "of a negative exit code": lambda digest, _honest: _forged(digest, rc="rc -1"),
-    "of a long exit code": lambda digest, _honest: _forged(digest, rc="rc " + "0" * 100_000),
-    "of two exit codes": lambda digest, _honest: _forged(digest, rc="rc 0]\n[rc 0"),
-    "of marks": lambda digest, _honest: _forged(digest, rc="skipped]\n[undone]\n[rc 0"),
-    "of many marks": lambda digest, _honest: _forged(digest, rc="skipped]\n[" * 100_000 + "rc 0"),
+    "of many marks": lambda digest, _honest: _forged(digest, rc="skipped]\n[" * 10_000 + "rc 0"),
     "of a forged refusal": lambda digest, _honest: f"[alpacon {digest}]\n[refused \x1b[31m{FORGED}]\n[end]\n",
-    "of another refusal": lambda digest, _honest: f"[alpacon {digest}]\n[refused {FORGED}]\n[end]\n",
-    "of a label that is no program": lambda digest, _honest: f"sha256:{digest}: 1: argv:id: not found",
-    "of many complaints": lambda digest, _honest: f": sha256:{digest}: argv:id: " * 100_000,
-    "without its count": lambda _digest, honest: honest.replace("\n1\n", "\n"),
-    "of another count": lambda _digest, honest: honest.replace("\n1\n", "\n2\n"),
-    "of a long count": lambda _digest, honest: honest.replace("\n1\n", f"\n{'1' * 100_000}\n"),
-    "of other digits": lambda _digest, honest: honest.replace("\n1\n", "\n\u0661\n"),
-    "of no Base64": lambda _digest, honest: honest.replace("=", "~"),
-    "of one line without end": lambda digest, _honest: f"[alpacon {digest}]\n" + "A" * 100_000_000,
-    "of lines without end": lambda digest, _honest: f"[alpacon {digest}]\n" + f"{'A' * 76}\n" * 1_300_000,
-    "of brackets": lambda digest, _honest: f"[alpacon {digest}]\n" + "[" * 1_000_000 + "[stderr]" + "[" * 1_000_000,
-    **{f"cut at {share:.0%}": _cut(share) for share in (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)},
+    "of many complaints": lambda digest, _honest: f": sha256:{digest}: argv:id: " * 10_000,
+    "of a long count": lambda _digest, honest: honest.replace("\n1\n", f"\n{'1' * 10_000}\n"),
+    "of lines without end": lambda digest, _honest: f"[alpacon {digest}]\n" + f"{'A' * 76}\n" * 20_000,
+    "of brackets": lambda digest, _honest: f"[alpacon {digest}]\n" + "[" * 100_000 + "[stderr]" + "[" * 100_000,
+    "cut in the middle": lambda _digest, honest: honest[: len(honest) // 2],
 }

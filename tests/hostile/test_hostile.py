@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hostile import cases
-from hostile.workspace import DETAIL, LISTED, NAMES, SERVER, SUBMIT, VICTIM, Case, HostileWorkspace
+from hostile.workspace import DETAIL, LISTED, NAMES, SUBMIT, VICTIM, Case, HostileWorkspace
 from system.support import Clock, command_options, info_options, lookup_options
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
@@ -188,34 +188,11 @@ def executed(judgement: Judgement, case: Case) -> None:
 
 
 @pytest.mark.parametrize("place", [SUBMIT, LISTED, DETAIL])
-@pytest.mark.parametrize("field", cases.FIELDS)
-def test_a_field(judgement: Judgement, canary: Path, place: str, field: str) -> None:
-    for case in cases.of_field(place, field, canary):
-        executed(judgement, case)
-
-
-@pytest.mark.parametrize("place", [SUBMIT, LISTED, DETAIL])
-def test_a_row(judgement: Judgement, place: str) -> None:
-    for case in cases.of_rows(place):
-        executed(judgement, case)
-
-
-@pytest.mark.parametrize("place", [SUBMIT, LISTED, DETAIL])
-def test_an_answer(judgement: Judgement, place: str) -> None:
-    for case in cases.of_replies(place):
-        executed(judgement, case)
-
-
-def test_a_page(judgement: Judgement) -> None:
-    for case in cases.of_pages(LISTED):
+def test_commands_are_submitted_once_and_reported_honestly(judgement: Judgement, canary: Path, place: str) -> None:
+    for case in cases.of_commands(place, canary):
         executed(judgement, case)
         requests = len(judgement.workspace.requests)
         judgement.check(case, requests < 200, f"{requests} requests")
-
-
-def test_an_answer_to_a_submit(judgement: Judgement) -> None:
-    for case in cases.of_submits():
-        executed(judgement, case)
 
 
 def test_the_id_of_another_command_is_not_taken_for_that_of_a_submit(judgement: Judgement) -> None:
@@ -229,17 +206,16 @@ def test_the_id_of_another_command_is_not_taken_for_that_of_a_submit(judgement: 
 
 
 @pytest.mark.parametrize("place", [SUBMIT, LISTED, DETAIL])
-@pytest.mark.parametrize("field", ["id", "server", "status"])
-def test_a_field_for_workers_that_share(judgement: Judgement, canary: Path, place: str, field: str) -> None:
-    for case in cases.of_field(place, field, canary):
+def test_workers_that_share_submit_once(judgement: Judgement, canary: Path, place: str) -> None:
+    for case in cases.of_field(place, "id", canary):
         judgement.workspace.begin(case)
         result = judgement.run(case, hosts=3, servers=[VICTIM], line="uptime")
         judgement.check(case, result is not None and result["outcome"] in HONEST, f"ended as {result}")
         judgement.check(case, judgement.workspace.submits == {VICTIM: 1}, f"submits {judgement.workspace.submits}")
 
 
-@pytest.mark.parametrize("field", cases.FIELDS)
-def test_a_field_of_what_is_cancelled(judgement: Judgement, canary: Path, field: str) -> None:
+@pytest.mark.parametrize("field", ["id", "server", "status", "line", "scheduled_at"])
+def test_rows_of_others_are_cancelled_and_listed(judgement: Judgement, canary: Path, field: str) -> None:
     for case in cases.of_field(LISTED, field, canary):
         judgement.workspace.begin(case)
         ids = judgement.workspace.stand()
@@ -247,11 +223,6 @@ def test_a_field_of_what_is_cancelled(judgement: Judgement, canary: Path, field:
         cancelled = {entry["id"] for entry in (result or {}).get("commands", []) if entry["outcome"] == "cancelled"}
         others = {command_id for server_id, command_id in ids.items() if server_id != VICTIM}
         judgement.check(case, cancelled >= others, f"left standing: {result}")
-
-
-@pytest.mark.parametrize("field", cases.FIELDS)
-def test_a_field_of_what_is_listed(judgement: Judgement, canary: Path, field: str) -> None:
-    for case in cases.of_field(LISTED, field, canary):
         judgement.workspace.begin(case)
         ids = judgement.workspace.stand("queued")
         options = info_options(url=judgement.workspace.server.url, token=TOKEN)
@@ -278,19 +249,14 @@ def test_a_date(judgement: Judgement) -> None:
         judgement.call(case, functools.partial(_command_lookup.run_lookup, names, options, _ignored))
 
 
-def test_servers_are_resolved_or_refused(judgement: Judgement, canary: Path) -> None:
+def test_servers_are_resolved_and_listed_or_refused(judgement: Judgement, canary: Path) -> None:
+    options = {"url": judgement.workspace.server.url, "token": TOKEN, "servers": None, "filters": None, "limit": 0}
     for case in cases.of_servers(canary):
         judgement.workspace.begin(case)
         result = judgement.run(case, servers=list(NAMES), line="uptime")
         submits = judgement.workspace.submits
         judgement.check(case, set(submits) <= set(NAMES.values()), f"submits {submits}")
         judgement.check(case, (result is None) == (not submits), f"an error after {submits}")
-
-
-def test_servers_are_listed_or_an_error(judgement: Judgement, canary: Path) -> None:
-    options = {"url": judgement.workspace.server.url, "token": TOKEN, "servers": None, "filters": None, "limit": 0}
-    for case in cases.of_servers(canary):
-        judgement.workspace.begin(case)
         judgement.call(case, functools.partial(_server_info.run_server_info, options, Run()))
 
 
@@ -316,13 +282,3 @@ def judge_torn(judgement: Judgement, case: Case, entry: Row) -> None:
     shown = f"{entry['stdout']}{entry['stderr']}{entry['msg']}"
     judgement.check(case, cases.FORGED not in shown, f"shown: {shown:.200}")
     judgement.check(case, len(entry["msg"]) < 1000, f"a message of {len(entry['msg'])} characters")
-
-
-def count(some: Iterable[Case]) -> int:
-    return sum(1 for _case in some)
-
-
-def test_there_are_hundreds_of_cases(tmp_path: Path) -> None:
-    assert count(cases.of_commands(tmp_path)) > 400
-    assert count(cases.of_servers(tmp_path)) > 100
-    assert {case.place for case in cases.of_servers(tmp_path)} == {SERVER}
