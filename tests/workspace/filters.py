@@ -20,7 +20,7 @@ from rest_framework import filters, pagination
 from rest_framework.response import Response
 
 from workspace import state
-from workspace.models import Chunk, Command, Group, Server, User
+from workspace.models import Command, Group, Server, User
 
 _NEVER_NULL = {"added_at", "scheduled_at", "server", "name", "seq"}
 
@@ -86,12 +86,6 @@ class CurrentServerFilter(ServerFilter):
             queryset = queryset.alias(**{f"tag_{number}": stated})
             wanted |= Q(**{f"tag_{number}": value[colon + 1 :]})
         return queryset.filter(wanted)
-
-
-class ChunkFilter(django_filters.FilterSet):  # type: ignore[misc]
-    class Meta:
-        model = Chunk
-        fields: t.ClassVar = {"seq": ["gte", "lte"]}
 
 
 class Search(filters.SearchFilter):  # type: ignore[misc]
