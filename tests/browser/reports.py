@@ -10,7 +10,6 @@ import copy
 import random
 import uuid
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -314,71 +313,61 @@ HOSTILE = (
 def hostile() -> Report:
     """A report in which every text is hostile."""
     texts = HOSTILE
-    servers: list[Report] = [
-        {
-            **dict.fromkeys(("host", "workspace", "id", "name", "os", "agent", "ip", "owner"), text),
-            "groups": [text, texts[0]],
-            "facts": {text: text},
-            "reached": True,
-            "reason": "",
-            "asked": True,
-        }
+    base = report(servers=1, checks=1)
+    [server], [check], [result] = base["servers"], base["checks"], base["results"]
+    of_server = ("host", "workspace", "id", "name", "os", "agent", "ip", "owner")
+    of_check = ("name", "set", "title", "rationale", "remedy", "applies_if", "username")
+    servers = [
+        {**server, **dict.fromkeys(of_server, text), "groups": [text, texts[0]], "facts": {text: text}}
         for text in texts
     ]
     unreached = [
-        {**server, "host": f"{server['host']} 2", "reached": number % 2 == 0, "asked": number % 2 == 1, "reason": text}
-        for number, (server, text) in enumerate(zip(servers, texts, strict=True))
+        {**row, "host": f"{row['host']} 2", "reached": number % 2 == 0, "asked": number % 2 == 1, "reason": text}
+        for number, (row, text) in enumerate(zip(servers, texts, strict=True))
     ]
     checks = [
         {
-            **dict.fromkeys(("name", "set", "title", "rationale", "remedy", "applies_if", "username"), text),
-            "of": None,
-            "references": [text, text],
+            **check,
+            **dict.fromkeys(of_check, text),
             "severity": SEVERITIES[number % 5],
-            "kind": "problems",
             "line": f"{text}\n{text}",
-            "expected": [text, text],
-            "when": [text],
             "parameters": {text: [text]},
+            "when": [text],
+            **{key: [text, text] for key in ("references", "expected")},
         }
         for number, text in enumerate(texts)
     ]
     results = [
         {
+            **result,
             "host": host,
-            "check": check,
+            "check": text,
+            "message": text,
+            "value": host,
+            "output": f"{host}\n{text}",
             "outcome": OUTCOMES[(row + column) % 5],
             "severity": SEVERITIES[column % 5],
-            "message": check,
-            "rc": 0,
-            "value": host,
-            "output": f"{host}\n{check}",
-            "output_truncated": False,
             "output_complete": column % 2 == 0,
-            "command": check,
+            "command": text,
             "ended_at": host,
             "reused": row % 2 == 0,
-            "waiver": {"reason": host, "until": check, "by": host, "expired": False}
+            "waiver": {"reason": host, "until": text, "by": host, "expired": False}
             if (row + column) % 5 == 4
             else None,
         }
         for row, host in enumerate(texts)
-        for column, check in enumerate(texts)
+        for column, text in enumerate(texts)
     ]
+    of_waiver = ("check", "reason", "until", "by")
     waivers = [
         {
-            "check": text,
-            "hosts": [text],
-            "groups": [text],
-            "reason": text,
-            "until": text,
-            "by": text,
+            **dict.fromkeys(of_waiver, text),
+            **{key: [text] for key in ("hosts", "groups")},
             "matched": number % 2,
             "expired": number % 3 == 0,
         }
         for number, text in enumerate(texts)
     ]
-    base = report(servers=1, checks=1)
     words = {"title": texts[0], "workspace": texts[1], "collection": texts[2], "ansible_core": texts[3]}
     run_by = {"user": texts[4], "controller": texts[5]}
     rows = {"servers": servers + unreached, "checks": checks, "results": results, "waivers": waivers}
@@ -478,10 +467,9 @@ def _uuid(chance: random.Random) -> str:
     return str(uuid.UUID(int=chance.getrandbits(128), version=4))
 
 
-def with_outputs(given: Report, characters: int, hosts: Sequence[str] = ()) -> Report:
+def with_outputs(given: Report, characters: int) -> Report:
     """A report in which each output is so long, and different from all others."""
     chance = random.Random(3)
     for result in given["results"]:
-        if not hosts or result["host"] in hosts:
-            result["output"] = f"{chance.getrandbits(64):x} <&> " * (characters // 20)
+        result["output"] = f"{chance.getrandbits(64):x} <&> " * (characters // 20)
     return given

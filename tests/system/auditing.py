@@ -74,15 +74,15 @@ class Done:
         return found
 
 
-def carried(*checks: Row, prints: str | None = "hello") -> Row:
+def carried(*checks: Row, prints: str = "hello") -> Row:
     """The line that asks a server these checks, and what it wrote, if each of them printed that."""
     asked = read_checks("checks", checks)
     packed = pack(*compose(asked))
-    frames = "".join(f"[answer {check.name} {len(prints or '')} rc 0 more 0]\n{prints}\n" for check in asked)
+    frames = "".join(f"[answer {check.name} {len(prints)} rc 0 more 0]\n{prints}\n" for check in asked)
     lines = base64.encodebytes(frames.encode()).decode().splitlines()
     text = "\n".join([f"[alpacon {packed.digest}]", *lines, str(len(lines)), "[stderr]", "[rc 0]", "[end]", ""])
     by = {"requested_by": "admin", "username": "admin"}
-    return {**by, "line": packed.line, "status": "success", "exit_code": 0, "result": "" if prints is None else text}
+    return {**by, "line": packed.line, "status": "success", "exit_code": 0, "result": text}
 
 
 @dataclass(frozen=True)
