@@ -270,3 +270,18 @@ def test_the_first_host_may_be_lost_before(current: Workspace, tmp_path: Path, l
     assert done.code == (2 if lost == "failed" else 0), done.said
     assert shown(done) == found("web-02", "web-03")
     assert sorted(command["server"] for command in current.commands()) == sorted(AGENTS)
+
+
+def test_batches_are_refused(current: Workspace, tmp_path: Path) -> None:
+    done = play_out(current, tmp_path, [audited(NAMED, serial=1)], AGENTS)
+    assert done.code == 2, done.said
+    assert "Take serial out of the play" in " ".join(done.said.split())
+    assert current.commands() == []
+
+
+def test_check_mode_predicts(current: Workspace, tmp_path: Path) -> None:
+    done = play_out(current, tmp_path, [audited(NAMED)], AGENTS, "--check")
+    assert done.code == 0, done.said
+    assert shown(done) == [f"{name} {{}} 3" for name in AGENTS]
+    assert [result["changed"] for result in done.tasks["Audit the hosts"]] == [True]
+    assert current.commands() == []

@@ -173,8 +173,10 @@ def test_a_role_that_would_ask_nothing_is_refused(current: Workspace, tmp_path: 
         "null": ({"audit_check_sets": None}, "value of audit_check_sets must be one of"),
         "ports": ({"audit_listening_ports": None}, "audit_listening_ports: it is null"),
     }
+    cases["hosts"] = ({}, "There are no hosts to audit")
     for name, (variables, text) in cases.items():
-        done = play_out(current, tmp_path / name, PLAYBOOK, ["web-01"], "-e", json.dumps(variables))
+        names = [] if name == "hosts" else ["web-01"]
+        done = play_out(current, tmp_path / name, PLAYBOOK, names, "-e", json.dumps(variables))
         assert done.code == 2, f"{name}: {done.said}"
         assert text in " ".join(done.said.split()), f"{name}: {done.said}"
     assert current.commands() == []
