@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleError
+from ansible.plugins.loader import become_loader
 from ansible_cores import CORES
 from system.playing import Row, over_connection, play, play_out, task
 from workspace.client import Workspace
@@ -40,6 +42,11 @@ def test_the_account_of_a_command_is_that_of_its_task(current: Workspace, tmp_pa
     accounts = {"Own": "ubuntu", "Root": "root", "Other": "deploy", "Password": "root"}
     assert {name: run.tasks[name][0].get("stdout") for name in accounts} == accounts, run.said
     assert len(current.commands()) == len(accounts)
+
+
+def test_the_account_is_named_by_the_connection_of_the_workspace_alone() -> None:
+    with pytest.raises(AnsibleError, match=r"works with the connection herdops\.alpacon\.alpacon only"):
+        become_loader.get("herdops.alpacon.account").build_become_command("true", None)
 
 
 def test_an_account_that_a_server_lacks_fails_its_task_and_not_the_host(current: Workspace, tmp_path: Path) -> None:
