@@ -43,9 +43,6 @@ def statuses(workspace: Workspace) -> list[str]:
     return [row["status"] for row in workspace.commands() if row["status"] != "cancelled"]
 
 
-# By id
-
-
 @in_every_dialect
 def test_a_command_is_cancelled_by_its_id_once(modal: Workspace) -> None:
     command_id = waiting(modal)
@@ -107,22 +104,6 @@ def test_what_will_never_run_needs_no_cancelling(workspace: Workspace) -> None:
 
 
 @in_every_dialect
-def test_what_is_held_and_not_let_go_was_not_delivered(workspace: Workspace) -> None:
-    status = "awaiting_approval"
-    workspace.settings(cancel_held=False, holds=[{"status": status}])
-    command_id = workspace.submit("web-01", "reboot")
-    ran = cancel(workspace, ids=[command_id], fail_if_sent=False)
-    assert (ran.changed, ran.failed, ran["outcome"], ran["ran"]) == (False, True, "refused", False)
-    assert f"does not let the command be cancelled while it is {status}. It may still run." in ran["msg"]
-    assert "delivered" not in ran["msg"]
-    assert ran["error"]["status"] in (400, 409)
-    assert statuses(workspace) == [status]
-
-
-# By what they are
-
-
-@in_every_dialect
 def test_every_command_that_matches_is_cancelled_once(modal: Workspace) -> None:
     mine = {waiting(modal), waiting(modal, at="2998-01-01T00:00:00Z")}
     others = {waiting(modal, server="web-02"), waiting(modal, line="reboot -f")}
@@ -170,9 +151,6 @@ def test_a_schedule_that_was_carried_out_is_too_late(workspace: Workspace) -> No
     assert (ran.changed, ran.failed, ran["outcome"]) == (False, True, "sent")
 
 
-# Check and diff mode
-
-
 @in_every_dialect
 @pytest.mark.parametrize("by", ["id", "line"])
 def test_check_mode_writes_nothing(workspace: Workspace, by: str) -> None:
@@ -189,9 +167,6 @@ def test_check_mode_writes_nothing(workspace: Workspace, by: str) -> None:
     cancel(workspace, **given)
     again = cancel(workspace, check_mode=True, diff_mode=True, **given)
     assert (again.changed, again.result.get("diff")) == (False, None)
-
-
-# Trouble
 
 
 def test_a_cancel_that_is_refused_is_a_failure_of_that_command_alone(workspace: Workspace) -> None:

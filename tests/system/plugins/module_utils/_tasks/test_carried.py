@@ -33,9 +33,6 @@ def test_a_workspace_that_hands_no_variables_on_runs_nothing(published: Workspac
     assert "did not pass on the variables that carry it" in outcome["msg"]
 
 
-# One submit decides, and each server for itself
-
-
 def test_creates_and_removes_are_decided_by_each_server(current: Workspace) -> None:
     current.change_server("web-03", allow_sh=False)
     carry(current, argv=["touch", "a mark"], servers=["web-02"])  # in the home of one of them
@@ -57,9 +54,6 @@ def test_a_secret_on_the_standard_error_that_is_cut_in_two_stays_hidden(current:
     result = carry(current, argv=argv, env={"S": "s3cret-value"}, output_limit=9).result
     assert result["stderr"] == "*****-end"
     assert "value" not in str(result)
-
-
-# In every state
 
 
 def test_it_is_scheduled_once_and_found_by_its_digest(current: Workspace) -> None:
@@ -116,9 +110,6 @@ def test_what_others_had_carried_is_not_reused(current: Workspace, by: str) -> N
     assert (again["id"] != first["id"], again.changed) == (True, True)
     own = carry(current, argv=["echo", "a"], reuse_within="1h")
     assert (own["id"], own["stdout"], own.changed) == (again["id"], "a", False)
-
-
-# Answers that are not whole
 
 
 def test_lost_chunks_never_make_an_answer(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from system.support import Outcome, info, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.tests.unit.support import LIST, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 HOUR, HOURS = 3600, 7200
 LINE = "echo hello"
@@ -30,9 +30,6 @@ def by_this_clock(seconds: float) -> str:
 
 def schedule(workspace: Workspace, **given: Any) -> Outcome:
     return run(workspace, **{"state": "scheduled", "servers": ["web-01"], "line": LINE, **given})
-
-
-# With a Date
 
 
 @pytest.fixture(params=[HOUR, -HOUR], ids=["ahead", "behind"])
@@ -84,9 +81,6 @@ def test_a_registration_token_expires_by_its_clock(skewed: Workspace) -> None:
     assert manage_token(skewed, name="dated", expires_at=by_its_clock(skewed, 1800)).changed
     with pytest.raises(UsageError, match=r"expires_at: .* is in the past"):
         manage_token(skewed, name="other", expires_at=by_its_clock(skewed, -1800))
-
-
-# Without one
 
 
 def test_what_is_past_by_a_clock_that_only_its_own_row_tells_is_not_told_as_scheduled(workspace: Workspace) -> None:
@@ -150,12 +144,6 @@ def test_nothing_is_reused_while_commands_are_later_than_the_date_of_a_proxy(cur
     assert done["id"] != old
     [warning] = done.warnings
     assert "reuse_within: the workspace's clock is not known" in warning
-
-
-def test_nothing_more_is_read_once_it_is_seen_that_the_time_is_not_told(old: Workspace) -> None:
-    old.add_many_commands(500, line=LINE, status="success", servers=["web-01", "web-02"])
-    run(old, check_mode=True, servers=["web-01", "web-02"], line=LINE, reuse_within="1h")
-    assert len([entry for entry in old.log() if entry["path"].startswith(LIST)]) == 1
 
 
 def test_without_a_clock_no_answer_of_an_audit_is_reused(current: Workspace) -> None:

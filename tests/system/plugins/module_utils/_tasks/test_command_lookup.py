@@ -100,12 +100,6 @@ def test_the_list_is_read_once_for_all(workspace: Workspace, terms: int) -> None
     assert workspace.requests_made() == 2
 
 
-def test_a_time_ends_the_reading(workspace: Workspace) -> None:
-    workspace.add_many_commands(400, line="true", status="success", result="x", server="web-02", step=-60)
-    assert look_up(workspace, "web-01", "web-02", within="1h") == [None, "x"]
-    assert workspace.requests_made() == 2
-
-
 @pytest.mark.parametrize(("terms", "given"), [(["web-99"], {}), (["web-01"], {"within": "lately"})])
 def test_what_is_refused(current: Workspace, terms: list[str], given: dict[str, Any]) -> None:
     with pytest.raises(UsageError):

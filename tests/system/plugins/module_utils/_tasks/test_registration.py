@@ -501,12 +501,6 @@ def test_only_its_own_row_says_that_a_server_is_connected(
     assert (kept.get("failed", False), kept["changed"]) == (credentials == "unreachable", False)
 
 
-def test_facts_of_other_types_are_not_told(serve: Serve) -> None:
-    row = {"id": UUID, "name": {"a": [5]}, "commissioned": True, "is_connected": "no", "version": [1]}
-    done = scripted(serve([Reply(row)]), **CREDENTIALS)
-    assert (done["name"], done["commissioned"], done["is_connected"], done["version"]) == (None, True, None, None)
-
-
 # state: unregistered
 
 
@@ -577,14 +571,6 @@ def test_an_unregistration_that_is_lost_twice_may_have_changed_something(current
     current.fault("lose_before", method="DELETE")
     done = register(current, state="unregistered", **new_agent(current).options)
     assert (done.failed, done.changed) == (True, True)
-
-
-def test_an_orphan_that_check_mode_cannot_look_for_is_named(current: Workspace) -> None:
-    agent = new_agent(current)
-    current.fault("status", method="GET", path=f"{agent.id}/$", status=403, body='{"code": "forbidden"}')
-    done = register(current, state="unregistered", check_mode=True, id=agent.id, token=current.token)
-    assert (done.failed, done.changed, done["orphans"]) == (True, False, [{"id": agent.id, "name": None}])
-    assert f"Not known to be unregistered: the record {agent.id} may be left behind." in done["msg"]
 
 
 def left_behind(workspace: Workspace, **given: Any) -> Outcome:

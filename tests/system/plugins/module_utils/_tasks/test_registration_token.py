@@ -86,14 +86,6 @@ def test_a_temporary_one_takes_a_run(current: Workspace) -> None:
     assert current.requests_made() == 0
 
 
-def test_the_longest_name_of_a_temporary_one_leaves_room_for_the_run(current: Workspace) -> None:
-    longest = "x" * (64 - len(f"-{process_mark(os.getpid())}"))
-    given: dict[str, Any] = {"state": "temporary", "process": os.getpid()}
-    assert len(manage_token(current, name=longest, **given)["name"]) == 64
-    with pytest.raises(UsageError, match=f"name: there is no room .* Give 1 to {len(longest)} characters"):
-        manage_token(current, name=f"{longest}x", **given)
-
-
 # present
 
 
@@ -269,15 +261,6 @@ def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Worksp
     [left] = ids(workspace)
     assert left in str(caught.value)
     assert workspace.counters()["routes"][f"POST /api/servers{TOKENS}"]["total"] == 2
-
-
-def test_two_lost_answers_that_made_nothing_end_in_an_error_that_says_what_to_do(
-    current: Workspace, patient: Clock
-) -> None:
-    current.fault("lose_before", method="POST", path=TOKENS)
-    with pytest.raises(LostAnswer, match="A registration token fleet may have been made; look for it"):
-        manage_token(current)
-    assert [entry["method"] for entry in current.log()].count("POST") == 2
 
 
 def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: Clock) -> None:

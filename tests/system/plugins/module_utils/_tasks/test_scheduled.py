@@ -229,18 +229,6 @@ def test_a_move_that_stops_half_way_says_what_stands(current: Workspace, case: s
     assert told_of == {name for name, command in stand.items() if command != failing or fault["status"] == 403}
 
 
-def test_a_move_reads_each_old_command_once(old: Workspace) -> None:
-    names = [f"many-{number:03d}" for number in range(20)]
-    old.add_servers(*names, connected=True)
-    schedule(old, servers=names)
-    old.reset_counters()
-    later = schedule(old, servers=names, scheduled_at=LATER, reschedule=True)
-    assert sorted(pending(old)) == sorted(command["id"] for command in later.commands)
-    # Rows of 2024 do not state the schedule.
-    assert methods(old).items() >= {"POST": 20, "DELETE": 20}.items()
-    assert methods(old)["GET"] <= 25
-
-
 # Races
 
 
@@ -316,13 +304,6 @@ def test_what_the_workspace_accepts_and_does_not_list_is_told_of(
     assert moved.passed >= 30, "it has been looked for long enough"
 
 
-def test_a_command_that_is_gone_when_its_time_is_asked_for_is_none(old: Workspace) -> None:
-    first = schedule(old)
-    old.fault("status", method="GET", path=f"{first['id']}/$", status=404, body='{"detail": "Not found."}')
-    second = schedule(old)
-    assert (second.changed, second["id"] != first["id"]) == (True, True)
-
-
 def test_a_race_that_cannot_be_looked_into_is_warned_about(workspace: Workspace) -> None:
     workspace.fault("status", method="GET", path="/api/events/", after=1, status=403, body='{"code": "forbidden"}')
     ran = schedule(workspace)
@@ -345,14 +326,6 @@ def test_what_stood_before_is_not_taken_for_what_was_lost(workspace: Workspace, 
     assert methods(workspace)["POST"] == 2
     assert later["outcome"] == ("unknown" if fault == "lose_before" else "pending")
     assert (stands == first["id"]) == (fault == "lose_before")
-
-
-def test_what_is_scheduled_is_not_taken_for_what_was_to_run_at_once(old: Workspace, moved: Clock) -> None:
-    first = schedule(old)
-    old.fault("lose_before", method="POST", times=1)
-    ran = run(old, servers=["web-01"], line="reboot")
-    assert ran["outcome"] == "unknown"
-    assert first["id"] not in ran["msg"]
 
 
 def test_a_schedule_does_not_outrun_its_parent(published: Workspace) -> None:

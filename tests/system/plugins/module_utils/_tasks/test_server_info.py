@@ -92,28 +92,12 @@ def test_names_of_groups_that_may_not_be_read(serve: Serve, status: int, fails: 
     assert "so their ids stand for them" in warning
 
 
-# By name and id
-
-
 def test_one_by_id_is_one_request(workspace: Workspace) -> None:
     server_id = workspace.server_ids()["web-02"]
     outcome = list_servers(workspace, servers=[server_id.upper()])
     assert names(outcome) == ["web-02"]
     assert paths(workspace)[0] == f"/api/servers/servers/{server_id}/"
     assert len(paths(workspace)) == 2, "the names of groups are read besides"
-
-
-def test_one_by_name_is_asked_for(workspace: Workspace) -> None:
-    assert names(list_servers(workspace, servers=["web-02"])) == ["web-02"]
-    assert paths(workspace)[0] == f"{LIST}name=web-02&page_size=100"
-
-
-def test_several_are_taken_from_one_list(workspace: Workspace) -> None:
-    workspace.add_servers(*(f"db-{number:03d}" for number in range(150)))
-    server_id = workspace.server_ids()["web-01"]
-    outcome = list_servers(workspace, servers=["web-03", server_id, "db-149", "db-000", "web-03"])
-    assert names(outcome) == ["db-000", "db-149", "web-01", "web-03"]
-    assert len([path for path in paths(workspace) if path.startswith(LIST)]) == 2
 
 
 def test_what_is_not_there_is_told_of(workspace: Workspace) -> None:
@@ -138,9 +122,6 @@ def test_names_and_filters_hold_both(workspace: Workspace) -> None:
     assert names(outcome) == ["db-01"]
     assert outcome.warnings == []
     assert names(list_servers(workspace, servers=["web-01"], filters={"name": ["db-*"]})) == []
-
-
-# Filters and limit
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,6 @@ def test_of_a_group_that_the_workspace_filters_by_no_server_is_listed() -> None:
     assert without_servers(wanted, []) == [f"filters: no server is in a group {B['id']}."]
 
 
-# What is described
-
-
 class ClientOfGroups:
     """Lists groups, and nothing else."""
 
