@@ -93,3 +93,4 @@ def test_any_amount_of_output_is_told_in_one_short_line() -> None:
     assert said.startswith("No. no space left")
     assert len(said) < 320
     assert failure_reason({"msg": "No.", "stdout": much * 2000}) == [said]
+    assert failure_reason({"msg": "No.", "stdout": "line\n" * 2000 + "no space left"}) == ["No. no space left"]
