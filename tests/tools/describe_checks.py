@@ -41,27 +41,14 @@ play, for a group or for a host.
    :local:
    :depth: 2
 """
-_SETS = {
-    "ssh": "OpenSSH",
-    "accounts": "Accounts",
-    "sudo": "sudo and su",
-    "files": "Files and file systems",
-    "kernel": "Kernel",
-    "network": "Network",
-    "services": "Services",
-    "updates": "Updates",
-    "logging": "Logs",
-    "capacity": "Capacity",
-    "agent": "Agent",
-}
 
 
 def page() -> str:
     """Return the page as reStructuredText."""
     sets = library.sets()
     parts = [_HEAD.format(checks=sum(len(content["checks"]) for content in sets.values()), sets=len(sets))]
-    for name, title in _SETS.items():
-        parts += [_heading(f"{title} (``{name}``)", "-"), *map(_check, sets[name]["checks"])]
+    for name, content in sets.items():
+        parts += [_heading(f"Set ``{name}``", "-"), *map(_check, content["checks"])]
     return "\n".join(parts)
 
 
