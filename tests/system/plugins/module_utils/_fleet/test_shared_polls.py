@@ -27,6 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.looking import Polls
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST
 
@@ -176,21 +177,6 @@ def test_who_gets_the_lock_after_another_one_has_polled_need_not(
     assert workers.look(mine) == []
 
 
-def test_the_next_poll_comes_later_where_one_showed_too_little_to_be_over(workers: Workers) -> None:
-    awaited = workers.running(40)
-    gaps = []
-    for _poll in range(6):
-        assert len(workers.look(awaited[-1])) == 1
-        gaps.append(workers.shared.poll_gap())
-    assert gaps == pytest.approx([0.15, 0.3, 0.6, 1.2, 1.8, 1.8])
-    workers.end(*awaited[:5])
-    workers.look(awaited[-1])
-    assert workers.shared.poll_gap() == pytest.approx(1.8)
-    workers.end(*awaited[5:20])
-    workers.look(awaited[-1])
-    assert workers.shared.poll_gap() < 0.9
-
-
 @pytest.mark.parametrize(
     ("awaited", "over", "gap"),
     [(40, 6, 0.15), (40, 5, 0.6), (9, 4, 0.15), (9, 3, 0.45), (3, 2, 0.15), (3, 1, 0.45), (2, 1, 0.15)],
@@ -244,21 +230,6 @@ def test_that_a_command_was_handed_over_is_told_to_its_worker(workers: Workers) 
     assert slow.known.status == "running"
 
 
-def test_what_nobody_awaits_any_more_is_not_awaited_again(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
-    [gone] = workers.running(1)
-    stat = Path.stat
-
-    def stat_and_forget(path: Path, **options: Any) -> os.stat_result:
-        found = stat(path, **options)
-        workers.shared.forget(str(gone.id))
-        return found
-
-    monkeypatch.setattr(Path, "stat", stat_and_forget)
-    for _while_and_after_it_is_forgotten in range(2):
-        workers.shared.note_status(str(gone.id), "running")
-        assert workers.shared.expected() == set()
-
-
 def test_a_command_whose_hold_was_seen_is_looked_for_again(workers: Workers) -> None:
     mine, held = workers.running(2)
     workers.workspace.change_command(held.known.id, status="awaiting_approval")
@@ -305,3 +276,14 @@ def test_a_worker_with_several_commands_looks_for_itself(workers: Workers) -> No
     assert (mine.outcome, also_mine.outcome) == ("success", "success")
     assert sum(workers.clock.slept) < 20
     assert not other.outcome
+
+
+# The budget
+
+
+def test_a_budget_that_is_used_up_holds_every_worker_back(workers: Workers) -> None:
+    workers.shared.pause.hold(time.monotonic() + 0.3)
+    began = time.monotonic()
+    with Run().client(workers.client.settings, workers.shared) as client:
+        client.get(LIST)
+    assert time.monotonic() >= began + 0.3
