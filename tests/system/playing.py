@@ -84,11 +84,6 @@ class Play:
         return (self.folder / "log").read_bytes().decode()
 
     @property
-    def progress(self) -> list[str]:
-        """The lines about the progress of tasks."""
-        return [line for line in self.said.split("\n") if line.startswith("alpacon: ")]
-
-    @property
     def results(self) -> dict[str, Row]:
         """What each host's task has returned so far."""
         file = self.folder / "results"

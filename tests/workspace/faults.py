@@ -114,7 +114,6 @@ class Faults:
         self._app = app
         self.http: list[Fault] = []
         self.agent: list[dict[str, t.Any]] = []
-        self._late: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _is_too_large(scope):
@@ -157,25 +156,6 @@ class Faults:
     async def lose_after(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         await self._handle(scope, receive)
         await asyncio.sleep(fault.delay)
-        await _reset(scope, receive)
-
-    async def away_after(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._handle(scope, receive)
-        self.http.insert(0, Fault("status", status=fault.status, seconds=fault.delay))
-        await _stated(fault).deliver(send)
-
-    async def late(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
-        request = await receive()
-
-        async def again() -> Message:
-            return request
-
-        async def handle() -> None:
-            await asyncio.sleep(fault.delay)
-            await self._handle(dict(scope), again)
-
-        self._late.add(task := asyncio.create_task(handle()))
-        task.add_done_callback(self._late.discard)
         await _reset(scope, receive)
 
     async def reset(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
@@ -233,8 +213,6 @@ Kind = t.Callable[[Faults, Fault, Scope, Receive, Send], t.Awaitable[None]]
 KINDS: dict[str, Kind] = {
     "lose_before": Faults.lose_before,
     "lose_after": Faults.lose_after,
-    "away_after": Faults.away_after,
-    "late": Faults.late,
     "reset": Faults.reset,
     "status": Faults.status,
     "status_after": Faults.status_after,
