@@ -17,7 +17,7 @@ from system.support import Outcome, info, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.tests.unit.support import Row
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
 
 HOUR, HOURS = 3600, 7200
 LINE = "echo hello"
@@ -115,6 +115,15 @@ def test_where_it_can_neither_be_withdrawn_nor_seen_nobody_says_that_it_never_ra
     ran = schedule(current, servers=["off-01"], scheduled_at=by_this_clock(3600))
     assert (ran.failed, ran.changed, ran["outcome"], ran["ran"]) == (True, True, "sent", None)
     assert "Not for this token." in ran["msg"]
+
+
+def test_what_was_scheduled_before_stays_where_the_new_time_has_passed(current: Workspace) -> None:
+    current.settings(date_header=False, clock_skew=HOURS)
+    before = schedule(current, scheduled_at=FAR)
+    moved = schedule(current, scheduled_at=by_this_clock(3600), reschedule=True)
+    assert (moved.failed, moved["outcome"]) == (True, "sent")
+    assert f"Scheduled now: {before['id']} at {FAR}" in moved["msg"]
+    assert [row["status"] for row in current.commands(id=before["id"])] == ["scheduled"]
 
 
 def test_a_refusal_says_by_whose_clock(old: Workspace) -> None:

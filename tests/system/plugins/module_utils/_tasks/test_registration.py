@@ -336,7 +336,7 @@ def test_no_word_about_credentials_never_registers(workspace: Workspace, patient
 def test_credentials_are_asked_about(workspace: Workspace) -> None:
     agent = new_agent(workspace)
     agent.commit()
-    done = ask(workspace, **agent.options)
+    done = ask(workspace, token=None, **agent.options)
     assert not done.changed
     assert (done["credentials"], done["commissioned"], done["version"]) == ("valid", True, "2.5.0")
     assert (done["name"], done["requests"]) == (only_record(workspace)["name"], 1)
