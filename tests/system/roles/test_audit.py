@@ -140,6 +140,7 @@ def test_words_of_the_play_count_before_those_of_hosts(current: Workspace, tmp_p
 def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Workspace, tmp_path: Path) -> None:
     cases = {
         "audit_used_max: 'much' is not a number. Give one, such as 90. Host: web-02.": {"audit_used_max": "much"},
+        "audit_check_sets: there is no check set sshh. Did you mean ssh? Host: web-02.": {"audit_check_sets": ["sshh"]},
         "There is no variable audit_usedmax. Did you mean audit_used_max?": {"audit_usedmax": 1},
         "There is no variable audit_dest. Did you mean audit_report_dir?": {"audit_dest": "report"},
     }
@@ -156,10 +157,13 @@ BAD = {"name": "bad", "line": "false", "severity": "high"}
 APPROVED = {"check": "bad", "reason": "It is known.", "until": "2127-01-31"}
 
 
-def of_hosts(first: Row, second: Row, **everybody: Any) -> Row:
-    """An inventory whose groups have variables of their own."""
+GROUPS = ("web", "db", "edge")
+
+
+def of_hosts(*given: Row, **everybody: Any) -> Row:
+    """An inventory with a group for each host, which has variables of its own."""
     common = {"audit_checks": [BAD], "audit_check_sets": [], "audit_report_dir": "", **everybody}
-    groups = {"web": {"hosts": {"web-01": {}}, "vars": first}, "db": {"hosts": {"web-02": {}}, "vars": second}}
+    groups = {name: {"hosts": {host: {}}, "vars": own} for name, host, own in zip(GROUPS, AGENTS, given, strict=False)}
     return {"all": {"vars": common, "children": groups}}
 
 
@@ -195,12 +199,13 @@ def test_what_hosts_say_of_the_play_may_be_the_same_or_be_overruled(current: Wor
 def test_the_waivers_of_all_hosts_count_each_once(current: Workspace, tmp_path: Path, core: str) -> None:
     in_web, in_db = {**APPROVED, "groups": ["web"]}, {**APPROVED, "hosts": ["{{ inventory_hostname }}"]}
     shared = {**APPROVED, "check": "none", "groups": ["all"]}
-    inventory = of_hosts({"audit_waivers": [in_web, shared]}, {"audit_waivers": [shared, in_db]})
+    in_edge = {**APPROVED, "groups": ["edge"]}
+    inventory = of_hosts(*({"audit_waivers": own} for own in ([in_web, shared], [shared, in_db], [in_edge])))
     for limit in ([], ["--limit", "web"]):
         done = play_out(current, tmp_path / "-".join(["run", *limit]), ROLE, inventory, *limit, core=core)
         assert done.code == 0, done.said
         [result] = done.tasks["Audit the hosts"]
-        assert result["summary"]["waived"] == (1 if limit else 2)
+        assert result["summary"]["waived"] == (1 if limit else 3)
         # With a limit, nobody knows whether it fails on the other host that it is about.
         warned = [warning for warning in result.get("warnings", []) if "none of none fails" in warning]
         assert len(warned) == (0 if limit else 1)

@@ -21,6 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     ApiError,
+    RunIsOver,
     UsageError,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
@@ -520,6 +521,15 @@ def test_what_nobody_has_thought_of_leaves_the_ids(current: Workspace, monkeypat
     assert {result["host"]: result["command"] for result in done.report["results"]} == ids
     assert f"What came of it was not awaited. Id {ids['web-01']}." in done.report["results"][0]["message"]
     assert (done.result["changed"], done.result["failed"]) == (True, True)
+
+
+def test_a_run_that_is_over_gets_no_report(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Fleet, jobs: list[Job]) -> None:
+        raise RunIsOver
+
+    monkeypatch.setattr(Fleet, "run", fail)
+    with pytest.raises(RunIsOver):
+        audit(current, HELLO)
 
 
 def test_a_list_of_servers_that_may_not_be_read(workspace: Workspace) -> None:

@@ -98,6 +98,7 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
         ({"message": "{valeu} wait"}, "message: nothing is known by the name {valeu}. Did you mean value?"),
         ({"kind": "problems", "absent": "x"}, "absent: it does not go with kind problems. Leave it out."),
         ({"kind": "results"}, "results: kind and results do not go together. Give results with kind results, and"),
+        ({"shell": "osquery", "kind": "problems"}, "kind: it does not go with the shell osquery. Leave it out."),
         (
             {"shell": "osquery", "applies_if": "true"},
             "applies_if: no shell of the server runs what is for the shell osquery. Leave it out.",

@@ -48,6 +48,7 @@ def test_both_endings_of_yaml_are_read(tmp_path: Path) -> None:
         ({"a__yml": "checks: {"}, "library, a.yml: it cannot be read: "),
         ({"a__yml": "check: []"}, "library, a.yml: it is not a check set."),
         ({"a__yml": "checks: [1]"}, "library, a.yml: checks is not a list of checks."),
+        ({"a__yml": f"functions: [a]\nchecks: [{CHECK}]"}, "library, a.yml: functions is not a text."),
         ({"a__yml": "checks: [{name: a, line: x, absent: yes}]"}, "library, a.yml, check 1 (a): absent: it is true or"),
     ],
 )

@@ -99,10 +99,18 @@ def test_an_output_with_gaps_has_no_result() -> None:
     assert (known.judged.outcome, known.named) == ("unknown", ())
 
 
-def test_what_may_not_have_run_is_no_answer() -> None:
-    row = current_row(status="failed", success=False, error_phase="agent_disconnected")
+@pytest.mark.parametrize(
+    ("fields", "refused", "reason"),
+    [
+        ({"error_phase": "agent_disconnected"}, "", "The command got no result: agent_disconnected."),
+        ({}, "the queue is full", "Never ran: the queue is full."),
+    ],
+)
+def test_what_may_not_have_run_is_no_answer(fields: dict[str, str], refused: str, reason: str) -> None:
+    row = current_row(status="failed", success=False, **fields)
     [check] = read_checks("checks", [CHECK])
-    job = Job(Server(SERVER, "web-01"), command=Command.from_row(row), outcome=Outcome.FAILED, output=Output(""))
+    output = Output("", refused=refused)
+    job = Job(Server(SERVER, "web-01"), command=Command.from_row(row), outcome=Outcome.FAILED, output=output)
     done = replies_of(job, [check], True, 100)["it"]
     assert (done.judged.outcome, done.reached) == ("unknown", False)
-    assert done.judged.message == f"The command got no result: agent_disconnected. Id {job.id}."
+    assert done.judged.message == f"{reason} Id {job.id}."

@@ -101,6 +101,7 @@ def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
         (None, "strict", "cannot be read: No such file or directory"),
         ("", "strict", "The output has no XML"),
         ("<html/>", "strict", "has no benchmark"),
+        ("\udcff", "strict", "it is not UTF-8"),
         (Path(STREAM).read_text(), "strickt", "has no profile strickt. Did you mean strict?"),
         ('<Benchmark id="x"><Profile id="p"/></Benchmark>', "p", "selects no rule"),
         ("<!DOCTYPE x><Benchmark/>", "p", "has a DTD"),
@@ -158,7 +159,13 @@ def test_a_reporter_of_inspec_tells_impacts(tmp_path: Path, reporter: str, outco
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [("", "is not JSON"), ("{}", "no list of controls"), ('{"controls": []}', "has no control")]
+    ("content", "told"),
+    [
+        ("", "is not JSON"),
+        ("[]", "is not a profile of InSpec"),
+        ("{}", "no list of controls"),
+        ('{"controls": []}', "has no control"),
+    ],
 )
 def test_what_is_no_profile_of_inspec_is_refused(tmp_path: Path, content: str, told: str) -> None:
     (tmp_path / "profile.json").write_text(content)

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import NamedResult, parse
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.inspec import severity_of_impact
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.inspec import (
+    controls_of,
+    severity_of_impact,
+)
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 UNMET = "RSpec::Expectations::ExpectationNotMetError"
@@ -110,3 +113,7 @@ def test_a_profile_that_wraps_another_repeats_no_control() -> None:
 )
 def test_impacts(impact: Any, severity: str | None) -> None:
     assert severity_of_impact(impact) == severity
+
+
+def test_a_profile_may_have_its_controls_by_name() -> None:
+    assert [rule.name for rule in controls_of({"controls": {"a": {}}})] == ["a"]
