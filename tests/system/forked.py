@@ -23,7 +23,11 @@ from typing import Any, NoReturn
 
 #: How many seconds a run has to end by itself.
 _LAST = 10.0
-PROGRAMS = {"ansible-playbook": "ansible.cli.playbook", "ansible-inventory": "ansible.cli.inventory"}
+PROGRAMS = {
+    "ansible": "ansible.cli.adhoc",
+    "ansible-playbook": "ansible.cli.playbook",
+    "ansible-inventory": "ansible.cli.inventory",
+}
 _HERE = Path(__file__).resolve().parent
 #: What Ansible reads while it is imported, the same for all runs.
 _FOLDERS = {
@@ -33,6 +37,8 @@ _FOLDERS = {
 #: Settings that Ansible reads anew for each run; with others, a run is a process of its own.
 _READ_LATE = {
     *_FOLDERS,
+    "ANSIBLE_CACHE_PLUGIN",
+    "ANSIBLE_CACHE_PLUGIN_CONNECTION",
     "ANSIBLE_CALLBACKS_ENABLED",
     "ANSIBLE_COLLECTIONS_PATH",
     "ANSIBLE_CONFIG",
@@ -40,6 +46,7 @@ _READ_LATE = {
     "ANSIBLE_HOME",
     "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED",
     "ANSIBLE_NOCOLOR",
+    "ANSIBLE_REMOTE_USER",
 }
 
 

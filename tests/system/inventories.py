@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs of ansible-inventory with an inventory of the plugin, and a workspace whose servers never change."""
+"""Inventories of the plugin, in this process or by Ansible's programs, and a workspace whose servers never change."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import collection_tree
+from ansible.errors import AnsibleError
+from ansible.inventory.data import InventoryData
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import inventory_loader
 from system.forked import carry_out
 from system.playing import PATIENCE, environment
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils import _workspaces
+
 Row = dict[str, Any]
 
-TARGET = collection_tree.ROOT / "tests/integration/targets/inventory_alpacon/files"
+_SERVERS = Path(__file__).with_name("servers.json")
 #: Made by a template in the name of a server, if ever that is worked out.
 MARKER = Path("/tmp/alpacon-was-templated")
 APP, DB, NEW = (f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 12}" for digit in "123")
@@ -36,8 +43,8 @@ TIMES = {
 
 
 def fill(workspace: Workspace) -> None:
-    """Add the servers of the integration target."""
-    rows = json.loads((TARGET / "servers.json").read_text(encoding="utf-8"))
+    """Add servers of all kinds."""
+    rows = json.loads(_SERVERS.read_text(encoding="utf-8"))
     workspace.call("POST", "servers/", [{**TIMES, **row} for row in rows])
 
 
@@ -74,6 +81,74 @@ class Listing:
         return re.sub(r"\s+", " ", self.said)
 
 
+class Notes:
+    """Stands in for Ansible's display: it keeps warnings, and everything that is shown."""
+
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+        self.shown: list[str] = []
+
+    def warning(self, msg: str, *_more: Any, **_named: Any) -> None:
+        self.warned.append(msg)
+        self.shown.append(msg)
+
+    def __getattr__(self, _name: str) -> Any:
+        return lambda msg="", *_more, **_named: self.shown.append(str(msg))
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What inventory plugins made of their files in this process.
+
+    Attributes:
+        failure: why the last of them failed; empty if it did not.
+    """
+
+    inventory: Any
+    warnings: str
+    shown: str
+    failure: str
+
+    @property
+    def hosts(self) -> dict[str, Row]:
+        """The variables of each host."""
+        left_out = ("inventory_file", "inventory_dir")
+        return {
+            name: {key: value for key, value in host.vars.items() if key not in left_out}
+            for name, host in self.inventory.hosts.items()
+        }
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """The hosts of each group that has some of its own."""
+        groups = self.inventory.groups.items()
+        return {name: sorted(host.name for host in group.hosts) for name, group in groups if group.hosts}
+
+    def children(self, name: str) -> list[str]:
+        """The groups in a group."""
+        return sorted(group.name for group in self.inventory.groups[name].child_groups)
+
+
+def parsed(*sources: Path | str) -> Parsed:
+    """Have plugins read files in this process, one after the other: ours those of its name, and INI the others."""
+    inventory: Any = InventoryData()
+    notes, failure = Notes(), ""
+    with patch.object(_workspaces, "_read_with", {}):
+        for source in map(str, sources):
+            ours = source.endswith((".yml", ".yaml"))
+            plugin: Any = inventory_loader.get("herdops.alpacon.alpacon" if ours else "ansible.builtin.ini")
+            plugin.display = notes
+            inventory.current_source = source
+            try:
+                plugin.parse(inventory, DataLoader(), source, cache=True)
+                if hasattr(plugin, "_cache"):
+                    plugin.update_cache_if_changed()
+            except AnsibleError as error:
+                failure = str(error)
+    inventory.reconcile_inventory()
+    return Parsed(inventory, " ".join(notes.warned), " ".join(notes.shown), failure)
+
+
 def listing(
     program: Path, source: Path, arguments: tuple[str, ...], environ: dict[str, str | None], folder: Path
 ) -> Listing:
@@ -102,6 +177,22 @@ class Source:
         """Write the file: options, or text for what JSON cannot say."""
         lines = "".join(f"{name}: {json.dumps(value)}\n" for name, value in options.items())
         self.path.write_text(f"plugin: herdops.alpacon.alpacon\n{lines}{text}", encoding="utf-8")
+
+    def parse(self, text: str = "", **options: Any) -> Parsed:
+        """Write the file with the settings of the workspace, and read it in this process."""
+        self.write(text, **{"url": self.workspace.url, "token": self.workspace.token, **options})
+        read = parsed(self.path)
+        assert self.workspace.token not in read.shown + read.failure
+        return read
+
+    def refuse(self, text: str = "", **options: Any) -> str:
+        """Read a file that fails before anything is asked, and leaves no host; give the reason."""
+        before = self.workspace.requests_made()
+        read = self.parse(text, **options)
+        assert read.failure, read.hosts
+        assert read.hosts == {}
+        assert self.workspace.requests_made() == before
+        return read.failure
 
     def run(self, *arguments: str, program: str = "ansible-inventory", **environ: str | None) -> Listing:
         """Run a program with this inventory; a variable that is None is not in its environment."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ STATES = {
     "fine": "in use",
     "call": CALL,
     "quoted": f"' == {CALL} or '",
-    "filter": f"'touch {RUN}' | {CALL}",
-    "sum": f"0 + {CALL}",
+    "template": f"{{{{ {CALL} }}}}",
 }
+#: Expressions were worked out twice before 2.19; what ansible-core trusts since is the same on all later ones.
+on_both = pytest.mark.parametrize("core", ["oldest", pytest.param("newest", marks=pytest.mark.slow)])
 #: How plays use variables, of which ansible-core takes the result for an expression, or did so before 2.19.
 CONDITIONS = (
     "{{ alpacon_tags.state }}",
@@ -48,12 +50,8 @@ CONDITIONS = (
 NAMES = (
     f"'~lipsum.__globals__.os.popen('id>{RUN}').read()~'",
     f"$(id>{RUN})",
-    f"`id>{RUN}`",
     f"x;id>{RUN};x",
-    f"x|id>{RUN}",
-    f"x&id>{RUN}&x",
     f"x'`id>{RUN}`'x",
-    f'x"`id>{RUN}`"x',
     f"x\\\n`id>{RUN}`",
 )
 
@@ -72,21 +70,24 @@ def played(source: Source, rows: list[Any], *plays: dict[str, Any], **options: A
         return source.run(str(source.folder / "play.json"), *settings, program="ansible-playbook")
 
 
-def tasks_with(condition: str) -> list[dict[str, Any]]:
-    """Every kind of task that works a condition out."""
-    show: dict[str, Any] = {"ansible.builtin.debug": {"msg": "x"}, "ignore_errors": True}
+SHOW: dict[str, Any] = {"ansible.builtin.debug": {"msg": "x"}, "ignore_errors": True}
+
+
+def tasks_with(conditions: Sequence[str]) -> list[dict[str, Any]]:
+    """A task for each condition, and for the first every other kind of task that works one out."""
+    first = conditions[0]
     return [
-        {**show, "when": condition},
-        {**show, "changed_when": condition},
-        {**show, "failed_when": condition},
-        {**show, "until": condition, "retries": 1, "delay": 0},
-        {"ansible.builtin.assert": {"that": [condition]}, "ignore_errors": True},
-        {"ansible.builtin.set_fact": {"kept": condition}, "ignore_errors": True},
-        {**show, "when": "{{ kept }}"},
+        *({**SHOW, "when": condition} for condition in conditions),
+        {**SHOW, "changed_when": first},
+        {**SHOW, "failed_when": first},
+        {**SHOW, "until": first, "retries": 1, "delay": 0},
+        {"ansible.builtin.assert": {"that": [first]}, "ignore_errors": True},
+        {"ansible.builtin.set_fact": {"kept": first}, "ignore_errors": True},
+        {**SHOW, "when": "{{ kept }}"},
     ]
 
 
-@pytest.mark.parametrize("core", ["oldest", "newest"])
+@on_both
 def test_no_text_becomes_an_expression(tmp_path: Path, current: Any, core: str) -> None:
     source = Source(current, tmp_path, prepare(core))
     rows = [
@@ -96,14 +97,14 @@ def test_no_text_becomes_an_expression(tmp_path: Path, current: Any, core: str) 
     # An empty value has no text that could say what is to be thought of the key.
     keys = (CALL, f"{{{{ {CALL} }}}}")
     rows += [row(99 + n, f"key-{n}", tags={key: [], "b": {}}) for n, key in enumerate(keys)]
-    tasks = [task for condition in CONDITIONS for task in tasks_with(condition)]
+    tasks = tasks_with(CONDITIONS)
     play = {"hosts": "all", "gather_facts": False, "tasks": tasks}
     ran = played(source, rows, play, compose={"state": "alpacon_tags.state"})
     assert f"ok={len(tasks)} " in ran.out, ran.out + ran.said
     assert not (tmp_path / RUN).exists()
 
 
-@pytest.mark.parametrize("core", ["oldest", "newest"])
+@on_both
 def test_no_name_of_a_host_becomes_an_expression_or_a_line_of_a_shell(tmp_path: Path, current: Any, core: str) -> None:
     source = Source(current, tmp_path, prepare(core))
     rows = [row(n, name, os_name=name, groups=[{"id": str(n), "name": name}]) for n, name in enumerate(NAMES)]
@@ -123,29 +124,29 @@ def test_no_name_of_a_host_becomes_an_expression_or_a_line_of_a_shell(tmp_path: 
     assert ran.code == 0, ran.out + ran.said
     assert not (tmp_path / RUN).exists()
     assert len((tmp_path / "hosts").read_text(encoding="utf-8").splitlines()) == len(NAMES)
-    assert f"{len(NAMES)} servers had a name that is not safe for a host, which is now: " in ran.warnings
 
 
-@pytest.mark.parametrize("name", ["call", "quoted"])
-def test_no_result_of_a_task_becomes_an_expression_before_2_19(tmp_path: Path, current: Any, name: str) -> None:
+def test_no_result_of_a_task_becomes_an_expression_before_2_19(tmp_path: Path, current: Any) -> None:
     source = Source(current, tmp_path, prepare("oldest"))
     info: dict[str, Any] = {"herdops.alpacon.alpacon_server_info": {}, "register": "listed"}
     again = {**info, "register": "twice", "loop": [1]}
     kept = {"ansible.builtin.set_fact": {"server": "{{ listed.servers | first }}"}}
     conditions = (
         "{{ listed.servers[0].tags.state }}",
-        "'{{ twice.results[0].servers[0].tags.state }}' == 'x'",
+        "'{{ listed.servers[1].tags.state }}' == 'x'",
+        "'{{ twice.results[0].servers[1].tags.state }}' == 'x'",
         "{{ server.tags.state }}",
-        "'{{ hostvars.localhost.listed.servers[0].tags.state }}' == 'x'",
+        "'{{ hostvars.localhost.listed.servers[1].tags.state }}' == 'x'",
     )
-    tasks = [info, again, kept, *(task for condition in conditions for task in tasks_with(condition))]
+    tasks = [info, again, kept, *tasks_with(conditions)]
     play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
-    ran = played(source, [row(1, "web-01", tags={"state": STATES[name]})], play)
+    rows = [row(n, name, tags={"state": STATES[name]}) for n, name in enumerate(("call", "quoted"))]
+    ran = played(source, rows, play)
     assert f"ok={len(tasks)} " in ran.out, ran.out + ran.said
     assert not (tmp_path / RUN).exists()
 
 
-@pytest.mark.parametrize("core", ["oldest", "newest"])
+@on_both
 def test_harmless_text_is_listed_plainly(tmp_path: Path, current: Any, core: str) -> None:
     source = Source(current, tmp_path, prepare(core))
     odd = {"template": "{{ 7 * 7 }}", "call": CALL}
