@@ -178,9 +178,9 @@ def run_plays(
     return _carry_out(command, folder, environment(workspace, folder))
 
 
-def _carry_out(command: list[str], folder: Path, environ: dict[str, str]) -> Play:
+def _carry_out(command: list[str], folder: Path, environ: dict[str, str], patience: float = PATIENCE) -> Play:
     log = folder / "log"
-    play = Play(folder, *carry_out(command, environ, folder, log, log, PATIENCE))
+    play = Play(folder, *carry_out(command, environ, folder, log, log, patience))
     assert "Traceback" not in play.said, play.said
     return play
 
@@ -255,7 +255,11 @@ def play_out(
     else:
         (folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
         command.append(str(folder / "play.json"))
-    return _carry_out([*command, *arguments], folder, environment(workspace, folder, **environ))
+    # The agents of the stand-in share the machine with the play.
+    tasks = 0 if isinstance(plays, str) else sum(len(play.get("tasks", ())) for play in plays)
+    return _carry_out(
+        [*command, *arguments], folder, environment(workspace, folder, **environ), PATIENCE * max(1, tasks)
+    )
 
 
 def over_connection(
@@ -263,32 +267,19 @@ def over_connection(
     folder: Path,
     tasks: list[Row],
     hosts: Mapping[str, Row] | Iterable[str] = ("web-01",),
+    *arguments: str,
+    core: str = "development",
     **environ: str,
-) -> RunningPlay:
-    """Run tasks on servers, given with the variables of their hosts or without, over the connection plugin."""
-    run = start_over_connection(workspace, folder, tasks, hosts, **environ)
-    try:
-        return run.end(patience=len(tasks) * PATIENCE)
-    finally:
-        run.stop()
-
-
-def start_over_connection(
-    workspace: Workspace,
-    folder: Path,
-    tasks: list[Row],
-    hosts: Mapping[str, Row] | Iterable[str] = ("web-01",),
-    **environ: str,
-) -> RunningPlay:
-    """Begin tasks on servers over the connection plugin, by the Python that everybody has."""
+) -> Play:
+    """Run tasks over the connection plugin, on servers given with the variables of their hosts or without."""
     own = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
+    # By the Python that everybody has.
     common = {
         "ansible_connection": "herdops.alpacon.alpacon",
         "ansible_python_interpreter": "{{ ansible_playbook_python }}",
     }
-    plays = [{"hosts": "all", "gather_facts": False, "tasks": tasks}]
-    variables = {host: {**common, **own[host]} for host in own}
-    return start_plays(workspace, folder, variables, plays, 20, collection_tree.TOOLS, **environ)
+    inventory = {"all": {"hosts": {host: {**common, **own[host]} for host in own}}}
+    return play_out(workspace, folder, play(*tasks), inventory, *arguments, core=core, **environ)
 
 
 COMMAND_MODULE = "herdops.alpacon.alpacon_command"

@@ -16,7 +16,7 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import become_loader
 from ansible_cores import CORES
-from system.playing import Row, over_connection, play, play_out, task
+from system.playing import Row, over_connection, task
 from workspace.client import Workspace
 
 ACCOUNT = {"become": True, "become_method": "herdops.alpacon.account"}
@@ -26,56 +26,40 @@ def whoami(name: str, **keywords: Any) -> Row:
     return task(name, "echo $USER", "ansible.builtin.shell", **keywords)
 
 
-def test_the_account_of_a_command_is_that_of_its_task(current: Workspace, tmp_path: Path) -> None:
-    hosts = {"web-01": {"ansible_user": "ubuntu"}}
-    run = over_connection(
-        current,
-        tmp_path,
-        [
-            whoami("Own"),
-            whoami("Root", **ACCOUNT),
-            whoami("Other", **ACCOUNT, become_user="deploy"),
-            whoami("Password", **ACCOUNT, vars={"ansible_become_password": "not-needed"}),
-        ],
-        hosts,
-    )
-    accounts = {"Own": "ubuntu", "Root": "root", "Other": "deploy", "Password": "root"}
-    assert {name: run.tasks[name][0].get("stdout") for name in accounts} == accounts, run.said
-    assert len(current.commands()) == len(accounts)
+def test_tasks_run_as_their_accounts_and_fail_alone_where_a_server_lacks_one(
+    current: Workspace, tmp_path: Path
+) -> None:
+    current.fault("fail_start", reason="group", times=1)
+    copied = {"content": "x", "dest": str(tmp_path / "there"), "mode": "0600"}
+    items = {"loop": ["root", "deploy", ""], "remote_user": "bob", "become_user": "{{ item }}"}
+    sudo = {"become": True, "become_method": "sudo", "vars": {"ansible_user": "stranger"}}
+    tasks = [
+        {
+            "block": [whoami("Lacking", **ACCOUNT, become_user="deploy", ignore_errors=False)],
+            "rescue": [whoami("Rescued")],
+        },
+        whoami("Root", **ACCOUNT, vars={"ansible_become_password": "not-needed"}),
+        whoami("Items", **ACCOUNT, **items),
+        task("Copy", copied, "ansible.builtin.copy", **ACCOUNT),
+        whoami("Unknown", **ACCOUNT, become_user="stranger"),
+        whoami("Sudo", **sudo, ignore_unreachable=True),
+    ]
+    run = over_connection(current, tmp_path, tasks, {"web-01": {"ansible_user": "ubuntu"}}, "-vvv")
+    result = {name: rows[0] for name, rows in run.tasks.items()}
+    assert [result[name]["stdout"] for name in ("Rescued", "Root")] == ["ubuntu", "root"], run.said
+    assert [item["stdout"] for item in result["Items"]["results"]] == ["root", "deploy", "root"]
+    assert "nothing was run: the server has no group deploy. Name a group of the account" in result["Lacking"]["msg"]
+    assert "alpacon_groupname" in result["Lacking"]["msg"]
+    assert "become_user" in result["Unknown"]["msg"]
+    unreachable = [bool(result[name].get("unreachable")) for name in ("Lacking", "Unknown", "Sudo")]
+    assert unreachable == [False, False, True]
+    assert "echo ~root" in run.said, "temporary folders are those of the account"
+    assert "~ubuntu" not in run.said.partition("TASK [Copy]")[2]
 
 
 def test_the_account_is_named_by_the_connection_of_the_workspace_alone() -> None:
     with pytest.raises(AnsibleError, match=r"works with the connection herdops\.alpacon\.alpacon only"):
         become_loader.get("herdops.alpacon.account").build_become_command("true", None)
-
-
-def test_an_account_that_a_server_lacks_fails_its_task_and_not_the_host(current: Workspace, tmp_path: Path) -> None:
-    current.fault("fail_start", reason="group", times=1)
-    lacking = whoami("Lacking", **ACCOUNT, become_user="deploy", ignore_errors=False)
-    unknown = whoami("Unknown", **ACCOUNT, become_user="stranger")
-    sudo = {"become": True, "become_method": "sudo", "vars": {"ansible_user": "stranger"}}
-    tasks = [
-        {"block": [lacking], "rescue": [whoami("Rescued")]},
-        unknown,
-        whoami("Sudo", **sudo, ignore_unreachable=True),
-        whoami("Last"),
-    ]
-    run = over_connection(current, tmp_path, tasks)
-    [lacks], [is_unknown], [as_sudo] = run.tasks["Lacking"], run.tasks["Unknown"], run.tasks["Sudo"]
-    assert "nothing was run: the server has no group deploy. Name a group of the account" in lacks["msg"]
-    assert "alpacon_groupname" in lacks["msg"]
-    assert "become_user" in is_unknown["msg"]
-    assert [bool(task.get("unreachable")) for task in (lacks, is_unknown, as_sudo)] == [False, False, True]
-    assert [run.tasks[name][0]["rc"] for name in ("Rescued", "Last")] == [0, 0]
-
-
-def test_temporary_folders_are_those_of_the_account(current: Workspace, tmp_path: Path) -> None:
-    copied = {"content": "x", "dest": str(tmp_path / "there"), "mode": "0600"}
-    tasks = [task("Copy", copied, "ansible.builtin.copy", **ACCOUNT)]
-    hosts = {"web-01": {"ansible_user": "deploy"}}
-    run = over_connection(current, tmp_path, tasks, hosts, ANSIBLE_VERBOSITY="3")
-    assert "echo ~root" in run.said
-    assert "~deploy" not in run.said
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes accounts as root only")
@@ -87,7 +71,7 @@ def test_an_account_that_cannot_write_to_its_home_gets_files(current: Workspace,
         copied = {"content": "x", "dest": str(file), "mode": "0600"}
         tasks = [task("Copy", copied, "ansible.builtin.copy", **ACCOUNT, become_user="backup")]
         hosts = {"web-01": {"ansible_python_interpreter": "/usr/bin/python3"}}
-        run = over_connection(current, tmp_path, tasks, hosts, ANSIBLE_VERBOSITY="3")
+        run = over_connection(current, tmp_path, tasks, hosts, "-vvv")
         assert file.owner() == "backup", run.said
     assert "/var/tmp/ansible-tmp-" in run.said
     assert not [left for left in Path("/var/tmp").glob("ansible-tmp-*") if left.owner() == "backup"]
@@ -120,7 +104,8 @@ def test_who_cannot_become_another_account_is_told_why(current: Workspace, tmp_p
     def by(program: object, **keywords: Any) -> Row:
         return {"become": True, "become_method": "sudo", "vars": {"ansible_become_exe": str(program), **keywords}}
 
-    raw = "ansible.builtin.raw"
+    raw, secret = "ansible.builtin.raw", "Xanthippe-4711"
+    discovers = {"ansible_become_password": secret, "ansible_python_interpreter": "auto"}
     tasks = [
         whoami("Missing", **by("sudo-missing")),
         whoami("Missing, with files", **by("sudo-missing", ansible_pipelining=False)),
@@ -128,40 +113,22 @@ def test_who_cannot_become_another_account_is_told_why(current: Workspace, tmp_p
         whoami("Silent", **by("sudo-missing"), no_log=True),
         task("Fails", "exit 3", raw, **by(letting)),
         task("Not missed", "sudo-missing", raw),
+        whoami("Password", become=True, become_method="su", vars=discovers),
+        whoami("Windows", vars={"ansible_shell_type": "powershell"}),
     ]
-    variables = {
-        "ansible_connection": "herdops.alpacon.alpacon",
-        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-    }
-    run = play_out(current, tmp_path, play(*tasks), {"all": {"hosts": {"web-01": variables}}}, core=core)
+    run = over_connection(current, tmp_path, tasks, ["web-01"], "-vvv", core=core)
     could_not = "The task could not become root by sudo: "
-    missing = re.findall(rf"\[web-01\].*{could_not}.*sudo-missing: .*not found. Use become_method: ", run.said)
-    assert len(missing) == 2
-    assert f"{could_not}sudo: a password is required. Use become_method: " in run.said
-    assert "deserialization" not in run.said
-    assert "MODULE FAILURE" not in run.said
+    for name in ("Missing", "Missing, with files"):
+        assert re.search(rf"{could_not}.*sudo-missing: .*not found. Use become_method: ", run.tasks[name][0]["msg"])
+    assert f"{could_not}sudo: a password is required. Use become_method: " in run.tasks["Asking"][0]["msg"]
+    assert [run.tasks[name][0]["rc"] for name in ("Fails", "Not missed")] == [3, 127]
     _before, _silent, silent = run.said.partition("TASK [Silent]")
     silent, _fails, after = silent.partition("TASK [Fails]")
     assert "not found" not in silent
     assert could_not not in after
-    assert '"rc": 3' in after
-    assert '"rc": 127' in after
-    assert "unreachable=0" in after
-
-
-def test_a_password_and_a_shell_of_windows_are_refused_before_anything_is_submitted(
-    current: Workspace, tmp_path: Path
-) -> None:
-    secret, discovers = "Xanthippe-4711", {"ansible_python_interpreter": "auto"}
-    tasks = [
-        whoami(method, become=True, become_method=method, vars={"ansible_become_password": secret, **discovers})
-        for method in ("sudo", "su")
-    ]
-    windows = whoami("Windows", vars={"ansible_shell_type": "powershell"})
-    run = over_connection(current, tmp_path, [*tasks, windows], ANSIBLE_VERBOSITY="3")
-    for method in ("sudo", "su"):
-        said = f"The agent has no terminal, and become method {method} asks for a password there."
-        assert said in run.tasks[method][0]["msg"]
+    said = "The agent has no terminal, and become method su asks for a password there."
+    assert said in run.tasks["Password"][0]["msg"]
     assert "Windows servers are not supported by this connection" in run.tasks["Windows"][0]["msg"]
-    assert current.commands() == []
+    assert "Password" not in str(current.commands())
     assert secret not in run.said
+    assert "unreachable=0" in run.said

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from ansible_cores import CORES
 from system.inventories import Source
-from system.playing import environment, play, play_out, run_plays, task
+from system.playing import environment, over_connection, run_plays, task
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -23,7 +23,6 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 GUIDES = ROOT / "docs/docsite/rst"
 GUIDE = (GUIDES / "reviewing.rst").read_text(encoding="utf-8")
 [PATTERN] = re.findall(r"^    (/bin/sh -c \$RUN \*)$", GUIDE, re.MULTILINE)
-LINE = re.compile(r"/bin/sh -c \$RUN (command|module):ansible\.builtin\.ping sha256:[0-9a-f]{64}")
 HOST = ("web-01", "-m")
 
 
@@ -93,16 +92,9 @@ def test_a_module_has_one_name_however_the_task_calls_it(current: Workspace, tmp
     tasks = [
         task(name, options.get(name.rpartition(".")[2], {}), name) for spellings in names.values() for name in spellings
     ]
-    connection = {
-        "ansible_connection": "herdops.alpacon.alpacon",
-        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-    }
-    hosts = {"all": {"hosts": {"web-01": connection}}}
     paths = f"{environment(current, tmp_path)['ANSIBLE_COLLECTIONS_PATH']}:{tmp_path}"
-    done = play_out(current, tmp_path, play(*tasks), hosts, core=core, ANSIBLE_COLLECTIONS_PATH=paths)
+    tasks.append(task("by its collection", {}, "new", collections=["some.where"]))
+    done = over_connection(current, tmp_path, tasks, core=core, ANSIBLE_COLLECTIONS_PATH=paths)
     assert not any(rows[0]["failed"] for rows in done.tasks.values()), done.said
-    shorter = task("by its collection", {}, "new", collections=["some.where"])
-    done = play_out(current, tmp_path, play(shorter), hosts, core=core, ANSIBLE_COLLECTIONS_PATH=paths)
-    assert not done.tasks["by its collection"][0]["failed"], done.said
     labels = {row["line"].split()[3].partition(":")[2] for row in current.commands()}
     assert labels == set(names)

@@ -47,9 +47,13 @@ def test_a_task_runs_on_the_host_that_it_is_delegated_to(current: Workspace, tmp
     assert len(current.commands()) == 6
 
 
-def test_a_reset_connection_finds_the_server_anew(current: Workspace, tmp_path: Path) -> None:
+@pytest.mark.parametrize("core", CORES)
+def test_a_reset_finds_the_server_anew_and_reads_variables_that_are_templates(
+    current: Workspace, tmp_path: Path, core: str
+) -> None:
     url = f"{current.url}/_control/servers"
     here = {"delegate_to": "localhost", "vars": {"ansible_connection": "local"}}
+    own = {"alpacon_token": "{{ mine }}", "mine": current.token, "alpacon_wait_timeout": "{{ 2 }}m"}
     tasks = [
         where("First", become=True, become_method="herdops.alpacon.account"),
         task("Gone", {"url": f"{url}/moved/", "method": "DELETE", "status_code": 204}, "ansible.builtin.uri", **here),
@@ -60,21 +64,11 @@ def test_a_reset_connection_finds_the_server_anew(current: Workspace, tmp_path: 
     current.add_servers("moved", agent=True)
     current.wait_connected("moved")
     before = current.server_ids()["moved"]
-    run = over_connection(current, tmp_path, tasks, ["moved"])
+    run = over_connection(current, tmp_path, tasks, {"moved": own}, core=core)
     assert run.code == 0, run.said
     assert current.server_ids()["moved"] != before
     assert not run.tasks["Second"][0]["failed"]
-
-
-@pytest.mark.parametrize("core", CORES)
-def test_a_reset_reads_variables_that_are_templates(current: Workspace, tmp_path: Path, core: str) -> None:
-    variables = {"alpacon_token": "{{ mine }}", "mine": current.token, "alpacon_wait_timeout": "{{ 2 }}m"}
-    hosts = {"web-01": {"ansible_connection": "herdops.alpacon.alpacon", **variables}}
-    first, second = (task(name, "pwd", "ansible.builtin.raw") for name in ("First", "Second"))
-    tasks = [first, {"name": "Reset", "ansible.builtin.meta": "reset_connection"}, second]
-    done = play_out(current, tmp_path, play(*tasks), {"all": {"hosts": hosts}}, core=core)
-    assert done.code == 0, done.said
-    assert "WARNING" not in done.said
+    assert "WARNING" not in run.said
 
 
 def test_a_play_over_the_connection_delegates_to_the_controller(current: Workspace, tmp_path: Path) -> None:
@@ -87,23 +81,3 @@ def test_a_play_over_the_connection_delegates_to_the_controller(current: Workspa
     by_variable = play(*tasks, vars={"ansible_connection": "herdops.alpacon.alpacon"})
     done = play_out(current, tmp_path / "variable", by_variable, {"all": {"hosts": {"web-01": {}}}})
     assert "give it the variable ansible_connection: local" in done.said
-
-
-def test_each_item_of_a_loop_runs_as_its_own_account(current: Workspace, tmp_path: Path) -> None:
-    over_connection(
-        current,
-        tmp_path,
-        [
-            task(
-                "Items",
-                "true",
-                "ansible.builtin.raw",
-                loop=["root", "deploy", ""],
-                remote_user="bob",
-                become=True,
-                become_user="{{ item }}",
-                become_method="herdops.alpacon.account",
-            )
-        ],
-    )
-    assert [command["username"] for command in current.commands()] == ["root", "deploy", "root"]

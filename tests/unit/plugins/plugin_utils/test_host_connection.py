@@ -7,17 +7,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import os
 import random
+import time
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.bodies import code, write
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import UNDONE
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge, pack
+from ansible_collections.herdops.alpacon.plugins.plugin_utils import _host_connection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection, NotDone
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Ran, RequestTooLarge
 from ansible_collections.herdops.alpacon.tests.unit.carrying import frame_of
@@ -104,16 +109,6 @@ def test_what_cannot_be_written_into_its_place_fails_at_once() -> None:
         connected(Remote(UNDONE)).put(b"content", "/nonexistent/motd")
 
 
-def test_a_large_file_is_fetched_in_pieces(tmp_path: Path) -> None:
-    first, rest = bytes(8_000_000), b"end"
-    digest = hashlib.sha256(first + rest).hexdigest()
-    stated = f"setlocale: warning\n{len(first + rest)}\n{digest}  -\n".encode()
-    remote = Remote(answers=[Ran(0, first, stated), Ran(0, rest, b"")])
-    connected(remote).fetch("/var/log/app.log", tmp_path / "log")
-    assert (tmp_path / "log").read_bytes() == first + rest
-    assert "head -c 3" in remote.bodies[1]
-
-
 class Here(Remote):
     """This machine, on which something else happens after the first submit."""
 
@@ -163,10 +158,33 @@ def test_a_large_file_that_something_else_changes_is_told(
     assert len(remote.submits) == submits
 
 
-def test_a_large_file_is_put_in_pieces(tmp_path: Path) -> None:
+def test_a_large_file_goes_both_ways_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_host_connection, "_FETCHED_PIECE", 400_000)
     content = random.Random(7).randbytes(1_000_001)
-    connected(Here(lambda: None)).put(content, str(tmp_path / "large"))
+    host = Here(lambda: None)
+    connected(host).put(content, str(tmp_path / "large"))
     assert (tmp_path / "large").read_bytes() == content
+    assert [len(files[0]) for files in host.submits if files] == [750_000, 250_001]
+    host.submits.clear()
+    connected(host).fetch(str(tmp_path / "large"), tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == content
+    assert len(host.submits) == 3
+
+
+def test_what_cannot_be_fetched_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = connected(Here(lambda: None))
+    with pytest.raises(NotDone, match=f"{tmp_path}/none: no such file"):
+        host.fetch(f"{tmp_path}/none", tmp_path / "back")
+    (tmp_path / "there").write_bytes(bytes(150))
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=100))
+    with pytest.raises(NotDone, match=r"has 150 bytes, and .* has room for 100\. Fetch it"):
+        host.fetch(f"{tmp_path}/there", tmp_path / "back")
+
+
+def test_pieces_fit_through_a_proxy_as_it_comes() -> None:
+    body = code(":", [write(2, "/var/lib/some/where/large", append=True)])
+    carried = pack("file:ansible.builtin.copy", body, b"", [random.Random(1).randbytes(_host_connection._PIECE)])
+    assert len(json.dumps({"line": carried.line, "env": carried.env})) < 1024 * 1024 - 4096, "what nginx takes"
 
 
 def test_files_that_are_too_large_together_go_one_after_the_other() -> None:
@@ -247,23 +265,52 @@ def test_where_a_large_file_cannot_be_made_nothing_of_it_is_sent() -> None:
     assert remote.submits == [[bytes(100_000)], [b""]]
 
 
-def test_a_large_module_waits_in_the_home_where_the_folder_for_temporary_files_cannot_be_written_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def refusing(host: Here, monkeypatch: pytest.MonkeyPatch, *errors: Exception | None) -> HostConnection:
+    """A connection to this machine, which first refuses submits of modules and files with these errors."""
+    run, left = host.run, list(errors)
+
+    def refuse(label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+        error = left.pop(0) if left and (stdin or files) else None
+        if error:
+            raise error
+        return run(label, body, stdin, files, alike)
+
+    monkeypatch.setattr(host, "run", refuse)
+    return connected(host)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home, and a folder for temporary files that cannot be written to."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TMPDIR", "/nonexistent")
-    remote = Here(lambda: None)
-    too_large = iter([TooLarge(2_000_000)])
-    run = remote.run
+    return tmp_path
 
-    def once_too_large(label: str, body: str, stdin: bytes = b"", *more: Any, **named: Any) -> Ran:
-        if stdin:
-            raise next(too_large)
-        return run(label, body, stdin, *more, **named)
 
-    monkeypatch.setattr(remote, "run", once_too_large)
-    answer = connected(remote).run("/bin/sh -c 'cat; ls ~'", b"a module")
+def test_a_large_module_waits_in_the_home_where_the_folder_for_temporary_files_cannot_be_written_to(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = refusing(Here(lambda: None), monkeypatch, TooLarge(2_000_000))
+    answer = connection.run("/bin/sh -c 'cat; ls ~'", b"a module")
     assert (answer.rc, answer.stdout) == (0, b"a module"), "and it is gone when it runs"
+
+
+def test_a_large_module_that_cannot_be_sent_whole_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = AlpaconError("web-01: it is refused")
+    connection = refusing(Here(lambda: None), monkeypatch, TooLarge(2_000_000), None, refused)
+    with pytest.raises(AlpaconError, match="it is refused"):
+        connection.run("/bin/sh -c cat", random.Random(2).randbytes(800_000))
+    assert list(home.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_removed_by_a_later_one(home: Path) -> None:
+    for hours in (1, 7):
+        (home / f"alpacon-module-{hours}").touch()
+        os.utime(home / f"alpacon-module-{hours}", (time.time() - hours * 3600,) * 2)
+    host = Here(lambda: None)
+    host.noted = lambda about: None  # type: ignore[method-assign]
+    connected(host).run("/bin/sh -c true")
+    assert [file.name for file in home.iterdir()] == ["alpacon-module-1"]
 
 
 def test_where_no_file_can_be_made_for_a_large_module_it_is_not_run() -> None:
