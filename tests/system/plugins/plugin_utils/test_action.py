@@ -35,31 +35,27 @@ ssl.SSLContext.__new__ = noted
 
 
 @pytest.mark.parametrize("core", CORES)
-@pytest.mark.parametrize("variable", ["ALPACON_CA_PATH", "REQUESTS_CA_BUNDLE"])
-def test_workers_make_no_tls_context_of_their_own(tmp_path: Path, core: str, variable: str) -> None:
+def test_workers_make_no_tls_context_of_their_own(tmp_path: Path, core: str) -> None:
     ca = authority(tmp_path, "Our CA")
     contexts = tmp_path / "contexts"
     (tmp_path / "sitecustomize.py").write_text(COUNTER, encoding="utf-8")
     with Workspace("current", servers=HOSTS, tick=0.1, tls=(ca.chain, ca.chain), ca=ca.file) as workspace:
         workspace.wait_connected(*HOSTS)
         plays = play(task("run", {"line": "echo ready"}))
-        environ = {variable: str(ca.file), "PYTHONPATH": str(tmp_path), "CONTEXTS": str(contexts)}
+        environ = {"ALPACON_CA_PATH": str(ca.file), "PYTHONPATH": str(tmp_path), "CONTEXTS": str(contexts)}
         done = play_out(workspace, tmp_path / "play", plays, HOSTS, core=core, **environ)
         assert {result["stdout"] for result in done.tasks["run"]} == {"ready"}
     assert set(contexts.read_text(encoding="utf-8").split()) == {str(done.pid)}
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_progress_leaves_the_output_to_callbacks_that_print_a_document(
-    current: Workspace, tmp_path: Path, core: str
-) -> None:
+def test_progress_leaves_the_output_to_callbacks_that_print_a_document(current: Workspace, tmp_path: Path) -> None:
     current.add_servers("away-01", connected=False)
     options = {"servers": ["away-01"], "line": "true", "wait_timeout": "1s"}
     plays = play(task("run", options))
     (tmp_path / "play.json").write_text(json.dumps(plays), encoding="utf-8")
     (tmp_path / "ansible.cfg").touch()
     out, err = tmp_path / "out", tmp_path / "err"
-    command = [str(prepare(core) / "ansible-playbook"), "-i", "localhost,", str(tmp_path / "play.json")]
+    command = [str(prepare("development") / "ansible-playbook"), "-i", "localhost,", str(tmp_path / "play.json")]
     carry_out(command, environment(current, tmp_path), tmp_path, out, err, PATIENCE)
     assert "alpacon: 1 waits for away-01" in err.read_text(encoding="utf-8")
     assert "alpacon: 1 waits" not in out.read_text(encoding="utf-8")

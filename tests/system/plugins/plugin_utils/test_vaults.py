@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_cores import CORES
-from system.playing import Play, play, play_out, task
+from system.playing import play, play_out, task
 from workspace.client import Workspace
 
 PASSWORD = "open sesame"
@@ -35,16 +35,6 @@ def vaulted(data: Any) -> str:
         return f"!vault {json.dumps(VaultLib([('default', VaultSecret(PASSWORD.encode()))]).encrypt(text).decode())}"
 
     return re.sub(rf'"{MARK}([^"]*)"', encrypt, json.dumps(data))
-
-
-def run(workspace: Workspace, folder: Path, plays: Any, variables: Any, core: str) -> Play:
-    """Play with variables in group_vars and without a token in the environment."""
-    (folder / "group_vars").mkdir()
-    (folder / "group_vars/all.yml").write_text(vaulted(variables), encoding="utf-8")
-    (folder / "password").write_text(PASSWORD, encoding="utf-8")
-    (folder / "vaulted.yml").write_text(vaulted(plays), encoding="utf-8")
-    arguments = ("--vault-password-file", str(folder / "password"), "-vvvv")
-    return play_out(workspace, folder, str(folder / "vaulted.yml"), ["web-01"], *arguments, core=core, ALPACON_TOKEN="")
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -76,7 +66,14 @@ def test_vaulted_values_are_texts_everywhere(current: Workspace, tmp_path: Path,
         task("audit by the task", {}, AUDIT, run_once=True, vars={"audit_checks": audited}),
         task("refused", {"line": "echo hi", "env": {"WORD": secret, "1": secret}}),
     ]
-    done = run(current, tmp_path, play(*tasks), {"alpacon_token": token, "audit_checks": audited}, core)
+    (tmp_path / "group_vars").mkdir()
+    variables = {"alpacon_token": token, "audit_checks": audited}
+    (tmp_path / "group_vars/all.yml").write_text(vaulted(variables), encoding="utf-8")
+    (tmp_path / "password").write_text(PASSWORD, encoding="utf-8")
+    (tmp_path / "vaulted.yml").write_text(vaulted(play(*tasks)), encoding="utf-8")
+    arguments = ("--vault-password-file", str(tmp_path / "password"), "-vvvv")
+    playbook = str(tmp_path / "vaulted.yml")
+    done = play_out(current, tmp_path, playbook, ["web-01"], *arguments, core=core, ALPACON_TOKEN="")
     results = {name: rows[0] for name, rows in done.tasks.items()}
     failed = {name: result["msg"] for name, result in results.items() if result.get("failed")}
     assert list(failed) == ["refused"], failed

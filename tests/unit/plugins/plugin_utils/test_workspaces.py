@@ -240,6 +240,3 @@ def test_a_host_that_shares_its_name_with_a_group_is_refused() -> None:
     refuse_shared_name("web", {}, {"web": ["web-01"]})
     with pytest.raises(UsageError, match="web is a host and a group of the inventory"):
         refuse_shared_name("web", own, {"web": ["web", "web-01"]})
-
-
-# Two workspaces, each of which has web-01 to web-03 with the same UUIDs
