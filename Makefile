@@ -109,11 +109,15 @@ signals: $(READY) ## interrupt, kill and hang up on runs, on every supported ans
 
 .PHONY: integration-once
 integration-once: $(READY) ## run the integration targets as plays of one ansible-playbook
-	@$(PYTHON) tests/tools/ansible_test.py integration once
+	@$(PYTHON) tests/tools/ansible_test.py plays development
 
-.PHONY: integration-oldest integration-newest
-integration-oldest integration-newest: $(READY) ## run the integration targets by ansible-test on that ansible-core
-	@$(PYTHON) tests/tools/ansible_test.py integration $(@:integration-%=%)
+.PHONY: integration-oldest
+integration-oldest: $(READY) ## run the integration targets by ansible-test on the oldest ansible-core
+	@$(PYTHON) tests/tools/ansible_test.py integration oldest
+
+.PHONY: integration-newest
+integration-newest: $(READY) ## run the integration targets as plays on the newest ansible-core
+	@$(PYTHON) tests/tools/ansible_test.py plays newest
 
 .PHONY: connection-oldest connection-newest
 connection-oldest connection-newest: $(READY) ## run ansible-core's own targets over the connection plugin on that ansible-core

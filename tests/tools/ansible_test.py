@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run ansible-test in a plain copy of the collection: ansible_test.py sanity|units|integration CORE [TARGET ...]"""
+"""Run ansible-test in a plain copy of the collection: ansible_test.py sanity|units|integration CORE [TARGET ...]
+
+With C(plays) in place of C(integration), the integration targets run as plays of one ansible-playbook.
+"""
 
 from __future__ import annotations
 
@@ -50,19 +53,19 @@ def integration(core: str, collection: Path, targets: list[str]) -> int:
         return run(core, collection, "integration", "--local", "--retry-on-error", *targets)
 
 
-def integration_once(targets: list[str]) -> int:
-    """Run targets as plays of one ansible-playbook on the development core."""
+def plays(programs: Path, targets: list[str]) -> int:
+    """Run targets, all without names, as plays of one ansible-playbook."""
     names = targets or sorted(path.parent.parent.name for path in TARGETS.glob("*/tasks/dialect.yml"))
     with Workspace("current") as workspace, tempfile.TemporaryDirectory() as folder:
         known = {"current": {"url": workspace.url, "token": workspace.token}}
         variables = {"workspaces": known, "output_dir": folder, "ansible_connection": "local"}
         # A host for each, since registered variables stay with their host.
-        plays = [
+        content = [
             {"name": name, "hosts": name, "gather_facts": False, "vars": variables, "roles": [name]} for name in names
         ]
         playbook = Path(folder, "targets.json")
-        playbook.write_text(json.dumps(plays), encoding="utf-8")
-        command = [str(collection_tree.TOOLS / "ansible-playbook"), "-i", f"{','.join(names)},", str(playbook)]
+        playbook.write_text(json.dumps(content), encoding="utf-8")
+        command = [str(programs / "ansible-playbook"), "-i", f"{','.join(names)},", str(playbook)]
         environ = {**collection_tree.environ(), "ANSIBLE_ROLES_PATH": str(TARGETS), "ANSIBLE_NOCOLOR": "1"}
         return subprocess.run(command, env=environ, check=False, stdin=subprocess.DEVNULL).returncode
 
@@ -79,12 +82,12 @@ def run(core: str, collection: Path, *arguments: str) -> int:
 
 def main(command: str, core: str, targets: list[str]) -> int:
     """Run one command of ansible-test on one core, and return the exit code."""
-    if core == "once":
-        return integration_once(targets)
     try:
         programs = ansible_cores.prepare(core)
     except ansible_cores.MissingPythonError as error:
         return collection_tree.skip(str(error))
+    if command == "plays":
+        return plays(programs, targets)
     collection = collection_tree.copy(collection_tree.BUILD / command / ansible_cores.CORES[core].version)
     if command == "integration":
         return integration(core, collection, targets)
