@@ -103,6 +103,12 @@ def test_each_cause_is_named_and_nothing_runs(current: Workspace, reach: Reach) 
     assert {row["status"] for row in current.commands()} <= {"cancelled"}
 
 
+def test_a_held_command_that_cannot_be_cancelled_may_run(current: Workspace, reach: Reach) -> None:
+    current.settings(holds=[{"line": "ping", "servers": ["web-01"], "status": "awaiting_approval"}])
+    current.fault("status", method="DELETE", status=403, body='{"detail": "No.", "code": "api_token_acl_not_allowed"}')
+    assert "It could not be cancelled. It may have run" in why_not(reach(current))
+
+
 @pytest.mark.parametrize(
     ("settings", "fault", "said", "run_count"),
     [
