@@ -73,7 +73,7 @@ step-%:
 
 .PHONY: prove
 prove: $(READY) ## run the tests that prove a promise, on the development ansible-core and in today's dialect
-	@$(call pytest,-n 2 --dist worksteal,tests/unit tests/system tests/hostile tests/workspace/contract)
+	@$(call pytest,-n 3 --dist worksteal,tests/unit tests/system tests/hostile tests/workspace/contract)
 
 .PHONY: everything
 everything: $(READY) ## run all of these tests: slow ones, every ansible-core, every dialect

@@ -118,7 +118,7 @@ def test_no_name_of_a_host_becomes_an_expression_or_a_line_of_a_shell(tmp_path: 
     line = "echo {{ inventory_hostname }} {{ group_names | join(' ') }} >> hosts"
     tasks = [
         *({"ansible.builtin.debug": {"msg": "x"}, "when": condition} for condition in conditions),
-        {"ansible.builtin.shell": line, "delegate_to": "localhost", "throttle": 1},
+        {"ansible.builtin.raw": line, "delegate_to": "localhost", "throttle": 1},
     ]
     ran = played(source, rows, {"hosts": "all", "gather_facts": False, "tasks": tasks})
     assert ran.code == 0, ran.out + ran.said
