@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,20 @@ def _is_usual(item: pytest.Item) -> bool:
 
 def _is_left_out(item: pytest.Item) -> bool:
     return bool(item.get_closest_marker("slow") and not item.get_closest_marker("promise"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    """Skip a test whose ansible-core needs a Python that this machine lacks."""
+    try:
+        return (yield)
+    except Exception as error:
+        if type(error).__name__ == "MissingPythonError":
+            pytest.skip(str(error))
+        raise
+
+
+pytest_fixture_setup = pytest_pyfunc_call
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
