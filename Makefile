@@ -104,7 +104,7 @@ coverage: $(READY) ## measure which lines of plugins/ the unit and the system te
 	.venv/bin/coverage report; exit $$result
 
 .PHONY: signals
-signals: $(READY) ## interrupt, kill and hang up on runs, on every supported ansible-core
+signals: $(READY) ## interrupt, kill and hang up on runs, on the oldest and the newest ansible-core
 	@$(call pytest,,tests/signals)
 
 .PHONY: integration-once
