@@ -96,10 +96,10 @@ unit-oldest unit-newest: $(READY) ## run the unit tests by ansible-test on that 
 
 # Workers that a test kills leave files without data, which coverage warns of.
 .PHONY: coverage
-coverage: $(READY) ## measure which lines of plugins/ the unit and the system tests run
+coverage: $(READY) ## measure which lines of plugins/ the tests of make test run
 	@mkdir -p build/coverage
 	@.venv/bin/coverage erase
-	@result=0; .venv/bin/coverage run -m pytest -o cache_dir=.pytest_cache/$@ -n 2 --all tests/unit tests/system || result=$$?; \
+	@result=0; .venv/bin/coverage run -m pytest -o cache_dir=.pytest_cache/$@ -n 3 tests/unit tests/system tests/hostile || result=$$?; \
 	.venv/bin/coverage combine --quiet 2>/dev/null || true; rm -f build/coverage/data.*; \
 	.venv/bin/coverage report; exit $$result
 
