@@ -24,7 +24,7 @@ environ = export PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$(C
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^#: / {sub("#: ", ""); printf "\n%s\n", $$0} /^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^#: / {sub("#: ", ""); printf "\n%s\n", $$0} /^[a-z -]+:.*## / {printf "  make %-36s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 #: Use
 
@@ -48,10 +48,136 @@ REST := everything signals sanity-newest sanity-oldest integration-oldest integr
 test: $(READY) ## prove each promise once: style, types, tests, integration targets, the tarball; some minutes
 	@$(MAKE) steps STEPS='$(SUITE)' JOBS=2
 
+.PHONY: docs
+docs: $(READY) ## build the HTML documentation into build/docs
+	@rm -rf build/docs && mkdir -p build/docs/rst
+	@$(environ); antsibull-docs collection --use-current --fail-on-error --dest-dir build/docs/rst herdops.alpacon; \
+		cp docs/docsite/rst/*.png build/docs/rst/collections/herdops/alpacon/docsite; \
+		sphinx-build --quiet --fail-on-warning -c docs/docsite build/docs/rst build/docs/html
+	@echo The documentation is in build/docs/html/collections/herdops/alpacon/index.html
+
+.PHONY: build
+build: $(READY) ## build the tarball into build/ and check that it installs
+	@$(PYTHON) tests/tools/check_build.py
+
+.PHONY: clean
+clean: ## remove everything that make made
+	@rm -rf build .venv .ansible .nox .mypy_cache .pytest_cache .ruff_cache tests/output changelogs/.plugin-cache.yaml
+
+#: Develop
+
+.PHONY: style
+style: $(READY) ## check style and types
+	@$(environ); ruff check --output-format=concise .; ruff format --check .; \
+		mypy "$(LINKED)/plugins"; mypy $(filter-out tests/integration tests/config.yml tests/conftest.py,$(wildcard tests/*))
+
+.PHONY: unit
+unit: $(READY) ## run the unit tests, which need no workspace
+	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/unit
+
+.PHONY: prove
+prove: $(READY) ## run the tests that prove a promise, on the development ansible-core and in today's dialect
+	@$(call pytest,-n 3 --dist worksteal,tests/unit tests/system tests/hostile tests/workspace/contract)
+
+.PHONY: integration-once
+integration-once: $(READY) ## run the integration targets as plays of one ansible-playbook
+	@$(PYTHON) tests/tools/ansible_test.py plays development
+
+# Workers that a test kills leave files without data, which coverage warns of.
+.PHONY: coverage
+coverage: $(READY) ## measure which lines of plugins/ the tests of make test run
+	@mkdir -p build/coverage
+	@.venv/bin/coverage erase
+	@result=0; .venv/bin/coverage run -m pytest -o cache_dir=.pytest_cache/$@ -n 3 tests/unit tests/system tests/hostile || result=$$?; \
+	.venv/bin/coverage combine --quiet 2>/dev/null || true; rm -f build/coverage/data.*; \
+	.venv/bin/coverage report; exit $$result
+
+.PHONY: lint
+lint: style ## check style, types, documentation, changelog and metadata
+	@$(environ); yamllint --strict .; \
+		shellcheck tests/tools/setup.sh .ci/run tests/agent/package/{postinst,postrm,prerm} tests/*/systems/*.sh; \
+		check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml; \
+		check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml; \
+		ansible-lint --nocolor -q; \
+		antsibull-changelog lint; \
+		antsibull-docs lint-collection-docs . --plugin-docs --validate-collection-refs=self
+	@$(environ) GALAXY_IMPORTER_RUN_ANSIBLE_LINT=false; nox --no-venv --no-color --envdir build/nox
+
+.PHONY: format
+format: $(READY) ## put the Python code in order
+	@.venv/bin/ruff check --fix-only --quiet .
+	@.venv/bin/ruff format .
+
+.PHONY: screenshot
+screenshot: $(READY) ## take the picture of the report that the documentation shows
+	@$(environ) PYTHONPATH="tests:$(COLLECTIONS)"; python tests/browser/screenshot.py
+
+#: Long
+
 .PHONY: test-all
 test-all: $(READY) ## run everything: every ansible-core and dialect, signals, sanity, browser, hosts; as root on Debian
 	@$(PYTHON) tests/tools/ansible_cores.py
 	@$(MAKE) steps STEPS='$(REST)' JOBS=3
+
+.PHONY: everything
+everything: $(READY) ## run all of these tests: slow ones, every ansible-core, every dialect
+	@$(call pytest,-n 3 --dist worksteal --all,tests/system tests/hostile tests/workspace/contract)
+
+.PHONY: unit-oldest unit-newest
+unit-oldest unit-newest: $(READY) ## run the unit tests by ansible-test on that ansible-core
+	@$(PYTHON) tests/tools/ansible_test.py units $(@:unit-%=%)
+
+.PHONY: integration-oldest
+integration-oldest: $(READY) ## run the integration targets by ansible-test on the oldest ansible-core
+	@$(PYTHON) tests/tools/ansible_test.py integration oldest
+
+.PHONY: integration-newest
+integration-newest: $(READY) ## run the integration targets as plays on the newest ansible-core
+	@$(PYTHON) tests/tools/ansible_test.py plays newest
+
+.PHONY: connection-oldest connection-newest
+connection-oldest connection-newest: $(READY) ## run ansible-core's own targets over the connection plugin on that ansible-core
+	@$(PYTHON) tests/tools/run_connection.py $(@:connection-%=%)
+
+.PHONY: sanity-oldest sanity-newest
+sanity-oldest sanity-newest: $(READY) ## run ansible-test sanity on that ansible-core
+	@$(PYTHON) tests/tools/ansible_test.py sanity $(@:sanity-%=%)
+
+.PHONY: signals
+signals: $(READY) ## interrupt, kill and hang up on runs, on the oldest and the newest ansible-core
+	@$(call pytest,,tests/signals)
+
+.PHONY: browser
+browser: $(READY) ## open the audit's report in Chromium: tests, accessibility, HTML validation
+	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/browser
+
+.PHONY: states
+states: $(READY) ## try the audit's checks on throw-away systems in hundreds of states, as root (ON=debian12)
+	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/checks $(ON:%=-k %)
+
+.PHONY: states-of-ci
+states-of-ci:
+	@$(MAKE) states ON=debian12
+
+.PHONY: molecule
+molecule: $(READY) ## run the roles on hosts with systemd, as root (SCENARIO=name, SET=ci)
+	@$(PYTHON) tests/tools/run_molecule.py $(SET:%=--set=%) $(SCENARIO)
+
+.PHONY: molecule-of-ci
+molecule-of-ci:
+	@$(MAKE) molecule SET=ci
+
+.PHONY: bench
+bench: $(READY) ## measure what commands cost (ONLY=name: one scenario, CHECK=1: fail if a target is missed)
+	@$(PYTHON) tests/benchmark $(ONLY:%=--only=%) $(if $(CHECK),--check)
+
+.PHONY: faults
+faults: $(READY) ## run thousands of commands and hundreds of modules under random faults (SEED=n, COMMANDS=5000, TASKS=500, ONLY=connection)
+	@$(PYTHON) tests/faults $(SEED:%=--seed=%) $(COMMANDS:%=--commands=%) $(TASKS:%=--tasks=%) $(ONLY:%=--only=%)
+
+.PHONY: mutants
+mutants: $(READY) ## break the core on a sample and name what no test notices (SEED=n, SAMPLE=40, ONLY=_api, WORKERS=2)
+	@$(PYTHON) tests/mutants $(SEED:%=--seed=%) $(SAMPLE:%=--sample=%) $(ONLY:%=--only=%) $(WORKERS:%=--workers=%)
 
 # A step that fails holds up no other. In the end come a line for each, and the numbers of tests; a step without tests
 # counts as one.
@@ -70,127 +196,3 @@ step-%:
 			passed) echo 1 0 0 > build/suite/counts/$*;; FAILED) echo 0 1 0 > build/suite/counts/$*;; \
 			"passed0 0 1") result=skipped;; esac; \
 		printf '%-20s %6s s  %s\n' $* $$SECONDS $$result | tee build/suite/step-$*
-
-.PHONY: prove
-prove: $(READY) ## run the tests that prove a promise, on the development ansible-core and in today's dialect
-	@$(call pytest,-n 3 --dist worksteal,tests/unit tests/system tests/hostile tests/workspace/contract)
-
-.PHONY: everything
-everything: $(READY) ## run all of these tests: slow ones, every ansible-core, every dialect
-	@$(call pytest,-n 3 --dist worksteal --all,tests/system tests/hostile tests/workspace/contract)
-
-.PHONY: style
-style: $(READY) ## check style and types
-	@$(environ); ruff check --output-format=concise .; ruff format --check .; \
-		mypy "$(LINKED)/plugins"; mypy $(filter-out tests/integration tests/config.yml tests/conftest.py,$(wildcard tests/*))
-
-#: Develop
-
-.PHONY: unit
-unit: $(READY) ## run the unit tests, which need no workspace
-	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/unit
-
-.PHONY: unit-oldest unit-newest
-unit-oldest unit-newest: $(READY) ## run the unit tests by ansible-test on that ansible-core
-	@$(PYTHON) tests/tools/ansible_test.py units $(@:unit-%=%)
-
-# Workers that a test kills leave files without data, which coverage warns of.
-.PHONY: coverage
-coverage: $(READY) ## measure which lines of plugins/ the tests of make test run
-	@mkdir -p build/coverage
-	@.venv/bin/coverage erase
-	@result=0; .venv/bin/coverage run -m pytest -o cache_dir=.pytest_cache/$@ -n 3 tests/unit tests/system tests/hostile || result=$$?; \
-	.venv/bin/coverage combine --quiet 2>/dev/null || true; rm -f build/coverage/data.*; \
-	.venv/bin/coverage report; exit $$result
-
-.PHONY: signals
-signals: $(READY) ## interrupt, kill and hang up on runs, on the oldest and the newest ansible-core
-	@$(call pytest,,tests/signals)
-
-.PHONY: integration-once
-integration-once: $(READY) ## run the integration targets as plays of one ansible-playbook
-	@$(PYTHON) tests/tools/ansible_test.py plays development
-
-.PHONY: integration-oldest
-integration-oldest: $(READY) ## run the integration targets by ansible-test on the oldest ansible-core
-	@$(PYTHON) tests/tools/ansible_test.py integration oldest
-
-.PHONY: integration-newest
-integration-newest: $(READY) ## run the integration targets as plays on the newest ansible-core
-	@$(PYTHON) tests/tools/ansible_test.py plays newest
-
-.PHONY: connection-oldest connection-newest
-connection-oldest connection-newest: $(READY) ## run ansible-core's own targets over the connection plugin on that ansible-core
-	@$(PYTHON) tests/tools/run_connection.py $(@:connection-%=%)
-
-.PHONY: sanity-oldest sanity-newest
-sanity-oldest sanity-newest: $(READY) ## run ansible-test sanity on that ansible-core
-	@$(PYTHON) tests/tools/ansible_test.py sanity $(@:sanity-%=%)
-
-.PHONY: browser
-browser: $(READY) ## open the audit's report in Chromium: tests, accessibility, HTML validation
-	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/browser
-
-.PHONY: screenshot
-screenshot: $(READY) ## take the picture of the report that the documentation shows
-	@$(environ) PYTHONPATH="tests:$(COLLECTIONS)"; python tests/browser/screenshot.py
-
-.PHONY: bench
-bench: $(READY) ## measure what commands cost (ONLY=name: one scenario, CHECK=1: fail if a target is missed)
-	@$(PYTHON) tests/benchmark $(ONLY:%=--only=%) $(if $(CHECK),--check)
-
-.PHONY: faults
-faults: $(READY) ## run thousands of commands and hundreds of modules under random faults (SEED=n, COMMANDS=5000, TASKS=500, ONLY=connection)
-	@$(PYTHON) tests/faults $(SEED:%=--seed=%) $(COMMANDS:%=--commands=%) $(TASKS:%=--tasks=%) $(ONLY:%=--only=%)
-
-.PHONY: mutants
-mutants: $(READY) ## break the core on a sample and name what no test notices (SEED=n, SAMPLE=40, ONLY=_api, WORKERS=2)
-	@$(PYTHON) tests/mutants $(SEED:%=--seed=%) $(SAMPLE:%=--sample=%) $(ONLY:%=--only=%) $(WORKERS:%=--workers=%)
-
-.PHONY: molecule
-molecule: $(READY) ## run the roles on hosts with systemd, as root (SCENARIO=name, SET=ci)
-	@$(PYTHON) tests/tools/run_molecule.py $(SET:%=--set=%) $(SCENARIO)
-
-.PHONY: molecule-of-ci
-molecule-of-ci:
-	@$(MAKE) molecule SET=ci
-
-.PHONY: states
-states: $(READY) ## try the audit's checks on throw-away systems in hundreds of states, as root (ON=debian12)
-	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/checks $(ON:%=-k %)
-
-.PHONY: states-of-ci
-states-of-ci:
-	@$(MAKE) states ON=debian12
-
-.PHONY: lint
-lint: style ## check style, types, documentation, changelog and metadata
-	@$(environ); yamllint --strict .; \
-		shellcheck tests/tools/setup.sh .ci/run tests/agent/package/{postinst,postrm,prerm} tests/*/systems/*.sh; \
-		check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml; \
-		check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml; \
-		ansible-lint --nocolor -q; \
-		antsibull-changelog lint; \
-		antsibull-docs lint-collection-docs . --plugin-docs --validate-collection-refs=self
-	@$(environ) GALAXY_IMPORTER_RUN_ANSIBLE_LINT=false; nox --no-venv --no-color --envdir build/nox
-
-.PHONY: format
-format: $(READY) ## put the Python code in order
-	@.venv/bin/ruff check --fix-only --quiet .
-	@.venv/bin/ruff format .
-
-.PHONY: docs
-docs: $(READY) ## build the HTML documentation into build/docs
-	@rm -rf build/docs && mkdir -p build/docs/rst
-	@$(environ); antsibull-docs collection --use-current --fail-on-error --dest-dir build/docs/rst herdops.alpacon; \
-		cp docs/docsite/rst/*.png build/docs/rst/collections/herdops/alpacon/docsite; \
-		sphinx-build --quiet --fail-on-warning -c docs/docsite build/docs/rst build/docs/html
-	@echo The documentation is in build/docs/html/collections/herdops/alpacon/index.html
-
-.PHONY: build
-build: $(READY) ## build the tarball into build/ and check that it installs
-	@$(PYTHON) tests/tools/check_build.py
-
-.PHONY: clean
-clean: ## remove everything that make made
-	@rm -rf build .venv .ansible .nox .mypy_cache .pytest_cache .ruff_cache tests/output changelogs/.plugin-cache.yaml
