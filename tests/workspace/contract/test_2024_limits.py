@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 import uuid
 
@@ -34,13 +33,6 @@ def test_run_after_does_not_hold_what_is_due_at_once(old: Workspace) -> None:
     assert old.wait_for_command(second)["status"] == "success"
 
 
-def test_run_after_holds_what_is_scheduled(old: Workspace) -> None:
-    first = old.submit("web-01", "sleep 0.3; exit 1")
-    (second,) = old.add_commands([{"server": "web-01", "scheduled_at": 0.1, "run_after": [first]}])
-    truth = old.wait_for_command(second)
-    assert (truth["status"], truth["delivered_count"]) == ("failed", 0)
-
-
 def test_several_lines_are_refused_whatever_the_acl(old: Workspace) -> None:
     body = {"server": old.server_ids()["web-01"], "line": "true\ntrue"}
     answer = old.api("POST", COMMANDS, json=body)
@@ -53,24 +45,3 @@ def test_routes_that_it_does_not_know_are_answered_by_django(old: Workspace, rou
     answer = old.api("GET", route)
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
     assert "<title>Not Found</title>" in answer.text
-
-
-def test_registration_can_be_one_of_them(old: Workspace) -> None:
-    assert old.api("GET", "servers/registration-tokens/").status_code == 200
-    old.settings(registration=False)
-    for method, route in (("GET", "registration-tokens/"), ("POST", "servers/register/")):
-        answer = old.api(method, f"servers/{route}")
-        assert (answer.status_code, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
-
-
-def test_filters_of_servers_that_came_later_are_ignored(old: Workspace) -> None:
-    assert old.api("GET", "servers/servers/?is_connected=false&tag=env:prod&id=x").json()["count"] == 2
-
-
-def test_a_database_that_is_away_makes_it_refuse_a_valid_token(old: Workspace) -> None:
-    old.lose_database(seconds=0.3)
-    answer = old.api("GET", COMMANDS)
-    assert answer.status_code == 403
-    assert answer.json() == {"detail": "Authentication credentials were not provided."}
-    time.sleep(0.3)
-    assert old.api("GET", COMMANDS).status_code == 200

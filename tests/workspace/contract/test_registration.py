@@ -8,10 +8,8 @@ The server of 2024 had no registration tokens; here it has them as well, so that
 
 from __future__ import annotations
 
-import json
 import re
 import typing as t
-import uuid
 
 import pytest
 import requests
@@ -93,19 +91,6 @@ def test_the_key_is_shown_once(current: Workspace) -> None:
     assert current.api("PATCH", f"{TOKENS}{row['id']}/", json={}).status_code == 405
 
 
-@pytest.mark.parametrize(
-    "fields", [{}, {"name": ""}, {"name": "x", "allowed_groups": [str(uuid.uuid4())]}, {"name": "x", "expires_at": "!"}]
-)
-def test_a_bad_token_is_refused(current: Workspace, fields: dict[str, t.Any]) -> None:
-    assert current.api("POST", TOKENS, json=fields).status_code == 400
-    assert current.registration_tokens() == []
-
-
-@pytest.mark.parametrize(("name", "status"), [("admin", 200), ("service", 200), ("bob", 403)])
-def test_who_may_manage_tokens(current: Workspace, name: str, status: int) -> None:
-    assert current.api("GET", TOKENS, token=current.tokens()[name]).status_code == status
-
-
 # registering
 
 
@@ -154,22 +139,6 @@ def test_an_api_token_is_no_registration_token(workspace: Workspace) -> None:
     assert workspace.api("GET", "servers/servers/", token=key).status_code == REFUSED[workspace.dialect][0]
 
 
-@pytest.mark.parametrize(
-    ("kind", "status", "count"),
-    [("lose_before", None, 0), ("lose_after", None, 1), ("status", 503, 0), ("status_after", 500, 1), ("html", 200, 1)],
-)
-def test_faults_hit_a_registration(current: Workspace, kind: str, status: int | None, count: int) -> None:
-    key = current.add_registration_token()["key"]
-    current.fault(kind, method="POST", path="/register/$", times=1, status=status)
-    if status is None:
-        with pytest.raises(requests.ConnectionError):
-            register(current, key)
-    else:
-        assert register(current, key).status_code == status
-    assert len(current.registered()) == count
-    assert current.counters()["writes"] == 1
-
-
 # the agent's start
 
 
@@ -210,28 +179,6 @@ def test_a_websocket_makes_it_connected(current: Workspace) -> None:
     with agent.dial(), agent.dial("control"):
         current._until(lambda: agent.ask("GET", MYSELF).json()["is_connected"], "it did not connect", 5)
     current._until(lambda: not agent.ask("GET", MYSELF).json()["is_connected"], "it did not disconnect", 5)
-
-
-def test_a_second_session_sends_the_older_one_away(current: Workspace) -> None:
-    agent = registered(current)
-    with agent.dial() as older, agent.dial() as newer:
-        assert json.loads(older.recv(timeout=5))["query"] == "quit"
-        current.order_agent(agent.name, "reconnect")
-        assert json.loads(newer.recv(timeout=5))["query"] == "reconnect"
-        older.close()
-        assert agent.ask("GET", MYSELF).json()["is_connected"] is True
-
-
-def test_orders_and_a_dropped_websocket(current: Workspace) -> None:
-    agent = registered(current)
-    with agent.dial() as backhaul, agent.dial("control") as control:
-        current.order_agent(agent.name, "quit")
-        assert json.loads(backhaul.recv(timeout=5))["query"] == "quit"
-        current.drop(agent.name)
-        for socket in (backhaul, control):
-            with pytest.raises(ConnectionClosed):
-                socket.recv(timeout=5)
-    assert agent.ask("GET", MYSELF).json()["is_connected"] is False
 
 
 # the end
