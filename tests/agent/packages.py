@@ -69,8 +69,6 @@ RPM_SETTINGS = {
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """A release of the agent, as `alpamon --version` prints it."""
-
     version: str
     channel: str = "stable"
     connects: bool = True
@@ -92,13 +90,11 @@ RELEASES = (
 
 @functools.cache
 def architecture() -> str:
-    """What Debian calls this machine's processor."""
     done = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 
 def digest() -> str:
-    """What the packages are made of, as a short text."""
     paths = sorted([*SOURCE.glob("*/*.py"), *SOURCE.glob("package/*"), *SOURCE.glob("[pr]*.py")])
     content = hashlib.sha256(importlib.metadata.version("websockets").encode())
     for path in paths:
@@ -107,7 +103,6 @@ def digest() -> str:
 
 
 def build(release: Release, folder: Path, rpms: Path) -> None:
-    """Build the packages of a release: the one for dpkg into a folder, the one for rpm into another."""
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch)
         for name, target in FILES.items():
@@ -129,7 +124,6 @@ def build_pam(folder: Path, rpms: Path) -> None:
 
 
 def write_program(release: Release, target: Path) -> None:
-    """Write the agent as one executable file, with the library that it needs."""
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch)
         unwanted = shutil.ignore_patterns(*UNWANTED)
@@ -142,7 +136,6 @@ def write_program(release: Release, target: Path) -> None:
 
 
 def pack_deb(tree: Path, folder: Path, name: str, version: str, relations: str, scripts: dict[str, str]) -> None:
-    """Make a package for dpkg of a tree of files."""
     described = tree / "DEBIAN"
     described.mkdir()
     for script, text in scripts.items():
@@ -158,7 +151,6 @@ def pack_deb(tree: Path, folder: Path, name: str, version: str, relations: str, 
 
 
 def pack_rpm(tree: Path, folder: Path, name: str, version: str, relations: str, scripts: dict[str, str]) -> None:
-    """Make a package for rpm of a tree of files."""
     described = SPEC.format(
         name=name,
         version=version,

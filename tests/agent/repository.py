@@ -37,8 +37,6 @@ APT::FTPArchive::Release {{
 
 
 class Repository:
-    """The repositories of all channels in a folder; as a context manager, they are served meanwhile."""
-
     def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
         self.folder, self.host = folder, host
         #: What the server serves.
@@ -48,18 +46,15 @@ class Repository:
 
     @property
     def url(self) -> str:
-        """Where it is served."""
         if self._server is None:
             raise RuntimeError("the repository is not served")
         return f"http://{self.host}:{self._server.server_port}"
 
     def package(self, version: str, kind: t.Literal["deb", "rpm"]) -> Path:
-        """The path of a release's package."""
         written = version.replace("-", "~")
         return next(self.root.glob(f"**/alpamon[_-]{written}[_-]*.{kind}"))
 
     def build(self) -> None:
-        """Build packages and repositories, unless these very ones stand already."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -103,15 +98,11 @@ class Repository:
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves files without a word."""
-
     def log_message(self, format: str, *arguments: t.Any) -> None:
         """Say nothing."""
 
 
 class Signer:
-    """A key that lives as long as this context."""
-
     def __init__(self) -> None:
         self.fingerprint = ""
         self._home = tempfile.TemporaryDirectory(prefix="signer-")
@@ -128,12 +119,10 @@ class Signer:
         self._home.cleanup()
 
     def sign(self, source: Path, target: Path, *, detached: bool = False) -> None:
-        """Write a signed copy of a file, or its signature alone."""
         how = ("--armor", "--detach-sign") if detached else ("--clear-sign",)
         self._gpg(*how, "--output", str(target), str(source))
 
     def public_key(self) -> str:
-        """The key that verifies, in ASCII."""
         return self._gpg("--armor", "--export", self.fingerprint)
 
     def _gpg(self, *arguments: str) -> str:
@@ -145,7 +134,6 @@ class Signer:
 
 
 def index_debs(suite: Path, settings: Path, signer: Signer) -> None:
-    """Write the signed index of a suite, whose packages are in its folder `pool`."""
     index = suite / f"dists/any/main/binary-{packages.architecture()}"
     index.mkdir(parents=True)
     (index / "Packages").write_text(archive(suite, "packages", "pool"))
@@ -155,7 +143,6 @@ def index_debs(suite: Path, settings: Path, signer: Signer) -> None:
 
 
 def archive(folder: Path, *arguments: str) -> str:
-    """What apt-ftparchive prints about a folder."""
     command = ["apt-ftparchive", *arguments]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 

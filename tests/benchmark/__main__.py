@@ -59,7 +59,6 @@ def main() -> int:
 
 
 def measure(chosen: list[Scenario]) -> tuple[dict[str, Figures], int]:
-    """Run the scenarios one after the other, printing each row as it comes; how many failed."""
     rows: dict[str, Figures] = {}
     failures = 0
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
@@ -77,7 +76,6 @@ def measure(chosen: list[Scenario]) -> tuple[dict[str, Figures], int]:
 
 
 def run(scenario: Scenario, folder: Path) -> list[Figures]:
-    """Measure a scenario, and what it is compared with on the same hosts."""
     if scenario.scripted:
         from benchmark import rollout
 

@@ -104,7 +104,6 @@ def _measure(
 
 
 def _tasks(folder: Path) -> int:
-    """How many tasks the last play had for the host that went through most of them."""
     recap = re.findall(r"ok=(\d+) .*skipped=(\d+)", (folder / "log").read_text(encoding="utf-8"))
     return max(int(ok) + int(skipped) for ok, skipped in recap)
 

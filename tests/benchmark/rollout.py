@@ -87,7 +87,6 @@ def _rolled(
 
 
 def _check_first(workspace: Workspace, done: RoleRun, lost: Mapping[str, str]) -> None:
-    """The summary is right to the host, and names all that is left behind."""
     lines = summary_lines(done)
     records = {record["name"][:-7]: record for record in workspace.registered()}
     registered = sorted(name for name in done.hosts if lost.get(name) != BEFORE)
@@ -106,7 +105,6 @@ def _check_first(workspace: Workspace, done: RoleRun, lost: Mapping[str, str]) -
 
 
 def _check_again(workspace: Workspace, done: RoleRun, names: list[str]) -> None:
-    """All are connected, with one record each."""
     _same("hosts that have a record", sorted(record["name"][:-7] for record in workspace.registered()), names)
     lines = summary_lines(done)
     _same("the last line", lines[-1], f"{len(names)} hosts, {len(names)} of them well, 0 failed, 0 not tried.")

@@ -91,7 +91,6 @@ class Scenario:
 
     @property
     def submitted(self) -> int:
-        """How many commands one run submits."""
         return self.servers if self.commands is None else self.commands
 
 
@@ -219,7 +218,6 @@ class Runner:
         return self._figures(runs, empty_s)
 
     def _write_reports(self) -> Figures:
-        """What the report of an audit costs, beside the audit."""
         folder = self._file("reports")
         command = [sys.executable, str(HERE / "report.py"), str(self.scenario.servers), str(self.scenario.checks)]
         self.environ = collection_tree.environ()
@@ -284,7 +282,6 @@ class Runner:
         return self._play(self.scenario.playbook) if self.scenario.playbook else self._floor()
 
     def _write_inventories(self) -> None:
-        """The plugin's file, and what it lists as a static one."""
         source = self._file("my.alpacon.yml")
         source.write_text(CONNECTING if self.scenario.connection else PLUGIN, encoding="utf-8")
         if self.scenario.inventory == "static":

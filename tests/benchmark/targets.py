@@ -33,15 +33,12 @@ class Target:
     value: t.Callable[[Rows], float]
 
     def met(self, rows: Rows) -> bool | None:
-        """Whether it holds, or None where not all of it was measured."""
         return self.value(rows) <= self.limit if self.measured(rows) else None
 
     def measured(self, rows: Rows) -> bool:
-        """Whether all that it takes is there."""
         return all(name in rows for name in self.needs)
 
     def describe(self, rows: Rows) -> str:
-        """One line: met or not, the number, and the limit."""
         met = self.met(rows)
         if met is None:
             return f"not measured  {self.text}"

@@ -38,7 +38,6 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run the campaigns and return the exit code."""
     arguments = parse_arguments()
     os.environ.update(collection_tree.environ())
     init_plugin_loader([os.environ["ANSIBLE_COLLECTIONS_PATH"]])
@@ -62,7 +61,6 @@ def main() -> int:
 
 
 def carried_out(campaign: Campaign) -> bool:
-    """Run a campaign, print what it amounts to, and return whether everything agreed."""
     started = time.monotonic()
     agreed = campaign.run()
     took = f"{time.monotonic() - started:.0f} s"

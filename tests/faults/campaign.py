@@ -44,8 +44,6 @@ class Plan:
 
 @dataclass
 class Campaign:
-    """Rounds, spread over workspaces of every dialect that work at the same time."""
-
     plan: Plan
     say: Callable[[str], None] = print
     complaints: list[str] = field(default_factory=list)
@@ -66,7 +64,6 @@ class Campaign:
         ]
 
     def run(self) -> bool:
-        """Run all rounds, and return whether everything agreed."""
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
             lanes = [
                 threading.Thread(target=self._lane, args=(position, Path(folder) / f"{position}-{lane}"))
@@ -100,7 +97,6 @@ class Campaign:
             return next(self._numbers[position], None)
 
     def _judged(self, workspace: Workspace, number: int, ledger: Path) -> tuple[Record, Verdict]:
-        """Have a round told, and judge it."""
         record = Story(workspace, draw(self.plan.seed, number, self.plan.bounds), ledger).tell()
         return record, judge(record)
 
@@ -124,7 +120,6 @@ class Campaign:
         self.say(text)
 
     def table(self) -> str:
-        """The counts of every dialect."""
         rows: list[tuple[str, ...]] = [("dialect", *COUNTS)]
         rows += [(dialect, *(str(totals[name]) for name in COUNTS)) for dialect, totals in self.totals.items()]
         return "unseen: outputs whose last chunks were lost, which nothing in the API tells\n" + "\n".join(
@@ -133,7 +128,6 @@ class Campaign:
 
 
 def explain(campaign: str, record: Record, verdict: Verdict, shown: int = 10) -> str:
-    """A disagreement with all that is needed to see it again."""
     drawn = record.drawn
     facts = {key: value for key, value in asdict(drawn).items() if key not in ("seed", "number", "detail")}
     said = verdict.disagreements

@@ -43,7 +43,6 @@ _SEVERAL = ("later", "copy", "file")
 
 
 def draw_play(seed: str, number: int, bounds: Bounds, folder: Path) -> tuple[Round, list[Deed]]:
-    """Draw a round, and the tasks of its play, whose files go into a folder."""
     drawn = draw(seed, number, bounds)
     rng = random.Random(f"{seed}/{number}/connection")
     # A module takes longer than most lines, and has to have the time.
@@ -79,8 +78,6 @@ class PlayRecord(Record):
 
 
 class PlayStory(Story):
-    """A play over the connection plugin, on a workspace of today's dialect."""
-
     def __init__(self, workspace: Workspace, plan: Plan, number: int, place: Path) -> None:
         self._place = place
         drawn, deeds = draw_play(plan.seed, number, plan.bounds, place / "files")
@@ -125,7 +122,6 @@ def _content(file: Path) -> bytes:
 
 
 def judge_play(record: PlayRecord, token: str) -> Verdict:
-    """Judge a play."""
     verdict = Verdict(commands=len(record.deeds) * len(record.drawn.servers), requests=len(record.log))
     if not record.ended or "Traceback" in record.said:
         verdict.wrong.append(f"the play did not end well:\n{record.said[-3000:]}")
@@ -154,7 +150,6 @@ def judge_play(record: PlayRecord, token: str) -> Verdict:
 
 
 def is_error(result: Row) -> bool:
-    """Whether a task ended with an error of the connection, and not with what its module returned."""
     return bool(result.get("unreachable")) or (bool(result["failed"]) and not {"rc", "content"} & set(result))
 
 
@@ -172,7 +167,6 @@ def _of_error(record: PlayRecord, deed: Deed, result: Row, times: int | None) ->
 
 
 def _of_result(record: PlayRecord, deed: Deed, server: str, result: Row, times: int | None) -> Iterator[str]:
-    """What is wrong with a result."""
     for key, value in deed.expected(server).items():
         if result.get(key) != value:
             yield f"{key} is {_shown(result.get(key))} rather than {_shown(value)}"
@@ -191,8 +185,6 @@ def _shown(value: Any) -> str:
 
 @dataclass
 class ConnectionCampaign(Campaign):
-    """Plays over the connection plugin, spread over workspaces of today's dialect."""
-
     name: ClassVar[str] = "connection"
     dialects: ClassVar[Sequence[str]] = ("current",)
 

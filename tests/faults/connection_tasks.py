@@ -43,11 +43,9 @@ class Deed:
 
     @property
     def name(self) -> str:
-        """Its name in the play."""
         return f"{self.number} {self.kind}"
 
     def expected(self, host: str) -> Row:
-        """What it returns on a host."""
         return {
             key: value.replace(HOST, host) if isinstance(value, str) else value for key, value in self.returns.items()
         }
@@ -63,8 +61,6 @@ class Deed:
 
 @dataclass
 class Drawing:
-    """What the tasks of a round are drawn from, and the folder that their files are in."""
-
     rng: random.Random
     folder: Path
     large: bytes = field(init=False)
@@ -77,22 +73,18 @@ class Drawing:
         (self.folder / "script.sh").write_text(script, encoding="utf-8")
 
     def deed(self, number: int) -> Deed:
-        """The task of that number."""
         kind = self.rng.choice(list(_KINDS))
         deed = _KINDS[kind](self, number, self.rng.choice((0, 0, 0, 3)))
         keywords = {"name": deed.name, "ignore_errors": True, "ignore_unreachable": True}
         return Deed(**{**vars(deed), "task": {**keywords, **deed.task}})
 
     def trace(self, number: int, host: str = "{{ inventory_hostname }}") -> str:
-        """The file that tells whether a task has run on a host."""
         return f"{self.folder}/{host}.{number}"
 
     def fetched(self, number: int, host: str = "{{ inventory_hostname }}") -> str:
-        """The file of the controller that a task brings."""
         return f"{self.folder}/{_FETCHED}.{host}.{number}"
 
     def line(self, number: int, then: str, rc: int) -> str:
-        """Code for the shell that says that it runs."""
         return f"echo ran >> {self.trace(number)}; {then}; echo error >&2; exit {rc}"
 
     def shell(self, number: int, rc: int) -> Deed:

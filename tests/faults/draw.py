@@ -40,8 +40,6 @@ _CHILDREN = ("sleep 20 >/dev/null 2>&1 &", "(sleep 20; echo too late) &")
 
 @dataclass(frozen=True)
 class Speech:
-    """What a line writes and how it ends, on each server."""
-
     kind: str
     shell: str
     every: int
@@ -62,11 +60,9 @@ class Speech:
         return f"#!/bin/sh\n{read}\necho error $HOSTNAME >&2\n{quiet.line(tag, ledger)}\n"
 
     def rc(self, server: str) -> int:
-        """Exit code on a server."""
         return self.code if self.every and int(server[1:]) % self.every == 0 else 0
 
     def text(self, server: str) -> str:
-        """What it writes on a server."""
         text: str = _TEXTS[self.kind](server[1:])
         return text
 
@@ -134,16 +130,13 @@ class Round:
 
     @property
     def tag(self) -> str:
-        """What tells the lines of this round from all others."""
         return f"r{self.seed}x{self.number}"
 
     @property
     def timeout(self) -> float:
-        """wait_timeout of its tasks, in seconds."""
         return float(self.options["wait_timeout"])
 
     def line(self, ledger: str) -> str:
-        """The command line of the round."""
         return self.speech.line(self.tag, ledger)
 
     @property
@@ -157,24 +150,19 @@ class Round:
         return not self.carried or self.dialect == "current"
 
     def rc(self, server: str) -> int:
-        """Exit code of the line on a server."""
         rc = self.speech.rc(server)
         return _KILLED_BELOW if self.carried and rc == KILLED else rc
 
     def text(self, server: str) -> str:
-        """What the line writes on a server."""
         return self.speech.text(server)
 
     def troubles(self, *methods: str) -> bool:
-        """Whether requests of one of these methods may be hit."""
         return any(fault.get("method", "GET") in methods or "method" not in fault for fault in self.http)
 
     def holds(self, server: str) -> list[dict[str, Any]]:
-        """The holds that hit a server."""
         return [rule for rule in self.switches.get("holds", ()) if server in rule["servers"]]
 
     def hits(self, server: str) -> set[str]:
-        """What befalls the agent of a server."""
         return {fault["kind"] for fault in self.agents if fault["server"] == server}
 
     def starts_anew(self, server: str) -> bool:
@@ -182,7 +170,6 @@ class Round:
         return bool(self.hits(server) & {"restart", "kill"}) or any(name == server for *_when, name in self.outages)
 
     def unreachable(self, server: str) -> bool:
-        """Whether the agent of a server may be away at some time."""
         out = {name for _start, _length, name in self.outages}
         return server in out or server in self.offline or bool(self.hits(server) & {"disconnect", "restart", "kill"})
 
@@ -216,7 +203,6 @@ class Bounds:
 
 
 def draw(seed: str, number: int, bounds: Bounds) -> Round:
-    """Draw a round."""
     rng = random.Random(f"{seed}/{number}")
     told = {story: weight for story, weight in _STORIES.items() if not bounds.stories or story in bounds.stories}
     story = rng.choices(list(told), list(told.values()))[0]

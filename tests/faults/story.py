@@ -58,12 +58,10 @@ class Task:
 
     @property
     def state(self) -> str:
-        """Its option state."""
         return str(self.options.get("state", "executed"))
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        """Its commands."""
         return list(self.result.get("commands", ()))
 
 
@@ -93,8 +91,6 @@ class Record:
 
 
 class Story:
-    """One round on a workspace of its dialect; `ledger` is where lines note that they run."""
-
     def __init__(self, workspace: Workspace, drawn: Round, ledger: Path) -> None:
         self._workspace = workspace
         self._drawn = drawn
@@ -107,7 +103,6 @@ class Story:
         self.record = Record(drawn)
 
     def tell(self) -> Record:
-        """Set the stage, run the tasks under faults, and gather the truth."""
         self._set_stage()
         if self._drawn.story == "cancelled":
             self._prepare()
@@ -130,7 +125,6 @@ class Story:
         return self.record
 
     def _act(self) -> None:
-        """Run the tasks."""
         _STORIES[self._drawn.story](self)
 
     def _set_stage(self) -> None:
@@ -196,7 +190,6 @@ class Story:
         return Run(folder=folder, warn=warn)
 
     def run(self, **options: Any) -> Task:
-        """Run one task in this process, as the action plugin does."""
         task = Task(options)
         self.record.tasks.append(task)
         task.first = self._number()
@@ -228,7 +221,6 @@ class Story:
     # Stories
 
     def executed(self) -> None:
-        """One task for all servers."""
         self.run(**self._options())
 
     def twice(self) -> None:
@@ -237,7 +229,6 @@ class Story:
         self.run(**self._options())
 
     def later(self) -> None:
-        """Submit, and await the ids in tasks of their own."""
         task = self.run(**self._options(wait=False))
         ids = [entry["id"] for entry in task.entries if entry["id"]]
         time.sleep(self._drawn.detail[0] * 2)
@@ -246,7 +237,6 @@ class Story:
                 self.run(state="finished", ids=ids, **_for_finished(self._drawn.options))
 
     def reuse(self) -> None:
-        """What succeeded a moment ago is taken as done."""
         self.run(**self._options())
         self.run(**self._options(reuse_within="1h"))
 
@@ -261,7 +251,6 @@ class Story:
             self.run(**options)
 
     def race(self) -> None:
-        """Two runs schedule the same at the same time."""
         options = self._schedule(3600.0)
         runs = [threading.Thread(target=self.run, kwargs=options) for _run in range(2)]
         for run in runs:
@@ -304,7 +293,6 @@ class Story:
         return {"servers": self._options()["servers"], **self._what}
 
     def per_host(self) -> None:
-        """One task for each host of a play."""
         task = Task(self._options())
         self.record.tasks.append(task)
         task.first = self._number()
@@ -326,7 +314,6 @@ class Story:
 
     @staticmethod
     def _take_results(task: Task, results: list[dict[str, Any]]) -> None:
-        """Make one result of those of all hosts."""
         task.result = {
             "commands": [entry for result in results for entry in result.get("commands", ())],
             "failed": any(result.get("failed") for result in results),

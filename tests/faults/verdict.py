@@ -74,19 +74,16 @@ class Verdict:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What a round adds to the totals."""
         bad = (len(self.twice), len(self.lost), len(self.wrong))
         return dict(zip(COUNTS, (1, self.commands, *bad, self.unknown, self.cut, self.requests), strict=True))
 
     @property
     def disagreements(self) -> list[str]:
-        """All that is wrong, in words."""
         kinds = (("run twice", self.twice), ("lost", self.lost), ("wrong", self.wrong))
         return [f"{kind}: {text}" for kind, texts in kinds for text in texts]
 
 
 def judge(record: Record) -> Verdict:
-    """Judge a round."""
     return _Court(record).judge()
 
 
@@ -254,7 +251,6 @@ class _Court:
         yield from self._output_so_far(server, entry) if cut_off else self._output(server, entry)
 
     def _was_cut_off(self, server: str, row: Row) -> bool:
-        """Whether the agent ended the line before its own end."""
         hits = self.drawn.hits(server)
         return (row["exit_code"] == KILLED and "restart" in hits) or (
             row["exit_code"] == _TIMED_OUT and "time_out" in hits
@@ -424,7 +420,6 @@ class _Court:
     # The truth
 
     def _troubles(self, *methods: str) -> bool:
-        """Whether a request of these methods may have met trouble."""
         return self.strained or (self.drawn.troubles(*methods) if methods else bool(self.drawn.http))
 
     def _statuses(self, status: int) -> bool:
@@ -474,7 +469,6 @@ _CHECKS: dict[str, Callable[[_Court, Task, Entry, Row | None], Iterator[str]]] =
 
 
 def _never_began(row: Row) -> bool:
-    """Whether the agent said that it did not begin the line."""
     return row["exit_code"] == 1 and str(row["result_begin"]).startswith(_NOT_BEGUN)
 
 

@@ -57,7 +57,6 @@ def _without(field: str) -> Any:
 
 
 def of_field(place: str, field: str, canary: Path) -> Iterator[Case]:
-    """The field with each hostile value, and without any."""
     for value in values(canary):
         yield Case(f"{place}: {field}={value!r:.60}", place, _with(field, value))
     yield Case(f"{place}: no {field}", place, _without(field))
@@ -72,7 +71,6 @@ ROWS: dict[str, Any] = {
 
 
 def of_rows(place: str) -> Iterator[Case]:
-    """Something else in the place of the victim's row."""
     for name, value in ROWS.items():
         yield Case(f"{place}: {name} for a row", place, _always(value))
     other = "1a50ea6c-2138-4d3f-9633-e50694c847c4"
@@ -111,7 +109,6 @@ REPLIES: dict[str, Reply] = {
 
 
 def of_replies(place: str) -> Iterator[Case]:
-    """Another answer altogether."""
     for name, reply in REPLIES.items():
         yield Case(f"{place}: {name}", place, reply=reply)
 
@@ -120,13 +117,11 @@ DATES = ("Fri, 31 Dec 9999 23:59:59 -2300", "Mon, 01 Jan 0001 00:00:00 +2300", "
 
 
 def of_dates() -> Iterator[Case]:
-    """Clocks that no workspace has."""
     for date in DATES:
         yield Case(f"all: Date is {date}", "all", headers={"Date": date})
 
 
 def of_pages(place: str) -> Iterator[Case]:
-    """Lists that never end, or lead elsewhere."""
     for following in (float("inf"), "http://127.0.0.1:1/api/events/commands/?page=2", "file:///etc/passwd"):
         yield Case(f"{place}: next is {following}", place, page=_with("next", following))
     yield Case(f"{place}: a count without end", place, page=_with("count", 10**400))
@@ -147,7 +142,6 @@ def of_submits() -> Iterator[Case]:
 
 
 def of_servers(canary: Path) -> Iterator[Case]:
-    """Odd rows in the list of servers."""
     for field in SERVER_FIELDS:
         yield from of_field(SERVER, field, canary)
     for name, value in ROWS.items():
@@ -157,7 +151,6 @@ def of_servers(canary: Path) -> Iterator[Case]:
 
 
 def of_commands(place: str, canary: Path) -> Iterator[Case]:
-    """Everything about the row of a command in one place."""
     for field in FIELDS:
         yield from of_field(place, field, canary)
     yield from of_rows(place)
@@ -170,7 +163,6 @@ FORGED = "forged, and believed"
 
 
 def of_frames() -> Iterator[Case]:
-    """Answers to something carried that are torn, forged, or more than one."""
     for name, forge in _FRAMES.items():
         yield Case(f"frame: {name}", LISTED, functools.partial(_with_result, forge))
 

@@ -48,7 +48,6 @@ Judge = Callable[[Case], None]
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock that moves on when tasks sleep."""
     moved = Clock()
     for module in (
         _client,
@@ -76,7 +75,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def hostile(clock: Clock) -> Iterator[HostileWorkspace]:
-    """The workspace."""
     workspace = HostileWorkspace(clock)
     with workspace.server:
         yield workspace
@@ -96,20 +94,16 @@ def _ignored(_warning: str) -> None:
 
 
 def everything(folder: Path) -> dict[str, str]:
-    """What stands in a folder but for the run's own."""
     files = [path for path in folder.rglob("*") if path.is_file() and folder / "run" not in path.parents]
     return {str(path): path.read_text(encoding="utf-8") for path in files}
 
 
 def depth(result: Any) -> int:
-    """How deep a result is nested."""
     inner = result.values() if isinstance(result, dict) else result if isinstance(result, list) else ()
     return 1 + max(map(depth, inner), default=0)
 
 
 class Judgement:
-    """Carries out tasks against the workspace and notes what is wrong with them."""
-
     def __init__(self, workspace: HostileWorkspace, folder: Path) -> None:
         self.workspace = workspace
         self.wrong: list[str] = []
@@ -125,7 +119,6 @@ class Judgement:
         return result
 
     def call(self, case: Case, task: Callable[[], Any]) -> Any:
-        """Carry out anything that gives a result."""
         self.judged += 1
         result = None
         try:
@@ -144,19 +137,16 @@ class Judgement:
         return result
 
     def check(self, case: Case, right: bool, complaint: str) -> None:
-        """Note a complaint."""
         if not right:
             self.wrong.append(f"{case.name}: {complaint}")
 
     def end(self) -> None:
-        """Fail if something was wrong, or nothing was judged."""
         assert self.judged
         assert not self.wrong, f"{len(self.wrong)} of {self.judged}:\n" + "\n".join(self.wrong[:40])
 
 
 @pytest.fixture
 def judgement(hostile: HostileWorkspace, canary: Path, tmp_path: Path) -> Iterator[Judgement]:
-    """A judgement that ends with the test."""
     assert canary.is_file()
     (tmp_path / "run").mkdir()
     made = Judgement(hostile, tmp_path)

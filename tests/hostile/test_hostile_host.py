@@ -31,8 +31,6 @@ PIECE = 8_000_000
 
 
 class HostileHost(Remote):
-    """A server that answers what it likes."""
-
     def __init__(self, folder: Path, *answers: Ran | Exception) -> None:
         access = Access("web-01", "web-01", None, None, None, {}, Limits())
         super().__init__(access, Settings("https://workspace.invalid", ""), Run(folder=folder))
@@ -40,7 +38,6 @@ class HostileHost(Remote):
         self._give = Mock(side_effect=chain(answers, repeat(Ran(0, b"", b""))))
 
     def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
-        """Answer as the next in turn, or with success."""
         self.bodies.append(body)
         ran: Ran = self._give()
         return ran
@@ -94,7 +91,6 @@ def test_the_odd_name_of_a_temporary_file_is_one_word_to_the_shell(tmp_path: Pat
 
 
 def forging(file: Path, **result: Any) -> str:
-    """Make a program that answers as every module with the same result, and give its path."""
     answer = json.dumps({"changed": True, "ping": "pong", **result})
     file.write_text(f"#!/bin/sh\ncat > /dev/null\ncat << 'END'\n{answer}\nEND\n", encoding="utf-8")
     file.chmod(0o755)

@@ -64,7 +64,6 @@ class HostileWorkspace:
         self.server = ScriptedServer(self._answer)
 
     def begin(self, case: Case) -> None:
-        """Forget everything, and be hostile in the way of a case."""
         self._case = case
         self._clock.rewind()
         self.requests.clear()
@@ -83,11 +82,9 @@ class HostileWorkspace:
 
     @property
     def submits(self) -> Counter[str]:
-        """How many commands were submitted for each server."""
         return Counter(request.body["server"] for request in self.requests if request.method == "POST")
 
     def strays(self) -> list[str]:
-        """Requests that have no business here."""
         known = "|".join(self.commands) or "none"
         expected = (
             ("GET", f"{LIST}(({known})/(chunks/)?)?"),
@@ -185,7 +182,6 @@ class HostileWorkspace:
 
 
 def frame(digest: str, stdout: str, stderr: str, rc: str = "rc 0") -> str:
-    """What a server answers to something carried."""
     out, err = (base64.encodebytes(text.encode()).decode() for text in (stdout, stderr))
     return f"[alpacon {digest}]\n{out}{out.count(chr(10))}\n[stderr]\n{err}{err.count(chr(10))}\n[{rc}]\n[end]\n"
 

@@ -18,7 +18,6 @@ IMAGES = BUILD / "hosts/images"
 
 
 def main() -> int:
-    """Do what the command line says, and return the exit code."""
     parser = argparse.ArgumentParser(prog="hosts", description=__doc__)
     parser.add_argument("--folder", type=Path, default=BUILD / "hosts/running", help="where the hosts are recorded")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -38,7 +37,6 @@ def main() -> int:
 
 
 def run(arguments: argparse.Namespace, hosts: Hosts) -> int:
-    """Do what one subcommand says."""
     if arguments.command in ("check", "up"):
         needs.require()
     if arguments.command == "up":

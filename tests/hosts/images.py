@@ -58,8 +58,6 @@ FILES = {
 
 
 class Images:
-    """The root filesystems in a folder, with the key that opens all hosts."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.key = folder / "key"
@@ -108,12 +106,10 @@ class Images:
 
 
 def scripts(names: Iterable[str], folder: Path = SCRIPTS) -> list[str]:
-    """The text of scripts."""
     return [(folder / f"{name}.sh").read_text() for name in names]
 
 
 def make(place: Path, debian: str, packages: Iterable[str], code: Iterable[str]) -> None:
-    """Make a root filesystem of a release of Debian with these packages, and run shell code in it."""
     shutil.rmtree(place, ignore_errors=True)
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     subprocess.run([*command, debian, str(place), *mirror()], check=True)

@@ -57,8 +57,6 @@ Host *
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """A host to make: with systemd as process 1, or plain."""
-
     name: str
     release: str = "trixie"
     kind: Kind = "systemd"
@@ -75,8 +73,6 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """A host that runs."""
-
     name: str
     release: str
     kind: str
@@ -85,7 +81,6 @@ class Host:
 
     @property
     def address(self) -> str:
-        """Where its sshd listens."""
         return network.address(self.number)
 
 
@@ -120,7 +115,6 @@ class Hosts:
         return self.running()
 
     def down(self, names: t.Collection[str] | None = None) -> None:
-        """Stop hosts, all if none is named, and take away all that was theirs."""
         gone = [host for host in self.running() if names is None or host.name in names]
         with ThreadPoolExecutor(max_workers=8) as pool:
             list(pool.map(self._stop, gone))
@@ -129,7 +123,6 @@ class Hosts:
         network.remove_bridge()
 
     def running(self) -> list[Host]:
-        """The hosts of this folder."""
         records = sorted(self.folder.glob("*.json"))
         return [Host(**json.loads(record.read_text())) for record in records]
 

@@ -35,7 +35,6 @@ class MissingError(Exception):
 
 
 def absent(programs: dict[str, str]) -> list[str]:
-    """The Debian packages of the programs that are not installed."""
     return sorted({package for name, package in programs.items() if not shutil.which(name, path=SEARCHED)})
 
 
@@ -52,7 +51,6 @@ def missing(programs: dict[str, str]) -> list[str]:
 
 
 def require() -> None:
-    """Raise MissingError if this machine lacks something."""
     if lacking := missing(PROGRAMS):
         raise MissingError("; ".join(lacking))
 
@@ -68,6 +66,5 @@ def install(packages: list[str]) -> None:
 
 
 def may_mount_cgroups() -> bool:
-    """Whether hosts can be given cgroups of their own here."""
     trial = ["unshare", "--mount", "--propagation", "private", "sh", "-e", "-c", TRIAL]
     return Path("/proc/cgroups").exists() and not subprocess.run(trial, check=False, capture_output=True).returncode

@@ -20,17 +20,14 @@ NUMBERS = range(10, 250)
 
 
 def ip(*arguments: str, check: bool = True) -> str:
-    """Run ip, and return what it printed."""
     return subprocess.run(["ip", *arguments], check=check, capture_output=True, text=True).stdout
 
 
 def identity(number: int) -> str:
-    """What the namespace, the link and the cgroup of a host are called on this machine."""
     return f"hosts-{number}"
 
 
 def address(number: int) -> str:
-    """The address of a host."""
     return f"10.77.0.{number}"
 
 
@@ -55,7 +52,6 @@ def namespaces() -> list[str]:
 
 @contextmanager
 def bridge() -> Iterator[str]:
-    """The bridge, which stays until the end of this context; gives its address."""
     mark = f"hosts-bridge-{os.getpid()}"
     with locked():
         _add_bridge()
@@ -76,7 +72,6 @@ def _add_bridge() -> None:
 
 
 def remove_bridge() -> None:
-    """Take the bridge down if nobody needs it."""
     with locked():
         for name in namespaces():
             owner = name.removeprefix("hosts-bridge-")
@@ -87,7 +82,6 @@ def remove_bridge() -> None:
 
 
 def attach() -> int:
-    """Give a new host a namespace and a link, and return its number."""
     with locked():
         _add_bridge()
         used = namespaces()
@@ -103,6 +97,5 @@ def attach() -> int:
 
 
 def detach(number: int) -> None:
-    """Take the link and the namespace of a host away."""
     ip("link", "delete", identity(number), check=False)
     ip("netns", "delete", identity(number), check=False)

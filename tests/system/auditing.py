@@ -35,25 +35,20 @@ NO_TOKEN = '{"code": "auth_authentication_failed"}'
 
 @dataclass(frozen=True)
 class Done:
-    """An audit that is over, and what it warned of."""
-
     audited: Audited
     warnings: list[str]
 
     @property
     def report(self) -> Row:
-        """Its report."""
         return self.audited.report
 
     @property
     def summary(self) -> Row:
-        """The headline figures."""
         summary: Row = self.report["summary"]
         return summary
 
     @property
     def outcomes(self) -> dict[tuple[str, str], str]:
-        """The outcome of each check on each host."""
         return {(result["host"], result["check"]): result["outcome"] for result in self.report["results"]}
 
     @property
@@ -63,12 +58,10 @@ class Done:
 
     @property
     def result(self) -> Row:
-        """What the task returns."""
         return result_of(self.audited)
 
     @property
     def the_result(self) -> Row:
-        """The result of the only check on the only host."""
         [result] = self.report["results"]
         found: Row = result
         return found
@@ -87,8 +80,6 @@ def carried(*checks: Row, prints: str = "hello") -> Row:
 
 @dataclass(frozen=True)
 class Member:
-    """A host to audit; what it has no checks or settings of its own for, the options of the audit say."""
-
     name: str
     server: str
     groups: frozenset[str] = frozenset()
@@ -97,7 +88,6 @@ class Member:
 
 
 def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Member]:
-    """Hosts by their names."""
     known = groups or {}
     return [Member(name, name, frozenset({"all", *(g for g, of in known.items() if name in of)})) for name in names]
 
@@ -105,7 +95,6 @@ def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Membe
 def carry_out(
     options: Row, members: Sequence[Member], run: Run, others: Mapping[str, Collection[str]] | None = None
 ) -> Audited:
-    """An audit of hosts, and perhaps not of others."""
     plans = Plans({}, options)
     checks = [plans.of(one.name, {}) if one.checks is None else one.checks for one in members]
     checked = AuditOptions.from_options(options, checks)
@@ -122,7 +111,6 @@ def carry_out(
 
 
 def options(workspace: Workspace, *checks: Row, **given: Any) -> Row:
-    """The options of an audit, as ansible-core hands them over."""
     task = {"url": workspace.url, "token": workspace.token, "checks": list(checks), "progress": False, **given}
     validated = ArgumentSpecValidator(AUDIT_SPEC).validate(task)
     assert validated.error_messages == []

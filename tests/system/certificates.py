@@ -20,8 +20,6 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Authority:
-    """A CA in a file, and the TLS of a server that it vouches for, whose key and certificate are in another."""
-
     file: Path
     server: ssl.SSLContext
     chain: Path

@@ -45,7 +45,6 @@ def _quick_settling(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Callable[[str], Workspace]]:
-    """Gives the workspace of a dialect, started when it is first asked for."""
     with ExitStack() as stack:
         started: dict[str, Workspace] = {}
 
@@ -71,25 +70,21 @@ def workspace(request: pytest.FixtureRequest, running: Callable[[str], Workspace
 
 @pytest.fixture
 def current(running: Callable[[str], Workspace]) -> Workspace:
-    """An empty workspace that speaks as today's clients expect."""
     return _fresh(running("current"))
 
 
 @pytest.fixture
 def published(running: Callable[[str], Workspace]) -> Workspace:
-    """An empty workspace that speaks as the published page says."""
     return _fresh(running("published"))
 
 
 @pytest.fixture
 def old(running: Callable[[str], Workspace]) -> Workspace:
-    """An empty workspace that speaks as in 2024."""
     return _fresh(running("2024"))
 
 
 @pytest.fixture
 def connect() -> Iterator[Connect]:
-    """Makes clients that are closed after the test, of a workspace or of a URL."""
     with ExitStack() as stack:
 
         def make(target: Workspace | ScriptedServer | str, **settings: Any) -> Client:

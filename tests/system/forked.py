@@ -172,7 +172,6 @@ def serve() -> None:
 
 
 def _run(order: dict[str, Any]) -> NoReturn:
-    """Become the program."""
     os.setsid()
     os.chdir(order["folder"])
     for number, name in enumerate([os.devnull, *order["files"]]):

@@ -43,15 +43,12 @@ TIMES = {
 
 
 def fill(workspace: Workspace) -> None:
-    """Add servers of all kinds."""
     rows = json.loads(_SERVERS.read_text(encoding="utf-8"))
     workspace.call("POST", "servers/", [{**TIMES, **row} for row in rows])
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What ansible-inventory printed."""
-
     arguments: tuple[str, ...]
     code: int
     out: str
@@ -66,18 +63,15 @@ class Listing:
 
     @property
     def hosts(self) -> dict[str, Row]:
-        """The variables of each host."""
         hosts: dict[str, Row] = self.data["_meta"]["hostvars"]
         return hosts
 
     @property
     def groups(self) -> dict[str, list[str]]:
-        """The hosts of each group that has some."""
         return {name: sorted(group["hosts"]) for name, group in self.data.items() if group.get("hosts")}
 
     @property
     def warnings(self) -> str:
-        """What it warned of, on one line."""
         return re.sub(r"\s+", " ", self.said)
 
 
@@ -111,7 +105,6 @@ class Parsed:
 
     @property
     def hosts(self) -> dict[str, Row]:
-        """The variables of each host."""
         left_out = ("inventory_file", "inventory_dir")
         return {
             name: {key: value for key, value in host.vars.items() if key not in left_out}
@@ -120,12 +113,10 @@ class Parsed:
 
     @property
     def groups(self) -> dict[str, list[str]]:
-        """The hosts of each group that has some of its own."""
         groups = self.inventory.groups.items()
         return {name: sorted(host.name for host in group.hosts) for name, group in groups if group.hosts}
 
     def children(self, name: str) -> list[str]:
-        """The groups in a group."""
         return sorted(group.name for group in self.inventory.groups[name].child_groups)
 
 
@@ -161,8 +152,6 @@ def listing(
 
 @dataclass(frozen=True)
 class Source:
-    """An inventory file of the plugin, and the workspace that it is of."""
-
     workspace: Workspace
     folder: Path
     programs: Path = collection_tree.TOOLS
@@ -170,16 +159,13 @@ class Source:
 
     @property
     def path(self) -> Path:
-        """The file."""
         return self.folder / self.name
 
     def write(self, text: str = "", **options: Any) -> None:
-        """Write the file: options, or text for what JSON cannot say."""
         lines = "".join(f"{name}: {json.dumps(value)}\n" for name, value in options.items())
         self.path.write_text(f"plugin: herdops.alpacon.alpacon\n{lines}{text}", encoding="utf-8")
 
     def parse(self, text: str = "", **options: Any) -> Parsed:
-        """Write the file with the settings of the workspace, and read it in this process."""
         self.write(text, **{"url": self.workspace.url, "token": self.workspace.token, **options})
         read = parsed(self.path)
         assert self.workspace.token not in read.shown + read.failure
@@ -195,7 +181,6 @@ class Source:
         return read.failure
 
     def run(self, *arguments: str, program: str = "ansible-inventory", **environ: str | None) -> Listing:
-        """Run a program with this inventory; a variable that is None is not in its environment."""
         (self.folder / "ansible.cfg").touch()
         every: dict[str, str | None] = {
             **environment(self.workspace, self.folder),

@@ -26,7 +26,6 @@ Row = dict[str, Any]
 
 
 def ids_in(journal: Path) -> list[str]:
-    """The ids in a journal, found as the documentation says."""
     return re.findall(r"(?m)^[0-9a-f-]{36}", journal.read_text(encoding="utf-8"))
 
 
@@ -36,7 +35,6 @@ PATIENCE = 60.0
 
 
 def until(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-    """Wait until something is true, and give it."""
     deadline = time.monotonic() + seconds
     while not (value := what()):
         assert time.monotonic() < deadline, "it did not come true"
@@ -45,7 +43,6 @@ def until(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
 
 
 def environment(workspace: Workspace, folder: Path, **more: str) -> dict[str, str]:
-    """An environment with nothing of the user's own Ansible, and the workspace's settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ALPACON_", "ANSIBLE_"))}
     tools = collection_tree.environ()
     return {
@@ -67,32 +64,26 @@ def environment(workspace: Workspace, folder: Path, **more: str) -> dict[str, st
 
 @dataclass
 class Play:
-    """A run of ansible-playbook that has ended, with the id of its process."""
-
     folder: Path
     pid: int
     ended: int | None = None
 
     @property
     def code(self) -> int | None:
-        """Its exit code."""
         return self.ended
 
     @property
     def said(self) -> str:
-        """What it has printed so far."""
         return (self.folder / "log").read_bytes().decode()
 
     @property
     def results(self) -> dict[str, Row]:
-        """What each host's task has returned so far."""
         file = self.folder / "results"
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         return {entry["host"]: entry["result"] for entry in map(json.loads, lines)}
 
     @property
     def tasks(self) -> dict[str, list[Row]]:
-        """What each task has returned, for one host after the other."""
         returned: dict[str, list[Row]] = {}
         file = self.folder / "results"
         for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
@@ -102,36 +93,29 @@ class Play:
 
     @property
     def temporary(self) -> Path:
-        """The temporary folder that its workers share."""
         [folder] = (self.folder / "home/tmp").glob("ansible-local-*")
         return folder
 
     @property
     def journals(self) -> list[Path]:
-        """The journals that are left."""
         return sorted((self.folder / "home/alpacon").glob("*.ids"))
 
 
 @dataclass
 class RunningPlay(Play):
-    """A run of ansible-playbook, as soon as it has begun."""
-
     process: subprocess.Popen[bytes] = field(kw_only=True)
 
     @property
     def code(self) -> int | None:
-        """Its exit code, when it has ended."""
         return self.process.returncode
 
     def end(self, patience: float = PATIENCE) -> RunningPlay:
-        """Wait until it ends."""
         self.process.wait(patience)
         assert "Traceback" not in self.said, self.said
         return self
 
     @property
     def workers(self) -> list[int]:
-        """The processes that it has forked."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="utf-8")
         return [int(child) for child in children.split()]
 
@@ -140,7 +124,6 @@ class RunningPlay(Play):
         os.kill(self.pid if pid is None else pid, signal.SIGINT)
 
     def stop(self) -> None:
-        """End it, and its workers, if it still goes on."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -160,7 +143,6 @@ def start(
     programs: Path = collection_tree.TOOLS,
     **environ: str,
 ) -> RunningPlay:
-    """Begin a task for these hosts, given with their variables or without, by the ansible-playbook in a folder."""
     task = {"name": "Run it", f"herdops.alpacon.{module}": dict(options)}
     plays = [{"hosts": "all", "gather_facts": False, "tasks": [task]}]
     return start_plays(workspace, folder, hosts, plays, forks, programs, **environ)
@@ -173,7 +155,6 @@ def run_plays(
     plays: list[Row],
     forks: int = 20,
 ) -> Play:
-    """Run plays to their end."""
     command = _command_of(folder, hosts, plays, forks, collection_tree.TOOLS)
     return _carry_out(command, folder, environment(workspace, folder))
 
@@ -194,7 +175,6 @@ def start_plays(
     programs: Path = collection_tree.TOOLS,
     **environ: str,
 ) -> RunningPlay:
-    """Begin plays for these hosts."""
     command = _command_of(folder, hosts, plays, forks, programs)
     return begin(command, folder, environment(workspace, folder, **environ))
 
@@ -217,7 +197,6 @@ def begin(command: list[str], folder: Path, environ: Mapping[str, str]) -> Runni
 def _command_of(
     folder: Path, hosts: Mapping[str, Row] | Iterable[str], plays: list[Row], forks: int, programs: Path
 ) -> list[str]:
-    """The command for plays, which are written into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     variables = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
     inventory = {"all": {"hosts": dict(variables), "vars": {"ansible_connection": "local"}}}

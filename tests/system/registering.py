@@ -36,30 +36,24 @@ REFUSED = {"current": 401, "published": 401, "2024": 403}
 
 @dataclass(frozen=True)
 class Agent:
-    """A registered server, as its agent knows it."""
-
     workspace: Workspace
     id: str
     key: str
 
     @property
     def headers(self) -> dict[str, str]:
-        """What its requests carry."""
         return {"Authorization": f'id="{self.id}", key="{self.key}"', "User-Agent": "alpamon/2.5.0"}
 
     @property
     def options(self) -> dict[str, Any]:
-        """Its credentials as options of a task."""
         return {"id": self.id, "key": self.key}
 
     def commit(self) -> None:
-        """Send the first report."""
         url = f"{self.workspace.url}/api/servers/servers/-/commit/"
         body = {"version": "2.5.0", "os": {"name": "Debian"}}
         requests.put(url, json=body, headers=self.headers, timeout=5).raise_for_status()
 
     def dial(self) -> ClientConnection:
-        """Open its websocket."""
         url = f"{self.workspace.url.replace('http', 'ws', 1)}/ws/servers/backhaul/"
         return connect(url, additional_headers=self.headers, proxy=None)
 
@@ -80,7 +74,6 @@ def register(workspace: Workspace, check_mode: bool = False, diff_mode: bool = F
 
 
 def ask(workspace: Workspace, **given: Any) -> Outcome:
-    """Carry out a task of alpacon_registration_info."""
     options = {"token": workspace.token, **given}
     return _carry_out(run_registration_info, REGISTRATION_INFO_SPEC, workspace, False, False, options)
 
@@ -88,7 +81,6 @@ def ask(workspace: Workspace, **given: Any) -> Outcome:
 def manage_token(
     workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, process: int | None = None, **given: Any
 ) -> Outcome:
-    """Carry out a task of alpacon_registration_token, in a run that is that process."""
     options = {"token": workspace.token, "name": "fleet", **given}
     return _carry_out(
         run_registration_token, REGISTRATION_TOKEN_SPEC, workspace, check_mode, diff_mode, options, process

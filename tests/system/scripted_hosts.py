@@ -40,8 +40,6 @@ _UNIT = {"active": False, "enabled": False}
 
 @dataclass(frozen=True)
 class Distribution:
-    """What Ansible says of a host."""
-
     name: str
     version: str
     manager: str = "apt"
@@ -50,12 +48,10 @@ class Distribution:
 
     @property
     def identifier(self) -> str:
-        """Its ID in os-release."""
         return _IDS.get(self.name, self.name.lower().replace(" ", "-"))
 
     @property
     def agent(self) -> Row:
-        """What the module alpamon_info finds on it where there is nothing of the agent."""
         return {
             "version": None,
             "held": False,
@@ -88,7 +84,6 @@ class ScriptedHost:
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     def entry(self, recording: Path) -> Row:
-        """It in an inventory."""
         usual: list[Answer] = [
             ("^setup ", {"changed": False, "ansible_facts": {"ansible_pkg_mgr": self.distribution.manager}}),
             ("^uri ", {"changed": False, "status": 200, "content": KEY}),
@@ -106,8 +101,6 @@ class ScriptedHost:
 
 @dataclass(frozen=True)
 class Call:
-    """A module that would have run."""
-
     module: str
     arguments: Row
     check_mode: bool
@@ -115,30 +108,24 @@ class Call:
 
     @property
     def line(self) -> str:
-        """The command line of a command."""
         return str(self.arguments.get("_raw_params") or " ".join(self.arguments["argv"]))
 
 
 @dataclass(frozen=True)
 class Host:
-    """What was done on a host, and the results of its tasks."""
-
     calls: list[Call]
     results: list[Row]
 
     def of(self, module: str) -> list[Row]:
-        """The arguments with which a module was called, in order; those that were not given left out."""
         called = [call.arguments for call in self.calls if call.module == module]
         return [{name: value for name, value in row.items() if value is not None} for row in called]
 
     @property
     def commands(self) -> list[str]:
-        """The command lines, in order."""
         return [call.line for call in self.calls if call.module == "command"]
 
     @property
     def files(self) -> dict[str, str]:
-        """The contents of the files that were written."""
         return {row["dest"]: row["content"] for row in self.of("copy") if "content" in row}
 
     def left(self) -> list[Answer]:
@@ -149,12 +136,10 @@ class Host:
 
     @property
     def facts(self) -> Row:
-        """The facts that the role has left."""
         return {name: value for result in self.results for name, value in result.get("ansible_facts", {}).items()}
 
     @property
     def failure(self) -> str:
-        """With what it failed in the end; empty where it did not."""
         messages = [result["msg"] for result in self.results if result["failed"] and "msg" in result]
         last = messages[-1] if messages else ""
         return last if isinstance(last, str) else "\n".join(last)
@@ -162,8 +147,6 @@ class Host:
 
 @dataclass(frozen=True)
 class RoleRun:
-    """A run that has ended."""
-
     code: int
     said: str
     hosts: dict[str, Host]
@@ -173,7 +156,6 @@ class RoleRun:
 
 
 def found(**facts: Any) -> list[Answer]:
-    """What the module alpamon_info finds besides the usual."""
     return [("agent", facts)]
 
 
@@ -188,7 +170,6 @@ def installed(version: str, process: str = "current") -> list[Answer]:
 
 
 def configuration(url: str, server_id: str, key: str, more: str = "") -> list[Answer]:
-    """A configuration on the host."""
     text = f"[server]\nurl = {url}\nid = {server_id}\nkey = ********\n\n[ssl]\nverify = true\n{more}"
     row = {"url": url, "id": server_id, "key": key, "complete": True, "text": text}
     return found(configuration=row, registered_machine_id=MACHINE)
@@ -282,7 +263,6 @@ def prepared_run(
 
 
 def ended_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
-    """What a run has left in its folder."""
     results = _lines(folder / "results")
     ended = {
         name: Host(
@@ -295,14 +275,12 @@ def ended_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
 
 
 def summary_lines(done: RoleRun) -> list[str]:
-    """What the playbook rollout showed in the end, on whichever host."""
     [text] = re.findall(r"TASK \[Show the summary\].*?=> (\{.*?\n\})", done.said, re.DOTALL)
     lines: list[str] = json.loads(text)["msg"]
     return lines
 
 
 def a_signing_key(home: Path) -> tuple[str, str]:
-    """The fingerprint of a new key, and its public part in the armoured form."""
     home.mkdir(mode=0o700)
 
     def gpg(*arguments: str) -> str:

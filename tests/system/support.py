@@ -42,8 +42,6 @@ in_every_dialect = pytest.mark.parametrize("workspace", DIALECTS, indirect=True)
 
 @dataclass(frozen=True)
 class Request:
-    """A request as the scripted server got it."""
-
     method: str
     path: str
     query: dict[str, str]
@@ -66,7 +64,6 @@ class Reply:
 
     @property
     def content(self) -> bytes:
-        """The body as it is sent."""
         if self.body is None:
             return b""
         return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
@@ -95,12 +92,10 @@ class ScriptedServer:
 
     @property
     def url(self) -> str:
-        """Its base URL."""
         return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def queries(self) -> list[dict[str, str]]:
-        """The query of each request so far."""
         return [request.query for request in self.requests]
 
     @staticmethod
@@ -178,16 +173,13 @@ class Clock:
         self._lock = threading.Lock()
 
     def monotonic(self) -> float:
-        """Seconds, real ones and slept ones."""
         return time.monotonic() + self._passed
 
     def time(self) -> float:
-        """Seconds since the epoch."""
         return self._epoch + self.passed
 
     @property
     def passed(self) -> float:
-        """Seconds since the test began."""
         return self.monotonic() - self._start
 
     def sleep(self, seconds: float) -> None:
@@ -203,11 +195,9 @@ class Clock:
         time.sleep(0.001)
 
     def rewind(self) -> None:
-        """Go back to the real time."""
         self._passed = 0.0
 
     def at(self, seconds: float, action: Callable[[], object]) -> None:
-        """Have something done so many seconds after the beginning."""
         self._alarms.append((seconds, action))
 
 
@@ -226,24 +216,20 @@ def pauses(slept: list[float]) -> list[float]:
 
 @contextmanager
 def client_of(url: str, token: str = TOKEN, **settings: Any) -> Iterator[Client]:
-    """A client with settings as a task gives them."""
     sleep = settings.pop("sleep", time.sleep)
     with Client(settings_of({"url": url, "token": token, **settings}), sleep=sleep) as client:
         yield client
 
 
 def command_options(workspace: Workspace | None = None, **given: Any) -> Row:
-    """The options of an alpacon_command task, the rest at their defaults."""
     return support.command_options(**{**_settings(workspace), **given})
 
 
 def info_options(workspace: Workspace | None = None, **given: Any) -> Row:
-    """The options of an alpacon_command_info task, the rest at their defaults."""
     return support.info_options(**{**_settings(workspace), **given})
 
 
 def lookup_options(workspace: Workspace | None = None, **given: Any) -> Row:
-    """The options of the lookup, the rest at their defaults."""
     return support.lookup_options(**{**_settings(workspace), **given})
 
 
@@ -252,7 +238,6 @@ def _settings(workspace: Workspace | None) -> Row:
 
 
 def body_for(workspace: Workspace, server: str = "web-01", **fields: Any) -> Row:
-    """What a submit for a server, given by name or id, sends."""
     return {
         "server": workspace.server_ids().get(server, server),
         "shell": "system",
@@ -269,8 +254,6 @@ def body_for(workspace: Workspace, server: str = "web-01", **fields: Any) -> Row
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task returned, and what it warned of."""
-
     result: Row
     warnings: list[str]
 
@@ -279,18 +262,15 @@ class Outcome:
 
     @property
     def commands(self) -> list[Row]:
-        """Its commands."""
         commands: list[Row] = self.result["commands"]
         return commands
 
     @property
     def failed(self) -> bool:
-        """Whether the task failed."""
         return bool(self.result.get("failed"))
 
     @property
     def changed(self) -> bool:
-        """Whether it changed something."""
         return bool(self.result["changed"])
 
 
@@ -305,19 +285,16 @@ def run(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False,
 
 
 def content(script: bytes) -> str:
-    """What the action hands on of a script."""
     return base64.b64encode(script).decode()
 
 
 def carry(workspace: Workspace, file: bytes | None = None, check_mode: bool = False, **given: Any) -> Outcome:
-    """Carry out a task with a script, or with what is given."""
     if file is not None:
         given = {"script": "job.sh", "_script_content": content(file), **given}
     return run(workspace, check_mode, **{"servers": ["web-01"], **given})
 
 
 def info(workspace: Workspace, **given: Any) -> Outcome:
-    """Carry out a task of alpacon_command_info."""
     warnings: list[str] = []
     return Outcome(run_info(info_options(workspace, **given), Run(warn=warnings.append)), warnings)
 
@@ -361,10 +338,8 @@ def socket_servers(read: int) -> Iterator[Callable[[Callable[[socket.socket], ob
 
 
 def methods(workspace: Workspace) -> Counter[str]:
-    """How many requests of each method clients made."""
     return Counter(entry["method"] for entry in workspace.log())
 
 
 def paths(workspace: Workspace, method: str = "GET") -> list[str]:
-    """Paths of the requests with that method, in order."""
     return [entry["path"] for entry in workspace.log() if entry["method"] == method]

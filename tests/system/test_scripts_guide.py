@@ -26,7 +26,6 @@ OWNER = f"{getpass.getuser()}:{grp.getgrgid(os.getgid()).gr_name}"
 
 
 def blocks(language: str) -> list[str]:
-    """The code blocks of the guide in a language."""
     found = re.findall(rf"\.\. code-block:: {language}\n\n((?:\n|    .*\n)+)", GUIDE)
     return [textwrap.dedent(block) for block in found]
 
@@ -35,7 +34,6 @@ def blocks(language: str) -> list[str]:
 
 
 def example(name: str) -> list[Row]:
-    """The plays of the example of that name; a task is put into a play."""
     [entries] = [found for block in blocks("yaml") if (found := yaml.safe_load(block))[0]["name"] == name]
     if "hosts" in entries[0]:
         return list(entries)

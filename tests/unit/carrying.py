@@ -18,7 +18,6 @@ WAYS = [*(shell for shell in ("dash", "bash", "mksh") if shutil.which(shell)), "
 
 
 def output_of(carried: Carried, way: str = "none", **environment: str) -> subprocess.CompletedProcess[str]:
-    """What the agent would send, and its exit code."""
     env = {**os.environ, **environment, **carried.env}
     if way == "none":
         argv = [env[word[1:]] if word.startswith("$") else word for word in carried.line.split()]

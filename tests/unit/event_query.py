@@ -18,7 +18,6 @@ CLASSES = {"infra_type", "infra_bucket", "device_type"}
 
 
 def touched(module: str, result: Row) -> dict[str, str]:
-    """Id and name of each node that the controller counts for a result."""
     found: dict[str, str] = {}
     for node in jq.compile(AUDIT[f"herdops.alpacon.{module}"]["query"]).input_value(result).all():
         assert set(node) == {"name", "canonical_facts", "facts"}

@@ -23,12 +23,10 @@ KNOWN = {"web-01": IDS[:1], "web-02": IDS[1:]}
 
 
 def uuid(number: int, step: int) -> str:
-    """An id that says who made it."""
     return f"{number:08x}-0000-4000-8000-{step:012x}"
 
 
 def submit(journal: Journal, command_id: str) -> Position:
-    """Journal a submit as the fleet does."""
     position = journal.intend(SERVER, LINE)
     assert position is not None
     journal.note(position, command_id)
@@ -36,12 +34,10 @@ def submit(journal: Journal, command_id: str) -> Position:
 
 
 def ids(journal: Journal) -> list[str]:
-    """The ids that are in a journal, found as the documentation says."""
     return re.findall(r"(?m)^[0-9a-f-]{36}", journal.file.read_text()) if journal.file.exists() else []
 
 
 def known(shared: Shared, read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
-    """What a worker is told of three names."""
     return shared.server_ids(["web-01", "web-02", "web-03"], read)
 
 
@@ -52,7 +48,6 @@ class ServerList:
         self.file = folder / "reads"
 
     def read(self) -> Iterator[tuple[str, str]]:
-        """The list, after a while."""
         with self.file.open("a") as file:
             file.write("read\n")
         time.sleep(0.1)
@@ -60,5 +55,4 @@ class ServerList:
 
     @property
     def reads(self) -> int:
-        """How often it was read."""
         return len(self.file.read_text().splitlines())

@@ -32,12 +32,10 @@ _RECORDINGS = ROOT / "tests/workspace/contract/2024"
 
 
 def recordings() -> list[Any]:
-    """All exchanges that were recorded with a server of 2024."""
     return [seen for path in _RECORDINGS.glob("*.json") for seen in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def recorded(name: str) -> Any:
-    """The JSON of an answer that a server of 2024 gave, by the name of the recording."""
     return next(seen["response"]["json"] for seen in recordings() if seen["name"] == name)
 
 
@@ -66,7 +64,6 @@ PUBLISHED_ROW: Row = {
 
 
 def current_row(**fields: Any) -> Row:
-    """A row as today's servers list it."""
     return {
         "id": COMMAND,
         "shell": "system",
@@ -93,7 +90,6 @@ def current_row(**fields: Any) -> Row:
 
 
 def old_row(text: str, cancellable: bool = False, message: str = "", **fields: Any) -> Row:
-    """A list row as a server of 2024 gives it."""
     return {
         "id": COMMAND,
         "shell": "system",
@@ -122,22 +118,18 @@ def page(rows: list[Any], following: Any = None, count: int | None = None) -> Ro
 
 
 def rows(first: int, last: int) -> list[Row]:
-    """Rows with nothing but an id."""
     return [{"id": number} for number in range(first, last)]
 
 
 def command_options(**given: Any) -> Row:
-    """The options of an alpacon_command task, the rest at their defaults."""
     return _options(SHIPPED_SPEC, given)
 
 
 def info_options(**given: Any) -> Row:
-    """The options of an alpacon_command_info task, the rest at their defaults."""
     return _options(INFO_SPEC, given)
 
 
 def lookup_options(**given: Any) -> Row:
-    """The options of the lookup, the rest at their defaults."""
     defaults = {"line": None, "status": ["success"], "within": None, "want": "output", "default": None}
     return {**CONNECTION, **defaults, **given}
 
@@ -149,7 +141,6 @@ def _options(spec: Mapping[str, Any], given: Row) -> Row:
 
 
 def option_specs(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The options of all argument specs within a file."""
     if isinstance(value, dict):
         for name, below in value.items():
             if isinstance(below, dict) and isinstance(below.get("type"), str):

@@ -32,7 +32,6 @@ _FIRST_ROLLOUT = "From an empty host to the output of a command"
 
 
 def _rows(guide: str, after: str) -> list[list[str]]:
-    """The two columns of the first list-table below a heading, without the header."""
     text = (_GUIDES / f"{guide}.rst").read_text(encoding="utf-8")
     table = text[text.index(f"\n{after}\n---") :].split(".. list-table::", 1)[1]
     body = re.match(r"(?:\n|   .*\n)+", table)
@@ -41,7 +40,6 @@ def _rows(guide: str, after: str) -> list[list[str]]:
 
 
 def _yaml(guide: str) -> list[Any]:
-    """The blocks of YAML in a guide."""
     text = (_GUIDES / f"{guide}.rst").read_text(encoding="utf-8")
     blocks = re.findall(r"\.\. code-block:: yaml\n\n((?:\n|    .*\n)+)", text)
     return [yaml.safe_load(textwrap.dedent(block)) for block in blocks]
@@ -136,7 +134,6 @@ def test_the_plays_that_install_a_scanner_and_run_it_are_those_that_were_tried_o
 
 
 def _checks_of_scanners() -> list[Any]:
-    """The checks in the guide on scanners."""
     given = [block.get("audit_checks") for block in _yaml("audit_scanners") if isinstance(block, dict)]
     return [check for listed in given if isinstance(listed, list) for check in listed]
 

@@ -30,7 +30,6 @@ NAMED_BY_ANSIBLE = {"ActionModule", "FilterModule", "LookupModule", "ModuleDocFr
 
 
 def floor_of(file: str) -> int:
-    """The number of the floor that a file, or a package, stands on."""
     path = file.removesuffix(".py")
     named = [(name, number) for number, names in enumerate(FLOORS) for name in names]
     fitting = [(len(name), number) for name, number in named if f"{path}/".startswith(f"{name}/")]

@@ -21,7 +21,6 @@ SETTINGS = {"alpacon_url", "alpacon_token", "alpacon_tokens", "ansible_facts"}
 
 
 def own(node: Any) -> Iterator[str]:
-    """The variables that a play, a block or a task brings along."""
     if isinstance(node, dict):
         yield from node.get("vars", {})
         for value in node.values():

@@ -51,7 +51,6 @@ class FleetAgent(Agent):
         self._home = office.scratch / self.name
 
     def pauses(self) -> t.Iterator[float]:
-        """Return pauses that suit tests."""
         return itertools.chain((0.0, 0.2, 0.4, 0.8, 1.6), itertools.repeat(5.0))
 
     def takes(self, command_id: str) -> bool:
@@ -59,7 +58,6 @@ class FleetAgent(Agent):
         return not any(command_id in ids for ids in self._office.forgotten)
 
     def faults_of(self, line: str) -> list[Fault]:
-        """Return what the workspace has in store for this command."""
         return self._office.faults_for(self.name, line)
 
     def account_of(self, user: str, group: str) -> Account:
@@ -86,8 +84,6 @@ class FleetAgent(Agent):
 
 
 class Office:
-    """All agents of a workspace, and the orders that it gives them."""
-
     def __init__(self, url: str, scratch: Path) -> None:
         self.url, self.scratch = url, scratch
         # These agents belong to the workspace itself and take whatever certificate it shows.
@@ -102,7 +98,6 @@ class Office:
         self._faults: list[Fault] = []
 
     def obey(self, order: Order) -> None:
-        """Do what the workspace says."""
         getattr(self, f"_{order.pop('order')}")(**order)
 
     def _start(self, servers: list[Order]) -> None:
@@ -112,7 +107,6 @@ class Office:
             self._agents[server["id"]] = agent, asyncio.ensure_future(agent.run())
 
     def _leave(self, id: str) -> None:
-        """Take an agent away as if its server had been switched off."""
         agent, task = self._agents.pop(id, (None, None))
         if agent is not None and task is not None:
             agent.abandon(kill=True)
@@ -144,7 +138,6 @@ class Office:
         return [self._agents[server_id]] if server_id in self._agents else []
 
     def end(self) -> None:
-        """End every agent, and what agents left behind."""
         for server_id in list(self._agents):
             self._leave(server_id)
         for group in self.strays:

@@ -36,8 +36,6 @@ def stamp(moment: datetime.datetime | None) -> str | None:
 
 @dataclasses.dataclass(frozen=True)
 class Reason:
-    """Why a request is refused, in the words of each dialect."""
-
     status: int
     code: str
     text: str
@@ -495,7 +493,6 @@ _CODES: dict[type[Exception], str] = {
 
 
 def _as_text(body: t.Any) -> str:
-    """The framework's error body as one sentence."""
     if isinstance(body, dict):
         return "; ".join(f"{field}: {_as_text(messages)}" for field, messages in body.items())
     if isinstance(body, list):

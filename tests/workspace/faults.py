@@ -108,8 +108,6 @@ class Answer:
 
 
 class Faults:
-    """The outermost layer but for the counters; requests without a fault pass straight through."""
-
     def __init__(self, app: App) -> None:
         self._app = app
         self.http: list[Fault] = []

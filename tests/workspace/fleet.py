@@ -42,7 +42,6 @@ class Fleet:
         self._child.stdin.flush()
 
     def stop(self) -> None:
-        """Close the pipe: the agents end their lines and themselves."""
         if self._child is None:
             return
         assert self._child.stdin is not None

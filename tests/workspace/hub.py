@@ -56,7 +56,6 @@ class Hub:
         self._post(channel, {"type": "frame", "text": json.dumps({"query": "quit", "reason": reason})})
 
     def hang_up(self, server_id: str) -> None:
-        """Close every websocket of an agent."""
         for channel in (self._channels.pop(server_id, None), *self._silent.pop(server_id, ())):
             self._post(channel, {"type": "hangup"})
 

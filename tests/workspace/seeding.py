@@ -119,7 +119,6 @@ def add_token(
 
 
 def _groups(names: list[str]) -> list[Group]:
-    """Groups by name or id."""
     found = {group.name: group for group in Group.objects.all()}
     found |= {str(group.id): group for group in found.values()}
     return [found[name] for name in names]

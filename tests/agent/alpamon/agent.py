@@ -34,8 +34,6 @@ Command = dict[str, t.Any]
 
 @dataclasses.dataclass
 class Options:
-    """What tests may set."""
-
     output: Kept = "both"
     ack_delay: float = 0.0
     #: Lines at once, and how many more may wait.
@@ -48,8 +46,6 @@ class Options:
 
 
 class Pool:
-    """So many lines at once, and so many more that wait for their turn."""
-
     def __init__(self, size: int, queue: int) -> None:
         self._size, self._queue, self._busy = size, queue, 0
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
@@ -69,7 +65,6 @@ class Pool:
             raise NotStartedError(lines.QUEUE_FULL)
 
     def release(self) -> None:
-        """Give a place to whoever waits longest."""
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():
@@ -78,7 +73,6 @@ class Pool:
         self._busy -= 1
 
     def close(self) -> None:
-        """Turn away all that wait, and all that come."""
         self._closed = True
         while self._waiting:
             place = self._waiting.popleft()
@@ -87,8 +81,6 @@ class Pool:
 
 
 class Agent:
-    """One agent in its workspace."""
-
     def __init__(
         self, url: str, server_id: str, key: str, poster: Poster, tls: ssl.SSLContext | None, options: Options
     ) -> None:
@@ -110,23 +102,18 @@ class Agent:
     # What differs from one agent to another
 
     def pauses(self) -> t.Iterator[float]:
-        """Return the pauses before each attempt to connect."""
         raise NotImplementedError
 
     def takes(self, command_id: str) -> bool:
-        """Tell whether a command is to be taken notice of."""
         return True
 
     def faults_of(self, line: str) -> list[Fault]:
-        """Return what is to go wrong with a command."""
         return []
 
     def account_of(self, user: str, group: str) -> Account:
-        """Return the account that a command is to run as."""
         return lines.account_of(user, group)
 
     def environment_of(self, account: Account, own: dict[str, str]) -> dict[str, str]:
-        """Return the variables of a line."""
         return lines.environment_of(account, own)
 
     def lost(self, error: Exception) -> None:
@@ -138,7 +125,6 @@ class Agent:
     # The backhaul
 
     async def run(self) -> None:
-        """Stay connected until cancelled, or told to quit."""
         attempts = self.pauses()
         while not self.over:
             await asyncio.sleep(next(attempts) + self.away)
@@ -158,7 +144,6 @@ class Agent:
         return f"{self.url.replace('http', 'ws', 1).replace('8000', '8081', 1)}/ws/servers/{name}/"
 
     async def dial(self, name: str) -> ClientConnection:
-        """Open a websocket."""
         return await connect(
             self.address(name),
             additional_headers={"Authorization": self.authorization},
@@ -180,7 +165,6 @@ class Agent:
         return "closed"
 
     async def handle(self, socket: ClientConnection, message: str | bytes) -> str:
-        """Act on one frame, and return what it asked for."""
         frame = json.loads(message)
         query = str(frame.get("query"))
         if query == "command":
@@ -194,7 +178,6 @@ class Agent:
         return query
 
     def start(self, work: t.Coroutine[t.Any, t.Any, None]) -> asyncio.Task[None]:
-        """Do something beside."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -230,36 +213,30 @@ class Agent:
         return {group for group in left if group is not None}
 
     def forget(self, ids: set[str]) -> None:
-        """End commands that the workspace knows no more, and report nothing of them."""
         for command_id in ids & self._commands.keys():
             self._commands[command_id].cancel()
         self.reports.drop(lambda path: path.rsplit("/", 3)[1] in ids)
 
     def set(self, options: Options) -> None:
-        """Go by other options from now on."""
         if (options.pool, options.queue) != (self.options.pool, self.options.queue):
             self._pool = Pool(options.pool, options.queue)
         self.options, self.reports.unit = options, options.repeat_unit
 
     async def restart(self, results: bool = True) -> None:
-        """Stop, connect again, and say that it has started."""
         await self.stop(results)
         await self.begin_again()
 
     async def begin_again(self) -> None:
-        """Start as a new process would: nothing is known of what was."""
         self._pool = Pool(self.options.pool, self.options.queue)
         if self._socket is not None:
             await self._socket.close()
         self.report_event("started", f"alpamon {VERSION} started running.")
 
     def report_event(self, record: str, description: str) -> None:
-        """Report one event."""
         event = {"reporter": "alpamon", "record": record, "description": description}
         self.reports.put("/api/events/events/", event, EVENT)
 
     async def drop(self, seconds: float) -> None:
-        """Lose the websocket, and stay away for a while."""
         self.away = seconds
         if self._socket is not None:
             await self._socket.close()
@@ -299,7 +276,6 @@ class Agent:
                 await asyncio.shield(self.reports.put(f"{place}/ack/"))
 
     async def _perform(self, command: Command, faults: CommandFaults, output: CommandOutput) -> tuple[int, str]:
-        """Do what a command says once its turn has come, and return exit code and result."""
         pool = self._pool
         try:
             await pool.turn()
@@ -344,7 +320,6 @@ class Agent:
         return code, output.text()
 
     def _meanwhile(self, faults: CommandFaults) -> None:
-        """Let the agent itself suffer while a line runs."""
         loop = asyncio.get_running_loop()
         if restart := faults.get("restart"):
             results = bool(restart.get("results", True))
@@ -360,7 +335,6 @@ class Agent:
         await self.begin_again()
 
     def perform_internal(self, line: str) -> tuple[int, str]:
-        """Do what an internal line says, and return exit code and result."""
         verb = (line.split() or [""])[0]
         if verb == "ping":
             return 0, _now()
@@ -388,7 +362,6 @@ class Agent:
         self.start(wait())
 
     async def quit(self) -> None:
-        """End for good."""
         self.over = True
         await self.stop()
         if self._socket is not None:

@@ -24,8 +24,6 @@ class ApiError(Exception):
 
 
 class Api:
-    """Requests to one workspace with one kind of credentials."""
-
     def __init__(self, url: str, authorization: str, verify: bool = True, ca_cert: str = "") -> None:
         self.url, self.authorization = url.removesuffix("/"), authorization
         #: What it trusts.
@@ -37,11 +35,9 @@ class Api:
 
     @classmethod
     def of(cls, config: Config) -> Api:
-        """Requests with an agent's own credentials."""
         return cls(config.url, f'id="{config.id}", key="{config.key}"', config.verify, config.ca_cert)
 
     def send(self, method: str, path: str, body: t.Any = None, timeout: float = 5) -> tuple[int, str]:
-        """Send one request, and return the status and the text of the answer."""
         data = None if body is None else json.dumps(body).encode()
         headers = {
             "Authorization": self.authorization,
@@ -58,7 +54,6 @@ class Api:
             raise ApiError(str(error)) from error
 
     def report(self, method: str, path: str, body: t.Any = None) -> bool:
-        """Deliver something, trying five times more unless it was accepted."""
         for pause in (1, 2, 4, 8, 16, 0):
             try:
                 if 200 <= self.send(method, path, body)[0] < 300:

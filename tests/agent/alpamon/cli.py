@@ -13,7 +13,6 @@ from .version import VERSION
 
 
 def main() -> int:
-    """Run the agent, or print its version, and return the exit code."""
     parser = argparse.ArgumentParser(prog="alpamon", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=VERSION)
     parser.parse_args()

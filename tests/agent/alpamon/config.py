@@ -20,8 +20,6 @@ class ConfigError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What the agent takes from its configuration."""
-
     url: str
     id: str
     key: str

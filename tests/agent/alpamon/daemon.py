@@ -34,7 +34,6 @@ SOCKET_PAUSES = (0, 5, 10, 20, 40, 60)
 
 
 def run() -> int:
-    """Run until the end, and return the exit code."""
     log.info(f"Starting alpamon... (version: {VERSION})")
     try:
         settings = config.load()
@@ -60,7 +59,6 @@ def _stop(number: int, frame: object) -> t.NoReturn:
 
 
 def take_pid_file() -> None:
-    """Write the file with the process id, unless it names a process that lives."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         if Path(f"/proc/{int(PID_FILE.read_text())}").exists():
             raise FileExistsError("pidfile already exists")
@@ -68,14 +66,11 @@ def take_pid_file() -> None:
 
 
 class Daemon:
-    """One agent with its session."""
-
     def __init__(self, settings: config.Config) -> None:
         self.settings = settings
         self.api = Api.of(settings)
 
     def run(self) -> int:
-        """Start in the genuine agent's order, then serve the backhaul."""
         log.info("Initialized global worker pool with 20 workers and queue capacity 200")
         myself = self.check_session()
         log.info("alpamon initialized and running.")
@@ -84,7 +79,6 @@ class Daemon:
         return 0
 
     async def serve(self) -> None:
-        """Serve the websocket until told to end."""
         agent = HostAgent(self.settings, self.api)
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,7 +92,6 @@ class Daemon:
             task.cancel()
 
     def check_session(self) -> dict[str, t.Any]:
-        """Ask who this is until the workspace knows."""
         attempts = pauses(SESSION_PAUSES)
         while (answer := self.ask_myself() if CONNECTS else None) is None:
             time.sleep(next(attempts))
@@ -118,7 +111,6 @@ class Daemon:
         return None
 
     def report_start(self, commissioned: bool) -> None:
-        """Say that the agent has started, introduce the host if it is new, and synchronise."""
         self.report_event("started", f"alpamon {VERSION} started running.")
         if not commissioned:
             log.info("Committing essential system information (lightweight).")
@@ -130,14 +122,11 @@ class Daemon:
         self.api.report("POST", f"{MYSELF}sync-check/", {"hashes": {}})
 
     def report_event(self, record: str, description: str) -> None:
-        """Report one event."""
         body = {"reporter": "alpamon", "record": record, "description": description}
         self.api.report("POST", "/api/events/events/", body)
 
 
 class HostAgent(Agent):
-    """The agent of a host: it says in its log what it does."""
-
     def __init__(self, settings: config.Config, api: Api) -> None:
         super().__init__(
             settings.url,
@@ -149,19 +138,15 @@ class HostAgent(Agent):
         )
 
     def pauses(self) -> t.Iterator[float]:
-        """Return the genuine agent's pauses."""
         return pauses(SOCKET_PAUSES)
 
     def connected(self) -> None:
-        """Say so where debugging is on."""
         log.debug("Backhaul connection established.")
 
     def lost(self, error: Exception) -> None:
-        """Say so where debugging is on."""
         log.debug(f"Backhaul connection lost: {error}")
 
     async def restart(self, results: bool = True) -> None:
-        """Become a new process in place of this one."""
         await self.stop(results)
         PID_FILE.unlink(missing_ok=True)
         os.execv(sys.argv[0], sys.argv)
@@ -183,7 +168,6 @@ def pauses(seconds: t.Sequence[float]) -> t.Iterator[float]:
 
 
 def system_information() -> dict[str, t.Any]:
-    """The lightweight commit."""
     lines = (line.partition("=") for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines())
     release = {key: value.strip('"') for key, _sign, value in lines}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

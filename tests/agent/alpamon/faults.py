@@ -25,21 +25,16 @@ REASONS = {
 
 
 class CommandFaults:
-    """The faults that one command is to suffer."""
-
     def __init__(self, faults: t.Iterable[Fault] = ()) -> None:
         self._faults = {fault["kind"]: fault for fault in faults}
 
     def get(self, kind: str, seq: int | None = None) -> Fault:
-        """Return the fault of that kind, or an empty dict; one without `seq` hits every chunk."""
         fault = self._faults.get(kind, {})
         return fault if seq is None or fault.get("seq", seq) == seq else {}
 
     def seconds(self, kind: str, default: float = 0.0) -> float:
-        """Return the seconds of the fault of that kind, or the default where there is none."""
         return float(self.get(kind).get("seconds", default))
 
     def failure(self, user: str, group: str) -> str:
-        """Return the text of the fault `fail_start`, or nothing."""
         reason = self.get("fail_start").get("reason", "")
         return REASONS[reason].format(user=user, group=group) if reason else ""

@@ -48,8 +48,6 @@ class AccountRefusedError(NotStartedError):
 
 
 class Output(t.Protocol):
-    """Where the output of a line goes."""
-
     def patience(self) -> float | None:
         """Return how many seconds more output may be waited for before `flush`; None for ever."""
 
@@ -74,7 +72,6 @@ class Account:
     groups: tuple[int, ...] = ()
 
     def options(self) -> dict[str, t.Any]:
-        """What makes a new process take the account."""
         if self.uid is None or (self.uid, self.gid) == (os.geteuid(), os.getegid()):
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": list(self.groups)}
@@ -109,7 +106,6 @@ def account_of(user: str, group: str) -> Account:
 
 
 def may_enter(account: Account) -> bool:
-    """Tell whether the mode bits of its home, and of all above it, let an account in."""
     home = Path(account.home).resolve()
     return account.uid == 0 or all(_may_pass(place.stat(), account) for place in (home, *home.parents))
 
@@ -122,7 +118,6 @@ def _may_pass(status: os.stat_result, account: Account) -> bool:
 
 @functools.cache
 def host_environment() -> dict[str, str]:
-    """The variables of /etc/environment."""
     found = {}
     with contextlib.suppress(OSError):
         for line in Path("/etc/environment").read_text(encoding="utf-8", errors="replace").splitlines():
@@ -133,7 +128,6 @@ def host_environment() -> dict[str, str]:
 
 
 def environment_of(account: Account, own: dict[str, str]) -> dict[str, str]:
-    """All variables of a line: a fixed set, those of the host, the account's, and the command's own."""
     base = {"PATH": PATH, "TERM": "xterm-256color", "LANG": "en_US.UTF-8", "LS_COLORS": LS_COLORS}
     name, home = account.name, account.home
     identity = {"HOME": home, "PWD": home, "USER": name, "LOGNAME": name, "MAIL": f"/var/mail/{name}"}
@@ -147,8 +141,6 @@ def expanded(word: str, environment: dict[str, str]) -> str:
 
 
 class Line:
-    """One line of one command, from its start to its end."""
-
     def __init__(self, account: Account, environment: dict[str, str], output: Output, seconds: float) -> None:
         """`seconds` is what it may take."""
         self._account, self._environment, self._output, self._seconds = account, environment, output, seconds
@@ -171,19 +163,16 @@ class Line:
             timer.cancel()
 
     def stop(self) -> None:
-        """End it, and what follows in it."""
         self.stopped = True
         self.kill()
 
     def kill(self) -> None:
-        """End it with all of its process group."""
         if self._process is not None and not self.left_alone:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     @property
     def process_group(self) -> int | None:
-        """The number of its process group, once it runs."""
         return self._process.pid if self._process else None
 
     def _time_out(self) -> None:

@@ -13,27 +13,22 @@ DEBUGGING = False
 
 
 def write(level: str, text: str) -> None:
-    """Write one line in the genuine agent's format."""
     if level != "DEBUG" or DEBUGGING:
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         print(f"{now} [{level}] {text}", file=sys.stderr, flush=True)
 
 
 def info(text: str) -> None:
-    """Write what is worth knowing."""
     write("INFO", text)
 
 
 def warn(text: str) -> None:
-    """Write what may be wrong."""
     write("WARN", text)
 
 
 def error(text: str) -> None:
-    """Write what went wrong."""
     write("ERROR", text)
 
 
 def debug(text: str) -> None:
-    """Write what only `debug = true` shows."""
     write("DEBUG", text)

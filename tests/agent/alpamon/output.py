@@ -37,7 +37,6 @@ class Copy:
         self._head, self._tail, self._dropped = bytearray(), bytearray(), 0
 
     def add(self, data: bytes) -> None:
-        """Take a piece."""
         room = HALF_BYTES - len(self._head)
         self._head += data[:room]
         self._tail += data[room:] if room < len(data) else b""
@@ -87,7 +86,6 @@ class CommandOutput:
             await self._reports.room()
 
     def flush(self) -> None:
-        """Send what is pending."""
         self._send(len(self._pending), final=True)
 
     def complain(self, text: str) -> None:
@@ -97,7 +95,6 @@ class CommandOutput:
             self._pending += f"alpamon: {text}\n".encode()
 
     async def end(self) -> None:
-        """Send the rest, and wait until every chunk was accepted or given up."""
         self._send(len(self._pending), final=True)
         for seq, content in reversed(self._reversed):
             self._post(seq, content)
@@ -105,7 +102,6 @@ class CommandOutput:
             await asyncio.gather(*self._sent)
 
     def text(self) -> str:
-        """What goes with the result."""
         return "" if self._kept == "chunks" else self._copy.text()
 
     def _send(self, size: int, final: bool = False) -> None:

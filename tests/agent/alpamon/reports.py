@@ -57,7 +57,6 @@ class Poster:
                 return 0
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """One that is open: the workspace closes those that were idle for long."""
         while self._idle:
             reader, writer = self._idle.pop()
             if not reader.at_eof():
@@ -81,8 +80,6 @@ class Poster:
 
 @dataclasses.dataclass(order=True)
 class Report:
-    """A report that waits: by priority, then in the order in which they came."""
-
     priority: int
     number: int
     path: str = dataclasses.field(compare=False)
@@ -115,7 +112,6 @@ class Reports:
         return delivered
 
     def put_later(self, seconds: float, path: str, body: t.Any) -> None:
-        """Queue a POST after a while."""
         self._later[path] = asyncio.get_running_loop().call_later(seconds, self.put, path, body)
 
     def _start_sender(self) -> None:
@@ -125,7 +121,6 @@ class Reports:
             sender.add_done_callback(self._senders.discard)
 
     async def room(self) -> None:
-        """Wait until no crowd of reports is waiting."""
         while len(self._heap) >= CROWD:
             free: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._room.append(free)

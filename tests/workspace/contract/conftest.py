@@ -21,7 +21,6 @@ Get = t.Callable[[DialectName], Workspace]
 
 @pytest.fixture(scope="session")
 def _running() -> t.Iterator[Get]:
-    """Start the workspace of a dialect when it is first asked for."""
     with contextlib.ExitStack() as stack:
         started: dict[str, Workspace] = {}
 
