@@ -40,8 +40,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--server", action="append", metavar="NAME", help="a server of that name; may be repeated")
     parser.add_argument("--agents", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--tick", type=float, default=1.0, help="seconds between two looks at what is due")
-    parser.add_argument("--ready-file", type=Path)
-    parser.add_argument("--lifetime", type=float, help="seconds after which it ends by itself")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when stdin is closed")
     return parser.parse_args()
 
@@ -117,8 +115,6 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
         loop.add_signal_handler(number, stop)
     if arguments.exit_with_parent:
         loop.add_reader(sys.stdin.fileno(), _stop_at_end, stop)
-    if arguments.lifetime:
-        loop.call_later(arguments.lifetime, stop)
 
     # Every task shares the connections that are there before it begins, and would else open its own.
     connections.all()
@@ -171,12 +167,7 @@ async def _announce(arguments: argparse.Namespace, url: str) -> None:
     while missing.exists():
         await asyncio.sleep(0.02)
     token = Token.objects.get(name="admin").key
-    text = json.dumps({"url": url, "token": token, "dialect": arguments.dialect})
-    print(text, flush=True)
-    if arguments.ready_file:
-        partial = arguments.ready_file.with_name(arguments.ready_file.name + ".part")
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(arguments.ready_file)
+    print(json.dumps({"url": url, "token": token, "dialect": arguments.dialect}), flush=True)
 
 
 def raise_file_limit() -> None:

@@ -19,7 +19,6 @@ from workspace import state
 from workspace.models import Server, Token
 
 _PAIR = re.compile(r'(\w+)[:=] ?"?([a-zA-Z0-9-_]+)"?')
-_WELL_FORMED = re.compile(r'token="[a-zA-Z0-9-_]+"')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,17 +37,6 @@ def header_pairs(header: str) -> dict[str, str]:
 
 def is_agent(header: str) -> bool:
     return header.startswith("id=")
-
-
-def describe(header: str | None) -> dict[str, t.Any]:
-    """All that the log keeps of an Authorization header."""
-    header = header or ""
-    return {
-        "present": bool(header),
-        "scheme": "token" if header.startswith("token") else "agent" if is_agent(header) else "other",
-        "quoted": '"' in header,
-        "well_formed": bool(_WELL_FORMED.fullmatch(header)),
-    }
 
 
 def server_of(header: str) -> Server | None:

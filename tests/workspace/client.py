@@ -57,10 +57,6 @@ class Control:
     def settings(self, **switches: t.Any) -> Row:
         return t.cast(Row, self.call("POST", "settings/", switches))
 
-    def tick(self) -> int:
-        """Deliver what is due now rather than at the next tick."""
-        return int(self.call("POST", "tick/")["delivered"])
-
     # what clients did
 
     def counters(self) -> Row:
@@ -152,13 +148,6 @@ class Control:
         """The servers that came by a registration, optionally only those registered as `name`."""
         servers = [server for server in self.state()["servers"] if server["registered_with"]]
         return [server for server in servers if not name or server["name"].rpartition("-")[0] == name]
-
-    def drop(self, name: str) -> None:
-        """Close an agent's websockets; it is free to dial again."""
-        self.call("POST", f"servers/{name}/drop/")
-
-    def order_agent(self, name: str, order: t.Literal["quit", "reconnect"]) -> None:
-        self.call("POST", f"servers/{name}/{order}/")
 
     # faults
 

@@ -23,7 +23,7 @@ def dispatch(request: HttpRequest, route: str) -> HttpResponse:
     parts = [part for part in route.split("/") if part]
     handler = ROUTES.get((request.method or "", parts[0] if parts else "", len(parts)))
     if handler is None:
-        return JsonResponse({"error": "no such control route", "routes": _route_names()}, status=404)
+        return JsonResponse({"error": "no such control route"}, status=404)
     try:
         body = json.loads(request.body or b"null")
         return JsonResponse(handler(request, body, *parts[1:]), safe=False)
@@ -212,13 +212,12 @@ def delete_command(request: HttpRequest, body: Body, key: str) -> Answer:
 
 
 def post_servers(request: HttpRequest, body: Body) -> Answer:
-    """{names | count, connected, commissioned, enabled, groups, agent, ...}, or a list of such."""
+    """{names, connected, commissioned, enabled, groups, agent, ...}, or a list of such."""
     made = []
     for fields in body if isinstance(body, list) else [body]:
         fields = dict(fields)
-        count = fields.pop("count", None)
-        names = fields.pop("names", None) or ([fields.pop("name")] if "name" in fields else None)
-        made += seeding.add_servers(names or seeding.server_names(count or 1), **fields)
+        names = fields.pop("names", None) or [fields.pop("name")]
+        made += seeding.add_servers(names, **fields)
     return [{"id": str(server.id), "name": server.name, "key": server.key} for server in made]
 
 
@@ -256,11 +255,6 @@ def connection(request: HttpRequest, body: Body, name: str, action: str) -> Answ
             lifecycle.agent_connected(server.id, None)
     elif action == "disconnect":
         _disconnect(server)
-    elif action == "drop":
-        state.current.hub.hang_up(str(server.id))
-        lifecycle.agent_disconnected(server.id)
-    elif action in ("quit", "reconnect"):
-        state.current.hub.order(str(server.id), action, "Asked for by the control API.")
     else:
         raise ValueError(f"no such action: {action}")
     return {}
@@ -334,16 +328,11 @@ def delete_faults(request: HttpRequest, body: Body) -> Answer:
     return {}
 
 
-def tick(request: HttpRequest, body: Body) -> Answer:
-    return {"delivered": lifecycle.deliver_due()}
-
-
 # by method, first part of the path, and number of parts
 ROUTES: dict[tuple[str, str, int], t.Callable[..., Answer]] = {
     ("GET", "state", 1): get_state,
     ("POST", "reset", 1): reset,
     ("POST", "settings", 1): settings,
-    ("POST", "tick", 1): tick,
     ("GET", "counters", 1): counters,
     ("POST", "counters", 2): lambda request, body, action: counters_reset(request, body),
     ("GET", "log", 1): log,
@@ -365,7 +354,3 @@ ROUTES: dict[tuple[str, str, int], t.Callable[..., Answer]] = {
     ("POST", "faults", 1): post_faults,
     ("DELETE", "faults", 1): delete_faults,
 }
-
-
-def _route_names() -> list[str]:
-    return [f"{method} {name} ({parts})" for method, name, parts in ROUTES]

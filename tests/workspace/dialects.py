@@ -231,13 +231,10 @@ _STATUS_OBJECTS = {
     "failed": ("Failed", "danger", "Failed at {end}"),
 }
 _STUCK = {False: "Sent command to server, but got no response.", True: "Command started to run, but got no result."}
-HELD = ("verifying", "awaiting_purpose", "awaiting_approval")
-_UNDELIVERED = ("scheduled", "queued", *HELD)
+_UNDELIVERED = ("scheduled", "queued", "verifying", "awaiting_purpose", "awaiting_approval")
 
 
 def is_cancellable(command: Command, status: str) -> bool:
-    if status in HELD and not state.current.switches.cancel_held:
-        return False
     return status in _UNDELIVERED and command.delivered_at is None
 
 
@@ -406,7 +403,7 @@ class Current(Dialect):
             "exit_code": command.exit_code,
             "error_phase": command.error_phase or self._derived_phase(command, status),
             "result": command.result,
-            "status": state.current.switches.words.get(status, status),
+            "status": status,
             "cancellable": is_cancellable(command, status),
             "response_delay": command.response_delay,
             "elapsed_time": command.elapsed_time,

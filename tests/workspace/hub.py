@@ -49,9 +49,6 @@ class Hub:
     def send(self, server_id: str, frame: dict[str, t.Any]) -> None:
         self._post(self._channels.get(server_id), {"type": "frame", "text": json.dumps(frame)})
 
-    def order(self, server_id: str, query: str, reason: str) -> None:
-        self.send(server_id, {"query": query, "reason": reason})
-
     def quit(self, channel: str, reason: str) -> None:
         self._post(channel, {"type": "frame", "text": json.dumps({"query": "quit", "reason": reason})})
 

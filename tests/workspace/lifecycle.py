@@ -161,11 +161,7 @@ def deliver_due(server_id: uuid.UUID | None = None) -> int:
 
 def _release_held(now: datetime.datetime) -> None:
     for command in Command.objects.filter(release_at__isnull=False, release_at__lte=now):
-        is_approved = command.forced_status == "awaiting_approval" and not command.release_to
         command.forced_status, command.release_at = command.release_to, None
-        if is_approved and state.current.switches.approval_error:
-            command.forced_status = "error"
-            command.release_at = now + datetime.timedelta(seconds=state.current.switches.approval_error)
         command.save(update_fields=["forced_status", "release_at"])
         if command.forced_status in NEVER_RAN:
             cascade(command)

@@ -165,7 +165,7 @@ def _cached_groups(names: list[str]) -> list[Group]:
 
 
 #: What agents go by.
-AGENT_SWITCHES = ("output", "ack_delay", "pool", "queue", "line_seconds", "repeat_unit")
+AGENT_SWITCHES = ("output", "ack_delay", "line_seconds", "repeat_unit")
 
 
 def agent_options() -> Fields:

@@ -68,22 +68,17 @@ class Switches:
 
     lean_rows: bool = False
     cancel_mode: t.Literal["mark", "delete"] = "mark"
-    cancel_held: bool = True
     offline_mode: t.Literal["queue", "refuse"] = "queue"
     output: t.Literal["both", "result", "chunks"] = "both"
     throttle: str | None = None
     tick: float = 1.0
     stuck_after: float = 600.0
     gives_up_after: float | None = None
-    approval_error: float = 0.0
-    words: dict[str, str] = dataclasses.field(default_factory=dict)
     line_max: int = 2048
     body_max: int | None = None
     inline_credentials: bool = True
     holds: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
     ack_delay: float = 0.0
-    pool: int = 20
-    queue: int = 200
     line_seconds: float = 1800.0
     repeat_unit: float = 1.0
     instant: bool = False

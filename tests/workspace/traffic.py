@@ -35,7 +35,6 @@ class Traffic:
     def reset(self) -> None:
         self.requests = self.writes = self.agent_requests = 0
         self.routes: dict[str, collections.Counter[str]] = {}
-        self.statuses: collections.Counter[str] = collections.Counter()
         self.tokens: collections.Counter[str] = collections.Counter()
 
     def counters(self) -> dict[str, t.Any]:
@@ -43,7 +42,6 @@ class Traffic:
             "requests": self.requests,
             "writes": self.writes,
             "routes": {route: {"total": sum(hits.values()), **hits} for route, hits in sorted(self.routes.items())},
-            "statuses": dict(self.statuses),
             "tokens": dict(self.tokens),
             "agents": self.agent_requests,
         }
@@ -87,7 +85,6 @@ class Traffic:
         finally:
             entry["fault"] = scope.get("workspace.fault")
             status = str(entry["status"] or "lost")
-            self.statuses[status] += 1
             self.routes.setdefault(entry["route"], collections.Counter())[status] += 1
 
     def _entry(self, scope: Scope, headers: dict[str, str]) -> dict[str, t.Any]:
@@ -104,7 +101,6 @@ class Traffic:
             "route": f"{scope['method']} {_ID.sub('{id}', scope['path'])}",
             "status": None,
             "token": self.token_names.get(key),
-            "authorization": auth.describe(authorization),
             "headers": headers,
             "body": "",
             "fault": None,

@@ -18,7 +18,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from workspace import filters, identity, lifecycle, serializers, state
-from workspace.dialects import HELD, Refusal, clock_skew
+from workspace.dialects import Refusal, clock_skew
 from workspace.models import Chunk, Command, Group, Server, User
 
 # A password option, a secret's assignment, or credentials inside a URL; a variable's expansion is none of them.
@@ -164,8 +164,7 @@ class CommandViewSet(Base):
 
     def destroy(self, request: t.Any, pk: str) -> Response:
         command = self.get_object()
-        held_fast = command.forced_status in HELD and not state.current.switches.cancel_held
-        if held_fast or command.delivered_at is not None or command.handled_at is not None:
+        if command.delivered_at is not None or command.handled_at is not None:
             raise Refusal("already_sent")
         if lifecycle.cancel(command):
             return Response(status=status.HTTP_204_NO_CONTENT)

@@ -36,9 +36,6 @@ Command = dict[str, t.Any]
 class Options:
     output: Kept = "both"
     ack_delay: float = 0.0
-    #: Lines at once, and how many more may wait.
-    pool: int = 20
-    queue: int = 200
     #: What a line may take, in seconds.
     line_seconds: float = 1800.0
     #: Seconds before the first repeat of a report.
@@ -46,7 +43,7 @@ class Options:
 
 
 class Pool:
-    def __init__(self, size: int, queue: int) -> None:
+    def __init__(self, size: int = 20, queue: int = 200) -> None:
         self._size, self._queue, self._busy = size, queue, 0
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
         self._closed = False
@@ -93,9 +90,7 @@ class Agent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._commands: dict[str, asyncio.Task[None]] = {}
         self._lines: set[Line] = set()
-        self._pool = Pool(options.pool, options.queue)
-        #: It is not to connect again.
-        self.over = False
+        self._pool = Pool()
         #: Seconds to stay away after the websocket is lost.
         self.away = 0.0
 
@@ -126,7 +121,7 @@ class Agent:
 
     async def run(self) -> None:
         attempts = self.pauses()
-        while not self.over:
+        while True:
             await asyncio.sleep(next(attempts) + self.away)
             self.away = 0.0
             try:
@@ -218,8 +213,6 @@ class Agent:
         self.reports.drop(lambda path: path.rsplit("/", 3)[1] in ids)
 
     def set(self, options: Options) -> None:
-        if (options.pool, options.queue) != (self.options.pool, self.options.queue):
-            self._pool = Pool(options.pool, options.queue)
         self.options, self.reports.unit = options, options.repeat_unit
 
     async def restart(self, results: bool = True) -> None:
@@ -227,7 +220,7 @@ class Agent:
         await self.begin_again()
 
     async def begin_again(self) -> None:
-        self._pool = Pool(self.options.pool, self.options.queue)
+        self._pool = Pool()
         if self._socket is not None:
             await self._socket.close()
         self.report_event("started", f"alpamon {VERSION} started running.")
@@ -283,7 +276,7 @@ class Agent:
             return 1, str(error)
         try:
             if command["shell"] == "internal":
-                return self.perform_internal(command["line"])
+                return (0, _now()) if command["line"] == "ping" else (1, f"Unknown command: {command['line']}")
             if command["shell"] != "system":
                 return 1, "Invalid command shell argument."
             return await self._run(command, faults, output)
@@ -333,39 +326,6 @@ class Agent:
         self.abandon(kill=False)
         self.away = away
         await self.begin_again()
-
-    def perform_internal(self, line: str) -> tuple[int, str]:
-        verb = (line.split() or [""])[0]
-        if verb == "ping":
-            return 0, _now()
-        if verb == "help":
-            return 0, "Available commands: commit, help, ping, sync"
-        if verb == "commit":
-            return 0, "Committed system information."
-        if verb in ("sync", "update", "upgrade", "install_pam"):
-            return 0, "ok"
-        if verb == "restart":
-            self.later(self.restart(results=False))
-            return 0, "Alpamon will restart in 1 second."
-        if verb == "quit":
-            self.later(self.quit())
-            return 0, "Alpamon will shutdown in 1 second."
-        return 1, f"Unknown command: {line}"
-
-    def later(self, work: t.Coroutine[t.Any, t.Any, None]) -> None:
-        """Do something in a second, as the genuine agent does; the unit of repeats is taken for that second."""
-
-        async def wait() -> None:
-            await asyncio.sleep(self.options.repeat_unit)
-            await work
-
-        self.start(wait())
-
-    async def quit(self) -> None:
-        self.over = True
-        await self.stop()
-        if self._socket is not None:
-            await self._socket.close()
 
 
 def duration(seconds: float) -> str:

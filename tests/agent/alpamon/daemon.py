@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import ssl
-import sys
 import threading
 import time
 import typing as t
@@ -145,11 +144,6 @@ class HostAgent(Agent):
 
     def lost(self, error: Exception) -> None:
         log.debug(f"Backhaul connection lost: {error}")
-
-    async def restart(self, results: bool = True) -> None:
-        await self.stop(results)
-        PID_FILE.unlink(missing_ok=True)
-        os.execv(sys.argv[0], sys.argv)
 
 
 def _websocket_trust(settings: config.Config) -> ssl.SSLContext:

@@ -229,7 +229,6 @@ def test_log_knows_all_but_the_token(current: Workspace) -> None:
     assert (entry["method"], entry["path"], entry["status"]) == ("POST", "/api/events/commands/", 201)
     assert json.loads(entry["body"])["line"] == "echo logged"
     assert entry["token"] == "bob"
-    assert entry["authorization"] == {"present": True, "scheme": "token", "quoted": True, "well_formed": True}
     assert "authorization" not in entry["headers"]
     assert current.commands()[0]["created_by_request"] == entry["number"]
 
