@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
 import agent.repository
 import collection_tree
 import hosts
-from benchmark.scenarios import CONNECTING, HERE, INVENTORIES, TOOLS_ENVIRON, Figures, Run, Scenario, measured
+from benchmark.scenarios import CONNECTING, HERE, INVENTORIES, Figures, Run, Scenario, environ_of, measured
 from hosts import network
 from workspace.client import Workspace
 
@@ -40,9 +39,9 @@ def run(scenario: Scenario, folder: Path) -> list[Figures]:
         _write(folder / "ssh.ini", names, f"ansible_ssh_common_args=-F {made.ssh_config}")
         first = _measure(folder, environ, "ssh.ini", "connect", repository)
         if scenario.playbook == "connect":
-            rows = [_figures(f"{scenario.name}_fresh", 0, first, _tasks(folder))]
+            rows = [Figures.of(f"{scenario.name}_fresh", 0, first, tasks=_tasks(folder))]
             again = _measure(folder, environ, "ssh.ini", "connect", repository)
-            return [*rows, _figures(scenario.name, 0, again, _tasks(folder))]
+            return [*rows, Figures.of(scenario.name, 0, again, tasks=_tasks(folder))]
         inventory = (
             f"{CONNECTING}compose: {{ansible_user: \"'root'\", ansible_python_interpreter: \"'/usr/bin/python3'\"}}\n"
         )
@@ -54,20 +53,14 @@ def run(scenario: Scenario, folder: Path) -> list[Figures]:
         over_connection = _measure(folder, environ, "hosts.alpacon.yml", scenario.playbook)
         over_connection.requests = workspace.requests_made()
     commands = scenario.submitted
-    return [_figures("ssh_20", commands, over_ssh), _figures(scenario.name, commands, over_connection)]
+    return [Figures.of("ssh_20", commands, over_ssh), Figures.of(scenario.name, commands, over_connection)]
 
 
 def _environ(workspace: Workspace) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ALPACON_", "ANSIBLE_"))}
-    tools = {name: value for name, value in collection_tree.environ().items() if name in TOOLS_ENVIRON}
     return {
-        **kept,
-        **tools,
-        "ANSIBLE_CONFIG": str(HERE / "ansible.cfg"),
+        **environ_of(workspace),
         "ANSIBLE_PIPELINING": "true",
         "ANSIBLE_INVENTORY_ENABLED": f"{INVENTORIES},ansible.builtin.ini",
-        "ALPACON_URL": workspace.url,
-        "ALPACON_TOKEN": workspace.token,
         "ALPACON_REGISTRATION_TOKEN": workspace.add_registration_token("benchmark")["key"],
     }
 
@@ -84,38 +77,15 @@ def _measure(
     playbook: str,
     repository: agent.repository.Repository | None = None,
 ) -> Run:
-    variables = (
-        {}
-        if repository is None
-        else {
-            "alpamon_repository_url": f"{repository.url}/{agent.repository.CHANNELS['stable']}",
-            "alpamon_key_fingerprints": [repository.fingerprint],
-        }
-    )
-    command = [
-        "ansible-playbook",
-        "-i",
-        inventory,
-        "-e",
-        json.dumps(variables),
-        str(HERE / f"playbooks/{playbook}.yml"),
-    ]
+    variables: dict[str, object] = {}
+    if repository is not None:
+        variables["alpamon_repository_url"] = f"{repository.url}/{agent.repository.CHANNELS['stable']}"
+        variables["alpamon_key_fingerprints"] = [repository.fingerprint]
+    path = str(HERE / f"playbooks/{playbook}.yml")
+    command = ["ansible-playbook", "-i", inventory, "-e", json.dumps(variables), path]
     return measured(command, folder / "cost.json", folder / "log", environ)
 
 
 def _tasks(folder: Path) -> int:
     recap = re.findall(r"ok=(\d+) .*skipped=(\d+)", (folder / "log").read_text(encoding="utf-8"))
     return max(int(ok) + int(skipped) for ok, skipped in recap)
-
-
-def _figures(name: str, commands: int, run: Run, tasks: int | None = None) -> Figures:
-    return Figures(
-        scenario=name,
-        commands=commands,
-        requests_per_command=run.requests / commands if commands else 0.0,
-        cpu_ms_per_command=run.cpu_s * 1000 / commands if commands else 0.0,
-        wall_s=run.wall_s,
-        peak_mb=run.peak_mb,
-        cpu_s=run.cpu_s,
-        tasks=tasks,
-    )

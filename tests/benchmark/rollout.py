@@ -74,16 +74,8 @@ def _rolled(
     with agents_come(workspace, but):
         # Ansible ends with 4 where hosts were lost.
         cost = measured([*command, "--extra-vars", variables], folder / "cost", folder / "log", environ, (0, 4))
-    figures = Figures(
-        scenario=name,
-        commands=len(hosts),
-        requests_per_command=workspace.requests_made() / len(hosts),
-        cpu_ms_per_command=cost.cpu_s * 1000 / len(hosts),
-        wall_s=cost.wall_s,
-        peak_mb=cost.peak_mb,
-        cpu_s=cost.cpu_s,
-    )
-    return ended_run(folder, hosts, 0), figures
+    cost.requests = workspace.requests_made()
+    return ended_run(folder, hosts, 0), Figures.of(name, len(hosts), cost)
 
 
 def _check_first(workspace: Workspace, done: RoleRun, lost: Mapping[str, str]) -> None:

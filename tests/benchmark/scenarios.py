@@ -23,15 +23,15 @@ from workspace.client import Workspace
 
 HERE = Path(__file__).resolve().parent
 LINE = "echo ready"
-#: The agent's own clock when the line ends.
 #: A line of 79 characters, and how often an output of 64 KiB has it.
 LONG_LINE, LARGE_OUTPUT = f"echo {'x' * 74}", 65536 // 80
+#: The agent's own clock when the line ends.
 TIMED_LINE = "sleep {seconds}; date +%s.%N"
 #: What begins a script that says what it is.
 SCRIPT = b'#!/bin/sh\nsha256sum <"$0"; exit\n'
 #: So many agents take their time to connect.
 START_SECONDS = 300.0
-RUNS_OF_EMPTY_PLAY = {"empty": 3, "noop": 3}
+RUNS_OF_EMPTY_PLAY = 3
 PLUGIN = "plugin: herdops.alpacon.alpacon\n"
 CONNECTING = f"{PLUGIN}connection: true\n"
 INVENTORIES = "ansible.builtin.auto,ansible.builtin.yaml"
@@ -106,7 +106,7 @@ def _large(name: str, output_limit: int | None = None) -> Scenario:
 
 
 SCENARIOS = [
-    Scenario("empty_play", 1000, "empty", commands=0, instant=True, runs=RUNS_OF_EMPTY_PLAY["empty"]),
+    Scenario("empty_play", 1000, "empty", commands=0, instant=True, runs=RUNS_OF_EMPTY_PLAY),
     Scenario("floor_1000", 1000, runs=3),
     Scenario("fleet_1000", 1000, "fleet", net="empty", runs=3),
     Scenario("fleet_1000_published", 1000, "fleet", dialect="published", net="empty", runs=2),
@@ -146,7 +146,7 @@ class Run:
     wall_s: float
     cpu_s: float
     peak_mb: float
-    requests: int = 0
+    requests: float = 0
     lag_s: float | None = None
 
 
@@ -168,6 +168,11 @@ class Figures:
     requests: float | None = None
     tasks: int | None = None
     page_mb: float | None = None
+
+    @classmethod
+    def of(cls, name: str, commands: int, run: Run, empty_s: float = 0.0, **more: t.Any) -> Figures:
+        per_command = (run.requests / commands, (run.cpu_s - empty_s) * 1000 / commands) if commands else (0.0, 0.0)
+        return cls(name, commands, *per_command, run.wall_s, run.peak_mb, run.cpu_s, **more)
 
     def as_row(self) -> dict[str, t.Any]:
         """For the JSON file: rounded, and without what does not apply."""
@@ -232,23 +237,14 @@ class Runner:
             # Nothing makes it smaller on its way.
             noise = random.Random(self.scenario.name).randbytes(self.scenario.script - len(SCRIPT))
             self._file("script").write_bytes(SCRIPT + noise)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ALPACON_", "ANSIBLE_"))}
-        tools = {name: value for name, value in collection_tree.environ().items() if name in TOOLS_ENVIRON}
         self.environ = {
-            **kept,
-            **tools,
-            "ANSIBLE_CONFIG": str(HERE / "ansible.cfg"),
-            "ALPACON_URL": workspace.url,
-            "ALPACON_TOKEN": workspace.token,
+            **environ_of(workspace),
             "BENCHMARK_RETURNS": str(self._file("returns")),
             "no_proxy": "127.0.0.1",
             **({"REQUESTS_CA_BUNDLE": str(self._file("pem"))} if self.scenario.tls else {}),
-            **(
-                {"ANSIBLE_INVENTORY_ENABLED": INVENTORIES}
-                if self.scenario.inventory or self.scenario.connection
-                else {}
-            ),
         }
+        if self.scenario.inventory or self.scenario.connection:
+            self.environ["ANSIBLE_INVENTORY_ENABLED"] = INVENTORIES
         if self.scenario.timed:
             # Only there, since a callback that reads results costs time that is not the client's.
             self.environ["ANSIBLE_CALLBACKS_ENABLED"] = "returns"
@@ -264,7 +260,7 @@ class Runner:
         return self.folder / f"{self.scenario.name}.{name}"
 
     def _empty_play(self, name: str) -> float:
-        return statistics.median(self._measure(self._play(name)).cpu_s for _run in range(RUNS_OF_EMPTY_PLAY[name]))
+        return statistics.median(self._measure(self._play(name)).cpu_s for _run in range(RUNS_OF_EMPTY_PLAY))
 
     def _run_once(self, workspace: Workspace) -> Run:
         self._file("returns").unlink(missing_ok=True)
@@ -279,7 +275,9 @@ class Runner:
         if self.scenario.inventory:
             name = "my.alpacon.yml" if self.scenario.inventory == "workspace" else "static.yml"
             return ["ansible-inventory", "-i", str(self._file(name)), "--list"]
-        return self._play(self.scenario.playbook) if self.scenario.playbook else self._floor()
+        if self.scenario.playbook:
+            return self._play(self.scenario.playbook)
+        return [sys.executable, str(HERE / "floor.py"), str(self._file("ids")), self.scenario.line]
 
     def _write_inventories(self) -> None:
         source = self._file("my.alpacon.yml")
@@ -303,9 +301,6 @@ class Runner:
         file = self._file("script")
         return {"script": str(file), "digest": hashlib.sha256(file.read_bytes()).hexdigest()}
 
-    def _floor(self) -> list[str]:
-        return [sys.executable, str(HERE / "floor.py"), str(self._file("ids")), self.scenario.line]
-
     def _measure(self, command: list[str]) -> Run:
         return measured(command, self._file("cost.json"), self._file("log"), self.environ)
 
@@ -315,21 +310,21 @@ class Runner:
 
     def _figures(self, runs: list[Run], empty_s: float) -> Figures:
         def median(name: str) -> float:
-            return statistics.median(getattr(run, name) for run in runs)
+            return statistics.median(getattr(run, name) or 0 for run in runs)
 
+        run = Run(median("wall_s"), median("cpu_s"), median("peak_mb"), median("requests"))
         commands = self.scenario.submitted
-        cpu_s = median("cpu_s")
-        return Figures(
-            scenario=self.scenario.name,
-            commands=commands,
-            requests_per_command=median("requests") / commands if commands else 0.0,
-            cpu_ms_per_command=(cpu_s - empty_s) * 1000 / commands if commands else 0.0,
-            wall_s=median("wall_s"),
-            peak_mb=median("peak_mb"),
-            cpu_s=cpu_s,
-            lag_s=median("lag_s") if self.scenario.timed else None,
-            requests=None if commands else median("requests"),
-        )
+        lag_s = median("lag_s") if self.scenario.timed else None
+        requests = None if commands else run.requests
+        return Figures.of(self.scenario.name, commands, run, empty_s, lag_s=lag_s, requests=requests)
+
+
+def environ_of(workspace: Workspace) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ALPACON_", "ANSIBLE_"))}
+    tools = {name: value for name, value in collection_tree.environ().items() if name in TOOLS_ENVIRON}
+    config = str(HERE / "ansible.cfg")
+    own = {"ANSIBLE_CONFIG": config, "ALPACON_URL": workspace.url, "ALPACON_TOKEN": workspace.token}
+    return {**kept, **tools, **own}
 
 
 def measured(

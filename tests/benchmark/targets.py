@@ -33,10 +33,7 @@ class Target:
     value: t.Callable[[Rows], float]
 
     def met(self, rows: Rows) -> bool | None:
-        return self.value(rows) <= self.limit if self.measured(rows) else None
-
-    def measured(self, rows: Rows) -> bool:
-        return all(name in rows for name in self.needs)
+        return self.value(rows) <= self.limit if rows.keys() >= set(self.needs) else None
 
     def describe(self, rows: Rows) -> str:
         met = self.met(rows)
@@ -47,7 +44,7 @@ class Target:
 
 
 def _requests(name: str, limit: float) -> Target:
-    return Target(f"{name}: requests per command", "", limit, (name,), lambda rows: rows[name].requests_per_command)
+    return _figure(name, "requests per command", "", limit, "requests_per_command")
 
 
 def _cpu(name: str, other: str, limit: float) -> Target:
@@ -65,35 +62,21 @@ def _of_noop(name: str, limit: float) -> Target:
     return Target(f"{name}: CPU per host, in those of a task that does nothing", "", limit, (name,), value)
 
 
+def _figure(name: str, text: str, unit: str, limit: float, figure: str, hosts: int = 1) -> Target:
+    return Target(f"{name}: {text}", unit, limit, (name,), lambda rows: (getattr(rows[name], figure) or 0) / hosts)
+
+
 def _lag(seconds: str, limit: float) -> Target:
-    name = f"lag_{seconds}"
-    return Target(f"{name}: lag after the finish", "s", limit, (name,), lambda rows: rows[name].lag_s or 0.0)
-
-
-def _per_host(name: str, hosts: int, limit: float) -> Target:
-    return Target(f"{name}: CPU per host", "s", limit, (name,), lambda rows: rows[name].cpu_s / hosts)
-
-
-def _tasks(name: str, limit: float) -> Target:
-    return Target(
-        f"{name}: tasks per host, those that are skipped included",
-        "",
-        limit,
-        (name,),
-        lambda rows: rows[name].tasks or 0,
-    )
-
-
-def _wall(name: str, limit: float) -> Target:
-    return Target(f"{name}: wall time", "s", limit, (name,), lambda rows: rows[name].wall_s)
+    return _figure(f"lag_{seconds}", "lag after the finish", "s", limit, "lag_s")
 
 
 def _memory(name: str, limit: float) -> Target:
-    return Target(f"{name}: peak memory", "MB", limit, (name,), lambda rows: rows[name].peak_mb)
+    return _figure(name, "peak memory", "MB", limit, "peak_mb")
 
 
-def _page(name: str, limit: float) -> Target:
-    return Target(f"{name}: size of the page", "MB", limit, (name,), lambda rows: rows[name].page_mb or 0.0)
+def _wall(name: str, other: str, limit: float) -> Target:
+    text, needs = f"{name}: wall time, in that of {other}", (name, other)
+    return Target(text, "", limit, needs, lambda rows: rows[name].wall_s / rows[other].wall_s)
 
 
 TARGETS = [
@@ -103,15 +86,9 @@ TARGETS = [
     _requests("script_1000", 1.05),
     _requests("perhost_300", 1.2),
     _requests("connection_100", 1.2),
-    Target(
-        "connection_20: wall time, in that of ssh_20",
-        "",
-        1.5,
-        ("connection_20", "ssh_20"),
-        lambda rows: rows["connection_20"].wall_s / rows["ssh_20"].wall_s,
-    ),
-    _tasks("rollout_20", 30),
-    _per_host("rollout_20", 20, 2),
+    _wall("connection_20", "ssh_20", 1.5),
+    _figure("rollout_20", "tasks per host, those that are skipped included", "", 30, "tasks"),
+    _figure("rollout_20", "CPU per host", "s", 2, "cpu_s", hosts=20),
     _cpu("fleet_1000", "floor_1000", 1.4),
     _cpu("fleet_1000_published", "floor_1000", 2),
     _cpu("fleet_10000", "fleet_1000", SAME),
@@ -122,37 +99,19 @@ TARGETS = [
     _of_noop("hosts_300", PER_HOST),
     _of_noop("hosts_1000", PER_HOST),
     _of_noop("hosts_3000", PER_HOST),
-    Target(
-        "names_10000: requests to resolve two names",
-        "",
-        3,
-        ("names_10000",),
-        lambda rows: rows["names_10000"].requests or 0.0,
-    ),
+    _figure("names_10000", "requests to resolve two names", "", 3, "requests"),
     _requests("lag_5", 10),
     _memory("fleet_10000", 300),
     _memory("fleet_50000", 300),
     _memory("outputs_1000", 450),
     _memory("outputs_1000_limited", 160),
-    Target(
-        "inventory_5000: requests, pages that overlap and one for the names of groups",
-        "",
-        58,
-        ("inventory_5000",),
-        lambda rows: rows["inventory_5000"].requests or 0.0,
-    ),
-    Target(
-        "inventory_5000: wall time, in those of static_5000",
-        "",
-        1.3,
-        ("inventory_5000", "static_5000"),
-        lambda rows: rows["inventory_5000"].wall_s / rows["static_5000"].wall_s,
-    ),
-    _wall("audit_1000", 15),
-    _wall("audit_role_1000", 15),
-    Target("audit_role_1000: CPU", "s", 8, ("audit_role_1000",), lambda rows: rows["audit_role_1000"].cpu_s),
+    _figure("inventory_5000", "requests, pages that overlap and one for the names of groups", "", 58, "requests"),
+    _wall("inventory_5000", "static_5000", 1.3),
+    _figure("audit_1000", "wall time", "s", 15, "wall_s"),
+    _figure("audit_role_1000", "wall time", "s", 15, "wall_s"),
+    _figure("audit_role_1000", "CPU", "s", 8, "cpu_s"),
     _memory("audit_report_5000", 250),
-    _page("audit_report_5000", 10),
+    _figure("audit_report_5000", "size of the page", "MB", 10, "page_mb"),
     _lag("0.05", 0.3),
     _lag("10", 1),
     _lag("60", 6),

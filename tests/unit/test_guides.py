@@ -92,11 +92,6 @@ def test_the_looks_at_one_command_are_as_many_as_told(command: str, seconds: flo
     assert abs(int(costs.split()[0]) - (looks + 2)) <= 1
 
 
-def test_what_differs_is_told_of_every_kind_of_workspace() -> None:
-    headings = re.findall(r"\n(.+)\n---", (_GUIDES / "limits.rst").read_text(encoding="utf-8"))
-    assert {"Workspaces of 2024", "Workspaces with the published commands API"} <= set(headings)
-
-
 def test_the_variables_of_the_connection_are_listed() -> None:
     documented = read_docstring(str(ROOT / "plugins/connection/alpacon.py"))["doc"]["options"]
     every = {variable["name"] for option in documented.values() for variable in option.get("vars", ())}
@@ -191,27 +186,7 @@ def test_guides_and_errors_advise_the_same_limit_of_a_proxy() -> None:
     assert {tuple(re.findall(r"client_max_body_size (\d+m)", text)) for text in texts} == {("8m",)}
 
 
-def test_no_description_counts_on_the_order_of_options() -> None:
-    """ansible-doc sorts them."""
-    folders = ("plugins/modules", "plugins/doc_fragments", "plugins/lookup", "plugins/inventory", "plugins/connection")
-    files = [file for folder in folders for file in (ROOT / folder).glob("*.py")]
-    files += (ROOT / "roles").glob("*/meta/argument_specs.yml")
-    counting = re.compile(r"\b(?:the|these) (?:next|following) (?:ones?|two|three|four|five|options|variables)\b")
-    assert {
-        file.name: found for file in files if (found := counting.findall(" ".join(file.read_text("utf-8").split())))
-    } == {}
-
-
 def test_every_guide_is_in_the_contents() -> None:
     contents = yaml.safe_load((ROOT / "docs/docsite/extra-docs.yml").read_text(encoding="utf-8"))
     listed = [guide for section in contents["sections"] for guide in section["toctree"]]
     assert sorted(listed) == sorted(guide.stem for guide in _GUIDES.glob("*.rst"))
-
-
-def test_hosts_that_commands_are_limited_to_are_in_the_graph_of_the_inventory() -> None:
-    graph = re.findall(r"--@?([\w-]+)", (_GUIDES / "inventory.rst").read_text(encoding="utf-8"))
-    pages = [*_GUIDES.glob("*.rst"), ROOT / "README.md", *(ROOT / "playbooks").glob("*.yml")]
-    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
-    limits = re.findall(r"-i my\.alpacon\.yml.* --limit (\S+)", text)
-    assert limits
-    assert set(limits) <= set(graph)

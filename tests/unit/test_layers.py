@@ -4,8 +4,7 @@
 
 """Each floor of the plugins imports only what CONTRIBUTING.md allows it, and no floor goes round in circles.
 
-No two classes have one name, a dataclass of which nothing is ever changed is frozen, and no docstring needs the one
-before it.
+No two classes have one name.
 """
 
 from __future__ import annotations
@@ -89,42 +88,3 @@ def test_a_word_stands_for_one_class() -> None:
     nodes = [node for file in PLUGINS.rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
     names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
     assert {name for name, count in names.items() if count > 1} <= NAMED_BY_ANSIBLE
-
-
-def test_no_docstring_needs_its_neighbour() -> None:
-    lines = [(file, line.strip()) for file in FILES for line in (PLUGINS / file).read_text().splitlines()]
-    assert [pair for pair in lines if re.match(r'(?:"""|#: )(?:The same|As|Those|That of)\b', pair[1])] == []
-
-
-def stored(tree: ast.AST) -> set[tuple[str, str]]:
-    """What is assigned to an attribute there: the name of the object, if it has one, and that of the attribute."""
-    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)]
-    return {(node.value.id if isinstance(node.value, ast.Name) else "", node.attr) for node in nodes}
-
-
-def test_what_nothing_changes_is_frozen() -> None:
-    trees = [ast.parse(file.read_text()) for file in PLUGINS.rglob("*.py")]
-    changed = {name for tree in trees for owner, name in stored(tree) if owner != "self"}
-    for node in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
-        said = " ".join(map(ast.unparse, node.decorator_list))
-        if "dataclass" in said and "frozen=True" not in said:
-            own = {name for owner, name in stored(node) if owner == "self"}
-            fields = {ast.unparse(line.target) for line in node.body if isinstance(line, ast.AnnAssign)}
-            assert fields & (changed | own), f"{node.name} is not frozen, and nothing changes it"
-
-
-@pytest.mark.parametrize(
-    ("source", "paths"),
-    [
-        ("from .. import _api", ["module_utils"]),
-        ("from .run import Run", ["module_utils/_fleet/run"]),
-        ("from . import run, claims", ["module_utils/_fleet/run", "module_utils/_fleet/claims"]),
-        ("from .._api.client import x", ["module_utils/_api/client"]),
-        (f"from {PACKAGE}module_utils._api import client", ["module_utils/_api/client"]),
-        (f"import {PACKAGE}module_utils._module", ["module_utils/_module"]),
-        ("def f():\n    from .._api.client import x", ["module_utils/_api/client"]),
-        ("from json import loads\nimport os", []),
-    ],
-)
-def test_every_form_of_import_is_seen(source: str, paths: list[str]) -> None:
-    assert list(imported(source, "module_utils/_fleet/x.py")) == paths
