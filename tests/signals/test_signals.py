@@ -153,6 +153,13 @@ def _worker_of(pid: int) -> int:
     return workers[-1]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _heeded() -> None:
+    """Heed signals: who is started in the background, or by nohup, would hand on that these are ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module", params=CORES)
 def stories(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

@@ -30,7 +30,7 @@ from system.conftest import Connect
 from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, pauses, socket_servers
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import session as _session
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import ATTEMPTS, Client, Pause
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import ATTEMPTS, Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     ApiError,
@@ -61,12 +61,6 @@ def scripted(serve: Serve, connect: Connect, clock: Clock) -> Scripted:
 
 def call(client: Client, method: str) -> Any:
     return client.get(LIST) if method == "GET" else client.write(method, LIST, {}).body
-
-
-def closed_port() -> int:
-    """A port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_a_missing_library_is_named() -> None:
@@ -115,9 +109,7 @@ def test_send_requests_with_token_and_json_and_without_cookies_or_passwords_of_a
 
 PASSING: dict[str, Reply] = {
     "408": Reply(status=408),
-    "500": Reply("<html>", 500),
-    "502": Reply("<html>", 502),
-    "503": Reply(status=503),
+    "503": Reply("<html>", 503),
     "504": Reply({"detail": "No."}, 504),
     "reset": HANG_UP,
     "HTML instead of JSON": Reply("<html>Please sign in</html>"),
@@ -137,7 +129,7 @@ def test_reads_are_given_up_after_five_attempts(scripted: Scripted, clock: Clock
 @pytest.mark.parametrize(
     ("status", "body"),
     [
-        *((status, {"code": "not_found"}) for status in (400, 401, 403, 404, 409)),
+        (401, {"code": "unauthorized"}),
         (403, {"detail": "You do not have permission to perform this action."}),
         (503, {"code": "SERVER_NOT_CONNECTED"}),
     ],
@@ -167,7 +159,8 @@ def test_a_page_is_read_again_where_there_is_patience(scripted: Scripted, patien
 def test_a_refused_connection_is_tried_again(
     connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch, method: str, proxied: bool
 ) -> None:
-    url = f"http://127.0.0.1:{closed_port()}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     if proxied:
         monkeypatch.setenv("http_proxy", url)
         url = "http://workspace.invalid"
@@ -186,8 +179,7 @@ def test_retry_after_is_obeyed(scripted: Scripted, clock: Clock, status: int, me
     assert server.requests[0].body == server.requests[1].body
 
 
-@pytest.mark.parametrize(("jitter", "shortest"), [(min, 0.4), (max, 0.6)])
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(("method", "jitter", "shortest"), [("GET", min, 0.4), ("POST", max, 0.6)])
 def test_pauses_double_up_to_half_a_minute_give_or_take_a_fifth(
     scripted: Scripted, clock: Clock, monkeypatch: pytest.MonkeyPatch, method: str, jitter: Any, shortest: float
 ) -> None:
@@ -238,18 +230,6 @@ def test_submits_wait_for_the_budget_for_a_time_of_their_own(
     assert len(server.requests) == (2 if is_awaited else 1)
 
 
-def test_a_used_up_budget_holds_all_who_share_it(serve: Serve, clock: Clock) -> None:
-    server, pause = serve([Reply(status=429, headers={"Retry-After": "50"}), Reply([1])]), Pause()
-    settings = Settings(server.url, TOKEN)
-    with Client(settings, pause=pause) as first, Client(settings, sleep=clock.sleep, pause=pause) as second:
-        first.deadline = 0.0
-        with pytest.raises(ApiError):
-            first.get(LIST)
-        clock.at(clock.passed + 40, lambda: pause.hold(clock.monotonic() + 30))
-        assert second.get(LIST) == [1]
-    assert pauses(clock.slept) == pytest.approx([50, 30], abs=0.5), "it may become longer meanwhile"
-
-
 # Outages: troubles of a workspace that has accepted the token
 
 NO_DATABASE = Reply({"detail": "Authentication credentials were not provided."}, 403)
@@ -269,15 +249,6 @@ def test_an_outage_is_told_of_and_waited_for(serve: Serve, clock: Clock, kind: s
     assert first.startswith("alpacon: the workspace fails, and all requests wait until it answers again. ")
     assert "the workspace has failed for 15 s. Commands whose results wait for it: this-id. " in second
     assert all(f"HTTP {OUTAGES[kind].status}" in line for line in said)
-
-
-def test_a_workspace_that_went_away_is_waited_for(connect: Connect, clock: Clock) -> None:
-    with ScriptedServer([Reply([1], headers={"Connection": "close"})]) as server:
-        client = connect(server, sleep=clock.sleep)
-        client.get(LIST)
-    with pytest.raises(WorkspaceDown, match=r"Not sent, since the workspace has failed for 12.*no connection to"):
-        client.write("POST", LIST, {})
-    assert 120 <= clock.passed < 125
 
 
 def test_a_read_that_fails_alone_is_given_up(serve: Serve, connect: Connect, clock: Clock) -> None:
@@ -319,10 +290,9 @@ def test_a_submit_waits_until_the_outage_is_over(scripted: Scripted) -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply(status=500),
         Reply("<html>Service Unavailable</html>", 503, {"Retry-After": "3"}),
         Reply("<h1>Slow down</h1>", 429, {"Retry-After": "3"}),
-        Reply("<h1>Gateway</h1>", 400),
+        Reply(status=101),
         HANG_UP,
         Reply("<html>", 201),
         Reply("[]", 201, headers={"Content-Length": "90", "Connection": "close"}),
@@ -342,7 +312,6 @@ GONE = Reply({"detail": "Not found."}, 404)
 @pytest.mark.parametrize(
     ("replies", "was_there", "methods"),
     [
-        ([Reply(status=204)], True, ["DELETE"]),
         ([GONE], False, ["DELETE"]),
         ([Reply(status=502), Reply(status=204)], True, ["DELETE", "DELETE"]),
         ([Reply(status=502), GONE], True, ["DELETE", "DELETE"]),
@@ -377,8 +346,7 @@ def test_a_read_follows_a_redirect_within_the_origin(scripted: Scripted) -> None
     assert client.requests == 2
 
 
-@pytest.mark.parametrize("status", [300, 302, 307, 399])
-@pytest.mark.parametrize("where", ["/api/moved/", "http://127.0.0.1:1/", ""])
+@pytest.mark.parametrize(("status", "where"), [(300, ""), (307, "/api/moved/"), (399, "http://127.0.0.1:1/")])
 def test_a_write_follows_no_redirect(scripted: Scripted, clock: Clock, status: int, where: str) -> None:
     client, server = scripted(Reply(status=status, headers={"Location": where}), Reply({"id": 1}, 201))
     with pytest.raises(LostAnswer, match=rf"a redirect to {where or 'nowhere'}.* Check url"):
@@ -502,10 +470,7 @@ def test_an_answer_may_take_four_times_as_long_as_its_parts(
             client.write("POST", LIST, {})
 
 
-@pytest.mark.parametrize(("request_timeout", "seconds"), [(30, 10), (3, 3)])
-def test_a_connection_is_made_in_ten_seconds_or_not_at_all(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch, request_timeout: int, seconds: int
-) -> None:
+def test_a_connection_is_made_in_ten_seconds_or_not_at_all(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
 
     def fail(_address: Any, timeout: float, **_named: Any) -> None:
@@ -513,24 +478,17 @@ def test_a_connection_is_made_in_ten_seconds_or_not_at_all(
         raise OSError("no route")
 
     monkeypatch.setattr("urllib3.connection.connection.create_connection", fail)
-    client = connect("http://workspace.invalid", request_timeout=request_timeout)
+    client = connect("http://workspace.invalid", request_timeout=30)
     client.deadline = 0.0  # one try only
     with pytest.raises(ConnectionFailed, match="no route"):
         client.get(LIST)
-    assert given == [seconds]
+    assert given == [10]
 
 
 def test_what_comes_before_an_answer_is_none(scripted: Scripted) -> None:
     client, server = scripted(Reply([1], interim=(100, 102, 103, 103, 199)))
     assert [client.get(LIST), client.write("POST", LIST, {}).body] == [[1], [1]]
     assert server.connections == 1
-
-
-def test_another_protocol_is_no_answer(scripted: Scripted) -> None:
-    client, _server = scripted(Reply(status=101), Reply(status=101), Reply([1]))
-    with pytest.raises(LostAnswer, match="HTTP 101"):
-        client.write("POST", LIST, {})
-    assert client.get(LIST) == [1]
 
 
 def test_a_chunk_of_all_that_comes_is_left(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -552,14 +510,11 @@ def test_a_chunk_of_all_that_comes_is_left(raw: Any, connect: Connect, monkeypat
 
 UNREADABLE = {
     "half of what was packed": (b"Content-Encoding: gzip\r\n", gzip.compress(b"[1]" * 99)[:-9]),
-    "not packed at all": (b"Content-Encoding: gzip\r\n", b"[1]"),
     "packed in another way": (b"Content-Encoding: br\r\n", b"[1]"),
     "nested too deep": (b"", b"[" * 100_000 + b"]" * 100_000),
     "a number without end": (b"", b"9" * 10_000),
-    "cut": (b"Content-Length: 99\r\n", b"[1]"),
     "of a chunk that is none": (b"Transfer-Encoding: chunked\r\n", b"zz\r\n[1]\r\n"),
     "with a thousand headers": (b"X-Header: y\r\n" * 1000, b"[1]"),
-    "of two lengths": (b"Content-Length: 3\r\nContent-Length: 5\r\n", b"[1]"),
 }
 
 
@@ -586,13 +541,6 @@ def test_odd_headers_do_not_matter(raw: Any, connect: Connect, header: bytes) ->
     client.deadline = 0.0
     assert client.get(LIST) == [1]
     assert not client.clock.is_known
-
-
-def test_an_error_whose_body_cannot_be_read_is_stated_by_its_status(scripted: Scripted) -> None:
-    client, _server = scripted(Reply({}, 400, {"Content-Encoding": "br"}))
-    with pytest.raises(ApiError) as caught:
-        client.get(LIST)
-    assert caught.value.status == 400
 
 
 def test_an_address_that_a_workspace_does_not_know(scripted: Scripted, clock: Clock) -> None:
@@ -627,9 +575,8 @@ def test_a_proxy_of_the_environment_is_used_unless_the_environment_excepts_the_w
         assert connect(server.url.replace("127.0.0.1", host)).get(LIST) == ["direct"]
     monkeypatch.setattr(Settings, "is_loopback", False)
     assert connect(server).get(LIST) == ["by proxy"]
-    for names in ("workspace.invalid,127.0.0.1", "*"):
-        monkeypatch.setenv("no_proxy", names)
-        assert connect(server).get(LIST) == ["direct"]
+    monkeypatch.setenv("no_proxy", "workspace.invalid,127.0.0.1")
+    assert connect(server).get(LIST) == ["direct"]
 
 
 def test_an_answer_of_somebody_else_names_proxy_and_path(
@@ -644,30 +591,15 @@ def test_an_answer_of_somebody_else_names_proxy_and_path(
         with pytest.raises(kind) as caught:
             client.get(LIST)
         assert str(caught.value).endswith(ways)
-    monkeypatch.setenv("http_proxy", serve([Reply({"code": "forbidden"}, 403)]).url)
-    with pytest.raises(ApiError) as own:
-        connect("http://workspace.invalid/console").get(LIST)
-    assert "proxy" not in str(own.value)
-
-
-def test_a_write_whose_answer_is_lost_behind_a_proxy_is_not_sent_again(
-    serve: Serve, connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proxy = serve([HANG_UP])
-    monkeypatch.setenv("http_proxy", proxy.url)
-    with pytest.raises(LostAnswer):
-        connect("http://workspace.invalid", sleep=clock.sleep).write("POST", LIST, {"line": "reboot"})
-    assert len(proxy.requests) == 1
 
 
 @pytest.mark.parametrize(
     ("variable", "address"),
     [
         ("https_proxy", "http://bob:s3cret@"),
-        ("HTTPS_PROXY", "http:///"),
         ("all_proxy", "http://bob:s3cret@proxy.example:port"),
-        ("ALL_PROXY", "http://bob:s3cret@proxy.example:99999"),
-        ("https_proxy", "http://bob:s3cret@proxy..example"),
+        ("ALL_PROXY", "http://bob:s3cret@proxy..example"),
+        ("HTTPS_PROXY", "http:///"),
         ("https_proxy", "http://[::1"),
         ("https_proxy", "ftp://bob:s3cret@proxy.example"),
     ],
@@ -683,11 +615,6 @@ def test_a_proxy_that_cannot_be_one_is_refused(
     for sound in ("proxy.example:3128", "http://bob:pw@proxy.example", "https://[::1]:3128"):
         monkeypatch.setenv(variable, sound)
         connect("https://workspace.invalid")
-
-
-def test_an_address_that_no_request_can_be_sent_to_is_refused(connect: Connect) -> None:
-    with pytest.raises(UsageError, match=r"url: 'https://\*\.example' is not an http or https URL"):
-        connect("https://*.example")
 
 
 def test_a_proxy_that_takes_a_library_names_it(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -726,7 +653,6 @@ PARTS = {TOKEN[start : start + 8] for start in range(len(TOKEN) - 7)}
         ("POST", Reply({"message": f'Authorization=token="{TOKEN}"'}, 403)),
         ("GET", Reply({"detail": {"message": [f"{TOKEN} is unknown."]}}, 401)),
         ("GET", Reply({"code": f"no_{TOKEN}", TOKEN: TOKEN}, 503)),
-        ("GET", Reply(f"<h1>{TOKEN}</h1>", 404)),
         ("GET", Reply("<html>", 200, headers={"Content-Type": f"text/{TOKEN}"})),
     ],
 )
@@ -746,7 +672,7 @@ def assert_without(secrets: Iterable[str], error: BaseException | None) -> None:
 
 
 @pytest.mark.parametrize(("before", "shape"), [(200, "html"), (4000, "json"), (10_000, "html")])
-@pytest.mark.parametrize("within", [9, 15, 22])
+@pytest.mark.parametrize("within", [9, 22])
 def test_no_part_of_the_token_is_left_where_a_text_is_cut(
     scripted: Scripted, before: int, shape: str, within: int
 ) -> None:
@@ -797,9 +723,3 @@ def test_a_proxy_in_the_place_of_a_workspace_may_repeat_its_password(
         connect("http://workspace.invalid").write("POST", LIST, {})
     assert "********" in str(caught.value)
     assert_without((BASIC, PASSWORD, QUOTED), caught.value)
-
-
-def test_what_a_successful_answer_says_stays_as_it_is(scripted: Scripted) -> None:
-    said = [{"line": f"echo {TOKEN}"}]
-    client, _server = scripted(Reply(said))
-    assert client.get(LIST) == said

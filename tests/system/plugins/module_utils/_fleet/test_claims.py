@@ -155,16 +155,6 @@ def test_a_handler_needs_run_once_too(instant: Workspace, tmp_path: Path, core: 
     assert refusals(done, "once") == []
 
 
-@pytest.mark.slow
-def test_one_server_under_two_names_gets_it_once(instant: Workspace, tmp_path: Path) -> None:
-    server = {"alpacon_server_id": instant.server_ids()["many-1"]}
-    task = {"name": "Reboot", COMMAND: {"line": "Reboot: now"}, "ignore_errors": True}
-    done = run_plays(instant, tmp_path, {"many-1": server, "alias": server}, [a_play(task)])
-    assert submitted(instant) == {"Reboot": {"many-1": 1}}, done.said
-    [refusal] = refusals(done, "Reboot")
-    assert "nothing was submitted for this host. Where the inventory has one server under two names" in refusal
-
-
 # Retries
 
 SUBMITS, LISTS = "^/api/events/commands/$", r"^/api/events/commands/\?"

@@ -12,16 +12,14 @@ from __future__ import annotations
 import functools
 import re
 import threading
-import uuid
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 from system.conftest import Connect
-from system.support import Clock, in_every_dialect, methods, paths, pauses, throttled
+from system.support import Clock, methods, paths, pauses, throttled
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import ApiAnswer
@@ -31,7 +29,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
     endings,
     fleet,
-    kept_outputs,
     submitting,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
@@ -98,13 +95,6 @@ def outcomes(jobs: list[Job]) -> Counter[str | None]:
 # How commands end
 
 
-def test_what_never_began_is_a_failure_whatever_codes_count_as_success(stage: Stage) -> None:
-    jobs = stage.jobs()
-    stage.end_at(1, status="failed", exit_code=1, result="Failed to submit command: job queue is full")
-    stage.run(jobs, success_codes=frozenset((0, 1)))
-    assert jobs[0].outcome == "failed"
-
-
 def test_what_a_command_came_to_that_the_workspace_does_not_show_is_unknown(stage: Stage) -> None:
     [job] = stage.jobs(scheduled_at=FAR)
     stage.clock.at(2, lambda: stage.workspace.delete_command(str(job.id)))
@@ -134,23 +124,9 @@ def test_mixed_endings_lose_nobody(stage: Stage) -> None:
 # Servers that are offline
 
 
-def test_an_offline_server_that_is_refused_is_asked_once(stage: Stage) -> None:
-    [server] = stage.workspace.add_servers("off-01", connected=False)
-    stage.workspace.settings(offline_mode="refuse")
-    job = stage.job(server["id"], "off-01")
-    stage.run([job, *stage.jobs()], wait=False)
-    assert (job.outcome, job.id, job.changed) == ("offline", None, False)
-    assert "its agent is not connected" in job.msg
-    assert methods(stage.workspace)["POST"] == 2
-    assert pauses(stage.clock.slept) == []
-
-
 @pytest.mark.parametrize(
     ("status", "code", "note"),
-    [
-        (409, "EVENT_COMMAND_ALREADY_SENT", ""),
-        (403, "forbidden", "was offline, and the first try to cancel the command failed"),
-    ],
+    [(409, "EVENT_COMMAND_ALREADY_SENT", ""), (403, "forbidden", "the first try to cancel the command failed")],
 )
 def test_what_cannot_be_taken_back_from_an_offline_server_is_awaited_on(
     stage: Stage, status: int, code: str, note: str
@@ -179,65 +155,29 @@ def test_a_command_that_is_held_ends_the_wait(stage: Stage) -> None:
     assert stage.clock.passed < 60
 
 
-def test_a_command_that_is_held_is_awaited_where_asked(stage: Stage) -> None:
-    stage.workspace.settings(holds=[{"line": "make", "status": "awaiting_approval"}])
+@pytest.mark.parametrize("status", ["awaiting_approval", "verifying", "awaiting_purpose"])
+def test_a_command_that_is_held_is_awaited_where_asked(stage: Stage, status: str) -> None:
+    stage.workspace.settings(holds=[{"line": "make", "status": status}])
     [job] = stage.jobs()
     # Between approval and delivery the API says "error" for a moment.
     stage.clock.at(60, lambda: stage.workspace.change_command(str(job.id), status="error"))
-    stage.end_at(120)
-    stage.run([job], wait_for_approval=True)
+    stage.end_at(120 if status == "awaiting_approval" else 50)
+    stage.run([job], wait_for_approval=status == "awaiting_approval")
     assert job.outcome == "success"
     assert methods(stage.workspace)["POST"] == 1
-
-
-@pytest.mark.parametrize("status", ["verifying", "awaiting_purpose"])
-def test_verification_is_awaited(stage: Stage, status: str) -> None:
-    stage.workspace.settings(holds=[{"line": "make", "status": status}])
-    [job] = stage.jobs()
-    stage.end_at(90)
-    stage.run([job])
-    assert job.outcome == "success"
 
 
 # Stuck, and time
 
 
-@in_every_dialect
-def test_a_stuck_command_may_still_end(stage: Stage) -> None:
-    stage.workspace.settings(stuck_after=0)
-    [job] = stage.jobs()
-    stage.end_at(10)
-    stage.run([job], wait_timeout=60)
-    if stage.workspace.dialect == "current":
-        assert (job.outcome, job.known.error_phase) == ("stuck", "agent_disconnected")
-        assert stage.clock.passed < 10, "the workspace has said that it gave up"
-    else:
-        assert job.outcome == "success"
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_a_wait_ends_in_time(stage: Stage, count: int) -> None:
-    jobs = stage.jobs(count)
+def test_a_wait_ends_in_time(stage: Stage) -> None:
+    jobs = stage.jobs(3)
     stage.run(jobs, wait_timeout=100)
-    assert outcomes(jobs) == {"timed_out": count}
+    assert outcomes(jobs) == {"timed_out": 3}
     assert all(job.id and job.known.status == "delivered" for job in jobs)
     assert all("Last status: delivered" in job.msg for job in jobs)
     assert 100 <= stage.clock.passed < 130
-    slept = pauses(stage.clock.slept)
-    assert max(slept) > 2, "pauses widen"
-    assert len(slept) < 80
-
-
-def test_a_command_that_waits_is_withdrawn_when_its_time_is_up(stage: Stage) -> None:
-    [server] = stage.workspace.add_servers("off-01", connected=False)
-    stage.workspace.settings(offline_mode="queue")
-    delivered = stage.jobs()
-    waiting = stage.job(server["id"], "off-01")
-    stage.run([waiting, *delivered], wait_timeout=20, cancel_on_timeout=True)
-    assert (waiting.outcome, waiting.known.status) == ("timed_out", "cancelled")
-    assert "cancelled before it was delivered" in waiting.msg
-    assert (delivered[0].outcome, delivered[0].known.status) == ("timed_out", "delivered")
-    assert len(paths(stage.workspace, "DELETE")) == 1, "what was delivered cannot be cancelled"
+    assert len(pauses(stage.clock.slept)) < 80, "pauses widen"
 
 
 def test_each_command_has_wait_timeout_from_its_own_submit(stage: Stage) -> None:
@@ -250,7 +190,6 @@ def test_each_command_has_wait_timeout_from_its_own_submit(stage: Stage) -> None
 
 
 def test_a_used_up_budget_holds_submits_back_no_longer_than_wait_timeout_from_the_start(stage: Stage) -> None:
-    stage = stage
     jobs = stage.jobs(3)
     stage.workspace.fault("status", method="POST", after=1, **throttled(10))
     stage.end_at(15)
@@ -268,21 +207,6 @@ def test_the_last_look_comes_when_the_time_is_up(stage: Stage) -> None:
     assert sum(stage.clock.slept) <= 100.4, "looks were several seconds apart by then"
 
 
-def test_no_wait_ends_by_a_look_that_is_more_than_a_second_old(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    [job] = stage.jobs()
-    get = stage.client.get
-
-    def answer_slowly(path: str, params: Any = None) -> Any:
-        if path.startswith("/api/servers/"):
-            stage.clock.sleep(1.1)
-            stage.end()
-        return get(path, params)
-
-    monkeypatch.setattr(stage.client, "get", answer_slowly)
-    stage.run([job], wait_timeout=20)
-    assert job.outcome == "success"
-
-
 def test_a_look_comes_when_a_command_may_be_over(stage: Stage) -> None:
     [job] = stage.jobs()
     job.expected = 1.5
@@ -294,7 +218,6 @@ def test_a_look_comes_when_a_command_may_be_over(stage: Stage) -> None:
 
 
 def test_requests_wait_for_their_budget_as_long_as_the_last_command_may_take(stage: Stage) -> None:
-    stage = stage
     jobs = stage.jobs()
     stage.client.deadline = stage.clock.monotonic() + 10
     stage.workspace.fault("status", method="POST", times=1, **throttled(8))
@@ -307,19 +230,17 @@ def test_requests_wait_for_their_budget_as_long_as_the_last_command_may_take(sta
 
 # Failures on the way
 
-
 #: Failures of looks that pass: of a workspace, and what proxies say of what they do not let through.
 PASSING = [(502, ""), (403, "<html>blocked by firewall</html>"), (401, '{"message": "Forbidden"}')]
 
 
-@pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize(("status", "page"), PASSING)
-def test_looks_that_fail_do_not_end_the_wait(stage: Stage, count: int, status: int, page: str) -> None:
-    jobs = stage.jobs(count)
+def test_looks_that_fail_do_not_end_the_wait(stage: Stage, status: int, page: str) -> None:
+    jobs = stage.jobs(2)
     stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=status, times=6, body=page))
     stage.end_at(20)
     stage.run(jobs)
-    assert outcomes(jobs) == {"success": count}
+    assert outcomes(jobs) == {"success": 2}
     assert [fault["hits"] for fault in stage.workspace.faults()] == [6]
 
 
@@ -340,31 +261,16 @@ def test_a_page_of_a_proxy_does_not_end_the_submits(stage: Stage) -> None:
     assert outcomes(jobs) == {"unknown": 1, "success": 4}
 
 
-@pytest.mark.parametrize(("status", "code"), [(401, "unauthorized"), (403, "forbidden")])
-def test_a_token_that_is_withdrawn_meanwhile_keeps_the_ids(stage: Stage, status: int, code: str) -> None:
+def test_a_token_that_is_withdrawn_meanwhile_keeps_the_ids(stage: Stage) -> None:
     jobs = stage.jobs(2)
-    body = f'{{"code": "{code}"}}'
-    stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=status, body=body))
+    body = '{"code": "unauthorized"}'
+    stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=401, body=body))
     stage.run(jobs)
     assert outcomes(jobs) == {"unknown": 2}
     assert {job.id for job in jobs} == {command["id"] for command in stage.workspace.commands()}
     assert all("Submitted, but its outcome cannot be read" in job.msg for job in jobs)
     assert all(f"await it with state=finished and id={job.id}." in job.msg for job in jobs)
     assert stage.clock.passed < 60
-
-
-def test_a_server_that_disconnects_meanwhile_is_told_of_with_the_command(stage: Stage) -> None:
-    stage = stage
-    [job] = stage.jobs()
-    stage.clock.at(5, lambda: stage.workspace.change_server("bare-000", is_connected=False))
-    told: list[tuple[float, str]] = []
-    stage.end_at(40)
-    limits = Limits(offline="fail")
-    Fleet(stage.client, limits, stage._sleep, announce=lambda line: told.append((stage.clock.passed, line))).run([job])
-    [(when, line)] = told
-    assert 15 <= when < 18
-    assert re.fullmatch(rf"alpacon: 1 waits for bare-000, .*offline.* \(command {job.id}\)", line)
-    assert job.outcome == "success"
 
 
 @pytest.mark.parametrize("workspace", ["2024"], indirect=True)
@@ -423,49 +329,33 @@ def test_what_nobody_foresaw_in_a_submit_costs_that_command_only(stage: Stage, m
     assert "nobody foresaw this" in jobs[1].msg
 
 
-@pytest.mark.parametrize("cause", ["HTTP 403", "nobody foresaw this"])
-def test_an_output_that_cannot_be_read_is_no_failure(stage: Stage, monkeypatch: pytest.MonkeyPatch, cause: str) -> None:
-    if cause == "HTTP 403":
-        stage.workspace.fault("status", path="/chunks/", status=403)
-    else:
-        monkeypatch.setattr(kept_outputs, "read_output", fail)
+def test_what_nobody_foresaw_once_a_command_is_accepted_leaves_what_is_known_of_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept = Submitting.submit
+    monkeypatch.setattr(Submitting, "submit", lambda *arguments: fail(accept(*arguments)))
+    [job] = stage.jobs()
+    stage.end_at(2)
+    stage.run([job])
+    assert (job.outcome, job.changed, job.id) == ("success", True, stage.workspace.commands()[0]["id"])
+    assert "nobody foresaw this" in job.note
+
+
+def test_an_output_that_cannot_be_read_is_no_failure(stage: Stage) -> None:
+    stage.workspace.fault("status", path="/chunks/", status=403)
     [job] = stage.jobs()
     stage.end_at(2, result="")
     stage.run([job])
     assert job.outcome == "success"
     assert job.output is not None
     assert (job.output.text, job.output.complete) == ("", False)
-    assert "could not be read" in job.output.note
-    assert cause in job.output.note
-
-
-@pytest.mark.parametrize(("where", "seen_to"), [(Submitting, "submit"), (endings, "withdraw")])
-def test_what_nobody_foresaw_once_a_command_is_accepted_leaves_what_is_known_of_it(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, where: object, seen_to: str
-) -> None:
-    [job] = stage.jobs(scheduled_at=FAR)
-    seen = getattr(where, seen_to)
-
-    def fail_afterwards(*arguments: Any) -> None:
-        seen(*arguments)
-        fail()
-
-    monkeypatch.setattr(where, seen_to, fail_afterwards)
-    stage.run([job], wait_timeout=10, cancel_on_timeout=True)
-    assert job.outcome == "timed_out"
-    assert job.id == stage.workspace.commands()[0]["id"]
-    assert job.changed
-    assert "nobody foresaw this" in job.note
-    assert "Nobody can say" not in job.msg
+    assert re.search("could not be read.*HTTP 403", job.output.note)
 
 
 @pytest.mark.parametrize(
     ("where", "name", "outcome"),
-    [
-        (endings, "settle", "unknown"),
-        (endings, "time_out", "unknown"),
-        (Looking, "look", "timed_out"),
-    ],
+    [(endings, "settle", "unknown"), (endings, "time_out", "unknown"), (Looking, "look", "timed_out")],
+,
 )
 def test_what_nobody_foresaw_later_keeps_all_ids(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, where: object, name: str, outcome: str
@@ -475,17 +365,6 @@ def test_what_nobody_foresaw_later_keeps_all_ids(
     stage.run(jobs, wait_timeout=10)
     assert {job.id for job in jobs} == {command["id"] for command in stage.workspace.commands()}
     assert all(job.outcome == outcome and "nobody foresaw this" in job.msg for job in jobs)
-
-
-def test_lost_answers_of_some_lose_nobody(stage: Stage) -> None:
-    stage.client.get(LIST)
-    jobs = stage.jobs(8)
-    stage.workspace.fault("lose_after", method="POST", path=LIST, times=3)
-    stage.end_at(5)
-    stage.run(jobs)
-    assert outcomes(jobs) == {"success": 8}
-    assert methods(stage.workspace)["POST"] == len(stage.workspace.commands()) == 8
-    assert len({job.id for job in jobs}) == 8
 
 
 # Limits
@@ -520,6 +399,20 @@ def test_as_many_as_max_concurrency_are_submitted_at_once(stage: Stage, monkeypa
     assert outcomes(jobs) == {"success": 4}
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "told"),
+    [(400, "api_token_acl_not_allowed", True), (403, "api_token_acl_not_allowed", False), (400, "invalid", False)],
+)
+def test_that_no_line_break_is_let_through_is_told_where_that_is_so(
+    stage: Stage, status: int, code: str, told: bool
+) -> None:
+    stage.workspace.fault("status", method="POST", status=status, body=f'{{"code": "{code}"}}')
+    [job] = stage.jobs(line="echo a\necho b")
+    stage.run([job])
+    assert job.outcome == "refused"
+    assert ("lets no line with a line break through" in job.note) is told
+
+
 @pytest.mark.parametrize(("max_errors", "submits"), [(0, 1), (2, 3), (None, 12)])
 def test_after_max_errors_nothing_more_is_submitted(stage: Stage, max_errors: int | None, submits: int) -> None:
     names = [f"off-{number:02d}" for number in range(12)]
@@ -529,7 +422,7 @@ def test_after_max_errors_nothing_more_is_submitted(stage: Stage, max_errors: in
     stage.run(jobs, max_concurrency=1, max_errors=max_errors)
     assert methods(stage.workspace)["POST"] == submits
     assert outcomes(jobs) == Counter({"offline": submits, "not_tried": 12 - submits}) + Counter()
-    assert [job.outcome for job in jobs[:submits]] == ["offline"] * submits
+    assert all("its agent is not connected" in job.msg for job in jobs[:submits])
     assert all(f"max_errors={max_errors}" in job.msg for job in jobs[submits:])
 
 
@@ -552,24 +445,17 @@ def test_a_bad_token_stops_at_once(stage: Stage, connect: Connect) -> None:
     assert stage.clock.slept == []
 
 
-def test_results_are_waited_for_beyond_their_time_if_the_budget_is_used_up(stage: Stage) -> None:
+@pytest.mark.parametrize(("seconds", "outcome"), [(1500, "success"), (86400, "unknown")])
+def test_results_are_waited_for_beyond_their_time_but_not_a_day_if_the_budget_is_used_up(
+    stage: Stage, seconds: int, outcome: str
+) -> None:
     jobs = stage.jobs(2)
-    used_up: Row = {"status": 429, "method": "GET", "headers": {"Retry-After": "1500"}}
-    stage.clock.at(3, lambda: stage.workspace.fault("status", times=1, **used_up))
+    used_up: Row = {"status": 429, "method": "GET", "times": 1, "headers": {"Retry-After": str(seconds)}}
+    stage.clock.at(3, lambda: stage.workspace.fault("status", **used_up))
     stage.end_at(5)
     stage.run(jobs, wait_timeout=60)
-    assert outcomes(jobs) == {"success": 2}
-
-
-def test_a_budget_that_is_used_up_for_a_day_ends_the_wait_with_all_ids(stage: Stage) -> None:
-    stage = stage
-    jobs = stage.jobs(2)
-    used_up: Row = {"status": 429, "method": "GET", "headers": {"Retry-After": "86400"}}
-    stage.clock.at(3, lambda: stage.workspace.fault("status", **used_up))
-    stage.run(jobs, wait_timeout=600)
-    assert stage.clock.passed < 60
-    assert outcomes(jobs) == {"unknown": 2}
-    assert all(f"await it with state=finished and id={job.id}." in job.msg for job in jobs)
+    assert outcomes(jobs) == {outcome: 2}
+    assert outcome == "success" or all(f"await it with state=finished and id={job.id}." in job.msg for job in jobs)
 
 
 # Requests
@@ -583,31 +469,6 @@ def test_many_commands_are_looked_at_a_hundred_at_a_time(stage: Stage) -> None:
     reads = paths(stage.workspace)
     assert all(path.startswith(f"{LIST}?") and "page_size=100" in path for path in reads), "none is asked for alone"
     assert len(reads) <= 60, "less than one a second, for sixty commands"
-
-
-@pytest.mark.parametrize(("max_errors", "seconds"), [(None, 20), (0, 5)])
-def test_looks_are_far_apart_while_commands_are_submitted(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, max_errors: int | None, seconds: int
-) -> None:
-    clock, looked = stage.clock, [0.0]
-    jobs = [stage.job(str(uuid.UUID(int=number)), f"web-{number}") for number in range(300)]
-
-    def submit_slowly(_client: Client, body: Row, _known: Any) -> Command:
-        clock.sleep(0.25)
-        return Command(body["server"], Server(body["server"]), "make all", "system", "verifying", result="done")
-
-    def look(_looking: Looking, awaited: list[Job], *_arguments: Any) -> None:
-        looked.append(clock.monotonic())
-        for job in awaited if all(job.id for job in jobs) else ():
-            job.see(job.known.with_status("success"))
-
-    monkeypatch.setattr(fleet, "THREADS", 1)
-    monkeypatch.setattr(submitting, "submit", submit_slowly)
-    monkeypatch.setattr(Looking, "look", look)
-    looked[0] = clock.monotonic()
-    stage.run(jobs, max_errors=max_errors)
-    assert outcomes(jobs) == {"success": 300}
-    assert seconds <= min(after - before for before, after in pairwise(looked[:4])) < seconds + 0.9
 
 
 def test_one_command_is_asked_for_by_its_id(stage: Stage) -> None:
@@ -661,15 +522,6 @@ def test_of_many_commands_the_newest_are_glanced_at_in_between(stage: Stage, man
     stage.run(many)
     assert outcomes(many) == {"success": 210}
     assert looks(stage)[:8] == [1, 1, 1, 3] * 2, "a glance that sees nothing new ends with the first page"
-
-
-def test_a_glance_goes_on_while_commands_have_ended(stage: Stage, many: list[Job]) -> None:
-    newest = {job.id for job in many[-50:]}
-    stage.end([command for command in stage.workspace.commands() if command["id"] in newest])
-    stage.on_sleep = stage.end
-    stage.run(many)
-    assert outcomes(many) == {"success": 210}
-    assert looks(stage)[0] > 1, "the first page had news"
 
 
 def test_many_commands_time_out_only_after_a_look_at_all(stage: Stage, many: list[Job]) -> None:

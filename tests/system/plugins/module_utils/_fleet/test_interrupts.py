@@ -135,22 +135,6 @@ def test_a_run_that_is_over_sends_nothing_more_and_keeps_the_ids_of_what_it_sent
     ends.join()
 
 
-def test_a_run_that_is_over_when_the_last_answer_comes_keeps_its_id(
-    serve: Callable[..., ScriptedServer], connect: Connect, tmp_path: Path
-) -> None:
-    over = threading.Event()
-
-    def answer(request: Request) -> Reply:
-        over.set()
-        return accepted(request)
-
-    journal = tmp_path / "run.ids"
-    run = Run(journal_file=journal, is_over=over.is_set)
-    with pytest.raises(RunIsOver):
-        Fleet(connect(serve(answer)), Limits(wait=False), run=run).run(jobs()[:1])
-    assert ids_in(journal) == [uuid(0)]
-
-
 def test_a_submit_that_waited_for_its_budget_is_not_sent_once_the_run_is_over(
     serve: Callable[..., ScriptedServer], connect: Connect
 ) -> None:

@@ -36,14 +36,6 @@ class Lagging:
         assert warnings == []
         return result
 
-    def submit_elsewhere(self, server: str, line: str, scheduled_at: str) -> str:
-        """Submit a command as another worker of the run would; its id."""
-        command_id = self.workspace.submit(server, line, scheduled_at=scheduled_at)
-        row = self.workspace.commands(id=command_id)[0]
-        assert self.run.submitted
-        self.run.submitted.add({**row, "server": {"id": self.workspace.server_ids()[server], "name": server}})
-        return command_id
-
     def pending(self, server: str = "web-01") -> list[str]:
         """The commands that stand on a server."""
         return [row["id"] for row in self.workspace.commands(server=server) if row["status"] == "scheduled"]
@@ -77,12 +69,3 @@ def test_what_is_scheduled_stands_once_and_is_cancelled(lagging: Lagging) -> Non
     gone = lagging(state="cancelled", **options)
     assert gone["summary"] == {"cancelled": 2}
     assert (gone["changed"], lagging.pending()) == (True, [])
-
-
-def test_what_another_worker_has_just_scheduled_stands_once(lagging: Lagging) -> None:
-    [later, first] = [lagging.submit_elsewhere("web-01", "reboot", time) for time in (LATER, FAR)]
-    lagging.workspace.reset_counters()
-    again = lagging(state="scheduled", servers=["web-01"], line="reboot", scheduled_at=FAR)
-    assert (again["changed"], again["id"]) == (False, first)
-    assert lagging.pending() == [later, first]
-    assert lagging.workspace.counters()["writes"] == 0

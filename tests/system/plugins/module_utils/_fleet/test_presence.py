@@ -71,13 +71,7 @@ def test_waiting_is_told_at_once_and_when_the_time_is_over(dozen: Workspace, qui
     assert done["outcome"] == "timed_out"
     assert len(standing(dozen)) == (not cancels)
     assert cancels or f"It waits for {OFFLINE}." in done["msg"]
-
-
-def test_who_wants_no_progress_is_not_told(dozen: Workspace, quick: Clock) -> None:
-    told: list[str] = []
-    options = command_options(dozen, servers=[AWAY[0]], line="uptime", wait_timeout="20", progress=False)
-    run_command(options, Run(warn=told.append, tell=told.append))
-    assert told == []
+    run_command({**options, "progress": False}, Run(warn=pytest.fail, tell=pytest.fail))
 
 
 def test_a_server_that_comes_back_gets_its_command(current: Workspace) -> None:
@@ -90,13 +84,6 @@ def test_a_server_that_comes_back_gets_its_command(current: Workspace) -> None:
 
     done = run_command(command_options(current, servers=["web-01"], line="echo back"), Run(warn=told.append, tell=tell))
     assert (done["outcome"], done["stdout"], len(told)) == ("success", "back", 1)
-
-
-def test_who_is_there_is_not_asked_after(dozen: Workspace) -> None:
-    ids = dozen.server_ids()
-    dozen.reset_counters()
-    run(dozen, servers=[ids[name] for name in NAMES if name not in AWAY], line="uptime", offline="fail")
-    assert not [route for route in dozen.counters()["routes"] if "/api/servers/" in route]
 
 
 WAYS: dict[str, Row] = {

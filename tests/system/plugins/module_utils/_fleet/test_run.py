@@ -19,15 +19,11 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import files as _files
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Submitted
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared, SharedPause
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
 from ansible_collections.herdops.alpacon.tests.unit.sharing import (
-    KNOWN,
-    LINE,
     URL,
-    ServerList,
     ids,
-    known,
     submit,
     uuid,
 )
@@ -71,15 +67,6 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(tmp_path / "alpacon/run.ids", pytest.fail)
 
 
-def test_the_last_of_several_processes_takes_the_journal_away(journal: Journal) -> None:
-    def work(number: int) -> None:
-        for step in range(20):
-            journal.strike([submit(journal, uuid(number, step))])
-
-    at_once(8, work)
-    assert list(journal.file.parent.iterdir()) == []
-
-
 def test_commands_that_are_journalled_while_others_are_struck_out_stay(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,16 +95,6 @@ def test_commands_that_are_journalled_while_others_are_struck_out_stay(
 # What the run has submitted
 
 
-def test_workers_know_what_others_of_the_run_have_submitted(tmp_path: Path) -> None:
-    def work(number: int) -> None:
-        Submitted(tmp_path / "submitted").add({"id": uuid(number, 0), "line": LINE})
-
-    assert Submitted(tmp_path / "submitted").read() == {}
-    at_once(8, work)
-    rows = Submitted(tmp_path / "submitted").read()
-    assert rows == {uuid(number, 0): {"id": uuid(number, 0), "line": LINE} for number in range(8)}
-
-
 # Claims
 
 
@@ -140,16 +117,6 @@ def test_of_hosts_whose_wishes_overlap_each_server_goes_to_one(tmp_path: Path) -
 
 
 # Pauses
-
-
-def test_of_pauses_that_begin_at_once_the_longest_counts(tmp_path: Path) -> None:
-    def work(number: int) -> None:
-        own = SharedPause(tmp_path / "paused_until")
-        for step in range(40):
-            own.hold(10.0 * step + number)
-
-    at_once(8, work)
-    assert SharedPause(tmp_path / "paused_until").until() == 397.0
 
 
 # Rows
@@ -176,10 +143,3 @@ def test_who_offers_and_who_takes_never_meet_half_a_row(shared: Shared) -> None:
 
 
 # Servers
-
-
-def test_names_are_read_once_for_many_workers(shared: Shared, tmp_path: Path) -> None:
-    names = ServerList(tmp_path)
-    assert at_once(6, lambda _number: known(shared, names.read)) == [KNOWN] * 6
-    assert known(shared, names.read) == KNOWN
-    assert names.reads == 1

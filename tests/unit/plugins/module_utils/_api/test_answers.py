@@ -35,7 +35,6 @@ def read(method: str, status: int, content: bytes, **headers: str) -> Any:
     ("content", "body"),
     [
         (b"", None),
-        (b" \r\n", None),
         (b"\xef\xbb\xbf ", None),
         (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
         (b"[NaN, 1e999, Infinity]", [None, None, None]),
@@ -59,14 +58,11 @@ def received(content: bytes, **headers: str) -> Any:
 @pytest.mark.parametrize(
     ("content", "is_read"),
     [
-        (b"[" + b"0," * 99 + b"0]", True),
-        (b"[" + b"0," * 100 + b"0]", False),
         (b'[{"a":[]},' + b"{}," * 47 + b"[]]", True),
         (b'[{"a":[]},' + b"{}," * 48 + b"[]]", False),
         (b'",,"' + b"," * 100, True),
         (b'",,"' + b"," * 101, False),
         (b'["a,\\",b\\\\",' + b'",",' * 96 + b"0]", True),
-        (b'"' + b"," * 101 + b'"' * 399, True),
         (b'"' + b"," * 101 + b'"' * 400, False),
     ],
 )
@@ -144,14 +140,11 @@ def test_a_page_that_is_no_json_is_shown_from_its_first_ten_thousand_bytes() -> 
         ("37", 37),
         ("0.1", 0.5),
         ("1e9", 7 * 86400),
-        ("0", None),
         ("-5", None),
         ("nan", None),
-        ("soon", None),
         ("Tue, 24 Nov 2026 12:01:30 GMT", 90),
         ("Tue, 24 Nov 2026 11:59:59 GMT", None),
         ("Tue, 99 Nov 2026 12:01:30 GMT", None),
-        ("Tue, 24 Foo 2026 12:01:30 GMT", None),
         ("Tue, 24 Nov 2099 12:00:00 GMT", 7 * 86400),
     ],
 )
@@ -170,10 +163,8 @@ def test_a_time_that_is_cut_is_none() -> None:
     ("method", "status", "content", "is_lost"),
     [
         ("POST", 400, b'{"code": "INVALID_COMMAND"}', False),
-        ("POST", 408, b"{}", True),
         ("POST", 409, b"{}", True),
         ("POST", 429, b"nginx", True),
-        ("POST", 500, b"{}", True),
         ("POST", 502, OFFLINE, True),
         ("POST", 503, OFFLINE, False),
         ("POST", 503, b"{}", True),
@@ -181,7 +172,6 @@ def test_a_time_that_is_cut_is_none() -> None:
         ("GET", 500, b"{}", False),
         ("GET", 404, b'{"detail": "Not found."}', False),
         ("GET", 404, b"{}", True),
-        ("GET", 404, b"nginx", True),
         ("GET", 200, b"nginx", True),
     ],
 )

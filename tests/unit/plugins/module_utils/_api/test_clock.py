@@ -34,13 +34,6 @@ def test_a_row_of_ones_own_was_added_before_its_answer_came(clock: WorkspaceCloc
     assert clock.is_known
 
 
-def test_the_quickest_answer_tells_most(clock: WorkspaceClock) -> None:
-    for delay in (9.0, 0.5, 3.0):
-        clock.read_row(moment(SENT + 0.25), SENT, SENT + delay)
-    assert clock.at(SENT) == pytest.approx(SENT - 0.25)
-    assert clock.is_known
-
-
 def test_a_row_counts_more_than_a_date_which_may_be_a_proxys(clock: WorkspaceClock) -> None:
     clock.read_date(SENT + 10, SENT, ARRIVED)
     assert clock.at(SENT) == pytest.approx(SENT + 9.5)
@@ -85,11 +78,9 @@ def test_a_clock_may_be_a_century_off(clock: WorkspaceClock, towards: int, hours
 @pytest.mark.parametrize(
     ("stated", "wanted", "is_same"),
     [
-        ("2026-11-27T13:33:32Z", "2026-11-27T13:33:32Z", True),
         ("2026-11-27T13:33:32Z", "2026-11-27T13:33:32.4Z", True),
         ("2026-11-27T13:33:32.4Z", "2026-11-27T13:33:32Z", False),
         ("2026-11-27T13:33:32.4Z", "2026-11-27T13:33:32.5Z", False),
-        ("", "2026-11-27T13:33:32Z", False),
         ("2026-11-27T13:33:32Z", "", False),
     ],
 )

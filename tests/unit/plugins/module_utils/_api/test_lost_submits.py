@@ -54,23 +54,15 @@ def command(**fields: Any) -> Command:
         (BOB, {"requested_by": SERVER}, True),
         (BOB, {"requested_by": OTHER_SERVER}, False),
         (BOB, {"requested_by": "7", "requested_by_name": "bob"}, True),
-        (BOB, {"requested_by": "7", "requested_by_name": "eve"}, False),
         (BOB, {"requested_by": None, "states_requester": False}, True),
-        (NOBODY, {}, True),
         (NOBODY, {"requested_by": SERVER}, False),
         (SERVICE, {"username": "deploy"}, True),
-        (SERVICE, {"username": None}, True),
         (SERVICE, {"username": "root"}, False),
         (SERVICE, {"username": "deploy", "requested_by": SERVER}, False),
     ],
 )
 def test_whose_a_command_is(requester: Requester, fields: dict[str, Any], is_its_own: bool) -> None:
     assert requester.made(command(**fields), {"username": ""}) is is_its_own
-
-
-def test_the_user_that_a_submit_names_counts_before_the_own_one() -> None:
-    made = [SERVICE.made(command(username=name), {"username": "root"}) for name in ("root", "deploy")]
-    assert made == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -90,9 +82,7 @@ def test_whose_a_command_surely_is(
     assert requester.has_made(command(**fields), match) is is_surely_its_own
 
 
-@pytest.mark.parametrize(
-    ("application", "username"), [({"username": "deploy"}, "deploy"), ({"username": 7}, None), (None, None)]
-)
+@pytest.mark.parametrize(("application", "username"), [({"username": "deploy"}, "deploy"), (None, None)])
 def test_a_service_token_runs_commands_by_a_name_of_its_own(application: Any, username: str | None) -> None:
     client: Any = SimpleNamespace(get={WHOAMI: {"principal_type": "application", "application": application}}.get)
     assert requester_of(client) == Requester(username=username)
@@ -102,7 +92,6 @@ def test_a_service_token_runs_commands_by_a_name_of_its_own(application: Any, us
     ("user", "names", "username"),
     [
         ({"username": "bob", "email": "bob@example.com"}, ("bob", "bob@example.com"), "bob"),
-        ({"username": "", "email": "bob@example.com"}, ("bob@example.com",), None),
         ({"username": 7}, (), None),
     ],
 )
@@ -122,7 +111,6 @@ SENT = datetime(2026, 11, 24, 12, tzinfo=timezone.utc).timestamp()
     [
         (-3.25, ["candidates"]),
         (-3.0, ["candidates", "command"]),
-        (None, ["candidates", "command"]),
         (1.0, ["candidates", "command"]),
         (1.25, ["others"]),
         (60.0, ["others"]),
@@ -183,7 +171,6 @@ def test_of_two_that_may_be_it_none_is_taken_but_known_ones_are_not_it(monkeypat
         ({"line": " uptime\n"}, True),
         ({"line": "reboot"}, False),
         ({"username": "bob"}, False),
-        ({"shell": "osquery"}, False),
         ({"run_after": [OTHER_SERVER]}, True),
         ({"run_after": [SERVER]}, False),
         ({"scheduled_at": "2026-11-24T12:00:00Z"}, False),

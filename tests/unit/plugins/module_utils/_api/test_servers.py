@@ -32,18 +32,14 @@ NO_PATTERN = (
     ("reference", "said"),
     [
         ("wbe-01", "Did you mean web-01?"),
-        ("web01", "Did you mean web-01?"),
         (" web-01\t", "Did you mean web-01?"),
         ("Web-01.example.com", "Did you mean web-01?"),
         ("my-server", "Did you mean My Server?"),
         ("web-*", NO_PATTERN),
-        ("web-01 web-02", A_LIST),
         ('["web-01"]', A_LIST),
-        ("web-01;web-02", A_LIST),
         ("all", A_GROUP),
         ("web-9", "Check the name."),
         ("twin", "Check the name."),
-        ("10.0.0.1", "Check the name."),
         ("c0ffee00-0000-4000-8000-000000000000", "Check the UUID."),
     ],
 )
@@ -90,14 +86,7 @@ def uuid(number: int) -> str:
     return f"7a50ea6c-2138-4d3f-9633-{number:012}"
 
 
-@pytest.mark.parametrize(
-    ("count", "last", "requests"),
-    [
-        (400, 150, 2),
-        (400, 399, 4),
-        (401, 400, 1 + 3),
-    ],
-)
+@pytest.mark.parametrize(("count", "last", "requests"), [(400, 150, 2), (400, 399, 4), (401, 400, 1 + 3)])
 def test_servers_are_asked_for_singly_where_that_takes_fewer_requests(count: int, last: int, requests: int) -> None:
     client: Any = Workspace(count)
     names = ["web-0000", "web-0001", f"web-{last:04}"]
@@ -128,9 +117,3 @@ def test_a_server_is_looked_up_by_its_id(answer: Any, expected: Any) -> None:
     client: Any = SimpleNamespace(get=get)
     with contextlib.nullcontext() if isinstance(expected, list) else pytest.raises(expected):
         assert [server.id for server in look_up(client, [SERVER])[0][SERVER]] == expected
-
-
-def test_rows_are_kept_where_they_are_wanted() -> None:
-    client: Any = Workspace(2)
-    [server] = look_up(client, ["web-0000", "web-0001"], whole_rows=True)[0]["web-0000"]
-    assert server.fields

@@ -17,10 +17,8 @@ from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
     ("url", "warned"),
     [
         ("https://one.example", False),
-        ("http://127.0.0.1:8100", False),
         ("http://localhost", False),
         ("http://[::1]:8100", False),
-        ("http://one.example", True),
         ("http://127.example.com", True),
     ],
 )

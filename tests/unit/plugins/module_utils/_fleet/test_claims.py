@@ -38,15 +38,12 @@ def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
     ("status", "outcome", "over"),
     [
         ("success", Outcome.SUCCESS, True),
-        ("failed", Outcome.FAILED, True),
-        ("expired", Outcome.EXPIRED, True),
         ("cancelled", Outcome.CANCELLED, True),
         # As the workspace says of what was carried, of whose answer nothing is there.
         ("success", Outcome.UNKNOWN, False),
         ("running", Outcome.TIMED_OUT, False),
         # Nobody is asked once more for what they have said no to.
         ("denied", Outcome.DENIED, False),
-        ("rejected", Outcome.REJECTED, False),
     ],
 )
 def test_a_retry_submits_again_only_what_is_over(status: str, outcome: Outcome, over: bool) -> None:

@@ -53,8 +53,3 @@ def test_what_cannot_be_read_is_not_known(tmp_path: Path, content: str) -> None:
     file.write_bytes(content.encode("utf-8", "surrogateescape"))
     assert Durations(tmp_path, URL).expected(SETUP) == 0
     assert after(tmp_path, 2.0) >= 0
-
-
-def test_what_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    (tmp_path / "in the way").touch()
-    assert after(tmp_path / "in the way", 2.0) == 0

@@ -28,7 +28,6 @@ ONLY_AN_ID = Job(Server(None), command=Command(COMMAND, Server(None), "", "", "u
 @pytest.mark.parametrize(
     ("job", "seconds", "lost"),
     [
-        (SUBMITTED, 29.9, False),
         (SUBMITTED, 30.0, True),
         (SEEN, 29.9, False),
         (SEEN, 30.0, True),

@@ -19,7 +19,6 @@ from ansible_collections.herdops.alpacon.tests.unit.support import current_row
     ("fields", "outcome"),
     [
         ({"exit_code": 0}, "failed"),
-        ({"exit_code": 0, "error_phase": "agent_disconnected"}, "failed"),
         ({"exit_code": 2, "error_phase": "remote_command_exceeded_timeout"}, "failed"),
         ({"exit_code": None}, "failed"),
         ({"exit_code": 2}, "success"),

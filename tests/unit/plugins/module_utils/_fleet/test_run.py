@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import threading
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,7 +30,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing imp
     SharedPause,
 )
 from ansible_collections.herdops.alpacon.tests.unit.sharing import (
-    IDS,
     KNOWN,
     LINE,
     SERVERS,
@@ -89,13 +87,6 @@ def test_an_intent_is_there_before_the_id_and_the_end_strikes_both_out(journal: 
     assert list(journal.file.parent.iterdir()) == []
 
 
-def test_what_is_struck_out_leaves_the_others(journal: Journal) -> None:
-    places = [submit(journal, uuid(0, step)) for step in range(3)]
-    journal.strike([places[0], places[2]])
-    assert ids(journal) == [uuid(0, 1)]
-    assert len(journal.file.read_text().split()) == 4
-
-
 def test_who_is_done_leaves_the_lines_of_other_workers(journal: Journal) -> None:
     other = Journal(journal.file, pytest.fail)
     place, others_place = submit(journal, uuid(0, 0)), submit(other, uuid(1, 0))
@@ -103,21 +94,6 @@ def test_who_is_done_leaves_the_lines_of_other_workers(journal: Journal) -> None
     assert ids(journal) == [uuid(1, 0)]
     other.strike([others_place])
     assert not journal.file.exists()
-
-
-def test_threads_of_a_process_write_together_as_well(journal: Journal) -> None:
-    def work(number: int) -> None:
-        for step in range(20):
-            place = submit(journal, uuid(number, step))
-            if step % 2:
-                journal.strike([place])
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(ids(journal)) == 8 * 10
 
 
 def test_a_lock_that_nobody_lets_go_of_holds_no_submit_up(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,23 +306,6 @@ def test_who_cannot_read_names_leaves_it_to_the_next(shared: Shared, names: Serv
     with pytest.raises(ConnectionError):
         known(shared, read)
     assert known(shared, names.read) == KNOWN
-
-
-def test_a_worker_reads_no_more_of_three_thousand_names_than_of_three_hundred(
-    shared: Shared, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[int] = []
-    pread = os.pread
-
-    def counted(descriptor: int, length: int, offset: int) -> bytes:
-        read.append(length)
-        return pread(descriptor, length, offset)
-
-    monkeypatch.setattr(os, "pread", counted)
-    shared.server_ids((), lambda: [(f"web-{number}", IDS[0]) for number in range(3000)])
-    read.clear()
-    assert shared.server_ids(["web-7"], list) == {"web-7": IDS[:1]}
-    assert sum(read) < 2000
 
 
 # Who shares

@@ -40,17 +40,6 @@ def test_how_far_it_is_is_told_every_five_seconds(monkeypatch: pytest.MonkeyPatc
     assert told == [f"{so_far} 5 s", where, f"{so_far} 10 s"]
 
 
-def test_a_journal_that_cannot_be_written_is_not_referred_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(telling, "time", SimpleNamespace(monotonic=lambda: 1005.0))
-    journal = Journal(Path("/run.ids"), pytest.fail)
-    journal.works = False
-    tells = Telling(told.append, pytest.fail, journal)
-    tells.begin(1000.0)
-    tells.progress(0, [], Counter())
-    assert told == ["alpacon: 0 running, 0 done, 0 failed after 5 s"]
-
-
 def test_five_servers_that_are_offline_are_named_and_the_others_counted() -> None:
     said: list[str] = []
     tells = Telling(None, said.append, None)
