@@ -355,7 +355,6 @@ def test_an_output_that_cannot_be_read_is_no_failure(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("where", "name", "outcome"),
     [(endings, "settle", "unknown"), (endings, "time_out", "unknown"), (Looking, "look", "timed_out")],
-,
 )
 def test_what_nobody_foresaw_later_keeps_all_ids(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, where: object, name: str, outcome: str
