@@ -17,11 +17,7 @@ Exchange = dict[str, t.Any]
 
 FOLDER = Path(__file__).with_name("2024")
 EPOCH = datetime.datetime(2026, 11, 24, 13, 39, 43, 324482, tzinfo=datetime.UTC)
-WEB_01, WEB_02, OLD_01 = (
-    "7a50ea6c-2138-4d3f-9633-e50694c847c4",
-    "a7282bea-31d7-4b55-a43e-97e1240c90ab",
-    "617cfd44-a25e-4fc7-90e1-bfafe429c649",
-)
+WEB_01, WEB_02 = "7a50ea6c-2138-4d3f-9633-e50694c847c4", "a7282bea-31d7-4b55-a43e-97e1240c90ab"
 ADMIN, BOB = "e9d2acf6-76cf-40b8-a229-031e87ff8f0c", "9e2e4c06-8052-4d6b-92b7-9204081e4126"
 GROUPS = {
     "Alpacon users": ("2e884487-c348-412a-9a5b-a9c1f548ddb5", "alpacon"),

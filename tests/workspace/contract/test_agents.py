@@ -37,9 +37,6 @@ def alive(process: str) -> bool:
     return Path(f"/proc/{process.strip()}").exists()
 
 
-# 1: what a command leaves behind
-
-
 def test_a_child_in_the_background_is_killed_with_its_line(current: Workspace) -> None:
     row = run(current, "nohup sleep 60 >/dev/null 2>&1 & echo $!")
     current._until(lambda: not alive(row["result"]), "the child lives", 5)
@@ -74,12 +71,6 @@ def test_a_child_that_holds_the_output_is_cut_off(current: Workspace) -> None:
     os.kill(int(first), signal.SIGKILL)
 
 
-# 2: an agent that ends in the middle
-
-
-# 3 and 4: no shell, and variables
-
-
 @pytest.mark.parametrize(
     ("line", "code", "result"),
     [
@@ -99,9 +90,6 @@ def test_a_server_without_a_shell(current: Workspace, line: str, code: int, resu
     assert (row["exit_code"], row["result"]) == (code, result)
 
 
-# 5 and 12: reports that are refused, and answers that are lost
-
-
 @pytest.mark.parametrize(("refusals", "status"), [(5, "success"), (6, "running")])
 def test_a_report_is_repeated_five_times(current: Workspace, refusals: int, status: str) -> None:
     current.settings(repeat_unit=0.01)
@@ -110,15 +98,6 @@ def test_a_report_is_repeated_five_times(current: Workspace, refusals: int, stat
     current._until(lambda: current.faults()[0]["times"] == 0, "the reports came to an end", 10)
     assert run(current, "true")["status"] == "success"
     assert detail(current, key)["status"] == status
-
-
-# 6: a full queue
-
-
-# 7: signals
-
-
-# 8: failures before the line starts
 
 
 @needs_root
@@ -139,9 +118,6 @@ def test_accounts_are_really_taken(current: Workspace, username: str, groupname:
     assert row["result"].strip() == result
 
 
-# 9: the environment
-
-
 def test_the_environment_of_a_line(current: Workspace) -> None:
     row = run(current, "env; umask; readlink /proc/self/fd/0", username="root", env={"OWN": "yes", "TERM": "dumb"})
     *lines, mask, stdin = row["result"].splitlines()
@@ -158,12 +134,6 @@ def test_the_environment_of_a_line(current: Workspace) -> None:
         "OWN": "yes",
     }
     assert {"LS_COLORS", "PATH"} <= set(found)
-
-
-# 10: the time limit
-
-
-# 11: output that is cut
 
 
 def test_cut_output_divides_characters(current: Workspace) -> None:

@@ -85,9 +85,6 @@ def varied(published: Workspace) -> Workspace:
     return published
 
 
-# the response
-
-
 def test_example_row_in_the_list(example: Workspace) -> None:
     assert page(example) == {"count": 1, "next": None, "previous": None, "results": [EXAMPLE]}
 
@@ -107,9 +104,6 @@ def test_next_and_previous_are_addresses(published: Workspace) -> None:
     second = published.api("GET", first["next"]).json()
     assert second["previous"] == f"{published.url}/api/events/commands/"
     assert not {row["id"] for row in first["results"]} & {row["id"] for row in second["results"]}
-
-
-# the query parameters
 
 
 def test_server(varied: Workspace) -> None:
@@ -135,9 +129,6 @@ def test_search(varied: Workspace, term: str, expected: list[str]) -> None:
 
 def test_default_ordering_is_the_latest_schedule_first(varied: Workspace) -> None:
     assert lines(varied) == lines(varied, ordering="-scheduled_at") == ["reboot", "SELECT 1;", "id", "uptime"]
-
-
-# create and the lifecycle
 
 
 def test_lifecycle(published: Workspace) -> None:
@@ -184,9 +175,6 @@ def test_line_limit(published: Workspace) -> None:
     refused(published.api("POST", COMMANDS, json={"server": server, "line": "#" * 2049}), 400, "INVALID_COMMAND")
 
 
-# the errors
-
-
 def test_acl_not_allowed(published: Workspace) -> None:
     body = {"server": published.server_ids()["web-01"], "line": "true"}
     response = published.api("POST", COMMANDS, json=body, token=published.tokens()["noacl"])
@@ -204,9 +192,6 @@ def test_server_not_connected(published: Workspace) -> None:
     published.add_servers("off-01", connected=False)
     body = {"server": published.server_ids()["off-01"], "line": "true"}
     refused(published.api("POST", COMMANDS, json=body), 503, "SERVER_NOT_CONNECTED")
-
-
-# the header
 
 
 @pytest.mark.parametrize(

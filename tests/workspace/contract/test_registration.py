@@ -25,36 +25,21 @@ REFUSED = {
     "published": (401, {"code": "UNAUTHORIZED", "detail": "Invalid token."}),
     "2024": (403, {"detail": "Authentication credentials were not provided."}),
 }
-FORBIDDEN = {
-    "current": {"code": "forbidden"},
-    "published": {"detail": "You do not have permission to perform this action."},
-    "2024": {"detail": "You do not have permission to perform this action."},
-}
-COMMIT = {
-    "version": "2.5.0",
-    "load": 0.2,
-    "info": {"cpu_type": "x86_64", "cpu_physical_cores": 1, "cpu_logical_cores": 2, "physical_memory": 1024},
-    "os": {"name": "Debian", "version": "12", "platform": "debian"},
-    "time": {"boot_time": 1700000000},
-}
-
-
 in_every_dialect = pytest.mark.parametrize("workspace", ["current", "published", "2024"], indirect=True)
 
 
 class Agent:
-    """What a registered host knows, and how it speaks to the workspace."""
-
-    def __init__(self, workspace: Workspace, answer: dict[str, str]) -> None:
-        self.url, self.id, self.key, self.name = workspace.url, answer["id"], answer["key"], answer["name"]
-        self.headers = {"Authorization": f'id="{self.id}", key="{self.key}"', "User-Agent": "alpamon/2.5.0"}
+    def __init__(self, workspace: Workspace) -> None:
+        answer = register(workspace, workspace.add_registration_token()["key"]).json()
+        self.url, self.id, self.name = workspace.url, answer["id"], answer["name"]
+        self.headers = {"Authorization": f'id="{self.id}", key="{answer["key"]}"', "User-Agent": "alpamon/2.5.0"}
 
     def ask(self, method: str, path: str, body: t.Any = None) -> requests.Response:
         return requests.request(method, f"{self.url}/api/{path}", headers=self.headers, json=body, timeout=5)
 
-    def dial(self, kind: str = "backhaul", **options: t.Any) -> ClientConnection:
+    def dial(self, kind: str = "backhaul") -> ClientConnection:
         url = f"{self.url.replace('http', 'ws', 1)}/ws/servers/{kind}/"
-        return connect(url, additional_headers=self.headers, proxy=None, **options)
+        return connect(url, additional_headers=self.headers, proxy=None)
 
 
 def register(workspace: Workspace, key: str, **fields: t.Any) -> requests.Response:
@@ -62,36 +47,17 @@ def register(workspace: Workspace, key: str, **fields: t.Any) -> requests.Respon
     return workspace.api("POST", REGISTER, token=key, json=body)
 
 
-def registered(workspace: Workspace, **token: t.Any) -> Agent:
-    return Agent(workspace, register(workspace, workspace.add_registration_token(**token)["key"]).json())
-
-
-def record(workspace: Workspace, agent: Agent) -> dict[str, t.Any] | None:
-    return next((server for server in workspace.state()["servers"] if server["id"] == agent.id), None)
-
-
-# registration tokens
-
-
-def test_the_key_is_shown_once(current: Workspace) -> None:
-    groups = {group["name"]: group["id"] for group in current.state()["groups"]}
-    wanted = {"name": "fleet", "allowed_groups": [groups["Operations"]], "expires_at": "2031-01-01T00:00:00Z"}
-    made = current.api("POST", TOKENS, json=wanted)
-    assert made.status_code == 201
-    row = made.json()
+def test_the_key_of_a_token_is_shown_once(current: Workspace) -> None:
+    row = current.api("POST", TOKENS, json={"name": "fleet", "expires_at": "2031-01-01T00:00:00Z"}).json()
     key = row.pop("key")
-    assert wanted.items() <= row.items()
     assert row["enabled"] is True
     assert current.api("GET", f"{TOKENS}?search=flee").json()["results"] == [row]
-    assert current.api("GET", f"{TOKENS}?search=other").json()["count"] == 0
     assert current.api("GET", f"{TOKENS}{row['id']}/").json() == row
     assert [token["key"] for token in current.registration_tokens()] == [key]
+    assert current.api("GET", TOKENS, token=current.tokens()["bob"]).status_code == 403
+    assert current.api("POST", TOKENS, json={"name": ""}).status_code == 400
     assert current.api("DELETE", f"{TOKENS}{row['id']}/").status_code == 204
     assert current.api("GET", f"{TOKENS}{row['id']}/").status_code == 404
-    assert current.api("PATCH", f"{TOKENS}{row['id']}/", json={}).status_code == 405
-
-
-# registering
 
 
 @in_every_dialect
@@ -110,11 +76,11 @@ def test_every_registration_makes_a_record(workspace: Workspace) -> None:
 
 
 @in_every_dialect
-@pytest.mark.parametrize("fields", [{"name": "web.example"}, {"name": ""}, {"name": "x" * 65}, {"platform": "bsd"}])
+@pytest.mark.parametrize("fields", [{"name": "web.example"}, {"platform": "bsd"}])
 def test_a_bad_registration_is_refused(workspace: Workspace, fields: dict[str, str]) -> None:
     answer = register(workspace, workspace.add_registration_token()["key"], **fields)
     assert answer.status_code == 400
-    source = next(iter(fields))
+    [source] = fields
     if workspace.dialect == "current":
         assert answer.json() == {"code": "invalid", "source": source}
     else:
@@ -128,74 +94,46 @@ def test_a_token_that_is_not_valid_is_refused(workspace: Workspace, token: dict[
     key = "unknown" if token is None else workspace.add_registration_token(**token)["key"]
     answer = register(workspace, key)
     assert (answer.status_code, answer.json()) == REFUSED[workspace.dialect]
+    assert register(workspace, workspace.token).status_code == 403
     assert workspace.registered() == []
 
 
-@in_every_dialect
-def test_an_api_token_is_no_registration_token(workspace: Workspace) -> None:
-    answer = register(workspace, workspace.token)
-    assert (answer.status_code, answer.json()) == (403, FORBIDDEN[workspace.dialect])
-    key = workspace.add_registration_token()["key"]
-    assert workspace.api("GET", "servers/servers/", token=key).status_code == REFUSED[workspace.dialect][0]
-
-
-# the agent's start
-
-
 def test_start_up_calls(current: Workspace) -> None:
-    agent = registered(current)
+    agent = Agent(current)
     myself = agent.ask("GET", MYSELF).json()
-    assert (myself["id"], myself["name"]) == (agent.id, agent.name)
-    assert (myself["commissioned"], myself["is_connected"], myself["version"]) == (False, False, None)
-    assert agent.ask("GET", f"servers/servers/{agent.id}/").json()["name"] == agent.name
-    assert agent.ask("POST", "events/events/", {"reporter": "alpamon", "record": "started"}).ok
-    assert agent.ask("PUT", "servers/servers/-/commit/", COMMIT).ok
-    assert agent.ask("PATCH", "servers/servers/-/sync/", {"version": "2.5.1", "load": 0.3}).json() == {}
-    assert agent.ask("POST", "servers/servers/-/sync-check/", {"hashes": {}}).json() == {"sync_required": []}
-    policy = {"block_local_sudo": False, "detect_local_access": False}
-    assert agent.ask("GET", "servers/servers/-/access-policy/").json() == policy
-    assert agent.ask("GET", "metrics/config/").json() == []
+    assert (myself["name"], myself["commissioned"], myself["is_connected"]) == (agent.name, False, False)
+    commit = {"version": "2.5.0", "os": {"name": "Debian"}, "time": {"boot_time": 1700000000}}
+    assert agent.ask("PUT", f"{MYSELF}commit/", commit).ok
+    assert agent.ask("PATCH", f"{MYSELF}sync/", {"version": "2.5.1", "load": 0.3}).ok
     assert agent.ask("PATCH", "proc/os/-/sync/", {}).ok
     myself = agent.ask("GET", MYSELF).json()
     assert (myself["commissioned"], myself["version"], myself["load"]) == (True, "2.5.1", 0.3)
     assert (myself["os_name"], myself["boot_time"]) == ("Debian", "2023-11-14T22:13:20Z")
+    with agent.dial(), agent.dial("control"):
+        current._until(lambda: agent.ask("GET", MYSELF).json()["is_connected"], "it did not connect", 5)
+    current._until(lambda: not agent.ask("GET", MYSELF).json()["is_connected"], "it did not disconnect", 5)
     assert current.counters()["requests"] == 1  # the registration; the agent's own calls are counted apart
 
 
 @in_every_dialect
-@pytest.mark.parametrize("path", [MYSELF, "servers/servers/-/access-policy/", "anything/else/"])
+@pytest.mark.parametrize("path", [MYSELF, "anything/else/"])
 def test_wrong_credentials(workspace: Workspace, path: str) -> None:
-    agent = registered(workspace)
+    agent = Agent(workspace)
     agent.headers["Authorization"] = f'id="{agent.id}", key="wrong"'
     answer = agent.ask("GET", path)
     assert (answer.status_code, answer.json()) == REFUSED[workspace.dialect]
 
 
-# websockets
-
-
-def test_a_websocket_makes_it_connected(current: Workspace) -> None:
-    agent = registered(current)
-    with agent.dial(), agent.dial("control"):
-        current._until(lambda: agent.ask("GET", MYSELF).json()["is_connected"], "it did not connect", 5)
-    current._until(lambda: not agent.ask("GET", MYSELF).json()["is_connected"], "it did not disconnect", 5)
-
-
-# the end
-
-
 @pytest.mark.parametrize("place", ["-", "{id}"])
 def test_unregistering(current: Workspace, place: str) -> None:
-    agent, other = registered(current), registered(current, name="other")
+    agent, other = Agent(current), Agent(current)
     path = f"servers/servers/{place.format(id=agent.id)}/unregister/"
     with agent.dial() as backhaul:
-        assert agent.ask("GET", path).status_code == 405
         assert agent.ask("DELETE", f"servers/servers/{other.id}/unregister/").status_code == 403
         assert agent.ask("DELETE", path).status_code == 204
         with pytest.raises(ConnectionClosed):
             backhaul.recv(timeout=5)
-    assert (record(current, agent), record(current, other) is None) == (None, False)
-    assert agent.ask("GET", MYSELF).status_code == REFUSED[current.dialect][0]
+    assert [server["id"] for server in current.registered()] == [other.id]
     assert agent.ask("DELETE", path).status_code == REFUSED[current.dialect][0]
     with pytest.raises(InvalidStatus):
         agent.dial()
@@ -203,19 +141,13 @@ def test_unregistering(current: Workspace, place: str) -> None:
 
 @in_every_dialect
 def test_deleting_a_record(workspace: Workspace) -> None:
-    agent = registered(workspace)
+    agent = Agent(workspace)
     path = f"servers/servers/{agent.id}/"
     with agent.dial() as backhaul:
         workspace.wait_connected(agent.name)
-        refused = workspace.api("DELETE", f"{path}?auto=false")
-        assert refused.status_code == 400
-        if workspace.dialect != "2024":
-            assert refused.json()["code"].lower() == "server_cannot_be_deleted"
+        assert workspace.api("DELETE", f"{path}?auto=false").status_code == 400
         assert workspace.api("DELETE", path, token=workspace.tokens()["bob"]).status_code in (403, 404)
         assert workspace.api("DELETE", f"{path}?auto=true").status_code == 204
         with pytest.raises(ConnectionClosed):
             backhaul.recv(timeout=5)
     assert workspace.api("DELETE", path).status_code == 404
-
-
-# the process
