@@ -12,7 +12,6 @@ import secrets
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 if not __package__:
     tests = Path(__file__).resolve().parent.parent
@@ -20,9 +19,6 @@ if not __package__:
 
 import collection_tree
 from ansible.plugins.loader import init_plugin_loader
-
-if TYPE_CHECKING:
-    from faults.campaign import Campaign
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -32,8 +28,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--commands", type=int, default=5000, help="how many commands (default: %(default)s)")
     parser.add_argument("--tasks", type=int, default=500, help="how many over the connection (default: %(default)s)")
     parser.add_argument("--round", type=int, action="append", default=[], help="run this round only; may be repeated")
-    parser.add_argument("--story", action="append", default=[], help="tell this story only; may be repeated")
-    parser.add_argument("--lanes", type=int, default=2, help="workspaces of each dialect (default: %(default)s)")
     return parser.parse_args()
 
 
@@ -43,30 +37,22 @@ def main() -> int:
     init_plugin_loader([os.environ["ANSIBLE_COLLECTIONS_PATH"]])
 
     # They import the collection, which Ansible finds from here on.
-    from faults.campaign import Campaign, Plan
-    from faults.connection import BOUNDS, ConnectionCampaign
-    from faults.draw import Bounds
+    from faults.campaign import Campaign
+    from faults.connection import ConnectionCampaign
 
     seed = arguments.seed or str(secrets.randbelow(10**6))
     print(f"seed {seed}", flush=True)
     agreed = True
-    for campaign, most, bounds in (
-        (Campaign, arguments.commands, Bounds(stories=arguments.story)),
-        (ConnectionCampaign, arguments.tasks, BOUNDS),
-    ):
-        if arguments.only in (None, campaign.name):
-            plan = Plan(seed, most, sorted(arguments.round), bounds, arguments.lanes)
-            agreed = carried_out(campaign(plan, say=lambda text: print(text, flush=True))) and agreed
+    for kind, most in ((Campaign, arguments.commands), (ConnectionCampaign, arguments.tasks)):
+        if arguments.only not in (None, kind.name):
+            continue
+        campaign, started = kind(seed, sorted(arguments.round), most), time.monotonic()
+        campaign.run()
+        agreed = agreed and not campaign.complaints
+        took = f"{time.monotonic() - started:.0f} s"
+        print(f"\n{kind.name}: seed {seed}, {took}, {len(campaign.complaints)} rounds with disagreements")
+        print(campaign.table())
     return 0 if agreed else 1
-
-
-def carried_out(campaign: Campaign) -> bool:
-    started = time.monotonic()
-    agreed = campaign.run()
-    took = f"{time.monotonic() - started:.0f} s"
-    print(f"\n{campaign.name}: seed {campaign.plan.seed}, {took}, {len(campaign.complaints)} rounds with disagreements")
-    print(campaign.table())
-    return agreed
 
 
 if __name__ == "__main__":

@@ -13,49 +13,32 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import ClassVar
 
 from faults.draw import DIALECTS, SERVERS, Bounds, draw
 from faults.story import Record, Story
-from faults.verdict import COUNTS, STRAINED, Verdict, judge
+from faults.verdict import COUNTS, STRAINED, Court, Verdict
 from workspace.client import Workspace
 
-
-@dataclass
-class Plan:
-    """What is to be done.
-
-    Attributes:
-        commands: after so many no further round is begun.
-        rounds: the numbers of the only rounds to run, or empty.
-        bounds: what may be drawn.
-        lanes: how many workspaces of each dialect work at once.
-    """
-
-    seed: str
-    commands: int = 5000
-    rounds: Sequence[int] = ()
-    bounds: Bounds = field(default_factory=Bounds)
-    lanes: int = 2
+#: How many workspaces of each dialect work at once.
+_LANES = 2
 
 
-@dataclass
 class Campaign:
-    plan: Plan
-    say: Callable[[str], None] = print
-    complaints: list[str] = field(default_factory=list)
-    name: ClassVar[str] = "commands"
+    name = "commands"
     #: Of all dialects, those in which it takes place.
-    dialects: ClassVar[Sequence[str]] = DIALECTS
+    dialects: Sequence[str] = DIALECTS
+    bounds = Bounds()
 
-    def __post_init__(self) -> None:
+    def __init__(self, seed: str, rounds: Sequence[int] = (), most: int = 5000, bounds: Bounds | None = None) -> None:
+        """`rounds` are the only ones to run, if there are any; after `most` commands no further one is begun."""
+        self.seed, self._most, self.bounds = seed, most, bounds or self.bounds
+        self.complaints: list[str] = []
         self.totals = {dialect: Counter[str]() for dialect in self.dialects}
         self._lock = threading.Lock()
         step = len(DIALECTS)
-        rounds = self.plan.rounds
         self._numbers: list[Iterator[int]] = [
             iter([number for number in rounds if number % step == position])
             if rounds
@@ -63,19 +46,18 @@ class Campaign:
             for position in range(step)
         ]
 
-    def run(self) -> bool:
+    def run(self) -> None:
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
             lanes = [
                 threading.Thread(target=self._lane, args=(position, Path(folder) / f"{position}-{lane}"))
                 for position, dialect in enumerate(DIALECTS)
                 if dialect in self.dialects
-                for lane in range(self.plan.lanes)
+                for lane in range(_LANES)
             ]
             for lane in lanes:
                 lane.start()
             for lane in lanes:
                 lane.join()
-        return not self.complaints
 
     def _lane(self, position: int, ledger: Path) -> None:
         number = self._take(position)
@@ -92,13 +74,13 @@ class Campaign:
     def _take(self, position: int) -> int | None:
         """The number of the next round in a dialect: those of one dialect are alike modulo three."""
         with self._lock:
-            if sum(totals["commands"] for totals in self.totals.values()) >= self.plan.commands:
+            if sum(totals["commands"] for totals in self.totals.values()) >= self._most:
                 return None
             return next(self._numbers[position], None)
 
     def _judged(self, workspace: Workspace, number: int, ledger: Path) -> tuple[Record, Verdict]:
-        record = Story(workspace, draw(self.plan.seed, number, self.plan.bounds), ledger).tell()
-        return record, judge(record)
+        record = Story(workspace, draw(self.seed, number, self.bounds), ledger).tell()
+        return record, Court(record).judge()
 
     def _round(self, workspace: Workspace, number: int, ledger: Path) -> None:
         started = time.monotonic()
@@ -111,13 +93,13 @@ class Campaign:
             f" {verdict.commands} commands, {verdict.unknown} unknown, {time.monotonic() - started:.1f} s"
             f"{', strained' if record.strain > STRAINED else ''}"
         )
-        self.say(line)
+        print(line, flush=True)
         if verdict.disagreements:
             self._complain(explain(self.name, record, verdict))
 
     def _complain(self, text: str) -> None:
         self.complaints.append(text)
-        self.say(text)
+        print(text, flush=True)
 
     def table(self) -> str:
         rows: list[tuple[str, ...]] = [("dialect", *COUNTS)]
@@ -127,11 +109,9 @@ class Campaign:
         )
 
 
-def explain(campaign: str, record: Record, verdict: Verdict, shown: int = 10) -> str:
+def explain(campaign: str, record: Record, verdict: Verdict) -> str:
     drawn = record.drawn
     facts = {key: value for key, value in asdict(drawn).items() if key not in ("seed", "number", "detail")}
-    said = verdict.disagreements
-    more = [f"and {len(said) - shown} more"] if len(said) > shown else []
     return "\n".join(
         [
             f"DISAGREEMENT: seed {drawn.seed}, round {drawn.number}"
@@ -139,6 +119,6 @@ def explain(campaign: str, record: Record, verdict: Verdict, shown: int = 10) ->
             *(f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in facts.items()),
             *(f"  refused as a whole: {task.refusal}" for task in record.tasks if task.refusal),
             *(f"  warning: {warning}" for task in record.tasks for warning in task.warnings),
-            *(f"  - {text}" for text in [*said[:shown], *more]),
+            *(f"  - {text}" for text in verdict.disagreements),
         ]
     )

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from faults.campaign import Campaign, Plan
-from faults.connection_tasks import Deed, Drawing, Row
+from faults.campaign import Campaign
+from faults.connection_tasks import Deed, Row, draw_deeds
 from faults.draw import REQUEST_TIMEOUT, Bounds, Round, draw
 from faults.story import Record, Story
 from faults.verdict import STRAINED, Verdict
@@ -55,8 +55,7 @@ def draw_play(seed: str, number: int, bounds: Bounds, folder: Path) -> tuple[Rou
     if rng.random() < 0.5:
         after = {"method": "POST", "path": "^/api/events/commands/$", "times": 2, "after": rng.randrange(10)}
         drawn.http.append({"kind": "status_after", "status": 503, **after})
-    drawing = Drawing(rng, folder)
-    return drawn, [drawing.deed(position) for position in range(rng.randint(*_TASKS))]
+    return drawn, draw_deeds(rng, folder, rng.randint(*_TASKS))
 
 
 @dataclass
@@ -78,9 +77,9 @@ class PlayRecord(Record):
 
 
 class PlayStory(Story):
-    def __init__(self, workspace: Workspace, plan: Plan, number: int, place: Path) -> None:
+    def __init__(self, workspace: Workspace, campaign: Campaign, number: int, place: Path) -> None:
         self._place = place
-        drawn, deeds = draw_play(plan.seed, number, plan.bounds, place / "files")
+        drawn, deeds = draw_play(campaign.seed, number, campaign.bounds, place / "files")
         super().__init__(workspace, drawn, place / "ledger")
         self.record: PlayRecord = PlayRecord(drawn, deeds=deeds)
 
@@ -170,7 +169,7 @@ def _of_result(record: PlayRecord, deed: Deed, server: str, result: Row, times: 
     for key, value in deed.expected(server).items():
         if result.get(key) != value:
             yield f"{key} is {_shown(result.get(key))} rather than {_shown(value)}"
-    if bool(result["failed"]) != bool(deed.rc):
+    if bool(result["failed"]) != bool(deed.returns.get("rc")):
         yield f"failed is {result['failed']}"
     if deed.leaves is not None and times != 1:
         yield "it has left nothing of that"
@@ -183,13 +182,13 @@ def _shown(value: Any) -> str:
     return text if len(text) < 500 else f"{text[:250]} ... {text[-200:]}"
 
 
-@dataclass
 class ConnectionCampaign(Campaign):
-    name: ClassVar[str] = "connection"
-    dialects: ClassVar[Sequence[str]] = ("current",)
+    name = "connection"
+    dialects = ("current",)
+    bounds = BOUNDS
 
     def _judged(self, workspace: Workspace, number: int, ledger: Path) -> tuple[Record, Verdict]:
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-            story = PlayStory(workspace, self.plan, number, Path(folder))
+            story = PlayStory(workspace, self, number, Path(folder))
             story.tell()
             return story.record, judge_play(story.record, workspace.token)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ Row = dict[str, Any]
 #: Stands for the name of the host, in what is expected.
 HOST = "HOST"
 _RAN = b"ran\n"
-_SOURCE, _FETCHED = "source", "fetched"
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,6 @@ class Deed:
         returns: what it returns on each host, if it has ended.
         leaves: what it leaves in its file on each host, once it has run; None where it only reads.
         fetches: what it brings to the controller.
-        rc: its exit code.
     """
 
     number: int
@@ -39,7 +37,6 @@ class Deed:
     returns: Mapping[str, Any]
     leaves: bytes | None = None
     fetches: bytes | None = None
-    rc: int = 0
 
     @property
     def name(self) -> str:
@@ -53,91 +50,48 @@ class Deed:
     def times_run(self, trace: bytes, host: str) -> int | None:
         """How often it has run on a host, as its file tells; None where that has what no run can have written."""
         left = (self.leaves or b"").replace(HOST.encode(), host.encode())
-        for times in range(4):
-            if trace == left * times:
-                return times
-        return None
+        return next((times for times in range(4) if trace == left * times), None)
 
 
-@dataclass
-class Drawing:
-    rng: random.Random
-    folder: Path
-    large: bytes = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.folder.mkdir(exist_ok=True)
-        self.large = self.rng.randbytes(self.rng.choice((5, 5, 70_000, 1_600_000)))
-        (self.folder / _SOURCE).write_bytes(self.large)
-        script = '#!/bin/sh\necho ran >> "$1"; echo "$2"; echo error >&2; exit "$3"\n'
-        (self.folder / "script.sh").write_text(script, encoding="utf-8")
-
-    def deed(self, number: int) -> Deed:
-        kind = self.rng.choice(list(_KINDS))
-        deed = _KINDS[kind](self, number, self.rng.choice((0, 0, 0, 3)))
-        keywords = {"name": deed.name, "ignore_errors": True, "ignore_unreachable": True}
-        return Deed(**{**vars(deed), "task": {**keywords, **deed.task}})
-
-    def trace(self, number: int, host: str = "{{ inventory_hostname }}") -> str:
-        return f"{self.folder}/{host}.{number}"
-
-    def fetched(self, number: int, host: str = "{{ inventory_hostname }}") -> str:
-        return f"{self.folder}/{_FETCHED}.{host}.{number}"
-
-    def line(self, number: int, then: str, rc: int) -> str:
-        return f"echo ran >> {self.trace(number)}; {then}; echo error >&2; exit {rc}"
-
-    def shell(self, number: int, rc: int) -> Deed:
-        said = f"{HOST} ünïcode  汉语"
-        line = self.line(number, "printf '%s\\n\\n' \"{{ inventory_hostname }} ünïcode  汉语\"", rc)
-        returns = {"stdout": said, "stderr": "error", "rc": rc}
-        return Deed(number, "shell", {"ansible.builtin.shell": line}, returns, _RAN, rc=rc)
-
-    def long(self, number: int, rc: int) -> Deed:
-        last = self.rng.choice((2_000, 30_000, 200_000))
-        text = "\n".join(map(str, range(1, last + 1)))
-        task = {"ansible.builtin.shell": self.line(number, f"seq 1 {last}", rc)}
-        return Deed(number, "long", task, {"stdout": text, "stderr": "error", "rc": rc}, _RAN, rc=rc)
-
-    def later(self, number: int, rc: int) -> Deed:
-        task = {
-            "ansible.builtin.shell": self.line(number, "sleep 1.3; echo {{ inventory_hostname }}", rc),
-            "async": 12,
-            "poll": 2,
-        }
-        return Deed(number, "later", task, {"stdout": HOST, "rc": rc}, _RAN, rc=rc)
-
-    def script(self, number: int, rc: int) -> Deed:
-        line = f"{self.folder}/script.sh {self.trace(number)} {{{{ inventory_hostname }}}} {rc}"
-        returns = {"stdout": f"{HOST}\n", "stderr": "error\n", "rc": rc}
-        return Deed(number, "script", {"ansible.builtin.script": line}, returns, _RAN, rc=rc)
-
-    def copy(self, number: int, _rc: int) -> Deed:
-        options = {"content": "copied to {{ inventory_hostname }}\n", "dest": self.trace(number), "mode": "0600"}
-        left = f"copied to {HOST}\n".encode()
-        return Deed(number, "copy", {"ansible.builtin.copy": options}, {"changed": True}, left)
-
-    def file(self, number: int, _rc: int) -> Deed:
-        options = {"src": f"{self.folder}/{_SOURCE}", "dest": self.trace(number), "mode": "0600"}
-        return Deed(number, "file", {"ansible.builtin.copy": options}, {"changed": True}, self.large)
-
-    def slurp(self, number: int, _rc: int) -> Deed:
-        content = base64.b64encode(self.large).decode()
-        task = {"ansible.builtin.slurp": {"src": f"{self.folder}/{_SOURCE}"}}
-        return Deed(number, "slurp", task, {"content": content})
-
-    def fetch(self, number: int, _rc: int) -> Deed:
-        options = {"src": f"{self.folder}/{_SOURCE}", "dest": self.fetched(number), "flat": True}
-        return Deed(number, "fetch", {"ansible.builtin.fetch": options}, {"changed": True}, fetches=self.large)
+def draw_deeds(rng: random.Random, folder: Path, count: int) -> list[Deed]:
+    """Draw the tasks of a play, whose files go into a folder."""
+    folder.mkdir(exist_ok=True)
+    large = rng.randbytes(rng.choice((5, 5, 70_000, 1_600_000)))
+    (folder / "source").write_bytes(large)
+    script = '#!/bin/sh\necho ran >> "$1"; echo "$2"; echo error >&2; exit "$3"\n'
+    (folder / "script.sh").write_text(script, encoding="utf-8")
+    return [_draw(rng, folder, large, number) for number in range(count)]
 
 
-_KINDS: dict[str, Callable[[Drawing, int, int], Deed]] = {
-    "shell": Drawing.shell,
-    "long": Drawing.long,
-    "later": Drawing.later,
-    "script": Drawing.script,
-    "copy": Drawing.copy,
-    "file": Drawing.file,
-    "slurp": Drawing.slurp,
-    "fetch": Drawing.fetch,
-}
+def _draw(rng: random.Random, folder: Path, large: bytes, number: int) -> Deed:
+    rc, last = rng.choice((0, 0, 0, 3)), rng.choice((2_000, 30_000, 200_000))
+    host = "{{ inventory_hostname }}"
+    source, trace, fetched = f"{folder}/source", f"{folder}/{host}.{number}", f"{folder}/fetched.{host}.{number}"
+    ended = {"stderr": "error", "rc": rc}
+
+    def shell(then: str) -> Row:
+        return {"ansible.builtin.shell": f"echo ran >> {trace}; {then}; echo error >&2; exit {rc}"}
+
+    def copy(**options: str) -> Row:
+        return {"ansible.builtin.copy": {"dest": trace, "mode": "0600", **options}}
+
+    text, line = f"{HOST} ünïcode  汉语", f"printf '%s\\n\\n' \"{host} ünïcode  汉语\""
+    numbers = "\n".join(map(str, range(1, last + 1)))
+    later = {**shell(f"sleep 1.3; echo {host}"), "async": 12, "poll": 2}
+    fetch = {"ansible.builtin.fetch": {"src": source, "dest": fetched, "flat": True}}
+    script = {"ansible.builtin.script": f"{folder}/script.sh {trace} {host} {rc}"}
+    copied = f"copied to {HOST}\n"
+    kinds: dict[str, tuple[Any, ...]] = {
+        "shell": (shell(line), {"stdout": text, **ended}, _RAN),
+        "long": (shell(f"seq 1 {last}"), {"stdout": numbers, **ended}, _RAN),
+        "later": (later, {"stdout": HOST, "rc": rc}, _RAN),
+        "script": (script, {"stdout": f"{HOST}\n", "stderr": "error\n", "rc": rc}, _RAN),
+        "copy": (copy(content=copied.replace(HOST, host)), {"changed": True}, copied.encode()),
+        "file": (copy(src=source), {"changed": True}, large),
+        "slurp": ({"ansible.builtin.slurp": {"src": source}}, {"content": base64.b64encode(large).decode()}),
+        "fetch": (fetch, {"changed": True}, None, large),
+    }
+    kind = rng.choice(list(kinds))
+    task, *rest = kinds[kind]
+    keywords = {"name": f"{number} {kind}", "ignore_errors": True, "ignore_unreachable": True}
+    return Deed(number, kind, {**keywords, **task}, *rest)

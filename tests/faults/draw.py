@@ -136,9 +136,6 @@ class Round:
     def timeout(self) -> float:
         return float(self.options["wait_timeout"])
 
-    def line(self, ledger: str) -> str:
-        return self.speech.line(self.tag, ledger)
-
     @property
     def mark(self) -> str:
         """What is in each line of the round, and in no other."""
@@ -152,9 +149,6 @@ class Round:
     def rc(self, server: str) -> int:
         rc = self.speech.rc(server)
         return _KILLED_BELOW if self.carried and rc == KILLED else rc
-
-    def text(self, server: str) -> str:
-        return self.speech.text(server)
 
     def troubles(self, *methods: str) -> bool:
         return any(fault.get("method", "GET") in methods or "method" not in fault for fault in self.http)
@@ -189,13 +183,7 @@ _STORIES = {
 
 @dataclass(frozen=True)
 class Bounds:
-    """What may be drawn.
-
-    Attributes:
-        stories: the only stories that may be told; all of them if empty.
-        most: how many servers a round may have.
-        timeouts: what wait_timeout may be, in seconds.
-    """
+    """The stories that may be told (all if there are none), most servers of a round, and wait_timeout in seconds."""
 
     stories: Sequence[str] = ()
     most: int = len(SERVERS)

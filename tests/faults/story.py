@@ -75,7 +75,6 @@ class Record:
         log: requests as the workspace saw them.
         runs: server -> how often its agent ran the line.
         prepared: server -> id of a command that stood before the tasks.
-        moment: the scheduled_at of the round.
         strain: the longest time that the workspace took to answer outside of all faults, in seconds.
     """
 
@@ -86,7 +85,6 @@ class Record:
     log: list[dict[str, Any]] = field(default_factory=list)
     runs: dict[str, int] = field(default_factory=dict)
     prepared: dict[str, str] = field(default_factory=dict)
-    moment: datetime | None = None
     strain: float = 0.0
 
 
@@ -95,7 +93,7 @@ class Story:
         self._workspace = workspace
         self._drawn = drawn
         self._ledger = ledger
-        self._what: dict[str, Any] = {"line": drawn.line(str(ledger))}
+        self._what: dict[str, Any] = {"line": drawn.speech.line(drawn.tag, str(ledger))}
         if drawn.carried:
             self._script = ledger.with_name(f"{drawn.tag}.sh")
             self._script.write_text(drawn.speech.script(drawn.tag, str(ledger)), encoding="utf-8")
@@ -109,7 +107,8 @@ class Story:
         over = threading.Event()
         probe = threading.Thread(target=self._measure_strain, args=(over,))
         probe.start()
-        self._let_loose()
+        faults = [*self._drawn.http, *self._drawn.agents, *self._drawn.reports]
+        self._workspace.call("POST", "faults/", faults)
         outages = [threading.Thread(target=self._outage, args=outage) for outage in self._drawn.outages]
         for outage in outages:
             outage.start()
@@ -125,7 +124,7 @@ class Story:
         return self.record
 
     def _act(self) -> None:
-        _STORIES[self._drawn.story](self)
+        getattr(self, self._drawn.story)()
 
     def _set_stage(self) -> None:
         self._workspace.reset()
@@ -134,11 +133,6 @@ class Story:
         self.record.ids = self._workspace.server_ids()
         for server in self._drawn.offline:
             self._workspace.disconnect(server)
-
-    def _let_loose(self) -> None:
-        faults = [*self._drawn.http, *self._drawn.agents, *self._drawn.reports]
-        if faults:
-            self._workspace.call("POST", "faults/", faults)
 
     def _measure_strain(self, over: threading.Event) -> None:
         control = Control(self._workspace.url)
@@ -180,8 +174,7 @@ class Story:
         return given
 
     def _number(self) -> int:
-        entries = self._workspace.log(1)
-        return int(entries[-1]["number"]) if entries else 0
+        return max((entry["number"] for entry in self._workspace.log(1)), default=0)
 
     def _run_of_thread(self, warn: Callable[[str], None]) -> Run:
         """The tasks of a thread are those of one run of ansible-playbook."""
@@ -231,10 +224,12 @@ class Story:
     def later(self) -> None:
         task = self.run(**self._options(wait=False))
         ids = [entry["id"] for entry in task.entries if entry["id"]]
+        several = ("max_concurrency", "max_errors")
+        options = {name: value for name, value in self._drawn.options.items() if name not in several}
         time.sleep(self._drawn.detail[0] * 2)
         for _time in range(1 if self._drawn.detail[1] < 0.7 else 2):
             if ids:
-                self.run(state="finished", ids=ids, **_for_finished(self._drawn.options))
+                self.run(state="finished", ids=ids, **options)
 
     def reuse(self) -> None:
         self.run(**self._options())
@@ -247,7 +242,8 @@ class Story:
         self.run(**options)
         self.run(**options)
         if near:
-            time.sleep(max(0.0, self._moment.timestamp() - time.time()) + 1.0)
+            due = datetime.fromisoformat(options["scheduled_at"]).timestamp()
+            time.sleep(max(0.0, due - time.time()) + 1.0)
             self.run(**options)
 
     def race(self) -> None:
@@ -262,14 +258,8 @@ class Story:
             self.run(**options)
 
     def _schedule(self, seconds: float) -> dict[str, Any]:
-        self.record.moment = datetime.now(UTC) + timedelta(seconds=seconds)
-        return self._options(state="scheduled", scheduled_at=self._moment.isoformat())
-
-    @property
-    def _moment(self) -> datetime:
-        if self.record.moment is None:
-            raise ValueError("this round has no time")
-        return self.record.moment
+        moment = datetime.now(UTC) + timedelta(seconds=seconds)
+        return self._options(state="scheduled", scheduled_at=moment.isoformat())
 
     def _prepare(self) -> None:
         """Commands that wait for long, soon to be due, or on some servers none at all."""
@@ -284,13 +274,11 @@ class Story:
     def cancelled(self) -> None:
         """Cancel what waits, by id or by line; and once more."""
         by_ids = self._drawn.detail[1] < 0.5 and self.record.prepared
-        what: dict[str, Any] = {"ids": list(self.record.prepared.values())} if by_ids else self._where()
+        where = {"servers": self._options()["servers"], **self._what}
+        what: dict[str, Any] = {"ids": list(self.record.prepared.values())} if by_ids else where
         options = {"state": "cancelled", "fail_if_sent": self._drawn.detail[2] < 0.5, **what}
         for _time in range(1 if self._drawn.detail[3] < 0.4 else 2):
             self.run(**options)
-
-    def _where(self) -> dict[str, Any]:
-        return {"servers": self._options()["servers"], **self._what}
 
     def per_host(self) -> None:
         task = Task(self._options())
@@ -308,31 +296,12 @@ class Story:
                 play.stop()
             if "Traceback" in play.said or not play.results:
                 task.crash = play.said[-4000:]
-            self._take_results(task, [play.results[host] for host in task.options["servers"] if host in play.results])
+            results = [play.results[host] for host in task.options["servers"] if host in play.results]
+            task.result = {
+                "commands": [entry for result in results for entry in result.get("commands", ())],
+                "failed": any(result.get("failed") for result in results),
+                "requests": sum(result.get("requests", 0) for result in results),
+                "refused_hosts": [str(result.get("msg")) for result in results if "commands" not in result],
+            }
         task.ended = time.time()
         task.last = self._number()
-
-    @staticmethod
-    def _take_results(task: Task, results: list[dict[str, Any]]) -> None:
-        task.result = {
-            "commands": [entry for result in results for entry in result.get("commands", ())],
-            "failed": any(result.get("failed") for result in results),
-            "requests": sum(result.get("requests", 0) for result in results),
-            "refused_hosts": [str(result.get("msg")) for result in results if "commands" not in result],
-        }
-
-
-def _for_finished(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in ("max_concurrency", "max_errors")}
-
-
-_STORIES: dict[str, Callable[[Story], None]] = {
-    "executed": Story.executed,
-    "twice": Story.twice,
-    "later": Story.later,
-    "reuse": Story.reuse,
-    "scheduled": Story.scheduled,
-    "race": Story.race,
-    "cancelled": Story.cancelled,
-    "per_host": Story.per_host,
-}

@@ -83,11 +83,7 @@ class Verdict:
         return [f"{kind}: {text}" for kind, texts in kinds for text in texts]
 
 
-def judge(record: Record) -> Verdict:
-    return _Court(record).judge()
-
-
-class _Court:
+class Court:
     def __init__(self, record: Record) -> None:
         self.record = record
         self.drawn = record.drawn
@@ -267,11 +263,11 @@ class _Court:
 
     def _output_so_far(self, server: str, entry: Entry) -> Iterator[str]:
         said = entry["stdout"].partition("Command timed out after ")[0].strip().rstrip(_HALF)
-        if not self._loses_chunks(server) and said not in self.drawn.text(server):
-            yield f"its output is the beginning of {_shortened(self.drawn.text(server))}"
+        if not self._loses_chunks(server) and said not in self.drawn.speech.text(server):
+            yield f"its output is the beginning of {_shortened(self.drawn.speech.text(server))}"
 
     def _output(self, server: str, entry: Entry) -> Iterator[str]:
-        text = self.drawn.text(server)
+        text = self.drawn.speech.text(server)
         text = text.rstrip("\r\n") if self.drawn.dialect == "current" else text.strip()
         stdout = entry["stdout"]
         if self.drawn.carried and entry["output_complete"]:
@@ -457,14 +453,14 @@ class _Court:
         )
 
 
-_CHECKS: dict[str, Callable[[_Court, Task, Entry, Row | None], Iterator[str]]] = {
-    **dict.fromkeys(("success", "failed"), _Court._ended),
-    **dict.fromkeys(NEVER_RAN, _Court._never_ran),
-    **dict.fromkeys(("refused", "offline", "not_tried"), _Court._unsent),
-    **dict.fromkeys(OPEN, _Court._open),
-    "cancelled": _Court._cancelled,
-    "unknown": _Court._unknown,
-    "sent": _Court._sent,
+_CHECKS: dict[str, Callable[[Court, Task, Entry, Row | None], Iterator[str]]] = {
+    **dict.fromkeys(("success", "failed"), Court._ended),
+    **dict.fromkeys(NEVER_RAN, Court._never_ran),
+    **dict.fromkeys(("refused", "offline", "not_tried"), Court._unsent),
+    **dict.fromkeys(OPEN, Court._open),
+    "cancelled": Court._cancelled,
+    "unknown": Court._unknown,
+    "sent": Court._sent,
 }
 
 
@@ -482,16 +478,8 @@ def _brief(entry: Entry | None) -> str:
 def _truth(row: Row | None) -> str:
     if row is None:
         return "no such command"
-    kept = (
-        "status",
-        "exit_code",
-        "result_begin",
-        "delivered_count",
-        "run_count",
-        "fin_count",
-        "added_at",
-        "handled_at",
-    )
+    counts = ("delivered_count", "run_count", "fin_count")
+    kept = ("status", "exit_code", "result_begin", *counts, "added_at", "handled_at")
     return json.dumps({key: row[key] for key in kept})
 
 
