@@ -19,7 +19,7 @@ from pathlib import Path
 import websockets
 
 SOURCE = Path(__file__).parent
-MAIN = "import sys\n\nfrom alpamon.cli import main\n\nsys.exit(main())\n"
+MAIN = "import sys\n\nfrom alpamon.daemon import main\n\nsys.exit(main())\n"
 FILES = {
     "alpamon.service": "usr/lib/systemd/system/alpamon.service",
     "alpamon-restart.service": "usr/lib/systemd/system/alpamon-restart.service",
@@ -80,12 +80,7 @@ class Release:
 
 
 #: 2.4.1 is the one that breaks an upgrade: it starts, and never connects.
-RELEASES = (
-    Release("2.4.0"),
-    Release("2.4.1", connects=False),
-    Release("2.5.0"),
-    Release("2.6.0-rc1", channel="rc"),
-)
+RELEASES = (Release("2.4.0"), Release("2.4.1", connects=False), Release("2.5.0"), Release("2.6.0-rc1", channel="rc"))
 
 
 @functools.cache

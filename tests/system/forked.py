@@ -53,21 +53,9 @@ _READ_LATE = {
 def carry_out(
     command: Sequence[str], environ: Mapping[str, str], folder: Path, out: Path, err: Path, patience: float
 ) -> tuple[int, int]:
-    """Run a program to its end, without input.
+    """Run a program to its end, without input, and return the id of its process and its exit code.
 
-    Args:
-        command: the program's path and its arguments.
-        environ: all of its environment.
-        folder: where it runs.
-        out: the file that it prints into.
-        err: the file for its errors, which may be the same.
-        patience: how many seconds it may take before it is killed.
-
-    Returns:
-        The id of its process, and its exit code.
-
-    Raises:
-        subprocess.TimeoutExpired: it took too long.
+    `environ` is all of its environment. After `patience` seconds it is killed, and TimeoutExpired is raised.
     """
     for file in (out, err):
         file.write_bytes(b"")

@@ -149,11 +149,7 @@ def start(
 
 
 def run_plays(
-    workspace: Workspace,
-    folder: Path,
-    hosts: Mapping[str, Row] | Iterable[str],
-    plays: list[Row],
-    forks: int = 20,
+    workspace: Workspace, folder: Path, hosts: Mapping[str, Row] | Iterable[str], plays: list[Row], forks: int = 20
 ) -> Play:
     command = _command_of(folder, hosts, plays, forks, collection_tree.TOOLS)
     return _carry_out(command, folder, environment(workspace, folder))

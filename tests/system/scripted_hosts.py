@@ -26,13 +26,7 @@ Answer = tuple[str, Row]
 
 _PLUGINS = Path(__file__).resolve().parent / "connection_plugins"
 #: Distributions in os-release, by what Ansible calls them.
-_IDS = {
-    "Archlinux": "arch",
-    "OracleLinux": "ol",
-    "RedHat": "rhel",
-    "Amazon": "amzn",
-    "Linux Mint": "linuxmint",
-}
+_IDS = {"Archlinux": "arch", "OracleLinux": "ol", "RedHat": "rhel", "Amazon": "amzn", "Linux Mint": "linuxmint"}
 KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n"
 MACHINE = "0123456789abcdef0123456789abcdef"
 _UNIT = {"active": False, "enabled": False}

@@ -13,7 +13,6 @@ import re
 import textwrap
 from pathlib import Path
 
-import pytest
 import yaml
 from system.playing import play_out
 from system.support import AGENTS, carry
@@ -63,20 +62,6 @@ def test_one_file_gets_to_every_server_and_a_second_run_changes_nothing(current:
     assert {row["stdout"] for row in second["commands"]} == {"ok"}
     there = carry(current, argv=["sh", "-c", "cat motd; stat -c %U:%G%a motd; ls motd.* | wc -l"], servers=list(AGENTS))
     assert {row["stdout"] for row in there.commands} == {f"Größe 42\n\n{OWNER}644\n0"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "stdin"),
-    [(f"motd {OWNER} 644 {'0' * 64}", "other"), ("nosuch/motd root:root 644 x", "x"), (f"motd {OWNER} 9 x", "new")],
-    ids=["another digest", "no folder", "no mode"],
-)
-def test_a_file_that_cannot_be_placed_stays_as_it_was(current: Workspace, arguments: str, stdin: str) -> None:
-    carry(current, argv=["sh", "-c", "echo old >motd; rm -f motd.*"])
-    placed = carry(current, PLACE.encode(), script=f"place.sh {arguments}", stdin=stdin)
-    assert placed.failed
-    assert placed["stdout"] == ""
-    left = carry(current, argv=["sh", "-c", "cat motd; ls motd.* 2>/dev/null | wc -l"])
-    assert left["stdout"] == "old\n0"
 
 
 def test_the_other_examples_run(current: Workspace, tmp_path: Path) -> None:

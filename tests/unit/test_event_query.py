@@ -21,12 +21,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 GROUP = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))["action_groups"]
 #: Modules that only read, or that are about no server.
-UNTOUCHING = {
-    "alpacon_command_info",
-    "alpacon_registration_info",
-    "alpacon_registration_token",
-    "alpacon_server_info",
-}
+UNTOUCHING = {"alpacon_command_info", "alpacon_registration_info", "alpacon_registration_token", "alpacon_server_info"}
 
 
 def test_modules_that_touch_servers_have_a_query_and_no_others() -> None:

@@ -17,10 +17,7 @@ from workspace.agent_api import Backhaul, Control
 from workspace.traffic import Receive, Scope, Send
 
 websockets = URLRouter(
-    [
-        path("ws/servers/backhaul/", Backhaul.as_asgi()),
-        path("ws/servers/control/", Control.as_asgi()),
-    ]
+    [path("ws/servers/backhaul/", Backhaul.as_asgi()), path("ws/servers/control/", Control.as_asgi())]
 )
 
 

@@ -15,6 +15,12 @@ from workspace import auth, lifecycle, registration, seeding, state
 from workspace.faults import AGENT_KINDS, Fault
 from workspace.models import Chunk, Command, Group, RegistrationToken, Server, Token, User
 
+_SERVER = (
+    *("name", "key", "agent", "is_connected", "enabled", "commissioned", "version", "platform", "tags"),
+    "registered_with",
+)
+_COMMAND = ("shell", "line", "username", "data", "success", "exit_code", "created_by_request", "delivered_count")
+
 Body = t.Any
 Answer = t.Any
 
@@ -44,18 +50,9 @@ def get_state(request: HttpRequest, body: Body) -> Answer:
         "groups": [{"id": str(group.id), "name": group.name} for group in Group.objects.all()],
         "servers": [
             {
+                **{name: getattr(server, name) for name in _SERVER},
                 "id": str(server.id),
-                "name": server.name,
-                "key": server.key,
-                "agent": server.agent,
-                "is_connected": server.is_connected,
-                "enabled": server.enabled,
-                "commissioned": server.commissioned,
-                "version": server.version,
-                "platform": server.platform,
-                "tags": server.tags,
                 "groups": [group.name for group in server.groups.all()],
-                "registered_with": server.registered_with,
             }
             for server in Server.objects.prefetch_related("groups")
         ],
@@ -153,30 +150,19 @@ def get_commands(request: HttpRequest, body: Body) -> Answer:
 
 
 def _truth(command: Command) -> dict[str, t.Any]:
+    times = {name: getattr(command, name) for name in ("added_at", "scheduled_at", "delivered_at", "handled_at")}
     return {
+        **{name: getattr(command, name) for name in (*_COMMAND, "fin_count", "purpose")},
+        **{name: moment.isoformat() if moment else None for name, moment in times.items()},
         "id": str(command.id),
         "server": command.server.name,
-        "shell": command.shell,
-        "line": command.line,
-        "username": command.username,
-        "data": command.data,
         "status": command.status_at(timezone.now(), state.current.switches.stuck_after),
-        "success": command.success,
-        "exit_code": command.exit_code,
         "result_begin": (command.result or "")[:200],
         "requested_by": command.requested_by.username if command.requested_by else None,
         "token": command.created_by_token,
-        "created_by_request": command.created_by_request,
-        "delivered_count": command.delivered_count,
         "run_count": command.ack_count,
-        "fin_count": command.fin_count,
         "env_keys": sorted(command.env or {}),
-        "purpose": command.purpose,
         "work_session": str(command.work_session) if command.work_session else None,
-        "added_at": command.added_at.isoformat(),
-        "scheduled_at": command.scheduled_at.isoformat(),
-        "delivered_at": command.delivered_at.isoformat() if command.delivered_at else None,
-        "handled_at": command.handled_at.isoformat() if command.handled_at else None,
     }
 
 

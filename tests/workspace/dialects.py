@@ -34,6 +34,23 @@ def stamp(moment: datetime.datetime | None) -> str | None:
     return stated.isoformat().replace("+00:00", "Z")
 
 
+def fields(record: Command | Server, *names: str) -> Row:
+    """These fields of a record, ids and times as the API writes them."""
+    values = {name: getattr(record, name) for name in names}
+    return {
+        name: stamp(value) if isinstance(value, datetime.datetime) else str(value) if name == "id" else value
+        for name, value in values.items()
+    }
+
+
+_SERVER = (
+    *("id", "name", "remote_ip", "is_root", "is_connected", "commissioned", "starred", "cpu_physical_cores"),
+    *("cpu_logical_cores", "cpu_type", "physical_memory", "os_name", "os_version", "load", "boot_time"),
+)
+_COMMAND = ("id", "shell", "line", "success", "result", "response_delay", "elapsed_time", "added_at")
+_PROGRESS = ("delivered_at", "acked_at", "handled_at")
+
+
 @dataclasses.dataclass(frozen=True)
 class Reason:
     status: int
@@ -131,54 +148,19 @@ class Dialect:
         raise NotImplementedError
 
     def create_row(self, command: Command) -> Row:
-        return {
-            "id": str(command.id),
-            "shell": command.shell,
-            "line": command.line,
-            "data": command.data,
-            "username": command.username,
-            "groupname": command.groupname,
-            "added_at": stamp(command.added_at),
-            "scheduled_at": stamp(command.scheduled_at),
-            "server": self.server_reference(command),
-            "requested_by": self.requester(command.requested_by),
-            "run_after": command.run_after,
-        }
+        names = ("line", "data", "username", "groupname", "added_at", "scheduled_at", "run_after")
+        references = {"server": self.server_reference(command), "requested_by": self.requester(command.requested_by)}
+        return fields(command, "id", "shell", *names) | references
 
     def create_answer(self, command: Command) -> t.Any:
         return self.create_row(command)
 
     def server_row(self, server: Server, detail: bool) -> Row:
-        row: Row = {
-            "id": str(server.id),
-            "name": server.name,
-            "remote_ip": server.remote_ip,
-            "status": server_status(server),
-            "is_root": server.is_root,
-            "is_connected": server.is_connected,
-            "commissioned": server.commissioned,
-            "starred": server.starred,
-            "cpu_physical_cores": server.cpu_physical_cores,
-            "cpu_logical_cores": server.cpu_logical_cores,
-            "cpu_type": server.cpu_type,
-            "physical_memory": server.physical_memory,
-            "os_name": server.os_name,
-            "os_version": server.os_version,
-            "load": server.load,
-            "boot_time": stamp(server.boot_time),
-            "groups": [str(group.id) for group in server.groups.all()],
-        }
-        row |= self.owner(server.owner)
+        row = fields(server, *_SERVER) | {"status": server_status(server)} | self.owner(server.owner)
+        row["groups"] = [str(group.id) for group in server.groups.all()]
         if detail:
-            row |= {
-                "version": server.version,
-                "osquery_version": server.osquery_version,
-                "uptime": uptime(server),
-                "last_connectivity": stamp(server.last_connectivity),
-                "started_at": stamp(server.started_at),
-                "added_at": stamp(server.added_at),
-                "updated_at": stamp(server.updated_at),
-            }
+            times = ("last_connectivity", "started_at", "added_at", "updated_at")
+            row |= fields(server, "version", "osquery_version", *times) | {"uptime": uptime(server)}
         return row
 
     def owner(self, user: User | None) -> Row:
@@ -201,24 +183,12 @@ def uptime(server: Server) -> float | None:
 def server_status(server: Server) -> t.Any:
     if server.status != "auto":
         return server.status
-    meta = {"delay_1d": 0.1, "delay_1h": 0.1, "delay_1w": 0.1, "delay_now": 0.1}
+    meta = dict.fromkeys(("delay_1d", "delay_1h", "delay_1w", "delay_now"), 0.1)
     if server.is_connected:
-        return {
-            "code": "ok",
-            "icon": "circle-check",
-            "meta": meta,
-            "text": "Good",
-            "color": "success",
-            "messages": ["Server is okay."],
-        }
-    return {
-        "code": "error",
-        "icon": "triangle-exclamation",
-        "meta": meta,
-        "text": "Error",
-        "color": "danger",
-        "messages": ["Server is not connected."],
-    }
+        shown = {"code": "ok", "icon": "circle-check", "text": "Good", "color": "success"}
+        return {**shown, "meta": meta, "messages": ["Server is okay."]}
+    shown = {"code": "error", "icon": "triangle-exclamation", "text": "Error", "color": "danger"}
+    return {**shown, "meta": meta, "messages": ["Server is not connected."]}
 
 
 # text, colour and message of the status object, by the word that `current` uses
@@ -277,16 +247,8 @@ class Dialect2024(Dialect):
         status = command.status_at(*self.now_and_stuck())
         end = command.handled_at + clock_skew() if command.handled_at else None
         user = command.requested_by
-        return {
-            "id": str(command.id),
-            "shell": command.shell,
-            "line": command.line,
-            "success": command.success,
-            "result": command.result,
+        return fields(command, *_COMMAND) | {
             "status": status_object(command, status, f"{end}."),
-            "response_delay": command.response_delay,
-            "elapsed_time": command.elapsed_time,
-            "added_at": stamp(command.added_at),
             "server": str(command.server_id),
             "server_name": command.server.name,
             "requested_by": self.requester(user),
@@ -294,17 +256,10 @@ class Dialect2024(Dialect):
         }
 
     def list_row(self, command: Command) -> Row:
-        return self._row(command) | {"username": command.username, "groupname": command.groupname}
+        return self._row(command) | fields(command, "username", "groupname")
 
     def detail_row(self, command: Command) -> Row:
-        return self._row(command) | {
-            "data": command.data,
-            "scheduled_at": stamp(command.scheduled_at),
-            "delivered_at": stamp(command.delivered_at),
-            "acked_at": stamp(command.acked_at),
-            "handled_at": stamp(command.handled_at),
-            "run_after": command.run_after,
-        }
+        return self._row(command) | fields(command, "data", "scheduled_at", *_PROGRESS, "run_after")
 
     def requester(self, user: User | None) -> t.Any:
         return str(user.id) if user else None
@@ -336,31 +291,14 @@ class Published(Dialect):
     def list_row(self, command: Command) -> Row:
         status = command.status_at(*self.now_and_stuck())
         end = (command.handled_at + clock_skew()).strftime("%Y-%m-%d %H:%M:%S") if command.handled_at else ""
-        return {
-            "id": str(command.id),
-            "shell": command.shell,
-            "line": command.line,
-            "success": command.success,
-            "result": command.result,
+        return fields(command, *_COMMAND, "username", "groupname", "scheduled_at") | {
             "status": status_object(command, status, end),
-            "response_delay": command.response_delay,
-            "elapsed_time": command.elapsed_time,
-            "added_at": stamp(command.added_at),
             "server": str(command.server_id),
-            "username": command.username,
-            "groupname": command.groupname,
             "requested_by": self.requester(command.requested_by),
-            "scheduled_at": stamp(command.scheduled_at),
         }
 
     def detail_row(self, command: Command) -> Row:
-        return self.list_row(command) | {
-            "delivered_at": stamp(command.delivered_at),
-            "acked_at": stamp(command.acked_at),
-            "handled_at": stamp(command.handled_at),
-            "run_after": command.run_after,
-            "data": command.data,
-        }
+        return self.list_row(command) | fields(command, *_PROGRESS, "run_after", "data")
 
     def requester(self, user: User | None) -> t.Any:
         return {"id": user.number, "username": user.username, "email": user.email} if user else None
@@ -389,32 +327,17 @@ class Current(Dialect):
     def list_row(self, command: Command) -> Row:
         row = self._row(command)
         if state.current.switches.lean_rows:
-            for key in ("exit_code", "error_phase", "delivered_at", "acked_at", "handled_at"):
+            for key in ("exit_code", "error_phase", *_PROGRESS):
                 del row[key]
         return row
 
     def _row(self, command: Command) -> Row:
         status = command.status_at(*self.now_and_stuck())
-        return {
-            "id": str(command.id),
-            "shell": command.shell,
-            "line": command.line,
-            "success": command.success,
-            "exit_code": command.exit_code,
+        return fields(command, *_COMMAND, *_PROGRESS, "exit_code", "scheduled_at", "username", "groupname") | {
             "error_phase": command.error_phase or self._derived_phase(command, status),
-            "result": command.result,
             "status": status,
             "cancellable": is_cancellable(command, status),
-            "response_delay": command.response_delay,
-            "elapsed_time": command.elapsed_time,
-            "added_at": stamp(command.added_at),
-            "scheduled_at": stamp(command.scheduled_at),
-            "delivered_at": stamp(command.delivered_at),
-            "acked_at": stamp(command.acked_at),
-            "handled_at": stamp(command.handled_at),
             "server": self.server_reference(command),
-            "username": command.username,
-            "groupname": command.groupname,
             "requested_by": self.requester(command.requested_by),
         }
 
@@ -424,7 +347,7 @@ class Current(Dialect):
         return "agent_timeout" if command.acked_at else "agent_disconnected"
 
     def detail_row(self, command: Command) -> Row:
-        return self._row(command) | {"data": command.data, "run_after": command.run_after, "purpose": command.purpose}
+        return self._row(command) | fields(command, "data", "run_after", "purpose")
 
     def server_reference(self, command: Command) -> t.Any:
         server = command.server
@@ -443,11 +366,7 @@ class Current(Dialect):
 
     def server_row(self, server: Server, detail: bool) -> Row:
         row = super().server_row(server, detail=True)
-        row |= {
-            "description": server.description,
-            "platform": server.platform,
-            "offline_alert_enabled": server.offline_alert_enabled,
-        }
+        row |= fields(server, "description", "platform", "offline_alert_enabled")
         if server.tags:
             row["tags"] = server.tags
         return row

@@ -28,6 +28,7 @@ _INLINE_CREDENTIAL = re.compile(
     r"|\b[A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_KEY)=(?![\"']?\$)\S"
     r"|\w+://[^/\s:@]+:[^/\s@]+@"
 )
+_GIVEN = ("server", "shell", "line", "data", "env", "purpose", "work_session")
 _REGISTRATION = re.compile(r"/api/servers/(registration-tokens/|registration-methods/|servers/register/)")
 
 
@@ -134,18 +135,14 @@ class CommandViewSet(Base):
         now, scheduled_at = timezone.now(), values.get("scheduled_at")
         username, groupname = identity.resolve(request.user, values.get("username", ""), values.get("groupname", ""))
         return Command(
-            server=values["server"],
-            shell=values["shell"],
-            line=values["line"],
-            data=values.get("data"),
-            env=values.get("env"),
+            **{
+                name: values.get(name) for name in ("server", "shell", "line", "data", "env", "purpose", "work_session")
+            },
             username=username,
             groupname=groupname,
             scheduled_at=scheduled_at - clock_skew() if scheduled_at else now,
             added_at=timezone.now(),
             run_after=[str(parent.id) for parent in values.get("run_after", [])],
-            purpose=values.get("purpose"),
-            work_session=values.get("work_session"),
             requested_by=request.user if isinstance(request.user, User) else None,
             created_by_request=request._request.scope.get("workspace.request"),
             created_by_token=request.auth.name if request.auth else "",
@@ -199,13 +196,8 @@ class ServerViewSet(Base):
         return filters.CurrentServerFilter if state.current.dialect.name == "current" else filters.ServerFilter
 
     search_fields: t.ClassVar = [
-        "id",
-        "name",
-        "version",
-        "remote_ip",
-        "owner__username",
-        "owner__full_name",
-        "groups__name",
+        *("id", "name", "version", "remote_ip"),
+        *("owner__username", "owner__full_name", "groups__name"),
     ]
     ordering_fields: t.ClassVar = ["name", "commissioned", "version", "osquery_version", "load", "started_at", "owner"]
     ordering: t.ClassVar = ["name"]
@@ -262,15 +254,12 @@ class SelfView(views.APIView):  # type: ignore[misc]
             raise Http404
         return Response(
             {
+                **{name: getattr(user, name) for name in ("username", "email", "is_staff", "is_superuser")},
                 "id": str(user.id),
-                "username": user.username,
-                "email": user.email,
                 "phone": "",
                 "uid": 2000 + user.number,
                 "shell": "/bin/bash",
                 "home_directory": f"/home/{user.username}",
-                "is_staff": user.is_staff,
-                "is_superuser": user.is_superuser,
             }
         )
 

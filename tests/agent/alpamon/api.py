@@ -39,11 +39,7 @@ class Api:
 
     def send(self, method: str, path: str, body: t.Any = None, timeout: float = 5) -> tuple[int, str]:
         data = None if body is None else json.dumps(body).encode()
-        headers = {
-            "Authorization": self.authorization,
-            "User-Agent": USER_AGENT,
-            "Content-Type": "application/json",
-        }
+        headers = {"Authorization": self.authorization, "User-Agent": USER_AGENT, "Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
         try:
             with self._opener.open(request, timeout=timeout) as answer:

@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
 import os
 import signal
-import socket
 import ssl
 import threading
 import time
@@ -32,7 +32,10 @@ SESSION_PAUSES = (10, 20, 40, 80, 160, 300)
 SOCKET_PAUSES = (0, 5, 10, 20, 40, 60)
 
 
-def run() -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="alpamon", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=VERSION)
+    parser.parse_args()
     log.info(f"Starting alpamon... (version: {VERSION})")
     try:
         settings = config.load()
@@ -169,12 +172,7 @@ def system_information() -> dict[str, t.Any]:
         "version": VERSION,
         "sshd_use_pam": "yes",
         "load": os.getloadavg()[0],
-        "info": {
-            "hostname": socket.gethostname(),
-            "cpu_type": os.uname().machine,
-            "cpu_logical_cores": os.cpu_count(),
-            "physical_memory": memory,
-        },
+        "info": {"cpu_type": os.uname().machine, "cpu_logical_cores": os.cpu_count(), "physical_memory": memory},
         "os": {
             "name": release.get("NAME", ""),
             "version": release.get("VERSION_ID", ""),

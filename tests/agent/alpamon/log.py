@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import sys
 
 DEBUGGING = False
@@ -18,17 +19,4 @@ def write(level: str, text: str) -> None:
         print(f"{now} [{level}] {text}", file=sys.stderr, flush=True)
 
 
-def info(text: str) -> None:
-    write("INFO", text)
-
-
-def warn(text: str) -> None:
-    write("WARN", text)
-
-
-def error(text: str) -> None:
-    write("ERROR", text)
-
-
-def debug(text: str) -> None:
-    write("DEBUG", text)
+info, warn, error, debug = (functools.partial(write, level) for level in ("INFO", "WARN", "ERROR", "DEBUG"))

@@ -116,12 +116,7 @@ def test_requested_by_is_an_integer(varied: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("term", "expected"),
-    [
-        ("web-01", ["SELECT 1;", "uptime"]),
-        ("Builder", ["id"]),
-        ("web-01 upti", ["uptime"]),
-    ],
+    ("term", "expected"), [("web-01", ["SELECT 1;", "uptime"]), ("Builder", ["id"]), ("web-01 upti", ["uptime"])]
 )
 def test_search(varied: Workspace, term: str, expected: list[str]) -> None:
     assert lines(varied, search=term) == expected
@@ -196,12 +191,7 @@ def test_server_not_connected(published: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("header", "status"),
-    [
-        ('token="{token}"', 200),
-        ("token={token}", 200),
-        ('token="unknown"', 401),
-        ("Bearer {token}", 401),
-    ],
+    [('token="{token}"', 200), ("token={token}", 200), ('token="unknown"', 401), ("Bearer {token}", 401)],
 )
 def test_authorization_header(published: Workspace, header: str, status: int) -> None:
     headers = {"Authorization": header.format(token=published.token)}
