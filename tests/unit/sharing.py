@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Position
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
@@ -19,7 +17,6 @@ URL = "https://workspace.example"
 LINE = "systemctl restart nginx"
 IDS = ["7a50ea6c-2138-4d3f-9633-e50694c847c4", "a7282bea-31d7-4b55-a43e-97e1240c90ab"]
 SERVERS = [("web-01", IDS[0]), ("web-02", IDS[1])]
-KNOWN = {"web-01": IDS[:1], "web-02": IDS[1:]}
 
 
 def uuid(number: int, step: int) -> str:
@@ -39,20 +36,3 @@ def ids(journal: Journal) -> list[str]:
 
 def known(shared: Shared, read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
     return shared.server_ids(["web-01", "web-02", "web-03"], read)
-
-
-class ServerList:
-    """Stands for the requests that read the list of servers: counts them over all processes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "reads"
-
-    def read(self) -> Iterator[tuple[str, str]]:
-        with self.file.open("a") as file:
-            file.write("read\n")
-        time.sleep(0.1)
-        yield from SERVERS
-
-    @property
-    def reads(self) -> int:
-        return len(self.file.read_text().splitlines())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import gzip
-import itertools
 import os
 import re
 import socket
@@ -20,7 +19,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -217,17 +215,6 @@ def test_a_used_up_budget_is_awaited_for_five_minutes_or_up_to_the_deadline(
         assert client.get(LIST) == [1]
     assert pauses(clock.slept) == pytest.approx([asked] if is_awaited else [], abs=0.1)
     assert len(server.requests) == 1 + is_awaited
-
-
-@pytest.mark.parametrize(("method", "is_awaited"), [("POST", False), ("DELETE", True), ("GET", True)])
-def test_submits_wait_for_the_budget_for_a_time_of_their_own(
-    scripted: Scripted, clock: Clock, method: str, is_awaited: bool
-) -> None:
-    client, server = scripted(Reply({"code": "api_rate_limited"}, 429, {"Retry-After": "20"}), Reply([1]))
-    client.submits_until = clock.monotonic() + 10
-    with contextlib.nullcontext() if is_awaited else pytest.raises(ApiError, match="request budget"):
-        call(client, method)
-    assert len(server.requests) == (2 if is_awaited else 1)
 
 
 # Outages: troubles of a workspace that has accepted the token
@@ -456,35 +443,6 @@ def test_a_trickle_ends(raw: Any, connect: Connect, kind: str) -> None:
     assert client.requests == 1
 
 
-@pytest.mark.parametrize(("seconds", "is_in_time"), [(399.0, True), (400.0, False)])
-def test_an_answer_may_take_four_times_as_long_as_its_parts(
-    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, seconds: float, is_in_time: bool
-) -> None:
-    ticks = itertools.chain([0.0], itertools.repeat(seconds))
-    monkeypatch.setattr(_session, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    client = connect(serve([Reply({"id": 1}, 201)]), request_timeout=100)
-    if is_in_time:
-        assert client.write("POST", LIST, {}).body == {"id": 1}
-    else:
-        with pytest.raises(LostAnswer, match="no answer within request_timeout, or not its end within 4 times that"):
-            client.write("POST", LIST, {})
-
-
-def test_a_connection_is_made_in_ten_seconds_or_not_at_all(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = []
-
-    def fail(_address: Any, timeout: float, **_named: Any) -> None:
-        given.append(timeout)
-        raise OSError("no route")
-
-    monkeypatch.setattr("urllib3.connection.connection.create_connection", fail)
-    client = connect("http://workspace.invalid", request_timeout=30)
-    client.deadline = 0.0  # one try only
-    with pytest.raises(ConnectionFailed, match="no route"):
-        client.get(LIST)
-    assert given == [10]
-
-
 def test_what_comes_before_an_answer_is_none(scripted: Scripted) -> None:
     client, server = scripted(Reply([1], interim=(100, 102, 103, 103, 199)))
     assert [client.get(LIST), client.write("POST", LIST, {}).body] == [[1], [1]]
@@ -525,22 +483,6 @@ def test_an_answer_that_cannot_be_read_is_a_lost_one(raw: Any, connect: Connect,
     with pytest.raises(LostAnswer):
         client.write("POST", LIST, {})
     assert client.requests == 1
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        b"Content-Length: -5",
-        b"Content-Type: text/html; charset=utf-16",
-        b"Content-Type: \xff\x00;;;=",
-        b"Date: Fri, 31 Dec 9999 23:59:59 -2300",
-    ],
-)
-def test_odd_headers_do_not_matter(raw: Any, connect: Connect, header: bytes) -> None:
-    client = connect(raw(sending(OK + header + b"\r\n\r\n[1]")))
-    client.deadline = 0.0
-    assert client.get(LIST) == [1]
-    assert not client.clock.is_known
 
 
 def test_an_address_that_a_workspace_does_not_know(scripted: Scripted, clock: Clock) -> None:

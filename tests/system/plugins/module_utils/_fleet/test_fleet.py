@@ -274,29 +274,6 @@ def test_a_token_that_is_withdrawn_meanwhile_keeps_the_ids(stage: Stage) -> None
 
 
 @pytest.mark.parametrize("workspace", ["2024"], indirect=True)
-def test_a_hundred_commands_outlive_a_workspace_without_its_database(stage: Stage) -> None:
-    jobs = stage.jobs(100)
-
-    def lose_database_for_15_seconds() -> None:
-        if all(job.id for job in jobs):
-            stage.on_sleep = lambda: None
-            stage.workspace.lose_database()
-            stage.clock.at(stage.clock.passed + 15, stage.workspace.clear_faults)
-            stage.end_at(stage.clock.passed + 2)
-
-    stage.on_sleep = lose_database_for_15_seconds
-    told: list[str] = []
-    stage.client._tell = told.append
-    stage.run(jobs)
-    assert outcomes(jobs) == {"success": 100}
-    [begins, names] = told
-    assert "all requests wait until it answers again" in begins
-    assert sum(f"{job.id}" in names for job in jobs) == 10
-    assert "and 90 more" in names
-    assert sum("/commands/" in entry["path"] and entry["status"] == 403 for entry in stage.workspace.log()) <= 8
-
-
-@pytest.mark.parametrize("workspace", ["2024"], indirect=True)
 def test_nothing_is_tried_once_a_workspace_has_been_without_its_database_for_two_minutes(stage: Stage) -> None:
     stage.workspace.lose_database(after=1)
     stage.client.get(LIST)

@@ -9,11 +9,10 @@ Each worker is a fleet with one command; they share a folder, as the processes o
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -178,22 +177,6 @@ def test_a_poll_does_not_serve_who_came_while_it_was_under_way(
     assert len(workers.look(other, after=0.0)) == 1
 
 
-def test_who_gets_the_lock_after_another_one_has_polled_need_not(
-    workers: Workers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine, _other = workers.running(2)
-    lock: Callable[[str], Any] = workers.shared.lock
-
-    @contextlib.contextmanager
-    def late(name: str) -> Iterator[bool]:
-        with lock(name) as holds:
-            workers.shared.note_poll(workers.clock.monotonic(), 0.15)
-            yield holds
-
-    monkeypatch.setattr(workers.shared, "lock", late)
-    assert workers.look(mine) == []
-
-
 @pytest.mark.parametrize(
     ("awaited", "over", "gap"),
     [(40, 6, 0.15), (40, 5, 0.6), (9, 4, 0.15), (9, 3, 0.45)],
@@ -209,16 +192,6 @@ def test_a_poll_was_worth_it_where_it_showed_a_third_or_six_to_be_over(
 
 
 # What is handed on
-
-
-def test_commands_that_go_on_are_left_to_the_next_poll(workers: Workers) -> None:
-    mine, slow, over = workers.running(3)
-    workers.end(over)
-    workers.look(mine)
-    assert workers.shared.take(str(slow.id)) is None
-    assert workers.shared.expected() == {str(mine.id), str(slow.id)}
-    assert workers.look(over) == []
-    assert over.known.status == "success"
 
 
 def test_a_command_whose_hold_was_seen_is_looked_for_again(workers: Workers) -> None:
@@ -257,16 +230,6 @@ def test_who_polls_and_is_far_down_the_list_asks_for_its_own(workers: Workers) -
 
 
 # Several commands of one worker
-
-
-def test_a_worker_with_several_commands_looks_for_itself(workers: Workers) -> None:
-    mine, also_mine, other = workers.running(3)
-    workers.clock.at(5, lambda: workers.end(mine, also_mine))
-    with workers.shared.lock("poll"):
-        workers.fleet(wait_timeout=60).run([mine, also_mine])
-    assert (mine.outcome, also_mine.outcome) == ("success", "success")
-    assert sum(workers.clock.slept) < 20
-    assert not other.outcome
 
 
 # The budget

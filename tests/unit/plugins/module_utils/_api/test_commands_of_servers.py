@@ -148,25 +148,6 @@ def test_what_waits_is_looked_for_among_the_last_day_and_the_last_hundred(
     assert sum(command.pending for command in pending_of(client, [SERVER])) == found
 
 
-@pytest.mark.parametrize(
-    ("ahead", "late", "filters"),
-    [
-        (5 * MINUTE, 0 * SECOND, [False]),
-        (5 * MINUTE + SECOND, 5 * MINUTE, [True]),
-        (5 * MINUTE + SECOND, 5 * MINUTE + SECOND, [True, False]),
-    ],
-)
-def test_what_is_scheduled_is_asked_for_where_it_is_to_come_by_every_clock(
-    ahead: timedelta, late: timedelta, filters: list[bool]
-) -> None:
-    client = listing(current_row(status="scheduled", scheduled_at=(NOW - late).isoformat()))
-    scheduled_for(client, [SERVER, OTHER_SERVER], NOW + ahead)
-    assert ["is_scheduled" in query for query in client.asked] == filters
-    client.is_known, client.asked = False, []
-    scheduled_for(client, [SERVER, OTHER_SERVER], NOW + DAY)
-    assert ["is_scheduled" in query for query in client.asked] == [True, False], "which is no clock that tells it"
-
-
 def test_commands_for_a_time_are_read_up_to_the_first_that_is_certainly_earlier() -> None:
     times = [NOW.isoformat(), None, (NOW - SECOND).isoformat(), (NOW - 2 * SECOND).isoformat(), NOW.isoformat()]
     rows = [current_row(scheduled_at=time) for time in times]

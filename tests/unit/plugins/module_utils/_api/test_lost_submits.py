@@ -207,17 +207,6 @@ def test_the_newest_commands_of_all_servers_are_read_at_once_where_that_is_cheap
     assert len(queries) == requests
 
 
-@pytest.mark.parametrize(("is_known", "read"), [(False, 101), (True, 250)])
-def test_without_a_clock_no_more_than_a_page_of_a_server_is_read(is_known: bool, read: int) -> None:
-    rows = iter([current_row(added_at="2999-01-01T00:00:00Z")] * 250)
-    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
-    clock = SimpleNamespace(is_known=is_known, moment_at=lambda _time: moment)
-    client: Any = SimpleNamespace(clock=clock, rows=lambda *_query, patient: rows)
-    lost = LostSubmit({"server": SERVER, "line": "another", "shell": "system"}, SENT)
-    find_submitted(client, [lost], frozenset())
-    assert 250 - len(list(rows)) == read
-
-
 @pytest.mark.parametrize(
     ("error", "is_anybodys"),
     [(ApiError("GET", "/", 404), True), (UnknownAddress("No such address."), True), (ApiError("GET", "/", 403), False)],

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.outage import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.claims import Claims
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Submitted
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import (
     NOT_LISTED,
@@ -30,11 +29,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing imp
     SharedPause,
 )
 from ansible_collections.herdops.alpacon.tests.unit.sharing import (
-    KNOWN,
     LINE,
     SERVERS,
     URL,
-    ServerList,
     ids,
     known,
     submit,
@@ -169,12 +166,6 @@ def test_only_the_user_may_read_the_journal(journal: Journal) -> None:
 # What the run has submitted
 
 
-def test_nothing_is_known_to_be_submitted_where_the_folder_is_gone(tmp_path: Path) -> None:
-    submitted = Submitted(tmp_path / "gone/submitted")
-    submitted.add({"id": COMMAND})
-    assert submitted.read() == {}
-
-
 # Whether anything is shared at all
 
 
@@ -290,22 +281,6 @@ def test_what_nobody_awaits_any_more_leaves_nothing(shared: Shared) -> None:
 
 
 # Servers
-
-
-@pytest.fixture
-def names(tmp_path: Path) -> ServerList:
-    """Where names are read."""
-    return ServerList(tmp_path)
-
-
-def test_who_cannot_read_names_leaves_it_to_the_next(shared: Shared, names: ServerList) -> None:
-    def read() -> Iterator[tuple[str, str]]:
-        yield SERVERS[0]
-        raise ConnectionError
-
-    with pytest.raises(ConnectionError):
-        known(shared, read)
-    assert known(shared, names.read) == KNOWN
 
 
 # Who shares
