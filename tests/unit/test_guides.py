@@ -18,9 +18,7 @@ import pytest
 import yaml
 from ansible.parsing.plugin_docs import read_docstring
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import error_from_body
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import STATUSES
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pauses import FIRST_LOOK, pause_at
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.files import FILES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS, parse
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.options import read_results
@@ -80,16 +78,6 @@ def test_the_variables_of_the_rollout_are_listed() -> None:
     specs = yaml.safe_load((ROOT / "roles/alpamon/meta/argument_specs.yml").read_text(encoding="utf-8"))
     of_the_role = specs["argument_specs"]["main"]["options"]
     assert sorted(listed) == sorted(set(play["vars"]["__playbook_arguments"]) - set(of_the_role))
-
-
-@pytest.mark.parametrize(("command", "seconds"), [("of 10 seconds", 10), ("of a minute", 60)])
-def test_the_looks_at_one_command_are_as_many_as_told(command: str, seconds: float) -> None:
-    [costs] = [row[1] for row in _rows("fleet_commands", "What a task costs") if row[0].endswith(command)]
-    looks, age = 0, FIRST_LOOK
-    while age < seconds:
-        looks, age = looks + 1, age + pause_at(age)
-    # The submit, and the look that sees the end.
-    assert abs(int(costs.split()[0]) - (looks + 2)) <= 1
 
 
 def test_the_variables_of_the_connection_are_listed() -> None:
@@ -178,12 +166,6 @@ def test_the_files_of_a_report_are_listed() -> None:
     assert {name: file for file, name in re.findall(r"^``(audit\.\S+)`` +``(\w+)`` ", guide, re.MULTILINE)} == files
     documented = read_docstring(str(ROOT / "plugins/modules/alpacon_audit.py"))["doc"]["options"]["formats"]
     assert re.findall(r"C\((\S+)\)", documented["description"][0]) == list(files.values())
-
-
-def test_guides_and_errors_advise_the_same_limit_of_a_proxy() -> None:
-    texts = [(_GUIDES / f"{guide}.rst").read_text(encoding="utf-8") for guide in ("any_module", "scripts")]
-    texts.append(str(error_from_body("POST", "/api/", 413, None)))
-    assert {tuple(re.findall(r"client_max_body_size (\d+m)", text)) for text in texts} == {("8m",)}
 
 
 def test_every_guide_is_in_the_contents() -> None:

@@ -83,14 +83,11 @@ def commit(request: HttpRequest, server: Server) -> JsonResponse:
     body = json.loads(request.body or b"{}")
     info, system = body.get("info") or {}, body.get("os") or {}
     boot_time = (body.get("time") or {}).get("boot_time")
+    hardware = ("cpu_type", "cpu_physical_cores", "cpu_logical_cores", "physical_memory")
     values = {
         "commissioned": True,
-        "version": body.get("version"),
-        "load": body.get("load"),
-        "cpu_type": info.get("cpu_type"),
-        "cpu_physical_cores": info.get("cpu_physical_cores"),
-        "cpu_logical_cores": info.get("cpu_logical_cores"),
-        "physical_memory": info.get("physical_memory"),
+        **{name: body.get(name) for name in ("version", "load")},
+        **{name: info.get(name) for name in hardware},
         "os_name": system.get("name"),
         "os_version": system.get("version"),
         "platform": system.get("platform"),

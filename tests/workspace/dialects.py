@@ -34,7 +34,7 @@ def stamp(moment: datetime.datetime | None) -> str | None:
     return stated.isoformat().replace("+00:00", "Z")
 
 
-def fields(record: Command | Server, *names: str) -> Row:
+def fields(record: t.Any, *names: str) -> Row:
     """These fields of a record, ids and times as the API writes them."""
     values = {name: getattr(record, name) for name in names}
     return {

@@ -20,20 +20,8 @@ from workspace import state
 from workspace.traffic import App, Message, Receive, Scope, Send
 
 AGENT_KINDS = (
-    "vanish",
-    "never_ack",
-    "reject",
-    "slow_ack",
-    "late_fin",
-    "drop_chunk",
-    "late_chunk",
-    "duplicate_chunk",
-    "reverse_chunks",
-    "disconnect",
-    "fail_start",
-    "time_out",
-    "restart",
-    "kill",
+    *("vanish", "never_ack", "reject", "slow_ack", "late_fin", "drop_chunk", "late_chunk", "duplicate_chunk"),
+    *("reverse_chunks", "disconnect", "fail_start", "time_out", "restart", "kill"),
 )
 HTML = "<html><head><title>Proxy</title></head><body><h1>Please sign in</h1></body></html>\n"
 #: What nginx answers to a body above its client_max_body_size.
@@ -209,15 +197,11 @@ class Faults:
 
 Kind = t.Callable[[Faults, Fault, Scope, Receive, Send], t.Awaitable[None]]
 KINDS: dict[str, Kind] = {
-    "lose_before": Faults.lose_before,
-    "lose_after": Faults.lose_after,
-    "reset": Faults.reset,
-    "status": Faults.status,
-    "status_after": Faults.status_after,
-    "html": Faults.html,
-    "truncate": Faults.truncate,
-    "slow": Faults.slow,
-    "timeout_after": Faults.timeout_after,
+    kind.__name__: kind
+    for kind in (
+        *(Faults.lose_before, Faults.lose_after, Faults.reset, Faults.status, Faults.status_after),
+        *(Faults.html, Faults.truncate, Faults.slow, Faults.timeout_after),
+    )
 }
 
 

@@ -45,15 +45,8 @@ def add_token(groups: t.Iterable[Group] = (), **fields: t.Any) -> RegistrationTo
 
 
 def token_row(token: RegistrationToken) -> dict[str, t.Any]:
-    return {
-        "id": str(token.id),
-        "name": token.name,
-        "description": token.description,
-        "enabled": token.enabled,
-        "allowed_groups": [str(group.id) for group in token.allowed_groups.all()],
-        "expires_at": dialects.stamp(token.expires_at),
-        "added_at": dialects.stamp(token.added_at),
-    }
+    names = ("id", "name", "description", "enabled", "expires_at", "added_at")
+    return dialects.fields(token, *names) | {"allowed_groups": [str(group.id) for group in token.allowed_groups.all()]}
 
 
 class RegistrationTokenViewSet(Base):

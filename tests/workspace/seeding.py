@@ -20,16 +20,8 @@ from workspace.models import TABLES, Chunk, Command, Group, Server, Token, User,
 Fields = dict[str, t.Any]
 
 _TIMES = {
-    "added_at",
-    "scheduled_at",
-    "delivered_at",
-    "acked_at",
-    "handled_at",
-    "release_at",
-    "boot_time",
-    "last_connectivity",
-    "started_at",
-    "updated_at",
+    *("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at", "release_at", "boot_time"),
+    *("last_connectivity", "started_at", "updated_at"),
 }
 GROUPS = {"Alpacon users": "alpacon", "Operations": "ops", "Legacy": "legacy"}
 TOKENS = ("admin", "bob", "carol", "service", "noacl")
