@@ -13,7 +13,6 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_filters, check_given
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND
 
 EMPTY: tuple[Any, ...] = (None, "", "  ")
 #: Selections that select nothing, as playbooks write them.
@@ -69,13 +68,11 @@ def test_a_selection_that_is_empty_selects_nothing(module: str, option: str, val
         ),
         ({"line": "a", "cmd": "b"}, "line: it is given twice, as line and as cmd. Give one of them."),
         ({"server": "web-02", "servers": ["web-01"]}, "servers: it is given twice, as servers and as server."),
-        ({"id": COMMAND, "ids": [COMMAND]}, "ids: it is given twice"),
         ({"usernam": "x"}, "usernam: herdops.alpacon.alpacon_command has no such option. Did you mean username?"),
         ({"zzz": 1}, "ansible-doc herdops.alpacon.alpacon_command lists those that there are."),
         # Not as Python writes them.
         ({"line": ["echo", "hi"]}, "line: it is a list. Give one text: in quotes if it is a word such as true or yes"),
         ({"stdin": {"a": "b"}}, "stdin: it is a dictionary. "),
-        ({"purpose": True}, "purpose: it is true or false. "),
     ],
 )
 def test_the_reason_and_the_remedy(given: dict[str, Any], said: str) -> None:

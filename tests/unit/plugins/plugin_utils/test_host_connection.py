@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 import os
 import random
 import time
@@ -19,7 +18,6 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.bodies import code, write
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import UNDONE
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge, pack
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _host_connection
@@ -92,16 +90,6 @@ def test_what_goes_into_a_temporary_folder_waits_for_the_command_that_needs_it()
     assert remote.submits == []
     host.run("/bin/sh -c 'python3 module'")
     assert remote.submits == [[b"content"]]
-
-
-def test_what_goes_into_its_place_is_written_at_once() -> None:
-    remote = Remote()
-    host = connected(remote)
-    host.run(MAKE)
-    host.put(b"content", "/etc/motd")
-    assert remote.submits == [[b"content"]]
-    host.run(REMOVE)
-    assert len(remote.submits) == 2
 
 
 def test_what_cannot_be_written_into_its_place_fails_at_once() -> None:
@@ -181,22 +169,6 @@ def test_what_cannot_be_fetched_is_told(tmp_path: Path, monkeypatch: pytest.Monk
         host.fetch(f"{tmp_path}/there", tmp_path / "back")
 
 
-def test_pieces_fit_through_a_proxy_as_it_comes() -> None:
-    body = code(":", [write(2, "/var/lib/some/where/large", append=True)])
-    carried = pack("file:ansible.builtin.copy", body, b"", [random.Random(1).randbytes(_host_connection._PIECE)])
-    assert len(json.dumps({"line": carried.line, "env": carried.env})) < 1024 * 1024 - 4096, "what nginx takes"
-
-
-def test_files_that_are_too_large_together_go_one_after_the_other() -> None:
-    remote = Remote()
-    host = connected(remote)
-    host.run(MAKE)
-    for name in ("one", "two"):
-        host.put(bytes(700_000), f"{FOLDER}/{name}")
-    host.run("/bin/sh -c 'python3 module'")
-    assert [list(map(len, files)) for files in remote.submits] == [[700_000], [700_000]]
-
-
 @pytest.mark.parametrize("refusal", [TooLarge(2_000_000), RequestTooLarge("web-01: it is too large")])
 def test_a_file_and_a_module_that_are_too_large_together_go_one_after_the_other(refusal: Exception) -> None:
     remote = Remote(answers=[refusal])
@@ -206,16 +178,6 @@ def test_a_file_and_a_module_that_are_too_large_together_go_one_after_the_other(
     assert host.run("/bin/sh -c python3", b"a module").rc == 0
     assert remote.submits == [[b"content"], [b"content"], []]
     assert ["mkdir" in body for body in remote.bodies] == [True, True, False]
-
-
-def test_what_cannot_be_made_ready_for_a_large_module_is_told() -> None:
-    remote = Remote(answers=[RequestTooLarge("web-01: it is too large"), Ran(1, b"", b"no such folder", UNDONE)])
-    host = connected(remote)
-    host.run(MAKE)
-    host.put(b"content", f"{FOLDER}/source")
-    with pytest.raises(NotDone, match="no such folder"):
-        host.run("/bin/sh -c python3", b"a module")
-    assert len(remote.submits) == 2
 
 
 def test_pieces_that_are_refused_for_their_size_are_halved_down_to_a_bound(tmp_path: Path) -> None:
@@ -245,24 +207,6 @@ def test_what_waits_for_a_command_goes_in_pieces_where_it_is_refused_for_its_siz
     assert os.access(tmp_path / "ansible-tmp-1/one", os.X_OK)
     assert (tmp_path / "runs").read_text(encoding="utf-8") == "run\n"
     assert sum("mkdir" in body for body in host.bodies) == 1, "what was accepted is not sent again"
-
-
-def test_what_a_proxy_takes_is_found_once(tmp_path: Path) -> None:
-    host = Narrow(200_000)
-    for number in range(3):
-        content = random.Random(number).randbytes(300_000)
-        connected(host).put(content, str(tmp_path / "file"))
-        assert (tmp_path / "file").read_bytes() == content
-    sizes = [sum(map(len, files)) for files in host.submits]
-    # All of it is refused, also once its place is made; then its halves are sent, and each time their digest.
-    assert sizes == [300_000, 0, 300_000, *[150_000, 150_000, 0] * 3]
-
-
-def test_where_a_large_file_cannot_be_made_nothing_of_it_is_sent() -> None:
-    remote = Remote(answers=[RequestTooLarge("web-01: it is too large"), Ran(1, b"", b"no such folder", UNDONE)])
-    with pytest.raises(NotDone, match="no such folder"):
-        connected(remote).put(bytes(100_000), "/nonexistent/motd")
-    assert remote.submits == [[bytes(100_000)], [b""]]
 
 
 def refusing(host: Here, monkeypatch: pytest.MonkeyPatch, *errors: Exception | None) -> HostConnection:
@@ -311,14 +255,6 @@ def test_what_a_killed_run_left_is_removed_by_a_later_one(home: Path) -> None:
     host.noted = lambda about: None  # type: ignore[method-assign]
     connected(host).run("/bin/sh -c true")
     assert [file.name for file in home.iterdir()] == ["alpacon-module-1"]
-
-
-def test_where_no_file_can_be_made_for_a_large_module_it_is_not_run() -> None:
-    full = Ran(1, b"", b"mktemp: No space left on device")
-    remote = Remote(answers=[TooLarge(2_000_000), full])
-    with pytest.raises(NotDone, match="No space left on device"):
-        connected(remote).run("/bin/sh -c python3", b"a module")
-    assert len(remote.submits) == 2
 
 
 def test_what_was_held_back_is_done_once_where_the_host_has_not_kept_the_module() -> None:

@@ -151,11 +151,6 @@ def test_an_argument_that_is_an_archive_itself_is_not_kept(play: Play, tmp_path:
     assert len(list((tmp_path / FOLDER).iterdir())) == 5
 
 
-def test_a_home_that_is_not_there_is_no_hindrance(play: Play, tmp_path: Path) -> None:
-    tmp_path.rmdir()
-    assert said(play(short(module("first")))) == "first 6 None __main__"
-
-
 def test_what_nobody_has_asked_for_in_a_month_goes(play: Play, tmp_path: Path) -> None:
     first = short(module("first"))
     play(first)

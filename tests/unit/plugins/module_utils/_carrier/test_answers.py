@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.answers import unpacked, whole_of
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import Carried, pack
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import pack
 from ansible_collections.herdops.alpacon.tests.unit.carrying import output_of
 from ansible_collections.herdops.alpacon.tests.unit.support import PUBLISHED_ROW, Row, current_row
 
@@ -63,10 +63,6 @@ def test_a_script_that_talks_like_the_agent_ran() -> None:
     assert (output.text, output.refused) == ("Failed to submit command: job queue is full\n", "")
 
 
-def test_the_line_that_was_submitted_decides() -> None:
-    assert unpacked(command(line="another"), Output(WHOLE), CARRIED.line)[1].text == "out\n"
-
-
 @pytest.mark.parametrize("said", COMPLAINTS)
 @pytest.mark.parametrize("done", [command(**FAILED, exit_code=127), old(False)], ids=["stated", "not stated"])
 def test_a_label_that_was_run_tells_that_no_variables_came(done: Command, said: str) -> None:
@@ -102,26 +98,12 @@ def test_a_failure_without_an_answer_is_a_failure(done: Command) -> None:
     assert (output.doubt, output.refused, output.complete) == ("", "", False)
 
 
-def test_a_torn_answer_tells_its_beginning_and_what_else_is_missing() -> None:
-    long = pack("argv:seq", "seq 1 1000\n")
-    cut = output_of(long).stdout[:1000]
-    output = unpacked(command(line=long.line), Output(cut, False, "Chunk 2 is missing."))[1]
-    assert output.text.startswith("1\n2\n3\n")
-    assert (output.complete, output.doubt) == (False, "")
-    assert output.note == "What it wrote is not known: the answer ends too early. Chunk 2 is missing."
-
-
 def test_an_answer_that_the_agent_cut_off_says_so() -> None:
     done = command(**FAILED, exit_code=124)
     output = unpacked(done, Output(f"{WHOLE[:-6]}Command timed out after 30m0s"))[1]
     assert output.note == (
         "What it wrote is not known: the agent ended it after 30m0s, the longest that it lets a command run."
     )
-
-
-def test_an_answer_beside_which_something_is_missing_is_not_complete() -> None:
-    output = unpacked(command(), Output(WHOLE, False, "Chunk 2 is missing."))[1]
-    assert output == Output("out\n", False, "Chunk 2 is missing.", "err\n")
 
 
 def refusal(why: str = "sed is not installed") -> Output:
@@ -145,12 +127,6 @@ def test_an_exit_code_that_the_workspace_contradicts_is_believed_of_neither(code
     done, output = unpacked(command(**FAILED, exit_code=code), Output(WHOLE))
     assert (done.exit_code, output.text, output.complete) == (code, "", False)
     assert f"the server says rc 0, and the workspace says rc {code}" in output.note
-
-
-def test_a_success_that_the_server_contradicts_is_not_complete() -> None:
-    failing: Carried = pack("argv:id", "exit 3\n")
-    done, output = unpacked(command(PUBLISHED_ROW, line=failing.line), Output(output_of(failing).stdout))
-    assert (done.exit_code, output.complete) == (None, False)
 
 
 @pytest.mark.parametrize(("text", "whole"), [("", False), (" \n", False), (WHOLE[:-3], False), (WHOLE, True)])

@@ -34,10 +34,6 @@ def test_a_program_gets_its_arguments_as_they_are(way: str) -> None:
     assert frame.stdout.decode() == "".join(f"{word}|" for word in ODD)
 
 
-def test_a_program_that_is_not_there_fails_as_in_a_shell() -> None:
-    assert run(program(["no such program"], Place())).rc == 127
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_a_script_gets_arguments_and_input_and_leaves_nothing(way: str, tmp_path: Path) -> None:
     frame = run(script("it's mine.sh", ODD, None, Place()), b"input", SCRIPT, way, TMPDIR=str(tmp_path))

@@ -37,11 +37,6 @@ def test_line_breaks_of_another_kind_and_none_at_the_end_change_nothing() -> Non
     assert read_frame(DIGEST, whole.replace("\n", "\r\n").strip()) == Frame(b"out" * 99, b"err" * 99, 0)
 
 
-def test_the_exit_code_may_stand_within_a_line_of_standard_error() -> None:
-    text = frame(b"", b"err" * 99, "")
-    assert read_frame(DIGEST, text.replace("ZXJy", "ZX[rc 9]\nJy", 1)).stderr == b"err" * 99
-
-
 def test_a_frame_of_which_any_piece_is_missing_or_twice_is_none() -> None:
     whole = frame(b"standard output " * 40, b"standard error " * 40)
     pieces = whole.splitlines(keepends=True)
@@ -62,15 +57,6 @@ def test_a_frame_that_ends_early_is_none_and_tells_its_beginning(length: int) ->
         read_frame(DIGEST, torn)
     lines_of_57_bytes = max(0, min(len(stdout) // 57, torn.count("\n") - 1))
     assert caught.value.stdout == stdout[: 57 * lines_of_57_bytes]
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_line_that_is_too_short_before_the_last_one_is_noticed(number: int) -> None:
-    pieces = frame(b"x" * 57 * 3).splitlines(keepends=True)
-    pieces[1 + number] = pieces[1 + number][4:]
-    with pytest.raises(NoFrame) as caught:
-        read_frame(DIGEST, "".join(pieces))
-    assert caught.value.stdout == b"x" * 57 * number
 
 
 @pytest.mark.parametrize("length", [1, 4, 50, 78, 200])

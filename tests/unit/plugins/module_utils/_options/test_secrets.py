@@ -30,7 +30,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets i
     [
         ("s3cret\nsecond", "second"),
         ("s3cret\n", "s3cret"),
-        (" s3cret ", "s3cret"),
         ('a"b\\c', r"a\"b\\c"),
         ("it's\nso", r"it's\nso"),
         ("x" * 400, "x" * 400),
@@ -39,11 +38,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets i
         ("grün\x1bc9", r"grün\x1bc9"),
         ("a<b&c9", r"a\u003cb\u0026c9"),
         ("a/b/c9", r"a\/b\/c9"),
-        ("grün/c9", r"grün\/c9"),
-        ("grün<c9", r"grün\u003cc9"),
         ("it's me", r"it'\''s me"),
         ("it's me", "it'\"'\"'s me"),
-        ('"so" $me', r"\"so\" \$me"),
         ("so (me)", r"so\ \(me\)"),
         (r"Corp\tuser9", "Corp\tuser9"),
         (r"Corp\nuser9", "Corp"),
@@ -56,11 +52,6 @@ def test_forms_of_a_secret(value: str, output: str) -> None:
 def test_values_that_overlap_are_hidden_to_their_ends() -> None:
     hidden = secrets({"env": {"A": "abcdefgh", "B": "efghijkl", "C": "xyxy", "D": "zzzz"}})
     assert hide("1abcdefghijkl2xyxyxy3zzzzz4", hidden) == "1********2********3********4"
-
-
-def test_a_value_is_hidden_at_the_beginning_and_at_the_end() -> None:
-    hidden = secrets({"env": {"A": "s3cret"}})
-    assert hide("s3cret and s3cret", hidden) == "******** and ********"
 
 
 def test_short_values_are_no_secrets() -> None:

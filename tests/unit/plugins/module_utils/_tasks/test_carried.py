@@ -50,12 +50,9 @@ def test_a_line_stays_a_line() -> None:
 
 DECIDING: list[dict[str, Any]] = [
     {"script": "files/job.sh one two words"},
-    {"script": "files/job.sh one ''"},
     {"script": "files/other.sh one 'two words'"},
     {"_script_content": base64.b64encode(b"#!/bin/sh\necho\n").decode()},
-    {"stdin": "x"},
     {"chdir": "/srv"},
-    {"executable": "bash"},
     {"creates": "/x"},
     {"removes": "/x"},
 ]
@@ -71,34 +68,23 @@ def test_the_digest_is_the_same_wherever_the_file_lies_and_whatever_the_variable
     assert order(**other).line == order(**SCRIPT).line
 
 
-@pytest.mark.parametrize("given", [{"state": "scheduled", "scheduled_at": LATER}, {"state": "cancelled"}])
-def test_every_state_that_takes_a_line_takes_them(given: dict[str, Any]) -> None:
-    assert order(**ARGV, **given).line == order(**ARGV).line
-
-
 NOISE = base64.b64encode(random.Random(1).randbytes(2_000_000)).decode()
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**SCRIPT, "line": "true"}, "script", "it does not go with line"),
     ({**ARGV, "line": "true"}, "argv", "it does not go with line"),
-    ({**SCRIPT, "argv": ["true"]}, "argv", "it does not go with script"),
     ({"servers": ["web-01"], "line": "true", "stdin": ""}, "stdin", "it can only be used with script or argv"),
     ({"servers": ["web-01"], "stdin": "x"}, "line", "state=executed needs it"),
     ({"ids": [COMMAND], "state": "finished", "script": "x"}, "script", "does not go with state=finished"),
-    ({"ids": [COMMAND], "state": "cancelled", "argv": ["x"]}, "argv", "does not go with state=cancelled"),
     ({**SCRIPT, "shell": "internal"}, "shell", "it is internal, and script is run by a shell"),
     ({**SCRIPT, "script": "''"}, "script", "it is empty"),
     ({**SCRIPT, "script": "job.sh 'a"}, "script", "it cannot be split: no closing quotation"),
-    ({**SCRIPT, "script": "job.sh a\0b"}, "script", "it has a NUL character"),
     ({**SCRIPT, "_script_content": None}, "script", "its file was not read"),
     ({**ARGV, "argv": ["", "x"]}, "argv", "it names no program"),
-    ({**ARGV, "argv": ["-c", "x"]}, "argv", "no program is called -c"),
     ({**ARGV, "argv": ["echo", "a\0b"]}, "argv", "one of its elements has a NUL character"),
     ({**ARGV, "executable": "bash"}, "executable", "The program is the first element of argv."),
-    ({**SCRIPT, "chdir": " "}, "chdir", "it is empty"),
     ({**SCRIPT, "creates": "/x\0"}, "creates", "it has a NUL character"),
-    ({**ARGV, "env": {"RUN": "x"}}, "env", "with argv, RUN is the name of a variable that carries it"),
+    ({**ARGV, "env": {"RUN": "hunter22"}}, "env", "with argv, RUN is the name of a variable that carries it"),
     ({**SCRIPT, "env": {"alpacon_body": "x"}}, "env", "with script, alpacon_body is the name of a variable"),
-    ({**SCRIPT, "_script_content": NOISE}, "script", " bytes of script take "),
     ({**SCRIPT, "_script_content": NOISE, "stdin": "x"}, "script", "bytes of script and 1 bytes of stdin take "),
     ({**SCRIPT, "stdin": NOISE}, "stdin", "and one submit carries 1500000"),
 ]
@@ -110,13 +96,4 @@ def test_what_is_refused(given: dict[str, Any], option: str, words: str) -> None
         order(**given)
     assert caught.value.option == option
     assert words in str(caught.value)
-
-
-def test_variables_of_these_names_are_free_beside_a_line() -> None:
-    assert order(servers=["web-01"], line="true", env={"RUN": "x", "P0": "y"}).extra["env"] == {"RUN": "x", "P0": "y"}
-
-
-def test_no_value_of_a_variable_is_told() -> None:
-    with pytest.raises(UsageError, match="RUN is the name of a variable") as caught:
-        order(**ARGV, env={"RUN": "hunter22"})
     assert "hunter22" not in str(caught.value)

@@ -16,13 +16,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.answers import unpacked
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import listed
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import (
     describe,
     describe_job,
     of_jobs,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import placeholder
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
     LIST,
@@ -104,17 +102,6 @@ def test_the_summary_names_five_of_many(total: int, more: str) -> None:
     assert result["msg"].endswith(f"web-05: The command ended with rc 5.{more}")
 
 
-def test_the_summary_names_the_command_where_the_server_is_not_known() -> None:
-    unseen = Job(Server(None), command=placeholder(COMMAND), outcome=Outcome.UNKNOWN, msg="It is not shown.")
-    message = of_jobs([unseen, failed(1)])["msg"]
-    assert message.startswith(f"2 of 2 commands did not end well: {COMMAND}: It is not shown.; web-01: ")
-
-
-def test_a_note_stands_before_the_end_of_the_output() -> None:
-    message = describe_job(failed(3, output=Output("last words"), note="It was found."))["msg"]
-    assert message == "The command ended with rc 3. It was found. Its output ends with: last words"
-
-
 @pytest.mark.parametrize(
     ("code", "output", "msg"),
     [
@@ -157,12 +144,6 @@ def test_every_outcome_fails_unless_it_is_fine(outcome: Outcome) -> None:
     assert not of_jobs([job(outcome, row)], fine=frozenset(Outcome)).get("failed")
 
 
-def test_bytes_that_are_no_text_are_marked_in_the_message_as_in_the_output() -> None:
-    described = describe_job(failed(1, output=Output("", stderr="a\udcffb")))
-    assert described["stderr"] == "a\ufffdb"
-    assert described["msg"].endswith("Its output ends with: a\ufffdb")
-
-
 def test_a_failure_shows_the_end_of_the_output() -> None:
     last = "y" + "x" * 288 + "\nlast words"
     message = describe_job(failed(3, output=Output(f"first{last}\n")))["msg"]
@@ -175,19 +156,12 @@ def test_a_failure_shows_the_end_of_the_output() -> None:
         ("SUDO_APPROVAL_REQUIRED", "An approval of it is pending, which is no denial"),
         ("SUDO_NO_AUTHORITY", "no right to sudo on that server. Run it with username=root"),
         ("SUDO_RISK_DENIED", "Submitting it again changes nothing"),
-        ("A_CODE_OF_TOMORROW", "Run it with username=root"),
     ],
 )
 def test_a_sudo_that_was_not_let_through_has_its_advice(code: str, advice: str) -> None:
     message = describe_job(failed(1, output=Output(f"Alpacon denied this sudo command ({code}).\n")))["msg"]
     assert f"did not let its sudo through ({code})" in message
     assert advice in message
-
-
-def test_sudo_in_the_output_of_a_success_is_none_of_our_business() -> None:
-    row = current_row(status="success", success=True, exit_code=0)
-    output = Output("Alpacon denied this sudo command (SUDO_RISK_DENIED).\n")
-    assert "sudo" not in describe_job(job("success", row, output=output))["msg"]
 
 
 def read(text: str, code: int) -> Output:
@@ -200,7 +174,6 @@ def read(text: str, code: int) -> Output:
     ("said", "why"),
     [
         ("Command cancelled before execution: context canceled", "the agent was stopped"),
-        ("Failed to submit command: job queue is full", "it may be submitted again"),
         ("there is no corresponding ghost username in this server", "no user ghost."),
         ("fork/exec /bin/sh: argument list too long", "larger than the server's system takes"),
     ],
@@ -260,18 +233,6 @@ def test_why_an_exit_code_is_assumed(row: Row, stated: str) -> None:
     assert msg == f"The command ended with rc 1 (assumed: {why})."
 
 
-def test_a_word_that_is_not_known_is_told() -> None:
-    row = current_row(status="terminated", success=False, exit_code=143, handled_at="2026-11-24T10:30:45Z")
-    assert describe_job(job("failed", row))["msg"].endswith(" The workspace calls it terminated.")
-
-
-def test_what_is_missing_of_the_output_is_named() -> None:
-    output = Output("ac", complete=False, note="Output is incomplete: 1 chunk of 3 never arrived (1).")
-    described = describe_job(job("success", DONE, output=output))
-    assert described["output_complete"] is False
-    assert described["msg"].endswith(output.note)
-
-
 def test_a_refused_submit() -> None:
     error = error_from_body("POST", LIST, 503, {"code": "SERVER_NOT_CONNECTED"})
     described = describe_job(job("refused", error=error, msg=str(error)))
@@ -281,10 +242,6 @@ def test_a_refused_submit() -> None:
     assert "its agent is not connected" in described["msg"]
 
 
-def test_nobody_knows_whether_a_lost_submit_ran() -> None:
-    assert describe_job(job("unknown"))["ran"] is None
-
-
 @pytest.mark.parametrize(
     ("row", "rc", "assumed"),
     [
@@ -292,7 +249,6 @@ def test_nobody_knows_whether_a_lost_submit_ran() -> None:
         (PUBLISHED_ROW, 0, True),
         (current_row(status="failed", success=False, acked_at="2026-11-24T10:30:45Z"), 1, True),
         (current_row(status="failed", success=False), None, None),
-        (current_row(status="running"), None, None),
     ],
 )
 def test_an_exit_code_that_was_not_stated_is_marked(row: dict[str, Any], rc: int | None, assumed: bool | None) -> None:
@@ -306,7 +262,6 @@ def test_an_exit_code_that_was_not_stated_is_marked(row: dict[str, Any], rc: int
         ("", "", []),
         ("a\r\nb\r\n", "a\r\nb", ["a", "b"]),
         ("\n a ", "\n a ", ["", " a "]),
-        ("안녕\n", "안녕", ["안녕"]),
     ],
 )
 def test_output_as_lines(text: str, stdout: str, lines: list[str]) -> None:
@@ -321,18 +276,6 @@ def test_a_command_that_goes_on_has_no_end() -> None:
     assert (described["outcome"], described["output_complete"]) == ("pending", None)
 
 
-def test_how_long_it_took_where_only_times_are_known() -> None:
-    described = describe(Command.from_row({**DONE, "elapsed_time": None}), None)
-    assert described["delta"] == "0:00:00.023000"
-    for unknown in ("acked_at", "handled_at"):
-        assert describe(Command.from_row({**DONE, "elapsed_time": None, unknown: None}), None)["delta"] is None
-
-
-def test_success_is_what_the_task_takes_for_it() -> None:
-    row = current_row(status="failed", success=False, exit_code=3)
-    assert describe_job(job("success", row))["success"] is True
-
-
 @pytest.mark.parametrize("no_log", [False, True])
 def test_a_job_that_cannot_be_described_keeps_its_id_and_costs_the_others_nothing(no_log: bool) -> None:
     odd = job("success", DONE, output=Output(5), msg="It ended.", changed=True)  # type: ignore[arg-type]
@@ -343,16 +286,3 @@ def test_a_job_that_cannot_be_described_keeps_its_id_and_costs_the_others_nothin
     assert first["msg"].startswith("It ended. It cannot be described: AttributeError")
     assert first["msg"].endswith("AttributeError") is no_log, "what it is about may be a secret"
     assert second["stdout"] == "fine"
-
-
-@pytest.mark.parametrize(
-    ("stated", "shown"),
-    [
-        (None, None),
-        (SERVER, {"id": SERVER, "name": None}),
-        ({"name": "Bob"}, {"id": None, "name": "Bob"}),
-        ({"id": SERVER, "name": "Bob"}, {"id": SERVER, "name": "Bob"}),
-    ],
-)
-def test_who_requested_it_as_far_as_the_row_says(stated: Any, shown: dict[str, str | None] | None) -> None:
-    assert listed(Command.from_row(current_row(requested_by=stated)), None)["requested_by"] == shown
