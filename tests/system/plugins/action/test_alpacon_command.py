@@ -72,20 +72,23 @@ def test_scripts_are_found_where_ansible_finds_them(current: Workspace, tmp_path
     assert len(current.commands()) == 8
 
 
-def test_limits_that_count_one_server_are_told_once(current: Workspace, tmp_path: Path) -> None:
+def test_what_has_no_effect_is_told_once(current: Workspace, tmp_path: Path) -> None:
     limits: Row = {"line": "true", "max_concurrency": 1, "max_errors": 0}
-    all_of_them = {**limits, "servers": "{{ ansible_play_hosts }}"}
-    plays = play(
-        task("one task", all_of_them, run_once=True),
+    on_stderr: Row = {"register": "r", "failed_when": "r.stderr != ''"}
+    tasks = [
         task("once", limits, run_once=True),
         task("per host", limits),
         task("again", limits),
-    )
-    done = play_out(current, tmp_path, plays, HOSTS)
+        task("argv", {"argv": ["true"]}, **on_stderr),
+        task("line", {"line": "true"}, until="r.stderr_lines == []", **on_stderr),
+        task("line again", {"line": "true"}, **on_stderr),
+    ]
+    done = play_out(current, tmp_path, play(*tasks), HOSTS)
     assert done.code == 0, done.said
     warned = {name: [text for row in rows for text in row.get("warnings", ())] for name, rows in done.tasks.items()}
-    [said] = warned.pop("per host")
-    assert said.startswith("max_concurrency and max_errors: no effect, since each host has a task of its own here")
+    [of_limits], [of_line] = warned.pop("per host"), warned.pop("line")
+    assert of_limits.startswith("max_concurrency and max_errors: no effect, since each host has a task of its own here")
+    assert of_line.startswith("failed_when and until: stderr is always empty with line, since Alpacon merges both")
     assert not any(warned.values())
 
 
@@ -131,12 +134,6 @@ def test_another_host_hands_on_the_same(current: Workspace, tmp_path: Path) -> N
         assert (ran["stdout"], ran["stderr"], ran["rc"]) == (f"{digest}  -", "to read", 3), done.said
         assert stdout(done, f"argv {mark}") == {"$HOME|ä \t'|"}
     assert len({row["line"] for row in current.commands()}) == 2
-
-
-def test_users_have_no_option_for_what_a_script_holds(current: Workspace, tmp_path: Path) -> None:
-    done = play_out(current, tmp_path, play(task("run", {"script": "x", "_script_content": "eA=="})), ["web-01"])
-    [row] = done.tasks["run"]
-    assert row["msg"].startswith(f"_script_content: {COMMAND_MODULE} has no such option.")
 
 
 def test_the_playbook_runs_a_script_of_the_folder_that_it_is_started_in(current: Workspace, tmp_path: Path) -> None:

@@ -77,22 +77,6 @@ def test_an_account_that_cannot_write_to_its_home_gets_files(current: Workspace,
     assert not [left for left in Path("/var/tmp").glob("ansible-tmp-*") if left.owner() == "backup"]
 
 
-def test_tasks_with_and_without_become_keep_their_modules_apart(current: Workspace, tmp_path: Path) -> None:
-    sudo = tmp_path / "sudo"
-    # The last of its words is what sudo runs; another account has another home.
-    sudo.write_text(f'#!/bin/sh\nfor last; do :; done\nHOME={tmp_path}/root exec /bin/sh -c "$last"\n')
-    sudo.chmod(0o755)
-    become = {"become": True, "vars": {"ansible_become_exe": str(sudo)}}
-    forget = task("Forget", f"rm -r {tmp_path}/root/.cache", "ansible.builtin.raw")
-    order: list[Row] = [{}, become, become, {}]
-    modules = [whoami(f"{number}", **keywords) for number, keywords in enumerate(order)]
-    run = over_connection(current, tmp_path, [*modules, forget, whoami("Again", **become)])
-    assert run.code == 0, run.said
-    assert not list((tmp_path / "root/.cache/alpacon/modules").iterdir())
-    # One more is the answer of a home that keeps nothing any more.
-    assert len(current.commands()) == len(order) + 1 + 2
-
-
 @pytest.mark.parametrize("core", CORES)
 def test_who_cannot_become_another_account_is_told_why(current: Workspace, tmp_path: Path, core: str) -> None:
     asking, letting = tmp_path / "asking", tmp_path / "letting"

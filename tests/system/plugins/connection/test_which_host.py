@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_cores import CORES
-from system.playing import Row, over_connection, play, play_out, task
+from system.playing import Row, over_connection, task
 from workspace.client import Workspace
 
 NEW = {"method": "POST", "body": {"names": ["moved"], "agent": True}, "body_format": "json", "status_code": [200, 201]}
@@ -69,15 +69,3 @@ def test_a_reset_finds_the_server_anew_and_reads_variables_that_are_templates(
     assert current.server_ids()["moved"] != before
     assert not run.tasks["Second"][0]["failed"]
     assert "WARNING" not in run.said
-
-
-def test_a_play_over_the_connection_delegates_to_the_controller(current: Workspace, tmp_path: Path) -> None:
-    here = {"delegate_to": "localhost", "run_once": True, "ignore_unreachable": True}
-    tasks = [task("Here", "echo here", "ansible.builtin.raw", **here)]
-    by_keyword = play(*tasks, connection="herdops.alpacon.alpacon")
-    done = play_out(current, tmp_path / "keyword", by_keyword, {"all": {"hosts": {"web-01": {}}}})
-    assert done.tasks["Here"][0]["stdout"].strip() == "here", done.said
-    assert current.commands() == []
-    by_variable = play(*tasks, vars={"ansible_connection": "herdops.alpacon.alpacon"})
-    done = play_out(current, tmp_path / "variable", by_variable, {"all": {"hosts": {"web-01": {}}}})
-    assert "give it the variable ansible_connection: local" in done.said

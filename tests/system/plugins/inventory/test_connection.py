@@ -64,14 +64,3 @@ def test_each_host_is_reached_in_its_own_workspace(source: Source, other: Worksp
         assert workspace.token not in listing.out + listing.said
         assert {row["line"].split()[3] for row in workspace.commands()} >= {"module:ansible.builtin.ping"}
         assert "unknown" not in workspace.counters()["tokens"]
-
-
-def test_an_interrupted_run_says_at_its_end_where_its_commands_are(source: Source) -> None:
-    source.write(connection=True)
-    # The program is interrupted by what it runs.
-    line = "kill -INT -{{ lookup('pipe', 'ps -o pgid= $$') | trim }}; sleep 20"
-    listing = source.run("web-01", "-m", "raw", "-a", line, program="ansible")
-    [journal] = (source.folder / "home/alpacon").glob("*.ids")
-    assert f"commands whose end this run has not seen are in {journal}" in listing.warnings
-    [command] = source.workspace.commands()
-    assert command["id"] in journal.read_text(encoding="utf-8")

@@ -38,6 +38,7 @@ def test_bad_options_are_refused_before_anything_is_sent(current: Workspace, tmp
         ("username: it is", {**LINE, "username": "{{ no | default('') }}"}, COMMAND_MODULE, "an account"),
         ("line: it is a list. Give one", {"server": "web-01", "line": "{{ ['a'] }}"}, COMMAND_MODULE, "a list"),
         ("usernam: ", {**LINE, "usernam": "x"}, COMMAND_MODULE, "a typo"),
+        ("_script_content: ", {"script": "x", "_script_content": "eA=="}, COMMAND_MODULE, "a hidden option"),
         ("argv: it is no list", {"argv": "a b"}, COMMAND_MODULE, "a text as argv"),
         ("argv: element 2 is no text", {"argv": ["a", 1.10]}, COMMAND_MODULE, "a number with a point"),
         ("argv: it names no program", {"server": "web-01", "argv": []}, COMMAND_MODULE, "no argv"),
@@ -159,19 +160,6 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
         plays = play(task("one", LINE), task("again", LINE), vars=variables)
         done = play_out(current, tmp_path / way, plays, ["web-01"], core=core, **settings)
         assert warnings_of(done) == {"one": [f"{name} {on_host}: {is_user}"]}
-
-
-def test_a_condition_on_the_stderr_of_a_line_is_told_of_once(current: Workspace, tmp_path: Path) -> None:
-    line = {"line": "echo one; echo two >&2"}
-    tasks = [
-        task("stdout", line, register="r", failed_when="'three' in r.stdout"),
-        task("argv", {"argv": ["true"]}, register="r", failed_when="r.stderr != ''"),
-        task("line", line, register="r", failed_when=["r.rc != 0", "r.stderr != ''"], until="r.stderr_lines == []"),
-        task("again", line, register="r", changed_when="r.stderr != ''"),
-    ]
-    [said] = warnings_of(play_out(current, tmp_path, play(*tasks), ["web-01"])).pop("line")
-    assert said.startswith("failed_when and until: stderr is always empty with line, since Alpacon merges both")
-    assert "Use script or argv" in said
 
 
 @pytest.mark.parametrize("core", CORES)

@@ -11,15 +11,12 @@ import os
 import random
 import re
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from system.support import Reply, Request, ScriptedServer
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
@@ -36,9 +33,8 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import (
     Remote,
     RequestTooLarge,
 )
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, NO_COMMAND, SERVER, TOKEN, current_row
+from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, TOKEN
 
-PING, SETUP, PACKAGES = "ansible.builtin.ping", "ansible.builtin.setup", "ansible.builtin.package_facts"
 MAY_HAVE_RUN = "may have run"
 Reach = Callable[..., Remote]
 
@@ -232,52 +228,12 @@ def test_what_no_proxy_lets_through_in_any_size_is_told_with_the_host(
 # What it costs
 
 
-class Taking:
-    """A workspace in which each command takes so many seconds."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._line = ""
-        self._added = time.time()
-
-    def __call__(self, request: Request) -> Reply:
-        """Take a command, or say how it is."""
-        if request.method == "POST":
-            self._line, self._added = request.body["line"], time.time()
-            return Reply([self._row("queued")], 201)
-        if time.time() < self._added + self.seconds:
-            return Reply(self._row("running"))
-        digest = self._line.rpartition(":")[2]
-        frame = f"[alpacon {digest}]\n[stderr]\n[rc 0]\n[end]\n"
-        end = self._iso(self._added + self.seconds)
-        return Reply(self._row("success", success=True, exit_code=0, result=frame, handled_at=end))
-
-    def _row(self, status: str, **fields: object) -> dict[str, object]:
-        server = {"id": SERVER, "name": "web-01"}
-        about = {"line": self._line, "server": server, "added_at": self._iso(self._added)}
-        return current_row(id=COMMAND, status=status, **about, **fields)
-
-    @staticmethod
-    def _iso(seconds: float) -> str:
-        return (datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)).isoformat()
-
-
-@pytest.mark.parametrize(("module", "seconds", "first", "later"), [(PING, 0.25, 2, 2), (SETUP, 1.5, 4, 3)])
-def test_a_module_is_polled_when_it_may_be_over(
-    tmp_path: Path, reach: Reach, module: str, seconds: float, first: int, later: int
+def test_how_long_modules_take_is_noted_and_not_what_takes_as_long_as_it_is_told(
+    current: Workspace, tmp_path: Path, reach: Reach
 ) -> None:
-    with ScriptedServer(Taking(seconds)) as server:
-        for most in (first, later):
-            before = len(server.requests)
-            assert HostConnection(reach(server.url, SERVER), module, keeper=None).run("python3", b"code").rc == 0
-            assert len(server.requests) - before <= most
-
-
-def test_what_takes_as_long_as_it_is_told_is_not_remembered(tmp_path: Path, reach: Reach) -> None:
-    with ScriptedServer(Taking(0.0)) as server:
-        for module, is_noted in (("ansible.builtin.command", False), (PING, True)):
-            HostConnection(reach(server.url, SERVER), module, keeper=None).run("python3", b"code")
-            assert (tmp_path / "durations").exists() is is_noted
+    for module, is_noted in (("ansible.builtin.command", False), ("ansible.builtin.ping", True)):
+        assert HostConnection(reach(current), module, keeper=None).run("/bin/sh -c cat", b"code").rc == 0
+        assert (tmp_path / "durations").exists() is is_noted
 
 
 def test_what_a_run_knows_of_a_server_and_its_homes_until_the_connection_is_reset(reach: Reach) -> None:

@@ -20,7 +20,7 @@ from system.playing import environment, play, play_out, task
 from system.support import Reply, ScriptedServer
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, page
+from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
 
 Row = dict[str, Any]
 RUN = "herdops.alpacon.alpacon_command"
@@ -103,16 +103,6 @@ def test_equal_names_are_two_hosts_and_told_of(both: Both) -> None:
     assert parsed(*files, *files).hosts.keys() == read.hosts.keys()
 
 
-def test_a_workspace_in_two_spellings_is_one(both: Both) -> None:
-    url = both.here.url.replace("127.0.0.1", "localhost")
-    shouted = f"{url.replace('localhost', 'LOCALHOST')}/api/"
-    read = parsed(*both.write(source(both.here, "web-01", "web-02", url=shouted), source(both.here, "web-*", url=url)))
-    assert read.hosts.keys() == both.here.server_ids().keys()
-    assert {host["alpacon_workspace"] for host in read.hosts.values()} == {url}
-    assert read.inventory.groups["all"].vars["alpacon_workspaces"] == [url]
-    assert "another server" not in read.warnings
-
-
 def audit(**options: Any) -> Row:
     """A task that asks every host for a word."""
     checks = [{"name": "hello", "line": "echo hello", "contains": "hello"}]
@@ -189,21 +179,6 @@ def test_one_token_is_not_for_groups_of_two_workspaces(both: Both, core: str) ->
 # Audits
 
 
-def test_an_audit_of_hosts_made_by_hand_asks_each_where_it_is(both: Both) -> None:
-    both.there.add_servers("only-there", connected=False)
-    hosts = {"web-01": {"alpacon_url": both.here.url, "alpacon_token": both.here.token}}
-    hosts["only-there"] = {"alpacon_url": both.there.url, "alpacon_token": both.there.token}
-    hosts["web-02"] = hosts["only-there"]
-    both.write_hosts(hosts=hosts)
-    listed, _results = both.play(audit(min_coverage=60))
-    assert listed.code == 0, listed.out + listed.said
-    assert [row["server"] for row in both.here.commands()] == ["web-01"]
-    assert {row["server"] for row in both.there.commands()} == {"web-02"}
-    _listed, results = both.play(audit(url=both.here.url))
-    assert "token: an API or service token is missing" in str(results)
-    assert "Host: only-there." in str(results)
-
-
 def test_an_audit_has_one_budget_and_names_the_workspace_that_could_not_be_asked(both: Both) -> None:
     both.write(source(both.here, "web-01", "web-02"), source(both.there, "web-01", "web-03"))
     # What either workspace takes alone: a command for each of its servers, and eight requests to read the answers.
@@ -264,29 +239,3 @@ def test_no_word_but_one_for_false_trusts_a_stranger(
     for what, [result] in done.tasks.items():
         assert (said in result["msg"]) if said else (SOMEBODY not in result["msg"]), f"{what}: {result['msg']}"
     assert bool(server.requests) is (said is None)
-
-
-@pytest.mark.parametrize("word", ["", "ture", "false"])
-def test_an_inventory_trusts_nobody_else_either(
-    current: Workspace,
-    serve: Callable[..., ScriptedServer],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    word: str,
-) -> None:
-    server = serve([Reply(page([]))], tls=authority(tmp_path, "Nobody").server)
-    monkeypatch.setenv("ALPACON_VALIDATE_CERTS", word)
-    read = Source(current, tmp_path).parse(url=server.url, token=TOKEN)
-    assert {"": SOMEBODY, "ture": "'ture' is neither true nor false", "false": ""}[word] in read.failure
-    assert bool(server.requests) is (word == "false")
-
-
-def test_home_is_known_to_everything_that_asks(current: Workspace, tmp_path: Path) -> None:
-    ca = authority(tmp_path, "Ours")
-    with Workspace("current", servers=["web-01"], tick=0.1, tls=(ca.chain, ca.chain), ca=ca.file) as workspace:
-        workspace.wait_connected("web-01")
-        environ = {"HOME": str(tmp_path), "ALPACON_CA_PATH": "~/Ours.pem"}
-        done = play_out(workspace, tmp_path / "play", play(*ASKS.values()), ["web-01"], **environ)
-        assert not [row["msg"] for rows in done.tasks.values() for row in rows if SOMEBODY in row.get("msg", "")]
-        assert done.tasks["connection"][0]["ping"] == "pong"
-        assert not done.tasks["module"][0]["failed"]

@@ -96,13 +96,6 @@ def test_what_was_delivered_cannot_be_cancelled(workspace: Workspace, given: Row
     assert statuses(workspace) == ["running"]
 
 
-def test_what_will_never_run_needs_no_cancelling(workspace: Workspace) -> None:
-    [command_id] = workspace.add_commands([{"status": "denied"}])
-    ran = cancel(workspace, ids=[command_id])
-    assert (ran.changed, ran.failed, ran["outcome"]) == (False, False, "cancelled")
-    assert workspace.counters()["writes"] == 0
-
-
 @in_every_dialect
 def test_every_command_that_matches_is_cancelled_once(modal: Workspace) -> None:
     mine = {waiting(modal), waiting(modal, at="2998-01-01T00:00:00Z")}
@@ -123,13 +116,6 @@ def test_only_the_very_time_is_meant_where_one_is_given(workspace: Workspace) ->
     ran = cancel(workspace, servers=["web-01"], line="reboot", scheduled_at="2999-01-01T01:00:00+01:00")
     assert [command["id"] for command in ran.commands] == [meant]
     assert [row["id"] for row in workspace.commands() if row["status"] == "scheduled"] == [other]
-
-
-def test_what_is_in_error_and_may_yet_be_delivered_is_cancelled(old: Workspace) -> None:
-    [command_id] = old.add_commands([{"server": "web-01", "line": "reboot", "status": "error", "scheduled_at": FAR}])
-    assert run(old, state="scheduled", servers=["web-01"], line="reboot", scheduled_at=FAR)["id"] == command_id
-    done = cancel(old, servers=["web-01"], line="reboot")
-    assert (done.changed, done["outcome"], done["id"]) == (True, "cancelled", command_id)
 
 
 @pytest.mark.parametrize("status", ["stuck", "success"])

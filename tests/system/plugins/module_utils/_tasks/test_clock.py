@@ -6,18 +6,16 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from system.auditing import HELLO, audit, hosts
-from system.registering import manage_token, register
+from system.registering import manage_token
 from system.support import Outcome, info, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 HOUR, HOURS = 3600, 7200
 LINE = "echo hello"
@@ -98,32 +96,17 @@ def test_what_is_past_by_a_clock_that_only_its_own_row_tells_is_not_told_as_sche
     assert workspace.wait_for_command(made["id"])["run_count"] == 1
 
 
-def test_it_is_withdrawn_where_it_still_waits(current: Workspace) -> None:
+@pytest.mark.parametrize("withdrawn", [True, False])
+def test_a_time_that_has_passed_is_withdrawn_where_that_is_possible(current: Workspace, withdrawn: bool) -> None:
     current.add_servers("off-01", connected=False)
     current.settings(date_header=False, clock_skew=HOURS)
+    if not withdrawn:
+        current.fault("status", method="DELETE", status=403, body='{"code": "forbidden", "detail": "Not for you."}')
     ran = schedule(current, servers=["off-01"], scheduled_at=by_this_clock(3600))
-    [made] = current.commands(line=LINE)
-    assert (ran.failed, ran.changed, ran["outcome"], ran["ran"]) == (True, False, "refused", False)
-    assert "The command was withdrawn before it ran." in ran["msg"]
-    assert made["status"] == "cancelled"
-
-
-def test_where_it_can_neither_be_withdrawn_nor_seen_nobody_says_that_it_never_ran(current: Workspace) -> None:
-    current.add_servers("off-01", connected=False)
-    current.settings(date_header=False, clock_skew=HOURS)
-    current.fault("status", method="DELETE", status=403, body='{"code": "forbidden", "detail": "Not for this token."}')
-    ran = schedule(current, servers=["off-01"], scheduled_at=by_this_clock(3600))
-    assert (ran.failed, ran.changed, ran["outcome"], ran["ran"]) == (True, True, "sent", None)
-    assert "Not for this token." in ran["msg"]
-
-
-def test_what_was_scheduled_before_stays_where_the_new_time_has_passed(current: Workspace) -> None:
-    current.settings(date_header=False, clock_skew=HOURS)
-    before = schedule(current, scheduled_at=FAR)
-    moved = schedule(current, scheduled_at=by_this_clock(3600), reschedule=True)
-    assert (moved.failed, moved["outcome"]) == (True, "sent")
-    assert f"Scheduled now: {before['id']} at {FAR}" in moved["msg"]
-    assert [row["status"] for row in current.commands(id=before["id"])] == ["scheduled"]
+    found = (ran.changed, ran["outcome"], ran["ran"], current.commands(line=LINE)[0]["status"] == "cancelled")
+    assert found == ((False, "refused", False, True) if withdrawn else (True, "sent", None, False))
+    assert ran.failed
+    assert ("withdrawn before it ran." if withdrawn else "Not for you.") in ran["msg"]
 
 
 def test_a_refusal_says_by_whose_clock(old: Workspace) -> None:
@@ -155,27 +138,3 @@ def test_nothing_is_reused_while_commands_are_later_than_the_date_of_a_proxy(cur
     assert done["id"] != old
     [warning] = done.warnings
     assert "reuse_within: the workspace's clock is not known" in warning
-
-
-def test_without_a_clock_no_answer_of_an_audit_is_reused(current: Workspace) -> None:
-    current.settings(date_header=False)
-    first = audit(current, HELLO, of=hosts("web-01"))
-    assert not first.warnings
-    again = audit(current, HELLO, of=hosts("web-01"), reuse_within="1h")
-    assert again.the_result["command"] != first.the_result["command"]
-    assert any("the workspace's clock is not known" in warning for warning in again.warnings)
-
-
-def test_without_a_clock_no_record_is_deleted_as_that_of_a_lost_registration(
-    published: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Where no tags are listed, only its age tells which record a registration made.
-    published.settings(date_header=False, clock_skew=HOURS)
-    published.add_servers("web-abcdef", commissioned=False, connected=False, version=None)
-    key = published.add_registration_token()["key"]
-    published.fault("lose_before", method="POST", path="/register/", times=1)
-    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
-    done = register(published, registration_token=key, name="web", platform="debian", token=published.token)
-    assert done.failed
-    assert "It may have made one of these records: web-abcdef" in done["msg"]
-    assert "web-abcdef" in published.server_ids()

@@ -6,14 +6,11 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import collection_tree
 import pytest
-from system.playing import until
 from system.support import AGENTS, command_options, in_every_dialect, methods, paths, run
 from workspace.client import Workspace
 
@@ -59,17 +56,6 @@ def test_one_command_on_one_server(workspace: Workspace) -> None:
     assert (made["id"], made["run_count"]) == (command["id"], 1)
 
 
-def test_the_line_of_the_guide_goes_on_after_its_command(current: Workspace, tmp_path: Path) -> None:
-    guide = (collection_tree.ROOT / "docs/docsite/rst/fleet_commands.rst").read_text(encoding="utf-8")
-    [line] = re.findall(r"line: (setsid .*)", guide)
-    over, late = tmp_path / "over", tmp_path / "late.log"
-    waits = f"until [ -e {over} ]; do sleep 0.05; done"
-    line = line.replace("sleep 600", waits).replace("/tmp/late.log", str(late))
-    assert run(current, servers=["web-01"], line=line)["rc"] == 0
-    over.touch()
-    until(late.read_bytes)
-
-
 def test_a_server_that_may_be_disabled_is_told_of(old: Workspace) -> None:
     old.settings(offline_mode="refuse")
     old.change_server("web-01", enabled=False)
@@ -86,16 +72,6 @@ def test_what_never_ran_is_said_as_such(workspace: Workspace, status: str, says:
     assert (ran["outcome"], ran["status"], ran["ran"], ran["rc"], ran["stdout"]) == (status, status, False, None, "")
     assert ran["msg"].startswith("Never ran: ")
     assert says in ran["msg"]
-
-
-def test_a_command_that_is_approved_later_is_awaited_by_its_id(workspace: Workspace) -> None:
-    workspace.settings(holds=[{"line": "^echo", "status": "awaiting_approval"}])
-    held = run(workspace, servers=["web-01"], line="echo hello")
-    assert (held["outcome"], held["ran"]) == ("awaiting_approval", False)
-    assert "await its id with state=finished" in held["msg"]
-    workspace.change_command(held["id"], status="queued")
-    ran = run(workspace, state="finished", ids=[held["id"]])
-    assert (ran["stdout"], [row["run_count"] for row in workspace.commands()]) == ("hello", [1])
 
 
 @in_every_dialect
@@ -146,12 +122,6 @@ def test_the_end_of_an_output_is_kept(current: Workspace) -> None:
     ran = run(current, servers=["web-01"], line="seq 1 1000; exit 3", output_limit=8)
     assert (ran["stdout"], ran["rc"], ran["output_complete"]) == ("999\n1000", 3, False)
     assert "output_limit cut 3884 characters off the start of its output." in ran["msg"]
-
-
-def test_a_secret_that_is_cut_in_two_stays_hidden(current: Workspace) -> None:
-    ran = run(current, servers=["web-01"], line='printf "%s-end" "$S"', env={"S": "s3cret-value"}, output_limit=9)
-    assert ran["stdout"] == "*****-end"
-    assert "value" not in str(ran.result)
 
 
 # Requests
@@ -227,38 +197,12 @@ def test_exit_codes_that_count_as_success_are_taken_as_done(
     assert bool(asked) is (lean_rows and success_codes != [0]), "its code is read where the list does not say it"
 
 
-@in_every_dialect
-def test_a_command_that_was_scheduled_long_ago_and_ended_lately_is_taken_as_done(workspace: Workspace) -> None:
-    row = {"line": "echo hello", "status": "success", "result": "hello", "added_at": -172_800, "scheduled_at": -600}
-    row |= {"delivered_at": -600, "acked_at": -599, "handled_at": -590}
-    made = workspace.add_commands([{**row, "server": name} for name in AGENTS])
-    # Between both lie commands that are older, but were submitted later; and others that are to come.
-    workspace.add_many_commands(5, server="web-01", line="true", status="success", added_at=-9000)
-    workspace.submit("web-01", "echo hello", scheduled_at=FAR)
-    servers = [workspace.server_ids()[name] for name in AGENTS]
-    workspace.reset_counters()
-    ran = run(workspace, check_mode=True, servers=servers, line="echo hello", reuse_within="1h")
-    old = workspace.dialect == "2024"
-    assert [command["changed"] for command in ran.commands] == [old] * 3, "2024 lists no schedule"
-    assert old or [command["id"] for command in ran.commands] == made
-    assert workspace.counters()["routes"][f"GET {LIST}"]["total"] == 1
-
-
 def test_only_the_servers_that_need_it_run_it_anew(workspace: Workspace) -> None:
     run(workspace, servers=["web-02"], line="echo hello")
     ran = run(workspace, servers=list(AGENTS), line="echo hello", reuse_within="10m")
     assert [command["changed"] for command in ran.commands] == [True, False, True]
     assert [command["stdout"] for command in ran.commands] == ["hello"] * 3
     assert len(workspace.commands()) == 3
-
-
-def test_no_time_at_all_reuses_nothing_and_reads_nothing(current: Workspace) -> None:
-    given: dict[str, Any] = {"servers": [current.server_ids()["web-01"]], "line": "true"}
-    first = run(current, **given)
-    before = len(paths(current, "GET"))
-    again = run(current, check_mode=True, reuse_within="0", **given)
-    assert (first["outcome"], again.changed, again.warnings) == ("success", True, [])
-    assert not [path for path in paths(current, "GET")[before:] if path.startswith(LIST)]
 
 
 # state=finished
@@ -277,15 +221,6 @@ def test_commands_of_an_earlier_task_are_awaited(workspace: Workspace) -> None:
         workspace.server_ids()[name] for name in ("web-01", "web-02")
     ]
     assert (ran.changed, ran.failed) == (False, False)
-
-
-def test_check_mode_awaits_and_writes_nothing(workspace: Workspace) -> None:
-    workspace.settings(offline_mode="queue")
-    [waits] = workspace.add_commands([{"status": "scheduled", "scheduled_at": FAR}])
-    ran = run(workspace, check_mode=True, state="finished", ids=[waits], wait_timeout="1s", cancel_on_timeout=True)
-    assert (ran.changed, ran["outcome"]) == (False, "timed_out")
-    assert workspace.counters()["writes"] == 0
-    assert workspace.commands()[0]["status"] == "scheduled"
 
 
 def test_what_is_awaited_and_cancelled_in_the_end_counts_as_changed(workspace: Workspace) -> None:
@@ -361,3 +296,12 @@ def test_what_other_tasks_cost(workspace: Workspace, case: str) -> None:
         "GET /api/servers/servers/": servers,
     }
     assert made == {name: count for name, count in expected.items() if count}
+
+
+def test_check_mode_awaits_and_writes_nothing(workspace: Workspace) -> None:
+    workspace.settings(offline_mode="queue")
+    [waits] = workspace.add_commands([{"status": "scheduled", "scheduled_at": FAR}])
+    ran = run(workspace, check_mode=True, state="finished", ids=[waits], wait_timeout="1s", cancel_on_timeout=True)
+    assert (ran.changed, ran["outcome"]) == (False, "timed_out")
+    assert workspace.counters()["writes"] == 0
+    assert workspace.commands()[0]["status"] == "scheduled"

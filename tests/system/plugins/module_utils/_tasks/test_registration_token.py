@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from typing import Any
@@ -24,7 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.processes import process_mark
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_token as _registration_tokens
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR, NO_COMMAND, page
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
 
 TOKENS = "/registration-tokens/"
 
@@ -78,12 +77,6 @@ def test_one_for_the_run_and_those_of_runs_that_are_gone(workspace: Workspace) -
     assert made["deleted"] == [stale]
     assert sorted(ids(workspace)) == sorted([*others, made["id"]])
     assert made["key"]
-
-
-def test_a_temporary_one_takes_a_run(current: Workspace) -> None:
-    with pytest.raises(UsageError, match="state: temporary is for the run on the controller"):
-        manage_token(current, state="temporary")
-    assert current.requests_made() == 0
 
 
 # present
@@ -185,16 +178,6 @@ def test_absent(workspace: Workspace) -> None:
     assert (again.changed, again["msg"]) == (False, "There is no such token.")
 
 
-def test_absent_names_what_is_left(workspace: Workspace) -> None:
-    old = [workspace.add_registration_token()["id"] for _number in range(2)]
-    workspace.fault("status", method="DELETE", path=TOKENS, status=403, body='{"code": "forbidden"}', times=1)
-    gone = manage_token(workspace, state="absent")
-    assert (gone.failed, gone.changed) == (True, True)
-    [left] = ids(workspace)
-    assert left in gone["msg"]
-    assert gone["deleted"] == [token for token in old if token != left]
-
-
 # check mode
 
 
@@ -220,14 +203,6 @@ def test_unknown_groups(workspace: Workspace) -> None:
     with pytest.raises(UsageError, match=r"groups: no group is named Operation\. Did you mean Operations\?"):
         manage_token(workspace, groups=["Operation"])
     assert ids(workspace) == []
-
-
-def test_a_name_that_two_groups_have_is_refused(current: Workspace) -> None:
-    rows = [{"id": COMMAND, "name": "Operations"}, {"id": NO_COMMAND, "name": "Operations"}]
-    current.fault("status", method="GET", path="/iam/groups/", status=200, body=json.dumps(page(rows)))
-    with pytest.raises(UsageError, match=r"groups: 2 groups are named Operations\. Give the UUID"):
-        manage_token(current, groups=["Operations"])
-    assert ids(current) == []
 
 
 # lost answers
@@ -280,31 +255,6 @@ def test_a_token_that_another_run_makes_meanwhile_is_told_from_the_own(workspace
     assert made.changed
     assert set(ids(workspace)) == {made["id"], *others}
     assert len(others) == 1
-
-
-def test_a_token_that_nothing_tells_from_that_of_another_run_is_left_behind(
-    workspace: Workspace, patient: Clock
-) -> None:
-    workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
-    with pytest.raises(LostAnswer, match="unless another run has just made it") as caught:
-        manage_token(workspace, description="For the fleet")
-    [left] = ids(workspace)
-    assert left in str(caught.value)
-    assert [entry["method"] for entry in workspace.log()].count("DELETE") == 0
-
-
-def test_a_token_for_other_groups_is_not_the_own_one(workspace: Workspace, patient: Clock) -> None:
-    workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
-    patient.at(0, lambda: workspace.add_registration_token(groups=["Legacy"]))
-    made = manage_token(workspace, groups=["Operations"])
-    assert made["groups"] == [group_id(workspace, "Operations")]
-    assert len(ids(workspace)) == 2
-
-
-def test_a_temporary_one_is_told_by_its_name(workspace: Workspace, patient: Clock) -> None:
-    workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
-    made = manage_token(workspace, state="temporary", process=os.getpid(), description="For the fleet")
-    assert ids(workspace) == [made["id"]]
 
 
 def test_what_cannot_be_looked_for(workspace: Workspace, patient: Clock) -> None:

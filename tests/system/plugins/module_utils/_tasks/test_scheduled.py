@@ -55,15 +55,6 @@ def test_the_first_run_schedules_and_the_second_finds_it(workspace: Workspace) -
     assert datetime.fromisoformat(made["scheduled_at"]) == datetime(2999, 1, 1, tzinfo=UTC)
 
 
-def test_several_servers_are_scheduled_one_by_one(workspace: Workspace) -> None:
-    schedule(workspace, servers=["web-02"])
-    both = schedule(workspace, servers=["web-01", "web-02"])
-    assert [command["changed"] for command in both.commands] == [True, False]
-    assert not schedule(workspace, servers=["web-01", "web-02"]).changed
-    assert schedule(workspace, scheduled_at=LATER).changed
-    assert len(pending(workspace)) == 3
-
-
 # Times that pass while the submits are under way
 
 
@@ -105,14 +96,6 @@ def test_check_mode_writes_nothing(workspace: Workspace) -> None:
     assert moved.changed
     assert moved["diff"] == {"before": f"web-01: reboot at {FAR}\n", "after": f"web-01: reboot at {LATER}\n"}
     assert workspace.counters()["writes"] == 0
-
-
-def test_a_server_whose_name_nobody_has_told_is_in_the_diff_as_it_was_given(current: Workspace) -> None:
-    server = current.server_ids()["web-01"]
-    options = command_options(current, state="scheduled", servers=[server], line="reboot", scheduled_at=FAR)
-    for own_server in ("", "web-01 of the play"):
-        result = run_command(options, Run(check_mode=True, diff_mode=True, own_server=own_server))
-        assert result["diff"]["after"] == f"{own_server or server}: reboot at {FAR}\n"
 
 
 # What ran already
@@ -181,15 +164,6 @@ def test_a_schedule_is_moved_once(workspace: Workspace) -> None:
     assert moved["diff"] == {"before": f"web-01: reboot at {FAR}\n", "after": f"web-01: reboot at {LATER}\n"}
     again = schedule(workspace, scheduled_at=LATER, reschedule=True)
     assert (again.changed, again["id"]) == (False, moved["id"])
-
-
-def test_a_command_that_waits_for_an_offline_server_is_not_rescheduled(workspace: Workspace) -> None:
-    workspace.settings(offline_mode="queue")
-    workspace.disconnect("web-01")
-    queued = workspace.submit("web-01", "reboot")
-    ran = schedule(workspace, reschedule=True)
-    assert ran.changed
-    assert set(pending(workspace)) == {queued, ran["id"]}
 
 
 SENT: dict[str, Any] = {"status": 409, "body": '{"code": "EVENT_COMMAND_ALREADY_SENT"}'}
@@ -304,14 +278,6 @@ def test_what_the_workspace_accepts_and_does_not_list_is_told_of(
     assert moved.passed >= 30, "it has been looked for long enough"
 
 
-def test_a_race_that_cannot_be_looked_into_is_warned_about(workspace: Workspace) -> None:
-    workspace.fault("status", method="GET", path="/api/events/", after=1, status=403, body='{"code": "forbidden"}')
-    ran = schedule(workspace)
-    assert (ran.changed, ran.failed) == (True, False)
-    assert ran["id"] == pending(workspace)[0]
-    assert any("Whether another run scheduled the same" in warning for warning in ran.warnings)
-
-
 # Refusals
 
 
@@ -343,15 +309,6 @@ def test_nothing_is_scheduled_after_what_failed(workspace: Workspace) -> None:
         schedule(workspace, run_after=[failed])
     assert pending(workspace) == []
     assert schedule(workspace, run_after=[error])["outcome"] == "pending", "it may yet succeed"
-
-
-def test_what_ran_long_ago_is_found_also_to_reschedule(workspace: Workspace) -> None:
-    then = (datetime.now(UTC) - timedelta(days=3)).replace(microsecond=0)
-    made, _time = ran_at(workspace, scheduled_at=iso(then), added_at=iso(then))
-    workspace.add_many_commands(140, server="web-01", line="true", status="success", added_at=-90000)
-    for reschedule in (False, True):
-        again = schedule(workspace, scheduled_at=iso(then), reschedule=reschedule)
-        assert (again.changed, again["id"], again["msg"]) == (False, made, "It already ran at that time.")
 
 
 def test_what_stands_is_kept_where_the_new_command_is_refused(workspace: Workspace) -> None:
