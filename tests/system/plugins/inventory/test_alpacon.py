@@ -115,15 +115,6 @@ def test_hosts_have_what_server_info_returns(filled: Callable[[str], Workspace],
     assert read.inventory.groups["all"].vars["alpacon_workspaces"] == [workspace.url]
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_ansible_inventory_lists_the_same_on_every_core(source: Source, core: str) -> None:
-    read = source.parse()
-    listing = replace(source, programs=prepare(core)).list()
-    hosts = {name: {**host, "alpacon_workspaces": [source.workspace.url]} for name, host in read.hosts.items()}
-    assert listing.hosts == hosts
-    assert listing.groups == read.groups
-
-
 def test_250_servers_are_three_pages_and_the_names_of_groups_one_more(workspace: Workspace, tmp_path: Path) -> None:
     workspace.add_servers(*(f"db-{number:03d}" for number in range(247)))
     source = Source(workspace, tmp_path)

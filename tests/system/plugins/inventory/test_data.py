@@ -34,14 +34,9 @@ on_both = pytest.mark.parametrize("core", ["oldest", pytest.param("newest", mark
 CONDITIONS = (
     "{{ alpacon_tags.state }}",
     "'{{ alpacon_tags.state }}' == 'in use'",
-    "{{ alpacon_tags['state'] | default('x') }} or false",
     "{{ hostvars[inventory_hostname].alpacon_tags.state }}",
-    "{{ hostvars[inventory_hostname].alpacon_tags | first }}",
-    "{{ vars['alpacon_tags'].state }}",
     "{{ lookup('vars', 'alpacon_tags').state }}",
-    "{{ [alpacon_tags] | map(attribute='state') | first }}",
     "{{ alpacon_tags | first }}",
-    "{{ alpacon_tags | dict2items | map(attribute='key') | join }}",
     "{{ alpacon_description }}",
     "'{{ alpacon_status.messages | first }}' == 'x'",
     "{{ state }}",
@@ -51,7 +46,6 @@ NAMES = (
     f"'~lipsum.__globals__.os.popen('id>{RUN}').read()~'",
     f"$(id>{RUN})",
     f"x;id>{RUN};x",
-    f"x'`id>{RUN}`'x",
     f"x\\\n`id>{RUN}`",
 )
 
@@ -112,7 +106,6 @@ def test_no_name_of_a_host_becomes_an_expression_or_a_line_of_a_shell(tmp_path: 
         "'{{ inventory_hostname }}' == 'web-01'",
         "'{{ groups.all | join(' ') }}' == 'web-01'",
         "'{{ group_names | join(' ') }}' == 'web-01'",
-        "'{{ groups | join(' ') }}' == 'web-01'",
         "'{{ ansible_play_hosts | last }}' == 'web-01'",
     )
     line = "echo {{ inventory_hostname }} {{ group_names | join(' ') }} >> hosts"
@@ -135,7 +128,6 @@ def test_no_result_of_a_task_becomes_an_expression_before_2_19(tmp_path: Path, c
         "{{ listed.servers[0].tags.state }}",
         "'{{ listed.servers[1].tags.state }}' == 'x'",
         "'{{ twice.results[0].servers[1].tags.state }}' == 'x'",
-        "{{ server.tags.state }}",
         "'{{ hostvars.localhost.listed.servers[1].tags.state }}' == 'x'",
     )
     tasks = [info, again, kept, *tasks_with(conditions)]
@@ -149,32 +141,12 @@ def test_no_result_of_a_task_becomes_an_expression_before_2_19(tmp_path: Path, c
 @on_both
 def test_harmless_text_is_listed_plainly(tmp_path: Path, current: Any, core: str) -> None:
     source = Source(current, tmp_path, prepare(core))
-    odd = {"template": "{{ 7 * 7 }}", "call": CALL}
-    server = row(1, "web-01", remote_ip="192.0.2.1", os_name="Debian GNU/Linux", tags={**odd, "role": "db"})
+    server = row(1, "web-01", os_name="Debian GNU/Linux", tags={"call": CALL, "role": "db"})
     with ScriptedServer([Reply(page([server]))]) as scripted:
-        compose = {
-            "ansible_host": "alpacon_remote_ip",
-            "fqdn": "alpacon_name ~ '.example.com'",
-            "odd": "alpacon_tags.call ~ '.'",
-        }
-        keyed = [{"key": "alpacon_tags.role", "prefix": "role"}]
-        source.write(url=scripted.url, token=TOKEN, connection=True, compose=compose, keyed_groups=keyed)
-        listed = json.loads(source.run("--list").out)
-    host = listed["_meta"]["hostvars"]["web-01"]
-    tags = {name: {"__ansible_unsafe": text} for name, text in odd.items()}
-    assert host.pop("alpacon_tags") == {**tags, "role": "db"}
-    assert host.pop("odd") == {"__ansible_unsafe": f"{CALL}."}
-    assert host == {
-        "alpacon_id": server["id"],
-        "alpacon_is_connected": None,
-        "alpacon_name": "web-01",
-        "alpacon_os_name": "Debian GNU/Linux",
-        "alpacon_remote_ip": "192.0.2.1",
-        "alpacon_server_id": server["id"],
-        "alpacon_workspace": scripted.url,
-        "alpacon_workspaces": [scripted.url],
-        "ansible_connection": "herdops.alpacon.alpacon",
-        "ansible_host": "192.0.2.1",
-        "fqdn": "web-01.example.com",
-    }
-    assert listed["role_db"] == {"hosts": ["web-01"]}
+        compose = {"fqdn": "alpacon_name ~ '.example.com'", "odd": "alpacon_tags.call ~ '.'"}
+        source.write(url=scripted.url, token=TOKEN, compose=compose)
+        host = json.loads(source.run("--list").out)["_meta"]["hostvars"]["web-01"]
+    assert host["alpacon_tags"] == {"call": {"__ansible_unsafe": CALL}, "role": "db"}
+    assert host["odd"] == {"__ansible_unsafe": f"{CALL}."}
+    assert (host["alpacon_os_name"], host["fqdn"]) == ("Debian GNU/Linux", "web-01.example.com")
+    assert host["alpacon_workspace"] == scripted.url

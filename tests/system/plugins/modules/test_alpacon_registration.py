@@ -51,12 +51,3 @@ def test_no_record_too_many_while_answers_are_lost(workspace: Workspace, tmp_pat
         assert again.code == 0, again.said
         results |= again.results
     check(workspace, results)
-
-
-def test_one_request_registers_a_host(current: Workspace, tmp_path: Path) -> None:
-    key = current.add_registration_token()["key"]
-    given: dict[str, Any] = {"forks": 25, "module": "alpacon_registration", "ALPACON_TOKEN": ""}
-    play = playing.start(current, tmp_path, HOSTS, options(key), **given).end()
-    assert play.code == 0, play.said
-    check(current, play.results)
-    assert current.requests_made() == len(HOSTS)

@@ -231,14 +231,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_large_module_waits_in_the_home_where_the_folder_for_temporary_files_cannot_be_written_to(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    connection = refusing(Here(lambda: None), monkeypatch, TooLarge(2_000_000))
-    answer = connection.run("/bin/sh -c 'cat; ls ~'", b"a module")
-    assert (answer.rc, answer.stdout) == (0, b"a module"), "and it is gone when it runs"
-
-
 def test_a_large_module_that_cannot_be_sent_whole_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = AlpaconError("web-01: it is refused")
     connection = refusing(Here(lambda: None), monkeypatch, TooLarge(2_000_000), None, refused)

@@ -10,7 +10,6 @@ import pytest
 from system.support import AGENTS, carry, methods, run
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
 
 BOTH_STREAMS = b"#!/bin/sh\necho out $1\necho err >&2\nexit 3\n"
@@ -63,19 +62,6 @@ def test_it_is_scheduled_once_and_found_by_its_digest(current: Workspace) -> Non
     assert not carry(current, BOTH_STREAMS, state="cancelled").changed
     left = {row["id"] for row in current.commands() if row["status"] == "scheduled"}
     assert left == {other["id"], argued["id"]}
-
-
-@pytest.mark.parametrize(("lost", "outcome"), [(False, "failed"), (True, "unknown")])
-def test_an_outcome_counts_as_it_is_once_the_answer_is_there(
-    current: Workspace, lost: bool, outcome: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_outputs, "_CHUNK_PAUSES", (0.1,))
-    current.settings(output="chunks")
-    if lost:
-        current.fault("drop_chunk")
-    argv = ["true"] if lost else ["false"]
-    done = carry(current, argv=argv, servers=list(AGENTS), max_errors="0", max_concurrency="1")
-    assert done["summary"] == {outcome: 1, "not_tried": 2}
 
 
 @pytest.mark.parametrize("by", ["bob", "service", "root"])

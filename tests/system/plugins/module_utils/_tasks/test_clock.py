@@ -64,16 +64,6 @@ def test_a_schedule_is_in_the_past_by_its_clock(skewed: Workspace) -> None:
         schedule(skewed, servers=servers, scheduled_at=by_its_clock(skewed, -1800))
 
 
-def test_what_ran_at_a_time_gone_by_is_found_on_several(skewed: Workspace) -> None:
-    gone_by = datetime.fromisoformat(by_this_clock(-1800))
-    for name in ("web-01", "web-02"):
-        add(skewed, 1800, server=name, added_at=-7200, scheduled_at=gone_by.isoformat())
-    servers = [skewed.server_ids()[name] for name in ("web-01", "web-02")]
-    due = gone_by + timedelta(seconds=skewed.state()["switches"]["clock_skew"])
-    again = schedule(skewed, servers=servers, scheduled_at=due.isoformat())
-    assert (again.changed, again["summary"]) == (False, {"success": 2})
-
-
 def test_a_registration_token_expires_by_its_clock(skewed: Workspace) -> None:
     expires = datetime.fromisoformat(manage_token(skewed, expires_in="30m")["expires_at"])
     assert abs((expires - datetime.fromisoformat(by_its_clock(skewed, 1800))).total_seconds()) < 60
@@ -109,14 +99,6 @@ def test_a_time_that_has_passed_is_withdrawn_where_that_is_possible(current: Wor
     assert ("withdrawn before it ran." if withdrawn else "Not for you.") in ran["msg"]
 
 
-def test_a_refusal_says_by_whose_clock(old: Workspace) -> None:
-    with pytest.raises(UsageError, match="is in the past by this machine's clock, since the workspace tells no time"):
-        schedule(old, scheduled_at=by_this_clock(-60))
-    old.settings(date_header=True)
-    with pytest.raises(UsageError, match="is in the past, and no such command"):
-        schedule(old, scheduled_at=by_this_clock(-60))
-
-
 def test_without_a_clock_nothing_is_reused_and_a_warning_says_so(old: Workspace) -> None:
     first = run(old, servers=["web-01"], line=LINE)
     again = run(old, servers=["web-01"], line=LINE, reuse_within="5m")
@@ -127,14 +109,3 @@ def test_without_a_clock_nothing_is_reused_and_a_warning_says_so(old: Workspace)
     old.settings(date_header=True)
     third = run(old, servers=["web-01"], line=LINE, reuse_within="5m")
     assert (third.changed, third["id"], third.warnings) == (False, again["id"], [])
-
-
-def test_nothing_is_reused_while_commands_are_later_than_the_date_of_a_proxy(current: Workspace) -> None:
-    current.settings(date_skew=-600)
-    row = {"server": "web-01", "line": LINE, "status": "success", "result": "hello"}
-    [old] = current.add_commands([{**row, **dict.fromkeys(("added_at", "scheduled_at", "handled_at"), -720)}])
-    current.add_commands([{**row, "line": "true", "added_at": -1}])
-    done = run(current, servers=["web-01"], line=LINE, reuse_within="5m")
-    assert done["id"] != old
-    [warning] = done.warnings
-    assert "reuse_within: the workspace's clock is not known" in warning

@@ -12,7 +12,6 @@ import pytest
 from system.support import Outcome, in_every_dialect, info, paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, NO_COMMAND
 
@@ -108,20 +107,6 @@ def test_an_id_that_is_not_there_is_warned_about(history: Workspace) -> None:
     assert listed.warnings == [f"ids: there is no command {NO_COMMAND}, or the token may not see it."]
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({}, [3, 0, 4]),
-        ({"ordering": "-handled_at", "limit": 2}, [4, 0]),
-    ],
-)
-def test_ordering_and_limit_go_with_ids(history: Workspace, given: dict[str, Any], expected: list[int]) -> None:
-    ids = [row["id"] for row in history.commands()]
-    listed = info(history, ids=[ids[3], ids[0], ids[4]], **given)
-    assert numbers(history, listed) == expected
-    assert listed.warnings == []
-
-
 FORBIDDEN = {"status": 403, "body": '{"code": "rbac_object_permission_required"}'}
 
 
@@ -147,18 +132,6 @@ def test_an_id_that_cannot_be_read_costs_only_itself(history: Workspace) -> None
     history.fault("status", method="GET", path=f"{ids[2]}/$", status=403, body='{"detail": "Another reason."}')
     with pytest.raises(ApiError, match="rbac_object_permission_required"):
         info(history, ids=ids[1:])
-
-
-def test_a_workspace_that_stops_to_answer_is_not_asked_for_every_command(
-    current: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_client, "_PAUSE", 0.01)
-    row = {"status": "success", "result": "", "chunks": ["hello\n"], "added_at": -3600}
-    ids = current.add_commands([row] * 5)
-    current.fault("lose_before", method="GET", path="/chunks/", after=1)
-    listed = info(current)
-    assert len(listed.commands) == len(listed.warnings) + 1 == len(ids)
-    assert len({path for path in paths(current) if "/chunks/" in path}) == 3, "one answers, and two do not"
 
 
 @pytest.mark.parametrize(

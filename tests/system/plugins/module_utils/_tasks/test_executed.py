@@ -19,7 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
-from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, Row
 
 FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
 
@@ -54,15 +54,6 @@ def test_one_command_on_one_server(workspace: Workspace) -> None:
     assert command["start"] <= command["end"]
     [made] = workspace.commands()
     assert (made["id"], made["run_count"]) == (command["id"], 1)
-
-
-def test_a_server_that_may_be_disabled_is_told_of(old: Workspace) -> None:
-    old.settings(offline_mode="refuse")
-    old.change_server("web-01", enabled=False)
-    [command] = run(old, servers=["web-01"], line="true").commands
-    assert (command["outcome"], command["ran"]) == ("offline", False)
-    assert "web-01 counts as connected, so it is most likely disabled" in command["msg"]
-    assert "for a server that is disabled there" in command["msg"]
 
 
 @pytest.mark.parametrize(("status", "says"), [("denied", "verification denied it"), ("expired", "nobody approved it")])
@@ -197,14 +188,6 @@ def test_exit_codes_that_count_as_success_are_taken_as_done(
     assert bool(asked) is (lean_rows and success_codes != [0]), "its code is read where the list does not say it"
 
 
-def test_only_the_servers_that_need_it_run_it_anew(workspace: Workspace) -> None:
-    run(workspace, servers=["web-02"], line="echo hello")
-    ran = run(workspace, servers=list(AGENTS), line="echo hello", reuse_within="10m")
-    assert [command["changed"] for command in ran.commands] == [True, False, True]
-    assert [command["stdout"] for command in ran.commands] == ["hello"] * 3
-    assert len(workspace.commands()) == 3
-
-
 # state=finished
 
 
@@ -241,16 +224,6 @@ def test_a_command_runs_after_its_parent_or_not_at_all_in_every_dialect(workspac
     assert sum(row["run_count"] for row in more) == (0 if code else 1)
 
 
-@pytest.mark.parametrize(("code", "outcome"), [(0, "pending"), (1, "parent_failed")])
-def test_a_parent_is_awaited_and_judged_by_itself_whatever_its_child_is_given(
-    published: Workspace, code: int, outcome: str
-) -> None:
-    [parent] = run(published, servers=["web-01"], line=f"sleep 1; exit {code}", wait=False).commands
-    given: dict[str, Any] = {"wait": False, "success_codes": [1], "max_errors": "0"}
-    child = run(published, servers=["web-02"], line="exit 1", run_after=[parent["id"]], **given)
-    assert child["outcome"] == outcome
-
-
 def test_a_parent_is_not_withdrawn_where_its_child_has_no_time_left(published: Workspace) -> None:
     [parent] = run(published, state="scheduled", servers=["web-01"], line="echo parent", scheduled_at=FAR).commands
     limits: dict[str, Any] = {"wait_timeout": "1s", "cancel_on_timeout": True}
@@ -259,25 +232,21 @@ def test_a_parent_is_not_withdrawn_where_its_child_has_no_time_left(published: W
     assert [row["status"] for row in published.commands()] == ["scheduled"]
 
 
-#: What a task is given -> how many lists, details, submits, cancels and lists of servers it takes.
-COSTS: dict[str, tuple[dict[str, Any], tuple[int, int, int, int, int]]] = {
-    "finish one": ({"state": "finished", "ids": ["{ran}"]}, (0, 1, 0, 0, 0)),
-    "finish two": ({"state": "finished", "ids": ["{ran}", "{other}"]}, (1, 0, 0, 0, 0)),
-    "submit": ({"servers": list(AGENTS), "line": "echo", "wait": False}, (0, 0, 3, 0, 1)),
-    "schedule": ({"servers": ["web-01"], "line": "x", "state": "scheduled", "scheduled_at": FAR}, (2, 0, 1, 0, 1)),
-    "schedule again": (
-        {"servers": ["web-01"], "line": "y", "state": "scheduled", "scheduled_at": FAR},
-        (1, 0, 0, 0, 1),
-    ),
-    "cancel nothing": ({"servers": ["{server}"], "line": "x", "state": "cancelled"}, (1, 0, 0, 0, 0)),
-    "cancel what is not there": ({"state": "cancelled", "ids": [NO_COMMAND]}, (0, 1, 0, 1, 0)),
-    "reuse": ({"servers": ["{server}"], "line": "uptime", "reuse_within": "1h"}, (1, 0, 0, 0, 0)),
-}
+LATER: Row = {"servers": ["web-01"], "state": "scheduled", "scheduled_at": FAR}
+#: What a task is given, and how many lists, details, submits, cancels and lists of servers it takes.
+COSTS: list[tuple[Row, tuple[int, int, int, int, int]]] = [
+    ({"state": "finished", "ids": ["{ran}"]}, (0, 1, 0, 0, 0)),
+    ({"state": "finished", "ids": ["{ran}", "{other}"]}, (1, 0, 0, 0, 0)),
+    ({"servers": list(AGENTS), "line": "echo", "wait": False}, (0, 0, 3, 0, 1)),
+    ({**LATER, "line": "x"}, (2, 0, 1, 0, 1)),
+    ({**LATER, "line": "y"}, (1, 0, 0, 0, 1)),
+    ({"servers": ["{server}"], "line": "x", "state": "cancelled"}, (1, 0, 0, 0, 0)),
+    ({"servers": ["{server}"], "line": "uptime", "reuse_within": "1h"}, (1, 0, 0, 0, 0)),
+]
 
 
-@pytest.mark.parametrize("case", COSTS)
-def test_what_other_tasks_cost(workspace: Workspace, case: str) -> None:
-    given, (lists, details, submits, cancels, servers) = COSTS[case]
+@pytest.mark.parametrize(("given", "counts"), COSTS)
+def test_what_other_tasks_cost(workspace: Workspace, given: Row, counts: tuple[int, ...]) -> None:
     ran, other = workspace.add_commands([{"line": "uptime", "status": "success", "result": "up"}] * 2)
     workspace.submit("web-01", "y", scheduled_at=FAR)
     known = {"ran": ran, "other": other, "server": workspace.server_ids()["web-01"]}
@@ -288,13 +257,8 @@ def test_what_other_tasks_cost(workspace: Workspace, case: str) -> None:
     workspace.reset_counters()
     run(workspace, **filled)
     made = {name: count["total"] for name, count in workspace.counters()["routes"].items()}
-    expected = {
-        f"GET {LIST}": lists,
-        f"GET {LIST}{{id}}/": details,
-        f"POST {LIST}": submits,
-        f"DELETE {LIST}{{id}}/": cancels,
-        "GET /api/servers/servers/": servers,
-    }
+    routes = (f"GET {LIST}", f"GET {LIST}{{id}}/", f"POST {LIST}", f"DELETE {LIST}{{id}}/", "GET /api/servers/servers/")
+    expected = dict(zip(routes, counts, strict=True))
     assert made == {name: count for name, count in expected.items() if count}
 
 

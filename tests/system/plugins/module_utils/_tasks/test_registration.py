@@ -155,15 +155,6 @@ def test_records_of_the_machine_whose_keys_were_lost_are_deleted(workspace: Work
     assert (done["orphans"], done.warnings) == ([], [])
 
 
-def test_a_record_of_the_machine_that_cannot_be_deleted_is_named(current: Workspace) -> None:
-    lost = enrol(current, machine=MACHINE_ID)
-    current.fault("status", method="DELETE", status=403, body='{"code": "forbidden"}')
-    done = enrol(current, machine=MACHINE_ID, token=current.token)
-    assert not done.failed
-    assert done["orphans"] == [{"id": lost["id"], "name": lost["name"]}]
-    assert "is left behind and could not be deleted" in done.warnings[0]
-
-
 def test_a_look_for_orphans_that_fails_loses_no_key(workspace: Workspace, patient: Clock) -> None:
     workspace.fault("status", method="GET", status=500)
     done = enrol(workspace, token=workspace.token)

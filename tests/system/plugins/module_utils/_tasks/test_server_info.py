@@ -99,14 +99,6 @@ def test_what_is_not_there_is_told_of(workspace: Workspace) -> None:
     ]
 
 
-def test_names_and_filters_hold_both(workspace: Workspace) -> None:
-    workspace.add_servers("db-01", commissioned=False)
-    outcome = list_servers(workspace, servers=["db-01", "web-01"], filters={"commissioned": False})
-    assert names(outcome) == ["db-01"]
-    assert outcome.warnings == []
-    assert names(list_servers(workspace, servers=["web-01"], filters={"name": ["db-*"]})) == []
-
-
 @pytest.mark.parametrize(
     ("filters", "hosts", "pushed"),
     [
