@@ -216,13 +216,7 @@ def test_the_prefix_of_variables(source: Source) -> None:
     assert (host["a_id"], host["alpacon_server_id"], host["a_name"]) == (APP, APP, "app-01")
 
 
-@pytest.mark.parametrize(
-    ("chosen", "groups"),
-    [
-        ([], {"ungrouped"}),
-        (["connected"], {"connected", "disconnected"}),
-    ],
-)
+@pytest.mark.parametrize(("chosen", "groups"), [([], {"ungrouped"}), (["connected"], {"connected", "disconnected"})])
 def test_which_groups_are_made(source: Source, chosen: list[str], groups: set[str]) -> None:
     assert set(source.parse(default_groups=chosen, filters=ONES).groups) == groups
 

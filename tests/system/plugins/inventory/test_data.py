@@ -22,12 +22,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, page
 RUN = "was-run"
 CALL = f"lookup('pipe', 'touch {RUN}')"
 #: What the tag called state is, by the names of the hosts.
-STATES = {
-    "fine": "in use",
-    "call": CALL,
-    "quoted": f"' == {CALL} or '",
-    "template": f"{{{{ {CALL} }}}}",
-}
+STATES = {"fine": "in use", "call": CALL, "quoted": f"' == {CALL} or '", "template": f"{{{{ {CALL} }}}}"}
 #: Expressions were worked out twice before 2.19; what ansible-core trusts since is the same on all later ones.
 on_both = pytest.mark.parametrize("core", ["oldest", pytest.param("newest", marks=pytest.mark.slow)])
 #: How plays use variables, of which ansible-core takes the result for an expression, or did so before 2.19.
@@ -42,12 +37,7 @@ CONDITIONS = (
     "{{ state }}",
 )
 #: Each of them runs something if it becomes a part of an expression, or of a line of a shell.
-NAMES = (
-    f"'~lipsum.__globals__.os.popen('id>{RUN}').read()~'",
-    f"$(id>{RUN})",
-    f"x;id>{RUN};x",
-    f"x\\\n`id>{RUN}`",
-)
+NAMES = (f"'~lipsum.__globals__.os.popen('id>{RUN}').read()~'", f"$(id>{RUN})", f"x;id>{RUN};x", f"x\\\n`id>{RUN}`")
 
 
 def row(number: int, name: str, **more: Any) -> dict[str, Any]:

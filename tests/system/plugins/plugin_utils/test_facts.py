@@ -50,10 +50,7 @@ def forged(url: str, server_id: str) -> Row:
 def uses(way: str) -> list[Row]:
     """Tasks that read settings of their host, each in another kind of plugin."""
     looked_up = {"msg": "{{ query('herdops.alpacon.alpacon_command', 'web-01', default='none') }}"}
-    return [
-        task(f"{way} module", {"line": "echo used"}),
-        task(f"{way} lookup", looked_up, "ansible.builtin.debug"),
-    ]
+    return [task(f"{way} module", {"line": "echo used"}), task(f"{way} lookup", looked_up, "ansible.builtin.debug")]
 
 
 @pytest.mark.parametrize("core", ["oldest", "development", "newest"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import random
 import subprocess
 import sys
@@ -148,17 +147,6 @@ def test_an_argument_that_is_an_archive_itself_is_not_kept(play: Play, tmp_path:
         members.writestr("key.pem", "secret words" * 3000)
     given = short(module(f"ZIPDATA = '{base64.b64encode(packed.getvalue()).decode()}'"))
     assert said(play(given)).endswith("6 None __main__")
-    assert len(list((tmp_path / FOLDER).iterdir())) == 5
-
-
-def test_what_nobody_has_asked_for_in_a_month_goes(play: Play, tmp_path: Path) -> None:
-    first = short(module("first"))
-    play(first)
-    old = tmp_path / FOLDER / "0"
-    old.touch()
-    os.utime(old, (0, 0))
-    play(short(module("first")))
-    assert not old.exists()
     assert len(list((tmp_path / FOLDER).iterdir())) == 5
 
 

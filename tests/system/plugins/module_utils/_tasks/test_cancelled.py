@@ -190,10 +190,3 @@ def test_a_command_that_cannot_be_read_costs_only_itself(workspace: Workspace) -
     workspace.fault("status", method="GET", path=f"{ids[2]}/$", status=403, body='{"detail": "Another reason."}')
     with pytest.raises(ApiError, match="forbidden"):
         cancel(workspace, ids=ids[1:])
-
-
-def test_what_somebody_else_cancels_at_that_moment_is_no_change(workspace: Workspace) -> None:
-    command_id = waiting(workspace)
-    workspace.fault("status", method="DELETE", status=404, body='{"detail": "Not found."}')
-    ran = cancel(workspace, ids=[command_id])
-    assert (ran.changed, ran.failed, ran["outcome"], ran["msg"]) == (False, False, "cancelled", "Gone already.")

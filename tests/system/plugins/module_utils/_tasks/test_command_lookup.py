@@ -12,7 +12,7 @@ import pytest
 from system.support import in_every_dialect, lookup_options, paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_lookup import run_lookup
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST
 
@@ -96,9 +96,3 @@ def test_the_list_is_read_once_for_all(workspace: Workspace, terms: int) -> None
     assert [path.split("?")[0] for path in paths(workspace)][-2:] == ["/api/servers/servers/", LIST]
     assert ("server=" in paths(workspace)[-1]) is (terms == 1)
     assert workspace.requests_made() == 2
-
-
-@pytest.mark.parametrize(("terms", "given"), [(["web-99"], {}), (["web-01"], {"within": "lately"})])
-def test_what_is_refused(current: Workspace, terms: list[str], given: dict[str, Any]) -> None:
-    with pytest.raises(UsageError):
-        look_up(current, *terms, **given)

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.support import AGENTS, command_options, in_every_dialect, methods, paths, run
+from system.support import AGENTS, Clock, command_options, in_every_dialect, methods, paths, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import parents as _parents
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
-from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND, Row
 
 FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
 
@@ -269,3 +270,24 @@ def test_check_mode_awaits_and_writes_nothing(workspace: Workspace) -> None:
     assert (ran.changed, ran["outcome"]) == (False, "timed_out")
     assert workspace.counters()["writes"] == 0
     assert workspace.commands()[0]["status"] == "scheduled"
+
+
+@pytest.mark.parametrize(("own", "shows_at"), [(True, 20), (True, None), (False, 20)])
+def test_a_parent_that_the_run_has_submitted_itself_may_show_late(
+    current: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool, shows_at: int | None
+) -> None:
+    looks, this = Clock(), Run(folder=tmp_path)
+    monkeypatch.setattr(_parents, "time", looks)
+    [parent] = current.add_commands([{"server": "web-01", "line": "true", "status": "success"}])
+    assert this.submitted
+    this.submitted.add({"id": parent if own else NO_COMMAND})
+    current.fault("status", method="GET", path=f"{parent}/$", status=404, body='{"code": "command_not_found"}')
+    if shows_at:
+        looks.at(shows_at, current.clear_faults)
+    options = command_options(current, servers=["web-02"], line="true", run_after=[parent])
+    if own and shows_at:
+        assert run_command(options, this)["outcome"] == "success"
+    else:
+        with pytest.raises(UsageError, match=f"there is no command {parent}"):
+            run_command(options, this)
+        assert (sum(looks.slept) >= 30) is own

@@ -362,12 +362,7 @@ def test_not_connected_in_time(workspace: Workspace, patient: Clock, commits: bo
 
 
 @pytest.mark.parametrize(
-    ("stated", "wanted", "comes"),
-    [
-        ("v2.6.0-rc1", "2.6.0~rc1", True),
-        (None, "2.5.0", True),
-        ("2.4.0", "2.5.0", False),
-    ],
+    ("stated", "wanted", "comes"), [("v2.6.0-rc1", "2.6.0~rc1", True), (None, "2.5.0", True), ("2.4.0", "2.5.0", False)]
 )
 def test_connected_on_a_version(serve: Serve, patient: Clock, stated: str | None, wanted: str, comes: bool) -> None:
     row = {"id": UUID, "name": "web-1a2b3c", "commissioned": True, "is_connected": True, "version": stated}

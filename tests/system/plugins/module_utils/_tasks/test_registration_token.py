@@ -15,11 +15,7 @@ from system.registering import manage_token
 from system.support import Clock, in_every_dialect
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
-    LostAnswer,
-    RunIsOver,
-    UsageError,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostAnswer, RunIsOver, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.processes import process_mark
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_token as _registration_tokens
@@ -255,10 +251,3 @@ def test_a_token_that_another_run_makes_meanwhile_is_told_from_the_own(workspace
     assert made.changed
     assert set(ids(workspace)) == {made["id"], *others}
     assert len(others) == 1
-
-
-def test_what_cannot_be_looked_for(workspace: Workspace, patient: Clock) -> None:
-    workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
-    workspace.fault("status", method="GET", path=TOKENS, after=1, status=403, body='{"code": "forbidden"}')
-    with pytest.raises(LostAnswer, match="could not be seen"):
-        manage_token(workspace)

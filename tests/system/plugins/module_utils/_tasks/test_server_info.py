@@ -28,15 +28,7 @@ TWINS = ("twin", "twin")
 OTHERS = ["app-01", "db-01", "new-01", *TWINS, ODD]
 #: What the list of a workspace that is not of today leaves out.
 ONLY_CURRENT = {"description", "platform", "offline_alert_enabled", "tags"}
-ONLY_DETAIL = {
-    "version",
-    "osquery_version",
-    "uptime",
-    "last_connectivity",
-    "started_at",
-    "added_at",
-    "updated_at",
-}
+ONLY_DETAIL = {"version", "osquery_version", "uptime", "last_connectivity", "started_at", "added_at", "updated_at"}
 
 
 def list_servers(target: Workspace | ScriptedServer, **given: Any) -> Outcome:

@@ -8,12 +8,7 @@ import base64
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import (
-    Frame,
-    NoFrame,
-    NotRun,
-    read_frame,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import Frame, NoFrame, NotRun, read_frame
 
 DIGEST, OTHER = "a" * 64, "b" * 64
 

@@ -80,11 +80,7 @@ def test_moments(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [
-        ("2h", timedelta(hours=2)),
-        ("90", timedelta(seconds=90)),
-        ("2026-11-24T11:00:00Z", NOW - timedelta(hours=1)),
-    ],
+    [("2h", timedelta(hours=2)), ("90", timedelta(seconds=90)), ("2026-11-24T11:00:00Z", NOW - timedelta(hours=1))],
 )
 def test_moments_and_ages(text: str, expected: datetime | timedelta) -> None:
     assert _values.moment_or_age("some_option", text) == expected

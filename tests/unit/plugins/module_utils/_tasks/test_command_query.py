@@ -16,11 +16,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import (
-    Query,
-    doubt_about_order,
-    find,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import Query, doubt_about_order, find
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     NO_COMMAND,
     OTHER_SERVER,
@@ -133,11 +129,7 @@ def test_the_parameters_of_the_api() -> None:
 
 @pytest.mark.parametrize(
     ("query", "past"),
-    [
-        (Query(since=AFTER), True),
-        (Query(since=ADDED), False),
-        (Query(since=AFTER, ordering="added_at"), False),
-    ],
+    [(Query(since=AFTER), True), (Query(since=ADDED), False), (Query(since=AFTER, ordering="added_at"), False)],
 )
 def test_where_a_listing_may_stop(query: Query, past: bool) -> None:
     assert query.is_past(Command.from_row(current_row())) is past

@@ -26,9 +26,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import (
     LIST,
     PUBLISHED_ROW,
     SERVER,
-    Row,
     current_row,
-    old_row,
 )
 
 SERVER_01 = Server(SERVER, "web-01")
@@ -220,19 +218,6 @@ def test_what_the_agent_never_acknowledged_is_not_said_to_have_run() -> None:
     assert described["msg"] == "It failed, and no exit code came (agent_disconnected). Whether it ran is not known."
 
 
-@pytest.mark.parametrize(
-    ("row", "stated"),
-    [
-        (current_row(status="failed", success=False, acked_at="2026-11-24T10:30:45Z"), "none"),
-        (old_row("Failed", success=False), "no exit codes"),
-    ],
-)
-def test_why_an_exit_code_is_assumed(row: Row, stated: str) -> None:
-    msg = describe_job(job("failed", row))["msg"]
-    why = f"the workspace states {stated}, so success_codes has no effect"
-    assert msg == f"The command ended with rc 1 (assumed: {why})."
-
-
 def test_a_refused_submit() -> None:
     error = error_from_body("POST", LIST, 503, {"code": "SERVER_NOT_CONNECTED"})
     described = describe_job(job("refused", error=error, msg=str(error)))
@@ -257,23 +242,11 @@ def test_an_exit_code_that_was_not_stated_is_marked(row: dict[str, Any], rc: int
 
 
 @pytest.mark.parametrize(
-    ("text", "stdout", "lines"),
-    [
-        ("", "", []),
-        ("a\r\nb\r\n", "a\r\nb", ["a", "b"]),
-        ("\n a ", "\n a ", ["", " a "]),
-    ],
+    ("text", "stdout", "lines"), [("", "", []), ("a\r\nb\r\n", "a\r\nb", ["a", "b"]), ("\n a ", "\n a ", ["", " a "])]
 )
 def test_output_as_lines(text: str, stdout: str, lines: list[str]) -> None:
     described = describe(Command.from_row(DONE), Output(text))
     assert (described["stdout"], described["stdout_lines"]) == (stdout, lines)
-
-
-def test_a_command_that_goes_on_has_no_end() -> None:
-    row = current_row(status="running", acked_at="2026-11-24T10:30:45Z")
-    described = describe(Command.from_row(row), None)
-    assert (described["start"], described["end"], described["delta"]) == ("2026-11-24T10:30:45Z", None, None)
-    assert (described["outcome"], described["output_complete"]) == ("pending", None)
 
 
 @pytest.mark.parametrize("no_log", [False, True])

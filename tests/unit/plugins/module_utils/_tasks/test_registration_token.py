@@ -20,9 +20,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
 
 
 @pytest.mark.parametrize(
-    "key",
-    [{"a": 1}, [1], 5, True, "", "abc\n[server]\nurl = http://evil", "\ud800", 'x", id="y', "ключ"],
-    ids=ascii,
+    "key", [{"a": 1}, [1], 5, True, "", "abc\n[server]\nurl = http://evil", "\ud800", 'x", id="y', "ключ"], ids=ascii
 )
 def test_a_key_that_no_file_and_no_header_could_carry_is_none(key: Any) -> None:
     assert RegistrationToken.from_row({"id": COMMAND, "name": "fleet", "key": key}).key is None
