@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -60,21 +58,6 @@ def test_tasks_run_as_their_accounts_and_fail_alone_where_a_server_lacks_one(
 def test_the_account_is_named_by_the_connection_of_the_workspace_alone() -> None:
     with pytest.raises(AnsibleError, match=r"works with the connection herdops\.alpacon\.alpacon only"):
         become_loader.get("herdops.alpacon.account").build_become_command("true", None)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes accounts as root only")
-def test_an_account_that_cannot_write_to_its_home_gets_files(current: Workspace, tmp_path: Path) -> None:
-    current.change_server("web-01", accounts="host")
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o777)
-        file = Path(folder) / "there"
-        copied = {"content": "x", "dest": str(file), "mode": "0600"}
-        tasks = [task("Copy", copied, "ansible.builtin.copy", **ACCOUNT, become_user="backup")]
-        hosts = {"web-01": {"ansible_python_interpreter": "/usr/bin/python3"}}
-        run = over_connection(current, tmp_path, tasks, hosts, "-vvv")
-        assert file.owner() == "backup", run.said
-    assert "/var/tmp/ansible-tmp-" in run.said
-    assert not [left for left in Path("/var/tmp").glob("ansible-tmp-*") if left.owner() == "backup"]
 
 
 @pytest.mark.parametrize("core", CORES)

@@ -128,15 +128,3 @@ def test_an_interrupted_run_leaves_the_ids_and_has_said_where(current: Workspace
     [journal] = run.journals
     assert run.said.count(f"{told}{journal}") == 1
     assert ids_in(journal) == [row["id"] for row in modules(current)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("core", ["oldest", "development"])
-def test_the_timeout_of_a_task_names_the_command_that_goes_on(current: Workspace, tmp_path: Path, core: str) -> None:
-    tasks = [builtin("Long", "command", "sleep 20", timeout=4), builtin("Next", "raw", "true")]
-    run = over_connection(current, tmp_path, tasks, core=core)
-    [command] = modules(current)
-    # ansible-core shows no text of the error before 2.19, and breaks lines of warnings.
-    said = run.said if core == "oldest" else run.tasks["Long"][0]["msg"]
-    assert f"web-01:command{command['id']}goeson." in "".join(said.split())
-    assert run.tasks["Next"][0]["rc"] == 0

@@ -124,27 +124,15 @@ def test_250_servers_are_three_pages_and_the_names_of_groups_one_more(workspace:
     assert sorted(path.split("?")[0] for path in requests_of(source)) == [*names, *["/api/servers/servers/"] * 3]
 
 
-def test_a_token_that_may_not_read_groups_gets_their_ids(source: Source) -> None:
-    source.workspace.fault("status", path="/api/iam/groups/", status=403, body='{"code": "forbidden"}')
-    read = source.parse()
-    [group] = read.hosts["db-01"]["alpacon_groups"]
-    assert group["name"] == group["id"]
-    assert read.groups["group_" + group["id"].replace("-", "_")] == ["db-01"]
-    assert "The names of IAM groups cannot be read, so their ids stand for them" in read.warnings
-
-
 def test_only_files_of_that_name_are_ours(tmp_path: Path) -> None:
     plugin: Any = inventory_loader.get(PLUGIN)
-    plugin.display = notes = inventories.Notes()
+    plugin.display = inventories.Notes()
     for name in ("my.alpacon.yml", "alpacon.yaml", "inventory.yml"):
         (tmp_path / name).write_text(f"plugin: {PLUGIN}\n", encoding="utf-8")
-    assert [plugin.verify_file(str(tmp_path / name)) for name in ("my.alpacon.yml", "alpacon.yaml")] == [True, True]
-    assert notes.warned == []
-    assert not plugin.verify_file(str(tmp_path / "inventory.yml"))
-    assert notes.warned == [f"{tmp_path}/inventory.yml is not read: its name must end in alpacon.yml or alpacon.yaml."]
-    (tmp_path / "inventory.yml").write_text(f"all: {{hosts: {{one: {{plugin: {PLUGIN}}}}}}}\n", encoding="utf-8")
-    assert not plugin.verify_file(str(tmp_path / "inventory.yml"))
-    assert len(notes.warned) == 1
+        assert plugin.verify_file(str(tmp_path / name)) is (name != "inventory.yml")
+    assert plugin.display.warned == [
+        f"{tmp_path}/inventory.yml is not read: its name must end in alpacon.yml or alpacon.yaml."
+    ]
 
 
 # Names
@@ -268,15 +256,6 @@ def test_a_tag_that_makes_no_group_costs_no_host(source: Source, core: str) -> N
 
 
 # Filters, and options that are templates
-
-
-def test_filters_are_left_to_the_workspace_and_hold_all_the_same(source: Source) -> None:
-    filters = {"commissioned": True, "connected": "yes", "groups": "Operations", "os": "deb*"}
-    assert sorted(source.parse(filters=filters).hosts) == ["app-01"]
-    assert requests_of(source)[0] == "/api/servers/servers/?ordering=name&commissioned=true"
-    source.workspace.reset_counters()
-    source.parse(filters={"name": "new-01"})
-    assert requests_of(source) == ["/api/servers/servers/?ordering=name&name=new-01"], "it is in no group"
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -543,21 +522,6 @@ def test_a_host_of_another_inventory_that_gets_the_connection_is_told_of(
     assert (told in read.warnings) is is_told
 
 
-@pytest.mark.parametrize("core", CORES)
-def test_an_inventory_that_fails_leaves_nothing_behind(source: Source, core: str) -> None:
-    rows = web(*({"os_name": "Debian", "is_connected": True, "tags": tags} for tags in ({"role": "web"}, {})))
-    own = Source(source.workspace, source.folder, prepare(core), name="a.ini")
-    own.path.write_text("[connected]\nweb-1 color=red\n[web]\nweb-1\n", encoding="utf-8")
-    with ScriptedServer([Reply(page(rows))]) as server:
-        compose = {"role": "alpacon_tags.role"}
-        source.write(url=server.url, token=TOKEN, strict=True, compose=compose, keyed_groups=[{"key": "role"}])
-        listing = own.run("-i", str(source.path), "--list")
-    assert "Could not set role for host web-2" in listing.warnings
-    assert listing.hosts == {"web-1": {"color": "red"}}
-    assert listing.groups == {"connected": ["web-1"], "web": ["web-1"]}
-    assert "os_debian" not in listing.data["all"]["children"]
-
-
 def test_groups_that_would_be_one_are_kept_apart(source: Source) -> None:
     groups = [{"id": uuid(number), "name": name} for number, name in enumerate(("Prod DB", "prod-db", "Web"), 10)]
     read = served(source, web(*({"groups": [group, groups[2]]} for group in groups[:2])), default_groups=["groups"])
@@ -575,3 +539,22 @@ def test_no_tag_puts_every_host_into_a_group(source: Source) -> None:
     read = served(source, web({"tags": {"role": "web"}}, {"tags": {"role": "all"}}), keyed_groups=keyed)
     assert read.groups == {"web": ["web-1"], "all_": ["web-2"]}
     assert read.children("roles") == ["all_", "web"]
+
+
+def test_hosts_get_the_connection_only_where_that_is_asked_for(current: Workspace, tmp_path: Path) -> None:
+    source = Source(current, tmp_path)
+    current.add_servers("win-01", "win-02", connected=True, platform="Windows")
+    settings: list[Row] = [{}, {"connection": False}]
+    for options in settings:
+        read = source.parse(**options)
+        assert not [host for host in read.hosts.values() if "ansible_connection" in host]
+        assert read.warnings == ""
+    compose = {"ansible_connection": "'ssh' if own_name == 'web-02' else ansible_connection"}
+    read = source.parse(connection=True, hostvars_prefix="own_", compose=compose)
+    assert read.hosts["web-01"].items() >= {"ansible_connection": PLUGIN, "alpacon_is_connected": True}.items(), (
+        "whatever the prefix"
+    )
+    assert read.hosts["web-02"]["ansible_connection"] == "ssh"
+    assert "ansible_connection" not in read.hosts["win-01"]
+    told = "2 servers got no connection, since the agent for Windows has no POSIX shell: win-01, win-02."
+    assert told in read.warnings

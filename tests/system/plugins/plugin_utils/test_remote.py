@@ -31,7 +31,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import (
     AccountRefused,
     Ran,
     Remote,
-    RequestTooLarge,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, TOKEN
 
@@ -211,18 +210,6 @@ def test_files_and_modules_fit_through_a_proxy(current: Workspace, reach: Reach,
     assert {row["run_count"] for row in current.commands()} == {1}
     refused = [entry for entry in current.log() if entry["status"] == 413]
     assert len(refused) <= 3, "what the proxy takes is found once, and a module is tried as a whole"
-
-
-def test_what_no_proxy_lets_through_in_any_size_is_told_with_the_host(
-    current: Workspace, reach: Reach, tmp_path: Path
-) -> None:
-    current.settings(body_max=4000)
-    host = HostConnection(reach(current), "ansible.builtin.copy", keeper=None)
-    said = r"the-host: The request is larger.*client_max_body_size"
-    with pytest.raises(RequestTooLarge, match=said) as raised:
-        host.put(random.Random(1).randbytes(100_000), f"{tmp_path}/there")
-    assert MAY_HAVE_RUN not in str(raised.value)
-    assert current.server_ids()["web-01"] not in str(raised.value)
 
 
 # What it costs

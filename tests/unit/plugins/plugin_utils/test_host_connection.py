@@ -4,20 +4,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
 import os
 import random
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import UNDONE
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge, pack
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _host_connection
@@ -209,34 +204,12 @@ def test_what_waits_for_a_command_goes_in_pieces_where_it_is_refused_for_its_siz
     assert sum("mkdir" in body for body in host.bodies) == 1, "what was accepted is not sent again"
 
 
-def refusing(host: Here, monkeypatch: pytest.MonkeyPatch, *errors: Exception | None) -> HostConnection:
-    """A connection to this machine, which first refuses submits of modules and files with these errors."""
-    run, left = host.run, list(errors)
-
-    def refuse(label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
-        error = left.pop(0) if left and (stdin or files) else None
-        if error:
-            raise error
-        return run(label, body, stdin, files, alike)
-
-    monkeypatch.setattr(host, "run", refuse)
-    return connected(host)
-
-
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home, and a folder for temporary files that cannot be written to."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TMPDIR", "/nonexistent")
     return tmp_path
-
-
-def test_a_large_module_that_cannot_be_sent_whole_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = AlpaconError("web-01: it is refused")
-    connection = refusing(Here(lambda: None), monkeypatch, TooLarge(2_000_000), None, refused)
-    with pytest.raises(AlpaconError, match="it is refused"):
-        connection.run("/bin/sh -c cat", random.Random(2).randbytes(800_000))
-    assert list(home.iterdir()) == []
 
 
 def test_what_a_killed_run_left_is_removed_by_a_later_one(home: Path) -> None:
@@ -247,19 +220,3 @@ def test_what_a_killed_run_left_is_removed_by_a_later_one(home: Path) -> None:
     host.noted = lambda about: None  # type: ignore[method-assign]
     connected(host).run("/bin/sh -c true")
     assert [file.name for file in home.iterdir()] == ["alpacon-module-1"]
-
-
-def test_what_was_held_back_is_done_once_where_the_host_has_not_kept_the_module() -> None:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as members:
-        members.writestr("utilities.py", bytes(4000))
-    fed = f"ZIPDATA = '{base64.b64encode(archive.getvalue()).decode()}'".encode()
-    missing = f"alpacon: what is kept for this module is not complete {hashlib.sha256(fed).hexdigest()}"
-    remote = Remote(answers=[Ran(0, b"", b""), Ran(125, missing.encode(), b"")])
-    host = HostConnection(remote, "copy", "root")  # type: ignore[arg-type]
-    host.run("/bin/sh -c python3", fed)
-    host.run(MAKE)
-    host.put(b"content", f"{FOLDER}/source")
-    host.run("/bin/sh -c python3", fed)
-    assert remote.submits == [[], [b"content"], []]
-    assert ["mkdir" in body for body in remote.bodies] == [False, True, False]

@@ -236,16 +236,6 @@ def test_where_no_tags_are_listed_nothing_is_deleted_on_a_guess(published: Works
     assert {orphan["id"] for orphan in done["orphans"]} == ids
 
 
-def test_a_look_that_fails_after_a_lost_answer(workspace: Workspace, patient: Clock) -> None:
-    workspace.fault("lose_after", method="POST", path=REGISTER, times=1)
-    workspace.fault("status", method="GET", status=403, body='{"detail": "No."}')
-    done = enrol(workspace, token=workspace.token)
-    assert done.failed
-    assert "could not be seen" in done["msg"]
-    assert done["orphans"] == [{"id": None, "name": "web-xxxxxx"}]
-    assert posts(workspace) == 1
-
-
 def test_a_record_that_cannot_be_deleted(workspace: Workspace, patient: Clock) -> None:
     workspace.fault("lose_after", method="POST", path=REGISTER, times=1)
     workspace.fault("status", method="DELETE", status=403, body='{"code": "forbidden"}')

@@ -139,11 +139,3 @@ def test_bad_options_are_refused_before_any_request(current: Workspace, given: R
         list_servers(current, **given)
     assert caught.value.option == option
     assert current.requests_made() == 0
-
-
-def test_a_group_that_no_server_is_in_is_told_of(workspace: Workspace) -> None:
-    inventories.fill(workspace)
-    filters = {"groups": ["Operatoins", "Operations"]}
-    assert list_servers(workspace, filters=filters, limit=1).warnings == []
-    [warning] = list_servers(workspace, filters=filters).warnings
-    assert warning == "filters: no server is in a group Operatoins. Did you mean Operations?"
