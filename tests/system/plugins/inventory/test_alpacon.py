@@ -503,23 +503,14 @@ def test_a_host_that_is_reached_in_another_way_stays_there(source: Source, hosts
     assert kept in read.warnings
 
 
-@pytest.mark.parametrize(
-    ("hosts", "is_told"),
-    [
-        ("[web]\nweb-1\n", True),
-        # Somebody has said so.
-        (f"[web]\nweb-1 ansible_user=deploy\n[web:vars]\nansible_connection={PLUGIN}\n", False),
-    ],
-)
-def test_a_host_of_another_inventory_that_gets_the_connection_is_told_of(
-    source: Source, hosts: str, is_told: bool
-) -> None:
+def test_a_host_of_another_inventory_that_gets_the_connection_is_told_of(source: Source) -> None:
     other = source.folder / "a.ini"
-    other.write_text(hosts, encoding="utf-8")
-    read = served(source, web({}), other, connection=True)
-    assert read.hosts["web-1"]["ansible_connection"] == PLUGIN
-    told = "1 server had the name of a host of another inventory, which is reached through the workspace now: web-1."
-    assert (told in read.warnings) is is_told
+    for variables, is_told in (("", True), (f"\n[web:vars]\nansible_connection={PLUGIN}", False)):
+        other.write_text(f"[web]\nweb-1{variables}\n", encoding="utf-8")
+        read = served(source, web({}), other, connection=True)
+        assert read.hosts["web-1"]["ansible_connection"] == PLUGIN
+        told = "1 server had the name of a host of another inventory, which is reached through the workspace now: web-1"
+        assert (told in read.warnings) is is_told
 
 
 def test_groups_that_would_be_one_are_kept_apart(source: Source) -> None:

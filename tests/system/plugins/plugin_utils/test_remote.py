@@ -26,7 +26,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import (
-    AT_ONCE,
     Access,
     AccountRefused,
     Ran,
@@ -233,9 +232,3 @@ def test_what_a_run_knows_of_a_server_and_its_homes_until_the_connection_is_rese
     assert remote("deploy").noted(remote("deploy").about_home("echo ~app")) == b"/home/app"
     remote().forget()
     assert remote("deploy").noted(remote("deploy").about_home("echo ~app")) is None
-
-
-def test_what_a_workspace_takes_at_once_is_known_to_all_tasks_of_its_run(reach: Reach) -> None:
-    reach("https://workspace.example", "web-01").note(AT_ONCE, b"50000")
-    assert reach("https://workspace.example", "web-02", username="deploy").noted(AT_ONCE) == b"50000"
-    assert reach("https://other.example", "web-01").noted(AT_ONCE) is None

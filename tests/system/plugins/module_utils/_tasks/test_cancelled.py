@@ -128,15 +128,6 @@ def test_what_is_stuck_or_over_waits_no_more(current: Workspace, status: str) ->
 
 
 @in_every_dialect
-def test_a_schedule_that_was_carried_out_is_too_late(workspace: Workspace) -> None:
-    time = "2026-01-01T03:00:00Z"
-    row = {"server": "web-01", "line": "reboot", "status": "success", "scheduled_at": time, "added_at": time}
-    workspace.add_commands([row])
-    ran = cancel(workspace, servers=["web-01"], line="reboot", scheduled_at=time)
-    assert (ran.changed, ran.failed, ran["outcome"]) == (False, True, "sent")
-
-
-@in_every_dialect
 @pytest.mark.parametrize("by", ["id", "line"])
 def test_check_mode_writes_nothing(workspace: Workspace, by: str) -> None:
     command_id = waiting(workspace)

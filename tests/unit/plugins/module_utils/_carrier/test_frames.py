@@ -44,16 +44,6 @@ def test_a_frame_of_which_any_piece_is_missing_or_twice_is_none() -> None:
                 read_frame(DIGEST, torn)
 
 
-@pytest.mark.parametrize("length", range(0, 700, 7))
-def test_a_frame_that_ends_early_is_none_and_tells_its_beginning(length: int) -> None:
-    stdout = b"standard output " * 30
-    torn = frame(stdout, b"standard error")[:length]
-    with pytest.raises(NoFrame) as caught:
-        read_frame(DIGEST, torn)
-    lines_of_57_bytes = max(0, min(len(stdout) // 57, torn.count("\n") - 1))
-    assert caught.value.stdout == stdout[: 57 * lines_of_57_bytes]
-
-
 @pytest.mark.parametrize("length", [1, 4, 50, 78, 200])
 def test_what_stands_behind_a_hole_is_no_beginning(length: int) -> None:
     stdout = b"".join(b"%d\n" % number for number in range(300))

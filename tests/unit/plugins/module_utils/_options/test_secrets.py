@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
@@ -104,15 +102,3 @@ def test_no_message_commands_a_terminal() -> None:
     assert shown["stdout"] == shown["commands"][0]["stdout"] == ESCAPES
     assert shown["msg"] == shown["commands"][0]["msg"] == clean(ESCAPES)
     assert shown["warnings"] == ["a\\nb"]
-
-
-def test_results_of_many_commands_are_not_held_twice() -> None:
-    tracemalloc.start()
-    try:
-        result = {"commands": [{f"key {place}": number for place in range(30)} for number in range(1000)]}
-        held = tracemalloc.get_traced_memory()[0]
-        tracemalloc.reset_peak()
-        presentable(result, {"s3cret"})
-        assert tracemalloc.get_traced_memory()[1] < held * 1.25
-    finally:
-        tracemalloc.stop()

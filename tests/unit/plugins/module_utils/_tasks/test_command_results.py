@@ -93,13 +93,6 @@ def test_several_commands_have_counts_and_a_summary() -> None:
     assert "stdout" not in result
 
 
-@pytest.mark.parametrize(("total", "more"), [(5, ""), (6, "; and 1 more")])
-def test_the_summary_names_five_of_many(total: int, more: str) -> None:
-    result = of_jobs([failed(number) for number in range(1, total + 1)])
-    assert result["msg"].startswith(f"{total} of {total} commands did not end well: web-01: ")
-    assert result["msg"].endswith(f"web-05: The command ended with rc 5.{more}")
-
-
 @pytest.mark.parametrize(
     ("code", "output", "msg"),
     [
@@ -204,13 +197,6 @@ def test_what_the_agent_ended_is_explained(code: int, text: str, why: str) -> No
     assert f"ended with rc {code}{why}" in described["msg"]
 
 
-def test_the_phase_in_which_it_failed_is_named() -> None:
-    row = current_row(status="failed", success=False, exit_code=1, error_phase="file_too_large")
-    assert "rc 1 (file_too_large)" in describe_job(job("failed", row))["msg"]
-    stuck = current_row(status="stuck", error_phase="agent_timeout")
-    assert describe_job(job("stuck", stuck))["msg"] == f"{Outcome.STUCK.sentence} The workspace says: agent_timeout."
-
-
 def test_what_the_agent_never_acknowledged_is_not_said_to_have_run() -> None:
     row = current_row(status="failed", success=False, error_phase="agent_disconnected")
     described = describe_job(job("failed", row))
@@ -239,14 +225,6 @@ def test_a_refused_submit() -> None:
 def test_an_exit_code_that_was_not_stated_is_marked(row: dict[str, Any], rc: int | None, assumed: bool | None) -> None:
     described = describe(Command.from_row(row), None)
     assert (described["rc"], described.get("rc_assumed")) == (rc, assumed)
-
-
-@pytest.mark.parametrize(
-    ("text", "stdout", "lines"), [("", "", []), ("a\r\nb\r\n", "a\r\nb", ["a", "b"]), ("\n a ", "\n a ", ["", " a "])]
-)
-def test_output_as_lines(text: str, stdout: str, lines: list[str]) -> None:
-    described = describe(Command.from_row(DONE), Output(text))
-    assert (described["stdout"], described["stdout_lines"]) == (stdout, lines)
 
 
 @pytest.mark.parametrize("no_log", [False, True])
