@@ -12,8 +12,10 @@ from __future__ import annotations
 import functools
 import re
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -445,6 +447,31 @@ def test_many_commands_are_looked_at_a_hundred_at_a_time(stage: Stage) -> None:
     reads = paths(stage.workspace)
     assert all(path.startswith(f"{LIST}?") and "page_size=100" in path for path in reads), "none is asked for alone"
     assert len(reads) <= 60, "less than one a second, for sixty commands"
+
+
+@pytest.mark.parametrize(("max_errors", "seconds"), [(None, 20), (0, 5)])
+def test_looks_are_far_apart_while_commands_are_submitted(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, max_errors: int | None, seconds: int
+) -> None:
+    clock, looked = stage.clock, [0.0]
+    jobs = [stage.job(str(uuid.UUID(int=number)), f"web-{number}") for number in range(300)]
+
+    def submit_slowly(_client: Client, body: Row, _known: Any) -> Command:
+        clock.sleep(0.25)
+        return Command(body["server"], Server(body["server"]), "make all", "system", "verifying", result="done")
+
+    def look(_looking: Looking, awaited: list[Job], *_arguments: Any) -> None:
+        looked.append(clock.monotonic())
+        for job in awaited if all(job.id for job in jobs) else ():
+            job.see(job.known.with_status("success"))
+
+    monkeypatch.setattr(fleet, "THREADS", 1)
+    monkeypatch.setattr(submitting, "submit", submit_slowly)
+    monkeypatch.setattr(Looking, "look", look)
+    looked[0] = clock.monotonic()
+    stage.run(jobs, max_errors=max_errors)
+    assert outcomes(jobs) == {"success": 300}
+    assert seconds <= min(after - before for before, after in pairwise(looked[:4])) < seconds + 0.9
 
 
 def test_one_command_is_asked_for_by_its_id(stage: Stage) -> None:

@@ -148,6 +148,11 @@ def test_what_waits_is_looked_for_among_the_last_day_and_the_last_hundred(
     assert sum(command.pending for command in pending_of(client, [SERVER])) == found
 
 
+def test_what_waits_among_what_is_over_makes_the_walk_go_on() -> None:
+    some = [*[over(NOW - DAY - SECOND)] * 60, current_row()]
+    assert sum(command.pending for command in pending_of(listing(*some, *some, *some), [SERVER])) == 3
+
+
 def test_commands_for_a_time_are_read_up_to_the_first_that_is_certainly_earlier() -> None:
     times = [NOW.isoformat(), None, (NOW - SECOND).isoformat(), (NOW - 2 * SECOND).isoformat(), NOW.isoformat()]
     rows = [current_row(scheduled_at=time) for time in times]
