@@ -64,10 +64,8 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
     ("given", "message"),
     [
         ({"name": None}, "checks, check 1: missing required arguments: name"),
-        ({"line": None}, "checks, check 1 (it): missing required arguments: line"),
         ({"line": " "}, "checks, check 1 (it): line: the command line is empty. Give the line that is to run."),
         ({"lines": "x"}, "checks, check 1 (it): lines: a check has no such key. Did you mean line?"),
-        ({"severity": "bad"}, "value of severity must be one of: info, low, medium, high, critical, got: bad"),
         ({"rc": []}, "rc: no exit code would be right. Name at least one, or leave rc out for 0."),
         ({"contains": [""]}, "contains: it is empty. Give a text, or leave it out."),
         (
@@ -75,21 +73,14 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
             "matches: '(a' is not a regular expression: missing ), unterminated subpattern at position 0",
         ),
         ({"unanswered": "["}, "unanswered: '[' is not a regular expression"),
-        ({"number": {"at_mots": 1}}, "number.at_mots: a check has no such key. Did you mean number.at_most?"),
         (
             {"number": {"at_most": "x"}},
             "number.at_most: 'x' is not a number. Give a number, or the name of one of the check's parameters.",
         ),
-        (
-            {"number": {}},
-            "number: it is compared with nothing. Give at_most, at_least or equals, or a fact to keep it as.",
-        ),
         ({"number": {"extract": "(a)(b)", "at_most": 1}}, "number.extract: it has 2 groups. Leave one pair of"),
         ({"fact": "disk-used"}, "fact: 'disk-used' is not a name for a variable. Use letters, digits and underscores."),
-        ({"when": ["!"]}, "when: it is empty."),
         ({"fact": ["a", "b"]}, "fact: there are 2. Name one; several go with kind problems."),
         ({"timeout": 0}, "timeout: it is 0. Give seconds from 1 to 3600."),
-        ({"parameters": {"Bad": 1}}, "parameters.Bad: it is not a name for a parameter. Use small letters, digits and"),
         ({"parameters": {"a": None}}, "parameters.a: it has no default. Give a text, a number, true or false, or"),
         (
             {"parameters": {"a": "x"}, "number": {"at_most": "a"}},
@@ -103,13 +94,7 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
             {"shell": "osquery", "applies_if": "true"},
             "applies_if: no shell of the server runs what is for the shell osquery. Leave it out.",
         ),
-        (
-            {"absent": True},
-            "checks, check 1 (it): absent: it is true or false, as which YAML reads yes, no, on and off",
-        ),
         ({"rc": True}, "rc: it is true or false"),
-        ({"rc": [float("inf")]}, "checks, check 1 (it): rc: it is infinite. Give a whole number."),
-        ({"number": 5}, "checks, check 1 (it): number: it is not a dictionary. Give one, such as {at_most: 5}."),
         ({"results": {"format": ["tap"]}}, "checks, check 1 (it): results.format: '['tap']' is not a format. Did you"),
     ],
 )
@@ -120,16 +105,17 @@ def test_bad_checks(given: Row, message: str) -> None:
     assert message in str(raised.value)
 
 
-def test_the_check_that_is_wrong_is_named() -> None:
-    good = {"name": "one", "line": "true"}
-    with pytest.raises(
-        UsageError, match=r"checks, check 2 \(two\): line: its code has 200,000 characters, and 100,000"
-    ):
-        read_checks("checks", [good, {"name": "two", "line": "x" * 200_000}])
-    with pytest.raises(UsageError, match=r"checks, check 2 \(two\): line: the command line has 3000 characters"):
-        read_checks("checks", [good, {"name": "two", "line": "x" * 3000, "shell": "osquery"}])
-    with pytest.raises(UsageError, match="checks 1 and 3 are both named one"):
-        read_checks("checks", [good, {"name": "two", "line": "x"}, good])
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"name": "two", "line": "x" * 200_000}, r"checks, check 2 \(two\): line: its code has 200,000 characters"),
+        ({"name": "two", "line": "x" * 3000, "shell": "osquery"}, "the command line has 3000 characters"),
+        ({"name": "one", "line": "x"}, "checks 1 and 2 are both named one"),
+    ],
+)
+def test_the_check_that_is_wrong_is_named(second: Row, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_checks("checks", [{"name": "one", "line": "true"}, second])
     with pytest.raises(UsageError, match="checks: there is no check"):
         read_checks("checks", [])
 
@@ -154,7 +140,6 @@ def test_values_of_parameters() -> None:
     ("default", "given", "value"),
     [
         (1, "90", 90),
-        (1, 2.5, 2.5),
         ([], "a, b,", ["a", "b"]),
         (["x"], [22, "y"], ["22", "y"]),
         (True, "no", False),
@@ -168,7 +153,6 @@ def test_kinds_of_parameters(default: Any, given: Any, value: Any) -> None:
     ("default", "given", "message"),
     [
         (1, "many", "audit_x: 'many' is not a number. Give one, such as 1."),
-        (1, True, "audit_x: 'True' is not a number."),
         (1, 10**400, "audit_x: '1000"),
         (True, "maybe", "audit_x: 'maybe' is neither true nor false. Give one of them."),
         ("x", ["a"], "audit_x: it is not a text. Give one, such as 'x'."),

@@ -20,6 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions i
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 DF = "Filesystem Use% Mounted\n/dev/vda 83% /\n/dev/vdb 97% /srv\ntmpfs 1% /tmp\n"
+LIMITED: Row = {"number": {"at_most": "most", "unit": "%"}, "parameters": {"most": 90, "names": ["a", "b"]}}
 
 
 def judge(given: Row, output: str = "", rc: int = 0, fact_limit: int = 100, **answer: Any) -> CheckOutcome:
@@ -37,23 +38,18 @@ def judge(given: Row, output: str = "", rc: int = 0, fact_limit: int = 100, **an
         ({}, "", 0, "passed"),
         ({}, "", 1, "failed"),
         ({"rc": [0, 3]}, "", 3, "passed"),
-        ({"rc": 1}, "", 0, "failed"),
         ({"contains": "a, b"}, "x a, b x", 0, "passed"),
         ({"contains": ["a", "b"]}, "a", 0, "failed"),
-        ({"matches": "^b$"}, "a\nb\nc", 0, "passed"),
         ({"matches": ["^b$", "^d$"]}, "a\nb\nc", 0, "failed"),
         ({"absent": ["x", "^b"]}, "a\nb is here\nc", 0, "failed"),
         ({"unanswered": "^cannot tell"}, "cannot tell", 9, "unknown"),
         ({"unanswered": "^cannot tell"}, "well", 9, "failed"),
-        ({"number": {"at_most": 83}}, "83", 0, "passed"),
         ({"number": {"at_most": 82.5}}, "83", 0, "failed"),
-        ({"number": {"at_least": 83}}, "83", 0, "passed"),
         ({"number": {"at_least": 83.5}}, "83", 0, "failed"),
         ({"number": {"equals": -1.5}}, "it is -1.5", 0, "passed"),
         ({"number": {"equals": 0}}, "it is 0.5", 0, "failed"),
         ({"number": {"at_most": 90}}, "nothing", 0, "unknown"),
         ({"number": {"at_most": 90}}, "83", 1, "failed"),
-        ({"number": {"extract": "x", "pick": "count", "at_most": 0}}, "", 0, "passed"),
     ],
 )
 def test_judging(given: Row, output: str, rc: int, outcome: str) -> None:
@@ -126,19 +122,9 @@ def test_no_more_than_the_beginning_of_an_output_is_looked_at() -> None:
 @pytest.mark.parametrize(
     ("message", "given", "output", "said"),
     [
-        (
-            "{value}{unit} of {at_most}{unit} used",
-            {"number": {"at_most": "most", "unit": "%"}, "parameters": {"most": 90}},
-            "97",
-            "97% of 90% used",
-        ),
         ("{line} listens", {"absent": "port"}, "a\nport 22\nport 23", "port 22 listens"),
-        (
-            "rc {rc}, last {line}, {names}",
-            {"parameters": {"names": ["a", "b"]}, "rc": 9},
-            "x\ny\n",
-            "rc 0, last y, a, b",
-        ),
+        ("{value}{unit} of {at_most}{unit} {names}", LIMITED, "97", "97% of 90% a, b"),
+        ("rc {rc}, last {line}", {"rc": 9}, "x\ny\n", "rc 0, last y"),
     ],
 )
 def test_messages_of_checks(message: str, given: Row, output: str, said: str) -> None:
@@ -156,11 +142,9 @@ def test_messages_of_checks(message: str, given: Row, output: str, said: str) ->
         ("", "unknown", "The check did not come to its end."),
         ("done\nmore", "unknown", "The check did not come to its end. The output ends with: more"),
         ("problem: a\nproblem: b.\nproblem: a\n", "failed", "a. b."),
-        ("problem:\n", "failed", "The check does not say what it is."),
         ("unknown: only root may look\nproblem: a\n", "failed", "a."),
         ("not applicable: no sshd\nunknown: b\ndone", "unknown", "b."),
         ("not applicable: no sshd\ndone", "not_applicable", "no sshd."),
-        (" problem: a\ndone", "passed", "No problem was found."),
     ],
 )
 def test_problems(output: str, outcome: str, message: str) -> None:
@@ -195,14 +179,11 @@ def test_an_answer_that_took_too_long(given: Row) -> None:
         ({"kind": "problems"}, "fine\nproblem: a\n", "problem: a"),
         ({"absent": "b+"}, "aa\nxbb\n", "xbb"),
         ({"number": {"extract": r"(\d+)%", "pick": "max", "at_most": 90}}, DF, "97%"),
-        ({"contains": "z"}, "aa\n", None),
     ],
 )
-def test_where_the_reason_stands(given: Row, output: str, evidence: str | None) -> None:
-    place = judge(given, output).evidence
-    assert (None if place is None else output[place:].startswith(evidence or "")) is (
-        None if evidence is None else True
-    )
+def test_where_the_reason_stands(given: Row, output: str, evidence: str) -> None:
+    assert output[judge(given, output).evidence :].startswith(evidence)
+    assert judge({"contains": "z"}, "aa\n").evidence is None
 
 
 # Facts

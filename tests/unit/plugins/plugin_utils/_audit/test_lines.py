@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 import subprocess
@@ -15,9 +14,8 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.lines import LONG, NOT_APPLIED, SHORT, line_of
-from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 SHELLS = [shell for shell in ("dash", "bash", "busybox ash") if shutil.which(shell.split()[0])]
 FUNCTIONS = """
@@ -100,17 +98,3 @@ def test_what_cannot_be_unpacked_is_no_answer() -> None:
     assert run("dash", line.replace("base64 -d", "cat").replace("zcat", "zcat 2>/dev/null")) == ""
     # An output that is compared may be good when it is empty.
     assert "base64" not in line_of(check_of({"line": LONG_CODE}), SHORT)
-
-
-def test_the_guide_says_how_many_checks_fit() -> None:
-    checks = [check for of_set in read_library(ROOT / "roles/audit/files/checks").values() for check in of_set]
-    guide = " ".join((ROOT / "docs/docsite/rst/audit.rst").read_text().split())
-    said = re.search(
-        r"of the (\d+) checks that the role has, (\d+) fit into the 512 characters .*?, and (\d+) into the 2,048 ",
-        guide,
-    )
-    assert said
-    fitting = [sum(len(line_of(check, most)) <= most for check in checks) for most in (SHORT, LONG)]
-    assert int(said[1]) == len(checks)
-    # Not every zlib makes the same of the same.
-    assert [int(said[2]), int(said[3])] == pytest.approx(fitting, abs=2)

@@ -23,8 +23,8 @@ TODAY = date(2027, 1, 1)
 WAIVER: Row = {"check": "sshd-*", "groups": ["db"], "reason": "It is known.", "until": "2027-12-31"}
 
 
-@pytest.mark.parametrize("name", ["audit_fail_on", "audit_report_dir", "audit_wait_timeout"])
-def test_the_first_two_hosts_that_differ_are_named(name: str) -> None:
+def test_the_first_two_hosts_that_differ_are_named() -> None:
+    name = "audit_fail_on"
     refuse_different({})
     refuse_different({"web-01": {name: 1}, "web-02": {name: 1}})
     with pytest.raises(UsageError, match=f"^{name}: .* differs: web-01 has 1.*, db-01 has 2.*. Set it in the play, "):
@@ -52,7 +52,7 @@ def test_waivers_are_joined_each_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("given", [None, "sshd-*", [WAIVER, "sshd-*"], {"check": "sshd-*"}])
+@pytest.mark.parametrize("given", [None, [WAIVER, "sshd-*"]])
 def test_waivers_of_a_host_that_are_none(given: object) -> None:
     with pytest.raises(UsageError, match=r"^audit_waivers: it is not a list of dictionaries.* Host: db-01.$"):
         join_waivers([("web-01", [WAIVER]), ("db-01", given)], TODAY)
@@ -61,27 +61,13 @@ def test_waivers_of_a_host_that_are_none(given: object) -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        (
-            "dest: nothing can be written to /dest: Denied.",
-            "audit_report_dir: nothing can be written to /dest: Denied.",
-        ),
+        ("dest: nothing can be written to /dest: No.", "audit_report_dir: nothing can be written to /dest: No."),
         ("waivers, waiver 1: check: it is empty.", "audit_waivers, waiver 1: check: it is empty."),
         ("audit_skip: no check is left.", "audit_skip: no check is left."),
         ("wait_timeout is 28800, and min_coverage is 2.", "wait_timeout is 28800, and min_coverage is 2."),
+        (Outcome.TIMED_OUT.sentence, Outcome.TIMED_OUT.sentence.replace("wait_timeout", "audit_wait_timeout")),
     ],
 )
 def test_sentences_name_the_variables_of_the_role(text: str, named: str) -> None:
     assert of_role(text) == named
     assert of_role("budget: 2 servers", about_option=False) == "budget: 2 servers"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        Outcome.TIMED_OUT.sentence,
-        "1 server not reached: web-01: Not finished within wait_timeout, and cancelled before it was delivered",
-        "Not tried: the request budget is used up for longer than wait_timeout allows.",
-    ],
-)
-def test_sentences_about_commands_name_the_variable_of_the_role(text: str) -> None:
-    assert of_role(text) == text.replace("wait_timeout", "audit_wait_timeout")

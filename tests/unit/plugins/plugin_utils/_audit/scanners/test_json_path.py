@@ -17,29 +17,14 @@ from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 WORDS = {"passed": ["PASS", True], "failed": ["FAIL", False], "not_applicable": ["INFO"]}
 #: As kube-bench writes it.
-NESTED = {
-    "Controls": [
-        {
-            "tests": [
-                {
-                    "results": [
-                        {
-                            "test_number": "1.1.1",
-                            "test_desc": "The file is safe",
-                            "status": "FAIL",
-                            "remediation": "chmod 600",
-                            "reason": "0644",
-                            "severity": "IMPORTANT",
-                            "links": ["https://example.org/1", "CIS 1.1.1"],
-                        },
-                        {"test_number": "1.1.2", "status": "pass"},
-                    ]
-                },
-                {"results": [{"test_number": "1.2.1", "status": "WARN"}, {"test_number": "1.2.2"}]},
-            ]
-        }
-    ]
-}
+FAILED = {"test_number": "1.1.1", "test_desc": "The file is safe", "status": "FAIL", "remediation": "chmod 600"}
+FAILED |= {"reason": "0644", "severity": "IMPORTANT"}
+FIRST: list[Row] = [
+    {**FAILED, "links": ["https://example.org/1", "CIS 1.1.1"]},
+    {"test_number": "1.1.2", "status": "pass"},
+]
+SECOND = [{"test_number": "1.2.1", "status": "WARN"}, {"test_number": "1.2.2"}]
+NESTED = {"Controls": [{"tests": [{"results": FIRST}, {"results": SECOND}]}]}
 PATHS = {"list": "Controls.tests.results", "name": "test_number", "outcome": "status"}
 
 
@@ -52,16 +37,8 @@ def of(document: Any, **options: Any) -> list[NamedResult]:
 def test_all_about_a_result() -> None:
     texts = {"title": "test_desc", "remedy": "remediation", "message": "reason"}
     result, *_others = of(NESTED, **PATHS, **texts, severity="severity", references="links")
-    assert result == NamedResult(
-        "1.1.1",
-        "failed",
-        "The file is safe",
-        "",
-        "high",
-        "chmod 600",
-        ("https://example.org/1", "CIS 1.1.1"),
-        "0644",
-    )
+    links = ("https://example.org/1", "CIS 1.1.1")
+    assert result == NamedResult("1.1.1", "failed", "The file is safe", "", "high", "chmod 600", links, "0644")
 
 
 def test_lists_on_the_way_stand_for_their_entries() -> None:
@@ -91,13 +68,10 @@ def test_what_has_no_results_is_refused(document: Any, reason: str) -> None:
         ([{"id": "a", "ok": "pass"}, {"id": "b", "ok": False}], {"name": "id"}),
         ({"checks": {"a": {"ok": True}, "b": {"ok": "FAIL"}}}, {"list": "checks"}),
     ],
-    ids=["list", "names as keys"],
 )
 def test_shapes(document: Any, options: Row) -> None:
-    assert [(one.name, one.outcome) for one in of(document, outcome="ok", **options)] == [
-        ("a", "passed"),
-        ("b", "failed"),
-    ]
+    found = [(one.name, one.outcome) for one in of(document, outcome="ok", **options)]
+    assert found == [("a", "passed"), ("b", "failed")]
 
 
 def test_each_line_may_be_a_result() -> None:
