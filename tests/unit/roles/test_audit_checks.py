@@ -17,9 +17,6 @@ import yaml
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 _FILES = sorted((ROOT / "roles/audit/files/checks").glob("*.yml"))
-_SETS = (
-    *("ssh", "accounts", "sudo", "files", "kernel", "network", "services", "updates", "logging", "capacity", "agent"),
-)
 _KEYS = {"name", "title", "rationale", "set", "severity", "remedy", "references", "kind", "line"}
 _SHELLCHECK = shutil.which("shellcheck") or shutil.which("shellcheck", path=str(ROOT / ".venv/bin"))
 
@@ -37,38 +34,17 @@ _CHECKS: list[Row] = [
 ]
 
 
-def test_names_are_unique() -> None:
-    names = [check["name"] for check in _CHECKS]
-    assert sorted(set(names)) == sorted(names)
-    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
-
-
-def test_sets_are_those_that_are_known() -> None:
-    assert {path.stem for path in _FILES} <= set(_SETS)
-    assert all(set(_read(path)) <= {"functions", "checks"} for path in _FILES)
-
-
 @pytest.mark.parametrize("check", _CHECKS, ids=lambda check: str(check["name"]))
 def test_each_says_what_it_is(check: Row) -> None:
     optional = {"applies_if", "parameters", "timeout", "fact", "functions", "file"}
     assert set(check) >= _KEYS
     assert set(check) <= _KEYS | optional
     assert (check["kind"], check["set"]) == ("problems", check["file"])
-    assert check["severity"] in ("info", "low", "medium", "high", "critical")
     assert check["references"]
     assert all(re.match(r"(CIS|NIST) ", reference) for reference in check["references"])
-    assert not check["title"].endswith(".")
-    assert check["rationale"].endswith(".")
-    assert check["remedy"].endswith(".")
     assert "{{" not in str(check)
-
-
-@pytest.mark.parametrize("check", _CHECKS, ids=lambda check: str(check["name"]))
-def test_parameters_are_used_and_come_to_an_end(check: Row) -> None:
-    for name, value in check.get("parameters", {}).items():
-        assert re.fullmatch(r"[a-z][a-z_0-9]*", name)
+    for name in check.get("parameters", {}):
         assert re.search(rf"\$\{{?{name}\b", check["functions"] + check["line"])
-        assert isinstance(value, (int, float, str, list))
     assert check["line"].rstrip().splitlines()[-1] in ('echo "done"', "settle anybody", "settle root")
 
 
