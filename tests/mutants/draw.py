@@ -21,8 +21,9 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
-Position = tuple[int, int]
-Span = tuple[Position, Position]
+Span = tuple[tuple[int, int], tuple[int, int]]
+#: The name of an operator, and which of its places it is.
+Choice = tuple[str, int]
 
 CORE = ("_api", "_options", "_carrier", "_fleet", "_tasks")
 #: Whether two equal values are one object is up to Python.
@@ -32,22 +33,11 @@ PUNCTUATION = frozenset("()[]{},.:=")
 
 @dataclass(frozen=True)
 class Mutation:
-    """One thing broken in one file.
-
-    Attributes:
-        file: relative to the collection.
-        line: its number, from 1.
-        operator: what cosmic-ray calls the kind of mutation.
-        was, becomes: the lines that differ, without their indentation.
-        diff: the same with what stands around it.
-        code: the whole file as it is when broken.
-    """
+    """One thing broken in one file: its place, the operator of cosmic-ray, a diff, and the whole broken code."""
 
     file: Path
     line: int
     operator: str
-    was: str
-    becomes: str
     diff: str
     code: str
 
@@ -55,12 +45,6 @@ class Mutation:
     def title(self) -> str:
         """Where it is and what kind."""
         return f"{self.file}:{self.line} {self.operator}"
-
-
-@dataclass(frozen=True)
-class _Choice:
-    operator: str
-    occurrence: int
 
 
 def draw(root: Path, seed: str, size: int, floors: tuple[str, ...] = CORE) -> list[Mutation]:
@@ -73,21 +57,22 @@ def draw(root: Path, seed: str, size: int, floors: tuple[str, ...] = CORE) -> li
     return list(islice(filter(None, mutations), size))
 
 
-def _choices(source: str) -> dict[Span, list[_Choice]]:
+def _choices(source: str) -> dict[Span, list[Choice]]:
     hints = list(_hints(source))
-    nodes = [node for node in ast_nodes(get_ast(source)) if not _is_dull(node)]
-    choices: dict[Span, list[_Choice]] = {}
+    # No operator mutates nodes of these kinds; asking two hundred of them takes long.
+    dull = ("name", "string", "newline")
+    nodes = [
+        node
+        for node in ast_nodes(get_ast(source))
+        if node.type not in dull and getattr(node, "value", None) not in PUNCTUATION
+    ]
+    choices: dict[Span, list[Choice]] = {}
     for name, operator in _operators().items():
         spans = (span for node in nodes for span in operator.mutation_positions(node))
         for occurrence, (start, end) in enumerate(spans):
             if not any(first <= start < last for first, last in hints):
-                choices.setdefault((start, end), []).append(_Choice(name, occurrence))
+                choices.setdefault((start, end), []).append((name, occurrence))
     return dict(sorted(choices.items()))
-
-
-def _is_dull(node: Any) -> bool:
-    """Whether no operator mutates a node of this kind; asking two hundred of them takes long."""
-    return node.type in ("name", "string", "newline") or getattr(node, "value", None) in PUNCTUATION
 
 
 @cache
@@ -106,35 +91,24 @@ def _hints(source: str) -> Iterator[Span]:
                 yield (hint.lineno, hint.col_offset), (hint.end_lineno, hint.end_col_offset)
 
 
-def _mutation(root: Path, file: Path, span: Span, choices: list[_Choice]) -> Mutation | None:
+def _mutation(root: Path, file: Path, span: Span, choices: list[Choice]) -> Mutation | None:
     """The first of these that is Python, or None: stars of parameters, for one, are taken for operators."""
     source = file.read_text()
-    broken = ((choice, _mutated(source, choice)) for choice in choices)
-    choice, code = next((pair for pair in broken if pair[1]), (None, ""))
-    if choice is None:
-        return None
-    diff = list(difflib.unified_diff(source.splitlines(), code.splitlines(), lineterm=""))[2:]
-    return Mutation(
-        file=file.relative_to(root),
-        line=span[0][0],
-        operator=choice.operator.removeprefix("core/"),
-        was=_changed(diff, "-"),
-        becomes=_changed(diff, "+"),
-        diff="\n".join(diff),
-        code=code,
-    )
+    for choice in choices:
+        if code := _mutated(source, choice):
+            diff = list(difflib.unified_diff(source.splitlines(), code.splitlines(), lineterm=""))[2:]
+            operator = choice[0].removeprefix("core/")
+            return Mutation(file.relative_to(root), span[0][0], operator, "\n".join(diff), code)
+    return None
 
 
-def _mutated(source: str, choice: _Choice) -> str:
+def _mutated(source: str, choice: Choice) -> str:
     """The code with this mutation; empty where the operator cannot make it."""
+    name, occurrence = choice
     try:
-        code: str = mutate_code(source, _operators()[choice.operator], choice.occurrence)
+        code: str = mutate_code(source, _operators()[name], occurrence)
         with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
             compile(code, "", "exec")
     except (AttributeError, SyntaxError):
         return ""
     return code
-
-
-def _changed(diff: list[str], sign: str) -> str:
-    return "\n".join(line[1:].strip() for line in diff if line.startswith(sign)).strip()
