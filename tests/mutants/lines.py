@@ -38,13 +38,7 @@ MOST_FAILED = 10
 
 
 class Lines:
-    """Which tests run which lines.
-
-    Args:
-        place: the folder of the collection in which that was measured.
-        data: what coverage noted there, with the id of a test as the context, or none while files are imported.
-        seconds: how long each test took that passed.
-    """
+    """Which tests run which lines in a folder; the context of lines that run while a file is imported is empty."""
 
     def __init__(self, place: Path, data: CoverageData, seconds: dict[str, float]) -> None:
         self._place = place
@@ -108,14 +102,8 @@ def measure(place: Path, workers: int) -> Lines:
         kept.with_suffix(".new").rename(kept)
     data = CoverageData(str(kept / "data"))
     data.read()
-    seconds = {test: took for test, took in _took(kept).items() if took is not None}
+    seconds = {test: took for test, took in json.loads((kept / "seconds").read_text()).items() if took is not None}
     return Lines(place, data, seconds)
-
-
-def _took(folder: Path) -> dict[str, float | None]:
-    """How many seconds each test took, None for one that failed."""
-    took: dict[str, float | None] = json.loads((folder / "seconds").read_text())
-    return took
 
 
 def _digest(place: Path) -> str:
@@ -133,7 +121,8 @@ def _run_all(place: Path, folder: Path, workers: int) -> None:
     options = ["--quiet", "-p", "mutants.contexts", "-n", str(workers)]
     done = _coverage(place, folder, "run", "-m", "pytest", *options, *TESTS)
     ran = done.returncode in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    failed = [test for test, took in _took(folder).items() if took is None] if ran else []
+    took = json.loads((folder / "seconds").read_text()) if ran else {}
+    failed = [test for test, seconds in took.items() if seconds is None]
     if not ran or len(failed) > MOST_FAILED:
         sys.exit(f"The tests fail without a mutation:\n{done.stdout}{done.stderr}")
     for test in failed:

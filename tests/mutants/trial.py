@@ -61,18 +61,15 @@ class Copy:
         """Run tests in this order until one fails."""
         if not tests:
             return Trial(mutation, Verdict.SURVIVED, "no test runs it")
-        output = self._run_broken(mutation, tests)
-        return Trial(mutation, Verdict.SURVIVED) if output is None else self._noticed(mutation, tests, output)
-
-    def _run_broken(self, mutation: Mutation, tests: list[str]) -> str | None:
         file = self.place / mutation.file
         whole = file.with_suffix(".whole")
         shutil.copy2(file, whole)
         try:
             file.write_text(mutation.code)
-            return self._run(tests)
+            output = self._run(tests)
         finally:
             whole.replace(file)
+        return Trial(mutation, Verdict.SURVIVED) if output is None else self._noticed(mutation, tests, output)
 
     def _run(self, tests: list[str]) -> str | None:
         """The output of tests of which one failed."""
