@@ -65,6 +65,7 @@ def test_waivers_of_a_host_that_are_none(given: object) -> None:
         ("waivers, waiver 1: check: it is empty.", "audit_waivers, waiver 1: check: it is empty."),
         ("audit_skip: no check is left.", "audit_skip: no check is left."),
         ("wait_timeout is 28800, and min_coverage is 2.", "wait_timeout is 28800, and min_coverage is 2."),
+        ("Used up for longer than wait_timeout allows.", "Used up for longer than audit_wait_timeout allows."),
         (Outcome.TIMED_OUT.sentence, Outcome.TIMED_OUT.sentence.replace("wait_timeout", "audit_wait_timeout")),
     ],
 )

@@ -68,7 +68,7 @@ PREFIX = "xccdf_org.x_rule_"
         ("a:error\nb:unknown\nc:notchecked\n", {"a": "unknown", "b": "unknown", "c": "unknown"}),
         ("a:notapplicable\nb:informational\n", {"a": "not_applicable", "b": "not_applicable"}),
         ("a:notselected\nb:pass\n", {"b": "passed"}),
-        ("a:pass\na:notchecked\na:fail\na:notapplicable\n", {"a": "failed"}),
+        ("a:pass\na:notchecked\na:fail\na:notapplicable\nb:pass\nb:fail\n", {"a": "failed", "b": "failed"}),
         (
             "xccdf_org.one_rule_a:pass\n" + f"{PREFIX}a:fail\n",
             {"xccdf_org.one_rule_a": "passed", f"{PREFIX}a": "failed"},
