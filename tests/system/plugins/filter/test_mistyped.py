@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_cores import CORES
-from system.playing import Row, play_out
+from system.playing import play_out
 from workspace.client import Workspace
 
 pytestmark = pytest.mark.slow
@@ -29,10 +29,8 @@ REFUSED: dict[str, tuple[str, bool, tuple[str, ...], str]] = {
         " mean alpacon_servers?",
     ),
     "no servers": (RUN, True, (*LINE, "-e", "alpacon_servers="), "alpacon_servers is empty."),
-    "null": (RUN, True, (*LINE, "-e", '{"alpacon_servers": null}'), "alpacon_servers is empty."),
     "limited": (RUN, True, (*LINE, "-e", "alpacon_servers=web-01", "--limit", "web-01"), "Give only one of the two."),
     "nobody": (RUN, False, (*LINE, "--limit", "web"), "no hosts that --limit could choose from"),
-    "token": (RUN, False, (*LINE, "-i", "refused.alpacon.yml"), "The inventory that was given has no hosts"),
     "cut": (RUN, True, ("-e", "alpacon_line=uptime -p"), "'-p' belongs to no variable. Put a value"),
     "no ids": (CANCEL, True, (*LINE, "-e", "alpacon_ids="), "alpacon_ids is empty."),
     "audit": (AUDIT, True, ("-e", "audit_fail_onn=low"), "Did you mean audit_fail_on?"),
@@ -70,7 +68,7 @@ REFUSED: dict[str, tuple[str, bool, tuple[str, ...], str]] = {
 
 @pytest.mark.parametrize("core", CORES)
 def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: str) -> None:
-    names = REFUSED if core == "development" else ("typo", "nobody", "token", "cut", "rollout")
+    names = REFUSED if core == "development" else ("typo", "nobody", "cut", "rollout", "rollout token")
     for name in names:
         playbook, is_listed, arguments, told = REFUSED[name]
         folder = tmp_path / name.replace(" ", "-")
@@ -98,15 +96,3 @@ def test_no_host_starts_while_one_is_wrong(current: Workspace, tmp_path: Path) -
     assert "Did you mean alpacon_username?" in done.said
     assert (done.code, done.said.count("fatal: ")) == (2, 1), done.said
     assert current.requests_made() == 0
-
-
-@pytest.mark.parametrize("core", CORES)
-def test_what_a_play_has_registered_is_no_short_form(current: Workspace, tmp_path: Path, core: str) -> None:
-    task = {"herdops.alpacon.alpacon_command": {"line": "echo before"}, "register": "alpacon_output"}
-    plays: list[Row] = [
-        {"hosts": "all", "gather_facts": False, "tasks": [task]},
-        {"ansible.builtin.import_playbook": RUN, "vars": {"alpacon_line": "echo after"}},
-    ]
-    done = play_out(current, tmp_path, plays, ["web-01"], core=core)
-    assert done.code == 0, done.said
-    assert [row["line"] for row in current.commands()] == ["echo before", "echo after"]

