@@ -125,6 +125,11 @@ def test_what_is_no_list_is_an_error(body: Any) -> None:
         in_turn(body).ids()
 
 
+def test_a_list_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(ApiError):
+        Workspace(lambda _query: gone()).ids()
+
+
 @pytest.mark.parametrize(("stated", "count"), [(0, 0), (10**9, 10**9), (True, None), ("5", None), (-1, None)])
 def test_a_count_is_a_number(stated: Any, count: int | None) -> None:
     assert in_turn({"results": [{"id": "a"}], "count": stated}).pages(whole=False) == [
