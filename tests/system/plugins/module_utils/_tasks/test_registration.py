@@ -541,3 +541,12 @@ def test_older_records_are_not_taken_for_the_lost_one(published: Workspace, pati
     done = enrol(published, token=published.token)
     assert {record["id"] for record in published.registered()} == {done["id"], old.id}
     assert [orphan["id"] for orphan in done["orphans"]] == [old.id]
+
+
+def test_a_record_of_the_machine_that_cannot_be_deleted_is_named(current: Workspace) -> None:
+    lost = enrol(current, machine=MACHINE_ID)
+    current.fault("status", method="DELETE", status=403, body='{"code": "forbidden"}')
+    done = enrol(current, machine=MACHINE_ID, token=current.token)
+    assert not done.failed
+    assert done["orphans"] == [{"id": lost["id"], "name": lost["name"]}]
+    assert "is left behind and could not be deleted" in done.warnings[0]

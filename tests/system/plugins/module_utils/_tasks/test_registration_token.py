@@ -238,3 +238,10 @@ def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: Clock
         manage_token(workspace)
     assert len(ids(workspace)) == 2
     assert [entry["method"] for entry in workspace.log()].count("DELETE") == 0
+
+
+def test_what_cannot_be_looked_for(workspace: Workspace, patient: Clock) -> None:
+    workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
+    workspace.fault("status", method="GET", path=TOKENS, after=1, status=403, body='{"code": "forbidden"}')
+    with pytest.raises(LostAnswer, match="could not be seen"):
+        manage_token(workspace)

@@ -309,3 +309,20 @@ def test_what_stands_is_kept_where_the_new_command_is_refused(workspace: Workspa
     assert (ran.failed, ran.changed, ran["outcome"], "diff" in ran.result) == (True, False, "refused", False)
     assert f"Scheduled now: {first['id']} at 2999-01-01T00:00:00Z." in ran["msg"]
     assert pending(workspace) == [first["id"]]
+
+
+def test_what_ran_long_ago_is_found_also_to_reschedule(workspace: Workspace) -> None:
+    then = (datetime.now(UTC) - timedelta(days=3)).replace(microsecond=0)
+    made, _time = ran_at(workspace, scheduled_at=iso(then), added_at=iso(then))
+    workspace.add_many_commands(140, server="web-01", line="true", status="success", added_at=-90000)
+    for reschedule in (False, True):
+        again = schedule(workspace, scheduled_at=iso(then), reschedule=reschedule)
+        assert (again.changed, again["id"], again["msg"]) == (False, made, "It already ran at that time.")
+
+
+def test_a_race_that_cannot_be_looked_into_is_warned_about(workspace: Workspace) -> None:
+    workspace.fault("status", method="GET", path="/api/events/", after=1, status=403, body='{"code": "forbidden"}')
+    ran = schedule(workspace)
+    assert (ran.changed, ran.failed) == (True, False)
+    assert ran["id"] == pending(workspace)[0]
+    assert any("Whether another run scheduled the same" in warning for warning in ran.warnings)

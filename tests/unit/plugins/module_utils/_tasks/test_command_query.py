@@ -15,8 +15,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import Query, doubt_about_order, find
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, iso
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import (
+    Query,
+    doubt_about_order,
+    find,
+    in_order,
+)
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     NO_COMMAND,
     OTHER_SERVER,
@@ -187,3 +192,11 @@ def test_rows_that_are_not_wanted_are_not_kept() -> None:
         assert tracemalloc.get_traced_memory()[1] < 400_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_what_states_no_time_counts_as_the_latest(sign: str) -> None:
+    times = ["2026-11-24T01:00:00Z", None, "2026-11-24T03:00:00Z"]
+    commands = [Command.from_row(current_row(delivered_at=time, acked_at=None)) for time in times]
+    found = [iso(command.delivered_at) for command in in_order(commands, f"{sign}delivered_at")]
+    assert found == ([times[0], times[2], None] if not sign else [None, times[2], times[0]])
