@@ -134,6 +134,7 @@ def test_words_of_the_play_count_before_those_of_hosts(current: Workspace, tmp_p
 def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Workspace, tmp_path: Path) -> None:
     cases: tuple[tuple[str, Row, Row], ...] = (
         ("audit_used_max: 'much' is not a number. Give one, such as 90. Host: web-02.", {}, {"audit_used_max": "much"}),
+        ("there is no check set sshh. Did you mean ssh? Host: web-02.", {}, {"audit_check_sets": ["sshh"]}),
         ("There is no variable audit_usedmax. Did you mean audit_used_max?", {}, {"audit_usedmax": 1}),
         ("it is one for the play, and differs: web-01 has never, web-02 has", {"audit_fail_on": "never"}, {}),
         ("'no_such' is undefined. Host: web-02.", {}, {"audit_waivers": "{{ no_such }}"}),

@@ -574,6 +574,7 @@ def test_findings_fail_the_task_from_a_severity_on(workspace: Workspace) -> None
     [
         ({"waivers": [waiver(until="soon")]}, "waivers, waiver 1: until: 'soon' is not a date."),
         ({"waivers": [waiver(groups=[])]}, "waivers, waiver 1: it is about no host."),
+        ({"waivers": [waiver(reason=" ")]}, "waivers, waiver 1: reason: it is empty."),
         ({"waivers": [waiver(unitl=1)]}, "waivers, waiver 1: unitl: a waiver has no such key. Did you mean until?"),
         ({"budget": 0}, "budget: it is 0."),
         (

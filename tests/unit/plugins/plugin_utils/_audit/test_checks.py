@@ -95,6 +95,10 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
             "applies_if: no shell of the server runs what is for the shell osquery. Leave it out.",
         ),
         ({"rc": True}, "rc: it is true or false"),
+        ({"rc": [float("inf")]}, "checks, check 1 (it): rc: it is infinite. Give a whole number."),
+        ({"number": 5}, "checks, check 1 (it): number: it is not a dictionary. Give one, such as {at_most: 5}."),
+        ({"number": {}}, "number: it is compared with nothing."),
+        ({"parameters": {"Bad": 1}}, "parameters.Bad: it is not a name for a parameter."),
         ({"results": {"format": ["tap"]}}, "checks, check 1 (it): results.format: '['tap']' is not a format. Did you"),
     ],
 )

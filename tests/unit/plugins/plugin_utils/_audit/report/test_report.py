@@ -138,6 +138,8 @@ def test_says_that_there_is_no_report(tmp_path: Path) -> None:
     [
         ({"schema": 3}, "its schema is 3, and only 1 and 2 are known"),
         ({"finished_at": None}, "finished_at is missing"),
+        ({"summary": None}, "summary is missing"),
+        ({"checks": [1]}, r"checks\[0\] is not an object"),
         ({"summary": {"servers": "1"}}, "summary.servers is not a number"),
         ({"servers": {}}, "servers is not a list"),
         ({"servers": [{"host": 1}]}, r"servers\[0\].host is not a text"),

@@ -99,6 +99,7 @@ def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
     [
         (None, "strict", "cannot be read: No such file or directory"),
         ("<html/>", "strict", "has no benchmark"),
+        ("\udcff", "strict", "it is not UTF-8"),
         (Path(STREAM).read_text(), "strickt", "has no profile strickt. Did you mean strict?"),
         ('<Benchmark id="x"><Profile id="p"/></Benchmark>', "p", "selects no rule"),
         ("<!DOCTYPE x><Benchmark/>", "p", "has a DTD"),

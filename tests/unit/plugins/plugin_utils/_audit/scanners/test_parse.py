@@ -77,10 +77,11 @@ def test_hostile_output_costs_little(kind: str, name: str) -> None:
         ("xccdf", "<Benchmark><TestResult/></Benchmark>", "The output has no result of a rule."),
         ("xccdf", f"{XCCDF_ROW[:-9]}\nr:pass\n", "is not complete XML"),
         ("tap", "Bail out! no bats\n", "The run was given up: no bats."),
+        ("inspec", '{"controls": [{"id": "a", "status": "passed"},\n', "JSON"),
+        ("json", '[{"id": "a", "ok": true},\n{"id": "b", "ok": true},\n', "JSON"),
         ("inspec", "[]", "is not a report of InSpec"),
         ("inspec", "{}", "no list of controls"),
         ("inspec", '{"profiles": [{"skip_message": "Not for this platform"}]}', "Not for this platform"),
-        ("inspec", '{"controls": [{"id": "a", "status": "passed"},\n', "JSON"),
     ],
 )
 def test_what_has_no_result_is_refused(kind: str, output: str, reason: str) -> None:
