@@ -76,6 +76,10 @@ def measure(chosen: list[Scenario]) -> tuple[dict[str, Figures], int]:
 
 
 def run(scenario: Scenario, folder: Path) -> list[Figures]:
+    if scenario.scripted:
+        from benchmark import rollout
+
+        return rollout.run(scenario, folder)
     if scenario.on_hosts:
         from benchmark import on_hosts
 

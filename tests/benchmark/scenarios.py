@@ -62,6 +62,7 @@ class Scenario:
         asked: whether it is run only where it is asked for by its name, since it takes long.
         runs: how often it is run; the median counts.
         connection: whether the hosts are those of the workspace's inventory, with its connection.
+        scripted: whether the hosts answer by script, see :mod:`.rollout`.
         on_hosts: whether it is run on hosts of its own, see :mod:`.on_hosts`: over SSH and through the workspace, or,
             if it is the role that connects them, on fresh hosts and on those on which all is done.
         checks: how many the report of an audit of these servers has that is written instead; no workspace is asked.
@@ -84,6 +85,7 @@ class Scenario:
     asked: bool = False
     runs: int = 1
     connection: bool = False
+    scripted: bool = False
     checks: int = 0
     on_hosts: bool = False
 
@@ -104,6 +106,7 @@ def _large(name: str, output_limit: int | None = None) -> Scenario:
 
 
 SCENARIOS = [
+    Scenario("empty_play", 1000, "empty", commands=0, instant=True, runs=RUNS_OF_EMPTY_PLAY),
     Scenario("floor_1000", 1000, runs=3),
     Scenario("fleet_1000", 1000, "fleet", net="empty", runs=3),
     Scenario("fleet_1000_published", 1000, "fleet", dialect="published", net="empty", runs=2),
@@ -123,11 +126,13 @@ SCENARIOS = [
     Scenario("audit_report_5000", 5000, checks=20, commands=0),
     Scenario("connection_100", 100, "modules", commands=500, connection=True),
     Scenario("connection_20", 20, "work", commands=400, on_hosts=True, asked=True),
+    Scenario("rollout_100", 100, commands=100, scripted=True, asked=True),
     Scenario("rollout_20", 20, "connect", commands=0, on_hosts=True, asked=True),
     Scenario("uri_300", 300, "by_hand"),
     Scenario("inventory_5000", 5000, inventory="workspace", commands=0, instant=True),
     Scenario("static_5000", 5000, inventory="static", commands=0, instant=True),
     _lag("0.05", 3),
+    _lag("1", 3),
     _lag("5", 1),
     _lag("10", 1),
     _lag("60", 1),
@@ -322,11 +327,13 @@ def environ_of(workspace: Workspace) -> dict[str, str]:
     return {**kept, **tools, **own}
 
 
-def measured(command: list[str], report: Path, log: Path, environ: dict[str, str]) -> Run:
+def measured(
+    command: list[str], report: Path, log: Path, environ: dict[str, str], good: t.Container[int] = (0,)
+) -> Run:
     """What a program costs, run in the folder of these files.
 
     Raises:
-        ScenarioFailed: it failed.
+        ScenarioFailed: its exit code is none that is good.
     """
     with log.open("w", encoding="utf-8") as out:
         code = subprocess.run(
@@ -338,7 +345,7 @@ def measured(command: list[str], report: Path, log: Path, environ: dict[str, str
             stderr=subprocess.STDOUT,
             check=False,
         ).returncode
-    if code:
+    if code not in good:
         raise ScenarioFailed(f"exit code {code}:\n{log.read_text(encoding='utf-8')[-2000:]}")
     return Run(**json.loads(report.read_text(encoding="utf-8")))
 

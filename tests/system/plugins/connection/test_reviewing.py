@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import getpass
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible_cores import CORES
 from system.inventories import Source
-from system.playing import environment, over_connection, task
+from system.playing import environment, over_connection, run_plays, task
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -40,6 +42,28 @@ def test_the_one_pattern_is_enough_and_lets_no_other_line_through(current: Works
         assert row["purpose"] == (
             f"Ansible task ansible.builtin.ping of play Ansible Ad-Hoc, played by {getpass.getuser()}"
         )
+
+
+@pytest.mark.parametrize(
+    ("guide", "play", "shown"),
+    [
+        ("any_module", "Count", "2 submits for command:ansible.builtin.ping, module:ansible.builtin.ping"),
+        ("reviewing", "Who has used apt since yesterday", " web-01 "),
+    ],
+)
+def test_the_plays_of_the_guides_find_them(
+    current: Workspace, tmp_path: Path, guide: str, play: str, shown: str
+) -> None:
+    kinds = ("command", "module")
+    lines = [f"/bin/sh -c $RUN {kind}:ansible.builtin.ping sha256:{64 * '0'}" for kind in kinds]
+    rows = [{"server": "web-01", "line": line, "status": "success", "added_at": -60} for line in [*lines, "uptime"]]
+    current.add_commands(rows)
+    text = (GUIDES / f"{guide}.rst").read_text(encoding="utf-8").replace("module:ansible.builtin.apt", "builtin.ping")
+    blocks = re.findall(r"\.\. code-block:: yaml\n\n((?:    .*\n|\n)+)", text)
+    [block] = [block for block in blocks if f"- name: {play}\n" in block]
+    done = run_plays(current, tmp_path, ["localhost"], yaml.safe_load(textwrap.dedent(block)))
+    assert done.code == 0, done.said
+    assert shown in done.said
 
 
 MODULE = """\

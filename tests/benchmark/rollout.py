@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A rollout to hosts that answer by script, of which one in twenty is lost in the middle, and the one after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from benchmark.scenarios import Figures, Scenario, ScenarioFailed, measured
+from system.scripted_hosts import (
+    Answer,
+    Distribution,
+    RoleRun,
+    ScriptedHost,
+    agents_come,
+    ended_run,
+    prepared_run,
+    summary_lines,
+)
+from workspace.client import Workspace
+
+PLAYBOOK = "herdops.alpacon.rollout"
+#: The hosts that are lost come in the second wave and in the third.
+WAVES = [1, "30%", "100%"]
+#: At which call a host is lost: before it is registered, before it has its key, and after that.
+BEFORE, BETWEEN, AFTER = "^apt ", "^copy .*alpamon.conf", "^systemd_service "
+LOST_AT = (BETWEEN, BEFORE, AFTER, BETWEEN, BEFORE)
+
+
+def run(scenario: Scenario, folder: Path) -> list[Figures]:
+    """What a rollout costs of which hosts are lost, and the next one, which finds the others done.
+
+    Raises:
+        ScenarioFailed: there is nothing to measure, or a summary, a record or a token is not as it has to be.
+    """
+    names = [f"host-{number:03}" for number in range(scenario.servers)]
+    lost = dict(zip(names[19::20], LOST_AT * scenario.servers, strict=False))
+    with Workspace("current", servers=0, agents=False) as workspace:
+        workspace.settings(instant=True)
+        fresh = {name: _host(name, *_lost(lost.get(name))) for name in names}
+        first, figures = _rolled(workspace, folder / "first", scenario.name, fresh, but=lost)
+        _check_first(workspace, first, lost)
+        unused = [record["name"] for record in workspace.registered() if lost.get(record["name"][:-7]) == BETWEEN]
+        left = {name: _left(first, name, lost.get(name)) for name in names}
+        again, later = _rolled(workspace, folder / "again", f"{scenario.name}_again", left, but=unused)
+        _check_again(workspace, again, names)
+    return [figures, later]
+
+
+def _host(name: str, *answers: Answer) -> ScriptedHost:
+    return ScriptedHost(Distribution("Debian", "13.1", hostname=name), answers)
+
+
+def _lost(at: str | None) -> list[Answer]:
+    return [(at, {"lost": "No route to host."})] if at else []
+
+
+def _left(done: RoleRun, name: str, lost_at: str | None) -> ScriptedHost:
+    """A host as the run has left it; what it was lost with did not arrive."""
+    if lost_at in (BEFORE, BETWEEN):
+        return _host(name)
+    return _host(name, *done[name].left())
+
+
+def _rolled(
+    workspace: Workspace, folder: Path, name: str, hosts: Mapping[str, ScriptedHost], but: Collection[str] = ()
+) -> tuple[RoleRun, Figures]:
+    command, environ = prepared_run(folder, workspace, hosts, playbook=PLAYBOOK)
+    variables = json.dumps({"alpamon_serial": WAVES, "alpamon_connect_timeout": "5m"})
+    workspace.reset_counters()
+    with agents_come(workspace, but):
+        # Ansible ends with 4 where hosts were lost.
+        cost = measured([*command, "--extra-vars", variables], folder / "cost", folder / "log", environ, (0, 4))
+    cost.requests = workspace.requests_made()
+    return ended_run(folder, hosts, 0), Figures.of(name, len(hosts), cost)
+
+
+def _check_first(workspace: Workspace, done: RoleRun, lost: Mapping[str, str]) -> None:
+    lines = summary_lines(done)
+    records = {record["name"][:-7]: record for record in workspace.registered()}
+    registered = sorted(name for name in done.hosts if lost.get(name) != BEFORE)
+    _same("hosts that have a record", sorted(record["name"][:-7] for record in workspace.registered()), registered)
+    for host in done.hosts:
+        said = [line.partition(": ")[2] for line in lines if line.startswith(f"{host}: ")]
+        if host in lost:
+            _same(host, said, ["FAILED. It became unreachable while the role was at work."])
+        else:
+            _same(host, said, [f"connected as {records[host]['name']}, version 2.5.0, answers as hostname"])
+    named = {record["id"] for record in records.values() if any(record["id"] in line for line in lines)}
+    _same("records that are named", named, {records[host]["id"] for host in lost if host in records})
+    count, failed = len(done.hosts), len(lost)
+    _same("the last line", lines[-1], f"{count} hosts, {count - failed} of them well, {failed} failed, 0 not tried.")
+    _same("registration tokens", workspace.registration_tokens(), [])
+
+
+def _check_again(workspace: Workspace, done: RoleRun, names: list[str]) -> None:
+    _same("hosts that have a record", sorted(record["name"][:-7] for record in workspace.registered()), names)
+    lines = summary_lines(done)
+    _same("the last line", lines[-1], f"{len(names)} hosts, {len(names)} of them well, 0 failed, 0 not tried.")
+    _same("lines of the summary", len(lines), len(names) + 1)
+    _same("registration tokens", workspace.registration_tokens(), [])
+
+
+def _same(what: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise ScenarioFailed(f"{what}: {found}, not {wanted}")

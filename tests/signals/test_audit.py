@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Audits that are interrupted, hung up on or killed: the next one goes on with what they submitted."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import ansible_cores
+import pytest
+from system.auditing import HELLO, carried
+from system.playing import RunningPlay, start, until
+from workspace.client import Workspace
+
+SERVERS, AT_ONCE = [f"web-{number}" for number in range(6)], 3
+#: What may still be under way when a run is killed has arrived after so many seconds.
+SLOW = 2.0
+CASES = {
+    "killed alone": (signal.SIGKILL, "parent", False),
+    "killed before the answer": (signal.SIGKILL, "group", True),
+}
+
+
+@pytest.fixture(scope="module")
+def workspace() -> Iterator[Workspace]:
+    """A workspace whose servers do nothing by themselves."""
+    with Workspace("current", servers=0, agents=False) as running:
+        yield running
+
+
+def audit(workspace: Workspace, folder: Path) -> RunningPlay:
+    """An audit that has begun."""
+    options = {"checks": [HELLO], "reuse_within": "1h", "max_concurrency": str(AT_ONCE), "progress": False}
+    programs = ansible_cores.prepare("development")
+    return start(workspace, folder, SERVERS, options, module="alpacon_audit", programs=programs)
+
+
+def answer(workspace: Workspace, most: int = len(SERVERS)) -> None:
+    """Let servers answer what they were asked."""
+    row = carried(HELLO)
+    waiting = [made for made in workspace.commands() if made["status"] != "success"]
+    for made in waiting[:most]:
+        assert made["line"] == row["line"]
+        workspace.change_command(made["id"], status="success", exit_code=0, result=row["result"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_next_audit_asks_nothing_twice(workspace: Workspace, tmp_path: Path, case: str) -> None:
+    sign, target, before_the_answer = CASES[case]
+    workspace.reset()
+    workspace.add_servers(*SERVERS, connected=True)
+    if before_the_answer:
+        workspace.fault("slow", method="POST", path="^/api/events/commands/$", delay=SLOW)
+    first = audit(workspace, tmp_path / "first")
+    try:
+        until(lambda: len(workspace.commands()) >= (1 if before_the_answer else AT_ONCE))
+        os.kill(first.pid if target == "parent" else -first.pid, sign)
+        first.process.wait(30)
+        # What is answered in the meantime tempts whoever is left to ask the others.
+        answer(workspace, 1)
+    finally:
+        first.stop()
+    workspace.clear_faults()
+    second = audit(workspace, tmp_path / "second")
+    try:
+
+        def is_over() -> bool:
+            answer(workspace)
+            return second.process.poll() is not None
+
+        until(is_over)
+    finally:
+        second.stop()
+    assert Counter(made["server"] for made in workspace.commands()) == dict.fromkeys(SERVERS, 1)
+    [result, *_others] = second.results.values()
+    assert (second.code, result["verdict"], result["summary"]["passed"]) == (0, "pass", len(SERVERS)), second.said
+    assert result["summary"]["reused"] >= 1
+    assert result["summary"]["commands"] <= len(SERVERS) - (1 if before_the_answer else AT_ONCE)

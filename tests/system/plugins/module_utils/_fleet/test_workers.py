@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The journal of an interrupted run of ansible-playbook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from system.playing import RunningPlay, ids_in, start, until
+from system.support import AGENTS
+from workspace.client import Workspace
+
+Begin = Callable[..., RunningPlay]
+
+#: Servers without an agent, whose commands go on until the test ends them.
+BARE = [f"bare-{number}" for number in range(1, 6)]
+
+
+@pytest.fixture
+def begin(current: Workspace, tmp_path: Path) -> Iterator[Begin]:
+    """Begins runs of ansible-playbook, each in a folder of its own, and ends those that a failed test leaves."""
+    with ExitStack() as stack:
+        begun: list[RunningPlay] = []
+
+        def play(hosts: Any, **options: Any) -> RunningPlay:
+            one = start(current, tmp_path / f"play-{len(begun)}", hosts, options)
+            begun.append(one)
+            stack.callback(one.stop)
+            return one
+
+        yield play
+
+
+def under_way(workspace: Workspace) -> set[str]:
+    """Ids of the commands that go on."""
+    return {row["id"] for row in workspace.commands() if row["status"] in ("delivered", "running")}
+
+
+def end_all(workspace: Workspace) -> None:
+    """End the commands that go on, well."""
+    for command_id in under_way(workspace):
+        workspace.change_command(command_id, status="success", result="ready")
+
+
+# The journal
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["one task", "a task per host"])
+def test_a_run_that_is_interrupted_leaves_the_ids_of_what_goes_on(current: Workspace, begin: Begin, way: str) -> None:
+    current.add_servers(*BARE, connected=True)
+    everybody = [*AGENTS, *BARE]
+    secret: dict[str, Any] = {"line": "echo ready", "env": {"PASSWORD": "hunter2-hunter2"}}
+    play = begin(["localhost"], servers=everybody, **secret) if way == "one task" else begin(everybody, **secret)
+    returned = set() if way == "one task" else set(AGENTS)
+    until(lambda: set(play.results) == returned and len(under_way(current)) == len(BARE))
+    left = {row["id"] for row in current.commands() if row["server"] not in returned}
+    journal = play.folder / f"home/alpacon/{play.temporary.name}.ids"
+    until(lambda: set(ids_in(journal)) == left)
+    for path in (play.folder / "home").rglob("*"):
+        assert current.token not in str(path)
+        if path.is_file():
+            assert not any(word in path.read_text() for word in (current.token, "hunter2-hunter2"))
+    play.interrupt(-play.process.pid)
+    play.process.wait(30)
+    assert play.code != 0
+    assert current.token not in play.said
+    assert play.journals == [journal]
+    assert sorted(ids_in(journal)) == sorted(left)
+    # Another run awaits them.
+    ids = f"{{{{ lookup('ansible.builtin.file', '{journal}') | regex_findall('(?m)^[0-9a-f-]{{36}}') }}}}"
+    following = begin(["localhost"], state="finished", ids=ids)
+    end_all(current)
+    assert following.end().code == 0, following.said
+    assert following.results["localhost"]["summary"] == {"success": len(left)}
+    assert len(current.commands()) == len(everybody)
+    assert following.journals == []
