@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -179,19 +180,21 @@ def test_a_page_that_is_gone_is_no_end() -> None:
     assert set(changing(ids, lambda number: number == 2 and ids.pop(50)).ids("-added_at")) >= set(ids)
 
 
+def swap(draw: random.Random, ids: list[int], stayed: set[int], _page: int) -> None:
+    """Replace up to two rows, and note which of the first ones are left."""
+    for _swap in range(draw.randrange(3)):
+        stayed.discard(ids.pop(draw.randrange(len(ids))))
+        ids[:] = sorted({*ids, draw.randrange(10_000)})
+
+
 def test_rows_that_leave_and_join_all_the_time_come_or_fail() -> None:
     draw = random.Random(7)
     for _turn in range(40):
         ids = sorted(draw.sample(range(10_000), 450))
         stayed = set(ids)
 
-        def swap(_page: int, ids: list[int] = ids, stayed: set[int] = stayed) -> None:
-            for _swap in range(draw.randrange(3)):
-                stayed.discard(ids.pop(draw.randrange(len(ids))))
-                ids[:] = sorted({*ids, draw.randrange(10_000)})
-
         with contextlib.suppress(IncompleteList):
-            assert stayed <= set(changing(ids, swap).ids("name"))
+            assert stayed <= set(changing(ids, partial(swap, draw, ids, stayed)).ids("name"))
 
 
 @pytest.mark.parametrize(
