@@ -93,15 +93,17 @@ def test_what_is_omitted_is_left_out_and_texts_are_taken(current: Workspace, tmp
         task("listed", {"ids": "{{ nosuch | default(omit) }}"}, INFO_MODULE),
         task("number", {"argv": ["cat"], "stdin": 5, "purpose": 2026}),
         task("json", {"argv": ["cat"], "stdin": "{{ ['a', 1] | to_json }}"}),
-        task("free", "echo hello"),
-        task("beside", "echo hello state=cancelled"),
     ]
-    done = play_out(current, tmp_path, play(*tasks), ["web-02"], core=core)
+    # ansible-core 2.16 refuses these itself.
+    free = [] if core == "oldest" else [task("free", "echo hello"), task("beside", "echo hello state=cancelled")]
+    done = play_out(current, tmp_path, play(*tasks, *free), ["web-02"], core=core)
     result = {name: rows[0] for name, rows in done.tasks.items()}
     assert (result["omitted"]["stdout"], result["omitted"]["server"]["name"]) == ("hello", "web-02"), done.said
     assert [row["line"] for row in result["listed"]["commands"]] == ["echo hello"]
-    assert [result[name]["stdout"] for name in ("number", "json", "free")] == ["5", '["a", 1]', "hello"]
-    assert result["beside"]["msg"].startswith("line: it was given without a name next to other options.")
+    assert [result[name]["stdout"] for name in ("number", "json")] == ["5", '["a", 1]']
+    if free:
+        assert result["free"]["stdout"] == "hello"
+        assert result["beside"]["msg"].startswith("line: it was given without a name next to other options.")
 
 
 @pytest.mark.parametrize("core", CORES)
