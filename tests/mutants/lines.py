@@ -38,7 +38,7 @@ MOST_FAILED = 10
 
 
 class Lines:
-    """Which tests run which lines in a folder; the context of lines that run while a file is imported is empty."""
+    """Look up the tests that run a line of a folder; lines that run while a file is imported have an empty context."""
 
     def __init__(self, place: Path, data: CoverageData, seconds: dict[str, float]) -> None:
         self._place = place

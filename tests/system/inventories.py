@@ -92,7 +92,7 @@ class Notes:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What inventory plugins made of their files in this process.
+    """The result of inventory plugins that ran in this process.
 
     Attributes:
         failure: why the last of them failed; empty if it did not.

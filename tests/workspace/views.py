@@ -275,7 +275,7 @@ class WhoamiView(views.APIView):  # type: ignore[misc]
 
 
 class PreferencesView(views.APIView):  # type: ignore[misc]
-    """What is set for the whole workspace; of that, only whether it upgrades agents by itself."""
+    """Answer the settings of the workspace: whether it upgrades agents by itself."""
 
     def get(self, request: t.Any) -> Response:
         if state.current.dialect.name != "current":

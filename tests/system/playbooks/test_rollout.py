@@ -78,7 +78,7 @@ def a_host(name: str, *answers: Answer, **variables: object) -> ScriptedHost:
 
 
 def registered(workspace: Workspace) -> list[Answer]:
-    """What a host answers that is registered and has the agent in the version that the workspace knows."""
+    """Answer as a registered host whose agent has the version that the workspace knows."""
     token = workspace.add_registration_token("by hand")
     headers = {"Authorization": f'token="{token["key"]}"'}
     body = {"name": "Web", "platform": "debian"}

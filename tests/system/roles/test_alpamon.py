@@ -214,7 +214,7 @@ def test_keys_that_are_not_expected_are_not_trusted(current: Workspace, tmp_path
 
 
 def listed(*versions: str) -> Answer:
-    """What apt-cache says of these versions."""
+    """Return the output of apt-cache for these versions."""
     row = f"   alpamon | {{}} | {VENDOR}/any any/main amd64 Packages\n"
     return ("^command .*madison", {"rc": 0, "stdout": "".join(map(row.format, versions))})
 

@@ -20,7 +20,7 @@ LINE = {"line": "echo hello"}
 
 
 def warnings_of(done: Play) -> dict[str, list[str]]:
-    """What the tasks warned of that did."""
+    """Return the warnings of the tasks that warned."""
     assert done.code == 0, done.said
     told = {name: [text for row in rows for text in row.get("warnings", ())] for name, rows in done.tasks.items()}
     return {name: texts for name, texts in told.items() if texts}

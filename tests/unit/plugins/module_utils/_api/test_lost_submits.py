@@ -138,7 +138,7 @@ def test_what_is_due_more_than_a_second_later_was_submitted_for_later(
 def look(
     monkeypatch: pytest.MonkeyPatch, *rows: Row, known: Iterable[str] = (), whose: Any = Requester, **fields: Any
 ) -> FoundSubmit:
-    """What is found of a submit where these are the only commands."""
+    """Look for a submit among these commands alone."""
     clock = SimpleNamespace(
         is_known=True, at=lambda local: local, moment_at=lambda local: datetime.fromtimestamp(local, timezone.utc)
     )
