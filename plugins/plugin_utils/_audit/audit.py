@@ -19,7 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from .asking import WorkspaceAudit, ask
 from .hosts import Host
 from .options import AuditOptions
-from .report.content import content_of
+from .report_builder import build_report
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def run_audit(
     if len(failures) == len(asked) and not submitted:
         raise failures[0]
     left_out = sum(audit.left_out for audit in audits)
-    report = content_of(options, hosts, audits, started)
+    report = build_report(options, hosts, audits, started)
     groups = {host.name: host.groups for host in hosts}
     for waiver in options.waivers:
         # What it is about elsewhere may fail there: the audit may be of a part of the hosts, as with --limit.

@@ -28,9 +28,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.replies import Reply
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import csv_file, html_page
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.content import content_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.differences import of_all_hosts, together
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.priorities import fixes
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report_builder import build_report
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
@@ -56,7 +56,7 @@ def report_of(**plans: Sequence[Check]) -> Row:
     given = {name: spec.get("default") for name, spec in SPEC.items()}
     options = AuditOptions.from_options(given, list(plans.values()))
     audits: list[WorkspaceAudit] = [audit]
-    report = content_of(options, hosts, audits, datetime.now(timezone.utc))
+    report = build_report(options, hosts, audits, datetime.now(timezone.utc))
     jsonschema.validate(report, SCHEMA)
     return report
 

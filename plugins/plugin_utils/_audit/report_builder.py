@@ -23,17 +23,17 @@ from ansible.release import __version__ as ansible_core
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
 
-from ..asking import WorkspaceAudit
-from ..checks import Check
-from ..hosts import AuditedHost, Host
-from ..options import AuditOptions
-from ..outcomes import FAILED, OUTCOMES, SEVERITIES, UNKNOWN
-from ..replies import Reply, named_of, unanswered
-from ..scanners import NamedResult, by_name, silent
-from ..verdict import coverage_of, score_of, verdict_of
-from ..waivers import note_open, waive
-from .digests import digest
-from .shape import SCHEMA
+from .asking import WorkspaceAudit
+from .checks import Check
+from .hosts import AuditedHost, Host
+from .options import AuditOptions
+from .outcomes import FAILED, OUTCOMES, SEVERITIES, UNKNOWN
+from .replies import Reply, named_of, unanswered
+from .report.digests import digest
+from .report.shape import SCHEMA
+from .scanners import NamedResult, by_name, silent
+from .verdict import coverage_of, score_of, verdict_of
+from .waivers import note_open, waive
 
 #: Groups that say nothing about a host.
 _EVERYBODY = frozenset(("all", "ungrouped"))
@@ -42,7 +42,7 @@ _WORDS = ("title", "rationale", "references", "severity", "remedy")
 _SILENT = NamedResult("", UNKNOWN)
 
 
-def content_of(
+def build_report(
     options: AuditOptions, hosts: Sequence[Host], audits: Sequence[WorkspaceAudit], started: datetime
 ) -> dict[str, Any]:
     """The whole report of an audit that has been made in each workspace."""
