@@ -74,7 +74,7 @@ _SETTINGS = (*(f"alpacon_{setting}" for setting in CONNECTION), TOKENS)
 #: Variables of the role that are not for each host, and its results.
 _OF_TASK = frozenset(
     f"{PREFIX}{name}"
-    for name in (*AUDIT_SPEC, "report_dir", "result", "facts", "library")
+    for name in (*AUDIT_SPEC, "report_dir", "result", "library")
     if name not in (*CONNECTION, *OF_HOSTS)
 )
 

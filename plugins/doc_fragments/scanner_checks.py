@@ -11,10 +11,6 @@ requirements:
   - ansible-core 2.16 or newer
   - Python 3.10 or newer
 options:
-  set:
-    description: The set that the check belongs to in the report.
-    type: str
-    default: benchmarks
   severity:
     description:
       - The severity of results for which the content names none.

@@ -83,7 +83,6 @@ _list:
   sample:
     - name: linux-baseline
       title: "DevSec Linux Security Baseline"
-      set: benchmarks
       kind: results
       timeout: 1800
       line: inspec exec /opt/linux-baseline --reporter json-min --no-color

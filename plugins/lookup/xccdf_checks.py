@@ -79,7 +79,6 @@ _list:
   sample:
     - name: anssi-np-nt28-average
       title: "Guide to the Secure Configuration of Debian 12: Profile for ANSSI DAT-NT28 Average (Intermediate) Level"
-      set: benchmarks
       kind: results
       timeout: 1800
       line: oscap xccdf eval --progress --profile xccdf_org.ssgproject.content_profile_anssi_np_nt28_average ssg-ds.xml

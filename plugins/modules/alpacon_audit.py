@@ -49,7 +49,6 @@ options:
         description:
           - Code for a POSIX shell, such as C(dash), of one line or of many. It runs in a shell of its own, reads
             nothing, and sees the locale C(C). Standard error is part of its output.
-          - With another O(checks[].shell), a command line of up to 2048 characters, which is sent as it is.
           - A workspace of 2024 gets each check as a line of its own, with at most 512 characters.
         type: str
         required: true
@@ -58,7 +57,6 @@ options:
           - What is true if the check passes, as a sentence without a full stop, for the report.
         type: str
         default: ""
-        aliases: [description]
       rationale:
         description:
           - Why that matters, for the report.
@@ -75,29 +73,15 @@ options:
         type: list
         elements: str
         default: []
-      set:
-        description:
-          - Name of the group of checks that it belongs to, for the report.
-        type: str
       severity:
         description:
-          - How bad it is if it fails.
+          - How bad it is if it fails. By default, as bad as what fails the task, see O(fail_on).
         type: str
-        default: medium
+        default: high
         choices: [info, low, medium, high, critical]
-      shell:
-        description:
-          - What handles the line.
-        type: str
-        default: system
-        choices: [system, internal, osquery]
       username:
         description:
           - System user to run as. If omitted, the one of the token's account.
-        type: str
-      groupname:
-        description:
-          - System group to run as.
         type: str
       applies_if:
         description:
@@ -106,7 +90,7 @@ options:
       parameters:
         description:
           - Values that O(checks[].line) and O(checks[].applies_if) have as variables of the shell, and
-            O(checks[].number) as bounds, each with its default, which is a text, a number, V(true), V(false) or a list.
+            O(checks[].number) as limits, each with its default, which is a text, a number, V(true), V(false) or a list.
             The elements of a list are joined with blanks.
           - The variable C(audit_NAME), of the host or of the play, is used in place of the default.
         type: dict
@@ -120,27 +104,15 @@ options:
         default: 30
       kind:
         description:
-          - How the output is judged. With V(output), it is compared with what O(checks[].contains) and the other
-            options say. This is the default, unless O(checks[].results) is given.
+          - How the output is judged. With V(output), the check passes if its exit code is 0 and O(checks[].matches),
+            O(checks[].absent) and O(checks[].number) hold. This is the default, unless O(checks[].results) is given.
           - With V(problems), lines of the output say what is wrong. C(problem:) at the beginning of a line and a text
             make the check V(failed), C(unknown:) and a text V(unknown), C(not applicable:) and a text
             V(not_applicable), in this order. Otherwise it is V(passed), if the last line is C(done). The exit code
-            does not count. A line C(fact:) NAME=VALUE gives a fact that O(checks[].fact) names.
+            does not count.
           - With V(results), the output has the results of another tool, see O(checks[].results).
         type: str
         choices: [output, problems, results]
-      rc:
-        description:
-          - Exit codes that pass. Some workspaces only state whether the code was V(0).
-        type: list
-        elements: int
-        default: [0]
-      contains:
-        description:
-          - Texts that must all be in the output.
-        type: list
-        elements: str
-        default: []
       matches:
         description:
           - Regular expressions that must all match somewhere in the output. V(^) and V($) match at each line.
@@ -153,60 +125,12 @@ options:
         type: list
         elements: str
         default: []
-      unanswered:
-        description:
-          - Regular expressions. If one of them matches the output, the server cannot answer, and the outcome is
-            V(unknown).
-        type: list
-        elements: str
-        default: []
       number:
         description:
-          - A number in the output, and its bounds. If there is no number, the outcome is V(unknown).
-        type: dict
-        suboptions:
-          extract:
-            description:
-              - Regular expression for the number. If it matches more than the number, put parentheses around the
-                number.
-            type: str
-            default: '-?\d+(?:\.\d+)?'
-          pick:
-            description:
-              - Which number to use if it matches several times; V(count) is the number of matches.
-            type: str
-            default: first
-            choices: [first, last, min, max, sum, count]
-          at_most:
-            description:
-              - The largest number that passes, or the name of one of O(checks[].parameters) that has it.
-            type: raw
-          at_least:
-            description:
-              - The smallest number that passes, or the name of a parameter.
-            type: raw
-          equals:
-            description:
-              - The only number that passes, or the name of a parameter.
-            type: raw
-          unit:
-            description:
-              - Unit of the number, for messages.
-            type: str
-            default: ""
-      message:
-        description:
-          - What the report says if the check fails. C({value}), C({unit}), C({at_most}), C({at_least}), C({equals}),
-            C({rc}) and names of parameters in braces stand for what they name; C({line}) stands for the line that
-            O(checks[].absent) matches, or else for the last one.
+          - A limit for the first number in the output, such as V(<= 90) or V(>= memory_min). It is one of C(<=), C(>=)
+            and C(==), and a number or the name of one of O(checks[].parameters). Without a number, the outcome
+            is V(unknown).
         type: str
-      fact:
-        description:
-          - Name under which RV(facts) has the number, or else the output. With O(checks[].kind=problems), the names of
-            the facts that the output may have.
-        type: list
-        elements: str
-        default: []
       results:
         description:
           - How the output of another tool is read, for O(checks[].kind=results). Each result in it becomes one of the
@@ -216,17 +140,11 @@ options:
             L(Audits by other scanners,https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/audit_scanners.rst)
             has the other keys, and lookups that make such checks.
         type: dict
-      when:
-        description:
-          - Inventory groups. Only hosts in one of them are asked. Hosts in a group with V(!) in front are not.
-        type: list
-        elements: str
-        default: []
   library:
     description:
-      - Directory on the controller with check sets, a file C(NAME.yml) or C(NAME.yaml) for each. The file is a
-        dictionary with the list C(checks), and with C(functions), which is shell code that goes before the code of each
-        of them. Nothing in it is a template.
+      - Directory on the controller with check sets, a file C(NAME.yml) or C(NAME.yaml) for each, whose name is that of
+        the set. The file is a dictionary with the list C(checks), and with C(functions), which is shell code that goes
+        before the code of each of them. Nothing in it is a template.
     type: path
   check_sets:
     description:
@@ -350,7 +268,7 @@ options:
   min_coverage:
     description:
       - The share of the questions, in percent, that must be answered for the verdict V(pass). A question is a check on
-        a host in one of its groups, or each of the rules that such a check is known to have, and an outcome other than
+        a host, or each of the rules that such a check is known to have, and an outcome other than
         V(unknown) answers it.
       - With V(0), one answer is enough. If nothing was answered, the verdict is never V(pass).
     type: float
@@ -421,31 +339,23 @@ EXAMPLES = r"""
   herdops.alpacon.alpacon_audit:
     checks:
       - name: disk space
-        line: df -P /
-        number: {extract: '(\d+)%', at_most: 90}
-        fact: disk_used
-        severity: high
+        line: df --output=pcent /
+        number: <= 90
         remedy: Delete what is not needed.
       - name: kernel hardening
         line: sysctl kernel.kptr_restrict
         matches: '= [12]$'
-        when: [web, "!test"]
+        severity: low
     reuse_within: 1h
     dest: audit-report
-  register: audit
   run_once: true
-
-- name: Show how full the disks are
-  ansible.builtin.debug:
-    msg: "{{ audit.facts[inventory_hostname].disk_used | default('unknown') }}"
 
 - name: Look at two servers, without a report, and fail neither for findings nor for what is not answered
   herdops.alpacon.alpacon_audit:
     hosts: [web-01, web-02]
     checks:
       - name: reboot needed
-        line: test ! -e /var/run/reboot-required && echo no || echo yes
-        contains: "no"
+        line: test ! -e /var/run/reboot-required
     fail_on: never
     min_coverage: 0
 """
@@ -464,7 +374,7 @@ msg:
     - The verdict in a sentence, or why there was no audit.
   returned: always
   type: str
-  sample: "1 finding of severity high or worse: web-01: / is 97% full; at most 90%."
+  sample: "1 finding of severity high or worse: web-01: disk space (high): It is 97, and must be at most 90."
 coverage:
   description:
     - The share of the questions that were answered, in percent, rounded down to one decimal. Null in check mode.
@@ -531,12 +441,6 @@ servers:
       description: Name of the server; null if the workspace did not list it.
       type: str
       sample: web-01
-facts:
-  description:
-    - What the checks of each host found, by the names given in O(checks[].fact).
-  returned: when the audit was carried out, whatever its verdict
-  type: dict
-  sample: {web-01: {disk_used: 97}, web-02: {disk_used: 12}}
 files:
   description:
     - Paths of the report's files.

@@ -40,8 +40,8 @@ class Known:
     rationale: str = ""
     references: tuple[str, ...] = ()
     applies_if: str | None = None
-    when: tuple[str, ...] = ()
-    fact: str = ""
+    groups: tuple[str, ...] = ()
+    has_value: bool = False
     parameters: tuple[tuple[str, Any], ...] = ()
 
 
@@ -87,13 +87,13 @@ KNOWN = (
     ),
     Known(
         *("security-updates", "updates", "high", "Security updates are installed"),
-        'apt-get -s upgrade\necho "fact: security_updates=$count"\necho done',
+        "apt-get -s upgrade\necho done",
         "# security updates wait; at most 0",
         "apt-get update && apt-get upgrade, or schedule the patch playbook for tonight",
         "Inst openssl [3.0.15-1] (3.0.17-1 Debian-Security:12/stable-security [amd64])",
         "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.",
         applies_if="command -v apt-get >/dev/null",
-        fact="security_updates",
+        has_value=True,
         parameters=(("security_updates_max", 0),),
     ),
     Known(
@@ -114,7 +114,7 @@ KNOWN = (
         *("disk-space", "capacity", "high", "File systems have room"),
         *("df -P -x tmpfs\necho done", "/ is #% full; at most 45%", "du -xh / | sort -h | tail says what fills it"),
         *("/dev/vda1 41152736 34912736 6240000 #% /", "/dev/vda1 41152736 16873000 24279736 41% /"),
-        fact="disk_used",
+        has_value=True,
         parameters=(("disk_used_max", 45),),
     ),
     Known(
@@ -125,7 +125,7 @@ KNOWN = (
         *("replication-lag", "capacity", "high", "Replication keeps up"),
         *("psql -XAtc 'select pg_last_wal_replay_lag()'", "The standby is 4# s behind; at most 30 s"),
         *("pg_stat_replication on the primary says what holds it up", "4#", "2"),
-        when=("db",),
+        groups=("db",),
     ),
     Known(
         *("agent-version", "agent", "info", "The agent is current", "alpamon --version"),
@@ -156,7 +156,7 @@ def report(
     results = []
     questions = 0
     for row in rows:
-        asked = [one for one in known if everywhere or not one.when or set(one.when) & set(row["groups"])]
+        asked = [one for one in known if everywhere or not one.groups or set(one.groups) & set(row["groups"])]
         questions += len(asked)
         if row["reached"]:
             ids = {name: (_uuid(chance), chance.random() < 0.2, chance.randrange(60)) for name in ("root", None)}
@@ -273,7 +273,7 @@ def of_schema_1(report: Report) -> Report:
         **{name: report[name] for name in ("title", "workspace", "finished_at", "fail_on")},
         "schema": 1,
         "summary": summary,
-        "servers": [{name: row[name] for name in ("host", "id", "groups", "facts")} for row in report["servers"]],
+        "servers": [{name: row[name] for name in ("host", "id", "groups")} for row in report["servers"]],
         "checks": [
             {"description": row["title"], "name": row["name"], "severity": row["severity"]} for row in report["checks"]
         ],
@@ -306,13 +306,10 @@ def hostile() -> Report:
     of_check = ("name", "set", "title", "rationale", "remedy", "applies_if", "username")
     servers, unreached, checks, results, waivers = [], [], [], [], []
     for row, text in enumerate(texts):
-        about = {**server, **dict.fromkeys(of_server, text), "groups": [text, texts[0]], "facts": {text: text}}
+        about = {**server, **dict.fromkeys(of_server, text), "groups": [text, texts[0]]}
         servers.append(about)
         unreached.append({**about, "host": f"{text} 2", "reached": not row % 2, "asked": row % 2 == 1, "reason": text})
-        lists = {key: [text, text] for key in ("references", "expected")} | {
-            "when": [text],
-            "parameters": {text: [text]},
-        }
+        lists: Report = {key: [text, text] for key in ("references", "expected")} | {"parameters": {text: [text]}}
         words = {**dict.fromkeys(of_check, text), "line": f"{text}\n{text}", "severity": SEVERITIES[row % 5]}
         checks.append({**check, **lists, **words})
         waiver = {**dict.fromkeys(("check", "reason", "until", "by"), text), "hosts": [text], "groups": [text]}
@@ -344,7 +341,6 @@ def _server(number: int, chance: random.Random) -> Report:
         "id": _uuid(chance),
         "name": name,
         "groups": [role, chance.choice(["production", "production", "staging"])],
-        "facts": {},
         "os": _SYSTEMS[chance.randrange(4)],
         "agent": chance.choice(["1.5.2", "1.5.2", "1.2.0"]),
         "ip": f"10.20.{number // 250}.{number % 250 + 1}",
@@ -369,7 +365,6 @@ def _check(known: Known) -> Report:
         "line": known.line,
         "applies_if": known.applies_if,
         "username": "root" if known.set in ("ssh", "sudo", "files", "accounts") else None,
-        "when": list(known.when),
         "expected": [] if "done" in known.line else ["exit code 0"],
         "parameters": dict(known.parameters),
     }
@@ -399,9 +394,7 @@ def _result(
     }[outcome]
     output = {"failed": evidence, "passed": known.good}.get(outcome, "")
     command, reused, second = ids["root" if known.set in ("ssh", "sudo", "files", "accounts") else None]
-    value = int(number) if known.fact and outcome == "failed" else None
-    if known.fact and outcome in ("passed", "failed"):
-        server["facts"][known.fact] = value or 0
+    value = int(number) if known.has_value and outcome == "failed" else None
     return {
         "host": server["host"],
         "check": known.name,

@@ -28,7 +28,6 @@ class State:
     Attributes:
         prepare: shell code that root runs on the fresh system.
         says: a part of a message.
-        facts: facts of the answer.
     """
 
     check: str
@@ -39,7 +38,6 @@ class State:
     parameters: dict[str, Any]
     outcome: str
     says: str
-    facts: dict[str, str]
 
     def __str__(self) -> str:
         return f"{self.check}: {self.name} ({self.system}{', not root' if self.user != 'root' else ''})"
@@ -73,7 +71,6 @@ def states() -> list[State]:
             row.get("parameters", {}),
             row["outcome"],
             row.get("says", ""),
-            row.get("facts", {}),
         )
         for check, rows in told_apart().items()
         for row in rows

@@ -31,7 +31,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions i
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
-HELLO = {"name": "hello", "line": "echo hello", "contains": "hello"}
+HELLO = {"name": "hello", "line": "echo hello", "matches": "hello"}
 SCHEMA = json.loads((ROOT / "docs/audit-report.schema.json").read_text(encoding="utf-8"))
 NO_TOKEN = '{"code": "auth_authentication_failed"}'
 

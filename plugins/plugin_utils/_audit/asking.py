@@ -184,7 +184,7 @@ class WorkspaceAudit:
             audited.obstacle = audited.obstacle or self.refusal
 
     def _unknown(self, host: Host) -> AuditedHost:
-        return AuditedHost(host, Server(None), host.own_checks)
+        return AuditedHost(host, Server(None), list(host.checks))
 
     def _find_servers(self) -> bool | None:
         """Find them, and tell from their rows whether the workspace passes variables on; None where nothing tells."""
@@ -225,32 +225,30 @@ class WorkspaceAudit:
         """The commands that ask these checks of a server: one for each account, and one for each other line."""
         if audited.server.id is None:
             return []
-        accounts: dict[tuple[str | None, str | None], list[Check]] = {}
+        accounts: dict[str | None, list[Check]] = {}
         lines: dict[Match, list[Check]] = {}
         for check in checks:
-            if check.shell == CARRYING_SHELL and self._longest_line is None:
-                accounts.setdefault((check.username, check.groupname), []).append(check)
+            if self._longest_line is None:
+                accounts.setdefault(check.username, []).append(check)
                 continue
             line = self._line(check)
-            if check.shell == CARRYING_SHELL and len(line) > (self._longest_line or LONG):
-                audited.replies[check.name] = unanswered(_too_long(len(line), self._longest_line or LONG), reached=True)
+            if len(line) > self._longest_line:
+                audited.replies[check.name] = unanswered(_too_long(len(line), self._longest_line), reached=True)
                 continue
-            match = Match(audited.server.id, line, check.shell, check.username, check.groupname)
+            match = Match(audited.server.id, line, CARRYING_SHELL, check.username)
             lines.setdefault(match, []).append(check)
-        carried = [one for account, asked in accounts.items() for one in self._carried(audited, account, asked)]
+        carried = [one for username, asked in accounts.items() for one in self._carried(audited, username, asked)]
         return [*carried, *(Question(audited, match, asked, None) for match, asked in lines.items())]
 
-    def _carried(
-        self, audited: AuditedHost, account: tuple[str | None, str | None], checks: Sequence[Check]
-    ) -> list[Question]:
+    def _carried(self, audited: AuditedHost, username: str | None, checks: Sequence[Check]) -> list[Question]:
         """The commands that carry these checks: one, or more where they do not fit into one."""
         carried = self._pack(checks)
         if carried:
-            match = Match(audited.server.id, carried.line, CARRYING_SHELL, *account)
+            match = Match(audited.server.id, carried.line, CARRYING_SHELL, username)
             return [Question(audited, match, checks, carried)]
         middle = len(checks) // 2
         return [
-            one for half in (checks[:middle], checks[middle:]) for one in self._carried(audited, account, half) if half
+            one for half in (checks[:middle], checks[middle:]) for one in self._carried(audited, username, half) if half
         ]
 
     def _line(self, check: Check) -> str:

@@ -50,9 +50,6 @@ def run_audit(
     Raises:
         AlpaconError: nothing was submitted.
     """
-    for check in options.checks:
-        if not any(check.applies_to(host.groups) for host in hosts):
-            run.warn(f"checks: {check.name} applies to none of the hosts, since none is in {', '.join(check.when)}.")
     started = datetime.now(timezone.utc)
     asked: list[tuple[WorkspaceAudit, AlpaconError | None]] = []
     for settings, members in _by_workspace(hosts).items():

@@ -16,79 +16,59 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import SHELLS
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 
-from .checks import KINDS, OUTPUT, PROBLEMS, RESULTS, Check
-from .judging import PLACEHOLDER
-from .numbers import BOUNDS, PICKS, Number
+from .checks import KINDS, OPERATORS, OUTPUT, RESULTS, Check, Number
 from .outcomes import SEVERITIES
-from .questions import CARRYING_SHELL
 from .scanners.options import read_results
-
-NUMBER: dict[str, dict[str, Any]] = {
-    "extract": {"type": "str", "default": r"-?\d+(?:\.\d+)?"},
-    "pick": {"type": "str", "default": "first", "choices": list(PICKS)},
-    "at_most": {"type": "raw"},
-    "at_least": {"type": "raw"},
-    "equals": {"type": "raw"},
-    "unit": {"type": "str", "default": ""},
-}
 
 CHECK: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "line": {"type": "str", "required": True},
-    "title": {"type": "str", "default": "", "aliases": ["description"]},
+    "title": {"type": "str", "default": ""},
     "rationale": {"type": "str", "default": ""},
     "remedy": {"type": "str", "default": ""},
     "references": {"type": "list", "elements": "str", "default": []},
-    "set": {"type": "str"},
-    "severity": {"type": "str", "default": "medium", "choices": list(SEVERITIES)},
-    "shell": {"type": "str", "default": CARRYING_SHELL, "choices": list(SHELLS)},
+    # As bad as what fails an audit by default.
+    "severity": {"type": "str", "default": "high", "choices": list(SEVERITIES)},
     "username": {"type": "str"},
-    "groupname": {"type": "str"},
     "applies_if": {"type": "str"},
     "parameters": {"type": "dict", "default": {}},
     "timeout": {"type": "int", "default": 30},
     "kind": {"type": "str", "choices": list(KINDS)},
-    "rc": {"type": "list", "elements": "int", "default": [0]},
-    "contains": {"type": "list", "elements": "str", "default": []},
     "matches": {"type": "list", "elements": "str", "default": []},
     "absent": {"type": "list", "elements": "str", "default": []},
-    "unanswered": {"type": "list", "elements": "str", "default": []},
-    "number": {"type": "dict", "options": NUMBER},
-    "message": {"type": "str"},
-    "fact": {"type": "list", "elements": "str", "default": []},
+    "number": {"type": "str"},
     "results": {"type": "dict"},
-    "when": {"type": "list", "elements": "str", "default": []},
 }
 
 #: A single text in place of such a list must not be split at its commas.
-_TEXTS = ("contains", "matches", "absent", "unanswered", "references")
+_TEXTS = ("matches", "absent", "references")
 #: What says how an output is compared, and so goes with that kind alone.
-_COMPARED = ("rc", "contains", "matches", "absent", "unanswered", "number", "message")
-#: What only a shell of the server understands.
-_OF_SHELLS = ("applies_if", "parameters", "timeout")
+_COMPARED = ("matches", "absent", "number")
 #: The most that a check may take, in seconds, and the most that its code may, in characters: it is one argument.
 _LONGEST, _LARGEST_CODE = 3600, 100_000
 #: So many checks are named in an error.
 _NAMED = 100
-_PLACEHOLDERS = ("value", "unit", "line", "rc", *BOUNDS)
 _SHELL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def read_checks(option: str, given: Sequence[Mapping[str, Any]], functions: str = "") -> list[Check]:
+def read_checks(
+    option: str, given: Sequence[Mapping[str, Any]], functions: str = "", of_set: str | None = None
+) -> list[Check]:
     """Read checks as a task gives them.
 
     Args:
         functions: code that goes before the code of each.
+        of_set: the name of their check set.
 
     Raises:
         UsageError: which check, which of its keys, what is wrong, what would be right.
     """
     if not given:
         raise UsageError(option, "there is no check", "Give at least one, with name and line.")
-    checks = [_CheckReader(option, number, check, functions).check() for number, check in enumerate(given, start=1)]
+    readers = [_CheckReader(option, number, check, functions) for number, check in enumerate(given, start=1)]
+    checks = [replace(reader.check(), set=of_set) for reader in readers]
     seen: dict[str, int] = {}
     for number, check in enumerate(checks, start=1):
         if check.name in seen:
@@ -179,9 +159,10 @@ class _CheckReader:
 
     def check(self) -> Check:
         """The check that is given."""
-        self._refuse_unknown(self._given, (*CHECK, "description"))
-        if isinstance(self._given.get("number"), Mapping):
-            self._refuse_unknown(self._given["number"], NUMBER, "number.")
+        for key in self._given:
+            if key not in CHECK:
+                remedy = did_you_mean(key, CHECK, f"It may have: {', '.join(CHECK)}.")
+                raise UsageError(self._of(key), "a check has no such key", remedy)
         options = self._validated()
         kind = options["kind"] or (RESULTS if options["results"] else OUTPUT)
         self._refuse_what_does_not_go(kind, options)
@@ -193,46 +174,29 @@ class _CheckReader:
             rationale=options["rationale"],
             remedy=options["remedy"],
             references=tuple(self._not_blank("references", text) for text in options["references"]),
-            set=options["set"] or None,
             severity=options["severity"],
-            shell=options["shell"],
             username=options["username"] or None,
-            groupname=options["groupname"] or None,
             applies_if=options["applies_if"] or None,
-            functions=self._functions if options["shell"] == CARRYING_SHELL else "",
+            parameters=parameters,
             timeout=self._timeout(options["timeout"]),
             kind=kind,
-            rc=self._codes(options["rc"]),
-            contains=tuple(self._not_blank("contains", text) for text in options["contains"]),
             matches=self._patterns("matches", options["matches"]),
             absent=self._patterns("absent", options["absent"]),
-            unanswered=self._patterns("unanswered", options["unanswered"]),
-            number=self._number(options, parameters),
-            message=self._message(options["message"], parameters),
-            facts=self._facts(options["fact"], kind),
-            when=tuple(self._group(group) for group in options["when"]),
-            parameters=parameters,
+            number=self._number(options["number"], parameters),
             results=read_results(self._of("results"), options["results"]) if options["results"] else None,
+            functions=self._functions,
         )
 
     def _refuse_what_does_not_go(self, kind: str, options: Mapping[str, Any]) -> None:
-        given = [key for key in CHECK if self._given.get(key) not in (None, "", [], {})]
-        for key in given:
-            if key in _COMPARED and kind != OUTPUT:
+        for key in _COMPARED:
+            if kind != OUTPUT and self._given.get(key) not in (None, "", [], {}):
                 raise UsageError(self._of(key), f"it does not go with kind {kind}", "Leave it out.")
-            if key in _OF_SHELLS and options["shell"] != CARRYING_SHELL:
-                why = f"no shell of the server runs what is for the shell {options['shell']}"
-                raise UsageError(self._of(key), why, "Leave it out.")
         if (kind == RESULTS) != bool(options["results"]):
             remedy = "Give results with kind results, and say in it which format the output has."
             raise UsageError(self._of("results"), "kind and results do not go together", remedy)
-        if kind != OUTPUT and options["shell"] != CARRYING_SHELL:
-            raise UsageError(self._of("kind"), f"it does not go with the shell {options['shell']}", "Leave it out.")
 
     def _code(self, options: Mapping[str, Any]) -> str:
         line: str = options["line"]
-        if options["shell"] != CARRYING_SHELL:
-            return values.line(self._of("line"), line)
         size = len(line) + len(options["applies_if"] or "") + len(self._functions)
         if size > _LARGEST_CODE:
             raise UsageError(
@@ -256,23 +220,8 @@ class _CheckReader:
             str(name): read_parameter(self._of(f"parameters.{name}"), value, value) for name, value in given.items()
         }
 
-    def _message(self, text: str | None, parameters: Mapping[str, Any]) -> str | None:
-        known = (*_PLACEHOLDERS, *parameters)
-        for name in re.findall(PLACEHOLDER, text or ""):
-            if name not in known:
-                remedy = did_you_mean(name, known, f"There are: {', '.join(known)}.")
-                raise UsageError(self._of("message"), f"nothing is known by the name {{{name}}}", remedy)
-        return text or None
-
     def _of(self, key: str) -> str:
         return f"{self._option}: {key}"
-
-    def _refuse_unknown(self, given: Mapping[str, Any], known: Iterable[str], prefix: str = "") -> None:
-        for key in given:
-            if key in known:
-                continue
-            remedy = did_you_mean(key, known, f"It may have: {', '.join(known)}.", prefix)
-            raise UsageError(self._of(f"{prefix}{key}"), "a check has no such key", remedy)
 
     def _refuse_other_types(self) -> None:
         """Refuse what validation would make a text or a number of, or break at."""
@@ -284,8 +233,6 @@ class _CheckReader:
                 raise UsageError(self._of(key), problem, "Put the word in quotes.")
             if kind == "int" and any(isinstance(one, float) and math.isinf(one) for one in listed):
                 raise UsageError(self._of(key), "it is infinite", "Give a whole number.")
-        if not isinstance(self._given.get("number"), (type(None), str, Mapping)):
-            raise UsageError(self._of("number"), "it is not a dictionary", "Give one, such as {at_most: 5}.")
 
     def _validated(self) -> dict[str, Any]:
         self._refuse_other_types()
@@ -305,15 +252,6 @@ class _CheckReader:
             )
         return text
 
-    def _group(self, text: str) -> str:
-        sign = "!" if text.strip().startswith("!") else ""
-        return sign + self._not_blank("when", text.strip()[len(sign) :]).strip()
-
-    def _codes(self, codes: Sequence[int]) -> tuple[int, ...]:
-        if not codes:
-            raise UsageError(self._of("rc"), "no exit code would be right", "Name at least one, or leave rc out for 0.")
-        return tuple(codes)
-
     def _patterns(self, key: str, texts: Sequence[str]) -> tuple[re.Pattern[str], ...]:
         return tuple(self._pattern(key, text) for text in texts)
 
@@ -327,46 +265,14 @@ class _CheckReader:
                 "Write a backslash before what is meant literally.",
             ) from error
 
-    def _number(self, options: Mapping[str, Any], parameters: Mapping[str, Any]) -> Number | None:
-        given = options["number"]
-        if given is None:
+    def _number(self, text: str | None, parameters: Mapping[str, Any]) -> Number | None:
+        if not text:
             return None
-        bounds = {name: self._bound(name, given.get(name), parameters) for name in BOUNDS}
-        if not options["fact"] and not any(bound is not None for bound in bounds.values()):
-            raise UsageError(
-                self._of("number"),
-                "it is compared with nothing",
-                "Give at_most, at_least or equals, or a fact to keep it as.",
-            )
-        extract = self._pattern("number.extract", given["extract"])
-        if extract.groups > 1:
-            raise UsageError(
-                self._of("number.extract"),
-                f"it has {extract.groups} groups",
-                "Leave one pair of parentheses, around the number, and write the others as (?:...).",
-            )
-        return Number(extract, given["pick"], **bounds, unit=given["unit"] or "")
-
-    def _bound(self, key: str, given: Any, parameters: Mapping[str, Any]) -> float | str | None:
-        """A bound as a number, or as the name of the parameter that holds it."""
-        if given is None:
-            return None
-        number = values.finite_number(given)
-        if number is not None:
-            return number
-        if isinstance(given, str) and given in parameters:
-            if values.finite_number(parameters[given]) is None:
-                raise UsageError(self._of(f"number.{key}"), f"the parameter {given} is not a number", "Give it one.")
-            return given
-        remedy = "Give a number, or the name of one of the check's parameters."
-        raise UsageError(self._of(f"number.{key}"), f"'{given}' is not a number", remedy)
-
-    def _facts(self, names: Sequence[str], kind: str) -> tuple[str, ...]:
-        for name in names:
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                raise UsageError(
-                    self._of("fact"), f"'{name}' is not a name for a variable", "Use letters, digits and underscores."
-                )
-        if len(names) > 1 and kind != PROBLEMS:
-            raise UsageError(self._of("fact"), f"there are {len(names)}", f"Name one; several go with kind {PROBLEMS}.")
-        return tuple(names)
+        compared = re.fullmatch(rf"\s*({'|'.join(OPERATORS)})\s*(\S+)\s*", text)
+        bound = values.finite_number(compared[2]) if compared else None
+        if compared and bound is None and values.finite_number(parameters.get(compared[2])) is not None:
+            return Number(compared[1], compared[2])
+        if compared is None or bound is None:
+            example = "Give <=, >= or == and a number or a parameter that is one, such as '<= 90'."
+            raise UsageError(self._of("number"), f"'{text}' is not a limit", example)
+        return Number(compared[1], bound)

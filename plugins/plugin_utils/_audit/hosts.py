@@ -43,7 +43,7 @@ class Host:
     Attributes:
         server: UUID or name of its server.
         groups: the inventory groups that it is in.
-        checks: those that it may be asked with.
+        checks: those that it is asked with.
         settings: how its workspace is reached.
     """
 
@@ -52,11 +52,6 @@ class Host:
     groups: frozenset[str]
     checks: Sequence[Check] = field(hash=False)
     settings: Settings
-
-    @property
-    def own_checks(self) -> list[Check]:
-        """The checks that apply to it."""
-        return [check for check in self.checks if check.applies_to(self.groups)]
 
 
 @dataclass
@@ -118,7 +113,7 @@ def audited_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
     Args:
         servers: those that it may mean; None where nobody can know.
     """
-    checks = host.own_checks
+    checks = list(host.checks)
     if servers is None and is_uuid(host.server):
         return AuditedHost(host, Server(host.server), checks)
     if not servers:

@@ -70,4 +70,4 @@ def _read(file: Path) -> list[Check]:
     functions = content.get("functions") or ""
     if not isinstance(functions, str):
         raise UsageError(option, "functions is not a text", "Give code for the shell.")
-    return read_checks(option, checks, functions)
+    return read_checks(option, checks, functions, file.stem)

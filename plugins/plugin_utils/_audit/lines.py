@@ -17,7 +17,7 @@ from urllib.parse import quote
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
 
 from .checks import OUTPUT, Check
-from .questions import CARRYING_SHELL, assignments
+from .questions import assignments
 
 #: The longest line of workspaces of 2024, and of all others, in characters.
 SHORT, LONG = 512, LINE_LENGTH
@@ -37,8 +37,6 @@ def line_of(check: Check, most: int) -> str:
     Args:
         most: so many characters fit.
     """
-    if check.shell != CARRYING_SHELL:
-        return check.line
     code = _code(check)
     forms = [_written(code), _written(_without_indents(code))]
     # Where it cannot be unpacked, nothing runs: only what has to print something does not take that for an answer.

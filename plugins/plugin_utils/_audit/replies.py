@@ -119,7 +119,7 @@ def _plain(rc: int, output: Output, rc_stated: bool) -> CheckAnswer:
 
 
 def _judged(check: Check, answer: CheckAnswer, command: Command, limit: int, reused: bool) -> Reply:
-    judged, named = _results(check, answer) if check.kind == RESULTS else (judge(check, answer, limit), ())
+    judged, named = _results(check, answer) if check.kind == RESULTS else (judge(check, answer), ())
     output = answer.output.rstrip("\r\n")
     return Reply(
         judged,

@@ -50,7 +50,6 @@ def build_report(
     servers, results, checks = [], [], _Checks()
     for host in hosts:
         audit, audited = asked[host.name]
-        facts: dict[str, Any] = {}
         for check in audited.checks:
             reply = _reply(audited, check)
             named = named_of(check, reply) if reply else ()
@@ -60,10 +59,8 @@ def build_report(
             note_open(options.waivers, check.name, rows, host.name, host.groups)
             checks.add(check, named, rows)
             results += rows
-        for reply in audited.replies.values():
-            facts.update(reply.judged.facts)
         own = checks.differences(audited.checks)
-        servers.append({**_server(audited, facts, audit.client.settings.url), "differs": own})
+        servers.append({**_server(audited, audit.client.settings.url), "differs": own})
     checks.tell_remedies()
     urls = list(dict.fromkeys(audit.client.settings.url for audit in audits))
     summary = _summary(audits, servers, results, checks)
@@ -271,14 +268,13 @@ def _row(
     }
 
 
-def _server(audited: AuditedHost, facts: Mapping[str, Any], workspace: str) -> dict[str, Any]:
+def _server(audited: AuditedHost, workspace: str) -> dict[str, Any]:
     return {
         "host": audited.host.name,
         "workspace": workspace,
         "id": audited.server.id,
         "name": audited.server.name,
         "groups": sorted(audited.host.groups - _EVERYBODY),
-        "facts": dict(facts),
         **audited.about,
         "reached": audited.reached,
         "reason": audited.reason,
@@ -300,7 +296,6 @@ def _check(check: Check) -> dict[str, Any]:
         "line": check.line,
         "applies_if": check.applies_if,
         "username": check.username,
-        "when": list(check.when),
         "expected": check.expected,
         "parameters": dict(check.parameters),
     }

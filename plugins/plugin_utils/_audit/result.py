@@ -40,7 +40,6 @@ def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False)
         "findings": findings,
         "failing": failing,
         "servers": _commanded(audited),
-        "facts": {server["host"]: server["facts"] for server in report["servers"] if server["facts"]},
         "files": list(files),
         "overview": overview(report, files, audited.to_submit),
         "requests": report["summary"]["requests"],

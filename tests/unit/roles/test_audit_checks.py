@@ -17,7 +17,7 @@ import yaml
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 _FILES = sorted((ROOT / "roles/audit/files/checks").glob("*.yml"))
-_KEYS = {"name", "title", "rationale", "set", "severity", "remedy", "references", "kind", "line"}
+_KEYS = {"name", "title", "rationale", "severity", "remedy", "references", "kind", "line"}
 _SHELLCHECK = shutil.which("shellcheck") or shutil.which("shellcheck", path=str(ROOT / ".venv/bin"))
 
 
@@ -36,10 +36,10 @@ _CHECKS: list[Row] = [
 
 @pytest.mark.parametrize("check", _CHECKS, ids=lambda check: str(check["name"]))
 def test_each_says_what_it_is(check: Row) -> None:
-    optional = {"applies_if", "parameters", "timeout", "fact", "functions", "file"}
+    optional = {"applies_if", "parameters", "timeout", "functions", "file"}
     assert set(check) >= _KEYS
     assert set(check) <= _KEYS | optional
-    assert (check["kind"], check["set"]) == ("problems", check["file"])
+    assert check["kind"] == "problems"
     assert check["references"]
     assert all(re.match(r"(CIS|NIST) ", reference) for reference in check["references"])
     assert "{{" not in str(check)

@@ -178,10 +178,6 @@ class Content:
             "servers": {
                 **columns,
                 "groups": [[place(line(group)) for group in server["groups"]] for server in servers],
-                "facts": [
-                    [[place(line(name, 80)), place(line(value))] for name, value in server["facts"].items()]
-                    for server in servers
-                ],
                 "reason": [place(unasked_words(server)) for server in servers],
             },
             "checks": [

@@ -41,7 +41,6 @@ class Wanted:
 
     path: str | None = None
     name: str | None = None
-    set: str | None = None
     severity: str | None = None
     username: str | None = None
     timeout: int | None = None
@@ -109,7 +108,6 @@ def _check(name: str, title: str, line: str, kind: str, rules: Iterable[NamedRes
     given = {
         "name": wanted.name or name,
         "title": title,
-        "set": wanted.set,
         "severity": wanted.severity,
         "username": wanted.username,
         "timeout": wanted.timeout,

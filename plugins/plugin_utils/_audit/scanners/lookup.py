@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import chec
 from .content import Wanted
 
 #: Options of all of them.
-_WANTED = ("path", "name", "set", "severity", "username", "timeout")
+_WANTED = ("path", "name", "severity", "username", "timeout")
 
 
 class ChecksOfContent(LookupBase):

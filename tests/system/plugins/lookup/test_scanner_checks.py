@@ -50,10 +50,9 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path) -> None:
     play = play_out(current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], ["web-01"])
     assert play.code == 0, play.said
     [strict], bases, [profile] = (play.tasks[name][0]["msg"] for name in lookups)
-    assert (strict["name"], strict["severity"], strict["set"], strict["timeout"]) == (
+    assert (strict["name"], strict["severity"], strict["timeout"]) == (
         "strict",
         "low",
-        "benchmarks",
         1800,
     )
     assert strict["results"]["rules"][2]["remedy"] == f"{TRAP}."

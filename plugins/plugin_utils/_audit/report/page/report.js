@@ -548,7 +548,6 @@
       place ? ", " : "",
       make("a", { href: "#", "data-group": name }, name),
     ]);
-    const gathered = report.more.facts[server].map(([name, value]) => [report.texts[name], report.texts[value]]);
     const name = report.about("name", server);
     const about = facts([
       ["Name", name === report.hosts[server] ? "" : name],
@@ -574,7 +573,6 @@
       "Server",
       panel("About", about),
       report.reasons[server] ? panel("No results", make("p", {}, report.reasons[server])) : panel("Results", inWords(report.stats([server]))),
-      gathered.length ? panel("Facts", facts(gathered)) : null,
       items.length ? panel(counted(items.length, "check"), ...items) : null,
     );
   }

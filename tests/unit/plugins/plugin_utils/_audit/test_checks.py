@@ -26,35 +26,10 @@ def check(**given: Any) -> Check:
     return read
 
 
-# Words, groups
-
-
 def test_what_is_expected_in_words() -> None:
-    read = check(
-        rc=[0, 1], contains="a", matches="b", absent="c", number={"pick": "max", "at_most": 9, "at_least": 0.5}
-    )
-    assert read.expected == [
-        "exit code 0 or 1",
-        "output contains a",
-        "output matches b",
-        "output does not match c",
-        "max number is at most 9",
-        "max number is at least 0.5",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("when", "groups", "applies"),
-    [
-        ([], [], True),
-        (["web", "db"], ["db"], True),
-        (["!test"], ["test"], False),
-        (["web", "!test"], ["web", "test"], False),
-        ("web, db", ["db"], True),
-    ],
-)
-def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
-    assert check(when=when).applies_to(groups) is applies
+    read = check(matches="b", absent="c", number="<= 9")
+    words = ["exit code 0", "output matches b", "output does not match c", "first number is at most 9"]
+    assert read.expected == words
 
 
 # Reading
@@ -66,38 +41,22 @@ def test_whom_a_check_asks(when: Any, groups: list[str], applies: bool) -> None:
         ({"name": None}, "checks, check 1: missing required arguments: name"),
         ({"line": " "}, "checks, check 1 (it): line: the command line is empty. Give the line that is to run."),
         ({"lines": "x"}, "checks, check 1 (it): lines: a check has no such key. Did you mean line?"),
-        ({"rc": []}, "rc: no exit code would be right. Name at least one, or leave rc out for 0."),
-        ({"contains": [""]}, "contains: it is empty. Give a text, or leave it out."),
         (
             {"matches": "(a"},
             "matches: '(a' is not a regular expression: missing ), unterminated subpattern at position 0",
         ),
-        ({"unanswered": "["}, "unanswered: '[' is not a regular expression"),
-        (
-            {"number": {"at_most": "x"}},
-            "number.at_most: 'x' is not a number. Give a number, or the name of one of the check's parameters.",
-        ),
-        ({"number": {"extract": "(a)(b)", "at_most": 1}}, "number.extract: it has 2 groups. Leave one pair of"),
-        ({"fact": "disk-used"}, "fact: 'disk-used' is not a name for a variable. Use letters, digits and underscores."),
-        ({"fact": ["a", "b"]}, "fact: there are 2. Name one; several go with kind problems."),
+        ({"matches": [""]}, "matches: it is empty. Give a text, or leave it out."),
+        ({"number": "<= x"}, "number: '<= x' is not a limit. Give <=, >= or == and a number or a parameter that is"),
+        ({"number": "90"}, "number: '90' is not a limit."),
+        ({"number": "< 90"}, "number: '< 90' is not a limit."),
+        ({"number": "<= inf"}, "number: '<= inf' is not a limit."),
         ({"timeout": 0}, "timeout: it is 0. Give seconds from 1 to 3600."),
         ({"parameters": {"a": None}}, "parameters.a: it has no default. Give a text, a number, true or false, or"),
-        (
-            {"parameters": {"a": "x"}, "number": {"at_most": "a"}},
-            "number.at_most: the parameter a is not a number. Give it one.",
-        ),
-        ({"message": "{valeu} wait"}, "message: nothing is known by the name {valeu}. Did you mean value?"),
+        ({"number": "<= a", "parameters": {"a": "x"}}, "number: '<= a' is not a limit."),
         ({"kind": "problems", "absent": "x"}, "absent: it does not go with kind problems. Leave it out."),
         ({"kind": "results"}, "results: kind and results do not go together. Give results with kind results, and"),
-        ({"shell": "osquery", "kind": "problems"}, "kind: it does not go with the shell osquery. Leave it out."),
-        (
-            {"shell": "osquery", "applies_if": "true"},
-            "applies_if: no shell of the server runs what is for the shell osquery. Leave it out.",
-        ),
-        ({"rc": True}, "rc: it is true or false"),
-        ({"rc": [float("inf")]}, "checks, check 1 (it): rc: it is infinite. Give a whole number."),
-        ({"number": 5}, "checks, check 1 (it): number: it is not a dictionary. Give one, such as {at_most: 5}."),
-        ({"number": {}}, "number: it is compared with nothing."),
+        ({"timeout": True}, "timeout: it is true or false"),
+        ({"timeout": float("inf")}, "checks, check 1 (it): timeout: it is infinite. Give a whole number."),
         ({"parameters": {"Bad": 1}}, "parameters.Bad: it is not a name for a parameter."),
         ({"results": {"format": ["tap"]}}, "checks, check 1 (it): results.format: '['tap']' is not a format. Did you"),
     ],
@@ -113,7 +72,6 @@ def test_bad_checks(given: Row, message: str) -> None:
     ("second", "message"),
     [
         ({"name": "two", "line": "x" * 200_000}, r"checks, check 2 \(two\): line: its code has 200,000 characters"),
-        ({"name": "two", "line": "x" * 3000, "shell": "osquery"}, "the command line has 3000 characters"),
         ({"name": "one", "line": "x"}, "checks 1 and 2 are both named one"),
     ],
 )
@@ -124,19 +82,14 @@ def test_the_check_that_is_wrong_is_named(second: Row, message: str) -> None:
         read_checks("checks", [])
 
 
-def test_old_names_of_keys() -> None:
-    assert check(description="It is so").title == "It is so"
-    assert check(results={"format": "tap"}).kind == "results"
-
-
 # Parameters
 
 
 def test_values_of_parameters() -> None:
-    read = check(parameters={"most": 4, "names": ["a"]}, number={"at_most": "most", "at_least": 1})
-    assert read.bounds == {"at_most": 4, "at_least": 1}
+    read = check(parameters={"most": 4, "names": ["a"]}, number="<=most")
+    assert [read.is_within(value) for value in (4, 4.5)] == [True, False]
     other = read.with_parameters({"most": 9.5, "others": "x"})
-    assert (other.bounds, other.parameters) == ({"at_most": 9.5, "at_least": 1}, {"most": 9.5, "names": ["a"]})
+    assert (other.limit, other.parameters) == ("at most 9.5", {"most": 9.5, "names": ["a"]})
     assert read.with_parameters({"others": 1}) is read
 
 
@@ -175,7 +128,7 @@ def test_values_of_other_kinds(default: Any, given: Any, message: str) -> None:
 def test_leaving_out_and_other_severities() -> None:
     checks = [check(name="one"), check(name="two"), check(name="three")]
     chosen = choose_checks(checks, ["two"], {"three": "critical", "two": "low"})
-    assert [(one.name, one.severity) for one in chosen] == [("one", "medium"), ("three", "critical")]
+    assert [(one.name, one.severity) for one in chosen] == [("one", "high"), ("three", "critical")]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def names_in(folder: Path) -> dict[str, list[str]]:
 def test_both_endings_of_yaml_are_read(tmp_path: Path) -> None:
     sets = {name: f"checks: [{CHECK.replace('NAME', name[0])}]" for name in ("b__yml", "a__yaml")}
     assert names_in(folder_of(tmp_path, **sets)) == {"a": ["a"], "b": ["b"]}
+    assert [check.set for checks in read_library(tmp_path).values() for check in checks] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,6 @@ def shell(request: pytest.FixtureRequest) -> str:
 
 def test_one_line_can_be_read() -> None:
     assert line_of(check_of({"line": "  echo hello "}), SHORT) == "export LC_ALL=C; echo hello"
-    assert line_of(check_of({"line": "select 1", "shell": "osquery"}), SHORT) == "select 1"
 
 
 def test_a_line_has_values_functions_and_the_condition(shell: str) -> None:

@@ -36,12 +36,11 @@ PROFILE = {
 
 
 def test_a_profile_becomes_one_check() -> None:
-    check = xccdf_check(STREAM, "strict", Wanted(username="root", timeout=60, set="benchmarks"))
+    check = xccdf_check(STREAM, "strict", Wanted(username="root", timeout=60))
     rules = check["results"].pop("rules")
     about: dict[str, Any] = {
         "name": "strict",
         "title": "A little benchmark: Strict",
-        "set": "benchmarks",
         "username": "root",
     }
     about |= {"timeout": 60, "kind": "results", "results": {"format": "xccdf"}}
