@@ -27,7 +27,7 @@ def ask(state: State) -> tuple[CheckOutcome, str]:
     """The outcome of a check in a state, and what it wrote."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
     _label, body = questions.compose([check], throwaway.SHELLS[state.system])
-    answer = questions.read(throwaway.run(state.system, state.prepare, body, state.user), [check])[check.name]
+    answer = questions.read(throwaway.run(state.system, state.prepare, body, state.user, state.booted), [check])[check.name]
     return judge(check, answer), answer.output
 
 
@@ -45,7 +45,7 @@ def fits_a_line(state: State) -> bool:
 def ask_by_line(state: State) -> tuple[CheckOutcome, str]:
     """The same in a workspace of 2024."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
-    output = throwaway.run(state.system, state.prepare, line_of(check, SHORT), state.user).decode()
+    output = throwaway.run(state.system, state.prepare, line_of(check, SHORT), state.user, state.booted).decode()
     answer = questions.CheckAnswer(0, output, rc_stated=False, applies=output.strip() != NOT_APPLIED)
     return judge(check, answer), output
 

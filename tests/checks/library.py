@@ -27,6 +27,7 @@ class State:
 
     Attributes:
         prepare: shell code that root runs on the fresh system.
+        booted: systemd runs before the check is asked.
         says: a part of a message.
     """
 
@@ -37,6 +38,7 @@ class State:
     prepare: str
     parameters: dict[str, Any]
     outcome: str
+    booted: bool
     says: str
 
     def __str__(self) -> str:
@@ -70,6 +72,7 @@ def states() -> list[State]:
             f"{row['given']}\n{row.get('prepare', '')}",
             row.get("parameters", {}),
             row["outcome"],
+            row.get("booted", False),
             row.get("says", ""),
         )
         for check, rows in told_apart().items()

@@ -33,7 +33,28 @@ ip link set lo up
 env -i HOME=/root PATH="$inside" chroot "$work/root" /bin/sh -euc "$prepare" </dev/null >&2 || exit 99
 export HOME=/root PATH="$inside" LC_ALL=C
 [ "$user" = root ] || { export HOME="/home/$user"; set -- --userspec=1000:1000 --groups=; }
-exec chroot "$@" "$work/root" "$shell" -c "$body" </dev/null
+[ "$booted" ] || exec chroot "$@" "$work/root" "$shell" -c "$body" </dev/null
+umount "$work/root/proc"
+mount -t proc proc /proc
+mount -t cgroup2 none /sys/fs/cgroup
+group=/sys/fs/cgroup/${work##*/}
+mkdir "$group"
+(
+    echo 0 >"$group/cgroup.procs"
+    exec systemd-nspawn --quiet --register=no --keep-unit --link-journal=no --resolv-conf=off --timezone=off \
+        --machine=state --directory="$work/root" --boot </dev/null
+) >"$work/log" 2>&1 &
+nspawn=$!
+until leader=$(cat /proc/$nspawn/task/$nspawn/children) && [ "$leader" ] &&
+    nsenter --target "${leader%% *}" --all systemctl is-system-running --wait >/dev/null 2>&1 ||
+    nsenter --target "${leader%% *}" --all systemctl is-system-running 2>/dev/null | grep -q degraded; do
+    kill -0 $nspawn 2>/dev/null || { cat "$work/log" >&2; exit 99; }
+    sleep 0.1
+done
+nsenter --target "${leader%% *}" --all chroot "$@" / "$shell" -c "$body" </dev/null || :
+echo 1 >"$group/cgroup.kill"
+wait $nspawn || :
+find "$group" -depth -type d -exec rmdir {} +
 """
 #: What preparations may use: a file of the kernel shows what comes from standard input, all settings of the kernel are
 #: those that are named, and a program is the script that comes from standard input.
@@ -51,8 +72,11 @@ stub() { mkdir -p /usr/local/bin; cat >"/usr/local/bin/$1"; chmod 755 "/usr/loca
 _ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def run(system: str, prepare: str, body: str, user: str = "root") -> bytes:
+def run(system: str, prepare: str, body: str, user: str = "root", booted: bool = False) -> bytes:
     """Prepare a fresh system as root, and return what the body writes that a user runs there.
+
+    Args:
+        booted: start systemd before the body runs.
 
     Raises:
         AssertionError: the preparation failed.
@@ -64,6 +88,7 @@ def run(system: str, prepare: str, body: str, user: str = "root") -> bytes:
             "prepare": f"{_FUNCTIONS}\n{prepare}",
             "inside": _ROOT_PATH,
             "user": user,
+            "booted": "yes" if booted else "",
             "shell": SHELLS[system],
             "body": body,
             "PATH": f"{os.environ.get('PATH', os.defpath)}:{_ROOT_PATH}",
@@ -98,7 +123,10 @@ def why_not(install: bool = False) -> str:
     return f"overlays cannot be mounted: {done.stderr.strip()}" if done.returncode else ""
 
 
-_PROGRAMS = {"mmdebstrap": "mmdebstrap", "ip": "iproute2", "unshare": "util-linux"}
+_PROGRAMS = {
+    **{"mmdebstrap": "mmdebstrap", "ip": "iproute2", "unshare": "util-linux"},
+    "systemd-nspawn": "systemd-container",
+}
 _TRIAL = r"""
 mount -t tmpfs none "$work"
 mkdir "$work/lower" "$work/upper" "$work/work" "$work/root"
