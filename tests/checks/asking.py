@@ -27,7 +27,8 @@ def ask(state: State) -> tuple[CheckOutcome, str]:
     """The outcome of a check in a state, and what it wrote."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
     _label, body = questions.compose([check], throwaway.SHELLS[state.system])
-    answer = questions.read(throwaway.run(state.system, state.prepare, body, state.user, state.booted), [check])[check.name]
+    stdout = throwaway.run(state.system, state.prepare, body, state.user, state.booted)
+    answer = questions.read(stdout, [check])[check.name]
     return judge(check, answer), answer.output
 
 

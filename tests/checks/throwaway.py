@@ -124,7 +124,9 @@ def why_not(install: bool = False) -> str:
 
 
 _PROGRAMS = {
-    **{"mmdebstrap": "mmdebstrap", "ip": "iproute2", "unshare": "util-linux"},
+    "mmdebstrap": "mmdebstrap",
+    "ip": "iproute2",
+    "unshare": "util-linux",
     "systemd-nspawn": "systemd-container",
 }
 _TRIAL = r"""
