@@ -30,7 +30,7 @@ _MAKERS: Mapping[str, Callable[[], reports.Report]] = {
     "example": reports.report,
     "clean": reports.clean,
     "hostile": reports.hostile,
-    "large": reports.large,
+    "many": reports.many,
     "huge": lambda: reports.report(servers=5000, checks=20, everywhere=True),
 }
 

@@ -177,8 +177,6 @@ def report(
             "unknown_severity": "medium",
             "min_coverage": 95.0,
             "refusal": None,
-            "content_digest": f"sha256:{chance.getrandbits(256):064x}",
-            "results_digest": None,
             "summary": {"questions": questions},
             "servers": rows,
             "checks": [_check(one) for one in known],
@@ -230,9 +228,13 @@ def summed(unsummed: Report) -> Report:
     return {**report, "verdict": verdict_of(report)}
 
 
-def large() -> Report:
-    """A report of 1,000 servers and 30 checks, all of which apply to all servers."""
-    return report(servers=1000, checks=30, everywhere=True)
+def many() -> Report:
+    """A report of two servers and 40 checks, half of which fail, the first with a message that names 60 packages."""
+    many = report(servers=2, checks=40, failing=0.5, offline=0, everywhere=True)
+    message = f"60 updates wait: {', '.join(f'package-{number}' for number in range(60))}"
+    rows = [{**row, "message": message, "severity": "critical", "outcome": "failed"} for row in many["results"]]
+    named = [new if row["check"] == KNOWN[0].name else row for new, row in zip(rows, many["results"], strict=True)]
+    return summed({**many, "results": named})
 
 
 def clean() -> Report:
@@ -260,25 +262,6 @@ def earlier(later: Report, weeks: int = 1) -> Report:
 def history(later: Report) -> list[Report]:
     """Reports of the eight weeks before, the oldest first."""
     return [earlier(later, weeks) for weeks in range(8, 0, -1)]
-
-
-def of_schema_1(report: Report) -> Report:
-    """A report as 1.0.0 wrote it, with the keys that it had."""
-    outcomes = {"waived": "failed", "not_applicable": "passed"}
-    results = [{**row, "outcome": outcomes.get(row["outcome"], row["outcome"])} for row in report["results"]]
-    summary = summed({**report, "summary": {}, "results": results})["summary"]
-    for name in ("questions", "not_applicable", "waived", "not_reached", "not_asked", "score"):
-        del summary[name]
-    return {
-        **{name: report[name] for name in ("title", "workspace", "finished_at", "fail_on")},
-        "schema": 1,
-        "summary": summary,
-        "servers": [{name: row[name] for name in ("host", "id", "groups")} for row in report["servers"]],
-        "checks": [
-            {"description": row["title"], "name": row["name"], "severity": row["severity"]} for row in report["checks"]
-        ],
-        "results": [{name: row[name] for name in ("host", "check", "outcome", "severity")} for row in results],
-    }
 
 
 #: Texts that break out of something somewhere, if anything lets them.

@@ -41,7 +41,7 @@ def violations(opened: Opened) -> list[Any]:
         ("example", "", 400),
         ("example", "#s1", 1280),
         ("example", "#c0", 400),
-        ("example", "#about-group=db", 1280),
+        ("example", "#group=db", 1280),
         ("example", "#q=nothing+has+this", 1280),
         ("hostile", "", 1280),
     ],

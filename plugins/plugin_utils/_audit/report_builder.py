@@ -8,8 +8,6 @@
 from __future__ import annotations
 
 import getpass
-import json
-import re
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,8 +27,7 @@ from .hosts import AuditedHost, Host
 from .options import AuditOptions
 from .outcomes import FAILED, OUTCOMES, SEVERITIES, UNKNOWN
 from .replies import Reply, named_of, unanswered
-from .report.digests import digest
-from .report.shape import SCHEMA
+from .report.past import SCHEMA
 from .scanners import NamedResult, by_name, silent
 from .verdict import coverage_of, score_of, verdict_of
 from .waivers import note_open, waive
@@ -80,9 +77,6 @@ def build_report(
         "coverage": coverage_of(summary),
         "min_coverage": options.min_coverage,
         "refusal": " ".join(audit.refusal for audit in audits if audit.refusal) or None,
-        "content_digest": _digest_of_checks(hosts),
-        # The writer knows it, when secrets are hidden.
-        "results_digest": None,
         "summary": summary,
         "servers": servers,
         "checks": checks.rows,
@@ -90,30 +84,6 @@ def build_report(
         "waivers": [waiver.row for waiver in options.waivers],
     }
     return {**report, "verdict": verdict_of(report)}
-
-
-def _digest_of_checks(hosts: Sequence[Host]) -> str:
-    """The digest of all different checks, and of the hosts that have them where others have not."""
-    # Hosts with equal variables have the same list.
-    plans: dict[int, tuple[Sequence[Check], list[str]]] = {}
-    for host in hosts:
-        plans.setdefault(id(host.checks), (host.checks, []))[1].append(host.name)
-    digests: dict[int, str] = {}
-    hosts_of: dict[str, list[str]] = {}
-    for checks, names in plans.values():
-        for check in checks:
-            if id(check) not in digests:
-                digests[id(check)] = digest([json.dumps(vars(check), sort_keys=True, default=_in_json)])
-            hosts_of.setdefault(digests[id(check)], []).extend(names)
-    asked = sorted(hosts_of.items())
-    return digest([check, sorted(names) if len(names) < len(hosts) else None] for check, names in asked)
-
-
-def _in_json(value: Any) -> Any:
-    """What a check has that JSON does not know."""
-    if isinstance(value, re.Pattern):
-        return value.pattern
-    return sorted(value) if isinstance(value, (set, frozenset)) else vars(value)
 
 
 def _user() -> str | None:

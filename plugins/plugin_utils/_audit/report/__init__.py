@@ -10,20 +10,42 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .digests import digest
-from .files import FILES
-from .reading import read_past, read_report
-from .shape import ReportError, raised
-from .trend import compare
+from . import csv_file, html_page, junit, markdown
+from .past import ReportError, compare, read_past, read_report
 
-__all__ = ["DEFAULT_FORMATS", "FORMATS", "ReportError", "read_past", "read_report", "write_report"]
+__all__ = ["DEFAULT_FORMATS", "FILES", "FORMATS", "ReportError", "read_past", "read_report", "write_report"]
 
+
+def render_json(report: Mapping[str, Any]) -> Iterator[str]:
+    """Render audit.json in pieces: the report itself, a line for each record."""
+    comma = "{\n"
+    for key, value in report.items():
+        yield f"{comma}{json.dumps(key)}: "
+        comma = ",\n"
+        # With all but ASCII escaped, half a surrogate pair in an output breaks no reader.
+        if isinstance(value, list) and value:
+            yield from (f"{',' if place else '['}\n{json.dumps(row)}" for place, row in enumerate(value))
+            yield "\n]"
+        else:
+            yield json.dumps(value)
+    yield "\n}\n"
+
+
+#: format -> the file's name and what renders it, in pieces.
+FILES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = {
+    "json": ("audit.json", render_json),
+    "junit": ("audit.xml", junit.render),
+    "markdown": ("audit.md", markdown.render),
+    "html": ("audit.html", html_page.render),
+    "csv": ("audit.csv", csv_file.render),
+}
 FORMATS = tuple(FILES)
 #: What is written where nothing else is asked for.
 DEFAULT_FORMATS = ("json", "junit", "markdown", "html")
@@ -47,9 +69,8 @@ def write_report(
     Raises:
         OSError: the folder or a file cannot be written.
     """
-    report = {**raised(report), "results_digest": digest(report["results"])}
     if previous:
-        report["trend"] = compare(report, previous)
+        report = {**report, "trend": compare(report, previous)}
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = []

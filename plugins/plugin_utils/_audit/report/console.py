@@ -13,10 +13,8 @@ from typing import Any
 
 from ..outcomes import FAILED, OUTCOMES, UNKNOWN
 from ..verdict import answered
-from .priorities import SHOWN_FIXES, fixes
-from .shape import raised
-from .text import counted, line, plain
-from .words import unasked_words
+from .fixes import SHOWN_FIXES, fixes
+from .text import counted, line, plain, unasked_words, verdict_words
 
 #: So many of each kind are shown: tens of lines in all, however many servers there are.
 _REASONS = 5
@@ -24,12 +22,12 @@ _NAMED = 5
 
 
 def overview(report: Mapping[str, Any], files: Sequence[str], to_submit: int = 0) -> list[str]:
-    """The audit in a few lines, for the output of a play.
+    """Summarise the audit in a few lines, for the output of a play.
 
     Args:
         to_submit: how many commands check mode left out.
     """
-    return list(_lines(raised(report), files, to_submit))
+    return list(_lines(report, files, to_submit))
 
 
 def _lines(report: Mapping[str, Any], files: Sequence[str], to_submit: int) -> Iterator[str]:
@@ -40,7 +38,7 @@ def _lines(report: Mapping[str, Any], files: Sequence[str], to_submit: int) -> I
     if to_submit:
         yield f"{counted(to_submit, 'command')} would be submitted"
     if report["verdict"]:
-        yield f"Verdict: {report['verdict']}. {plain(answered(report))}"
+        yield f"Verdict: {verdict_words(report)}. {plain(answered(report))}"
     to_fix = fixes(report)
     if to_fix:
         yield "Fix these first:"

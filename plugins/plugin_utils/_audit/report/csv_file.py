@@ -14,9 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from unicodedata import category
 
-from .differences import Differences
-from .text import line, plain
-from .words import waiver_words
+from .fixes import Differences
+from .text import line, plain, waiver_words
 
 COLUMNS = (
     *("host", "server", "workspace", "os", "ip", "owner", "groups"),

@@ -12,8 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ..outcomes import FAILED, NOT_APPLICABLE, UNKNOWN, WAIVED
-from .text import line, output, parsed, plain
-from .words import found_words, unasked_words
+from .text import found_words, line, output, parsed, plain, unasked_words
 
 #: What a case that did not pass is called.
 _TAGS = {FAILED: "failure", UNKNOWN: "error"}

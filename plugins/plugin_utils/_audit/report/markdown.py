@@ -13,9 +13,8 @@ from typing import Any
 
 from ..outcomes import FAILED, SEVERITIES, UNKNOWN, WAIVED
 from ..verdict import FAIL, answered, failing, passed_share
-from .priorities import SHOWN_FIXES, fixes
-from .text import counted, line, moment, plain
-from .words import found_words, unasked_words
+from .fixes import SHOWN_FIXES, fixes
+from .text import counted, found_words, line, moment, plain, unasked_words, verdict_words
 
 #: Rows of a table; CI systems refuse summaries that are too large.
 _ROWS = 200
@@ -58,7 +57,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"Workspace {escape(report['workspace'])}, {moment(report['started_at'])} to {moment(report['finished_at'])}"
     yield ""
-    yield f"**Verdict: {report['verdict']}.** {plain(answered(report))}"
+    yield f"**Verdict: {verdict_words(report)}.** {plain(answered(report))}"
     if report["verdict"] == FAIL:
         yield f"{counted(len(failing(report)), 'finding')} of severity {report['fail_on']} or worse."
     if report["refusal"]:

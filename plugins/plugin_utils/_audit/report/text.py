@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
+
+from ..verdict import PASS
 
 #: Characters of a command's output that are shown; audit.json has what the audit kept.
 OUTPUT_LIMIT = 2000
@@ -96,3 +99,50 @@ def inline(data: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def unasked_words(server: Mapping[str, Any]) -> str:
+    """Why a server has no results, or nothing."""
+    if server["reached"] and server["asked"]:
+        return ""
+    reason = line(server["reason"])
+    kind = "Not reached" if server["asked"] else "Not asked"
+    return f"{kind}: {reason}" if reason else kind
+
+
+def waiver_words(waiver: Mapping[str, Any] | None) -> str:
+    """A waiver in words."""
+    if not waiver:
+        return ""
+    by = f" by {line(waiver['by'], 80)}" if waiver["by"] else ""
+    until = f" until {line(waiver['until'], 40)}" if waiver["until"] else ""
+    ended = " (expired)" if waiver["expired"] else ""
+    return f"{line(waiver['reason'])}: waived{by}{until}{ended}"
+
+
+def found_words(result: Mapping[str, Any], limit: int = 300) -> str:
+    """What was found in one sentence, and the waiver; the message itself tells of one that has expired."""
+    waiver = result["waiver"]
+    words = (line(result["message"], limit), "" if waiver and waiver["expired"] else waiver_words(waiver))
+    return words[0] if not words[1] else ". ".join(filter(None, (words[0].removesuffix("."), words[1])))
+
+
+def verdict_words(report: Mapping[str, Any]) -> str:
+    """Return the verdict for people: an audit that nothing may fail has judged nothing."""
+    is_judged = report["verdict"] != PASS or report["fail_on"] is not None
+    return str(report["verdict"] or "none") if is_judged else "not judged"
+
+
+def folded(value: Any, limit: int = 160) -> tuple[str, str]:
+    """Return the beginning of a text and, where that is not all, "and 54 more" of a list or an ellipsis."""
+    text = line(value, 5000)
+    if len(text) <= limit:
+        return text, ""
+    # Messages of many problems count what they leave out.
+    told = re.search(r"And (\d+) more\.$", text)
+    for separator, least in ((", ", 3), (". ", 1)):
+        shown = text[: limit + 1].rpartition(separator)[0]
+        more = text[len(shown) :].count(separator)
+        if len(shown) > limit // 3 and more >= least:
+            return shown, f"and {more + (int(told[1]) - 1 if told else 0):,} more"
+    return text[:limit].rpartition(" ")[0] or text[:limit], "\u2026"

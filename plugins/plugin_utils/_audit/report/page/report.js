@@ -4,17 +4,16 @@
  * SPDX-License-Identifier: GPL-3.0-or-later
  */
 
-// What the page shows stands in the part of its URL after the #: filters, and a server, a check or a group.
+// The part of the URL after the # says what the page shows: filters, and a server or a check.
 (() => {
   "use strict";
 
   const OUTCOMES = ["passed", "failed", "unknown", "not_applicable", "waived"];
-  const [PASSED, FAILED, UNKNOWN, NOT_APPLICABLE, WAIVED] = OUTCOMES.keys();
+  const [, FAILED, UNKNOWN, , WAIVED] = OUTCOMES.keys();
   const SEVERITIES = ["info", "low", "medium", "high", "critical"];
-  const WEIGHTS = [0, 1, 3, 6, 10];
   const FILTERS = ["q", "outcome", "severity", "group", "set"];
   // The places in an answer.
-  const [OUTCOME, SEVERITY, MESSAGE, OUTPUT, NOTE, WAIVER] = Array(6).keys();
+  const [OUTCOME, SEVERITY, OUTPUT, MESSAGE, WHOLE, NOTE, WAIVER] = Array(7).keys();
 
   const SHOWN_ANSWERS = 12;
   const SHOWN_SERVERS = 60;
@@ -22,9 +21,6 @@
   // Up to so many rows the grid has all of them, and not only those in sight.
   const ALL_ROWS = 150;
   const FEW_CHECKS = 40;
-  // What is printed of the grid: columns on a sheet, and servers.
-  const SHEET = 22;
-  const PRINTED = 500;
 
   const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
@@ -53,8 +49,6 @@
       this.answers = data.answers;
       this.columns = data.columns.map((column) => Int32Array.from(column));
       this.commands = data.commands;
-      this.commandColumns = data.commandColumns;
-      this.commandOf = data.commandOf;
       const { host, groups, reason, ...others } = data.servers;
       this.hosts = host.map(text);
       this.groups = groups.map((places) => places.map(text));
@@ -90,24 +84,6 @@
         if (reason) weight[server] = 0.5;
       });
       return [...weight.keys()].sort((one, other) => weight[other] - weight[one] || one - other);
-    }
-
-    // How some servers did: counts, failed by severity, and the score.
-    stats(servers) {
-      const counts = [0, 0, 0, 0, 0];
-      const failed = [0, 0, 0, 0, 0];
-      const weights = [0, 0];
-      for (const column of this.columns)
-        for (const server of servers) {
-          if (column[server] < 0) continue;
-          const [outcome, severity] = this.answers[column[server]];
-          counts[outcome] += 1;
-          if (outcome === FAILED) failed[severity] += 1;
-          if (outcome <= FAILED) weights[outcome] += WEIGHTS[severity];
-        }
-      const of = weights[0] + weights[1] ? weights : counts;
-      const all = of[PASSED] + of[FAILED];
-      return { counts, failed, score: all ? `${Math.floor((of[PASSED] * 1000) / all) / 10}%` : "\u2013" };
     }
 
     // The answers to a check of some servers, those that are the same in one; the worst first.
@@ -158,22 +134,31 @@
       const control = byId("filters").elements[name];
       if (control && control.value !== (wanted[name] ?? "")) control.value = wanted[name] ?? "";
     }
-    const view = viewOf(wanted);
+    const server = report.hosts.indexOf(wanted.server);
     const wasView = !byId("view").hidden;
-    byId("overview").hidden = Boolean(view);
-    byId("view").hidden = !view;
-    byId("view").replaceChildren(...(view ?? []));
-    const heading = byId("view").querySelector("h2");
-    document.title = heading ? `${heading.textContent}: ${title()}` : title();
-    if (heading) {
+    byId("overview").hidden = server >= 0;
+    byId("view").hidden = server < 0;
+    byId("view").replaceChildren(...(server < 0 ? [] : serverView(server, wanted.result)));
+    document.title = server < 0 ? title() : `${report.hosts[server]}: ${title()}`;
+    if (server >= 0) {
       scrollTo(0, 0);
       const opened = byId("view").querySelector("details.wanted");
       if (opened) opened.scrollIntoView({ block: "center" });
-      (opened?.querySelector("summary") ?? heading).focus({ preventScroll: true });
+      (opened?.querySelector("summary") ?? byId("view").querySelector("h2")).focus({ preventScroll: true });
       return;
     }
     filter();
-    if (wasView) focusAgain();
+    const section = byId(`c${report.checks.findIndex(({ name }) => name === wanted.check)}`);
+    if (section) goTo(section);
+    else if (wasView) focusAgain();
+  }
+
+  // A check, even one that the filter leaves out.
+  function goTo(section) {
+    section.hidden = false;
+    if (section.matches("details")) section.open = true;
+    section.scrollIntoView();
+    section.querySelector("h3 a, summary").focus({ preventScroll: true });
   }
 
   // Where the reader was before a view: the grid may have been drawn anew since.
@@ -182,29 +167,14 @@
     (again || byId("main")).focus();
   }
 
-  function viewOf(wanted) {
-    if (wanted.server !== undefined) {
-      const server = report.hosts.indexOf(wanted.server);
-      if (server >= 0) return serverView(server, wanted.result);
-    }
-    if (wanted.check !== undefined) {
-      const check = report.checks.findIndex(({ name }) => name === wanted.check);
-      if (check >= 0) return checkView(check);
-    }
-    const name = wanted["about-group"];
-    return name !== undefined && report.groups.some((groups) => groups.includes(name)) ? groupView(name) : null;
-  }
-
   const back = () => go({});
 
   // The filter
 
   function filter() {
     const wanted = filters();
-    const isActive = Object.values(wanted).some(Boolean);
-    const wasActive = kept?.isActive;
-    kept = keep(wanted, isActive);
-    if (isActive || wasActive) narrow();
+    kept = keep(wanted, Object.values(wanted).some(Boolean));
+    narrow();
     grid.draw();
     byId("shown").textContent = sentence();
   }
@@ -307,8 +277,8 @@
       ),
     );
     // Few are opened of many.
-    element.addEventListener("toggle", () => element.children.length > 1 || element.append(evidence(check, row, servers, link)));
     element.reveal = () => element.children.length > 1 || element.append(evidence(check, row, servers, link));
+    element.addEventListener("toggle", element.reveal);
     return element;
   }
 
@@ -319,6 +289,7 @@
     return make(
       "div",
       { class: "evidence" },
+      report.texts[row[WHOLE]] ? make("p", {}, report.texts[row[WHOLE]]) : null,
       output ? make("pre", { role: "group", tabindex: "0", "aria-label": "Output" }, output) : note(missing),
       report.texts[row[NOTE]] ? note(report.texts[row[NOTE]]) : null,
       report.texts[row[WAIVER]] ? make("p", {}, report.texts[row[WAIVER]]) : null,
@@ -329,15 +300,13 @@
   function hostsOf(check, servers, link, most = SHOWN_SERVERS) {
     const list = make("ul", { class: "hosts" });
     const items = servers.slice(0, most).map((server) => {
-      const command = report.commandColumns[report.commandOf[check]]?.[server] ?? -1;
-      const [id, words] = report.commands[command] ?? ["", ""];
+      const ran = report.texts[report.commands[check][server]] ?? "";
       const to = link ?? { href: `#s${server}`, name: report.hosts[server] };
       return make(
         "li",
         {},
         make("a", { href: to.href }, to.name),
-        words ? make("span", {}, words) : null,
-        id && servers.length === 1 ? make("code", {}, id) : null,
+        make("span", {}, servers.length === 1 ? ran : ran.split(",")[0]),
       );
     });
     list.append(...items);
@@ -385,7 +354,7 @@
       this.rows = kept.servers;
       this.body = make("tbody", {});
       this.drawn = [-1, -1];
-      const table = make("table", { "aria-rowcount": this.rows.length + 1 }, head(this.shown, true), this.body);
+      const table = make("table", { "aria-rowcount": this.rows.length + 1 }, head(this.shown), this.body);
       this.box.replaceChildren(table);
       this.fill();
     },
@@ -403,7 +372,7 @@
       this.drawn = [first, last];
       const focused = document.activeElement?.closest?.("#grid tbody") && document.activeElement.id;
       const rows = this.rows.slice(first, last).map((server, place) => {
-        const row = rowOf(server, this.shown, true);
+        const row = rowOf(server, this.shown);
         row.setAttribute("aria-rowindex", first + place + 2);
         return row;
       });
@@ -440,114 +409,60 @@
     },
   };
 
-  function head(checks, hasLinks) {
-    const name = (check) => report.checks[check].name;
-    return make(
-      "thead",
-      {},
-      make(
-        "tr",
-        {},
-        make("th", { scope: "col", class: "corner" }, "Server"),
-        ...checks.map((check) =>
-          make(
-            "th",
-            { scope: "col" },
-            hasLinks ? make("a", { href: `#c${check}`, title: name(check) }, name(check)) : make("span", {}, name(check)),
-          ),
-        ),
-      ),
-    );
+  function head(checks) {
+    const heads = checks.map((check) => {
+      const { name } = report.checks[check];
+      return make("th", { scope: "col" }, make("a", { href: `#c${check}`, title: name }, name));
+    });
+    return make("thead", {}, make("tr", {}, make("th", { scope: "col", class: "corner" }, "Server"), ...heads));
   }
 
-  function rowOf(server, checks, hasLinks) {
-    const name = report.hosts[server];
-    const header = make("th", { scope: "row" }, hasLinks ? make("a", { href: `#s${server}`, id: `r${server}` }, name) : name);
-    const row = make("tr", {}, header);
-    if (report.reasons[server]) {
+  function rowOf(server, checks) {
+    const link = make("a", { href: `#s${server}`, id: `r${server}` }, report.hosts[server]);
+    const row = make("tr", {}, make("th", { scope: "row" }, link));
+    if (report.reasons[server])
       row.append(make("td", { class: "reason", colspan: Math.max(1, checks.length) }, report.reasons[server]));
-      return row;
-    }
-    for (const check of checks) row.append(cellOf(server, check, hasLinks));
+    else for (const check of checks) row.append(cellOf(server, check));
     return row;
   }
 
-  function cellOf(server, check, hasLinks) {
+  function cellOf(server, check) {
     const place = report.columns[check][server];
-    if (place < 0) return document.createElement("td");
+    const cell = document.createElement("td");
+    if (place < 0) return cell;
     const answer = report.answers[place];
     const kind = kindOf(answer);
-    const cell = document.createElement("td");
+    const sign = signOf(answer);
     cell.className = kind;
-    if (!hasLinks || !report.isFinding(place)) {
-      cell.textContent = signOf(answer);
+    if (!report.isFinding(place)) {
+      cell.textContent = sign;
       return cell;
     }
-    const sign = signOf(answer);
+    const to = { href: `#s${server}`, id: `x${server}-${check}`, "data-server": server, "data-check": check };
     const words = answer[OUTCOME] === FAILED ? `failed, ${kind}` : kind;
-    cell.append(
-      make(
-        "a",
-        {
-          href: `#s${server}`,
-          id: `x${server}-${check}`,
-          "data-server": server,
-          "data-check": check,
-          "aria-label": `${sign}: ${words}`,
-          title: report.texts[answer[MESSAGE]],
-        },
-        sign,
-      ),
-    );
+    const texts = { "aria-label": `${sign}: ${words}`, title: report.texts[answer[MESSAGE]] };
+    cell.append(make("a", { ...to, ...texts }, sign));
     return cell;
   }
 
-  // A server, a check or a group by itself
-
-  function frame(name, kind, ...sections) {
-    const button = make("button", { type: "button", class: "back" }, "\u2190 Back to the overview");
-    button.addEventListener("click", back);
-    return [
-      button,
-      make("div", {}, make("p", { class: "muted" }, kind), make("h2", { tabindex: "-1" }, name)),
-      ...sections.filter(Boolean),
-    ];
-  }
+  // A server by itself
 
   function facts(pairs) {
-    const shown = pairs.filter(([, value]) => value !== "" && value !== null);
-    return make(
-      "dl",
-      { class: "facts" },
-      ...shown.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", { class: "prose" }, value))),
-    );
+    const rows = pairs.filter(([, value]) => value).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+    return make("dl", { class: "facts" }, ...rows);
   }
 
   function panel(heading, ...children) {
-    return make("section", { class: "panel", "aria-label": heading }, make("h3", {}, heading), ...children.filter(Boolean));
-  }
-
-  function inWords({ counts, failed, score }) {
-    const worst = [...SEVERITIES.entries()].reverse().filter(([severity]) => failed[severity]);
-    return facts([
-      ["Score", score],
-      ["Failed", worst.length ? worst.map(([place, name]) => `${number(failed[place])} ${name}`).join(", ") : "nothing"],
-      ["Unknown", number(counts[UNKNOWN])],
-      ["Waived", number(counts[WAIVED])],
-      ["Passed", number(counts[PASSED])],
-      ["Not applicable", number(counts[NOT_APPLICABLE])],
-    ]);
+    return make("section", { class: "panel", "aria-label": heading }, make("h3", {}, heading), ...children);
   }
 
   function serverView(server, wanted) {
+    const rankOf = ({ answer: [outcome, severity] }) => [0, 20, 10, -10, 5][outcome] + severity;
     const results = report.columns
-      .map((column, check) => ({ check, answer: column[server] }))
-      .filter(({ answer }) => answer >= 0)
+      .map((column, check) => ({ check, place: column[server], answer: report.answers[column[server]] }))
+      .filter(({ answer }) => answer)
       .sort((one, other) => rankOf(other) - rankOf(one) || one.check - other.check);
-    const groups = report.groups[server].flatMap((name, place) => [
-      place ? ", " : "",
-      make("a", { href: "#", "data-group": name }, name),
-    ]);
+    const groups = report.groups[server].map((name) => make("a", { href: hashOf({ group: name }) }, name));
     const name = report.about("name", server);
     const about = facts([
       ["Name", name === report.hosts[server] ? "" : name],
@@ -555,133 +470,30 @@
       ["Agent", report.about("agent", server)],
       ["IP address", report.about("ip", server)],
       ["Owner", report.about("owner", server)],
-      ["Groups", groups.length ? make("span", {}, ...groups.filter(Boolean)) : ""],
+      ["Groups", groups.length ? make("span", { class: "list" }, ...groups) : ""],
       ["Id", report.about("id", server)],
       ["Workspace", report.about("workspace", server)],
     ]);
-    const items = results.map(({ check, answer }) => {
+    const items = results.map(({ check, place }) => {
       const link = { href: `#c${check}`, name: report.checks[check].name };
-      const item = finding(check, answer, [server], link.name, link);
+      const item = finding(check, place, [server], link.name, link);
       if (wanted === link.name) {
         item.classList.add("wanted");
         item.open = true;
       }
       return item;
     });
-    return frame(
-      report.hosts[server],
-      "Server",
+    const failed = results.filter(({ answer }) => answer[OUTCOME] === FAILED).length;
+    const button = make("button", { type: "button", class: "back" }, "\u2190 Back to the overview");
+    button.addEventListener("click", back);
+    const reason = report.reasons[server];
+    return [
+      button,
+      make("div", {}, make("p", { class: "muted" }, "Server"), make("h2", { tabindex: "-1" }, report.hosts[server])),
       panel("About", about),
-      report.reasons[server] ? panel("No results", make("p", {}, report.reasons[server])) : panel("Results", inWords(report.stats([server]))),
-      items.length ? panel(counted(items.length, "check"), ...items) : null,
-    );
-  }
-
-  function rankOf({ answer }) {
-    const [outcome, severity] = report.answers[answer];
-    return [0, 20, 10, -10, 5][outcome] + severity;
-  }
-
-  const everyServer = () => report.order;
-
-  function checkView(check) {
-    const given = report.checks[check];
-    const findings = report.grouped(check, everyServer(), ([outcome]) => [FAILED, UNKNOWN, WAIVED].includes(outcome));
-    const others = (outcome) => report.order.filter((server) => {
-      const answer = report.columns[check][server];
-      return answer >= 0 && report.answers[answer][OUTCOME] === outcome;
-    });
-    const about = byId(`c${check}`)?.querySelector(".facts").cloneNode(true) ?? facts([["Should hold", given.title]]);
-    const place = make("div", { class: "answers" });
-    fill(place, check, findings);
-    const list = (words, servers) =>
-      servers.length ? panel(`${words} ${counted(servers.length, "server")}`, many(servers)) : null;
-    return frame(
-      given.name,
-      `Check, severity ${SEVERITIES[given.severity]}${given.set ? `, ${given.set}` : ""}`,
-      panel("About", about),
-      findings.length ? panel("Findings", place) : null,
-      list("Passed on", others(PASSED)),
-      list("Not applicable to", others(NOT_APPLICABLE)),
-    );
-  }
-
-  function many(servers, most = 200) {
-    const list = make("ul", { class: "many" });
-    list.append(...servers.slice(0, most).map((server) => make("li", {}, make("a", { href: `#s${server}` }, report.hosts[server]))));
-    if (servers.length > most) {
-      const more = make("button", { type: "button" }, `Show all ${number(servers.length)}`);
-      more.addEventListener("click", () => list.replaceWith(many(servers, Infinity)));
-      list.append(make("li", {}, more));
-    }
-    return list;
-  }
-
-  function groupView(name) {
-    const servers = report.order.filter((server) => report.groups[server].includes(name));
-    const fixes = report.checks
-      .map((_, check) => ({ check, answers: report.grouped(check, servers, ([outcome]) => outcome === FAILED) }))
-      .filter(({ answers }) => answers.length)
-      .map(({ check, answers }) => {
-        const failed = answers.reduce((sum, [, of]) => sum + of.length, 0);
-        const severity = Math.max(...answers.map(([answer]) => report.answers[answer][SEVERITY]));
-        const message = report.texts[report.answers[answers.toSorted(([, a], [, b]) => b.length - a.length)[0][0]][MESSAGE]];
-        return { check, failed, severity, message, weight: WEIGHTS[severity] * (1 + Math.log2(failed)) };
-      })
-      .sort((one, other) => other.weight - one.weight || other.severity - one.severity || other.failed - one.failed)
-      .slice(0, 10);
-    const items = fixes.map(({ check, failed, severity, message }) =>
-      make(
-        "li",
-        {},
-        badge(SEVERITIES[severity]),
-        make(
-          "div",
-          {},
-          make("p", {}, make("b", {}, make("a", { href: `#c${check}` }, message)), ` on ${counted(failed, "server")}`),
-          report.checks[check].remedy ? make("p", { class: "remedy" }, report.checks[check].remedy) : null,
-        ),
-      ),
-    );
-    const link = make("a", { href: hashOf({ group: name }) }, "Show this group in the grid");
-    const without = servers.filter((server) => report.reasons[server]).length;
-    return frame(
-      name,
-      `Group of ${counted(servers.length, "server")}${without ? `, ${number(without)} without results` : ""}`,
-      panel("Results", inWords(report.stats(servers)), link),
-      items.length ? panel("Fix these first", make("ol", { class: "fixes" }, ...items)) : null,
-      panel("Servers, the worst first", serversTable(servers)),
-    );
-  }
-
-  function serversTable(servers, most = 100) {
-    const heads = ["Server", "System", "Owner", "Score", ...SEVERITIES.toReversed(), "Unknown"];
-    const rows = servers.slice(0, most).map((server) => {
-      const { counts, failed, score } = report.stats([server]);
-      const cells = [...failed.toReversed(), counts[UNKNOWN]].map((value, place) =>
-        make("td", { class: value && place < 5 ? `number ${SEVERITIES[4 - place]}` : "number" }, value ? number(value) : "\u00b7"),
-      );
-      return make(
-        "tr",
-        {},
-        make("th", { scope: "row" }, make("a", { href: `#s${server}` }, report.hosts[server])),
-        make("td", {}, report.reasons[server] || report.about("os", server)),
-        make("td", {}, report.about("owner", server)),
-        make("td", { class: "number" }, score),
-        ...cells,
-      );
-    });
-    const titles = heads.map((name, place) =>
-      make("th", { scope: "col", class: place > 2 ? "number" : "" }, name[0].toUpperCase() + name.slice(1)),
-    );
-    const table = make("table", { class: "shares" }, make("thead", {}, make("tr", {}, ...titles)), make("tbody", {}, ...rows));
-    const box = make("div", { class: "across", role: "region", "aria-label": "Servers", tabindex: "0" }, table);
-    if (servers.length > most) {
-      const more = make("button", { type: "button" }, `Show all ${number(servers.length)}`);
-      more.addEventListener("click", () => box.replaceWith(serversTable(servers, Infinity)));
-      box.append(more);
-    }
-    return box;
+      ...(reason ? [panel("No results", make("p", {}, reason))] : []),
+      ...(items.length ? [panel(`${counted(items.length, "check")}, ${number(failed)} failed`, ...items)] : []),
+    ];
   }
 
   // What people do
@@ -694,12 +506,13 @@
       return;
     }
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    const [, kind, place] = /^#([sc])(\d+)$/.exec(link.getAttribute("href") ?? "") ?? [];
-    if (!kind && link.dataset.group === undefined) return;
+    const href = link.getAttribute("href") ?? "";
+    if (href.startsWith("#group=")) byId("filters").scrollIntoView();
+    const [, kind, place] = /^#([sc])(\d+)$/.exec(href) ?? [];
+    if (!kind) return;
     event.preventDefault();
     if (!byId("overview").hidden) cameFrom = link;
-    if (link.dataset.group !== undefined) go({ "about-group": link.dataset.group });
-    else if (kind === "c") go({ check: report.checks[place].name });
+    if (kind === "c") go({ check: report.checks[place].name });
     else {
       const result = link.dataset.check === undefined ? "" : report.checks[link.dataset.check].name;
       go({ server: report.hosts[place], result });
@@ -740,66 +553,31 @@
     }
   }
 
-  // Printing: all of the grid, on sheets that are as wide as paper, and every finding open; or the summary alone.
-
+  // On paper each finding is open.
   let opened = [];
 
   function beforePrint() {
-    const isSummary = root.dataset.print === "summary";
-    const closed = [...document.querySelectorAll("details:not([open])")].filter((details) => details.checkVisibility());
-    opened = isSummary ? closed.filter((details) => details.matches(".more")) : closed;
+    const closed = document.querySelectorAll("details.finding:not([open])");
+    opened = [...closed].filter((details) => details.checkVisibility());
     for (const details of opened) {
       details.reveal?.();
       details.open = true;
     }
-    if (!isSummary && byId("view").hidden) byId("sheets").replaceChildren(...sheets());
-  }
-
-  function sheets() {
-    const checks = grid.columns();
-    const servers = kept.servers.slice(0, PRINTED);
-    const made = [];
-    for (let first = 0; first < checks.length; first += SHEET) {
-      const some = checks.slice(first, first + SHEET);
-      const body = make("tbody", {}, ...servers.map((server) => rowOf(server, some, false)));
-      made.push(make("table", { class: "sheet" }, head(some, false), body));
-    }
-    const left = kept.servers.length - servers.length;
-    if (left > 0) made.push(note(`${counted(left, "server")} more, none of them worse, are in the other files of this report.`));
-    return made;
   }
 
   function afterPrint() {
     for (const details of opened) details.open = false;
-    byId("sheets").replaceChildren();
-    delete root.dataset.print;
   }
 
   function start() {
     report = new Report(JSON.parse(byId("data").textContent));
     for (const element of document.querySelectorAll(".actions, #filters")) element.hidden = false;
-    for (const section of document.querySelectorAll("#findings > .check")) {
-      const rest = section.querySelector(".rest");
-      if (!rest) continue;
-      const button = make("button", { type: "button", class: "rest" }, "Show all answers");
-      button.addEventListener("click", () => {
-        const check = Number(section.dataset.check);
-        const isShown = ([outcome]) => outcome === FAILED || outcome === UNKNOWN;
-        fill(section.querySelector(".answers"), check, report.grouped(check, kept.ofCheck[check], isShown), Infinity);
-      });
-      rest.replaceWith(button);
-    }
     paint();
     grid.start();
     byId("theme").addEventListener("click", () => {
       const theme = isDark() ? "light" : "dark";
       remembered(theme);
       paint(theme);
-    });
-    byId("print").addEventListener("click", () => print());
-    byId("print-summary").addEventListener("click", () => {
-      root.dataset.print = "summary";
-      print();
     });
     const change = () => {
       history.replaceState(null, "", hashOf(filters()));
@@ -813,8 +591,7 @@
     addEventListener("hashchange", show);
     addEventListener("beforeprint", beforePrint);
     addEventListener("afterprint", afterPrint);
-    filter();
-    if (location.hash) show();
+    show();
   }
 
   root.classList.add("js");

@@ -17,7 +17,7 @@ from system.playing import play, play_out, run_plays, task
 from system.support import AGENTS
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.files import FILES
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import FILES
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 PLAYBOOK = "herdops.alpacon.audit"

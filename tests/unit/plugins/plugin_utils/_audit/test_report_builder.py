@@ -15,12 +15,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
-import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.asking import WorkspaceAudit
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import choose_checks, read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import AuditedHost, Host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import judge
@@ -28,8 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.replies import Reply
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import csv_file, html_page
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.differences import of_all_hosts, together
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.priorities import fixes
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.fixes import fixes, of_all_hosts, together
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report_builder import build_report
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
@@ -78,43 +76,6 @@ def test_what_a_host_has_differently_is_in_the_report() -> None:
         },
     ]
     assert [row["outcome"] for row in report["results"]] == ["failed", "passed", "passed", "passed"]
-
-
-PROBLEMS: Row = {"name": "a", "line": "find_it", "kind": "problems"}
-JSON: Row = {"format": "json", "name": "n", "outcome": "o", "words": {"passed": ["x"]}}
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (plan(LOAD), plan({**LOAD, "parameters": {"load_max": 1000}})),
-        (plan(LOAD), plan({**LOAD, "number": "== load_max"})),
-        (plan(LOAD), plan({**LOAD, "timeout": 31})),
-        (plan(PROBLEMS, functions="find_it() { echo problem: it; }"), plan(PROBLEMS, functions="find_it() { :; }")),
-        (
-            plan({"name": "a", "line": "x", "results": JSON}),
-            plan({"name": "a", "line": "x", "results": {**JSON, "words": {"passed": ["x", "FAIL"]}}}),
-        ),
-    ],
-)
-def test_the_digest_is_of_all_that_the_checks_of_all_hosts_have(one: list[Check], other: list[Check]) -> None:
-    digests = [
-        report_of(**plans)["content_digest"]
-        for plans in ({"a": one, "b": one}, {"a": one, "b": other}, {"a": other, "b": one}, {"a": other, "b": other})
-    ]
-    assert len(set(digests)) == 4
-
-
-def test_the_digest_is_the_same_where_the_same_was_asked() -> None:
-    first = report_of(a=plan(LOAD), b=plan(LOAD))["content_digest"]
-    assert first == report_of(b=plan(LOAD))["content_digest"]
-    tool = plan({"name": "a", "line": "x", "results": {"format": "tap"}})
-    some = [choose_checks(tool, skip, {"a/z": "low"}) for skip in (["a/x", "a/y"], ["a/y", "a/x"], ["a/x"])]
-    assert [report_of(a=some[0])["content_digest"] == report_of(a=one)["content_digest"] for one in some] == [
-        True,
-        True,
-        False,
-    ]
 
 
 def where_hosts_differ() -> reports.Report:
