@@ -331,6 +331,8 @@ def _server(number: int, chance: random.Random) -> Report:
         "reached": True,
         "reason": "",
         "asked": True,
+        "connected": True,
+        "age_seconds": None,
     }
 
 

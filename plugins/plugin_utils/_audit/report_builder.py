@@ -249,7 +249,15 @@ def _server(audited: AuditedHost, workspace: str) -> dict[str, Any]:
         "reached": audited.reached,
         "reason": audited.reason,
         "asked": audited.asked,
+        "connected": audited.server.is_connected,
+        "age_seconds": _age(audited) if audited.reached and audited.reason else None,
     }
+
+
+def _age(audited: AuditedHost) -> int | None:
+    """Return the age of the oldest answer of a host, in seconds."""
+    ends = [reply.command.end for reply in audited.replies.values() if reply.command and reply.command.end]
+    return int((datetime.now(timezone.utc) - min(ends)).total_seconds()) if ends else None
 
 
 def _check(check: Check) -> dict[str, Any]:

@@ -81,12 +81,30 @@ def is_covered(report: Mapping[str, Any]) -> bool:
 
 def from_before(report: Mapping[str, Any]) -> str:
     """Name the servers that cannot be asked now and of which all answers are reused; empty if there are none."""
-    names = [server["host"] for server in report["servers"] if server["reached"] and server["reason"]]
+    names = [f"{server['host']}{age_words(server)}" for server in report["servers"] if is_from_before(server)]
     if not names:
         return ""
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     count = f"{len(names):,} server{'' if len(names) == 1 else 's'}"
     return f"{count} cannot be asked now, and only earlier answers count: {', '.join(names[:_NAMED])}{more}."
+
+
+def is_from_before(server: Mapping[str, Any]) -> bool:
+    """Return True if a server cannot be asked now, and only answers from before this audit count."""
+    return bool(server["reached"] and server["reason"])
+
+
+def age_words(server: Mapping[str, Any]) -> str:
+    """Return the age of the oldest answer of a server that cannot be asked now, in brackets, or nothing."""
+    age = server["age_seconds"]
+    return "" if age is None else f" ({duration(age)} old)"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in its two largest units."""
+    whole = round(seconds)
+    units = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
+    return " ".join([f"{count} {unit}" for count, unit in units if count][:2]) or "0 s"
 
 
 def answered(report: Mapping[str, Any]) -> str:

@@ -19,11 +19,22 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from ..outcomes import FAILED, NOT_APPLICABLE, OUTCOMES, PASSED, SEVERITIES, UNKNOWN, WAIVED
-from ..verdict import FAIL, INCONCLUSIVE, PASS, answered, failing, is_covered, passed_share, score_of
+from ..verdict import (
+    FAIL,
+    INCONCLUSIVE,
+    PASS,
+    age_words,
+    answered,
+    duration,
+    failing,
+    is_covered,
+    passed_share,
+    score_of,
+)
 from .fixes import SHOWN_FIXES, Differences, fixes, of_all_hosts
 from .text import (
     OUTPUT_LIMIT,
-    duration,
+    earlier_words,
     folded,
     inline,
     line,
@@ -133,17 +144,12 @@ class SameAnswers:
 
 @dataclass(frozen=True)
 class CheckSection:
-    """A check with its answers.
-
-    Attributes:
-        elsewhere: what is different on other hosts, in words, and their names.
-    """
+    """A check with its answers."""
 
     number: int
     given: Mapping[str, Any]
     answers: list[SameAnswers] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    elsewhere: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def findings(self) -> list[SameAnswers]:
@@ -214,8 +220,6 @@ class Content:
                 known[key] = self._answer(result, own)
                 check.answers.append(known[key])
             known[key].servers.append(server)
-            if own:
-                check.elsewhere.setdefault(line(own, 600), []).append(self.hosts[server])
             check.counts[result["outcome"]] += 1
             self._columns[check.number][server] = known[key].number
             if result["ended_at"]:
@@ -268,6 +272,7 @@ class Content:
         }
         columns["groups"] = [[place(line(group)) for group in server["groups"]] for server in servers]
         columns["reason"] = [place(unasked_words(server)) for server in servers]
+        columns["earlier"] = [place(f"{earlier_words(server)}{age_words(server)}") for server in servers]
         checks = [
             {
                 **{name: line(check.given[name] or "") for name in ("name", "set", "title")},
@@ -285,11 +290,11 @@ class Content:
         }
 
     def unasked(self) -> list[tuple[str, list[str]]]:
-        """Return why servers were not reached or not asked, and which, the most frequent reason first."""
+        """Return why servers were not asked now, with the ages of earlier answers; the most frequent reason first."""
         reasons: dict[str, list[str]] = {}
         for host, server in zip(self.hosts, self.report["servers"], strict=True):
-            if words := unasked_words(server):
-                reasons.setdefault(words, []).append(host)
+            if words := unasked_words(server) or earlier_words(server):
+                reasons.setdefault(words, []).append(f"{host}{age_words(server)}")
         return sorted(reasons.items(), key=lambda pair: -len(pair[1]))
 
     def waived(self) -> list[tuple[CheckSection, SameAnswers]]:

@@ -22,9 +22,6 @@ from .text import parsed
 SCHEMA = 2
 #: What a summary counts.
 FIGURES = ("servers", "checks", "questions", *OUTCOMES, "not_reached", "not_asked")
-#: The keys of rows that are compared.
-_TEXTS = {"servers": ("host",), "checks": ("name",), "results": ("host", "check", "outcome", "severity")}
-_CHOICES = {"outcome": OUTCOMES, "severity": SEVERITIES}
 
 
 class ReportError(AlpaconError):
@@ -36,33 +33,13 @@ class ReportError(AlpaconError):
 
 def _problem(report: Any) -> str:
     """Say what is wrong with the shape of a report, or nothing."""
-    if not isinstance(report, dict):
-        return "it holds no JSON object"
-    if report.get("schema") != SCHEMA:
-        return f"its schema is {report.get('schema')!r}, and only {SCHEMA} is known"
-    if not isinstance(report.get("finished_at"), str):
-        return "finished_at is missing"
-    summary = report.get("summary")
-    if not isinstance(summary, dict) or not isinstance(summary.get("failed_by_severity"), dict):
-        return "summary is missing, or it has no failed_by_severity"
-    numbers = {**{name: summary.get(name) for name in (*FIGURES, "score")}, **summary["failed_by_severity"]}
-    if wrong := [name for name, value in numbers.items() if not isinstance(value, (int, float))]:
-        return f"summary.{wrong[0]} is not a number"
-    if wrong := [name for name in _TEXTS if not isinstance(report.get(name), list)]:
-        return f"{wrong[0]} is not a list"
-    rows = ((f"{name}[{place}]", row, keys) for name, keys in _TEXTS.items() for place, row in enumerate(report[name]))
-    return next((problem for place, row, keys in rows if (problem := _row_problem(place, row, keys))), "")
-
-
-def _row_problem(place: str, row: Any, keys: Sequence[str]) -> str:
-    if not isinstance(row, dict):
-        return f"{place} is not an object"
-    for key in keys:
-        value = row.get(key)
-        if not isinstance(value, str):
-            return f"{place}.{key} is not a text"
-        if value not in _CHOICES.get(key, (value,)):
-            return f"{place}.{key} is {value!r}, not one of {', '.join(_CHOICES[key])}"
+    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+        return f"it is no JSON object with schema {SCHEMA}"
+    try:
+        compare({**report, "servers": [], "checks": [], "results": []}, [report])
+        parsed(report["finished_at"] + "")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return f"something in it is missing or damaged ({error!r})"
     return ""
 
 

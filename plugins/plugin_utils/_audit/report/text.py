@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from ..verdict import PASS
+from ..verdict import PASS, is_from_before
 
 #: Characters of a command's output that are shown; audit.json has what the audit kept.
 OUTPUT_LIMIT = 2000
@@ -81,13 +81,6 @@ def parsed(value: str | None) -> datetime | None:
         return None
 
 
-def duration(seconds: float) -> str:
-    """A length of time in its two largest units."""
-    whole = round(seconds)
-    units = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
-    return " ".join([f"{count} {unit}" for count, unit in units if count][:2]) or "0 s"
-
-
 def counted(number: int, noun: str) -> str:
     """A number of things in words."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
@@ -108,6 +101,15 @@ def unasked_words(server: Mapping[str, Any]) -> str:
     reason = line(server["reason"])
     kind = "Not reached" if server["asked"] else "Not asked"
     return f"{kind}: {reason}" if reason else kind
+
+
+def earlier_words(server: Mapping[str, Any]) -> str:
+    """Say that only answers from before this audit count for a server, and why; nothing where others do."""
+    return (
+        f"Cannot be asked now, and only earlier answers count: {line(server['reason'])}"
+        if is_from_before(server)
+        else ""
+    )
 
 
 def waiver_words(waiver: Mapping[str, Any] | None) -> str:

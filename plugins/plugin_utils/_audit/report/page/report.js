@@ -473,6 +473,7 @@
       ["Groups", groups.length ? make("span", { class: "list" }, ...groups) : ""],
       ["Id", report.about("id", server)],
       ["Workspace", report.about("workspace", server)],
+      ["Answers", report.about("earlier", server)],
     ]);
     const items = results.map(({ check, place }) => {
       const link = { href: `#c${check}`, name: report.checks[check].name };

@@ -100,7 +100,12 @@ def test_a_pass_names_servers_that_are_offline_now(current: Workspace) -> None:
     current.disconnect("web-02")
     done = audit(current, HELLO, **fleet)
     assert (said(done), done.summary["reused"]) == (("pass", 100.0, False), 2)
-    words = "1 server cannot be asked now, and only earlier answers count: web-02."
+    assert [(server["connected"], server["age_seconds"] is None) for server in done.report["servers"]] == [
+        (True, True),
+        (False, False),
+    ]
+    old = done.report["servers"][1]["age_seconds"]
+    words = f"1 server cannot be asked now, and only earlier answers count: web-02 ({old} s old)."
     assert done.result["overview"][1] == f"Verdict: pass. 2 of 2 questions answered (100%). {words}"
     assert done.result["msg"] == f"2 passed, 0 failed, 0 unknown. {words}"
     assert [server["reason"][:21] for server in done.report["servers"]] == ["", "The server is offline"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import csv
 import html
-import html.parser
 import io
 import json
 import os
@@ -41,7 +40,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.cons
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.fixes import Fix, fixes
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.past import compare
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import (
-    duration,
     folded,
     found_words,
     line,
@@ -49,7 +47,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text
     output,
     plain,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import share
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import duration, share
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
@@ -120,33 +118,29 @@ def test_the_json_is_the_report_and_fits_the_schema(report: reports.Report, tmp_
 def test_says_that_there_is_no_report(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"gone\.json .*: it cannot be read: No such file"):
         read_report(tmp_path / "gone.json")
-    for content, problem in ((b"{", "it is not JSON"), (b"\xff", "it is not JSON"), (b"[]", "it holds no JSON object")):
+    for content, problem in (
+        (b"{", "it is not JSON"),
+        (b"\xff", "it is not JSON"),
+        (b"[]", "it is no JSON object"),
+    ):
         (tmp_path / "audit.json").write_bytes(content)
         with pytest.raises(ReportError, match=problem):
             read_past([tmp_path / "audit.json"], print)
 
 
 @pytest.mark.parametrize(
-    ("change", "problem"),
+    "change",
     [
-        ({"schema": 1}, "its schema is 1, and only 2 is known"),
-        ({"finished_at": None}, "finished_at is missing"),
-        ({"summary": None}, "summary is missing, or it has no failed_by_severity"),
-        ({"checks": [1]}, r"checks\[0\] is not an object"),
-        ({"summary": {"servers": "1", "failed_by_severity": {}}}, "summary.servers is not a number"),
-        ({"servers": {}}, "servers is not a list"),
-        ({"servers": [{"host": 1}]}, r"servers\[0\].host is not a text"),
-        (
-            {"results": [{"host": "a", "check": "b", "outcome": "fine", "severity": "low"}]},
-            r"results\[0\].outcome is 'fine', not one of passed, failed, unknown, not_applicable, waived",
-        ),
+        *({"schema": 1}, {"finished_at": None}, {"summary": None}, {"checks": [1]}, {"servers": {"host": "a"}}),
+        {"summary": {**CASES["clean"]["summary"], "servers": "1"}},
+        {"servers": [{"host": 1}, {"host": "a"}]},
+        {"results": [{"host": "a", "check": "b", "outcome": "failed", "severity": "bad"}]},
     ],
 )
-def test_says_what_is_wrong_with_a_file(change: dict[str, Any], problem: str, tmp_path: Path) -> None:
-    path = tmp_path / "audit.json"
-    path.write_text(json.dumps({**CASES["clean"], **change}), encoding="utf-8")
-    with pytest.raises(ReportError, match=f"audit.json is not a report of an audit: {problem}. Give the audit.json"):
-        read_report(path)
+def test_refuses_a_file_that_cannot_be_compared(change: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "audit.json").write_text(json.dumps({**CASES["clean"], **change}), encoding="utf-8")
+    with pytest.raises(ReportError, match=r"audit.json is not a report of an audit: .*\. Give the audit.json"):
+        read_report(tmp_path / "audit.json")
 
 
 def test_a_folder_gives_the_past_in_order_and_only_the_newest_whole(tmp_path: Path) -> None:
@@ -316,34 +310,16 @@ def test_markdown_mentions_nobody(text: str) -> None:
 # HTML
 
 
-class Elements(html.parser.HTMLParser):
-    """The elements and attributes that a browser would make, and the text outside of scripts."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.names: list[str] = []
-        self.attributes: set[str] = set()
-        self.words: list[str] = []
-        self.links: set[str] = set()
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.append(tag)
-        self.attributes |= {name for name, _value in attrs}
-        self.links |= {value or "" for name, value in attrs if name in ("href", "src")}
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-
 def test_hostile_texts_make_no_elements() -> None:
-    page = Elements(rendered(html_page, CASES["hostile"]))
-    assert page.names.count("script") == 2
-    assert not {"img", "textarea", "iframe", "br", "link", "base"} & set(page.names)
-    assert not {name for name in page.attributes if name.startswith("on")}
-    assert {link[:1] for link in page.links} == {"#"}
-    assert any(reports.HOSTILE[0] in word for word in page.words)
-    assert any("{{ 7 * 7 }}{% raw %}{# x" in word for word in page.words)
+    text = rendered(html_page, CASES["hostile"])
+    page = re.sub(r"<(style|script)\b(.*?)>.*?</\1>", r"<\1\2>", text, flags=re.DOTALL)
+    names = re.findall(r"<([a-zA-Z]\w*)", page)
+    assert names.count("script") == 2
+    assert not {"img", "textarea", "iframe", "br", "link", "base"} & set(names)
+    assert not re.search(r"<[^>]*\s(on\w+|style)\b", re.sub(r'="[^"]*"', "", page))
+    assert {link[:1] for link in re.findall(r'\b(?:href|src)="([^"]*)"', page)} == {"#"}
+    assert html.escape(reports.HOSTILE[0]) in page
+    assert "{{ 7 * 7 }}{% raw %}{# x" in page
 
 
 def test_the_data_for_the_script_is_json_that_ends_nothing() -> None:
@@ -364,7 +340,6 @@ def test_only_its_own_script_and_style_may_run(report: reports.Report) -> None:
     for name in ("style", "script"):
         (content,) = re.findall(rf"<{name}>(.*?)</{name}>", text, re.DOTALL)
         assert f"{name}-src '{html_page._digest(content)}'" in policy
-    assert " style=" not in re.sub(r"<(style|script)\b.*?</\1>", "", text, flags=re.DOTALL)
 
 
 def test_servers_that_answered_the_same_share_a_finding() -> None:
@@ -383,12 +358,9 @@ def test_waivers_that_ended_or_match_nothing_are_told() -> None:
 
 
 def test_the_worst_group_comes_first() -> None:
-    content = html_page.Content(CASES["example"])
-    groups = content.by_group()
-    scores = [group.score for group in groups]
-    assert scores == sorted(scores, key=lambda score: score or 0)
-    assert groups[0].name == "staging"
-    assert {group.name: group.members for group in groups}["db"] == 8
+    groups = html_page.Content(CASES["example"]).by_group()
+    assert [group.score for group in groups] == sorted(group.score or 0 for group in groups)
+    assert (groups[0].name, {group.name: group.members for group in groups}["db"]) == ("staging", 8)
 
 
 def test_a_curve_has_a_point_for_each_audit() -> None:
@@ -399,7 +371,6 @@ def test_a_curve_has_a_point_for_each_audit() -> None:
     assert {len(curve.points.split()) for curve in curves} == {9}
     assert curves[0].last == f"{example['summary']['score']:g}%"
     assert html_page.curves_of(compare(example, [reports.earlier(example)])) == []
-    assert html_page.curves_of(None) == []
 
 
 def words(text: str) -> str:
@@ -427,9 +398,21 @@ def test_the_files_for_people_say_the_verdict(given: dict[str, Any], said: str) 
     judged = reports.summed({**CASES["example"], **given})
     page, summary = words(rendered(html_page, judged)), words(rendered(markdown, judged))
     assert said in page
-    # Markdown states first how much was answered.
-    assert all(part in summary for part in re.split(r"(?<=Verdict: fail\.) ", said))
+    word = "not judged" if judged["verdict"] == "pass" else judged["verdict"]
+    assert all(f"Verdict: {word}." in text for text in (page, summary, overview(judged, [])[1]))
+    assert said.removeprefix("Verdict: fail. ") in summary
     assert ("this audit passes" in page) == (judged["verdict"] == "pass" and given["fail_on"] is not None)
+
+
+def test_the_files_for_people_say_how_old_answers_are() -> None:
+    clean = CASES["clean"]
+    old = {"connected": False, "age_seconds": 10_800, "reason": "It is offline."}
+    report = {**clean, "servers": [{**clean["servers"][0], **old}, *clean["servers"][1:]]}
+    host = f"{report['servers'][0]['host']} (3 h old)"
+    sentence = f"1 server cannot be asked now, and only earlier answers count: {host}."
+    page = rendered(html_page, report)
+    assert all(sentence in text for text in (page, rendered(markdown, report), overview(report, [])[1]))
+    assert "<b>1 server</b> cannot be asked now, and only earlier answers count: It is offline." in page
 
 
 def test_huge_outputs_are_cut_and_then_left_out() -> None:
