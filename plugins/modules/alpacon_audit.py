@@ -99,7 +99,9 @@ options:
         description:
           - How many seconds the check may take on the server. If it takes longer, it is ended, and the outcome is
             V(unknown).
-          - It does not hold where each check is a line of its own, as in workspaces of 2024.
+          - Checks that may take long run after the others.
+          - It does not hold where each check is a line of its own, as in workspaces of 2024, and on servers without the
+            C(timeout) of GNU coreutils.
         type: int
         default: 30
       kind:
@@ -237,6 +239,8 @@ options:
     description:
       - For how long to wait for each command from when it was submitted, as a number of seconds or a duration such as
         V(90s) or V(10m). With O(max_concurrency), the whole audit may take many times as long.
+      - The checks of a command have four fifths of this together, and 25 minutes at most. The outcome of those that are
+        left then is V(unknown), and the answers of the others count.
       - Commands that have not been delivered by then, or not been approved, are cancelled.
       - If the request budget of a token is used up, servers are asked later, as long as no more than this has passed
         since its workspace was first asked. Those whose turn has not come by then are not asked.

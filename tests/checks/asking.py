@@ -13,6 +13,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import ques
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import CheckOutcome, judge
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.lines import NOT_APPLIED, SHORT, line_of
+from ansible_collections.herdops.alpacon.tests.unit.carrying import IN_PARTS, from_parts
 from checks import library, throwaway
 from checks.library import State
 
@@ -27,8 +28,8 @@ def ask(state: State) -> tuple[CheckOutcome, str]:
     """The outcome of a check in a state, and what it wrote."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
     _label, body = questions.compose([check], throwaway.SHELLS[state.system])
-    stdout = throwaway.run(state.system, state.prepare, body, state.user, state.booted)
-    answer = questions.read(stdout, [check])[check.name]
+    output = throwaway.run(state.system, state.prepare, f"{IN_PARTS}{body}", state.user, state.booted)
+    answer = questions.read(from_parts(output), [check])[check.name]
     return judge(check, answer), answer.output
 
 
@@ -55,11 +56,11 @@ def ask_all(system: str, user: str) -> dict[str, CheckOutcome]:
     """The outcome of each check on a system as it is, all asked at once."""
     checks = list(_CHECKS.values())
     _label, body = questions.compose(checks, throwaway.SHELLS[system])
-    answers = questions.read(throwaway.run(system, "", body, user), checks)
+    answers = questions.read(from_parts(throwaway.run(system, "", f"{IN_PARTS}{body}", user)), checks)
     return {name: judge(check, answers[name]) for name, check in _CHECKS.items()}
 
 
 def left_by_all(system: str, user: str) -> str:
     """The temporary files that all checks leave behind, a line each."""
     _label, body = questions.compose(list(_CHECKS.values()), throwaway.SHELLS[system])
-    return throwaway.run(system, "", f"(\n{body}\n) >/dev/null\nfind /tmp -mindepth 1", user).decode()
+    return throwaway.run(system, "", f"(\n{IN_PARTS}{body}\n) >/dev/null\nfind /tmp -mindepth 1", user).decode()

@@ -70,13 +70,18 @@ class Done:
         return found
 
 
+def part_of(answer: str) -> str:
+    """A part of an output, as the server writes it."""
+    lines = base64.encodebytes(answer.encode()).decode().splitlines()
+    return "\n".join([*lines, str(len(lines)), "[part]"])
+
+
 def carried(*checks: Row, prints: str = "hello") -> Row:
     """The line that asks a server these checks, and what it wrote, if each of them printed that."""
     asked = read_checks("checks", checks)
-    packed = pack(*compose(asked))
-    frames = "".join(f"[answer {check.name} {len(prints)} rc 0 more 0]\n{prints}\n" for check in asked)
-    lines = base64.encodebytes(frames.encode()).decode().splitlines()
-    text = "\n".join([f"[alpacon {packed.digest}]", *lines, str(len(lines)), "[stderr]", "[rc 0]", "[end]", ""])
+    packed = pack(*compose(asked), in_parts=True)
+    parts = [part_of(f"{prints}\n{check.name} rc 0 in 30 by 0") for check in asked]
+    text = "\n".join([f"[alpacon {packed.digest}]", *parts, "[stderr]", "[rc 0]", "[end]", ""])
     by = {"requested_by": "admin", "username": "admin"}
     return {**by, "line": packed.line, "status": "success", "exit_code": 0, "result": text}
 

@@ -16,6 +16,20 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing i
 #: Shells that may be there, and no shell at all.
 WAYS = [*(shell for shell in ("dash", "bash", "mksh") if shutil.which(shell)), "none"]
 
+#: What a body has that writes its output in parts, and the digest in the frame around these.
+IN_PARTS = """exec 3>&1
+alpacon_lines() {
+set -- "$(base64)"
+printf '%s\\n' "$1" "$(($(printf '%s\\n' "$1" | wc -l)))"
+}
+"""
+_DIGEST = "a" * 64
+
+
+def from_parts(output: bytes) -> bytes:
+    """What is read of the output of a body behind :data:`IN_PARTS`."""
+    return read_frame(_DIGEST, f"[alpacon {_DIGEST}]\n{output.decode()}[stderr]\n[rc 0]\n[end]\n").stdout
+
 
 def output_of(carried: Carried, way: str = "none", **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, **environment, **carried.env}

@@ -7,13 +7,15 @@
 
 The output is one frame: C([alpacon DIGEST]), standard output in Base64 by lines and how many lines these are,
 C([stderr]), standard error alike, with C([rc NUMBER]) somewhere between, and C([end]). Both streams come back exact to
-the byte, and a frame of which something is missing is none.
+the byte, and a frame of which something is missing is none. A body may write its output in parts, with C([part]) behind
+each; they come back as C([part LENGTH]), a line end, the part and a line end, also from a frame without an end.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import itertools
 import re
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ _MARK = re.compile(r"\[([^\[\]]*)\](?:\r?\n)?")
 _RC = re.compile(r"rc ([0-9]{1,3})")
 #: What a body says where it had nothing to do, and where what was to come before it could not be done.
 SKIPPED, UNDONE = "skipped", "undone"
+#: What stands behind each part of an output.
+_PART = "[part]"
 _SHOWN_REASON = 100
 #: A line of Base64 that others follow.
 _WHOLE = re.compile(r"[A-Za-z0-9+/]{76}")
@@ -46,7 +50,7 @@ class NoFrame(Exception):
     """An output that is not the whole frame of what was carried; the text says why.
 
     Attributes:
-        stdout: the beginning of standard output, as far as it came whole.
+        stdout: the beginning of standard output, or the parts of it, as far as they came whole.
     """
 
     def __init__(self, why: str, stdout: bytes = b"") -> None:
@@ -96,9 +100,19 @@ def read_frame(digest: str, output: str) -> Frame:
     if not rc or said not in ([""], [SKIPPED], [UNDONE]):
         raise NoEnd("the answer ends too early", _beginning(written))
     try:
-        return Frame(_decoded(written), _decoded(_MARK.sub("", errors)), int(rc[1]), *said)
+        return Frame(_whole(written), _decoded(_MARK.sub("", errors)), int(rc[1]), *said)
     except (ValueError, binascii.Error):
         raise NoFrame("parts of the answer are missing", _beginning(written)) from None
+
+
+def _whole(section: str) -> bytes:
+    """Return standard output, with its length before each part if it has parts."""
+    *parts, rest = section.split(_PART)
+    return b"".join([*(_with_length(_decoded(part)) for part in parts), _decoded(rest)])
+
+
+def _with_length(part: bytes) -> bytes:
+    return b"[part %d]\n%s\n" % (len(part), part)
 
 
 def _decoded(section: str) -> bytes:
@@ -113,6 +127,13 @@ def _decoded(section: str) -> bytes:
 
 
 def _beginning(section: str) -> bytes:
-    """What stands in the lines up to the first that is not whole, which tells where something is missing."""
+    """Return the parts that are whole, or the lines up to the first that is not, which tells where some are missing."""
+    *parts, section = section.split(_PART)
+    whole = []
+    for part in parts:
+        with contextlib.suppress(ValueError):
+            whole.append(_with_length(_decoded(part)))
+    if parts:
+        return b"".join(whole)
     lines = section.replace("\r", "").lstrip("\n").split("\n")[:-1]
     return base64.b64decode("".join(itertools.takewhile(_WHOLE.fullmatch, lines)))

@@ -61,7 +61,12 @@ class Carried:
 
 
 def pack(
-    label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), env: Mapping[str, str] | None = None
+    label: str,
+    body: str,
+    stdin: bytes = b"",
+    files: Sequence[bytes] = (),
+    env: Mapping[str, str] | None = None,
+    in_parts: bool = False,
 ) -> Carried:
     """Pack a body for one submit.
 
@@ -71,6 +76,8 @@ def pack(
         stdin: what the body reads; it meets the end at once where that is empty.
         files: what the body asks for.
         env: further variables of the body, which the digest does not cover.
+        in_parts: the body pipes each part of its output into C(alpacon_lines), writes that and C([part]) to
+            descriptor 3, and nothing to standard output. Parts that were written count even if the command is ended.
 
     Raises:
         TooLarge: it does not fit.
@@ -90,7 +97,7 @@ def pack(
     run = f'eval${{IFS}}"${BODY}"'
     # Workspaces trim values, and dots stay where they are.
     guarded = {name: f".{value}." for name, value in (env or {}).items() if is_trimmed(value)}
-    carriers = {RUN: run, BODY: unpacking(list(variables), list(guarded)), **variables}
+    carriers = {RUN: run, BODY: unpacking(list(variables), list(guarded), in_parts), **variables}
     return Carried(f"/bin/sh -c $RUN {label} sha256:{digest}", {**(env or {}), **guarded, **carriers}, digest)
 
 

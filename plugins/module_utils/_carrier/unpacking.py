@@ -18,7 +18,7 @@ REFUSED = 126
 
 # Descriptors: 3 is the output that the agent reads, 5 the standard error of the body, 7 what follows its output,
 # 9 is where a body says that it was skipped. None but the last is left open for the body, so that what it starts in
-# the background holds none of them.
+# the background holds none of them. A body that writes its output in parts has 3 as well, and alpacon_lines.
 _CODE = r"""
 alpacon_content="@PAYLOAD@"
 unset RUN BODY @NAMES@
@@ -57,7 +57,7 @@ fi
 alpacon_lines() { base64 | sed -n 'p;$='; }
 set -- $alpacon_lengths
 alpacon_rest=$({ { {
-alpacon_run "$2" 2>&5 9>&7 3>&- 5>&- 7>&-
+alpacon_run "$2" 2>&5 9>&7 @CLOSED@5>&- 7>&-
 echo "[rc $?]" >&7
 } | alpacon_lines >&3; } 5>&1 | alpacon_lines; } 7>&1)
 printf '[stderr]\n%s\n[end]\n' "$alpacon_rest" >&3
@@ -65,13 +65,14 @@ exit "$(printf '%s\n' "$alpacon_rest" | sed -n 's/.*\[rc \([0-9]*\)].*/\1/p')"
 """
 
 
-def unpacking(names: Sequence[str], guarded: Sequence[str] = ()) -> str:
+def unpacking(names: Sequence[str], guarded: Sequence[str] = (), in_parts: bool = False) -> str:
     """The code for what stands in variables of these names, in their order.
 
     Args:
         guarded: other variables, whose values stand between two dots.
+        in_parts: leave descriptor 3 open for the body.
     """
     payload = "".join(f"${name}" for name in names)
     restored = "".join(f"{name}=${{{name}#.}}\n{name}=${{{name}%.}}\n" for name in guarded)
     code = _CODE.replace("@PAYLOAD@", payload).replace("@NAMES@", " ".join(names)).replace("@RESTORED@", restored)
-    return code.replace("@REFUSED@", str(REFUSED)).strip()
+    return code.replace("@REFUSED@", str(REFUSED)).replace("@CLOSED@", "" if in_parts else "3>&- ").strip()

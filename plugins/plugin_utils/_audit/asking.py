@@ -53,7 +53,7 @@ from .checks import Check
 from .hosts import AuditedHost, Host, audited_host
 from .lines import LONG, SHORT, line_of
 from .options import AuditOptions
-from .questions import CARRYING_SHELL, compose
+from .questions import CARRYING_SHELL, SECONDS, compose, seconds_for
 from .replies import replies_of, unanswered
 
 #: So many requests are kept to read answers, at least, and for each command: it takes several looks until all are over.
@@ -262,7 +262,8 @@ class WorkspaceAudit:
         key = tuple(map(id, checks))
         if key not in self._packed:
             try:
-                self._packed[key] = pack(*compose(checks))
+                env = {SECONDS: seconds_for(self.options.limits.wait_timeout)}
+                self._packed[key] = pack(*compose(checks), env=env, in_parts=True)
             except TooLarge:
                 if len(checks) == 1:
                     raise

@@ -46,16 +46,16 @@ class CheckOutcome:
 
 def judge(check: Check, answer: CheckAnswer) -> CheckOutcome:
     """Compare an answer with what is expected."""
+    if not answer.ran:
+        return CheckOutcome(UNKNOWN, "Out of time: the checks before it took all the time that wait_timeout leaves.")
     if not answer.applies:
-        if answer.out_of_time:
-            return CheckOutcome(UNKNOWN, _too_long(check))
         return CheckOutcome(NOT_APPLICABLE, "It does not apply to this server.")
     output = answer.output[:LOOKED_AT]
     complete = answer.complete and len(output) == len(answer.output)
     if check.kind == PROBLEMS:
         return _judge_problems(check, answer, output, complete)
     if answer.out_of_time and answer.rc != 0:
-        return CheckOutcome(UNKNOWN, _too_long(check))
+        return CheckOutcome(UNKNOWN, _too_long(answer))
     if check.kind == RESULTS:
         return _judge_results(check, answer)
     return _judge_output(check, answer, output, complete)
@@ -71,8 +71,8 @@ def _judge_results(check: Check, answer: CheckAnswer) -> CheckOutcome:
     return CheckOutcome(PASSED)
 
 
-def _too_long(check: Check) -> str:
-    return f"The server took longer than {check.timeout} s."
+def _too_long(answer: CheckAnswer) -> str:
+    return f"The server took longer than {answer.out_of_time} s."
 
 
 # Lines that tell problems
@@ -85,7 +85,7 @@ def _judge_problems(check: Check, answer: CheckAnswer, output: str, complete: bo
         return CheckOutcome(FAILED, _sentences(problems), evidence=_place(output, _PROBLEM))
     unknown = _told(lines, _UNKNOWN)
     if answer.out_of_time and _DONE not in lines:
-        return CheckOutcome(UNKNOWN, _sentences([_too_long(check), *unknown]))
+        return CheckOutcome(UNKNOWN, _sentences([_too_long(answer), *unknown]))
     if unknown:
         return CheckOutcome(UNKNOWN, _sentences(unknown), evidence=_place(output, _UNKNOWN))
     excuses = _told(lines, _NOT_APPLICABLE)

@@ -3,12 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""All questions to a server in one body of shell code, and their answers in what it prints.
+"""All checks for a server in one body of shell code, and their answers in what it prints.
 
-Each check runs in a shell of its own, within its time, and reads nothing. What it writes is framed by its length, so
-that nothing in it is taken for the answer of another check: ``[answer NAME LENGTH rc CODE from SECONDS to SECONDS more
-BYTES]``, the output, and a line end. Where it does not apply, the frame says ``not applicable`` and holds what
-O(applies_if) wrote.
+Each check runs in a shell of its own, within its time, and reads nothing. Each answer is a part of the output (see
+M(frames)), so that nothing in it is taken for the answer of another check. The part is what the check wrote, and a last
+line C(NAME rc CODE in SECONDS by STATUS), with the time that the check had and the status of C(timeout). There, C(not
+applicable) takes the place of the exit code if O(applies_if) failed. If the check was ended, there is neither.
 """
 
 from __future__ import annotations
@@ -26,94 +26,64 @@ from .checks import RESULTS, Check
 CARRYING_SHELL, LABEL = "system", "alpacon-audit"
 #: So much of what a check writes is kept, in bytes; more of what another tool says about many things.
 LARGEST_OUTPUT, LARGEST_RESULTS = 64 * 1024, 4 * 1024 * 1024
-#: Exit codes of a check that was ended since its time was up.
-_OUT_OF_TIME = (124, 137)
-_FRAME = re.compile(rb"\[answer (\S+) ([0-9]{1,9}) (.+)\]\n")
+#: The variable with the seconds that all checks have together, and these seconds if nobody sets it.
+SECONDS, DEFAULT_SECONDS = "AUDIT_SECONDS", 240
+#: The agent ends each command after 30 minutes.
+_MOST_SECONDS = 1500
+_PART = re.compile(rb"\[part ([0-9]{1,9})\]\n")
+#: How timeout ends if it has ended a program: with SIGTERM, or with SIGKILL.
+_ENDED, _KILLED = 124, 137
+_SAID = re.compile(r"(?:(not applicable)|rc ([0-9]{1,3})|) ?in (-?[0-9]{1,9})(?: by ([0-9]{1,3}))?")
 
-# Descriptors: 6 is what is kept of a check, 8 what is said about it. A time limit that ends the whole group of a check
-# is what timeout of most systems has; the one of BusyBox ends one process, and so there a session is ended.
+# Descriptors: 3 is the output that the agent reads, 4 the end of a check, 5 what it writes. The shell of a check waits
+# for what reads its output, and that reads on after SIGTERM: timeout ends only what the check has started.
+# The timeout of BusyBox, which has no long options, ends one process only: there checks have no limit.
 _CODE = r"""
 exec 9>&- 2>/dev/null
 PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin"
 LC_ALL=C
 export PATH LC_ALL
 unset LANGUAGE
-alpacon_setsid=
-command -v setsid >/dev/null && alpacon_setsid=setsid
-alpacon_timeout=
-if command -v timeout >/dev/null; then
-case $(timeout --help 2>&1) in
-*BusyBox*) ;;
-*--kill-after*) alpacon_timeout=yes ;;
-esac
-fi
-alpacon_within() {
-if [ "$alpacon_timeout" ]; then
-timeout -k 2 "$@" </dev/null
-return
-fi
-alpacon_left=$1
-shift
-$alpacon_setsid "$@" </dev/null &
-alpacon_child=$!
-(
-exec >/dev/null 2>&1 6>&- 8>&-
-while [ "$alpacon_left" -gt 0 ]; do
-kill -0 "$alpacon_child" || exit
-sleep 1
-alpacon_left=$((alpacon_left - 1))
-done
-kill -KILL "-$alpacon_child" || kill -KILL "$alpacon_child"
-) &
-alpacon_watch=$!
-wait "$alpacon_child"
-alpacon_code=$?
-kill "$alpacon_watch" 2>/dev/null
-return "$alpacon_code"
-}
-alpacon_read() {
-head -c "$1"
-alpacon_more=$(wc -c)
-echo "more $((alpacon_more))" >&8
-}
-alpacon_reader() {
-if [ "$alpacon_timeout" ]; then
-timeout "$1" @SHELL@ -c 'head -c "$1"; more=$(wc -c); echo "more $((more))" >&8' read "$2" 6>&-
+sh -c 'renice -n 19 -p "$PPID"; ionice -c 3 -p "$PPID"' >/dev/null
+alpacon_limit=
+timeout --kill-after=2 9 true && alpacon_limit='timeout --kill-after=2'
+alpacon_check='trap : TERM
+{
+if [ "$3" ] && ! @SHELL@ -c "$3" check >/dev/null 2>&1 4>&-; then
+echo "not applicable" >&4
 else
-alpacon_read "$2" 6>&-
+@SHELL@ -c "$2" check 2>&1 4>&-
+echo "rc $?" >&4
 fi
+} | (
+trap "" TERM
+head -c "$1"
+cat >/dev/null
+)'
+alpacon_clock() {
+read -r alpacon_now alpacon_rest </proc/uptime || alpacon_now=0
+alpacon_now=${alpacon_now%%.*}
 }
-alpacon_capture() {
-alpacon_said=$( { {
-alpacon_began=$(date +%s 2>/dev/null)
-alpacon_within "$1" @SHELL@ -c "$3" check 2>&1 6>&- 8>&-
-echo "rc $? from $alpacon_began to $(date +%s 2>/dev/null)" >&8
-} | alpacon_reader "$(($1 + 5))" "$2" >&6; } 8>&1 )
-printf '\n%s' "$(echo $alpacon_said)"
-}
-alpacon_print() {
-alpacon_size=$(printf %s "$3" | wc -c)
-printf '[answer %s %s %s]\n' "$1" "$((alpacon_size))" "$2"
-printf '%s\n' "$3"
+alpacon_clock
+alpacon_end=$((alpacon_now + ${@SECONDS@:-@DEFAULT@}))
+unset @SECONDS@
+alpacon_ask() {
+alpacon_clock
+alpacon_left=$((alpacon_end - alpacon_now))
+[ "$alpacon_left" -lt "$2" ] || alpacon_left=$2
+if [ "$alpacon_left" -gt 0 ]; then
+{
+alpacon_said=$(${alpacon_limit:+$alpacon_limit "$alpacon_left"} @SHELL@ -c "$alpacon_check" check "$3" "$4" "$5" \
+4>&1 >&5 3>&- 5>&-)
+printf '\n%s %s in %s by %s' "$1" "$alpacon_said" "$alpacon_left" "$?"
+} 5>&1
+else
+printf '\n%s in 0' "$1"
+fi | alpacon_lines >&3
+echo '[part]' >&3
 }
 alpacon_nl='
 '
-alpacon_run() {
-alpacon_out=$(exec 6>&1; alpacon_capture "$1" "$2" "$3")
-alpacon_about=${alpacon_out##*"$alpacon_nl"}
-alpacon_out=${alpacon_out%"$alpacon_nl"*}
-}
-alpacon_ask() {
-if [ "$5" ]; then
-alpacon_run "$2" "$3" "$5"
-case " $alpacon_about " in
-*" rc 0 "*) ;;
-*) alpacon_print "$1" "not applicable $alpacon_about" "$alpacon_out"; return ;;
-esac
-fi
-alpacon_run "$2" "$3" "$4"
-alpacon_print "$1" "$alpacon_about" "$alpacon_out"
-}
 """
 
 
@@ -124,11 +94,12 @@ class CheckAnswer:
     Attributes:
         rc: exit code.
         rc_stated: whether the workspace told it; otherwise it is only known whether it was 0.
-        output: what was written; where the check does not apply, by O(applies_if).
+        output: what was written.
         complete: whether nothing of the output is missing.
         gaps: whether something may be missing before the end of what is there.
         applies: whether the check applies to the server.
-        out_of_time: whether it was ended since its time was up.
+        ran: whether there was time for it.
+        out_of_time: after how many seconds it was ended, since its time was up; 0 if it was not.
     """
 
     rc: int
@@ -137,25 +108,31 @@ class CheckAnswer:
     complete: bool = True
     gaps: bool = False
     applies: bool = True
-    out_of_time: bool = False
+    ran: bool = True
+    out_of_time: int = 0
+
+
+def seconds_for(wait_timeout: float) -> str:
+    """Return the time for all checks of a command that is awaited for so long; the rest is for its way."""
+    return str(max(1, min(int(wait_timeout * 0.8), _MOST_SECONDS)))
 
 
 def compose(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, str]:
-    """A label and a body that asks all these checks, which one account answers.
+    """A label and a body that asks all these checks, which one account answers; those that may take long come last.
 
     Args:
         shell: what runs the code of a check.
     """
     texts = list(dict.fromkeys(check.functions for check in checks if check.functions))
     names = {text: f"alpacon_functions_{number}" for number, text in enumerate(texts)}
-    parts = [_CODE.replace("@SHELL@", shell), *(f"{name}={shlex.quote(text)}\n" for text, name in names.items())]
-    for check in checks:
-        size = LARGEST_RESULTS if check.kind == RESULTS else LARGEST_OUTPUT
+    code = _CODE.replace("@SHELL@", shell).replace("@SECONDS@", SECONDS).replace("@DEFAULT@", str(DEFAULT_SECONDS))
+    parts = [code, *(f"{name}={shlex.quote(text)}\n" for text, name in names.items())]
+    for check in sorted(checks, key=lambda check: check.timeout):
         first = f'"${names[check.functions]}$alpacon_nl"' if check.functions else ""
         values = assignments(check.parameters)
-        code = first + shlex.quote(values + check.line)
+        line = first + shlex.quote(values + check.line)
         condition = first + shlex.quote(values + check.applies_if) if check.applies_if else "''"
-        parts.append(f"alpacon_ask {quote(check.name, safe='')} {check.timeout} {size} {code} {condition}\n")
+        parts.append(f"alpacon_ask {quote(check.name, safe='')} {check.timeout} {_room(check)} {line} {condition}\n")
     return LABEL, "".join(parts)
 
 
@@ -164,16 +141,19 @@ def read(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnswer]:
     asked = {check.name: check for check in checks}
     answers: dict[str, CheckAnswer] = {}
     end = 0
-    while found := _FRAME.match(stdout, end):
-        start, size = found.end(), int(found[2])
-        output, end = stdout[start : start + size], start + size + 1
-        if stdout[end - 1 : end] != b"\n":
-            break
-        check = asked.get(unquote(found[1].decode("ascii", "replace")))
-        answer = _answer(check, found[3].decode("ascii", "replace"), output) if check else None
+    while found := _PART.match(stdout, end):
+        end = found.end() + int(found[1]) + 1
+        output, _line, last = stdout[found.end() : end - 1].rpartition(b"\n")
+        name, _blank, said = last.decode("ascii", "replace").partition(" ")
+        check = asked.get(unquote(name))
+        answer = _answer(check, said, output) if check else None
         if check and answer:
             answers[check.name] = answer
     return answers
+
+
+def _room(check: Check) -> int:
+    return LARGEST_RESULTS if check.kind == RESULTS else LARGEST_OUTPUT
 
 
 def shown(value: Any) -> str:
@@ -191,19 +171,20 @@ def assignments(parameters: Mapping[str, Any]) -> str:
 
 
 def _answer(check: Check, said: str, output: bytes) -> CheckAnswer | None:
-    """An answer by what its frame says; None where that is not enough."""
-    rc = re.search(r"\brc ([0-9]{1,9})\b", said)
-    more = re.search(r"\bmore ([0-9]{1,18})\b", said)
-    clock = re.search(r"\bfrom ([0-9]{1,18}) to ([0-9]{1,18})\b", said)
-    if not rc:
+    """An answer by what its last line says; None if that is not enough."""
+    found = _SAID.fullmatch(said)
+    if not found:
         return None
-    # Programs may end with these exit codes sooner; not all clocks tell.
-    is_late = clock is None or int(clock[2]) - int(clock[1]) >= check.timeout
+    rc, seconds, status = found[2], int(found[3]), int(found[4] or 0)
+    ended = status in (_ENDED, _KILLED)
+    if not (found[1] or rc or ended or seconds <= 0):
+        return None
     return CheckAnswer(
-        int(rc[1]),
+        int(rc or status),
         output.decode("utf-8", "replace"),
         # The head of BusyBox takes more than it keeps, so that a full output counts as the beginning of a longer one.
-        complete=more is not None and int(more[1]) == 0 and len(output) not in (LARGEST_OUTPUT, LARGEST_RESULTS),
-        applies=not said.startswith("not applicable"),
-        out_of_time=int(rc[1]) in _OUT_OF_TIME and is_late,
+        complete=len(output) < _room(check) and status != _KILLED and not (ended and not rc),
+        applies=not found[1],
+        ran=seconds > 0,
+        out_of_time=seconds if ended and not (rc or found[1]) else 0,
     )

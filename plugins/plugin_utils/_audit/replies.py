@@ -23,7 +23,7 @@ from .outcomes import NOT_APPLICABLE, PASSED, UNKNOWN
 from .questions import CheckAnswer, read
 from .scanners import NamedResult, ScannerError, parse, silent
 
-_NO_FRAME = "Its answer did not come, or not whole."
+_NO_ANSWER = "Its answer did not come, or not whole."
 
 
 @dataclass(frozen=True)
@@ -73,42 +73,44 @@ def replies_of(job: Job, checks: Sequence[Check], carried: bool, limit: int, reu
     """What came back for the checks of a job that is over, by their names.
 
     Args:
-        carried: whether the answers of all checks are in the output, each in its frame.
+        carried: whether the answers of all checks are in the output, each in a part of it.
         limit: so many characters of an output are kept.
     """
-    command = job.command
-    if command is None or job.outcome not in (Outcome.SUCCESS, Outcome.FAILED) or not command.ran or command.rc is None:
-        asked = job.outcome != Outcome.NOT_TRIED
-        reached = command is not None and bool(command.ran)
-        return _for_all(checks, unanswered(_reason(job), _without_result(command), reached, asked))
-    known = command.without_result()
-    output = job.output or Output("")
-    reason = _interrupted(command, output)
-    if reason:
-        return _for_all(checks, unanswered(f"{reason} Id {command.id}.", known, reached=True))
+    command, output = job.command, job.output or Output("")
+    known = command.without_result() if command else None
+    why = _why_not(job)
+    answers: dict[str, CheckAnswer] = {}
     if carried:
+        # What came counts, however the command ended.
         answers = read(output.text.encode("utf-8", "surrogateescape"), checks)
-        missing = unanswered(f"{_NO_FRAME} {output.note}".strip(), known, reached=True)
-    else:
-        answer = _plain(command.rc, output, command.exit_code is not None)
-        answers, missing = {check.name: answer for check in checks}, unanswered("")
+        why = why or f"{_NO_ANSWER} {output.note}".strip()
+    elif command and command.rc is not None and not why:
+        answers = dict.fromkeys(
+            (check.name for check in checks), _plain(command.rc, output, command.exit_code is not None)
+        )
+    missing = unanswered(why, known, reached=bool(command and command.ran), asked=job.outcome != Outcome.NOT_TRIED)
     return {
         check.name: _judged(check, answers[check.name], known, limit, reused) if check.name in answers else missing
         for check in checks
     }
 
 
-def _interrupted(command: Command, output: Output) -> str:
-    if command.error_phase:
-        return f"The command got no result: {command.error_phase}."
-    if output.refused:
-        return f"Never ran: {output.refused}."
-    why = why_ended_early(command, output.text)
-    return f"It ended early: {why}." if why else ""
-
-
-def _for_all(checks: Sequence[Check], reply: Reply) -> dict[str, Reply]:
-    return {check.name: reply for check in checks}
+def _why_not(job: Job) -> str:
+    """Why the command of a job did not come to its end, or an empty string if it did."""
+    command, output = job.command, job.output or Output("")
+    if command is None or job.outcome not in (Outcome.SUCCESS, Outcome.FAILED):
+        why = job.msg or (job.outcome.sentence if job.outcome else "What came of it was not awaited.")
+    elif command.error_phase:
+        why = f"The command got no result: {command.error_phase}."
+    elif output.refused:
+        why = f"Never ran: {output.refused}."
+    elif ended := why_ended_early(command, output.text):
+        why = f"It ended early: {ended}."
+    elif not command.ran or command.rc is None:
+        why = job.msg or "It failed, and no exit code came."
+    else:
+        return ""
+    return f"{why} Id {job.id}." if job.id else why
 
 
 def _plain(rc: int, output: Output, rc_stated: bool) -> CheckAnswer:
@@ -118,7 +120,7 @@ def _plain(rc: int, output: Output, rc_stated: bool) -> CheckAnswer:
     return CheckAnswer(rc, output.text, rc_stated, output.complete, gaps=not output.complete)
 
 
-def _judged(check: Check, answer: CheckAnswer, command: Command, limit: int, reused: bool) -> Reply:
+def _judged(check: Check, answer: CheckAnswer, command: Command | None, limit: int, reused: bool) -> Reply:
     judged, named = _results(check, answer) if check.kind == RESULTS else (judge(check, answer), ())
     output = answer.output.rstrip("\r\n")
     return Reply(
@@ -154,14 +156,3 @@ def around(output: str, place: int | None, limit: int) -> str:
     # A whole line is easier to read, where one begins before the place.
     start = output.find("\n", start, place) + 1 or start
     return output[start : start + limit]
-
-
-def _without_result(command: Command | None) -> Command | None:
-    return command.without_result() if command else None
-
-
-def _reason(job: Job) -> str:
-    words = job.msg or (job.outcome.sentence if job.outcome else "What came of it was not awaited.")
-    if job.command and job.outcome == Outcome.FAILED:
-        words = _interrupted(job.command, job.output or Output("")) or "It failed, and no exit code came."
-    return f"{words} Id {job.id}." if job.id else words

@@ -90,6 +90,20 @@ def test_one_command_asks_everything_of_a_server_and_account(current: Workspace)
     assert all(made["line"].startswith("/bin/sh -c $RUN alpacon-audit sha256:") for made in current.commands())
 
 
+def test_a_slow_check_costs_no_other_answer(current: Workspace) -> None:
+    slow = [{"name": name, "line": "sleep 60", "timeout": 90} for name in ("slow", "slower")]
+    done = audit(current, *slow, HELLO, wait_timeout="4s")
+    assert {check: outcome for (_host, check), outcome in done.outcomes.items()} == {
+        "slow": "unknown",
+        "slower": "unknown",
+        "hello": "passed",
+    }
+    assert [result["message"].partition(":")[0] for result in done.report["results"][:2]] == [
+        "The server took longer than 3 s.",
+        "Out of time",
+    ]
+
+
 def test_named_results_of_another_tool(current: Workspace) -> None:
     printed = "1..3\\nok 1 - tidy\\nnot ok 2 - safe\\nok 3 - later # SKIP not here\\n"
     check = {"name": "tap", "line": f"printf '{printed}'; exit 2", "results": {"format": "tap"}, "severity": "high"}
@@ -427,7 +441,7 @@ def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
 def test_what_nobody_has_thought_of_leaves_the_ids(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Fleet, jobs: list[Job]) -> None:
         run(self, jobs)
-        jobs[0].outcome, jobs[0].msg = None, ""
+        jobs[0].outcome, jobs[0].msg, jobs[0].output = None, "", None
         raise ZeroDivisionError("out of the blue")
 
     run = Fleet.run

@@ -10,46 +10,41 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import NoEnd, read_frame
+from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import pack
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import (
     LARGEST_OUTPUT,
+    SECONDS,
     CheckAnswer,
     compose,
     read,
+    seconds_for,
 )
+from ansible_collections.herdops.alpacon.tests.unit.carrying import IN_PARTS, from_parts
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
-SHELLS = [shell for shell in ("dash", "bash", "busybox ash") if shutil.which(shell.split()[0])]
-#: What a body needs beside the shell.
-PROGRAMS = ("head", "wc", "sleep", "cat", "true", "dash", "bash", "busybox", "setsid")
+#: Shells of servers, each with its path.
+SHELLS = [
+    f"{path}{more}" for name, more in (("dash", ""), ("bash", ""), ("busybox", " ash")) if (path := shutil.which(name))
+]
 
 
 def ask(
-    shell: str, *given: Row, functions: str = "", path: str | None = None, **parameters: Any
+    shell: str, *given: Row, functions: str = "", path: str = "/usr/bin:/bin", seconds: int = 100, **parameters: Any
 ) -> dict[str, CheckAnswer]:
     """The answers of this machine to checks with these keys."""
     checks = read_checks("checks", [{"name": f"c{n}", **one} for n, one in enumerate(given)], functions)
     _label, body = compose([check.with_parameters(parameters) for check in checks], shell)
-    env = {"PATH": path or "/usr/bin:/bin", "LANG": "C.UTF-8"}
-    done = subprocess.run(
-        [*shlex.split(shell), "-c", body], capture_output=True, timeout=120, check=False, env=env, stdin=subprocess.PIPE
-    )
-    assert done.stderr == b""
-    return read(done.stdout, checks)
-
-
-def without_timeout(tmp_path: Path, programs: Iterable[str] = PROGRAMS) -> str:
-    """A search path with no more than some programs, among which no timeout is."""
-    for name in programs:
-        if found := shutil.which(name):
-            (tmp_path / name).symlink_to(found)
-    return str(tmp_path)
+    argv = [*shlex.split(shell), "-c", f"{IN_PARTS}{body}"]
+    env = {"PATH": path, "LANG": "C.UTF-8", SECONDS: str(seconds)}
+    done = subprocess.run(argv, capture_output=True, timeout=120, check=False, env=env, stdin=subprocess.DEVNULL)
+    return read(from_parts(done.stdout), checks)
 
 
 @pytest.fixture(params=SHELLS)
@@ -85,13 +80,14 @@ def test_no_check_can_spoil_another(shell: str) -> None:
         {"line": "if"},
         {"line": "kill -9 $$"},
         {"line": "set -eu; trap 'exit 9' EXIT; cd /; PATH=; alpacon_nl=x; $nothing_there"},
-        {"line": "printf '[answer c5 2 rc 0 more 0]\\nno\\n'; exit 1"},
+        {"line": "printf '\\nc5 rc 0 in 30 by 0\\n[part]\\n' >&2; echo '[part]' >&3; echo rc 0 >&4; exit 1"},
         {"line": "echo fine"},
     )
     assert answers["c5"] == CheckAnswer(0, "fine\n")
     assert set(answers) == {f"c{number}" for number in range(6)}
     assert answers["c1"].rc != 0
-    assert answers["c4"] == CheckAnswer(1, "[answer c5 2 rc 0 more 0]\nno\n")
+    assert answers["c4"].rc == 1
+    assert answers["c4"].output.startswith("\nc5 rc 0 in 30 by 0\n[part]\n")
 
 
 def test_parameters_and_functions(shell: str) -> None:
@@ -114,38 +110,74 @@ def test_a_check_that_does_not_apply(shell: str) -> None:
         {"line": "echo asked", "applies_if": "echo no such thing; exit 127"},
         {"line": "echo asked", "applies_if": "[ $most = 4 ]", "parameters": {"most": 4}},
     )
-    assert answers["c0"] == CheckAnswer(127, "no such thing\n", applies=False)
+    assert answers["c0"] == CheckAnswer(0, "", applies=False)
     assert answers["c1"] == CheckAnswer(0, "asked\n")
 
 
-@pytest.mark.parametrize("limited", ["timeout", "watched"])
-def test_each_check_has_its_time(shell: str, limited: str, tmp_path: Path) -> None:
-    path = without_timeout(tmp_path, (*PROGRAMS, "date")) if limited == "watched" else None
+def test_each_check_has_its_time(shell: str) -> None:
     began = time.monotonic()
     answers = ask(
         shell,
         {"line": "echo begun; sleep 60", "timeout": 1},
         {"line": "echo begun; sleep 61 & sleep 62; echo over", "timeout": 1},
+        {"line": "echo begun; sleep 63 & exit 3", "timeout": 1},
+        {"line": "trap '' TERM; sleep 64; sleep 65", "timeout": 1},
+        {"line": "echo asked", "applies_if": "sleep 66", "timeout": 1},
         {"line": "exit 124", "timeout": 60},
         {"line": "kill -9 $$"},
-        path=path,
     )
-    assert answers["c0"].out_of_time
-    assert answers["c0"].output.startswith("begun\n")
-    assert answers["c1"].out_of_time
-    # They end like those that are out of time.
-    assert [(answers[name].rc, answers[name].out_of_time) for name in ("c2", "c3")] == [(124, False), (137, False)]
+    late: Row = {"complete": False, "out_of_time": 1}
+    assert answers == {
+        "c0": CheckAnswer(124, "begun\n", **late),
+        "c1": CheckAnswer(124, "begun\n", **late),
+        "c2": CheckAnswer(3, "begun\n"),
+        "c3": CheckAnswer(137, "", **late),
+        "c4": CheckAnswer(124, "", **late),
+        "c5": CheckAnswer(124, ""),
+        "c6": CheckAnswer(137, answers["c6"].output),
+    }
     assert time.monotonic() - began < 30
 
 
-@pytest.mark.parametrize("clock", ["echo '%s'", "echo no [such] option; exit 1"])
-def test_a_server_whose_clock_tells_no_seconds(clock: str, tmp_path: Path) -> None:
-    path = without_timeout(tmp_path)
-    (tmp_path / "date").write_text(f"#!/bin/sh\n{clock}\n")
-    (tmp_path / "date").chmod(0o755)
-    answers = ask("dash", {"line": "echo fine"}, {"line": "exit 124"}, path=path)
-    assert answers["c0"] == CheckAnswer(0, "fine\n")
-    assert answers["c1"].out_of_time
+def test_all_checks_have_their_time_together(shell: str) -> None:
+    answers = ask(
+        shell, {"line": "sleep 60", "timeout": 50}, {"line": "sleep 60", "timeout": 51}, {"line": "id"}, seconds=2
+    )
+    assert (answers["c2"].rc, answers["c0"].out_of_time) == (0, 2)
+    assert answers["c1"] == CheckAnswer(0, "", ran=False)
+
+
+def test_a_server_without_timeout_and_uptime(shell: str, tmp_path: Path) -> None:
+    for name in ("base64", "head", "cat", "sh", "wc"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    answers = ask(shell, {"line": "echo fine", "applies_if": "true"}, {"line": "exit 124"}, path=str(tmp_path))
+    assert answers == {"c0": CheckAnswer(0, "fine\n"), "c1": CheckAnswer(124, "")}
+
+
+def test_checks_leave_cpu_and_disk_to_others() -> None:
+    assert ask("/bin/sh", {"line": "nice; ionice -p $$"})["c0"].output == "19\nidle\n"
+
+
+@pytest.mark.parametrize(("wait_timeout", "seconds"), [(300.0, "240"), (0.5, "1"), (7200.0, "1500")])
+def test_the_time_of_all_checks_is_less_than_that_of_their_command(wait_timeout: float, seconds: str) -> None:
+    assert seconds_for(wait_timeout) == seconds
+
+
+def test_answers_of_a_command_that_is_ended_count(shell: str) -> None:
+    checks = read_checks("checks", [{"name": "a", "line": "echo a"}, {"name": "b", "line": "echo b; sleep 60"}])
+    packed = pack(*compose(checks, shell), in_parts=True)
+    argv = [*shlex.split(shell), "-c", packed.env["BODY"], "label", f"sha256:{packed.digest}"]
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, env={"PATH": "/usr/bin:/bin", **packed.env}, text=True
+    ) as process:
+        assert process.stdout
+        output = ""
+        while "[part]" not in output:
+            output += process.stdout.readline()
+        process.kill()
+    with pytest.raises(NoEnd) as raised:
+        read_frame(packed.digest, output)
+    assert read(raised.value.stdout, checks) == {"a": CheckAnswer(0, "a\n")}
 
 
 def test_no_more_is_kept_than_fits(shell: str) -> None:
@@ -164,12 +196,12 @@ def test_no_more_is_kept_than_fits(shell: str) -> None:
     ("printed", "names"),
     [
         (b"", []),
-        (b"[answer a 2 rc 0 more 0]\nhi\n", ["a"]),
-        (b"[answer a 2 rc 0 more 0]\nhi\n[answer b 9 rc 0 more 0]\nhi", ["a"]),
-        (b"[answer a 2 more 0]\nhi\n[answer b 2 rc 0 more 0]\nhi\n", ["b"]),
-        (b"[answer a 3 rc 0 more 0]\nhi\n[answer b 2 rc 0 more 0]\nhi\n", []),
-        (b"[answer a 2 " + b" " * 1000 + b"\nhi\n", []),
-        (b"[answer a 2 rc " + b"9" * 5000 + b" more 0]\nhi\n", []),
+        (b"[part 19]\nhi\na rc 0 in 9 by 0\n", ["a"]),
+        (b"[part 19]\nhi\na rc 0 in 9 by 0\n[part 19]\nhi\nb rc 0 in 9 by ", ["a"]),
+        (b"[part 10]\nhi\na in 9 by 0\n[part 19]\nhi\nb rc 0 in 9 by 0\n", []),
+        (b"[part 14]\nhi\na in 9 by 0\n[part 19]\nhi\nb rc 0 in 9 by 0\n", ["b"]),
+        (b"[part 9999]\nhi\na rc 0 in 9 by 0\n", []),
+        (b"[part 23]\nhi\na rc 999999 in 9 by 0\n", []),
     ],
 )
 def test_answers_that_are_not_whole_are_none(printed: bytes, names: list[str]) -> None:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
@@ -32,22 +34,23 @@ def reply(output: Output, rc: int = 0, carried: bool = True, given: Check | None
     return replies_of(job, [check], carried, 100)[check.name]
 
 
-def framed(said: str) -> Output:
-    """An answer in its frame."""
-    return Output(f"[answer it {len(ROWS)} {said}]\n{ROWS}\n")
+def part(said: str, output: str = ROWS, name: str = "it") -> Output:
+    """The output of a body with one answer."""
+    last = f"{output}\n{name} {said}"
+    return Output(f"[part {len(last)}]\n{last}\n")
 
 
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ("rc 2 more 17", "Not all of the output is there"),
-        ("rc 124 more 0", "The server took longer than 30 s."),
-        ("rc 137 from 100 to 130 more 0", "The server took longer than 30 s."),
-        ("rc 137 from 100 to 129 more 0", "The scanner was ended by signal 9."),
+        ("rc 2 in 30 by 137", "Not all of the output is there"),
+        ("in 30 by 124", "The server took longer than 30 s."),
+        ("in 17 by 137", "The server took longer than 17 s."),
+        ("rc 137 in 30 by 0", "The scanner was ended by signal 9."),
     ],
 )
 def test_rows_that_came_whole_are_results(said: str, why: str) -> None:
-    known = reply(framed(said))
+    known = reply(part(said))
     assert [(one.name, one.outcome) for one in known.named] == [
         ("a", "passed"),
         ("b", "failed"),
@@ -73,7 +76,7 @@ def test_what_a_signal_ended_passes_only_where_it_is_seen_to_be_whole(kind: str)
     [check] = read_checks("checks", [{"name": "it", "line": "scan", "results": {"format": kind, **of_json}}])
 
     def has_passed(output: str, rc: int) -> bool:
-        known = reply(Output(f"[answer it {len(output)} rc {rc} more 0]\n{output}\n"), given=check)
+        known = reply(part(f"rc {rc} in 30 by 0", output), given=check)
         return known.judged.outcome == "passed" and all(one.outcome == "passed" for one in known.named)
 
     whole = WHOLE[kind]
@@ -82,16 +85,31 @@ def test_what_a_signal_ended_passes_only_where_it_is_seen_to_be_whole(kind: str)
 
 
 @pytest.mark.parametrize(
-    ("answer", "outcome"),
+    ("said", "outcome", "message"),
     [
-        ("0 rc 124 from 100 to 101", "failed"),
-        ("0 not applicable rc 124 from 100 to 129", "not_applicable"),
-        ("0 not applicable rc 124 from 100 to 130", "unknown"),
+        ("rc 124 in 30 by 0", "failed", "The exit code is 124."),
+        ("rc 0 in 30 by 124", "passed", ""),
+        ("in 30 by 124", "unknown", "The server took longer than 30 s."),
+        ("in 0", "unknown", "Out of time"),
+        ("not applicable in 30 by 0", "not_applicable", ""),
+        ("in 30 by 2", "unknown", "Its answer did not come"),
     ],
 )
-def test_only_what_took_all_the_time_is_out_of_time(answer: str, outcome: str) -> None:
-    [check] = read_checks("checks", [{"name": "mount", "line": "ls /mnt", "applies_if": "mountpoint /mnt"}])
-    assert reply(Output(f"[answer mount {answer} more 0]\n\n"), given=check).judged.outcome == outcome
+def test_what_the_time_of_a_check_means(said: str, outcome: str, message: str) -> None:
+    [check] = read_checks("checks", [{"name": "mount", "line": "ls /mnt"}])
+    known = reply(part(said, "", "mount"), given=check)
+    assert (known.judged.outcome, known.reached) == (outcome, True)
+    assert message in known.judged.message
+
+
+def test_answers_count_however_their_command_ended() -> None:
+    checks = read_checks("checks", [{"name": name, "line": "x"} for name in "ab"])
+    row = current_row(status="failed", success=False, exit_code=-1)
+    output = replace(part("rc 0 in 30 by 0", "x", "a"), complete=False, note="What it wrote is not known.")
+    job = Job(Server(SERVER, "web-01"), command=Command.from_row(row), outcome=Outcome.FAILED, output=output)
+    done = replies_of(job, checks, True, 100)
+    assert [done[name].judged.outcome for name in "ab"] == ["passed", "unknown"]
+    assert done["b"].judged.message.startswith("It ended early: a signal ended it")
 
 
 def test_an_output_with_gaps_has_no_result() -> None:
