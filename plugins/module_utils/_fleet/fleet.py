@@ -28,7 +28,7 @@ from .kept_outputs import KeptOutputs
 from .looking import Looking
 from .lost_jobs import LostJobs
 from .outcomes import Outcome
-from .pauses import SHORTEST_PAUSE, pause_at
+from .pauses import SHORTEST_PAUSE, Pacing, pause_at
 from .presence import Presence, is_cut_off, may_be_restarted, waits_for
 from .run import Run
 from .sharing import Shared
@@ -73,6 +73,7 @@ class Fleet:
         run: the run that they are part of: what it has submitted, its journal, whether it still goes on.
         shared: what the workers of the run share; with it they poll for each other.
         hide: takes the secrets out of an output, before it is cut where half of one would be left.
+        pacing: tells how long to pause between looks.
     """
 
     def __init__(
@@ -85,10 +86,12 @@ class Fleet:
         run: Run = Run(),  # noqa: B008 (frozen)
         shared: Shared | None = None,
         hide: Callable[[str], str] = str,
+        pacing: Pacing = pause_at,
     ) -> None:
         self._client = client
         self._limits = limits
         self._sleep = sleep
+        self._pacing = pacing
         self._run = run
         self._submitting = Submitting(client, run)
         self._lost = LostJobs(self._submitting, limits, run.no_log)
@@ -377,7 +380,7 @@ class Fleet:
             job.looked = began
             self._settle(job, failure)
             if not job.outcome:
-                pause = pause_at(now - job.since, pages, among_others) / looks
+                pause = self._pacing(now - job.since, pages, among_others) / looks
                 job.due = now + (_PAUSE_AFTER_FAILURE if failure else pause)
                 if not among_others and now < job.since + job.expected:
                     job.due = min(job.due, job.since + job.expected)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import math
+from typing import Callable
 
 #: Pause before the first look at a command, in seconds.
 FIRST_LOOK = 0.1
@@ -20,6 +21,12 @@ _OLDER, _GROWTH = 1.0, 0.08
 _GROWTH_AMONG_OTHERS = 0.2
 #: After a look that took several requests, the pause is at least so long for each of them, in seconds.
 _PAUSE_A_PAGE = 0.3
+#: The same where results are read once and may come later.
+_WIDE, _WIDE_GROWTH, _LONGEST_WIDE_PAUSE = 0.5, 1.5, 60.0
+
+#: Tells the pause until the next look by the age of a command, how many requests a look takes, and whether other
+#: workers look as well.
+Pacing = Callable[[float, int, bool], float]
 
 
 def pause_at(age: float, pages: int = 1, among_others: bool = False) -> float:
@@ -35,3 +42,8 @@ def pause_at(age: float, pages: int = 1, among_others: bool = False) -> float:
         pause = min(pause, age * _GROWTH_AMONG_OTHERS)
     cost = 1 + math.log2(pages)
     return max(min(pause * cost, LONGEST_PAUSE), SHORTEST_PAUSE, (pages - 1) * _PAUSE_A_PAGE)
+
+
+def wide_pause_at(age: float, pages: int = 1, _among_others: bool = False) -> float:
+    """Pause of an audit until the next look, in seconds: 2 looks in the first 2 seconds, 7 in the first 2 minutes."""
+    return max(min(_WIDE + age * _WIDE_GROWTH, _LONGEST_WIDE_PAUSE), (pages - 1) * _PAUSE_A_PAGE)

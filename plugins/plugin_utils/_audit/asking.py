@@ -47,6 +47,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing i
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import outcome_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pauses import wide_pause_at
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 
 from .checks import Check
@@ -217,6 +218,7 @@ class WorkspaceAudit:
             self.options.limits,
             tell=self.run.tell if progress else None,
             run=self.run,
+            pacing=wide_pause_at,
         )
 
     # What to ask

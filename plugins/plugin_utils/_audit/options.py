@@ -52,6 +52,8 @@ SPEC: dict[str, dict[str, Any]] = {
     "title": {"type": "str"},
     "output_limit": {"type": "int", "default": 2000},
 }
+#: So long after its submit a command is looked at first, in seconds.
+_FIRST_LOOK = 0.3
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class AuditOptions:
                 wait_timeout=values.duration("wait_timeout", options["wait_timeout"]),
                 wait_for_approval=True,
                 cancel_on_timeout=True,
+                first_look=_FIRST_LOOK,
                 max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), len(plans), least=1),
             ),
             progress=options.get("progress"),

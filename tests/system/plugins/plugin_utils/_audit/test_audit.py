@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from system.auditing import HELLO, NO_TOKEN, Member, audit, carried, carry_out, hosts, options
-from system.support import AGENTS, in_every_dialect
+from system.support import AGENTS, Clock, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
@@ -522,6 +523,22 @@ def test_two_hundred_servers_and_fifteen_checks(idle: Workspace) -> None:
     assert (idle.counters()["writes"], again.audited.changed, again.summary["reused"]) == (0, False, 3_000)
     # The history is read once, and who the token is takes two.
     assert idle.counters()["requests"] <= 2 + 400 / 100 + 1 + 2
+
+
+def test_slow_servers_are_polled_seldom(workspace: Workspace, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "Fleet", partial(Fleet, sleep=clock.sleep))
+    workspace.add_servers("slow-1", "slow-2", connected=True)
+
+    def end(name: str) -> None:
+        [made] = [row for row in workspace.commands() if row["server"] == name]
+        workspace.change_command(made["id"], **{key: carried(HELLO)[key] for key in ("status", "exit_code", "result")})
+
+    for seconds, name in ((60, "slow-1"), (120, "slow-2")):
+        clock.at(seconds, partial(end, name))
+    done = audit(workspace, HELLO, of=hosts("slow-1", "slow-2"))
+    assert list(done.outcomes.values()) == ["passed", "passed"]
+    assert done.summary["requests"] <= 12
+    assert clock.passed < 2 * 120
 
 
 def test_a_budget_is_spent_on_whole_servers(idle: Workspace) -> None:
