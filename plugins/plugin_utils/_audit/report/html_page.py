@@ -56,6 +56,20 @@ _SHORT = 200
 #: So many are shown of each kind before the rest is counted.
 _ANSWERS, _SERVERS, _NAMES, _GROUPS, _AUDITS = 12, 60, 25, 40, 60
 
+#: What has changed: a class, the key of the trend, and its words.
+_CHANGES = (
+    ("worse", "newly_failed", "newly failed"),
+    ("better", "newly_fixed", "newly fixed"),
+    ("same", "still_failing", "still failing"),
+    ("same", "newly_waived", "failed before, waived now"),
+    ("same", "no_longer_applicable", "failed before, not applicable now"),
+    ("same", "no_longer_known", "failed before, not known now"),
+    ("same", "new_servers", "new servers"),
+    ("same", "gone_servers", "servers gone"),
+    ("same", "new_checks", "new checks"),
+    ("same", "gone_checks", "checks gone"),
+)
+
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
     """Render audit.html in pieces."""
@@ -71,6 +85,7 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
         report=report,
         verdict=verdict_words(report),
         trend=report.get("trend"),
+        changed=_CHANGES,
         curves=curves_of(report.get("trend")),
         content=content,
         checks=sorted(content.checks, key=lambda check: check.rank),
@@ -301,10 +316,6 @@ class Content:
         """Return what is waived, by check."""
         return [(check, one) for check in self.checks for one in check.answers if one.outcome == WAIVED]
 
-    def hosts_of(self, answer: SameAnswers) -> list[str]:
-        """Return the hosts that gave an answer."""
-        return [self.hosts[number] for number in answer.servers]
-
     def by_set(self) -> list[Share]:
         """Return how each set of checks went, the worst first."""
         shares: dict[str, Share] = {}
@@ -385,7 +396,7 @@ def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
     start, end = parsed(report["started_at"]), parsed(report["finished_at"])
     return {
         "results": sum(summary[name] for name in OUTCOMES),
-        "share": f"{passed_share(summary):g}",
+        "share": passed_share(summary),
         "bar": segments,
         "spoken": ", ".join(f"{count} {name}" for name, count, _start, _width in segments) or "no results",
         "failing": len(failing(report)),

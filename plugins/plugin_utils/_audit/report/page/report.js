@@ -96,10 +96,7 @@
         if (!found.has(answer)) found.set(answer, []);
         found.get(answer).push(server);
       }
-      const rank = (answer) => {
-        const [outcome, severity] = this.answers[answer];
-        return severity + (outcome === FAILED ? 10 : 0);
-      };
+      const rank = (answer) => this.answers[answer][SEVERITY] + (this.answers[answer][OUTCOME] === FAILED ? 10 : 0);
       return [...found].sort(
         ([one, of], [other, others]) => rank(other) - rank(one) || others.length - of.length || one - other,
       );
@@ -193,7 +190,7 @@
     const fits = (answer) => (code < 0 || answer[OUTCOME] === code) && answer[SEVERITY] >= least;
     // A word is in the server or in the check: the bits of those that the server does not have.
     const missing = haystacks.map((text) => words.filter((word) => !text.includes(word)));
-    const found = { isActive, fits, servers: [], checks: new Set(), ofCheck: [], counts: [0, 0, 0, 0, 0], results: 0 };
+    const found = { isActive, checks: new Set(), ofCheck: [], counts: [0, 0, 0, 0, 0], results: 0 };
     const isKept = new Uint8Array(report.size);
     const inGroup = report.groups.map((groups) => !group || groups.includes(group));
     const fitting = report.answers.map(fits);
@@ -263,19 +260,10 @@
   // An answer of one or several servers: a line that opens to what is behind it.
   function finding(check, answer, servers, who = null, link = null) {
     const row = report.answers[answer];
-    const one = servers.length === 1;
-    const name = who ?? (one ? report.hosts[servers[0]] : counted(servers.length, "server"));
-    const element = make(
-      "details",
-      { class: "finding" },
-      make(
-        "summary",
-        {},
-        badge(kindOf(row)),
-        make("span", { class: "what" }, report.texts[row[MESSAGE]]),
-        make("span", { class: "who" }, name),
-      ),
-    );
+    const name = who ?? (servers.length === 1 ? report.hosts[servers[0]] : counted(servers.length, "server"));
+    const what = make("span", { class: "what" }, report.texts[row[MESSAGE]]);
+    const summary = make("summary", {}, badge(kindOf(row)), what, make("span", { class: "who" }, name));
+    const element = make("details", { class: "finding" }, summary);
     // Few are opened of many.
     element.reveal = () => element.children.length > 1 || element.append(evidence(check, row, servers, link));
     element.addEventListener("toggle", element.reveal);
@@ -291,8 +279,7 @@
       { class: "evidence" },
       report.texts[row[WHOLE]] ? make("p", {}, report.texts[row[WHOLE]]) : null,
       output ? make("pre", { role: "group", tabindex: "0", "aria-label": "Output" }, output) : note(missing),
-      report.texts[row[NOTE]] ? note(report.texts[row[NOTE]]) : null,
-      report.texts[row[WAIVER]] ? make("p", {}, report.texts[row[WAIVER]]) : null,
+      ...[NOTE, WAIVER].map((place) => (report.texts[row[place]] ? note(report.texts[row[place]]) : null)),
       hostsOf(check, servers, link),
     );
   }
@@ -302,12 +289,8 @@
     const items = servers.slice(0, most).map((server) => {
       const ran = report.texts[report.commands[check][server]] ?? "";
       const to = link ?? { href: `#s${server}`, name: report.hosts[server] };
-      return make(
-        "li",
-        {},
-        make("a", { href: to.href }, to.name),
-        make("span", {}, servers.length === 1 ? ran : ran.split(",")[0]),
-      );
+      const words = make("span", {}, servers.length === 1 ? ran : ran.split(",")[0]);
+      return make("li", {}, make("a", { href: to.href }, to.name), words);
     });
     list.append(...items);
     if (servers.length > most) {
@@ -331,15 +314,7 @@
       this.all = byId("columns").querySelector("input");
       byId("columns").hidden = report.checks.length <= FEW_CHECKS;
       this.all.addEventListener("change", () => this.draw());
-      let waits = false;
-      this.box.addEventListener("scroll", () => {
-        if (waits) return;
-        waits = true;
-        requestAnimationFrame(() => {
-          waits = false;
-          this.fill();
-        });
-      });
+      this.box.addEventListener("scroll", () => this.fill());
       byId("grid").hidden = false;
     },
 
@@ -501,12 +476,7 @@
 
   function follow(event) {
     const link = event.target.closest("a");
-    if (!link) {
-      const cell = event.target.closest("#grid .scroll td.passed");
-      if (cell) cell.closest("tr").querySelector("th a").click();
-      return;
-    }
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const href = link.getAttribute("href") ?? "";
     if (href.startsWith("#group=")) byId("filters").scrollIntoView();
     const [, kind, place] = /^#([sc])(\d+)$/.exec(href) ?? [];
