@@ -180,12 +180,13 @@ options:
     elements: str
   waivers:
     description:
-      - Findings that are accepted for a while. A failed result that one of them is about has the outcome V(waived), and
-        does not fail the audit. After O(waivers[].until), it fails again and says so. A waiver that is about no failed
-        result causes a warning, if all that it is about was answered, and it is about hosts of this audit only.
+      - Findings that are accepted for a while. If omitted, the variables C(audit_waivers) of all hosts.
+      - A failed result that one of them is about has the outcome V(waived), and does not fail the audit. After
+        O(waivers[].until), it fails again and says so. A waiver that is about no failed result causes a warning, if all
+        that it is about was answered, and it is about hosts of this audit only. So does a host or group that the
+        inventory does not have.
     type: list
     elements: dict
-    default: []
     suboptions:
       check:
         description:
@@ -212,7 +213,7 @@ options:
       until:
         description:
           - The last day, such as V(2027-01-31), in UTC. Before ansible-core 2.19, a date in a variable that O(waivers)
-            names needs quotes. That is not so with the variable C(audit_waivers) of the role.
+            names needs quotes. That is not so with the variable C(audit_waivers).
         type: raw
         required: true
       by:

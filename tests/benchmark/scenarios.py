@@ -302,7 +302,9 @@ class Runner:
         return {"script": str(file), "digest": hashlib.sha256(file.read_bytes()).hexdigest()}
 
     def _measure(self, command: list[str]) -> Run:
-        return measured(command, self._file("cost.json"), self._file("log"), self.environ)
+        # Servers that answer at once do not run what is carried to them, so that audits are inconclusive.
+        good = (0, 2) if self.scenario.name.startswith("audit_") else (0,)
+        return measured(command, self._file("cost.json"), self._file("log"), self.environ, good)
 
     def _lag(self) -> float:
         record = json.loads(self._file("returns").read_text(encoding="utf-8"))

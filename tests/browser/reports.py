@@ -14,8 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.outcomes import OUTCOMES, SEVERITIES
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import coverage_of, score_of, verdict_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import (
+    OUTCOMES,
+    SEVERITIES,
+    coverage_of,
+    score_of,
+    verdict_of,
+)
 
 Report = dict[str, Any]
 

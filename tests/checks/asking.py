@@ -7,12 +7,11 @@
 from __future__ import annotations
 
 import re
-import sys
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import questions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import CheckOutcome, judge
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.lines import NOT_APPLIED, SHORT, line_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import LONG, NOT_APPLIED, line_of
 from ansible_collections.herdops.alpacon.tests.unit.carrying import IN_PARTS, from_parts
 from checks import library, throwaway
 from checks.library import State
@@ -36,18 +35,18 @@ def ask(state: State) -> tuple[CheckOutcome, str]:
 def uses(state: State, program: str) -> bool:
     """Whether the check of a state, of a set that can say what it needs, names a program."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
-    return "need()" in check.functions and bool(re.search(rf"\b{program}\b", line_of(check, sys.maxsize)))
+    return "need()" in check.functions and bool(re.search(rf"\b{program}\b", check.functions + check.line))
 
 
 def fits_a_line(state: State) -> bool:
-    """Whether a workspace of 2024 can ask the check of a state."""
-    return len(line_of(_CHECKS[state.check].with_parameters(state.parameters), SHORT)) <= SHORT
+    """Return True if a workspace that hands no variables to servers can ask the check of a state."""
+    return len(line_of(_CHECKS[state.check].with_parameters(state.parameters))) <= LONG
 
 
 def ask_by_line(state: State) -> tuple[CheckOutcome, str]:
-    """The same in a workspace of 2024."""
+    """The same in such a workspace."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
-    output = throwaway.run(state.system, state.prepare, line_of(check, SHORT), state.user, state.booted).decode()
+    output = throwaway.run(state.system, state.prepare, line_of(check), state.user, state.booted).decode()
     answer = questions.CheckAnswer(0, output, rc_stated=False, applies=output.strip() != NOT_APPLIED)
     return judge(check, answer), output
 

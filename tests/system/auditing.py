@@ -20,7 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import pack
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, run_audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, result_of, run_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
@@ -28,7 +28,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import Plans
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import compose
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 HELLO = {"name": "hello", "line": "echo hello", "matches": "hello"}

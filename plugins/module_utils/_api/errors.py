@@ -198,6 +198,7 @@ class UsageError(AlpaconError):
 
     def __init__(self, option: str, problem: str, remedy: str = "") -> None:
         self.option = option
+        self.problem = problem
         self.remedy = remedy
         text = f"{option}: {problem}"
         super().__init__(f"{text.rstrip('.')}. {remedy}" if remedy else text)

@@ -52,9 +52,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 
 from .checks import Check
 from .hosts import AuditedHost, Host, audited_host
-from .lines import LONG, SHORT, line_of
 from .options import AuditOptions
-from .questions import CARRYING_SHELL, SECONDS, compose, seconds_for
+from .questions import CARRYING_SHELL, LONG, SECONDS, SHORT, compose, line_of, seconds_for
 from .replies import replies_of, unanswered
 
 #: So many requests are kept to read answers, at least, and for each command: it takes several looks until all are over.
@@ -164,15 +163,14 @@ class WorkspaceAudit:
                 continue
             not_asked += 1
             for question in of_server:
-                reason = f"The budget of {self.options.budget} requests does not hold this server."
+                reason = f"The budget of {self.options.budget} requests does not suffice for this server."
                 question.audited.replies.update(
                     {check.name: unanswered(reason, asked=False) for check in question.checks}
                 )
         if not_asked:
             self.run.warn(
-                f"budget: {len(by_server)} servers take about {len(questions)} commands and what reads them, and the"
-                f" budget holds {len(by_server) - not_asked}. The others are not asked; with reuse_within,"
-                " another audit goes on from here."
+                f"The budget of {self.options.budget} requests suffices for {len(by_server) - not_asked} of"
+                f" {len(by_server)} servers. Audit again to ask the others: what passed is reused for a while."
             )
         return held
 
@@ -256,7 +254,7 @@ class WorkspaceAudit:
     def _line(self, check: Check) -> str:
         """The line that asks one check, which is made once."""
         if id(check) not in self._lines:
-            self._lines[id(check)] = line_of(check, self._longest_line or LONG)
+            self._lines[id(check)] = line_of(check)
         return self._lines[id(check)]
 
     def _pack(self, checks: Sequence[Check]) -> Carried | None:

@@ -19,7 +19,24 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from .asking import WorkspaceAudit, ask
 from .hosts import Host
 from .options import AuditOptions
+from .report.console import in_words, overview
+from .report.text import counted
 from .report_builder import build_report
+from .verdict import (
+    FINDINGS,
+    INCONCLUSIVE,
+    PASS,
+    SEVERITIES,
+    UNKNOWN,
+    answered,
+    failing_servers,
+    fails,
+    from_before,
+    is_covered,
+)
+
+#: So many findings are named in a message.
+_NAMED = 50
 
 
 @dataclass(frozen=True)
@@ -70,7 +87,7 @@ def run_audit(
             and waiver.means_any(groups)
             and not waiver.means_any(others or {})
         ):
-            run.warn(f"waivers: none of {waiver.check} fails on the hosts that it is about, until {waiver.until}.")
+            run.warn(f"The waiver of {waiver.check} until {waiver.until} matches no failed result.")
     if run.check_mode:
         # What was left out could change both.
         report.update(verdict=None, coverage=None)
@@ -84,3 +101,103 @@ def _by_workspace(hosts: Sequence[Host]) -> dict[Settings, list[Host]]:
     for host in hosts:
         members.setdefault(host.settings, []).append(host)
     return members
+
+
+# The result of the task
+
+
+def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False) -> dict[str, Any]:
+    """The result of the task, with ``failed`` unless the verdict is ``pass``; in check mode there is none.
+
+    Args:
+        no_log: whether its message may not show what servers answered.
+    """
+    report = audited.report
+    findings = [_finding(result, report["fail_on"]) for result in report["results"] if result["outcome"] in FINDINGS]
+    findings.sort(key=lambda finding: (-SEVERITIES.index(finding["severity"]), finding["outcome"] == UNKNOWN))
+    failing = sum(finding["fails"] for finding in findings) + len(_failing_servers(report))
+    return {
+        "changed": audited.changed,
+        "failed": bool(failing or report["refusal"]) or report["verdict"] == INCONCLUSIVE,
+        "msg": _message(audited, [{**one, "message": ""} for one in findings] if no_log else findings),
+        "verdict": report["verdict"],
+        "coverage": report["coverage"],
+        "summary": report["summary"],
+        "findings": findings,
+        "failing": failing,
+        "servers": _commanded(audited),
+        "files": list(files),
+        "overview": overview(report, files, audited.to_submit),
+        "requests": report["summary"]["requests"],
+    }
+
+
+def _failing_servers(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    # Check mode leaves servers open.
+    return failing_servers(report) if report["verdict"] else []
+
+
+def _commanded(audited: Audited) -> list[dict[str, Any]]:
+    """The servers that commands of this audit were submitted to."""
+    servers = {server["id"]: server["name"] for server in audited.report["servers"]}
+    return [{"id": one, "name": name} for one, name in servers.items() if one in audited.commanded]
+
+
+def _finding(result: Mapping[str, Any], fail_on: str | None) -> dict[str, Any]:
+    """A result without its output: what is registered is looked through by each later task."""
+    kept = {key: result[key] for key in ("host", "check", "outcome", "severity", "message", "rc", "value", "command")}
+    return {**kept, "fails": fails(result, fail_on)}
+
+
+def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
+    report, summary = audited.report, audited.report["summary"]
+    failing = [finding for finding in findings if finding["fails"]]
+    words = [report["refusal"].removesuffix(".")] if report["refusal"] else []
+    servers = _failing_servers(report)
+    if failing or servers:
+        worst = f"{counted(len(failing) + len(servers), 'finding')} of severity {report['fail_on']} or worse"
+        named = [*([_named(failing)] if failing else []), *_without_results(servers)]
+        words.append(f"{worst}: {'; '.join(named)}")
+        if report["verdict"] and not is_covered(report):
+            words.append(answered(report).removesuffix("."))
+    elif report["verdict"] == INCONCLUSIVE:
+        words = [f"Inconclusive: {'. '.join([*words, answered(report).removesuffix('.')])}"]
+    if not failing and not servers:
+        words.append(f"{summary['passed']} passed, {summary['failed']} failed, {summary['unknown']} unknown")
+    if report["verdict"] == PASS and (old := from_before(report)):
+        words.append(old.removesuffix("."))
+    if report["verdict"] == INCONCLUSIVE:
+        words += _left_open(report, findings)
+    if audited.to_submit:
+        words.append(f"{counted(audited.to_submit, 'command')} would be submitted")
+    return ". ".join(words) + "."
+
+
+def _left_open(report: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was not answered: servers that were not reached or not asked, each once, and single questions."""
+    unknown = [one for one in findings if one["outcome"] == UNKNOWN]
+    words = _without_results(report["servers"])
+    return [*words, *([f"Without an answer: {_named(unknown)}"] if unknown else [])]
+
+
+def _without_results(servers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The servers that were not reached or not asked, by the reason."""
+    words = []
+    for state, about in (("not reached", True), ("not asked", False)):
+        left = [one for one in servers if not one["reached"] and one["asked"] is about]
+        reasons: dict[str, list[str]] = {}
+        for server in left:
+            reasons.setdefault(server["reason"].removesuffix("."), []).append(server["host"])
+        words += [f"{counted(len(hosts), 'server')} {state}: {_first(hosts)}: {why}" for why, hosts in reasons.items()]
+    return words[:_NAMED]
+
+
+def _first(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return ", ".join([*names[:_NAMED], *more])
+
+
+def _named(findings: Sequence[Mapping[str, Any]]) -> str:
+    named = [words.removesuffix(": ") for words in in_words(findings)]
+    more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
+    return "; ".join([*named[:_NAMED], *more])

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -19,8 +21,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 
 from .checks import KINDS, OPERATORS, OUTPUT, RESULTS, Check, Number
-from .outcomes import SEVERITIES
 from .scanners.options import read_results
+from .verdict import SEVERITIES
 
 CHECK: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
@@ -79,6 +81,27 @@ def read_checks(
     return checks
 
 
+def refuse_syntax_error(option: str, code: str) -> None:
+    """Let the shell of this machine read code, which it does not run.
+
+    Raises:
+        UsageError: the shell finds a syntax error.
+    """
+    said = _syntax_error(code)
+    if said:
+        raise UsageError(option, f"the shell cannot read it: {said}", "Write code for a POSIX shell.")
+
+
+@cache
+def _syntax_error(code: str) -> str:
+    try:
+        done = subprocess.run(["/bin/sh", "-n"], input=code.encode(), capture_output=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    lines = done.stderr.decode(errors="replace").splitlines()
+    return re.sub(r"^\S*sh: ", "", lines[0]) if done.returncode and lines else ""
+
+
 def read_parameter(option: str, default: Any, value: Any) -> Any:
     """The value of a parameter, of the kind that its default has.
 
@@ -97,7 +120,7 @@ def read_parameter(option: str, default: Any, value: Any) -> Any:
             raise UsageError(option, f"'{value}' is not a number", f"Give one, such as {default}.")
         return number
     if isinstance(value, (Mapping, list, tuple)):
-        raise UsageError(option, "it is not a text", f"Give one, such as '{default}'.")
+        raise UsageError(option, "it is not a text", "Give a text.")
     return values.without_nul(option, str(value))
 
 
@@ -202,6 +225,8 @@ class _CheckReader:
             raise UsageError(
                 self._of("line"), f"its code has {size:,} characters, and {_LARGEST_CODE:,} fit", "Make it shorter."
             )
+        for key, code in (("line", line), ("applies_if", options["applies_if"] or "")):
+            refuse_syntax_error(self._of(key), code)
         return values.code(self._of("line"), line)
 
     def _timeout(self, seconds: int) -> int:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .checks import PROBLEMS, RESULTS, Check, Number, shown
-from .outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 from .questions import CheckAnswer
 from .scanners import FORMATS
+from .verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 
 #: So much of an output is looked at, in characters: patterns must come to an end whatever a server sends.
 LOOKED_AT = 1024 * 1024
@@ -32,7 +32,7 @@ class CheckOutcome:
     """What an answer means to a check.
 
     Attributes:
-        outcome: one of :data:`.outcomes.OUTCOMES`, :data:`UNKNOWN` where the answer does not tell.
+        outcome: one of :data:`.verdict.OUTCOMES`, :data:`UNKNOWN` where the answer does not tell.
         message: why, for a person.
         value: the number that was found in the output, if the check looks for one.
         evidence: where in the output the reason stands, as its first character; None where it has no place.

@@ -18,8 +18,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options import va
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 
 from .checks import RESULTS, Check
-from .outcomes import SEVERITIES
 from .report import DEFAULT_FORMATS, FORMATS
+from .verdict import SEVERITIES
 from .waivers import Waiver, read_waivers
 
 SPEC: dict[str, dict[str, Any]] = {
@@ -32,7 +32,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "severities": {"type": "dict"},
     "username": {"type": "str"},
     "hosts": {"type": "list", "elements": "str"},
-    "waivers": {"type": "list", "elements": "dict", "default": []},
+    "waivers": {"type": "list", "elements": "dict"},
     "budget": {"type": "int"},
     "reuse_within": {"type": "str"},
     "wait_timeout": {"type": "str", "default": "5m"},

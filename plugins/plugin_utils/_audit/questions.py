@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
+
 from .checks import RESULTS, Check
 
 #: The shell of the API in which code can be carried, and the label that reviewers see in the line.
@@ -34,6 +36,10 @@ _PART = re.compile(rb"\[part ([0-9]{1,9})\]\n")
 #: How timeout ends if it has ended a program: with SIGTERM, or with SIGKILL.
 _ENDED, _KILLED = 124, 137
 _SAID = re.compile(r"(?:(not applicable)|rc ([0-9]{1,3})|) ?in (-?[0-9]{1,9})(?: by ([0-9]{1,3}))?")
+#: The longest line of workspaces of 2024, and of all others, in characters.
+SHORT, LONG = 512, LINE_LENGTH
+#: What a line prints, and nothing else, where its check does not apply.
+NOT_APPLIED = "[does not apply]"
 
 # Descriptors: 3 is the output that the agent reads, 4 the end of a check, 5 what it writes. The shell of a check waits
 # for what reads its output, and that reads on after SIGTERM: timeout ends only what the check has started.
@@ -154,6 +160,18 @@ def read(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnswer]:
 
 def _room(check: Check) -> int:
     return LARGEST_RESULTS if check.kind == RESULTS else LARGEST_OUTPUT
+
+
+def line_of(check: Check) -> str:
+    """The line that asks one check where a workspace hands no variables to servers."""
+    condition = f"(\n{check.applies_if}\n) >/dev/null 2>&1 || {{ echo '{NOT_APPLIED}'; exit; }}\n"
+    parts = [assignments(check.parameters), check.functions, condition if check.applies_if else "", check.line]
+    code = "".join(parts).strip()
+    if "\n" not in code:
+        return f"export LC_ALL=C; {code}"
+    # Workspaces of 2024 refuse a line with a line break.
+    escaped = code.replace("\\", "\\\\").replace("\n", "\\n")
+    return f'LC_ALL=C sh -c "$(printf %b {shlex.quote(escaped)})"'
 
 
 def shown(value: Any) -> str:

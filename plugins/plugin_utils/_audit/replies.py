@@ -18,10 +18,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes im
 
 from .checks import RESULTS, Check
 from .judging import CheckOutcome, judge
-from .lines import NOT_APPLIED
-from .outcomes import NOT_APPLICABLE, PASSED, UNKNOWN
-from .questions import CheckAnswer, read
+from .questions import NOT_APPLIED, CheckAnswer, read
 from .scanners import NamedResult, ScannerError, parse, silent
+from .verdict import NOT_APPLICABLE, PASSED, UNKNOWN
 
 _NO_ANSWER = "Its answer did not come, or not whole."
 

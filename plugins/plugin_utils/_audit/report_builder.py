@@ -25,11 +25,10 @@ from .asking import WorkspaceAudit
 from .checks import Check
 from .hosts import AuditedHost, Host
 from .options import AuditOptions
-from .outcomes import FAILED, OUTCOMES, SEVERITIES, UNKNOWN
 from .replies import Reply, named_of, unanswered
 from .report.past import SCHEMA
 from .scanners import NamedResult, by_name, silent
-from .verdict import coverage_of, score_of, verdict_of
+from .verdict import FAILED, OUTCOMES, SEVERITIES, UNKNOWN, coverage_of, score_of, verdict_of
 from .waivers import note_open, waive
 
 #: Groups that say nothing about a host.

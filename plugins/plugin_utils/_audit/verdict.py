@@ -10,12 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .outcomes import ANSWERS, FAILED, PASSED, UNKNOWN, WAIVED, WEIGHTS, is_at_least
+PASSED, FAILED, UNKNOWN, NOT_APPLICABLE, WAIVED = OUTCOMES = ("passed", "failed", "unknown", "not_applicable", "waived")
+
+#: Outcomes that somebody has to do something about.
+FINDINGS = (FAILED, UNKNOWN)
+#: Outcomes that answer the question.
+ANSWERS = (PASSED, FAILED, NOT_APPLICABLE, WAIVED)
+
+#: From the least to the worst.
+SEVERITIES = ("info", "low", "medium", "high", "critical")
+
+#: What a check of each severity counts in a score.
+WEIGHTS = {"info": 0, "low": 1, "medium": 3, "high": 6, "critical": 10}
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 VERDICTS = (PASS, FAIL, INCONCLUSIVE)
 #: So many servers are named in a sentence.
 _NAMED = 10
+
+
+def is_at_least(severity: str, bound: str) -> bool:
+    """Whether a severity is as bad as another, or worse."""
+    return SEVERITIES.index(severity) >= SEVERITIES.index(bound)
 
 
 def verdict_of(report: Mapping[str, Any]) -> str:
@@ -119,9 +135,7 @@ def _answered(report: Mapping[str, Any]) -> str:
     if not number and not report["min_coverage"]:
         return f"None of {asked:,} question{'' if asked == 1 else 's'} was answered."
     words = f"{number:,} of {asked:,} question{'' if asked == 1 else 's'} answered ({report['coverage']:g}%)"
-    return (
-        f"{words}." if is_covered(report) else f"Only {words}, and min_coverage asks for {report['min_coverage']:g}%."
-    )
+    return f"{words}." if is_covered(report) else f"Only {words}; the minimum is {report['min_coverage']:g}%."
 
 
 def _counts(summary: Mapping[str, Any]) -> tuple[int, int]:

@@ -17,8 +17,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from .outcomes import FAILED, UNKNOWN, WAIVED
 from .scanners.results import MISSING
+from .verdict import FAILED, UNKNOWN, WAIVED
 
 WAIVER: dict[str, dict[str, Any]] = {
     "check": {"type": "str", "required": True},
@@ -130,6 +130,22 @@ def _day(option: str, value: Any) -> date:
         return date.fromisoformat(str(value).strip()[:10])
     except ValueError:
         raise UsageError(option, f"'{value}' is not a date", "Give the last day, such as 2027-01-31.") from None
+
+
+def unknown_names(waivers: Sequence[Waiver], hosts: Collection[str], groups: Collection[str]) -> list[str]:
+    """Return a sentence for each host and group of a waiver that the inventory does not have.
+
+    Args:
+        hosts, groups: all names that it has.
+    """
+    told = []
+    for waiver in waivers:
+        for kind, names, known in (("host", waiver.hosts, hosts), ("group", waiver.groups, groups)):
+            for name in names:
+                if not any(_fits(one, name) for one in known):
+                    told.append(f"A waiver names the {kind} {name}, and the inventory has none. ")
+                    told[-1] += did_you_mean(name, known, "Correct it or remove it.")
+    return list(dict.fromkeys(told))
 
 
 def note_open(

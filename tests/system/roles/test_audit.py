@@ -102,8 +102,12 @@ def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Wo
         ("audit_used_max: 'much' is not a number. Give one, such as 90. Host: web-02.", {}, {"audit_used_max": "much"}),
         ("there is no check set sshh. Did you mean ssh? Host: web-02.", {}, {"audit_check_sets": ["sshh"]}),
         ("There is no variable audit_usedmax. Did you mean audit_used_max?", {}, {"audit_usedmax": 1}),
-        ("it is one for the play, and differs: web-01 has never, web-02 has", {"audit_fail_on": "never"}, {}),
-        ("'no_such' is undefined. Host: web-02.", {}, {"audit_waivers": "{{ no_such }}"}),
+        (
+            "audit_fail_on: it is one for the play, and differs: web-01 has",
+            {"audit_fail_on": "never"},
+            {},
+        ),
+        ("audit_waivers: 'no_such' is undefined. Host: web-02.", {}, {"audit_waivers": "{{ no_such }}"}),
     )
     for number, (text, *given) in enumerate(cases):
         done = play_out(current, tmp_path / str(number), ROLE, of_hosts(*given, audit_checks=[LIMITED]))
@@ -145,7 +149,7 @@ def test_the_waivers_of_all_hosts_count_each_once(current: Workspace, tmp_path: 
         [result] = done.tasks["Audit the hosts"]
         assert result["summary"]["waived"] == (1 if limit else 3)
         # With a limit, nobody knows whether it fails on the other host that it is about.
-        warned = [warning for warning in result.get("warnings", []) if "none of none fails" in warning]
+        warned = [warning for warning in result.get("warnings", []) if "The waiver of none until" in warning]
         assert len(warned) == (0 if limit else 1)
 
 
@@ -166,13 +170,11 @@ def test_messages_name_the_variables_of_the_role(current: Workspace, tmp_path: P
     unanswered = {"name": "unanswered", "line": "echo unknown: none", "kind": "problems", "severity": "medium"}
     cases: tuple[tuple[Row, tuple[str, ...]], ...] = (
         ({"audit_report_dir": folder}, (f"audit_report_dir: {folder} cannot be made: Not a directory.",)),
-        (warned, ("audit_compare_to: there is no nowhere", "; with audit_reuse_within, another audit")),
+        ({"audit_skip": ["plian"]}, ("audit_skip: there is no check plian. Did you mean plain?",)),
+        (warned, ("There is no earlier report nowhere", "The budget of 1 requests suffices for 0 of 3 servers.")),
         (
             {"audit_checks": [unanswered], "audit_waivers": approved},
-            (
-                "Inconclusive: Only 0 of 3 questions answered (0%), and audit_min_coverage asks",
-                "audit_waivers: none of",
-            ),
+            ("Inconclusive: Only 0 of 3 questions answered (0%); the minimum is 95%.", "The waiver of none until"),
         ),
     )
     for number, (given, texts) in enumerate(cases):

@@ -11,10 +11,9 @@ import re
 import pytest
 import yaml
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.of_play import OF_PLAY, WAIVERS
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import OF_HOSTS
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import OF_HOSTS, read_library
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.variables import OF_PLAY, WAIVERS
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 SPECS = yaml.safe_load((ROOT / "roles/audit/meta/argument_specs.yml").read_text(encoding="utf-8"))
@@ -33,7 +32,7 @@ def test_the_defaults_are_documented() -> None:
     assert {name: option["default"] for name, option in OPTIONS.items() if "default" in option} == DEFAULTS
     own = {f"audit_{name}" for name in OF_HOSTS}
     assert set(OPTIONS) - set(DEFAULTS) == own
-    assert {*own, *OF_PLAY, WAIVERS} == set(OPTIONS)
+    assert {*own, *OF_PLAY.values(), WAIVERS} == set(OPTIONS)
     head = (ROOT / "playbooks/audit.yml").read_text(encoding="utf-8").split("- name:")[0]
     assert "ansible-doc -t role herdops.alpacon.audit describes them" in head
 

@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..outcomes import FAILED, OUTCOMES, UNKNOWN
-from ..verdict import answered
+from ..verdict import FAILED, OUTCOMES, UNKNOWN, answered
 from .fixes import SHOWN_FIXES, fixes
 from .text import counted, line, plain, unasked_words, verdict_words
 

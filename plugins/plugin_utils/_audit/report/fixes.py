@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..outcomes import FAILED, NOT_APPLICABLE, SEVERITIES, UNKNOWN, WAIVED, WEIGHTS
+from ..verdict import FAILED, NOT_APPLICABLE, SEVERITIES, UNKNOWN, WAIVED, WEIGHTS
 from .text import counted, folded, line
 
 #: So many checks are named as what to mend first.

@@ -18,11 +18,17 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from ..outcomes import FAILED, NOT_APPLICABLE, OUTCOMES, PASSED, SEVERITIES, UNKNOWN, WAIVED
 from ..verdict import (
     FAIL,
+    FAILED,
     INCONCLUSIVE,
+    NOT_APPLICABLE,
+    OUTCOMES,
     PASS,
+    PASSED,
+    SEVERITIES,
+    UNKNOWN,
+    WAIVED,
     age_words,
     answered,
     duration,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from ..outcomes import FAILED, NOT_APPLICABLE, UNKNOWN, WAIVED
+from ..verdict import FAILED, NOT_APPLICABLE, UNKNOWN, WAIVED
 from .text import found_words, line, output, parsed, plain, unasked_words
 
 #: What a case that did not pass is called.

@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..outcomes import FAILED, SEVERITIES, UNKNOWN, WAIVED
-from ..verdict import FAIL, answered, failing, passed_share
+from ..verdict import FAIL, FAILED, SEVERITIES, UNKNOWN, WAIVED, answered, failing, passed_share
 from .fixes import SHOWN_FIXES, fixes
 from .text import counted, found_words, line, moment, plain, unasked_words, verdict_words
 

@@ -14,8 +14,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 
-from ..outcomes import FAILED, NOT_APPLICABLE, OUTCOMES, PASSED, SEVERITIES, UNKNOWN, WAIVED
-from ..verdict import coverage_of, passed_share
+from ..verdict import FAILED, NOT_APPLICABLE, OUTCOMES, PASSED, SEVERITIES, UNKNOWN, WAIVED, coverage_of, passed_share
 from .text import parsed
 
 #: The version of the report's shape. It grows where a reader of an older one would misread a report.
@@ -93,11 +92,11 @@ def _reports(paths: Sequence[Path], warn: Callable[[str], None]) -> Iterator[dic
                 try:
                     yield read_report(file)
                 except ReportError as error:
-                    warn(f"compare_to: {error} It is left out.")
+                    warn(f"{error} It is left out.")
         elif path.exists():
             yield read_report(path)
         else:
-            warn(f"compare_to: there is no {path}, so the report shows no trend from it.")
+            warn(f"There is no earlier report {path}, so the report shows no trend from it.")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..outcomes import UNKNOWN
+from ..verdict import UNKNOWN
 from . import inspec, json_path, junit, tap, xccdf
 from .results import (
     MISSING,

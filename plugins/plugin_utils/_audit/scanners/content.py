@@ -18,7 +18,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from ..outcomes import UNKNOWN
+from ..verdict import UNKNOWN
 from .benchmark import LEFT_OUT, Benchmark, benchmarks, short_id
 from .inspec import controls_of
 from .json_text import read_json, text_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
+from ..verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 from .json_text import entries, read_json, text_of
 from .results import NamedResult, ScannerError
 

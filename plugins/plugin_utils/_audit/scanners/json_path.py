@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..outcomes import UNKNOWN
+from ..verdict import UNKNOWN
 from .json_text import read_json, read_json_lines, text_of
 from .results import MOST_RESULTS, NamedResult, ScannerError, missing, severity_of
 

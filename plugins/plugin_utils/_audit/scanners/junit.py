@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
+from ..verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 from .results import NamedResult, ScannerError, missing
 from .xml_tree import children, read_xml, words
 

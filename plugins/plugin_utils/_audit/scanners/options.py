@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, SEVERITIES, UNKNOWN
+from ..verdict import FAILED, NOT_APPLICABLE, PASSED, SEVERITIES, UNKNOWN
 from . import FORMATS
 from .json_path import TEXTS
 from .results import MOST_OF_NAME, short

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean, clean_line
 
-from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, SEVERITIES, UNKNOWN
+from ..verdict import FAILED, NOT_APPLICABLE, PASSED, SEVERITIES, UNKNOWN
 
 #: So many characters of an output are read, and so many results of one server are kept.
 MOST_CHARACTERS, MOST_RESULTS = 32 * 1024 * 1024, 5000

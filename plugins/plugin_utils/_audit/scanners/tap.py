@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..outcomes import FAILED, NOT_APPLICABLE, PASSED
+from ..verdict import FAILED, NOT_APPLICABLE, PASSED
 from .results import NamedResult, ScannerError, missing
 
 _PLAN = re.compile(r"1\.\.(\d{1,9})(?:\s*#\s*(.*))?\s*$")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from ..outcomes import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
+from ..verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 from .benchmark import LEFT_OUT, benchmarks, short_id
 from .results import NamedResult, ScannerError, merged, severity_of
 from .xml_tree import children, read_xml, words

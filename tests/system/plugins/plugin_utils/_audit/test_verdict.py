@@ -48,7 +48,7 @@ def test_servers_that_are_all_offline_pass_nothing(workspace: Workspace) -> None
     assert said(done) == ("inconclusive", 0.0, True)
     assert done.result["failing"] == 0
     told = "Only 0 of 57 questions answered (0%)"
-    assert done.result["msg"].startswith(f"Inconclusive: {told}, and min_coverage asks for 95%.")
+    assert done.result["msg"].startswith(f"Inconclusive: {told}; the minimum is 95%.")
     assert f"Verdict: inconclusive. {told}" in done.result["overview"][1]
 
 
@@ -122,7 +122,7 @@ def test_the_playbook_fails_where_too_little_was_answered(current: Workspace, tm
     assert done.code == 2, done.said
     last = " ".join(done.said[done.said.rindex("TASK [") :].split())
     assert "Fail where too little was answered" in last
-    assert "Inconclusive: Only 0 of 9 questions answered (0%), and audit_min_coverage asks for 95%." in last
+    assert "Inconclusive: Only 0 of 9 questions answered (0%); the minimum is 95%." in last
     written = json.loads((report / "audit.json").read_text(encoding="utf-8"))
     assert (written["verdict"], written["coverage"], written["min_coverage"]) == ("inconclusive", 0.0, 95.0)
     for name in ("audit.md", "audit.html"):

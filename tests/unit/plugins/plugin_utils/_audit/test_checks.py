@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_optio
     read_parameter,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 
@@ -45,6 +47,8 @@ def test_what_is_expected_in_words() -> None:
             {"matches": "(a"},
             "matches: '(a' is not a regular expression: missing ), unterminated subpattern at position 0",
         ),
+        ({"line": "if true; then"}, "checks, check 1 (it): line: the shell cannot read it: "),
+        ({"applies_if": "fi"}, "checks, check 1 (it): applies_if: the shell cannot read it: "),
         ({"matches": [""]}, "matches: it is empty. Give a text, or leave it out."),
         ({"number": "<= x"}, "number: '<= x' is not a limit. Give <=, >= or == and a number or a parameter that is"),
         ({"number": "90"}, "number: '90' is not a limit."),
@@ -82,6 +86,15 @@ def test_the_check_that_is_wrong_is_named(second: Row, message: str) -> None:
         read_checks("checks", [])
 
 
+def test_a_check_without_a_severity_is_as_bad_as_what_fails_an_audit() -> None:
+    assert check().severity == SPEC["fail_on"]["default"]
+
+
+def test_code_is_read_and_not_run(tmp_path: Path) -> None:
+    check(line=f"touch {tmp_path}/run; $(touch {tmp_path}/run)")
+    assert not (tmp_path / "run").exists()
+
+
 # Parameters
 
 
@@ -112,7 +125,7 @@ def test_kinds_of_parameters(default: Any, given: Any, value: Any) -> None:
         (1, "many", "audit_x: 'many' is not a number. Give one, such as 1."),
         (1, 10**400, "audit_x: '1000"),
         (True, "maybe", "audit_x: 'maybe' is neither true nor false. Give one of them."),
-        ("x", ["a"], "audit_x: it is not a text. Give one, such as 'x'."),
+        ("x", ["a"], "audit_x: it is not a text. Give a text."),
         ("x", "a\0b", "audit_x: it has a NUL character. Take it out."),
     ],
 )

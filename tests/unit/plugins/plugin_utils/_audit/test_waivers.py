@@ -8,10 +8,24 @@ from datetime import date
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import read_waivers
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import read_waivers, unknown_names
 
 
 @pytest.mark.parametrize(("today", "expired"), [(date(2027, 1, 31), False), (date(2027, 2, 1), True)])
 def test_a_waiver_counts_on_its_last_day(today: date, expired: bool) -> None:
     [waiver] = read_waivers([{"check": "a", "hosts": ["web"], "reason": "It moves.", "until": "2027-01-31"}], today)
     assert waiver.expired is expired
+
+
+def test_hosts_and_groups_that_the_inventory_does_not_have_are_named() -> None:
+    given = {"check": "a", "reason": "It moves.", "until": "2027-01-31"}
+    rows = [
+        {**given, "hosts": ["web-1", "web-0*", "web-[01]", "db*"], "groups": ["all", "wbe"]},
+        {**given, "hosts": ["web-01", "web-1"]},
+    ]
+    waivers = read_waivers(rows, date(2027, 1, 1))
+    assert unknown_names(waivers, ["web-01", "web-[01]"], ["all", "web"]) == [
+        "A waiver names the host web-1, and the inventory has none. Did you mean web-01?",
+        "A waiver names the host db*, and the inventory has none. Correct it or remove it.",
+        "A waiver names the group wbe, and the inventory has none. Did you mean web?",
+    ]

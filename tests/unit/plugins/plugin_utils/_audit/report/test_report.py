@@ -24,7 +24,6 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.outcomes import OUTCOMES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import (
     FORMATS,
     ReportError,
@@ -47,7 +46,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text
     output,
     plain,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import duration, share
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import OUTCOMES, duration, share
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
@@ -156,7 +155,7 @@ def test_a_folder_gives_the_past_in_order_and_only_the_newest_whole(tmp_path: Pa
     assert len(compare(example, found)["history"]) == 9
     assert len(warnings) == 2
     assert "notes.json is not a report of an audit" in warnings[0]
-    assert warnings[1] == f"compare_to: there is no {tmp_path / 'gone.json'}, so the report shows no trend from it."
+    assert warnings[1] == f"There is no earlier report {tmp_path / 'gone.json'}, so the report shows no trend from it."
     assert read_past([], warnings.append) == []
 
 
@@ -384,7 +383,7 @@ def words(text: str) -> str:
         ({"fail_on": "high"}, "Verdict: fail. 27 findings of severity high or worse"),
         (
             {"fail_on": "high", "min_coverage": 99.0},
-            "Only 509 of 536 questions answered (94.9%), and min_coverage asks",
+            "Only 509 of 536 questions answered (94.9%); the minimum is",
         ),
         ({"fail_on": None, "min_coverage": 90.0}, "Verdict: not judged."),
         (

@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result import result_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, result_of
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 

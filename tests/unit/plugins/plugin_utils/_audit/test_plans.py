@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.library import read_library
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import read_library
 
 CHECK = "{name: NAME, line: 'true'}"
 
@@ -50,6 +50,7 @@ def test_both_endings_of_yaml_are_read(tmp_path: Path) -> None:
         ({"a__yml": "check: []"}, "library, a.yml: it is not a check set."),
         ({"a__yml": "checks: [1]"}, "library, a.yml: checks is not a list of checks."),
         ({"a__yml": f"functions: [a]\nchecks: [{CHECK}]"}, "library, a.yml: functions is not a text."),
+        ({"a__yml": f"functions: 'a() {{'\nchecks: [{CHECK}]"}, "library, a.yml: functions: the shell cannot read it"),
         ({"a__yml": "checks: [{name: a, line: x, absent: yes}]"}, "library, a.yml, check 1 (a): absent: it is true or"),
     ],
 )
