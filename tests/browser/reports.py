@@ -63,7 +63,7 @@ KNOWN = (
         "command -v sshd >/dev/null",
     ),
     Known(
-        *("sshd-passwords", "ssh", "medium", "SSH accepts no passwords"),
+        *("sshd-password-authentication", "ssh", "medium", "SSH accepts no passwords"),
         'sshd -T | grep -qx "passwordauthentication yes" && echo "problem: SSH accepts passwords"\necho done',
         "SSH accepts passwords",
         "Set PasswordAuthentication no and KbdInteractiveAuthentication no, once every account has a key",
@@ -72,28 +72,28 @@ KNOWN = (
         applies_if="command -v sshd >/dev/null",
     ),
     Known(
-        *("sudo-without-password", "sudo", "high", "sudo asks for a password"),
-        "grep -r NOPASSWD /etc/sudoers.d\necho done",
-        "ubuntu ALL=(ALL) NOPASSWD:ALL in /etc/sudoers.d/90-cloud-init-users needs no password",
-        "Take NOPASSWD out of the file that the evidence names; visudo -c checks it",
-        "/etc/sudoers.d/90-cloud-init-users:4:ubuntu ALL=(ALL) NOPASSWD:ALL",
+        *("kernel-settings", "kernel", "high", "Settings of the kernel are as expected, now and by what sysctl.d sets"),
+        "sysctl -n kernel.randomize_va_space fs.protected_symlinks\necho done",
+        "fs.protected_symlinks is 0 after the next boot, and 1 is expected; /etc/sysctl.d/90-legacy.conf sets it",
+        "Correct the line in the file that the message names, then: systemctl restart systemd-sysctl",
+        "/etc/sysctl.d/90-legacy.conf:3:fs.protected_symlinks = 0",
     ),
     Known(
-        *("world-writable-etc", "files", "critical", "Nothing in /etc can be written by everyone"),
-        'find /etc -xdev -type f -perm -0002 | sed "s/.*/problem: everyone can write &/"\necho done',
-        *("Everyone can write /etc/cron.d/backup", "chmod o-w the files, and find out what made them so"),
-        "-rw-rw-rw- 1 root root 214 Nov  3 09:12 /etc/cron.d/backup",
+        *("certificates", "certificates", "critical", "No certificate is about to expire"),
+        "openssl x509 -noout -enddate -in /etc/nginx/ssl/www.pem\necho done",
+        *("/etc/nginx/ssl/www.pem expires on 2026-11-27", "Renew the certificate, such as with certbot renew"),
+        "notAfter=Nov 27 11:59:59 2026 GMT",
     ),
     Known(
-        *("empty-passwords", "accounts", "critical", "No account has an empty password"),
-        'awk -F: \'$2 == "" {print "problem: the account " $1 " has an empty password"}\' /etc/shadow\necho done',
+        *("accounts-empty-passwords", "accounts", "critical", "No account has an empty password"),
+        'getent shadow | awk -F: \'$2 == "" { print "problem: " $1 " has an empty password" }\'\necho done',
         *("The account deploy has an empty password", "passwd -l NAME", "deploy::20411:0:99999:7:::"),
-        rationale="Anybody can log in to such an account.",
+        rationale="Whoever knows the name of such an account is in.",
     ),
     Known(
         *("security-updates", "updates", "high", "Security updates are installed"),
         "apt-get -s upgrade\necho done",
-        "# security updates wait; at most 0",
+        "# security updates wait; at most 0: openssl libssl3",
         "apt-get update && apt-get upgrade, or schedule the patch playbook for tonight",
         "Inst openssl [3.0.15-1] (3.0.17-1 Debian-Security:12/stable-security [amd64])",
         "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.",
@@ -354,7 +354,7 @@ def _check(known: Known) -> Report:
         "kind": "problems" if "done" in known.line else "output",
         "line": known.line,
         "applies_if": known.applies_if,
-        "username": "root" if known.set in ("ssh", "sudo", "files", "accounts") else None,
+        "username": "root" if known.set in ("ssh", "accounts", "certificates") else None,
         "expected": [] if "done" in known.line else ["exit code 0"],
         "parameters": dict(known.parameters),
     }
@@ -383,7 +383,7 @@ def _result(
         "not_applicable": "It does not apply to this server",
     }[outcome]
     output = {"failed": evidence, "passed": known.good}.get(outcome, "")
-    command, reused, second = ids["root" if known.set in ("ssh", "sudo", "files", "accounts") else None]
+    command, reused, second = ids["root" if known.set in ("ssh", "accounts", "certificates") else None]
     value = int(number) if known.has_value and outcome == "failed" else None
     return {
         "host": server["host"],

@@ -269,8 +269,8 @@ def test_the_output_of_a_play_is_tens_of_lines(report: reports.Report) -> None:
     assert lines[-1] == "Report: a/audit.html"
     assert not any("\x1b" in one or "\n" in one for one in lines[1:])
     if report["summary"]["servers"] == 48:
-        fix = "The account deploy has an empty password, on 5 of 46 servers (empty-passwords): passwd -l NAME"
-        assert lines[3] == f"  critical: {fix}"
+        fix = "The account deploy has an empty password, on 5 of 46 servers"
+        assert lines[3] == f"  critical: {fix} (accounts-empty-passwords): passwd -l NAME"
         assert "Not reached: Its agent is not connected: cache-03, batch-04" in lines
         assert "Unknown, 5 times: It took longer than 30 s" in lines
         assert lines[-2].startswith("49 failed (8 critical, 19 high, 11 medium, 4 low, 7 info), 451 passed, 5 unknown")
