@@ -93,10 +93,10 @@ def _mark_delivered(command: Command, now: datetime.datetime) -> None:
 
 
 def _instant_result(line: str) -> str:
-    """The line, or of a line that carries something, that it has written nothing."""
+    """Return the line, or of a line that carries something, a frame."""
     carried = _CARRIED.fullmatch(line)
     if carried:
-        return f"[alpacon {carried[1]}]\n[stderr]\n[rc 0]\n[end]\n"
+        return f"[alpacon {carried[1]}]\n{state.current.switches.instant_carried}[stderr]\n[rc 0]\n[end]\n"
     return f"{line}\n" * state.current.switches.instant_lines
 
 

@@ -83,6 +83,7 @@ class Switches:
     repeat_unit: float = 1.0
     instant: bool = False
     instant_lines: int = 1
+    instant_carried: str = ""
     ties: t.Literal["shuffled", "stable"] = "shuffled"
     read_lag: float = 0.0
     clock_skew: float = 0.0
