@@ -295,7 +295,9 @@ def hostile() -> Report:
     servers, unreached, checks, results, waivers = [], [], [], [], []
     for row, text in enumerate(texts):
         about = {**server, **dict.fromkeys(of_server, text), "groups": [text, texts[0]]}
-        servers.append(about)
+        # Of every other server, only earlier answers count.
+        old = {"connected": False, "age_seconds": row * 3600, "reason": text} if row % 2 else {}
+        servers.append({**about, **old})
         unreached.append({**about, "host": f"{text} 2", "reached": not row % 2, "asked": row % 2 == 1, "reason": text})
         lists: Report = {key: [text, text] for key in ("references", "expected")} | {"parameters": {text: [text]}}
         words = {**dict.fromkeys(of_check, text), "line": f"{text}\n{text}", "severity": SEVERITIES[row % 5]}

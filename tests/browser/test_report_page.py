@@ -51,8 +51,8 @@ def test_shows_the_headline_and_a_row_for_each_server(visit: Visit) -> None:
     first = page.locator(".first .fixes > li").first
     expect(first).to_be_in_viewport()
     expect(first).to_contain_text("The account deploy has an empty password on 5 of 46 servers")
-    page.locator(".trend .worse summary").click()
-    expect(page.locator(".trend .worse li").first).to_contain_text("on")
+    page.locator(".trend .newly_failed summary").click()
+    expect(page.locator(".trend .newly_failed li").first).to_contain_text("on")
 
 
 @pytest.mark.parametrize(

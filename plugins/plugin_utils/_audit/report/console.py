@@ -13,7 +13,7 @@ from typing import Any
 
 from ..verdict import FAILED, OUTCOMES, UNKNOWN, answered
 from .fixes import SHOWN_FIXES, fixes
-from .text import counted, line, plain, unasked_words, verdict_words
+from .text import counted, line, unasked_words, verdict_words
 
 #: So many of each kind are shown: tens of lines in all, however many servers there are.
 _REASONS = 5
@@ -37,7 +37,7 @@ def _lines(report: Mapping[str, Any], files: Sequence[str], to_submit: int) -> I
     if to_submit:
         yield f"{counted(to_submit, 'command')} would be submitted"
     if report["verdict"]:
-        yield f"Verdict: {verdict_words(report)}. {plain(answered(report))}"
+        yield f"Verdict: {verdict_words(report)}. {line(answered(report), 2000)}"
     to_fix = fixes(report)
     if to_fix:
         yield "Fix these first:"

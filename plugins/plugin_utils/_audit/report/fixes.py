@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..verdict import FAILED, NOT_APPLICABLE, SEVERITIES, UNKNOWN, WAIVED, WEIGHTS
+from ..verdict import FAILED, NOT_APPLICABLE, SEVERITIES, WEIGHTS
 from .text import counted, folded, line
 
 #: So many checks are named as what to mend first.
@@ -69,17 +69,9 @@ def fixes(report: Mapping[str, Any]) -> list[Fix]:
             fix.severity = max(fix.severity, result["severity"], key=SEVERITIES.index)
     found = [fix for fix in known.values() if fix.hosts]
     for fix in found:
-        remedies: dict[str, list[str]] = {}
-        for host in fix.hosts:
-            remedies.setdefault(differences.text(host, fix.check, "remedy"), []).append(host)
-        fix.remedy = line(together(remedies), 400)
+        remedies = dict.fromkeys(differences.text(host, fix.check, "remedy") for host in fix.hosts)
+        fix.remedy = line(" On other servers: ".join(filter(None, remedies)), 400)
     return sorted(found, key=lambda fix: (-fix.weight, -SEVERITIES.index(fix.severity), -len(fix.hosts)))
-
-
-#: Texts that are shown with the hosts that they are for, where these differ.
-_TEXTS = ("remedy", "line")
-#: So many hosts are named.
-_NAMED = 10
 
 
 class Differences:
@@ -107,48 +99,13 @@ class Differences:
         return own
 
     def words(self, host: str, name: str) -> str:
-        """What else is different of a check on a host, in words; nothing where nothing is."""
+        """Say what is different of a check on a host, or nothing."""
+        if not self.differs(name):
+            return ""
         own, check = self._of_hosts[host].get(name, {}), self._checks[name]
         said = [f"{key} {own[key] or 'none'}" for key in ("severity", "username") if key in own]
         parameters, expected = own.get("parameters", {}), own.get("expected", ())
         said += [f"{key} {value}" for key, value in parameters.items() if value != check["parameters"].get(key)]
         said += [text for text in expected if text not in check["expected"]]
-        return "; ".join(said)
-
-
-def together(hosts_of: Mapping[str, Sequence[str]]) -> str:
-    """Texts, each with the hosts that it is for where there are several."""
-    if len(hosts_of) < 2:
-        return "".join(hosts_of)
-    return "\n".join(f"On {_named(hosts)}: {text or '-'}" for text, hosts in hosts_of.items())
-
-
-def _named(hosts: Sequence[str]) -> str:
-    more = f" and {len(hosts) - _NAMED:,} more" if len(hosts) > _NAMED else ""
-    return f"{', '.join(hosts[:_NAMED])}{more}"
-
-
-def of_all_hosts(report: Mapping[str, Any]) -> dict[str, Any]:
-    """A report whose checks say what is true of all hosts: the worst severity of the results, and texts with hosts."""
-    differences = Differences(report)
-    parts = {check["name"] for check in report["checks"] if check.get("of")}
-    worst: dict[str, str] = {}
-    texts: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for result in report["results"]:
-        name, severity = result["check"], result["severity"]
-        # An unknown result has the severity of having no answer, and other tools may name one only where a rule fails.
-        counts = result["outcome"] in (FAILED, WAIVED) if name in parts else result["outcome"] != UNKNOWN
-        if counts:
-            worst[name] = max(worst.get(name, severity), severity, key=SEVERITIES.index)
-        for key in _TEXTS if differences.differs(name) else ():
-            own = differences.text(result["host"], name, key)
-            texts.setdefault((name, key), {}).setdefault(own, []).append(result["host"])
-    checks = [
-        {
-            **check,
-            "severity": worst.get(check["name"], check["severity"]),
-            **{key: together(texts[check["name"], key]) for key in _TEXTS if (check["name"], key) in texts},
-        }
-        for check in report["checks"]
-    ]
-    return {**report, "checks": checks}
+        texts = {key: self.text(host, name, key) for key in ("remedy", "line")}
+        return "; ".join([*said, *(f"{key} {text or 'none'}" for key, text in texts.items() if text != check[key])])

@@ -37,7 +37,8 @@ from ..verdict import (
     passed_share,
     score_of,
 )
-from .fixes import SHOWN_FIXES, Differences, fixes, of_all_hosts
+from .fixes import SHOWN_FIXES, Differences, fixes
+from .past import CHANGES
 from .text import (
     OUTPUT_LIMIT,
     earlier_words,
@@ -62,26 +63,11 @@ _SHORT = 200
 #: So many are shown of each kind before the rest is counted.
 _ANSWERS, _SERVERS, _NAMES, _GROUPS, _AUDITS = 12, 60, 25, 40, 60
 
-#: What has changed: a class, the key of the trend, and its words.
-_CHANGES = (
-    ("worse", "newly_failed", "newly failed"),
-    ("better", "newly_fixed", "newly fixed"),
-    ("same", "still_failing", "still failing"),
-    ("same", "newly_waived", "failed before, waived now"),
-    ("same", "no_longer_applicable", "failed before, not applicable now"),
-    ("same", "no_longer_known", "failed before, not known now"),
-    ("same", "new_servers", "new servers"),
-    ("same", "gone_servers", "servers gone"),
-    ("same", "new_checks", "new checks"),
-    ("same", "gone_checks", "checks gone"),
-)
-
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
     """Render audit.html in pieces."""
     to_fix = fixes(report)
     content = Content(report)
-    report = content.report
     style, script = ((_PAGE / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     filters = {"line": line, "plain": plain, "moment": moment, "shell": _shell, "figure": "{:,}".format}
@@ -91,7 +77,7 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
         report=report,
         verdict=verdict_words(report),
         trend=report.get("trend"),
-        changed=_CHANGES,
+        changed=CHANGES,
         curves=curves_of(report.get("trend")),
         content=content,
         checks=sorted(content.checks, key=lambda check: check.rank),
@@ -173,6 +159,14 @@ class CheckSection:
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
+    def severity(self) -> str:
+        """Return the worst severity of its results: hosts and scanners may name their own."""
+        # An unknown result has the severity of having no answer. Scanners may name one only where a rule fails.
+        counting = (FAILED, WAIVED) if self.given["of"] else (FAILED, WAIVED, PASSED, NOT_APPLICABLE)
+        found = [one.severity for one in self.answers if one.outcome in counting]
+        return max(found, key=SEVERITIES.index, default=str(self.given["severity"]))
+
+    @property
     def findings(self) -> list[SameAnswers]:
         """Return what failed or is unknown, the worst first."""
         return sorted((one for one in self.answers if one.outcome in (FAILED, UNKNOWN)), key=lambda one: one.rank)
@@ -216,7 +210,7 @@ class Content:
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         differences = Differences(report)
-        self.report = report = of_all_hosts(report)
+        self._servers = report["servers"]
         self.hosts = [line(server["host"]) for server in report["servers"]]
         self.checks = [CheckSection(number, check) for number, check in enumerate(report["checks"])]
         self._texts = _Texts()
@@ -286,7 +280,7 @@ class Content:
     @property
     def data(self) -> dict[str, Any]:
         """Return the data of the script: columns, with each text once."""
-        servers, place = self.report["servers"], self._texts.place
+        servers, place = self._servers, self._texts.place
         names = ("host", "name", "id", "workspace", "os", "agent", "ip", "owner")
         columns: dict[str, list[Any]] = {
             name: [place(line(server[name] or "", 200)) for server in servers] for name in names
@@ -297,7 +291,7 @@ class Content:
         checks = [
             {
                 **{name: line(check.given[name] or "") for name in ("name", "set", "title")},
-                "severity": SEVERITIES.index(check.given["severity"]),
+                "severity": SEVERITIES.index(check.severity),
             }
             for check in self.checks
         ]
@@ -313,7 +307,7 @@ class Content:
     def unasked(self) -> list[tuple[str, list[str]]]:
         """Return why servers were not asked now, with the ages of earlier answers; the most frequent reason first."""
         reasons: dict[str, list[str]] = {}
-        for host, server in zip(self.hosts, self.report["servers"], strict=True):
+        for host, server in zip(self.hosts, self._servers, strict=True):
             if words := unasked_words(server) or earlier_words(server):
                 reasons.setdefault(words, []).append(f"{host}{age_words(server)}")
         return sorted(reasons.items(), key=lambda pair: -len(pair[1]))
@@ -337,7 +331,7 @@ class Content:
         """Return how each group of hosts went, the worst first."""
         shares: dict[str, Share] = {}
         members: list[list[Share]] = []
-        for server in self.report["servers"]:
+        for server in self._servers:
             members.append([shares.setdefault(name, Share(name)) for name in map(line, server["groups"])])
             for one in members[-1]:
                 one.members += 1

@@ -13,7 +13,8 @@ from typing import Any
 
 from ..verdict import FAIL, FAILED, SEVERITIES, UNKNOWN, WAIVED, answered, failing, passed_share
 from .fixes import SHOWN_FIXES, fixes
-from .text import counted, found_words, line, moment, plain, unasked_words, verdict_words
+from .past import CHANGES
+from .text import counted, found_words, line, moment, unasked_words, verdict_words
 
 #: Rows of a table; CI systems refuse summaries that are too large.
 _ROWS = 200
@@ -23,19 +24,6 @@ _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"
 #: Where a mention or a reference would begin, which a blank of no width ends; entities are resolved before.
 _MENTION = re.compile(r"(?<=@)(?=\w)|(?<=#)(?=\d)")
 _LINKS = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
-
-_TREND = {
-    "newly_failed": "Newly failed",
-    "newly_fixed": "Newly fixed",
-    "still_failing": "Still failing",
-    "newly_waived": "Failed before, waived now",
-    "no_longer_applicable": "Failed before, does not apply now",
-    "no_longer_known": "Failed before, no longer known",
-    "new_servers": "New servers",
-    "gone_servers": "Servers gone",
-    "new_checks": "New checks",
-    "gone_checks": "Checks gone",
-}
 
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
@@ -54,9 +42,10 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     summary = report["summary"]
     yield f"# {escape(report['title'])}"
     yield ""
-    yield f"Workspace {escape(report['workspace'])}, {moment(report['started_at'])} to {moment(report['finished_at'])}"
+    started, finished = (escape(moment(report[key])) for key in ("started_at", "finished_at"))
+    yield f"Workspace {escape(report['workspace'])}, {started} to {finished}"
     yield ""
-    yield f"**Verdict: {verdict_words(report)}.** {plain(answered(report))}"
+    yield f"**Verdict: {verdict_words(report)}.** {escape(answered(report), 2000)}"
     if report["verdict"] == FAIL:
         yield f"{counted(len(failing(report)), 'finding')} of severity {report['fail_on']} or worse."
     if report["refusal"]:
@@ -112,16 +101,14 @@ def _unasked(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _trend(trend: Mapping[str, Any]) -> Iterator[str]:
-    yield f"## Since {moment(trend['since'])}"
+    yield f"## Since {escape(moment(trend['since']))}"
     yield ""
-    verdict = f"{trend['verdict']}, with " if trend["verdict"] else ""
+    verdict = f"{escape(trend['verdict'])}, with " if trend["verdict"] else ""
     yield f"- Then: {verdict}{trend['coverage']:g}% of the questions answered"
     yield f"- Share answered: {trend['change']['coverage']:+} points"
     yield f"- Share passed: {trend['change']['passed_share']:+} points"
     yield f"- Score: {trend['change']['score']:+} points"
-    for key, title in _TREND.items():
-        if trend[key]:
-            yield f"- {title}: {len(trend[key])}"
+    yield from (f"- {title}: {len(trend[key])}" for key, title in CHANGES.items() if trend[key])
     yield ""
 
 

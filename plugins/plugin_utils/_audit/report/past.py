@@ -23,6 +23,21 @@ SCHEMA = 2
 FIGURES = ("servers", "checks", "questions", *OUTCOMES, "not_reached", "not_asked")
 
 
+#: The lists of a trend, in words.
+CHANGES = {
+    "newly_failed": "Newly failed",
+    "newly_fixed": "Newly fixed",
+    "still_failing": "Still failing",
+    "newly_waived": "Failed before, waived now",
+    "no_longer_applicable": "Failed before, not applicable now",
+    "no_longer_known": "Failed before, not known now",
+    "new_servers": "New servers",
+    "gone_servers": "Servers gone",
+    "new_checks": "New checks",
+    "gone_checks": "Checks gone",
+}
+
+
 class ReportError(AlpaconError):
     """A file that cannot be read as a report: which one, and what is wrong with it."""
 

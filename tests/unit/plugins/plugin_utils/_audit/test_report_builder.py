@@ -27,7 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.replies import Reply
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import csv_file, html_page
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.fixes import fixes, of_all_hosts, together
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.fixes import fixes
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report_builder import build_report
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
@@ -99,7 +99,6 @@ def where_hosts_differ() -> reports.Report:
 
 
 DIFFERENT = where_hosts_differ()
-BOTH = "On db-01: Call the dba.\nOn web-01: Call the web team."
 
 
 def test_people_are_told_the_remedy_of_the_host() -> None:
@@ -109,15 +108,13 @@ def test_people_are_told_the_remedy_of_the_host() -> None:
     assert fix.remedy == "Call the web team."
     failed = [{**row, "outcome": "failed"} for row in DIFFERENT["results"]]
     [fix] = fixes({**DIFFERENT, "results": failed})
-    assert fix.remedy == BOTH.replace("\n", " ")
-    hosts = [f"h{number}" for number in range(12)]
-    assert together({"Call.": hosts, "": ["a"]}) == f"On {', '.join(hosts[:10])} and 2 more: Call.\nOn a: -"
+    assert fix.remedy == "Call the dba. On other servers: Call the web team."
 
 
 def test_the_page_says_what_is_different_on_a_host() -> None:
     page = "".join(html_page.render(DIFFERENT))
-    assert "Here the check has: severity critical; load_max 40." in page
-    assert "severity critical:" in page
+    own = "severity critical; load_max 40; remedy Call the web team.; line echo 50"
+    assert f"Here the check has: {own}." in page
     assert "Call the dba." in page.partition('<h2 id="findings-title">')[2]
 
 
@@ -132,5 +129,5 @@ def test_a_check_is_as_bad_as_its_worst_result() -> None:
         ([parent, part], rows, "low"),
         ([parent], unknown, "low"),
     ):
-        found = of_all_hosts({**DIFFERENT, "checks": checks, "results": results})["checks"][-1]
-        assert (found["severity"], found["remedy"]) == (severity, BOTH)
+        content = html_page.Content({**DIFFERENT, "checks": checks, "results": results})
+        assert content.checks[-1].severity == severity
