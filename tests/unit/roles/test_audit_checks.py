@@ -45,15 +45,15 @@ def test_each_says_what_it_is(check: Row) -> None:
     assert "{{" not in str(check)
     for name in check.get("parameters", {}):
         assert re.search(rf"\$\{{?{name}\b", check["functions"] + check["line"])
-    assert check["line"].rstrip().splitlines()[-1] in ('echo "done"', "settle anybody", "settle root")
+    assert check["line"].rstrip().endswith('echo "done"')
 
 
 @pytest.mark.skipif(_SHELLCHECK is None, reason="shellcheck is not there")
 def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
     for check in _CHECKS:
         assigned = "".join(f"{name}=\n" for name in check.get("parameters", {}))
-        # Functions of a set, and what they need, are not for each of its checks.
-        head = f"# shellcheck disable=SC2034,SC2154,SC2317,SC2329\n{assigned}"
+        # Functions of a set, and what they need, are not for each of its checks. A list is a word for each entry.
+        head = f"# shellcheck disable=SC2034,SC2046,SC2086,SC2154,SC2317,SC2329\n{assigned}"
         (tmp_path / f"{check['name']}.sh").write_text(f"{head}{check['functions']}{check['line']}", encoding="utf-8")
     files = sorted(tmp_path.glob("*.sh"))
     done = subprocess.run(
