@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     AlpaconError,
     ApiError,
     RunIsOver,
+    UsageError,
     unforeseen,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import NEWEST_FIRST
@@ -60,8 +62,8 @@ from .replies import replies_of, unanswered
 _LEAST_READS, _READS_OF_COMMANDS = 8, 0.1
 #: Commands that still wait are looked for among those of this time, in seconds.
 _MAY_STILL_WAIT = 3600.0
-#: What tells commands apart before anything else does: the server and the line.
-_Key = tuple[str, str]
+#: Recent commands by the server and the line, the earliest end first.
+_Recent = Mapping[tuple[str, str], list[Command]]
 
 
 @dataclass(frozen=True)
@@ -75,16 +77,16 @@ class Question:
     audited: AuditedHost
     match: Match
     checks: Sequence[Check]
-    carried: Carried | None
+    carried: Carried | None = None
 
-    def body(self) -> dict[str, object]:
-        """What submits it."""
-        return {**self.match.body(), **({"env": self.carried.env} if self.carried else {})}
+    @property
+    def key(self) -> tuple[str, str]:
+        """The server and the line, which tell commands apart before anything else does."""
+        return str(self.match.server_id), (self.match.line or "").strip()
 
     def take(self, job: Job, limit: int, reused: bool = False) -> None:
         """Note what came back."""
-        replies = replies_of(job, self.checks, self.carried is not None, limit, reused)
-        self.audited.replies.update(replies)
+        self.audited.replies.update(replies_of(job, self.checks, self.carried is not None, limit, reused))
 
 
 @dataclass
@@ -94,7 +96,8 @@ class WorkspaceAudit:
     Attributes:
         options: those of the whole audit.
         given: the hosts of this workspace.
-        hosts: them with their servers and replies, as soon as these are known.
+        spent: how many requests the audit has made in other workspaces.
+        hosts: the hosts with their servers and replies, as soon as these are known.
         submitted: how many commands were.
         left_out: how many check mode did not submit.
         commanded: the servers that commands were submitted to.
@@ -105,85 +108,42 @@ class WorkspaceAudit:
     options: AuditOptions
     given: list[Host]
     run: Run
+    spent: int = 0
     hosts: list[AuditedHost] = field(default_factory=list)
     submitted: int = 0
     left_out: int = 0
     commanded: set[str] = field(default_factory=set)
     refusal: str = ""
-    #: How many requests the audit has made in other workspaces.
-    spent: int = 0
     #: What was packed, by the checks that are in it.
-    _packed: dict[tuple[int, ...], Carried | None] = field(default_factory=dict)
-    #: The lines of checks, by the id of the check.
-    _lines: dict[int, str] = field(default_factory=dict)
-    #: How long a line may be in a workspace that hands no variables to servers; None of one that does, as far as
-    #: anything tells.
+    _packed: dict[tuple[int, ...], Carried] = field(default_factory=dict)
+    #: How long a line may be in a workspace that hands no variables to servers; None of one that does.
     _longest_line: int | None = None
-    #: Whether a command of the workspace told that.
-    _told: bool = False
 
     def carry_out(self) -> None:
         """Find the servers, take what was answered lately, and ask for the rest."""
         has_env = self._find_servers()
         recent = self._recent()
-        if not has_env and not self._told:
-            for command in newest_commands(self.client):
-                self._learn(command)
-        if has_env is False and not self._told:
-            self._longest_line = SHORT
+        rows = [command for commands in recent.values() for command in commands]
+        self._longest_line = _longest_line(rows or (() if has_env else newest_commands(self.client)), has_env)
         fleet = self._fleet()
         questions = [question for host in self.hosts for question in self._left(host, recent, fleet)]
         # Where there was nothing to reuse, a clock would change nothing.
-        is_passed_over = any(_key(question.match) in recent for question in questions)
-        if self.options.reuse_within and is_passed_over and not self.client.clock.is_known:
+        if self.options.reuse_within and not self.client.clock.is_known and any(one.key in recent for one in questions):
             self.run.warn(NO_CLOCK)
         if self.run.check_mode:
             self.left_out = len({question.match for question in questions})
             return
         empty = self._ask(self._within_budget(questions), recent)
-        if empty:
-            self._longest_line = self._longest_line or (LONG if self._told else SHORT)
-            again = [one for old in empty for one in self._questions(old.audited, old.checks)]
-            self._ask(self._within_budget(again), recent)
-
-    def _within_budget(self, questions: Sequence[Question]) -> list[Question]:
-        """The questions to as many whole servers as the budget holds, with what it takes to read their answers."""
-        if self.options.budget is None:
-            return list(questions)
-        left = self.options.budget - self.spent - self.client.requests
-        by_server: dict[str | None, list[Question]] = {}
-        for question in questions:
-            by_server.setdefault(question.audited.server.id, []).append(question)
-        held: list[Question] = []
-        not_asked = 0
-        for of_server in by_server.values():
-            commands = len({question.match for question in (*held, *of_server)})
-            if commands + max(_LEAST_READS, commands * _READS_OF_COMMANDS) <= left:
-                held += of_server
-                continue
-            not_asked += 1
-            for question in of_server:
-                reason = f"The budget of {self.options.budget} requests does not suffice for this server."
-                question.audited.replies.update(
-                    {check.name: unanswered(reason, asked=False) for check in question.checks}
-                )
-        if not_asked:
-            self.run.warn(
-                f"The budget of {self.options.budget} requests suffices for {len(by_server) - not_asked} of"
-                f" {len(by_server)} servers. Audit again to ask the others: what passed is reused for a while."
-            )
-        return held
+        again = [one for old in empty for one in self._questions(old.audited, old.checks)]
+        self._ask(self._within_budget(again), recent)
 
     def give_up(self, error: AlpaconError) -> None:
         """Leave open what has no answer: the workspace cannot be asked, and others can."""
         self.refusal = f"The workspace {self.client.settings.url} could not be asked: {error}"
         known = {audited.host.name: audited for audited in self.hosts}
-        self.hosts = [known.get(host.name) or self._unknown(host) for host in self.given]
+        self.hosts = [known.get(host.name) or AuditedHost(host, Server(None), host.checks) for host in self.given]
         for audited in self.hosts:
             audited.obstacle = audited.obstacle or self.refusal
-
-    def _unknown(self, host: Host) -> AuditedHost:
-        return AuditedHost(host, Server(None), list(host.checks))
 
     def _find_servers(self) -> bool | None:
         """Find them, and tell from their rows whether the workspace passes variables on; None where nothing tells."""
@@ -195,105 +155,99 @@ class WorkspaceAudit:
                 raise
             known = None
             self.run.warn(f"The list of servers cannot be read, so hosts need alpacon_server_id: {error}")
-        for host in self.given:
-            servers = None if known is None else known[host.server]
-            self.hosts.append(audited_host(host, servers))
+        self.hosts = [audited_host(host, None if known is None else known[host.server]) for host in self.given]
         return told_by_servers(server for servers in (known or {}).values() for server in servers)
 
-    def _learn(self, command: Command) -> None:
-        """Note what the row of a command tells: those of workspaces without variables have the status as an object."""
-        if self._told or command.status not in STATUSES:
-            return
-        self._told = True
-        if not command.may_have_chunks:
-            self._longest_line = LONG if command.scheduled_at else SHORT
-
     def _fleet(self) -> Fleet:
-        several = len(self.given) > 1
-        progress = several if self.options.progress is None else self.options.progress
-        return Fleet(
-            self.client,
-            self.options.limits,
-            tell=self.run.tell if progress else None,
-            run=self.run,
-            pacing=wide_pause_at,
-        )
+        progress = len(self.given) > 1 if self.options.progress is None else self.options.progress
+        tell = self.run.tell if progress else None
+        return Fleet(self.client, self.options.limits, tell=tell, run=self.run, pacing=wide_pause_at)
 
     # What to ask
 
     def _questions(self, audited: AuditedHost, checks: Iterable[Check]) -> list[Question]:
-        """The commands that ask these checks of a server: one for each account, and one for each other line."""
-        if audited.server.id is None:
+        """The commands that ask these checks of a server: one for each account, or one for each line."""
+        server = audited.server.id
+        if server is None:
             return []
         accounts: dict[str | None, list[Check]] = {}
         lines: dict[Match, list[Check]] = {}
         for check in checks:
             if self._longest_line is None:
                 accounts.setdefault(check.username, []).append(check)
-                continue
-            line = self._line(check)
-            if len(line) > self._longest_line:
-                audited.replies[check.name] = unanswered(_too_long(len(line), self._longest_line), reached=True)
-                continue
-            match = Match(audited.server.id, line, CARRYING_SHELL, check.username)
-            lines.setdefault(match, []).append(check)
-        carried = [one for username, asked in accounts.items() for one in self._carried(audited, username, asked)]
-        return [*carried, *(Question(audited, match, asked, None) for match, asked in lines.items())]
+            elif len(line := line_of(check)) > self._longest_line:
+                why = "This workspace hands no variables to servers, so that each check is a line of its own."
+                reason = f"{why} It takes {len(line)} characters, and {self._longest_line} fit."
+                audited.replies[check.name] = unanswered(reason, reached=True)
+            else:
+                lines.setdefault(Match(server, line, CARRYING_SHELL, check.username), []).append(check)
+        questions = [Question(audited, match, asked) for match, asked in lines.items()]
+        for username, asked in accounts.items():
+            carried = self._pack(asked)
+            questions.append(Question(audited, Match(server, carried.line, CARRYING_SHELL, username), asked, carried))
+        return questions
 
-    def _carried(self, audited: AuditedHost, username: str | None, checks: Sequence[Check]) -> list[Question]:
-        """The commands that carry these checks: one, or more where they do not fit into one."""
-        carried = self._pack(checks)
-        if carried:
-            match = Match(audited.server.id, carried.line, CARRYING_SHELL, username)
-            return [Question(audited, match, checks, carried)]
-        middle = len(checks) // 2
-        return [
-            one for half in (checks[:middle], checks[middle:]) for one in self._carried(audited, username, half) if half
-        ]
+    def _pack(self, checks: Sequence[Check]) -> Carried:
+        """These checks, packed once.
 
-    def _line(self, check: Check) -> str:
-        """The line that asks one check, which is made once."""
-        if id(check) not in self._lines:
-            self._lines[id(check)] = line_of(check)
-        return self._lines[id(check)]
-
-    def _pack(self, checks: Sequence[Check]) -> Carried | None:
-        """These checks, packed; None where they do not fit into one submit."""
+        Raises:
+            UsageError: they do not fit into one submit.
+        """
         key = tuple(map(id, checks))
         if key not in self._packed:
+            env = {SECONDS: seconds_for(self.options.limits.wait_timeout)}
             try:
-                env = {SECONDS: seconds_for(self.options.limits.wait_timeout)}
                 self._packed[key] = pack(*compose(checks), env=env, in_parts=True)
-            except TooLarge:
-                if len(checks) == 1:
-                    raise
-                self._packed[key] = None
+            except TooLarge as error:
+                raise UsageError("checks", str(error), "Audit with fewer checks at once.") from None
         return self._packed[key]
+
+    def _within_budget(self, questions: Sequence[Question]) -> list[Question]:
+        """The questions to as many whole servers as the budget holds, with what it takes to read their answers."""
+        budget = self.options.budget
+        if budget is None:
+            return list(questions)
+        left = budget - self.spent - self.client.requests
+        by_server: dict[str | None, list[Question]] = {}
+        for question in questions:
+            by_server.setdefault(question.audited.server.id, []).append(question)
+        held: list[Question] = []
+        not_asked = 0
+        for of_server in by_server.values():
+            commands = len({question.match for question in (*held, *of_server)})
+            if commands + max(_LEAST_READS, commands * _READS_OF_COMMANDS) <= left:
+                held += of_server
+                continue
+            not_asked += 1
+            reply = unanswered(f"The budget of {budget} requests does not suffice for this server.", asked=False)
+            for question in of_server:
+                question.audited.replies.update({check.name: reply for check in question.checks})
+        if not_asked:
+            self.run.warn(
+                f"The budget of {budget} requests suffices for {len(by_server) - not_asked} of {len(by_server)}"
+                " servers. Audit again to ask the others: what passed is reused for a while."
+            )
+        return held
 
     # What is known already
 
-    def _recent(self) -> dict[_Key, list[Command]]:
-        """Commands of the servers that may answer or be adopted, by server and line, the earliest end first."""
+    def _recent(self) -> _Recent:
+        """Commands of the servers that may answer or be adopted."""
         ids = list(dict.fromkeys(str(host.server.id) for host in self.hosts if host.server.id and host.checks))
         if self.options.reuse_within is None or not ids:
             return {}
-        seconds = max(self.options.reuse_within, _MAY_STILL_WAIT)
+        lately = timedelta(seconds=max(self.options.reuse_within, _MAY_STILL_WAIT))
 
         def is_old(command: Command) -> bool:
-            self._learn(command)
             # The first answer tells the offset between both clocks.
-            return command.added_at is not None and command.added_at < self.client.clock.now() - timedelta(
-                seconds=seconds
-            )
+            return command.added_at is not None and command.added_at < self.client.clock.now() - lately
 
-        recent: dict[_Key, list[Command]] = {}
-        for command in commands_of(self.client, ids, NEWEST_FIRST, is_old):
+        recent: dict[tuple[str, str], list[Command]] = {}
+        for command in sorted(commands_of(self.client, ids, NEWEST_FIRST, is_old), key=end_of):
             recent.setdefault((str(command.server.id), command.line.strip()), []).append(command)
-        for commands in recent.values():
-            commands.sort(key=end_of)
         return recent
 
-    def _left(self, audited: AuditedHost, recent: Mapping[_Key, list[Command]], fleet: Fleet) -> list[Question]:
+    def _left(self, audited: AuditedHost, recent: _Recent, fleet: Fleet) -> list[Question]:
         """What is to be asked of a server, after good answers of late have been taken.
 
         The questions that are left of a command are looked for as a command of their own: that is how they were asked
@@ -324,9 +278,7 @@ class WorkspaceAudit:
                 looked_at += [(one, known) for one in self._questions(audited, again)]
         return [] if audited.obstacle else left
 
-    def _latest(
-        self, question: Question, recent: Mapping[_Key, list[Command]], before: Command | None
-    ) -> Command | None:
+    def _latest(self, question: Question, recent: _Recent, before: Command | None) -> Command | None:
         """The command that ended last among those that answer a question, if it did not end before another."""
         seconds = self.options.reuse_within
         if not seconds or not self.client.clock.is_known:
@@ -334,10 +286,12 @@ class WorkspaceAudit:
         earliest = self.client.clock.now() - timedelta(seconds=seconds)
         if before:
             earliest = max(earliest, end_of(before))
-        for command in reversed(recent.get(_key(question.match), ())):
+        for command in reversed(recent.get(question.key, ())):
             fits = command.status in RAN and command.ran and not command.error_phase and end_of(command) >= earliest
             if fits and self._own.include(command, question.match):
-                return command if question.carried else _with_rc(self.client, command)
+                with contextlib.suppress(AlpaconError):
+                    return command if question.carried else with_rc(self.client, command)
+                return None
         return None
 
     @cached_property
@@ -347,46 +301,46 @@ class WorkspaceAudit:
 
     # Asking
 
-    def _ask(self, questions: Iterable[Question], recent: Mapping[_Key, list[Command]]) -> list[Question]:
+    def _ask(self, questions: Iterable[Question], recent: _Recent) -> list[Question]:
         """Ask, and return what came to the server without what carries it."""
         asked: dict[Match, list[Question]] = {}
         for question in questions:
             asked.setdefault(question.match, []).append(question)
-        jobs = {match: self._job(alike[0], recent) for match, alike in asked.items()}
+        jobs = [(self._job(alike[0], recent), alike) for alike in asked.values()]
         if not jobs:
             return []
         try:
-            self._fleet().run(list(jobs.values()))
+            self._fleet().run([job for job, _alike in jobs])
         finally:
             # Whatever happens, the ids of what was submitted are kept.
-            self.submitted += sum(job.changed for job in jobs.values())
-            self.commanded |= {str(job.server.id) for job in jobs.values() if job.changed}
-            self._take(asked, {match: job for match, job in jobs.items() if job.id})
-        refusals = [job.error for job in jobs.values() if isinstance(job.error, ApiError) and job.error.refuses_token]
+            self.submitted += sum(job.changed for job, _alike in jobs)
+            self.commanded |= {str(job.server.id) for job, _alike in jobs if job.changed}
+            self._take((job, alike) for job, alike in jobs if job.id)
+        refusals = [job.error for job, _alike in jobs if isinstance(job.error, ApiError) and job.error.refuses_token]
         if refusals and not self.submitted:
             raise refusals[0]
         if refusals:
             self.refusal = f"The workspace {self.client.settings.url} refused the token half way: {refusals[0]}"
-        self._take(asked, {match: job for match, job in jobs.items() if not job.id})
-        empty = [match for match, job in jobs.items() if job.output and job.output.refused == NO_VARIABLES]
-        for match in empty:
-            if command := jobs[match].command:
-                self._learn(command)
-        return [question for match in empty for question in asked[match]]
+        self._take((job, alike) for job, alike in jobs if not job.id)
+        empty = [(job, alike) for job, alike in jobs if job.output and job.output.refused == NO_VARIABLES]
+        if empty:
+            self._longest_line = _longest_line([job.known for job, _alike in empty], has_env=False) or SHORT
+        return [question for _job, alike in empty for question in alike]
 
-    def _take(self, asked: Mapping[Match, Sequence[Question]], jobs: Mapping[Match, Job]) -> None:
-        for match, job in jobs.items():
-            for question in asked[match]:
+    def _take(self, jobs: Iterable[tuple[Job, Sequence[Question]]]) -> None:
+        for job, alike in jobs:
+            for question in alike:
                 question.take(job, self.options.output_limit)
 
-    def _job(self, question: Question, recent: Mapping[_Key, list[Command]]) -> Job:
+    def _job(self, question: Question, recent: _Recent) -> Job:
         """What asks a question: the same command that still waits, for an approval say, or a new one."""
         waiting = [
             command
-            for command in recent.get(_key(question.match), ())
+            for command in recent.get(question.key, ())
             if not command.finished and self._own.include(command, question.match)
         ]
-        return Job(question.audited.server, body=question.body(), command=waiting[-1] if waiting else None)
+        body = {**question.match.body(), **({"env": question.carried.env} if question.carried else {})}
+        return Job(question.audited.server, body=body, command=waiting[-1] if waiting else None)
 
 
 def ask(
@@ -399,7 +353,7 @@ def ask(
     """
     with run.client(settings) as client:
         client.deadline = time.monotonic() + options.limits.wait_timeout
-        audit = WorkspaceAudit(client, options, hosts, run, spent=spent)
+        audit = WorkspaceAudit(client, options, hosts, run, spent)
         try:
             audit.carry_out()
         except RunIsOver:
@@ -412,18 +366,14 @@ def ask(
     return audit, None
 
 
-def _too_long(length: int, most: int) -> str:
-    why = "This workspace hands no variables to servers, so that each check is a line of its own"
-    return f"{why}. It takes {length} characters, and {most} fit."
+def _longest_line(commands: Iterable[Command], has_env: bool | None) -> int | None:
+    """Tell from rows how long a line may be, None if the workspace hands variables to servers.
 
-
-def _key(match: Match) -> _Key:
-    return str(match.server_id), (match.line or "").strip()
-
-
-def _with_rc(client: Client, command: Command) -> Command | None:
-    """The command with its exit code, or None where it cannot be read any more."""
-    try:
-        return with_rc(client, command)
-    except AlpaconError:
-        return None
+    Args:
+        has_env: what other rows tell.
+    """
+    told = next((command for command in commands if command.status in STATUSES), None)
+    if told is None:
+        return SHORT if has_env is False else None
+    # The status of workspaces without variables is an object.
+    return None if told.may_have_chunks else LONG if told.scheduled_at else SHORT
