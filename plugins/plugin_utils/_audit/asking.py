@@ -141,7 +141,7 @@ class WorkspaceAudit:
         """Leave open what has no answer: the workspace cannot be asked, and others can."""
         self.refusal = f"The workspace {self.client.settings.url} could not be asked: {error}"
         known = {audited.host.name: audited for audited in self.hosts}
-        self.hosts = [known.get(host.name) or AuditedHost(host, Server(None), host.checks) for host in self.given]
+        self.hosts = [known.get(host.name) or AuditedHost(host, Server(None), list(host.checks)) for host in self.given]
         for audited in self.hosts:
             audited.obstacle = audited.obstacle or self.refusal
 
