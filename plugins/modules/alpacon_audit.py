@@ -142,6 +142,32 @@ options:
             L(Audits by other scanners,https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/audit_scanners.rst)
             has the other keys, and lookups that make such checks.
         type: dict
+  benchmarks:
+    description:
+      - Content for OpenSCAP, such as the SCAP Security Guide, that is on the servers. Each entry is one check, and has
+        a result C(PROFILE/RULE) for each rule that the profile selects. Its rules have the severities of the content,
+        or V(medium).
+      - OpenSCAP must run as root, see O(username). A server without C(oscap), the content or the profile is unknown,
+        and the report says what to install there.
+      - An evaluation may take half an hour. It is ended sooner if O(wait_timeout) is shorter.
+      - If omitted, the variable C(audit_benchmarks) of each host.
+    type: list
+    elements: dict
+    suboptions:
+      file:
+        description:
+          - Path of an XCCDF data stream on the servers, or the name of a file in C(/usr/share/xml/scap/ssg/content).
+        type: str
+        required: true
+      profile:
+        description:
+          - Id of the profile, such as V(xccdf_org.ssgproject.content_profile_standard), or its end, V(standard).
+        type: str
+        required: true
+      tailoring:
+        description:
+          - Path of a tailoring file on the servers, or the name of a file in C(/usr/share/xml/scap/ssg/content).
+        type: str
   library:
     description:
       - Directory on the controller with check sets, a file C(NAME.yml) or C(NAME.yaml) for each, whose name is that of

@@ -21,6 +21,7 @@ from ansible.parsing.plugin_docs import read_docstring
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import STATUSES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import FILES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS, parse
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import read_benchmarks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.options import read_results
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -98,7 +99,7 @@ def test_the_variables_of_the_connection_are_listed() -> None:
 
 
 def test_the_plays_that_install_a_scanner_and_run_it_are_those_that_were_tried_on_hosts() -> None:
-    told = [entry for block in _yaml("audit_scanners") if isinstance(block, list) for entry in block]
+    told = [entry for block in _yaml("hardening") if isinstance(block, list) for entry in block]
     scenario = ROOT / "extensions/molecule/scanners"
     if not scenario.exists():
         pytest.skip("this is the collection as it is installed")
@@ -113,7 +114,12 @@ def test_the_plays_that_install_a_scanner_and_run_it_are_those_that_were_tried_o
         assert ours.get("tasks") == theirs.get("tasks")
         assert [role["role"] for role in ours.get("roles", ())] == [role["role"] for role in theirs.get("roles", ())]
         for one, other in zip(ours.get("roles", ()), theirs.get("roles", ()), strict=True):
-            assert {**one["vars"], "audit_checks": ""}.items() <= {**other["vars"], "audit_checks": ""}.items()
+            assert one["vars"].items() <= other["vars"].items()
+
+
+def test_the_benchmarks_of_the_guide_are_taken() -> None:
+    given = [block["audit_benchmarks"] for block in _yaml("hardening") if "audit_benchmarks" in block]
+    assert [check["name"] for listed in given for check in read_benchmarks(listed)] == ["cis_server_l1", "cis_ours"]
 
 
 def _checks_of_scanners() -> list[Any]:

@@ -26,6 +26,7 @@ SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
     # Each check is read by itself, which can say which one is wrong.
     "checks": {"type": "list", "elements": "dict"},
+    "benchmarks": {"type": "list", "elements": "dict"},
     "library": {"type": "path"},
     "check_sets": {"type": "list", "elements": "str"},
     "skip": {"type": "list", "elements": "str"},

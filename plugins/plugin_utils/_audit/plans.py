@@ -19,11 +19,12 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 
 from .check_options import choose_checks, read_checks, read_parameter, refuse_syntax_error
 from .checks import Check
+from .scanners.openscap import read_benchmarks
 
 #: What begins the names of variables that say how a host is audited.
 PREFIX = "audit_"
 #: Options that a host may have a variable of its own for.
-OF_HOSTS = ("checks", "check_sets", "skip", "severities", "username")
+OF_HOSTS = ("checks", "check_sets", "benchmarks", "skip", "severities", "username")
 
 _KEYS = ("functions", "checks")
 #: The loader in C where there is one: it takes a tenth of the time.
@@ -72,8 +73,14 @@ class Plans:
             for check in self._library[name]
         ]
         own = self._own(values.get("checks"))
+        evaluated = read_benchmarks(values.get("benchmarks"))
+        if evaluated:
+            # Last, so that a run that is cut short has the answers of quick checks.
+            own += read_checks(
+                "benchmarks", [{**check, "username": username} for check in evaluated], of_set="benchmarks"
+            )
         if not shipped and not own:
-            remedy = "Name check sets, leave audit_check_sets out to run all of them, or give checks in audit_checks."
+            remedy = "Name check sets, leave audit_check_sets out to run all, or give audit_checks or audit_benchmarks."
             raise UsageError("checks", "there is no check", remedy if self._library else "Give at least one.")
         checks = _unique([*shipped, *own])
         others = [check.name for checks in self._library.values() for check in checks]

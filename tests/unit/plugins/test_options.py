@@ -26,6 +26,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
 from ansible_collections.herdops.alpacon.plugins.modules import alpamon_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import options as audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import CHECK
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import BENCHMARK
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import WAIVER
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
@@ -45,8 +46,9 @@ DOCUMENTED: dict[str, Mapping[str, Any]] = {
     **SPECS,
     "alpacon_audit": {
         **audit.SPEC,
-        # Each check and each waiver is read by itself.
+        # Each check, each benchmark and each waiver is read by itself.
         "checks": {**audit.SPEC["checks"], "options": CHECK},
+        "benchmarks": {**audit.SPEC["benchmarks"], "options": BENCHMARK},
         "waivers": {**audit.SPEC["waivers"], "options": WAIVER},
     },
     "alpacon_command": command.SHIPPED_SPEC,

@@ -6,7 +6,7 @@
 # Downloads the packages of OpenSCAP that a host of Debian 12 lacks, by its /var/lib/dpkg/status in the folder $1.
 set -eu
 cd "$1"
-mkdir -p state/lists/partial archives/partial content
+mkdir -p state/lists/partial archives/partial
 site=$(apt-get indextargets --format "\$(SITE)" "Label: Debian" | head -n 1)
 for release in bookworm trixie; do
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site $release main"
@@ -23,5 +23,4 @@ get -o APT::Default-Release=bookworm --no-install-recommends --download-only \
 cd archives
 rm -rf partial lock
 apt-ftparchive packages . >Packages
-dpkg-deb -x ssg-debian_*.deb ../content
 tar -cf ../packages.tar .

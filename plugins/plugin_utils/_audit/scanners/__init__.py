@@ -25,18 +25,19 @@ from .results import (
     shown,
 )
 
+#: Keys of a rule that count instead of what a scanner says.
+_ABOUT = ("title", "rationale", "severity", "remedy", "references")
 _Reader = Callable[[str, Mapping[str, Any]], list[NamedResult]]
 
 
 @dataclass(frozen=True)
 class Format:
-    """How scanners write what they found.
+    """A format of results.
 
     Attributes:
         read: reads an output; the second argument is the key C(results) of the check.
         tells_end: whether an output shows that it ends too soon, so that what came is all even if a signal ended it.
-        read_beginning: reads the beginning of an output, up to the end of a line: results that stand whatever follows.
-            None where only a whole output can be read.
+        read_beginning: reads complete lines of an output whose end is missing. None if only a whole output can be read.
     """
 
     read: _Reader
@@ -44,10 +45,9 @@ class Format:
     read_beginning: _Reader | None = None
 
 
-#: What an audit reads, by the names that checks have for it.
+#: The formats by their names in checks.
 FORMATS = {
     "xccdf": Format(xccdf.read, tells_end=False, read_beginning=xccdf.read_beginning),
-    # Many files of tests may write one behind the other, each with a plan of its own.
     "tap": Format(tap.read, tells_end=False, read_beginning=tap.read),
     "junit": Format(junit.read, tells_end=True),
     "inspec": Format(inspec.read, tells_end=True),
@@ -58,15 +58,14 @@ __all__ = ["FORMATS", "Format", "NamedResult", "ScannerError", "by_name", "parse
 
 
 def parse(results: Mapping[str, Any], output: str, cut: str = "") -> list[NamedResult]:
-    """The results in a scanner's output.
+    """Return the results in a scanner's output.
 
     Args:
-        results: the key of that name of a check, as :func:`options.read_results` returns it, and what is skipped.
-        output: of the command.
-        cut: why its end is missing, if it is, as a sentence; the results then have one that says so.
+        results: the key of a check, as :func:`options.read_results` returns it, and names to skip.
+        cut: why the end of the output is missing, as a sentence; one more result then says so.
 
     Raises:
-        ScannerError: there is no result that could be read, and why.
+        ScannerError: no result could be read, and why.
     """
     if len(output) > MOST_CHARACTERS:
         raise ScannerError(f"The output has more than {MOST_CHARACTERS:,} characters.")
@@ -82,23 +81,19 @@ def parse(results: Mapping[str, Any], output: str, cut: str = "") -> list[NamedR
 
 
 def silent(results: Mapping[str, Any], why: str) -> list[NamedResult]:
-    """The results where a scanner told none: each rule that is known is unknown.
-
-    Args:
-        why: for each, as a sentence.
-    """
+    """Return an unknown result for each known rule of a scanner that said nothing."""
     return _chosen(results, [], why)
 
 
 def _chosen(results: Mapping[str, Any], found: list[NamedResult], silence: str) -> list[NamedResult]:
-    """Results as a report has them: those of rules that are known to exist among them, those to be skipped not."""
+    """Return results as a report has them: those of known rules among them, without those to skip."""
     skip, severities = results.get("skip", ()), results.get("severities", {})
     kept = shown(_with_rules(found, results.get("rules") or (), silence))
     return [replace(one, severity=severities.get(one.name, one.severity)) for one in kept if one.name not in skip]
 
 
 def _beginning(results: Mapping[str, Any], output: str, cut: str) -> list[NamedResult]:
-    """The results in an output whose end is missing, and one that says so."""
+    """Return the results in an output whose end is missing, and one that says so."""
     read = FORMATS[results["format"]].read_beginning
     try:
         # The last line may be torn.
@@ -113,30 +108,15 @@ def _beginning(results: Mapping[str, Any], output: str, cut: str) -> list[NamedR
 
 
 def by_name(rules: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Rules by their names, as results have them."""
+    """Return rules by their names, as results have them."""
     return {short(rule["name"], MOST_OF_NAME): rule for rule in rules}
 
 
 def _with_rules(found: list[NamedResult], rules: Any, silence: str) -> list[NamedResult]:
-    """Results with what is known about their rules, and a result for each rule that has none.
-
-    Args:
-        silence: why there may be none.
-    """
+    """Return results with what is known about their rules, and an unknown result for each rule without one."""
     known = by_name(rules)
-    # Names as they are shown: one that only looks like a rule's takes its words as well.
     told = [replace(result, name=short(result.name, MOST_OF_NAME)) for result in found]
     names = {result.name for result in told}
     untold = [NamedResult(name, UNKNOWN, message=silence) for name in known if name not in names]
-    return [_with_rule(result, known.get(result.name, {})) for result in [*told, *untold]]
-
-
-def _with_rule(result: NamedResult, rule: Mapping[str, Any]) -> NamedResult:
-    return replace(
-        result,
-        title=rule.get("title") or result.title,
-        rationale=rule.get("rationale") or result.rationale,
-        severity=rule.get("severity") or result.severity,
-        remedy=rule.get("remedy") or result.remedy,
-        references=tuple(rule.get("references") or result.references),
-    )
+    about = {name: {key: rule[key] for key in _ABOUT if rule.get(key)} for name, rule in known.items()}
+    return [replace(result, **about.get(result.name, {})) for result in [*told, *untold]]

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""Checks made of content for scanners: a profile of an XCCDF data stream, or a profile of InSpec."""
+"""Checks for the lookup benchmark_checks: content on the controller, a profile of XCCDF or of InSpec."""
 
 from __future__ import annotations
 
@@ -11,164 +11,108 @@ import functools
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from ..verdict import UNKNOWN
-from .benchmark import LEFT_OUT, Benchmark, benchmarks, short_id
 from .inspec import controls_of
-from .json_text import read_json, text_of
+from .json_path import read_json, text_of
+from .openscap import evaluation, short_id
 from .results import MOST_RESULTS, NamedResult, ScannerError, shown
-from .xccdf import with_short_names
+from .xccdf import LEFT_OUT, Benchmark, benchmarks, text_in, with_short_names
 from .xml_tree import read_xml
 
 #: No content is larger, in bytes.
 _LARGEST = 128 * 1024 * 1024
+#: Options of the lookup that are keys of the check.
+OF_CHECK = ("severity", "username", "timeout")
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What a user says about the check that is to be made; None where they say nothing.
-
-    Attributes:
-        path: of the content on servers.
-        timeout: how many seconds the scanner may take.
-    """
-
-    path: str | None = None
-    name: str | None = None
-    severity: str | None = None
-    username: str | None = None
-    timeout: int | None = None
-
-
-def xccdf_check(path: str, profile: str, wanted: Wanted, *, same_content: bool = True) -> dict[str, Any]:
-    """The check that evaluates a profile of a data stream by OpenSCAP.
+def check_of(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the check that evaluates content on servers.
 
     Args:
-        path: of the data stream on the controller.
-        profile: its id, whole or without what all ids begin with.
-        same_content: whether a server whose data stream is another one is not evaluated.
+        path: of the content on the controller.
+        options: those of the lookup.
 
     Raises:
-        UsageError: the content cannot be read, has no such profile, or the profile selects nothing.
+        UsageError: the content cannot be read, or has no such profile.
     """
-    digest, known = _read_xccdf(*_identity(path))
-    found = [(one, chosen) for one in known if (chosen := one.profile(profile))]
+    try:
+        status = Path(path).stat()
+        if status.st_size > _LARGEST:
+            raise UsageError("terms", f"{path} is larger than {_LARGEST:,} bytes", "Give another file.")
+        digest, content = _read(path, status.st_mtime_ns, status.st_size)
+        is_xccdf = isinstance(content, list)
+        name, title, line, rules = (_xccdf if is_xccdf else _inspec)(path, digest, content, options)
+    except OSError as error:
+        raise UsageError("terms", f"{path} cannot be read: {error.strerror}", "Give a file.") from error
+    except ScannerError as error:
+        remedy = "Give an XCCDF data stream, or a file that inspec json wrote."
+        raise UsageError("terms", f"{path}: {error}", remedy) from error
+    if not 0 < len(rules) <= MOST_RESULTS:
+        raise UsageError("profile", f"it selects {len(rules):,} rules of {path}", f"Choose 1 to {MOST_RESULTS:,}.")
+    check = {
+        "name": options.get("name") or name,
+        "title": title,
+        **{key: options.get(key) for key in OF_CHECK},
+        "kind": "results",
+        "line": line,
+        "results": {"format": "xccdf" if is_xccdf else "inspec", "rules": list(map(_rule, shown(rules)))},
+    }
+    return {key: value for key, value in check.items() if value is not None}
+
+
+_Told = tuple[str, str, str, list[NamedResult]]
+
+
+def _xccdf(path: str, digest: str, known: list[Benchmark], options: Mapping[str, Any]) -> _Told:
+    wanted = options.get("profile") or ""
+    found = [(one, chosen) for one in known if (chosen := one.profile(wanted)) is not None]
     if not found:
         names = [short_id(name) for one in known for name in one.profiles]
         otherwise = f"There are: {', '.join(names)}." if names else "The file has none."
-        raise UsageError("profile", f"{path} has no profile {profile}", did_you_mean(profile, names, otherwise))
+        problem = f"{path} has no profile {wanted}" if wanted else "it is missing"
+        raise UsageError("profile", problem, did_you_mean(wanted, names, otherwise))
     benchmark, chosen = found[0]
-    rules = with_short_names(benchmark.rules(chosen))
-    if not rules:
-        raise UsageError("profile", f"the profile {profile} of {path} selects no rule", "Give another one.")
-    evaluate = ["oscap", "xccdf", "eval", "--progress", "--profile", chosen.id]
-    if len(known) > 1:
-        evaluate += ["--benchmark-id", benchmark.id]
-    on_server = shlex.quote(wanted.path or path)
-    differs = shlex.quote(f"{wanted.path or path} is not there, or has other content than on the controller")
-    line = f"{shlex.join(evaluate)} {on_server}"
-    if same_content:
-        line = f'[ "$(sha256sum < {on_server} | cut -c1-64)" = {digest} ] || {{ echo {differs}; exit 1; }}; {line}'
-    title = ": ".join(filter(None, (benchmark.title or short_id(benchmark.id), chosen.title)))
-    return _check(_name(short_id(chosen.id)), title, line, "xccdf", rules, wanted)
+    profile = chosen.get("id", "")
+    line = evaluation(
+        options.get("path") or path, profile, benchmark=benchmark.id if len(known) > 1 else "", digest=digest
+    )
+    title = ": ".join(filter(None, (benchmark.title or short_id(benchmark.id), text_in(chosen, "title"))))
+    return short_id(profile), title, line, with_short_names(benchmark.rules(chosen))
 
 
-def inspec_check(path: str, command: str, wanted: Wanted, reporter: str = "json-min") -> dict[str, Any]:
-    """The check that runs a profile by InSpec or one of its relatives.
-
-    Args:
-        path: of what ``inspec json`` wrote, on the controller.
-        command: the program.
-        reporter: ``json-min``, or ``json``, which alone has the impacts of controls on the server.
-
-    Raises:
-        UsageError: the content cannot be read, or has no control.
-    """
-    try:
-        profile = read_json(_text(path))
-        if not isinstance(profile, dict):
-            raise ScannerError("The JSON is not a profile of InSpec.")
-        rules = controls_of(profile)
-    except ScannerError as error:
-        raise UsageError("terms", f"{path}: {error}", "Give a file that inspec json wrote.") from error
-    if not rules:
-        raise UsageError("terms", f"the profile in {path} has no control", "Give another one.")
+def _inspec(path: str, _digest: str, profile: dict[str, Any], options: Mapping[str, Any]) -> _Told:
     name = text_of(profile.get("name")) or Path(path).stem
-    line = f"{command} exec {shlex.quote(wanted.path or path)} --reporter {reporter} --no-color"
-    return _check(_name(name), text_of(profile.get("title")) or name, line, "inspec", rules, wanted)
-
-
-def _check(name: str, title: str, line: str, kind: str, rules: Iterable[NamedResult], wanted: Wanted) -> dict[str, Any]:
-    given = {
-        "name": wanted.name or name,
-        "title": title,
-        "severity": wanted.severity,
-        "username": wanted.username,
-        "timeout": wanted.timeout,
-        "kind": "results",
-        "line": line,
-        "results": {"format": kind, "rules": [_rule(rule) for rule in shown(_named(rules))]},
-    }
-    return {key: value for key, value in given.items() if value is not None}
-
-
-def _named(rules: Iterable[NamedResult]) -> list[NamedResult]:
-    listed = [replace(rule, outcome=UNKNOWN) for rule in rules]
-    if len(listed) > MOST_RESULTS:
-        raise UsageError("terms", f"it has {len(listed):,} rules", f"Choose at most {MOST_RESULTS:,}.")
-    return listed
+    on_server = shlex.quote(options.get("path") or path)
+    command, reporter = options.get("command") or "inspec", options.get("reporter") or "json-min"
+    line = f"{command} exec {on_server} --reporter {reporter} --no-color"
+    name = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-") or "benchmark"
+    return name, text_of(profile.get("title")) or name, line, controls_of(profile)
 
 
 def _rule(rule: NamedResult) -> dict[str, Any]:
-    given = {
-        "name": rule.name,
-        "title": rule.title,
-        "rationale": rule.rationale,
-        "severity": rule.severity,
-        "remedy": rule.remedy,
-        "references": list(rule.references),
-    }
-    return {key: value for key, value in given.items() if value}
-
-
-def _name(text: str) -> str:
-    """A text as the name of a check."""
-    return re.sub(r"[^a-z0-9]+", "-", text.casefold()).strip("-") or "benchmark"
-
-
-def _identity(path: str) -> tuple[str, int, int]:
-    """A file, and what changes where its content does."""
-    try:
-        status = Path(path).stat()
-    except OSError as error:
-        raise UsageError("terms", f"{path} cannot be read: {error.strerror}", "Give a file.") from error
-    return path, status.st_mtime_ns, status.st_size
+    keys = ("name", "title", "rationale", "severity", "remedy")
+    texts = {key: getattr(rule, key) for key in keys} | {"references": list(rule.references)}
+    return {key: value for key, value in texts.items() if value}
 
 
 @functools.lru_cache(maxsize=4)
-def _read_xccdf(path: str, _changed: int, _size: int) -> tuple[str, list[Benchmark]]:
-    """The SHA-256 of a file and its benchmarks; hosts that ask for the same one share them."""
-    text = _text(path)
+def _read(path: str, _changed: int, _size: int) -> tuple[str, Any]:
+    """Return the SHA-256 of a file, and its benchmarks or profile. Hosts that ask for the same file share it."""
+    data = Path(path).read_bytes()
     try:
-        found = benchmarks(read_xml(text, LEFT_OUT))
-    except ScannerError as error:
-        raise UsageError("terms", f"{path}: {error}", "Give an XCCDF data stream.") from error
-    if not found:
-        raise UsageError("terms", f"{path} has no benchmark", "Give an XCCDF data stream.")
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest(), found
-
-
-def _text(path: str) -> str:
-    try:
-        if Path(path).stat().st_size > _LARGEST:
-            raise UsageError("terms", f"{path} is larger than {_LARGEST:,} bytes", "Give another file.")
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError("terms", f"{path} cannot be read: {reason}", "Give a file.") from error
+        text = data.decode("utf-8")
+    except ValueError:
+        raise ScannerError("It is not UTF-8.") from None
+    content: Any
+    if text.lstrip().startswith("{"):
+        content = read_json(text)
+    else:
+        content = benchmarks(read_xml(text, LEFT_OUT))
+        if not content:
+            raise ScannerError("It has no benchmark.")
+    return hashlib.sha256(data).hexdigest(), content

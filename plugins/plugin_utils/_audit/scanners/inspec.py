@@ -3,30 +3,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""Results of InSpec and its relatives: their JSON, with all about the controls, or ``json-min``, the results alone."""
+"""Results of InSpec and its relatives, from the reporters ``json`` and ``json-min``."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
-from .json_text import entries, read_json, text_of
+from .json_path import entries, read_json, text_of
 from .results import NamedResult, ScannerError
 
 #: The least impact of each severity.
 _IMPACTS = ((0.9, "critical"), (0.7, "high"), (0.4, "medium"), (0.01, "low"), (0.0, "info"))
-#: Tags that name sections of publications, and what these are called.
-_TAGS = {"nist": "NIST SP 800-53", "cci": "", "cis": "CIS", "cis_controls": "CIS Controls", "stig_id": "", "rid": ""}
-#: What RSpec raises where something is not as expected; anything else means that the test could not be run.
+#: Tags that name sections of publications, and the names of these.
+_TAGS = {"nist": "NIST SP 800-53", "cci": "", "cis": "CIS", "cis_controls": "CIS Controls", "stig_id": ""}
+#: RSpec's exception for an expectation that is not met; any other means that the test itself did not work.
 _EXPECTATION = "ExpectationNotMetError"
 
 
 def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
-    """The controls of an output, each once.
+    """Return the controls of an output, each once.
 
     Raises:
-        ScannerError: it is no such JSON, or has no control.
+        ScannerError: it is not a report of InSpec, or has no control.
     """
     report = read_json(output)
     if not isinstance(report, dict):
@@ -36,12 +38,18 @@ def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
     else:
         results = _of_tests(entries(report.get("controls"), "controls"))
     if not results:
-        raise ScannerError(f"The report has no control.{_why_none(report)}")
+        profiles = [one for one in report.get("profiles") or [] if isinstance(one, dict)]
+        said = [text_of(one.get("skip_message") or one.get("status_message")) for one in profiles]
+        raise ScannerError(" ".join(["The report has no control.", *filter(None, said)]))
     return results
 
 
 def controls_of(profile: Mapping[str, Any]) -> list[NamedResult]:
-    """What a profile says about its controls, as ``inspec json`` writes it."""
+    """Return the controls of a profile, as ``inspec json`` writes it.
+
+    Raises:
+        ScannerError: it is not a profile of InSpec.
+    """
     controls = profile.get("controls")
     if isinstance(controls, dict):
         controls = [{"id": key, **value} for key, value in controls.items() if isinstance(value, dict)]
@@ -49,7 +57,7 @@ def controls_of(profile: Mapping[str, Any]) -> list[NamedResult]:
 
 
 def _of_profiles(profiles: Sequence[Mapping[str, Any]]) -> list[NamedResult]:
-    """Controls of all profiles; a profile that wraps another repeats its controls, without results."""
+    """Return the controls of all profiles. A profile that wraps another repeats its controls, without results."""
     described: dict[str, Mapping[str, Any]] = {}
     tests: dict[str, list[Mapping[str, Any]]] = {}
     for profile in profiles:
@@ -73,19 +81,10 @@ def _judged(control: NamedResult, impact: Any, tests: Sequence[Mapping[str, Any]
     outcomes = [_outcome(test) for test in tests]
     outcome = next((one for one in (FAILED, UNKNOWN, PASSED, NOT_APPLICABLE) if one in outcomes), UNKNOWN)
     if impact == 0 and not isinstance(impact, bool) and outcome != PASSED:
-        outcome = NOT_APPLICABLE  # that is how profiles say so
+        outcome = NOT_APPLICABLE
     said = [_said(test) for test, one in zip(tests, outcomes, strict=True) if one == outcome and one != PASSED]
     message = "\n".join(dict.fromkeys(said)) if tests else "None of its tests was run."
-    return NamedResult(
-        control.name,
-        outcome,
-        control.title,
-        control.rationale,
-        control.severity,
-        control.remedy,
-        control.references,
-        message,
-    )
+    return replace(control, outcome=outcome, message=message)
 
 
 def _outcome(test: Mapping[str, Any]) -> str:
@@ -95,10 +94,8 @@ def _outcome(test: Mapping[str, Any]) -> str:
     if status == "failed":
         raised = text_of(test.get("exception"))
         return UNKNOWN if raised and not raised.endswith(_EXPECTATION) else FAILED
-    # What is skipped by a condition of the profile does not apply; else a resource could not be read.
-    is_condition = "only_if" in text_of(test.get("skip_message")) or "only_applicable_if" in text_of(
-        test.get("skip_message")
-    )
+    # A test that is skipped for another reason than a condition of the profile could not be run.
+    is_condition = re.search("only_if|only_applicable_if", text_of(test.get("skip_message")))
     return NOT_APPLICABLE if status == "skipped" and is_condition else UNKNOWN
 
 
@@ -123,14 +120,14 @@ def _described(control: Mapping[str, Any], name: str) -> NamedResult:
 
 
 def severity_of_impact(impact: Any) -> str | None:
-    """The severity of an impact, which is a number from 0 to 1; None where there is none."""
+    """Return the severity of an impact from 0 to 1; None for anything else."""
     if isinstance(impact, bool) or not isinstance(impact, (int, float)):
         return None
     return next((severity for least, severity in _IMPACTS if impact >= least), None)
 
 
 def _descriptions(given: Any) -> Iterator[tuple[str, str]]:
-    """Texts of a control by their labels; newer versions give a list of them, older ones an object."""
+    """Yield the texts of a control by their labels: newer versions have a list, older ones an object."""
     if isinstance(given, dict):
         yield from ((str(label), text_of(text)) for label, text in given.items())
     elif isinstance(given, list):
@@ -146,9 +143,3 @@ def _references(refs: Any, tags: Mapping[str, Any]) -> Iterator[str]:
     for ref in refs if isinstance(refs, list) else []:
         parts = [ref.get(key) for key in ("ref", "url", "uri")] if isinstance(ref, dict) else [ref]
         yield " ".join(part for part in parts if isinstance(part, str))
-
-
-def _why_none(report: Mapping[str, Any]) -> str:
-    profiles = report.get("profiles") or []
-    said = [text_of(one.get("skip_message") or one.get("status_message")) for one in profiles if isinstance(one, dict)]
-    return " ".join(["", *filter(None, said)])

@@ -7,19 +7,27 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from ..verdict import UNKNOWN
-from .json_text import read_json, read_json_lines, text_of
 from .results import MOST_RESULTS, NamedResult, ScannerError, missing, severity_of
 
 #: Options that say where in a result its texts are.
 TEXTS = ("title", "rationale", "remedy", "message")
+#: So many lines are tried as the beginning of the JSON.
+_TRIED = 5
+#: What follows a document on its last line, but for blanks.
+_REST = re.compile(r"[ \t]*(\S?)")
+#: A line that begins as an object does.
+_LINE = re.compile(r"^[ \t]*(\{.*)$", re.MULTILINE)
 
 
 def read(output: str, options: Mapping[str, Any]) -> list[NamedResult]:
-    """The results at the path ``list`` of an output, which may be one document or many, each on a line of its own.
+    """Return the results at the path C(list) of one document, or of many, each on a line of its own.
 
     Raises:
         ScannerError: there are none, or one has no name.
@@ -28,53 +36,99 @@ def read(output: str, options: Mapping[str, Any]) -> list[NamedResult]:
 
 
 def read_beginning(output: str, options: Mapping[str, Any]) -> list[NamedResult]:
-    """The results of an output of many documents: one alone cannot be read unless it is whole."""
-    lines, torn = read_json_lines(output)
+    """Return the results of an output of many documents: one alone cannot be read unless it is whole."""
+    lines, torn = _read_lines(output)
     found = _results(lines, options) if lines else []
-    return [*found, missing(f"{torn} of the lines begin as JSON does, and are none.")] if torn else found
+    return [*found, missing(f"{torn} lines begin as JSON does, and are not JSON.")] if torn else found
+
+
+def read_json(text: str) -> Any:
+    """Return the first JSON object or list in an output.
+
+    Raises:
+        ScannerError: there is none.
+    """
+    reason = "it has none"
+    for start in islice(re.finditer(r"^[ \t]*[\[{]", text, re.MULTILINE), _TRIED):
+        try:
+            value, end = json.JSONDecoder().raw_decode(text, start.end() - 1)
+        except ValueError as error:
+            reason = str(error)
+            continue
+        # A line of a log may begin as a list does.
+        rest = _REST.match(text, end)
+        if rest is None or not rest[1]:
+            return value
+    raise ScannerError(f"The output is not JSON: {reason}.")
+
+
+def _read_lines(text: str) -> tuple[list[Any], int]:
+    """Return the objects of an output with one on each line, and how many lines are torn.
+
+    There is no object if there is one such line, or the first is torn: then the output is one document.
+    """
+    objects: list[Any] = []
+    seen = 0
+    for seen, line in enumerate(_LINE.finditer(text), start=1):
+        try:
+            objects.append(json.loads(line[1]))
+        except ValueError:
+            if not objects:
+                return [], 0
+        if seen > MOST_RESULTS:
+            raise ScannerError(f"The output has more than {MOST_RESULTS:,} lines of JSON.")
+    return (objects, seen - len(objects)) if seen > 1 else ([], 0)
+
+
+def entries(value: Any, what: str) -> list[dict[str, Any]]:
+    """Return a list of objects.
+
+    Raises:
+        ScannerError: it is something else.
+    """
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise ScannerError(f"The JSON has no list of {what}, each an object.")
+    return value
+
+
+def text_of(value: Any) -> str:
+    """Return a value as a text: nothing for null, and JSON for a list or an object."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _results(document: Any, options: Mapping[str, Any]) -> list[NamedResult]:
-    rows = list(_rows(document, options.get("list") or ""))
+    path = options.get("list") or ""
+    rows = list(islice(_rows(document, path), MOST_RESULTS + 1))
     if not rows:
-        raise ScannerError(f"The JSON has nothing at {options.get('list') or 'its root'}.")
+        raise ScannerError(f"The JSON has nothing at {path or 'its root'}.")
+    if len(rows) > MOST_RESULTS:
+        raise ScannerError(f"The JSON has more than {MOST_RESULTS:,} results.")
     means = {word.casefold(): outcome for outcome, words in options["words"].items() for word in words}
     return [_result(key, row, number, options, means) for number, (key, row) in enumerate(rows, start=1)]
 
 
 def _rows(document: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The results at a path, and the key of each where they are the values of an object."""
-    for count, (key, row) in enumerate(_items(document, path)):
-        if count > MOST_RESULTS:
-            raise ScannerError(f"The JSON has more than {MOST_RESULTS:,} results.")
-        yield key, row
-
-
-def _items(document: Any, path: str) -> Iterator[tuple[str, Any]]:
-    for found in _wholes(document, path):
+    """Yield the results at a path, and the key of each if they are the values of an object."""
+    for found in _at(document, path):
         if isinstance(found, dict):
             yield from ((str(key), row) for key, row in found.items())
         elif isinstance(found, list):
             yield from (("", row) for row in found)
 
 
-def at(value: Any, path: str) -> Iterator[Any]:
-    """What is at a path of keys with dots between them; a list on the way stands for each of its entries."""
-    for whole in _wholes(value, path):
-        yield from whole if isinstance(whole, list) else [whole]
-
-
-def _wholes(value: Any, path: str) -> Iterator[Any]:
-    """What is at a path, a list at its end as the list that it is."""
+def _at(value: Any, path: str) -> Iterator[Any]:
+    """Yield the values at a path of keys with dots between them; a list on the way stands for each of its entries."""
     if not path:
         yield value
     elif isinstance(value, list):
         for entry in value:
-            yield from _wholes(entry, path)
+            yield from _at(entry, path)
     elif isinstance(value, dict):
         key, _dot, rest = path.partition(".")
         if value.get(key) is not None:
-            yield from _wholes(value[key], rest)
+            yield from _at(value[key], rest)
 
 
 def _result(key: str, row: Any, number: int, options: Mapping[str, Any], means: Mapping[str, str]) -> NamedResult:
@@ -85,13 +139,18 @@ def _result(key: str, row: Any, number: int, options: Mapping[str, Any], means: 
     outcome = means.get(word.strip().casefold(), UNKNOWN)
     texts = {text: _text(row, options.get(text)) for text in TEXTS}
     if outcome == UNKNOWN and not texts["message"]:
-        texts["message"] = (
-            f"The scanner says '{word}'." if word else f"The scanner says nothing at {options['outcome']}."
-        )
-    references = [text_of(found) for found in at(row, options["references"])] if options.get("references") else []
+        said = f"'{word}'" if word else f"nothing at {options['outcome']}"
+        texts["message"] = f"The scanner says {said}."
     severity = severity_of(_text(row, options.get("severity")))
-    return NamedResult(name, outcome, **texts, severity=severity, references=tuple(references))
+    return NamedResult(
+        name, outcome, **texts, severity=severity, references=tuple(_texts(row, options.get("references")))
+    )
+
+
+def _texts(row: Any, path: str | None) -> list[str]:
+    wholes = _at(row, path) if path else ()
+    return [text_of(one) for whole in wholes for one in (whole if isinstance(whole, list) else [whole])]
 
 
 def _text(row: Any, path: str | None) -> str:
-    return "\n".join(filter(None, map(text_of, at(row, path)))) if path else ""
+    return "\n".join(filter(None, _texts(row, path)))

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""Results in the XML of JUnit, as many test runners write it."""
+"""Results in JUnit's XML."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 from .results import NamedResult, ScannerError, missing
 from .xml_tree import children, read_xml, words
 
-#: What may be in a test, and what it means; the first that is there counts.
+#: Elements in a test by their meaning; the first one found counts.
 _OUTCOMES = {"failure": FAILED, "error": UNKNOWN, "skipped": NOT_APPLICABLE}
-#: What the attribute status of a test without any of these may be, where it did not pass.
+#: Values of the attribute status of a test without such an element.
 _STATUSES = {
     **dict.fromkeys(("notrun", "disabled", "skipped"), NOT_APPLICABLE),
     **dict.fromkeys(("fail", "failed", "failure"), FAILED),
@@ -26,10 +26,10 @@ _STATUSES = {
 
 
 def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
-    """The tests of an output, and what is missing of those that it counts.
+    """Return the tests of an output, and a result for tests that it counts and does not have.
 
     Raises:
-        ScannerError: it is no such XML.
+        ScannerError: it is not JUnit.
     """
     root = read_xml(output, ("system-out", "system-err", "properties"))
     if root.tag not in ("testsuites", "testsuite"):
@@ -62,6 +62,6 @@ def _of_test(test: Element) -> NamedResult:
 
 
 def _said(element: Element) -> str:
-    """What a failure says: its message, unless its text begins with it, and its text."""
+    """Return the message and the text of a failure, each once."""
     message, text = (element.get("message") or "").strip(), words(element)
     return text if text.startswith(message) else f"{message}\n{text}".strip()

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""How a check says where its results are, as a task gives it."""
+"""The key C(results) of a check."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from . import FORMATS
 from .json_path import TEXTS
 from .results import MOST_OF_NAME, short
 
-#: Keys of the format json that are paths, and those among them that must be there.
+#: Keys of the format json that are paths.
 _PATHS = ("list", "name", "outcome", "severity", "references", *TEXTS)
-_NEEDED = ("outcome", "words")
-#: What words of a scanner may mean.
+#: Meanings of a scanner's words.
 _MEANINGS = (PASSED, FAILED, UNKNOWN, NOT_APPLICABLE)
-#: Keys of what is known about a rule.
-_RULE = ("name", "title", "rationale", "severity", "remedy", "references")
+#: Keys of a rule that are texts, and all of them.
+_RULE_TEXTS = ("name", "title", "rationale", "remedy")
+_RULE = (*_RULE_TEXTS, "severity", "references")
 
 
 def read_results(option: str, given: Any) -> dict[str, Any]:
-    """What a check says about its results, as :func:`scanners.parse` takes it.
+    """Return the key as :func:`scanners.parse` takes it.
 
     Args:
-        option: what to call it in an error, such as ``checks, check 2 (scap): results``.
+        option: its name in an error, such as ``checks, check 2 (scap): results``.
 
     Raises:
-        UsageError: which key, what is wrong, what would be right.
+        UsageError: which key is wrong, and why.
     """
     options = _mapping(option, given, ("format", "rules", "words", *_PATHS))
     kind = options.get("format")
@@ -49,19 +49,17 @@ def read_results(option: str, given: Any) -> dict[str, Any]:
 
 
 def _json(option: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    for key in _NEEDED:
+    for key in ("outcome", "words"):
         if not options.get(key):
             raise UsageError(f"{option}.{key}", "it is missing", "The format json needs outcome and words.")
-    paths = {key: _text(f"{option}.{key}", options.get(key)) for key in _PATHS}
     given = _mapping(f"{option}.words", options["words"], _MEANINGS)
     words = {meaning: _texts(f"{option}.words.{meaning}", listed) for meaning, listed in given.items()}
     meanings: dict[str, str] = {}
-    for meaning, listed in words.items():
-        for word in listed:
-            other = meanings.setdefault(word.casefold(), meaning)
-            if other != meaning:
-                raise UsageError(f"{option}.words", f"'{word}' means both {other} and {meaning}", "Choose one of them.")
-    return {**paths, "words": words}
+    for meaning, word in ((meaning, word) for meaning, listed in words.items() for word in listed):
+        other = meanings.setdefault(word.casefold(), meaning)
+        if other != meaning:
+            raise UsageError(f"{option}.words", f"'{word}' means both {other} and {meaning}", "Choose one of them.")
+    return {**{key: _text(f"{option}.{key}", options.get(key)) for key in _PATHS}, "words": words}
 
 
 def _rules(option: str, given: Any) -> list[dict[str, Any]]:
@@ -75,15 +73,15 @@ def _rules(option: str, given: Any) -> list[dict[str, Any]]:
 
 def _rule(option: str, given: Any) -> dict[str, Any]:
     rule = _mapping(option, given, _RULE)
-    texts = {key: _text(f"{option}.{key}", rule.get(key)) for key in ("name", "title", "rationale", "remedy")}
+    texts = {key: _text(f"{option}.{key}", rule.get(key)) for key in _RULE_TEXTS}
     if not texts["name"]:
-        raise UsageError(f"{option}.name", "it is missing", "Give the name that the scanner has for it.")
+        raise UsageError(f"{option}.name", "it is missing", "Give the scanner's name for it.")
     severity = rule.get("severity")
     if severity is not None and severity not in SEVERITIES:
-        raise UsageError(
-            f"{option}.severity", f"'{severity}' is not a severity", f"Give one of {', '.join(SEVERITIES)}."
-        )
-    return {**texts, "severity": severity, "references": _texts(f"{option}.references", rule.get("references") or [])}
+        remedy = f"Give one of {', '.join(SEVERITIES)}."
+        raise UsageError(f"{option}.severity", f"'{severity}' is not a severity", remedy)
+    references = tuple(_texts(f"{option}.references", rule.get("references") or []))
+    return {**texts, "severity": severity, "references": references}
 
 
 def _mapping(option: str, given: Any, known: Collection[str]) -> Mapping[str, Any]:
@@ -97,15 +95,13 @@ def _mapping(option: str, given: Any, known: Collection[str]) -> Mapping[str, An
 
 
 def _text(option: str, given: Any) -> str:
-    if given is None:
-        return ""
-    if not isinstance(given, (str, int, float)) or isinstance(given, bool):
+    if given is not None and (not isinstance(given, (str, int, float)) or isinstance(given, bool)):
         raise UsageError(option, "it is not a text", "Give a text.")
-    return str(given)
+    return "" if given is None else str(given)
 
 
 def _texts(option: str, given: Any) -> list[str]:
-    """A list of texts; the words of JSON for true, false and null are given as YAML reads them."""
+    """Return a list of texts. JSON's true, false and null are given as YAML reads them."""
     listed = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     if any(isinstance(one, (Mapping, list)) for one in listed):
         raise UsageError(option, "it is not a list of texts", "Give a list of texts.")

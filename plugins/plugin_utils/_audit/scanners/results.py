@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""Results of scanners: what one is, and how much of what a scanner says is kept."""
+"""Results of scanners, and how much of their texts is kept."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ScannerError(AlpaconError):
 
 @dataclass(frozen=True)
 class NamedResult:
-    """What a scanner found out about one of its rules on one server.
+    """The result of one rule of a scanner on one server.
 
     Attributes:
         name: of the rule, unique among the results of the server.
@@ -59,17 +59,17 @@ class NamedResult:
 
 
 def severity_of(word: object) -> str | None:
-    """The severity that a word of a scanner stands for; None for one that says nothing, such as ``unknown``."""
+    """Return the severity for a word of a scanner; None for another word, such as ``unknown``."""
     return _SEVERITIES.get(str(word).strip().casefold())
 
 
 def missing(message: str) -> NamedResult:
-    """The result that says that others are missing."""
+    """Return the result that says that others are missing."""
     return NamedResult(MISSING, UNKNOWN, "The scanner came to its end", message=message)
 
 
 def merged(results: Iterable[NamedResult]) -> list[NamedResult]:
-    """One result for each name: the worst outcome, and what those of this outcome say."""
+    """Return one result for each name: the worst outcome, and the texts of those with this outcome."""
     kept: dict[str, list[NamedResult]] = {}
     for result in results:
         kept.setdefault(result.name, []).append(result)
@@ -86,7 +86,7 @@ def _merge(same: Sequence[NamedResult]) -> NamedResult:
 
 
 def shown(results: Sequence[NamedResult]) -> list[NamedResult]:
-    """Results as they are kept: texts bounded and without controls of terminals, names that differ."""
+    """Return results as they are kept: with bounded texts, without terminal escapes, and each name once."""
     taken: set[str] = set()
     return [_shown(result, taken) for result in results]
 
@@ -105,7 +105,7 @@ def _shown(result: NamedResult, taken: set[str]) -> NamedResult:
 
 
 def _said(result: NamedResult) -> str:
-    """What is said where the scanner says nothing."""
+    """Return the message for a scanner that gives none."""
     if result.outcome == UNKNOWN:
         return "The scanner does not say why it could not tell."
     title = short(result.title, MOST_OF_TITLE)
@@ -113,7 +113,7 @@ def _said(result: NamedResult) -> str:
 
 
 def _unlike(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it where others have it already."""
+    """Return the name, with a number appended if it is taken."""
     number, unlike = 1, name
     while unlike in taken:
         number += 1
@@ -123,12 +123,12 @@ def _unlike(name: str, taken: set[str]) -> str:
 
 
 def short(text: str, most: int) -> str:
-    """A text in one line of at most so many characters."""
+    """Return a text in one line of at most so many characters."""
     words = " ".join(text[: 4 * most].split())
     return clean_line(words if len(words) <= most else f"{words[: most - 1]}…")
 
 
 def whole(text: str) -> str:
-    """A text of many lines, without blanks at its ends, of at most :data:`MOST_OF_TEXT` characters."""
+    """Return a text of many lines, stripped, of at most :data:`MOST_OF_TEXT` characters."""
     stripped = text.strip()
     return clean(stripped if len(stripped) <= MOST_OF_TEXT else f"{stripped[: MOST_OF_TEXT - 1]}…")

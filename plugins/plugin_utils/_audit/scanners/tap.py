@@ -21,35 +21,27 @@ _DIRECTIVE = re.compile(r"(?<!\\)#\s*(skip|todo)\S*\s*(.*)$", re.IGNORECASE)
 _BAIL_OUT = re.compile(r"bail out!\s*(.*)$", re.IGNORECASE)
 #: How long a test took, which some runners write behind its name.
 _DURATION = re.compile(r"\s# time=\S+(?:\s*\{)?")
-#: What prove writes below the tests of a file that all passed, and at the end.
-_FILE_PASSED = re.compile(r"ok(?:\s+\d+ ms\b.*)?\s*$")
-_RUN_FAILED = re.compile(r"^Result: (?:FAIL|NOTESTS)$", re.MULTILINE)
-#: What YAML about a test is between.
+#: Begins and ends YAML about a test.
 _YAML, _YAML_ENDS = "  ---", "  ..."
-#: So many lines of what explains a test are kept.
+#: So many lines that explain a test are kept.
 _MOST_LINES = 20
 
 
 @dataclass
 class _Part:
-    """Tests with a plan of their own: those of one file may stand below those of another.
-
-    Attributes:
-        planned: how many it has, as far as that is known yet.
-        seen: how many came.
-    """
+    """Tests with a plan of their own: those of one file may follow those of another."""
 
     planned: int | None = None
     seen: int = 0
 
     @property
     def is_over(self) -> bool:
-        """Whether all came."""
+        """Return whether all tests of the plan came."""
         return self.planned is not None and self.seen >= self.planned
 
 
 def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
-    """The tests of an output, and what is missing of those it plans.
+    """Return the tests of an output, and a result for planned tests that did not come.
 
     Raises:
         ScannerError: there is neither a plan nor a test.
@@ -67,8 +59,6 @@ def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
         if plan:
             _last(parts, parts[-1].planned is None).planned = int(plan[1])
             results += [] if int(plan[1]) else [_all_skipped(plan[2] or "")]
-        elif parts[-1].is_over and _FILE_PASSED.match(line):
-            continue
         elif point:
             _last(parts, not parts[-1].is_over).seen += 1
             results.append(_test(point, len(results) + 1))
@@ -78,12 +68,11 @@ def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
             explained += 1
     if not results and parts[0].planned is None:
         raise ScannerError(bailed_out or "The output has neither a plan nor a test of TAP.")
-    fails_alone = all(one.outcome != FAILED for one in results) and bool(_RUN_FAILED.search(output))
-    return [*results, *_gaps(parts, bailed_out, fails_alone)]
+    return [*results, *_gaps(parts, bailed_out)]
 
 
 def _last(parts: list[_Part], goes_on: bool) -> _Part:
-    """The part that a line belongs to: the last one if that goes on, else a new one."""
+    """Return the part that a line belongs to: the last one if that goes on, else a new one."""
     parts += [] if goes_on else [_Part()]
     return parts[-1]
 
@@ -93,16 +82,16 @@ def _test(point: re.Match[str], number: int) -> NamedResult:
     directive = _DIRECTIVE.search(text)
     described = re.sub(r"^\s*-\s+", "", text[: directive.start()] if directive else text).strip()
     name = re.sub(r"\\(.)", r"\1", described) or f"test {point[2] or number}"
-    if directive and (point[1] or directive[1].casefold() == "skip"):
-        # One that is to be done and does not hold yet counts as little as one that is skipped.
-        skipped = directive[1].casefold() == "skip"
+    skipped = directive is not None and directive[1].casefold() == "skip"
+    # A test that is to be done and does not hold yet counts as little as a skipped one.
+    if directive and (point[1] or skipped):
         message = f"{'Skipped' if skipped else 'To be done'}{': ' if directive[2] else '.'}{directive[2]}"
         return NamedResult(name, NOT_APPLICABLE, message=message)
     return NamedResult(name, FAILED if point[1] else PASSED)
 
 
 def _explanation(line: str, in_yaml: bool) -> str:
-    """What a line below a test says about it: a comment, or a line of its YAML."""
+    """Return the text of a comment below a test, or of a line of its YAML."""
     if line.startswith("#"):
         said = line[1:].removeprefix(" ").rstrip()
         return "" if said.startswith("Subtest: ") else said
@@ -115,20 +104,12 @@ def _all_skipped(reason: str) -> NamedResult:
     return NamedResult("all tests", NOT_APPLICABLE, message=f"All tests are skipped{': ' if said else '.'}{said}")
 
 
-def _gaps(parts: Sequence[_Part], bailed_out: str, fails_alone: bool) -> Iterator[NamedResult]:
-    """What says that tests are missing.
-
-    Args:
-        fails_alone: whether prove says that the run failed, where no test did.
-    """
+def _gaps(parts: Sequence[_Part], bailed_out: str) -> Iterator[NamedResult]:
     planned = sum(part.planned or 0 for part in parts)
-    kept = sum(min(part.seen, part.planned or 0) for part in parts)
     if bailed_out:
         yield missing(bailed_out)
     elif all(part.planned is None for part in parts):
         yield missing("There is no plan, so tests may be missing.")
     elif any(part.seen != part.planned for part in parts):
-        came = kept if kept < planned else sum(part.seen for part in parts)
-        yield missing(f"{planned} tests were planned, and {came} came.")
-    elif fails_alone:
-        yield missing("prove says that the run failed, and no test did.")
+        came = min(sum(min(part.seen, part.planned or 0) for part in parts), planned)
+        yield missing(f"{planned} tests were planned, and {came} of them came.")

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""XML of scanners, read into a tree: it is hostile until shown otherwise, and has neither a DTD nor entities."""
+"""XML of scanners, read into a tree without namespaces. A DTD is refused, so nothing is expanded or fetched."""
 
 from __future__ import annotations
 
@@ -21,24 +21,22 @@ _BLOCKS = frozenset(("p", "pre", "li", "ul", "ol", "div", "table", "tr", "br"))
 
 
 def read_xml(text: str, left_out: Collection[str] = ()) -> Element:
-    """The root of a document, its elements and attributes under their names without namespaces.
+    """Return the root of a document.
 
     Args:
-        left_out: names of elements that are not needed; the tree has neither them nor what is in them.
+        left_out: names of elements to leave out, with all that is in them.
 
     Raises:
-        ScannerError: it is no XML, has a DTD, or is deeper or larger than any scanner's.
+        ScannerError: it is not XML, has a DTD, or is too deep or too large.
     """
-    # The line on which some runners begin it has words before it.
     start = re.search(r"^[ \t]*<[?!A-Za-z]|<\?xml\s", text, re.MULTILINE)
     if not start:
         raise ScannerError("The output has no XML.")
-    reader = _Reader(left_out)
-    return reader.read(text[start.start() :].lstrip())
+    return _Reader(left_out).read(text[start.start() :].lstrip())
 
 
 class _Reader:
-    """Builds the tree from what expat tells."""
+    """Builds the tree from the events of expat."""
 
     def __init__(self, left_out: Collection[str]) -> None:
         self._left_out = left_out
@@ -55,7 +53,7 @@ class _Reader:
         self._parser.CharacterDataHandler = self._text
 
     def read(self, text: str) -> Element:
-        """The root."""
+        """Return the root."""
         data = text.encode("utf-8", "replace")
         try:
             self._parser.Parse(data, True)
@@ -70,12 +68,12 @@ class _Reader:
 
     @staticmethod
     def _refuse_another(rest: str, root: str) -> None:
-        """Refuse output with another document like the first, whose results would be lost."""
+        """Refuse another document like the first: its results would be lost."""
         if re.search(rf"(?:^[ \t]*|<\?xml[^>]{{0,200}}>\s*)<(?:\w+:)?{re.escape(root)}[\s/>]", rest, re.MULTILINE):
             raise ScannerError("The output has more than one XML document. Let the check print one.")
 
     def _refuse_dtd(self, *_given: object) -> None:
-        raise ScannerError("The XML has a DTD, and no scanner needs one.")
+        raise ScannerError("The XML has a DTD.")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
@@ -117,12 +115,12 @@ def _local(name: str) -> str:
 
 
 def children(element: Element, name: str) -> Iterator[Element]:
-    """The elements of this name directly below another."""
+    """Yield the elements of this name directly below another."""
     return (child for child in element if child.tag == name)
 
 
 def outermost(element: Element, name: str) -> Iterator[Element]:
-    """The elements of this name in another, or itself, but for those in one of them: what is read is read once."""
+    """Yield the elements of this name in another, or itself, but none that is inside one of them."""
     if element.tag == name:
         yield element
         return
@@ -131,7 +129,7 @@ def outermost(element: Element, name: str) -> Iterator[Element]:
 
 
 def words(element: Element | None) -> str:
-    """The text of an element and of all in it, on lines as a browser would break them."""
+    """Return the text of an element, on lines as a browser breaks them."""
     if element is None:
         return ""
     lines = "".join(_pieces(element)).splitlines()

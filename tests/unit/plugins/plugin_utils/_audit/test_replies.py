@@ -63,7 +63,7 @@ def test_rows_that_came_whole_are_results(said: str, why: str) -> None:
 #: What scanners write that come to their ends, a few tests that all pass.
 WHOLE = {
     "xccdf": "xccdf_org.x_rule_a:pass\nxccdf_org.x_rule_b:pass\n",
-    "tap": "a.t ..\n1..1\nok 1 - a\nok\nb.t ..\n1..2\nok 1 - b\nok 2 - c\nok\nAll tests successful.\n",
+    "tap": "1..1\nok 1 - a\n1..2\nok 1 - b\nok 2 - c\n",
     "junit": '<testsuite tests="2">\n<testcase name="a"/>\n<testcase name="b"/>\n</testsuite>\n',
     "inspec": '{"controls": [\n{"id": "a", "status": "passed"},\n{"id": "b", "status": "passed"}]}\n',
     "json": "".join(f'{{"id": "{name}", "ok": true}}\n' for name in "abc"),

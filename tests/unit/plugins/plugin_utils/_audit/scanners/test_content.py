@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Checks made of content for scanners."""
+"""Checks made of benchmarks on the controller."""
 
 from __future__ import annotations
 
@@ -16,15 +16,12 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import parse
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import (
-    Wanted,
-    inspec_check,
-    xccdf_check,
-)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import check_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.options import read_results
 
 FILES = Path(__file__).parent / "files"
 STREAM = str(FILES / "little-ds.xml")
+STRICT = {"profile": "strict"}
 PROFILE = {
     "name": "Linux Baseline",
     "title": "Our baseline",
@@ -36,13 +33,9 @@ PROFILE = {
 
 
 def test_a_profile_becomes_one_check() -> None:
-    check = xccdf_check(STREAM, "strict", Wanted(username="root", timeout=60))
+    check = check_of(STREAM, {**STRICT, "username": "root", "timeout": 60})
     rules = check["results"].pop("rules")
-    about: dict[str, Any] = {
-        "name": "strict",
-        "title": "A little benchmark: Strict",
-        "username": "root",
-    }
+    about: dict[str, Any] = {"name": "strict", "title": "A little benchmark: Strict", "username": "root"}
     about |= {"timeout": 60, "kind": "results", "results": {"format": "xccdf"}}
     assert {key: value for key, value in check.items() if key != "line"} == about
     assert [rule["name"] for rule in rules] == ["motd", "passwd", "by_hand", "elsewhere", "told"]
@@ -58,7 +51,7 @@ def test_a_profile_becomes_one_check() -> None:
 
 
 def test_its_results_are_those_of_the_scanner_and_say_what_the_content_says() -> None:
-    read = read_results("results", xccdf_check(STREAM, "strict", Wanted())["results"])
+    read = read_results("results", check_of(STREAM, STRICT)["results"])
     printed = (FILES / "openscap-progress-full.txt").read_text().replace("by_hand|", "other|")
     results = {result.name: result for result in parse(read, printed)}
     assert (results["motd"].outcome, results["motd"].remedy) == ("failed", "rm -f /etc/motd")
@@ -70,18 +63,16 @@ def test_other_content_on_a_server_is_not_evaluated(tmp_path: Path, same: bool, 
     """The line runs in a shell, with a scanner that says so."""
     on_server = tmp_path / "it's here.xml"
     on_server.write_text(Path(STREAM).read_text() + ("" if same else " "))
-    scanner = tmp_path / "oscap"
-    scanner.write_text('#!/bin/sh\necho evaluated "$@"\n')
-    scanner.chmod(0o755)
-    line = xccdf_check(STREAM, "strict", Wanted(path=str(on_server)))["line"]
-    run = subprocess.run(
-        ["/bin/sh", "-c", line], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=False
-    )
+    for name, code in {"oscap": 'echo evaluated "$@"', "id": "echo 0"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
+        (tmp_path / name).chmod(0o755)
+    line = check_of(STREAM, {**STRICT, "path": str(on_server)})["line"]
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    run = subprocess.run(["/bin/sh", "-c", line], env=path, capture_output=True, text=True, check=False)
     assert told in run.stdout
     assert hashlib.sha256(Path(STREAM).read_bytes()).hexdigest() in line
     if same:
-        profile = "xccdf_org.example_profile_strict"
-        assert run.stdout == f"evaluated xccdf eval --progress --profile {profile} {on_server}\n"
+        assert run.stdout.endswith(f" --profile xccdf_org.example_profile_strict {on_server}\n")
 
 
 def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
@@ -90,7 +81,7 @@ def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
     path.write_text(
         Path(STREAM).read_text().replace("</ds:data-stream-collection>", f"{other}</ds:data-stream-collection>")
     )
-    assert "--benchmark-id xccdf_org.example_benchmark_little" in xccdf_check(str(path), "base", Wanted())["line"]
+    assert "--benchmark-id xccdf_org.example_benchmark_little" in check_of(str(path), {"profile": "base"})["line"]
 
 
 @pytest.mark.parametrize(
@@ -98,25 +89,30 @@ def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
     [
         (None, "strict", "cannot be read: No such file or directory"),
         ("<html/>", "strict", "has no benchmark"),
-        ("\udcff", "strict", "it is not UTF-8"),
+        ("\udcff", "strict", "not UTF-8"),
         (Path(STREAM).read_text(), "strickt", "has no profile strickt. Did you mean strict?"),
-        ('<Benchmark id="x"><Profile id="p"/></Benchmark>', "p", "selects no rule"),
+        (Path(STREAM).read_text(), None, "profile: it is missing. There are: base, strict."),
+        ('<Benchmark id="x"><Profile id="p"/></Benchmark>', "p", "selects 0 rules"),
         ("<!DOCTYPE x><Benchmark/>", "p", "has a DTD"),
+        ("", None, "has no XML"),
+        ("{", None, "is not JSON"),
+        ("{}", None, "no list of controls"),
+        ('{"controls": []}', None, "selects 0 rules"),
     ],
 )
-def test_what_cannot_be_a_check_is_refused(tmp_path: Path, content: str | None, profile: str, told: str) -> None:
-    path = tmp_path / "ds.xml"
+def test_what_cannot_be_a_check_is_refused(tmp_path: Path, content: str | None, profile: str | None, told: str) -> None:
+    path = tmp_path / "content"
     if content is not None:
         path.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(UsageError) as error:
-        xccdf_check(str(path), profile, Wanted())
+        check_of(str(path), {"profile": profile})
     assert told in str(error.value)
 
 
 def test_a_profile_of_inspec_becomes_one_check(tmp_path: Path) -> None:
     path = tmp_path / "profile.json"
     path.write_text(json.dumps(PROFILE))
-    check = inspec_check(str(path), "cinc-auditor", Wanted(path="/opt/our profile", severity="low"))
+    check = check_of(str(path), {"command": "cinc-auditor", "path": "/opt/our profile", "severity": "low"})
     assert check.pop("results") == {
         "format": "inspec",
         "rules": [
@@ -134,7 +130,7 @@ def test_a_profile_of_inspec_becomes_one_check(tmp_path: Path) -> None:
 def test_a_reporter_of_inspec_tells_impacts(tmp_path: Path, reporter: str, outcome: str) -> None:
     path = tmp_path / "profile.json"
     path.write_text(json.dumps({"name": "stig", "controls": [{"id": "SV-1", "impact": 0.5}]}))
-    check = inspec_check(str(path), "inspec", Wanted(), reporter)
+    check = check_of(str(path), {"reporter": reporter})
     assert check["line"].endswith(f" --reporter {reporter} --no-color")
     # The server decides that it does not apply, as in a container.
     test = {"status": "skipped", "code_desc": "No-op", "skip_message": "Not applicable within a container"}
@@ -144,18 +140,3 @@ def test_a_reporter_of_inspec_tells_impacts(tmp_path: Path, reporter: str, outco
     }
     [result] = parse(check["results"], json.dumps(printed[reporter]))
     assert (result.name, result.outcome) == ("SV-1", outcome)
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        ("", "is not JSON"),
-        ("[]", "is not a profile of InSpec"),
-        ("{}", "no list of controls"),
-        ('{"controls": []}', "has no control"),
-    ],
-)
-def test_what_is_no_profile_of_inspec_is_refused(tmp_path: Path, content: str, told: str) -> None:
-    (tmp_path / "profile.json").write_text(content)
-    with pytest.raises(UsageError, match=told):
-        inspec_check(str(tmp_path / "profile.json"), "inspec", Wanted())

@@ -17,15 +17,6 @@ LAUGHS = '<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;">]><testsuite><
 OUTSIDE = (
     '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><testsuite><testcase name="x">&a;</testcase></testsuite>'
 )
-XCCDF_ROW = '<TestResult><rule-result idref="r"><result>pass</result></rule-result></TestResult>'
-XCCDF_VALUES = "".join(f'<set-value idref="v{number}"/>' for number in range(20_000))
-
-
-def nested(name: str, depth: int, inner: str) -> str:
-    """Elements in each other."""
-    return f"<{name}>" * depth + inner + f"</{name}>" * depth
-
-
 HOSTILE = {
     "line": "x" * 1_000_000,
     "colons": ":pass" * 600_000,
@@ -41,17 +32,12 @@ HOSTILE = {
     "surrogates": "<testsuite name='\udcff'></testsuite>",
     "digits": '{"results": ' + "9" * 100_000 + "}",
     "rules": "".join(f"r{number}:pass\n" for number in range(10_000)),
-    "tests": f"<Benchmark>{'<Rule/>' * 2000}{'<TestResult/>' * 2000}{XCCDF_ROW}</Benchmark>",
-    "benchmarks": f"<a>{'<Benchmark/>' * 20_000}<TestResult>{XCCDF_VALUES}</TestResult>{XCCDF_ROW}</a>",
-    "benchmarks in benchmarks": nested(
-        "Benchmark", 50, XCCDF_ROW + nested("Value", 25, nested("value", 24, "<a/>" * 50_000))
-    ),
 }
 
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(kind, name) for kind in FORMATS for name in HOSTILE if kind in ("xccdf", "junit") or HOSTILE[name][0] != "<"],
+    [(kind, name) for kind in FORMATS for name in HOSTILE if kind == "junit" or HOSTILE[name][0] != "<"],
 )
 def test_hostile_output_costs_little(kind: str, name: str) -> None:
     before, kept = time.process_time(), 0
@@ -74,8 +60,7 @@ def test_hostile_output_costs_little(kind: str, name: str) -> None:
         ("xccdf", HOSTILE["rules"], "10,000 results, which is more than 5,000"),
         ("xccdf", "", "It is empty."),
         ("xccdf", "sh: 1: oscap: not found\n", "It ends with: sh: 1: oscap: not found"),
-        ("xccdf", "<Benchmark><TestResult/></Benchmark>", "The output has no result of a rule."),
-        ("xccdf", f"{XCCDF_ROW[:-9]}\nr:pass\n", "is not complete XML"),
+        ("xccdf", "missing-results: oscap is not installed.\n", "^oscap is not installed.$"),
         ("tap", "Bail out! no bats\n", "The run was given up: no bats."),
         ("inspec", '{"controls": [{"id": "a", "status": "passed"},\n', "JSON"),
         ("json", '[{"id": "a", "ok": true},\n{"id": "b", "ok": true},\n', "JSON"),

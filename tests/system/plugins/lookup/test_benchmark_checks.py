@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lookups that make checks of content for scanners, through Ansible itself."""
+"""Benchmarks through Ansible itself: those on the controller, and those on the servers."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from system.playing import play_out
@@ -18,12 +19,12 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 STREAM = ROOT / "tests/unit/plugins/plugin_utils/_audit/scanners/files/little-ds.xml"
 #: What content says may look like a template, and is none.
 TRAP = "{{ lookup('ansible.builtin.pipe', 'touch trapped') }}"
-XCCDF, INSPEC = "herdops.alpacon.xccdf_checks", "herdops.alpacon.inspec_checks"
+LOOKUP = "herdops.alpacon.benchmark_checks"
 MISTAKES = {
-    f"'{XCCDF}', 'little-ds.xml', profile='strickt'": "has no profile strickt. Did you mean strict?",
-    f"'{XCCDF}', 'little-ds.xml', profil='strict'": "has no such option. Did you mean profile?",
-    f"'{XCCDF}', 'absent.xml', profile='strict'": "absent.xml cannot be read: No such file or directory",
-    f"'{INSPEC}', 'profile.json'": "path",
+    f"'{LOOKUP}', 'little-ds.xml', profile='strickt'": "has no profile strickt. Did you mean strict?",
+    f"'{LOOKUP}', 'little-ds.xml', profil='strict'": "has no such option. Did you mean profile?",
+    f"'{LOOKUP}', 'absent.xml', profile='strict'": "absent.xml cannot be read: No such file or directory",
+    f"'{LOOKUP}', 'little-ds.xml'": "profile: it is missing",
 }
 
 
@@ -35,9 +36,9 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path) -> None:
     )
     (files / "profile.json").write_text(json.dumps({"name": "p", "controls": [{"id": "a", "title": TRAP}]}))
     lookups = {
-        "one": f"'{XCCDF}', 'little-ds.xml', profile='strict', path='/ds.xml', severity='low'",
-        "two": f"'{XCCDF}', 'little-ds.xml', '{files}/little-ds.xml', profile='base', name='base'",
-        "three": f"'{INSPEC}', 'profile.json', path='/opt/p', timeout='60', reporter='json'",
+        "one": f"'{LOOKUP}', 'little-ds.xml', profile='strict', path='/ds.xml', severity='low'",
+        "two": f"'{LOOKUP}', 'little-ds.xml', '{files}/little-ds.xml', profile='base', name='base'",
+        "three": f"'{LOOKUP}', 'profile.json', path='/opt/p', timeout='60', reporter='json'",
     }
     tasks: list[Row] = [
         {"name": name, "ansible.builtin.debug": {"msg": f"{{{{ query({arguments}) }}}}"}}
@@ -71,7 +72,7 @@ def test_an_audit_has_the_results_of_each_server_for_one_command(current: Worksp
     scanner = tmp_path / "scanner"
     scanner.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(printed)}\nEND\nexit 100\n")
     scanner.chmod(0o755)
-    query = f"query('{INSPEC}', '{tmp_path}/profile.json', path='/opt/p', command='{scanner}')"
+    query = f"query('{LOOKUP}', '{tmp_path}/profile.json', path='/opt/p', command='{scanner}')"
     variables = {
         "audit_checks": f"{{{{ {query} }}}}",
         "audit_check_sets": [],
@@ -97,3 +98,33 @@ def test_an_audit_has_the_results_of_each_server_for_one_command(current: Worksp
     assert (rule["of"], rule["title"], rule["severity"], rule["remedy"]) == ("p", TRAP, "critical", TRAP)
     assert len(current.commands()) - before == 3
     assert not list(tmp_path.rglob("trapped"))
+
+
+def test_benchmarks_on_servers_are_part_of_the_one_command_of_each(current: Workspace, tmp_path: Path) -> None:
+    """The benchmark of one host, of which OpenSCAP tells what it can: here there is either no oscap or no such file."""
+    hosts: Row = {host: {} for host in AGENTS}
+    hosts["web-02"] = {"audit_benchmarks": [{"file": "ssg-none-ds.xml", "profile": "cis"}]}
+    variables = {
+        "audit_checks": [{"name": "one", "line": "true"}],
+        "audit_check_sets": [],
+        "audit_fail_on": "never",
+        "audit_min_coverage": 0,
+        "audit_report_dir": str(tmp_path / "report"),
+    }
+    role = {"role": "herdops.alpacon.audit", "run_once": True, "vars": variables}
+    before = len(current.commands())
+    plays: list[Row] = [{"hosts": "all", "gather_facts": False, "roles": [role]}]
+    play = play_out(current, tmp_path, plays, {"all": {"hosts": hosts}})
+    assert play.code == 0, play.said
+    report = json.loads((tmp_path / "report/audit.json").read_text())
+    found = {(row["host"], row["check"]): row for row in report["results"]}
+    assert set(found) == {*((host, "one") for host in AGENTS), ("web-02", "cis")}
+    assert found["web-02", "cis"]["outcome"] == "unknown"
+    assert re.search("(oscap is not installed|is not on this server|only as root)", found["web-02", "cis"]["message"])
+    assert len(current.commands()) - before == 3
+    refused = play_out(
+        current, tmp_path, [{**plays[0], "vars": {"audit_benchmarks": [{"file": "a/b", "profile": "cis"}]}}], AGENTS
+    )
+    assert refused.code
+    assert "audit_benchmarks, entry 1: file: a/b is a relative path" in refused.said
+    assert len(current.commands()) - before == 3

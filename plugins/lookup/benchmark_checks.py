@@ -1,0 +1,151 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: benchmark_checks
+short_description: Make audit checks of benchmarks on the controller
+version_added: 1.0.0
+description:
+  - Reads a benchmark on the controller, and returns the check that evaluates it on servers. The benchmark is an XCCDF
+    data stream, such as those of the SCAP Security Guide, or the description of an InSpec profile, which C(inspec json)
+    writes.
+  - A check is one command for each server, and has one result for each rule of the profile. Titles, severities,
+    rationale, references and remedies are those of the benchmark.
+  - A rule of the profile that the scanner says nothing about is unknown, and never passed.
+  - For content of the SCAP Security Guide that is installed on the servers, the option
+    O(herdops.alpacon.alpacon_audit#module:benchmarks) needs no file on the controller.
+requirements:
+  - ansible-core 2.16 or newer
+  - Python 3.10 or newer
+notes:
+  - The servers need the scanner and the benchmark. For XCCDF that is C(oscap), and the data stream of the controller,
+    byte for byte. If a server has another one, all rules are unknown. For InSpec it is InSpec, or a relative of it
+    such as CINC Auditor, and the profile.
+author:
+  - herdops.alpacon contributors (@herdops)
+options:
+  _terms:
+    description:
+      - Paths of XCCDF data streams, or of files that C(inspec json) wrote, on the controller. Relative ones are looked
+        for in the directory C(files) of the role or the play, and beside it.
+    required: true
+    type: list
+    elements: str
+  profile:
+    description:
+      - The id of the profile of a data stream, such as V(xccdf_org.ssgproject.content_profile_standard), or its end,
+        V(standard). A data stream needs one.
+      - C(oscap info) lists those of a file.
+    type: str
+  path:
+    description:
+      - Where the data stream or the InSpec profile is on the servers. If omitted, where the file is on the controller.
+    type: str
+  command:
+    description: InSpec on the servers, such as V(cinc-auditor) or V(sudo inspec).
+    type: str
+    default: inspec
+  reporter:
+    description:
+      - What InSpec prints. V(json-min) has the results alone.
+      - V(json) repeats all about the controls, several kilobytes for each, and has their impacts on the server.
+        Profiles of MITRE and DISA need it, since they say by the impact 0 that a control does not apply. With
+        V(json-min), such a control is unknown. The output of a check may have 4 MiB.
+    type: str
+    default: json-min
+    choices: [json-min, json]
+  name:
+    description:
+      - The name of the check. Names of results begin with it, as in C(NAME/sshd_disable_root_login).
+      - If omitted, the id of the XCCDF profile without C(xccdf_..._profile_), or the name of the InSpec profile.
+    type: str
+  severity:
+    description:
+      - The severity of results for which the benchmark has none. If omitted, that of a check without one.
+    type: str
+    choices: [info, low, medium, high, critical]
+  username:
+    description:
+      - The account on the servers that runs it. OpenSCAP must run as V(root). If omitted, that of the audit.
+    type: str
+  timeout:
+    description: How many seconds a server may take.
+    type: int
+    default: 1800
+seealso:
+  - module: herdops.alpacon.alpacon_audit
+  - name: Audits by other scanners
+    description: A guide, with examples for InSpec, TAP, JUnit and JSON.
+    link: https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/audit_scanners.rst
+"""
+
+EXAMPLES = r"""
+# The data stream is in the directory files of the play, and where ssg-debian puts it on servers.
+- name: Make a check of a profile of a data stream
+  ansible.builtin.set_fact:
+    audit_checks: "{{ query('herdops.alpacon.benchmark_checks', 'ssg-debian12-ds.xml', profile='anssi_np_nt28_average',
+                            path='/usr/share/xml/scap/ssg/content/ssg-debian12-ds.xml', username='root') }}"
+
+# The file is what "inspec json profiles/linux-baseline" wrote.
+- name: Make a check of a profile of InSpec, for CINC Auditor
+  ansible.builtin.set_fact:
+    audit_checks: "{{ query('herdops.alpacon.benchmark_checks', 'linux-baseline.json', path='/opt/linux-baseline',
+                            command='cinc-auditor', name='baseline', username='root') }}"
+"""
+
+RETURN = r"""
+_list:
+  description:
+    - One check for each term, as the option O(herdops.alpacon.alpacon_audit#module:checks) takes them. Its kind is
+      V(results), and its rules have what the benchmark says about them.
+  type: list
+  elements: dict
+  sample:
+    - name: linux-baseline
+      title: "DevSec Linux Security Baseline"
+      kind: results
+      timeout: 1800
+      line: inspec exec /opt/linux-baseline --reporter json-min --no-color
+      results:
+        format: inspec
+        rules:
+          - name: os-02
+            title: Check owner and permissions for /etc/shadow
+            severity: critical
+"""
+
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import check_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_names
+
+_OPTIONS = ("profile", "path", "command", "reporter", "name", "severity", "username", "timeout")
+
+
+class LookupModule(LookupBase):
+    """Make checks of benchmarks."""
+
+    def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
+        """Return one check for each term."""
+        kwargs.pop("wantlist", None)  # a loop with_ passes it on before ansible-core 2.19
+        try:
+            # Ansible ignores unknown options.
+            check_names(
+                "the lookup herdops.alpacon.benchmark_checks", kwargs, _OPTIONS, f"Give some of {', '.join(_OPTIONS)}."
+            )
+            self.set_options(var_options=variables, direct=kwargs)
+            options = {option: self.get_option(option) for option in _OPTIONS}
+            return [check_of(self._found(str(term), variables), options) for term in self._flatten(terms)]
+        except AlpaconError as error:
+            raise AnsibleError(clean(error)) from None
+
+    def _found(self, term: str, variables: dict[str, Any] | None) -> str:
+        """Return the file of a term, found as ansible.builtin.copy finds its source."""
+        return str(self.find_file_in_search_path(variables or {}, "files", term, ignore_missing=True) or term)

@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Checks that let OpenSCAP evaluate content on a server, run by a shell with a false oscap, or the one there is."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import NamedResult, ScannerError, parse
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import read_benchmarks
+
+STREAM = str(Path(__file__).parent / "files/little-ds.xml")
+TAILORING = """<Tailoring xmlns="http://checklists.nist.gov/xccdf/1.2" id="xccdf_org.example_tailoring_ours">
+  <version time="2026-01-01T00:00:00">1</version>
+  <Profile id="xccdf_org.example_profile_ours" extends="xccdf_org.example_profile_strict">
+    <title>Ours</title>
+    <select idref="xccdf_org.example_rule_by_hand" selected="false"/>
+    <refine-rule idref="xccdf_org.example_rule_passwd" severity="low"/>
+  </Profile>
+</Tailoring>
+"""
+#: What XCCDF's results are in an audit.
+MEANING = {"pass": "passed", "fail": "failed", "notapplicable": "not_applicable", "informational": "not_applicable"}
+#: A rule in oscap's file of results.
+ROW = (
+    '<rule-result idref="xccdf_x_rule_{}" role="full" severity="{}" weight="1">\n <result>{}</result>\n</rule-result>\n'
+)
+ROWS = ROW.format("a", "high", "fail") + ROW.format("b", "low", "notselected")
+#: Prints one rule, writes two, and tells its arguments.
+PRINTS = f"""for last; do :; done; echo "xccdf_x_rule_a|Rule a|fail"; printf '%s\\n' "$@" >"$0.said"
+while [ "$1" ]; do [ "$1" != --results ] || printf '%s' '{ROWS}' >"$2"; shift; done; """
+Evaluate = Callable[..., "list[NamedResult]"]
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
+    """Run the check of a benchmark, with a false oscap whose code is given."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "bin").mkdir()
+
+    def run(oscap: str = "", uid: int = 0, cut: str = "", before: str = "", **given: Any) -> list[NamedResult]:
+        [check] = read_benchmarks([{"file": STREAM, "profile": "strict", **given}])
+        assert len(check["line"]) < LINE_LENGTH
+        for name, code in {"oscap": oscap, "id": f"echo {uid}"}.items():
+            if code:
+                (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{code}\n")
+                (tmp_path / "bin" / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=":")
+        argv = [*before.split(), "/bin/sh", "-c", check["line"]]
+        printed = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
+        assert not list((tmp_path / "tmp").iterdir())
+        return parse(check["results"], printed, cut)
+
+    return run
+
+
+def test_the_results_are_those_that_oscap_prints_and_writes(evaluate: Evaluate, tmp_path: Path) -> None:
+    [result] = evaluate(f"{PRINTS} exit 2")
+    assert (result.name, result.outcome, result.severity, result.title) == ("a", "failed", "high", "Rule a")
+
+
+def test_values_reach_oscap_as_they_are(evaluate: Evaluate, tmp_path: Path) -> None:
+    odd = tmp_path / 'it\'s $(touch trapped); `touch trapped` "a".xml'
+    odd.write_text("")
+    evaluate(PRINTS, file=str(odd), tailoring=str(odd))
+    said = (tmp_path / "bin/oscap.said").read_text().splitlines()
+    assert said[-5:] == ["--profile", "strict", "--tailoring-file", str(odd), str(odd)]
+    assert not list(tmp_path.rglob("trapped"))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"oscap": "exit 0", "file": "ssg-none-ds.xml"}, r"/usr/share/xml/scap/ssg/content/ssg-none-ds\.xml is not on"),
+        ({"oscap": "exit 0", "tailoring": "/no/where.xml"}, "/no/where.xml is not on this server. Copy the file"),
+        ({"oscap": "exit 0", "uid": 1000}, "only as root. Set audit_username to root"),
+        ({"oscap": 'echo " Id: xccdf_x_profile_one"; exit 1'}, r"has no profile strict. It has: one$"),
+        ({"oscap": 'echo " Id: xccdf_x_profile_strict"; exit 1'}, "oscap ended with exit code 1"),
+        ({"oscap": "kill -9 $$"}, "oscap ended with exit code 137"),
+        ({"oscap": PRINTS.replace("fail", "notapplicable")}, "No rule applies to this server"),
+    ],
+)
+def test_what_is_not_there_is_named(evaluate: Evaluate, given: Any, told: str) -> None:
+    with pytest.raises(ScannerError, match=told):
+        evaluate(**given)
+
+
+@pytest.mark.parametrize(
+    ("system", "packages"),
+    [
+        ("ID=debian", "openscap-scanner and ssg-debian"),
+        ("ID=ubuntu\nID_LIKE=debian", "openscap-scanner and ssg-debderived"),
+        ('ID="rocky"\nID_LIKE="rhel centos fedora"', "openscap-scanner and scap-security-guide"),
+        ('ID="sles"\nID_LIKE="suse"', "openscap-utils and scap-security-guide"),
+    ],
+)
+def test_the_packages_to_install_are_those_of_the_system(tmp_path: Path, system: str, packages: str) -> None:
+    (tmp_path / "os-release").write_text(system)
+    [check] = read_benchmarks([{"file": STREAM, "profile": "strict"}])
+    code = check["line"].replace("/etc/os-release", f"{tmp_path}/os-release").replace("oscap >", "no-oscap >")
+    printed = subprocess.run(["/bin/sh", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == f"missing-results: oscap is not installed. Install {packages}.\n"
+
+
+def test_a_run_that_breaks_off_has_the_results_that_came(evaluate: Evaluate) -> None:
+    assert [one.name for one in evaluate(f"{PRINTS} exit 1")] == ["a", "missing-results"]
+    assert [one.name for one in evaluate(f"{PRINTS} kill -9 $$")] == ["a", "missing-results"]
+    # A deadline ends all processes, and leaves no file.
+    late = evaluate(f"{PRINTS} sleep 30", before="timeout 1", cut="It took longer than 1 s.")
+    assert [one.name for one in late] == ["a", "missing-results"]
+
+
+def test_benchmarks_become_checks() -> None:
+    given = [{"file": "ssg-rhel9-ds.xml", "profile": name} for name in ("cis", "xccdf_org.x_profile_stig")]
+    checks = read_benchmarks([*given, {"file": "/srv/own.xml", "profile": "cis"}])
+    assert [check["name"] for check in checks] == ["cis", "stig", "cis-own.xml"]
+    assert {check["timeout"] for check in checks} == {1800}
+    assert read_benchmarks(None) == read_benchmarks([]) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("cis", "benchmarks: it is not a list"),
+        (["cis"], "entry 1: it is not a dictionary"),
+        ([{"file": "a.xml"}], "entry 1: profile: it is missing"),
+        ([{"profile": "cis"}], "entry 1: file: it is missing"),
+        ([{"file": "a.xml", "profile": "cis", "tayloring": "b"}], "there is no such key. Did you mean tailoring?"),
+        ([{"file": "content/a.xml", "profile": "cis"}], "content/a.xml is a relative path"),
+        ([{"file": "/a\nb.xml", "profile": "cis"}], "it has a line break"),
+        ([{"file": ["a.xml"], "profile": "cis"}], "it is not a path"),
+        ([{"file": "a.xml", "profile": "$(id)"}], "'$(id)' is not the id of a profile"),
+        ([{"file": "a.xml", "profile": "-x"}], "'-x' is not the id of a profile"),
+        ([{"file": "a.xml", "profile": "cis"}] * 3, "cis-a.xml is there twice"),
+    ],
+)
+def test_bad_benchmarks_are_refused(given: Any, told: str) -> None:
+    with pytest.raises(UsageError) as error:
+        read_benchmarks(given)
+    assert told in str(error.value)
+
+
+@pytest.mark.skipif(not shutil.which("oscap"), reason="OpenSCAP is not installed")
+@pytest.mark.parametrize("profile", ["base", "strict", "ours"])
+def test_each_rule_has_the_result_that_oscap_itself_writes(evaluate: Evaluate, tmp_path: Path, profile: str) -> None:
+    (tmp_path / "tailoring.xml").write_text(TAILORING)
+    tailoring = {"tailoring": str(tmp_path / "tailoring.xml")} if profile == "ours" else {}
+    options = ["--tailoring-file", tailoring["tailoring"]] if tailoring else []
+    argv = ["oscap", "xccdf", "eval", *options, "--profile", profile, "--results", str(tmp_path / "r.xml"), STREAM]
+    subprocess.run(argv, capture_output=True, check=False)
+    names = "{http://checklists.nist.gov/xccdf/1.2}"
+    rows = list(ElementTree.parse(tmp_path / "r.xml").iter(f"{names}rule-result"))
+    words = {row.get("idref", "").split("_rule_")[1]: row.findtext(f"{names}result", "") for row in rows}
+    severities = {row.get("idref", "").split("_rule_")[1]: row.get("severity") for row in rows}
+    expected = {name: MEANING.get(word, "unknown") for name, word in words.items() if word != "notselected"}
+    results = evaluate(profile=profile, **tailoring)
+    assert {result.name: result.outcome for result in results} == expected
+    assert {result.severity or "unknown" for result in results} <= set(severities.values())
+    assert all((result.severity or "unknown") == severities[result.name] for result in results)
+    if tailoring:
+        assert "by_hand" not in expected
+        assert severities["passwd"] == "low"
