@@ -246,12 +246,6 @@ options:
         description:
           - Who accepts it.
         type: str
-  budget:
-    description:
-      - How many requests the audit may make, such as the number that the token may make in an hour. As many servers as
-        fit are asked everything, and some requests are kept to read their answers. The others are not asked, which the
-        report says, and another audit with O(reuse_within) goes on from there.
-    type: int
   reuse_within:
     description:
       - A duration such as V(1h). What passed or did not apply in the newest command that asked the same of the same
@@ -329,11 +323,6 @@ options:
     description:
       - Title of the report. If omitted, it names the workspace.
     type: str
-  output_limit:
-    description:
-      - How many characters of each output the report keeps, around what the outcome rests on.
-    type: int
-    default: 2000
 extends_documentation_fragment:
   - herdops.alpacon.connection
   - herdops.alpacon.attributes

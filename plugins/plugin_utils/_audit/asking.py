@@ -58,8 +58,6 @@ from .options import AuditOptions
 from .questions import CARRYING_SHELL, LONG, SECONDS, SHORT, compose, line_of, seconds_for
 from .replies import replies_of, unanswered
 
-#: So many requests are kept to read answers, at least, and for each command: it takes several looks until all are over.
-_LEAST_READS, _READS_OF_COMMANDS = 8, 0.1
 #: Commands that still wait are looked for among those of this time, in seconds.
 _MAY_STILL_WAIT = 3600.0
 #: Recent commands by the server and the line, the earliest end first.
@@ -84,9 +82,9 @@ class Question:
         """The server and the line, which tell commands apart before anything else does."""
         return str(self.match.server_id), (self.match.line or "").strip()
 
-    def take(self, job: Job, limit: int, reused: bool = False) -> None:
+    def take(self, job: Job, reused: bool = False) -> None:
         """Note what came back."""
-        self.audited.replies.update(replies_of(job, self.checks, self.carried is not None, limit, reused))
+        self.audited.replies.update(replies_of(job, self.checks, self.carried is not None, reused))
 
 
 @dataclass
@@ -133,9 +131,9 @@ class WorkspaceAudit:
         if self.run.check_mode:
             self.left_out = len({question.match for question in questions})
             return
-        empty = self._ask(self._within_budget(questions), recent)
+        empty = self._ask(questions, recent)
         again = [one for old in empty for one in self._questions(old.audited, old.checks)]
-        self._ask(self._within_budget(again), recent)
+        self._ask(again, recent)
 
     def give_up(self, error: AlpaconError) -> None:
         """Leave open what has no answer: the workspace cannot be asked, and others can."""
@@ -268,7 +266,7 @@ class WorkspaceAudit:
                 continue
             job = Job(audited.server, command=known, outcome=outcome_of(known))
             fleet.fetch_output(job)
-            question.take(job, self.options.output_limit, reused=True)
+            question.take(job, reused=True)
             again = [check for check in question.checks if not audited.replies[check.name].stays]
             for check in again:
                 del audited.replies[check.name]
@@ -330,7 +328,7 @@ class WorkspaceAudit:
     def _take(self, jobs: Iterable[tuple[Job, Sequence[Question]]]) -> None:
         for job, alike in jobs:
             for question in alike:
-                question.take(job, self.options.output_limit)
+                question.take(job)
 
     def _job(self, question: Question, recent: _Recent) -> Job:
         """What asks a question: the same command that still waits, for an approval say, or a new one."""
@@ -344,16 +342,12 @@ class WorkspaceAudit:
 
 
 def ask(
-    options: AuditOptions, hosts: list[Host], settings: Settings, run: Run, spent: int = 0
+    options: AuditOptions, hosts: list[Host], settings: Settings, run: Run
 ) -> tuple[WorkspaceAudit, AlpaconError | None]:
-    """The audit of one workspace, and why that could not be asked, if so.
-
-    Args:
-        spent: how many requests the audit has made before.
-    """
+    """The audit of one workspace, and why that could not be asked, if so."""
     with run.client(settings) as client:
         client.deadline = time.monotonic() + options.limits.wait_timeout
-        audit = WorkspaceAudit(client, options, hosts, run, spent)
+        audit = WorkspaceAudit(client, options, hosts, run)
         try:
             audit.carry_out()
         except RunIsOver:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 
-from .asking import WorkspaceAudit, ask
+from .asking import ask
 from .hosts import Host
 from .options import AuditOptions
 from .report.console import in_words, overview
@@ -68,9 +67,7 @@ def run_audit(
         AlpaconError: nothing was submitted.
     """
     started = datetime.now(timezone.utc)
-    asked: list[tuple[WorkspaceAudit, AlpaconError | None]] = []
-    for settings, members in _by_workspace(hosts).items():
-        asked.append(ask(options, members, settings, run, sum(audit.client.requests for audit, _error in asked)))
+    asked = [ask(options, members, settings, run) for settings, members in _by_workspace(hosts).items()]
     audits = [audit for audit, _error in asked]
     failures = [error for _audit, error in asked if error]
     submitted = sum(audit.submitted for audit in audits)

@@ -34,7 +34,6 @@ SPEC: dict[str, dict[str, Any]] = {
     "username": {"type": "str"},
     "hosts": {"type": "list", "elements": "str"},
     "waivers": {"type": "list", "elements": "dict"},
-    "budget": {"type": "int"},
     "reuse_within": {"type": "str"},
     "wait_timeout": {"type": "str", "default": "5m"},
     "max_concurrency": {"type": "str"},
@@ -51,7 +50,6 @@ SPEC: dict[str, dict[str, Any]] = {
     },
     "compare_to": {"type": "list", "elements": "path", "default": []},
     "title": {"type": "str"},
-    "output_limit": {"type": "int", "default": 2000},
 }
 #: So long after its submit a command is looked at first, in seconds.
 _FIRST_LOOK = 0.3
@@ -73,9 +71,7 @@ class AuditOptions:
     unknown_severity: str
     fail_on: str | None
     min_coverage: float
-    output_limit: int
     waivers: list[Waiver]
-    budget: int | None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], plans: Sequence[Sequence[Check]]) -> AuditOptions:
@@ -86,16 +82,12 @@ class AuditOptions:
         """
         if not plans:
             raise UsageError("hosts", "there is no host to audit", "Give the play hosts, or name some in hosts.")
-        if options["output_limit"] < 0:
-            raise UsageError("output_limit", "it is negative", "Give a number of characters, or 0 for no output.")
         if not 0 <= options["min_coverage"] <= 100:
             raise UsageError(
                 "min_coverage",
                 f"{options['min_coverage']:g} is not a percentage",
                 "Give a number from 0, for no minimum, to 100.",
             )
-        if options.get("budget") is not None and options["budget"] < 1:
-            raise UsageError("budget", f"it is {options['budget']}", "Give a number of requests, or leave it out.")
         reuse_within = options.get("reuse_within")
         # Hosts with equal variables have the same plan.
         different = list({id(plan): plan for plan in plans}.values())
@@ -115,9 +107,7 @@ class AuditOptions:
             unknown_severity=options["unknown_severity"],
             fail_on=None if options["fail_on"] == "never" else options["fail_on"],
             min_coverage=options["min_coverage"],
-            output_limit=options["output_limit"],
             waivers=read_waivers(options["waivers"], datetime.now(timezone.utc).date()),
-            budget=options.get("budget"),
         )
 
 

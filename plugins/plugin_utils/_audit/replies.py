@@ -22,6 +22,8 @@ from .questions import NOT_APPLIED, CheckAnswer, read
 from .scanners import NamedResult, ScannerError, parse, silent
 from .verdict import NOT_APPLICABLE, PASSED, UNKNOWN
 
+#: So many characters of an output are in the report.
+KEPT = 2000
 _NO_ANSWER = "Its answer did not come, or not whole."
 
 
@@ -68,12 +70,11 @@ def named_of(check: Check, reply: Reply) -> Sequence[NamedResult]:
     return silent(check.results, reply.judged.message) if check.results and is_open else reply.named
 
 
-def replies_of(job: Job, checks: Sequence[Check], carried: bool, limit: int, reused: bool = False) -> dict[str, Reply]:
+def replies_of(job: Job, checks: Sequence[Check], carried: bool, reused: bool = False) -> dict[str, Reply]:
     """What came back for the checks of a job that is over, by their names.
 
     Args:
         carried: whether the answers of all checks are in the output, each in a part of it.
-        limit: so many characters of an output are kept.
     """
     command, output = job.command, job.output or Output("")
     known = command.without_result() if command else None
@@ -89,7 +90,7 @@ def replies_of(job: Job, checks: Sequence[Check], carried: bool, limit: int, reu
         )
     missing = unanswered(why, known, reached=bool(command and command.ran), asked=job.outcome != Outcome.NOT_TRIED)
     return {
-        check.name: _judged(check, answers[check.name], known, limit, reused) if check.name in answers else missing
+        check.name: _judged(check, answers[check.name], known, reused) if check.name in answers else missing
         for check in checks
     }
 
@@ -119,14 +120,14 @@ def _plain(rc: int, output: Output, rc_stated: bool) -> CheckAnswer:
     return CheckAnswer(rc, output.text, rc_stated, output.complete, gaps=not output.complete)
 
 
-def _judged(check: Check, answer: CheckAnswer, command: Command | None, limit: int, reused: bool) -> Reply:
+def _judged(check: Check, answer: CheckAnswer, command: Command | None, reused: bool) -> Reply:
     judged, named = _results(check, answer) if check.kind == RESULTS else (judge(check, answer), ())
     output = answer.output.rstrip("\r\n")
     return Reply(
         judged,
         answer.rc,
-        around(output, judged.evidence, limit),
-        len(output) > limit,
+        _around(output, judged.evidence),
+        len(output) > KEPT,
         answer.complete,
         command,
         reused,
@@ -147,7 +148,7 @@ def _results(check: Check, answer: CheckAnswer) -> tuple[CheckOutcome, Sequence[
     return CheckOutcome(PASSED, f"It has {len(named)} results."), named
 
 
-def around(output: str, place: int | None, limit: int) -> str:
+def _around(output: str, place: int | None, limit: int = KEPT) -> str:
     """So many characters of an output, with what begins at a place among them; the beginning where there is none."""
     if place is None or len(output) <= limit or place < limit // 2:
         return output[:limit]

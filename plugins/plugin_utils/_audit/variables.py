@@ -30,7 +30,6 @@ OF_PLAY = {
     **{
         name: f"{PREFIX}{name}"
         for name in (
-            "budget",
             "compare_to",
             "fail_on",
             "formats",

@@ -40,7 +40,7 @@ def vaulted(data: Any) -> str:
 @pytest.mark.parametrize("core", CORES)
 def test_vaulted_values_are_texts_everywhere(current: Workspace, tmp_path: Path, core: str) -> None:
     token, secret = f"{MARK}{current.token}", f"{MARK}{SECRET}"
-    audited = [{"name": "open", "line": "echo open", "contains": f"{MARK}open"}]
+    audited = [{"name": "open", "line": "echo open", "matches": f"{MARK}open"}]
     no_token = {"alpacon_token": None}
     tokens = {**no_token, "alpacon_tokens": {current.url: token}}
     looked_up = "query('herdops.alpacon.alpacon_command', 'web-01', line='echo hi'{})"

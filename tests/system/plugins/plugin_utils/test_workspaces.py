@@ -105,7 +105,7 @@ def test_equal_names_are_two_hosts_and_told_of(both: Both) -> None:
 
 def audit(**options: Any) -> Row:
     """A task that asks every host for a word."""
-    checks = [{"name": "hello", "line": "echo hello", "contains": "hello"}]
+    checks = [{"name": "hello", "line": "echo hello", "matches": "hello"}]
     return {"herdops.alpacon.alpacon_audit": {"checks": checks, "progress": False, **options}}
 
 
@@ -179,14 +179,8 @@ def test_one_token_is_not_for_groups_of_two_workspaces(both: Both, core: str) ->
 # Audits
 
 
-def test_an_audit_has_one_budget_and_names_the_workspace_that_could_not_be_asked(both: Both) -> None:
+def test_an_audit_names_the_workspace_that_could_not_be_asked(both: Both) -> None:
     both.write(source(both.here, "web-01", "web-02"), source(both.there, "web-01", "web-03"))
-    # What either workspace takes alone: a command for each of its servers, and eight requests to read the answers.
-    _listed, results = both.play(audit(budget=12, min_coverage=50))
-    [result] = [result for result in results.values() if "summary" in result]
-    assert result["requests"] <= 12
-    assert (len(both.here.commands()), both.there.commands()) == (2, [])
-    assert result["summary"]["not_asked"] == 2
     wrong = {**audit(dest=str(both.folder / "report")), "vars": {"alpacon_tokens": {both.there.url: "alpat-wrong"}}}
     listed, results = both.play(wrong)
     assert listed.code != 0

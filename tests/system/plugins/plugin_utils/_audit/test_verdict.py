@@ -166,7 +166,7 @@ def test_an_empty_selection_is_refused_and_null_counts_as_left_out(current: Work
         "formats: it is an empty list": {"checks": [HELLO], "formats": []},
         "formats: it is null": {"checks": [HELLO], "formats": None},
     }
-    nulls = dict.fromkeys(("fail_on", "min_coverage", "skip", "unknown_severity", "output_limit", "title"))
+    nulls = dict.fromkeys(("fail_on", "min_coverage", "skip", "unknown_severity", "title"))
     cases["null"] = {"checks": [BAD], **nulls}
     tasks = [task(text, options, "herdops.alpacon.alpacon_audit", run_once=True) for text, options in cases.items()]
     done = play_out(current, tmp_path, play(*tasks), ["web-01"])

@@ -31,7 +31,7 @@ def reply(output: Output, rc: int = 0, carried: bool = True, given: Check | None
         id=NO_COMMAND, server=Server(SERVER), line="", shell="system", status="success", success=True, exit_code=rc
     )
     job = Job(command.server, command=command, outcome=Outcome.SUCCESS, output=output)
-    return replies_of(job, [check], carried, 100)[check.name]
+    return replies_of(job, [check], carried)[check.name]
 
 
 def part(said: str, output: str = ROWS, name: str = "it") -> Output:
@@ -129,6 +129,6 @@ def test_what_may_not_have_run_is_no_answer(fields: dict[str, str], refused: str
     [check] = read_checks("checks", [CHECK])
     output = Output("", refused=refused)
     job = Job(Server(SERVER, "web-01"), command=Command.from_row(row), outcome=Outcome.FAILED, output=output)
-    done = replies_of(job, [check], True, 100)["it"]
+    done = replies_of(job, [check], True)["it"]
     assert (done.judged.outcome, done.reached) == ("unknown", False)
     assert done.judged.message == f"{reason} Id {job.id}."

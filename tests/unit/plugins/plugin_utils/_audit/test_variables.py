@@ -42,7 +42,7 @@ def test_the_first_two_hosts_that_differ_are_named() -> None:
         ("audit_wait_timeout", "10m", 600),
         ("audit_min_coverage", "95", 95),
         ("audit_formats", "html, json", ["html", "json"]),
-        ("audit_budget", None, ""),
+        ("audit_max_concurrency", None, ""),
         ("audit_title", "{{ now() }}", "{{ now() }}"),
     ],
 )
