@@ -107,7 +107,7 @@ def test_answers_count_however_their_command_ended() -> None:
     row = current_row(status="failed", success=False, exit_code=-1)
     output = replace(part("rc 0 in 30 by 0", "x", "a"), complete=False, note="What it wrote is not known.")
     job = Job(Server(SERVER, "web-01"), command=Command.from_row(row), outcome=Outcome.FAILED, output=output)
-    done = replies_of(job, checks, True, 100)
+    done = replies_of(job, checks, True)
     assert [done[name].judged.outcome for name in "ab"] == ["passed", "unknown"]
     assert done["b"].judged.message.startswith("It ended early: a signal ended it")
 
