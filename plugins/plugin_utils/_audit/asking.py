@@ -94,7 +94,6 @@ class WorkspaceAudit:
     Attributes:
         options: those of the whole audit.
         given: the hosts of this workspace.
-        spent: how many requests the audit has made in other workspaces.
         hosts: the hosts with their servers and replies, as soon as these are known.
         submitted: how many commands were.
         left_out: how many check mode did not submit.
@@ -106,7 +105,6 @@ class WorkspaceAudit:
     options: AuditOptions
     given: list[Host]
     run: Run
-    spent: int = 0
     hosts: list[AuditedHost] = field(default_factory=list)
     submitted: int = 0
     left_out: int = 0
@@ -199,33 +197,6 @@ class WorkspaceAudit:
             except TooLarge as error:
                 raise UsageError("checks", str(error), "Audit with fewer checks at once.") from None
         return self._packed[key]
-
-    def _within_budget(self, questions: Sequence[Question]) -> list[Question]:
-        """The questions to as many whole servers as the budget holds, with what it takes to read their answers."""
-        budget = self.options.budget
-        if budget is None:
-            return list(questions)
-        left = budget - self.spent - self.client.requests
-        by_server: dict[str | None, list[Question]] = {}
-        for question in questions:
-            by_server.setdefault(question.audited.server.id, []).append(question)
-        held: list[Question] = []
-        not_asked = 0
-        for of_server in by_server.values():
-            commands = len({question.match for question in (*held, *of_server)})
-            if commands + max(_LEAST_READS, commands * _READS_OF_COMMANDS) <= left:
-                held += of_server
-                continue
-            not_asked += 1
-            reply = unanswered(f"The budget of {budget} requests does not suffice for this server.", asked=False)
-            for question in of_server:
-                question.audited.replies.update({check.name: reply for check in question.checks})
-        if not_asked:
-            self.run.warn(
-                f"The budget of {budget} requests suffices for {len(by_server) - not_asked} of {len(by_server)}"
-                " servers. Audit again to ask the others: what passed is reused for a while."
-            )
-        return held
 
     # What is known already
 
