@@ -287,6 +287,7 @@ options:
     description:
       - The lowest severity that fails the task, or V(never).
       - With V(never), the verdict is still V(pass) or V(inconclusive), and O(min_coverage) still applies.
+        What people read says "not judged" instead of V(pass).
     type: str
     default: high
     choices: [info, low, medium, high, critical, never]
