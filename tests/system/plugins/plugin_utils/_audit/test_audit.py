@@ -23,7 +23,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     AlpaconError,
     ApiError,
     RunIsOver,
-    UsageError,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
@@ -31,8 +30,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import asking
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, result_of
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import verdict_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import result_of
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, Row
 
 FOUND = {"hello": "passed", "space": "failed"}
@@ -93,15 +91,9 @@ def test_one_command_asks_everything_of_a_server_and_account(current: Workspace)
 def test_a_slow_check_costs_no_other_answer(current: Workspace) -> None:
     slow = [{"name": name, "line": "sleep 60", "timeout": 90} for name in ("slow", "slower")]
     done = audit(current, *slow, HELLO, wait_timeout="4s")
-    assert {check: outcome for (_host, check), outcome in done.outcomes.items()} == {
-        "slow": "unknown",
-        "slower": "unknown",
-        "hello": "passed",
-    }
-    assert [result["message"].partition(":")[0] for result in done.report["results"][:2]] == [
-        "The server took longer than 3 s.",
-        "Out of time",
-    ]
+    told = [(result["outcome"], result["message"].partition(":")[0]) for result in done.report["results"]]
+    assert told[:2] == [("unknown", "The server took longer than 3 s."), ("unknown", "Out of time")]
+    assert told[2][0] == "passed"
 
 
 def test_named_results_of_another_tool(current: Workspace) -> None:
@@ -112,9 +104,6 @@ def test_named_results_of_another_tool(current: Workspace) -> None:
     assert {name: outcome for (_host, name), outcome in done.outcomes.items()} == {**named, "hello": "passed"}
     parents = [(check["name"], check["of"]) for check in done.report["checks"]]
     assert parents == [("tap", None), *((name, "tap") for name in named), ("hello", None)]
-    assert (done.result["failing"], done.summary["questions"]) == (1, 4)
-    broken = audit(current, {**check, "line": "echo nothing"}).the_result
-    assert (broken["check"], broken["outcome"]) == ("tap", "unknown")
 
 
 def test_each_rule_of_a_scanner_that_did_not_run_is_open(current: Workspace) -> None:
@@ -236,14 +225,6 @@ def test_what_is_mended_is_gone_in_the_next_run(current: Workspace, tmp_path: Pa
     assert run() == (["passed", "failed"], 1)
 
 
-def test_the_newest_command_answers(current: Workspace) -> None:
-    current.add_commands([{"server": "web-01", **carried(HELLO)} for _time in range(3)])
-    done = audit(current, HELLO, reuse_within="1h")
-    assert not done.audited.changed
-    newest = max(current.commands(), key=lambda row: str(row["handled_at"]))["id"]
-    assert done.the_result["command"] == newest
-
-
 def test_commands_that_do_not_answer(current: Workspace) -> None:
     old = dict.fromkeys(("added_at", "scheduled_at", "delivered_at", "acked_at"), -7300)
     rows: list[Row] = [
@@ -275,12 +256,6 @@ def test_what_somebody_else_has_had_answered_is_not_believed(
     assert (done.summary["reused"], done.the_result["command"] != made) == (0, True)
 
 
-def test_own_answers_are_not_taken_where_nobody_says_whose_they_are(current: Workspace) -> None:
-    current.add_commands([{"server": "web-01", **carried(HELLO)}])
-    current.fault("status", path="^/api/(auth/whoami|iam/users)/", status=403, body='{"code": "forbidden"}')
-    assert audit(current, HELLO, reuse_within="1h").audited.changed
-
-
 def test_recent_answers_of_a_server_that_is_offline_count(workspace: Workspace) -> None:
     workspace.add_servers("off-01", connected=False)
     more = {"name": "more", "line": "echo more", "matches": "more"}
@@ -298,28 +273,24 @@ def waiver(**given: Any) -> Row:
     return {"check": "b*", "groups": ["all"], "reason": "it is old", "until": "2999-12-31", **given}
 
 
+BAD = {"name": "bad", "line": "exit 1", "severity": "critical"}
+
+
 def test_waived_findings_do_not_fail(current: Workspace) -> None:
-    bad = {"name": "bad", "line": "exit 1", "severity": "critical"}
     own = waiver(groups=[], hosts=["web-0[13]"], by="me")
-    done = audit(current, HELLO, bad, of=hosts(*AGENTS), waivers=[own])
+    done = audit(current, HELLO, BAD, of=hosts(*AGENTS), waivers=[own])
     assert [done.outcomes[name, "bad"] for name in AGENTS] == ["waived", "failed", "waived"]
     kept = {"reason": "it is old", "until": "2999-12-31", "by": "me", "expired": False}
     assert done.report["results"][1]["waiver"] == kept
     assert (done.report["waivers"][0]["matched"], done.result["failing"], done.warnings) == (2, 1, [])
-    everybody = audit(current, HELLO, bad, of=hosts(*AGENTS), waivers=[waiver()])
-    assert (everybody.result["verdict"], everybody.report["coverage"], everybody.result["failed"]) == (
-        "pass",
-        100,
-        False,
-    )
+    everybody = audit(current, HELLO, BAD, of=hosts(*AGENTS), waivers=[waiver()])
+    assert (everybody.result["verdict"], everybody.report["coverage"]) == ("pass", 100)
 
 
 def test_an_expired_waiver_fails_again_and_says_so(current: Workspace) -> None:
-    bad = {"name": "bad", "line": "exit 1", "severity": "critical"}
-    done = audit(current, bad, waivers=[waiver(until="2020-01-31")])
+    done = audit(current, BAD, waivers=[waiver(until="2020-01-31")])
     assert (done.the_result["outcome"], done.the_result["waiver"]["expired"]) == ("failed", True)
     assert done.the_result["message"].endswith("Its waiver expired on 2020-01-31: it is old")
-    assert done.result["failing"] == 1
 
 
 @pytest.mark.parametrize(
@@ -368,20 +339,19 @@ def test_servers_that_cannot_be_asked(current: Workspace, server: Row | None, sa
 
 
 @pytest.mark.parametrize(
-    ("status", "says"),
+    ("status", "says", "ends"),
     [
-        ("denied", "Never ran: the workspace's verification denied it."),
-        ("queued", "Not finished within wait_timeout"),
+        ("denied", "Never ran: the workspace's verification denied it.", "denied"),
+        ("queued", "Not finished within wait_timeout", "cancelled"),
     ],
 )
-def test_commands_that_never_run(current: Workspace, status: str, says: str) -> None:
+def test_commands_that_never_run(current: Workspace, status: str, says: str, ends: str) -> None:
     current.settings(holds=[{"line": "alpacon-audit", "servers": ["web-02"], "status": status}])
     done = audit(current, HELLO, of=hosts(*AGENTS), wait_timeout="1s")
     assert Counter(done.outcomes.values()) == {"passed": 2}
-    assert done.reasons["web-02"].startswith(says)
     [held] = [made for made in current.commands() if made["server"] == "web-02"]
-    assert held["status"] == ("denied" if status == "denied" else "cancelled")
-    assert held["id"] in done.reasons["web-02"]
+    assert done.reasons["web-02"].startswith(says)
+    assert (held["status"], held["id"] in done.reasons["web-02"]) == (ends, True)
 
 
 def test_a_held_command_is_adopted_by_the_next_audit(current: Workspace) -> None:
@@ -407,16 +377,11 @@ def test_a_refused_token_fails_the_audit(current: Workspace, at_the_submit: bool
 def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
     current.fault("status", method="POST", status=401, after=1, body=NO_TOKEN)
     done = audit(current, HELLO, of=hosts(*AGENTS), max_concurrency="1", fail_on="never")
-    assert (Counter(done.outcomes.values()), done.summary["not_reached"], done.summary["not_asked"]) == (
-        {"passed": 1},
-        1,
-        1,
-    )
-    assert done.result["failed"]
+    assert list(done.outcomes.values()) == ["passed"]
+    assert (done.summary["not_reached"], done.summary["not_asked"]) == (1, 1)
     refusal = f"The workspace {current.url} refused the token half way: The token"
     assert done.result["msg"].startswith(f"Inconclusive: {refusal}")
-    assert str(done.report["refusal"]).startswith(refusal)
-    assert (done.result["failing"], done.result["verdict"]) == (0, "inconclusive")
+    assert (done.result["failing"], done.result["verdict"], done.result["failed"]) == (0, "inconclusive", True)
 
 
 def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
@@ -475,18 +440,14 @@ def test_a_list_of_servers_that_may_not_be_read(workspace: Workspace) -> None:
 
 
 def test_check_mode_writes_nothing(current: Workspace) -> None:
-    worse = {"name": "worse", "line": "exit 1"}
-    audit(current, HELLO, worse)
+    audit(current, HELLO, BAD)
     current.reset_counters()
     asked: Row = {"of": hosts("web-01", "web-02"), "check_mode": True, "reuse_within": "1h", "fail_on": "info"}
-    done = audit(current, HELLO, worse, **asked)
-    assert current.counters()["writes"] == 0
-    assert done.audited.changed
+    done = audit(current, HELLO, BAD, **asked)
+    assert (current.counters()["writes"], done.audited.changed) == (0, True)
     assert done.outcomes == {("web-01", "hello"): "passed"}
     assert done.result["msg"] == "1 passed, 0 failed, 0 unknown. 2 commands would be submitted."
     assert (done.result["verdict"], done.result["coverage"], done.result["failed"]) == (None, None, False)
-    assert not any("erdict" in line or "Not reached" in line for line in done.result["overview"])
-    assert "2 commands would be submitted" in done.result["overview"]
     assert (done.summary["not_asked"], done.summary["not_reached"]) == (1, 0)
 
 
@@ -511,9 +472,8 @@ def test_two_hundred_servers_and_fifteen_checks(idle: Workspace) -> None:
     fleet = hosts(*IDLE)
     checks = [{"name": f"check-{number}", "line": f"echo {number}", "matches": str(number)} for number in range(15)]
     done = audit(idle, *checks, of=fleet, reuse_within="1h")
-    counters = idle.counters()
-    assert counters["writes"] == 200
-    assert max(counters["requests"], done.summary["requests"]) <= 1.1 * 200
+    assert idle.counters()["writes"] == 200
+    assert max(idle.counters()["requests"], done.summary["requests"]) <= 1.1 * 200
     prints = " ".join(map(str, range(15)))
     idle.add_commands([{"server": host.server, **carried(*checks, prints=prints)} for host in fleet])
     idle.reset_counters()
@@ -552,44 +512,6 @@ def test_findings_fail_the_task_from_a_severity_on(workspace: Workspace) -> None
     assert result["msg"].startswith("1 finding of severity high or worse: web-01: high (high): ")
     found = [("high", True, True), ("low", False, True)]
     assert [(one["check"], one["fails"], "output" not in one) for one in result["findings"]] == found
-    # The server that is offline is as bad as a question without an answer.
-    for fail_on, failing in (("never", 0), ("critical", 0), ("high", 1), ("medium", 2), ("info", 3)):
-        report = {**done.report, "fail_on": None if fail_on == "never" else fail_on, "min_coverage": 0}
-        report["verdict"] = verdict_of(report)
-        again = result_of(Audited(report, changed=True))
-        assert (again["failed"], again["failing"]) == (failing > 0, failing)
-        assert again["verdict"] == ("fail" if failing else "pass")
-
-
-# Bad input
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"waivers": [waiver(until="soon")]}, "waivers, waiver 1: until: 'soon' is not a date."),
-        ({"waivers": [waiver(groups=[])]}, "waivers, waiver 1: it is about no host."),
-        ({"waivers": [waiver(reason=" ")]}, "waivers, waiver 1: reason: it is empty."),
-        ({"waivers": [waiver(unitl=1)]}, "waivers, waiver 1: unitl: a waiver has no such key. Did you mean until?"),
-        (
-            {"checks": [{"name": "a", "line": "x", "results": {"format": "tap"}}, {"name": "a/b", "line": "x"}]},
-            "checks: a/b may be a result of a as well. Rename one of them.",
-        ),
-        ({"reuse_within": "soon"}, "reuse_within: 'soon' is not a duration."),
-        ({"max_concurrency": "0"}, "max_concurrency: 0 is too small."),
-        (
-            {"min_coverage": 101.0},
-            "min_coverage: 101 is not a percentage. Give a number from 0, for no minimum",
-        ),
-        ({"of": []}, "hosts: there is no host to audit."),
-    ],
-)
-def test_bad_input_is_refused_before_any_request(current: Workspace, given: Row, message: str) -> None:
-    of = given.pop("of", hosts("web-01"))
-    with pytest.raises(UsageError) as raised:
-        carry_out({**options(current, HELLO), **given}, of, Run(warn=print))
-    assert str(raised.value).startswith(message)
-    assert current.requests_made() == 0
 
 
 # Workspaces that hand no variables to servers

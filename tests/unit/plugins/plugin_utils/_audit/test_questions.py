@@ -20,11 +20,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing i
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import (
     LARGEST_OUTPUT,
-    NOT_APPLIED,
     SECONDS,
     CheckAnswer,
     compose,
-    line_of,
     read,
     seconds_for,
 )
@@ -209,40 +207,3 @@ def test_no_more_is_kept_than_fits(shell: str) -> None:
 def test_answers_that_are_not_whole_are_none(printed: bytes, names: list[str]) -> None:
     checks = read_checks("checks", [{"name": name, "line": "x"} for name in "ab"])
     assert list(read(printed, checks)) == names
-
-
-def test_the_same_checks_are_the_same_body() -> None:
-    checks = read_checks("checks", [{"name": "a", "line": "x", "parameters": {"p": 1}}, {"name": "b", "line": "y"}])
-    assert compose(checks) == compose([check.with_parameters({"p": 1, "q": 2}) for check in checks])
-    assert compose(checks) != compose([check.with_parameters({"p": 2}) for check in checks])
-    assert compose(checks[:1]) != compose(checks)
-
-
-# One check as a line, for workspaces that hand no variables to servers
-
-
-def run_line(shell: str, given: Row) -> str:
-    """The output of the line of a check."""
-    [check] = read_checks("checks", [{"name": "c", **given}], 'told() { printf "<%s>" "$@"; }\n')
-    line = line_of(check)
-    assert "\n" not in line
-    done = subprocess.run(
-        [*shlex.split(shell), "-c", line], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
-    )
-    assert done.stderr == ""
-    return done.stdout
-
-
-def test_a_line_of_one_line_can_be_read() -> None:
-    [check] = read_checks("checks", [{"name": "c", "line": "  echo hello "}])
-    assert line_of(check) == "export LC_ALL=C; echo hello"
-
-
-def test_a_line_has_values_functions_and_the_condition(shell: str) -> None:
-    given = {
-        "line": "told \"$word\" 'a\\tb'\n  # that's it\nprintf '%s' '\\n' \"$LC_ALL\"",
-        "parameters": {"word": "x\ny"},
-        "applies_if": '[ -n "$word" ] # here',
-    }
-    assert run_line(shell, given) == "<x\ny><a\\tb>\\nC"
-    assert run_line(shell, {**given, "applies_if": "false # not here"}) == f"{NOT_APPLIED}\n"

@@ -1,0 +1,45 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC, AuditOptions
+from ansible_collections.herdops.alpacon.tests.unit.support import Row
+
+
+def waiver(**given: Any) -> Row:
+    return {"waivers": [{"check": "a", "groups": ["all"], "reason": "old", "until": "2999-12-31", **given}]}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (waiver(until="soon"), "waivers, waiver 1: until: 'soon' is not a date."),
+        (waiver(groups=[]), "waivers, waiver 1: it is about no host."),
+        (waiver(reason=" "), "waivers, waiver 1: reason: it is empty."),
+        (waiver(unitl=1), "waivers, waiver 1: unitl: a waiver has no such key. Did you mean until?"),
+        ({"reuse_within": "soon"}, "reuse_within: 'soon' is not a duration."),
+        ({"max_concurrency": "0"}, "max_concurrency: 0 is too small."),
+        ({"min_coverage": 101}, "min_coverage: 101 is not a percentage. Give a number from 0, for no minimum"),
+        ({"checks": []}, "hosts: there is no host to audit."),
+        (
+            {"checks": [{"name": "t", "line": "x", "results": {"format": "tap"}}, {"name": "t/b", "line": "x"}]},
+            "checks: t/b",
+        ),
+    ],
+)
+def test_bad_input_is_refused(given: Row, message: str) -> None:
+    options = (
+        ArgumentSpecValidator(SPEC).validate({"checks": [{"name": "a", "line": "x"}], **given}).validated_parameters
+    )
+    with pytest.raises(UsageError) as raised:
+        AuditOptions.from_options(options, [read_checks("checks", options["checks"])] if options["checks"] else [])
+    assert str(raised.value).startswith(message)
