@@ -11,7 +11,7 @@ import re
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import questions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import CheckOutcome, judge
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import LONG, NOT_APPLIED, line_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import NOT_APPLIED, line_of
 from ansible_collections.herdops.alpacon.tests.unit.carrying import IN_PARTS, from_parts
 from checks import library, throwaway
 from checks.library import State
@@ -33,14 +33,9 @@ def ask(state: State) -> tuple[CheckOutcome, str]:
 
 
 def uses(state: State, program: str) -> bool:
-    """Whether the check of a state, of a set that can say what it needs, names a program."""
-    check = _CHECKS[state.check].with_parameters(state.parameters)
-    return "need()" in check.functions and bool(re.search(rf"\b{program}\b", check.functions + check.line))
-
-
-def fits_a_line(state: State) -> bool:
-    """Return True if a workspace that hands no variables to servers can ask the check of a state."""
-    return len(line_of(_CHECKS[state.check].with_parameters(state.parameters))) <= LONG
+    """Whether the check of a state names a program."""
+    check = _CHECKS[state.check]
+    return bool(re.search(rf"\b{program}\b", check.functions + check.line))
 
 
 def ask_by_line(state: State) -> tuple[CheckOutcome, str]:

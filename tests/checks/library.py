@@ -81,7 +81,7 @@ def states() -> list[State]:
     ]
 
 
-def first_failing() -> list[State]:
-    """The first state on Debian that each check fails."""
-    found = [state for state in states() if state.outcome == "failed" and state.system == "debian12"]
+def first(outcome: str) -> list[State]:
+    """The first state with this outcome that each check has on Debian."""
+    found = [state for state in states() if state.outcome == outcome and state.system == "debian12"]
     return list({state.check: state for state in reversed(found)}.values())

@@ -18,7 +18,7 @@ from hosts import images
 FOLDER = collection_tree.BUILD / "checks"
 _SERVER = (
     *("systemd", "systemd-sysv", "openssh-server", "sudo", "iproute2", "procps", "kmod", "mount", "e2fsprogs"),
-    *("busybox", "openssl", "cron", "passwd", "login", "dbus", "chrony"),
+    *("busybox", "openssl", "cron", "passwd", "login", "dbus", "chrony", "linux-base"),
 )
 _RPM = ("createrepo-c", "ca-certificates", "sqlite3")
 #: For each system its Debian release, the packages in it, and the scripts that make of it what it is: those of hosts,

@@ -34,7 +34,7 @@ env -i HOME=/root PATH="$inside" chroot "$work/root" /bin/sh -euc "$prepare" </d
 export HOME=/root PATH="$inside" LC_ALL=C
 [ "$user" = root ] || { export HOME="/home/$user"; set -- --userspec=1000:1000 --groups=; }
 [ "$booted" ] || exec chroot "$@" "$work/root" "$shell" -c "$body" </dev/null
-umount "$work/root/proc"
+umount --recursive "$work/root/proc"
 mount -t proc proc /proc
 mount -t cgroup2 none /sys/fs/cgroup
 group=/sys/fs/cgroup/${work##*/}

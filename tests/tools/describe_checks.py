@@ -33,9 +33,8 @@ Checks of the audit
 The role ``herdops.alpacon.audit`` includes {checks} checks in {sets} sets, which ``audit_check_sets`` selects. A check
 that lacks a right or a program says so, and never passes for want of it. Nothing is changed on a server.
 
-References name the section of the CIS Benchmark for Debian Linux 12, or for Red Hat Enterprise Linux 9, and the control
-of NIST SP 800-53 where it is plain; their text is not repeated. A parameter is set by the variable of that name, in a
-play, for a group or for a host.
+References name the control of NIST SP 800-53. A parameter is set by the variable of that name, in a play, for a group
+or for a host.
 
 .. contents::
    :local:
