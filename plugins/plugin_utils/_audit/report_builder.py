@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""What is in the report of an audit, see ``docs/audit-report.schema.json``."""
+"""The builder of the report of an audit, see ``docs/audit-report.schema.json``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SILENT = NamedResult("", UNKNOWN)
 def build_report(
     options: AuditOptions, hosts: Sequence[Host], audits: Sequence[WorkspaceAudit], started: datetime
 ) -> dict[str, Any]:
-    """The whole report of an audit that has been made in each workspace."""
+    """Build the whole report of an audit that has been made in each workspace."""
     asked = {audited.host.name: (audit, audited) for audit in audits for audited in audit.hosts}
     servers, results, checks = [], [], _Checks()
     for host in hosts:
@@ -112,7 +112,7 @@ class _Checks:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """Them, as the report has them."""
+        """Return the rows of the report."""
         return list(self._rows.values())
 
     def add(self, check: Check, named: Sequence[NamedResult], rows: Sequence[dict[str, Any]]) -> None:
@@ -128,7 +128,7 @@ class _Checks:
             self._add_named(check, one, row)
 
     def differences(self, checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
-        """What these checks have unlike those of the same names that are in the report."""
+        """Return the keys of these checks that differ from those of the same names in the report."""
         return {check.name: self._unlike[id(check)] for check in checks if self._unlike[id(check)]}
 
     def _add_named(self, check: Check, named: NamedResult, row: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ def _agree(said: dict[str, NamedResult], name: str, named: NamedResult, words: S
 
 
 def name_of(check: Check, named: NamedResult) -> str:
-    """What a result of another tool is called."""
+    """Return the name of a result of another tool."""
     return f"{check.name}/{named.name}"
 
 
@@ -196,7 +196,7 @@ def _summary(
 
 
 def _reply(audited: AuditedHost, check: Check) -> Reply | None:
-    """What came back for a check; None where the server was not reached, or check mode leaves it open."""
+    """Return the reply to a check, None where the server was not reached, or check mode leaves it open."""
     if not audited.reached:
         return None
     return audited.replies.get(check.name) or (unanswered(audited.obstacle) if audited.obstacle else None)
@@ -205,7 +205,7 @@ def _reply(audited: AuditedHost, check: Check) -> Reply | None:
 def _results(
     options: AuditOptions, audited: AuditedHost, check: Check, reply: Reply, named: Sequence[NamedResult]
 ) -> list[dict[str, Any]]:
-    """What came of one check on one host: a row for each named result, or one."""
+    """Return the results of one check on one host: a row for each named result, or one."""
     if not named:
         return [_row(options, audited, check.name, check.severity, reply, reply.judged.outcome, reply.judged.message)]
     # What another tool wrote stands in the report as its results.
@@ -279,7 +279,7 @@ def _check(check: Check) -> dict[str, Any]:
 
 
 def _named_check(check: Mapping[str, Any], name: str, named: NamedResult, failed: NamedResult) -> dict[str, Any]:
-    """A named result as a check, part of the one whose output it is in.
+    """Return a named result as a check, part of the one whose output it is in.
 
     Args:
         check: that one, as the report has it.

@@ -56,7 +56,7 @@ def _lines(report: Mapping[str, Any], files: Sequence[str], to_submit: int) -> I
 
 
 def _without_answer(report: Mapping[str, Any]) -> Iterator[str]:
-    """The servers without results, by reason, and why questions to others are open."""
+    """Name the servers without results by reason, and say why questions to others are open."""
     hosts: dict[str, list[str]] = {}
     for server in report["servers"]:
         # Check mode leaves servers open without a reason.
@@ -79,7 +79,7 @@ def _without_answer(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def in_words(findings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each finding, and one for all that a host leaves open for the same reason."""
+    """Return a line for each finding, and one for all that a host leaves open for the same reason."""
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for finding in findings:
         check = "" if finding["outcome"] == UNKNOWN else finding["check"]

@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
-    """The text of audit.csv, row by row."""
+    """Render audit.csv row by row."""
     yield _row(COLUMNS)
     servers = {server["host"]: _server_cells(server) for server in report["servers"]}
     checks = {check["name"]: check for check in report["checks"]}
@@ -67,7 +67,7 @@ def _row(cells: Iterable[Any]) -> str:
 
 
 def safe(cell: Any) -> str:
-    """The text of a cell: one line, without what cannot be seen, which no spreadsheet takes for a formula."""
+    """Return the text of a cell: one visible line that no spreadsheet takes for a formula."""
     return "" if cell is None else _safe(str(cell))
 
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""What to fix first, and what hosts have differently."""
+"""The checks to fix first, and the differences between hosts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Fix:
 
     @property
     def where(self) -> str:
-        """On how many servers, in words, or on which one."""
+        """Say on how many servers it failed, or name the only one."""
         if self.asked == 1 or (len(self.hosts) == 1 and self.asked > 1):
             return f"on {line(self.hosts[0], 80)}"
         words = f"on {len(self.hosts):,} of {counted(self.asked, 'server')}"
@@ -51,12 +51,12 @@ class Fix:
 
     @property
     def weight(self) -> float:
-        """How much it matters: ten times as many servers count about four times as much."""
+        """Return its weight: ten times as many servers count about four times as much."""
         return WEIGHTS[self.severity] * (1 + math.log2(len(self.hosts)))
 
 
 def fixes(report: Mapping[str, Any]) -> list[Fix]:
-    """All checks that failed, what matters most first."""
+    """Return all checks that failed, the most important first."""
     known = {check["name"]: Fix(check["name"], "") for check in report["checks"]}
     differences = Differences(report)
     for result in report["results"]:
@@ -83,11 +83,11 @@ class Differences:
         self._differing = {name for own in self._of_hosts.values() for name in own}
 
     def differs(self, name: str) -> bool:
-        """Whether a check, or the one that it is part of, is not the same for all hosts."""
+        """Return True if a check, or the one that it is part of, is not the same for all hosts."""
         return name in self._differing or self._checks[name].get("of") in self._differing
 
     def text(self, host: str, name: str, key: str) -> str:
-        """A text of a check for a host."""
+        """Return a text of a check for a host."""
         check = self._checks[name]
         found: str = check[key]
         if not self.differs(name):

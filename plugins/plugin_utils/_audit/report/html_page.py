@@ -119,7 +119,7 @@ def _shell(code: str) -> str:
 
 @dataclass
 class SameAnswers:
-    """What one or several servers answered to a check, word for word the same.
+    """The same answer of one or several servers to a check, word for word.
 
     Attributes:
         message: its beginning, where it is long.
@@ -180,7 +180,7 @@ class CheckSection:
 
 @dataclass
 class Share:
-    """How a part of an audit went: a set of checks, or a group of hosts."""
+    """The results of a set of checks, or of a group of hosts."""
 
     name: str
     members: int = 0

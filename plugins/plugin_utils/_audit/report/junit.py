@@ -24,7 +24,7 @@ _UNASKED = "server"
 
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
-    """The text of audit.xml, in pieces."""
+    """Render audit.xml in pieces."""
     by_host: dict[str, list[Mapping[str, Any]]] = {server["host"]: [] for server in report["servers"]}
     for result in report["results"]:
         by_host[result["host"]].append(result)

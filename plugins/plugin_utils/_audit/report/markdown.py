@@ -27,13 +27,13 @@ _LINKS = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
 
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
-    """The text of audit.md, line by line."""
+    """Render audit.md line by line."""
     for text in _lines(report):
         yield f"{text}\n"
 
 
 def escape(value: Any, limit: int = 200) -> str:
-    """Text on one line that Markdown takes for nothing but text."""
+    """Return text on one line that Markdown takes for nothing but text."""
     text = _SPECIAL.sub(r"\\\1", _MENTION.sub("\u200b", line(value, limit)).translate(_ENTITIES))
     return _LINKS.sub(lambda match: f"&#{ord(match[0])};", text)
 
@@ -89,7 +89,7 @@ def _fixes(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unasked(report: Mapping[str, Any]) -> Iterator[str]:
-    """The servers without results, each once."""
+    """List the servers without results, each once."""
     rows = [(server["host"], words) for server in report["servers"] if (words := unasked_words(server))]
     if rows:
         yield "## Servers without results"
@@ -113,7 +113,7 @@ def _trend(trend: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _table(title: str, results: Sequence[Mapping[str, Any]], workspaces: Mapping[str, str]) -> Iterator[str]:
-    """The results; with a column for the workspaces of their hosts, where these are given."""
+    """Make a table of results, with a column for the workspaces of their hosts, where these are given."""
     yield f"## {title}"
     yield ""
     if not results:

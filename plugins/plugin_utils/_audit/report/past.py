@@ -186,7 +186,7 @@ def _change(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _named(pairs: Iterable[Pair], results: Mapping[Pair, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """The pairs with their severities, the worst first."""
+    """Return the pairs with their severities, the worst first."""
     rows = [{"host": host, "check": name, "severity": results[host, name]["severity"]} for host, name in pairs]
     return sorted(rows, key=lambda row: (-SEVERITIES.index(row["severity"]), row["check"], row["host"]))
 

@@ -54,7 +54,7 @@ def _stand_in(match: re.Match[str]) -> str:
 
 
 def output(value: Any) -> tuple[str, bool]:
-    """The output of a command as it is shown, and whether only its beginning is."""
+    """Return the output of a command as it is shown, and True if only its beginning is."""
     text = str(value)
     return plain(text[:OUTPUT_LIMIT]).strip("\n"), len(text) > OUTPUT_LIMIT
 
@@ -67,13 +67,13 @@ def line(value: Any, limit: int = 300) -> str:
 
 
 def moment(value: str | None) -> str:
-    """A time of the report for people, to the minute."""
+    """Return a time of the report for people, to the minute."""
     at = parsed(value)
     return f"{at:%Y-%m-%d %H:%M} UTC" if at else line(value or "", 40)
 
 
 def parsed(value: str | None) -> datetime | None:
-    """A time of the report, in UTC."""
+    """Parse a time of the report, in UTC."""
     try:
         # Python 3.10 does not read the Z.
         return datetime.fromisoformat((value or "").replace("Z", "+00:00")).astimezone(timezone.utc)
@@ -82,7 +82,7 @@ def parsed(value: str | None) -> datetime | None:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things in words."""
+    """Return a number of things in words."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
@@ -95,7 +95,7 @@ def inline(data: Any) -> str:
 
 
 def unasked_words(server: Mapping[str, Any]) -> str:
-    """Why a server has no results, or nothing."""
+    """Say why a server has no results, or nothing."""
     if server["reached"] and server["asked"]:
         return ""
     reason = line(server["reason"])
@@ -113,7 +113,7 @@ def earlier_words(server: Mapping[str, Any]) -> str:
 
 
 def waiver_words(waiver: Mapping[str, Any] | None) -> str:
-    """A waiver in words."""
+    """Return a waiver in words."""
     if not waiver:
         return ""
     by = f" by {line(waiver['by'], 80)}" if waiver["by"] else ""
@@ -123,7 +123,7 @@ def waiver_words(waiver: Mapping[str, Any] | None) -> str:
 
 
 def found_words(result: Mapping[str, Any], limit: int = 300) -> str:
-    """What was found in one sentence, and the waiver; the message itself tells of one that has expired."""
+    """Say what was found, and the waiver; the message itself tells of one that has expired."""
     waiver = result["waiver"]
     words = (line(result["message"], limit), "" if waiver and waiver["expired"] else waiver_words(waiver))
     return words[0] if not words[1] else ". ".join(filter(None, (words[0].removesuffix("."), words[1])))
