@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -50,8 +49,6 @@ _TEXTS = ("matches", "absent", "references")
 _COMPARED = ("matches", "absent", "number")
 #: The most that a check may take, in seconds, and the most that its code may, in characters: it is one argument.
 _LONGEST, _LARGEST_CODE = 3600, 100_000
-#: So many checks are named in an error.
-_NAMED = 100
 _SHELL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -69,16 +66,15 @@ def read_checks(
     """
     if not given:
         raise UsageError(option, "there is no check", "Give at least one, with name and line.")
-    readers = [_CheckReader(option, number, check, functions) for number, check in enumerate(given, start=1)]
-    checks = [replace(reader.check(), set=of_set) for reader in readers]
-    seen: dict[str, int] = {}
-    for number, check in enumerate(checks, start=1):
-        if check.name in seen:
-            raise UsageError(
-                option, f"checks {seen[check.name]} and {number} are both named {check.name}", "Rename one of them."
-            )
-        seen[check.name] = number
-    return checks
+    checks: dict[str, Check] = {}
+    for number, one in enumerate(given, start=1):
+        check = _CheckReader(option, number, one, functions, of_set).check()
+        if check.name in checks:
+            first = list(checks).index(check.name) + 1
+            problem = f"checks {first} and {number} are both named {check.name}"
+            raise UsageError(option, problem, "Rename one of them.")
+        checks[check.name] = check
+    return list(checks.values())
 
 
 def refuse_syntax_error(option: str, code: str) -> None:
@@ -124,47 +120,6 @@ def read_parameter(option: str, default: Any, value: Any) -> Any:
     return values.without_nul(option, str(value))
 
 
-def choose_checks(
-    checks: Sequence[Check], skip: Sequence[str], severities: Mapping[str, Any], others: Iterable[str] = ()
-) -> list[Check]:
-    """Leave out the checks named in O(skip), and give those in O(severities) another severity.
-
-    Names of a check and, behind a slash, of one of its results are for that result.
-
-    Args:
-        others: names of checks that there are elsewhere, which may be named as well.
-    """
-    names = list(dict.fromkeys([*(check.name for check in checks), *others]))
-    of_results = tuple(f"{check.name}/" for check in checks if check.kind == RESULTS)
-    for option, given in (("skip", skip), ("severities", severities)):
-        for name in given:
-            if name not in names and not name.startswith(of_results):
-                shown = [*names[:_NAMED], *([f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else [])]
-                remedy = did_you_mean(name, names, f"There are: {', '.join(shown)}.")
-                raise UsageError(option, f"there is no check {name}", remedy)
-    for name, severity in severities.items():
-        if severity not in SEVERITIES:
-            raise UsageError(
-                "severities", f"{name}: '{severity}' is not a severity", f"Give one of {', '.join(SEVERITIES)}."
-            )
-    chosen = [_changed(check, skip, severities) for check in checks if check.name not in skip]
-    if not chosen:
-        raise UsageError("skip", "no check is left", "Leave at least one.")
-    return chosen
-
-
-def _changed(check: Check, skip: Sequence[str], severities: Mapping[str, Any]) -> Check:
-    changed = replace(check, severity=severities[check.name]) if check.name in severities else check
-    if changed.results is None:
-        return changed
-    begin = f"{check.name}/"
-    own = {
-        "skip": {name[len(begin) :] for name in skip if name.startswith(begin)},
-        "severities": {name[len(begin) :]: severity for name, severity in severities.items() if name.startswith(begin)},
-    }
-    return replace(changed, results={**changed.results, **own}) if any(own.values()) else changed
-
-
 class _CheckReader:
     """Reads one check.
 
@@ -172,13 +127,10 @@ class _CheckReader:
         number: which one it is, counted from 1.
     """
 
-    def __init__(self, option: str, number: int, given: Mapping[str, Any], functions: str) -> None:
-        self._given = given
-        self._functions = functions
+    def __init__(self, option: str, number: int, given: Mapping[str, Any], functions: str, of_set: str | None) -> None:
+        self._given, self._functions, self._set = given, functions, of_set
         name = given.get("name")
-        self._option = (
-            f"{option}, check {number} ({name})" if isinstance(name, str) and name else f"{option}, check {number}"
-        )
+        self._option = f"{option}, check {number}{f' ({name})' if isinstance(name, str) and name else ''}"
 
     def check(self) -> Check:
         """The check that is given."""
@@ -188,7 +140,15 @@ class _CheckReader:
                 raise UsageError(self._of(key), "a check has no such key", remedy)
         options = self._validated()
         kind = options["kind"] or (RESULTS if options["results"] else OUTPUT)
-        self._refuse_what_does_not_go(kind, options)
+        for key in _COMPARED:
+            if kind != OUTPUT and self._given.get(key) not in (None, "", [], {}):
+                raise UsageError(self._of(key), f"it does not go with kind {kind}", "Leave it out.")
+        if (kind == RESULTS) != bool(options["results"]):
+            remedy = "Give results with kind results, and say in it which format the output has."
+            raise UsageError(self._of("results"), "kind and results do not go together", remedy)
+        if not 1 <= options["timeout"] <= _LONGEST:
+            remedy = f"Give seconds from 1 to {_LONGEST}."
+            raise UsageError(self._of("timeout"), f"it is {options['timeout']}", remedy)
         parameters = self._parameters(options["parameters"])
         return Check(
             name=self._not_blank("name", options["name"]),
@@ -201,38 +161,25 @@ class _CheckReader:
             username=options["username"] or None,
             applies_if=options["applies_if"] or None,
             parameters=parameters,
-            timeout=self._timeout(options["timeout"]),
+            timeout=options["timeout"],
             kind=kind,
             matches=self._patterns("matches", options["matches"]),
             absent=self._patterns("absent", options["absent"]),
             number=self._number(options["number"], parameters),
             results=read_results(self._of("results"), options["results"]) if options["results"] else None,
             functions=self._functions,
+            set=self._set,
         )
-
-    def _refuse_what_does_not_go(self, kind: str, options: Mapping[str, Any]) -> None:
-        for key in _COMPARED:
-            if kind != OUTPUT and self._given.get(key) not in (None, "", [], {}):
-                raise UsageError(self._of(key), f"it does not go with kind {kind}", "Leave it out.")
-        if (kind == RESULTS) != bool(options["results"]):
-            remedy = "Give results with kind results, and say in it which format the output has."
-            raise UsageError(self._of("results"), "kind and results do not go together", remedy)
 
     def _code(self, options: Mapping[str, Any]) -> str:
         line: str = options["line"]
         size = len(line) + len(options["applies_if"] or "") + len(self._functions)
         if size > _LARGEST_CODE:
-            raise UsageError(
-                self._of("line"), f"its code has {size:,} characters, and {_LARGEST_CODE:,} fit", "Make it shorter."
-            )
+            problem = f"its code has {size:,} characters, and {_LARGEST_CODE:,} fit"
+            raise UsageError(self._of("line"), problem, "Make it shorter.")
         for key, code in (("line", line), ("applies_if", options["applies_if"] or "")):
             refuse_syntax_error(self._of(key), code)
         return values.code(self._of("line"), line)
-
-    def _timeout(self, seconds: int) -> int:
-        if not 1 <= seconds <= _LONGEST:
-            raise UsageError(self._of("timeout"), f"it is {seconds}", f"Give seconds from 1 to {_LONGEST}.")
-        return seconds
 
     def _parameters(self, given: Mapping[Any, Any]) -> dict[str, Any]:
         for name, value in given.items():
@@ -272,23 +219,16 @@ class _CheckReader:
 
     def _not_blank(self, key: str, text: str) -> str:
         if not text.strip():
-            raise UsageError(
-                self._of(key), "it is empty", "Give a text, or leave it out." if key != "name" else "Give one."
-            )
+            raise UsageError(self._of(key), "it is empty", "Give a text.")
         return text
 
     def _patterns(self, key: str, texts: Sequence[str]) -> tuple[re.Pattern[str], ...]:
-        return tuple(self._pattern(key, text) for text in texts)
-
-    def _pattern(self, key: str, text: str) -> re.Pattern[str]:
         try:
-            return re.compile(self._not_blank(key, text), re.MULTILINE)
+            return tuple(re.compile(self._not_blank(key, text), re.MULTILINE) for text in texts)
         except re.error as error:
-            raise UsageError(
-                self._of(key),
-                f"'{text}' is not a regular expression: {error}",
-                "Write a backslash before what is meant literally.",
-            ) from error
+            problem = f"'{error.pattern!s}' is not a regular expression: {error}"
+            remedy = "Write a backslash before what is meant literally."
+            raise UsageError(self._of(key), problem, remedy) from error
 
     def _number(self, text: str | None, parameters: Mapping[str, Any]) -> Number | None:
         if not text:

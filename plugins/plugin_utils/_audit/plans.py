@@ -17,9 +17,10 @@ import yaml
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from .check_options import choose_checks, read_checks, read_parameter, refuse_syntax_error
-from .checks import Check
+from .check_options import read_checks, read_parameter, refuse_syntax_error
+from .checks import RESULTS, Check
 from .scanners.openscap import read_benchmarks
+from .verdict import SEVERITIES
 
 #: What begins the names of variables that say how a host is audited.
 PREFIX = "audit_"
@@ -143,6 +144,45 @@ def _mapping(option: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise UsageError(option, "it is not a dictionary", "Give names of checks, each with a severity.")
     return value
+
+
+def choose_checks(
+    checks: Sequence[Check], skip: Sequence[str], severities: Mapping[str, Any], others: Iterable[str] = ()
+) -> list[Check]:
+    """Leave out the checks named in O(skip), and give those in O(severities) another severity.
+
+    Names of a check and, behind a slash, of one of its results are for that result.
+
+    Args:
+        others: names of checks that there are elsewhere, which may be named as well.
+    """
+    names = list(dict.fromkeys([*(check.name for check in checks), *others]))
+    of_results = tuple(f"{check.name}/" for check in checks if check.kind == RESULTS)
+    for option, given in (("skip", skip), ("severities", severities)):
+        for name in given:
+            if name not in names and not name.startswith(of_results):
+                remedy = did_you_mean(name, names, f"There are: {', '.join(names)}.")
+                raise UsageError(option, f"there is no check {name}", remedy)
+    for name, severity in severities.items():
+        if severity not in SEVERITIES:
+            remedy = f"Give one of {', '.join(SEVERITIES)}."
+            raise UsageError("severities", f"{name}: '{severity}' is not a severity", remedy)
+    chosen = [_changed(check, skip, severities) for check in checks if check.name not in skip]
+    if not chosen:
+        raise UsageError("skip", "no check is left", "Leave at least one.")
+    return chosen
+
+
+def _changed(check: Check, skip: Sequence[str], severities: Mapping[str, Any]) -> Check:
+    changed = replace(check, severity=severities[check.name]) if check.name in severities else check
+    if changed.results is None:
+        return changed
+    begin = f"{check.name}/"
+    own = {
+        "skip": {name[len(begin) :] for name in skip if name.startswith(begin)},
+        "severities": {name[len(begin) :]: severity for name, severity in severities.items() if name.startswith(begin)},
+    }
+    return replace(changed, results={**changed.results, **own}) if any(own.values()) else changed
 
 
 def _unique(checks: Iterable[Check]) -> list[Check]:

@@ -13,7 +13,6 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import (
-    choose_checks,
     read_checks,
     read_parameter,
 )
@@ -49,7 +48,7 @@ def test_what_is_expected_in_words() -> None:
         ),
         ({"line": "if true; then"}, "checks, check 1 (it): line: the shell cannot read it: "),
         ({"applies_if": "fi"}, "checks, check 1 (it): applies_if: the shell cannot read it: "),
-        ({"matches": [""]}, "matches: it is empty. Give a text, or leave it out."),
+        ({"matches": [""]}, "matches: it is empty. Give a text."),
         ({"number": "<= x"}, "number: '<= x' is not a limit. Give <=, >= or == and a number or a parameter that is"),
         ({"number": "90"}, "number: '90' is not a limit."),
         ({"number": "< 90"}, "number: '< 90' is not a limit."),
@@ -133,31 +132,3 @@ def test_values_of_other_kinds(default: Any, given: Any, message: str) -> None:
     with pytest.raises(UsageError) as raised:
         read_parameter("audit_x", default, given)
     assert message in str(raised.value)
-
-
-# Choosing
-
-
-def test_leaving_out_and_other_severities() -> None:
-    checks = [check(name="one"), check(name="two"), check(name="three")]
-    chosen = choose_checks(checks, ["two"], {"three": "critical", "two": "low"})
-    assert [(one.name, one.severity) for one in chosen] == [("one", "high"), ("three", "critical")]
-
-
-@pytest.mark.parametrize(
-    ("skip", "severities", "message"),
-    [
-        (["tow"], {}, "skip: there is no check tow. Did you mean two?"),
-        (["one", "two"], {}, "skip: no check is left. Leave at least one."),
-        ([], {"on": "low"}, "severities: there is no check on. Did you mean one?"),
-        (
-            [],
-            {"one": "bad"},
-            "severities: one: 'bad' is not a severity. Give one of info, low, medium, high, critical.",
-        ),
-    ],
-)
-def test_bad_choices(skip: list[str], severities: dict[str, str], message: str) -> None:
-    with pytest.raises(UsageError) as raised:
-        choose_checks([check(name="one"), check(name="two")], skip, severities)
-    assert str(raised.value) == message

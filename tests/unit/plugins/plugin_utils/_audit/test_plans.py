@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import read_library
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import choose_checks, read_library
 
 CHECK = "{name: NAME, line: 'true'}"
 
@@ -71,3 +73,37 @@ checks:
 """
     [_a, b, c] = read_library(folder_of(tmp_path, a__yml=text))["a"]
     assert (b.parameters, c.name, c.line) == ({"deep": 1, "most": 2, "least": 1}, "c", "x")
+
+
+# Choosing
+
+
+def named(name: str) -> Check:
+    """A check with this name."""
+    [check] = read_checks("checks", [{"name": name, "line": "true"}])
+    return check
+
+
+def test_leaving_out_and_other_severities() -> None:
+    checks = [named("one"), named("two"), named("three")]
+    chosen = choose_checks(checks, ["two"], {"three": "critical", "two": "low"})
+    assert [(one.name, one.severity) for one in chosen] == [("one", "high"), ("three", "critical")]
+
+
+@pytest.mark.parametrize(
+    ("skip", "severities", "message"),
+    [
+        (["tow"], {}, "skip: there is no check tow. Did you mean two?"),
+        (["one", "two"], {}, "skip: no check is left. Leave at least one."),
+        ([], {"on": "low"}, "severities: there is no check on. Did you mean one?"),
+        (
+            [],
+            {"one": "bad"},
+            "severities: one: 'bad' is not a severity. Give one of info, low, medium, high, critical.",
+        ),
+    ],
+)
+def test_bad_choices(skip: list[str], severities: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        choose_checks([named("one"), named("two")], skip, severities)
+    assert str(raised.value) == message
