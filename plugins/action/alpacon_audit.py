@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, settings_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, is_in_batches
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, result_of, run_audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import result_of, run_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host, server_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
@@ -88,12 +88,6 @@ class ActionModule(AlpaconAction):
         What is null counts as left out, where an empty selection does not come first: a null fail_on is not never. So
         does an empty setting.
         """
-        for name in ("checks", "waivers"):
-            given = self._task.args.get(name)
-            # The text of a list, which could not be read back.
-            if isinstance(given, str) and "datetime.date" in given:
-                problem = "ansible-core before 2.19 hands over no list with a date that has no quotes"
-                raise UsageError(name, problem, "Write dates in quotes, such as '2027-01-31'.")
         return {name: value for name, value in without_empty_settings(self._task.args).items() if value is not None}
 
     def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
@@ -113,9 +107,8 @@ class ActionModule(AlpaconAction):
             options = {**options, "waivers": self._waivers.all}
         checked = AuditOptions.from_options(options, [host.checks for host in hosts])
         groups = _groups(self._task_vars)
-        for sentence in unknown_names(
-            checked.waivers, [*groups, *(host.name for host in hosts)], self._task_vars.get("groups", {})
-        ):
+        known = [*groups, *(host.name for host in hosts)]
+        for sentence in unknown_names(checked.waivers, known, self._task_vars.get("groups", {})):
             run.warn(sentence)
         past = read_past([Path(path) for path in options["compare_to"]], run.warn)
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
@@ -124,9 +117,18 @@ class ActionModule(AlpaconAction):
         others = groups.keys() - {host.name for host in hosts}
         audited = run_audit(checked, hosts, run, {name: groups[name] for name in others})
         hidden = secrets(options) | {host.settings.token for host in hosts}
-        if folder is None:
-            return _hidden(result_of(audited, no_log=run.no_log), hidden)
-        return _hidden(_written(audited, folder, options, past, hidden, run.no_log), hidden)
+        files: list[Path] = []
+        lost = ""
+        if folder:
+            try:
+                files = write_report(hide(audited.report, hidden), folder, options["formats"], past)
+            except OSError as error:
+                lost = f"The report could not be written to {folder}: {error}. "
+        result = result_of(audited, [str(file) for file in files], run.no_log)
+        if lost:
+            result.update(failed=True, msg=lost + result["msg"])
+        shown: dict[str, Any] = hide(result, hidden)
+        return shown
 
     def _in_words(self, error: AlpaconError) -> dict[str, Any]:
         if self._is_of_role and isinstance(error, UsageError):
@@ -236,26 +238,3 @@ def _make(folder: Path) -> None:
         raise UsageError("dest", f"{folder} cannot be made: {error.strerror}", "Name another folder.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError("dest", f"nothing can be written to {folder}", "Name another folder, or change its mode.")
-
-
-def _hidden(result: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
-    shown: dict[str, Any] = hide(result, hidden)
-    return shown
-
-
-def _written(
-    audited: Audited,
-    folder: Path,
-    options: Mapping[str, Any],
-    past: Sequence[Mapping[str, Any]],
-    hidden: set[str],
-    no_log: bool,
-) -> dict[str, Any]:
-    shown = hide(audited.report, hidden)
-    try:
-        files = write_report(shown, folder, options["formats"], past)
-    except OSError as error:
-        result = result_of(audited, no_log=no_log)
-        lost = f"The report could not be written to {folder}: {error}."
-        return {**result, "failed": True, "msg": f"{lost} {result['msg']}"}
-    return result_of(audited, [str(file) for file in files], no_log)

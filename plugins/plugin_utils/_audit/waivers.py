@@ -20,6 +20,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from .scanners.results import MISSING
 from .verdict import FAILED, UNKNOWN, WAIVED
 
+#: So many names that the inventory does not have are told.
+_NAMED = 10
 WAIVER: dict[str, dict[str, Any]] = {
     "check": {"type": "str", "required": True},
     "hosts": {"type": "list", "elements": "str", "default": []},
@@ -138,14 +140,19 @@ def unknown_names(waivers: Sequence[Waiver], hosts: Collection[str], groups: Col
     Args:
         hosts, groups: all names that it has.
     """
-    told = []
-    for waiver in waivers:
-        for kind, names, known in (("host", waiver.hosts, hosts), ("group", waiver.groups, groups)):
-            for name in names:
-                if not any(_fits(one, name) for one in known):
-                    told.append(f"A waiver names the {kind} {name}, and the inventory has none. ")
-                    told[-1] += did_you_mean(name, known, "Correct it or remove it.")
-    return list(dict.fromkeys(told))
+    named = dict.fromkeys(
+        (kind, name)
+        for waiver in waivers
+        for kind, names in (("host", waiver.hosts), ("group", waiver.groups))
+        for name in names
+    )
+    known = {"host": hosts, "group": groups}
+    unknown = [(kind, name) for kind, name in named if not any(_fits(one, name) for one in known[kind])]
+    return [
+        f"A waiver names the {kind} {name}, and the inventory has none."
+        f" {did_you_mean(name, known[kind], 'Correct it or remove it.')}"
+        for kind, name in unknown[:_NAMED]
+    ]
 
 
 def note_open(

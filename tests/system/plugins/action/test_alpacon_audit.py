@@ -47,25 +47,6 @@ def test_one_batch_is_the_whole_play(current: Workspace, tmp_path: Path, serial:
     assert len(current.commands()) == len(AGENTS)
 
 
-@pytest.mark.parametrize("core", ["oldest", "development"])
-def test_a_date_without_quotes_is_refused_where_it_cannot_be_handed_over(
-    current: Workspace, tmp_path: Path, core: str
-) -> None:
-    (tmp_path / "group_vars").mkdir()
-    waivers = "mine: [{check: a, groups: [all], reason: It is known, until: 2127-03-31}]"
-    (tmp_path / "group_vars/all.yml").write_text(waivers, encoding="utf-8")
-    audit = task("Audit", {"checks": [{"name": "a", "line": "false"}], "waivers": "{{ mine }}"}, AUDIT, run_once=True)
-    done = play_out(current, tmp_path, play(audit), AGENTS[:1], core=core)
-    [result] = done.tasks["Audit"]
-    if core == "oldest":
-        assert result["msg"] == (
-            "waivers: ansible-core before 2.19 hands over no list with a date that has no quotes. Write dates in"
-            " quotes, such as '2027-01-31'."
-        )
-    else:
-        assert result["summary"]["waived"] == 1
-
-
 @pytest.mark.parametrize("no_log", [False, True])
 def test_no_log_keeps_answers_out_of_the_message(current: Workspace, tmp_path: Path, no_log: bool) -> None:
     password = {"name": "password", "line": "echo {{ word }}", "severity": "high", "absent": ["{{ word }}"]}
