@@ -225,6 +225,16 @@ def test_what_is_mended_is_gone_in_the_next_run(current: Workspace, tmp_path: Pa
     assert run() == (["passed", "failed"], 1)
 
 
+def test_answers_of_a_command_that_the_agent_ended_count(current: Workspace) -> None:
+    more = {"name": "more", "line": "echo hello"}
+    row = carried(HELLO, more)
+    torn = f"{row['result'].partition('[part]')[0]}[part]\nZm9v"
+    current.add_commands([{"server": "web-01", **row, "status": "failed", "exit_code": -1, "result": torn}])
+    done = audit(current, HELLO, more, reuse_within="1h")
+    assert set(done.outcomes.values()) == {"passed"}
+    assert (done.summary["reused"], done.summary["commands"]) == (1, 1)
+
+
 def test_commands_that_do_not_answer(current: Workspace) -> None:
     old = dict.fromkeys(("added_at", "scheduled_at", "delivered_at", "acked_at"), -7300)
     rows: list[Row] = [

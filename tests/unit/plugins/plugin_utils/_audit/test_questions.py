@@ -147,7 +147,7 @@ def test_all_checks_have_their_time_together(shell: str) -> None:
     assert answers["c1"] == CheckAnswer(0, "", ran=False)
 
 
-def test_a_server_without_timeout_and_uptime(shell: str, tmp_path: Path) -> None:
+def test_a_server_without_timeout(shell: str, tmp_path: Path) -> None:
     for name in ("base64", "head", "cat", "sh", "wc"):
         (tmp_path / name).symlink_to(str(shutil.which(name)))
     answers = ask(shell, {"line": "echo fine", "applies_if": "true"}, {"line": "exit 124"}, path=str(tmp_path))

@@ -90,13 +90,15 @@ def test_what_a_signal_ended_passes_only_where_it_is_seen_to_be_whole(kind: str)
         ("rc 124 in 30 by 0", "failed", "The exit code is 124."),
         ("rc 0 in 30 by 124", "passed", ""),
         ("in 30 by 124", "unknown", "The server took longer than 30 s."),
+        # What reads the output was ended as well.
+        ("rc 0 in 30 by 137", "unknown", "Not all of the output is there"),
         ("in 0", "unknown", "Out of time"),
         ("not applicable in 30 by 0", "not_applicable", ""),
         ("in 30 by 2", "unknown", "Its answer did not come"),
     ],
 )
 def test_what_the_time_of_a_check_means(said: str, outcome: str, message: str) -> None:
-    [check] = read_checks("checks", [{"name": "mount", "line": "ls /mnt"}])
+    [check] = read_checks("checks", [{"name": "mount", "line": "ls /mnt", "absent": "x"}])
     known = reply(part(said, "", "mount"), given=check)
     assert (known.judged.outcome, known.reached) == (outcome, True)
     assert message in known.judged.message
