@@ -20,9 +20,8 @@ from ansible.parsing.plugin_docs import read_docstring
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import STATUSES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import FILES
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS, parse
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS, parse, read_results
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import read_benchmarks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.options import read_results
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 

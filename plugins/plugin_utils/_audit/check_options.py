@@ -20,7 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 
 from .checks import KINDS, OPERATORS, OUTPUT, RESULTS, Check, Number
-from .scanners.options import read_results
+from .scanners import read_results
 from .verdict import SEVERITIES
 
 CHECK: dict[str, dict[str, Any]] = {

@@ -7,11 +7,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..verdict import UNKNOWN
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
+
+from ..verdict import FAILED, NOT_APPLICABLE, PASSED, SEVERITIES, UNKNOWN
 from . import inspec, json_path, junit, tap, xccdf
 from .results import (
     MISSING,
@@ -25,8 +28,13 @@ from .results import (
     shown,
 )
 
-#: Keys of a rule that count instead of what a scanner says.
-_ABOUT = ("title", "rationale", "severity", "remedy", "references")
+#: Keys of the format json that are paths.
+_PATHS = ("list", "name", "outcome", "severity", "references", *json_path.TEXTS)
+#: Meanings of a scanner's words.
+_MEANINGS = (PASSED, FAILED, UNKNOWN, NOT_APPLICABLE)
+#: Keys of a rule that are texts, and all of them.
+_RULE_TEXTS = ("name", "title", "rationale", "remedy")
+_RULE = (*_RULE_TEXTS, "severity", "references")
 _Reader = Callable[[str, Mapping[str, Any]], list[NamedResult]]
 
 
@@ -35,7 +43,7 @@ class Format:
     """A format of results.
 
     Attributes:
-        read: reads an output; the second argument is the key C(results) of the check.
+        read: reads an output, or raises :class:`ScannerError`. The second argument is the check's key C(results).
         tells_end: whether an output shows that it ends too soon, so that what came is all even if a signal ended it.
         read_beginning: reads complete lines of an output whose end is missing. None if only a whole output can be read.
     """
@@ -54,14 +62,13 @@ FORMATS = {
     "json": Format(json_path.read, tells_end=False, read_beginning=json_path.read_beginning),
 }
 
-__all__ = ["FORMATS", "Format", "NamedResult", "ScannerError", "by_name", "parse", "silent"]
+__all__ = ["FORMATS", "Format", "NamedResult", "ScannerError", "by_name", "parse", "read_results", "silent"]
 
 
 def parse(results: Mapping[str, Any], output: str, cut: str = "") -> list[NamedResult]:
     """Return the results in a scanner's output.
 
     Args:
-        results: the key of a check, as :func:`options.read_results` returns it, and names to skip.
         cut: why the end of the output is missing, as a sentence; one more result then says so.
 
     Raises:
@@ -118,5 +125,86 @@ def _with_rules(found: list[NamedResult], rules: Any, silence: str) -> list[Name
     told = [replace(result, name=short(result.name, MOST_OF_NAME)) for result in found]
     names = {result.name for result in told}
     untold = [NamedResult(name, UNKNOWN, message=silence) for name in known if name not in names]
-    about = {name: {key: rule[key] for key in _ABOUT if rule.get(key)} for name, rule in known.items()}
+    about = {name: {key: rule[key] for key in _RULE[1:] if rule.get(key)} for name, rule in known.items()}
     return [replace(result, **about.get(result.name, {})) for result in [*told, *untold]]
+
+
+def read_results(option: str, given: Any) -> dict[str, Any]:
+    """Return the key C(results) of a check as :func:`parse` takes it.
+
+    Args:
+        option: its name in an error, such as ``checks, check 2 (scap): results``.
+
+    Raises:
+        UsageError: which key is wrong, and why.
+    """
+    options = _mapping(option, given, ("format", "rules", "words", *_PATHS))
+    kind = options.get("format")
+    if not isinstance(kind, str) or kind not in FORMATS:
+        remedy = did_you_mean(kind, FORMATS, f"Give one of {', '.join(FORMATS)}.")
+        raise UsageError(f"{option}.format", f"'{kind}' is not a format" if kind else "it is missing", remedy)
+    of_json = [key for key in options if key in (*_PATHS, "words")]
+    if kind != "json" and of_json:
+        raise UsageError(f"{option}.{of_json[0]}", f"the format {kind} has no such key", "Leave it out.")
+    read = {"format": kind, "rules": _rules(f"{option}.rules", options.get("rules") or [])}
+    return {**read, **_json(option, options)} if kind == "json" else read
+
+
+def _json(option: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    for key in ("outcome", "words"):
+        if not options.get(key):
+            raise UsageError(f"{option}.{key}", "it is missing", "The format json needs outcome and words.")
+    given = _mapping(f"{option}.words", options["words"], _MEANINGS)
+    words = {meaning: _texts(f"{option}.words.{meaning}", listed) for meaning, listed in given.items()}
+    meanings: dict[str, str] = {}
+    for meaning, word in ((meaning, word) for meaning, listed in words.items() for word in listed):
+        other = meanings.setdefault(word.casefold(), meaning)
+        if other != meaning:
+            raise UsageError(f"{option}.words", f"'{word}' means both {other} and {meaning}", "Choose one of them.")
+    return {**{key: _text(f"{option}.{key}", options.get(key)) for key in _PATHS}, "words": words}
+
+
+def _rules(option: str, given: Any) -> list[dict[str, Any]]:
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise UsageError(option, "it is not a list", "Give a list of dictionaries, each with a name.")
+    rules = [_rule(f"{option}, rule {number}", rule) for number, rule in enumerate(given, start=1)]
+    if len({short(rule["name"], MOST_OF_NAME) for rule in rules}) < len(rules):
+        raise UsageError(option, "two rules have the same name", "Leave one of them out.")
+    return rules
+
+
+def _rule(option: str, given: Any) -> dict[str, Any]:
+    rule = _mapping(option, given, _RULE)
+    texts = {key: _text(f"{option}.{key}", rule.get(key)) for key in _RULE_TEXTS}
+    if not texts["name"]:
+        raise UsageError(f"{option}.name", "it is missing", "Give the scanner's name for it.")
+    severity = rule.get("severity")
+    if severity is not None and severity not in SEVERITIES:
+        remedy = f"Give one of {', '.join(SEVERITIES)}."
+        raise UsageError(f"{option}.severity", f"'{severity}' is not a severity", remedy)
+    references = tuple(_texts(f"{option}.references", rule.get("references") or []))
+    return {**texts, "severity": severity, "references": references}
+
+
+def _mapping(option: str, given: Any, known: Collection[str]) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise UsageError(option, "it is not a dictionary", f"Give one, with some of {', '.join(known)}.")
+    for key in given:
+        if key not in known:
+            remedy = did_you_mean(key, known, f"It may have: {', '.join(known)}.")
+            raise UsageError(f"{option}.{key}", "there is no such key", remedy)
+    return given
+
+
+def _text(option: str, given: Any) -> str:
+    if given is not None and (not isinstance(given, (str, int, float)) or isinstance(given, bool)):
+        raise UsageError(option, "it is not a text", "Give a text.")
+    return "" if given is None else str(given)
+
+
+def _texts(option: str, given: Any) -> list[str]:
+    """Return a list of texts. JSON's true, false and null are given as YAML reads them."""
+    listed = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    if any(isinstance(one, (Mapping, list)) for one in listed):
+        raise UsageError(option, "it is not a list of texts", "Give a list of texts.")
+    return [json.dumps(one) if one is None or isinstance(one, bool) else str(one) for one in listed]

@@ -24,8 +24,6 @@ from .results import MOST_RESULTS, NamedResult, ScannerError, shown
 from .xccdf import LEFT_OUT, Benchmark, benchmarks, text_in, with_short_names
 from .xml_tree import read_xml
 
-#: No content is larger, in bytes.
-_LARGEST = 128 * 1024 * 1024
 #: Options of the lookup that are keys of the check.
 OF_CHECK = ("severity", "username", "timeout")
 
@@ -42,8 +40,6 @@ def check_of(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         status = Path(path).stat()
-        if status.st_size > _LARGEST:
-            raise UsageError("terms", f"{path} is larger than {_LARGEST:,} bytes", "Give another file.")
         digest, content = _read(path, status.st_mtime_ns, status.st_size)
         is_xccdf = isinstance(content, list)
         name, title, line, rules = (_xccdf if is_xccdf else _inspec)(path, digest, content, options)

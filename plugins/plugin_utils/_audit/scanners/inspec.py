@@ -25,11 +25,7 @@ _EXPECTATION = "ExpectationNotMetError"
 
 
 def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
-    """Return the controls of an output, each once.
-
-    Raises:
-        ScannerError: it is not a report of InSpec, or has no control.
-    """
+    """Return the controls of an output, each once."""
     report = read_json(output)
     if not isinstance(report, dict):
         raise ScannerError("The JSON is not a report of InSpec.")
@@ -45,15 +41,8 @@ def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
 
 
 def controls_of(profile: Mapping[str, Any]) -> list[NamedResult]:
-    """Return the controls of a profile, as ``inspec json`` writes it.
-
-    Raises:
-        ScannerError: it is not a profile of InSpec.
-    """
-    controls = profile.get("controls")
-    if isinstance(controls, dict):
-        controls = [{"id": key, **value} for key, value in controls.items() if isinstance(value, dict)]
-    return [_described(control, "") for control in entries(controls, "controls")]
+    """Return the controls of a profile, as ``inspec json`` writes it."""
+    return [_described(control, "") for control in entries(profile.get("controls"), "controls")]
 
 
 def _of_profiles(profiles: Sequence[Mapping[str, Any]]) -> list[NamedResult]:
@@ -107,7 +96,8 @@ def _said(test: Mapping[str, Any]) -> str:
 def _described(control: Mapping[str, Any], name: str) -> NamedResult:
     given = control.get("tags")
     tags: dict[str, Any] = given if isinstance(given, dict) else {}
-    texts = dict(_descriptions(control.get("descriptions")))
+    listed = entries(control.get("descriptions") or [], "descriptions")
+    texts = {text_of(one.get("label")): text_of(one.get("data")) for one in listed}
     return NamedResult(
         name or text_of(control.get("id")),
         UNKNOWN,
@@ -124,14 +114,6 @@ def severity_of_impact(impact: Any) -> str | None:
     if isinstance(impact, bool) or not isinstance(impact, (int, float)):
         return None
     return next((severity for least, severity in _IMPACTS if impact >= least), None)
-
-
-def _descriptions(given: Any) -> Iterator[tuple[str, str]]:
-    """Yield the texts of a control by their labels: newer versions have a list, older ones an object."""
-    if isinstance(given, dict):
-        yield from ((str(label), text_of(text)) for label, text in given.items())
-    elif isinstance(given, list):
-        yield from ((text_of(one.get("label")), text_of(one.get("data"))) for one in given if isinstance(one, dict))
 
 
 def _references(refs: Any, tags: Mapping[str, Any]) -> Iterator[str]:

@@ -27,11 +27,7 @@ _LINE = re.compile(r"^[ \t]*(\{.*)$", re.MULTILINE)
 
 
 def read(output: str, options: Mapping[str, Any]) -> list[NamedResult]:
-    """Return the results at the path C(list) of one document, or of many, each on a line of its own.
-
-    Raises:
-        ScannerError: there are none, or one has no name.
-    """
+    """Return the results at the path C(list) of one document, or of many, each on a line of its own."""
     return read_beginning(output, options) or _results(read_json(output), options)
 
 
@@ -43,11 +39,7 @@ def read_beginning(output: str, options: Mapping[str, Any]) -> list[NamedResult]
 
 
 def read_json(text: str) -> Any:
-    """Return the first JSON object or list in an output.
-
-    Raises:
-        ScannerError: there is none.
-    """
+    """Return the first JSON object or list in an output."""
     reason = "it has none"
     for start in islice(re.finditer(r"^[ \t]*[\[{]", text, re.MULTILINE), _TRIED):
         try:
@@ -81,11 +73,7 @@ def _read_lines(text: str) -> tuple[list[Any], int]:
 
 
 def entries(value: Any, what: str) -> list[dict[str, Any]]:
-    """Return a list of objects.
-
-    Raises:
-        ScannerError: it is something else.
-    """
+    """Return a list of objects."""
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise ScannerError(f"The JSON has no list of {what}, each an object.")
     return value

@@ -26,11 +26,7 @@ _STATUSES = {
 
 
 def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
-    """Return the tests of an output, and a result for tests that it counts and does not have.
-
-    Raises:
-        ScannerError: it is not JUnit.
-    """
+    """Return the tests of an output, and a result for tests that it counts and does not have."""
     root = read_xml(output, ("system-out", "system-err", "properties"))
     if root.tag not in ("testsuites", "testsuite"):
         raise ScannerError(f"The XML is not JUnit: its root is {root.tag}.")

@@ -24,9 +24,8 @@ BENCHMARK: dict[str, dict[str, Any]] = {
     "profile": {"type": "str", "required": True},
     "tailoring": {"type": "str"},
 }
-#: oscap prints each result at once. Its file of results adds the severities, and shows that it came to its end.
-_CODE = r"""
-stop() { echo "missing-results: $*"; exit; }
+#: Code that says what is missing.
+_PREPARE = r"""stop() { echo "missing-results: $*"; exit; }
 packages() (
 [ ! -r /etc/os-release ] || . /etc/os-release
 case " $ID $ID_LIKE " in
@@ -40,9 +39,13 @@ command -v oscap >/dev/null || stop "oscap is not installed. Install $(packages)
 [ "$(id -u)" = 0 ] || stop "oscap sees everything only as root. Set audit_username to root."
 [ -e "$file" ] || stop "$file is not on this server. Install $(packages), or copy the file."
 [ -z "$tailoring" ] || [ -e "$tailoring" ] || stop "$tailoring is not on this server. Copy the file."
-[ -z "$digest" ] || [ "$(sha256sum <"$file" | cut -c1-64)" = "$digest" ] ||
+"""
+#: Compares the content with that on the controller.
+_COMPARE = """[ "$(sha256sum <"$file" | cut -c1-64)" = {digest} ] ||
 stop "$file has other content than on the controller."
-results=$(mktemp) || stop "mktemp failed."
+"""
+#: oscap prints each result at once. Its file of results adds the severities, and shows that it came to its end.
+_EVALUATE = r"""results=$(mktemp) || stop "mktemp failed."
 trap 'rm -f "$results"' EXIT
 trap 'exit 143' TERM
 oscap xccdf eval --progress-full --results "$results" --profile "$profile" "$@" "$file"
@@ -68,13 +71,12 @@ def evaluation(file: str, profile: str, tailoring: str = "", benchmark: str = ""
         benchmark: id of the benchmark, for content that has several.
         digest: SHA-256 that the file must have.
     """
-    variables = {"file": file, "profile": profile, "tailoring": tailoring, "digest": digest}
-    options = [
-        *(["--tailoring-file", tailoring] if tailoring else []),
-        *(["--benchmark-id", benchmark] if benchmark else []),
-    ]
+    variables = {"file": file, "profile": profile, "tailoring": tailoring}
     values = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
-    return f"{values}set -- {shlex.join(options)}{_CODE}"
+    options = {"--tailoring-file": tailoring, "--benchmark-id": benchmark}
+    given = shlex.join(part for option in options.items() if option[1] for part in option)
+    compare = _COMPARE.format(digest=digest) if digest else ""
+    return f"{values}set -- {given}\n{_PREPARE}{compare}{_EVALUATE}"
 
 
 def short_id(identifier: str) -> str:

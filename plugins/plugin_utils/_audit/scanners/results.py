@@ -80,9 +80,8 @@ def _merge(same: Sequence[NamedResult]) -> NamedResult:
     outcome = min((result.outcome for result in same), key=_WORST_FIRST.index)
     telling = [result for result in same if result.outcome == outcome]
     messages = dict.fromkeys(result.message for result in telling if result.message)
-    remedies = dict.fromkeys(result.remedy for result in telling if result.remedy)
     severity = max((result.severity for result in telling if result.severity), key=SEVERITIES.index, default=None)
-    return replace(telling[0], severity=severity, message="\n".join(messages), remedy="\n".join(remedies))
+    return replace(telling[0], severity=severity, message="\n".join(messages))
 
 
 def shown(results: Sequence[NamedResult]) -> list[NamedResult]:
@@ -92,12 +91,11 @@ def shown(results: Sequence[NamedResult]) -> list[NamedResult]:
 
 
 def _shown(result: NamedResult, taken: set[str]) -> NamedResult:
-    return NamedResult(
+    return replace(
+        result,
         name=_unlike(short(result.name, MOST_OF_NAME) or "unnamed", taken),
-        outcome=result.outcome,
         title=short(result.title, MOST_OF_TITLE),
         rationale=whole(result.rationale),
-        severity=result.severity,
         remedy=whole(result.remedy),
         references=tuple(short(text, MOST_OF_TITLE) for text in result.references[:MOST_REFERENCES] if text),
         message=whole(result.message) or _said(result),

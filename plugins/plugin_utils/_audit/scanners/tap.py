@@ -41,11 +41,7 @@ class _Part:
 
 
 def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
-    """Return the tests of an output, and a result for planned tests that did not come.
-
-    Raises:
-        ScannerError: there is neither a plan nor a test.
-    """
+    """Return the tests of an output, and a result for planned tests that did not come."""
     results: list[NamedResult] = []
     parts = [_Part()]
     bailed_out = ""

@@ -57,11 +57,7 @@ _PUBLICATIONS = {
 
 
 def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
-    """Return the result of each rule.
-
-    Raises:
-        ScannerError: there is none, and why.
-    """
+    """Return the result of each rule."""
     found = list(_of_lines(output))
     rules = [one for one in found if one.name != MISSING]
     if not rules:

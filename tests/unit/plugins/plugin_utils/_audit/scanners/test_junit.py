@@ -51,12 +51,7 @@ def test_another_document_is_not_lost(between: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [
-        ("run", "passed"),
-        ("skipped", "not_applicable"),
-        ("failed", "failed"),
-        ("error", "unknown"),
-    ],
+    [("run", "passed"), ("skipped", "not_applicable"), ("failed", "failed"), ("error", "unknown")],
 )
 def test_a_test_may_only_have_a_status(status: str, outcome: str) -> None:
     [result] = of(f'<testsuite><testcase name="DISABLED_b" status="{status}" result="suppressed"/></testsuite>')
@@ -73,8 +68,3 @@ def test_a_test_may_only_have_a_status(status: str, outcome: str) -> None:
 )
 def test_what_is_wrong_with_a_whole_suite_is_a_result(suite: str, name: str, outcome: str) -> None:
     assert [(result.name, result.outcome) for result in of(suite)] == [("a", "passed"), (name, outcome)]
-
-
-def test_suites_in_suites_count_once() -> None:
-    inner = '<testsuite name="in" tests="1"><testcase name="a"/></testsuite>'
-    assert [result.name for result in of(f'<testsuites><testsuite tests="1">{inner}</testsuite></testsuites>')] == ["a"]
