@@ -96,8 +96,11 @@ def _said(test: Mapping[str, Any]) -> str:
 def _described(control: Mapping[str, Any], name: str) -> NamedResult:
     given = control.get("tags")
     tags: dict[str, Any] = given if isinstance(given, dict) else {}
-    listed = entries(control.get("descriptions") or [], "descriptions")
-    texts = {text_of(one.get("label")): text_of(one.get("data")) for one in listed}
+    # An object in what inspec json writes, a list in reports.
+    listed = control.get("descriptions") or {}
+    if not isinstance(listed, dict):
+        listed = {text_of(one.get("label")): one.get("data") for one in entries(listed, "descriptions")}
+    texts = {label: text_of(text) for label, text in listed.items()}
     return NamedResult(
         name or text_of(control.get("id")),
         UNKNOWN,

@@ -21,7 +21,6 @@ _DIRECTIVE = re.compile(r"(?<!\\)#\s*(skip|todo)\S*\s*(.*)$", re.IGNORECASE)
 _BAIL_OUT = re.compile(r"bail out!\s*(.*)$", re.IGNORECASE)
 #: How long a test took, which some runners write behind its name.
 _DURATION = re.compile(r"\s# time=\S+(?:\s*\{)?")
-#: Begins and ends YAML about a test.
 _YAML, _YAML_ENDS = "  ---", "  ..."
 #: So many lines that explain a test are kept.
 _MOST_LINES = 20

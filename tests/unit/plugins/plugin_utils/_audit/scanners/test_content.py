@@ -25,7 +25,7 @@ PROFILE = {
     "name": "Linux Baseline",
     "title": "Our baseline",
     "controls": [
-        {"id": "os-01", "title": "Accounts are safe", "desc": "They are many", "impact": 0.7, "tags": {"fix": "Mend"}},
+        {"id": "os-01", "title": "Accounts", "desc": "They are many", "impact": 0.7, "descriptions": {"fix": "Mend"}},
         {"id": "os-02", "impact": 0.1},
     ],
 }
@@ -118,7 +118,7 @@ def test_a_profile_of_inspec_becomes_one_check(tmp_path: Path) -> None:
     assert check.pop("results") == {
         "format": "inspec",
         "rules": [
-            {"name": "os-01", "title": "Accounts are safe", "rationale": "They are many", "severity": "high"}
+            {"name": "os-01", "title": "Accounts", "rationale": "They are many", "severity": "high"}
             | {"remedy": "Mend"},
             {"name": "os-02", "severity": "low"},
         ],

@@ -75,8 +75,3 @@ MISSING = ("missing-results", "unknown")
 )
 def test_the_protocol(output: str, expected: Found) -> None:
     assert found(output) == expected
-
-
-def test_what_is_missing_is_told() -> None:
-    missing = parse({"format": "tap"}, "1..3\nok\nok\n1..1\nok 1 - a\nok 2 - b\n")[-1]
-    assert missing.message == "4 tests were planned, and 3 of them came."
