@@ -40,7 +40,6 @@ command -v oscap >/dev/null || stop "oscap is not installed. Install $(packages)
 [ -e "$file" ] || stop "$file is not on this server. Install $(packages), or copy the file."
 [ -z "$tailoring" ] || [ -e "$tailoring" ] || stop "$tailoring is not on this server. Copy the file."
 """
-#: Compares the content with that on the controller.
 _COMPARE = """[ "$(sha256sum <"$file" | cut -c1-64)" = {digest} ] ||
 stop "$file has other content than on the controller."
 """
@@ -48,7 +47,8 @@ stop "$file has other content than on the controller."
 _EVALUATE = r"""results=$(mktemp) || stop "mktemp failed."
 trap 'rm -f "$results"' EXIT
 trap 'exit 143' TERM
-oscap xccdf eval --progress-full --results "$results" --profile "$profile" "$@" "$file"
+exec 3>&1
+said=$(oscap xccdf eval --progress-full --results "$results" --profile "$profile" "$@" "$file" 2>&1 >&3)
 code=$?
 sed -n '/<rule-result /{N;/>notselected</d
 s/.* idref="\([^"]*\)".* severity="\([^"]*\)".*<result>\([a-z]*\)<.*/\1|severity=\2|\3/p
@@ -59,8 +59,8 @@ sed -n 's/^[[:blank:]]*Id: //p')
 for id in $known; do
 case $id in *"$profile") known= ;; esac
 done
-[ -z "$known" ] || stop "$file has no profile $profile. It has: "$(echo "$known" | sed 's/.*_profile_//')
-stop "oscap ended with exit code $code."
+[ -z "$known" ] || stop "$file has no profile $profile. It has: $(echo "$known" | sed 's/.*_profile_//' | xargs)."
+stop "oscap ended with exit code $code. $(echo "$said" | tail -n 1)"
 """
 
 

@@ -76,9 +76,9 @@ def test_values_reach_oscap_as_they_are(evaluate: Evaluate, tmp_path: Path) -> N
         ({"oscap": "exit 0", "file": "ssg-none-ds.xml"}, r"/usr/share/xml/scap/ssg/content/ssg-none-ds\.xml is not on"),
         ({"oscap": "exit 0", "tailoring": "/no/where.xml"}, "/no/where.xml is not on this server. Copy the file"),
         ({"oscap": "exit 0", "uid": 1000}, "only as root. Set audit_username to root"),
-        ({"oscap": 'echo " Id: xccdf_x_profile_one"; exit 1'}, r"has no profile strict. It has: one$"),
+        ({"oscap": 'echo " Id: xccdf_x_profile_one"; exit 1'}, r"has no profile strict. It has: one.$"),
         ({"oscap": 'echo " Id: xccdf_x_profile_strict"; exit 1'}, "oscap ended with exit code 1"),
-        ({"oscap": "kill -9 $$"}, "oscap ended with exit code 137"),
+        ({"oscap": "echo no room >&2; kill -9 $$"}, r"oscap ended with exit code 137\. no room"),
         ({"oscap": PRINTS.replace("fail", "notapplicable")}, "No rule applies to this server"),
     ],
 )
@@ -107,7 +107,6 @@ def test_the_packages_to_install_are_those_of_the_system(tmp_path: Path, system:
 def test_a_run_that_breaks_off_has_the_results_that_came(evaluate: Evaluate) -> None:
     assert [one.name for one in evaluate(f"{PRINTS} exit 1")] == ["a", "missing-results"]
     assert [one.name for one in evaluate(f"{PRINTS} kill -9 $$")] == ["a", "missing-results"]
-    # A deadline ends all processes, and leaves no file.
     late = evaluate(f"{PRINTS} sleep 30", before="timeout 1", cut="It took longer than 1 s.")
     assert [one.name for one in late] == ["a", "missing-results"]
 
@@ -160,4 +159,5 @@ def test_each_rule_has_the_result_that_oscap_itself_writes(evaluate: Evaluate, t
     }
     results = evaluate(profile=profile, **tailoring)
     assert {result.name: (result.outcome, result.severity or "unknown") for result in results} == expected
+    assert all(result.title for result in results)
     assert ("by_hand" in expected, expected["passwd"][1]) == ((False, "low") if tailoring else (True, "unknown"))
