@@ -16,7 +16,7 @@ from checks.library import State
 
 _WHY_NOT = throwaway.why_not()
 #: Programs of which each is missing somewhere, or may be.
-_PROGRAMS = ("awk", "cat", "cut", "df", "find", "getent", "grep", "ls", "sed", "stat", "tail", "tr", "uname")
+_PROGRAMS = ("awk", "cat", "cut", "df", "find", "getent", "grep", "ls", "sed", "sort", "stat", "tail", "tr", "uname")
 
 pytestmark = [
     pytest.mark.skipif(bool(_WHY_NOT), reason=f"throw-away systems cannot be made here: {_WHY_NOT}"),
