@@ -79,6 +79,7 @@ class ActionModule(AlpaconAction):
             remedy = "Leave delegate_to out: nothing connects to the hosts."
             return {"failed": True, "msg": f"delegate_to: an audit is made by the controller only. {remedy}"}
         self._task_vars = task_vars or {}
+        self._templated: dict[str, Any] = {}
         self._waivers = JoinedWaivers(datetime.now(timezone.utc).date())
         return super().run(tmp, task_vars)
 
@@ -174,7 +175,8 @@ class ActionModule(AlpaconAction):
         """The variables that the task would have if it ran for a host alone."""
         found = self._task_vars["hostvars"]._inventory.get_host(host)
         manager = self._task.get_variable_manager()
-        return HostVariables(host, manager.get_vars(self._task.get_play(), found, self._task), self._templar)
+        written = manager.get_vars(self._task.get_play(), found, self._task)
+        return HostVariables(host, written, self._templar, self._templated)
 
 
 class _Workspaces:

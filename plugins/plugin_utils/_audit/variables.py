@@ -50,6 +50,14 @@ _VARIABLES = {**OF_PLAY, **{name: f"{PREFIX}{name}" for name in (*OF_HOSTS, "wai
 
 _TEMPLATES = ("{{", "{%", "{#")
 _PLAIN = (str, int, float, type(None))
+_WORD = re.compile(r"[A-Za-z_]\w*")
+#: Parts of templates that may read variables that the template does not name.
+_INDIRECT = re.compile(
+    r"\b(hostvars|vars|varnames|include|import|extends)\b|\|\s*\w+\.\w+\."
+    r"|\b(lookup|query|q)\b(?!\(\s*['\"]herdops\.alpacon\.benchmark_checks['\"])"
+)
+#: Variables that all hosts have alike.
+_ALIKE = frozenset(("groups", "play_hosts", "ansible_play_batch", "ansible_play_hosts", "ansible_play_hosts_all"))
 
 
 class HostVariables(Mapping[str, Any]):
@@ -58,10 +66,12 @@ class HostVariables(Mapping[str, Any]):
     Args:
         written: as Ansible would hand them to the task, with their templates.
         templar: Ansible's templar, with any variables.
+        known: results of templates, by the templates and the variables that they name; shared by hosts.
     """
 
-    def __init__(self, host: str, written: Mapping[str, Any], templar: Any) -> None:
+    def __init__(self, host: str, written: Mapping[str, Any], templar: Any, known: dict[str, Any]) -> None:
         self.written = written
+        self._known = known
         self._host = host
         self._templar = templar
 
@@ -70,11 +80,32 @@ class HostVariables(Mapping[str, Any]):
         # Facts are many, and only their names are read.
         if name == "ansible_facts" or is_plain(value):
             return value
+        named: dict[str, Any] = {name: value}
+        key = repr(sorted(named.items())) if self._names_all(value, named) else None
+        if key in self._known:
+            return self._known[key]
         templar = self._templar.copy_with_new_env(available_variables=self.written)
         try:
-            return decrypted(templar.template(value))
+            result = decrypted(templar.template(value))
         except AnsibleError as error:
             raise UsageError(name, str(error), f"Host: {self._host}.") from None
+        if key is not None:
+            self._known[key] = result
+        return result
+
+    def _names_all(self, value: Any, named: dict[str, Any]) -> bool:
+        """Collect the variables that a value names. Return False if it may depend on others."""
+        if isinstance(value, str):
+            if is_plain(value):
+                return True
+            names = set(_WORD.findall(value)) & self.written.keys() - named.keys() - _ALIKE
+            named.update((name, self.written[name]) for name in names)
+            return not _INDIRECT.search(value) and all(self._names_all(named[name], named) for name in names)
+        if isinstance(value, Mapping):
+            return all(self._names_all(one, named) for pair in value.items() for one in pair)
+        if isinstance(value, (list, tuple)):
+            return all(self._names_all(one, named) for one in value)
+        return isinstance(value, _PLAIN)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.written)

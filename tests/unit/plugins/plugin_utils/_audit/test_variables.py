@@ -27,7 +27,49 @@ def compare(name: str, *values: Any) -> None:
     """Compare hosts that have these values of a variable."""
     comparison = Comparison()
     for number, value in enumerate(values):
-        comparison.add(f"web-0{number}", HostVariables(f"web-0{number}", {name: value}, None))
+        comparison.add(f"web-0{number}", HostVariables(f"web-0{number}", {name: value}, None, {}))
+
+
+class Templar:
+    """A templar that counts what it is asked."""
+
+    asked = 0
+
+    def copy_with_new_env(self, available_variables: Row) -> Templar:
+        """Keep the variables."""
+        return self
+
+    def template(self, value: Any) -> Any:
+        """Return a number that tells each call from the others."""
+        Templar.asked += 1
+        return Templar.asked
+
+
+@pytest.mark.parametrize(
+    ("value", "times"),
+    [
+        ("plain", 0),
+        ("{{ most }}", 1),
+        ([{"line": "{{ first }}"}], 1),
+        ("{{ query('herdops.alpacon.benchmark_checks', most) }}", 1),
+        ("{{ groups.web | length }}", 1),
+        ("{{ own | default(1) }}", 2),
+        ("{{ by_host }}", 2),
+        ("{{ secret }}", 2),
+        ("{{ hostvars['web-01'].x }}", 2),
+        ("{{ lookup('vars', 'a' ~ 'b') }}", 2),
+        ("{{ most | some.where.filter }}", 2),
+    ],
+)
+def test_a_template_is_worked_out_once_for_hosts_whose_variables_it_names_are_alike(value: Any, times: int) -> None:
+    common = {"most": 4, "first": "{{ second }}", "second": "{{ first }}", "secret": object(), "value": value}
+    common |= {"by_host": "{{ inventory_hostname }}", "groups": {"web": []}}
+    known: Row = {}
+    Templar.asked = 0
+    for number, host in enumerate(("web-01", "web-02")):
+        written = {**common, "inventory_hostname": host, **({"own": 1} if number else {})}
+        assert HostVariables(host, written, Templar(), known)["value"]
+    assert Templar.asked == times
 
 
 def test_the_first_two_hosts_that_differ_are_named() -> None:
