@@ -54,7 +54,12 @@ done
 nsenter --target "${leader%% *}" --all chroot "$@" / "$shell" -c "$body" </dev/null || :
 echo 1 >"$group/cgroup.kill"
 wait $nspawn || :
-find "$group" -depth -type d -exec rmdir {} +
+# What was killed takes a moment to go.
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || :
+    [ -d "$group" ] || exit 0
+    sleep 0.1
+done
 """
 #: What preparations may use: a file of the kernel shows what comes from standard input, all settings of the kernel are
 #: those that are named, and a program is the script that comes from standard input.
