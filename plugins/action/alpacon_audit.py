@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,12 +26,11 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans impor
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_past, write_report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.variables import (
     WAIVERS,
-    Comparison,
     HostVariables,
-    JoinedWaivers,
     in_role,
+    refuse_different,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import unknown_names
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import add_waivers, unknown_names
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     SERVER_ID,
     WORKSPACE,
@@ -79,8 +77,7 @@ class ActionModule(AlpaconAction):
             remedy = "Leave delegate_to out: nothing connects to the hosts."
             return {"failed": True, "msg": f"delegate_to: an audit is made by the controller only. {remedy}"}
         self._task_vars = task_vars or {}
-        self._templated: dict[str, Any] = {}
-        self._waivers = JoinedWaivers(datetime.now(timezone.utc).date())
+        self._waivers: dict[str, Any] = {}
         return super().run(tmp, task_vars)
 
     def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +102,7 @@ class ActionModule(AlpaconAction):
         plans = Plans(library, options)
         hosts = self._hosts(options, plans, run)
         if options["waivers"] is None:
-            options = {**options, "waivers": self._waivers.all}
+            options = {**options, "waivers": list(self._waivers.values())}
         checked = AuditOptions.from_options(options, [host.checks for host in hosts])
         groups = _groups(self._task_vars)
         known = [*groups, *(host.name for host in hosts)]
@@ -149,7 +146,7 @@ class ActionModule(AlpaconAction):
         hostvars, groups = self._task_vars["hostvars"], self._task_vars.get("groups", {})
         groups_of = _groups(self._task_vars)
         workspaces = _Workspaces(self._task.args, options, run.warn)
-        comparison = Comparison()
+        first: HostVariables | None = None
         names: set[str] = set()
         hosts = []
         given = options["hosts"] if options["hosts"] is not None else self._task_vars["ansible_play_hosts_all"]
@@ -161,10 +158,11 @@ class ActionModule(AlpaconAction):
             names.update(map(str, variables))
             own = {key: variables[key] for key in variables if str(key).startswith(PREFIX) and key not in _OF_TASK}
             checks = plans.of(name, own)
+            first = first or variables
             if self._is_of_role:
-                comparison.add(name, variables)
+                refuse_different(first, variables)
             if options["waivers"] is None:
-                self._waivers.add(name, variables.get(WAIVERS))
+                add_waivers(self._waivers, variables.get(WAIVERS))
             server = server_of(name, variables.get(SERVER_ID))
             hosts.append(Host(name, server, frozenset(groups_of.get(name, ())), checks, workspaces.of(name, variables)))
         if options["library"]:
@@ -176,7 +174,7 @@ class ActionModule(AlpaconAction):
         found = self._task_vars["hostvars"]._inventory.get_host(host)
         manager = self._task.get_variable_manager()
         written = manager.get_vars(self._task.get_play(), found, self._task)
-        return HostVariables(host, written, self._templar, self._templated)
+        return HostVariables(host, written, self._templar)
 
 
 class _Workspaces:

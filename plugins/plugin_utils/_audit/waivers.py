@@ -1,12 +1,12 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
 """Findings that somebody accepts for a while, and why."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -89,6 +89,18 @@ class Waiver:
 def _fits(name: str, pattern: str) -> bool:
     """Whether a name is the one that is meant, brackets and all, or is like it."""
     return name == pattern or fnmatchcase(name, pattern)
+
+
+def add_waivers(joined: dict[str, Any], given: Any) -> None:
+    """Add the waivers of a host to those of others, each once.
+
+    Raises:
+        UsageError: they are not a list of dictionaries.
+    """
+    listed = [] if given is None else given
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(one, Mapping) for one in listed):
+        raise UsageError("waivers", "it is not a list of dictionaries", "Give a list, each element with check.")
+    joined.update({json.dumps(one, sort_keys=True, default=str): one for one in listed})
 
 
 def read_waivers(given: Sequence[Any] | None, today: date) -> list[Waiver]:
