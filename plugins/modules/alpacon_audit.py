@@ -276,13 +276,6 @@ options:
       - Whether to print a line about the progress every five seconds. If omitted, it is printed if there is more than
         one question.
     type: bool
-  unknown_severity:
-    description:
-      - How bad it is if a question got no answer. If that is at least as bad as O(fail_on), such a question is a
-        finding that fails the task, and so is each server that was not reached or not asked.
-    type: str
-    default: medium
-    choices: [info, low, medium, high, critical]
   fail_on:
     description:
       - The lowest severity that fails the task, or V(never).
@@ -441,8 +434,7 @@ findings:
       fails: true
 failing:
   description:
-    - How many findings are at least as bad as O(fail_on). If O(unknown_severity) is, each server that was not reached
-      or not asked is one of them, except in check mode.
+    - How many failed results are at least as bad as O(fail_on).
   returned: when the audit was carried out, whatever its verdict
   type: int
   sample: 10

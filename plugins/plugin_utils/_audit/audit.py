@@ -28,7 +28,6 @@ from .verdict import (
     SEVERITIES,
     UNKNOWN,
     answered,
-    failing_servers,
     fails,
     from_before,
     is_covered,
@@ -111,8 +110,8 @@ def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False)
     """
     report = audited.report
     findings = [_finding(result, report["fail_on"]) for result in report["results"] if result["outcome"] in FINDINGS]
-    findings.sort(key=lambda finding: (-SEVERITIES.index(finding["severity"]), finding["outcome"] == UNKNOWN))
-    failing = sum(finding["fails"] for finding in findings) + len(_failing_servers(report))
+    findings.sort(key=lambda finding: (finding["outcome"] == UNKNOWN, -SEVERITIES.index(finding["severity"])))
+    failing = sum(finding["fails"] for finding in findings)
     return {
         "changed": audited.changed,
         "failed": bool(failing or report["refusal"]) or report["verdict"] == INCONCLUSIVE,
@@ -127,11 +126,6 @@ def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False)
         "overview": overview(report, files, audited.to_submit),
         "requests": report["summary"]["requests"],
     }
-
-
-def _failing_servers(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    # Check mode leaves servers open.
-    return failing_servers(report) if report["verdict"] else []
 
 
 def _commanded(audited: Audited) -> list[dict[str, Any]]:
@@ -150,16 +144,14 @@ def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
     report, summary = audited.report, audited.report["summary"]
     failing = [finding for finding in findings if finding["fails"]]
     words = [report["refusal"].removesuffix(".")] if report["refusal"] else []
-    servers = _failing_servers(report)
-    if failing or servers:
-        worst = f"{counted(len(failing) + len(servers), 'finding')} of severity {report['fail_on']} or worse"
-        named = [*([_named(failing)] if failing else []), *_without_results(servers)]
-        words.append(f"{worst}: {'; '.join(named)}")
+    if failing:
+        worst = f"{counted(len(failing), 'finding')} of severity {report['fail_on']} or worse"
+        words.append(f"{worst}: {_named(failing)}")
         if report["verdict"] and not is_covered(report):
             words.append(answered(report).removesuffix("."))
     elif report["verdict"] == INCONCLUSIVE:
         words = [f"Inconclusive: {'. '.join([*words, answered(report).removesuffix('.')])}"]
-    if not failing and not servers:
+    if not failing:
         words.append(f"{summary['passed']} passed, {summary['failed']} failed, {summary['unknown']} unknown")
     if report["verdict"] == PASS and (old := from_before(report)):
         words.append(old.removesuffix("."))

@@ -38,7 +38,6 @@ SPEC: dict[str, dict[str, Any]] = {
     "wait_timeout": {"type": "str", "default": "5m"},
     "max_concurrency": {"type": "str"},
     "progress": {"type": "bool"},
-    "unknown_severity": {"type": "str", "default": "medium", "choices": list(SEVERITIES)},
     "fail_on": {"type": "str", "default": "high", "choices": [*SEVERITIES, "never"]},
     "min_coverage": {"type": "float", "default": 95},
     "dest": {"type": "path"},
@@ -68,7 +67,6 @@ class AuditOptions:
     reuse_within: float | None
     limits: Limits
     progress: bool | None
-    unknown_severity: str
     fail_on: str | None
     min_coverage: float
     waivers: list[Waiver]
@@ -104,7 +102,6 @@ class AuditOptions:
                 max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), len(plans), least=1),
             ),
             progress=options.get("progress"),
-            unknown_severity=options["unknown_severity"],
             fail_on=None if options["fail_on"] == "never" else options["fail_on"],
             min_coverage=options["min_coverage"],
             waivers=read_waivers(options["waivers"], datetime.now(timezone.utc).date()),

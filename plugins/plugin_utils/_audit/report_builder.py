@@ -49,7 +49,7 @@ def build_report(
         for check in audited.checks:
             reply = _reply(audited, check)
             named = named_of(check, reply) if reply else ()
-            rows = _results(options, audited, check, reply, named) if reply else []
+            rows = _results(audited, check, reply, named) if reply else []
             for row in rows:
                 waive(options.waivers, row, host.groups)
             note_open(options.waivers, check.name, rows, host.name, host.groups)
@@ -71,7 +71,6 @@ def build_report(
         "run_by": {"user": _user(), "controller": socket.gethostname()},
         "reuse_within": options.reuse_within,
         "fail_on": options.fail_on,
-        "unknown_severity": options.unknown_severity,
         "verdict": None,
         "coverage": coverage_of(summary),
         "min_coverage": options.min_coverage,
@@ -202,28 +201,24 @@ def _reply(audited: AuditedHost, check: Check) -> Reply | None:
     return audited.replies.get(check.name) or (unanswered(audited.obstacle) if audited.obstacle else None)
 
 
-def _results(
-    options: AuditOptions, audited: AuditedHost, check: Check, reply: Reply, named: Sequence[NamedResult]
-) -> list[dict[str, Any]]:
+def _results(audited: AuditedHost, check: Check, reply: Reply, named: Sequence[NamedResult]) -> list[dict[str, Any]]:
     """Return the results of one check on one host: a row for each named result, or one."""
     if not named:
-        return [_row(options, audited, check.name, check.severity, reply, reply.judged.outcome, reply.judged.message)]
+        return [_row(audited, check.name, check.severity, reply, reply.judged.outcome, reply.judged.message)]
     # What another tool wrote stands in the report as its results.
     without = replace(reply, output="", truncated=True)
     return [
-        _row(options, audited, name_of(check, one), one.severity or check.severity, without, one.outcome, one.message)
+        _row(audited, name_of(check, one), one.severity or check.severity, without, one.outcome, one.message)
         for one in named
     ]
 
 
-def _row(
-    options: AuditOptions, audited: AuditedHost, name: str, severity: str, reply: Reply, outcome: str, message: str
-) -> dict[str, Any]:
+def _row(audited: AuditedHost, name: str, severity: str, reply: Reply, outcome: str, message: str) -> dict[str, Any]:
     return {
         "host": audited.host.name,
         "check": name,
         "outcome": outcome,
-        "severity": options.unknown_severity if outcome == UNKNOWN else severity,
+        "severity": severity,
         "message": message,
         "rc": reply.rc,
         "value": reply.judged.value,

@@ -29,7 +29,6 @@ OF_PLAY = {
     "min_coverage": "audit_min_coverage",
     "reuse_within": "audit_reuse_within",
     "title": "audit_title",
-    "unknown_severity": "audit_unknown_severity",
     "wait_timeout": "audit_wait_timeout",
 }
 #: These are compared as they are written.

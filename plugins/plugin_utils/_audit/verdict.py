@@ -42,20 +42,13 @@ def verdict_of(report: Mapping[str, Any]) -> str:
 
 
 def fails(result: Mapping[str, Any], fail_on: str | None) -> bool:
-    """Whether a result is a finding that is as bad as what fails the audit."""
-    return result["outcome"] in (FAILED, UNKNOWN) and fail_on is not None and is_at_least(result["severity"], fail_on)
+    """Return True if a result failed and is as bad as what fails the audit."""
+    return result["outcome"] == FAILED and fail_on is not None and is_at_least(result["severity"], fail_on)
 
 
 def failing(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What fails the audit: results, and servers that have none."""
-    return [*(result for result in report["results"] if fails(result, report["fail_on"])), *failing_servers(report)]
-
-
-def failing_servers(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The servers without results, where a question without an answer fails the audit."""
-    if report["fail_on"] is None or not is_at_least(report["unknown_severity"], report["fail_on"]):
-        return []
-    return [server for server in report["servers"] if not (server["reached"] and server["asked"])]
+    """Return the results that fail the audit."""
+    return [result for result in report["results"] if fails(result, report["fail_on"])]
 
 
 def coverage_of(summary: Mapping[str, Any]) -> float:

@@ -21,7 +21,7 @@ OPTIONS = SPECS["argument_specs"]["main"]["options"]
 DEFAULTS = yaml.safe_load((ROOT / "roles/audit/defaults/main.yml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", ["audit_formats", "audit_fail_on", "audit_unknown_severity"])
+@pytest.mark.parametrize("name", ["audit_formats", "audit_fail_on"])
 def test_choices_and_defaults_are_those_of_the_module(name: str) -> None:
     option = SPEC[name.removeprefix("audit_")]
     assert OPTIONS[name]["choices"] == option["choices"]

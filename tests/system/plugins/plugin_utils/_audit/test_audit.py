@@ -341,7 +341,7 @@ def test_servers_that_cannot_be_asked(current: Workspace, server: Row | None, sa
     if server:
         current.add_servers("odd-01", **server)
     by_id = Member("id", current.server_ids().get("odd-01", NO_COMMAND))
-    done = audit(current, HELLO, of=[by_id, *hosts("odd-01", "web-01")], unknown_severity="low")
+    done = audit(current, HELLO, of=[by_id, *hosts("odd-01", "web-01")])
     assert done.outcomes == {("web-01", "hello"): "passed"}
     assert all(done.reasons[name].startswith(says) for name in ("id", "odd-01"))
     assert (done.summary["not_reached"], done.summary["not_asked"], done.report["coverage"]) == (2, 0, 33.3)

@@ -17,7 +17,6 @@ from system.playing import play, play_out, run_plays, task
 from system.support import AGENTS
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import FILES
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 PLAYBOOK = "herdops.alpacon.audit"
@@ -77,21 +76,6 @@ def test_a_finding_fails_the_audit_however_little_was_answered(current: Workspac
 def test_findings_of_no_severity_fail_but_coverage_still_counts(current: Workspace) -> None:
     assert said(audit(current, BAD, *questions(1, 2), fail_on="never")) == ("inconclusive", 50.0, True)
     assert said(audit(current, BAD, *questions(0, 2), fail_on="never", min_coverage=0)) == ("pass", 33.3, False)
-    assert said(audit(current, *questions(0, 2), unknown_severity="high")) == ("fail", 0.0, True)
-
-
-def test_servers_without_results_fail_where_unknowns_do(current: Workspace) -> None:
-    current.add_servers("off-01", "off-02", connected=False)
-    given: Row = {"of": hosts("web-01", "off-01", "off-02"), "min_coverage": 0}
-    done = audit(current, BAD, unknown_severity="high", **given)
-    assert said(done) == ("fail", 33.3, True)
-    assert (done.result["failing"], done.summary["unknown"]) == (3, 0)
-    assert "3 findings of severity high or worse: web-01: bad (high): " in done.result["msg"]
-    assert "; 2 servers not reached: off-01, off-02: The server is offline" in done.result["msg"]
-    for name in ("markdown", "html"):
-        assert "3 findings of severity high or worse" in "".join(FILES[name][1](done.report))
-    assert said(audit(current, HELLO, unknown_severity="medium", **given)) == ("pass", 33.3, False)
-    assert said(audit(current, HELLO, unknown_severity="critical", fail_on="never", **given))[0] == "pass"
 
 
 def test_a_pass_names_servers_that_are_offline_now(current: Workspace) -> None:
@@ -166,7 +150,7 @@ def test_an_empty_selection_is_refused_and_null_counts_as_left_out(current: Work
         "formats: it is an empty list": {"checks": [HELLO], "formats": []},
         "formats: it is null": {"checks": [HELLO], "formats": None},
     }
-    nulls = dict.fromkeys(("fail_on", "min_coverage", "skip", "unknown_severity", "title"))
+    nulls = dict.fromkeys(("fail_on", "min_coverage", "skip", "title"))
     cases["null"] = {"checks": [BAD], **nulls}
     tasks = [task(text, options, "herdops.alpacon.alpacon_audit", run_once=True) for text, options in cases.items()]
     done = play_out(current, tmp_path, play(*tasks), ["web-01"])

@@ -17,7 +17,7 @@ def test_messages_name_so_many_findings_and_no_more() -> None:
     summary: Row = dict.fromkeys(("passed", "unknown", "reused", "not_applicable", "waived"), 0) | counts
     summary |= {"checks": 1, "failed_by_severity": {"high": 120, "low": 0}, "requests": 130}
     report: Row = {"title": "T", "results": results, "servers": [], "summary": summary, "fail_on": "high"}
-    report |= {"schema": 2, "unknown_severity": "medium", "checks": [{"name": "c", "remedy": "R"}]}
+    report |= {"schema": 2, "checks": [{"name": "c", "remedy": "R"}]}
     report |= {"verdict": "fail", "coverage": 100.0, "min_coverage": 95.0, "refusal": None}
     message = str(result_of(Audited(report, changed=True))["msg"])
     assert message.startswith("120 findings of severity high or worse: h0: c (high): M; h1: c (high): M; ")
