@@ -1,7 +1,6 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
 """The builder of the report of an audit, see ``docs/audit-report.schema.json``."""
 
@@ -11,7 +10,6 @@ import getpass
 import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,15 +25,14 @@ from .hosts import AuditedHost, Host
 from .options import AuditOptions
 from .replies import Reply, named_of, unanswered
 from .report.past import SCHEMA
-from .scanners import NamedResult, by_name, silent
+from .scanners import NamedResult, silent
 from .verdict import FAILED, OUTCOMES, SEVERITIES, UNKNOWN, coverage_of, score_of, verdict_of
 from .waivers import note_open, waive
 
 #: Groups that say nothing about a host.
 _EVERYBODY = frozenset(("all", "ungrouped"))
-#: What servers say about a rule itself, and what they say who say nothing.
-_WORDS = ("title", "rationale", "references", "severity", "remedy")
-_SILENT = NamedResult("", UNKNOWN)
+#: What the report has of a check as it is.
+_OF_CHECK = ("set", "rationale", "remedy", "severity", "kind", "line", "applies_if", "username", "expected")
 
 
 def build_report(
@@ -46,6 +43,7 @@ def build_report(
     servers, results, checks = [], [], _Checks()
     for host in hosts:
         audit, audited = asked[host.name]
+        differs = {}
         for check in audited.checks:
             reply = _reply(audited, check)
             named = named_of(check, reply) if reply else ()
@@ -53,11 +51,10 @@ def build_report(
             for row in rows:
                 waive(options.waivers, row, host.groups)
             note_open(options.waivers, check.name, rows, host.name, host.groups)
-            checks.add(check, named, rows)
+            if unlike := checks.add(check, named, len(rows)):
+                differs[check.name] = unlike
             results += rows
-        own = checks.differences(audited.checks)
-        servers.append({**_server(audited, audit.client.settings.url), "differs": own})
-    checks.tell_remedies()
+        servers.append({**_server(audited, audit.client.settings.url), "differs": differs})
     urls = list(dict.fromkeys(audit.client.settings.url for audit in audits))
     summary = _summary(audits, servers, results, checks)
     report = {
@@ -77,7 +74,7 @@ def build_report(
         "refusal": " ".join(audit.refusal for audit in audits if audit.refusal) or None,
         "summary": summary,
         "servers": servers,
-        "checks": checks.rows,
+        "checks": list(checks.rows.values()),
         "results": results,
         "waivers": [waiver.row for waiver in options.waivers],
     }
@@ -95,73 +92,25 @@ class _Checks:
     """The checks of a report: those that were asked, and the named results of other tools."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, dict[str, Any]] = {}
-        #: What each check has unlike the one of that name that is in the report.
-        self._unlike: dict[int, dict[str, Any]] = {}
-        #: How many results each check is known to have, and its rules.
-        self._expected: dict[int, int] = {}
-        self._rules: dict[int, Mapping[str, Mapping[str, Any]]] = {}
-        #: What is said about a named result by all servers, and by those on which it failed.
-        self._said: dict[str, NamedResult] = {}
-        self._said_of_failed: dict[str, NamedResult] = {}
-        #: Failed results, and the remedies that their servers named.
-        self._remedies: list[tuple[dict[str, Any], str]] = []
-        #: How many questions there are.
+        self.rows: dict[str, dict[str, Any]] = {}
         self.questions = 0
+        #: How many results each check is known to have, and what it has unlike the one of that name in the report.
+        self._known: dict[int, tuple[int, dict[str, Any]]] = {}
 
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of the report."""
-        return list(self._rows.values())
-
-    def add(self, check: Check, named: Sequence[NamedResult], rows: Sequence[dict[str, Any]]) -> None:
-        """Add a check that a host has, and the results that it gave."""
-        if id(check) not in self._expected:
-            self._expected[id(check)] = len(silent(check.results, "")) if check.results else 0
-            self._rules[id(check)] = by_name(check.results["rules"]) if check.results else {}
+    def add(self, check: Check, named: Sequence[NamedResult], results: int) -> dict[str, Any]:
+        """Add a check that a host has, and how many results it gave; return what differs from the report's row."""
+        if id(check) not in self._known:
             own = _check(check)
-            row = self._rows.setdefault(check.name, own)
-            self._unlike[id(check)] = {key: value for key, value in own.items() if value != row[key]}
-        self.questions += len(rows) or self._expected[id(check)] or 1
-        for one, row in zip(named, rows, strict=False):
-            self._add_named(check, one, row)
-
-    def differences(self, checks: Sequence[Check]) -> dict[str, dict[str, Any]]:
-        """Return the keys of these checks that differ from those of the same names in the report."""
-        return {check.name: self._unlike[id(check)] for check in checks if self._unlike[id(check)]}
-
-    def _add_named(self, check: Check, named: NamedResult, row: dict[str, Any]) -> None:
-        name = row["check"]
-        known = self._rules[id(check)].get(named.name, {})
-        words = [key for key in _WORDS if not known.get(key)]
-        changed = _agree(self._said, name, named, words)
-        if named.outcome == FAILED:
-            changed |= _agree(self._said_of_failed, name, named, words)
-            if named.remedy:
-                self._remedies.append((row, named.remedy))
-        if changed:
-            said = self._said[name]
-            self._rows[name] = _named_check(self._rows[check.name], name, said, self._said_of_failed.get(name, said))
-
-    def tell_remedies(self) -> None:
-        """Put the remedies that only some servers name into the messages of these."""
-        for row, remedy in self._remedies:
-            if remedy != self._rows[row["check"]]["remedy"]:
-                row["message"] = f"{row['message']}\nThe scanner on this server names a remedy: {remedy}"
-
-
-def _agree(said: dict[str, NamedResult], name: str, named: NamedResult, words: Sequence[str]) -> bool:
-    """Keep what another server says alike, so that none speaks for the others. Returns whether anything has changed.
-
-    Args:
-        words: what is from servers, and not from the rules of a check.
-    """
-    if name not in said:
-        said[name] = named
-        return True
-    unlike = {key: getattr(_SILENT, key) for key in words if getattr(said[name], key) != getattr(named, key)}
-    said[name] = replace(said[name], **unlike)
-    return bool(unlike)
+            row = self.rows.setdefault(check.name, own)
+            unlike = {key: value for key, value in own.items() if value != row[key]}
+            self._known[id(check)] = (len(silent(check.results, "")) if check.results else 0, unlike)
+        expected, unlike = self._known[id(check)]
+        self.questions += results or expected or 1
+        for one in named:
+            name = name_of(check, one)
+            if name not in self.rows:
+                self.rows[name] = _named_check(self.rows[check.name], name, one)
+        return unlike
 
 
 def name_of(check: Check, named: NamedResult) -> str:
@@ -176,9 +125,7 @@ def _summary(
     checks: _Checks,
 ) -> dict[str, Any]:
     outcomes = Counter((result["outcome"], result["severity"]) for result in results)
-    by_outcome: Counter[str] = Counter()
-    for (outcome, _severity), number in outcomes.items():
-        by_outcome[outcome] += number
+    by_outcome = Counter(result["outcome"] for result in results)
     return {
         "servers": len(servers),
         "checks": len(checks.rows),
@@ -206,9 +153,9 @@ def _results(audited: AuditedHost, check: Check, reply: Reply, named: Sequence[N
     if not named:
         return [_row(audited, check.name, check.severity, reply, reply.judged.outcome, reply.judged.message)]
     # What another tool wrote stands in the report as its results.
-    without = replace(reply, output="", truncated=True)
+    without = {"output": "", "output_truncated": True}
     return [
-        _row(audited, name_of(check, one), one.severity or check.severity, without, one.outcome, one.message)
+        _row(audited, name_of(check, one), one.severity or check.severity, reply, one.outcome, one.message) | without
         for one in named
     ]
 
@@ -258,38 +205,24 @@ def _check(check: Check) -> dict[str, Any]:
     return {
         "name": check.name,
         "of": None,
-        "set": check.set,
         "title": check.title or check.name,
-        "rationale": check.rationale,
-        "remedy": check.remedy,
         "references": list(check.references),
-        "severity": check.severity,
-        "kind": check.kind,
-        "line": check.line,
-        "applies_if": check.applies_if,
-        "username": check.username,
-        "expected": check.expected,
         "parameters": dict(check.parameters),
+        **{key: getattr(check, key) for key in _OF_CHECK},
     }
 
 
-def _named_check(check: Mapping[str, Any], name: str, named: NamedResult, failed: NamedResult) -> dict[str, Any]:
-    """Return a named result as a check, part of the one whose output it is in.
-
-    Args:
-        check: that one, as the report has it.
-        named: what all servers say about it.
-        failed: what those say on which it failed: only they name a severity and a remedy, in some formats.
-    """
+def _named_check(check: Mapping[str, Any], name: str, named: NamedResult) -> dict[str, Any]:
+    """Return a named result as a check, part of the one whose output it is in, with the words of the first server."""
     return {
         **check,
         "name": name,
         "of": check["name"],
         "title": named.title or named.name,
         "rationale": named.rationale,
-        "remedy": failed.remedy or check["remedy"],
+        "remedy": named.remedy or check["remedy"],
         "references": list(named.references),
-        "severity": failed.severity or check["severity"],
+        "severity": named.severity or check["severity"],
         "line": "",
         "applies_if": None,
         "expected": [],

