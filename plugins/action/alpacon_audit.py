@@ -108,7 +108,7 @@ class ActionModule(AlpaconAction):
         known = [*groups, *(host.name for host in hosts)]
         for sentence in unknown_names(checked.waivers, known, self._task_vars.get("groups", {})):
             run.warn(sentence)
-        past = read_past([Path(path) for path in options["compare_to"]], run.warn)
+        past = read_past(Path(options["compare_to"]), run.warn) if options["compare_to"] else None
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
         if folder:
             _make(folder)

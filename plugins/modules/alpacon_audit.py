@@ -307,12 +307,9 @@ options:
     choices: [json, junit, markdown, html, csv]
   compare_to:
     description:
-      - C(audit.json) of earlier audits; the report then shows what has changed since the newest of them, and curves
-        over all of them. If there is no such file, a warning says so.
-      - A directory means all files in it whose names end with C(.json), and each C(audit.json) one directory deeper.
-    type: list
-    elements: path
-    default: []
+      - C(audit.json) of an earlier audit; the report then shows what has changed since. If there is no such file, a
+        warning says so.
+    type: path
   title:
     description:
       - Title of the report. If omitted, it names the workspace.

@@ -67,7 +67,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def write(name: str) -> Path:
         if name not in written:
             report = _MAKERS[name]()
-            previous = reports.history(report) if name in _WITH_TREND else []
+            previous = reports.earlier(report) if name in _WITH_TREND else None
             (written[name],) = write_report(report, tmp_path_factory.mktemp(name), ["html"], previous)
         return written[name]
 

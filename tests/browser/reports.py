@@ -11,7 +11,6 @@ import random
 import uuid
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import (
@@ -246,11 +245,11 @@ def clean() -> Report:
     return report(servers=6, failing=0, offline=0)
 
 
-def earlier(later: Report, weeks: int = 1) -> Report:
-    """A report of so many weeks before: other results, a server and a check less, and a server that is gone since."""
-    chance = random.Random(11 + (weeks if weeks > 1 else 0))
+def earlier(later: Report) -> Report:
+    """A report of a week before: other results, a server and a check less, and a server that is gone since."""
+    chance = random.Random(11)
     before = copy.deepcopy(later)
-    before["finished_at"] = f"{datetime(2026, 11, 24) - timedelta(weeks=weeks):%Y-%m-%d}T09:13:21Z"
+    before["finished_at"] = "2026-11-17T09:13:21Z"
     gone_check = before["checks"].pop()["name"]
     new_host = before["servers"].pop()["host"]
     before["servers"].append({**before["servers"][0], "host": "legacy-01", "name": "legacy-01"})
@@ -258,14 +257,9 @@ def earlier(later: Report, weeks: int = 1) -> Report:
     before["summary"]["questions"] -= len(before["results"]) - len(kept)
     before["results"] = kept
     for result in kept:
-        if chance.random() < 0.03 * weeks and result["outcome"] in ("passed", "failed"):
-            result["outcome"] = "passed" if result["outcome"] == "failed" and weeks == 1 else "failed"
+        if chance.random() < 0.03 and result["outcome"] in ("passed", "failed"):
+            result["outcome"] = "passed" if result["outcome"] == "failed" else "failed"
     return summed(before)
-
-
-def history(later: Report) -> list[Report]:
-    """Reports of the eight weeks before, the oldest first."""
-    return [earlier(later, weeks) for weeks in range(8, 0, -1)]
 
 
 #: Texts that break out of something somewhere, if anything lets them.

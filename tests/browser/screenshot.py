@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report impo
 
 report = reports.report()
 with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-    (html,) = write_report(report, Path(folder), ["html"], reports.history(report))
+    (html,) = write_report(report, Path(folder), ["html"], reports.earlier(report))
     browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
     page = browser.new_page(viewport={"width": 1280, "height": 1180}, color_scheme="light")
     page.goto(html.as_uri())

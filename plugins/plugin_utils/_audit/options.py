@@ -47,7 +47,7 @@ SPEC: dict[str, dict[str, Any]] = {
         "default": list(DEFAULT_FORMATS),
         "choices": list(FORMATS),
     },
-    "compare_to": {"type": "list", "elements": "path", "default": []},
+    "compare_to": {"type": "path"},
     "title": {"type": "str"},
 }
 #: So long after its submit a command is looked at first, in seconds.

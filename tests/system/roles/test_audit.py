@@ -166,7 +166,7 @@ def test_messages_name_the_variables_of_the_role(current: Workspace, tmp_path: P
     (tmp_path / "file").touch()
     folder = str(tmp_path / "file/report")
     approved = [{**APPROVED, "check": "none", "groups": ["all"]}]
-    warned = {"audit_waivers": approved, "audit_compare_to": ["nowhere"]}
+    warned = {"audit_waivers": approved, "audit_compare_to": "nowhere"}
     unanswered = {"name": "unanswered", "line": "echo unknown: none", "kind": "problems", "severity": "medium"}
     cases: tuple[tuple[Row, tuple[str, ...]], ...] = (
         ({"audit_report_dir": folder}, (f"audit_report_dir: {folder} cannot be made: Not a directory.",)),

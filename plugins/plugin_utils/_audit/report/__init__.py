@@ -1,7 +1,6 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
 """The report of an audit: written for people, CI systems and programs, and read again for a trend.
 
@@ -18,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from . import csv_file, html_page, junit, markdown
-from .past import ReportError, compare, read_past, read_report
+from .past import ReportError, compare, read_past
 
-__all__ = ["DEFAULT_FORMATS", "FILES", "FORMATS", "ReportError", "read_past", "read_report", "write_report"]
+__all__ = ["DEFAULT_FORMATS", "FILES", "FORMATS", "ReportError", "read_past", "write_report"]
 
 
 def render_json(report: Mapping[str, Any]) -> Iterator[str]:
@@ -55,7 +54,7 @@ def write_report(
     report: Mapping[str, Any],
     folder: Path,
     formats: Sequence[str] = DEFAULT_FORMATS,
-    previous: Sequence[Mapping[str, Any]] = (),
+    previous: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write a report into a folder and return the paths of its files, in the order of the formats.
 
@@ -63,8 +62,7 @@ def write_report(
 
     Args:
         formats: of :data:`FORMATS`.
-        previous: earlier reports, as :func:`read_past` returns them, the oldest first; the report then says what
-            changed since.
+        previous: an earlier report; the report then says what changed since.
 
     Raises:
         OSError: the folder or a file cannot be written.

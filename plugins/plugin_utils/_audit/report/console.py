@@ -1,7 +1,6 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
 """The report as a few lines for the output of a play."""
 
@@ -11,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..verdict import FAILED, OUTCOMES, UNKNOWN, answered
-from .fixes import SHOWN_FIXES, fixes
-from .text import counted, line, unasked_words, verdict_words
+from ..verdict import UNKNOWN, answered
+from .fixes import SHOWN_FIXES, fix_words, fixes
+from .text import cost_words, counted, counts_words, first, line, unasked, verdict_words
 
 #: So many of each kind are shown: tens of lines in all, however many servers there are.
 _REASONS = 5
@@ -32,8 +31,7 @@ def overview(report: Mapping[str, Any], files: Sequence[str], to_submit: int = 0
 def _lines(report: Mapping[str, Any], files: Sequence[str], to_submit: int) -> Iterator[str]:
     summary = report["summary"]
     asked = f"{counted(summary['servers'], 'server')}, {counted(summary['checks'], 'check')}"
-    cost = f"{counted(summary['commands'], 'command')} run, {counted(summary['reused'], 'answer')} reused"
-    yield f"{report['title']}: {asked}; {cost}"
+    yield f"{report['title']}: {asked}; {cost_words(summary)}"
     if to_submit:
         yield f"{counted(to_submit, 'command')} would be submitted"
     if report["verdict"]:
@@ -41,32 +39,19 @@ def _lines(report: Mapping[str, Any], files: Sequence[str], to_submit: int) -> I
     to_fix = fixes(report)
     if to_fix:
         yield "Fix these first:"
-    for fix in to_fix[:SHOWN_FIXES]:
-        remedy = f": {line(fix.remedy, 160)}" if fix.remedy else ""
-        yield f"  {fix.severity}: {fix.message}, {fix.where} ({line(fix.check, 80)}){remedy}"
+    yield from (f"  {fix_words(fix)}" for fix in to_fix[:SHOWN_FIXES])
     if len(to_fix) > SHOWN_FIXES:
         yield f"  and {counted(len(to_fix) - SHOWN_FIXES, 'check')} more"
     yield from _without_answer(report)
-    by_severity = [f"{count:,} {name}" for name, count in summary["failed_by_severity"].items() if count]
-    counts = [f"{summary[FAILED]:,} failed" + (f" ({', '.join(by_severity)})" if by_severity else "")]
-    counts += [f"{summary[name]:,} {name.replace('_', ' ')}" for name in OUTCOMES if name != FAILED and summary[name]]
-    yield ", ".join(counts)
+    yield counts_words(summary)
     pages = [name for name in files if name.endswith(".html")] or list(files)
     yield from (f"Report: {name}" for name in pages[:1])
 
 
 def _without_answer(report: Mapping[str, Any]) -> Iterator[str]:
-    """Name the servers without results by reason, and say why questions to others are open."""
-    hosts: dict[str, list[str]] = {}
-    for server in report["servers"]:
-        # Check mode leaves servers open without a reason.
-        if server["reason"] and (words := unasked_words(server)):
-            # The first sentence; the report has the rest.
-            hosts.setdefault(words.partition(". ")[0].removesuffix("."), []).append(line(server["host"], 80))
-    reasons = sorted(hosts.items(), key=lambda pair: -len(pair[1]))
-    for words, names in reasons[:_REASONS]:
-        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-        yield f"{words}: {', '.join(names[:_NAMED])}{more}"
+    """Name the servers without answers of today by reason, and say why questions to others are open."""
+    reasons = unasked(report)
+    yield from (f"{words}: {first(hosts, _NAMED)}" for words, hosts in reasons[:_REASONS])
     if len(reasons) > _REASONS:
         yield f"{counted(sum(len(names) for _words, names in reasons[_REASONS:]), 'server')} more without results"
     unknown = Counter(

@@ -1,7 +1,6 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 """The report as CSV, for spreadsheets: a row for each result, and one for each server without results."""
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from unicodedata import category
 
-from .fixes import Differences
+from .fixes import own_checks, remedy_of
 from .text import line, plain, waiver_words
 
 COLUMNS = (
@@ -22,6 +21,8 @@ COLUMNS = (
     *("check", "set", "title", "severity", "outcome", "message", "value", "remedy", "references", "waiver"),
     *("command", "ended_at", "reused"),
 )
+
+_OF_RESULT = ("check", "severity", "outcome", "message", "value", "command", "ended_at")
 
 #: Where a spreadsheet may take what follows for a formula: in some countries, a semicolon is what separates cells.
 _FORMULA = re.compile(r'(?:^|(?<=;))(?=[ "]*[=+\-@\uff0b\uff0d\uff1d\uff20])')
@@ -32,8 +33,8 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
     """Render audit.csv row by row."""
     yield _row(COLUMNS)
     servers = {server["host"]: _server_cells(server) for server in report["servers"]}
+    own = own_checks(report)
     checks = {check["name"]: check for check in report["checks"]}
-    differences = Differences(report)
     for server in report["servers"]:
         if not (server["reached"] and server["asked"]):
             cells = {"outcome": "not_asked" if server["reached"] else "not_reached", "message": line(server["reason"])}
@@ -43,11 +44,8 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
         cells = {
             **servers[result["host"]],
             **{name: check[name] for name in ("set", "title")},
-            "remedy": differences.text(result["host"], result["check"], "remedy"),
-            **{
-                name: result[name]
-                for name in ("check", "severity", "outcome", "message", "value", "command", "ended_at")
-            },
+            "remedy": remedy_of(own, result["host"], check),
+            **{name: result[name] for name in _OF_RESULT},
             "references": "; ".join(check["references"]),
             "waiver": waiver_words(result["waiver"]),
             "reused": "yes" if result["reused"] else "no",

@@ -1,7 +1,6 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
 """The report as JUnit XML: a suite for each server, a case for each check."""
 
@@ -12,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ..verdict import FAILED, NOT_APPLICABLE, UNKNOWN, WAIVED
-from .text import found_words, line, output, parsed, plain, unasked_words
+from .text import found_words, line, parsed, plain, unasked_words
 
 #: What a case that did not pass is called.
 _TAGS = {FAILED: "failure", UNKNOWN: "error"}
@@ -87,10 +86,9 @@ def _add_case(suite: ElementTree.Element, result: Mapping[str, Any], set_name: s
     tag = _TAGS.get(result["outcome"])
     if tag:
         message = line(result["message"])
-        text, _cut = output(result["output"])
         # GitLab shows the text alone.
         problem = ElementTree.SubElement(case, tag, type=result["severity"], message=message)
-        problem.text = "\n\n".join(filter(None, (message, text)))
+        problem.text = "\n\n".join(filter(None, (message, plain(result["output"]).strip("\n"))))
     elif result["outcome"] in _SKIPPED:
         words = found_words(result)
         ElementTree.SubElement(case, "skipped", message=words).text = words

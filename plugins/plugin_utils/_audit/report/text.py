@@ -1,7 +1,6 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
 """Text of servers, made fit to be shown: it is hostile until shown otherwise."""
 
@@ -9,14 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from ..verdict import PASS, is_from_before
-
-#: Characters of a command's output that are shown; audit.json has what the audit kept.
-OUTPUT_LIMIT = 2000
+from ..verdict import FAILED, OUTCOMES, PASS, age_words, is_from_before
 
 _ESCAPES = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # a title or a link
@@ -51,12 +47,6 @@ def _stand_in(match: re.Match[str]) -> str:
     if code < 0xA0 or 0xD800 <= code <= 0xDFFF or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF:
         return "\ufffd"
     return f"\u27e8U+{code:04X}\u27e9"
-
-
-def output(value: Any) -> tuple[str, bool]:
-    """Return the output of a command as it is shown, and True if only its beginning is."""
-    text = str(value)
-    return plain(text[:OUTPUT_LIMIT]).strip("\n"), len(text) > OUTPUT_LIMIT
 
 
 def line(value: Any, limit: int = 300) -> str:
@@ -105,11 +95,42 @@ def unasked_words(server: Mapping[str, Any]) -> str:
 
 def earlier_words(server: Mapping[str, Any]) -> str:
     """Say that only answers from before this audit count for a server, and why; nothing where others do."""
-    return (
-        f"Cannot be asked now, and only earlier answers count: {line(server['reason'])}"
-        if is_from_before(server)
-        else ""
-    )
+    words = f"Cannot be asked now, and only earlier answers count: {line(server['reason'])}"
+    return words if is_from_before(server) else ""
+
+
+def unasked(report: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return why servers were not asked now, with the ages of earlier answers; the most frequent reason first.
+
+    Of a reason it is the first sentence.
+    """
+    reasons: dict[str, list[str]] = {}
+    for server in report["servers"]:
+        words = unasked_words(server) or earlier_words(server)
+        # Check mode leaves servers open without a reason.
+        if words and server["reason"]:
+            host = f"{line(server['host'], 80)}{age_words(server)}"
+            reasons.setdefault(words.partition(". ")[0].removesuffix("."), []).append(host)
+    return sorted(reasons.items(), key=lambda pair: -len(pair[1]))
+
+
+def first(names: Sequence[str], most: int) -> str:
+    """Return the first of many names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def counts_words(summary: Mapping[str, Any]) -> str:
+    """Say how often each outcome came, and how bad is what failed."""
+    by_severity = [f"{count:,} {name}" for name, count in summary["failed_by_severity"].items() if count]
+    failed = f"{summary[FAILED]:,} failed" + (f" ({', '.join(by_severity)})" if by_severity else "")
+    others = [name for name in OUTCOMES if name != FAILED and summary[name]]
+    return ", ".join([failed, *(f"{summary[name]:,} {name.replace('_', ' ')}" for name in others)])
+
+
+def cost_words(summary: Mapping[str, Any]) -> str:
+    """Say how many commands were run, and how many answers were reused."""
+    return f"{counted(summary['commands'], 'command')} run, {counted(summary['reused'], 'answer')} reused"
 
 
 def waiver_words(waiver: Mapping[str, Any] | None) -> str:

@@ -92,15 +92,15 @@ def test_people_are_told_the_remedy_of_the_host() -> None:
     rows = list(csv.DictReader(io.StringIO("".join(csv_file.render(DIFFERENT)), newline="")))
     assert {row["host"]: row["remedy"] for row in rows} == {"db-01": "Call the dba.", "web-01": "Call the web team."}
     [fix] = fixes(DIFFERENT)
-    assert fix.remedy == "Call the web team."
+    assert fix["remedy"] == "Call the web team."
     failed = [{**row, "outcome": "failed"} for row in DIFFERENT["results"]]
     [fix] = fixes({**DIFFERENT, "results": failed})
-    assert fix.remedy == "Call the dba. On other servers: Call the web team."
+    assert fix["remedy"] == "Call the dba. On other servers: Call the web team."
 
 
 def test_the_page_says_what_is_different_on_a_host() -> None:
     page = "".join(html_page.render(DIFFERENT))
-    own = "severity critical; load_max 40; remedy Call the web team.; line echo 50"
+    own = "severity critical; remedy Call the web team.; line echo 50; load_max 40"
     assert f"Here the check has: {own}." in page
     assert "Call the dba." in page.partition('<h2 id="findings-title">')[2]
 
@@ -108,7 +108,7 @@ def test_the_page_says_what_is_different_on_a_host() -> None:
 def test_a_check_is_as_bad_as_its_worst_result() -> None:
     [parent], [passed, failed] = DIFFERENT["checks"], DIFFERENT["results"]
     part = {**parent, "name": "scan/rule", "of": parent["name"]}
-    # Not all scanners name a severity where a rule passes, and an unknown result has that of having no answer.
+    # A result that is unknown has the severity of having no answer.
     rows = [{**passed, "check": "scan/rule", "severity": "high"}, {**failed, "check": "scan/rule", "severity": "low"}]
     unknown = [{**row, "outcome": "unknown", "severity": "high"} for row in DIFFERENT["results"]]
     for checks, results, severity in (
@@ -117,4 +117,4 @@ def test_a_check_is_as_bad_as_its_worst_result() -> None:
         ([parent], unknown, "low"),
     ):
         content = html_page.Content({**DIFFERENT, "checks": checks, "results": results})
-        assert content.checks[-1].severity == severity
+        assert content.checks[-1]["severity"] == severity
