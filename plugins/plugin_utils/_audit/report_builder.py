@@ -26,7 +26,7 @@ from .options import AuditOptions
 from .replies import Reply, named_of, unanswered
 from .report.past import SCHEMA
 from .scanners import NamedResult, silent
-from .verdict import FAILED, OUTCOMES, SEVERITIES, UNKNOWN, coverage_of, score_of, verdict_of
+from .verdict import FAILED, OUTCOMES, SEVERITIES, coverage_of, score_of, verdict_of
 from .waivers import note_open, waive
 
 #: Groups that say nothing about a host.
