@@ -123,7 +123,7 @@ def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False)
         "failing": failing,
         "servers": _commanded(audited),
         "files": list(files),
-        "overview": overview(report, files, audited.to_submit),
+        "overview": list(overview(report, files, audited.to_submit)),
         "requests": report["summary"]["requests"],
     }
 

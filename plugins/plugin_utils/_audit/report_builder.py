@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import socket
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +29,8 @@ from .scanners import NamedResult, silent
 from .verdict import FAILED, OUTCOMES, SEVERITIES, coverage_of, score_of, verdict_of
 from .waivers import note_open, waive
 
+_Row = dict[str, Any]
+
 #: Groups that say nothing about a host.
 _EVERYBODY = frozenset(("all", "ungrouped"))
 #: What the report has of a check as it is.
@@ -37,10 +39,12 @@ _OF_CHECK = ("set", "rationale", "remedy", "severity", "kind", "line", "applies_
 
 def build_report(
     options: AuditOptions, hosts: Sequence[Host], audits: Sequence[WorkspaceAudit], started: datetime
-) -> dict[str, Any]:
+) -> _Row:
     """Build the whole report of an audit that has been made in each workspace."""
     asked = {audited.host.name: (audit, audited) for audit in audits for audited in audit.hosts}
-    servers, results, checks = [], [], _Checks()
+    servers: list[_Row] = []
+    results: list[_Row] = []
+    checks = _Checks()
     for host in hosts:
         audit, audited = asked[host.name]
         differs = {}
@@ -92,12 +96,12 @@ class _Checks:
     """The checks of a report: those that were asked, and the named results of other tools."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, dict[str, Any]] = {}
+        self.rows: dict[str, _Row] = {}
         self.questions = 0
         #: How many results each check is known to have, and what it has unlike the one of that name in the report.
-        self._known: dict[int, tuple[int, dict[str, Any]]] = {}
+        self._known: dict[int, tuple[int, _Row]] = {}
 
-    def add(self, check: Check, named: Sequence[NamedResult], results: int) -> dict[str, Any]:
+    def add(self, check: Check, named: Sequence[NamedResult], results: int) -> _Row:
         """Add a check that a host has, and how many results it gave; return what differs from the report's row."""
         if id(check) not in self._known:
             own = _check(check)
@@ -107,23 +111,13 @@ class _Checks:
         expected, unlike = self._known[id(check)]
         self.questions += results or expected or 1
         for one in named:
-            name = name_of(check, one)
+            name = f"{check.name}/{one.name}"
             if name not in self.rows:
                 self.rows[name] = _named_check(self.rows[check.name], name, one)
         return unlike
 
 
-def name_of(check: Check, named: NamedResult) -> str:
-    """Return the name of a result of another tool."""
-    return f"{check.name}/{named.name}"
-
-
-def _summary(
-    audits: Sequence[WorkspaceAudit],
-    servers: Sequence[Mapping[str, Any]],
-    results: Sequence[Mapping[str, Any]],
-    checks: _Checks,
-) -> dict[str, Any]:
+def _summary(audits: Sequence[WorkspaceAudit], servers: list[_Row], results: list[_Row], checks: _Checks) -> _Row:
     outcomes = Counter((result["outcome"], result["severity"]) for result in results)
     by_outcome = Counter(result["outcome"] for result in results)
     return {
@@ -148,19 +142,19 @@ def _reply(audited: AuditedHost, check: Check) -> Reply | None:
     return audited.replies.get(check.name) or (unanswered(audited.obstacle) if audited.obstacle else None)
 
 
-def _results(audited: AuditedHost, check: Check, reply: Reply, named: Sequence[NamedResult]) -> list[dict[str, Any]]:
+def _results(audited: AuditedHost, check: Check, reply: Reply, named: Sequence[NamedResult]) -> list[_Row]:
     """Return the results of one check on one host: a row for each named result, or one."""
     if not named:
         return [_row(audited, check.name, check.severity, reply, reply.judged.outcome, reply.judged.message)]
     # What another tool wrote stands in the report as its results.
-    without = {"output": "", "output_truncated": True}
     return [
-        _row(audited, name_of(check, one), one.severity or check.severity, reply, one.outcome, one.message) | without
+        _row(audited, f"{check.name}/{one.name}", one.severity or check.severity, reply, one.outcome, one.message)
+        | {"output": "", "output_truncated": True}
         for one in named
     ]
 
 
-def _row(audited: AuditedHost, name: str, severity: str, reply: Reply, outcome: str, message: str) -> dict[str, Any]:
+def _row(audited: AuditedHost, name: str, severity: str, reply: Reply, outcome: str, message: str) -> _Row:
     return {
         "host": audited.host.name,
         "check": name,
@@ -179,7 +173,7 @@ def _row(audited: AuditedHost, name: str, severity: str, reply: Reply, outcome: 
     }
 
 
-def _server(audited: AuditedHost, workspace: str) -> dict[str, Any]:
+def _server(audited: AuditedHost, workspace: str) -> _Row:
     return {
         "host": audited.host.name,
         "workspace": workspace,
@@ -201,7 +195,7 @@ def _age(audited: AuditedHost) -> int | None:
     return int((datetime.now(timezone.utc) - min(ends)).total_seconds()) if ends else None
 
 
-def _check(check: Check) -> dict[str, Any]:
+def _check(check: Check) -> _Row:
     return {
         "name": check.name,
         "of": None,
@@ -212,7 +206,7 @@ def _check(check: Check) -> dict[str, Any]:
     }
 
 
-def _named_check(check: Mapping[str, Any], name: str, named: NamedResult) -> dict[str, Any]:
+def _named_check(check: _Row, name: str, named: NamedResult) -> _Row:
     """Return a named result as a check, part of the one whose output it is in, with the words of the first server."""
     return {
         **check,

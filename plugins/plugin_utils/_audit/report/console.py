@@ -19,16 +19,12 @@ _REASONS = 5
 _NAMED = 5
 
 
-def overview(report: Mapping[str, Any], files: Sequence[str], to_submit: int = 0) -> list[str]:
+def overview(report: Mapping[str, Any], files: Sequence[str], to_submit: int = 0) -> Iterator[str]:
     """Summarise the audit in a few lines, for the output of a play.
 
     Args:
         to_submit: how many commands check mode left out.
     """
-    return list(_lines(report, files, to_submit))
-
-
-def _lines(report: Mapping[str, Any], files: Sequence[str], to_submit: int) -> Iterator[str]:
     summary = report["summary"]
     asked = f"{counted(summary['servers'], 'server')}, {counted(summary['checks'], 'check')}"
     yield f"{report['title']}: {asked}; {cost_words(summary)}"

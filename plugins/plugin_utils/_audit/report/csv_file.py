@@ -32,13 +32,16 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 def render(report: Mapping[str, Any]) -> Iterator[str]:
     """Render audit.csv row by row."""
     yield _row(COLUMNS)
-    servers = {server["host"]: _server_cells(server) for server in report["servers"]}
+    servers = {
+        server["host"]: {**server, "server": server["name"], "groups": ", ".join(server["groups"])}
+        for server in report["servers"]
+    }
     own = own_checks(report)
     checks = {check["name"]: check for check in report["checks"]}
-    for server in report["servers"]:
+    for server in servers.values():
         if not (server["reached"] and server["asked"]):
             cells = {"outcome": "not_asked" if server["reached"] else "not_reached", "message": line(server["reason"])}
-            yield _row({**servers[server["host"]], **cells}.get(name, "") for name in COLUMNS)
+            yield _row({**server, **cells}.get(name, "") for name in COLUMNS)
     for result in report["results"]:
         check = checks[result["check"]]
         cells = {
@@ -51,11 +54,6 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
             "reused": "yes" if result["reused"] else "no",
         }
         yield _row(cells[name] for name in COLUMNS)
-
-
-def _server_cells(server: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: server[name] for name in ("host", "workspace", "os", "ip", "owner")}
-    return {**kept, "server": server["name"], "groups": ", ".join(server["groups"])}
 
 
 def _row(cells: Iterable[Any]) -> str:

@@ -214,13 +214,7 @@ class Content:
         columns["groups"] = [[place(line(group)) for group in server["groups"]] for server in self._servers]
         columns["reason"] = [place(unasked_words(server)) for server in self._servers]
         columns["earlier"] = [place(f"{earlier_words(server)}{age_words(server)}") for server in self._servers]
-        checks = [
-            {
-                **{name: line(check[name] or "") for name in ("name", "set", "title")},
-                "severity": SEVERITIES.index(check["severity"]),
-            }
-            for check in self.checks
-        ]
+        checks = [{name: line(check[name] or "") for name in ("name", "set", "title")} for check in self.checks]
         return {
             "servers": columns,
             "checks": checks,
@@ -293,15 +287,14 @@ def _choices(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
 def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return headline figures beside those of the summary."""
     summary = report["summary"]
-    by_severity = summary["failed_by_severity"]
-    parts = [(severity, by_severity.get(severity, 0)) for severity in reversed(SEVERITIES)]
-    segments = _bar([*parts, *((name, summary[name]) for name in (UNKNOWN, WAIVED, PASSED))])
+    parts = {**summary["failed_by_severity"], **{name: summary[name] for name in (UNKNOWN, WAIVED, PASSED)}}
+    bar = [(name, count) for name, count in parts.items() if count]
     start, end = parsed(report["started_at"]), parsed(report["finished_at"])
     return {
         "results": sum(summary[name] for name in OUTCOMES),
         "share": passed_share(summary),
-        "bar": segments,
-        "spoken": ", ".join(f"{count} {name}" for name, count, _start, _width in segments) or "no results",
+        "bar": bar,
+        "spoken": ", ".join(f"{count} {name}" for name, count in bar) or "no results",
         "failing": len(failing(report)),
         "answered": plain(answered(report)),
         "tone": _tone(report),
@@ -315,14 +308,3 @@ def _tone(report: Mapping[str, Any]) -> str:
     if report["verdict"] != PASS:
         return {FAIL: "bad", INCONCLUSIVE: "open"}.get(report["verdict"], "fair")
     return "fair" if report["summary"][FAILED] or report["summary"][UNKNOWN] or report["fail_on"] is None else "good"
-
-
-def _bar(parts: Iterable[tuple[str, int]]) -> list[tuple[str, int, float, float]]:
-    """Return the parts of a bar that is 100 wide: name, count, start and width."""
-    counted = [(name, count) for name, count in parts if count]
-    whole = sum(count for _name, count in counted)
-    starts = [sum(count for _name, count in counted[:place]) for place in range(len(counted))]
-    return [
-        (name, count, round(start * 100 / whole, 3), round(count * 100 / whole, 3))
-        for (name, count), start in zip(counted, starts, strict=True)
-    ]

@@ -16,18 +16,16 @@ from .text import found_words, line, parsed, plain, unasked_words
 #: What a case that did not pass is called.
 _TAGS = {FAILED: "failure", UNKNOWN: "error"}
 _SKIPPED = (NOT_APPLICABLE, WAIVED)
-_OF_THE_AUDIT = ("verdict", "coverage", "min_coverage")
 
-#: The only case of a server that has no results.
-_UNASKED = "server"
+_Row = Mapping[str, Any]
 
 
 def render(report: Mapping[str, Any]) -> Iterator[str]:
     """Render audit.xml in pieces."""
-    by_host: dict[str, list[Mapping[str, Any]]] = {server["host"]: [] for server in report["servers"]}
+    by_host: dict[str, list[_Row]] = {server["host"]: [] for server in report["servers"]}
     for result in report["results"]:
         by_host[result["host"]].append(result)
-    sets = {check["name"]: check.get("set") for check in report["checks"]}
+    sets = {check["name"]: check["set"] for check in report["checks"]}
     unasked = sum(bool(unasked_words(server)) for server in report["servers"])
     suites = ElementTree.Element("testsuites", {"name": line(report["title"]), **_counts(report["results"], unasked)})
     start, end = parsed(report["started_at"]), parsed(report["finished_at"])
@@ -48,29 +46,23 @@ def _text(element: ElementTree.Element) -> str:
     return ElementTree.tostring(element, encoding="unicode")
 
 
-def _suite(
-    report: Mapping[str, Any],
-    server: Mapping[str, Any],
-    results: Sequence[Mapping[str, Any]],
-    sets: Mapping[str, str | None],
-) -> ElementTree.Element:
+def _suite(report: _Row, server: _Row, results: Sequence[_Row], sets: _Row) -> ElementTree.Element:
     reason = unasked_words(server)
     suite = ElementTree.Element("testsuite", {"name": plain(server["host"]), **_counts(results, int(bool(reason)))})
     suite.set("timestamp", plain(report["started_at"]).removesuffix("Z"))
     properties = ElementTree.SubElement(suite, "properties")
     # Readers of JUnit know properties of a suite only, so that each suite says what holds for all of them.
-    said = {"workspace": server["workspace"], **{name: report[name] for name in _OF_THE_AUDIT}}
-    for name, value in said.items():
-        ElementTree.SubElement(properties, "property", name=name, value=plain(value))
+    for name, of in (("workspace", server), ("verdict", report), ("coverage", report), ("min_coverage", report)):
+        ElementTree.SubElement(properties, "property", name=name, value=plain(of[name]))
     if reason:
-        case = ElementTree.SubElement(suite, "testcase", name=_UNASKED, classname=plain(server["host"]))
+        case = ElementTree.SubElement(suite, "testcase", name="server", classname=plain(server["host"]))
         ElementTree.SubElement(case, "error", type="unanswered", message=reason).text = reason
     for result in results:
-        _add_case(suite, result, sets.get(result["check"]))
+        _add_case(suite, result, sets[result["check"]])
     return suite
 
 
-def _counts(results: Iterable[Mapping[str, Any]], unasked: int) -> dict[str, str]:
+def _counts(results: Iterable[_Row], unasked: int) -> dict[str, str]:
     outcomes = [result["outcome"] for result in results]
     return {
         "tests": str(len(outcomes) + unasked),
@@ -80,7 +72,7 @@ def _counts(results: Iterable[Mapping[str, Any]], unasked: int) -> dict[str, str
     }
 
 
-def _add_case(suite: ElementTree.Element, result: Mapping[str, Any], set_name: str | None) -> None:
+def _add_case(suite: ElementTree.Element, result: _Row, set_name: str | None) -> None:
     classname = ".".join(plain(part) for part in (set_name, result["host"]) if part)
     case = ElementTree.SubElement(suite, "testcase", name=plain(result["check"]), classname=classname)
     tag = _TAGS.get(result["outcome"])

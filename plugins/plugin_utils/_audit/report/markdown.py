@@ -13,17 +13,7 @@ from typing import Any
 from ..verdict import FAIL, FAILED, SEVERITIES, UNKNOWN, WAIVED, answered, failing, passed_share
 from .fixes import SHOWN_FIXES, fix_words, fixes
 from .past import CHANGES, COUNTS
-from .text import (
-    cost_words,
-    counted,
-    counts_words,
-    first,
-    found_words,
-    line,
-    moment,
-    unasked,
-    verdict_words,
-)
+from .text import cost_words, counted, counts_words, first, found_words, line, moment, unasked, verdict_words
 
 #: Rows of a table; CI systems refuse summaries that are too large.
 _ROWS = 200

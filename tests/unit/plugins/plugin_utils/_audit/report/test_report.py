@@ -221,7 +221,7 @@ def test_a_waiver_is_told_once() -> None:
 
 @pytest.mark.parametrize("report", [reports.report(), reports.hostile()], ids=["example", "hostile"])
 def test_the_output_of_a_play_is_tens_of_lines(report: reports.Report) -> None:
-    lines = overview(report, ["a/audit.json", "a/audit.html"])
+    lines = list(overview(report, ["a/audit.json", "a/audit.html"]))
     assert len(lines) < 40
     assert max(map(len, lines)) < 1500
     assert lines[1].startswith("Verdict: fail. ")
@@ -340,7 +340,7 @@ def test_the_files_for_people_say_the_verdict(given: dict[str, Any], said: str) 
     page, summary = words(rendered(html_page, judged)), words(rendered(markdown, judged)).replace("\\", "")
     assert said in page
     word = "not judged" if judged["verdict"] == "pass" else judged["verdict"]
-    assert all(f"Verdict: {word}." in text for text in (page, summary, overview(judged, [])[1]))
+    assert all(f"Verdict: {word}." in text for text in (page, summary, list(overview(judged, []))[1]))
     assert said.removeprefix("Verdict: fail. ") in summary
     assert ("this audit passes" in page) == (judged["verdict"] == "pass" and given["fail_on"] is not None)
 
@@ -352,7 +352,7 @@ def test_the_files_for_people_say_how_old_answers_are() -> None:
     host = f"{report['servers'][0]['host']} (3 h old)"
     sentence = f"1 server cannot be asked now, and only earlier answers count: {host}."
     page = rendered(html_page, report)
-    assert all(sentence in text for text in (page, rendered(markdown, report), overview(report, [])[1]))
+    assert all(sentence in text for text in (page, rendered(markdown, report), list(overview(report, []))[1]))
     assert "<b>1 server</b> cannot be asked now, and only earlier answers count: It is offline." in page
 
 
