@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import truth
 
@@ -145,3 +147,23 @@ def leave_out_predicted(given: dict[str, Any], *names: str) -> bool:
 
 def _what(value: Any) -> str:
     return next((word for kind, word in _WHAT.items() if isinstance(value, kind)), "of no use")
+
+
+def validated(option: str, spec: dict[str, Any], given: Any, **rules: Any) -> dict[str, Any]:
+    """Return a dictionary as Ansible's argument spec reads it.
+
+    Args:
+        rules: rules of the spec, such as C(required_if).
+
+    Raises:
+        UsageError: it is no dictionary, or what Ansible says is wrong with it.
+    """
+    if not isinstance(given, Mapping):
+        raise UsageError(option, "it is not a dictionary", f"Give one, with some of {', '.join(spec)}.")
+    result = ArgumentSpecValidator(spec, **rules).validate(dict(given))
+    if result.unsupported_parameters:
+        raise UsageError(option, f"there is no such key: {result.error_messages[-1]}")
+    if result.error_messages:
+        raise UsageError(option, result.error_messages[0])
+    options: dict[str, Any] = result.validated_parameters
+    return options

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from .checks import PROBLEMS, RESULTS, Check, Number, shown
 from .questions import CheckAnswer
-from .scanners import FORMATS
+from .scanners import OF_LINES
 from .verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 
 #: So much of an output is looked at, in characters: patterns must come to an end whatever a server sends.
@@ -66,7 +66,7 @@ def _judge_results(check: Check, answer: CheckAnswer) -> CheckOutcome:
     if not answer.complete:
         return CheckOutcome(UNKNOWN, _INCOMPLETE)
     signal = answer.rc - _BY_SIGNAL
-    if 0 < signal < _SIGNALS and check.results and not FORMATS[check.results["format"]].tells_end:
+    if 0 < signal < _SIGNALS and check.results and check.results["format"] in OF_LINES:
         return CheckOutcome(UNKNOWN, f"The scanner was ended by signal {signal}.")
     return CheckOutcome(PASSED)
 

@@ -1,7 +1,6 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
 """Checks for the lookup benchmark_checks: content on the controller, a profile of XCCDF or of InSpec."""
 
@@ -11,21 +10,28 @@ import functools
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from .inspec import controls_of
-from .json_path import read_json, text_of
+from ..verdict import UNKNOWN
+from .inspec import described
+from .json_path import entries, read_json, text_of
+from .junit import children, read_xml, words
 from .openscap import evaluation, short_id
-from .results import MOST_RESULTS, NamedResult, ScannerError, shown
-from .xccdf import LEFT_OUT, Benchmark, benchmarks, text_in, with_short_names
-from .xml_tree import read_xml
+from .results import MOST_OF_TEXT, MOST_RESULTS, NamedResult, ScannerError, severity_of, shown
 
-#: Options of the lookup that are keys of the check.
-OF_CHECK = ("severity", "username", "timeout")
+#: The benchmarks in a data stream, most of which is OVAL.
+_BENCHMARK = re.compile(r"<((?:[\w.-]+:)?Benchmark)[\s>].*?</\1>", re.DOTALL)
+_TRUE = ("true", "1")
+_Told = tuple[str, str, str, list[NamedResult]]
+#: The language of fixes that a person can run, or read, without another tool.
+_SHELL = "urn:xccdf:fix:script:sh"
 
 
 def check_of(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,32 +59,30 @@ def check_of(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
     check = {
         "name": options.get("name") or name,
         "title": title,
-        **{key: options.get(key) for key in OF_CHECK},
+        **{key: options.get(key) for key in ("severity", "username", "timeout")},
         "kind": "results",
         "line": line,
-        "results": {"format": "xccdf" if is_xccdf else "inspec", "rules": list(map(_rule, shown(rules)))},
+        "results": {"format": "xccdf" if is_xccdf else "inspec", "rules": list(map(_rule, rules))},
     }
     return {key: value for key, value in check.items() if value is not None}
 
 
-_Told = tuple[str, str, str, list[NamedResult]]
+@functools.lru_cache(maxsize=4)
+def _read(path: str, _changed: int, _size: int) -> tuple[str, Any]:
+    """Return the SHA-256 of a file, and its benchmarks or profile. Hosts that ask for the same file share it."""
+    data = Path(path).read_bytes()
+    text = data.decode("utf-8", "replace")
+    if text.lstrip().startswith("{"):
+        content = read_json(text)
+    elif not (content := [read_xml(one[0], "Benchmark") for one in _BENCHMARK.finditer(text)]):
+        raise ScannerError("It has no benchmark.")
+    return hashlib.sha256(data).hexdigest(), content
 
 
-def _xccdf(path: str, digest: str, known: list[Benchmark], options: Mapping[str, Any]) -> _Told:
-    wanted = options.get("profile") or ""
-    found = [(one, chosen) for one in known if (chosen := one.profile(wanted)) is not None]
-    if not found:
-        names = [short_id(name) for one in known for name in one.profiles]
-        otherwise = f"There are: {', '.join(names)}." if names else "The file has none."
-        problem = f"{path} has no profile {wanted}" if wanted else "it is missing"
-        raise UsageError("profile", problem, did_you_mean(wanted, names, otherwise))
-    benchmark, chosen = found[0]
-    profile = chosen.get("id", "")
-    line = evaluation(
-        options.get("path") or path, profile, benchmark=benchmark.id if len(known) > 1 else "", digest=digest
-    )
-    title = ": ".join(filter(None, (benchmark.title or short_id(benchmark.id), text_in(chosen, "title"))))
-    return short_id(profile), title, line, with_short_names(benchmark.rules(chosen))
+def _rule(rule: NamedResult) -> dict[str, Any]:
+    kept = asdict(shown(rule))
+    texts = {key: kept[key] for key in ("name", "title", "rationale", "severity", "remedy", "references")}
+    return {key: list(value) if key == "references" else value for key, value in texts.items() if value}
 
 
 def _inspec(path: str, _digest: str, profile: dict[str, Any], options: Mapping[str, Any]) -> _Told:
@@ -87,28 +91,112 @@ def _inspec(path: str, _digest: str, profile: dict[str, Any], options: Mapping[s
     command, reporter = options.get("command") or "inspec", options.get("reporter") or "json-min"
     line = f"{command} exec {on_server} --reporter {reporter} --no-color"
     name = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-") or "benchmark"
-    return name, text_of(profile.get("title")) or name, line, controls_of(profile)
+    rules = list(map(described, entries(profile.get("controls"), "controls")))
+    return name, text_of(profile.get("title")) or name, line, rules
 
 
-def _rule(rule: NamedResult) -> dict[str, Any]:
-    keys = ("name", "title", "rationale", "severity", "remedy")
-    texts = {key: getattr(rule, key) for key in keys} | {"references": list(rule.references)}
-    return {key: value for key, value in texts.items() if value}
+def _xccdf(path: str, digest: str, benchmarks: list[Element], options: Mapping[str, Any]) -> _Told:
+    wanted = options.get("profile") or ""
+    known = [(benchmark, profile) for benchmark in benchmarks for profile in children(benchmark, "Profile")]
+    ids = [profile.get("id", "") for _benchmark, profile in known]
+    number = next((number for number, one in enumerate(ids) if wanted in (one, short_id(one))), None)
+    if number is None:
+        names = list(map(short_id, ids))
+        otherwise = f"There are: {', '.join(names)}." if names else "The file has none."
+        problem = f"{path} has no profile {wanted}" if wanted else "it is missing"
+        raise UsageError("profile", problem, did_you_mean(wanted, names, otherwise))
+    benchmark, profile = known[number]
+    identifier, of_several = benchmark.get("id", ""), len(benchmarks) > 1
+    on_server = options.get("path") or path
+    line = evaluation(on_server, ids[number], benchmark=identifier if of_several else "", digest=digest)
+    title = ": ".join(filter(None, (_text(benchmark, "title") or short_id(identifier), _text(profile, "title"))))
+    return short_id(ids[number]), title, line, rules_of(benchmark, profile)
 
 
-@functools.lru_cache(maxsize=4)
-def _read(path: str, _changed: int, _size: int) -> tuple[str, Any]:
-    """Return the SHA-256 of a file, and its benchmarks or profile. Hosts that ask for the same file share it."""
-    data = Path(path).read_bytes()
-    try:
-        text = data.decode("utf-8")
-    except ValueError:
-        raise ScannerError("It is not UTF-8.") from None
-    content: Any
-    if text.lstrip().startswith("{"):
-        content = read_json(text)
-    else:
-        content = benchmarks(read_xml(text, LEFT_OUT))
-        if not content:
-            raise ScannerError("It has no benchmark.")
-    return hashlib.sha256(data).hexdigest(), content
+def rules_of(benchmark: Element, profile: Element) -> list[NamedResult]:
+    """Return what a benchmark says about the rules that a profile selects, without outcomes."""
+    chain = _chain(benchmark, profile)
+    chosen = {key: one.get("selected") in _TRUE for key, one in _by_idref(chain, "select")}
+    severities = {key: one.get("severity", "") for key, one in _by_idref(chain, "refine-rule")}
+    items = list(_selected(benchmark, chosen))
+    on = {item.get("id", "") for item in items}
+    values = _values(benchmark, chain)
+    return [_described(item, values, severities) for item in items if item.tag == "Rule" and _is_possible(item, on)]
+
+
+def _chain(benchmark: Element, profile: Element) -> Sequence[Element]:
+    """Return a profile after all that it extends."""
+    profiles = {one.get("id", ""): one for one in children(benchmark, "Profile")}
+    chain: list[Element] = []
+    found: Element | None = profile
+    while found is not None and found not in chain:
+        chain.insert(0, found)
+        found = profiles.get(found.get("extends", "").lstrip("~^"))
+    return chain
+
+
+def _by_idref(chain: Sequence[Element], name: str) -> Iterator[tuple[str, Element]]:
+    """Yield the elements of a name in profiles, by what they refer to; the last one counts."""
+    return ((one.get("idref", ""), one) for profile in chain for one in children(profile, name))
+
+
+def _values(benchmark: Element, chain: Sequence[Element]) -> Mapping[str, str]:
+    """Return the texts that stand for elements C(sub)."""
+    selectors = {key: one.get("selector", "") for key, one in _by_idref(chain, "refine-value")}
+    values = {}
+    for value in benchmark.iter("Value"):
+        key = value.get("id", "")
+        known = {one.get("selector", ""): words(one) for one in children(value, "value")}
+        values[key] = known.get(selectors.get(key, ""), known.get("", ""))
+    return ChainMap({key: words(one) for key, one in _by_idref(chain, "set-value")}, values)
+
+
+def _selected(element: Element, chosen: Mapping[str, bool]) -> Iterator[Element]:
+    """Yield the groups and rules that are selected; nothing in a group that is not selected is."""
+    for child in element:
+        if child.tag in ("Group", "Rule") and chosen.get(child.get("id", ""), child.get("selected", "true") in _TRUE):
+            yield child
+            yield from _selected(child, chosen)
+
+
+def _is_possible(rule: Element, on: Collection[str]) -> bool:
+    """Return whether all that a rule requires is selected, and nothing that conflicts with it."""
+    required = [one.get("idref", "").split() for one in children(rule, "requires")]
+    conflicts = [one.get("idref", "") for one in children(rule, "conflicts")]
+    return all(any(name in on for name in names) for names in required) and not any(name in on for name in conflicts)
+
+
+def _described(rule: Element, values: Mapping[str, str], severities: Mapping[str, str]) -> NamedResult:
+    for reference in rule.iter("sub"):
+        reference.text = values.get(reference.get("idref", ""), "")
+    identifier, description = rule.get("id", ""), _text(rule, "description")
+    return NamedResult(
+        short_id(identifier),
+        UNKNOWN,
+        _text(rule, "title") or short_id(identifier),
+        _text(rule, "rationale") or description,
+        severity_of(severities.get(identifier, "") or rule.get("severity", "")),
+        _fix(rule) or description,
+        tuple(_references(rule)),
+    )
+
+
+def _text(element: Element, name: str) -> str:
+    """Return the text of the first element of a name in a benchmark, a profile or a rule."""
+    return words(next(children(element, name), None))
+
+
+def _fix(rule: Element) -> str:
+    """Return the text of a fix, or a script for the shell, if a person can read it."""
+    texts = [words(fix) for fix in children(rule, "fixtext")]
+    scripts = [words(fix) for fix in children(rule, "fix") if fix.get("system") in (_SHELL, None)]
+    return next((text for text in [*texts, *scripts] if text and len(text) < MOST_OF_TEXT), "")
+
+
+def _references(rule: Element) -> Iterator[str]:
+    yield from map(words, children(rule, "ident"))
+    grouped: dict[str, list[str]] = {}
+    for reference in children(rule, "reference"):
+        grouped.setdefault(reference.get("href", ""), []).append(words(reference))
+    for address, sections in grouped.items():
+        yield f"{address} {', '.join(filter(None, dict.fromkeys(sections)))}".strip()

@@ -1,14 +1,13 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
 """Results of InSpec and its relatives, from the reporters ``json`` and ``json-min``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,55 +24,34 @@ _EXPECTATION = "ExpectationNotMetError"
 
 
 def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
-    """Return the controls of an output, each once."""
+    """Return the tests of an output, each under the name of its control."""
     report = read_json(output)
     if not isinstance(report, dict):
         raise ScannerError("The JSON is not a report of InSpec.")
-    if "profiles" in report:
-        results = _of_profiles(entries(report["profiles"], "profiles"))
-    else:
-        results = _of_tests(entries(report.get("controls"), "controls"))
-    if not results:
-        profiles = [one for one in report.get("profiles") or [] if isinstance(one, dict)]
+    if "profiles" not in report:
+        rows = entries(report.get("controls"), "controls")
+        return [_judged(NamedResult(text_of(row.get("id")), UNKNOWN), row) for row in rows]
+    profiles = entries(report["profiles"], "profiles")
+    controls = [one for profile in profiles for one in entries(profile.get("controls") or [], "controls")]
+    if not controls:
         said = [text_of(one.get("skip_message") or one.get("status_message")) for one in profiles]
         raise ScannerError(" ".join(["The report has no control.", *filter(None, said)]))
-    return results
-
-
-def controls_of(profile: Mapping[str, Any]) -> list[NamedResult]:
-    """Return the controls of a profile, as ``inspec json`` writes it."""
-    return [_described(control, "") for control in entries(profile.get("controls"), "controls")]
-
-
-def _of_profiles(profiles: Sequence[Mapping[str, Any]]) -> list[NamedResult]:
-    """Return the controls of all profiles. A profile that wraps another repeats its controls, without results."""
-    described: dict[str, Mapping[str, Any]] = {}
-    tests: dict[str, list[Mapping[str, Any]]] = {}
-    for profile in profiles:
-        for control in entries(profile.get("controls") or [], "controls"):
-            name = text_of(control.get("id"))
-            described[name] = {**control, **{key: value for key, value in described.get(name, {}).items() if value}}
-            tests.setdefault(name, []).extend(entries(control.get("results") or [], f"results of {name}"))
-    return [
-        _judged(_described(control, name), control.get("impact"), tests[name]) for name, control in described.items()
+    results = [
+        _judged(described(control), test)
+        for control in controls
+        for test in entries(control.get("results") or [], "results")
     ]
+    # A profile that wraps another repeats its controls, without results.
+    tested = {result.name for result in results}
+    untested = [one for one in map(described, controls) if one.name not in tested]
+    return [*results, *(replace(one, message="None of its tests was run.") for one in untested)]
 
 
-def _of_tests(rows: Iterable[Mapping[str, Any]]) -> list[NamedResult]:
-    tests: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        tests.setdefault(text_of(row.get("id")), []).append(row)
-    return [_judged(NamedResult(name, UNKNOWN), None, rows) for name, rows in tests.items()]
-
-
-def _judged(control: NamedResult, impact: Any, tests: Sequence[Mapping[str, Any]]) -> NamedResult:
-    outcomes = [_outcome(test) for test in tests]
-    outcome = next((one for one in (FAILED, UNKNOWN, PASSED, NOT_APPLICABLE) if one in outcomes), UNKNOWN)
-    if impact == 0 and not isinstance(impact, bool) and outcome != PASSED:
-        outcome = NOT_APPLICABLE
-    said = [_said(test) for test, one in zip(tests, outcomes, strict=True) if one == outcome and one != PASSED]
-    message = "\n".join(dict.fromkeys(said)) if tests else "None of its tests was run."
-    return replace(control, outcome=outcome, message=message)
+def _judged(control: NamedResult, test: Mapping[str, Any]) -> NamedResult:
+    outcome = NOT_APPLICABLE if control.outcome == NOT_APPLICABLE else _outcome(test)
+    said = text_of(test.get("skip_message")) or text_of(test.get("message")) or text_of(test.get("status"))
+    message = f"{text_of(test.get('code_desc'))}: {said}".removeprefix(": ")
+    return replace(control, outcome=outcome, message="" if outcome == PASSED else message)
 
 
 def _outcome(test: Mapping[str, Any]) -> str:
@@ -88,43 +66,34 @@ def _outcome(test: Mapping[str, Any]) -> str:
     return NOT_APPLICABLE if status == "skipped" and is_condition else UNKNOWN
 
 
-def _said(test: Mapping[str, Any]) -> str:
-    said = text_of(test.get("skip_message")) or text_of(test.get("message")) or text_of(test.get("status"))
-    return f"{text_of(test.get('code_desc'))}: {said}".removeprefix(": ")
-
-
-def _described(control: Mapping[str, Any], name: str) -> NamedResult:
-    given = control.get("tags")
+def described(control: Mapping[str, Any]) -> NamedResult:
+    """Return what a report, or the output of ``inspec json``, says about a control."""
+    given, impact = control.get("tags"), control.get("impact")
     tags: dict[str, Any] = given if isinstance(given, dict) else {}
+    worth = impact if isinstance(impact, (int, float)) and not isinstance(impact, bool) else None
     # An object in what inspec json writes, a list in reports.
     listed = control.get("descriptions") or {}
     if not isinstance(listed, dict):
         listed = {text_of(one.get("label")): one.get("data") for one in entries(listed, "descriptions")}
     texts = {label: text_of(text) for label, text in listed.items()}
     return NamedResult(
-        name or text_of(control.get("id")),
-        UNKNOWN,
+        text_of(control.get("id")),
+        # Profiles of MITRE and DISA say by the impact 0 that a control does not apply.
+        NOT_APPLICABLE if worth == 0 else UNKNOWN,
         text_of(control.get("title")),
         texts.get("rationale") or text_of(control.get("desc")) or texts.get("default", ""),
-        severity_of_impact(control.get("impact")),
+        next((severity for least, severity in _IMPACTS if worth is not None and worth >= least), None),
         texts.get("fix") or text_of(tags.get("fix")),
         tuple(_references(control.get("refs"), tags)),
     )
 
 
-def severity_of_impact(impact: Any) -> str | None:
-    """Return the severity of an impact from 0 to 1; None for anything else."""
-    if isinstance(impact, bool) or not isinstance(impact, (int, float)):
-        return None
-    return next((severity for least, severity in _IMPACTS if impact >= least), None)
-
-
 def _references(refs: Any, tags: Mapping[str, Any]) -> Iterator[str]:
     for tag, publication in _TAGS.items():
         value = tags.get(tag)
-        sections = [text_of(one) for one in value] if isinstance(value, list) else [text_of(value)]
-        if any(sections):
-            yield f"{publication} {', '.join(filter(None, sections))}".strip()
+        sections = ", ".join(filter(None, map(text_of, value if isinstance(value, list) else [value])))
+        if sections:
+            yield f"{publication} {sections}".strip()
     for ref in refs if isinstance(refs, list) else []:
         parts = [ref.get(key) for key in ("ref", "url", "uri")] if isinstance(ref, dict) else [ref]
         yield " ".join(part for part in parts if isinstance(part, str))

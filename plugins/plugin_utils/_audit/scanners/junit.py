@@ -1,48 +1,49 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
-"""Results in JUnit's XML."""
+"""Results in JUnit's XML, and how XML is read: into a tree without namespaces."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 from ..verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 from .results import NamedResult, ScannerError, missing
-from .xml_tree import children, read_xml, words
 
 #: Elements in a test by their meaning; the first one found counts.
 _OUTCOMES = {"failure": FAILED, "error": UNKNOWN, "skipped": NOT_APPLICABLE}
-#: Values of the attribute status of a test without such an element.
+#: Values of the attribute status, which GoogleTest writes, of a test without such an element.
 _STATUSES = {
+    **dict.fromkeys(("", "run", "pass", "passed", "success"), PASSED),
     **dict.fromkeys(("notrun", "disabled", "skipped"), NOT_APPLICABLE),
     **dict.fromkeys(("fail", "failed", "failure"), FAILED),
-    "error": UNKNOWN,
 }
+#: No tree is deeper, or has more elements.
+MOST_DEPTH, MOST_ELEMENTS = 100, 500_000
+#: Elements of XHTML that begin on a line of their own.
+_BLOCKS = frozenset(("p", "pre", "li", "ul", "ol", "div", "table", "tr", "br"))
 
 
 def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
     """Return the tests of an output, and a result for tests that it counts and does not have."""
-    root = read_xml(output, ("system-out", "system-err", "properties"))
-    if root.tag not in ("testsuites", "testsuite"):
-        raise ScannerError(f"The XML is not JUnit: its root is {root.tag}.")
+    root = read_xml(output, "testsuites", "testsuite")
     return [result for suite in root.iter("testsuite") for result in _of_suite(suite)]
 
 
 def _of_suite(suite: Element) -> Iterator[NamedResult]:
-    tests = list(children(suite, "testcase"))
-    yield from map(_of_test, tests)
+    yield from map(_of_test, children(suite, "testcase"))
     counted = suite.get("tests", "")
     inner = len(list(suite.iter("testcase")))
     if counted.isdecimal() and len(counted) < 10 and int(counted) > inner:
         yield missing(f"{suite.get('name') or 'A suite'} counts {counted} tests, and has {inner}.")
-    for kind, outcome in (("failure", FAILED), ("error", UNKNOWN)):
+    for kind in ("failure", "error"):
         for problem in children(suite, kind):
-            yield NamedResult(suite.get("name") or "suite", outcome, message=_said(problem))
+            yield NamedResult(suite.get("name") or "suite", _OUTCOMES[kind], message=_said(problem))
 
 
 def _of_test(test: Element) -> NamedResult:
@@ -53,7 +54,7 @@ def _of_test(test: Element) -> NamedResult:
         if found is not None:
             return NamedResult(named, outcome, message=_said(found))
     status = test.get("status") or ""
-    outcome = _STATUSES.get(status.casefold(), PASSED)
+    outcome = _STATUSES.get(status.casefold(), UNKNOWN)
     return NamedResult(named, outcome, message="" if outcome == PASSED else f"Its status is {status}.")
 
 
@@ -61,3 +62,67 @@ def _said(element: Element) -> str:
     """Return the message and the text of a failure, each once."""
     message, text = (element.get("message") or "").strip(), words(element)
     return text if text.startswith(message) else f"{message}\n{text}".strip()
+
+
+def read_xml(text: str, *names: str) -> Element:
+    """Return the first element of one of these names. What stands before and after it is not read.
+
+    Raises:
+        ScannerError: there is none, there are several, it has a DTD, or it is too deep or too large.
+    """
+    start = re.search(rf"<((?:[\w.-]+:)?(?:{'|'.join(names)}))[\s/>]", text)
+    if not start:
+        raise ScannerError(f"The output has no XML element {' or '.join(names)}.")
+    # A DTD ends before the element, so that no entity is expanded or fetched.
+    if "<!DOCTYPE" in text[: start.start()]:
+        raise ScannerError("The XML has a DTD.")
+    closing = f"</{start[1]}>"
+    end = text.rfind(closing, start.end())
+    document = text[start.start() : end + len(closing) if end >= 0 else None]
+    # Without a namespace separator, prefixes need no declaration.
+    parser, tree = expat.ParserCreate("utf-8"), TreeBuilder()
+    parser.buffer_text = True
+    depth = elements = 0
+
+    def open_element(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth, elements
+        depth, elements = depth + 1, elements + 1
+        if depth > MOST_DEPTH or elements > MOST_ELEMENTS:
+            raise ScannerError(f"The XML is deeper than {MOST_DEPTH} or has more than {MOST_ELEMENTS:,} elements.")
+        tree.start(name.rpartition(":")[2], attributes)
+
+    def close_element(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        tree.end(name.rpartition(":")[2])
+
+    parser.StartElementHandler, parser.EndElementHandler = open_element, close_element
+    parser.CharacterDataHandler = tree.data
+    try:
+        parser.Parse(document.encode("utf-8", "replace"), True)
+    except expat.ExpatError as error:
+        raise ScannerError(f"The XML is not one whole element {start[1]}: {error}.") from error
+    return tree.close()
+
+
+def children(element: Element, name: str) -> Iterator[Element]:
+    """Yield the elements of this name directly below another."""
+    return (child for child in element if child.tag == name)
+
+
+def words(element: Element | None) -> str:
+    """Return the text of an element, on lines as a browser breaks them."""
+    if element is None:
+        return ""
+    lines = "".join(_pieces(element)).splitlines()
+    return "\n".join(line.rstrip() for line in lines if line.strip()).strip()
+
+
+def _pieces(element: Element) -> Iterator[str]:
+    is_block = element.tag in _BLOCKS
+    yield f"\n{'- ' if element.tag == 'li' else ''}" if is_block else ""
+    yield element.text or ""
+    for child in element:
+        yield from _pieces(child)
+        yield child.tail or ""
+    yield "\n" if is_block else ""

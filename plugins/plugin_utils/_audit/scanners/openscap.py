@@ -1,18 +1,21 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
-"""Checks that let OpenSCAP evaluate content that is on the servers, such as the SCAP Security Guide."""
+"""Checks that let OpenSCAP evaluate content that is on the servers, and the results that it prints rule by rule."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import validated
+
+from ..verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
+from .results import MISSING, NamedResult, ScannerError, missing, severity_of
 
 #: The directory in which packages of the SCAP Security Guide put their content.
 DIRECTORY = "/usr/share/xml/scap/ssg/content"
@@ -62,6 +65,21 @@ done
 [ -z "$known" ] || stop "$file has no profile $profile. It has: $(echo "$known" | sed 's/.*_profile_//' | xargs)."
 stop "oscap ended with exit code $code. $(echo "$said" | tail -n 1)"
 """
+#: The outcome of each result in XCCDF, and a message.
+_RESULTS = {
+    "pass": (PASSED, ""),
+    "fixed": (PASSED, "The scanner has fixed it."),
+    "fail": (FAILED, ""),
+    "error": (UNKNOWN, "The scanner could not evaluate it: error."),
+    "unknown": (UNKNOWN, "The scanner could not tell: unknown."),
+    "notchecked": (UNKNOWN, "The scanner has no check for it. Check it yourself."),
+    "notapplicable": (NOT_APPLICABLE, "It does not apply to this server."),
+    "informational": (NOT_APPLICABLE, "It is for information only."),
+}
+#: A line of C(oscap xccdf eval --progress), of C(--progress-full) with a title, or of our check with a severity.
+_LINE = re.compile(rf"([^\s|]+)(?::|\|(?:severity=(\w*)|(.*))\|)({'|'.join(_RESULTS)})\s*$")
+#: No line that tells the result of a rule is longer.
+_LONGEST_LINE = 4000
 
 
 def evaluation(file: str, profile: str, tailoring: str = "", benchmark: str = "", digest: str = "") -> str:
@@ -90,22 +108,26 @@ def read_benchmarks(given: Any) -> list[dict[str, Any]]:
     Raises:
         UsageError: which entry is wrong, and why.
     """
-    if given is None:
-        return []
-    if not isinstance(given, (list, tuple)):
+    if given is not None and not isinstance(given, (list, tuple)):
         raise UsageError("benchmarks", "it is not a list", "Give a list, each element with file and profile.")
     checks: dict[str, dict[str, Any]] = {}
-    for number, entry in enumerate(given, start=1):
-        values = _entry(f"benchmarks, entry {number}", entry)
-        name = short_id(values["profile"])
+    for number, one in enumerate(given or (), start=1):
+        option = f"benchmarks, entry {number}"
+        entry = validated(option, BENCHMARK, one)
+        profile = entry["profile"]
+        if not re.fullmatch(r"\w[\w.-]*", profile):
+            remedy = "Give an id, such as cis_level1_server. oscap info FILE lists those of a file."
+            raise UsageError(f"{option}: profile", f"'{profile}' is not the id of a profile", remedy)
+        file, tailoring = (_path(f"{option}: {key}", entry[key]) for key in ("file", "tailoring"))
+        name = short_id(profile)
         if name in checks:
-            name = f"{name}-{values['file'].rpartition('/')[2]}"
+            name = f"{name}-{file.rpartition('/')[2]}"
         if name in checks:
             raise UsageError("benchmarks", f"{name} is there twice", "Leave one of them out.")
         checks[name] = {
             "name": name,
-            "title": f"SCAP profile {short_id(values['profile'])}",
-            "line": evaluation(**values),
+            "title": f"SCAP profile {short_id(profile)}",
+            "line": evaluation(file, profile, tailoring),
             # Of rules for which the content names none.
             "severity": "medium",
             "timeout": TIMEOUT,
@@ -115,33 +137,35 @@ def read_benchmarks(given: Any) -> list[dict[str, Any]]:
     return list(checks.values())
 
 
-def _entry(option: str, entry: Any) -> dict[str, str]:
-    if not isinstance(entry, Mapping):
-        raise UsageError(option, "it is not a dictionary", "Give file and profile, and perhaps tailoring.")
-    for key in entry:
-        if key not in BENCHMARK:
-            remedy = did_you_mean(key, BENCHMARK, f"It may have: {', '.join(BENCHMARK)}.")
-            raise UsageError(f"{option}: {key}", "there is no such key", remedy)
-    profile = entry.get("profile")
-    if not isinstance(profile, str) or not re.fullmatch(r"\w[\w.-]*", profile):
-        remedy = "Give an id, such as cis_level1_server. oscap info FILE lists those of a file."
-        raise UsageError(
-            f"{option}: profile", f"'{profile}' is not the id of a profile" if profile else "it is missing", remedy
-        )
-    paths = {"file": _path(f"{option}: file", entry.get("file"))}
-    if entry.get("tailoring"):
-        paths["tailoring"] = _path(f"{option}: tailoring", entry["tailoring"])
-    return {**paths, "profile": profile}
-
-
-def _path(option: str, value: Any) -> str:
-    """Return an absolute path on the servers."""
-    if not isinstance(value, str) or not value:
-        raise UsageError(
-            option, "it is not a path" if value else "it is missing", "Give the path of a file on the servers."
-        )
-    if not value.isprintable():
-        raise UsageError(option, "it has a line break or another control character", "Take it out.")
+def _path(option: str, value: str | None) -> str:
+    """Return an absolute path on the servers, or an empty text for none."""
+    if not value:
+        return ""
     if "/" in value and not value.startswith("/"):
         raise UsageError(option, f"{value} is a relative path", f"Give an absolute path, or a name in {DIRECTORY}.")
     return value if value.startswith("/") else f"{DIRECTORY}/{value}"
+
+
+def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
+    """Return the results of rules."""
+    found = list(_of_lines(output))
+    rules = [one for one in found if one.name != MISSING]
+    if not rules:
+        last = output.strip().rpartition("\n")[2].strip()[:300]
+        end = f"It ends with: {last}" if last else "It is empty."
+        raise ScannerError(found[0].message if found else f"The output has no result of a rule. {end}")
+    if all(rule.outcome == NOT_APPLICABLE for rule in rules):
+        raise ScannerError("No rule applies to this server. The content may be for another operating system.")
+    return found
+
+
+def _of_lines(output: str) -> Iterator[NamedResult]:
+    for line in output.replace("\r", "\n").split("\n"):
+        if len(line) > _LONGEST_LINE:
+            continue
+        if line.startswith(f"{MISSING}: "):
+            yield missing(line.removeprefix(f"{MISSING}: ").strip())
+        elif told := _LINE.match(line):
+            outcome, message = _RESULTS[told[4]]
+            severity = severity_of(told[2] or "")
+            yield NamedResult(short_id(told[1]), outcome, told[3] or "", severity=severity, message=message)

@@ -1,7 +1,6 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
 """Results of scanners, and how much of their texts is kept."""
 
@@ -25,11 +24,10 @@ MISSING = "missing-results"
 _WORST_FIRST = (FAILED, UNKNOWN, PASSED, NOT_APPLICABLE)
 #: Words of scanners for severities that have another name here.
 _SEVERITIES = {name: name for name in SEVERITIES} | {
-    **dict.fromkeys(("information", "informational", "note", "notice", "none"), "info"),
+    **dict.fromkeys(("information", "informational", "notice", "none"), "info"),
     **dict.fromkeys(("minor", "negligible"), "low"),
-    **dict.fromkeys(("moderate", "warn", "warning"), "medium"),
+    **dict.fromkeys(("moderate", "warning"), "medium"),
     **dict.fromkeys(("important", "major", "error"), "high"),
-    **dict.fromkeys(("blocker", "fatal"), "critical"),
 }
 
 
@@ -58,9 +56,9 @@ class NamedResult:
     message: str = ""
 
 
-def severity_of(word: object) -> str | None:
+def severity_of(word: str) -> str | None:
     """Return the severity for a word of a scanner; None for another word, such as ``unknown``."""
-    return _SEVERITIES.get(str(word).strip().casefold())
+    return _SEVERITIES.get(word.strip().casefold())
 
 
 def missing(message: str) -> NamedResult:
@@ -72,61 +70,38 @@ def merged(results: Iterable[NamedResult]) -> list[NamedResult]:
     """Return one result for each name: the worst outcome, and the texts of those with this outcome."""
     kept: dict[str, list[NamedResult]] = {}
     for result in results:
-        kept.setdefault(result.name, []).append(result)
-    return [_merge(same) if len(same) > 1 else same[0] for same in kept.values()]
+        kept.setdefault(short(result.name) or "unnamed", []).append(result)
+    return [_merge(name, same) for name, same in kept.items()]
 
 
-def _merge(same: Sequence[NamedResult]) -> NamedResult:
+def _merge(name: str, same: Sequence[NamedResult]) -> NamedResult:
     outcome = min((result.outcome for result in same), key=_WORST_FIRST.index)
     telling = [result for result in same if result.outcome == outcome]
     messages = dict.fromkeys(result.message for result in telling if result.message)
     severity = max((result.severity for result in telling if result.severity), key=SEVERITIES.index, default=None)
-    return replace(telling[0], severity=severity, message="\n".join(messages))
+    return replace(telling[0], name=name, severity=severity, message="\n".join(messages))
 
 
-def shown(results: Sequence[NamedResult]) -> list[NamedResult]:
-    """Return results as they are kept: with bounded texts, without terminal escapes, and each name once."""
-    taken: set[str] = set()
-    return [_shown(result, taken) for result in results]
-
-
-def _shown(result: NamedResult, taken: set[str]) -> NamedResult:
+def shown(result: NamedResult) -> NamedResult:
+    """Return a result as it is kept: with bounded texts, and without terminal escapes."""
+    title = short(result.title, MOST_OF_TITLE)
+    silence = {UNKNOWN: "The scanner does not say why.", FAILED: f"The rule is not met{': ' if title else '.'}{title}"}
     return replace(
         result,
-        name=_unlike(short(result.name, MOST_OF_NAME) or "unnamed", taken),
-        title=short(result.title, MOST_OF_TITLE),
-        rationale=whole(result.rationale),
-        remedy=whole(result.remedy),
+        title=title,
+        rationale=_whole(result.rationale),
+        remedy=_whole(result.remedy),
         references=tuple(short(text, MOST_OF_TITLE) for text in result.references[:MOST_REFERENCES] if text),
-        message=whole(result.message) or _said(result),
+        message=_whole(result.message) or silence.get(result.outcome, ""),
     )
 
 
-def _said(result: NamedResult) -> str:
-    """Return the message for a scanner that gives none."""
-    if result.outcome == UNKNOWN:
-        return "The scanner does not say why it could not tell."
-    title = short(result.title, MOST_OF_TITLE)
-    return f"The rule is not met{': ' if title else '.'}{title}" if result.outcome == FAILED else ""
-
-
-def _unlike(name: str, taken: set[str]) -> str:
-    """Return the name, with a number appended if it is taken."""
-    number, unlike = 1, name
-    while unlike in taken:
-        number += 1
-        unlike = f"{name} ({number})"
-    taken.add(unlike)
-    return unlike
-
-
-def short(text: str, most: int) -> str:
+def short(text: str, most: int = MOST_OF_NAME) -> str:
     """Return a text in one line of at most so many characters."""
     words = " ".join(text[: 4 * most].split())
     return clean_line(words if len(words) <= most else f"{words[: most - 1]}…")
 
 
-def whole(text: str) -> str:
-    """Return a text of many lines, stripped, of at most :data:`MOST_OF_TEXT` characters."""
+def _whole(text: str) -> str:
     stripped = text.strip()
     return clean(stripped if len(stripped) <= MOST_OF_TEXT else f"{stripped[: MOST_OF_TEXT - 1]}…")

@@ -66,7 +66,7 @@ WHOLE = {
     "tap": "1..1\nok 1 - a\n1..2\nok 1 - b\nok 2 - c\n",
     "junit": '<testsuite tests="2">\n<testcase name="a"/>\n<testcase name="b"/>\n</testsuite>\n',
     "inspec": '{"controls": [\n{"id": "a", "status": "passed"},\n{"id": "b", "status": "passed"}]}\n',
-    "json": "".join(f'{{"id": "{name}", "ok": true}}\n' for name in "abc"),
+    "json": '[{"id": "a", "ok": true},\n{"id": "b", "ok": true}]\n',
 }
 
 

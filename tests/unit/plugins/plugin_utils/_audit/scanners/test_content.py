@@ -44,9 +44,26 @@ def test_a_profile_becomes_one_check() -> None:
         "rationale": "Messages tell strangers & robots what runs here.",
         "severity": "high",
         "remedy": "rm -f /etc/motd",
-        "references": ["CCE-00001-1", "NIST SP 800-53 CM-6(a), AC-8", "https://example.org/guide 1.2"],
+        "references": [
+            "CCE-00001-1",
+            "http://nvlpubs.nist.gov/nistpubs/SpecialPublications/NIST.SP.800-53r4.pdf CM-6(a), AC-8",
+            "https://example.org/guide 1.2",
+        ],
     }
     assert "severity" not in rules[1]
+
+
+@pytest.mark.parametrize(("profile", "owner", "severity"), [("strict", "daemon", "high"), ("base", "root", "low")])
+def test_a_profile_changes_values_and_severities(profile: str, owner: str, severity: str) -> None:
+    motd, passwd, *_others = check_of(STREAM, {"profile": profile})["results"]["rules"]
+    assert (motd["severity"], passwd["rationale"]) == (severity, f"They belong to {owner}.")
+
+
+def test_a_fix_that_nobody_reads_gives_way_to_the_description(tmp_path: Path) -> None:
+    path = tmp_path / "ds.xml"
+    path.write_text(Path(STREAM).read_text().replace("rm -f /etc/motd", "true\n" * 1000))
+    remedy = check_of(str(path), STRICT)["results"]["rules"][0]["remedy"]
+    assert remedy == "Remove /etc/motd:\n$ rm /etc/motd"
 
 
 def test_its_results_are_those_of_the_scanner_and_say_what_the_content_says() -> None:
@@ -90,12 +107,10 @@ def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
     [
         (None, "strict", "cannot be read: No such file or directory"),
         ("<html/>", "strict", "has no benchmark"),
-        ("\udcff", "strict", "not UTF-8"),
         (Path(STREAM).read_text(), "strickt", "has no profile strickt. Did you mean strict?"),
         (Path(STREAM).read_text(), None, "profile: it is missing. There are: base, strict."),
         ('<Benchmark id="x"><Profile id="p"/></Benchmark>', "p", "selects 0 rules"),
-        ("<!DOCTYPE x><Benchmark/>", "p", "has a DTD"),
-        ("", None, "has no XML"),
+        ('<Benchmark id="&x;"></Benchmark>', "p", "undefined entity"),
         ("{", None, "is not JSON"),
         ("{}", None, "no list of controls"),
         ('{"controls": []}', None, "selects 0 rules"),

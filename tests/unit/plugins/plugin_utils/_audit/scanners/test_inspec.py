@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import NamedResult, parse
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.inspec import (
-    severity_of_impact,
-)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.inspec import described
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 UNMET = "RSpec::Expectations::ExpectationNotMetError"
@@ -74,8 +72,7 @@ def test_tests_of_a_control_make_one_outcome(tests: list[Row], outcome: str) -> 
 
 
 def test_no_impact_means_not_applicable() -> None:
-    outcomes = [full(test, impact=0.0)[0].outcome for test in (SKIPPED, FAILED, PASSED)]
-    assert outcomes == ["not_applicable", "not_applicable", "passed"]
+    assert [full(*tests, impact=0.0)[0].outcome for tests in ([FAILED], [PASSED], [])] == ["not_applicable"] * 3
 
 
 def test_json_min_groups_tests_by_control() -> None:
@@ -93,4 +90,4 @@ def test_a_profile_that_wraps_another_repeats_no_control() -> None:
 
 def test_impacts() -> None:
     impacts = {0: "info", 0.1: "low", 0.4: "medium", 0.69: "medium", 0.7: "high", 1.0: "critical", "high": None}
-    assert {impact: severity_of_impact(impact) for impact in impacts} == impacts
+    assert {impact: described({"impact": impact}).severity for impact in impacts} == impacts

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS, ScannerError, parse
 
-JSON_OPTIONS = {"outcome": "ok", "name": "id", "words": {"passed": ["true"]}}
+JSON_OPTIONS = {"outcome": "ok", "name": "id", "words": {"true": "passed"}}
 LAUGHS = '<!DOCTYPE x [<!ENTITY a "lol"><!ENTITY b "&a;&a;&a;&a;">]><testsuite><testcase name="&b;"/></testsuite>'
 OUTSIDE = (
     '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><testsuite><testcase name="x">&a;</testcase></testsuite>'
@@ -24,7 +24,7 @@ HOSTILE = {
     "breaks": "\n" * 300_000,
     "angles": "<" * 1_000_000,
     "brackets": "[" * 1_000_000,
-    "deep": "<a>" * 5000 + "</a>" * 5000,
+    "deep": "<testsuite>" * 5000 + "</testsuite>" * 5000,
     "wide": "<testsuite>" + "<a/>" * 500_001 + "</testsuite>",
     "laughs": LAUGHS,
     "outside": OUTSIDE,
@@ -55,6 +55,9 @@ def test_hostile_output_costs_little(kind: str, name: str) -> None:
     ("kind", "output", "reason"),
     [
         ("junit", LAUGHS, "has a DTD"),
+        ("junit", "<html/>", "no XML element testsuites or testsuite"),
+        ("junit", HOSTILE["deep"], "deeper than 100 or has more than 500,000 elements"),
+        ("junit", HOSTILE["wide"], "deeper than 100 or has more than 500,000 elements"),
         ("junit", OUTSIDE, "has a DTD"),
         ("tap", " " * (32 * 1024 * 1024 + 1), "more than 33,554,432 characters"),
         ("xccdf", HOSTILE["rules"], "10,000 results, which is more than 5,000"),
@@ -64,6 +67,7 @@ def test_hostile_output_costs_little(kind: str, name: str) -> None:
         ("tap", "Bail out! no bats\n", "The run was given up: no bats."),
         ("inspec", '{"controls": [{"id": "a", "status": "passed"},\n', "JSON"),
         ("json", '[{"id": "a", "ok": true},\n{"id": "b", "ok": true},\n', "JSON"),
+        ("json", '{"id": "a", "ok": true}\nlog\n{"id": "b", "ok": false}\n', "more than one JSON document"),
         ("inspec", "[]", "is not a report of InSpec"),
         ("inspec", "{}", "no list of controls"),
         ("inspec", '{"profiles": [{"skip_message": "Not for this platform"}]}', "Not for this platform"),
@@ -80,7 +84,7 @@ def test_a_document_that_is_cut_has_no_result() -> None:
 
 
 def test_texts_are_bounded_and_do_not_move_a_terminal() -> None:
-    [result] = parse({"format": "tap"}, f"1..1\nnot ok 1 - a\x1b[2J{'b' * 500}\n# {'c' * 3000}\u202e\n")
+    [result] = parse({"format": "tap"}, f"1..1\nnot ok 1 - a\x1b[2J{'b' * 500}\n# {'c' * 3000}\u202e\n# d\n")
     assert result.name.startswith("a\\x1b[2Jbbb")
     assert result.name.endswith("…")
     assert len(result.name) < 220
@@ -107,7 +111,6 @@ CUT = "Its end is missing."
     [
         ("xccdf", "a:pass\r\nb:fail\nc:pass\nc:fail\nd:notchecked\ne:notapplicable\nf:pass\n"),
         ("tap", "1..5\nok 1 - a\nnot ok 2 - b\nok 3 - c # SKIP no\nnot ok 4 - d # TODO\nok 5 - e\n"),
-        ("json", '{"id": "a", "ok": "true"}\n{"id": "b", "ok": "no"}\nlog\n{"id": "c", "ok": "true"}\n'),
     ],
 )
 def test_no_cut_makes_a_pass_of_anything_else(kind: str, whole: str) -> None:
@@ -122,3 +125,8 @@ def test_no_cut_makes_a_pass_of_anything_else(kind: str, whole: str) -> None:
         assert {result.name for result in results if result.outcome == "passed"} <= passed, whole[:end]
         assert [result.name for result in results[-2:]] == ["missing-results", "never"], whole[:end]
         assert all(result.message.startswith(CUT) for result in results[-2:])
+
+
+def test_results_of_one_rule_count_once() -> None:
+    output = "".join(f"{rule}|Rule {rule}|pass\n{rule}|severity=low|pass\n" for rule in range(5000))
+    assert len(parse({"format": "xccdf"}, output)) == 5000
