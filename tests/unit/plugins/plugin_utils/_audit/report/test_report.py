@@ -43,6 +43,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text
     line,
     moment,
     plain,
+    unasked,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import OUTCOMES, duration, share
 from ansible_collections.herdops.alpacon.tests.browser import reports
@@ -356,6 +357,15 @@ def test_the_files_for_people_say_how_old_answers_are() -> None:
     assert "<b>1 server</b> cannot be asked now, and only earlier answers count: It is offline." in page
 
 
+def test_servers_without_answers_are_named_by_the_first_sentence_of_the_reason() -> None:
+    no_agent, of_clean = "Its agent is not connected", CASES["clean"]["servers"]
+    reasons = ("It is gone.", f"{no_agent}. Last seen on Monday.", f"{no_agent}. Last seen today.")
+    servers = [{**one, "reached": False, "reason": why} for one, why in zip(of_clean, reasons, strict=False)]
+    first, *others = [server["host"] for server in servers]
+    expected = [(f"Not reached: {no_agent}", others), ("Not reached: It is gone", [first])]
+    assert unasked({"servers": servers}) == expected
+
+
 def test_huge_outputs_are_cut() -> None:
     huge = reports.with_outputs(reports.report(servers=100, checks=36, failing=0.5), 2000)
     text = rendered(html_page, huge)
@@ -428,10 +438,8 @@ def test_memory_does_not_grow_with_outputs(tmp_path: Path, kind: str) -> None:
 
 def test_csv_has_a_row_for_each_result_and_each_server_without(report: reports.Report) -> None:
     rows = list(csv.DictReader(io.StringIO(rendered(csv_file, report), newline="")))
-    without = report["summary"]["not_reached"] + report["summary"]["not_asked"]
-    assert len(rows) == len(report["results"]) + without
     counts = Counter(row["outcome"] for row in rows)
-    assert {name: counts[name] for name in OUTCOMES} == {name: report["summary"][name] for name in OUTCOMES}
+    assert counts == Counter({name: report["summary"][name] for name in (*OUTCOMES, "not_reached", "not_asked")})
     assert not [cell for row in rows for cell in row.values() if cell[:1] in "=+@\t\r" and cell]
 
 
