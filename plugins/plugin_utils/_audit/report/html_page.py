@@ -233,7 +233,7 @@ class Content:
     def by_group(self) -> list[_Row]:
         """Return how each group of hosts went, the worst first."""
         groups = [list(map(line, server["groups"])) for server in self._servers]
-        without = (of for of, one in zip(groups, self._servers, strict=True) if not (one["reached"] and one["asked"]))
+        without = (of for of, one in zip(groups, self._servers, strict=True) if not one["reached"])
         answers = (one for check in self.checks for one in check["answers"])
         rows = ((name, one, 1) for one in answers for server in one["servers"] for name in groups[server])
         return _shares(

@@ -86,7 +86,7 @@ def inline(data: Any) -> str:
 
 def unasked_words(server: Mapping[str, Any]) -> str:
     """Say why a server has no results, or nothing."""
-    if server["reached"] and server["asked"]:
+    if server["reached"]:
         return ""
     reason = line(server["reason"])
     kind = "Not reached" if server["asked"] else "Not asked"

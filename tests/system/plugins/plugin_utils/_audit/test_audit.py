@@ -135,6 +135,7 @@ def test_no_server_says_how_bad_a_result_is_on_the_others(current: Workspace) ->
     [about] = [check for check in done.report["checks"] if check["name"] == "base/a"]
     assert (about["title"], about["severity"], about["remedy"]) == ("Trust me", "info", "Do nothing.")
     assert [result["severity"] for result in done.report["results"]] == ["info", "critical"]
+    assert {(result["output"], result["output_truncated"]) for result in done.report["results"]} == {("", True)}
     assert done.report["verdict"] == "fail"
 
 
