@@ -90,7 +90,6 @@ def test_what_is_not_there_is_named(evaluate: Evaluate, given: Any, told: str) -
 @pytest.mark.parametrize(
     ("system", "packages"),
     [
-        ("ID=debian", "openscap-scanner and ssg-debian"),
         ("ID=ubuntu\nID_LIKE=debian", "openscap-scanner and ssg-debderived"),
         ('ID="rocky"\nID_LIKE="rhel centos fedora"', "openscap-scanner and scap-security-guide"),
         ('ID="sles"\nID_LIKE="suse"', "openscap-utils and scap-security-guide"),
@@ -105,17 +104,16 @@ def test_the_packages_to_install_are_those_of_the_system(tmp_path: Path, system:
 
 
 def test_a_run_that_breaks_off_has_the_results_that_came(evaluate: Evaluate) -> None:
-    assert [one.name for one in evaluate(f"{PRINTS} exit 1")] == ["a", "missing-results"]
     assert [one.name for one in evaluate(f"{PRINTS} kill -9 $$")] == ["a", "missing-results"]
-    late = evaluate(f"{PRINTS} sleep 30", before="timeout 1", cut="It took longer than 1 s.")
+    late = evaluate(f"{PRINTS} sleep 30", before="timeout 1", cut="Late.")
     assert [one.name for one in late] == ["a", "missing-results"]
 
 
 def test_benchmarks_become_checks() -> None:
     given = [{"file": "ssg-rhel9-ds.xml", "profile": name} for name in ("cis", "xccdf_org.x_profile_stig")]
     checks = read_benchmarks([*given, {"file": "/srv/own.xml", "profile": "cis"}])
-    assert [check["name"] for check in checks] == ["cis", "stig", "cis-own.xml"]
-    assert {check["timeout"] for check in checks} == {1800}
+    named = [(check["name"], check["timeout"]) for check in checks]
+    assert named == [("cis", 1800), ("stig", 1800), ("cis-own.xml", 1800)]
     assert read_benchmarks(None) == read_benchmarks([]) == []
 
 
@@ -125,13 +123,9 @@ def test_benchmarks_become_checks() -> None:
         ("cis", "benchmarks: it is not a list"),
         (["cis"], "entry 1: it is not a dictionary. Give one, with some of file, profile, tailoring."),
         ([{"file": "a.xml"}], "entry 1: missing required arguments: profile"),
-        (
-            [{"file": "a.xml", "profile": "cis", "tayloring": "b"}],
-            "entry 1: there is no such key: tayloring. Supported",
-        ),
+        ([{"file": "a.xml", "profile": "cis", "tayloring": "b"}], "entry 1: there is no such key: tayloring."),
         ([{"file": "content/a.xml", "profile": "cis"}], "content/a.xml is a relative path"),
         ([{"file": "a.xml", "profile": "$(id)"}], "'$(id)' is not the id of a profile"),
-        ([{"file": "a.xml", "profile": "-x"}], "'-x' is not the id of a profile"),
         ([{"file": "a.xml", "profile": "cis"}] * 3, "cis-a.xml is there twice"),
     ],
 )
@@ -144,25 +138,17 @@ def test_bad_benchmarks_are_refused(given: Any, told: str) -> None:
 @pytest.mark.parametrize(
     ("output", "outcomes"),
     [
-        ("a:pass\nb:fixed\n", {"a": "passed", "b": "passed"}),
-        ("a:fail\n", {"a": "failed"}),
         ("a:error\nb:unknown\nc:notchecked\n", {"a": "unknown", "b": "unknown", "c": "unknown"}),
         ("a:notapplicable\nb:informational\nc:pass", dict.fromkeys("ab", "not_applicable") | {"c": "passed"}),
-        ("a:notselected\nb:pass\n", {"b": "passed"}),
+        ("a:notselected\nb:fixed\n", {"b": "passed"}),
         ("a:pass\na:notchecked\na:fail\na:notapplicable\nb:pass\nb:fail\n", {"a": "failed", "b": "failed"}),
         ("a|A|pass\na|severity=high|fail\nb|severity=low|pass\n", {"a": "failed", "b": "passed"}),
-        ("a|A|pass\nmissing-results: It broke off.\n", {"a": "passed", "missing-results": "unknown"}),
         ("xccdf_x_rule_a:pass\nxccdf_y_rule_a:fail", {"a": "failed"}),
         ("WARNING: no x.xml\nW: oscap: rule:passed\nxccdf_x_rule_a:pass\r\nDownloading: x ... ok\n", {"a": "passed"}),
     ],
 )
 def test_words_of_xccdf(output: str, outcomes: dict[str, str]) -> None:
     assert {result.name: result.outcome for result in parse({"format": "xccdf"}, output)} == outcomes
-
-
-def test_content_for_another_system_passes_nothing() -> None:
-    with pytest.raises(ScannerError, match="may be for another operating system"):
-        parse({"format": "xccdf"}, "a:notapplicable\nb:notapplicable\n")
 
 
 @pytest.mark.skipif(not shutil.which("oscap"), reason="OpenSCAP is not installed")
@@ -176,11 +162,8 @@ def test_each_rule_has_the_result_that_oscap_itself_writes(evaluate: Evaluate, t
     names = "{http://checklists.nist.gov/xccdf/1.2}"
     rows = ElementTree.parse(tmp_path / "r.xml").iter(f"{names}rule-result")
     words = {row.get("idref"): (row.findtext(f"{names}result", ""), row.get("severity")) for row in rows}
-    expected = {
-        f"{rule}".split("_rule_")[1]: (MEANING.get(word, "unknown"), severity)
-        for rule, (word, severity) in words.items()
-        if word != "notselected"
-    }
+    selected = {f"{rule}".split("_rule_")[1]: word for rule, word in words.items() if word[0] != "notselected"}
+    expected = {rule: (MEANING.get(word, "unknown"), severity) for rule, (word, severity) in selected.items()}
     results = evaluate(profile=profile, **tailoring)
     assert {result.name: (result.outcome, result.severity or "unknown") for result in results} == expected
     assert all(result.title for result in results)
