@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -105,15 +106,15 @@ class ActionModule(AlpaconAction):
             options = {**options, "waivers": list(self._waivers.values())}
         checked = AuditOptions.from_options(options, [host.checks for host in hosts])
         groups = _groups(self._task_vars)
-        known = [*groups, *(host.name for host in hosts)]
-        for sentence in unknown_names(checked.waivers, known, self._task_vars.get("groups", {})):
+        names = [*groups, *(host.name for host in hosts)]
+        checks = {check.name for check in [*checked.checks, *chain.from_iterable(library.values())]}
+        for sentence in unknown_names(checked.waivers, checks, names, self._task_vars.get("groups", {})):
             run.warn(sentence)
         past = read_past(Path(options["compare_to"]), run.warn) if options["compare_to"] else None
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
         if folder:
             _make(folder)
-        others = groups.keys() - {host.name for host in hosts}
-        audited = run_audit(checked, hosts, run, {name: groups[name] for name in others})
+        audited = run_audit(checked, hosts, run)
         hidden = secrets(options) | {host.settings.token for host in hosts}
         files: list[Path] = []
         lost = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,9 +99,7 @@ def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Membe
     return [Member(name, name, frozenset({"all", *(g for g, of in known.items() if name in of)})) for name in names]
 
 
-def carry_out(
-    options: Row, members: Sequence[Member], run: Run, others: Mapping[str, Collection[str]] | None = None
-) -> Audited:
+def carry_out(options: Row, members: Sequence[Member], run: Run) -> Audited:
     plans = Plans({}, options)
     checks = [plans.of(one.name, {}) if one.checks is None else one.checks for one in members]
     checked = AuditOptions.from_options(options, checks)
@@ -113,7 +111,6 @@ def carry_out(
             for one, asked in zip(members, checks, strict=True)
         ],
         run,
-        others,
     )
 
 
@@ -129,7 +126,6 @@ def audit(
     workspace: Workspace,
     *checks: Row,
     of: list[Member] | None = None,
-    others: Mapping[str, Collection[str]] | None = None,
     check_mode: bool = False,
     **given: Any,
 ) -> Done:
@@ -138,7 +134,7 @@ def audit(
     before = workspace.requests_made()
     asked = hosts("web-01") if of is None else of
     run = Run(warn=warnings.append, check_mode=check_mode)
-    done = carry_out(options(workspace, *checks, **given), asked, run, others)
+    done = carry_out(options(workspace, *checks, **given), asked, run)
     assert done.report["summary"]["requests"] == workspace.requests_made() - before
     if not check_mode:
         jsonschema.validate({**done.report, "results": done.report["results"][:20]}, SCHEMA)

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -54,13 +54,8 @@ class Audited:
     commanded: frozenset[str] = frozenset()
 
 
-def run_audit(
-    options: AuditOptions, hosts: Sequence[Host], run: Run, others: Mapping[str, Collection[str]] | None = None
-) -> Audited:
+def run_audit(options: AuditOptions, hosts: Sequence[Host], run: Run) -> Audited:
     """Carry out a task of M(herdops.alpacon.alpacon_audit), but for the files.
-
-    Args:
-        others: hosts of the inventory that are not audited, and their groups.
 
     Raises:
         AlpaconError: nothing was submitted.
@@ -74,16 +69,6 @@ def run_audit(
         raise failures[0]
     left_out = sum(audit.left_out for audit in audits)
     report = build_report(options, hosts, audits, started)
-    groups = {host.name: host.groups for host in hosts}
-    for waiver in options.waivers:
-        # What it is about elsewhere may fail there: the audit may be of a part of the hosts, as with --limit.
-        if (
-            not waiver.matched
-            and not waiver.is_open
-            and waiver.means_any(groups)
-            and not waiver.means_any(others or {})
-        ):
-            run.warn(f"The waiver of {waiver.check} until {waiver.until} matches no failed result.")
     if run.check_mode:
         # What was left out could change both.
         report.update(verdict=None, coverage=None)

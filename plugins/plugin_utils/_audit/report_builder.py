@@ -27,7 +27,7 @@ from .replies import Reply, named_of, unanswered
 from .report.past import SCHEMA
 from .scanners import NamedResult, silent
 from .verdict import FAILED, OUTCOMES, SEVERITIES, coverage_of, score_of, verdict_of
-from .waivers import note_open, waive
+from .waivers import waive
 
 _Row = dict[str, Any]
 
@@ -54,7 +54,6 @@ def build_report(
             rows = _results(audited, check, reply, named) if reply else []
             for row in rows:
                 waive(options.waivers, row, host.groups)
-            note_open(options.waivers, check.name, rows, host.name, host.groups)
             if unlike := checks.add(check, named, len(rows)):
                 differs[check.name] = unlike
             results += rows

@@ -17,8 +17,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from .scanners.results import MISSING
-from .verdict import FAILED, UNKNOWN, WAIVED
+from .verdict import FAILED, WAIVED
 
 #: So many names that the inventory does not have are told.
 _NAMED = 10
@@ -40,7 +39,6 @@ class Waiver:
         check, hosts: patterns of names, as those of files.
         until: the last day.
         matched: how many failed results it is about.
-        is_open: whether something that it is about has no answer, and may fail.
     """
 
     check: str
@@ -51,7 +49,6 @@ class Waiver:
     by: str | None
     expired: bool
     matched: int = 0
-    is_open: bool = False
 
     def covers(self, check: str, host: str, groups: Collection[str]) -> bool:
         """Whether it is about a check on a host."""
@@ -60,14 +57,6 @@ class Waiver:
     def means(self, host: str, groups: Collection[str]) -> bool:
         """Whether it is about a host."""
         return any(group in groups for group in self.groups) or any(_fits(host, name) for name in self.hosts)
-
-    def means_any(self, hosts: Mapping[str, Collection[str]]) -> bool:
-        """Whether it is about one of these hosts, given with their groups."""
-        return any(self.means(host, groups) for host, groups in hosts.items())
-
-    def may_cover_results_of(self, check: str) -> bool:
-        """Whether it may be about a result of a check that has not told its results."""
-        return _fits(check, self.check) or _fits(check, self.check.partition("/")[0])
 
     @property
     def row(self) -> dict[str, Any]:
@@ -146,39 +135,31 @@ def _day(option: str, value: Any) -> date:
         raise UsageError(option, f"'{value}' is not a date", "Give the last day, such as 2027-01-31.") from None
 
 
-def unknown_names(waivers: Sequence[Waiver], hosts: Collection[str], groups: Collection[str]) -> list[str]:
-    """Return a sentence for each host and group of a waiver that the inventory does not have.
+def unknown_names(
+    waivers: Sequence[Waiver], checks: Collection[str], hosts: Collection[str], groups: Collection[str]
+) -> list[str]:
+    """Return a sentence for each check, host and group of a waiver that does not exist.
 
     Args:
-        hosts, groups: all names that it has.
+        checks, hosts, groups: all names that there are; results of a check are known only after it ran.
     """
+    known = {"check": checks, "host": hosts, "group": groups}
     named = dict.fromkeys(
         (kind, name)
         for waiver in waivers
-        for kind, names in (("host", waiver.hosts), ("group", waiver.groups))
+        for kind, names in (
+            ("check", [waiver.check.partition("/")[0]]),
+            ("host", waiver.hosts),
+            ("group", waiver.groups),
+        )
         for name in names
     )
-    known = {"host": hosts, "group": groups}
     unknown = [(kind, name) for kind, name in named if not any(_fits(one, name) for one in known[kind])]
     return [
-        f"A waiver names the {kind} {name}, and the inventory has none."
+        f"A waiver names the {kind} {name}, which does not exist."
         f" {did_you_mean(name, known[kind], 'Correct it or remove it.')}"
         for kind, name in unknown[:_NAMED]
     ]
-
-
-def note_open(
-    waivers: Sequence[Waiver], check: str, rows: Sequence[Mapping[str, Any]], host: str, groups: Collection[str]
-) -> None:
-    """Note of each waiver whether it is about what has no answer: of a check on a host, or a part of its results."""
-    names = {row["check"] for row in rows if row["outcome"] == UNKNOWN} if rows else {check}
-    if not names:
-        return
-    some_are_missing = bool(names & {check, f"{check}/{MISSING}"})
-    for waiver in waivers:
-        about = any(_fits(name, waiver.check) for name in names)
-        about = about or (some_are_missing and waiver.may_cover_results_of(check))
-        waiver.is_open |= about and waiver.means(host, groups)
 
 
 def waive(waivers: Sequence[Waiver], row: dict[str, Any], groups: Collection[str]) -> None:

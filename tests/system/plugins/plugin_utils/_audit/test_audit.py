@@ -287,28 +287,6 @@ def test_an_expired_waiver_fails_again_and_says_so(current: Workspace) -> None:
     assert done.the_result["message"].endswith("Its waiver expired on 2020-01-31: it is old")
 
 
-@pytest.mark.parametrize(
-    ("given", "warns"),
-    [
-        ({"check": "hello", "groups": [], "hosts": ["web-0*"]}, True),
-        ({"check": "base/x", "groups": ["web"]}, True),
-        # It is about hosts that are not audited, or that the inventory does not know here.
-        ({"check": "hello", "groups": ["db"]}, False),
-        ({"check": "hello", "groups": [], "hosts": ["gone-01"]}, False),
-        # What it is about did not come.
-        ({"check": "hello", "groups": [], "hosts": ["ghost"]}, False),
-    ],
-)
-def test_a_waiver_that_is_about_nothing_is_told(current: Workspace, given: Row, warns: bool) -> None:
-    asked = hosts("web-01", "ghost", groups={"web": ["web-01"]})
-    tool = {"name": "base", "line": "printf '1..1\\nok 1 - x\\n'", "results": {"format": "tap"}}
-    others = {"db-01": {"all", "db"}}
-    done = audit(current, HELLO, tool, of=asked, others=others, waivers=[waiver(**given)], min_coverage=0)
-    words = f"The waiver of {given['check']} until 2999-12-31 matches no failed result."
-    assert done.warnings == [words] * warns
-    assert audit(current, HELLO, of=asked[:1], waivers=[waiver(check="hello")], check_mode=True).warnings == []
-
-
 # Servers that do not answer
 
 

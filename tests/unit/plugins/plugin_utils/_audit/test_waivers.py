@@ -17,15 +17,17 @@ def test_a_waiver_counts_on_its_last_day(today: date, expired: bool) -> None:
     assert waiver.expired is expired
 
 
-def test_hosts_and_groups_that_the_inventory_does_not_have_are_named() -> None:
+def test_names_that_do_not_exist_are_told() -> None:
     given = {"check": "a", "reason": "It moves.", "until": "2027-01-31"}
     rows = [
         {**given, "hosts": ["web-1", "web-0*", "web-[01]", "db*"], "groups": ["all", "wbe"]},
-        {**given, "hosts": ["web-01", "web-1"]},
+        {**given, "hosts": ["web-01", "web-1"], "check": "b*/rule"},
+        {**given, "hosts": ["web-01"], "check": "cc/rule"},
     ]
     waivers = read_waivers(rows, date(2027, 1, 1))
-    assert unknown_names(waivers, ["web-01", "web-[01]"], ["all", "web"]) == [
-        "A waiver names the host web-1, and the inventory has none. Did you mean web-01?",
-        "A waiver names the host db*, and the inventory has none. Correct it or remove it.",
-        "A waiver names the group wbe, and the inventory has none. Did you mean web?",
+    assert unknown_names(waivers, ["a", "bb", "cb"], ["web-01", "web-[01]"], ["all", "web"]) == [
+        "A waiver names the host web-1, which does not exist. Did you mean web-01?",
+        "A waiver names the host db*, which does not exist. Correct it or remove it.",
+        "A waiver names the group wbe, which does not exist. Did you mean web?",
+        "A waiver names the check cc, which does not exist. Did you mean cb?",
     ]
