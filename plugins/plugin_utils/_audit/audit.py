@@ -1,7 +1,6 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
 """An audit: ask as little as possible, of all servers at once, and judge what they answer."""
 
@@ -19,7 +18,7 @@ from .asking import ask
 from .hosts import Host
 from .options import AuditOptions
 from .report.console import in_words, overview
-from .report.text import counted
+from .report.text import counted, first, unasked
 from .report_builder import build_report
 from .verdict import (
     FINDINGS,
@@ -150,25 +149,10 @@ def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
 def _left_open(report: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was not answered: servers that were not reached or not asked, each once, and single questions."""
     unknown = [one for one in findings if one["outcome"] == UNKNOWN]
-    words = _without_results(report["servers"])
+    words = [
+        f"{counted(len(hosts), 'server')}: {why}: {first(hosts, _NAMED)}" for why, hosts in unasked(report)[:_NAMED]
+    ]
     return [*words, *([f"Without an answer: {_named(unknown)}"] if unknown else [])]
-
-
-def _without_results(servers: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The servers that were not reached or not asked, by the reason."""
-    words = []
-    for state, about in (("not reached", True), ("not asked", False)):
-        left = [one for one in servers if not one["reached"] and one["asked"] is about]
-        reasons: dict[str, list[str]] = {}
-        for server in left:
-            reasons.setdefault(server["reason"].removesuffix("."), []).append(server["host"])
-        words += [f"{counted(len(hosts), 'server')} {state}: {_first(hosts)}: {why}" for why, hosts in reasons.items()]
-    return words[:_NAMED]
-
-
-def _first(names: Sequence[str]) -> str:
-    more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
-    return ", ".join([*names[:_NAMED], *more])
 
 
 def _named(findings: Sequence[Mapping[str, Any]]) -> str:

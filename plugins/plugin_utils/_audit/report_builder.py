@@ -213,6 +213,7 @@ def _named_check(check: _Row, name: str, named: NamedResult) -> _Row:
         "of": check["name"],
         "title": named.title or named.name,
         "rationale": named.rationale,
+        # Of its rule; a server names none.
         "remedy": named.remedy or check["remedy"],
         "references": list(named.references),
         "severity": named.severity or check["severity"],

@@ -110,7 +110,16 @@ def _with_rules(results: Mapping[str, Any], found: Sequence[NamedResult], silenc
     for name, severity in results.get("severities", {}).items():
         about.setdefault(name, {})["severity"] = severity
     skip = results.get("skip", ())
-    return [shown(replace(one, **about.get(one.name, {}))) for one in (*found, *untold) if one.name not in skip]
+    told = [*map(_with_remedy_in_message, found), *untold]
+    return [shown(replace(one, **about.get(one.name, {}))) for one in told if one.name not in skip]
+
+
+def _with_remedy_in_message(result: NamedResult) -> NamedResult:
+    """Return a result whose message has the remedy that a server prints: it may not advise other servers."""
+    if not result.remedy:
+        return result
+    message = f"{result.message}\nThe scanner on this server names a remedy: {result.remedy}".strip()
+    return replace(result, message=message, remedy="")
 
 
 def read_results(option: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -133,7 +133,8 @@ def test_no_server_says_how_bad_a_result_is_on_the_others(current: Workspace) ->
     check = {"name": "base", "line": f"case $HOSTNAME in\n{cases}\nesac", "results": of_json}
     done = audit(current, check, of=hosts("web-01", "web-02"))
     [about] = [check for check in done.report["checks"] if check["name"] == "base/a"]
-    assert (about["title"], about["severity"], about["remedy"]) == ("Trust me", "info", "Do nothing.")
+    assert (about["title"], about["severity"], about["remedy"]) == ("Trust me", "info", "")
+    assert done.report["results"][0]["message"] == "The scanner on this server names a remedy: Do nothing."
     assert [result["severity"] for result in done.report["results"]] == ["info", "critical"]
     assert {(result["output"], result["output_truncated"]) for result in done.report["results"]} == {("", True)}
     assert done.report["verdict"] == "fail"

@@ -22,12 +22,12 @@ def test_names_that_do_not_exist_are_told() -> None:
     rows = [
         {**given, "hosts": ["web-1", "web-0*", "web-[01]", "db*"], "groups": ["all", "wbe"]},
         {**given, "hosts": ["web-01", "web-1"], "check": "b*/rule"},
-        {**given, "hosts": ["web-01"], "check": "cc/rule"},
+        {**given, "hosts": ["web-01"], "check": "disk-spcae/rule"},
     ]
     waivers = read_waivers(rows, date(2027, 1, 1))
-    assert unknown_names(waivers, ["a", "bb", "cb"], ["web-01", "web-[01]"], ["all", "web"]) == [
+    assert unknown_names(waivers, ["a", "bb", "disk-space"], ["web-01", "web-[01]"], ["all", "web"]) == [
         "A waiver names the host web-1, which does not exist. Did you mean web-01?",
         "A waiver names the host db*, which does not exist. Correct it or remove it.",
         "A waiver names the group wbe, which does not exist. Did you mean web?",
-        "A waiver names the check cc, which does not exist. Did you mean cb?",
+        "A waiver names the check disk-spcae, which does not exist. Did you mean disk-space?",
     ]

@@ -236,9 +236,11 @@ def test_all_about_a_control() -> None:
     impacts = {0: "info", 0.1: "low", 0.4: "medium", 0.69: "medium", 1.0: "critical", "high": None}
     assert {impact: inspec(PASSED, impact=impact)[0].severity for impact in impacts} == impacts
     [control] = inspec(PASSED, FAILED)
-    about = ("passwd-01", "failed", "Accounts are safe", "Only root writes passwd", "high", "chmod 600 /etc/passwd")
+    about = ("passwd-01", "failed", "Accounts are safe", "Only root writes passwd", "high", "")
     references = ("NIST SP 800-53 AC-6, CM-6", "CCI-000366", "Handbook https://example.org")
-    assert control == NamedResult(*about, references, "File mode: \nexpected: 0600")
+    # A server's remedy may not advise other servers.
+    message = "File mode: \nexpected: 0600\nThe scanner on this server names a remedy: chmod 600 /etc/passwd"
+    assert control == NamedResult(*about, references, message)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +283,8 @@ def of_json(document: Any, **options: Any) -> list[NamedResult]:
 def test_lists_on_the_way_stand_for_their_entries() -> None:
     first, *others = of_json(NESTED, **PATHS, severity="severity")
     links = ("https://example.org/1", "CIS 1.1.1")
-    assert first == NamedResult("1.1.1", "failed", "The file is safe", "", "high", "chmod 600", links, "0644")
+    message = "0644\nThe scanner on this server names a remedy: chmod 600"
+    assert first == NamedResult("1.1.1", "failed", "The file is safe", "", "high", "", links, message)
     assert [(result.name, result.outcome, result.message) for result in others] == [
         ("1.1.2", "passed", ""),
         ("1.2.1", "unknown", "The scanner says 'WARN'."),
