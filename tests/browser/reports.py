@@ -109,7 +109,7 @@ KNOWN = (
         parameters=(("listening_ports", [22, 80, 443]),),
     ),
     Known(
-        *("failed-units", "services", "medium", "No unit of the system's systemd has failed"),
+        *("failed-units", "services", "medium", "No system unit has failed"),
         *("systemctl --failed --no-legend --plain", "logrotate.service has failed"),
         *("systemctl status NAME and journalctl -u NAME say why", "logrotate.service loaded failed failed"),
         applies_if="command -v systemctl >/dev/null",
