@@ -160,9 +160,11 @@ def validated(option: str, spec: dict[str, Any], given: Any, **rules: Any) -> di
     """
     if not isinstance(given, Mapping):
         raise UsageError(option, "it is not a dictionary", f"Give one, with some of {', '.join(spec)}.")
+    for key in given:
+        if key not in spec:
+            remedy = did_you_mean(str(key), spec, f"It may have: {', '.join(spec)}.")
+            raise UsageError(f"{option}: {key}", "there is no such key", remedy)
     result = ArgumentSpecValidator(spec, **rules).validate(dict(given))
-    if result.unsupported_parameters:
-        raise UsageError(option, f"there is no such key: {result.error_messages[-1]}")
     if result.error_messages:
         raise UsageError(option, result.error_messages[0])
     options: dict[str, Any] = result.validated_parameters

@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import validated
 
 from .checks import KINDS, OPERATORS, OUTPUT, RESULTS, Check, Number
 from .scanners import read_results
@@ -133,10 +132,6 @@ class _CheckReader:
 
     def check(self) -> Check:
         """The check that is given."""
-        for key in self._given:
-            if key not in CHECK:
-                remedy = did_you_mean(key, CHECK, f"It may have: {', '.join(CHECK)}.")
-                raise UsageError(self._of(key), "a check has no such key", remedy)
         options = self._validated()
         kind = options["kind"] or (RESULTS if options["results"] else OUTPUT)
         for key in _COMPARED:
@@ -210,10 +205,7 @@ class _CheckReader:
         given = {
             key: [value] if key in _TEXTS and isinstance(value, str) else value for key, value in self._given.items()
         }
-        validated = ArgumentSpecValidator(CHECK).validate(given)
-        if validated.error_messages:
-            raise UsageError(self._option, validated.error_messages[0])
-        options: dict[str, Any] = validated.validated_parameters
+        options = validated(self._option, CHECK, given)
         return {key: spec.get("default") if options.get(key) is None else options[key] for key, spec in CHECK.items()}
 
     def _not_blank(self, key: str, text: str) -> str:

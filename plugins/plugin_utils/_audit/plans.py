@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
@@ -27,8 +28,6 @@ PREFIX = "audit_"
 OF_HOSTS = ("checks", "check_sets", "benchmarks", "skip", "severities", "username")
 
 _KEYS = ("functions", "checks")
-#: The loader in C where there is one: it takes a tenth of the time.
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Plans:
@@ -194,22 +193,6 @@ def _unique(checks: Iterable[Check]) -> list[Check]:
     return list(named.values())
 
 
-class _Loader(_SafeLoader):
-    """A safe loader that refuses a key that a mapping has twice: only the last would count."""
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Take the keys of other mappings over; its own ones, which may be among those, count before them."""
-        lines: dict[tuple[str, str], int] = {}
-        for key, _value in node.value:
-            name, line = (key.tag, str(key.value)), key.start_mark.line + 1
-            if name in lines:
-                problem = f"the key {key.value} is there twice, in lines {lines[name]} and {line}"
-                raise ValueError(f"{problem}. Leave one of them.")
-            lines[name] = line
-        super().flatten_mapping(node)
-        node.value = list({(key.tag, str(key.value)): (key, value) for key, value in node.value}.values())
-
-
 def read_library(folder: Path) -> dict[str, list[Check]]:
     """The check sets in a folder, by their names: a file C(NAME.yml) each, with C(checks) and perhaps C(functions).
 
@@ -231,8 +214,9 @@ def read_library(folder: Path) -> dict[str, list[Check]]:
 def _read(file: Path) -> list[Check]:
     option = f"library, {file.name}"
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        # It warns of a key that is there twice.
+        content = DataLoader().load_from_file(str(file))
+    except AnsibleError as error:
         raise UsageError(option, f"it cannot be read: {error}") from None
     if not isinstance(content, dict) or not set(content) <= set(_KEYS):
         raise UsageError(option, "it is not a check set", f"Give a dictionary with {' and '.join(_KEYS)}.")

@@ -13,9 +13,8 @@ from datetime import date
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import validated
 
 from .verdict import FAILED, WAIVED
 
@@ -102,14 +101,7 @@ def read_waivers(given: Sequence[Any] | None, today: date) -> list[Waiver]:
 
 
 def _read(option: str, given: Mapping[str, Any], today: date) -> Waiver:
-    for key in given:
-        if key not in WAIVER:
-            remedy = did_you_mean(str(key), WAIVER, f"It may have: {', '.join(WAIVER)}.")
-            raise UsageError(f"{option}: {key}", "a waiver has no such key", remedy)
-    validated = ArgumentSpecValidator(WAIVER).validate(dict(given))
-    if validated.error_messages:
-        raise UsageError(option, validated.error_messages[0])
-    options = validated.validated_parameters
+    options = validated(option, WAIVER, given)
     for key in ("check", "reason"):
         if not options[key].strip():
             raise UsageError(f"{option}: {key}", "it is empty", "Give a text.")

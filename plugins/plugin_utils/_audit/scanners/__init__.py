@@ -118,7 +118,7 @@ def _with_remedy_in_message(result: NamedResult) -> NamedResult:
     """Return a result whose message has the remedy that a server prints: it may not advise other servers."""
     if not result.remedy:
         return result
-    message = f"{result.message}\nThe scanner on this server names a remedy: {result.remedy}".strip()
+    message = f"{result.message.rstrip()}\nThe scanner on this server names a remedy: {result.remedy}".strip()
     return replace(result, message=message, remedy="")
 
 

@@ -41,7 +41,7 @@ def test_what_is_expected_in_words() -> None:
     [
         ({"name": None}, "checks, check 1: missing required arguments: name"),
         ({"line": " "}, "checks, check 1 (it): line: the command line is empty. Give the line that is to run."),
-        ({"lines": "x"}, "checks, check 1 (it): lines: a check has no such key. Did you mean line?"),
+        ({"lines": "x"}, "checks, check 1 (it): lines: there is no such key. Did you mean line?"),
         (
             {"matches": "(a"},
             "matches: '(a' is not a regular expression: missing ), unterminated subpattern at position 0",

@@ -25,7 +25,7 @@ def waiver(**given: Any) -> Row:
         (waiver(until="soon"), "waivers, waiver 1: until: 'soon' is not a date."),
         (waiver(groups=[]), "waivers, waiver 1: it is about no host."),
         (waiver(reason=" "), "waivers, waiver 1: reason: it is empty."),
-        (waiver(unitl=1), "waivers, waiver 1: unitl: a waiver has no such key. Did you mean until?"),
+        (waiver(unitl=1), "waivers, waiver 1: unitl: there is no such key. Did you mean until?"),
         ({"reuse_within": "soon"}, "reuse_within: 'soon' is not a duration."),
         ({"max_concurrency": "0"}, "max_concurrency: 0 is too small."),
         ({"min_coverage": 101}, "min_coverage: 101 is not a percentage. Give a number from 0, for no minimum"),

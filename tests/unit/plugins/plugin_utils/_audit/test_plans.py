@@ -44,10 +44,6 @@ def test_both_endings_of_yaml_are_read(tmp_path: Path) -> None:
             {"a__yml": f"checks: [{CHECK}]", "a__yaml": f"checks: [{CHECK}]"},
             "library: a.yaml and a.yml are one check set. Rename one of them, or move its checks into the other.",
         ),
-        (
-            {"a__yml": f"checks: [{CHECK}]\n\nchecks: [{CHECK}]"},
-            "library, a.yml: it cannot be read: the key checks is there twice, in lines 1 and 3. Leave one of them.",
-        ),
         ({"a__yml": "checks: {"}, "library, a.yml: it cannot be read: "),
         ({"a__yml": "check: []"}, "library, a.yml: it is not a check set."),
         ({"a__yml": "checks: [1]"}, "library, a.yml: checks is not a list of checks."),

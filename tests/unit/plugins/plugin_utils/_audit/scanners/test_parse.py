@@ -305,7 +305,7 @@ JSON: Row = {"format": "json", "outcome": "ok", "words": {"passed": ["yes"]}}
     [
         ({}, "results: missing required arguments: format"),
         ({"format": "xcdf"}, "value of format must be one of: xccdf, tap, junit, inspec, json, got: xcdf"),
-        ({"format": "tap", "name": "id"}, "there is no such key: name. Supported parameters include: format, rules."),
+        ({"format": "tap", "name": "id"}, "name: there is no such key. It may have: format, rules."),
         ({"format": "json"}, "missing required arguments: outcome, words"),
         ({**JSON, "words": {"passed": ["A"], "failed": ["a"]}}, "results.words: 'a' means both passed and failed"),
         ({"format": "tap", "rules": [{"title": "A"}]}, "missing required arguments: name found in rules"),
