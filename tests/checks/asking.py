@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import questions
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import CheckOutcome, judge
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import NOT_APPLIED, line_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import CheckOutcome, judge
 from ansible_collections.herdops.alpacon.tests.unit.carrying import IN_PARTS, from_parts
 from checks import library, throwaway
 from checks.library import State

@@ -10,7 +10,7 @@ import dataclasses
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import CheckOutcome
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import CheckOutcome
 from checks import asking, library, throwaway
 from checks.library import State
 

@@ -55,7 +55,7 @@ from .checks import Check
 from .hosts import AuditedHost, Host, audited_host
 from .options import AuditOptions
 from .questions import CARRYING_SHELL, LONG, SECONDS, SHORT, compose, line_of, seconds_for
-from .replies import replies_of, unanswered
+from .responses import replies_of, unanswered
 
 #: Commands that still wait are looked for among those of this time, in seconds.
 _MAY_STILL_WAIT = 3600.0

@@ -22,7 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 
 from .checks import Check
-from .replies import Reply
+from .responses import Reply
 
 _NOT_COMMISSIONED = "The server is not commissioned: its agent has not finished its registration."
 _WINDOWS = "Audits ask in a POSIX shell, and the server runs Windows. Leave it out, as in hosts: all:!platform_windows."

@@ -17,8 +17,7 @@ from ansible.parsing.dataloader import DataLoader
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from .check_options import read_checks, read_parameter, refuse_syntax_error
-from .checks import RESULTS, Check
+from .checks import RESULTS, Check, read_checks, read_parameter, refuse_syntax_error
 from .scanners.openscap import read_benchmarks
 from .verdict import SEVERITIES
 

@@ -23,8 +23,8 @@ from .asking import WorkspaceAudit
 from .checks import Check
 from .hosts import AuditedHost, Host
 from .options import AuditOptions
-from .replies import Reply, named_of, unanswered
 from .report.past import SCHEMA
+from .responses import Reply, named_of, unanswered
 from .scanners import NamedResult, silent
 from .verdict import FAILED, OUTCOMES, SEVERITIES, coverage_of, score_of, verdict_of
 from .waivers import waive

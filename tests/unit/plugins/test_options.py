@@ -25,7 +25,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
 )
 from ansible_collections.herdops.alpacon.plugins.modules import alpamon_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import options as audit
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import CHECK
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import CHECK
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import BENCHMARK
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import WAIVER
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import (
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import (
+    Check,
     read_checks,
     read_parameter,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 

@@ -20,16 +20,14 @@ import jsonschema
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.asking import WorkspaceAudit
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import AuditedHost, Host
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import judge
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC, AuditOptions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import CheckAnswer
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.replies import Reply
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import csv_file, html_page
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.fixes import fixes
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report_builder import build_report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Reply, judge
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 

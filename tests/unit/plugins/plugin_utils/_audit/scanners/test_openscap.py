@@ -123,7 +123,10 @@ def test_benchmarks_become_checks() -> None:
         ("cis", "benchmarks: it is not a list"),
         (["cis"], "entry 1: it is not a dictionary. Give one, with some of file, profile, tailoring."),
         ([{"file": "a.xml"}], "entry 1: missing required arguments: profile"),
-        ([{"file": "a.xml", "profile": "cis", "tayloring": "b"}], "entry 1: tayloring: there is no such key. Did you mean tailoring?"),
+        (
+            [{"file": "a.xml", "profile": "cis", "tayloring": "b"}],
+            "entry 1: tayloring: there is no such key. Did you mean tailoring?",
+        ),
         ([{"file": "content/a.xml", "profile": "cis"}], "content/a.xml is a relative path"),
         ([{"file": "a.xml", "profile": "$(id)"}], "'$(id)' is not the id of a profile"),
         ([{"file": "a.xml", "profile": "cis"}] * 3, "cis-a.xml is there twice"),

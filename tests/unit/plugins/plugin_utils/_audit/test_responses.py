@@ -14,9 +14,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.replies import Reply, replies_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Reply, replies_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, current_row
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_options import read_checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import (
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import CheckAnswer
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import (
     LOOKED_AT,
     CheckOutcome,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.judging import judge as judge_answer
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import CheckAnswer
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import judge as judge_answer
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 
