@@ -407,7 +407,6 @@ summary:
     not_applicable: 0
     waived: 0
     not_reached: 0
-    not_asked: 0
     score: 95.2
     failed_by_severity: {critical: 1, high: 9, medium: 40, low: 20, info: 10}
     reused: 100

@@ -219,8 +219,7 @@ def summed(unsummed: Report) -> Report:
         "checks": len(unsummed["checks"]),
         "questions": unsummed.get("summary", {}).get("questions", len(results)) if results else 0,
         **{outcome: outcomes[outcome] for outcome in OUTCOMES},
-        "not_reached": sum(server.get("asked", True) and not server.get("reached", True) for server in servers),
-        "not_asked": sum(not server.get("asked", True) for server in servers),
+        "not_reached": sum(not server.get("reached", True) for server in servers),
         "failed_by_severity": {severity: severities[severity] for severity in reversed(SEVERITIES)},
         "score": score_of((result["outcome"], result["severity"], 1) for result in results),
         "reused": sum(result["reused"] for result in results),
@@ -291,7 +290,7 @@ def hostile() -> Report:
         # Of every other server, only earlier answers count.
         old = {"connected": False, "age_seconds": row * 3600, "reason": text} if row % 2 else {}
         servers.append({**about, **old})
-        unreached.append({**about, "host": f"{text} 2", "reached": False, "asked": row % 2 == 1, "reason": text})
+        unreached.append({**about, "host": f"{text} 2", "reached": False, "reason": text})
         lists: Report = {key: [text, text] for key in ("references", "expected")} | {"parameters": {text: [text]}}
         words = {**dict.fromkeys(of_check, text), "line": f"{text}\n{text}", "severity": SEVERITIES[row % 5]}
         checks.append({**check, **lists, **words})
@@ -330,7 +329,6 @@ def _server(number: int, chance: random.Random) -> Report:
         "owner": _OWNERS[number % 4],
         "reached": True,
         "reason": "",
-        "asked": True,
         "connected": True,
         "age_seconds": None,
     }

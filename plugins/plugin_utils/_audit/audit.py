@@ -147,7 +147,7 @@ def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _left_open(report: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What was not answered: servers that were not reached or not asked, each once, and single questions."""
+    """What was not answered: servers that were not reached, each once, and single questions."""
     unknown = [one for one in findings if one["outcome"] == UNKNOWN]
     words = [
         f"{counted(len(hosts), 'server')}: {why}: {first(hosts, _NAMED)}" for why, hosts in unasked(report)[:_NAMED]

@@ -76,13 +76,8 @@ class AuditedHost:
         return not self.checks or any(reply.reached for reply in self.replies.values())
 
     @property
-    def asked(self) -> bool:
-        """Whether it was not left out."""
-        return self.reached or bool(self.obstacle) or any(reply.asked for reply in self.replies.values())
-
-    @property
     def reason(self) -> str:
-        """Why it was not reached, or not asked, or only earlier answers count; else empty."""
+        """Why it was not reached, or only earlier answers count; else empty."""
         if self.reached:
             is_reused = bool(self.replies) and all(reply.reused for reply in self.replies.values())
             return self.obstacle if is_reused else ""

@@ -124,8 +124,7 @@ def _summary(audits: Sequence[WorkspaceAudit], servers: list[_Row], results: lis
         "checks": len(checks.rows),
         "questions": checks.questions,
         **{outcome: by_outcome[outcome] for outcome in OUTCOMES},
-        "not_reached": sum(1 for server in servers if server["asked"] and not server["reached"]),
-        "not_asked": sum(1 for server in servers if not server["asked"]),
+        "not_reached": sum(1 for server in servers if not server["reached"]),
         "failed_by_severity": {severity: outcomes[FAILED, severity] for severity in reversed(SEVERITIES)},
         "score": score_of((*pair, number) for pair, number in outcomes.items()),
         "reused": sum(1 for result in results if result["reused"]),
@@ -182,7 +181,6 @@ def _server(audited: AuditedHost, workspace: str) -> _Row:
         **audited.about,
         "reached": audited.reached,
         "reason": audited.reason,
-        "asked": audited.asked,
         "connected": audited.server.is_connected,
         "age_seconds": _age(audited) if audited.reached and audited.reason else None,
     }

@@ -202,7 +202,6 @@ class Reply:
         complete: whether nothing is missing of what the server wrote.
         reused: whether the answer is from before this audit.
         reached: whether the server dealt with the question.
-        asked: whether it was asked at all.
         named: what another tool found, of a check of the kind C(results).
     """
 
@@ -214,7 +213,6 @@ class Reply:
     command: Command | None = None
     reused: bool = False
     reached: bool = True
-    asked: bool = True
     named: Sequence[NamedResult] = ()
 
     @property
@@ -224,9 +222,9 @@ class Reply:
         return self.judged.outcome in (PASSED, NOT_APPLICABLE) and not bad
 
 
-def unanswered(reason: str, command: Command | None = None, reached: bool = False, asked: bool = True) -> Reply:
+def unanswered(reason: str, command: Command | None = None, reached: bool = False) -> Reply:
     """Why there is no answer."""
-    return Reply(CheckOutcome(UNKNOWN, reason), command=command, reached=reached, asked=asked)
+    return Reply(CheckOutcome(UNKNOWN, reason), command=command, reached=reached)
 
 
 def named_of(check: Check, reply: Reply) -> Sequence[NamedResult]:
@@ -253,7 +251,7 @@ def replies_of(job: Job, checks: Sequence[Check], carried: bool, reused: bool = 
         answers = dict.fromkeys(
             (check.name for check in checks), _plain(command.rc, output, command.exit_code is not None)
         )
-    missing = unanswered(why, known, reached=bool(command and command.ran), asked=job.outcome != Outcome.NOT_TRIED)
+    missing = unanswered(why, known, reached=bool(command and command.ran))
     return {
         check.name: _judged(check, answers[check.name], known, reused) if check.name in answers else missing
         for check in checks

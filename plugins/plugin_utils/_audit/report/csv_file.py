@@ -40,7 +40,7 @@ def render(report: Mapping[str, Any]) -> Iterator[str]:
     checks = {check["name"]: check for check in report["checks"]}
     for server in servers.values():
         if not server["reached"]:
-            cells = {"outcome": "not_reached" if server["asked"] else "not_asked", "message": line(server["reason"])}
+            cells = {"outcome": "not_reached", "message": line(server["reason"])}
             yield _row({**server, **cells}.get(name, "") for name in COLUMNS)
     for result in report["results"]:
         check = checks[result["check"]]

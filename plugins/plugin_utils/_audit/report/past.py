@@ -19,7 +19,7 @@ from .text import parsed
 #: The version of the report's shape. It grows where a reader of an older one would misread a report.
 SCHEMA = 2
 #: Figures whose change a trend has.
-_FIGURES = ("servers", "checks", "questions", *OUTCOMES, "not_reached", "not_asked")
+_FIGURES = ("servers", "checks", "questions", *OUTCOMES, "not_reached")
 #: The lists of a trend, in words.
 CHANGES = {
     "newly_failed": "Newly failed",

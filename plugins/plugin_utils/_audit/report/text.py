@@ -89,8 +89,7 @@ def unasked_words(server: Mapping[str, Any]) -> str:
     if server["reached"]:
         return ""
     reason = line(server["reason"])
-    kind = "Not reached" if server["asked"] else "Not asked"
-    return f"{kind}: {reason}" if reason else kind
+    return f"Not reached: {reason}" if reason else "Not reached"
 
 
 def earlier_words(server: Mapping[str, Any]) -> str:

@@ -181,7 +181,7 @@ def test_figures_in_words() -> None:
 def test_junit_has_a_suite_for_each_server_and_a_case_for_each_result(report: reports.Report) -> None:
     suites = ElementTree.fromstring(rendered(junit, report))
     summary = report["summary"]
-    unasked = summary["not_reached"] + summary["not_asked"]
+    unasked = summary["not_reached"]
     failed, errors, cases = summary["failed"], summary["unknown"] + unasked, len(report["results"]) + unasked
     assert [suites.get(name) for name in ("tests", "failures", "errors")] == [str(cases), str(failed), str(errors)]
     counts = {".//testcase": cases, ".//failure": failed, ".//error": errors, "testsuite": len(report["servers"])}
@@ -439,7 +439,7 @@ def test_memory_does_not_grow_with_outputs(tmp_path: Path, kind: str) -> None:
 def test_csv_has_a_row_for_each_result_and_each_server_without(report: reports.Report) -> None:
     rows = list(csv.DictReader(io.StringIO(rendered(csv_file, report), newline="")))
     counts = Counter(row["outcome"] for row in rows)
-    assert counts == Counter({name: report["summary"][name] for name in (*OUTCOMES, "not_reached", "not_asked")})
+    assert counts == Counter({name: report["summary"][name] for name in (*OUTCOMES, "not_reached")})
     assert not [cell for row in rows for cell in row.values() if cell[:1] in "=+@\t\r" and cell]
 
 
