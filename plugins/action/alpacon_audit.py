@@ -20,10 +20,15 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.connectio
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, is_in_batches
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import result_of, run_audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import (
+    OF_HOSTS,
+    PREFIX,
+    Plans,
+    read_library,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host, server_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import OF_HOSTS, PREFIX, Plans, read_library
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_past, write_report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.variables import (
     WAIVERS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from checks import asking, systems, throwaway
+from checks import evaluation, systems, throwaway
 
 _WHY_NOT = throwaway.why_not()
 
@@ -21,11 +21,11 @@ pytestmark = [
 @pytest.mark.parametrize("user", ["root", "alice"])
 @pytest.mark.parametrize("system", list(systems.SYSTEMS))
 def test_each_check_comes_to_its_end(system: str, user: str) -> None:
-    outcomes = asking.ask_all(system, user)
+    outcomes = evaluation.ask_all(system, user)
     assert not {name: outcome.message for name, outcome in outcomes.items() if "its end" in outcome.message}
     assert {outcome.outcome for outcome in outcomes.values()} == {"passed", "failed", "unknown", "not_applicable"}
 
 
 @pytest.mark.parametrize("system", list(systems.SYSTEMS))
 def test_no_temporary_file_is_left(system: str) -> None:
-    assert not asking.left_by_all(system, "alice")
+    assert not evaluation.left_by_all(system, "alice")

@@ -11,7 +11,7 @@ import dataclasses
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import CheckOutcome
-from checks import asking, library, throwaway
+from checks import evaluation, library, throwaway
 from checks.library import State
 
 _WHY_NOT = throwaway.why_not()
@@ -26,22 +26,22 @@ pytestmark = [
 
 @pytest.mark.parametrize("state", library.states(), ids=str)
 def test_state(state: State) -> None:
-    _assert_told(state, *asking.ask(state))
+    _assert_told(state, *evaluation.ask(state))
 
 
 @pytest.mark.parametrize("state", [*library.first("passed"), *library.first("failed")], ids=str)
 def test_state_by_line(state: State) -> None:
-    _assert_told(state, *asking.ask_by_line(state))
+    _assert_told(state, *evaluation.ask_by_line(state))
 
 
 @pytest.mark.parametrize(
     ("state", "program"),
-    [(state, program) for program in _PROGRAMS for state in library.first("failed") if asking.uses(state, program)],
+    [(state, program) for program in _PROGRAMS for state in library.first("failed") if evaluation.uses(state, program)],
     ids=str,
 )
 def test_no_check_passes_for_want_of_a_program(state: State, program: str) -> None:
     remove = f"rm -f /usr/bin/{program} /usr/sbin/{program}"
-    outcome, output = asking.ask(dataclasses.replace(state, prepare=f"{state.prepare}\n{remove}"))
+    outcome, output = evaluation.ask(dataclasses.replace(state, prepare=f"{state.prepare}\n{remove}"))
     assert outcome.outcome in ("failed", "unknown"), output
 
 

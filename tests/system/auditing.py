@@ -21,12 +21,12 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing i
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, result_of, run_audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import Plans
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import Plans
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import compose
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import compose
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 HELLO = {"name": "hello", "line": "echo hello", "matches": "hello"}

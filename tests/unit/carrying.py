@@ -27,7 +27,7 @@ _DIGEST = "a" * 64
 
 
 def from_parts(output: bytes) -> bytes:
-    """What is read of the output of a body behind :data:`IN_PARTS`."""
+    """Return the output of a body behind :data:`IN_PARTS` as it is read."""
     return read_frame(_DIGEST, f"[alpacon {_DIGEST}]\n{output.decode()}[stderr]\n[rc 0]\n[end]\n").stdout
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 
-from .asking import ask
+from .collection import ask
 from .hosts import Host
 from .options import AuditOptions
 from .report.console import in_words, overview
@@ -38,7 +38,7 @@ _NAMED = 50
 
 @dataclass(frozen=True)
 class Audited:
-    """What came of an audit.
+    """The result of an audit.
 
     Attributes:
         report: as ``docs/audit-report.schema.json`` describes it.
@@ -76,7 +76,7 @@ def run_audit(options: AuditOptions, hosts: Sequence[Host], run: Run) -> Audited
 
 
 def _by_workspace(hosts: Sequence[Host]) -> dict[Settings, list[Host]]:
-    """The hosts of each workspace, by the settings that it is reached with."""
+    """Group hosts by the settings of their workspace."""
     members: dict[Settings, list[Host]] = {}
     for host in hosts:
         members.setdefault(host.settings, []).append(host)
@@ -87,7 +87,7 @@ def _by_workspace(hosts: Sequence[Host]) -> dict[Settings, list[Host]]:
 
 
 def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False) -> dict[str, Any]:
-    """The result of the task, with ``failed`` unless the verdict is ``pass``; in check mode there is none.
+    """Return the result of the task, failed unless the verdict is pass; check mode has no verdict.
 
     Args:
         no_log: whether its message may not show what servers answered.
@@ -113,13 +113,13 @@ def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False)
 
 
 def _commanded(audited: Audited) -> list[dict[str, Any]]:
-    """The servers that commands of this audit were submitted to."""
+    """Return the servers that commands of this audit were submitted to."""
     servers = {server["id"]: server["name"] for server in audited.report["servers"]}
     return [{"id": one, "name": name} for one, name in servers.items() if one in audited.commanded]
 
 
 def _finding(result: Mapping[str, Any], fail_on: str | None) -> dict[str, Any]:
-    """A result without its output: what is registered is looked through by each later task."""
+    """Return a result without its output, since registered results should be small."""
     kept = {key: result[key] for key in ("host", "check", "outcome", "severity", "message", "rc", "value", "command")}
     return {**kept, "fails": fails(result, fail_on)}
 
@@ -147,7 +147,7 @@ def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _left_open(report: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What was not answered: servers that were not reached, each once, and single questions."""
+    """Name the servers that were not reached, and the questions without an answer."""
     unknown = [one for one in findings if one["outcome"] == UNKNOWN]
     words = [
         f"{counted(len(hosts), 'server')}: {why}: {first(hosts, _NAMED)}" for why, hosts in unasked(report)[:_NAMED]

@@ -89,7 +89,7 @@ class Check:
     set: str | None = None
 
     def with_parameters(self, values: Mapping[str, Any]) -> Check:
-        """This check with these values in place of those of its parameters that have the same names."""
+        """Return this check with these values of its parameters."""
         own = {name: values[name] for name in self.parameters if name in values}
         return replace(self, parameters={**self.parameters, **own}) if own else self
 
@@ -102,7 +102,7 @@ class Check:
 
     @property
     def limit(self) -> str:
-        """The limit of the number, in words."""
+        """Return the limit of the number in words."""
         return f"{OPERATORS[self.number.operator][1]} {shown(self._bound)}" if self.number else ""
 
     @property
@@ -113,7 +113,7 @@ class Check:
 
     @property
     def expected(self) -> list[str]:
-        """What a good answer is like, in words."""
+        """Return the conditions of a good answer in words."""
         if self.kind == PROBLEMS:
             return ["no problem is found"]
         if self.kind == RESULTS:
@@ -127,7 +127,7 @@ class Check:
 
 
 def shown(number: float) -> str:
-    """A number without a fraction that is zero."""
+    """Format a number without a zero fraction."""
     return str(int(number)) if number == int(number) else str(number)
 
 
@@ -189,7 +189,7 @@ def read_checks(
 
 
 def refuse_syntax_error(option: str, code: str) -> None:
-    """Let the shell of this machine read code, which it does not run.
+    """Let sh -n of this machine parse code.
 
     Raises:
         UsageError: the shell finds a syntax error.
@@ -210,7 +210,7 @@ def _syntax_error(code: str) -> str:
 
 
 def read_parameter(option: str, default: Any, value: Any) -> Any:
-    """The value of a parameter, of the kind that its default has.
+    """Convert the value of a parameter to the type of its default.
 
     Raises:
         UsageError: it is of another kind.
@@ -244,7 +244,7 @@ class _CheckReader:
         self._option = f"{option}, check {number}{f' ({name})' if isinstance(name, str) and name else ''}"
 
     def check(self) -> Check:
-        """The check that is given."""
+        """Read the check."""
         options = self._validated()
         kind = options["kind"] or (RESULTS if options["results"] else OUTPUT)
         for key in _COMPARED:
@@ -303,7 +303,7 @@ class _CheckReader:
         return f"{self._option}: {key}"
 
     def _refuse_other_types(self) -> None:
-        """Refuse what validation would make a text or a number of, or break at."""
+        """Refuse values that validation would convert silently."""
         for key, spec in CHECK.items():
             given, kind = self._given.get(key), spec.get("elements", spec["type"])
             listed = given if isinstance(given, (list, tuple)) else [given]

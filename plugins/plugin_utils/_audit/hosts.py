@@ -72,12 +72,12 @@ class AuditedHost:
 
     @property
     def reached(self) -> bool:
-        """Whether the server dealt with a question."""
+        """Return True if the server answered, or had nothing to answer."""
         return not self.checks or any(reply.reached for reply in self.replies.values())
 
     @property
     def reason(self) -> str:
-        """Why it was not reached, or only earlier answers count; else empty."""
+        """Say why the server was not reached, or why only earlier answers count; else empty."""
         if self.reached:
             is_reused = bool(self.replies) and all(reply.reused for reply in self.replies.values())
             return self.obstacle if is_reused else ""
@@ -85,7 +85,7 @@ class AuditedHost:
 
 
 def about_of(server: Server) -> dict[str, str | None]:
-    """What the row of a server says of it, see :class:`AuditedHost`."""
+    """Return the texts about a server, see :class:`AuditedHost`."""
     row, owner = server.fields, owner_of(server.fields)
     name, version = _text(row.get("os_name")), _text(row.get("os_version"))
     return {
@@ -102,7 +102,7 @@ def _text(value: Any) -> str | None:
 
 
 def audited_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
-    """A host with its server.
+    """Return a host with its server.
 
     Args:
         servers: those that it may mean; None where nobody can know.
@@ -128,5 +128,5 @@ def audited_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
 
 
 def server_of(name: str, server_id: Any) -> str:
-    """How the server of a host is known: by the UUID of its variable, else by the host's name."""
+    """Return the UUID of a host's server from its variable, else the host's name."""
     return canonical_uuid(server_id) if is_uuid(server_id) else str(server_id or name)

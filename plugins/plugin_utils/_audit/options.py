@@ -108,7 +108,7 @@ class AuditOptions:
 
 
 def _refuse_names_of_results(checks: Sequence[Check]) -> None:
-    """A check that is named as a result of another may be would be one with it in the report."""
+    """Refuse a check with the name that a result of another may have."""
     for name in {check.name for check in checks if check.kind == RESULTS}:
         alike = next((check.name for check in checks if check.name.startswith(f"{name}/")), None)
         if alike:

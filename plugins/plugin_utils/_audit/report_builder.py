@@ -19,8 +19,8 @@ from ansible.release import __version__ as ansible_core
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
 
-from .asking import WorkspaceAudit
 from .checks import Check
+from .collection import WorkspaceAudit
 from .hosts import AuditedHost, Host
 from .options import AuditOptions
 from .report.past import SCHEMA

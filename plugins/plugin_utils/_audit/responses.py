@@ -17,7 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
 
 from .checks import PROBLEMS, RESULTS, Check, Number, shown
-from .questions import NOT_APPLIED, CheckAnswer, read
+from .payloads import NOT_APPLIED, CheckAnswer, read
 from .scanners import OF_LINES, NamedResult, ScannerError, parse, silent
 from .verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 
@@ -37,7 +37,7 @@ _BY_SIGNAL, _SIGNALS = 128, 32
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """What an answer means to a check.
+    """An outcome of a check.
 
     Attributes:
         outcome: one of :data:`.verdict.OUTCOMES`, :data:`UNKNOWN` where the answer does not tell.
@@ -70,7 +70,7 @@ def judge(check: Check, answer: CheckAnswer) -> CheckOutcome:
 
 
 def _judge_results(check: Check, answer: CheckAnswer) -> CheckOutcome:
-    """Whether the output of another tool is whole."""
+    """Check that the output of another tool is whole."""
     if not answer.complete:
         return CheckOutcome(UNKNOWN, _INCOMPLETE)
     signal = answer.rc - _BY_SIGNAL
@@ -107,7 +107,7 @@ def _judge_problems(check: Check, answer: CheckAnswer, output: str, complete: bo
 
 
 def _told(lines: Sequence[str], begin: str) -> list[str]:
-    """What lines with this beginning tell, each once, cut to what fits into a message."""
+    """Return the texts behind this prefix, each once and short enough for a message."""
     told = [line[len(begin) :].strip() for line in lines if line.startswith(begin)]
     return list(dict.fromkeys(text[:_SHOWN] or "The check does not say what it is." for text in told))
 
@@ -180,7 +180,7 @@ _INCOMPLETE = "Not all of the output is there, so that nobody can say what else 
 
 
 def _line_of(pattern: re.Pattern[str], text: str) -> _Said | None:
-    """The line that a pattern matches first, cut to what fits into a message; None where it matches nowhere."""
+    """Return the first line that a pattern matches, cut to fit into a message, or None."""
     match = pattern.search(text)
     if match is None:
         return None
@@ -194,7 +194,7 @@ def _line_of(pattern: re.Pattern[str], text: str) -> _Said | None:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back for a check: what its answer means, or why there is none.
+    """The response to a check: an outcome, or the reason why there is none.
 
     Attributes:
         output: as much of what was written as a report keeps, around what the outcome rests on.
@@ -217,24 +217,24 @@ class Reply:
 
     @property
     def stays(self) -> bool:
-        """Whether the answer may be taken instead of asking again: what is bad may have been mended since."""
+        """Return True if the answer may be reused: what failed may have been mended since."""
         bad = any(one.outcome not in (PASSED, NOT_APPLICABLE) for one in self.named)
         return self.judged.outcome in (PASSED, NOT_APPLICABLE) and not bad
 
 
 def unanswered(reason: str, command: Command | None = None, reached: bool = False) -> Reply:
-    """Why there is no answer."""
+    """Return a response without an answer."""
     return Reply(CheckOutcome(UNKNOWN, reason), command=command, reached=reached)
 
 
 def named_of(check: Check, reply: Reply) -> Sequence[NamedResult]:
-    """What another tool found; where it told nothing, that each rule is unknown, if the check knows its rules."""
+    """Return the results of another tool, or an unknown result for each known rule if there are none."""
     is_open = not reply.named and reply.judged.outcome == UNKNOWN
     return silent(check.results, reply.judged.message) if check.results and is_open else reply.named
 
 
 def replies_of(job: Job, checks: Sequence[Check], carried: bool, reused: bool = False) -> dict[str, Reply]:
-    """What came back for the checks of a job that is over, by their names.
+    """Return the responses to the checks of a finished job, by their names.
 
     Args:
         carried: whether the answers of all checks are in the output, each in a part of it.
@@ -259,7 +259,7 @@ def replies_of(job: Job, checks: Sequence[Check], carried: bool, reused: bool = 
 
 
 def _why_not(job: Job) -> str:
-    """Why the command of a job did not come to its end, or an empty string if it did."""
+    """Say why the command of a job did not end normally; empty if it did."""
     command, output = job.command, job.output or Output("")
     if command is None or job.outcome not in (Outcome.SUCCESS, Outcome.FAILED):
         why = job.msg or (job.outcome.sentence if job.outcome else "What came of it was not awaited.")
@@ -277,7 +277,7 @@ def _why_not(job: Job) -> str:
 
 
 def _plain(rc: int, output: Output, rc_stated: bool) -> CheckAnswer:
-    """The answer of a line that was submitted as it is."""
+    """Return the answer of a line that was submitted without a payload."""
     if output.text.strip() == NOT_APPLIED:
         return CheckAnswer(rc, "", applies=False)
     return CheckAnswer(rc, output.text, rc_stated, output.complete, gaps=not output.complete)
@@ -299,7 +299,7 @@ def _judged(check: Check, answer: CheckAnswer, command: Command | None, reused: 
 
 
 def _results(check: Check, answer: CheckAnswer) -> tuple[CheckOutcome, Sequence[NamedResult]]:
-    """What another tool found, and what that means to the check as a whole."""
+    """Return the outcome of a check of the kind results, and the results of its tool."""
     judged = judge(check, answer)
     cut = judged.message if judged.outcome == UNKNOWN and not answer.gaps else ""
     if check.results is None or (judged.outcome != PASSED and not cut):
@@ -312,7 +312,7 @@ def _results(check: Check, answer: CheckAnswer) -> tuple[CheckOutcome, Sequence[
 
 
 def _around(output: str, place: int | None, limit: int = KEPT) -> str:
-    """So many characters of an output, with what begins at a place among them; the beginning where there is none."""
+    """Return a part of an output that includes a position, or its beginning if there is none."""
     if place is None or len(output) <= limit or place < limit // 2:
         return output[:limit]
     start = min(place - limit // 2, len(output) - limit)

@@ -15,7 +15,7 @@ from ansible.errors import AnsibleError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
 
-from .plans import OF_HOSTS, PREFIX
+from .check_selection import OF_HOSTS, PREFIX
 
 #: The variable whose values of all hosts are joined.
 WAIVERS = f"{PREFIX}waivers"

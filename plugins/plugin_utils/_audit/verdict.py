@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The verdict on a whole audit: whether a finding fails it, and whether enough was answered to say that none does."""
+"""The verdict on an audit: pass, fail, or inconclusive if too little was answered."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _NAMED = 10
 
 
 def is_at_least(severity: str, bound: str) -> bool:
-    """Whether a severity is as bad as another, or worse."""
+    """Return True if a severity is as bad as another, or worse."""
     return SEVERITIES.index(severity) >= SEVERITIES.index(bound)
 
 
 def verdict_of(report: Mapping[str, Any]) -> str:
-    """One of :data:`VERDICTS`, of a report that has everything but its verdict."""
+    """Return one of :data:`VERDICTS` for a report that has everything but its verdict."""
     if failing(report):
         return FAIL
     return PASS if is_covered(report) and not report["refusal"] else INCONCLUSIVE
@@ -51,17 +51,17 @@ def failing(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def coverage_of(summary: Mapping[str, Any]) -> float:
-    """The share of all questions that were answered, in percent as in :func:`share`."""
+    """Return the share of all questions that were answered, in percent."""
     return share(*_counts(summary))
 
 
 def passed_share(summary: Mapping[str, Any]) -> float:
-    """The share that passed, in percent as in :func:`share`, of what passed, failed or is waived."""
+    """Return the share that passed of what passed, failed or is waived, in percent."""
     return share(summary[PASSED], summary[PASSED] + summary[FAILED] + summary[WAIVED])
 
 
 def score_of(results: Iterable[tuple[str, str, int]]) -> float:
-    """The share that passed of what passed or failed, each as much as its severity weighs, as in :func:`share`.
+    """Return the share that passed of what passed or failed, weighted by severity, in percent.
 
     Args:
         results: outcome, severity, and how often that came.
@@ -78,7 +78,7 @@ def score_of(results: Iterable[tuple[str, str, int]]) -> float:
 
 
 def share(part: int, whole: int) -> float:
-    """A share in percent, rounded down to one decimal, so that what is not all is never 100; 0 of nothing."""
+    """Return a share in percent, rounded down to one decimal; 0 of nothing."""
     return part * 1000 // whole / 10 if whole else 0.0
 
 
@@ -131,5 +131,5 @@ def _answered(report: Mapping[str, Any]) -> str:
 
 
 def _counts(summary: Mapping[str, Any]) -> tuple[int, int]:
-    """How many questions were answered, and how many there were."""
+    """Return how many questions were answered, and how many there were."""
     return sum(summary[outcome] for outcome in ANSWERS), summary["questions"]

@@ -50,16 +50,16 @@ class Waiver:
     matched: int = 0
 
     def covers(self, check: str, host: str, groups: Collection[str]) -> bool:
-        """Whether it is about a check on a host."""
+        """Return True if the waiver is about a check on a host."""
         return self.means(host, groups) and _fits(check, self.check)
 
     def means(self, host: str, groups: Collection[str]) -> bool:
-        """Whether it is about a host."""
+        """Return True if the waiver is about a host."""
         return any(group in groups for group in self.groups) or any(_fits(host, name) for name in self.hosts)
 
     @property
     def row(self) -> dict[str, Any]:
-        """It, as the report has it."""
+        """Return the waiver for the report."""
         return {
             "check": self.check,
             "hosts": list(self.hosts),
@@ -70,12 +70,12 @@ class Waiver:
 
     @property
     def words(self) -> dict[str, Any]:
-        """What a result says about it."""
+        """Return the part that a waived result has."""
         return {"reason": self.reason, "until": self.until.isoformat(), "by": self.by, "expired": self.expired}
 
 
 def _fits(name: str, pattern: str) -> bool:
-    """Whether a name is the one that is meant, brackets and all, or is like it."""
+    """Return True if a name equals a pattern, brackets and all, or matches it."""
     return name == pattern or fnmatchcase(name, pattern)
 
 
@@ -155,7 +155,7 @@ def unknown_names(
 
 
 def waive(waivers: Sequence[Waiver], row: dict[str, Any], groups: Collection[str]) -> None:
-    """Make a failed result a waived one where a waiver says so; where that has expired, it fails and says that."""
+    """Waive a failed result if a waiver covers it; if that has expired, the message says so."""
     if row["outcome"] != FAILED or not waivers:
         return
     covering = [waiver for waiver in waivers if waiver.covers(row["check"], row["host"], groups)]

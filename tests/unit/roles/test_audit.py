@@ -11,8 +11,8 @@ import re
 import pytest
 import yaml
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import OF_HOSTS, read_library
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import OF_HOSTS, read_library
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.variables import OF_PLAY, WAIVERS
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import read_library
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import line_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import read_library
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import line_of
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 _FILES = sorted((ROOT / "roles/audit/files/checks").glob("*.yml"))

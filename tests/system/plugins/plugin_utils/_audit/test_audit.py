@@ -29,7 +29,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import asking
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import collection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import result_of
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, Row
 
@@ -367,7 +367,7 @@ def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
             raise ZeroDivisionError("out of the blue")
         return look_up(client, references, whole_rows)
 
-    monkeypatch.setattr(asking, "look_up", fail)
+    monkeypatch.setattr(collection, "look_up", fail)
     with pytest.raises(AlpaconError, match=r"could not be dealt with: ZeroDivisionError\('out of the blue'\)"):
         carry_out(options(current, HELLO), [elsewhere], Run(warn=pytest.fail))
     done = carry_out(options(current, HELLO), [elsewhere, *hosts("web-01")], Run(warn=pytest.fail))
@@ -458,7 +458,7 @@ def test_two_hundred_servers_and_fifteen_checks(idle: Workspace) -> None:
 
 
 def test_slow_servers_are_polled_seldom(workspace: Workspace, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "Fleet", partial(Fleet, sleep=clock.sleep))
+    monkeypatch.setattr(collection, "Fleet", partial(Fleet, sleep=clock.sleep))
     workspace.add_servers("slow-1", "slow-2", connected=True)
 
     def end(name: str) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the answers of servers mean to checks."""
+"""Outcomes of checks by the answers of servers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import read_checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import CheckAnswer
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import (
     LOOKED_AT,
     CheckOutcome,
@@ -21,7 +21,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 
 def judge(given: Row, output: str = "", rc: int = 0, **answer: Any) -> CheckOutcome:
-    """What an answer means to a check with these keys."""
+    """Return the outcome of an answer to a check with these keys."""
     [check] = read_checks("checks", [{"name": "it", "line": "true", **given}])
     return judge_answer(check, CheckAnswer(rc, output, **answer))
 

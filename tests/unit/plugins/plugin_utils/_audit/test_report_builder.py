@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the report of an audit holds of checks that hosts have differently."""
+"""Checks in the report that hosts have differently."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ import jsonschema
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.asking import WorkspaceAudit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.collection import WorkspaceAudit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import AuditedHost, Host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC, AuditOptions
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import CheckAnswer
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import csv_file, html_page
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.fixes import fixes
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report_builder import build_report

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import choose_checks, read_library
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, read_checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.plans import choose_checks, read_library
 
 CHECK = "{name: NAME, line: 'true'}"
 

@@ -45,7 +45,7 @@ class Plans:
         self.parameters = {name for checks in library.values() for check in checks for name in check.parameters}
 
     def of(self, host: str, variables: Mapping[str, Any]) -> list[Check]:
-        """The checks of a host.
+        """Return the checks of a host.
 
         Args:
             variables: those of the host whose names begin with :data:`PREFIX`, in plain types.
@@ -118,7 +118,7 @@ class Plans:
 
 
 def _refuse_null(own: Mapping[str, Any]) -> None:
-    """An empty selection never means everything."""
+    """Refuse null: an empty selection never means everything."""
     for name, value in own.items():
         if value is None:
             remedy = "Give a value, or leave the variable out."
@@ -126,7 +126,7 @@ def _refuse_null(own: Mapping[str, Any]) -> None:
 
 
 def words(option: str, value: Any) -> list[str]:
-    """A list of words, which may come from the command line as one text with commas."""
+    """Return a list of words, also of one text with commas."""
     if value is None:
         return []
     listed = value.split(",") if isinstance(value, str) else value
@@ -183,7 +183,7 @@ def _changed(check: Check, skip: Sequence[str], severities: Mapping[str, Any]) -
 
 
 def _unique(checks: Iterable[Check]) -> list[Check]:
-    """These checks, refused where two have the same name."""
+    """Refuse two checks with the same name."""
     named: dict[str, Check] = {}
     for check in checks:
         if check.name in named:
@@ -193,7 +193,7 @@ def _unique(checks: Iterable[Check]) -> list[Check]:
 
 
 def read_library(folder: Path) -> dict[str, list[Check]]:
-    """The check sets in a folder, by their names: a file C(NAME.yml) each, with C(checks) and perhaps C(functions).
+    """Read the check sets in a folder: a file C(NAME.yml) each, with C(checks) and perhaps C(functions).
 
     Raises:
         UsageError: which file, and what is wrong with it.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import questions
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import payloads
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import read_checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.questions import NOT_APPLIED, line_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import NOT_APPLIED, line_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import CheckOutcome, judge
 from ansible_collections.herdops.alpacon.tests.unit.carrying import IN_PARTS, from_parts
 from checks import library, throwaway
@@ -26,14 +26,14 @@ _CHECKS = {
 def ask(state: State) -> tuple[CheckOutcome, str]:
     """The outcome of a check in a state, and what it wrote."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
-    _label, body = questions.compose([check], throwaway.SHELLS[state.system])
+    _label, body = payloads.compose([check], throwaway.SHELLS[state.system])
     output = throwaway.run(state.system, state.prepare, f"{IN_PARTS}{body}", state.user, state.booted)
-    answer = questions.read(from_parts(output), [check])[check.name]
+    answer = payloads.read(from_parts(output), [check])[check.name]
     return judge(check, answer), answer.output
 
 
 def uses(state: State, program: str) -> bool:
-    """Whether the check of a state names a program."""
+    """Return True if the check of a state names a program."""
     check = _CHECKS[state.check]
     return bool(re.search(rf"\b{program}\b", check.functions + check.line))
 
@@ -42,19 +42,19 @@ def ask_by_line(state: State) -> tuple[CheckOutcome, str]:
     """The same in such a workspace."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
     output = throwaway.run(state.system, state.prepare, line_of(check), state.user, state.booted).decode()
-    answer = questions.CheckAnswer(0, output, rc_stated=False, applies=output.strip() != NOT_APPLIED)
+    answer = payloads.CheckAnswer(0, output, rc_stated=False, applies=output.strip() != NOT_APPLIED)
     return judge(check, answer), output
 
 
 def ask_all(system: str, user: str) -> dict[str, CheckOutcome]:
     """The outcome of each check on a system as it is, all asked at once."""
     checks = list(_CHECKS.values())
-    _label, body = questions.compose(checks, throwaway.SHELLS[system])
-    answers = questions.read(from_parts(throwaway.run(system, "", f"{IN_PARTS}{body}", user)), checks)
+    _label, body = payloads.compose(checks, throwaway.SHELLS[system])
+    answers = payloads.read(from_parts(throwaway.run(system, "", f"{IN_PARTS}{body}", user)), checks)
     return {name: judge(check, answers[name]) for name, check in _CHECKS.items()}
 
 
 def left_by_all(system: str, user: str) -> str:
     """The temporary files that all checks leave behind, a line each."""
-    _label, body = questions.compose(list(_CHECKS.values()), throwaway.SHELLS[system])
+    _label, body = payloads.compose(list(_CHECKS.values()), throwaway.SHELLS[system])
     return throwaway.run(system, "", f"(\n{IN_PARTS}{body}\n) >/dev/null\nfind /tmp -mindepth 1", user).decode()

@@ -94,7 +94,7 @@ alpacon_nl='
 
 @dataclass(frozen=True)
 class CheckAnswer:
-    """What a server answered to one check.
+    """The answer of a server to one check.
 
     Attributes:
         rc: exit code.
@@ -123,7 +123,7 @@ def seconds_for(wait_timeout: float) -> str:
 
 
 def compose(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, str]:
-    """A label and a body that asks all these checks, which one account answers; those that may take long come last.
+    """Return a label and the code that runs these checks for one account, those with a long timeout last.
 
     Args:
         shell: what runs the code of a check.
@@ -142,7 +142,7 @@ def compose(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, str]:
 
 
 def read(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnswer]:
-    """The answers to checks in what a body has printed, by their names; those that are not whole are not among them."""
+    """Return the complete answers in the output of a payload, by the names of checks."""
     asked = {check.name: check for check in checks}
     answers: dict[str, CheckAnswer] = {}
     end = 0
@@ -162,7 +162,7 @@ def _room(check: Check) -> int:
 
 
 def line_of(check: Check) -> str:
-    """The line that asks one check where a workspace hands no variables to servers."""
+    """Return the line that runs one check in a workspace without env."""
     condition = f"(\n{check.applies_if}\n) >/dev/null 2>&1 || {{ echo '{NOT_APPLIED}'; exit; }}\n"
     parts = [assignments(check.parameters), check.functions, condition if check.applies_if else "", check.line]
     code = "".join(parts).strip()
@@ -174,7 +174,7 @@ def line_of(check: Check) -> str:
 
 
 def shown(value: Any) -> str:
-    """The value of a parameter as the shell has it; a list's are separated by blanks."""
+    """Return the value of a parameter for the shell: a list is separated by blanks."""
     if isinstance(value, list):
         return " ".join(map(shown, value))
     if isinstance(value, bool):
@@ -183,12 +183,12 @@ def shown(value: Any) -> str:
 
 
 def assignments(parameters: Mapping[str, Any]) -> str:
-    """Code that sets parameters, a line each."""
+    """Return code that sets parameters, a line each."""
     return "".join(f"{name}={shlex.quote(shown(value))}\n" for name, value in parameters.items())
 
 
 def _answer(check: Check, said: str, output: bytes) -> CheckAnswer | None:
-    """An answer by what its last line says; None if that is not enough."""
+    """Parse an answer, or return None if its last line is not complete."""
     found = _SAID.fullmatch(said)
     if not found:
         return None

@@ -54,7 +54,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from .checks import Check
 from .hosts import AuditedHost, Host, audited_host
 from .options import AuditOptions
-from .questions import CARRYING_SHELL, LONG, SECONDS, SHORT, compose, line_of, seconds_for
+from .payloads import CARRYING_SHELL, LONG, SECONDS, SHORT, compose, line_of, seconds_for
 from .responses import replies_of, unanswered
 
 #: Commands that still wait are looked for among those of this time, in seconds.
@@ -65,7 +65,7 @@ _Recent = Mapping[tuple[str, str], list[Command]]
 
 @dataclass(frozen=True)
 class Question:
-    """What one command asks of a server.
+    """The checks that one command runs on a server.
 
     Attributes:
         carried: what carries all the checks; None where the line of the command is that of the only one.
@@ -78,11 +78,11 @@ class Question:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The server and the line, which tell commands apart before anything else does."""
+        """Return the server and the line, by which commands are indexed."""
         return str(self.match.server_id), (self.match.line or "").strip()
 
     def take(self, job: Job, reused: bool = False) -> None:
-        """Note what came back."""
+        """Keep the responses of a job."""
         self.audited.replies.update(replies_of(job, self.checks, self.carried is not None, reused))
 
 
@@ -133,7 +133,7 @@ class WorkspaceAudit:
         self._ask(again, recent)
 
     def give_up(self, error: AlpaconError) -> None:
-        """Leave open what has no answer: the workspace cannot be asked, and others can."""
+        """Note why what has no answer stays open; other workspaces go on."""
         self.refusal = f"The workspace {self.client.settings.url} could not be asked: {error}"
         known = {audited.host.name: audited for audited in self.hosts}
         self.hosts = [known.get(host.name) or AuditedHost(host, Server(None), list(host.checks)) for host in self.given]
@@ -141,7 +141,7 @@ class WorkspaceAudit:
             audited.obstacle = audited.obstacle or self.refusal
 
     def _find_servers(self) -> bool | None:
-        """Find them, and tell from their rows whether the workspace passes variables on; None where nothing tells."""
+        """Find the servers. Return True if their rows show that the workspace supports env, None if unknown."""
         references = list(dict.fromkeys(host.server for host in self.given))
         try:
             known: dict[str, list[Server]] | None = look_up(self.client, references, whole_rows=True)[0]
@@ -161,7 +161,7 @@ class WorkspaceAudit:
     # What to ask
 
     def _questions(self, audited: AuditedHost, checks: Iterable[Check]) -> list[Question]:
-        """The commands that ask these checks of a server: one for each account, or one for each line."""
+        """Return the commands that run these checks on a server: one for each account, or one for each line."""
         server = audited.server.id
         if server is None:
             return []
@@ -183,7 +183,7 @@ class WorkspaceAudit:
         return questions
 
     def _pack(self, checks: Sequence[Check]) -> Carried:
-        """These checks, packed once.
+        """Pack these checks, once for all servers.
 
         Raises:
             UsageError: they do not fit into one submit.
@@ -200,7 +200,7 @@ class WorkspaceAudit:
     # What is known already
 
     def _recent(self) -> _Recent:
-        """Commands of the servers that may answer or be adopted."""
+        """Return commands of the servers that may answer or be adopted."""
         ids = list(dict.fromkeys(str(host.server.id) for host in self.hosts if host.server.id and host.checks))
         if self.options.reuse_within is None or not ids:
             return {}
@@ -216,7 +216,7 @@ class WorkspaceAudit:
         return recent
 
     def _left(self, audited: AuditedHost, recent: _Recent, fleet: Fleet) -> list[Question]:
-        """What is to be asked of a server, after good answers of late have been taken.
+        """Take reusable answers of a server, and return what is left to ask.
 
         The questions that are left of a command are looked for as a command of their own: that is how they were asked
         again, if they were.
@@ -247,7 +247,7 @@ class WorkspaceAudit:
         return [] if audited.obstacle else left
 
     def _latest(self, question: Question, recent: _Recent, before: Command | None) -> Command | None:
-        """The command that ended last among those that answer a question, if it did not end before another."""
+        """Return the last command that answers a question and did not end before another."""
         seconds = self.options.reuse_within
         if not seconds or not self.client.clock.is_known:
             return None
@@ -264,7 +264,7 @@ class WorkspaceAudit:
 
     @cached_property
     def _own(self) -> OwnCommands:
-        """The commands that may answer: whoever may submit can have anything answered."""
+        """Return the filter for commands of this requester: other people's answers are not trusted."""
         return OwnCommands(self.client)
 
     # Asking
@@ -301,7 +301,7 @@ class WorkspaceAudit:
                 question.take(job)
 
     def _job(self, question: Question, recent: _Recent) -> Job:
-        """What asks a question: the same command that still waits, for an approval say, or a new one."""
+        """Return a job for a question: the same command if it still waits, or a new one."""
         waiting = [
             command
             for command in recent.get(question.key, ())
@@ -314,7 +314,7 @@ class WorkspaceAudit:
 def ask(
     options: AuditOptions, hosts: list[Host], settings: Settings, run: Run
 ) -> tuple[WorkspaceAudit, AlpaconError | None]:
-    """The audit of one workspace, and why that could not be asked, if so."""
+    """Audit one workspace. Return the audit, and the error if the workspace could not be asked."""
     with run.client(settings) as client:
         client.deadline = time.monotonic() + options.limits.wait_timeout
         audit = WorkspaceAudit(client, options, hosts, run)
