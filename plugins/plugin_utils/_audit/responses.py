@@ -63,7 +63,7 @@ def judge(check: Check, answer: CheckAnswer) -> CheckOutcome:
     if check.kind == PROBLEMS:
         return _judge_problems(check, answer, output, complete)
     if answer.out_of_time and answer.rc != 0:
-        return CheckOutcome(UNKNOWN, _too_long(answer))
+        return CheckOutcome(UNKNOWN, _too_long(check, answer))
     if check.kind == RESULTS:
         return _judge_results(check, answer)
     return _judge_output(check, answer, output, complete)
@@ -79,8 +79,9 @@ def _judge_results(check: Check, answer: CheckAnswer) -> CheckOutcome:
     return CheckOutcome(PASSED)
 
 
-def _too_long(answer: CheckAnswer) -> str:
-    return f"The server took longer than {answer.out_of_time} s."
+def _too_long(check: Check, answer: CheckAnswer) -> str:
+    left = ", which is what was left of wait_timeout" if answer.out_of_time < check.timeout else ""
+    return f"The server took longer than {answer.out_of_time} s{left}."
 
 
 # Lines that tell problems
@@ -93,7 +94,7 @@ def _judge_problems(check: Check, answer: CheckAnswer, output: str, complete: bo
         return CheckOutcome(FAILED, _sentences(problems), evidence=_place(output, _PROBLEM))
     unknown = _told(lines, _UNKNOWN)
     if answer.out_of_time and _DONE not in lines:
-        return CheckOutcome(UNKNOWN, _sentences([_too_long(answer), *unknown]))
+        return CheckOutcome(UNKNOWN, _sentences([_too_long(check, answer), *unknown]))
     if unknown:
         return CheckOutcome(UNKNOWN, _sentences(unknown), evidence=_place(output, _UNKNOWN))
     excuses = _told(lines, _NOT_APPLICABLE)

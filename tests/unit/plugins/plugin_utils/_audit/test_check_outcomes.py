@@ -131,7 +131,10 @@ def test_problems_of_an_answer_that_is_not_whole() -> None:
 @pytest.mark.parametrize("given", [{"kind": "problems"}, {"absent": "k"}])
 def test_an_answer_that_took_too_long(given: Row) -> None:
     late = judge(given, "looked\n", rc=124, out_of_time=9)
-    assert (late.outcome, late.message) == ("unknown", "The server took longer than 9 s.")
+    assert (late.outcome, late.message) == (
+        "unknown",
+        "The server took longer than 9 s, which is what was left of wait_timeout.",
+    )
     assert judge({"kind": "problems"}, "problem: a", rc=124, out_of_time=9).outcome == "failed"
 
 

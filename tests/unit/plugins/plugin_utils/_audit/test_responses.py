@@ -44,7 +44,7 @@ def part(said: str, output: str = ROWS, name: str = "it") -> Output:
     [
         ("rc 2 in 30 by 137", "Not all of the output is there"),
         ("in 30 by 124", "The server took longer than 30 s."),
-        ("in 17 by 137", "The server took longer than 17 s."),
+        ("in 17 by 137", "The server took longer than 17 s, which is what was left of wait_timeout."),
         ("rc 137 in 30 by 0", "The scanner was ended by signal 9."),
     ],
 )
