@@ -52,7 +52,7 @@ test: $(READY) ## prove each promise once: style, types, tests, integration targ
 docs: $(READY) ## build the HTML documentation into build/docs
 	@rm -rf build/docs && mkdir -p build/docs/rst
 	@$(environ); antsibull-docs collection --use-current --fail-on-error --dest-dir build/docs/rst herdops.alpacon; \
-		cp docs/docsite/rst/*.png build/docs/rst/collections/herdops/alpacon/docsite; \
+		cp docs/docsite/rst/*.png docs/docsite/rst/*.svg build/docs/rst/collections/herdops/alpacon/docsite; \
 		sphinx-build --quiet --fail-on-warning -c docs/docsite build/docs/rst build/docs/html
 	@echo The documentation is in build/docs/html/collections/herdops/alpacon/index.html
 
