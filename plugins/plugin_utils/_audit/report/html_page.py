@@ -288,13 +288,13 @@ def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return headline figures beside those of the summary."""
     summary = report["summary"]
     parts = {**summary["failed_by_severity"], **{name: summary[name] for name in (UNKNOWN, WAIVED, PASSED)}}
-    bar = [(name, count) for name, count in parts.items() if count]
+    segments = [(name, count) for name, count in parts.items() if count]
     start, end = parsed(report["started_at"]), parsed(report["finished_at"])
     return {
         "results": sum(summary[name] for name in OUTCOMES),
         "share": passed_share(summary),
-        "bar": bar,
-        "spoken": ", ".join(f"{count} {name}" for name, count in bar) or "no results",
+        "bar": segments,
+        "spoken": ", ".join(f"{count} {name}" for name, count in segments) or "no results",
         "failing": len(failing(report)),
         "answered": plain(answered(report)),
         "tone": _tone(report),

@@ -30,7 +30,9 @@ from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 #: Shells of servers, each with its path.
 SHELLS = [
-    f"{path}{more}" for name, more in (("dash", ""), ("bash", ""), ("busybox", " ash")) if (path := shutil.which(name))
+    f"{shutil.which(name)}{more}"
+    for name, more in (("dash", ""), ("bash", ""), ("busybox", " ash"))
+    if shutil.which(name)
 ]
 
 
