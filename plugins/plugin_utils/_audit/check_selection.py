@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +53,7 @@ class Plans:
             UsageError: what is wrong with them, and for which host.
         """
         own = {name[len(PREFIX) :]: value for name, value in variables.items()}
-        key = json.dumps(own, sort_keys=True, default=repr)
+        key = repr(sorted(own.items()))
         if key not in self._plans:
             try:
                 _refuse_null(own)
@@ -140,7 +139,7 @@ def _mapping(option: str, value: Any) -> Mapping[str, Any]:
         return {}
     if not isinstance(value, Mapping):
         raise UsageError(option, "it is not a dictionary", "Give names of checks, each with a severity.")
-    return value
+    return {str(name): severity for name, severity in value.items()}
 
 
 def choose_checks(

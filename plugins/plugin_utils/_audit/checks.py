@@ -339,7 +339,7 @@ class _CheckReader:
             return None
         compared = re.fullmatch(rf"\s*({'|'.join(OPERATORS)})\s*(\S+)\s*", text)
         bound = values.finite_number(compared[2]) if compared else None
-        if compared and bound is None and values.finite_number(parameters.get(compared[2])) is not None:
+        if compared and bound is None and type(parameters.get(compared[2])) in (int, float):
             return Number(compared[1], compared[2])
         if compared is None or bound is None:
             example = "Give <=, >= or == and a number or a parameter that is one, such as '<= 90'."

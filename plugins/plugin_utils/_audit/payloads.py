@@ -165,7 +165,7 @@ def line_of(check: Check) -> str:
     """Return the line that runs one check in a workspace without env."""
     condition = f"(\n{check.applies_if}\n) >/dev/null 2>&1 || {{ echo '{NOT_APPLIED}'; exit; }}\n"
     parts = [assignments(check.parameters), check.functions, condition if check.applies_if else "", check.line]
-    code = "".join(parts).strip()
+    code = "\n".join(filter(None, (part.strip() for part in parts)))
     if "\n" not in code:
         return f"export LC_ALL=C; {code}"
     # Workspaces of 2024 refuse a line with a line break.

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -88,7 +87,7 @@ def add_waivers(joined: dict[str, Any], given: Any) -> None:
     listed = [] if given is None else given
     if not isinstance(listed, (list, tuple)) or not all(isinstance(one, Mapping) for one in listed):
         raise UsageError("waivers", "it is not a list of dictionaries", "Give a list, each element with check.")
-    joined.update({json.dumps(one, sort_keys=True, default=str): one for one in listed})
+    joined.update({repr(one): one for one in listed})
 
 
 def read_waivers(given: Sequence[Any] | None, today: date) -> list[Waiver]:

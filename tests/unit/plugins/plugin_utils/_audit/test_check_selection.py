@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import choose_checks, read_library
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import (
+    Plans,
+    choose_checks,
+    read_library,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, read_checks
 
 CHECK = "{name: NAME, line: 'true'}"
@@ -55,6 +59,12 @@ def test_mistakes_in_check_sets_are_told(tmp_path: Path, files: dict[str, str], 
     with pytest.raises(UsageError) as raised:
         read_library(folder_of(tmp_path, **files))
     assert str(raised.value).startswith(message)
+
+
+def test_names_may_be_numbers() -> None:
+    plans = Plans({}, {"checks": [{"name": name, "line": "true"} for name in ("1", "a")]})
+    one, a = plans.of("web-01", {"audit_severities": {1: "low", "a": "info"}})
+    assert (one.severity, a.severity) == ("low", "info")
 
 
 def test_keys_that_are_merged_may_be_there_as_well(tmp_path: Path) -> None:

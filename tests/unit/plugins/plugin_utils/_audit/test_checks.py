@@ -56,6 +56,7 @@ def test_what_is_expected_in_words() -> None:
         ({"timeout": 0}, "timeout: it is 0. Give seconds from 1 to 3600."),
         ({"parameters": {"a": None}}, "parameters.a: it has no default. Give a text, a number, true or false, or"),
         ({"number": "<= a", "parameters": {"a": "x"}}, "number: '<= a' is not a limit."),
+        ({"number": "<= a", "parameters": {"a": "90"}}, "number: '<= a' is not a limit."),
         ({"kind": "problems", "absent": "x"}, "absent: it does not go with kind problems. Leave it out."),
         ({"kind": "results"}, "results: kind and results do not go together. Give results with kind results, and"),
         ({"timeout": True}, "timeout: it is true or false"),

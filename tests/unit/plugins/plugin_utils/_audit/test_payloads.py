@@ -22,6 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads im
     SECONDS,
     CheckAnswer,
     compose,
+    line_of,
     read,
     seconds_for,
 )
@@ -103,6 +104,11 @@ def test_parameters_and_functions(shell: str) -> None:
     )
     assert answers["c0"].output == "<5><a b c'd><true><$HOME 'x' \"y\"\nz>"
     assert answers["c1"].output == "<unset>"
+
+
+def test_a_line_begins_behind_its_functions() -> None:
+    [check] = read_checks("checks", [{"name": "a", "line": "f"}], "f() { echo hi; }")
+    assert subprocess.run(["/bin/sh", "-c", line_of(check)], capture_output=True, check=True).stdout == b"hi\n"
 
 
 def test_a_check_that_does_not_apply(shell: str) -> None:
