@@ -12,18 +12,18 @@ description:
   - Reads a benchmark on the controller, and returns the check that evaluates it on servers. The benchmark is an XCCDF
     data stream, such as those of the SCAP Security Guide, or the description of an InSpec profile, which C(inspec json)
     writes.
-  - A check is one command for each server, and has one result for each rule of the profile. Titles, severities,
-    rationale, references and remedies are those of the benchmark.
+  - The check has one result for each rule of the profile. Titles, severities, rationale, references and remedies are
+    those of the benchmark.
   - A rule of the profile that the scanner says nothing about is unknown, and never passed.
-  - For content of the SCAP Security Guide that is installed on the servers, the option
-    O(herdops.alpacon.alpacon_audit#module:benchmarks) needs no file on the controller.
+  - If the content of the SCAP Security Guide is installed on the servers, you do not need this lookup. Use the option
+    O(herdops.alpacon.alpacon_audit#module:benchmarks).
 requirements:
   - ansible-core 2.16 or newer
   - Python 3.10 or newer
 notes:
-  - The servers need the scanner and the benchmark. For XCCDF that is C(oscap), and the data stream of the controller,
-    byte for byte. If a server has another one, all rules are unknown. For InSpec it is InSpec, or a relative of it
-    such as CINC Auditor, and the profile.
+  - For XCCDF, the servers need C(oscap) and the same data stream as the controller. If a server has another one, all
+    rules are unknown.
+  - For InSpec, the servers need InSpec, or a program that works like it, such as CINC Auditor, and the profile.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -86,7 +86,7 @@ EXAMPLES = r"""
 # The data stream is in the directory files of the play, and where ssg-debian puts it on servers.
 - name: Make a check of a profile of a data stream
   ansible.builtin.set_fact:
-    audit_checks: "{{ query('herdops.alpacon.benchmark_checks', 'ssg-debian12-ds.xml', profile='anssi_np_nt28_average',
+    audit_checks: "{{ query('herdops.alpacon.benchmark_checks', 'ssg-debian12-ds.xml', profile='anssi_bp28_minimal',
                             path='/usr/share/xml/scap/ssg/content/ssg-debian12-ds.xml', username='root') }}"
 
 # The file is what "inspec json profiles/linux-baseline" wrote.

@@ -75,7 +75,7 @@ options:
         default: []
       severity:
         description:
-          - How bad it is if it fails. By default, as bad as what fails the task, see O(fail_on).
+          - How bad it is if the check fails. The default fails the task, unless O(fail_on) is V(critical) or V(never).
         type: str
         default: high
         choices: [info, low, medium, high, critical]
@@ -140,7 +140,7 @@ options:
           - C(format) is V(xccdf), V(tap), V(junit), V(inspec) or V(json), and C(rules) adds what is known about rules.
             The guide
             L(Audits by other scanners,https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/audit_scanners.rst)
-            has the other keys, and lookups that make such checks.
+            has the other keys.
         type: dict
   benchmarks:
     description:
@@ -193,8 +193,8 @@ options:
     type: dict
   username:
     description:
-      - System user that the checks of O(library) run as. If omitted, the variable C(audit_username) of each host, or
-        else the user of the token's account.
+      - System user that the checks of O(library) and of O(benchmarks) run as. If omitted, the variable
+        C(audit_username) of each host, or else the user of the token's account.
     type: str
   hosts:
     description:

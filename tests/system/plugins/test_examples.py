@@ -38,7 +38,7 @@ RUNNING = "/usr/local/bin/reindex"
 SCRIPTS = ("tidy.sh", "setup.py")
 #: The content for scanners that examples name: a little of each.
 _SCANNED = ROOT / "tests/unit/plugins/plugin_utils/_audit/scanners/files"
-_PROFILES = ("xccdf_org.example_profile_strict", "xccdf_org.ssgproject.content_profile_anssi_np_nt28_average")
+_PROFILES = ("xccdf_org.example_profile_strict", "xccdf_org.ssgproject.content_profile_anssi_bp28_minimal")
 CONTENT = {
     "ssg-debian12-ds.xml": (_SCANNED / "little-ds.xml").read_text(encoding="utf-8").replace(*_PROFILES),
     "linux-baseline.json": '{"name": "linux-baseline", "controls": [{"id": "os-02", "impact": 1.0}]}',
