@@ -28,6 +28,8 @@ _NO_ANSWER = "Its answer did not come, or not whole."
 LOOKED_AT = 1024 * 1024
 #: So much of a line of output is shown in a message, and so many problems are, in characters and in number.
 _SHOWN, _SHOWN_PROBLEMS = 200, 20
+#: All problems in a message have about so many characters.
+_LONGEST_MESSAGE = _SHOWN * _SHOWN_PROBLEMS
 #: What begins a line that means something, of the kind that tells problems; and the line that ends it.
 _PROBLEM, _UNKNOWN, _NOT_APPLICABLE = "problem:", "unknown:", "not applicable:"
 _DONE = "done"
@@ -110,7 +112,9 @@ def _judge_problems(check: Check, answer: CheckAnswer, output: str, complete: bo
 def _told(lines: Sequence[str], begin: str) -> list[str]:
     """Return the texts behind this prefix, each once and short enough for a message."""
     told = [line[len(begin) :].strip() for line in lines if line.startswith(begin)]
-    return list(dict.fromkeys(text[:_SHOWN] or "The check does not say what it is." for text in told))
+    limit = _LONGEST_MESSAGE // min(max(len(told), 1), _SHOWN_PROBLEMS)
+    cut = [text if len(text) <= limit else f"{text[: limit - 1]}\u2026" for text in told]
+    return list(dict.fromkeys(text or "The check does not say what it is." for text in cut))
 
 
 def _place(output: str, begin: str) -> int | None:
@@ -119,7 +123,7 @@ def _place(output: str, begin: str) -> int | None:
 
 
 def _sentences(texts: Sequence[str]) -> str:
-    words = [text if text.endswith((".", "!", "?")) else f"{text}." for text in texts[:_SHOWN_PROBLEMS]]
+    words = [text if text.endswith((".", "!", "?", "\u2026")) else f"{text}." for text in texts[:_SHOWN_PROBLEMS]]
     more = len(texts) - len(words)
     return " ".join([*words, *([f"And {more} more."] if more else [])])
 

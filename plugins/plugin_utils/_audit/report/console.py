@@ -12,7 +12,7 @@ from typing import Any
 
 from ..verdict import UNKNOWN, answered
 from .fixes import SHOWN_FIXES, fix_words, fixes
-from .text import cost_words, counted, counts_words, first, line, unasked, verdict_words
+from .text import cost_words, counted, counts_words, first, folded, line, unasked, verdict_words
 
 #: So many of each kind are shown: tens of lines in all, however many servers there are.
 _REASONS = 5
@@ -64,7 +64,7 @@ def in_words(findings: Sequence[Mapping[str, Any]]) -> list[str]:
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for finding in findings:
         check = "" if finding["outcome"] == UNKNOWN else finding["check"]
-        message = finding["message"].removesuffix(".")
+        message = " ".join(filter(None, folded(finding["message"], 200))).removesuffix(".")
         alike.setdefault((finding["host"], finding["severity"], message, check), []).append(finding["check"])
     return [
         f"{host}: {names[0] if len(names) == 1 else counted(len(names), 'check')} ({severity}): {message}"

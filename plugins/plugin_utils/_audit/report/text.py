@@ -166,5 +166,6 @@ def folded(value: Any, limit: int = 160) -> tuple[str, str]:
         shown = text[: limit + 1].rpartition(separator)[0]
         more = text[len(shown) :].count(separator)
         if len(shown) > limit // 3 and more >= least:
-            return shown, f"and {more + (int(told[1]) - 1 if told else 0):,} more"
+            count = "" if text.endswith("\u2026") else f"{more + (int(told[1]) - 1 if told else 0):,} "
+            return shown, f"and {count}more"
     return text[:limit].rpartition(" ")[0] or text[:limit], "\u2026"

@@ -121,6 +121,12 @@ def test_many_problems_are_counted() -> None:
     assert len(judged.message) < 5000
 
 
+def test_one_long_problem_is_shown_whole_or_cut_with_an_ellipsis() -> None:
+    updates = ", ".join(f"package-{number}" for number in range(90))
+    assert judge({"kind": "problems"}, f"problem: {updates}\ndone\n").message == f"{updates}."
+    assert judge({"kind": "problems"}, f"problem: {updates * 9}\ndone\n").message.endswith("\u2026")
+
+
 def test_problems_of_an_answer_that_is_not_whole() -> None:
     assert judge({"kind": "problems"}, "done", complete=False).outcome == "unknown"
     assert judge({"kind": "problems"}, "problem: a", complete=False).outcome == "failed"

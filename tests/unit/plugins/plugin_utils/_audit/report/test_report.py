@@ -34,7 +34,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report impo
     read_past,
     write_report,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.console import overview
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.console import in_words, overview
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.fixes import fixes, rank
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.past import compare
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import (
@@ -161,12 +161,21 @@ def test_text_is_cut() -> None:
         ("short, and so, it, is, whole", ("short, and so, it, is, whole", "")),
         ("2 updates: p0, p1, p2, p3, p4, p5, p6, p7, p8, p9", ("2 updates: p0, p1, p2, p3, p4, p5, p6", "and 3 more")),
         ("It is bad here. " * 5 + "And 40 more.", ("It is bad here. It is bad here", "and 43 more")),
+        ("7 updates: p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, p\u2026", ("7 updates: p0, p1, p2, p3, p4, p5, p6", "and more")),
         ("words " * 20, ("words words words words words words", "\u2026")),
         ("x" * 50, ("x" * 40, "\u2026")),
     ],
 )
 def test_a_long_message_is_folded(text: str, shown: tuple[str, str]) -> None:
     assert folded(text, 40) == shown
+
+
+def test_the_message_of_the_task_folds_long_findings() -> None:
+    packages = ", ".join(f"package-{number}" for number in range(90))
+    finding = {"host": "web-01", "check": "updates", "severity": "high", "outcome": "failed", "message": f"{packages}."}
+    [words] = in_words([finding])
+    assert len(words) < 250
+    assert re.search(r"package-\d+ and \d+ more$", words)
 
 
 def test_figures_in_words() -> None:
