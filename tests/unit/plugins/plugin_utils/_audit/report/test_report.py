@@ -161,7 +161,7 @@ def test_text_is_cut() -> None:
         ("short, and so, it, is, whole", ("short, and so, it, is, whole", "")),
         ("2 updates: p0, p1, p2, p3, p4, p5, p6, p7, p8, p9", ("2 updates: p0, p1, p2, p3, p4, p5, p6", "and 3 more")),
         ("It is bad here. " * 5 + "And 40 more.", ("It is bad here. It is bad here", "and 43 more")),
-        ("7 of: p0, p1, p2, p3, p4, p5, p6, p7, p8, p\u2026", ("7 of: p0, p1, p2, p3, p4, p5, p6, p7", "and more")),
+        ("7 in: p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, p\u2026", ("7 in: p0, p1, p2, p3, p4, p5, p6, p7", "and more")),
         ("words " * 20, ("words words words words words words", "\u2026")),
         ("x" * 50, ("x" * 40, "\u2026")),
     ],
