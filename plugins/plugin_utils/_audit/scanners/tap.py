@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..verdict import FAILED, NOT_APPLICABLE, PASSED
-from .results import MOST_OF_TEXT, NamedResult, ScannerError, missing
+from .results import MOST_OF_TEXT, MOST_RESULTS, NamedResult, ScannerError, missing
 
 _PLAN = re.compile(r"1\.\.(\d{1,9})(?:\s*#\s*(.*))?\s*$")
 _POINT = re.compile(r"(not )?ok\b\s*(\d{1,9})?(?:\s*- )?(.*)$")
@@ -58,6 +58,8 @@ def _explained(test: NamedResult, line: str) -> NamedResult:
 
 
 def _test(point: re.Match[str], number: int) -> NamedResult:
+    if number > MOST_RESULTS:
+        raise ScannerError(f"The output has more than {MOST_RESULTS:,} tests.")
     directive = _DIRECTIVE.search(point[3])
     described = point[3][: directive.start()] if directive else point[3]
     name = re.sub(r"\\(.)", r"\1", described.strip()) or f"test {point[2] or number}"

@@ -68,6 +68,7 @@ def test_hostile_output_costs_little(kind: str, name: str) -> None:
         ("xccdf", HOSTILE["rules"], "10,000 results, which is more than 5,000"),
         ("xccdf", "sh: 1: oscap: not found\n", "It ends with: sh: 1: oscap: not found"),
         ("xccdf", "missing-results: oscap is not installed.\n", "^oscap is not installed.$"),
+        ("tap", "ok - same\n" * 5001, "more than 5,000 tests"),
         ("tap", "Bail out! no bats\n", "The run was given up: no bats."),
         ("json", '[{"id": "a", "ok": true},\n{"id": "b", "ok": true},\n', "JSON"),
         ("json", '{"id": "a", "ok": true}\nlog\n{"id": "b", "ok": false}\n', "more than one JSON document"),
