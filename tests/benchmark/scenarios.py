@@ -25,7 +25,7 @@ from workspace.client import Workspace
 HERE = Path(__file__).resolve().parent
 LINE = "echo ready"
 #: What a server answers to the check that runs it.
-ANSWER = base64.encodebytes(b"ready\n\nready rc 0 in 30 by 0").decode() + "1\n[part]\n"
+ANSWER = base64.encodebytes(b"ready\nready\n\nready rc 0 in 30 by 0").decode() + "1\n[part]\n"
 #: A line of 79 characters, and how often an output of 64 KiB has it.
 LONG_LINE, LARGE_OUTPUT = f"echo {'x' * 74}", 65536 // 80
 #: The agent's own clock when the line ends.

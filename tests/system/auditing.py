@@ -78,7 +78,7 @@ def carried(*checks: Row, prints: str = "hello") -> Row:
     """The line that asks a server these checks, and what it wrote, if each of them printed that."""
     asked = read_checks("checks", checks)
     packed = pack(*compose(asked), in_parts=True)
-    parts = [part_of(f"{prints}\n{check.name} rc 0 in 30 by 0") for check in asked]
+    parts = [part_of(f"{check.name}\n{prints}\n{check.name} rc 0 in 30 by 0") for check in asked]
     text = "\n".join([f"[alpacon {packed.digest}]", *parts, "[stderr]", "[rc 0]", "[end]", ""])
     by = {"requested_by": "admin", "username": "admin"}
     return {**by, "line": packed.line, "status": "success", "exit_code": 0, "result": text}

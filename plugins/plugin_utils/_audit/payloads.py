@@ -5,9 +5,10 @@
 """All checks for a server in one body of shell code, and their answers in what it prints.
 
 Each check runs in a shell of its own, within its time, and reads nothing. Each answer is a part of the output (see
-M(frames)), so that nothing in it is taken for the answer of another check. The part is what the check wrote, and a last
-line C(NAME rc CODE in SECONDS by STATUS), with the time that the check had and the status of C(timeout). There, C(not
-applicable) takes the place of the exit code if O(applies_if) failed. If the check was ended, there is neither.
+M(frames)), so that nothing in it is taken for the answer of another check. The part is a line with the name of the
+check, what the check wrote, and a last line C(NAME rc CODE in SECONDS by STATUS), with the time that the check had and
+the status of C(timeout). There, C(not applicable) takes the place of the exit code if O(applies_if) failed. If the
+check was ended, there is neither.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ alpacon_ask() {
 alpacon_clock
 alpacon_left=$((alpacon_end - alpacon_now))
 [ "$alpacon_left" -lt "$2" ] || alpacon_left=$2
+{
+echo "$1"
 if [ "$alpacon_left" -gt 0 ]; then
 {
 alpacon_said=$(${alpacon_limit:+$alpacon_limit "$alpacon_left"} @SHELL@ -c "$alpacon_check" check "$3" "$4" "$5" \
@@ -84,7 +87,8 @@ printf '\n%s %s in %s by %s' "$1" "$alpacon_said" "$alpacon_left" "$?"
 } 5>&1
 else
 printf '\n%s in 0' "$1"
-fi | alpacon_lines >&3
+fi
+} | alpacon_lines >&3
 echo '[part]' >&3
 }
 alpacon_nl='
@@ -148,9 +152,11 @@ def read(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnswer]:
     end = 0
     while found := _PART.match(stdout, end):
         end = found.end() + int(found[1]) + 1
-        output, _line, last = stdout[found.end() : end - 1].rpartition(b"\n")
+        first, _line, rest = stdout[found.end() : end - 1].partition(b"\n")
+        output, _line, last = rest.rpartition(b"\n")
         name, _blank, said = last.decode("ascii", "replace").partition(" ")
-        check = asked.get(unquote(name))
+        # Where output is lost, the beginning of one part may stand before the end of another.
+        check = asked.get(unquote(name)) if first == name.encode() else None
         answer = _answer(check, said, output) if check else None
         if check and answer:
             answers[check.name] = answer

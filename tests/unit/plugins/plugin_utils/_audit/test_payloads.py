@@ -202,12 +202,13 @@ def test_no_more_is_kept_than_fits(shell: str) -> None:
     ("printed", "names"),
     [
         (b"", []),
-        (b"[part 19]\nhi\na rc 0 in 9 by 0\n", ["a"]),
-        (b"[part 19]\nhi\na rc 0 in 9 by 0\n[part 19]\nhi\nb rc 0 in 9 by ", ["a"]),
-        (b"[part 10]\nhi\na in 9 by 0\n[part 19]\nhi\nb rc 0 in 9 by 0\n", []),
-        (b"[part 14]\nhi\na in 9 by 0\n[part 19]\nhi\nb rc 0 in 9 by 0\n", ["b"]),
-        (b"[part 9999]\nhi\na rc 0 in 9 by 0\n", []),
-        (b"[part 23]\nhi\na rc 999999 in 9 by 0\n", []),
+        (b"[part 21]\na\nhi\na rc 0 in 9 by 0\n", ["a"]),
+        (b"[part 21]\na\nhi\na rc 0 in 9 by 0\n[part 21]\nb\nhi\nb rc 0 in 9 by ", ["a"]),
+        (b"[part 12]\na\nhi\na in 9 by 0\n[part 21]\nb\nhi\nb rc 0 in 9 by 0\n", []),
+        (b"[part 16]\na\nhi\na in 9 by 0\n[part 21]\nb\nhi\nb rc 0 in 9 by 0\n", ["b"]),
+        (b"[part 21]\nb\nhi\na rc 0 in 9 by 0\n", []),
+        (b"[part 9999]\na\nhi\na rc 0 in 9 by 0\n", []),
+        (b"[part 25]\na\nhi\na rc 999999 in 9 by 0\n", []),
     ],
 )
 def test_answers_that_are_not_whole_are_none(printed: bytes, names: list[str]) -> None:

@@ -35,7 +35,7 @@ def reply(output: Output, rc: int = 0, carried: bool = True, given: Check | None
 
 def part(said: str, output: str = ROWS, name: str = "it") -> Output:
     """The output of a body with one answer."""
-    last = f"{output}\n{name} {said}"
+    last = f"{name}\n{output}\n{name} {said}"
     return Output(f"[part {len(last)}]\n{last}\n")
 
 
