@@ -93,6 +93,7 @@ options:
             O(checks[].number) as limits, each with its default, which is a text, a number, V(true), V(false) or a list.
             The elements of a list are joined with blanks.
           - The variable C(audit_NAME), of the host or of the play, is used in place of the default.
+          - Reports show these values, also of variables that are encrypted with Ansible Vault. Do not pass secrets.
         type: dict
         default: {}
       timeout:

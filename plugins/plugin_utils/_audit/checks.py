@@ -266,7 +266,7 @@ class _CheckReader:
             references=tuple(self._not_blank("references", text) for text in options["references"]),
             severity=options["severity"],
             username=options["username"] or None,
-            applies_if=options["applies_if"] or None,
+            applies_if=(options["applies_if"] or "").strip() or None,
             parameters=parameters,
             timeout=options["timeout"],
             kind=kind,

@@ -107,7 +107,7 @@ def test_parameters_and_functions(shell: str) -> None:
 
 
 def test_a_line_begins_behind_its_functions() -> None:
-    [check] = read_checks("checks", [{"name": "a", "line": "f"}], "f() { echo hi; }")
+    [check] = read_checks("checks", [{"name": "a", "line": "f", "applies_if": " "}], "f() { echo hi; }")
     assert subprocess.run(["/bin/sh", "-c", line_of(check)], capture_output=True, check=True).stdout == b"hi\n"
 
 
