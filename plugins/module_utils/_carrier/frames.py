@@ -100,12 +100,12 @@ def read_frame(digest: str, output: str) -> Frame:
     if not rc or said not in ([""], [SKIPPED], [UNDONE]):
         raise NoEnd("the answer ends too early", _beginning(written))
     try:
-        return Frame(_whole(written), _decoded(_MARK.sub("", errors)), int(rc[1]), *said)
+        return Frame(_joined(written), _decoded(_MARK.sub("", errors)), int(rc[1]), *said)
     except (ValueError, binascii.Error):
         raise NoFrame("parts of the answer are missing", _beginning(written)) from None
 
 
-def _whole(section: str) -> bytes:
+def _joined(section: str) -> bytes:
     """Return standard output, with its length before each part if it has parts."""
     *parts, rest = section.split(_PART)
     return b"".join([*(_with_length(_decoded(part)) for part in parts), _decoded(rest)])
