@@ -1,54 +1,14 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""The cause of a failure, in what a task printed."""
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-name: failure_reason
-short_description: Find what a failed task says of its cause
-version_added: 1.0.0
-description:
-  - The playbook C(herdops.alpacon.rollout) uses it for its summary. Package managers say that a program has
-    failed, and the cause stands in one line of all that the program has printed.
-author:
-  - herdops.alpacon contributors (@herdops)
-requirements:
-  - ansible-core 2.16 or newer
-  - Python 3.10 or newer
-options:
-  _input:
-    description: The result of a failed task, such as C(ansible_failed_result).
-    type: dict
-    required: true
-"""
-
-EXAMPLES = r"""
-- name: Try something
-  ansible.builtin.command: /usr/local/bin/deploy
-  register: deployed
-  changed_when: true
-  ignore_errors: true
-
-- name: Say why it failed
-  ansible.builtin.debug:
-    msg: "{{ deployed | herdops.alpacon.failure_reason }}"
-  when: deployed is failed
-"""
-
-RETURN = r"""
-_value:
-  description:
-    - The message of the task, line by line. If the first one lacks the cause, that follows in the same line; where no
-      line is known to state one, it is the last one in the standard error or, without that, of the message, or the
-      first one where a program could not be started.
-  type: list
-  elements: str
-  sample: ["dpkg returned an error code (1) cannot copy extracted data: No space left on device"]
-"""
-
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
@@ -114,11 +74,3 @@ def _lines(said: Any) -> list[str]:
     """The last lines of a text or a list that say anything."""
     text = "\n".join(map(str, said)) if isinstance(said, (list, tuple)) else str(said or "")
     return [line.strip() for line in text.splitlines()[-_LINES:] if line.strip()]
-
-
-class FilterModule:
-    """The filter."""
-
-    def filters(self) -> dict[str, Callable[..., list[str]]]:
-        """The filter by its name."""
-        return {"failure_reason": failure_reason}
