@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._failure_causes import failure_reason
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
 
 
 class FilterModule:
@@ -16,4 +17,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., list[str]]]:
         """Return the filters by name."""
-        return {"failure_reason": failure_reason}
+        return {"failure_reason": failure_reason, "mistyped": mistyped}

@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ansible_collections.herdops.alpacon.plugins.filter.mistyped import mistyped
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
@@ -37,6 +36,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.variables i
     refuse_different,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import add_waivers, unknown_names
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
     SERVER_ID,
     WORKSPACE,

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.herdops.alpacon.plugins.filter.mistyped import mistyped
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import FIELDS
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 ROLE = {

@@ -1,63 +1,13 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Misspelt names of variables of a playbook or role."""
 
 from __future__ import annotations
 
-DOCUMENTATION = r"""
-name: mistyped
-short_description: Find misspelt names of variables of a playbook or role
-version_added: 1.0.0
-description:
-  - The playbooks and roles of this collection use it to find misspelt variables. A name that is not similar to any of
-    theirs is left alone, and so is one that has more words or begins with an underscore.
-  - The playbooks also find shorter names for their variables, such as C(backup_user) for C(backup_username), and
-    C(backup_timeout) for C(backup_wait_timeout), among those that they were given.
-author:
-  - herdops.alpacon contributors (@herdops)
-requirements:
-  - ansible-core 2.16 or newer
-  - Python 3.10 or newer
-positional: known, chooses, given
-options:
-  _input:
-    description: Names of variables.
-    type: list
-    elements: str
-    required: true
-  known:
-    description: Names of the variables that exist.
-    type: list
-    elements: str
-    required: true
-  chooses:
-    description:
-      - The one of these variables that selects hosts or servers. Other words for it are found as well, such as
-        C(backup_hosts) if it is C(backup_servers).
-    type: str
-    default: ""
-  given:
-    description: Names among which shorter names for these variables are found as well.
-    type: list
-    elements: str
-    default: []
-"""
-
-EXAMPLES = r"""
-- name: Refuse variables that are misspelt
-  ansible.builtin.assert:
-    that: query('ansible.builtin.varnames', '.') | herdops.alpacon.mistyped(['backup_folder']) == []
-"""
-
-RETURN = r"""
-_value:
-  description: A sentence for each name that is similar to a known one.
-  type: list
-  elements: str
-  sample: ["There is no variable backup_foldr. Did you mean backup_folder?"]
-"""
-
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Container, Iterable
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
@@ -157,11 +107,3 @@ def _slips(one: str, other: str) -> int:
             current.append(least)
         before, last = last, current
     return last[-1]
-
-
-class FilterModule:
-    """The filter."""
-
-    def filters(self) -> dict[str, Callable[..., list[str]]]:
-        """The filter by its name."""
-        return {"mistyped": mistyped}
