@@ -10,7 +10,7 @@ import typing as t
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from workspace.models import Command, Server
+from workspace.models import Command, Group, Server
 
 
 class CommandSerializer(serializers.Serializer):  # type: ignore[misc]
@@ -39,3 +39,12 @@ class CurrentCommandSerializer(CommandSerializer):
     env = serializers.DictField(child=serializers.CharField(allow_blank=True), required=False, allow_null=True)
     work_session = serializers.UUIDField(required=False)
     purpose = serializers.CharField(required=False, max_length=2000)
+
+
+class ServerSerializer(serializers.Serializer):  # type: ignore[misc]
+    """The fields of a server that a client may change."""
+
+    name = serializers.SlugField(max_length=64)
+    description = serializers.CharField(allow_blank=True, max_length=255)
+    groups = serializers.PrimaryKeyRelatedField(queryset=Group.objects.all(), many=True)
+    offline_alert_enabled = serializers.BooleanField()

@@ -216,15 +216,35 @@ class ServerViewSet(Base):
         with state.current.replica.reads():
             return Response(state.current.dialect.server_row(self.get_object(), detail=True))
 
+    def partial_update(self, request: t.Any, pk: str) -> Response:
+        """Change fields; `groups` are all that the server is in afterwards."""
+        server = self._own_object()
+        serializer = serializers.ServerSerializer(data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
+        values = serializer.validated_data
+        if "groups" in values:
+            server.groups.set(values.pop("groups"))
+        for name, value in values.items():
+            setattr(server, name, value)
+        server.save()
+        return Response(state.current.dialect.server_row(self.get_object(), detail=True))
+
     def destroy(self, request: t.Any, pk: str) -> Response:
         """With `auto`, also of a server that is connected; its agent is cut off."""
-        server = self.get_object()
-        if isinstance(request.user, Server) or not (request.user.is_staff or server.owner == request.user):
-            raise exceptions.PermissionDenied
+        server = self._own_object()
         if request.query_params.get("auto", "true") == "false" and server.is_connected:
             raise Refusal("connected")
         lifecycle.remove_server(server)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _own_object(self) -> Server:
+        """The server, if it may be changed."""
+        server: Server = self.get_object()
+        if isinstance(self.request.user, Server) or not (
+            self.request.user.is_staff or server.owner == self.request.user
+        ):
+            raise exceptions.PermissionDenied
+        return server
 
 
 class GroupViewSet(Base):

@@ -140,6 +140,21 @@ def test_unregistering(current: Workspace, place: str) -> None:
 
 
 @in_every_dialect
+def test_changing_the_groups_of_a_record(workspace: Workspace) -> None:
+    agent = Agent(workspace)
+    path = f"servers/servers/{agent.id}/"
+    groups = {group["name"]: group["id"] for group in workspace.state()["groups"]}
+    wanted = [groups["Operations"], groups["Alpacon users"]]
+    answer = workspace.api("PATCH", path, json={"groups": wanted})
+    assert (answer.status_code, set(answer.json()["groups"])) == (200, set(wanted))
+    assert set(workspace.api("GET", path).json()["groups"]) == set(wanted)
+    assert workspace.api("PATCH", path, json={"groups": wanted[:1]}).json()["groups"] == wanted[:1]
+    assert workspace.api("PATCH", path, json={"groups": [agent.id]}).status_code == 400
+    assert workspace.api("PATCH", path, token=workspace.tokens()["bob"], json={"groups": []}).status_code == 403
+    assert workspace.registered()[0]["groups"] == ["Operations"]
+
+
+@in_every_dialect
 def test_deleting_a_record(workspace: Workspace) -> None:
     agent = Agent(workspace)
     path = f"servers/servers/{agent.id}/"
