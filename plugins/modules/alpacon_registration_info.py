@@ -95,6 +95,12 @@ is_connected:
   returned: success
   type: bool
   sample: true
+connected:
+  description:
+    - Whether the agent is commissioned and connected. Null if the workspace did not say, or refused the credentials.
+  returned: success
+  type: bool
+  sample: true
 version:
   description: Version of the agent; null if the workspace did not say.
   returned: success

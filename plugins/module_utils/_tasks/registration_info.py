@@ -48,6 +48,7 @@ def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any
         "changed": False,
         "id": order.id,
         **stored.facts,
+        "connected": stored.connected if stored.credentials == "valid" else None,
         "msg": f"{msg} {stored.why}".strip(),
         "requests": requests,
     }
