@@ -74,6 +74,16 @@ options:
       - Whether the server is registered again if the workspace says that O(id) and O(key) are invalid.
     type: bool
     default: false
+  replace:
+    description:
+      - Whether a server that this task registers replaces its own old record, from before it was installed anew.
+        The new record gets the IAM groups of the old one in addition to its own. Then the old record is deleted.
+      - The old record is the offline record of the same O(name) whose agent was connected before. If there are several,
+        or if an agent of that name is connected, nothing is replaced, and a warning names the records.
+      - The workspace does not know which host an old record was. Do not use this if two hosts have the same short name.
+      - It requires O(token). The token must be allowed to change and delete servers.
+    type: bool
+    default: false
   clean_up:
     description:
       - Whether O(token) is used to look for records that are left behind, and to delete them.
@@ -115,6 +125,7 @@ attributes:
     support: full
     details:
       - It only reads. O(state=registered) without O(id) and O(key) is predicted to register.
+      - With O(replace), RV(replaced) is the record that would be replaced.
   diff_mode:
     support: full
   idempotent:
@@ -143,6 +154,15 @@ EXAMPLES = r"""
     platform: debian
     tags:
       env: prod
+  register: registration
+  no_log: true
+
+- name: Register a host that was installed anew, and replace its old record
+  herdops.alpacon.alpacon_registration:
+    registration_token: "{{ vault_registration_token }}"
+    name: "{{ inventory_hostname_short }}"
+    platform: debian
+    replace: true
   register: registration
   no_log: true
 
@@ -245,6 +265,24 @@ duplicates:
     name:
       description: Name of the record.
       type: str
+replaced:
+  description:
+    - With O(replace), the old record that is gone, or would be in check mode. Null if no record was replaced; then
+      RV(duplicates) has those that are still there.
+  returned: with O(state=registered)
+  type: dict
+  sample: {id: 7e3984de-49ab-4cc6-bcdf-21fbd35858b8, name: web-9f8e7d, groups: [7bf38068-4fc5-41ee-b987-4cfd59fbd0e8]}
+  contains:
+    id:
+      description: UUID of the old record.
+      type: str
+    name:
+      description: Name of the old record.
+      type: str
+    groups:
+      description: UUIDs of its IAM groups, which the new record has as well.
+      type: list
+      elements: str
 msg:
   description: What the task did.
   returned: always

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ from .._api.records import Server, canonical_uuid, parse_time
 from .._api.servers import PATH, identified
 from .registration_order import MACHINE, MARKER, RegistrationOrder
 from .registration_task import RegistrationTask
+
+#: Pauses before each look for a record that was just made or changed, in seconds.
+LOOKS = (0.0, 1.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -47,17 +50,22 @@ def delete(user: Client, server_id: str) -> bool:
     return user.delete(f"{PATH}{canonical_uuid(server_id)}/?auto=false")
 
 
-def offline_records(user: Client, name: str) -> Iterator[Server]:
-    """List the records that registrations of that name made, and whose agent is not connected."""
+def named_records(user: Client, name: str) -> list[Server]:
+    """List the records that registrations of that name made."""
     pattern = re.compile(re.escape(name) + r"-[0-9a-f]{6}")
-    for record in identified(user.rows(PATH, {"search": name})):
-        if pattern.fullmatch(record.name or "") and record.is_connected is False:
-            yield record
+    found = identified(user.rows(PATH, {"search": name}))
+    return [record for record in found if pattern.fullmatch(record.name or "")]
 
 
-def records(user: Client, name: str) -> Iterator[Server]:
-    """The records that registrations of that name made, and whose agent was not there yet."""
-    return (record for record in offline_records(user, name) if record.commissioned is False)
+def unused_records(user: Client, name: str) -> list[Server]:
+    """List the records that registrations of that name made, and whose agent has never connected."""
+    found = named_records(user, name)
+    return [record for record in found if record.is_connected is False and record.commissioned is False]
+
+
+def reference(record: Server) -> dict[str, Any]:
+    """Name a record in a result."""
+    return {"id": record.id, "name": record.name}
 
 
 def added_at(user: Client, record: Server) -> float:
@@ -74,5 +82,5 @@ def delete_orphan(task: RegistrationTask, user: Client, record: Server) -> list[
         delete(user, str(record.id))
     except AlpaconError as error:
         task.run.warn(f"The record {record.name} ({record.id}) is left behind and could not be deleted. {error}")
-        return [{"id": record.id, "name": record.name}]
+        return [reference(record)]
     return []

@@ -19,16 +19,24 @@ from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress
 from .._api.records import Server, answered_key, plain_text, row_id
 from .._api.servers import PATH
-from .left_records import RegistrationAttempt, added_at, delete, delete_orphan, offline_records, records
+from .left_records import (
+    LOOKS,
+    RegistrationAttempt,
+    added_at,
+    delete,
+    delete_orphan,
+    named_records,
+    reference,
+    unused_records,
+)
 from .registration_order import MACHINE, RegistrationOrder
 from .registration_task import REFUSED, RegistrationError, RegistrationTask, ask, seen
+from .replacement import delete_replaced, groups_of, only_old_record, take_over_groups
 
 #: How often a registration is sent at the most.
 _ATTEMPTS = 3
-#: Pauses before the looks for a record whose making was not answered, in seconds.
-_LOOKS = (0.0, 1.0, 4.0)
 #: What a result says of other records where there are none, or where none were looked for.
-_NO_OTHERS: dict[str, Any] = {"orphans": [], "duplicates": []}
+_NO_OTHERS: dict[str, Any] = {"orphans": [], "duplicates": [], "replaced": None}
 #: For how long the agent of another machine of the same name may take to come up, in seconds.
 _COMES_UP = 3600.0
 
@@ -60,13 +68,19 @@ def _register(task: RegistrationTask) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": order.name, "credentials": "valid", "commissioned": False, "is_connected": False}
     facts.update(changed=True, id=None, key=None, version=None, **_NO_OTHERS)
     if task.run.check_mode:
-        return {**facts, "msg": f"Would be registered as {order.name}."}
+        if order.replace:
+            facts.update(_others(task, None, ()))
+        return {**facts, "msg": f"Would be registered as {order.name}.{_replaces(facts)}"}
     answer, lost = _post_safely(task)
     facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or order.name)
     # Whoever loses the result, or the host, has read its id.
     task.run.tell(f"alpacon: registered {facts['name']}, {facts['id']}")
     facts.update(_others(task, facts["id"], lost))
-    return {**facts, "msg": f"Registered as {facts['name']}."}
+    return {**facts, "msg": f"Registered as {facts['name']}.{_replaces(facts)}"}
+
+
+def _replaces(facts: Mapping[str, Any]) -> str:
+    return f" It replaces {facts['replaced']['name']}." if facts["replaced"] else ""
 
 
 def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[RegistrationAttempt]]:
@@ -114,10 +128,10 @@ def _withdraw(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostAn
             " connects, and run the task again. With an API token in token, the task does so by itself.",
             orphans=[{"id": None, "name": f"{name}-xxxxxx"}],
         )
-    for pause in _LOOKS:
+    for pause in LOOKS:
         time.sleep(pause)
         try:
-            found = _made_by(user, attempt, list(records(user, name)))
+            found = _made_by(user, attempt, unused_records(user, name))
         except AlpaconError as error:
             raise RegistrationError(
                 f"{lost} Whether it made a record named {name}-xxxxxx could not be seen. {error} Look for one that"
@@ -130,7 +144,7 @@ def _withdraw(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostAn
 
 
 def _delete_own(user: Client, found: Sequence[Server], attempt: RegistrationAttempt, lost: LostAnswer) -> None:
-    orphans = [{"id": record.id, "name": record.name} for record in found]
+    orphans = [reference(record) for record in found]
     names = ", ".join(f"{record.name} ({record.id})" for record in found)
     certain = len(found) == 1 and user.clock.is_known
     if not certain and not all(attempt.made(record) for record in found):
@@ -161,31 +175,24 @@ def _made_by(user: Client, attempt: RegistrationAttempt, records: Sequence[Serve
     return [record for record in records if added_at(user, record) >= since]
 
 
-def _others(task: RegistrationTask, own_id: str, lost: Sequence[RegistrationAttempt]) -> dict[str, Any]:
+def _others(task: RegistrationTask, own_id: str | None, lost: Sequence[RegistrationAttempt]) -> dict[str, Any]:
     """List other records of that name, after those of this machine and of this task are gone.
 
+    Args:
+        own_id: the new record; None in check mode.
+
     Returns:
-        ``orphans`` never came up, ``duplicates`` did and are offline.
+        ``orphans`` never came up, ``duplicates`` did and are offline, ``replaced`` is gone.
     """
     user = task.clients.user
     if user is None:
         return _NO_OTHERS
-    orphans: list[dict[str, Any]] = []
-    duplicates: list[dict[str, Any]] = []
-    # All attempts for a machine have the same tag.
-    own = [RegistrationAttempt.begin(task.order)] if task.order.machine else lost
+    result: dict[str, Any] = {"orphans": [], "duplicates": [], "replaced": None}
     unseen = bool(lost)
     try:
-        for record in list(offline_records(user, task.order.name)):
-            if record.id == own_id:
-                unseen = False
-            elif record.commissioned is not False:
-                duplicates.append({"id": record.id, "name": record.name})
-            elif any(attempt.made(record) for attempt in own):
-                # Left by a run that was lost before it had written the key, or come late.
-                orphans += delete_orphan(task, user, record)
-            elif _is_left(user, task.order, record):
-                orphans.append({"id": record.id, "name": record.name})
+        records = named_records(user, task.order.name)
+        unseen = unseen and all(record.id != own_id for record in records)
+        _sort_out(task, user, own_id, [record for record in records if record.id != own_id], lost, result)
     except AlpaconError as error:
         task.run.warn(f"Whether records named {task.order.name}-xxxxxx are left behind is not known. {error}")
     if unseen:
@@ -193,8 +200,42 @@ def _others(task: RegistrationTask, own_id: str, lost: Sequence[RegistrationAtte
         task.run.warn(
             f"token: it does not see the new record, so one named {task.order.name}-xxxxxx may be left behind."
         )
-        orphans.append({"id": None, "name": f"{task.order.name}-xxxxxx"})
-    return {"orphans": orphans, "duplicates": duplicates}
+        result["orphans"].append({"id": None, "name": f"{task.order.name}-xxxxxx"})
+    return result
+
+
+def _sort_out(
+    task: RegistrationTask,
+    user: Client,
+    own_id: str | None,
+    records: Sequence[Server],
+    lost: Sequence[RegistrationAttempt],
+    result: dict[str, Any],
+) -> None:
+    """Delete what this machine left, replace its old record if that is asked for, and note the others in the result."""
+    left: list[Server] = []
+    duplicates: list[Server] = []
+    connected = [record for record in records if record.is_connected is not False]
+    # All attempts for a machine have the same tag.
+    own = [RegistrationAttempt.begin(task.order)] if task.order.machine else lost
+    for record in (record for record in records if record.is_connected is False):
+        if record.commissioned is not False:
+            duplicates.append(record)
+            result["duplicates"].append(reference(record))
+        elif any(attempt.made(record) for attempt in own):
+            # Left by a run that was lost before it had written the key, or come late.
+            left.append(record)
+        elif _is_left(user, task.order, record):
+            result["orphans"].append(reference(record))
+    old = only_old_record(task, duplicates, connected) if task.order.replace else None
+    if task.order.replace and not take_over_groups(task, user, own_id, [*left, *([old] if old else [])]):
+        result["orphans"] += map(reference, left)
+        return
+    if own_id is not None:
+        result["orphans"] += [orphan for record in left for orphan in delete_orphan(task, user, record)]
+    if old and (own_id is None or delete_replaced(task, user, old)):
+        result["duplicates"].remove(reference(old))
+        result["replaced"] = {**reference(old), "groups": sorted(groups_of(old.fields))}
 
 
 def _is_left(user: Client, order: RegistrationOrder, record: Server) -> bool:

@@ -35,6 +35,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "tags": {"type": "dict"},
     "machine": {"type": "str"},
     "replace_stale": {"type": "bool", "default": False},
+    "replace": {"type": "bool", "default": False},
     "clean_up": {"type": "bool", "default": True},
     "version": {"type": "str"},
     "pinned": {"type": "bool", "default": False},
@@ -69,6 +70,9 @@ def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         result["requests"] = clients.requests
     if run.diff_mode and result["changed"] and not result.get("failed"):
         known = f"{result['name'] or order.id}\n"
-        gone = order.state == "unregistered"
-        result["diff"] = {"before": known if gone else "", "after": "" if gone else known}
+        if order.state == "unregistered":
+            result["diff"] = {"before": known, "after": ""}
+        else:
+            replaced = result["replaced"]
+            result["diff"] = {"before": f"{replaced['name']}\n" if replaced else "", "after": known}
     return result

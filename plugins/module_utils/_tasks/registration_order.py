@@ -46,6 +46,7 @@ class RegistrationOrder:
     tags: Mapping[str, str]
     machine: str
     replace_stale: bool
+    replace: bool
     clean_up: bool
     version: str
     pinned: bool
@@ -64,12 +65,20 @@ class RegistrationOrder:
             tags=_tags(options.get("tags")),
             machine=_digest(options.get("machine") or ""),
             replace_stale=bool(options.get("replace_stale")),
+            replace=bool(options.get("replace")),
             clean_up=options.get("clean_up") is not False,
             version=str(options.get("version") or "").strip(),
             pinned=bool(options.get("pinned")),
             timeout=values.duration("wait_timeout", options["wait_timeout"]),
         )
-        order._check_credentials(bool(options.get("token")))
+        has_token = bool(options.get("token"))
+        order._check_credentials(has_token)
+        if order.state == "registered" and order.replace and not (has_token and order.clean_up):
+            raise UsageError(
+                "replace",
+                "it takes an API token, which changes and deletes records",
+                "Give one in token and leave clean_up at true, or leave replace out.",
+            )
         if order.may_register:
             for name in ("registration_token", "name", "platform"):
                 if not getattr(order, name):

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._api.errors import AlpaconError, ApiError, LostAnswer, UnknownAddress
 from .._api.servers import PATH
-from .left_records import RegistrationAttempt, delete, delete_orphan, records
+from .left_records import RegistrationAttempt, delete, delete_orphan, unused_records
 from .registration_task import REFUSED, RegistrationError, RegistrationTask, ask, seen
 
 
@@ -20,7 +20,7 @@ def unregistered(task: RegistrationTask) -> dict[str, Any]:
     if order.means_machine:
         return _end_left_behind(task)
     facts: dict[str, Any] = {"id": order.id, "name": None, "orphans": []}
-    gone = {**facts, "changed": False, "msg": "There is no such record, or its credentials are worth nothing already."}
+    gone = {**facts, "changed": False, "msg": "Nothing to do: the record is gone, or belongs to other credentials."}
     try:
         by_agent = bool(order.key) and _end_by_agent(task)
         if by_agent or _end_by_user(task):
@@ -41,7 +41,7 @@ def _end_left_behind(task: RegistrationTask) -> dict[str, Any]:
     if user is None:
         return {**facts, "changed": False, "msg": "Without an API token, records of the machine cannot be looked for."}
     attempt = RegistrationAttempt.begin(task.order)
-    found = [record for record in records(user, task.order.name) if attempt.made(record)]
+    found = [record for record in unused_records(user, task.order.name) if attempt.made(record)]
     if not task.run.check_mode:
         facts["orphans"] = [orphan for record in found for orphan in delete_orphan(task, user, record)]
     count = len(found) - len(facts["orphans"])

@@ -25,6 +25,7 @@ Serve = Callable[..., ScriptedServer]
 UUID = "550e8400-e29b-41d4-a716-446655440000"
 CREDENTIALS: dict[str, Any] = {"id": UUID, "key": "a-key-of-nobody"}
 MYSELF = "/servers/-/$"
+NOTHING_TO_DO = "Nothing to do: the record is gone, or belongs to other credentials."
 #: What a proxy or a broken workspace answers, which says nothing of credentials.
 NO_WORD: list[dict[str, Any]] = [
     {"kind": "status", "status": 403, "body": '{"message": "Forbidden"}'},
@@ -45,7 +46,7 @@ NEW: dict[str, Any] = {"registration_token": "x", "name": "web", "platform": "de
 def patient(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock, for waits for a connection and looks at what became of a lost request as well."""
     tasks = "ansible_collections.herdops.alpacon.plugins.module_utils._tasks"
-    for module in ("connected", "left_records", "registered", "registration_task"):
+    for module in ("connected", "left_records", "registered", "registration_task", "replacement"):
         monkeypatch.setattr(f"{tasks}.{module}.time", clock)
     return clock
 
@@ -58,8 +59,9 @@ def scripted(server: ScriptedServer | Workspace, run: Run | None = None, **given
 
 def enrol(workspace: Workspace, name: str = "web", **given: Any) -> Outcome:
     """Register with a token that is good."""
-    tokens = workspace.registration_tokens() or [workspace.add_registration_token(groups=["Operations"])]
-    return register(workspace, registration_token=tokens[0]["key"], name=name, platform="debian", **given)
+    made = [token["key"] for token in workspace.registration_tokens() if token["name"] == "fleet"]
+    key = made[0] if made else workspace.add_registration_token(groups=["Operations"])["key"]
+    return register(workspace, registration_token=key, name=name, platform="debian", **given)
 
 
 def only_record(workspace: Workspace) -> dict[str, Any]:
@@ -270,7 +272,7 @@ def test_no_word_about_credentials_never_registers(workspace: Workspace, patient
     assert "so nothing was registered" in done["msg"]
     assert posts(workspace) == 0
     asked = ask(workspace, **CREDENTIALS)
-    assert (asked.failed, asked["credentials"]) == (False, "unreachable")
+    assert (asked.failed, asked["credentials"], asked["connected"]) == (False, "unreachable", None)
     assert asked["msg"].startswith("The workspace did not say whether the stored credentials are valid. ")
 
 
@@ -284,10 +286,12 @@ def test_credentials_are_asked_about(workspace: Workspace) -> None:
     done = ask(workspace, token=None, **agent.options)
     assert not done.changed
     assert (done["credentials"], done["commissioned"], done["version"]) == ("valid", True, "2.5.0")
-    assert (done["name"], done["requests"]) == (only_record(workspace)["name"], 1)
+    assert (done["connected"], done["name"], done["requests"]) == (False, only_record(workspace)["name"], 1)
+    workspace.change_server(done["name"], is_connected=True)
+    assert ask(workspace, **agent.options)["connected"] is True
     stale = ask(workspace, id=agent.id, key="wrong-key")
     assert not stale.failed
-    assert (stale["credentials"], stale["name"]) == ("stale", None)
+    assert (stale["credentials"], stale["name"], stale["connected"]) == ("stale", None, None)
     assert workspace.counters()["writes"] == 0
     assert [entry["token"] for entry in workspace.log() if entry["token"] == "admin"] == []
 
@@ -454,13 +458,25 @@ def test_unregistered_by_the_api_token(workspace: Workspace, key: str | None, ch
     assert not register(workspace, state="unregistered", **given).changed
 
 
-def test_without_clean_up_the_api_token_is_sent_nowhere(workspace: Workspace) -> None:
+OF_ANOTHER: dict[str, Any] = {"state": "unregistered", "token": "of-this-workspace", "clean_up": False}
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_record_of_another_workspace_is_deleted_by_its_agent_alone(workspace: Workspace, valid: bool) -> None:
     agent = new_agent(workspace)
-    given: dict[str, Any] = {"id": agent.id, "key": "wrong-key", "token": workspace.token, "clean_up": False}
-    assert not register(workspace, state="unregistered", **given).changed
-    assert only_record(workspace)["id"] == agent.id
-    assert [entry["token"] for entry in workspace.log() if entry["token"] == "admin"] == []
-    assert [entry["method"] for entry in workspace.log()] == ["POST", "DELETE"], "the agent's own two requests"
+    given = {**OF_ANOTHER, **agent.options, **({} if valid else {"key": "wrong-key"})}
+    done = register(workspace, **given)
+    assert (done.failed, done.changed, done["orphans"]) == (False, valid, [])
+    assert done["msg"] == ("Unregistered." if valid else NOTHING_TO_DO)
+    assert len(workspace.registered()) == (0 if valid else 1)
+    assert [(entry["method"], entry["token"]) for entry in workspace.log()][1:] == [("DELETE", None)]
+
+
+def test_a_record_of_another_workspace_that_is_away_is_named(patient: Clock) -> None:
+    options = {name: option.get("default") for name, option in SPEC.items()}
+    done = run_registration({**options, **OF_ANOTHER, **CREDENTIALS, "url": "http://127.0.0.1:9"}, Run())
+    assert (done["failed"], done["changed"], done["orphans"]) == (True, False, [{"id": UUID, "name": None}])
+    assert f"the record {UUID} may be left behind. DELETE" in done["msg"]
 
 
 def test_unregistering_spares_what_is_connected_with_other_credentials(workspace: Workspace) -> None:
@@ -550,3 +566,110 @@ def test_a_record_of_the_machine_that_cannot_be_deleted_is_named(current: Worksp
     assert not done.failed
     assert done["orphans"] == [{"id": lost["id"], "name": lost["name"]}]
     assert "is left behind and could not be deleted" in done.warnings[0]
+
+
+# replace
+
+
+def old_record(workspace: Workspace, name: str = "web", **fields: Any) -> dict[str, Any]:
+    """The offline record of a host from before it was installed anew; in the group Alpacon users."""
+    agent = new_agent(workspace, name)
+    record = next(record for record in workspace.registered() if record["id"] == agent.id)
+    ids = [group["id"] for group in workspace.state()["groups"] if group["name"] == "Alpacon users"]
+    workspace.api("PATCH", f"servers/servers/{agent.id}/", json={"groups": ids}).raise_for_status()
+    workspace.change_server(record["name"], **{"commissioned": True, "is_connected": False, **fields})
+    workspace.reset_counters()
+    return {"id": agent.id, "name": record["name"], "groups": ids}
+
+
+def replace(workspace: Workspace, **given: Any) -> Outcome:
+    """Register a host that is installed anew."""
+    return enrol(workspace, replace=True, token=workspace.token, **given)
+
+
+@in_every_dialect
+def test_the_old_record_is_replaced(workspace: Workspace) -> None:
+    old, _other = old_record(workspace), old_record(workspace, "web-2")
+    predicted = replace(workspace, check_mode=True, diff_mode=True)
+    assert (predicted["replaced"], predicted["duplicates"], workspace.counters()["writes"]) == (old, [], 0)
+    assert predicted["msg"] == f"Would be registered as web. It replaces {old['name']}."
+    assert predicted["diff"] == {"before": f"{old['name']}\n", "after": "web\n"}
+    done = replace(workspace)
+    [record] = workspace.registered("web")
+    assert record["id"] == done["id"]
+    assert sorted(record["groups"]) == ["Alpacon users", "Operations"]
+    assert (done["replaced"], done["duplicates"], done.warnings) == (old, [], [])
+    assert done["msg"] == f"Registered as {record['name']}. It replaces {old['name']}."
+    assert len(workspace.registered("web-2")) == 1
+    assert done["requests"] == 5  # register, list, read the groups, change them, delete
+
+
+@pytest.mark.parametrize(
+    ("other", "text"),
+    [
+        ({}, "2 offline records have the name web"),
+        ({"is_connected": True}, "another host of the name web is connected: web-"),
+    ],
+)
+def test_nothing_is_replaced_if_nobody_can_tell_which_record_is_old(
+    current: Workspace, other: dict[str, Any], text: str
+) -> None:
+    records = [old_record(current), old_record(current, **other)]
+    done = replace(current)
+    assert {record["id"] for record in current.registered()} == {done["id"], *(record["id"] for record in records)}
+    assert (done["replaced"], len(done["duplicates"])) == (None, 1 if other else 2)
+    assert text in done.warnings[0]
+    assert all(f"{duplicate['name']} ({duplicate['id']})" in done.warnings[0] for duplicate in done["duplicates"])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "method": "PATCH", "status": 403, "body": '{"code": "forbidden"}'},
+        {"kind": "lose_before", "method": "PATCH"},
+        {"kind": "status_after", "method": "PATCH", "status": 200, "body": '{"groups": []}'},
+        {"kind": "status", "method": "GET", "path": "/servers/[0-9a-f-]{36}/$", "status": 404, "body": "{}"},
+    ],
+    ids=["refused", "lost", "not all groups", "unseen"],
+)
+def test_without_its_groups_the_old_record_stays(current: Workspace, patient: Clock, fault: dict[str, Any]) -> None:
+    old = old_record(current)
+    current.fault(**fault)
+    done = replace(current)
+    assert (done.failed, done["replaced"]) == (False, None)
+    assert done["duplicates"] == [{"id": old["id"], "name": old["name"]}]
+    assert old["id"] in current.server_ids().values()
+    assert f"replace: {old['name']} ({old['id']}) stays" in done.warnings[0]
+    assert sum(entry["method"] == "PATCH" for entry in current.log()) <= 2, "one is of old_record"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "lose_after", "method": "PATCH"},
+        {"kind": "lose_after", "method": "DELETE", "times": 1},
+        {"kind": "lose_after", "method": "DELETE"},
+    ],
+)
+def test_lost_answers_while_a_record_is_replaced(current: Workspace, patient: Clock, fault: dict[str, Any]) -> None:
+    old = old_record(current)
+    current.fault(**fault)
+    done = replace(current)
+    assert (done["replaced"], done["duplicates"], done.warnings) == (old, [], [])
+    assert sorted(only_record(current)["groups"]) == ["Alpacon users", "Operations"]
+
+
+def test_an_old_record_that_cannot_be_deleted_is_named(current: Workspace) -> None:
+    old = old_record(current)
+    current.fault("status", method="DELETE", status=403, body='{"code": "forbidden"}')
+    done = replace(current)
+    assert (done["replaced"], done["duplicates"]) == (None, [{"id": old["id"], "name": old["name"]}])
+    assert f"the new record has the groups of {old['name']} ({old['id']})" in done.warnings[0]
+
+
+def test_groups_outlive_a_run_that_lost_the_key(current: Workspace) -> None:
+    old_record(current)
+    replace(current, machine=MACHINE_ID)
+    done = replace(current, machine=MACHINE_ID)
+    assert only_record(current)["id"] == done["id"]
+    assert sorted(only_record(current)["groups"]) == ["Alpacon users", "Operations"]

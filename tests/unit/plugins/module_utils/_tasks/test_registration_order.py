@@ -57,6 +57,8 @@ STORED: dict[str, Any] = {"id": SERVER, "key": "a-key-of-nobody"}
         ({**STORED, "tags": {"env": 1}}, "tags: the value of env is not a string"),
         ({**STORED, "tags": {MARKER: "x"}}, f"tags: '{MARKER}' is no name"),
         ({**STORED, "wait_timeout": "soon"}, "wait_timeout: 'soon' is not a duration"),
+        ({**NEW, "replace": True}, "replace: it takes an API token.* Give one in token"),
+        ({**NEW, "replace": True, "token": "x", "clean_up": False}, "replace: it takes an API token"),
         ({"id": SERVER}, "key: it is missing"),
         ({"key": "x"}, "id: it is missing"),
         ({"id": "web", "key": "x"}, "id: 'web' is not a UUID"),
