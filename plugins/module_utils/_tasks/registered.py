@@ -19,26 +19,12 @@ from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress
 from .._api.records import Server, answered_key, plain_text, row_id
 from .._api.servers import PATH
-from .left_records import (
-    LOOKS,
-    RegistrationAttempt,
-    added_at,
-    delete,
-    delete_orphan,
-    named_records,
-    reference,
-    unused_records,
-)
-from .registration_order import MACHINE, RegistrationOrder
+from .left_records import LOOKS, RegistrationAttempt, added_at, delete, reference, unused_records
+from .other_records import NO_OTHERS, other_records
 from .registration_task import REFUSED, RegistrationError, RegistrationTask, ask, seen
-from .replacement import delete_replaced, groups_of, only_old_record, take_over_groups
 
 #: How often a registration is sent at the most.
 _ATTEMPTS = 3
-#: What a result says of other records where there are none, or where none were looked for.
-_NO_OTHERS: dict[str, Any] = {"orphans": [], "duplicates": [], "replaced": None}
-#: For how long the agent of another machine of the same name may take to come up, in seconds.
-_COMES_UP = 3600.0
 
 
 def registered(task: RegistrationTask) -> dict[str, Any]:
@@ -48,7 +34,7 @@ def registered(task: RegistrationTask) -> dict[str, Any]:
     stored = ask(task)
     facts = {"id": order.id, **stored.facts}
     if stored.credentials == "valid":
-        return {"changed": False, **facts, "key": None, **_NO_OTHERS, "msg": "The stored credentials are valid."}
+        return {"changed": False, **facts, "key": None, **NO_OTHERS, "msg": "The stored credentials are valid."}
     if stored.credentials == "unreachable":
         raise RegistrationError(
             f"Whether the stored credentials are valid could not be found out, so nothing was registered. {stored.why}",
@@ -66,16 +52,16 @@ def registered(task: RegistrationTask) -> dict[str, Any]:
 def _register(task: RegistrationTask) -> dict[str, Any]:
     order = task.order
     facts: dict[str, Any] = {"name": order.name, "credentials": "valid", "commissioned": False, "is_connected": False}
-    facts.update(changed=True, id=None, key=None, version=None, **_NO_OTHERS)
+    facts.update(changed=True, id=None, key=None, version=None, **NO_OTHERS)
     if task.run.check_mode:
         if order.replace:
-            facts.update(_others(task, None, ()))
+            facts.update(other_records(task, None))
         return {**facts, "msg": f"Would be registered as {order.name}.{_replaces(facts)}"}
     answer, lost = _post_safely(task)
     facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or order.name)
     # Whoever loses the result, or the host, has read its id.
     task.run.tell(f"alpacon: registered {facts['name']}, {facts['id']}")
-    facts.update(_others(task, facts["id"], lost))
+    facts.update(other_records(task, facts["id"], lost))
     return {**facts, "msg": f"Registered as {facts['name']}.{_replaces(facts)}"}
 
 
@@ -173,73 +159,3 @@ def _made_by(user: Client, attempt: RegistrationAttempt, records: Sequence[Serve
     # Some workspaces cut times to whole seconds.
     since = user.clock.at(attempt.sent_at) - 1.0
     return [record for record in records if added_at(user, record) >= since]
-
-
-def _others(task: RegistrationTask, own_id: str | None, lost: Sequence[RegistrationAttempt]) -> dict[str, Any]:
-    """List other records of that name, after those of this machine and of this task are gone.
-
-    Args:
-        own_id: the new record; None in check mode.
-
-    Returns:
-        ``orphans`` never came up, ``duplicates`` did and are offline, ``replaced`` is gone.
-    """
-    user = task.clients.user
-    if user is None:
-        return _NO_OTHERS
-    result: dict[str, Any] = {"orphans": [], "duplicates": [], "replaced": None}
-    unseen = bool(lost)
-    try:
-        records = named_records(user, task.order.name)
-        unseen = unseen and all(record.id != own_id for record in records)
-        _sort_out(task, user, own_id, [record for record in records if record.id != own_id], lost, result)
-    except AlpaconError as error:
-        task.run.warn(f"Whether records named {task.order.name}-xxxxxx are left behind is not known. {error}")
-    if unseen:
-        # Who does not see the new record did not see a lost one either.
-        task.run.warn(
-            f"token: it does not see the new record, so one named {task.order.name}-xxxxxx may be left behind."
-        )
-        result["orphans"].append({"id": None, "name": f"{task.order.name}-xxxxxx"})
-    return result
-
-
-def _sort_out(
-    task: RegistrationTask,
-    user: Client,
-    own_id: str | None,
-    records: Sequence[Server],
-    lost: Sequence[RegistrationAttempt],
-    result: dict[str, Any],
-) -> None:
-    """Delete what this machine left, replace its old record if that is asked for, and note the others in the result."""
-    left: list[Server] = []
-    duplicates: list[Server] = []
-    connected = [record for record in records if record.is_connected is not False]
-    # All attempts for a machine have the same tag.
-    own = [RegistrationAttempt.begin(task.order)] if task.order.machine else lost
-    for record in (record for record in records if record.is_connected is False):
-        if record.commissioned is not False:
-            duplicates.append(record)
-            result["duplicates"].append(reference(record))
-        elif any(attempt.made(record) for attempt in own):
-            # Left by a run that was lost before it had written the key, or come late.
-            left.append(record)
-        elif _is_left(user, task.order, record):
-            result["orphans"].append(reference(record))
-    old = only_old_record(task, duplicates, connected) if task.order.replace else None
-    if task.order.replace and not take_over_groups(task, user, own_id, [*left, *([old] if old else [])]):
-        result["orphans"] += map(reference, left)
-        return
-    if own_id is not None:
-        result["orphans"] += [orphan for record in left for orphan in delete_orphan(task, user, record)]
-    if old and (own_id is None or delete_replaced(task, user, old)):
-        result["duplicates"].remove(reference(old))
-        result["replaced"] = {**reference(old), "groups": sorted(groups_of(old.fields))}
-
-
-def _is_left(user: Client, order: RegistrationOrder, record: Server) -> bool:
-    """Whether a record that never came up may be of this machine: it is of no other, whose agent is just starting."""
-    if order.machine and MACHINE in record.tags:
-        return False
-    return added_at(user, record) <= user.clock.at(time.time()) - _COMES_UP
