@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Mapping
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
@@ -15,95 +15,97 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_list
 
 #: Variables that every task of the collection reads.
 _SETTINGS = frozenset(f"alpacon_{name}" for name in (*CONNECTION, "tokens"))
-#: Variables that the inventory sets, results, and those of the role alpamon that are like settings.
-_FOUND = frozenset(f"alpacon_{name}" for name in (*FIELDS, "result", "server_id", "workspace", "workspaces")) | {
+#: Variables that the inventory and tasks set, and those of the role alpamon that are like settings.
+_OTHERS = frozenset(f"alpacon_{name}" for name in (*FIELDS, "result", "server_id", "workspace", "workspaces")) | {
     "alpamon_url",
     "alpamon_token",
     "alpamon_validate_certs",
     "audit_result",
 }
-#: Words for what is chosen; one that is not noticed would mean everything.
-_CHOSEN = ("host", "hosts", "server", "servers", "limit")
-#: From so many characters on, a word with two slips is still told.
+#: Other words for the variable that chooses hosts or servers.
+_CHOOSING = ("host", "hosts", "server", "servers", "limit")
+#: Words of so many characters may have two typos, and shorter ones one.
 _LONG = 7
-#: From so many characters on, the beginning of a word is a short form of it.
-_SHORT_FORM = 3
+#: The least length of an abbreviation.
+_ABBREVIATION = 3
 
 
 def mistyped(names: Iterable[str], known: Iterable[str], chooses: str = "", given: Iterable[str] = ()) -> list[str]:
-    """A sentence for each name that is not known, but for one slip of the keyboard or, in a long name, two.
+    """Find misspelt names of variables.
 
-    So for each of those that were ``given`` and are short for a known name.
+    A name with more words than a known one is the user's own, and so is one that begins with an underscore.
+
+    Args:
+        names: all variables that there are.
+        known: the variables of the playbook or role.
+        chooses: the one of them that chooses hosts or servers; other words for it are found too.
+        given: variables that were given with -e; short forms of known ones are found among them too.
+
+    Returns:
+        A sentence for each misspelt name.
     """
-    known, short = frozenset(known), {str(name) for name in given}
+    known, given = frozenset(known), {str(name) for name in given}
     prefix = chooses.partition("_")[0]
-    meant = {f"{prefix}_{word}": chooses for word in _CHOSEN if chooses}
-    meant |= {name: name for name in known | _SETTINGS}
-    unknown = ({str(name) for name in names} | short) - known - _SETTINGS - _FOUND
-    told = []
-    for name in sorted(name for name in unknown if name[:1] != "_"):
-        closest = _closest(name, meant)
-        likely = meant[closest] if closest else _longer(name, known) if name in short else ""
+    meant = dict.fromkeys(_OTHERS, "") | {name: name for name in known | _SETTINGS}
+    meant |= {f"{prefix}_{word}": chooses for word in _CHOOSING if chooses}
+    unknown = {str(name) for name in names}.union(given) - known - _SETTINGS - _OTHERS
+    prefixes = {name.partition("_")[0] for name in known | _SETTINGS}
+    # Most variables of a host have nothing to do with this collection, and few begin differently.
+    beginnings = {name[: _LONG + 1] for name in unknown}
+    near = {
+        begun for begun in beginnings if any(_typos(_plain(begun).partition("_")[0], each) <= 2 for each in prefixes)
+    }
+    sentences = []
+    for name in sorted(name for name in unknown if name[: _LONG + 1] in near):
+        likely = _closest(_plain(name), meant)
+        if not likely and name in given:
+            likely = " or ".join(_long_forms(name, known))
         if likely:
-            told.append(f"There is no variable {clean_line(name)}. Did you mean {likely}?")
-    return told
+            sentences.append(f"There is no variable {clean_line(name)}. Did you mean {likely}?")
+    return sentences
 
 
-def _longer(name: str, known: Iterable[str]) -> str:
-    """What a name is short for, of those with the same prefix; empty where it is the user's own.
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_")
 
-    Those that begin with it come before others, and one of the others is enough.
-    """
-    prefix, underscore, short = name.partition("_")
-    beginning = prefix + underscore
-    longer = [other for other in known if other.startswith(beginning) and _is_short(short, other[len(beginning) :])]
-    begun = sorted(other for other in longer if other.startswith(f"{name}_"))
-    return " or ".join(begun) or min(longer, key=lambda other: (other.count("_"), other), default="")
+
+def _closest(written: str, meant: Mapping[str, str]) -> str:
+    """Return what the most similar name means, empty where there is none."""
+    words = set(written.split("_")) - {""}
+    similar = []
+    for name, meaning in meant.items():
+        prefix, _underscore, own = name.partition("_")
+        word = own if written.startswith(f"{prefix}_") else prefix
+        typos = _typos(written, name)
+        if typos <= (2 if len(word) >= _LONG else 1) and not words > set(name.split("_")):
+            similar.append((typos, name, meaning))
+    return min(similar)[2] if similar else ""
+
+
+def _long_forms(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names with the same prefix that this one is short for."""
+    prefix, underscore, own = name.partition("_")
+    same = [other for other in sorted(known) if other.startswith(prefix + underscore)]
+    return [other for other in same if _is_short(own, other.partition("_")[2])]
 
 
 def _is_short(short: str, whole: str) -> bool:
-    """Whether a name has but some words of another one, or is one word that it or the other begins with."""
+    """Return True for some words of the whole name, and for one word where one of both begins with the other."""
     if set(short.split("_")) < set(whole.split("_")):
         return True
     begins = whole.startswith(short) or short.startswith(whole)
-    return begins and "_" not in short and min(len(short), len(whole)) >= _SHORT_FORM
+    return begins and "_" not in short and min(len(short), len(whole)) >= _ABBREVIATION
 
 
-def _closest(name: str, known: Iterable[str]) -> str:
-    """Which one a name may mean; none where it is the user's own."""
-    written = name.casefold().replace("-", "_")
-    prefixes = {other.partition("_")[0] for other in known}
-    # There are many names, and few that begin alike.
-    alike = {prefix for prefix in prefixes if _slips(written[: len(prefix)], prefix) <= 2 * _allowed(prefix)}
-    near = [(_slips(written, other), other) for other in known if _may_mean(written, other, alike)]
-    if not near:
-        return ""
-    slips, closest = min(near)
-    return "" if any(_slips(written, other) < slips for other in _FOUND) else closest
-
-
-def _may_mean(written: str, known: str, prefixes: Container[str]) -> bool:
-    prefix, _underscore, own = known.partition("_")
-    if prefix not in prefixes or set(written.split("_")) - {""} > set(known.split("_")):
-        return False
-    allowed = _allowed(own if written.startswith(f"{prefix}_") else prefix)
-    return abs(len(written) - len(known)) <= allowed and _slips(written, known) <= allowed
-
-
-def _allowed(word: str) -> int:
-    return 2 if len(word) >= _LONG else 1
-
-
-def _slips(one: str, other: str) -> int:
-    """How many characters are left out, added, exchanged or swapped with the next one."""
-    before: list[int] = []
-    last = list(range(len(other) + 1))
-    for row, character in enumerate(one, 1):
-        current = [row]
-        for column, wanted in enumerate(other, 1):
-            least = min(last[column] + 1, current[-1] + 1, last[column - 1] + (character != wanted))
-            if row > 1 and column > 1 and character == other[column - 2] and one[row - 2] == wanted:
-                least = min(least, before[column - 2] + 1)
-            current.append(least)
-        before, last = last, current
-    return last[-1]
+def _typos(one: str, other: str, most: int = 2) -> int:
+    """Count characters that are left out, added, exchanged, or swapped with the next one, up to one above `most`."""
+    if abs(len(one) - len(other)) > most or len(set(other) - set(one)) > most:
+        return most + 1
+    while one and one[:1] == other[:1]:
+        one, other = one[1:], other[1:]
+    if not most or not one or not other:
+        return len(one or other)
+    rests = [(one[1:], other), (one, other[1:]), (one[1:], other[1:])]
+    if one[:2] == other[1::-1]:
+        rests.append((one[2:], other[2:]))
+    return 1 + min(_typos(*rest, most - 1) for rest in rests)
