@@ -6,10 +6,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+
+from ansible.parsing.dataloader import DataLoader
+from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._failure_causes import failure_reason
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
+
+
+def misspelt_variables(names: Iterable[str], known: Iterable[str], chooses: str) -> list[str]:
+    """Find misspelt names of variables, and short forms among those of -e."""
+    # Ansible keeps what it loads first.
+    return mistyped(names, known, chooses, load_extra_vars(DataLoader()))
 
 
 class FilterModule:
@@ -17,4 +26,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., list[str]]]:
         """Return the filters by name."""
-        return {"failure_reason": failure_reason, "mistyped": mistyped}
+        return {"failure_reason": failure_reason, "mistyped": mistyped, "misspelt_variables": misspelt_variables}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Variables that are nearly those of a playbook, and runs that would do nothing."""
+"""Runs that are refused, since they would do nothing or something else."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from workspace.client import Workspace
 
 pytestmark = pytest.mark.slow
 
-RUN, CANCEL, AUDIT, ROLLOUT = (f"herdops.alpacon.{name}" for name in ("run", "cancel", "audit", "rollout"))
+RUN, AUDIT, ROLLOUT = (f"herdops.alpacon.{name}" for name in ("run", "audit", "rollout"))
 LINE = ("-e", "alpacon_line=uptime")
-#: The playbook, whether there is an inventory, the arguments, and what it says.
+#: The playbook, whether there is an inventory, the arguments, and the message.
 REFUSED: dict[str, tuple[str, bool, tuple[str, ...], str]] = {
     "typo": (
         RUN,
@@ -28,19 +28,14 @@ REFUSED: dict[str, tuple[str, bool, tuple[str, ...], str]] = {
         "There is no variable alpacon_user. Did you mean alpacon_username? There is no variable alpcon_servers. Did you"
         " mean alpacon_servers?",
     ),
-    "no servers": (RUN, True, (*LINE, "-e", "alpacon_servers="), "alpacon_servers is empty."),
-    "limited": (RUN, True, (*LINE, "-e", "alpacon_servers=web-01", "--limit", "web-01"), "Give only one of the two."),
+    "limited": (RUN, True, (*LINE, "-e", "alpacon_servers=web-01", "--limit", "web-01"), "Give alpacon_servers and"),
     "nobody": (RUN, False, (*LINE, "--limit", "web"), "no hosts that --limit could choose from"),
     "cut": (RUN, True, ("-e", "alpacon_line=uptime -p"), "'-p' belongs to no variable. Put a value"),
-    "no ids": (CANCEL, True, (*LINE, "-e", "alpacon_ids="), "alpacon_ids is empty."),
-    "audit": (AUDIT, True, ("-e", "audit_fail_onn=low"), "Did you mean audit_fail_on?"),
+    "limits": (RUN, True, (*LINE, "-e", "alpacon_max_errors=0"), "alpacon_max_errors counts the servers"),
+    "tags": (RUN, True, (*LINE, "--tags", "ssh"), "choose no task of this playbook, so nothing would run."),
+    "audit tags": (AUDIT, True, ("--tags", "ssh"), "choose no task of this playbook, so nothing would run."),
     "audit nobody": (AUDIT, False, ("--limit", "web"), "no hosts that --limit could choose from"),
-    "audit hosts": (
-        AUDIT,
-        True,
-        ("-e", "audit_hosts=web-01"),
-        "There is no variable audit_hosts. Choose hosts with --limit, such as --limit web-01.",
-    ),
+    "audit hosts": (AUDIT, True, ("-e", "audit_hosts=web-01"), "There is no variable audit_hosts. Choose hosts with"),
     "rollout": (
         ROLLOUT,
         True,
@@ -67,7 +62,7 @@ REFUSED: dict[str, tuple[str, bool, tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_runs_that_would_do_nothing(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_wrong_arguments_are_refused_before_anything_is_sent(current: Workspace, tmp_path: Path, core: str) -> None:
     names = REFUSED if core == "development" else ("typo", "nobody", "cut", "rollout", "rollout token")
     for name in names:
         playbook, is_listed, arguments, told = REFUSED[name]
