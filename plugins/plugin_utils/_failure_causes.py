@@ -13,8 +13,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 
-#: What lines say that state a cause, as apt, dnf, zypper, ssh and sudo put it. What stands in front brings the rest
-#: along.
+#: Causes in the words of apt, dnf, zypper, ssh and sudo. An earlier one leads to the later ones.
 _CAUSES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -31,13 +30,13 @@ _CAUSES = tuple(
         r"permission denied|operation not permitted",
     )
 )
-#: A program may have printed any amount: the end tells, and of a long line its beginning.
+#: Programs print any amount, and the cause at the end.
 _LINES = 1000
 _LENGTH = 300
 
 
 def failure_reason(result: Mapping[str, Any]) -> list[str]:
-    """What a failed task says, and in the first line the cause."""
+    """Return the message of a failed task by lines, with the cause in the first one."""
     said = result.get("msg") or "It failed as shown above."
     message = [str(line) for line in said] if isinstance(said, (list, tuple)) else str(said).splitlines()
     first, *others = message or [""]
@@ -46,7 +45,7 @@ def failure_reason(result: Mapping[str, Any]) -> list[str]:
 
 
 def _cause(result: Mapping[str, Any]) -> str:
-    """The line that states the cause, or may; empty where there is none."""
+    """Return the line that states the cause, else the last one of the errors; empty without any."""
     lines = [clean_line(line)[:_LENGTH] for line in _printed(result)]
     for cause in _CAUSES:
         found = next((line for line in lines if cause.search(line)), "")
@@ -55,12 +54,12 @@ def _cause(result: Mapping[str, Any]) -> str:
     said = result.get("msg")
     message = said if isinstance(said, str) else ""
     errors = _lines(result.get("stderr") or result.get("module_stderr") or message) or [""]
-    # Programs say the reason last, and the message of their task is often that they failed. What cannot be started says
-    # it first.
+    # Programs name the reason last; what cannot be started (126, 127) names it first.
     return clean_line(errors[0 if result.get("rc") in (126, 127) else -1])[:_LENGTH]
 
 
 def _printed(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of a result, and those of its failed items."""
     for name in ("stderr", "failures", "stdout", "msg", "module_stderr"):
         yield from _lines(result.get(name))
     for item in result.get("results") or ():
@@ -71,6 +70,6 @@ def _printed(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _lines(said: Any) -> list[str]:
-    """The last lines of a text or a list that say anything."""
+    """Return the last lines of a text or a list, without empty ones."""
     text = "\n".join(map(str, said)) if isinstance(said, (list, tuple)) else str(said or "")
     return [line.strip() for line in text.splitlines()[-_LINES:] if line.strip()]

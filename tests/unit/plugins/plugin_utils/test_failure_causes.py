@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The line in which a package manager says why it failed."""
+"""The line in which a package manager, ssh or sudo says why it failed."""
 
 from __future__ import annotations
 
@@ -13,30 +13,14 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._failure_causes import failure_reason
 
 APT = "'/usr/bin/apt-get -y install 'alpamon=2.5.0*'' failed: E: Sub-process /usr/bin/dpkg returned an error code (1)"
-FULL = (
-    "cannot copy extracted data for './usr/bin/alpamon' to '/usr/bin/alpamon.dpkg-new': failed to write (No space left"
-    " on device)"
-)
-DPKG = f"""\
-Unpacking alpamon (2.5.0) ...
-dpkg: error processing archive /var/cache/apt/archives/alpamon_2.5.0_amd64.deb (--unpack):
- {FULL}
-Errors were encountered while processing:
- /var/cache/apt/archives/alpamon_2.5.0_amd64.deb
-"""
+FULL = "cannot copy extracted data for './usr/bin/alpamon': failed to write (No space left on device)"
+DPKG = f"dpkg: error processing archive alpamon_2.5.0_amd64.deb (--unpack):\n {FULL}\nErrors were encountered.\n"
 NEEDS = "installing package alpamon-2.5.0-1.x86_64 needs 12MB more space on the / filesystem"
-DENIED = "Permission denied: /etc/alpamon"
-SHIM = "shim: python3.12: not found\n\nNote: See 'shim help'\n for tips on several versions.\n"
-
-
-SSH = "Failed to connect to the host via ssh: "
-AT = "@" * 59
-CHANGED = (
-    f"{SSH}{AT}\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n{AT}\nHost key verification failed.\n"
-)
+CHANGED = "Failed to connect to the host via ssh: @@@@\n@ WARNING! @\n@@@@\nHost key verification failed.\n"
 SUDO = "Task failed: Premature end of stream waiting for become success.\n>>> Standard Error\n"
 SUDOERS = "deploy is not in the sudoers file."
-CHANNEL = "value of alpamon_channel must be one of: stable, rc, dev, got: beta"
+NO_PACKAGE = "No package alpamon-9 available."
+DENIED = "Permission denied: /etc/alpamon"
 
 
 @pytest.mark.parametrize(
@@ -46,10 +30,7 @@ CHANNEL = "value of alpamon_channel must be one of: stable, rc, dev, got: beta"
         ({"msg": f"{SUDO}{SUDOERS}\nThis incident has been reported to the administrator."}, SUDOERS),
         ({"msg": APT, "stderr": "E: Sub-process /usr/bin/dpkg returned an error code (1)\n", "stdout": DPKG}, FULL),
         ({"msg": f"Unknown Error occurred: Transaction test error:\n  {NEEDS}\n"}, NEEDS),
-        (
-            {"msg": "Failed to install.", "failures": ["No package alpamon-9 available."], "results": []},
-            "No package alpamon-9 available.",
-        ),
+        ({"msg": "Failed to install.", "failures": [NO_PACKAGE], "results": []}, NO_PACKAGE),
         ({"msg": "One or more items failed", "results": [{"failed": True, "msg": DENIED}, {}]}, DENIED),
     ],
 )
@@ -58,29 +39,27 @@ def test_the_line_that_states_the_cause(result: dict[str, Any], cause: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "lines"),
     [
         ({"msg": "No.", "stderr": "One.\ndpkg: no.\n\n"}, ["No. dpkg: no."]),
-        ({"msg": "MODULE FAILURE", "rc": 127, "module_stderr": SHIM}, ["MODULE FAILURE shim: python3.12: not found"]),
-        # The summary of a rollout has the first line only.
-        ({"msg": "First.\nMore.\nLast.\n", "stderr": ""}, ["First. Last.", "More.", "Last."]),
         (
-            {"msg": f"Validation of arguments failed:\n{CHANNEL}"},
-            [f"Validation of arguments failed: {CHANNEL}", CHANNEL],
+            {"msg": "FAILURE", "rc": 127, "module_stderr": "python3: not found\n\nSee help.\n"},
+            ["FAILURE python3: not found"],
         ),
+        ({"msg": "First.\nMore.\nLast.\n", "stderr": ""}, ["First. Last.", "More.", "Last."]),
         ({"msg": ["First.", "More."]}, ["First.", "More."]),
         ({}, ["It failed as shown above."]),
         ({"msg": "No.", "stderr": "\x1b[2Jgone"}, ["No. \\x1b[2Jgone"]),
     ],
 )
-def test_without_one_it_is_the_last_line_of_the_errors(result: dict[str, Any], said: list[str]) -> None:
-    assert failure_reason(result) == said
+def test_without_one_it_is_the_last_line_of_the_errors(result: dict[str, Any], lines: list[str]) -> None:
+    assert failure_reason(result) == lines
 
 
-def test_any_amount_of_output_is_told_in_one_short_line() -> None:
+def test_much_output_gives_one_short_line() -> None:
     much = f"{'no space left ' * 100}\n" + "line\n" * 900
-    [said] = failure_reason({"msg": "No.", "stdout": much})
-    assert said.startswith("No. no space left")
-    assert len(said) < 320
-    assert failure_reason({"msg": "No.", "stdout": much * 2000}) == [said]
+    [first] = failure_reason({"msg": "No.", "stdout": much})
+    assert first.startswith("No. no space left")
+    assert len(first) < 320
+    assert failure_reason({"msg": "No.", "stdout": much * 2000}) == [first]
     assert failure_reason({"msg": "No.", "stdout": "line\n" * 2000 + "no space left"}) == ["No. no space left"]
