@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""V(state=connected): the agent of a host is commissioned and connected."""
+"""Wait for the agent of a server to connect, with V(state=connected)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .._api.errors import AlpaconError
 from .registration_order import RegistrationOrder
 from .registration_task import RegistrationError, RegistrationTask, StoredCredentials, ask
 
-#: Pauses between two questions whether the agent is connected, in seconds.
+#: Pauses between two polls, in seconds.
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.5, 1.4, 10.0
-#: Agents whose workspace was away try again after at most a minute, in seconds.
+#: Agents reconnect within a minute after the workspace was away, in seconds.
 _RECONNECTS = 75.0
-#: Where workspaces that have a policy for the versions of agents state it.
+#: Preferences with the policy for versions of agents, in workspaces that have one.
 _PREFERENCES = "/api/workspaces/preferences/-/"
 _CHECKS = (
     "On the host, read the agent's log (journalctl -u alpamon). The agent's websockets trust the system's CA"
@@ -31,8 +31,7 @@ def connected(task: RegistrationTask) -> dict[str, Any]:
     """Wait until the agent is connected.
 
     Raises:
-        RegistrationError: it is not connected in time, or the workspace could not be asked; ``connected`` in its facts
-            is False or None.
+        RegistrationError: it is not connected in time; ``connected`` in its facts is False, or None if not known.
     """
     order, pause = task.order, _FIRST_PAUSE
     unanswered_at: float | None = None
@@ -56,7 +55,7 @@ def connected(task: RegistrationTask) -> dict[str, Any]:
 
 
 def _tell_of_upgrades(task: RegistrationTask) -> None:
-    """Say once in a run if the workspace upgrades agents by itself."""
+    """Warn once in a run if the workspace upgrades agents by itself."""
     user = task.clients.user
     if user is None or not task.run.first("agent-upgrades"):
         return
@@ -75,12 +74,12 @@ def _tell_of_upgrades(task: RegistrationTask) -> None:
 
 def _not_connected(stored: StoredCredentials, order: RegistrationOrder) -> str:
     if stored.connected:
-        seen = f"An agent of version {stored.facts['version']} is connected, not {order.version}."
+        state = f"An agent of version {stored.facts['version']} is connected, not {order.version}."
     elif not stored.server.commissioned:
-        seen = "The workspace knows the server, but its agent has not sent its first report."
+        state = "The workspace knows the server, but its agent has not sent its first report."
     else:
-        seen = "The agent has reported, but holds no websocket."
-    return f"Not connected within {order.timeout:g} s. {seen} {_CHECKS}"
+        state = "The agent has reported, but holds no websocket."
+    return f"Not connected within {order.timeout:g} s. {state} {_CHECKS}"
 
 
 def _not_known(stored: StoredCredentials) -> str:

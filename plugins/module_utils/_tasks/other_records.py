@@ -16,7 +16,7 @@ from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, LostAnswer, UnreadableRow
 from .._api.records import Server, canonical_uuid
 from .._api.servers import PATH
-from .left_records import LOOKS, RegistrationAttempt, added_at, delete, delete_orphan, named_records, reference
+from .orphaned_servers import LOOKS, RegistrationAttempt, added_at, delete, delete_orphan, named_records, reference
 from .registration_order import MACHINE, RegistrationOrder
 from .registration_task import RegistrationTask
 

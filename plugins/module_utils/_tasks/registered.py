@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""V(state=registered): a host has valid credentials, and the workspace one record of it.
+"""Register a server, with V(state=registered).
 
-Every registration makes a new record in the workspace. So it is sent only where the workspace itself says that the
-stored credentials are worth nothing, and a record whose credentials were lost on the way is looked for and deleted.
+Every registration makes a new record in the workspace. So it is sent only if there are no stored credentials, or if the
+workspace itself refuses them. A record whose credentials were lost with the answer is deleted before the next attempt.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress
 from .._api.records import Server, answered_key, plain_text, row_id
 from .._api.servers import PATH
-from .left_records import LOOKS, RegistrationAttempt, added_at, delete, reference, unused_records
+from .orphaned_servers import LOOKS, RegistrationAttempt, added_at, delete, reference, unused_records
 from .other_records import NO_OTHERS, other_records
-from .registration_task import REFUSED, RegistrationError, RegistrationTask, ask, seen
+from .registration_task import REFUSED, RegistrationError, RegistrationTask, ask, without_advice
 
-#: How often a registration is sent at the most.
+#: Maximum number of registrations that a task sends.
 _ATTEMPTS = 3
 
 
@@ -70,7 +70,7 @@ def _replaces(facts: Mapping[str, Any]) -> str:
 
 
 def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[RegistrationAttempt]]:
-    """Register; where an answer was lost, only after the record that it may be about is gone."""
+    """Register; after a lost answer, delete the record that it may have made, and try again."""
     lost: list[RegistrationAttempt] = []
     while True:
         attempt = RegistrationAttempt.begin(task.order)
@@ -81,7 +81,7 @@ def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[Regist
         except LostAnswer as error:
             lost.append(attempt)
             task.written = True
-            _withdraw(task, attempt, error)
+            _delete_lost(task, attempt, error)
             if len(lost) == _ATTEMPTS:
                 raise RegistrationError(
                     f"{error} So it was {_ATTEMPTS} times in a row. Nothing of it is left behind; run the task again.",
@@ -89,7 +89,7 @@ def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[Regist
                 ) from None
         except ApiError as error:
             hint = "registration_token: the workspace refuses it. " if error.status in REFUSED else ""
-            raise RegistrationError(f"{hint}{seen(error)}", **error.as_result()) from None
+            raise RegistrationError(f"{hint}{without_advice(error)}", **error.as_result()) from None
 
 
 def _post(task: RegistrationTask, attempt: RegistrationAttempt) -> Mapping[str, Any]:
@@ -105,7 +105,7 @@ def _post(task: RegistrationTask, attempt: RegistrationAttempt) -> Mapping[str, 
     return answer
 
 
-def _withdraw(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostAnswer) -> None:
+def _delete_lost(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostAnswer) -> None:
     """Delete the record that a lost registration made, if it made one."""
     name, user = task.order.name, task.clients.user
     if user is None:
@@ -153,7 +153,7 @@ def _delete_own(user: Client, found: Sequence[Server], attempt: RegistrationAtte
 
 
 def _made_by(user: Client, attempt: RegistrationAttempt, records: Sequence[Server]) -> list[Server]:
-    """Which of these records that attempt made: those with its tag, or where no tags are shown those since then."""
+    """Select the records that the attempt made: by its tag, or by their age if the workspace shows no tags."""
     if any("tags" in record.fields for record in records):
         return [record for record in records if attempt.made(record)]
     # Some workspaces cut times to whole seconds.

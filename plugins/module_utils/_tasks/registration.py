@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""What a task of M(herdops.alpacon.alpacon_registration) means; options in, result out."""
+"""Run a task of M(herdops.alpacon.alpacon_registration)."""
 
 from __future__ import annotations
 

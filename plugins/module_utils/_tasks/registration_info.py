@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""What a task of M(herdops.alpacon.alpacon_registration_info) means; it only ever reads."""
+"""Run a task of M(herdops.alpacon.alpacon_registration_info), which only reads."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""What a task about the registration of one server asks for."""
+"""Check the options of a task about the registration of one server."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ MACHINE = "ansible:machine"
 
 @dataclass(frozen=True)
 class RegistrationOrder:
-    """What the options ask for.
+    """Hold the checked options.
 
     Attributes:
-        id, key: stored credentials of the agent; empty where there are none.
-        machine: what stands for the machine in a tag; empty where it is not told from others.
-        registration_token, name, platform: empty where they are not needed.
-        version: which version of the agent is to be connected; empty where any may.
-        pinned: whether that version is to stay, although nothing holds its package.
+        id, key: stored credentials of the agent; empty if there are none.
+        machine: digest that identifies the machine in a tag; empty if it is not told from others.
+        registration_token, name, platform: empty if they are not needed.
+        version: version of the agent to wait for; empty for any.
+        pinned: True if that version is to stay, although nothing holds its package.
         timeout: seconds.
     """
 
@@ -95,17 +95,17 @@ class RegistrationOrder:
 
     @property
     def means_machine(self) -> bool:
-        """Whether this task is about what registrations of the machine may have left behind."""
+        """Return True if the task is about records that registrations of the machine may have left behind."""
         return self.state == "unregistered" and not self.id and bool(self.name and self.machine)
 
     @property
     def may_register(self) -> bool:
-        """Whether this task may come to register."""
+        """Return True if the task may register the server."""
         return self.state == "registered" and (not self.id or self.replace_stale)
 
 
 def agent_name(option: str, text: str) -> str:
-    """A name as the agent would register it: short, and of letters, digits, underscores and hyphens."""
+    """Shorten a name as the agent does: letters, digits, underscores and hyphens, up to the first dot."""
     stripped = text.strip()
     if _is_address(stripped):
         raise UsageError(option, f"{stripped} is an address", "Give a name, such as the short name of the host.")
@@ -135,6 +135,6 @@ def _tags(given: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def _digest(machine: str) -> str:
-    """What stands for a machine without saying which one it is; empty for an empty text."""
+    """Return a digest that identifies a machine without naming it; empty for an empty text."""
     text = machine.strip()
     return hashlib.sha256(f"alpacon {text}".encode(errors="replace")).hexdigest()[:32] if text else ""

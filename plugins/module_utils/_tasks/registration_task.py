@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""A task about the registration of one server at work: its clients, and what the workspace says of credentials."""
+"""Hold the state of a task about one registration, and ask the workspace about credentials."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .._api.settings import Settings
 from .._fleet.run import Run
 from .registration_order import RegistrationOrder
 
-#: HTTP statuses by which the workspace says that credentials are worth nothing.
+#: HTTP statuses of a workspace that refuses credentials.
 REFUSED = (401, 403, 404)
 
 
 class RegistrationError(AlpaconError):
-    """A task about a registration that failed, with what is known by then."""
+    """Report that a task failed, with the facts for its result."""
 
     def __init__(self, text: str, **facts: Any) -> None:
         self.facts = facts
@@ -37,7 +37,7 @@ class RegistrationError(AlpaconError):
 
 
 class Clients:
-    """The clients of a task, one for each credential that it has."""
+    """Open one client for each credential of a task."""
 
     def __init__(self, settings: Settings, order: RegistrationOrder, stack: ExitStack, run: Run) -> None:
         self._settings, self._order, self._stack, self._run = settings, order, stack, run
@@ -62,12 +62,12 @@ class Clients:
 
     @property
     def deadline(self) -> float:
-        """When the patience of the task ends, in monotonic seconds."""
+        """Return when the task gives up waiting, in monotonic seconds."""
         return self._deadline
 
     @property
     def requests(self) -> int:
-        """How many HTTP requests were sent so far."""
+        """Count the HTTP requests that were sent so far."""
         return sum(client.requests for client in self._clients.values())
 
     def _client(self, authorization: str) -> Client:
@@ -86,7 +86,7 @@ class Clients:
 
 @dataclass
 class RegistrationTask:
-    """A task at work."""
+    """Hold the clients, options and run of a task."""
 
     clients: Clients
     order: RegistrationOrder
@@ -97,7 +97,7 @@ class RegistrationTask:
 
 @dataclass(frozen=True)
 class StoredCredentials:
-    """What the workspace says of an agent's credentials: V(valid), V(stale) or V(unreachable), with the reason."""
+    """Describe an agent's credentials: V(valid), V(stale) or V(unreachable), with the reason."""
 
     credentials: str
     why: str = ""
@@ -105,7 +105,7 @@ class StoredCredentials:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The part of a result that tells of it; null is what the workspace did not say."""
+        """Return the keys of a result; None for what the workspace did not say."""
         return {
             "credentials": self.credentials,
             "name": self.server.name,
@@ -116,17 +116,17 @@ class StoredCredentials:
 
     @property
     def connected(self) -> bool:
-        """Whether the agent is commissioned and connected; some workspaces do not say anything of the latter."""
+        """Return True if the agent is commissioned, and connected if the workspace says anything of that."""
         return self.server.commissioned is True and self.server.fields.get("is_connected", True) is True
 
     def runs(self, wanted: str) -> bool:
-        """Whether the agent may be of that version; some workspaces state none, and some builds have no number."""
+        """Return True if the agent may have that version: not all workspaces and builds state one."""
         stated = _version(self.server.version or "")
         return not wanted or not stated[:1].isdigit() or stated == _version(wanted)
 
 
 def _version(text: str) -> str:
-    """A version as the agent states it: packages write 2.6.0-rc1 as 2.6.0~rc1, and tags as v2.6.0-rc1."""
+    """Spell a version as the agent does: packages write 2.6.0-rc1 as 2.6.0~rc1, and tags as v2.6.0-rc1."""
     return text.strip().removeprefix("v").replace("~", "-")
 
 
@@ -137,7 +137,7 @@ def ask(task: RegistrationTask) -> StoredCredentials:
     except ApiError as error:
         # A proxy's refusal says nothing of the credentials.
         stale = error.status in REFUSED and error.stated
-        return StoredCredentials("stale" if stale else "unreachable", seen(error))
+        return StoredCredentials("stale" if stale else "unreachable", without_advice(error))
     except AlpaconError as error:
         return StoredCredentials("unreachable", str(error))
     if not isinstance(row, Mapping) or not isinstance(row.get("commissioned"), bool):
@@ -150,7 +150,7 @@ def ask(task: RegistrationTask) -> StoredCredentials:
     return StoredCredentials("valid", server=server)
 
 
-def seen(error: ApiError) -> str:
-    """An error without advice about tokens, which is not what was sent."""
+def without_advice(error: ApiError) -> str:
+    """Describe an error without advice about API tokens, since none was sent."""
     code = f" {error.code}" if error.code else ""
     return f"{error.method} {error.path}: HTTP {error.status}{code} {error.text}".strip()

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""What a task about registration tokens means; options in, result out."""
+"""Run a task of M(herdops.alpacon.alpacon_registration_token)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SPEC: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class RegistrationToken:
-    """A registration token as the API lists it.
+    """Describe a registration token as the API lists it.
 
     Attributes:
         groups: UUIDs of the groups that its servers come into.
@@ -81,11 +81,11 @@ class RegistrationToken:
         )
 
     def usable(self, now: datetime) -> bool:
-        """Whether a server can still register with it."""
+        """Return True if a server can still register with it."""
         return self.enabled and (self.expires_at is None or self.expires_at > now)
 
     def line(self) -> str:
-        """One line for a diff."""
+        """Describe the token in one line, for a diff."""
         parts = [f"{self.name}: groups {', '.join(sorted(self.groups)) or 'none'}"]
         parts.append(f"expires {iso(self.expires_at)}" if self.expires_at else "never expires")
         return ", ".join(parts if self.enabled else [*parts, "disabled"])
@@ -93,7 +93,7 @@ class RegistrationToken:
 
 @dataclass(frozen=True)
 class TokenOrder:
-    """What the options ask for; what is None is not asked for."""
+    """Hold the checked options; None for what is not asked for."""
 
     name: str
     groups: tuple[str, ...] | None
@@ -127,14 +127,14 @@ class TokenOrder:
         )
 
     def expiry(self, now: datetime) -> datetime | None:
-        """When a token that is made now expires."""
+        """Return when a token that is made now expires."""
         if self.lifetime is not None:
             return now.replace(microsecond=0) + self.lifetime
         _check_to_come(self.expires_at, now)
         return self.expires_at
 
     def differs(self, token: RegistrationToken, groups: frozenset[str] | None) -> str:
-        """Which option a token does not fulfil, or an empty text."""
+        """Return the first option that a token does not fulfil, or an empty text."""
         if groups is not None and token.groups != groups:
             return "groups"
         if self.expires_at and token.expires_at != self.expires_at:
@@ -188,18 +188,18 @@ def run_registration_token(options: Mapping[str, Any], run: Run, patience: float
 
 @dataclass(frozen=True)
 class TokenTask:
-    """A task at work."""
+    """Hold the client, options and run of a task."""
 
     client: Client
     order: TokenOrder
     run: Run
 
     def existing(self) -> list[RegistrationToken]:
-        """The tokens of that name."""
+        """List the tokens of that name."""
         return [token for token in self.similar() if token.name == self.order.name]
 
     def similar(self) -> list[RegistrationToken]:
-        """The tokens with that name in theirs, and others from a server that ignores what is searched for."""
+        """List the tokens that the search for the name finds; some workspaces list all."""
         try:
             rows = list(self.client.rows(PATH, {"search": self.order.name}))
         except UnknownAddress:
@@ -207,7 +207,7 @@ class TokenTask:
         return [RegistrationToken.from_row(row) for row in rows if row_id(row)]
 
     def group_ids(self) -> frozenset[str] | None:
-        """UUIDs of the groups that are asked for, with one read of the list where names are given."""
+        """Resolve the groups to UUIDs, with one read of the list if there are names."""
         if self.order.groups is None:
             return None
         known: dict[str, list[str]] = {}
@@ -229,7 +229,7 @@ def _group_id(name: str, known: Mapping[str, Sequence[str]]) -> str:
 
 @dataclass
 class TokenChanges:
-    """What a task has come to."""
+    """Collect the changes of a task."""
 
     token: RegistrationToken | None = None
     made: bool = False
@@ -239,11 +239,11 @@ class TokenChanges:
 
     @property
     def changed(self) -> bool:
-        """Whether a token came or went."""
+        """Return True if a token was made or deleted."""
         return self.made or bool(self.gone)
 
     def as_result(self, name: str) -> dict[str, Any]:
-        """What the task returns."""
+        """Return the result of the task."""
         token = self.token
         result = {
             "changed": self.changed,
@@ -286,7 +286,7 @@ def _rotated(task: TokenTask) -> TokenChanges:
 
 
 def _temporary(task: TokenTask) -> TokenChanges:
-    """Make one whose name says for which run of Ansible, and delete those of runs that ended without doing so."""
+    """Make a token with a mark of this run of Ansible in its name, and delete those of runs that have ended."""
     if task.run.process is None:
         raise UsageError("state", "temporary is for the run on the controller", "Do not delegate the task.")
     prefix = f"{task.order.name}-"
@@ -349,7 +349,7 @@ def _delete(client: Client, token: RegistrationToken) -> None:
 def _make(
     task: TokenTask, groups: frozenset[str], expires_at: datetime | None, old: Sequence[RegistrationToken]
 ) -> RegistrationToken:
-    """Make a token. One whose answer was lost is worth nothing without its key: it goes, and another is made, once."""
+    """Make a token; if the answer is lost, delete that token, whose key nobody knows, and make another, once."""
     body: dict[str, Any] = {"name": task.order.name, "allowed_groups": sorted(groups)}
     if expires_at:
         body["expires_at"] = iso(expires_at)
@@ -382,7 +382,7 @@ def _post(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
 def _look_for_lost(
     task: TokenTask, body: Mapping[str, Any], known: set[str], lost: LostAnswer
 ) -> list[RegistrationToken]:
-    """The token that a lost POST made, if it made one."""
+    """Find the token that a lost POST made, if it made one."""
     for pause in _LOOKS:
         time.sleep(pause)
         try:
@@ -401,7 +401,7 @@ def _look_for_lost(
 
 
 def _may_be(token: RegistrationToken, body: Mapping[str, Any]) -> bool:
-    """Whether a token can be the one of a request; not every workspace lists what was given as description."""
+    """Return True if a token can be the one of a request; not every workspace lists descriptions."""
     same_groups = token.groups == frozenset(body["allowed_groups"])
     return same_groups and token.description in (None, body["description"])
 

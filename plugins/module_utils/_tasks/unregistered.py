@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""V(state=unregistered): the workspace has no record of a host any more."""
+"""Delete the record of a server, with V(state=unregistered)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 
 from .._api.errors import AlpaconError, ApiError, LostAnswer, UnknownAddress
 from .._api.servers import PATH
-from .left_records import RegistrationAttempt, delete, delete_orphan, unused_records
-from .registration_task import REFUSED, RegistrationError, RegistrationTask, ask, seen
+from .orphaned_servers import RegistrationAttempt, delete, delete_orphan, unused_records
+from .registration_task import REFUSED, RegistrationError, RegistrationTask, ask, without_advice
 
 
 def unregistered(task: RegistrationTask) -> dict[str, Any]:
     order = task.order
     if order.means_machine:
-        return _end_left_behind(task)
+        return _delete_left_behind(task)
     facts: dict[str, Any] = {"id": order.id, "name": None, "orphans": []}
     gone = {**facts, "changed": False, "msg": "Nothing to do: the record is gone, or belongs to other credentials."}
     try:
-        by_agent = bool(order.key) and _end_by_agent(task)
-        if by_agent or _end_by_user(task):
+        by_agent = bool(order.key) and _delete_by_agent(task)
+        if by_agent or _delete_by_user(task):
             said = "Would be unregistered." if task.run.check_mode else "Unregistered."
             return {**facts, "changed": True, "msg": said}
     except AlpaconError as error:
@@ -34,7 +34,7 @@ def unregistered(task: RegistrationTask) -> dict[str, Any]:
     return gone
 
 
-def _end_left_behind(task: RegistrationTask) -> dict[str, Any]:
+def _delete_left_behind(task: RegistrationTask) -> dict[str, Any]:
     """Delete the records of the machine that never came up."""
     facts: dict[str, Any] = {"id": None, "name": None, "orphans": []}
     user = task.clients.user
@@ -49,8 +49,8 @@ def _end_left_behind(task: RegistrationTask) -> dict[str, Any]:
     return {**facts, "changed": count > 0, "msg": said if found else "There is no record of the machine left."}
 
 
-def _end_by_agent(task: RegistrationTask) -> bool:
-    """End the registration with the agent's own credentials; false where they are worth nothing."""
+def _delete_by_agent(task: RegistrationTask) -> bool:
+    """Delete the record with the agent's own credentials; return False if the workspace refuses them."""
     if task.run.check_mode:
         stored = ask(task)
         if stored.credentials == "unreachable":
@@ -73,13 +73,13 @@ def _end_by_agent(task: RegistrationTask) -> bool:
             task.clients.agent.write("DELETE", path)
     except ApiError as error:
         if error.status not in REFUSED or not error.stated:
-            raise RegistrationError(seen(error)) from None
+            raise RegistrationError(without_advice(error)) from None
         return lost
     return True
 
 
-def _end_by_user(task: RegistrationTask) -> bool:
-    """Delete the record with the API token, if there is one and the record still is."""
+def _delete_by_user(task: RegistrationTask) -> bool:
+    """Delete the record with the API token; return False without a token or a record."""
     user = task.clients.user
     if user is None:
         return False

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""Records in the workspace that a registration left behind: which they are, and their end."""
+"""Find and delete records in the workspace that a registration left behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ LOOKS = (0.0, 1.0, 4.0)
 
 @dataclass(frozen=True)
 class RegistrationAttempt:
-    """A registration that was sent: the tag by which its record is known again, and when."""
+    """Describe a registration that was sent.
+
+    Attributes:
+        tag, value: identify its record.
+        sent_at: seconds since the epoch.
+    """
 
     tag: str
     value: str
@@ -35,18 +40,18 @@ class RegistrationAttempt:
 
     @classmethod
     def begin(cls, order: RegistrationOrder) -> RegistrationAttempt:
-        """One that is about to be sent."""
+        """Describe a registration that is about to be sent."""
         if order.machine:
             return cls(MACHINE, order.machine, time.time())
         return cls(MARKER, str(uuid.uuid4()), time.time())
 
     def made(self, record: Server) -> bool:
-        """Whether it, or an earlier one for the same machine, made a record, as far as the record's tags tell."""
+        """Return True if the record's tags say that this, or an earlier attempt for the same machine, made it."""
         return record.tags.get(self.tag) == self.value
 
 
 def delete(user: Client, server_id: str) -> bool:
-    """Delete a record that is not connected; whether it was there."""
+    """Delete a record that is not connected; return True if it was there."""
     return user.delete(f"{PATH}{canonical_uuid(server_id)}/?auto=false")
 
 
@@ -69,7 +74,7 @@ def reference(record: Server) -> dict[str, Any]:
 
 
 def added_at(user: Client, record: Server) -> float:
-    """When a record was made, in seconds since the epoch; 0 where that is not known."""
+    """Return when a record was made, in seconds since the epoch; 0 if that is not known."""
     # Lists of older servers do not say it.
     row = record.fields if "added_at" in record.fields else user.get(f"{PATH}{canonical_uuid(record.id)}/")
     added = parse_time(row.get("added_at")) if isinstance(row, Mapping) else None
@@ -77,7 +82,7 @@ def added_at(user: Client, record: Server) -> float:
 
 
 def delete_orphan(task: RegistrationTask, user: Client, record: Server) -> list[dict[str, Any]]:
-    """Delete a record of this machine; give it back where that fails."""
+    """Delete a record of this machine; return it, with a warning, if that fails."""
     try:
         delete(user, str(record.id))
     except AlpaconError as error:
