@@ -80,6 +80,7 @@ options:
         The new record gets the IAM groups of the old one in addition to its own. Then the old record is deleted.
       - The old record is the offline record of the same O(name) whose agent was connected before. If there are several,
         or if an agent of that name is connected, nothing is replaced, and a warning names the records.
+      - With O(machine), the groups of records of this machine whose key was lost are taken over as well.
       - The workspace does not know which host an old record was. Do not use this if two hosts have the same short name.
       - It requires O(token). The token must be allowed to change and delete servers.
     type: bool

@@ -31,13 +31,13 @@ class _Others:
     """Other records of the name.
 
     Attributes:
-        connected: in use, or not known to be offline.
+        in_use: connected, or not known to be offline.
         duplicates: offline, and connected before.
         left: never connected, and registered by this machine or this task.
         orphans: never connected, and perhaps registered by this machine.
     """
 
-    connected: list[Server] = field(default_factory=list)
+    in_use: list[Server] = field(default_factory=list)
     duplicates: list[Server] = field(default_factory=list)
     left: list[Server] = field(default_factory=list)
     orphans: list[Server] = field(default_factory=list)
@@ -92,9 +92,9 @@ def _sort_in(
 ) -> None:
     # All attempts for a machine have the same tag.
     own = [RegistrationAttempt.begin(task.order)] if task.order.machine else lost
-    if record.is_connected is not False:
-        others.connected.append(record)
-    elif record.commissioned is not False:
+    if record.is_connected is not False or record.commissioned is None:
+        others.in_use.append(record)
+    elif record.commissioned:
         others.duplicates.append(record)
     elif any(attempt.made(record) for attempt in own):
         others.left.append(record)
@@ -116,10 +116,8 @@ def _old_record(task: RegistrationTask, others: _Others) -> Server | None:
     name, found = task.order.name, others.duplicates
     if len(found) > 1:
         why = f"{len(found)} offline records have the name {name}"
-    elif others.connected:
-        why = f"another host of the name {name} is connected: {others.connected[0].name}"
-    elif found[0].commissioned is None:
-        why = "the workspace does not say whether its agent has ever connected"
+    elif others.in_use:
+        why = f"another host has the name {name}: {others.in_use[0].name} is in use"
     else:
         return found[0]
     task.run.warn(f"replace: nothing is replaced, since {why}. Delete the old record of this host: {_names(found)}.")

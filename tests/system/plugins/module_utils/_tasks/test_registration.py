@@ -570,12 +570,16 @@ def test_a_record_of_the_machine_that_cannot_be_deleted_is_named(current: Worksp
 
 # replace
 
+RECORD = "/servers/[0-9a-f-]{36}/$"
 
-def old_record(workspace: Workspace, name: str = "web", **fields: Any) -> dict[str, Any]:
-    """The offline record of a host from before it was installed anew; in the group Alpacon users."""
+
+def old_record(
+    workspace: Workspace, name: str = "web", group_name: str = "Alpacon users", **fields: Any
+) -> dict[str, Any]:
+    """Make the offline record of a host from before it was installed anew."""
     agent = new_agent(workspace, name)
     record = next(record for record in workspace.registered() if record["id"] == agent.id)
-    ids = [group["id"] for group in workspace.state()["groups"] if group["name"] == "Alpacon users"]
+    ids = [group["id"] for group in workspace.state()["groups"] if group["name"] == group_name]
     workspace.api("PATCH", f"servers/servers/{agent.id}/", json={"groups": ids}).raise_for_status()
     workspace.change_server(record["name"], **{"commissioned": True, "is_connected": False, **fields})
     workspace.reset_counters()
@@ -608,7 +612,7 @@ def test_the_old_record_is_replaced(workspace: Workspace) -> None:
     ("other", "text"),
     [
         ({}, "2 offline records have the name web"),
-        ({"is_connected": True}, "another host of the name web is connected: web-"),
+        ({"is_connected": True}, "another host has the name web: web-"),
     ],
 )
 def test_nothing_is_replaced_if_nobody_can_tell_which_record_is_old(
@@ -628,7 +632,7 @@ def test_nothing_is_replaced_if_nobody_can_tell_which_record_is_old(
         {"kind": "status", "method": "PATCH", "status": 403, "body": '{"code": "forbidden"}'},
         {"kind": "lose_before", "method": "PATCH"},
         {"kind": "status_after", "method": "PATCH", "status": 200, "body": '{"groups": []}'},
-        {"kind": "status", "method": "GET", "path": "/servers/[0-9a-f-]{36}/$", "status": 404, "body": "{}"},
+        {"kind": "status", "method": "GET", "path": RECORD, "status": 404, "body": '{"code": "api_not_found"}'},
     ],
     ids=["refused", "lost", "not all groups", "unseen"],
 )
@@ -647,6 +651,15 @@ def test_without_its_groups_the_old_record_stays(current: Workspace, patient: Cl
     "fault",
     [
         {"kind": "lose_after", "method": "PATCH"},
+        {"kind": "status_after", "method": "PATCH", "status": 200, "body": "{}"},
+        {
+            "kind": "status",
+            "method": "GET",
+            "path": RECORD,
+            "status": 404,
+            "body": '{"code": "api_not_found"}',
+            "times": 1,
+        },
         {"kind": "lose_after", "method": "DELETE", "times": 1},
         {"kind": "lose_after", "method": "DELETE"},
     ],
@@ -667,9 +680,14 @@ def test_an_old_record_that_cannot_be_deleted_is_named(current: Workspace) -> No
     assert f"the new record has the groups of {old['name']} ({old['id']})" in done.warnings[0]
 
 
-def test_groups_outlive_a_run_that_lost_the_key(current: Workspace) -> None:
+def test_groups_outlive_runs_that_lost_the_key(current: Workspace) -> None:
     old_record(current)
-    replace(current, machine=MACHINE_ID)
+    lost = replace(current, machine=MACHINE_ID)
+    old = old_record(current, group_name="Legacy")
+    current.fault("status", method="PATCH", status=403, body='{"code": "forbidden"}', times=1)
+    kept = replace(current, machine=MACHINE_ID)
+    assert kept["orphans"] == [{"id": lost["id"], "name": lost["name"]}]
+    assert kept["duplicates"] == [{"id": old["id"], "name": old["name"]}]
     done = replace(current, machine=MACHINE_ID)
     assert only_record(current)["id"] == done["id"]
-    assert sorted(only_record(current)["groups"]) == ["Alpacon users", "Operations"]
+    assert sorted(only_record(current)["groups"]) == ["Alpacon users", "Legacy", "Operations"]
