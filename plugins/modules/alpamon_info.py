@@ -29,15 +29,16 @@ options:
     description:
       - A C(.deb) or C(.rpm) on the host whose version is returned as well.
     type: path
-  files:
+  plan:
     description:
-      - Paths of further files and folders to tell of in RV(files).
-    type: list
-    elements: path
-    default: []
+      - Whether RV(plan) is returned, which says what the role P(herdops.alpacon.alpamon#role) has to do by its variables.
+        The role uses it; the task has to be one of its own.
+    type: bool
+    default: false
   controller_time:
     description:
-      - The time of another clock, in seconds since the epoch, that RV(clock_ahead) compares the clock of the host with.
+      - The time that RV(clock_ahead) compares the clock of the host with, in seconds since the epoch. By default, that of
+        the controller.
     type: float
 attributes:
   check_mode:
@@ -180,8 +181,9 @@ machine_id:
   sample: 0123456789abcdef0123456789abcdef
 registered_machine_id:
   description:
-    - The machine id that the role noted when it registered the host; empty if it noted none. If it differs from
-      RV(machine_id), the disk is a copy of another host's, or the machine id of this one has changed.
+    - The machine id in a comment of the configuration, which the role writes when it registers the host; empty without
+      it. If it differs from RV(machine_id), the disk is a copy of another host's, or the machine id of this one has
+      changed.
   returned: always
   type: str
   sample: 0123456789abcdef0123456789abcdef
@@ -192,7 +194,7 @@ pending:
   elements: str
   sample: []
 files:
-  description: What there is at each path of O(files).
+  description: The files and folders that the role manages, by their paths.
   returned: always
   type: dict
   sample:
@@ -240,6 +242,33 @@ check_mode:
   returned: always
   type: bool
   sample: false
+plan:
+  description:
+    - What the role has to do. It has more keys than these, which are the role's own and may change in any release.
+  returned: with O(plan=true)
+  type: dict
+  sample: {problems: [], warnings: [], install: false, register: false, write_configuration: false, restart: false}
+  contains:
+    problems:
+      description: Why the host or its variables are refused. If there is one, other keys may be missing.
+      type: list
+      elements: str
+    warnings:
+      description: What will not work as it seems. They are shown as warnings, too.
+      type: list
+      elements: str
+    install:
+      description: Whether another version may have to be installed.
+      type: bool
+    register:
+      description: Whether the host has no credentials of its own for this workspace.
+      type: bool
+    write_configuration:
+      description: Whether the configuration differs from the options, though its credentials can stay.
+      type: bool
+    restart:
+      description: Whether the agent runs on from before its package or its configuration came.
+      type: bool
 """
 
 from typing import List, Tuple
@@ -251,7 +280,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
 SPEC = {
     "return_key": {"type": "bool", "default": False, "no_log": False},
     "package_file": {"type": "path"},
-    "files": {"type": "list", "elements": "path", "default": []},
+    "plan": {"type": "bool", "default": False},
     "controller_time": {"type": "float"},
 }
 
@@ -267,7 +296,6 @@ def main() -> None:
     options = module.params
     result = read_agent(
         System(program),
-        options["files"],
         package_file=options["package_file"] or "",
         return_key=options["return_key"],
         controller_time=options["controller_time"],

@@ -1,11 +1,10 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
-"""What a host has of the agent: its package, its process, its units and its configuration.
+"""Read the package, process, units and configuration of the agent, on the host itself.
 
-It is read on the host itself, in one go, and changes nothing. Nothing here needs more than Python 3.6.
+This code runs on managed hosts, so it needs no more than Python 3.6 and its standard library.
 """
 
 import hashlib
@@ -15,14 +14,36 @@ import re
 import shutil
 import stat
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 Row = Dict[str, Any]
 #: Runs a program without a shell, and returns its exit code and its output.
 Program = Callable[[List[str]], Tuple[int, str]]
 
 CONFIGURATION = "/etc/alpamon/alpamon.conf"
-NOTE = "/etc/alpamon/.ansible-registered"
+OVERRIDE = "/etc/systemd/system/alpamon.service.d/ansible.conf"
+#: The folders of the agent and their modes.
+FOLDERS = {
+    "/etc/alpamon": "0700",
+    "/var/lib/alpamon": "0750",
+    "/var/log/alpamon": "0750",
+    "/run/alpamon": "0750",
+}
+#: The CA of the workspace in the trust stores of Debian, Red Hat and SUSE.
+CERTIFICATES = (
+    "/usr/local/share/ca-certificates/alpamon.crt",
+    "/etc/pki/ca-trust/source/anchors/alpamon.pem",
+    "/etc/pki/trust/anchors/alpamon.pem",
+)
+#: The vendor's setup scripts use these names, so the repository is never there twice.
+REPOSITORIES = (
+    "/etc/apt/sources.list.d/alpacax_alpamon.sources",
+    "/etc/apt/sources.list.d/alpacax_alpamon.list",
+    "/etc/yum.repos.d/alpacax_alpamon.repo",
+    "/etc/zypp/repos.d/alpacax_alpamon.repo",
+)
+KEYS = ("/etc/apt/keyrings/alpacax_alpamon.asc", "/etc/pki/rpm-gpg/RPM-GPG-KEY-alpamon")
+FILES = (*FOLDERS, CONFIGURATION, OVERRIDE, *CERTIFICATES, *REPOSITORIES, *KEYS)
 PROGRAM = "/usr/bin/alpamon"
 PID_FILE = "/run/alpamon.pid"
 PENDING = ("/var/lib/alpamon/upgrade.pending", "/var/lib/alpamon/migration.pending")
@@ -38,6 +59,8 @@ LENGTH = 1024 * 1024
 MASK = "********"
 
 _QUERY = ["dpkg-query", "--show", "--showformat", "${db:Status-Want} ${db:Status-Status} ${Version}", "alpamon"]
+#: The role writes it into the configuration. It tells a clone of a disk from its original.
+_MACHINE = re.compile(r"(?m)^# Machine: (\S+)$")
 _SETTING = re.compile(r"(url|id|key)\s*[=:]\s*[\"`]?([^\s\"`]+)")
 #: What an id and a key are made of. One that is not, such as one that was cut off, no workspace knows.
 _ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\Z", re.I)
@@ -100,7 +123,6 @@ class System(NamedTuple):
 
 def read_agent(
     host: System,
-    files: Iterable[str] = (),
     package_file: str = "",
     return_key: bool = False,
     controller_time: Optional[float] = None,
@@ -108,7 +130,6 @@ def read_agent(
     """All of it, with the keys that M(herdops.alpacon.alpamon_info) documents.
 
     Args:
-        files: paths of which the result says what is there.
         package_file: a package on the host whose version is asked for.
         controller_time: what its clock is compared with, in seconds since the epoch.
     """
@@ -125,9 +146,9 @@ def read_agent(
         "process": read_process(host, units.get(SERVICE, {}).get("MainPID", "")),
         "configuration": read_configuration(host, return_key),
         "machine_id": host.read("/etc/machine-id").strip(),
-        "registered_machine_id": host.read(NOTE).strip(),
+        "registered_machine_id": registered_machine(host.read(CONFIGURATION)),
         "pending": [path for path in PENDING if host.status(path)],
-        "files": {path: read_file(host, path) for path in files},
+        "files": {path: read_file(host, path) for path in FILES},
         "distribution": read_distribution(host),
         "hostname": own_name(platform.node()),
         "proxies": sorted(name for name in host.environ if re.match(r"(?i)https?_proxy$", name)),
@@ -197,7 +218,7 @@ def read_process(host: System, main_pid: str) -> Row:
     scripted = program != PROGRAM and _newer(host.status(PROGRAM), started, "st_ctime_ns")
     if program.endswith(" (deleted)") or scripted:
         outdated.append("package")
-    if _newer(host.status(CONFIGURATION), started, "st_mtime_ns"):
+    if any(_newer(host.status(path), started, "st_mtime_ns") for path in (CONFIGURATION, OVERRIDE, *CERTIFICATES)):
         outdated.append("configuration")
     return {"pid": int(pid), "state": "outdated" if outdated else "current", "outdated": outdated}
 
@@ -240,6 +261,12 @@ def read_settings(text: str) -> Dict[str, str]:
             if setting:
                 found[setting.group(1)] = setting.group(2)
     return found
+
+
+def registered_machine(text: str) -> str:
+    """Return the machine id in a configuration that the role wrote; empty if there is none."""
+    found = _MACHINE.search(text)
+    return found.group(1) if found else ""
 
 
 # The host

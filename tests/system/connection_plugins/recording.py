@@ -20,6 +20,8 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.connection.local import Connection as LocalConnection
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import FILES
+
 DOCUMENTATION = """
 name: recording
 short_description: Write down modules instead of running them
@@ -98,7 +100,7 @@ class Connection(LocalConnection):
 
     def _agent(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """What the host has of the agent: what the answers that are called so say, the first ones before others."""
-        found: dict[str, Any] = {"files": {path: {"exists": False} for path in arguments["files"]}}
+        found: dict[str, Any] = {"files": {path: {"exists": False} for path in FILES}}
         for pattern, answer in reversed(self.get_option("recording_answers")):
             if pattern == "agent":
                 answer = _shell(answer["shell"], arguments) if "shell" in answer else answer

@@ -41,7 +41,7 @@ from workspace.client import Workspace
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\n"
 #: The facts in which the key of a server is while it is needed.
-KEYS = ("__alpamon_registered", "__alpamon_registration", "__alpamon_agent", "__alpamon_left")
+KEYS = ("__alpamon_registration", "__alpamon_host", "__alpamon_reread")
 #: A file is there that differs from what is to be written.
 COPY = [("^file .*_diff_peek", {"changed": False, "state": "file", "size": 10, "appears_binary": False})]
 ID = "550e8400-e29b-41d4-a716-446655440000"

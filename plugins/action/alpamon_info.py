@@ -1,0 +1,126 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""M(herdops.alpacon.alpamon_info): reads the host by the module, and plans on the controller."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_plan import (
+    PARTS,
+    SPEC,
+    Controller,
+    plan_of,
+    refused,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import refuse_settings_from_facts
+
+_PREFIX = "alpamon_"
+_SPEC = {f"{_PREFIX}{name}": {**option, "required": True} for name, option in SPEC.items()}
+#: Variables of the playbook herdops.alpacon.rollout.
+_OF_PLAYBOOK = ("hosts", "serial", "max_fail_percentage", "groups", "become", "results")
+_KNOWN = [*_SPEC, *(f"{_PREFIX}{name}" for name in _OF_PLAYBOOK)]
+#: Options that name a file on the controller.
+_FILES = ("ca_cert", "package_file", "repository_key")
+_OWN_CONNECTION = (
+    "The host is reached through the agent itself, which this role stops, restarts or removes. Reach it another way, such"
+    " as by SSH with ansible_connection=ssh."
+)
+display = Display()
+
+
+class ActionModule(ActionBase):
+    """Read the state of the agent, and decide what the role has to do."""
+
+    _supports_check_mode = True
+    _supports_async = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Carry out the task."""
+        variables = task_vars or {}
+        super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        plans = boolean(arguments.pop("plan", False))
+        if plans and self._connection.transport == "herdops.alpacon.alpacon":
+            return {"changed": False, "plan": refused([_OWN_CONNECTION])}
+        arguments.setdefault("controller_time", time.time())
+        result: dict[str, Any] = self._execute_module(
+            module_name="herdops.alpacon.alpamon_info",
+            module_args=arguments,
+            task_vars=variables,
+            wrap_async=self._task.async_val,
+        )
+        if plans and not result.get("failed"):
+            result["plan"] = self._plan(result, variables)
+            for warning in result["plan"].get("warnings", ()):
+                display.warning(f"{variables['inventory_hostname']}: {warning}")
+        return result
+
+    def _plan(self, result: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+        misspelt = mistyped(variables, _KNOWN)
+        if misspelt:
+            return refused(misspelt)
+        try:
+            refuse_settings_from_facts(variables, self._templar.template)
+            options = self._options(variables)
+        except AlpaconError as error:
+            return refused([str(error)])
+        return plan_of(options, result, self._controller(options, variables))
+
+    def _options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the options of the role from its variables; null is the empty value of its type."""
+        given = {}
+        for name, option in _SPEC.items():
+            value = decrypted(self._templar.template(variables[name]))
+            given[name] = {"dict": {}, "list": []}.get(option["type"], "") if value is None else value
+        checked = ArgumentSpecValidator(_SPEC).validate(given)
+        if checked.error_messages:
+            raise AlpaconError(" ".join(checked.error_messages))
+        return {name.removeprefix(_PREFIX): value for name, value in checked.validated_parameters.items()}
+
+    def _controller(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> Controller:
+        tags = frozenset(variables.get("ansible_run_tags") or ())
+        found = {name: self._find(options[name]) for name in _FILES if _is_path(options[name])}
+        there = {name: path for name, path in found.items() if os.path.exists(path)}
+        return Controller(
+            host=variables["inventory_hostname"],
+            # A tag of the user's own selects the whole role.
+            parts=tags & PARTS or PARTS,
+            files=found,
+            missing=sorted(found.keys() - there.keys()),
+            digests={
+                name: sha256(Path(path).read_bytes()).hexdigest()
+                for name, path in there.items()
+                if name != "package_file" and os.path.isfile(path)
+            },
+        )
+
+    def _find(self, path: str) -> str:
+        """Look for a file as the module copy does, and then where Ansible was started."""
+        expanded = os.path.expanduser(path)
+        if not os.path.isabs(expanded):
+            try:
+                return str(self._find_needle("files", expanded))
+            except (AnsibleError, AnsibleActionFail):
+                return os.path.abspath(expanded)
+        return expanded
+
+
+def _is_path(text: str) -> bool:
+    return bool(text) and not text.startswith(("http://", "https://"))

@@ -1,0 +1,192 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The systems that the agent runs on, and the files of its package repository and configuration there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import CERTIFICATES, KEYS, REPOSITORIES
+
+_HEADER = "# Managed by Ansible, role herdops.alpacon.alpamon\n"
+_CHANNELS = {
+    "stable": "https://packagecloud.io/alpacax/alpamon",
+    "rc": "https://packagecloud.io/alpacax/alpamon-latest",
+    "dev": "https://packagecloud.io/alpacax/alpamon-dev",
+}
+#: The agent's own defaults, from its configuration template in version 2.5.0.
+SETTINGS: Mapping[str, Any] = {
+    "debug": False,
+    "max_workers": 20,
+    "queue_size": 200,
+    "default_timeout": 3600,
+    "editor_idle_timeout": 60,
+    "max_download_bytes": 0,
+}
+
+
+@dataclass(frozen=True)
+class Family:
+    """The paths and commands of a package manager.
+
+    Attributes:
+        platform: the agent has none of its own for SUSE.
+        certificate: the CA of the workspace in the trust store, with the commands that apply and forget it.
+    """
+
+    platform: str
+    manager: str
+    repository: str
+    key: str
+    certificate: str
+    update_certificates: str
+    forget_certificates: str
+
+
+DEBIAN = Family(
+    "debian",
+    "apt",
+    REPOSITORIES[0],
+    KEYS[0],
+    CERTIFICATES[0],
+    "update-ca-certificates",
+    "update-ca-certificates --fresh",
+)
+REDHAT = Family(
+    "rhel",
+    "dnf",
+    REPOSITORIES[2],
+    KEYS[1],
+    CERTIFICATES[1],
+    "update-ca-trust extract",
+    "update-ca-trust extract",
+)
+SUSE = Family(
+    "rhel", "zypper", REPOSITORIES[3], KEYS[1], CERTIFICATES[2], "update-ca-certificates", "update-ca-certificates"
+)
+#: By ID in /etc/os-release: the family and the oldest version. The agent exits on every other distribution.
+_SYSTEMS: Mapping[str, tuple[str, Family, str]] = {
+    "debian": ("Debian", DEBIAN, "11"),
+    "ubuntu": ("Ubuntu", DEBIAN, "18.04"),
+    "raspbian": ("Raspbian", DEBIAN, "11"),
+    "rhel": ("RHEL", REDHAT, "8"),
+    "centos": ("CentOS", REDHAT, "8"),
+    "rocky": ("Rocky", REDHAT, "8"),
+    "almalinux": ("AlmaLinux", REDHAT, "8"),
+    "ol": ("Oracle Linux", REDHAT, "8"),
+    "fedora": ("Fedora", REDHAT, "41"),
+    "amzn": ("Amazon Linux", REDHAT, "2023"),
+    "opensuse": ("openSUSE", SUSE, "15"),
+    "sle": ("SLES", SUSE, "15"),
+}
+SUPPORTED = ", ".join(f"{name} from {minimum} on" for name, _family, minimum in _SYSTEMS.values())
+
+
+def family_of(distribution: Mapping[str, Any]) -> Family | None:
+    """Return the family of a distribution; None if the agent does not run on it.
+
+    Args:
+        distribution: ``id`` and ``version`` of /etc/os-release. Debian unstable has no version.
+    """
+    identifier, version = str(distribution.get("id") or ""), str(distribution.get("version") or "")
+    several = re.match(r"opensuse|sle", identifier)
+    _name, family, minimum = _SYSTEMS.get(several.group() if several else identifier, ("", None, ""))
+    if version[:1].isdigit() and version_key(version) < version_key(minimum):
+        return None
+    return family
+
+
+def version_key(version: str) -> tuple[Any, ...]:
+    """Sort key: 2.6.0-rc1 comes before 2.6.0. Packages write it as 2.6.0~rc1."""
+    release, _hyphen, early = version.replace("~", "-").partition("-")
+    parts = [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|[a-z]+", early)]
+    return tuple(int(part) for part in re.findall(r"\d+", release)), not early, tuple(parts)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """The package repository as a host is to have it.
+
+    Attributes:
+        key_source: a URL, or a path on the controller.
+    """
+
+    url: str
+    key_source: str
+    fingerprints: Sequence[str]
+    proxy: str
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], key_file: str) -> Repository:
+        url = options["repository_url"].rstrip("/") or _CHANNELS[options["channel"]]
+        source = key_file or options["repository_key"] or f"{url}/gpgkey"
+        fingerprints = [fingerprint.replace(" ", "").upper() for fingerprint in options["key_fingerprints"]]
+        return cls(url, source, fingerprints, options["package_proxy"])
+
+    def has_secret(self, family: Family) -> bool:
+        """Return True if its file on the host, or a URL that is read, may have a password in it."""
+        return "@" in self.url + self.key_source + (self.proxy if family is REDHAT else "")
+
+    def content(self, family: Family) -> str:
+        """Return the file of the repository; a change of the key's source or fingerprints changes it too."""
+        checked = " ".join(self.fingerprints) or "nothing"
+        text = f"{_HEADER}# The key is from {self.key_source}, checked for: {checked}\n"
+        if family is DEBIAN:
+            return f"{text}Types: deb\nURIs: {self.url}/any/\nSuites: any\nComponents: main\nSigned-By: {family.key}\n"
+        text += f"[alpacax_alpamon]\nname=alpacax_alpamon\nbaseurl={self.url}/rpm_any/rpm_any/$basearch\nenabled=1\n"
+        # The vendor signs the index, not the packages.
+        if family is SUSE:
+            text += "autorefresh=1\ntype=rpm-md\nrepo_gpgcheck=1\npkg_gpgcheck=0\n"
+        else:
+            text += "repo_gpgcheck=1\ngpgcheck=0\nsslverify=1\nmetadata_expire=300\n"
+            text += f"proxy={self.proxy}\n" if self.proxy else ""
+        return f"{text}gpgkey=file://{family.key}\n"
+
+    def refresh(self, family: Family) -> list[list[str]]:
+        """Return the commands that read its index, and no other repository's, which may be out of order."""
+        if family is DEBIAN:
+            only = [f"-oDir::Etc::SourceList={family.repository}", "-oDir::Etc::SourceParts=-"]
+            return [["apt-get", "update", *only, "-oAPT::Get::List-Cleanup=0", "-oAPT::Update::Error-Mode=any"]]
+        if family is SUSE:
+            return [
+                ["rpm", "--import", family.key],
+                ["zypper", "--non-interactive", "refresh", "--repo", "alpacax_alpamon"],
+            ]
+        only = ["--disablerepo=*", "--enablerepo=alpacax_alpamon", "--setopt=alpacax_alpamon.skip_if_unavailable=0"]
+        # dnf takes the key over here; the module dnf does not. It lies in a file that was checked.
+        return [["dnf", "--refresh", "--assumeyes", *only, "makecache"]]
+
+
+def configuration_text(options: Mapping[str, Any], workspace: str, machine_id: str) -> str:
+    """Return the configuration of the agent, with ``%(id)s`` and ``%(key)s`` in place of its credentials."""
+    settings = {**SETTINGS, **{name: value for name, value in options["settings"].items() if value is not None}}
+    machine = f"# Machine: {machine_id}\n" if machine_id else ""
+    text = f"""{_HEADER}{machine}[server]
+url = {workspace}
+id = {{id}}
+key = {{key}}
+
+[ssl]
+verify = {str(options["validate_certs"]).lower()}
+ca_cert =
+
+[logging]
+debug = {str(settings["debug"]).lower()}
+
+[pool]
+max_workers = {settings["max_workers"]}
+queue_size = {settings["queue_size"]}
+default_timeout = {settings["default_timeout"]}
+
+[editor]
+idle_timeout = {settings["editor_idle_timeout"]}
+
+[file]
+max_download_bytes = {settings["max_download_bytes"]}
+"""
+    return text.replace("%", "%%").replace("{id}", "%(id)s").replace("{key}", "%(key)s")
