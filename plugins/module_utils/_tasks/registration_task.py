@@ -41,7 +41,8 @@ class Clients:
 
     def __init__(self, settings: Settings, order: RegistrationOrder, stack: ExitStack, run: Run) -> None:
         self._settings, self._order, self._stack, self._run = settings, order, stack, run
-        self._deadline = time.monotonic() + order.timeout
+        #: When the task gives up waiting, in monotonic seconds.
+        self.deadline = time.monotonic() + order.timeout
         self._clients: dict[str, Client] = {}
 
     @property
@@ -61,11 +62,6 @@ class Clients:
         return self._client(f'token="{self._settings.token}"') if usable else None
 
     @property
-    def deadline(self) -> float:
-        """Return when the task gives up waiting, in monotonic seconds."""
-        return self._deadline
-
-    @property
     def requests(self) -> int:
         """Count the HTTP requests that were sent so far."""
         return sum(client.requests for client in self._clients.values())
@@ -79,7 +75,7 @@ class Clients:
                 authorization=authorization,
                 before_write=self._run.check,
             )
-            client.deadline = self._deadline
+            client.deadline = self.deadline
             self._clients[authorization] = self._stack.enter_context(client)
         return self._clients[authorization]
 
