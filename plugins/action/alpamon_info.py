@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ _KNOWN = [*_SPEC, *(f"{_PREFIX}{name}" for name in _OF_PLAYBOOK)]
 #: Options that name a file on the controller.
 _FILES = ("ca_cert", "package_file", "repository_key")
 _OWN_CONNECTION = (
-    "The host is reached through the agent itself, which this role stops, restarts or removes. Reach it another way, such"
-    " as by SSH with ansible_connection=ssh."
+    "The host is reached through the agent itself, which this role stops, restarts or removes."
+    " Reach it another way, such as by SSH with ansible_connection=ssh."
 )
 display = Display()
 
@@ -101,13 +101,13 @@ class ActionModule(ActionBase):
         return Controller(
             host=variables["inventory_hostname"],
             # A tag of the user's own selects the whole role.
-            parts=tags & PARTS or PARTS,
+            parts=tags & frozenset().union(*PARTS.values()),
             files=found,
             missing=sorted(found.keys() - there.keys()),
             digests={
-                name: sha256(Path(path).read_bytes()).hexdigest()
+                name: _digest(path, options["package_checksum"] if name == "package_file" else "")
                 for name, path in there.items()
-                if name != "package_file" and os.path.isfile(path)
+                if os.path.isfile(path) and (name != "package_file" or options["package_checksum"])
             },
         )
 
@@ -120,6 +120,16 @@ class ActionModule(ActionBase):
             except (AnsibleError, AnsibleActionFail):
                 return os.path.abspath(expanded)
         return expanded
+
+
+def _digest(path: str, checksum: str) -> str:
+    """Return the SHA-256 of a file, or its checksum in the form of another one, such as V(sha512:0a1b)."""
+    algorithm, colon, _sum = checksum.lower().rpartition(":")
+    try:
+        digest = hashlib.new(algorithm or "sha256", Path(path).read_bytes(), usedforsecurity=False)
+    except ValueError:
+        return ""
+    return f"{algorithm}{colon}{digest.hexdigest()}"
 
 
 def _is_path(text: str) -> bool:

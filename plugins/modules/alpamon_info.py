@@ -31,14 +31,14 @@ options:
     type: path
   plan:
     description:
-      - Whether RV(plan) is returned, which says what the role P(herdops.alpacon.alpamon#role) has to do by its variables.
-        The role uses it; the task has to be one of its own.
+      - Whether RV(plan) is returned, which says what the role P(herdops.alpacon.alpamon#role) has to do by its
+        variables. The role uses it; the task has to be one of its own.
     type: bool
     default: false
   controller_time:
     description:
-      - The time that RV(clock_ahead) compares the clock of the host with, in seconds since the epoch. By default, that of
-        the controller.
+      - The time that RV(clock_ahead) compares the clock of the host with, in seconds since the epoch. By default, that
+        of the controller.
     type: float
 attributes:
   check_mode:
@@ -232,8 +232,8 @@ uid:
   sample: 0
 clock_ahead:
   description:
-    - By how many seconds the clock of the host is ahead of O(controller_time), negative if it is behind; null if that
-      is not given. It includes how long the task took to reach the host.
+    - By how many seconds the clock of the host is ahead of O(controller_time), negative if it is behind. It includes
+      how long the task took to reach the host.
   returned: always
   type: int
   sample: 0

@@ -72,7 +72,11 @@ SPEC: dict[str, dict[str, Any]] = {
     "no_log": {"type": "bool", "no_log": False},
 }
 #: The parts of the role that tags select.
-PARTS = frozenset({"install", "register", "configure", "verify", "uninstall"})
+PARTS: Mapping[str, frozenset[str]] = {
+    "present": frozenset({"install", "register", "configure", "verify"}),
+    "installed": frozenset({"install"}),
+    "absent": frozenset({"uninstall"}),
+}
 #: Older agents have neither ``register --force`` nor ``unregister``.
 MINIMUM = "2.3.0"
 _VERSION = re.compile(r"(latest|\d+(\.\d+){2,}([-~](rc|dev|alpha|beta)[.\d]*)?)?")
@@ -80,6 +84,16 @@ _VERSION = re.compile(r"(latest|\d+(\.\d+){2,}([-~](rc|dev|alpha|beta)[.\d]*)?)?
 PACKAGES = "/var/cache/alpamon"
 UNIT_FOLDERS = ("/lib/systemd/system", "/etc/systemd/system")
 UNITS = (SERVICE, TIMER, "alpamon-restart.service")
+#: Held by the run that registers the host.
+LOCK = "/run/alpamon-registering"
+_HOLD_COMMANDS = {
+    "apt": {"add": ["apt-mark", "hold", "alpamon"], "delete": ["apt-mark", "unhold", "alpamon"]},
+    "dnf": {"add": ["dnf", "versionlock", "add", "alpamon"], "delete": ["dnf", "versionlock", "delete", "alpamon"]},
+    "zypper": {
+        "add": ["zypper", "--non-interactive", "addlock", "alpamon"],
+        "delete": ["zypper", "--non-interactive", "removelock", "alpamon"],
+    },
+}
 #: No connection takes so long, in seconds.
 _CLOCK_DIFFERENCE = 300
 
@@ -90,14 +104,14 @@ class Controller:
 
     Attributes:
         host: the name of the host in the inventory.
-        parts: the parts of the role that are to be carried out.
+        parts: the parts of the role that tags select; all of the state if empty.
         files: by option, the path of the file that it names; empty if there is none.
         missing: options whose file is not there.
-        digests: by option, the SHA-256 of the file.
+        digests: by option, the SHA-256 of the file; of the package as its checksum is given, such as V(sha256:0a1b).
     """
 
     host: str
-    parts: frozenset[str] = PARTS
+    parts: frozenset[str] = frozenset()
     files: Mapping[str, str] = field(default_factory=dict)
     missing: Iterable[str] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -138,7 +152,7 @@ class _Planner:
             "problems": self._problems(),
             "warnings": self._warnings(),
             "state": options["state"],
-            "parts": sorted(self.controller.parts),
+            "parts": sorted(self._parts),
             **self._package(),
             **self._registration(),
             **self._service(),
@@ -148,11 +162,20 @@ class _Planner:
                 "trust": self.family.update_certificates,
                 "forget": self.family.forget_certificates,
             },
-            "ca_path": self._ca_path,
+            "ca_path": self.controller.files.get("ca_cert", ""),
             "clock": self._clock(agent.get("clock_ahead")),
+            "lock": LOCK,
             "remove": self._leftovers(),
             "work": self._work,
         }
+
+    @property
+    def _parts(self) -> frozenset[str]:
+        of_state = PARTS[self.options["state"]]
+        return of_state & self.controller.parts if self.controller.parts else of_state
+
+    def _does(self, *parts: str) -> bool:
+        return not self._parts.isdisjoint(parts)
 
     # The package
 
@@ -203,6 +226,8 @@ class _Planner:
     @property
     def _install(self) -> bool:
         file = self.options["package_file"]
+        if not self._does("install"):
+            return False
         if not file:
             return self._another
         if self.agent.get("package_file_version"):
@@ -214,7 +239,7 @@ class _Planner:
         options, family = self.options, self.family
         name = re.sub(r"[?#].*", "", options["package_file"]).rpartition("/")[2]
         return {
-            "provide": bool(options["package_file"]) or (self._from_repository and self._refresh),
+            "provide": self._provide,
             "repository_key": family.key,
             "repository": self._repository_facts() if self._from_repository else None,
             "package_file": {
@@ -225,16 +250,23 @@ class _Planner:
             if options["package_file"]
             else None,
             "install": self._install,
+            "predict": self._install and bool(self.agent["check_mode"]),
             "release": self._pinned.replace("-", "~"),
             "hold": options["hold"],
-            "change_hold": bool(self._version) and options["hold"] != self.agent["held"],
+            "change_hold": self._change_hold,
+            "hold_commands": _HOLD_COMMANDS[family.manager],
             "installed_problems": [*self._problems(), *self._wrong_version()],
             "manager": family.manager,
         }
 
     @property
-    def _refresh(self) -> bool:
-        return self._repository_changes or self._another
+    def _provide(self) -> bool:
+        comes = self.options["package_file"] or (self._from_repository and (self._repository_changes or self._another))
+        return self._does("install") and bool(comes)
+
+    @property
+    def _change_hold(self) -> bool:
+        return self._does("install") and bool(self._version) and self.options["hold"] != self.agent["held"]
 
     def _repository_facts(self) -> dict[str, Any]:
         repository, family = self._repository, self.family
@@ -336,7 +368,7 @@ class _Planner:
 
     def _rewrite(self, text: str) -> bool:
         """Return True if the configuration with its present credentials, or a mode, is not as it has to be."""
-        if self._register:
+        if self._register or not self._does("configure"):
             return False
         files = self.agent["files"]
         modes = {**FOLDERS, CONFIGURATION: "0600"}
@@ -365,20 +397,26 @@ class _Planner:
         return service["active"] and service["enabled"] and not (timer["active"] or timer["enabled"])
 
     def _service(self) -> dict[str, Any]:
+        configure = self._does("configure")
         return {
             "override": {"path": OVERRIDE, "content": self.options["service_override"]},
-            "change_override": self._override_changes,
-            "change_certificate": self._certificate_changes,
-            "restart": self.agent["process"]["state"] == "outdated",
-            "start": not self._started,
+            "change_override": configure and self._override_changes,
+            "change_certificate": configure and self._certificate_changes,
+            "restart": configure and self.agent["process"]["state"] == "outdated",
+            "start": configure and not self._started,
         }
 
     @property
     def _work(self) -> bool:
-        package, registration, service = self._package(), self._registration(), self._service()
+        if self.options["state"] != "present":
+            return bool(self._parts)
+        service = self._service()
         return (
-            any(package[name] for name in ("provide", "install", "change_hold"))
-            or any(registration[name] for name in ("register", "write_configuration"))
+            self._provide
+            or self._install
+            or self._change_hold
+            or (self._register and self._does("register"))
+            or self._rewrite(configuration_text(self.options, self._workspace, self.agent["machine_id"]))
             or any(service[name] for name in ("change_override", "change_certificate", "restart", "start"))
         )
 
@@ -391,21 +429,12 @@ class _Planner:
 
     # Problems and warnings
 
-    def _does(self, *parts: str) -> bool:
-        return not self.controller.parts.isdisjoint(parts)
-
-    @property
-    def _ca_path(self) -> str:
-        return self.controller.files.get("ca_cert", "")
-
     def _problems(self) -> list[str]:
-        return [problem for problem in (*self._package_problems(), *self._workspace_problems()) if problem]
+        problems = [*self._version_problems(), *self._package_problems()] if self.options["state"] != "absent" else []
+        return [problem for problem in (*problems, *self._workspace_problems()) if problem]
 
-    def _package_problems(self) -> Iterable[str]:
-        options, agent = self.options, self.agent
-        if options["state"] == "absent":
-            return
-        version, file = options["version"], options["package_file"]
+    def _version_problems(self) -> Iterable[str]:
+        options, version = self.options, self.options["version"]
         if not _VERSION.fullmatch(version):
             yield f"alpamon_version is '{version}'. Give a version such as 2.5.0, latest, or nothing."
         elif self._pinned and version_key(version) < version_key(MINIMUM):
@@ -418,22 +447,30 @@ class _Planner:
         older = self._version and self._coming and version_key(self._coming) < version_key(self._version)
         if older and not options["allow_downgrade"]:
             yield (
-                f"alpamon {self._version} is installed, and {self._coming} is older. Set alpamon_allow_downgrade to true"
-                " to go back. If the workspace has upgraded the agent, set alpamon_hold to true too."
+                f"alpamon {self._version} is installed, and {self._coming} is older. Set alpamon_allow_downgrade to"
+                " true to go back. If the workspace has upgraded the agent, set alpamon_hold to true too."
             )
-        if options["package_checksum"] and ":" not in options["package_checksum"]:
-            yield "alpamon_package_checksum needs its algorithm in front, as in sha256:0a1b..."
-        if file and version == "latest":
+        if version == "latest" and options["package_file"]:
             yield "alpamon_version is latest, which alpamon_package_file cannot say. Leave one of them out."
-        if options["hold"] and version == "latest":
+        if version == "latest" and options["hold"]:
             yield "alpamon_hold and alpamon_version=latest contradict each other. Give the version that is to be held."
-        if agent["pending"]:
+
+    def _package_problems(self) -> Iterable[str]:
+        checksum, pending = self.options["package_checksum"].lower(), self.agent["pending"]
+        if checksum and ":" not in checksum:
+            yield "alpamon_package_checksum needs its algorithm in front, as in sha256:0a1b..."
+        elif self.controller.digests.get("package_file", checksum) != checksum:
+            yield (
+                f"{self.options['package_file']} does not have the checksum in alpamon_package_checksum. It is not"
+                " installed."
+            )
+        if pending:
             yield (
                 "The agent has an upgrade or a migration under way, which a restart or another version would break. Try"
-                f" again when {' and '.join(agent['pending'])} {'is' if len(agent['pending']) == 1 else 'are'} gone."
+                f" again when {' and '.join(pending)} {'is' if len(pending) == 1 else 'are'} gone."
             )
         unused = {"repository_key"} if not self._from_repository else set()
-        unused |= {"ca_cert"} if options["state"] != "present" else set()
+        unused |= {"ca_cert"} if self.options["state"] != "present" else set()
         missing = [f"alpamon_{name}" for name in self.controller.missing if name not in unused]
         if missing:
             yield (
@@ -479,8 +516,8 @@ class _Planner:
         if self._copied:
             warnings.append(
                 f"The configuration was made on another machine, so the record {self._configuration['id']} in"
-                f" {self._configuration['url']} is left as it is. If it is this host's all the same, because its machine"
-                " id has changed, delete it there."
+                f" {self._configuration['url']} is left as it is. If it is this host's all the same, because its"
+                " machine id has changed, delete it there."
             )
         if options["state"] == "absent":
             return warnings
