@@ -69,7 +69,7 @@ class ActionModule(ActionBase):
         if plans and not result.get("failed"):
             result["plan"] = self._plan(result, variables)
             for warning in result["plan"].get("warnings", ()):
-                display.warning(f"{variables['inventory_hostname']}: {warning}")
+                display.warning(warning)
         return result
 
     def _plan(self, result: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -511,34 +511,40 @@ class _Planner:
                 )
 
     def _warnings(self) -> list[str]:
-        options, agent = self.options, self.agent
+        """Return warnings. Ansible shows equal ones of many hosts once, so only those about a host name it."""
+        options, host = self.options, self.controller.host
         warnings = []
         if self._copied:
             warnings.append(
-                f"The configuration was made on another machine, so the record {self._configuration['id']} in"
+                f"{host}: The configuration was made on another machine, so the record {self._configuration['id']} in"
                 f" {self._configuration['url']} is left as it is. If it is this host's all the same, because its"
                 " machine id has changed, delete it there."
             )
         if options["state"] == "absent":
             return warnings
-        warnings.append(self._clock(agent.get("clock_ahead")))
+        clock = self._clock(self.agent.get("clock_ahead"))
+        warnings += [f"{host}: {clock}"] if clock else []
         if self._from_repository and not self._repository.fingerprints:
             warnings.append("alpamon_key_fingerprints is empty: the key of the repository is trusted as it comes.")
         if options["package_file"] and not options["package_checksum"]:
             warnings.append("alpamon_package_checksum is empty: the package is installed unchecked.")
-        if options["state"] == "present":
-            host = self._workspace.partition("://")[2].partition("/")[0]
-            if self._workspace.startswith("http://"):
-                warnings.append("alpamon_url is not https: id and key of the server go over the network in the clear.")
-            if not options["validate_certs"]:
-                warnings.append("Certificates are not verified, since alpamon_validate_certs is false.")
-            if "8000" in host:
-                warnings.append(f"The agent turns the first 8000 in {host} into 8081 for its websockets.")
-            if agent["proxies"]:
-                warnings.append(
-                    f"The environment of the host names a proxy. The agent ignores it, and connects to {host} directly."
-                )
-        return [warning for warning in warnings if warning]
+        return warnings + (self._workspace_warnings() if options["state"] == "present" else [])
+
+    def _workspace_warnings(self) -> list[str]:
+        address = self._workspace.partition("://")[2].partition("/")[0]
+        warnings = []
+        if self._workspace.startswith("http://"):
+            warnings.append("alpamon_url is not https: id and key of the server go over the network in the clear.")
+        if not self.options["validate_certs"]:
+            warnings.append("Certificates are not verified, since alpamon_validate_certs is false.")
+        if "8000" in address:
+            warnings.append(f"The agent turns the first 8000 in {address} into 8081 for its websockets.")
+        if self.agent["proxies"]:
+            warnings.append(
+                f"{self.controller.host}: The environment of the host names a proxy. The agent ignores it, and connects"
+                f" to {address} directly."
+            )
+        return warnings
 
     @staticmethod
     def _clock(ahead: int | None) -> str:
