@@ -66,14 +66,15 @@ def run_agent(host: reading.System, program: str, age: float = 100) -> None:
 
 
 def test_nothing(host: reading.System) -> None:
-    found = reading.read_agent(host, ["/etc/alpamon"])
+    found = reading.read_agent(host)
     assert found["version"] is None
     assert found["held"] is False
     assert found["process"] == {"pid": None, "state": "none", "outdated": []}
     assert found["service"] == found["restart_timer"] == {"active": False, "enabled": False}
     nothing = {"url": None, "id": None, "key": None, "complete": False, "text": ""}
     assert found["configuration"] == {**nothing, "readable": True}
-    assert found["files"] == {"/etc/alpamon": {"exists": False}}
+    assert found["files"] == dict.fromkeys(reading.FILES, {"exists": False})
+    assert found["registered_machine_id"] == ""
     assert found["pending"] == found["proxies"] == []
     assert found["clock_ahead"] is None
 
@@ -84,8 +85,7 @@ def test_all_of_it(host: reading.System, programs: dict[str, tuple[int, str]]) -
     for path, content in (
         ("/proc/1/comm", "systemd\n"),
         ("/etc/machine-id", "0123\n"),
-        ("/etc/alpamon/.ansible-registered", "4567\n"),
-        ("/etc/alpamon/alpamon.conf", CONFIGURATION),
+        ("/etc/alpamon/alpamon.conf", f"# Managed by Ansible\n# Machine: 4567\n{CONFIGURATION}"),
         ("/var/lib/alpamon/upgrade.pending", ""),
     ):
         put(host, path, content, 1000)
@@ -177,6 +177,7 @@ def test_process_that_an_interpreter_runs(host: reading.System) -> None:
     assert reading.read_process(host, "")["outdated"] == []
 
 
+@pytest.mark.parametrize("path", [reading.CONFIGURATION, reading.OVERRIDE, *reading.CERTIFICATES])
 @pytest.mark.parametrize(
     ("age", "outdated"),
     [
@@ -186,9 +187,11 @@ def test_process_that_an_interpreter_runs(host: reading.System) -> None:
         pytest.param(-86400, [], id="to come"),
     ],
 )
-def test_process_from_before_its_configuration(host: reading.System, age: float, outdated: list[str]) -> None:
+def test_process_from_before_its_configuration(
+    host: reading.System, path: str, age: float, outdated: list[str]
+) -> None:
     run_agent(host, "/usr/bin/alpamon")
-    put(host, "/etc/alpamon/alpamon.conf", CONFIGURATION, age)
+    put(host, path, CONFIGURATION, age)
     found = reading.read_process(host, "")
     assert (found["outdated"], found["state"]) == (outdated, "outdated" if outdated else "current")
 
@@ -264,13 +267,30 @@ def test_configuration_that_takes_root_is_told_from_none(
 
 
 def test_files(host: reading.System) -> None:
-    put(host, "/a/file", "text").chmod(0o640)
-    Path(f"{host.root}/a").chmod(0o700)
-    found = reading.read_agent(host, ["/a", "/a/file"])["files"]
+    put(host, reading.CONFIGURATION, "text").chmod(0o640)
+    folder = Path(host.root + reading.CONFIGURATION).parent
+    folder.chmod(0o700)
+    found = reading.read_agent(host)["files"]
     owner = {"uid": os.geteuid(), "gid": os.getegid()}
-    assert found["/a"] == {"exists": True, "mode": "0700", **owner}
+    assert found["/etc/alpamon"] == {"exists": True, "mode": "0700", **owner}
     digest = hashlib.sha256(b"text").hexdigest()
-    assert found["/a/file"] == {"exists": True, "mode": "0640", **owner, "sha256": digest}
+    assert found[reading.CONFIGURATION] == {"exists": True, "mode": "0640", **owner, "sha256": digest}
+    # Neither followed nor read.
+    Path(host.root + reading.OVERRIDE).parent.mkdir(parents=True)
+    Path(host.root + reading.OVERRIDE).symlink_to(host.root + reading.CONFIGURATION)
+    assert "sha256" not in reading.read_agent(host)["files"][reading.OVERRIDE]
+
+
+@pytest.mark.parametrize(
+    ("text", "machine"),
+    [
+        ("# Managed\n# Machine: 4567\n[server]\n", "4567"),
+        ("[server]\nname = # Machine: 4567\n", ""),
+        ("# Machine: 45 67\n", ""),
+    ],
+)
+def test_machine_that_a_configuration_was_made_on(text: str, machine: str) -> None:
+    assert reading.registered_machine(text) == machine
 
 
 @pytest.mark.parametrize(
