@@ -25,6 +25,7 @@ def arguments(playbook: str) -> list[str]:
 
 
 ROLLOUT = [*options("alpamon"), "alpamon_hosts", "alpamon_serial", "alpamon_max_fail_percentage", "alpamon_groups"]
+ROLLOUT += ["alpamon_become", "alpamon_results"]
 #: The variables of each playbook and role, and the one that chooses hosts or servers.
 KNOWN: dict[str, tuple[list[str], str]] = {
     **{name: (arguments(name), "alpacon_servers") for name in ("run", "schedule", "cancel")},
@@ -92,5 +93,6 @@ def test_variables_of_the_user_of_ansible_and_of_the_collection_are_left_alone(p
     settings = ["alpacon_token", "alpacon_tokens", "alpacon_url", "alpacon_ca_path", "alpacon_request_timeout"]
     results = ["alpacon_server_id", "alpacon_workspace", "alpacon_workspaces", "alpacon_result", "audit_result"]
     results += ["alpamon_server_id", "alpamon_server_name", "alpamon_installed_version", "alpamon_connected"]
+    results += ["alpamon_orphans", "alpamon_duplicates"]
     magic = ["inventory_hostname", "ansible_play_hosts_all", "ansible_limit", "ansible_host", "groups", "hostvars"]
     assert mistyped([*own, *inventory, *of_others, *settings, *results, *magic], known, chooses) == []
