@@ -20,13 +20,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_plan import (
-    PARTS,
-    SPEC,
-    Controller,
-    plan_of,
-    refused,
-)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_plan import SPEC, plan_of, refused
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_state import PARTS, Controller
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import refuse_settings_from_facts
