@@ -18,6 +18,7 @@ import pytest
 import yaml
 from ansible.parsing.plugin_docs import read_docstring
 
+from ansible_collections.herdops.alpacon.plugins.action import alpamon_info
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import STATUSES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import FILES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS, parse, read_results
@@ -26,7 +27,6 @@ from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 _GUIDES = ROOT / "docs/docsite/rst"
-_FIRST_ROLLOUT = "From an empty host to the output of a command"
 
 
 def _rows(guide: str, after: str) -> list[list[str]]:
@@ -73,11 +73,8 @@ def test_the_variables_of_a_playbook_are_listed(playbook: str) -> None:
 
 
 def test_the_variables_of_the_rollout_are_listed() -> None:
-    play = yaml.safe_load((ROOT / "playbooks/rollout.yml").read_text(encoding="utf-8"))[0]
-    listed = [name for row in _rows("agent_rollout", _FIRST_ROLLOUT) for name in _literals(row[0])]
-    specs = yaml.safe_load((ROOT / "roles/alpamon/meta/argument_specs.yml").read_text(encoding="utf-8"))
-    of_the_role = specs["argument_specs"]["main"]["options"]
-    assert sorted(listed) == sorted(set(play["vars"]["__playbook_arguments"]) - set(of_the_role))
+    listed = [name for row in _rows("agent_rollout", "Install the agent") for name in _literals(row[0])]
+    assert sorted(listed) == sorted(f"alpamon_{name}" for name in alpamon_info._OF_PLAYBOOK)
 
 
 def test_the_variables_of_the_connection_are_listed() -> None:
