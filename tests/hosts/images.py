@@ -21,7 +21,7 @@ SCRIPTS = Path(__file__).parent / "systems"
 #: What a server has anyway, and what packages of the tests depend on: hosts reach nothing but the bridge.
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "procps", "adduser"),
-    *("python3", "python3-requests", "ca-certificates", "gpg", "cron", "nftables", "sqlite3", "zip", "libfaketime"),
+    *("python3", "python3-requests", "ca-certificates", "gpg", "cron", "nftables", "sqlite3", "zip"),
 )
 APT = ("python3-apt", "python3-debian")
 DNF = ("rpm", "python3-rpm", "dnf", "python3-dnf", "dnf-plugins-core")

@@ -33,10 +33,10 @@ LANES = 2
 SCENARIO_SECONDS = 900
 #: Runs in containers of Docker, with the packages of the vendor: .github/workflows/molecule.yml.
 ELSEWHERE = "containers"
-#: What CI has the time for, the longest first, so that none is left over in the end.
-CI = ("any_module", "upgrade", "absent", "default", "secrets", "unreachable")
+#: The scenarios that CI has time for, the longest first.
+CI = ("any_module", "upgrade", "default", "records", "absent", "package_failures")
 #: Scenarios whose workspace speaks TLS with a certificate of a private authority.
-TLS = ("private_ca",)
+TLS = ("workspace_change",)
 #: Scenarios with a second workspace.
 TWO_WORKSPACES = ("workspace_change",)
 PROGRAMS = needs.PROGRAMS | agent.repository.PROGRAMS
