@@ -18,11 +18,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
     SERVICE,
     TIMER,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_problems import (
     installed_problems,
     problems_of,
     warnings_of,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_result import problem_of_result
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_state import AgentState, Controller
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_systems import SETTINGS, SUPPORTED, family_of
 
@@ -84,6 +86,9 @@ def plan_of(options: Mapping[str, Any], agent: Mapping[str, Any], controller: Co
         options: by the names of :data:`SPEC`; no value is null.
         agent: the result of the module.
     """
+    odd = problem_of_result(agent)
+    if odd:
+        return refused([odd])
     family = family_of(agent["distribution"])
     if family is None:
         system = agent["distribution"]
@@ -123,7 +128,8 @@ def plan_of(options: Mapping[str, Any], agent: Mapping[str, Any], controller: Co
 
 def refused(problems: list[str]) -> dict[str, Any]:
     """Return the plan for a host on which nothing can be done."""
-    return {"problems": problems, "installed_problems": problems}
+    lines = [clean_line(problem) for problem in problems]
+    return {"problems": lines, "installed_problems": lines}
 
 
 def _package(state: AgentState) -> dict[str, Any]:

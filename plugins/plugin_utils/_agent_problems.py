@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import duration
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_order import agent_name
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_state import AgentState
@@ -24,7 +24,7 @@ _VERSION = re.compile(r"(latest|\d+(\.\d+){2,}([-~](rc|dev|alpha|beta)[.\d]*)?)?
 
 def problems_of(state: AgentState) -> list[str]:
     problems = [*_version_problems(state), *_package_problems(state)] if state.options["state"] != "absent" else []
-    return [problem for problem in (*problems, *_workspace_problems(state)) if problem]
+    return [clean_line(problem) for problem in (*problems, *_workspace_problems(state)) if problem]
 
 
 def _version_problems(state: AgentState) -> Iterable[str]:
@@ -101,7 +101,8 @@ def _workspace_problems(state: AgentState) -> Iterable[str]:
     if not options["url"]:
         yield "alpamon_url is empty. Set it, or ALPACON_URL, to the base URL of the workspace."
     else:
-        yield _refusal("alpamon_url", lambda _option, text: workspace_of(text), options["url"])
+        refusal = _refusal("url", lambda _option, text: workspace_of(text), options["url"])
+        yield f"alpamon_{refusal}" if refusal else ""
         if state.elsewhere and not options["allow_workspace_change"]:
             yield (
                 f"The host is registered in {state.configuration['url']}, not in {state.workspace}. Set"
@@ -124,7 +125,7 @@ def warnings_of(state: AgentState) -> list[str]:
     if state.copied:
         warnings.append(
             f"{host}: The configuration was made on another machine, so the record {state.configuration['id']} in"
-            f" {state.configuration['url']} is left as it is. If it is this host's all the same, because its"
+            f" {clean_line(state.configuration['url'])} is left as it is. If it is this host's all the same, because its"
             " machine id has changed, delete it there."
         )
     if options["state"] == "absent":

@@ -166,10 +166,9 @@ def configuration_text(options: Mapping[str, Any], workspace: str, machine_id: s
     """Return the configuration of the agent, with ``%(id)s`` and ``%(key)s`` in place of its credentials."""
     settings = {**SETTINGS, **{name: value for name, value in options["settings"].items() if value is not None}}
     machine = f"# Machine: {machine_id}\n" if machine_id else ""
-    text = f"""{_HEADER}{machine}[server]
-url = {workspace}
-id = {{id}}
-key = {{key}}
+    server = f"{_HEADER}{machine}[server]\nurl = {workspace}\n".replace("%", "%%")
+    return f"""{server}id = %(id)s
+key = %(key)s
 
 [ssl]
 verify = {str(options["validate_certs"]).lower()}
@@ -189,4 +188,3 @@ idle_timeout = {settings["editor_idle_timeout"]}
 [file]
 max_download_bytes = {settings["max_download_bytes"]}
 """
-    return text.replace("%", "%%").replace("{id}", "%(id)s").replace("{key}", "%(key)s")
