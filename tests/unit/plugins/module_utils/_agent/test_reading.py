@@ -73,7 +73,7 @@ def test_nothing(host: reading.System) -> None:
     assert found["service"] == found["restart_timer"] == {"active": False, "enabled": False}
     nothing = {"url": None, "id": None, "key": None, "complete": False, "text": ""}
     assert found["configuration"] == {**nothing, "readable": True}
-    assert found["files"] == dict.fromkeys(reading.FILES, {"exists": False})
+    assert found["files"] == {path: {"exists": False} for path in reading.FILES}
     assert found["registered_machine_id"] == ""
     assert found["pending"] == found["proxies"] == []
     assert found["clock_ahead"] is None
