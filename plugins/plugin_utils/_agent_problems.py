@@ -125,8 +125,8 @@ def warnings_of(state: AgentState) -> list[str]:
     if state.copied:
         warnings.append(
             f"{host}: The configuration was made on another machine, so the record {state.configuration['id']} in"
-            f" {clean_line(state.configuration['url'])} is left as it is. If it is this host's all the same, because its"
-            " machine id has changed, delete it there."
+            f" {clean_line(state.configuration['url'])} is left as it is. If it is this host's all the same, because"
+            " its machine id has changed, delete it there."
         )
     if options["state"] == "absent":
         return warnings
