@@ -22,15 +22,16 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
     OVERRIDE,
     REPOSITORIES,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_plan import SPEC, Controller, plan_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_plan import SPEC, plan_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_state import Controller
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 Row = dict[str, Any]
 
 URL, ID, KEY = "https://my-workspace.us1.alpacon.io", "550e8400-e29b-41d4-a716-446655440000", "aB3-_xyz"
 MACHINE, OTHER_MACHINE = "0123456789abcdef" * 2, "fedcba9876543210" * 2
-ABSENT = {"exists": False, "mode": None, "uid": None, "gid": None, "sha256": None}
-PRESENT = {"exists": True, "mode": "0644", "uid": 0, "gid": 0, "sha256": "0"}
+ABSENT: Row = {"exists": False, "mode": None, "uid": None, "gid": None, "sha256": None}
+PRESENT: Row = {"exists": True, "mode": "0644", "uid": 0, "gid": 0, "sha256": "0"}
 OFF, ON = {"active": False, "enabled": False}, {"active": True, "enabled": True}
 _DEFAULTS = yaml.safe_load((ROOT / "roles/alpamon/defaults/main.yml").read_text(encoding="utf-8"))
 OPTIONS: Row = {
@@ -85,7 +86,7 @@ def converged(**options: Any) -> Row:
     """Return a host on which the role has done all of its work with these options."""
     found = plan(FRESH, options)
     content = found["configuration"] % {"id": ID, "key": KEY}
-    files = {path: {**PRESENT, "mode": mode} for path, mode in FOLDERS.items()}
+    files: Row = {path: {**PRESENT, "mode": mode} for path, mode in FOLDERS.items()}
     files[CONFIGURATION] = {**PRESENT, "mode": "0600", "sha256": digest(content)}
     if found["repository"]:
         repository = found["repository"]
@@ -414,6 +415,12 @@ def test_parts(row: str) -> None:
     options = {"service_override": "[Service]\n"}
     found = plan(FRESH, options, parts=frozenset({part}))
     assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("part", ["configure", "verify"])
+def test_parts_that_need_a_registration(part: str) -> None:
+    [problem] = plan(FRESH, parts=frozenset({part}))["problems"]
+    assert problem == "The host is not registered. Run the role as a whole, or its tag register as well."
 
 
 def test_parts_that_need_no_workspace_need_no_url() -> None:
