@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Shows the summary of a rollout that ends early.
+"""Write the results of a rollout, and show its waves and its summary.
 
 Ansible loads the callbacks in a folder of this name beside a playbook by itself.
 """
@@ -14,21 +14,23 @@ from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import SUMMARY, end_early
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import Rollout
 
 DOCUMENTATION = """
 name: alpacon_rollout
 type: notification
-short_description: Show the summary of a rollout that ends early
+short_description: Write the results of a rollout
 description:
-  - Ansible carries out no further play once a run is interrupted, or all of its hosts are lost.
+  - It appends a line of JSON for each host to a file, and shows a line for each wave and a summary.
 author:
   - herdops.alpacon contributors (@herdops)
 """
+#: A variable of the play that rolls out.
+MARK = "rollout_plan"
 
 
 class CallbackModule(CallbackBase):
-    """Notes the play that rolls out, and whether the one with the summary has begun."""
+    """Tells the rollout what happens."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
@@ -36,25 +38,61 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
-        self._rollout: Any = None
-        self._latest: Any = None
+        self._rollout: Rollout | None = None
+        self._file = ""
+        self._retry: list[str] = []
+        atexit.register(self._end, interrupted=True)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Note the play that rolls out."""
-        self._latest = play
-        if SUMMARY in play.vars:
-            self._rollout = play
-            atexit.register(self._end, interrupted=True)
+        """Start the next wave, or end the rollout where the play is another one."""
+        if MARK not in play.vars:
+            self._end()
+            return
+        known = play.get_variable_manager().get_vars(play=play)
+        if self._rollout is None:
+            hosts, variables = known["ansible_play_hosts_all"], known["hostvars"]
+            show, warn = self._display.display, self._display.warning
+            self._rollout = Rollout(hosts, self._file, show, warn, variables.__getitem__, self._retry)
+        self._rollout.start_wave(known["ansible_play_batch"], play.serial, play.max_fail_percentage)
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        """Note that the host is at work."""
+        if self._rollout:
+            self._rollout.host_started(host.name)
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Take results."""
+        _host, task, returned = _parts(result)
+        if task.action.endswith("set_stats"):
+            data = (returned.get("ansible_stats") or {}).get("data") or {}
+            self._file = (data.get("alpamon_rollout_files") or {}).get("results", self._file)
+            if self._rollout:
+                self._rollout.results(data.get("alpamon_rollout") or {})
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Note the cause."""
+        host, _task, returned = _parts(result)
+        if self._rollout and not ignore_errors:
+            self._rollout.host_failed(host, returned)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Finish the host, unless it goes on."""
+        host, task, returned = _parts(result)
+        if self._rollout and not task.ignore_unreachable:
+            self._rollout.host_lost(host, returned)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """Show the summary where its play has not begun."""
-        if self._latest is self._rollout:
-            self._end(interrupted=False)
-        self._rollout = None
+        """End the rollout."""
+        self._end()
 
-    def _end(self, interrupted: bool) -> None:
-        """Show it at the end of the playbook or, where that was not reached, of the process."""
-        # Each rollout of the run calls this at the end of the process.
+    def _end(self, interrupted: bool = False) -> None:
         rollout, self._rollout = self._rollout, None
-        if rollout is not None:
-            self._display.display(end_early(rollout, interrupted))
+        if rollout:
+            rollout.end(interrupted)
+
+
+def _parts(result: Any) -> tuple[str, Any, dict[str, Any]]:
+    """Return the host, the task and what the task returned."""
+    if hasattr(result, "task"):
+        return result.host.name, result.task, result.result
+    return result._host.name, result._task, result._result  # before ansible-core 2.19

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ansible.parsing.dataloader import DataLoader
 from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._failure_causes import failure_reason
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import compare_hosts, host_result
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
 
 
@@ -24,6 +26,12 @@ def misspelt_variables(names: Iterable[str], known: Iterable[str], chooses: str)
 class FilterModule:
     """The filters."""
 
-    def filters(self) -> dict[str, Callable[..., list[str]]]:
+    def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"failure_reason": failure_reason, "mistyped": mistyped, "misspelt_variables": misspelt_variables}
+        return {
+            "compare_hosts": compare_hosts,
+            "failure_reason": failure_reason,
+            "host_result": host_result,
+            "misspelt_variables": misspelt_variables,
+            "mistyped": mistyped,
+        }

@@ -3,66 +3,302 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Private to this collection: names and behaviour may change in any release.
 
-"""What is left to do for a rollout that ended early, since Ansible carries out no further play then."""
+"""Results, wave lines and the summary of a rollout, from the events that callbacks get."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.template import Templar
+from ansible.utils.helpers import pct_to_int
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import run_registration_token
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import find_settings, run_folder
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._failure_causes import failure_reason
 
-#: The variable of a play that has the summary of a rollout.
-SUMMARY = "rollout_summary"
-#: How long the end of ansible-playbook waits for a request, and for a workspace that fails, in seconds.
-_PATIENCE = 5
+#: Outcomes of hosts that are to be tried again; all others are good.
+BAD = ("failed", "unreachable", "unknown", "interrupted", "not tried")
+RETRY_FILE = "rollout.retry"
+#: How many causes, hosts of a cause, and notes the summary shows.
+_CAUSES, _NAMES, _NOTES = 20, 5, 20
+_LENGTH = 300
+#: Parts of a cause that differ from host to host.
+_OWN_PARTS = (
+    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE), "<id>"),
+    (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b"), "<address>"),
+    (re.compile(r"\b(process|pid) \d+", re.IGNORECASE), r"\1 <number>"),
+    (re.compile(r"ansible-tmp-[\w.-]+"), "<folder>"),
+)
 
 
-def end_early(play: Any, interrupted: bool) -> str:
-    """Delete the registration tokens of the run, and give the summary; empty where no host was to be treated yet.
+def count_waves(hosts: int, sizes: Sequence[Any]) -> int:
+    """Count the batches that ansible-core makes of so many hosts with these values of ``serial``."""
+    waves, left = 0, hosts
+    while left > 0:
+        size = pct_to_int(sizes[min(waves, len(sizes) - 1)], hosts) if sizes else 0
+        waves, left = waves + 1, left - size if size > 0 else 0
+    return waves
+
+
+def compare_hosts(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Find the hosts of a wave that make registration tokens, and those that have one record together.
 
     Args:
-        play: the play that rolls out, in the process of ansible-playbook itself.
+        plans: ``plan`` of M(herdops.alpacon.alpamon_info) by host; empty for hosts that cannot be reached.
+
+    Returns:
+        ``makers``: by workspace, the first host that needs a token; ``shared``: by host, why it is refused.
     """
-    variables = play.get_variable_manager().get_vars(play=play)
-    hosts = variables["hostvars"]
-    # Others may have facts of another rollout.
-    treated = [hosts[name] for name in variables["ansible_play_hosts_all"]]
-    known = next((facts for facts in treated if "rollout_hosts" in facts), None)
-    if known is None:
-        return ""
-    chosen = {name for facts in treated for name in (facts.get("rollout_makers") or {}).values()}
-    makers = sorted(name for name in chosen if (hosts[name].get("rollout_token") or {}).get("key"))
-    variables = {
-        **variables,
-        "rollout_hosts": known["rollout_hosts"],
-        "rollout_deletions": [{"item": name, **_delete_token(hosts[name])} for name in makers],
-        "rollout_interrupted": interrupted,
+    makers: dict[str, str] = {}
+    records: dict[str, list[str]] = {}
+    for host, plan in plans.items():
+        if plan.get("needs_token") and not plan["problems"]:
+            makers.setdefault(plan["workspace"], host)
+        if plan.get("record"):
+            records.setdefault(plan["record"], []).append(host)
+    shared = {}
+    for hosts in records.values():
+        # If all hosts of a record leave, it may go.
+        if len(hosts) > 1 and any(plans[host].get("state") != "absent" for host in hosts):
+            for host in hosts:
+                shared[host] = (
+                    f"The host has the same credentials as {' and '.join(other for other in hosts if other != host)}."
+                    " One is a clone, or both are names of one machine."
+                    " Remove /etc/alpamon from a clone, and roll out again."
+                )
+    return {"makers": makers, "shared": shared}
+
+
+def host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Return the result of a host at the end of its wave.
+
+    Args:
+        facts: the variables of the host, after the role.
+    """
+    host: Mapping[str, Any] = facts.get("__alpamon_host") or {}
+    plan: Mapping[str, Any] = host.get("plan") or {}
+    registration: Mapping[str, Any] = facts.get("__alpamon_registration") or {}
+    latest = facts.get("__alpamon_reread") or host
+    version = facts.get("alpamon_installed_version", latest.get("version")) or ""
+    target = {"absent": "removed", "installed": "installed"}.get(plan.get("state", ""), "connected")
+    connected = facts.get("alpamon_connected", False)
+    # Before ansible-core 2.19, what is null comes as an empty text.
+    unknown = connected is None or connected == ""
+    if "rollout_cause" in facts:
+        outcome = "unreachable" if host.get("unreachable") else "unknown" if unknown else "failed"
+    elif target == "connected" and connected:
+        outcome = "connected"
+    elif version:
+        outcome = "installed"
+    else:
+        outcome = "removed" if target == "removed" else "not installed"
+    if check_mode and outcome not in (target, *BAD):
+        outcome = f"would be {target}"
+    notes = [f"left behind in the workspace: {orphan}" for orphan in facts.get("alpamon_orphans") or ()]
+    notes += [f"offline under the same name: {other}" for other in facts.get("alpamon_duplicates") or ()]
+    if plan.get("copied"):
+        notes.append(f"registered on another machine, and left in the workspace: {plan['copied']}")
+    if plan.get("clock") and "rollout_cause" in facts:
+        notes.append(plan["clock"])
+    if registration.get("key"):  # the role has not come to its end
+        notes.append(f"its key may not be on the host: {registration['id']}")
+    return {
+        "outcome": outcome,
+        "version": version,
+        "server_id": facts.get("alpamon_server_id") or registration.get("id") or plan.get("record") or "",
+        "server_name": facts.get("alpamon_server_name") or registration.get("name") or "",
+        "cause": facts.get("rollout_cause") or "",
+        "notes": notes,
     }
-    templar = Templar(loader=play.get_loader(), variables=variables)
-    return clean(templar.template(variables[SUMMARY]))
 
 
-def _delete_token(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Delete the registration token that the host of these variables made, and give the result of such a task."""
-    given: dict[str, Any] = {"url": variables["rollout_needs"], "request_timeout": _PATIENCE}
-    if "alpamon_token" in variables:
-        given["token"] = variables["alpamon_token"]
-    if "alpamon_validate_certs" in variables:
-        given["validate_certs"] = boolean(variables["alpamon_validate_certs"])
-    # Where the role has found alpamon_ca_cert.
-    if variables.get("__alpamon_ca_note"):
-        given["ca_path"] = variables["__alpamon_ca_note"]
-    task = {"state": "absent", "name": variables["rollout_token"]["name"], **given}
-    try:
-        found = find_settings(given, variables, os.environ, folder=run_folder())
-        return run_registration_token({**task, **found.options}, current_run(), _PATIENCE)
-    except AlpaconError as error:
-        return {"msg": str(error)}
+class Rollout:
+    """The hosts of a rollout and their results.
+
+    Args:
+        hosts: all that were chosen, in the order of the inventory.
+        results_file: where the result of each host is appended as a line of JSON; empty for no files.
+        show: takes the lines for the user.
+        facts: returns the variables of a host.
+        retry: hosts that earlier rollouts of this run left for the retry file; those of this one are added.
+        clock: gives seconds.
+    """
+
+    def __init__(
+        self,
+        hosts: Iterable[str],
+        results_file: str,
+        show: Callable[[str], None],
+        warn: Callable[[str], None],
+        facts: Callable[[str], Mapping[str, Any]],
+        retry: list[str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rows: dict[str, dict[str, Any]] = {host: {} for host in hosts}
+        self._file = results_file
+        self._show, self._warn, self._facts, self._clock = show, warn, facts, clock
+        self._retry = [] if retry is None else retry
+        self._wave, self._waves, self._limit = 0, 0, 100.0
+        self._batch: list[str] = []
+        self._open: set[str] = set()
+        self._causes: dict[str, str] = {}
+        self._began = 0.0
+
+    def start_wave(self, batch: Sequence[str], sizes: Sequence[Any], limit: float | None) -> None:
+        """Begin the next wave.
+
+        Args:
+            sizes: ``serial`` of the play.
+            limit: ``max_fail_percentage`` of the play.
+        """
+        self._end_wave("unknown")
+        self._wave, self._waves = self._wave + 1, count_waves(len(self._rows), sizes)
+        self._batch, self._limit = list(batch), 100.0 if limit is None else limit
+        self._open = {host for host in batch if not self._rows.get(host)}
+        self._causes, self._began = {}, self._clock()
+
+    def host_started(self, host: str) -> None:
+        """Note that a host of the wave is at work."""
+        self._causes.setdefault(host, "")
+
+    def host_failed(self, host: str, result: Mapping[str, Any]) -> None:
+        """Note the cause, which counts if no result follows."""
+        self._causes[host] = failure_reason(result)[0]
+
+    def host_lost(self, host: str, result: Mapping[str, Any]) -> None:
+        """Finish a host that became unreachable."""
+        # The results of some tasks are hidden.
+        cause = failure_reason(result)[0] if result.get("msg") else "The host became unreachable."
+        self._finish_early(host, "unreachable", cause)
+
+    def results(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """Finish the hosts that these results are about."""
+        for host, row in rows.items():
+            self._finish(host, **row)
+
+    def end(self, interrupted: bool = False) -> None:
+        """Finish the wave, and show the summary."""
+        self._end_wave("interrupted" if interrupted else "unknown")
+        tried = [host for host, row in self._rows.items() if row]
+        for host, row in self._rows.items():
+            if not row:
+                self._write(host, "not tried")
+        if tried or interrupted:
+            self._summarise(interrupted)
+
+    def _end_wave(self, outcome: str) -> None:
+        """Finish the hosts of the wave that gave no result."""
+        # A host that failed in an earlier play of the run takes no part.
+        for host in [host for host in self._batch if host in self._open and host in self._causes]:
+            self._finish_early(host, "failed" if self._causes[host] else outcome, self._causes[host])
+        if self._open and self._open != set(self._batch):
+            self._show_wave()
+        self._open = set()
+
+    def _finish_early(self, host: str, outcome: str, cause: str) -> None:
+        if host in self._open:
+            self._finish(host, **{**host_result(self._facts(host), False), "outcome": outcome, "cause": cause})
+
+    def _finish(self, host: str, outcome: str, **given: Any) -> None:
+        if host in self._open:
+            self._open.discard(host)
+            self._write(host, outcome, seconds=round(self._clock() - self._began, 1), **given)
+            if not self._open:
+                self._show_wave()
+
+    def _write(self, host: str, outcome: str, **given: Any) -> None:
+        """Keep the result of a host, and append it to the file."""
+        row: dict[str, Any] = {"host": host, "outcome": _short(outcome)}
+        row.update({key: _short(given.get(key)) for key in ("version", "server_id", "server_name", "cause")})
+        row.update(seconds=given.get("seconds"), notes=[_short(note) for note in given.get("notes") or ()])
+        self._rows[host] = row
+        if self._file:
+            try:
+                _write(self._file, f"{json.dumps(row)}\n", os.O_APPEND)
+            except OSError as error:
+                self._warn(f"The results cannot be written to {self._file}: {error.strerror}.")
+                self._file = ""
+
+    def _show_wave(self) -> None:
+        outcomes = [self._rows[host].get("outcome") or "not tried" for host in self._batch]
+        self._show(f"wave {self._wave} of {self._waves}: {_counts(outcomes)}")
+
+    def _summarise(self, interrupted: bool) -> None:
+        rows = list(self._rows.values())
+        self._show(f"rollout: {_counts([row['outcome'] for row in rows])}")
+        self._show_causes(rows)
+        notes = [f"  {clean_line(row['host'])}: {note}" for row in rows for note in row["notes"]]
+        for line in _first(notes, _NOTES, "  and {} more notes"):
+            self._show(line)
+        if interrupted:
+            self._show(f"The run was interrupted in wave {self._wave} of {self._waves}.")
+        elif any(row["outcome"] == "not tried" for row in rows):
+            counts = _counts([self._rows[host]["outcome"] for host in self._batch])
+            limit = f"alpamon_max_fail_percentage is {self._limit:g}."
+            self._show(f"The rollout stopped after wave {self._wave} of {self._waves}: {counts}. {limit}")
+        if self._file:
+            self._show(f"Results: {clean_line(self._file)}")
+        self._leave_for_retry([row["host"] for row in rows if row["outcome"] in BAD])
+
+    def _show_causes(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        groups: dict[str, list[Mapping[str, Any]]] = {}
+        for row in rows:
+            if row["cause"]:
+                groups.setdefault(_common(row["cause"], (row["host"], row["server_name"])), []).append(row)
+        largest = sorted(groups.items(), key=lambda item: -len(item[1]))
+        lines = []
+        for common, found in largest:
+            names = [clean_line(row["host"]) for row in found]
+            shown = ", ".join(names[:_NAMES]) + (f" and {len(names) - _NAMES} more" if len(names) > _NAMES else "")
+            lines.append(f"  {len(found)} x {found[0]['cause'] if len(found) == 1 else common} ({shown})")
+        for line in _first(lines, _CAUSES, "  and {} more causes"):
+            self._show(line)
+
+    def _leave_for_retry(self, hosts: Sequence[str]) -> None:
+        self._retry.extend(host for host in hosts if host not in self._retry)
+        if not (hosts and self._file):
+            return
+        path = os.path.join(os.path.dirname(self._file), RETRY_FILE)
+        try:
+            _write(path, "".join(f"{host}\n" for host in self._retry), os.O_TRUNC)
+        except OSError as error:
+            self._warn(f"The hosts to retry cannot be written to {path}: {error.strerror}.")
+        else:
+            self._show(f"To go on with the hosts that are left, add: --limit @{clean_line(path)}")
+
+
+def _write(path: str, text: str, flag: int) -> None:
+    file = os.open(os.path.expanduser(path), os.O_WRONLY | os.O_CREAT | flag, 0o600)
+    with open(file, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def _short(value: Any) -> str:
+    return "" if value is None else clean_line(value)[:_LENGTH]
+
+
+def _counts(outcomes: Sequence[str]) -> str:
+    """Count outcomes, good ones first: ``180 of 200 connected, 20 failed``."""
+    counts = Counter(outcomes)
+    order = [*(outcome for outcome in counts if outcome not in BAD), *(outcome for outcome in BAD if outcome in counts)]
+    first, *others = [f"{counts[outcome]} {outcome}" for outcome in order]
+    number, _, outcome = first.partition(" ")
+    return ", ".join([f"{number} of {len(outcomes)} {outcome}", *others])
+
+
+def _common(cause: str, names: Iterable[str]) -> str:
+    """Replace what belongs to one host only, so that equal causes have one text."""
+    # A shorter name may be a word of the sentence.
+    for name in sorted((clean_line(name) for name in names if len(name) > 3), key=len, reverse=True):
+        cause = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", "<host>", cause)
+    for pattern, replacement in _OWN_PARTS:
+        cause = pattern.sub(replacement, cause)
+    return cause
+
+
+def _first(lines: Sequence[str], number: int, more: str) -> list[str]:
+    return list(lines) if len(lines) <= number else [*lines[:number], more.format(len(lines) - number)]

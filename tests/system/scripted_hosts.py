@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ _IDS = {"Archlinux": "arch", "OracleLinux": "ol", "RedHat": "rhel", "Amazon": "a
 KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n"
 MACHINE = "0123456789abcdef0123456789abcdef"
 _UNIT = {"active": False, "enabled": False}
+CONFIGURATION = "/etc/alpamon/alpamon.conf"
+_FOLDERS = {"/etc/alpamon": "0700", "/var/lib/alpamon": "0750", "/var/log/alpamon": "0750", "/run/alpamon": "0750"}
 
 
 @dataclass(frozen=True)
@@ -123,10 +126,22 @@ class Host:
         return {row["dest"]: row["content"] for row in self.of("copy") if "content" in row}
 
     def left(self) -> list[Answer]:
-        """What the host answers after the run, which has written the configuration."""
-        text = self.files["/etc/alpamon/alpamon.conf"]
+        """Return the answers of the host after the run, which has written the configuration."""
+        text = self.files[CONFIGURATION]
         written = dict(re.findall(r"(?m)^(url|id|key) = (\S+)$", text))
-        return [*configuration(written["url"], written["id"], written["key"]), *installed("2.5.0")]
+        folders = {path: {"exists": True, "mode": mode, "uid": 0} for path, mode in _FOLDERS.items()}
+        files = {
+            row["dest"]: {
+                "exists": True,
+                "mode": row.get("mode"),
+                "uid": 0,
+                "sha256": sha256(row["content"].encode()).hexdigest(),
+            }
+            for row in self.of("copy")
+            if "content" in row
+        }
+        there = found(files={**folders, **files})
+        return [*configuration(written["url"], written["id"], written["key"]), *installed("2.5.0"), *there]
 
     @property
     def facts(self) -> Row:
@@ -144,6 +159,8 @@ class RoleRun:
     code: int
     said: str
     hosts: dict[str, Host]
+    #: Of a rollout, the results by host.
+    rows: dict[str, Row]
 
     def __getitem__(self, name: str) -> Host:
         return self.hosts[name]
@@ -265,13 +282,15 @@ def ended_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
         )
         for name in hosts
     }
-    return RoleRun(code, (folder / "log").read_text(encoding="utf-8"), ended)
+    rows = {row["host"]: row for file in folder.glob("rollout-*.jsonl") for row in _lines(file)}
+    return RoleRun(code, (folder / "log").read_text(encoding="utf-8"), ended, rows)
 
 
 def summary_lines(done: RoleRun) -> list[str]:
-    [text] = re.findall(r"TASK \[Show the summary\].*?=> (\{.*?\n\})", done.said, re.DOTALL)
-    lines: list[str] = json.loads(text)["msg"]
-    return lines
+    """Return the lines of the summary of a rollout, which come last."""
+    _before, found, summary = done.said.rpartition("\nrollout: ")
+    assert found, done.said
+    return f"rollout: {summary}".splitlines()
 
 
 def a_signing_key(home: Path) -> tuple[str, str]:

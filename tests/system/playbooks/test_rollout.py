@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The playbook rollout, on hosts that answer by script: waves, where it stops, and what it says in the end."""
+"""The playbook rollout, on hosts that answer by script: waves, when it stops, and its results."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from system.certificates import authority
-from system.playing import PATIENCE, until
+from system.playing import PATIENCE, play_out, until
 from system.scripted_hosts import (
     DEBIAN,
     Answer,
@@ -40,11 +41,13 @@ from workspace.client import Workspace
 FORBIDDEN: dict[str, Any] = {"kind": "status", "status": 403, "body": '{"code": "forbidden"}'}
 OOPS: dict[str, Any] = {"kind": "status", "status": 500, "body": '{"detail": "Oops."}'}
 PLAYBOOK = "herdops.alpacon.rollout"
-WHY = "FAILED. There is no such package. dpkg: no."
-FAILURE = {"failed": True, "changed": False, "msg": "There is no such package.", "stderr": "One.\ndpkg: no.\n"}
-BROKEN = ("^(apt) ", FAILURE)
+WHY = "There is no such package. dpkg: no."
+BROKEN = ("^apt ", {"failed": True, "msg": "There is no such package.", "stderr": "One.\ndpkg: no.\n"})
 FULL = ("^copy .*alpamon.conf", {"failed": True, "msg": "No space left on device"})
 GONE = {"lost": "No route to host."}
+KEY_LOST = ("^copy .*alpamon.conf", GONE)
+#: How many task banners a wave may take, with those of the play before.
+FRESH, CONVERGED = 48, 20
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.slow]
 
@@ -52,28 +55,34 @@ pytestmark = [pytest.mark.timeout(1200), pytest.mark.slow]
 def rolled(
     folder: Path,
     workspace: Workspace,
-    hosts: dict[str, ScriptedHost],
+    hosts: Mapping[str, ScriptedHost],
     *arguments: str,
     but: Collection[str] = (),
     environ: dict[str, str] | None = None,
     **variables: object,
 ) -> RoleRun:
-    """A rollout that has ended; agents of servers of these names do not come up."""
+    """Carry out a rollout; agents of servers of these names do not come up."""
     workspace.settings(instant=True)
-    extra = json.dumps({"alpamon_connect_timeout": "20s", **variables})
+    given = ["-e", json.dumps({"alpamon_connect_timeout": "20s", **variables}), *arguments]
     with agents_come(workspace, but):
-        return run_role(
-            folder, workspace, hosts, "--extra-vars", extra, *arguments, playbook=PLAYBOOK, **(environ or {})
-        )
+        return run_role(folder, workspace, hosts, *given, playbook=PLAYBOOK, **(environ or {}))
 
 
-def summary(done: RoleRun) -> dict[str, str]:
-    """What the summary says of each host."""
-    return dict(line.split(": ", 1) for line in summary_lines(done)[:-1] if re.match(r"\w+: ", line))
+def outcomes(done: RoleRun) -> dict[str, str]:
+    return {host: row["outcome"] for host, row in done.rows.items()}
+
+
+def waves(done: RoleRun) -> list[str]:
+    return re.findall("(?m)^wave .*", done.said)
+
+
+def slots(done: RoleRun) -> list[int]:
+    """Count the task banners of each wave, with those of the play before."""
+    first, *others = done.said.split("\nPLAY [")[1:]
+    return [len(re.findall(r"(?m)^(?:TASK|RUNNING HANDLER) \[", first + wave)) for wave in others]
 
 
 def a_host(name: str, *answers: Answer, **variables: object) -> ScriptedHost:
-    """A host of that name."""
     return ScriptedHost(Distribution("Debian", "13.1", hostname=name), answers, variables)
 
 
@@ -86,6 +95,16 @@ def registered(workspace: Workspace) -> list[Answer]:
     return [*configuration(workspace.url, record["id"], record["key"]), *installed("2.5.0")]
 
 
+def ids_of(workspace: Workspace) -> dict[str, str]:
+    """Return the ids of the registered servers by the names of their hosts."""
+    return {record["name"][:-7]: record["id"] for record in workspace.registered()}
+
+
+def tokens_made(workspace: Workspace) -> int:
+    rows = [row for row in workspace.log() if row["path"].endswith("/registration-tokens/")]
+    return sum(row["method"] == "POST" for row in rows)
+
+
 # What is given
 
 
@@ -94,43 +113,59 @@ def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp
     fingerprint, key = a_signing_key(tmp_path / "keys")
     serves = ("^uri ", {"changed": False, "status": 200, "content": key})
     spaced = " ".join(fingerprint[i : i + 4] for i in range(0, 40, 4))
-    done = rolled(
-        tmp_path,
-        current,
-        {name: a_host(name, serves) for name in "ab"},
-        alpamon_serial="1, 2",
-        alpamon_max_fail_percentage="10",
-        alpamon_key_fingerprints=f"{'0' * 40}, {spaced}",
-        alpamon_tags="env=prod, team=a=b",
-        alpamon_settings="max_workers=7",
-    )
+    given: dict[str, Any] = {
+        "alpamon_serial": "1, 2",
+        "alpamon_max_fail_percentage": "10",
+        "alpamon_key_fingerprints": f"{'0' * 40}, {spaced}",
+        "alpamon_tags": "env=prod, team=a=b",
+        "alpamon_settings": "max_workers=7",
+    }
+    done = rolled(tmp_path / "fresh", current, {name: a_host(name, serves) for name in "abc"}, **given)
     assert done.code == 0, done.said
-    records = {record["name"] for record in current.registered()}
-    assert len(records) == 2
-    said = summary(done)
-    assert {line.split(" as ")[1].split(",")[0] for line in said.values()} == records
-    assert all(line.endswith(", version 2.5.0, answers as hostname") for line in said.values())
-    assert done.said.count("Note that it is tried") == 2
-    # The registration token of the run is gone, and was never shown.
+    assert waves(done) == ["wave 1 of 2: 1 of 1 connected", "wave 2 of 2: 2 of 2 connected"]
+    assert summary_lines(done)[0] == "rollout: 3 of 3 connected"
+    # The key of the repository is usually not checked, which takes three tasks.
+    assert max(slots(done)) - 3 <= FRESH
+    ids = ids_of(current)
+    for name in "abc":
+        row = done.rows[name]
+        assert (row["server_id"], row["version"], row["cause"], row["notes"]) == (ids[name], "2.5.0", "", [])
+    # Each answers a command.
+    assert [command["line"] for command in current.commands()] == ["hostname"] * 3
+    # The registration tokens are gone, and no secret was shown.
     assert current.registration_tokens() == []
     assert all(record["key"] not in done.said for record in current.registered())
     for record in current.registered():
         assert {("env", "prod"), ("team", "a=b")} <= record["tags"].items()
     assert "max_workers = 7\n" in done["a"].files["/etc/alpamon/alpamon.conf"]
+    again = rolled(tmp_path / "again", current, {name: a_host(name, *done[name].left()) for name in "abc"}, **given)
+    assert again.code == 0, again.said
+    assert max(slots(again)) <= CONVERGED
+    assert ids_of(current) == ids
+    assert tokens_made(current) == 2
 
 
-def test_arguments_and_tags_are_checked(current: Workspace, tmp_path: Path) -> None:
-    wrong = {"alpamon_serial": [2, "10 percent", True, 0, -1, "", "100%", "0.5%"], "alpamon_max_fail_percentage": 500}
-    told = "alpamon_serial: no wave has the size '10 percent' or 'True' or '0' or '-1' or ''. Give numbers of hosts"
-    told += " and percentages, as in 1,10%,50%. alpamon_max_fail_percentage is 500. Give a percentage from 0 to 100."
-    for name, arguments, text in (
-        ("serial", ("-e", json.dumps(wrong)), told),
-        ("skip", ("--skip-tags", "verify,mine"), "--skip-tags verify would skip the role as a whole. Name the parts"),
-    ):
-        done = rolled(tmp_path / name, current, {"a": a_host("a")}, *arguments)
-        assert done.code == 2, done.said
-        assert text in " ".join(done.said.split())
-        assert done["a"].calls == []
+@pytest.mark.parametrize("arguments", [["alpamon_hosts=db"], ["alpamon_hosts="], ["alpamon_hosts=b", "--limit", "a"]])
+def test_an_empty_selection_is_refused(current: Workspace, tmp_path: Path, arguments: list[str]) -> None:
+    done = run_role(tmp_path, current, {"a": a_host("a"), "b": a_host("b")}, "-e", *arguments, playbook=PLAYBOOK)
+    assert done.code == 2, done.said
+    assert "There are no hosts to roll out to." in done.said
+    assert done["a"].calls == done["b"].calls == []
+
+
+@pytest.mark.parametrize("core", ["oldest", "development", "newest"])
+def test_hosts_that_only_their_own_agent_reaches_are_refused(current: Workspace, tmp_path: Path, core: str) -> None:
+    variables = {"ansible_connection": "herdops.alpacon.alpacon"}
+    inventory = {"all": {"hosts": dict.fromkeys("abc", variables)}}
+    done = play_out(current, tmp_path, PLAYBOOK, inventory, "-e", "alpamon_serial=2", core=core)
+    assert done.code == 2, done.said
+    [file] = tmp_path.glob("rollout-*.jsonl")
+    rows = {row["host"]: row for row in map(json.loads, file.read_text(encoding="utf-8").splitlines())}
+    assert {host: row["outcome"] for host, row in rows.items()} == {"a": "failed", "b": "failed", "c": "not tried"}
+    assert "ansible_connection=ssh" in rows["a"]["cause"]
+    assert "\nwave 1 of 2: 2 of 2 failed\n" in done.said
+    assert (tmp_path / "rollout.retry").read_text(encoding="utf-8") == "a\nb\nc\n"
+    assert current.counters()["writes"] == 0
 
 
 def test_a_registration_token_is_made_only_where_one_is_needed(current: Workspace, tmp_path: Path) -> None:
@@ -140,29 +175,30 @@ def test_a_registration_token_is_made_only_where_one_is_needed(current: Workspac
         "own": a_host("own", alpamon_registration_token=by_hand["key"]),
         "state": a_host("state", alpamon_state="installed"),
         "option": a_host("option", alpamon_version="newest"),
+        "typo": a_host("typo", alpamon_verson="2.5.0"),
         "lookup": a_host("lookup", alpamon_registration_token="{{ lookup('ansible.builtin.file', '/no/b.txt') }}"),
         "empty": a_host("empty", alpamon_registration_token=""),
     }
-    done = rolled(tmp_path, current, hosts, alpamon_serial="100%")
-    said = summary(done)
-    for name in ("own", "empty"):
-        assert said[name].startswith(f"connected as {name}-"), done.said
-    assert said["state"] == "version 2.5.0, not connected"
-    assert said["option"].startswith("FAILED. alpamon_version is 'newest'.")
-    assert re.match("FAILED. .*/no/b.txt", said["lookup"])
-    assert summary_lines(done)[-1] == "5 hosts, 3 of them well, 2 failed, 0 not tried."
-    assert done.said.count("is made for this run.") == 1
+    done = rolled(tmp_path, current, hosts, alpamon_serial="100%", alpamon_max_fail_percentage=100)
+    assert outcomes(done) == {
+        **dict.fromkeys(("own", "empty"), "connected"),
+        "state": "installed",
+        **dict.fromkeys(("option", "typo", "lookup"), "failed"),
+    }
+    causes = {host: done.rows[host]["cause"] for host in hosts}
+    assert causes["option"].startswith("alpamon_version is 'newest'.")
+    assert "alpamon_verson" in causes["typo"]
+    assert "/no/b.txt" in causes["lookup"]
+    assert tokens_made(current) == 1
     assert [token["id"] for token in current.registration_tokens()] == [by_hand["id"]]
 
 
 def test_hosts_that_are_registered_need_no_right_to_make_tokens(current: Workspace, tmp_path: Path) -> None:
     hosts = {"a": ScriptedHost(DEBIAN, registered(current)), "b": ScriptedHost(DEBIAN)}
     current.fault(method="POST", path="registration-tokens/$", times=9, **FORBIDDEN)
-    done = rolled(tmp_path, current, hosts, alpamon_serial=2)
-    assert done.code == 2, done.said
-    said = summary(done)
-    assert said["a"].startswith("connected as Web-")
-    assert said["b"].startswith("FAILED. The host has to be registered, and no registration token could be made.")
+    done = rolled(tmp_path, current, hosts, alpamon_serial=2, alpamon_max_fail_percentage=50)
+    assert outcomes(done) == {"a": "connected", "b": "failed"}
+    assert done.rows["b"]["cause"].startswith("No registration token could be made.")
     assert len(current.registered()) == 1
 
 
@@ -171,43 +207,37 @@ def test_each_workspace_gets_its_own_token(current: Workspace, tmp_path: Path) -
         other.settings(instant=True)
         theirs = {"alpacon_url": f"{other.url}/", "alpacon_token": other.token}
         hosts = {name: a_host(name, **({}, theirs)[index % 2]) for index, name in enumerate("abcd")}
-        # Without an API token of its workspace, nobody asks it to answer a command.
+        # Without an API token of its workspace, it gets no command.
         given = other.add_registration_token("by hand")
         hosts["e"] = a_host("e", alpamon_url=other.url, alpamon_registration_token=given["key"])
         with agents_come(other):
-            done = rolled(tmp_path, current, hosts, alpamon_serial=[2])
-        assert done.code == 0, done.said
-        names = [sorted(record["name"][0] for record in workspace.registered()) for workspace in (current, other)]
-        assert names == [["a", "c"], ["b", "d", "e"]]
+            done = rolled(tmp_path, current, hosts, alpamon_serial=5)
+        assert set(outcomes(done).values()) == {"connected"}, done.said
+        assert [sorted(ids_of(workspace)) for workspace in (current, other)] == [["a", "c"], ["b", "d", "e"]]
+        assert [len(workspace.commands()) for workspace in (current, other)] == [2, 2]
         assert current.registration_tokens() == []
         assert [token["id"] for token in other.registration_tokens()] == [given["id"]]
         # None was sent where it does not belong, and each was made once.
         for workspace in (current, other):
-            asked = {row["status"] for row in workspace.log() if row["path"].endswith("/register/")}
-            assert asked == {201}
-            made = [row["method"] for row in workspace.log() if row["path"].endswith("/registration-tokens/")]
-            assert made.count("POST") == 1
-        said = summary(done)
-        assert said["a"].endswith(", version 2.5.0, answers as hostname")
-        assert said["e"].endswith(", version 2.5.0")
+            assert {row["status"] for row in workspace.log() if row["path"].endswith("/register/")} == {201}
+            assert tokens_made(workspace) == 1
 
 
 def test_certificates_hold_for_the_whole_playbook(tmp_path: Path) -> None:
     ca = authority(tmp_path, "Our CA")
     with Workspace("current", servers=0, agents=False, tls=(ca.chain, ca.chain), ca=ca.file) as workspace:
         done = rolled(tmp_path / "ca", workspace, {"a": a_host("a", alpamon_ca_cert=str(ca.file))})
-        assert done.code == 0, done.said
-        assert summary(done)["a"].endswith(", version 2.5.0, answers as hostname")
-        assert workspace.registration_tokens() == []
-        host = a_host("b", alpamon_validate_certs="no")
-        interrupted(tmp_path / "not", workspace, {"b": host}, "alpacon: registered", but="b")
+        assert outcomes(done) == {"a": "connected"}, done.said
+        assert len(workspace.commands()) == 1
         assert workspace.registration_tokens() == []
 
 
 def test_check_mode(current: Workspace, tmp_path: Path) -> None:
-    done = rolled(tmp_path, current, {"a": a_host("a"), "b": a_host("b", alpamon_state="absent")}, "--check")
+    hosts = {"a": a_host("a"), "b": a_host("b", *registered(current), alpamon_state="absent")}
+    current.reset_counters()
+    done = rolled(tmp_path, current, hosts, "--check", alpamon_results=str(tmp_path / "rollout-check.jsonl"))
     assert done.code == 0, done.said
-    assert summary(done) == {"a": "nothing installed yet, not connected", "b": "would be removed"}
+    assert outcomes(done) == {"a": "would be connected", "b": "would be removed"}
     assert current.counters()["writes"] == 0
 
 
@@ -219,123 +249,121 @@ def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: 
     hosts = {"a": a_host("a", BROKEN, *found(clock_ahead=90000)), "b": a_host("b"), "c": a_host("c")}
     done = rolled(tmp_path, current, hosts)
     assert done.code == 2, done.said
-    assert summary(done) == {"a": WHY, "b": "not tried", "c": "not tried"}
-    clock = "    The clock of the host is 1500 minutes ahead of that of the controller"
-    assert any(line.startswith(clock) for line in summary_lines(done))
+    assert outcomes(done) == {"a": "failed", "b": "not tried", "c": "not tried"}
+    assert done.rows["a"]["cause"] == WHY
+    assert any("1500 minutes ahead" in note for note in done.rows["a"]["notes"])
     assert done["b"].calls == done["c"].calls == []
-    assert current.registered() == []
-    assert current.registration_tokens() == []
+    assert current.registered() == current.registration_tokens() == []
 
 
 def test_waves_go_on_within_the_limit_whatever_ansible_is_set_to(current: Workspace, tmp_path: Path) -> None:
-    hosts = {"a": a_host("a"), "b": a_host("b", BROKEN), "c": a_host("c"), "d": a_host("d")}
-    given: dict[str, Any] = {"alpamon_hosts": ["a", "b:c:d:!d"], "alpamon_serial": 1, "alpamon_state": "installed"}
+    hosts = {name: a_host(name, *([BROKEN] if name in "bcd" else [])) for name in "abcdef"}
+    given: dict[str, Any] = {"alpamon_hosts": ["a", "b:c:d:e:f:!f"], "alpamon_serial": [2]}
     strict = {"ANSIBLE_ANY_ERRORS_FATAL": "1"}
-    done = rolled(tmp_path, current, hosts, environ=strict, alpamon_max_fail_percentage=50, **given)
+    given.update(alpamon_max_fail_percentage=50, alpamon_state="installed")
+    done = rolled(tmp_path, current, hosts, environ=strict, **given)
     assert done.code == 2, done.said
-    well = "version 2.5.0, not connected"
-    assert summary(done) == {"a": well, "b": WHY, "c": well}
-    assert done["d"].calls == []
+    assert waves(done) == ["wave 1 of 3: 1 of 2 installed, 1 failed", "wave 2 of 3: 2 of 2 failed"]
+    assert summary_lines(done)[:3] == [
+        "rollout: 1 of 5 installed, 3 failed, 1 not tried",
+        f"  3 x {WHY} (b, c, d)",
+        "The rollout stopped after wave 2 of 3: 2 of 2 failed. alpamon_max_fail_percentage is 50.",
+    ]
+    assert done["e"].calls == done["f"].calls == []
 
 
-def test_when_all_hosts_are_lost_midway_the_summary_comes_and_the_next_run_takes_what_is_left(
-    current: Workspace, tmp_path: Path
-) -> None:
-    lost_at = {"before": "^apt ", "between": "^copy .*alpamon.conf", "later": "^systemd_service "}
-    hosts = {name: a_host(name, (step, GONE)) for name, step in lost_at.items()}
+def test_the_next_run_takes_up_what_lost_hosts_left(current: Workspace, tmp_path: Path) -> None:
+    lost_at = {
+        "before": ("^apt ", GONE),
+        "between": KEY_LOST,
+        "later": ("^systemd_service ", GONE),
+        "leaves": KEY_LOST,
+        "stays": KEY_LOST,
+    }
+    hosts = {name: a_host(name, answer) for name, answer in lost_at.items()}
     done = rolled(tmp_path / "lost", current, hosts, but=hosts, alpamon_serial="100%")
     assert done.code != 0, done.said
-    assert summary(done) == dict.fromkeys(hosts, "FAILED. It became unreachable while the role was at work.")
-    assert summary_lines(done)[-1] == "3 hosts, 0 of them well, 3 failed, 0 not tried."
-    records = {record["name"][:-7]: record for record in current.registered()}
-    assert set(records) == {"between", "later"}
-    named = [line.strip() for line in summary_lines(done) if line.startswith(" ")]
-    told = "its record in the workspace: {}, whose key may not be on the host"
-    assert named == [told.format(records[name]["id"]) for name in ("between", "later")]
-    assert all(record["key"] not in done.said for record in records.values())
+    assert outcomes(done) == dict.fromkeys(hosts, "unreachable")
+    ids = ids_of(current)
+    assert set(ids) == set(hosts) - {"before"}
+    assert {host: row["server_id"] for host, row in done.rows.items() if row["server_id"]} == ids
+    for host, record in ids.items():
+        assert f"  {host}: its key may not be on the host: {record}" in summary_lines(done)
+    assert all(record["key"] not in done.said for record in current.registered())
+    fresh = {name: a_host(name) for name in ("before", "between")}
+    again: dict[str, ScriptedHost] = {**fresh, "later": a_host("later", *done["later"].left())}
+    absent = {name: a_host(name, alpamon_state="absent") for name in ("leaves", "stays")}
+    current.fault(method="DELETE", path=f"servers/servers/{ids['stays']}", times=9, **FORBIDDEN)
+    unused = [record["name"] for record in current.registered() if record["name"][:-7] != "later"]
+    done = rolled(tmp_path / "again", current, {**again, **absent}, but=unused, alpamon_serial="100%")
+    assert done.code == 0, done.said
+    assert outcomes(done) == {**dict.fromkeys(again, "connected"), **dict.fromkeys(absent, "removed")}
+    now = ids_of(current)
+    assert set(now) == {"before", "between", "later", "stays"}
+    assert [now[name] == ids[name] for name in ("later", "between")] == [True, False]
+    assert done.rows["stays"]["notes"] == [f"left behind in the workspace: {ids['stays']}"]
+    # That of the first run was left, as all of its hosts were lost.
     assert current.registration_tokens() == []
-    left = {name: a_host(name, *(done[name].left() if name == "later" else [])) for name in hosts}
-    again = rolled(tmp_path / "again", current, left, but=[records["between"]["name"]], alpamon_serial="100%")
-    assert again.code == 0, again.said
-    kept = {record["name"][:-7]: record["id"] for record in current.registered()}
-    assert len(current.registered()) == len(kept) == 3
-    assert kept["later"] == records["later"]["id"]
-    assert kept["between"] != records["between"]["id"]
-    assert "left behind" not in "".join(summary_lines(again))
 
 
-# Runs that are interrupted
+# Runs that end early
 
 
-def interrupted(
+def stopped(
     folder: Path,
     workspace: Workspace,
-    hosts: dict[str, ScriptedHost],
+    hosts: Mapping[str, ScriptedHost],
+    number: signal.Signals,
     moment: str,
     but: Collection[str] = (),
 ) -> RoleRun:
-    """A rollout, host by host, that was interrupted as soon as its output had this in it."""
+    """Carry out a rollout that got a signal as soon as its output had this in it."""
     # Who is started in the background may ignore interrupts, and would hand that on.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     workspace.settings(instant=True)
     log = folder / "log"
+    arguments = ["-e", json.dumps({"alpamon_serial": [1, 2]})]
     # What it prints is read while it goes on.
-    run = started_role(folder, workspace, hosts, "-e", "alpamon_serial=1", playbook=PLAYBOOK, PYTHONUNBUFFERED="1")
+    run = started_role(folder, workspace, hosts, *arguments, playbook=PLAYBOOK, PYTHONUNBUFFERED="1")
     with agents_come(workspace, but), run as (process, ended):
         until(lambda: re.search(moment, log.read_text(encoding="utf-8"), re.DOTALL), PATIENCE * 8)
         # While it forks, Python may lose an interrupt.
         for _attempt in range(3):
             time.sleep(0.5)
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(PATIENCE)
                 break
-        done = ended()
-    assert done.code not in (0, 2), done.said
-    [told] = re.findall(f"(?s).*?{moment}(.*)", done.said)
-    assert "Show the summary" not in told
-    return done
+        return ended()
 
 
 @pytest.mark.promise
-def test_an_interrupted_run_deletes_its_token_and_shows_the_summary(current: Workspace, tmp_path: Path) -> None:
-    hosts = {name: a_host(name) for name in "abc"}
-    waits = "Wait until the workspace says.*Note that it is tried.*Wait until the workspace says"
-    done = interrupted(tmp_path, current, hosts, waits, but="b")
-    ids = {record["name"][0]: record["id"] for record in current.registered()}
-    assert set(ids) == {"a", "b"}
-    said = done.said.partition("\na: connected as a-")[2].splitlines()
-    assert said[1:] == [
-        "b: FAILED. The run was interrupted, or the host became unreachable, while the role was at work.",
-        f"    its record in the workspace: {ids['b']}, whose key may not be on the host",
-        "c: not tried",
-        "3 hosts, 1 of them well, 1 failed, 1 not tried.",
-    ]
+def test_an_interrupted_run_keeps_each_cause_and_the_next_run_goes_on(current: Workspace, tmp_path: Path) -> None:
+    hosts = {"a": a_host("a"), "broken": a_host("broken", BROKEN), "waits": a_host("waits"), "next": a_host("next")}
+    moment = "wave 1 of .*Wait until the agent is connected"
+    done = stopped(tmp_path, current, hosts, signal.SIGINT, moment, but=["waits"])
+    assert done.code not in (0, 2), done.said
+    assert outcomes(done) == {"a": "connected", "broken": "failed", "waits": "interrupted", "next": "not tried"}
+    assert done.rows["broken"]["cause"] == WHY
+    assert done.rows["waits"]["server_id"] == ids_of(current)["waits"]
+    assert summary_lines(done)[0] == "rollout: 1 of 4 connected, 1 failed, 1 interrupted, 1 not tried"
+    assert "The run was interrupted in wave 2 of 3." in summary_lines(done)
+    # The token is left, and expires by itself.
+    [token] = current.registration_tokens()
+    expires = datetime.fromisoformat(token["expires_at"].replace("Z", "+00:00"))
+    assert expires <= datetime.now(UTC) + timedelta(hours=1)
+    left = {name: a_host(name, *(done[name].left() if name == "waits" else [])) for name in hosts}
+    limit = f"@{tmp_path}/rollout.retry"
+    again = rolled(tmp_path / "again", current, left, "--limit", limit, alpamon_serial="100%")
+    assert again.code == 0, again.said
+    assert outcomes(again) == dict.fromkeys(("broken", "waits", "next"), "connected")
     assert current.registration_tokens() == []
 
 
-def test_an_interrupted_run_names_what_it_cannot_delete(current: Workspace, tmp_path: Path) -> None:
-    current.fault(method="DELETE", **FORBIDDEN)
-    done = interrupted(tmp_path, current, {"a": a_host("a")}, "alpacon: registered")
-    [record], [token] = current.registered(), current.registration_tokens()
-    assert f"alpacon: registered {record['name']}, {record['id']}" in done.said
-    assert f"The registration token {token['name']} could not be deleted" in done.said
-    assert token["key"] not in done.said
-
-
-def test_the_token_of_a_run_that_was_killed_goes_with_the_next_run(current: Workspace, tmp_path: Path) -> None:
-    hosts = {"a": a_host("a")}
-    run = started_role(tmp_path / "killed", current, hosts, playbook=PLAYBOOK, PYTHONUNBUFFERED="1")
-    log = tmp_path / "killed/log"
-    with run as (process, _ended):
-        until(lambda: "is made for this run." in log.read_text(encoding="utf-8"), PATIENCE * 4)
-        os.killpg(process.pid, signal.SIGKILL)
-    [token] = current.registration_tokens()
-    assert f"The registration token {token['name']} is made" in log.read_text(encoding="utf-8")
-    other = current.add_registration_token("rollout-by-hand")["id"]
-    again = rolled(tmp_path / "again", current, hosts)
-    assert again.code == 0, again.said
-    assert [left["id"] for left in current.registration_tokens()] == [other]
+def test_a_run_that_was_killed_has_written_the_results_so_far(current: Workspace, tmp_path: Path) -> None:
+    hosts = {"a": a_host("a"), "b": a_host("b")}
+    done = stopped(tmp_path, current, hosts, signal.SIGKILL, "wave 1 of .*Provide the package")
+    assert outcomes(done) == {"a": "connected"}
 
 
 # What is not known, or left behind
@@ -344,13 +372,9 @@ def test_the_token_of_a_run_that_was_killed_goes_with_the_next_run(current: Work
 @pytest.mark.promise
 def test_no_token_is_deleted_with_settings_from_facts(current: Workspace, tmp_path: Path) -> None:
     forged = ("^file ", {"changed": False, "ansible_facts": {"alpamon_validate_certs": False}})
-    # The first host, for which the token is deleted, is not the one that made it.
-    hosts = {"a": a_host("a", alpamon_registration_token="unknown"), "b": a_host("b", forged)}
-    done = rolled(tmp_path, current, hosts, alpamon_serial=[2])
-    refused = "Host b returned settings as facts: alpamon_validate_certs."
-    assert refused in summary(done)["b"]
-    [line] = [line for line in summary_lines(done) if line.startswith("The registration token")]
-    assert "could not be deleted" in line
+    done = rolled(tmp_path, current, {"a": a_host("a", forged)})
+    assert outcomes(done) == {"a": "failed"}
+    assert "Host a returned settings as facts: alpamon_validate_certs." in done.rows["a"]["cause"]
     assert len(current.registration_tokens()) == 1
 
 
@@ -360,14 +384,11 @@ def test_a_workspace_that_is_away_after_it_registered(current: Workspace, tmp_pa
     hosts = {"full": a_host("full", FULL), "waits": a_host("waits")}
     done = rolled(tmp_path, current, hosts, but=hosts, alpamon_serial="100%", alpamon_connect_timeout="1s")
     assert done.code == 2, done.said
-    records = {record["name"][:-7]: record["id"] for record in current.registered()}
-    said = summary(done)
-    assert said["full"].startswith("FAILED. The configuration could not be written. No space left on device")
-    assert f"The record {records['full']} is left behind in the workspace" in said["full"]
-    assert f"    left behind in the workspace: {records['full']}" in summary_lines(done)
-    assert said["waits"].startswith("NOT KNOWN. The workspace could not be asked whether the agent is connected. GET ")
-    assert summary_lines(done)[-1] == "2 hosts, 0 of them well, 1 failed, 1 not known, 0 not tried."
-    assert f"    its record in the workspace: {records['waits']}" in summary_lines(done)
+    ids = ids_of(current)
+    assert outcomes(done) == {"full": "failed", "waits": "unknown"}
+    assert "No space left on device" in done.rows["full"]["cause"]
+    assert f"left behind in the workspace: {ids['full']}" in done.rows["full"]["notes"]
+    assert done.rows["waits"]["server_id"] == ids["waits"]
     assert current.registration_tokens() == []
 
 
@@ -378,26 +399,9 @@ def test_an_upgraded_agent_is_not_replaced_when_the_workspace_is_away(current: W
     current.fault(method="GET", path="/servers/-/$", after=1, kind="status", status=503)
     hosts = {"a": a_host("a", *installed("2.4.0"), *its)}
     done = rolled(tmp_path, current, hosts, but=hosts, alpamon_version="2.5.0", alpamon_connect_timeout="1s")
-    assert done.code == 2, done.said
     assert [row["name"] for row in done["a"].of("apt")] == ["alpamon=2.5.0"]
-    assert summary(done)["a"].startswith("NOT KNOWN. The workspace could not be asked whether the agent is connected.")
-    assert summary(done)["a"].endswith("alpamon 2.5.0 is left running.")
-
-
-def test_removal_takes_records_along_whose_keys_were_never_written(current: Workspace, tmp_path: Path) -> None:
-    lost = ("^copy .*alpamon.conf", GONE)
-    hosts = {"a": a_host("a", lost), "b": a_host("b", lost)}
-    rolled(tmp_path / "lost", current, hosts, but=hosts, alpamon_serial=2)
-    assert len(current.registered()) == 2
-    done = rolled(tmp_path / "gone", current, {"a": a_host("a")}, but=hosts, alpamon_state="absent")
-    assert done.code == 0, done.said
-    assert summary(done) == {"a": "removed"}
-    [record] = current.registered()
-    assert record["name"].startswith("b-")
-    current.fault(method="DELETE", path="servers/servers/", **FORBIDDEN)
-    done = rolled(tmp_path / "kept", current, {"b": a_host("b")}, but=hosts, alpamon_state="absent")
-    assert done.code == 0, done.said
-    assert f"    left behind in the workspace: {record['id']}" in summary_lines(done)
+    assert outcomes(done) == {"a": "unknown"}
+    assert done.rows["a"]["version"] == "2.5.0"
 
 
 def test_hosts_with_one_record_fail_and_name_each_other(current: Workspace, tmp_path: Path) -> None:
@@ -411,15 +415,11 @@ def test_hosts_with_one_record_fail_and_name_each_other(current: Workspace, tmp_
         "leaves": a_host("leaves", *theirs, alpamon_state="absent"),
         # That one the role itself can tell from its original.
         "known": a_host("known", *found(registered_machine_id="f" * 32), *theirs),
-        "fresh": a_host("fresh"),
     }
-    done = rolled(tmp_path, current, hosts, alpamon_serial=[1, 5], alpamon_max_fail_percentage=100)
-    assert done.code == 2, done.said
-    said = summary(done)
+    done = rolled(tmp_path, current, hosts, alpamon_serial=5, alpamon_max_fail_percentage=100)
+    assert outcomes(done) == {**dict.fromkeys(hosts, "failed"), "known": "connected"}
     for name, other in {"original": "clone", "clone": "original", "stays": "leaves", "leaves": "stays"}.items():
-        assert said[name].startswith(f"FAILED. It has the same credentials as {other}. One of them is a clone"), name
-    assert said["known"].startswith("connected as known-")
-    told = "    registered on a machine of another id, and left in the workspace: "
-    assert [line for line in summary_lines(done) if line.startswith(told)] == [told + records[1]["id"]]
-    assert said["fresh"].startswith("connected as fresh-")
+        assert done.rows[name]["cause"].startswith(f"The host has the same credentials as {other}. One is a clone")
+    told = f"registered on another machine, and left in the workspace: {records[1]['id']}"
+    assert done.rows["known"]["notes"] == [told]
     assert {record["id"] for record in records} < {row["id"] for row in current.registered()}

@@ -29,7 +29,8 @@ def _booleans() -> set[str]:
     """Those of roles and playbooks, and the options of the module that playbooks take under names of their own."""
     specs = [spec for path in _files() for spec in option_specs(yaml.safe_load(path.read_text(encoding="utf-8")))]
     specs += [(f"alpacon_{name}", option) for name, option in COMMAND_SPEC.items()]
-    return {name for name, spec in specs if spec["type"] == "bool"}
+    # The rollout has no specification of its own.
+    return {"alpamon_become", *(name for name, spec in specs if spec["type"] == "bool")}
 
 
 def _expressions(value: Any, key: str = "") -> Iterator[str]:

@@ -1,0 +1,343 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.executor.playbook_executor import PlaybookExecutor
+
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import (
+    Rollout,
+    compare_hosts,
+    count_waves,
+    host_result,
+)
+
+UUIDS = [f"550e8400-e29b-41d4-a716-44665544000{number}" for number in range(4)]
+FULL = {"outcome": "failed", "cause": "No space left on device"}
+WELL = {"outcome": "connected", "version": "2.5.0"}
+
+
+class Told:
+    """A rollout, its files, and the lines that it shows."""
+
+    def __init__(self, folder: Path, hosts: list[str], sizes: tuple[Any, ...] = ("100%",), limit: float = 10) -> None:
+        self.file, self.hosts, self.sizes, self.limit = folder / "results.jsonl", hosts, sizes, limit
+        self.lines: list[str] = []
+        self.warnings: list[str] = []
+        self.facts: dict[str, dict[str, Any]] = {}
+        self.now = 100.0
+        show, warn, clock = self.lines.append, self.warnings.append, lambda: self.now
+        self.rollout = Rollout(hosts, str(self.file), show, warn, lambda host: self.facts.get(host, {}), None, clock)
+
+    def wave(self, *hosts: str) -> Rollout:
+        self.rollout.start_wave(hosts or self.hosts, self.sizes, self.limit)
+        for host in hosts or self.hosts:
+            self.rollout.host_started(host)
+        return self.rollout
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        rows = [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
+        assert len({row["host"] for row in rows}) == len(rows)
+        return {row["host"]: row for row in rows}
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        return {host: row["outcome"] for host, row in self.rows.items()}
+
+    @property
+    def retried(self) -> list[str]:
+        return (self.file.parent / "rollout.retry").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 7, 10, 100, 999])
+@pytest.mark.parametrize(
+    "sizes", [["1", "10%", "50%"], [1], ["30%"], [0], [], [2, 0], ["100%"], [1, "1%"], [5000], ["200%"]]
+)
+def test_waves_are_counted_as_ansible_makes_them(hosts: int, sizes: list[Any]) -> None:
+    class Inventory:
+        def get_hosts(self, *_pattern: Any, **_order: Any) -> list[int]:
+            return list(range(hosts))
+
+    class Play:
+        serial, hosts, order = sizes, "all", None
+
+    executor = PlaybookExecutor.__new__(PlaybookExecutor)
+    executor._inventory = Inventory()
+    assert count_waves(hosts, sizes) == len(executor._get_serialized_batches(Play()))
+
+
+def test_a_result_is_written_as_it_comes_and_a_wave_has_one_line(tmp_path: Path) -> None:
+    told = Told(tmp_path, ["a", "b", "c"], (1, 2))
+    rollout = told.wave("a")
+    told.now += 7.25
+    rollout.results({"a": {**WELL, "server_id": UUIDS[0], "server_name": "a-1", "notes": ["its clock is ahead"]}})
+    assert told.rows == {
+        "a": {
+            "host": "a",
+            "outcome": "connected",
+            "version": "2.5.0",
+            "server_id": UUIDS[0],
+            "server_name": "a-1",
+            "cause": "",
+            "seconds": 7.2,
+            "notes": ["its clock is ahead"],
+        }
+    }
+    assert stat.S_IMODE(told.file.stat().st_mode) == 0o600
+    rollout = told.wave("b", "c")
+    rollout.results({"b": FULL})
+    assert told.lines == ["wave 1 of 2: 1 of 1 connected"]
+    rollout.results({"c": WELL})
+    rollout.end()
+    assert told.lines[1:] == [
+        "wave 2 of 2: 1 of 2 connected, 1 failed",
+        "rollout: 2 of 3 connected, 1 failed",
+        "  1 x No space left on device (b)",
+        "  a: its clock is ahead",
+        f"Results: {told.file}",
+        f"To go on with the hosts that are left, add: --limit @{tmp_path}/rollout.retry",
+    ]
+    assert told.retried == ["b"]
+
+
+def test_a_rollout_without_failures_leaves_no_retry_file(tmp_path: Path) -> None:
+    told = Told(tmp_path, ["a", "b"])
+    told.wave().results({"a": {"outcome": "removed"}, "b": {"outcome": "installed"}})
+    told.rollout.end()
+    assert told.lines == [
+        "wave 1 of 1: 1 of 2 removed, 1 installed",
+        "rollout: 1 of 2 removed, 1 installed",
+        f"Results: {told.file}",
+    ]
+    assert list(tmp_path.iterdir()) == [told.file]
+
+
+def test_the_summary_says_why_it_stopped_and_retries_those_that_were_not_tried(tmp_path: Path) -> None:
+    told = Told(tmp_path, ["a", "b", "c", "d"], (2,), limit=12.5)
+    told.wave("a", "b").results({"a": FULL, "b": WELL})
+    told.rollout.end()
+    assert told.lines[1] == "rollout: 1 of 4 connected, 1 failed, 2 not tried"
+    why = "The rollout stopped after wave 1 of 2: 1 of 2 connected, 1 failed. alpamon_max_fail_percentage is 12.5."
+    assert why in told.lines
+    assert told.outcomes == {"a": "failed", "b": "connected", "c": "not tried", "d": "not tried"}
+    assert told.retried == ["a", "c", "d"]
+
+
+def test_a_host_that_is_lost_is_written_at_once_with_its_record(tmp_path: Path) -> None:
+    told = Told(tmp_path, ["a", "b"])
+    registration = {"id": UUIDS[0], "key": "secret"}
+    told.facts["a"] = {"__alpamon_registration": registration, "__alpamon_reread": {"version": "2.5.0"}}
+    rollout = told.wave()
+    rollout.host_lost("a", {"msg": "No route to host.", "unreachable": True})
+    row = told.rows["a"]
+    assert (row["outcome"], row["cause"], row["server_id"]) == ("unreachable", "No route to host.", UUIDS[0])
+    assert row["version"] == "2.5.0"
+    assert row["notes"] == [f"its key may not be on the host: {UUIDS[0]}"]
+    assert "secret" not in str(row)
+    # What comes later of it changes nothing.
+    rollout.results({"a": WELL, "b": WELL, "stranger": WELL})
+    assert told.outcomes == {"a": "unreachable", "b": "connected"}
+    assert told.lines == ["wave 1 of 1: 1 of 2 connected, 1 unreachable"]
+
+
+@pytest.mark.parametrize(("interrupted", "outcome"), [(True, "interrupted"), (False, "unknown")])
+def test_a_run_that_ends_within_a_wave_keeps_each_cause(tmp_path: Path, interrupted: bool, outcome: str) -> None:
+    told = Told(tmp_path, ["done", "full", "idle", "late", "next"], (4,))
+    rollout = told.rollout
+    rollout.start_wave(["done", "full", "idle", "late"], (4,), 10)
+    for host in ("done", "full", "late"):
+        rollout.host_started(host)
+    rollout.results({"done": WELL})
+    rollout.host_failed("full", {"msg": "It failed.", "stderr": "One.\nNo space left on device"})
+    rollout.host_failed("done", {"msg": "Too late."})
+    rollout.end(interrupted)
+    assert told.outcomes == {
+        "done": "connected",
+        "full": "failed",
+        "late": outcome,
+        "idle": "not tried",
+        "next": "not tried",
+    }
+    assert told.rows["full"]["cause"] == "It failed. No space left on device"
+    assert told.retried == ["full", "idle", "late", "next"]
+    assert ("The run was interrupted in wave 1 of 2." in told.lines) is interrupted
+
+
+@pytest.mark.parametrize(
+    ("causes", "said"),
+    [
+        ({"web-1": "web-1 is full", "web-2": "web-2 is full"}, "2 x <host> is full (web-1, web-2)"),
+        ({"web-1": "web-1 is full"}, "1 x web-1 is full (web-1)"),
+        # A name that is a part of another one, and one that is a word.
+        ({"web-1": "web-10 is full", "web-2": "web-10 is full"}, "2 x web-10 is full (web-1, web-2)"),
+        ({"a": "Give a name", "b": "Give a name"}, "2 x Give a name (a, b)"),
+        ({"a": f"{UUIDS[0]} is gone", "b": f"{UUIDS[1].upper()} is gone"}, "2 x <id> is gone (a, b)"),
+        ({"a": "connect to 10.0.0.1: no", "b": "connect to 10.0.0.2: no"}, "2 x connect to <address>: no (a, b)"),
+        ({"a": "held by process 12", "b": "held by process 345"}, "2 x held by process <number> (a, b)"),
+        ({"a": "status code: 403", "b": "status code: 404"}, "1 x status code: 403 (a)"),
+        (dict.fromkeys("abcdefgh", "x"), "8 x x (a, b, c, d, e and 3 more)"),
+    ],
+)
+def test_equal_causes_are_one_group(tmp_path: Path, causes: dict[str, str], said: str) -> None:
+    told = Told(tmp_path, list(causes))
+    told.wave().results({host: {"outcome": "failed", "cause": cause} for host, cause in causes.items()})
+    told.rollout.end()
+    assert told.lines[2] == f"  {said}"
+
+
+def test_the_name_of_the_server_is_not_part_of_a_cause(tmp_path: Path) -> None:
+    told = Told(tmp_path, ["a", "b"])
+    rows = {host: {**FULL, "server_name": f"{host}-123", "cause": f"{host}-123 is offline."} for host in "ab"}
+    told.wave().results(rows)
+    told.rollout.end()
+    assert told.lines[2] == "  2 x <host> is offline. (a, b)"
+
+
+def test_the_summary_is_short_however_many_hosts_fail(tmp_path: Path) -> None:
+    hosts = [f"web-{number:04}" for number in range(1000)]
+    told = Told(tmp_path, hosts)
+    rows = {
+        host: {"outcome": "failed", "cause": "full" if number % 2 else f"{number * 'x'}", "notes": ["left behind"]}
+        for number, host in enumerate(hosts)
+    }
+    told.wave().results(rows)
+    told.rollout.end()
+    assert len(told.lines) < 50
+    assert told.lines[2].startswith("  500 x full (web-0001, ")
+    assert "  and 980 more notes" in told.lines
+    assert max(map(len, told.lines)) < 500
+    assert len(told.rows) == len(told.retried) == 1000
+
+
+def test_what_hosts_say_controls_no_terminal(tmp_path: Path) -> None:
+    told = Told(tmp_path, ["a\x1b[2J", "b"])
+    evil = "\x1b]0;evil\x07" + "x\n" * 1000
+    rollout = told.wave()
+    told.facts["a\x1b[2J"] = {"alpamon_server_id": evil, "alpamon_orphans": [evil]}
+    rollout.host_lost("a\x1b[2J", {"msg": evil})
+    rollout.results({"b": {"outcome": evil, "version": evil, "cause": evil, "notes": [evil, None], "server_id": 7}})
+    rollout.end()
+    said = "\n".join(told.lines)
+    assert "\x1b" not in said
+    assert "\x07" not in said
+    assert "\\x1b]0;evil" in said
+    assert max(map(len, told.lines)) < 1000
+    assert told.rows["b"]["server_id"] == "7"
+
+
+def test_rollouts_of_one_run_share_both_files(tmp_path: Path) -> None:
+    one = Told(tmp_path, ["a", "b"])
+    retry: list[str] = []
+    for hosts in (["a", "b"], ["b", "c"]):
+        rollout = Rollout(hosts, str(one.file), one.lines.append, one.warnings.append, lambda host: {}, retry)
+        rollout.start_wave(hosts, (), None)
+        rollout.results({hosts[0]: FULL, hosts[1]: FULL})
+        rollout.end()
+    assert one.retried == ["a", "b", "c"]
+    assert len(one.file.read_text(encoding="utf-8").splitlines()) == 4
+
+
+def test_files_that_cannot_be_written_cost_one_warning(tmp_path: Path) -> None:
+    told = Told(tmp_path / "none", ["a", "b"])
+    told.wave().results({"a": FULL, "b": FULL})
+    told.rollout.end()
+    assert told.warnings == [f"The results cannot be written to {told.file}: No such file or directory."]
+    assert told.lines[1:] == ["rollout: 2 of 2 failed", "  2 x No space left on device (a, b)"]
+
+
+def test_no_files_are_written_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines: list[str] = []
+    rollout = Rollout(["a"], "", lines.append, lines.append, lambda host: {})
+    rollout.start_wave(["a"], (), None)
+    rollout.results({"a": FULL})
+    rollout.end()
+    assert list(tmp_path.iterdir()) == []
+    assert len(lines) == 3
+
+
+PLAN = {"problems": [], "state": "present", "workspace": "https://a.example", "needs_token": True, "record": ""}
+DONE = {**PLAN, "needs_token": False, "record": UUIDS[0]}
+GONE = {**DONE, "state": "absent"}
+OTHER = {**PLAN, "workspace": "https://b.example"}
+
+
+@pytest.mark.parametrize(
+    ("plans", "makers", "shared"),
+    [
+        ({}, {}, []),
+        ({"a": {}, "b": {"problems": ["unsupported"]}}, {}, []),
+        ({"a": DONE, "b": PLAN, "c": PLAN}, {PLAN["workspace"]: "b"}, []),
+        ({"a": {**PLAN, "problems": ["misspelt"]}, "b": PLAN}, {PLAN["workspace"]: "b"}, []),
+        ({"a": OTHER, "b": PLAN, "c": OTHER}, {OTHER["workspace"]: "a", PLAN["workspace"]: "b"}, []),
+        ({"a": DONE, "b": DONE, "c": {**DONE, "record": UUIDS[1]}}, {}, ["a", "b"]),
+        ({"a": DONE, "b": GONE}, {}, ["a", "b"]),
+        ({"a": GONE, "b": GONE}, {}, []),
+    ],
+)
+def test_hosts_of_a_wave_are_compared(plans: dict[str, Any], makers: dict[str, str], shared: list[str]) -> None:
+    found = compare_hosts(plans)
+    assert found["makers"] == makers
+    assert list(found["shared"]) == shared
+    for host, other in ((shared[0], shared[-1]), (shared[-1], shared[0])) if shared else ():
+        assert found["shared"][host].startswith(f"The host has the same credentials as {other}. ")
+
+
+@pytest.mark.parametrize(
+    ("state", "check_mode", "facts", "outcome"),
+    [
+        ("present", False, {"alpamon_connected": True, "alpamon_installed_version": "2.5.0"}, "connected"),
+        ("present", True, {"alpamon_connected": True, "alpamon_installed_version": "2.5.0"}, "connected"),
+        ("present", False, {"alpamon_connected": False, "alpamon_installed_version": "2.5.0"}, "installed"),
+        ("present", False, {"alpamon_installed_version": ""}, "not installed"),
+        ("present", True, {"alpamon_installed_version": ""}, "would be connected"),
+        ("present", False, {"alpamon_connected": False, "rollout_cause": "It is offline."}, "failed"),
+        ("present", False, {"alpamon_connected": None, "rollout_cause": "It could not be asked."}, "unknown"),
+        ("present", True, {"rollout_cause": "There is no such package."}, "failed"),
+        ("installed", False, {"alpamon_connected": True, "alpamon_installed_version": "2.5.0"}, "installed"),
+        ("installed", True, {"alpamon_installed_version": ""}, "would be installed"),
+        ("absent", False, {"alpamon_installed_version": ""}, "removed"),
+        ("absent", False, {"alpamon_installed_version": "2.5.0"}, "installed"),
+        ("absent", True, {"alpamon_installed_version": "2.5.0"}, "would be removed"),
+    ],
+)
+def test_the_outcome_of_a_host(state: str, check_mode: bool, facts: dict[str, Any], outcome: str) -> None:
+    host = {"version": "2.5.0", "plan": {**PLAN, "state": state}}
+    assert host_result({"__alpamon_host": host, **facts}, check_mode)["outcome"] == outcome
+
+
+def test_the_result_of_a_host_has_notes_of_what_is_left() -> None:
+    facts = {
+        "__alpamon_host": {"version": "2.4.0", "plan": {**DONE, "copied": UUIDS[1], "clock": "Its clock is ahead."}},
+        "alpamon_orphans": [UUIDS[2]],
+        "alpamon_duplicates": [f"web, {UUIDS[3]}"],
+        "rollout_cause": "No.",
+    }
+    assert host_result(facts, False) == {
+        "outcome": "failed",
+        "version": "2.4.0",
+        "server_id": UUIDS[0],
+        "server_name": "",
+        "cause": "No.",
+        "notes": [
+            f"left behind in the workspace: {UUIDS[2]}",
+            f"offline under the same name: web, {UUIDS[3]}",
+            f"registered on another machine, and left in the workspace: {UUIDS[1]}",
+            "Its clock is ahead.",
+        ],
+    }
+    del facts["rollout_cause"]
+    assert "Its clock is ahead." not in host_result(facts, False)["notes"]
+
+
+def test_a_host_that_was_never_reached_is_unreachable() -> None:
+    facts = {"__alpamon_host": {"unreachable": True, "msg": "No."}, "rollout_cause": "No."}
+    assert host_result(facts, False)["outcome"] == "unreachable"
