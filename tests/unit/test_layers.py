@@ -25,7 +25,7 @@ GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 FLOORS = [re.findall(r"`([\w/]+)`", floor) for floor in re.findall(r"^\d+\. (`[\w/`, ]+`): ", GUIDE, re.MULTILINE)]
 FILES = sorted(path.relative_to(PLUGINS).as_posix() for path in PLUGINS.rglob("*.py") if path.name != "__init__.py")
 #: Names of classes that Ansible looks for, in each file of a kind.
-NAMED_BY_ANSIBLE = {"ActionModule", "FilterModule", "LookupModule", "ModuleDocFragment"}
+NAMED_BY_ANSIBLE = {"ActionModule", "LookupModule", "ModuleDocFragment"}
 
 
 def floor_of(file: str) -> int:
