@@ -33,5 +33,4 @@ class FilterModule:
             "failure_reason": failure_reason,
             "host_result": host_result,
             "misspelt_variables": misspelt_variables,
-            "mistyped": mistyped,
         }

@@ -17,7 +17,7 @@ from workspace.client import Workspace
 
 pytestmark = pytest.mark.slow
 
-RUN, AUDIT, ROLLOUT = (f"herdops.alpacon.{name}" for name in ("run", "audit", "rollout"))
+RUN, AUDIT = "herdops.alpacon.run", "herdops.alpacon.audit"
 LINE = ("-e", "alpacon_line=uptime")
 #: The playbook, whether there is an inventory, the arguments, and the message.
 REFUSED: dict[str, tuple[str, bool, tuple[str, ...], str]] = {
@@ -36,40 +36,16 @@ REFUSED: dict[str, tuple[str, bool, tuple[str, ...], str]] = {
     "audit tags": (AUDIT, True, ("--tags", "ssh"), "choose no task of this playbook, so nothing would run."),
     "audit nobody": (AUDIT, False, ("--limit", "web"), "no hosts that --limit could choose from"),
     "audit hosts": (AUDIT, True, ("-e", "audit_hosts=web-01"), "There is no variable audit_hosts. Choose hosts with"),
-    "rollout": (
-        ROLLOUT,
-        True,
-        ("-e", "alpamon_versoin=2", "-e", "alpmon_hosts=web-01", "-e", "alpamon_serail=1"),
-        "Did you mean alpamon_serial? There is no variable alpamon_versoin. Did you mean alpamon_version?"
-        " There is no variable alpmon_hosts. Did you mean alpamon_hosts?",
-    ),
-    "rollout cut": (
-        ROLLOUT,
-        True,
-        ("-e", 'alpamon_serial=[1, "10%", "50%"]'),
-        '\'"10%", "50%"]\' belongs to no variable. Put a value',
-    ),
-    "rollout token": (ROLLOUT, False, ("-i", "refused.alpacon.yml"), "The inventory that was given has none;"),
-    "rollout nobody": (ROLLOUT, True, ("-e", "alpamon_hosts=nosuch"), "alpamon_hosts names none of the inventory"),
-    "rollout empty": (ROLLOUT, True, ("-e", '{"alpamon_hosts": null}'), "alpamon_hosts is empty."),
-    "rollout groups": (
-        ROLLOUT,
-        True,
-        ("-e", '{"alpamon_groups": [], "alpamon_serial": null}'),
-        "alpamon_groups is empty. Give names or UUIDs of groups, or leave it out. alpamon_serial is empty.",
-    ),
 }
 
 
 @pytest.mark.parametrize("core", CORES)
 def test_wrong_arguments_are_refused_before_anything_is_sent(current: Workspace, tmp_path: Path, core: str) -> None:
-    names = REFUSED if core == "development" else ("typo", "nobody", "cut", "rollout", "rollout token")
+    names = REFUSED if core == "development" else ("typo", "nobody", "cut")
     for name in names:
         playbook, is_listed, arguments, told = REFUSED[name]
         folder = tmp_path / name.replace(" ", "-")
         folder.mkdir()
-        source = "plugin: herdops.alpacon.alpacon\ntoken: alpat-wrong\n"
-        (folder / "refused.alpacon.yml").write_text(source, encoding="utf-8")
         done = play_out(current, folder, playbook, ["web-01", "web-02"] if is_listed else None, *arguments, core=core)
         assert done.code not in (0, None), f"{name}: {done.said}"
         assert told in re.sub(r"\s+", " ", done.said).replace('\\"', '"'), f"{name}: {done.said}"
