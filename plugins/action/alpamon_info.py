@@ -19,7 +19,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_plan import SPEC, plan_of, refused
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_state import PARTS, Controller
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
@@ -68,7 +68,15 @@ class ActionModule(ActionBase):
         return result
 
     def _plan(self, result: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
-        misspelt = mistyped(variables, _KNOWN)
+        extra = self._task.get_variable_manager().extra_vars
+        # The playbook has a variable that selects hosts, and other words for it would mean all of them.
+        selection = f"{_PREFIX}hosts" if "rollout_plan" in variables else ""
+        misspelt = mistyped(variables, _KNOWN, selection, extra)
+        if "_raw_params" in extra:
+            misspelt.append(
+                f"'{clean_line(extra['_raw_params'])}' belongs to no variable. Put a value that has blanks in quotes of"
+                " its own."
+            )
         if misspelt:
             return refused(misspelt)
         try:
