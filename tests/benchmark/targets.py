@@ -87,6 +87,7 @@ TARGETS = [
     _requests("perhost_300", 1.2),
     _requests("connection_100", 1.2),
     _wall("connection_20", "ssh_20", 1.5),
+    _figure("rollout_100_again", "CPU per host", "s", 1.5, "cpu_s", hosts=100),
     _figure("rollout_20", "tasks per host, those that are skipped included", "", 30, "tasks"),
     _figure("rollout_20", "CPU per host", "s", 2, "cpu_s", hosts=20),
     _cpu("fleet_1000", "floor_1000", 1.4),
