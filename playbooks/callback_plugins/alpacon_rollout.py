@@ -49,6 +49,8 @@ class CallbackModule(CallbackBase):
             self._end()
             return
         known = play.get_variable_manager().get_vars(play=play)
+        if not known["ansible_play_batch"]:
+            return
         if self._rollout is None:
             hosts, variables = known["ansible_play_hosts_all"], known["hostvars"]
             show, warn = self._display.display, self._display.warning

@@ -56,7 +56,8 @@ def compare_hosts(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
     makers: dict[str, str] = {}
     records: dict[str, list[str]] = {}
     for host, plan in plans.items():
-        if plan.get("needs_token") and not plan["problems"]:
+        # What a failed module returned may look like a plan.
+        if plan.get("needs_token") and not plan.get("problems", True):
             makers.setdefault(plan["workspace"], host)
         if plan.get("record"):
             records.setdefault(plan["record"], []).append(host)

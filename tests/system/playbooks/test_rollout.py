@@ -148,6 +148,12 @@ def test_an_empty_selection_is_refused(current: Workspace, tmp_path: Path, argum
     assert done["a"].calls == done["b"].calls == []
 
 
+def test_a_limit_without_an_inventory_is_left_to_ansible(current: Workspace, tmp_path: Path) -> None:
+    done = play_out(current, tmp_path, PLAYBOOK, None, "--limit", "web")
+    assert "no hosts matched" in done.said
+    assert "alpacon_rollout" not in done.said
+
+
 @pytest.mark.parametrize("core", ["oldest", "development", "newest"])
 def test_hosts_that_only_their_own_agent_reaches_are_refused(current: Workspace, tmp_path: Path, core: str) -> None:
     variables = {"ansible_connection": "herdops.alpacon.alpacon"}

@@ -274,7 +274,7 @@ OTHER = {**PLAN, "workspace": "https://b.example"}
     ("plans", "makers", "shared"),
     [
         ({}, {}, []),
-        ({"a": {}, "b": {"problems": ["unsupported"]}}, {}, []),
+        ({"a": {}, "b": {"problems": ["unsupported"]}, "c": {"needs_token": True}}, {}, []),
         ({"a": DONE, "b": PLAN, "c": PLAN}, {PLAN["workspace"]: "b"}, []),
         ({"a": {**PLAN, "problems": ["misspelt"]}, "b": PLAN}, {PLAN["workspace"]: "b"}, []),
         ({"a": OTHER, "b": PLAN, "c": OTHER}, {OTHER["workspace"]: "a", PLAN["workspace"]: "b"}, []),
