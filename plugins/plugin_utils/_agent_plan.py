@@ -99,7 +99,8 @@ def plan_of(options: Mapping[str, Any], agent: Mapping[str, Any], controller: Co
     problems = problems_of(state)
     return {
         "problems": problems,
-        "installed_problems": [*problems, *installed_problems(state)],
+        # Another version than the pinned one is no downgrade that somebody asks for.
+        "installed_problems": list(installed_problems(state)) or problems,
         "warnings": warnings_of(state),
         "state": options["state"],
         "parts": sorted(state.parts),

@@ -382,7 +382,7 @@ def test_warnings(row: str) -> None:
         ("2.5.0", {"version": "2.5.0"}, ""),
         (
             "2.5.10",
-            {"version": "2.5.1", "allow_downgrade": True},
+            {"version": "2.5.1"},
             "alpamon_version is 2.5.1, and alpamon 2.5.10 is inst",
         ),
         (
