@@ -111,6 +111,7 @@ def plan_of(options: Mapping[str, Any], agent: Mapping[str, Any], controller: Co
         "configuration_path": CONFIGURATION,
         "folders": [{"path": path, "mode": mode} for path, mode in FOLDERS.items()],
         "write_configuration": state.write_configuration,
+        "configuration_changes": state.configuration_changes,
         "override": {"path": OVERRIDE, "content": options["service_override"]},
         "change_override": state.override_changes,
         "certificate": {

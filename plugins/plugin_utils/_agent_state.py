@@ -13,7 +13,12 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import CONFIGURATION, FOLDERS, OVERRIDE
+from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import (
+    CONFIGURATION,
+    FOLDERS,
+    MASK,
+    OVERRIDE,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_systems import (
     Family,
     Repository,
@@ -192,6 +197,16 @@ class AgentState:
         return files[CONFIGURATION].get("sha256") != sha256(content.encode()).hexdigest() or any(
             files[path].get("mode") != mode or files[path].get("uid") != 0 for path, mode in modes.items()
         )
+
+    @property
+    def configuration_changes(self) -> list[str]:
+        """Lines of the configuration that go and come, as in a diff, without the key."""
+        if not self.write_configuration:
+            return []
+        before = self.configuration["text"].splitlines()
+        after = (self.configuration_text % {"id": self.configuration["id"], "key": MASK}).splitlines()
+        gone = [f"- {line}" for line in before if line not in after]
+        return [*gone, *(f"+ {line}" for line in after if line not in before)]
 
     # The service
 

@@ -46,7 +46,7 @@ BROKEN = ("^apt ", {"failed": True, "msg": "There is no such package.", "stderr"
 FULL = ("^copy .*alpamon.conf", {"failed": True, "msg": "No space left on device"})
 GONE = {"lost": "No route to host."}
 #: How many task banners a wave may take, with those of the play before.
-FRESH, CONVERGED = 48, 20
+FRESH, CONVERGED = 45, 20
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.slow]
 
