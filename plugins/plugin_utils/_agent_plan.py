@@ -131,7 +131,7 @@ def plan_of(options: Mapping[str, Any], agent: Mapping[str, Any], controller: Co
 def refused(problems: list[str]) -> dict[str, Any]:
     """Return the plan for a host on which nothing can be done."""
     lines = [clean_line(problem) for problem in problems]
-    return {"problems": lines, "installed_problems": lines}
+    return {"problems": lines, "installed_problems": lines, "workspace": "", "ca_path": ""}
 
 
 def _package(state: AgentState) -> dict[str, Any]:

@@ -544,7 +544,11 @@ HOSTILE: dict[str, Row] = {
 @pytest.mark.parametrize("state", SPEC["state"]["choices"])
 def test_unexpected_values(row: str, state: str) -> None:
     found = plan({**READY, **HOSTILE[row]}, {"state": state})
-    assert set(found) == {"problems", "installed_problems"}
+    assert found == {
+        **dict.fromkeys(("problems", "installed_problems"), found["problems"]),
+        "workspace": "",
+        "ca_path": "",
+    }
     [problem] = found["problems"]
     assert problem.startswith("The host returned an unexpected value for ")
     assert problem.isprintable()
