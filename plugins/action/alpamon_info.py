@@ -61,6 +61,7 @@ class ActionModule(ActionBase):
             task_vars=variables,
             wrap_async=self._task.async_val,
         )
+        result.pop("plan", None)
         if plans and not result.get("failed"):
             result["plan"] = self._plan(result, variables)
             for warning in result["plan"].get("warnings", ()):
@@ -81,6 +82,10 @@ class ActionModule(ActionBase):
             return refused(misspelt)
         try:
             refuse_settings_from_facts(variables, self._templar.template)
+            # They become facts of the host with this result, and so before the next task.
+            returned = result.get("ansible_facts")
+            if isinstance(returned, Mapping):
+                refuse_settings_from_facts({**variables, "ansible_facts": returned}, self._templar.template)
             options = self._options(variables)
         except AlpaconError as error:
             return refused([str(error)])
