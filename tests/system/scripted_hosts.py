@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import collection_tree
+import ansible_cores
 from system.forked import carry_out
 from system.playing import PATIENCE, begin, environment
 from workspace.client import Workspace
@@ -144,6 +144,16 @@ class Host:
         return [*configuration(written["url"], written["id"], written["key"]), *installed("2.5.0"), *there]
 
     @property
+    def removed(self) -> list[str]:
+        return [row["path"] for row in self.of("file") if row.get("state") == "absent"]
+
+    @property
+    def shown(self) -> Row:
+        """What the last task of the run shows."""
+        found: Row = self.results[-1]["msg"]
+        return found
+
+    @property
     def facts(self) -> Row:
         return {name: value for result in self.results for name, value in result.get("ansible_facts", {}).items()}
 
@@ -165,6 +175,17 @@ class RoleRun:
     def __getitem__(self, name: str) -> Host:
         return self.hosts[name]
 
+    @property
+    def banners(self) -> int:
+        return len(re.findall(r"(?m)^(?:TASK|RUNNING HANDLER) \[", self.said))
+
+    def lines_of_failures(self, name: str) -> int:
+        """Count the lines about the failures of a host: the results, and what ansible-core shows above them."""
+        blocks = re.split(r"\n(?=TASK \[|PLAY |\[ERROR\]|[a-z]+: \[)", self.said)
+        failed = [index for index, block in enumerate(blocks) if re.match(rf"(fatal|failed): \[{name}\]", block)]
+        above = [index - 1 for index in failed if blocks[index - 1].startswith("[ERROR]")]
+        return sum(len(blocks[index].splitlines()) for index in [*failed, *above])
+
 
 def found(**facts: Any) -> list[Answer]:
     return [("agent", facts)]
@@ -184,6 +205,21 @@ def configuration(url: str, server_id: str, key: str, more: str = "") -> list[An
     text = f"[server]\nurl = {url}\nid = {server_id}\nkey = ********\n\n[ssl]\nverify = true\n{more}"
     row = {"url": url, "id": server_id, "key": key, "complete": True, "text": text}
     return found(configuration=row, registered_machine_id=MACHINE)
+
+
+def register(workspace: Workspace, name: str = "Web") -> Row:
+    """Return the record of a server that has registered itself, with its key."""
+    headers = {"Authorization": f'token="{workspace.add_registration_token()["key"]}"'}
+    body = {"name": name, "platform": "debian"}
+    record: Row = workspace.api("POST", "servers/servers/register/", headers=headers, json=body).json()
+    return record
+
+
+def upgraded(workspace: Workspace, process: str, runs: str) -> list[Answer]:
+    """Answer as a registered host whose process is in that state, and whose record has the version that runs."""
+    record = register(workspace)
+    workspace.change_server(record["name"], commissioned=True, is_connected=True, version=runs)
+    return [*configuration(workspace.url, record["id"], record["key"]), *installed("2.5.0", process)]
 
 
 @contextmanager
@@ -211,13 +247,13 @@ def run_role(
     workspace: Workspace,
     hosts: Mapping[str, ScriptedHost],
     *arguments: str,
-    entry: str = "main",
     show: Iterable[str] = (),
     playbook: str = "",
+    core: str = "development",
     **environ: str,
 ) -> RoleRun:
     """Carry the role or a playbook out for all hosts; in the end, show variables of the role."""
-    command, environ = prepared_run(folder, workspace, hosts, entry, show, playbook, environ)
+    command, environ = prepared_run(folder, workspace, hosts, show, playbook, environ, core)
     log = folder / "log"
     _pid, code = carry_out([*command, *arguments], environ, folder, log, log, PATIENCE * 5)
     return ended_run(folder, hosts, code)
@@ -249,15 +285,15 @@ def prepared_run(
     folder: Path,
     workspace: Workspace,
     hosts: Mapping[str, ScriptedHost],
-    entry: str = "main",
     show: Iterable[str] = (),
     playbook: str = "",
     environ: Mapping[str, str] | None = None,
+    core: str = "development",
 ) -> tuple[list[str], dict[str, str]]:
     """The command line of a run and its environment, with all its files in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = {name: host.entry(folder / f"{name}.calls") for name, host in hosts.items()}
-    role = {"name": "herdops.alpacon.alpamon", "tasks_from": entry, "public": True}
+    role = {"name": "herdops.alpacon.alpamon", "public": True}
     shown = {"msg": {name: f"{{{{ {name} }}}}" for name in show}}
     tasks: list[Row] = [{"name": "Roll out", "ansible.builtin.include_role": role, "tags": ["always"]}]
     if show:
@@ -268,7 +304,7 @@ def prepared_run(
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     given = {"ALPACON_REGISTRATION_TOKEN": "", **(environ or {})}
     own = {"ANSIBLE_CONNECTION_PLUGINS": str(_PLUGINS), "ANSIBLE_FORKS": "8"}
-    program = str(collection_tree.TOOLS / "ansible-playbook")
+    program = str(ansible_cores.prepare(core) / "ansible-playbook")
     command = [program, "-i", str(folder / "inventory.json"), playbook or str(folder / "play.json")]
     return command, environment(workspace, folder, **own, **given)
 

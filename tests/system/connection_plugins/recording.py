@@ -53,6 +53,9 @@ options:
 """
 
 _CALL = re.compile(rb"\n    _ansiballz_main\(\n(.*)\n\)\n*$", re.DOTALL)
+#: Before ansible-core 2.19.
+_OLD_NAME = re.compile(rb"runpy\.run_module\(mod_name='([\w.]+)'")
+_OLD_PARAMETERS = re.compile(rb"\n    ANSIBALLZ_PARAMS = (.*)\n")
 _INSTALLERS = ("apt", "dnf", "dnf5")
 
 
@@ -130,9 +133,10 @@ def _joined(one: Any, other: Any) -> Any:
 
 def _installs(module: str, arguments: dict[str, Any]) -> str | None:
     """The version that a module installs, an empty text where it asks for none, and None where it installs nothing."""
-    names = f"{arguments.get('name')} {arguments.get('deb')} {arguments.get('argv')}"
+    argv = arguments.get("argv") or []
+    names = f"{arguments.get('name')} {arguments.get('deb')} {argv}"
     by_module = module in _INSTALLERS and arguments.get("state") != "absent"
-    if "alpamon" not in names or not (by_module or "install" in (arguments.get("argv") or [])):
+    if "alpamon" not in names or not (by_module or "install" in argv) or "--simulate" in argv:
         return None
     asked = re.search(r"alpamon[=-](\d[\d.]*\d)", names)
     return asked.group(1) if asked else ""
@@ -140,14 +144,17 @@ def _installs(module: str, arguments: dict[str, Any]) -> str | None:
 
 def _read(payload: bytes) -> tuple[str, dict[str, Any]]:
     """The module in a payload, and its arguments."""
-    found = _CALL.search(payload)
-    if found is None:
+    found, name, parameters = _CALL.search(payload), _OLD_NAME.search(payload), _OLD_PARAMETERS.search(payload)
+    if found is not None:
+        call = ast.parse(b"f(\n" + found.group(1) + b"\n)", mode="eval").body
+        given = {word.arg: ast.unparse(word.value) for word in call.keywords}  # type: ignore[attr-defined]
+        module, text = ast.literal_eval(given["module_fqn"]), given["params"]
+    elif name is not None and parameters is not None:
+        module, text = name.group(1).decode(), parameters.group(1).decode()
+    else:
         raise ValueError("This is no module as ansible-core sends them.")
-    call = ast.parse(b"f(\n" + found.group(1) + b"\n)", mode="eval").body
-    given = {word.arg: word.value for word in call.keywords}  # type: ignore[attr-defined]
-    name = ast.literal_eval(given["module_fqn"]).rpartition(".")[2]
-    arguments: dict[str, Any] = json.loads(ast.literal_eval(given["params"]))["ANSIBLE_MODULE_ARGS"]
-    return name, arguments
+    arguments: dict[str, Any] = json.loads(ast.literal_eval(text))["ANSIBLE_MODULE_ARGS"]
+    return module.rpartition(".")[2], arguments
 
 
 def _environment(command: str) -> dict[str, str]:
