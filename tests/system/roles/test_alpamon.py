@@ -271,7 +271,7 @@ def test_check_mode_changes_nothing_and_shows_no_key(current: Workspace, tmp_pat
         "clone": ScriptedHost(DEBIAN, [*found(registered_machine_id="another"), *conf, *installed("2.5.0")]),
         "leaves": ScriptedHost(DEBIAN, [*conf, *installed("2.5.0")], {"alpamon_state": "absent"}),
     }
-    given = {"core": core, "ALPACON_REGISTRATION_TOKEN": "a"}
+    given = {"core": core, "ALPACON_REGISTRATION_TOKEN": "not-used-here"}
     done = run_role(tmp_path, current, hosts, "--check", "--diff", show=(*FACTS, *KEYS), **given)
     assert done.code == 0, done.said
     assert record["key"] not in done.said
