@@ -105,7 +105,7 @@ class ActionModule(ActionBase):
     def _controller(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> Controller:
         tags = frozenset(variables.get("ansible_run_tags") or ())
         found = {name: self._find(options[name]) for name in _FILES if _is_path(options[name])}
-        there = {name: path for name, path in found.items() if os.path.exists(path)}
+        there = {name: path for name, path in found.items() if os.access(path, os.R_OK)}
         return Controller(
             host=variables["inventory_hostname"],
             # A tag of the user's own selects the whole role.

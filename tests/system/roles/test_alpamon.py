@@ -303,6 +303,8 @@ def test_absent_and_the_token_of_the_workspace(
     answers: dict[str, list[Answer]] = {
         "own": [*configuration(f"{current.url.upper()}//", left["id"], left["key"]), *there],
         "clone": [*copied, *there],
+        # It has the id of another server, and not its key.
+        "liar": [*configuration(current.url, original["id"], "k"), *there],
         "other": [*configuration(other.url, ID, "k"), *there],
         "away": [*configuration("http://127.0.0.1:9", ID, "k"), *there],
         "archive": found(service={"active": True, "enabled": True}),
