@@ -49,10 +49,10 @@ class CallbackModule(CallbackBase):
             self._end()
             return
         known = play.get_variable_manager().get_vars(play=play)
-        if not known["ansible_play_batch"]:
+        hosts, variables = known["ansible_play_hosts_all"], known["hostvars"]
+        if not hosts:
             return
         if self._rollout is None:
-            hosts, variables = known["ansible_play_hosts_all"], known["hostvars"]
             show, warn = self._display.display, self._display.warning
             self._rollout = Rollout(hosts, self._file, show, warn, variables.__getitem__, self._retry)
         self._rollout.start_wave(known["ansible_play_batch"], play.serial, play.max_fail_percentage)

@@ -67,7 +67,7 @@ def compare_hosts(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
         if len(hosts) > 1 and any(plans[host].get("state") != "absent" for host in hosts):
             for host in hosts:
                 shared[host] = (
-                    f"The host has the same credentials as {' and '.join(other for other in hosts if other != host)}."
+                    f"The host has the same credentials as {_names([other for other in hosts if other != host])}."
                     " One is a clone, or both are names of one machine."
                     " Remove /etc/alpamon from a clone, and roll out again."
                 )
@@ -140,7 +140,7 @@ class Rollout:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rows: dict[str, dict[str, Any]] = {host: {} for host in hosts}
-        self._file = results_file
+        self._file = os.path.expanduser(str(results_file or ""))
         self._show, self._warn, self._facts, self._clock = show, warn, facts, clock
         self._retry = [] if retry is None else retry
         self._wave, self._waves, self._limit = 0, 0, 100.0
@@ -157,7 +157,7 @@ class Rollout:
             limit: ``max_fail_percentage`` of the play.
         """
         self._end_wave("unknown")
-        self._wave, self._waves = self._wave + 1, count_waves(len(self._rows), sizes)
+        self._wave, self._waves = self._wave + 1, self._waves or count_waves(len(self._rows), sizes)
         self._batch, self._limit = list(batch), 100.0 if limit is None else limit
         self._open = {host for host in batch if not self._rows.get(host)}
         self._causes, self._began = {}, self._clock()
@@ -237,10 +237,11 @@ class Rollout:
             self._show(line)
         if interrupted:
             self._show(f"The run was interrupted in wave {self._wave} of {self._waves}.")
-        elif any(row["outcome"] == "not tried" for row in rows):
+        elif self._wave < self._waves:
             counts = _counts([self._rows[host]["outcome"] for host in self._batch])
             limit = f"alpamon_max_fail_percentage is {self._limit:g}."
-            self._show(f"The rollout stopped after wave {self._wave} of {self._waves}: {counts}. {limit}")
+            why = limit if self._limit < 100 else "Ansible stops if all hosts of a wave fail."
+            self._show(f"The rollout stopped after wave {self._wave} of {self._waves}: {counts}. {why}")
         if self._file:
             self._show(f"Results: {clean_line(self._file)}")
         self._leave_for_retry([row["host"] for row in rows if row["outcome"] in BAD])
@@ -253,14 +254,13 @@ class Rollout:
         largest = sorted(groups.items(), key=lambda item: -len(item[1]))
         lines = []
         for common, found in largest:
-            names = [clean_line(row["host"]) for row in found]
-            shown = ", ".join(names[:_NAMES]) + (f" and {len(names) - _NAMES} more" if len(names) > _NAMES else "")
+            shown = _names([row["host"] for row in found])
             lines.append(f"  {len(found)} x {found[0]['cause'] if len(found) == 1 else common} ({shown})")
         for line in _first(lines, _CAUSES, "  and {} more causes"):
             self._show(line)
 
     def _leave_for_retry(self, hosts: Sequence[str]) -> None:
-        self._retry.extend(host for host in hosts if host not in self._retry)
+        self._retry[:] = dict.fromkeys([*self._retry, *hosts])
         if not (hosts and self._file):
             return
         path = os.path.join(os.path.dirname(self._file), RETRY_FILE)
@@ -273,13 +273,18 @@ class Rollout:
 
 
 def _write(path: str, text: str, flag: int) -> None:
-    file = os.open(os.path.expanduser(path), os.O_WRONLY | os.O_CREAT | flag, 0o600)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
     with open(file, "w", encoding="utf-8") as stream:
         stream.write(text)
 
 
 def _short(value: Any) -> str:
     return "" if value is None else clean_line(value)[:_LENGTH]
+
+
+def _names(hosts: Sequence[str]) -> str:
+    more = f" and {len(hosts) - _NAMES} more" if len(hosts) > _NAMES else ""
+    return ", ".join(map(clean_line, hosts[:_NAMES])) + more
 
 
 def _counts(outcomes: Sequence[str]) -> str:

@@ -253,6 +253,42 @@ def test_files_that_cannot_be_written_cost_one_warning(tmp_path: Path) -> None:
     assert told.lines[1:] == ["rollout: 2 of 2 failed", "  2 x No space left on device (a, b)"]
 
 
+@pytest.mark.parametrize(("given", "name"), [("~/done.jsonl", "done.jsonl"), (7, "7")])
+def test_the_files_are_named_as_limit_needs_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: Any, name: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    lines: list[str] = []
+    rollout = Rollout(["a"], given, lines.append, lines.append, lambda host: {})
+    rollout.start_wave(["a"], (), None)
+    rollout.results({"a": FULL})
+    rollout.end()
+    assert {file.name for file in tmp_path.iterdir()} == {name, "rollout.retry"}
+    # Ansible does not expand it.
+    assert Path(lines[-1].rpartition("@")[2]).exists()
+
+
+def test_it_did_not_stop_where_a_host_had_failed_before(tmp_path: Path) -> None:
+    told = Told(tmp_path, ["a", "b"])
+    told.wave("b").results({"b": WELL})
+    told.rollout.end()
+    assert told.retried == ["a"]
+    assert not any(line.startswith("The rollout stopped") for line in told.lines)
+
+
+def test_a_failed_wave_ends_the_rollout_whatever_the_limit_is(tmp_path: Path) -> None:
+    told = Told(tmp_path, ["a", "b"], (1,), limit=100)
+    told.wave("a").results({"a": FULL})
+    told.rollout.end()
+    assert "The rollout stopped after wave 1 of 2: 1 of 1 failed. Ansible stops if all hosts of a wave fail." in told.lines
+
+
+def test_many_clones_name_only_a_few() -> None:
+    shared = compare_hosts({f"web-{number}": DONE for number in range(500)})["shared"]
+    assert "as web-1, web-2, web-3, web-4, web-5 and 494 more. One is" in shared["web-0"]
+
+
 def test_no_files_are_written_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lines: list[str] = []
