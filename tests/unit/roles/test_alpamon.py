@@ -43,6 +43,15 @@ def test_planner_and_argument_specs_agree() -> None:
     assert documented == {name: {key: option[key] for key in kept if key in option} for name, option in SPEC.items()}
 
 
+def test_no_fact_of_a_host_is_taken_for_what_a_task_returns() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in ROLE.rglob("*.yml"))
+    registered = set(re.findall(r"register: __alpamon_(\w+)", text))
+    # These are read only behind their tasks. All others have a value in vars, which a fact does not replace.
+    registered -= {"download", "gpg", "journal", "kept", "listed"}
+    assert {f"__alpamon_{name}" for name in (*registered, "gathered")} <= set(load("vars/main.yml"))
+    assert re.findall(r"__alpamon_\w+ (?:\| default\(|is (?:not )?defined)", text) == []
+
+
 def test_every_option_is_set_by_a_scenario_or_a_test_on_scripted_hosts() -> None:
     paths = [*(ROOT / "extensions/molecule").rglob("*.yml"), *(ROOT / "tests/system").rglob("test_*.py")]
     text = "".join(path.read_text(encoding="utf-8") for path in paths)
