@@ -76,7 +76,12 @@ def test_present_and_again(current: Workspace, tmp_path: Path, core: str) -> Non
     hosts = {
         "apt": ScriptedHost(variables={"alpamon_tags": {"env": "test"}, "alpamon_service_override": "[Service]\n"}),
         "dnf": ScriptedHost(ROCKY, variables={"alpamon_name": "db.a", "alpamon_hold": True}),
-        "zypper": ScriptedHost(LEAP, variables={"alpamon_channel": "rc", "alpamon_ca_cert_content": "A CA\n"}),
+        # As zypper ends where it has installed, and has passed over another repository.
+        "zypper": ScriptedHost(
+            LEAP,
+            [("^command .*zypper.*install", {"rc": 106, "failed": True, "stdout": ""})],
+            {"alpamon_channel": "rc", "alpamon_ca_cert_content": "A CA\n"},
+        ),
         "file": ScriptedHost(variables={"alpamon_ca_cert": "our.pem", "alpamon_package_file": "alpamon_2.5.0.deb"}),
         "beside": ScriptedHost(variables={"alpamon_repository_key": "beside.asc", "alpamon_ca_cert": "here.deb"}),
         "started": ScriptedHost(variables=own),
@@ -147,6 +152,11 @@ def test_upgrades_and_rollbacks(current: Workspace, tmp_path: Path, core: str) -
     image = {"alpamon_state": "installed", "alpamon_version": "2.5.1"}
     rows = "".join(f" alpamon | {found} | {VENDOR} amd64 Packages\n" for found in ("2.5.10-1", "1:2.5.1-2", "2.5.1-1"))
     versions = ("^command .*madison", {"rc": 0, "stdout": rows})
+    added = ("agent", {"shell": f"grep -q 'versionlock.*add' {tmp_path}/locks.calls && echo '{{\"held\": true}}'"})
+    unknown = [
+        ("^apt .*alpamon", FULL),
+        ("^command .*apt-mark", {"failed": True, "rc": 100, "msg": "No packages found"}),
+    ]
     hosts = {
         "rolls": ScriptedHost(DEBIAN, [*upgraded(current, "outdated", "2.4.0"), UNCHANGED]),
         "asis": ScriptedHost(DEBIAN, upgraded(current, "outdated", "2.4.0"), {"alpamon_rollback": False}),
@@ -156,6 +166,8 @@ def test_upgrades_and_rollbacks(current: Workspace, tmp_path: Path, core: str) -
         "older": ScriptedHost(DEBIAN, installed("2.5.2"), {**image, "alpamon_allow_downgrade": True}),
         "other": ScriptedHost(DEBIAN, held, {**image, "recording_brings": "2.5.10"}),
         "full": ScriptedHost(DEBIAN, [("^apt .*alpamon=2.5.1", FULL), *held], image),
+        "nothing": ScriptedHost(DEBIAN, unknown, {"alpamon_state": "installed", "alpamon_hold": True}),
+        "locks": ScriptedHost(ROCKY, [added, *installed("2.4.0")], {"alpamon_version": "2.5.0", "alpamon_hold": True}),
     }
     done = run_role(tmp_path, current, hosts, *QUICK, show=KEYS, core=core, ALPACON_REGISTRATION_TOKEN=token)
     assert done.code == 2, done.said
@@ -175,6 +187,10 @@ def test_upgrades_and_rollbacks(current: Workspace, tmp_path: Path, core: str) -
     assert done["older"].of("apt")[-1]["allow_downgrade"] is True
     assert "alpamon_version is 2.5.1, and alpamon 2.5.10 is installed" in done["other"].failure
     assert "No space left on device" in done["full"].failure
+    assert "No space left on device" in done["nothing"].failure
+    # The hold that the upgrade has added does not keep the previous version out.
+    locks = [line.split()[2] for line in done["locks"].commands if "versionlock" in line]
+    assert locks == ["add", "delete", "add"]
     # A package that was held before a run that fails is held after it.
     for name in ("gone", "other", "full"):
         assert [line for line in done[name].commands if "hold" in line][-1] == "apt-mark hold alpamon", name
@@ -196,7 +212,9 @@ def test_failures_leave_no_record_and_show_no_secret(
     page = ("^uri ", {"failed": True, "status": 404, "url": url, "msg": f"Cannot read {url}"})
     evil, ca = serve([Reply({})]), str(tmp_path / "secret.pem")
     Path(ca).write_text("A CA of the controller", encoding="utf-8")
-    forged = {"ansible_facts": {"alpamon_url": evil.url, "alpamon_ca_cert": ca, "alpamon_repository_url": evil.url}}
+    planned = {"plan": {"repository": {"key_is_url": False, "key_source": ca, "key": KEY_FILE}}}
+    urls = {"alpamon_url": evil.url, "alpamon_repository_url": evil.url}
+    forged = {"ansible_facts": {**urls, "alpamon_ca_cert": ca, "__alpamon_reread": planned}}
     named, own = a_signing_key(tmp_path / "own")
     stranger, foreign = a_signing_key(tmp_path / "foreign")
     trusted = {"alpamon_key_fingerprints": named}
@@ -206,7 +224,9 @@ def test_failures_leave_no_record_and_show_no_secret(
         "full": ScriptedHost(DEBIAN, [("^copy .*alpamon.conf", FULL)]),
         "locked": ScriptedHost(DEBIAN, [("^command .*apt-get", locked)]),
         "busy": ScriptedHost(busy, [("^command .*set -C", {"rc": 1, "stderr": "Taken."})]),
-        "silent": ScriptedHost(DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log})]),
+        "silent": ScriptedHost(
+            DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log}), *found(clock_ahead=-86400)]
+        ),
         **{name: ScriptedHost(DEBIAN, [("^uri ", page)], trusted) for name, (page, _told) in pages.items()},
         "lost key": ScriptedHost(DEBIAN, [page], private),
         **{f"{each.manager} fails": ScriptedHost(each, [index], private) for each in (DEBIAN, ROCKY, LEAP)},
@@ -230,7 +250,8 @@ def test_failures_leave_no_record_and_show_no_secret(
     assert len([line for line in done["busy"].commands if "set -C" in line]) == 3
     assert LOCK not in done["busy"].removed
     [record] = current.registered()  # that of the host which is silent
-    assert re.search(r'Not connected .*status=78.*key="\*{8}"\ntoken=\*{8}\nBackhaul', done["silent"].failure, re.S)
+    why = r'Not connected .*1440 minutes behind.*alpamon_ca_cert.*status=78.*key="\*{8}"\ntoken=\*{8}\nBackhaul'
+    assert re.search(why, done["silent"].failure, re.S)
     assert all(secret not in done.said for secret in (token, record["key"], "abc-DEF_123", "hunter2"))
     for name, (_page, fingerprints) in pages.items():
         told = f"has the fingerprint {fingerprints}, which is not in alpamon_key_fingerprints. It is not trusted."
@@ -239,7 +260,9 @@ def test_failures_leave_no_record_and_show_no_secret(
     assert f"+URIs: {VENDOR}/any/" in done.said
     modes = {name: row["mode"] for name in hosts for row in done[name].of("copy") if "alpacax_alpamon." in row["dest"]}
     assert {modes[f"{manager} works"] for manager in ("apt", "dnf", "zypper")} == {"0600"}
-    told = "Host later returned settings as facts: alpamon_ca_cert, alpamon_repository_url, alpamon_url."
+    told = (
+        "Host later returned settings as facts: __alpamon_reread, alpamon_ca_cert, alpamon_repository_url, alpamon_url."
+    )
     assert told in done["later"].failure
     assert "of the controller" not in str(done["later"].calls)
     assert evil.requests == []
@@ -300,7 +323,11 @@ def test_absent_and_the_token_of_the_workspace(
     unable = {"failed": True, "msg": "Unable to stop"}
     there, absent = installed("2.5.0"), {"alpamon_state": "absent", "alpamon_token": current.token}
     copied = [*found(registered_machine_id="another"), *configuration(current.url, original["id"], original["key"])]
+    damaged = {"url": current.url, "id": ID, "key": None, "complete": False, "text": ""}
+    (tmp_path / "damaged").write_text(json.dumps({"configuration": damaged}), encoding="utf-8")
+    until_removed = {"shell": f"grep -q '{CONFIGURATION}.*absent' {tmp_path}/half.calls || cat {tmp_path}/damaged"}
     answers: dict[str, list[Answer]] = {
+        "half": [("agent", until_removed), *there],
         "own": [*configuration(f"{current.url.upper()}//", left["id"], left["key"]), *there],
         "clone": [*copied, *there],
         # It has the id of another server, and not its key.
@@ -319,8 +346,10 @@ def test_absent_and_the_token_of_the_workspace(
     assert [record["id"] for record in current.registered()] == [original["id"]]
     asked = [(request.method, request.headers["Authorization"]) for request in other.requests]
     assert asked == [("DELETE", f'id="{ID}", key="k"')]
-    orphans = {name: host.shown["alpamon_orphans"] for name, host in done.hosts.items() if name != "refuses"}
-    assert {name for name, its in orphans.items() if its} == {"away"}
+    shown = {name: host.shown for name, host in done.hosts.items() if name != "refuses"}
+    orphans = {name: facts["alpamon_orphans"] for name, facts in shown.items() if facts["alpamon_orphans"]}
+    assert orphans == {"away": [ID], "half": [ID]}
+    assert {facts["alpamon_server_id"] for facts in shown.values()} == {""}
     assert f"the record {ID} may be left behind" in done.said
     for name in set(answers) - {"refuses"}:
         assert {"/etc/alpamon", "/var/lib/alpamon", "/run/alpamon", SOURCES} <= set(done[name].removed), name

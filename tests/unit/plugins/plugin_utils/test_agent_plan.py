@@ -197,6 +197,20 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
     "key that is gone": (of(READY, files={KEYS[0]: ABSENT}), {}, {"provide": True}),
     "file of the repository that was changed": (of(READY, files={REPOSITORIES[0]: PRESENT}), {}, {"provide": True}),
     "repository of somebody else": (READY, {"channel": "rc", "manage_repository": False}, NOTHING),
+    # With credentials in its environment, the package would register the host by itself.
+    "environment of the package manager": (
+        READY,
+        {"package_proxy": "http://a:3128"},
+        {
+            "environment": {
+                "PLUGIN_ID": "",
+                "PLUGIN_KEY": "",
+                "ZYPP_LOCK_TIMEOUT": "300",
+                "LC_ALL": "C",
+                **dict.fromkeys(("http_proxy", "https_proxy"), "http://a:3128"),
+            }
+        },
+    ),
     # Credentials
     "stale credentials may go": (READY, {"reregister_stale": True}, {**NOTHING, "needs_token": True, "ask": True}),
     "id in capitals": (of(READY, configuration={"id": ID.upper()}), {}, {"record": ID, "register": False}),
@@ -305,6 +319,11 @@ def test_decisions(row: str) -> None:
 
 REFUSED: dict[str, tuple[Row, Row, str]] = {
     "no root": (of(FRESH, uid=1000), {}, "The tasks of this role need root. Set become to true for them."),
+    "system": (
+        of(FRESH, distribution={"id": "debian", "version": "10"}),
+        {},
+        "The agent does not run on Debian GNU/Linux 10. It runs on Debian from 11 on, Ubuntu from 18.04 on,",
+    ),
     "no systemd": (of(FRESH, service_manager="bash"), {}, "systemd does not manage the services of this host"),
     "pending": (
         of(READY, pending=["/var/lib/alpamon/upgrade.pending"]),
@@ -450,6 +469,12 @@ def test_files_of_the_controller() -> None:
     assert (found["provide"], found["change_certificate"], found["work"]) == (False, False, False)
     # A key of another content is copied again.
     assert plan(of(READY, files=there), options, files=files, digests={**digests, "repository_key": "0"})["provide"]
+
+
+def test_file_of_the_vendor_goes_as_apt_refuses_two_keys_of_one_repository() -> None:
+    assert "absent" not in [row["state"] for row in plan(FRESH)["repository"]["paths"]]
+    paths = plan(of(FRESH, files={REPOSITORIES[1]: PRESENT}))["repository"]["paths"]
+    assert {"path": REPOSITORIES[1], "state": "absent"} in paths
 
 
 @pytest.mark.parametrize(
