@@ -10,6 +10,7 @@ Ansible loads the callbacks in a folder of this name beside a playbook by itself
 from __future__ import annotations
 
 import atexit
+import signal
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -54,6 +55,8 @@ class CallbackModule(CallbackBase):
             return
         if self._rollout is None:
             show, warn = self._display.display, self._display.warning
+            # Else Ansible ends at once without a summary.
+            signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
             self._rollout = Rollout(hosts, self._file, show, warn, variables.__getitem__, self._retry)
         self._rollout.start_wave(known["ansible_play_batch"], play.serial, play.max_fail_percentage)
 
