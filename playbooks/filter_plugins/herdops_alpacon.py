@@ -13,7 +13,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._failure_causes import failure_reason
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import compare_hosts, host_result
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import compare_hosts, host_results
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
 
 
@@ -31,6 +31,6 @@ class FilterModule:
         return {
             "compare_hosts": compare_hosts,
             "failure_reason": failure_reason,
-            "host_result": host_result,
+            "host_results": host_results,
             "misspelt_variables": misspelt_variables,
         }

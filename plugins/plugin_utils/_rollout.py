@@ -44,14 +44,15 @@ def count_waves(hosts: int, sizes: Sequence[Any]) -> int:
     return waves
 
 
-def compare_hosts(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+def compare_hosts(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Find the hosts of a wave that make registration tokens, and those that have one record together.
 
     Args:
         plans: ``plan`` of M(herdops.alpacon.alpamon_info) by host; empty for hosts that cannot be reached.
 
     Returns:
-        ``makers``: by workspace, the first host that needs a token; ``shared``: by host, why it is refused.
+        ``hosts``: all of the wave; ``makers``: by workspace, the first host that needs a token;
+        ``shared``: by host, why it is refused.
     """
     makers: dict[str, str] = {}
     records: dict[str, list[str]] = {}
@@ -71,7 +72,7 @@ def compare_hosts(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
                     " One is a clone, or both are names of one machine."
                     " Remove /etc/alpamon from a clone, and roll out again."
                 )
-    return {"makers": makers, "shared": shared}
+    return {"hosts": list(plans), "makers": makers, "shared": shared}
 
 
 def host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -115,6 +116,13 @@ def host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         "cause": facts.get("rollout_cause") or "",
         "notes": notes,
     }
+
+
+def host_results(facts: Mapping[str, Any], check_mode: bool, left: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the result of a host at the end of its wave by its name, with the hosts that the wave lost."""
+    lost = set((facts.get("rollout_wave") or {}).get("hosts") or ()).difference(left)
+    own = host_result(facts, check_mode)
+    return {**{host: {"outcome": "unreachable"} for host in lost}, facts["inventory_hostname"]: own}
 
 
 class Rollout:
