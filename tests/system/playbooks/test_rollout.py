@@ -170,7 +170,8 @@ def test_hosts_that_only_their_own_agent_reaches_are_refused(current: Workspace,
 
 
 def test_a_registration_token_is_made_only_where_one_is_needed(current: Workspace, tmp_path: Path) -> None:
-    by_hand = current.add_registration_token("by hand")
+    shared = registered(current)
+    [by_hand] = current.registration_tokens()
     hosts = {
         # The first ones of the wave do not need it.
         "own": a_host("own", alpamon_registration_token=by_hand["key"]),
@@ -179,17 +180,19 @@ def test_a_registration_token_is_made_only_where_one_is_needed(current: Workspac
         "typo": a_host("typo", alpamon_verson="2.5.0"),
         "lookup": a_host("lookup", alpamon_registration_token="{{ lookup('ansible.builtin.file', '/no/b.txt') }}"),
         "empty": a_host("empty", alpamon_registration_token=""),
+        **{name: a_host(name, *shared) for name in ("original", "clone")},
     }
     done = rolled(tmp_path, current, hosts, alpamon_serial="100%", alpamon_max_fail_percentage=100)
     assert outcomes(done) == {
         **dict.fromkeys(("own", "empty"), "connected"),
         "state": "installed",
-        **dict.fromkeys(("option", "typo", "lookup"), "failed"),
+        **dict.fromkeys(("option", "typo", "lookup", "original", "clone"), "failed"),
     }
     causes = {host: done.rows[host]["cause"] for host in hosts}
     assert causes["option"].startswith("alpamon_version is 'newest'.")
     assert "alpamon_verson" in causes["typo"]
     assert "/no/b.txt" in causes["lookup"]
+    assert causes["clone"].startswith("The host has the same credentials as original.")
     assert tokens_made(current) == 1
     assert [token["id"] for token in current.registration_tokens()] == [by_hand["id"]]
 
@@ -251,19 +254,24 @@ def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: 
 
 
 def test_waves_go_on_within_the_limit_whatever_ansible_is_set_to(current: Workspace, tmp_path: Path) -> None:
-    hosts = {name: a_host(name, *([BROKEN] if name in "bcd" else [])) for name in "abcdef"}
-    given: dict[str, Any] = {"alpamon_hosts": ["a", "b:c:d:e:f:!f"], "alpamon_serial": [2]}
-    strict = {"ANSIBLE_ANY_ERRORS_FATAL": "1"}
+    hosts = {name: a_host(name, *([BROKEN] if name in "bde" else [])) for name in "abdefg"}
+    hosts["c"] = a_host("c", ("^apt ", GONE))
+    given: dict[str, Any] = {"alpamon_hosts": ["a", "b:c:d:e:f:g:!g"], "alpamon_serial": [3, 2]}
+    set_to = {"ANSIBLE_ANY_ERRORS_FATAL": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
     given.update(alpamon_max_fail_percentage=50, alpamon_state="installed")
-    done = rolled(tmp_path, current, hosts, environ=strict, **given)
-    assert done.code == 2, done.said
-    assert "\nwave 1 of 3: 1 of 2 installed, 1 failed\n" in done.said
-    assert summary_lines(done)[:3] == [
-        "rollout: 1 of 5 installed, 3 failed, 1 not tried",
-        f"  3 x {WHY} (b, c, d)",
+    done = rolled(tmp_path, current, hosts, environ=set_to, **given)
+    assert done.code != 0, done.said
+    assert "\nwave 1 of 3: 1 of 3 installed, 1 failed, 1 unreachable\n" in done.said
+    assert summary_lines(done)[:4] == [
+        "rollout: 1 of 6 installed, 3 failed, 1 unreachable, 1 not tried",
+        f"  3 x {WHY} (b, d, e)",
+        "  1 x Task failed: No route to host. (c)",
         "The rollout stopped after wave 2 of 3: 2 of 2 failed. alpamon_max_fail_percentage is 50.",
     ]
-    assert done["e"].calls == done["f"].calls == []
+    assert done["f"].calls == done["g"].calls == []
+    # Automation controller gets the same.
+    artifact = json.loads(done.said.partition("\tRUN: ")[2].splitlines()[0])["alpamon_rollout"]
+    assert {host: row["outcome"] for host, row in artifact.items()} == outcomes(done)
 
 
 def test_the_next_run_takes_up_what_lost_hosts_left(current: Workspace, tmp_path: Path) -> None:
@@ -349,11 +357,11 @@ def test_an_interrupted_run_keeps_each_cause_and_the_next_run_goes_on(current: W
     assert current.registration_tokens() == []
 
 
-def test_a_run_that_was_killed_has_written_the_results_so_far(current: Workspace, tmp_path: Path) -> None:
-    done = stopped(
-        tmp_path, current, {name: a_host(name) for name in "ab"}, signal.SIGKILL, "wave 1 of .*Provide the package"
-    )
-    assert outcomes(done) == {"a": "connected"}
+def test_a_run_that_is_terminated_shows_its_summary(current: Workspace, tmp_path: Path) -> None:
+    hosts = {name: a_host(name) for name in "ab"}
+    done = stopped(tmp_path, current, hosts, signal.SIGTERM, "wave 1 of .*Provide the package")
+    assert outcomes(done) == {"a": "connected", "b": "interrupted"}
+    assert "The run was interrupted in wave 2 of 2." in summary_lines(done)
 
 
 # What is not known, or left behind
@@ -388,24 +396,3 @@ def test_a_workspace_that_goes_away_makes_nothing_but_failures(current: Workspac
     assert done.rows["waits"]["server_id"] == ids["waits"]
     assert [row["name"] for row in done["old"].of("apt")] == ["alpamon=2.5.0"]
     assert done.rows["old"]["version"] == "2.5.0"
-
-
-def test_hosts_with_one_record_fail_and_name_each_other(current: Workspace, tmp_path: Path) -> None:
-    its, theirs = registered(current), registered(current)
-    records = [answers[0][1]["configuration"] for answers in (its, theirs)]
-    upper = found(configuration={**records[0], "id": records[0]["id"].upper()})
-    hosts = {
-        "original": a_host("original", *its),
-        "clone": a_host("clone", *upper, *its),
-        "stays": a_host("stays", *theirs),
-        "leaves": a_host("leaves", *theirs, alpamon_state="absent"),
-        # That one the role itself can tell from its original.
-        "known": a_host("known", *found(registered_machine_id="f" * 32), *theirs),
-    }
-    done = rolled(tmp_path, current, hosts, alpamon_serial=5, alpamon_max_fail_percentage=100)
-    assert outcomes(done) == {**dict.fromkeys(hosts, "failed"), "known": "connected"}
-    for name, other in {"original": "clone", "clone": "original", "stays": "leaves", "leaves": "stays"}.items():
-        assert done.rows[name]["cause"].startswith(f"The host has the same credentials as {other}. One is a clone")
-    told = f"registered on another machine, and left in the workspace: {records[1]['id']}"
-    assert done.rows["known"]["notes"] == [told]
-    assert {record["id"] for record in records} < {row["id"] for row in current.registered()}
