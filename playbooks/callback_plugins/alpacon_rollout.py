@@ -4,7 +4,7 @@
 
 """Write the results of a rollout, and show its waves and its summary.
 
-Ansible loads the callbacks in a folder of this name beside a playbook by itself.
+Ansible loads callbacks from this folder beside a playbook.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ description:
 author:
   - herdops.alpacon contributors (@herdops)
 """
-#: A variable of the play that rolls out.
-MARK = "rollout_plan"
+#: This variable identifies the play that rolls out.
+PLAY_VARIABLE = "rollout_plan"
 
 
 class CallbackModule(CallbackBase):
-    """Tells the rollout what happens."""
+    """Pass the events of the playbook to the rollout."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
@@ -45,8 +45,8 @@ class CallbackModule(CallbackBase):
         atexit.register(self._end, interrupted=True)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Start the next wave, or end the rollout where the play is another one."""
-        if MARK not in play.vars:
+        """Start the next wave, or end the rollout before any other play."""
+        if PLAY_VARIABLE not in play.vars:
             self._end()
             return
         known = play.get_variable_manager().get_vars(play=play)
@@ -61,30 +61,30 @@ class CallbackModule(CallbackBase):
         self._rollout.start_wave(known["ansible_play_batch"], play.serial, play.max_fail_percentage)
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        """Note that the host is at work."""
+        """Note that a task runs on the host."""
         if self._rollout:
             self._rollout.host_started(host.name)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Take results."""
+        """Record the results from set_stats."""
         _host, task, returned = _parts(result)
         if task.action.endswith("set_stats"):
             data = (returned.get("ansible_stats") or {}).get("data") or {}
             self._file = (data.get("alpamon_rollout_files") or {}).get("results", self._file)
             if self._rollout:
-                self._rollout.results(data.get("alpamon_rollout") or {})
+                self._rollout.add_results(data.get("alpamon_rollout") or {})
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """Note the cause."""
+        """Keep the cause."""
         host, _task, returned = _parts(result)
         if self._rollout and not ignore_errors:
             self._rollout.host_failed(host, returned)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """Finish the host, unless it goes on."""
+        """Record that the host is unreachable, unless the task ignores it."""
         host, task, returned = _parts(result)
         if self._rollout and not task.ignore_unreachable:
-            self._rollout.host_lost(host, returned)
+            self._rollout.host_unreachable(host, returned)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """End the rollout."""

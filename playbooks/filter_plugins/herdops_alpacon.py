@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Filters of the playbooks. Ansible loads the filters in a folder of this name beside a playbook by itself."""
+"""Provide the filters of the playbooks. Ansible loads filters from this folder beside a playbook."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names im
 
 
 def misspelt_variables(names: Iterable[str], known: Iterable[str], chooses: str) -> list[str]:
-    """Find misspelt names of variables, and short forms among those of -e."""
-    # Ansible keeps what it loads first.
+    """Find misspelt names of variables, and abbreviated ones among those of -e."""
+    # Ansible caches these, so this reads no file again.
     return mistyped(names, known, chooses, load_extra_vars(DataLoader()))
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""M(herdops.alpacon.alpamon_info): reads the host by the module, and plans on the controller."""
+"""Run the module M(herdops.alpacon.alpamon_info) on the host and make the plan of the role on the controller."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_plan import SPEC, plan_of, refused
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_plan import SPEC, make_plan, refusal
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_state import PARTS, Controller
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
@@ -29,8 +29,8 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
 _PREFIX = "alpamon_"
 _SPEC = {f"{_PREFIX}{name}": {**option, "required": True} for name, option in SPEC.items()}
 #: Variables of the playbook herdops.alpacon.rollout.
-_OF_PLAYBOOK = ("hosts", "serial", "max_fail_percentage", "groups", "become", "results")
-_KNOWN = [*_SPEC, *(f"{_PREFIX}{name}" for name in _OF_PLAYBOOK)]
+_PLAYBOOK_VARIABLES = ("hosts", "serial", "max_fail_percentage", "groups", "become", "results")
+_KNOWN = [*_SPEC, *(f"{_PREFIX}{name}" for name in _PLAYBOOK_VARIABLES)]
 #: Options that name a file on the controller.
 _FILES = ("ca_cert", "package_file", "repository_key")
 _OWN_CONNECTION = (
@@ -41,19 +41,19 @@ display = Display()
 
 
 class ActionModule(ActionBase):
-    """Read the state of the agent, and decide what the role has to do."""
+    """Run the module, and add the plan of the role alpamon to its result."""
 
     _supports_check_mode = True
     _supports_async = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Carry out the task."""
+        """Run the task."""
         variables = task_vars or {}
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        plans = boolean(arguments.pop("plan", False))
-        if plans and self._connection.transport == "herdops.alpacon.alpacon":
-            return {"changed": False, "plan": refused([_OWN_CONNECTION])}
+        with_plan = boolean(arguments.pop("plan", False))
+        if with_plan and self._connection.transport == "herdops.alpacon.alpacon":
+            return {"changed": False, "plan": refusal([_OWN_CONNECTION])}
         arguments.setdefault("controller_time", time.time())
         result: dict[str, Any] = self._execute_module(
             module_name="herdops.alpacon.alpamon_info",
@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
             wrap_async=self._task.async_val,
         )
         result.pop("plan", None)
-        if plans and not result.get("failed"):
+        if with_plan and not result.get("failed"):
             result["plan"] = self._plan(result, variables)
             for warning in result["plan"].get("warnings", ()):
                 display.warning(warning)
@@ -70,7 +70,7 @@ class ActionModule(ActionBase):
 
     def _plan(self, result: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
         extra = self._task.get_variable_manager().extra_vars
-        # The playbook has a variable that selects hosts, and other words for it would mean all of them.
+        # The playbook would roll out to all hosts if alpamon_hosts is misspelt.
         selection = f"{_PREFIX}hosts" if "rollout_plan" in variables else ""
         misspelt = mistyped(variables, _KNOWN, selection, extra)
         if "_raw_params" in extra:
@@ -79,48 +79,48 @@ class ActionModule(ActionBase):
                 " its own."
             )
         if misspelt:
-            return refused(misspelt)
+            return refusal(misspelt)
         try:
             refuse_settings_from_facts(variables, self._templar.template)
-            # They become facts of the host with this result, and so before the next task.
+            # ansible-core sets facts that a host returns before the next task.
             returned = result.get("ansible_facts")
             if isinstance(returned, Mapping):
                 refuse_settings_from_facts({**variables, "ansible_facts": returned}, self._templar.template)
             options = self._options(variables)
         except AlpaconError as error:
-            return refused([str(error)])
-        return plan_of(options, result, self._controller(options, variables))
+            return refusal([str(error)])
+        return make_plan(options, result, self._controller(options, variables))
 
     def _options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Read the options of the role from its variables; null is the empty value of its type."""
-        given = {}
+        """Read the options of the role from its variables. Null becomes the empty value of the type."""
+        values = {}
         for name, option in _SPEC.items():
             value = decrypted(self._templar.template(variables[name]))
-            given[name] = {"dict": {}, "list": []}.get(option["type"], "") if value is None else value
-        checked = ArgumentSpecValidator(_SPEC).validate(given)
+            values[name] = {"dict": {}, "list": []}.get(option["type"], "") if value is None else value
+        checked = ArgumentSpecValidator(_SPEC).validate(values)
         if checked.error_messages:
             raise AlpaconError(" ".join(checked.error_messages))
         return {name.removeprefix(_PREFIX): value for name, value in checked.validated_parameters.items()}
 
     def _controller(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> Controller:
         tags = frozenset(variables.get("ansible_run_tags") or ())
-        found = {name: self._find(options[name]) for name in _FILES if _is_path(options[name])}
-        there = {name: path for name, path in found.items() if os.access(path, os.R_OK)}
+        paths = {name: self._find(options[name]) for name in _FILES if _is_path(options[name])}
+        readable = {name: path for name, path in paths.items() if os.access(path, os.R_OK)}
         return Controller(
             host=variables["inventory_hostname"],
-            # A tag of the user's own selects the whole role.
+            # Tags that are not the role's own select all parts.
             parts=tags & frozenset().union(*PARTS.values()),
-            files=found,
-            missing=sorted(found.keys() - there.keys()),
+            files=paths,
+            missing=sorted(paths.keys() - readable.keys()),
             digests={
                 name: _digest(path, options["package_checksum"] if name == "package_file" else "")
-                for name, path in there.items()
+                for name, path in readable.items()
                 if os.path.isfile(path) and (name != "package_file" or options["package_checksum"])
             },
         )
 
     def _find(self, path: str) -> str:
-        """Look for a file as the module copy does, and then where Ansible was started."""
+        """Search for a file as the module copy does, then in the current directory."""
         expanded = os.path.expanduser(path)
         if not os.path.isabs(expanded):
             try:
@@ -131,7 +131,7 @@ class ActionModule(ActionBase):
 
 
 def _digest(path: str, checksum: str) -> str:
-    """Return the SHA-256 of a file, or its checksum in the form of another one, such as V(sha512:0a1b)."""
+    """Return the SHA-256 of a file; with a checksum such as V(sha512:0a1b), its digest in the same format."""
     algorithm, colon, _sum = checksum.lower().rpartition(":")
     try:
         digest = hashlib.new(algorithm or "sha256", Path(path).read_bytes(), usedforsecurity=False)

@@ -20,13 +20,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_problems import (
+    find_problems,
+    find_warnings,
     installed_problems,
-    problems_of,
-    warnings_of,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_result import problem_of_result
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_result import find_result_problem
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_state import AgentState, Controller
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_systems import SETTINGS, SUPPORTED, family_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_systems import SETTINGS, SUPPORTED, find_family
 
 #: The options of the role, without their prefix. Their defaults are those of the role.
 SPEC: dict[str, dict[str, Any]] = {
@@ -63,11 +63,11 @@ SPEC: dict[str, dict[str, Any]] = {
     "rollback": {"type": "bool"},
     "no_log": {"type": "bool", "no_log": False},
 }
-#: Where packages that are files wait on the host, also for a later rollback.
+#: Keeps package files on the host, for a later rollback.
 PACKAGES = "/var/cache/alpamon"
 _UNIT_FOLDERS = ("/lib/systemd/system", "/etc/systemd/system")
 _UNITS = (SERVICE, TIMER, "alpamon-restart.service")
-#: Held by the run that registers the host.
+#: Lock file of the run that registers the host.
 LOCK = "/run/alpamon-registering"
 _HOLD_COMMANDS = {
     "apt": {"add": ["apt-mark", "hold", "alpamon"], "delete": ["apt-mark", "unhold", "alpamon"]},
@@ -79,32 +79,32 @@ _HOLD_COMMANDS = {
 }
 
 
-def plan_of(options: Mapping[str, Any], agent: Mapping[str, Any], controller: Controller) -> dict[str, Any]:
-    """Return what has to be done, with the keys that M(herdops.alpacon.alpamon_info) documents.
+def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: Controller) -> dict[str, Any]:
+    """Return the plan for a host: what the role has to do, and the values for its tasks.
 
     Args:
         options: by the names of :data:`SPEC`; no value is null.
         agent: the result of the module.
     """
-    odd = problem_of_result(agent)
-    if odd:
-        return refused([odd])
-    family = family_of(agent["distribution"])
+    result_problem = find_result_problem(agent)
+    if result_problem:
+        return refusal([result_problem])
+    family = find_family(agent["distribution"])
     if family is None:
         system = agent["distribution"]
-        return refused([f"The agent does not run on {system['name']} {system['version']}. It runs on {SUPPORTED}."])
+        return refusal([f"The agent does not run on {system['name']} {system['version']}. It runs on {SUPPORTED}."])
     if agent["uid"] != 0:
-        return refused(["The tasks of this role need root. Set become to true for them."])
+        return refusal(["The tasks of this role need root. Set become to true for them."])
     state = AgentState(options, agent, controller, family)
-    problems = problems_of(state)
+    problems = find_problems(state)
     return {
         "problems": problems,
-        # Another version than the pinned one is no downgrade that somebody asks for.
+        # Report a version that was not installed as such, not as a downgrade.
         "installed_problems": list(installed_problems(state)) or problems,
-        "warnings": warnings_of(state),
+        "warnings": find_warnings(state),
         "state": options["state"],
         "parts": sorted(state.parts),
-        "work": state.work,
+        "has_changes": state.has_changes,
         **_package(state),
         **_registration(state),
         "configuration": state.configuration_text,
@@ -113,23 +113,23 @@ def plan_of(options: Mapping[str, Any], agent: Mapping[str, Any], controller: Co
         "write_configuration": state.write_configuration,
         "configuration_changes": state.configuration_changes,
         "override": {"path": OVERRIDE, "content": options["service_override"]},
-        "change_override": state.override_changes,
+        "change_override": state.change_override,
         "certificate": {
             "path": family.certificate,
-            "trust": family.update_certificates,
-            "forget": family.forget_certificates,
+            "add_command": family.add_certificate,
+            "remove_command": family.remove_certificate,
         },
-        "change_certificate": state.certificate_changes,
+        "change_certificate": state.change_certificate,
         "restart": state.restart,
         "start": state.start,
         "clock": state.clock,
         "lock": LOCK,
-        "remove": _leftovers(state),
+        "paths_to_remove": _paths_to_remove(state),
     }
 
 
-def refused(problems: list[str]) -> dict[str, Any]:
-    """Return the plan for a host on which nothing can be done."""
+def refusal(problems: list[str]) -> dict[str, Any]:
+    """Return the plan for a host that is refused."""
     lines = [clean_line(problem) for problem in problems]
     return {"problems": lines, "installed_problems": lines, "workspace": "", "ca_path": ""}
 
@@ -138,8 +138,7 @@ def _package(state: AgentState) -> dict[str, Any]:
     options, family = state.options, state.family
     return {
         "manager": family.manager,
-        # With an id and a key in its environment, the package would configure and start the agent. zypper waits for its
-        # lock only if it is told to.
+        # The package would register the agent with PLUGIN_ID and PLUGIN_KEY.
         "environment": {
             "PLUGIN_ID": "",
             "PLUGIN_KEY": "",
@@ -147,20 +146,20 @@ def _package(state: AgentState) -> dict[str, Any]:
             "LC_ALL": "C",
             **({name: options["package_proxy"] for name in ("http_proxy", "https_proxy") if options["package_proxy"]}),
         },
-        "provide": state.provide,
+        "add_source": state.add_source,
         "repository": _repository(state) if state.from_repository else None,
         "repository_key": family.key,
         "package_file": {
             "source": state.controller.files.get("package_file") or options["package_file"],
             "is_url": _is_url(options["package_file"]),
-            "path": f"{PACKAGES}/{state.file_name}",
+            "path": f"{PACKAGES}/{state.package_file_name}",
         }
         if options["package_file"]
         else None,
         "install": state.install,
-        "predict": state.install and bool(state.agent["check_mode"]),
+        "would_install": state.install and bool(state.agent["check_mode"]),
         # deb and rpm write 2.6.0-rc1 as 2.6.0~rc1.
-        "release": state.pinned.replace("-", "~"),
+        "package_version": state.pinned.replace("-", "~"),
         "hold": options["hold"],
         "change_hold": state.change_hold,
         "hold_commands": _HOLD_COMMANDS[family.manager],
@@ -171,42 +170,42 @@ def _repository(state: AgentState) -> dict[str, Any]:
     repository, family = state.repository, state.family
     secret = repository.has_secret(family)
     paths = [{"path": family.key.rpartition("/")[0], "state": "directory"}]
-    vendors = REPOSITORIES[1]
-    if state.agent["files"][vendors]["exists"]:
+    vendor_list = REPOSITORIES[1]
+    if state.agent["files"][vendor_list]["exists"]:
         # apt refuses two files that name one repository with different keys.
-        paths.append({"path": vendors, "state": "absent"})
+        paths.append({"path": vendor_list, "state": "absent"})
     return {
         "path": family.repository,
         "content": repository.content(family),
         "mode": "0600" if secret else "0644",
-        "secret": secret,
+        "has_secret": secret,
         "key": family.key,
         "key_source": repository.key_source,
         "key_is_url": _is_url(repository.key_source),
         "fingerprints": repository.fingerprints,
         "paths": paths,
-        "refresh": repository.refresh(family),
+        "refresh_commands": repository.refresh_commands(family),
     }
 
 
 def _registration(state: AgentState) -> dict[str, Any]:
     options, agent, found = state.options, state.agent, state.configuration
     present = options["state"] == "present"
-    own = found["complete"] and not state.copied
+    own = found["complete"] and not state.cloned
     same_machine = agent["registered_machine_id"] in ("", agent["machine_id"])
     may_register = state.register or options["reregister_stale"]
     return {
         "workspace": state.workspace,
         "ca_path": state.controller.files.get("ca_cert", ""),
         "register": state.register,
-        "needs_token": state.does("register") and may_register and not options["registration_token"],
-        "ask": own and not state.elsewhere and state.does("register", "configure", "verify"),
-        "record": found["id"].lower() if own else "",
-        "elsewhere": state.elsewhere,
-        "leave": present and own and state.elsewhere,
-        # Its key is not known, so nobody can unregister it.
-        "incomplete": (found["id"] or "") if not found["complete"] and same_machine else "",
-        "copied": found["id"] if state.copied else "",
+        "needs_token": state.selects("register") and may_register and not options["registration_token"],
+        "check_credentials": own and not state.other_workspace and state.selects("register", "configure", "verify"),
+        "server_id": found["id"].lower() if own else "",
+        "other_workspace": state.other_workspace,
+        "leave": present and own and state.other_workspace,
+        # Without its key, this record cannot be unregistered.
+        "incomplete_id": (found["id"] or "") if not found["complete"] and same_machine else "",
+        "cloned_id": found["id"] if state.cloned else "",
         "name": state.name,
         "platform": state.family.platform,
         "tags": options["tags"],
@@ -215,12 +214,12 @@ def _registration(state: AgentState) -> dict[str, Any]:
     }
 
 
-def _leftovers(state: AgentState) -> list[str]:
-    """Return what packages of the agent and the role leave behind, units and all."""
+def _paths_to_remove(state: AgentState) -> list[str]:
+    """Return the paths that remain after the package was removed."""
     units = [f"{folder}/{unit}" for folder in _UNIT_FOLDERS for unit in _UNITS]
-    own = [*FOLDERS, PID_FILE, PACKAGES, "/usr/lib/tmpfiles.d/alpamon.conf", OVERRIDE.rpartition("/")[0]]
+    files = [*FOLDERS, PID_FILE, PACKAGES, "/usr/lib/tmpfiles.d/alpamon.conf", OVERRIDE.rpartition("/")[0]]
     repository = [*REPOSITORIES, state.family.key] if state.options["manage_repository"] else []
-    return [*own, *units, state.family.certificate, *repository]
+    return [*files, *units, state.family.certificate, *repository]
 
 
 def _is_url(text: str) -> bool:

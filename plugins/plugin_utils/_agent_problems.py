@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Say why the role alpamon refuses a host or its variables, and what will not work as it seems."""
+"""Find the problems for which the role alpamon refuses a host, and the warnings that it shows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MINIMUM = "2.3.0"
 _VERSION = re.compile(r"(latest|\d+(\.\d+){2,}([-~](rc|dev|alpha|beta)[.\d]*)?)?")
 
 
-def problems_of(state: AgentState) -> list[str]:
+def find_problems(state: AgentState) -> list[str]:
     problems = [*_version_problems(state), *_package_problems(state)] if state.options["state"] != "absent" else []
     return [clean_line(problem) for problem in (*problems, *_workspace_problems(state)) if problem]
 
@@ -38,10 +38,10 @@ def _version_problems(state: AgentState) -> Iterable[str]:
             f"alpamon {state.version} is installed, and this role needs {MINIMUM} or newer. Set alpamon_version to"
             " latest, or to a newer version."
         )
-    older = state.version and state.coming and version_key(state.coming) < version_key(state.version)
+    older = state.version and state.target_version and version_key(state.target_version) < version_key(state.version)
     if older and not options["allow_downgrade"]:
         yield (
-            f"alpamon {state.version} is installed, and {state.coming} is older. Set alpamon_allow_downgrade to"
+            f"alpamon {state.version} is installed, and {state.target_version} is older. Set alpamon_allow_downgrade to"
             " true to go back. If the workspace has upgraded the agent, set alpamon_hold to true too."
         )
     if version == "latest" and options["package_file"]:
@@ -83,15 +83,11 @@ def _workspace_problems(state: AgentState) -> Iterable[str]:
             "systemd does not manage the services of this host, and the agent needs it. alpamon_state=installed"
             " installs the package without starting it."
         )
-    yield from map(
-        _refusal,
-        ("alpamon_connect_timeout", "alpamon_name"),
-        (duration, agent_name),
-        (options["connect_timeout"], state.name),
-    )
-    if not state.does("register", "configure", "verify"):
+    yield _error_of("alpamon_connect_timeout", duration, options["connect_timeout"])
+    yield _error_of("alpamon_name", agent_name, state.name)
+    if not state.selects("register", "configure", "verify"):
         return
-    if state.register and not state.does("register"):
+    if state.register and not state.selects("register"):
         yield "The host is not registered. Run the role as a whole, or its tag register as well."
     texts = [name for name, value in options["tags"].items() if not isinstance(value, str)]
     if texts:
@@ -101,9 +97,9 @@ def _workspace_problems(state: AgentState) -> Iterable[str]:
     if not options["url"]:
         yield "alpamon_url is empty. Set it, or ALPACON_URL, to the base URL of the workspace."
     else:
-        refusal = _refusal("url", lambda _option, text: workspace_of(text), options["url"])
-        yield f"alpamon_{refusal}" if refusal else ""
-        if state.elsewhere and not options["allow_workspace_change"]:
+        error = _error_of("url", lambda _option, text: workspace_of(text), options["url"])
+        yield f"alpamon_{error}" if error else ""
+        if state.other_workspace and not options["allow_workspace_change"]:
             yield (
                 f"The host is registered in {state.configuration['url']}, not in {state.workspace}. Set"
                 " alpamon_allow_workspace_change to true to move it."
@@ -111,18 +107,18 @@ def _workspace_problems(state: AgentState) -> Iterable[str]:
 
 
 def installed_problems(state: AgentState) -> Iterable[str]:
-    """Yield the sentence for a package manager that did not fail, and did not install what was asked for."""
-    there = f"alpamon {state.version}" if state.version else "nothing"
-    if state.does("install") and (not state.version or (state.pinned and state.pinned != state.version)):
-        asked = f"alpamon_version is {state.pinned}" if state.pinned else "alpamon is to be installed"
-        yield f"{asked}, and {there} is installed, although the package manager did not fail."
+    """Yield the problem of a package manager that succeeded without installing the requested version."""
+    installed = f"alpamon {state.version}" if state.version else "nothing"
+    if state.selects("install") and (not state.version or (state.pinned and state.pinned != state.version)):
+        requested = f"alpamon_version is {state.pinned}" if state.pinned else "alpamon is to be installed"
+        yield f"{requested}, and {installed} is installed, although the package manager did not fail."
 
 
-def warnings_of(state: AgentState) -> list[str]:
-    """Return warnings. Ansible shows equal ones of many hosts once, so only those about a host name it."""
+def find_warnings(state: AgentState) -> list[str]:
+    """Return the warnings. Only those about the host itself name it, since Ansible shows equal warnings once."""
     options, host = state.options, state.controller.host
     warnings = []
-    if state.copied:
+    if state.cloned:
         warnings.append(
             f"{host}: The configuration was made on another machine, so the record {state.configuration['id']} in"
             f" {clean_line(state.configuration['url'])} is left as it is. If it is this host's all the same, because"
@@ -130,8 +126,8 @@ def warnings_of(state: AgentState) -> list[str]:
         )
     if options["state"] == "absent":
         return warnings
-    clock = state.clock
-    warnings += [f"{host}: {clock}"] if clock else []
+    if state.clock:
+        warnings.append(f"{host}: {state.clock}")
     if state.from_repository and not state.repository.fingerprints:
         warnings.append("alpamon_key_fingerprints is empty: the key of the repository is trusted as it comes.")
     if options["package_file"] and not options["package_checksum"]:
@@ -156,8 +152,8 @@ def _workspace_warnings(state: AgentState) -> list[str]:
     return warnings
 
 
-def _refusal(option: str, check: Any, text: str) -> str:
-    """Return why a value is refused; empty if it is not."""
+def _error_of(option: str, check: Any, text: str) -> str:
+    """Return the message of a failed check; empty if it succeeds."""
     try:
         check(option, text)
     except AlpaconError as error:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Check what a host says of its agent before anything is decided by it."""
+"""Check the types and values that alpamon_info returns, since a compromised host could return anything."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
 _LINE = re.compile(r"[^\x00-\x1f\x7f]{0,1000}")
 _TEXT = re.compile(r"[^\x00]{0,1048576}")
 _VERSION = re.compile(r"\d[\w.+-]{0,63}")
-#: A host that has not started yet may have the word C(uninitialized).
+#: A machine id, or C(uninitialized) in images that have not been started.
 _MACHINE = re.compile(r"[\w-]{0,64}")
 _UNIT = {"active": bool, "enabled": bool}
-#: Types and patterns of the keys that M(herdops.alpacon.alpamon_info) returns; one of several in a tuple.
+#: By key of the result: the type, pattern or keys to expect; a tuple lists alternatives.
 _EXPECTED: Mapping[str, Any] = {
     "version": (_VERSION, None),
     "held": bool,
@@ -39,37 +39,39 @@ _EXPECTED: Mapping[str, Any] = {
     "clock_ahead": (int, None),
     "check_mode": bool,
 }
-#: A configuration that counts as complete has them.
+#: Expected in the configuration if it is complete.
 _CREDENTIALS = {"url": _LINE, "id": re.compile(r"[0-9A-Fa-f-]{32,36}"), "key": re.compile(r"[!-~]{1,1000}")}
 
 
-def problem_of_result(agent: Mapping[str, Any]) -> str:
-    """Return why the result of the module cannot be its own; empty if it may be."""
-    odd = list(_odd(agent, _EXPECTED, ""))
-    if not odd and agent["configuration"]["complete"]:
-        odd = list(_odd(agent["configuration"], _CREDENTIALS, "configuration"))
-    if not odd:
+def find_result_problem(agent: Mapping[str, Any]) -> str:
+    """Return a message that names unexpected values in the result; empty if there are none."""
+    unexpected = list(_unexpected(agent, _EXPECTED, ""))
+    if not unexpected and agent["configuration"]["complete"]:
+        unexpected = list(_unexpected(agent["configuration"], _CREDENTIALS, "configuration"))
+    if not unexpected:
         return ""
-    return f"The host returned an unexpected value for {', '.join(odd[:3])} of alpamon_info. Check what runs on it."
+    return (
+        f"The host returned an unexpected value for {', '.join(unexpected[:3])} of alpamon_info. Check what runs on it."
+    )
 
 
-def _odd(value: Any, expected: Any, name: str) -> Iterator[str]:
+def _unexpected(value: Any, expected: Any, name: str) -> Iterator[str]:
     if isinstance(expected, Mapping):
         if not isinstance(value, Mapping):
             yield name
             return
         for key, inner in expected.items():
-            yield from _odd(value.get(key), inner, f"{name}.{key}" if name else key)
+            yield from _unexpected(value.get(key), inner, f"{name}.{key}" if name else key)
     elif isinstance(expected, list):
-        if not isinstance(value, list) or any(not _is(item, expected[0]) for item in value):
+        if not isinstance(value, list) or any(not _matches(item, expected[0]) for item in value):
             yield name
-    elif not _is(value, expected):
+    elif not _matches(value, expected):
         yield name
 
 
-def _is(value: Any, expected: Any) -> bool:
+def _matches(value: Any, expected: Any) -> bool:
     if isinstance(expected, tuple):
-        return any(_is(value, each) for each in expected)
+        return any(_matches(value, choice) for choice in expected)
     if isinstance(expected, re.Pattern):
         return isinstance(value, str) and expected.fullmatch(value) is not None
     if expected is None:

@@ -26,26 +26,26 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_systems imp
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import compared
 
-#: The parts of the role that tags select, by state.
+#: The tags of the role that apply, by state.
 PARTS: Mapping[str, frozenset[str]] = {
     "present": frozenset({"install", "register", "configure", "verify"}),
     "installed": frozenset({"install"}),
     "absent": frozenset({"uninstall"}),
 }
-#: No connection takes so long, in seconds.
+#: In seconds; smaller differences may come from a slow connection.
 _CLOCK_DIFFERENCE = 300
 
 
 @dataclass(frozen=True)
 class Controller:
-    """What the controller knows.
+    """Facts that only the controller knows.
 
     Attributes:
         host: the name of the host in the inventory.
-        parts: the parts of the role that tags select; all of the state if empty.
-        files: by option, the path of the file that it names; empty if there is none.
-        missing: options whose file is not there.
-        digests: by option, the SHA-256 of the file; of the package as its checksum is given, such as V(sha256:0a1b).
+        parts: tags of the role that --tags selects; empty for all.
+        files: by option, the path of its file on the controller.
+        missing: options whose file does not exist.
+        digests: by option, the SHA-256 of the file; for the package, in the format of its checksum option.
     """
 
     host: str
@@ -57,10 +57,10 @@ class Controller:
 
 @dataclass(frozen=True)
 class AgentState:
-    """What the options ask for and the host lacks.
+    """The options, the state of the host, and the differences between them.
 
     Attributes:
-        options: by the names of the planner's SPEC; no value is null.
+        options: as in :data:`_agent_plan.SPEC`; no value is null.
         agent: the result of the module M(herdops.alpacon.alpamon_info).
     """
 
@@ -71,10 +71,10 @@ class AgentState:
 
     @property
     def parts(self) -> frozenset[str]:
-        of_state = PARTS[self.options["state"]]
-        return of_state & self.controller.parts if self.controller.parts else of_state
+        parts = PARTS[self.options["state"]]
+        return parts & self.controller.parts if self.controller.parts else parts
 
-    def does(self, *parts: str) -> bool:
+    def selects(self, *parts: str) -> bool:
         return not self.parts.isdisjoint(parts)
 
     # The package
@@ -85,15 +85,18 @@ class AgentState:
 
     @cached_property
     def pinned(self) -> str:
-        """The version that is asked for, as the agent states it; empty if any may be."""
+        """The requested version in the agent's spelling; empty for any or the latest."""
         version: str = self.options["version"]
         return "" if version == "latest" else version.replace("~", "-")
 
     @property
-    def wants_another(self) -> bool:
-        """Another version than the installed one may have to be found in the repository."""
-        wanted = self.options["version"]
-        return not self.version or wanted == "latest" or (bool(self.pinned) and self.pinned != self.version)
+    def needs_other_version(self) -> bool:
+        """The repository may have to provide a version that is not installed."""
+        return (
+            not self.version
+            or self.options["version"] == "latest"
+            or (bool(self.pinned) and self.pinned != self.version)
+        )
 
     @property
     def from_repository(self) -> bool:
@@ -104,52 +107,51 @@ class AgentState:
         return Repository.from_options(self.options, self.controller.files.get("repository_key", ""))
 
     @cached_property
-    def repository_changes(self) -> bool:
+    def change_repository(self) -> bool:
         if not self.from_repository:
             return False
         files, digest = self.agent["files"], self.controller.digests.get("repository_key")
-        there, key = files[self.family.repository], files[self.family.key]
+        file, key = files[self.family.repository], files[self.family.key]
         content = sha256(self.repository.content(self.family).encode()).hexdigest()
         return (
-            there.get("sha256") != content
-            or (self.repository.has_secret(self.family) and there.get("mode") != "0600")
+            file.get("sha256") != content
+            or (self.repository.has_secret(self.family) and file.get("mode") != "0600")
             or not key["exists"]
             or (digest is not None and key.get("sha256") != digest)
         )
 
     @property
-    def coming(self) -> str:
-        """The version that is to be installed, where it is known and not there; else empty."""
+    def target_version(self) -> str:
+        """The version to install; empty if it is installed or unknown."""
         version = self.agent.get("package_file_version") or "" if self.options["package_file"] else self.pinned
         return "" if version == self.version else version
 
     @property
-    def file_name(self) -> str:
-        """The name of the package file, without the query of a URL."""
+    def package_file_name(self) -> str:
+        """The file name in alpamon_package_file, without the query of a URL."""
         return re.sub(r"[?#].*", "", self.options["package_file"]).rpartition("/")[2]
 
     @property
     def install(self) -> bool:
         file = self.options["package_file"]
-        if not self.does("install"):
+        if not self.selects("install"):
             return False
         if not file:
-            return self.wants_another
+            return self.needs_other_version
         if self.agent.get("package_file_version"):
-            return bool(self.coming)
-        # Before the file is on the host, its name has to tell.
-        return not self.version or self.version not in self.file_name
+            return bool(self.target_version)
+        # The file is not on the host yet, so only its name can tell the version.
+        return not self.version or self.version not in self.package_file_name
 
     @property
-    def provide(self) -> bool:
-        comes = self.options["package_file"] or (
-            self.from_repository and (self.repository_changes or self.wants_another)
-        )
-        return self.does("install") and bool(comes)
+    def add_source(self) -> bool:
+        """The repository has to be set up or the package file copied."""
+        repository = self.from_repository and (self.change_repository or self.needs_other_version)
+        return self.selects("install") and (repository or bool(self.options["package_file"]))
 
     @property
     def change_hold(self) -> bool:
-        return self.does("install") and bool(self.version) and self.options["hold"] != self.agent["held"]
+        return self.selects("install") and bool(self.version) and self.options["hold"] != self.agent["held"]
 
     # The registration
 
@@ -163,23 +165,23 @@ class AgentState:
         return compared(self.options["url"]) if self.options["url"] else ""
 
     @property
-    def elsewhere(self) -> bool:
+    def other_workspace(self) -> bool:
         return self.configuration["complete"] and compared(self.configuration["url"]) != self.workspace
 
     @property
-    def copied(self) -> bool:
-        """The configuration was made on another machine: the disk is a copy."""
-        known = self.agent["registered_machine_id"], self.agent["machine_id"]
-        return self.configuration["complete"] and all(known) and known[0] != known[1]
+    def cloned(self) -> bool:
+        """The host is a clone: its configuration was written on another machine."""
+        registered, current = self.agent["registered_machine_id"], self.agent["machine_id"]
+        return self.configuration["complete"] and bool(registered and current) and registered != current
 
     @cached_property
     def configuration_text(self) -> str:
-        """With ``%(id)s`` and ``%(key)s`` in place of the credentials."""
+        """The wanted configuration, with ``%(id)s`` and ``%(key)s`` in place of the credentials."""
         return configuration_text(self.options, self.workspace, self.agent["machine_id"])
 
     @property
     def register(self) -> bool:
-        return not self.configuration["complete"] or self.copied or self.elsewhere
+        return not self.configuration["complete"] or self.cloned or self.other_workspace
 
     @property
     def name(self) -> str:
@@ -188,8 +190,8 @@ class AgentState:
 
     @property
     def write_configuration(self) -> bool:
-        """The configuration with its present credentials, or a mode, is not as it has to be."""
-        if self.register or not self.does("configure"):
+        """The configuration has other content than wanted, or a path has another mode or owner."""
+        if self.register or not self.selects("configure"):
             return False
         files = self.agent["files"]
         modes = {**FOLDERS, CONFIGURATION: "0600"}
@@ -200,27 +202,27 @@ class AgentState:
 
     @property
     def configuration_changes(self) -> list[str]:
-        """Lines of the configuration that go and come, as in a diff, without the key."""
+        """The removed and added lines of the configuration, without the key."""
         if not self.write_configuration:
             return []
         before = self.configuration["text"].splitlines()
         after = (self.configuration_text % {"id": self.configuration["id"], "key": MASK}).splitlines()
-        gone = [f"- {line}" for line in before if line not in after]
-        return [*gone, *(f"+ {line}" for line in after if line not in before)]
+        removed = [f"- {line}" for line in before if line not in after]
+        return [*removed, *(f"+ {line}" for line in after if line not in before)]
 
     # The service
 
     @property
-    def override_changes(self) -> bool:
-        if not self.does("configure"):
+    def change_override(self) -> bool:
+        if not self.selects("configure"):
             return False
         wanted = self.options["service_override"]
         digest = sha256(wanted.encode()).hexdigest() if wanted else None
         return bool(self.agent["files"][OVERRIDE].get("sha256") != digest)
 
     @property
-    def certificate_changes(self) -> bool:
-        if not self.does("configure"):
+    def change_certificate(self) -> bool:
+        if not self.selects("configure"):
             return False
         content = self.options["ca_cert_content"]
         digest = sha256(content.encode()).hexdigest() if content else self.controller.digests.get("ca_cert")
@@ -228,34 +230,34 @@ class AgentState:
 
     @property
     def restart(self) -> bool:
-        return self.does("configure") and self.agent["process"]["state"] == "outdated"
+        return self.selects("configure") and self.agent["process"]["state"] == "outdated"
 
     @property
     def start(self) -> bool:
         service, timer = self.agent["service"], self.agent["restart_timer"]
-        started = service["active"] and service["enabled"] and not (timer["active"] or timer["enabled"])
-        return self.does("configure") and not started
+        running = service["active"] and service["enabled"] and not (timer["active"] or timer["enabled"])
+        return self.selects("configure") and not running
 
     @property
-    def work(self) -> bool:
-        """Something has to be done on the host; whether the agent is connected is another question."""
+    def has_changes(self) -> bool:
+        """The host has to be changed, apart from a missing connection."""
         if self.options["state"] != "present":
             return bool(self.parts)
         return (
-            self.provide
+            self.add_source
             or self.install
             or self.change_hold
-            or (self.register and self.does("register"))
+            or (self.register and self.selects("register"))
             or self.write_configuration
-            or self.override_changes
-            or self.certificate_changes
+            or self.change_override
+            or self.change_certificate
             or self.restart
             or self.start
         )
 
     @property
     def clock(self) -> str:
-        """A sentence if the clock of the host is wrong; else empty."""
+        """A warning if the clock of the host is wrong; else empty."""
         ahead = self.agent.get("clock_ahead")
         if ahead is None or abs(ahead) < _CLOCK_DIFFERENCE:
             return ""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The systems that the agent runs on, and the files of its package repository and configuration there."""
+"""Define the supported systems, and render the repository file and the configuration of the agent."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ SETTINGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Family:
-    """The paths and commands of a package manager.
+    """A family of distributions: the paths and commands of its package manager and trust store.
 
     Attributes:
-        platform: the agent has none of its own for SUSE.
-        certificate: the CA of the workspace in the trust store, with the commands that apply and forget it.
+        platform: name for the workspace, which has none for SUSE.
+        certificate: path of the workspace's CA in the trust store.
+        add_certificate: command to run after the CA was written.
+        remove_certificate: command to run after the CA was removed.
     """
 
     platform: str
@@ -44,8 +46,8 @@ class Family:
     repository: str
     key: str
     certificate: str
-    update_certificates: str
-    forget_certificates: str
+    add_certificate: str
+    remove_certificate: str
 
 
 DEBIAN = Family(
@@ -87,15 +89,15 @@ _SYSTEMS: Mapping[str, tuple[str, Family, str]] = {
 SUPPORTED = ", ".join(f"{name} from {minimum} on" for name, _family, minimum in _SYSTEMS.values())
 
 
-def family_of(distribution: Mapping[str, Any]) -> Family | None:
+def find_family(distribution: Mapping[str, Any]) -> Family | None:
     """Return the family of a distribution; None if the agent does not run on it.
 
     Args:
         distribution: ``id`` and ``version`` of /etc/os-release. Debian unstable has no version.
     """
     identifier, version = str(distribution.get("id") or ""), str(distribution.get("version") or "")
-    several = re.match(r"opensuse|sle", identifier)
-    _name, family, minimum = _SYSTEMS.get(several.group() if several else identifier, ("", None, ""))
+    suse = re.match(r"opensuse|sle", identifier)
+    _name, family, minimum = _SYSTEMS.get(suse.group() if suse else identifier, ("", None, ""))
     if version[:1].isdigit() and version_key(version) < version_key(minimum):
         return None
     return family
@@ -110,7 +112,7 @@ def version_key(version: str) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Repository:
-    """The package repository as a host is to have it.
+    """The package repository to configure on a host.
 
     Attributes:
         key_source: a URL, or a path on the controller.
@@ -129,11 +131,11 @@ class Repository:
         return cls(url, source, fingerprints, options["package_proxy"])
 
     def has_secret(self, family: Family) -> bool:
-        """Return True if its file on the host, or a URL that is read, may have a password in it."""
+        """Return True if the repository file or one of the URLs may contain a password."""
         return "@" in self.url + self.key_source + (self.proxy if family is REDHAT else "")
 
     def content(self, family: Family) -> str:
-        """Return the file of the repository; a change of the key's source or fingerprints changes it too."""
+        """Render the repository file. It names the source and fingerprints of the key, so that a change is noticed."""
         checked = " ".join(self.fingerprints) or "nothing"
         text = f"{_HEADER}# The key is from {self.key_source}, checked for: {checked}\n"
         if family is DEBIAN:
@@ -147,8 +149,8 @@ class Repository:
             text += f"proxy={self.proxy}\n" if self.proxy else ""
         return f"{text}gpgkey=file://{family.key}\n"
 
-    def refresh(self, family: Family) -> list[list[str]]:
-        """Return the commands that read its index, and no other repository's, which may be out of order."""
+    def refresh_commands(self, family: Family) -> list[list[str]]:
+        """Return the commands that read the index of this repository only, since others may be broken."""
         if family is DEBIAN:
             only = [f"-oDir::Etc::SourceList={family.repository}", "-oDir::Etc::SourceParts=-"]
             return [["apt-get", "update", *only, "-oAPT::Get::List-Cleanup=0", "-oAPT::Update::Error-Mode=any"]]
@@ -158,12 +160,12 @@ class Repository:
                 ["zypper", "--non-interactive", "refresh", "--repo", "alpacax_alpamon"],
             ]
         only = ["--disablerepo=*", "--enablerepo=alpacax_alpamon", "--setopt=alpacax_alpamon.skip_if_unavailable=0"]
-        # dnf takes the key over here; the module dnf does not. It lies in a file that was checked.
+        # This imports the key from its file, which was checked; the module dnf would not.
         return [["dnf", "--refresh", "--assumeyes", *only, "makecache"]]
 
 
 def configuration_text(options: Mapping[str, Any], workspace: str, machine_id: str) -> str:
-    """Return the configuration of the agent, with ``%(id)s`` and ``%(key)s`` in place of its credentials."""
+    """Render the configuration of the agent, with ``%(id)s`` and ``%(key)s`` in place of its credentials."""
     settings = {**SETTINGS, **{name: value for name, value in options["settings"].items() if value is not None}}
     machine = f"# Machine: {machine_id}\n" if machine_id else ""
     server = f"{_HEADER}{machine}[server]\nurl = {workspace}\n".replace("%", "%%")

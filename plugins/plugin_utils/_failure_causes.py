@@ -1,9 +1,8 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
-"""The cause of a failure, in what a task printed."""
+"""Find the cause of a failure in the output of a task."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 
-#: Causes in the words of apt, dnf, zypper, ssh and sudo. An earlier one leads to the later ones.
+#: Messages of apt, dnf, zypper, ssh and sudo, root causes first.
 _CAUSES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -30,13 +29,13 @@ _CAUSES = tuple(
         r"permission denied|operation not permitted",
     )
 )
-#: Programs print any amount, and the cause at the end.
+#: Only the last lines of an output are searched.
 _LINES = 1000
 _LENGTH = 300
 
 
 def failure_reason(result: Mapping[str, Any]) -> list[str]:
-    """Return the message of a failed task by lines, with the cause in the first one."""
+    """Return the lines of the message of a failed task, with the cause in the first line."""
     said = result.get("msg") or "It failed as shown above."
     message = [str(line) for line in said] if isinstance(said, (list, tuple)) else str(said).splitlines()
     first, *others = message or [""]
@@ -45,7 +44,7 @@ def failure_reason(result: Mapping[str, Any]) -> list[str]:
 
 
 def _cause(result: Mapping[str, Any]) -> str:
-    """Return the line that states the cause, else the last one of the errors; empty without any."""
+    """Return the line that states the cause, or else the last error line; empty if there is none."""
     lines = [clean_line(line)[:_LENGTH] for line in _printed(result)]
     for cause in _CAUSES:
         found = next((line for line in lines if cause.search(line)), "")
@@ -54,12 +53,12 @@ def _cause(result: Mapping[str, Any]) -> str:
     said = result.get("msg")
     message = said if isinstance(said, str) else ""
     errors = _lines(result.get("stderr") or result.get("module_stderr") or message) or [""]
-    # Programs name the reason last; what cannot be started (126, 127) names it first.
+    # Programs name the reason last; the shell (126, 127) names it first.
     return clean_line(errors[0 if result.get("rc") in (126, 127) else -1])[:_LENGTH]
 
 
 def _printed(result: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines of a result, and those of its failed items."""
+    """Yield the output lines of a result and of its failed items."""
     for name in ("stderr", "failures", "stdout", "msg", "module_stderr"):
         yield from _lines(result.get(name))
     for item in result.get("results") or ():

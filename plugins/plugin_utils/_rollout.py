@@ -1,9 +1,8 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
-"""Results, wave lines and the summary of a rollout, from the events that callbacks get."""
+"""Collect the results of a rollout, and show its wave lines and summary."""
 
 from __future__ import annotations
 
@@ -20,14 +19,14 @@ from ansible.utils.helpers import pct_to_int
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._failure_causes import failure_reason
 
-#: Outcomes of hosts that are to be tried again; all others are good.
-BAD = ("failed", "unreachable", "unknown", "interrupted", "not tried")
+#: Outcomes of hosts to retry; all others are successes.
+RETRY = ("failed", "unreachable", "unknown", "interrupted", "not tried")
 RETRY_FILE = "rollout.retry"
-#: How many causes, hosts of a cause, and notes the summary shows.
+#: Limits of the summary: causes, hosts per cause, notes.
 _CAUSES, _NAMES, _NOTES = 20, 5, 20
 _LENGTH = 300
-#: Parts of a cause that differ from host to host.
-_OWN_PARTS = (
+#: Parts of a cause that differ between hosts.
+_HOST_SPECIFIC = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE), "<id>"),
     (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b"), "<address>"),
     (re.compile(r"\b(process|pid) \d+", re.IGNORECASE), r"\1 <number>"),
@@ -36,7 +35,7 @@ _OWN_PARTS = (
 
 
 def count_waves(hosts: int, sizes: Sequence[Any]) -> int:
-    """Count the batches that ansible-core makes of so many hosts with these values of ``serial``."""
+    """Return the number of batches that ansible-core makes with these values of ``serial``."""
     waves, left = 0, hosts
     while left > 0:
         size = pct_to_int(sizes[min(waves, len(sizes) - 1)], hosts) if sizes else 0
@@ -45,7 +44,7 @@ def count_waves(hosts: int, sizes: Sequence[Any]) -> int:
 
 
 def compare_hosts(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Find the hosts of a wave that make registration tokens, and those that have one record together.
+    """Choose the hosts of a wave that make registration tokens, and refuse hosts that share credentials.
 
     Args:
         plans: ``plan`` of M(herdops.alpacon.alpamon_info) by host; empty for hosts that cannot be reached.
@@ -57,14 +56,14 @@ def compare_hosts(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     makers: dict[str, str] = {}
     records: dict[str, list[str]] = {}
     for host, plan in plans.items():
-        # What a failed module returned may look like a plan.
+        # The plan of a failed module is not trusted.
         if plan.get("needs_token") and not plan.get("problems", True):
             makers.setdefault(plan["workspace"], host)
-        if plan.get("record"):
-            records.setdefault(plan["record"], []).append(host)
+        if plan.get("server_id"):
+            records.setdefault(plan["server_id"], []).append(host)
     shared = {}
     for hosts in records.values():
-        # If all hosts of a record leave, it may go.
+        # It may be deleted if all its hosts become absent.
         if len(hosts) > 1 and any(plans[host].get("state") != "absent" for host in hosts):
             for host in hosts:
                 shared[host] = (
@@ -84,7 +83,7 @@ def host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     host: Mapping[str, Any] = facts.get("__alpamon_host") or {}
     plan: Mapping[str, Any] = host.get("plan") or {}
     registration: Mapping[str, Any] = facts.get("__alpamon_registration") or {}
-    latest = facts.get("__alpamon_reread") or host
+    latest = facts.get("__alpamon_host_after") or host
     version = facts.get("alpamon_installed_version", latest.get("version")) or ""
     target = {"absent": "removed", "installed": "installed"}.get(plan.get("state", ""), "connected")
     connected = facts.get("alpamon_connected", False)
@@ -98,20 +97,20 @@ def host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
         outcome = "installed"
     else:
         outcome = "removed" if target == "removed" else "not installed"
-    if check_mode and outcome not in (target, *BAD):
+    if check_mode and outcome not in (target, *RETRY):
         outcome = f"would be {target}"
     notes = [f"left behind in the workspace: {orphan}" for orphan in facts.get("alpamon_orphans") or ()]
     notes += [f"offline under the same name: {other}" for other in facts.get("alpamon_duplicates") or ()]
-    if plan.get("copied"):
-        notes.append(f"registered on another machine, and left in the workspace: {plan['copied']}")
+    if plan.get("cloned_id"):
+        notes.append(f"registered on another machine, and left in the workspace: {plan['cloned_id']}")
     if plan.get("clock") and "rollout_cause" in facts:
         notes.append(plan["clock"])
-    if registration.get("key"):  # the role has not come to its end
+    if registration.get("key"):  # the role was interrupted
         notes.append(f"its key may not be on the host: {registration['id']}")
     return {
         "outcome": outcome,
         "version": version,
-        "server_id": facts.get("alpamon_server_id") or registration.get("id") or plan.get("record") or "",
+        "server_id": facts.get("alpamon_server_id") or registration.get("id") or plan.get("server_id") or "",
         "server_name": facts.get("alpamon_server_name") or registration.get("name") or "",
         "cause": facts.get("rollout_cause") or "",
         "notes": notes,
@@ -126,15 +125,16 @@ def host_results(facts: Mapping[str, Any], check_mode: bool, left: Iterable[str]
 
 
 class Rollout:
-    """The hosts of a rollout and their results.
+    """Collect the results of the hosts of a rollout, write them to a file and show the summary.
 
     Args:
-        hosts: all that were chosen, in the order of the inventory.
-        results_file: where the result of each host is appended as a line of JSON; empty for no files.
-        show: takes the lines for the user.
+        hosts: the chosen hosts, in the order of the inventory.
+        results_file: gets the result of each host as a line of JSON; empty for no files.
+        show: prints a line.
+        warn: prints a warning.
         facts: returns the variables of a host.
-        retry: hosts that earlier rollouts of this run left for the retry file; those of this one are added.
-        clock: gives seconds.
+        retry: hosts for the retry file from earlier rollouts of this run; those of this one are added.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -171,37 +171,37 @@ class Rollout:
         self._causes, self._began = {}, self._clock()
 
     def host_started(self, host: str) -> None:
-        """Note that a host of the wave is at work."""
+        """Note that a task runs on a host of the wave."""
         self._causes.setdefault(host, "")
 
     def host_failed(self, host: str, result: Mapping[str, Any]) -> None:
-        """Note the cause, which counts if no result follows."""
+        """Keep the cause, for a host that reports no result."""
         self._causes[host] = failure_reason(result)[0]
 
-    def host_lost(self, host: str, result: Mapping[str, Any]) -> None:
-        """Finish a host that became unreachable."""
-        # The results of some tasks are hidden.
+    def host_unreachable(self, host: str, result: Mapping[str, Any]) -> None:
+        """Record that a host became unreachable."""
+        # no_log hides the message of some tasks.
         cause = failure_reason(result)[0] if result.get("msg") else "The host became unreachable."
         self._finish_early(host, "unreachable", cause)
 
-    def results(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        """Finish the hosts that these results are about."""
+    def add_results(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record the results of hosts."""
         for host, row in rows.items():
             self._finish(host, **row)
 
     def end(self, interrupted: bool = False) -> None:
-        """Finish the wave, and show the summary."""
+        """End the wave, and show the summary."""
         self._end_wave("interrupted" if interrupted else "unknown")
         tried = [host for host, row in self._rows.items() if row]
         for host, row in self._rows.items():
             if not row:
                 self._write(host, "not tried")
         if tried or interrupted:
-            self._summarise(interrupted)
+            self._show_summary(interrupted)
 
     def _end_wave(self, outcome: str) -> None:
-        """Finish the hosts of the wave that gave no result."""
-        # A host that failed in an earlier play of the run takes no part.
+        """Record an outcome for the hosts of the wave without a result."""
+        # Hosts that failed in an earlier play run no task.
         for host in [host for host in self._batch if host in self._open and host in self._causes]:
             self._finish_early(host, "failed" if self._causes[host] else outcome, self._causes[host])
         if self._open and self._open != set(self._batch):
@@ -212,18 +212,18 @@ class Rollout:
         if host in self._open:
             self._finish(host, **{**host_result(self._facts(host), False), "outcome": outcome, "cause": cause})
 
-    def _finish(self, host: str, outcome: str, **given: Any) -> None:
+    def _finish(self, host: str, outcome: str, **values: Any) -> None:
         if host in self._open:
             self._open.discard(host)
-            self._write(host, outcome, seconds=round(self._clock() - self._began, 1), **given)
+            self._write(host, outcome, seconds=round(self._clock() - self._began, 1), **values)
             if not self._open:
                 self._show_wave()
 
-    def _write(self, host: str, outcome: str, **given: Any) -> None:
+    def _write(self, host: str, outcome: str, **values: Any) -> None:
         """Keep the result of a host, and append it to the file."""
         row: dict[str, Any] = {"host": host, "outcome": _short(outcome)}
-        row.update({key: _short(given.get(key)) for key in ("version", "server_id", "server_name", "cause")})
-        row.update(seconds=given.get("seconds"), notes=[_short(note) for note in given.get("notes") or ()])
+        row.update({key: _short(values.get(key)) for key in ("version", "server_id", "server_name", "cause")})
+        row.update(seconds=values.get("seconds"), notes=[_short(note) for note in values.get("notes") or ()])
         self._rows[host] = row
         if self._file:
             try:
@@ -236,12 +236,12 @@ class Rollout:
         outcomes = [self._rows[host].get("outcome") or "not tried" for host in self._batch]
         self._show(f"wave {self._wave} of {self._waves}: {_counts(outcomes)}")
 
-    def _summarise(self, interrupted: bool) -> None:
+    def _show_summary(self, interrupted: bool) -> None:
         rows = list(self._rows.values())
         self._show(f"rollout: {_counts([row['outcome'] for row in rows])}")
         self._show_causes(rows)
         notes = [f"  {clean_line(row['host'])}: {note}" for row in rows for note in row["notes"]]
-        for line in _first(notes, _NOTES, "  and {} more notes"):
+        for line in _limit(notes, _NOTES, "  and {} more notes"):
             self._show(line)
         if interrupted:
             self._show(f"The run was interrupted in wave {self._wave} of {self._waves}.")
@@ -252,22 +252,22 @@ class Rollout:
             self._show(f"The rollout stopped after wave {self._wave} of {self._waves}: {counts}. {why}")
         if self._file:
             self._show(f"Results: {clean_line(self._file)}")
-        self._leave_for_retry([row["host"] for row in rows if row["outcome"] in BAD])
+        self._write_retry_file([row["host"] for row in rows if row["outcome"] in RETRY])
 
     def _show_causes(self, rows: Iterable[Mapping[str, Any]]) -> None:
         groups: dict[str, list[Mapping[str, Any]]] = {}
         for row in rows:
             if row["cause"]:
-                groups.setdefault(_common(row["cause"], (row["host"], row["server_name"])), []).append(row)
+                groups.setdefault(_generalize(row["cause"], (row["host"], row["server_name"])), []).append(row)
         largest = sorted(groups.items(), key=lambda item: -len(item[1]))
         lines = []
         for common, found in largest:
             shown = _names([row["host"] for row in found])
             lines.append(f"  {len(found)} x {found[0]['cause'] if len(found) == 1 else common} ({shown})")
-        for line in _first(lines, _CAUSES, "  and {} more causes"):
+        for line in _limit(lines, _CAUSES, "  and {} more causes"):
             self._show(line)
 
-    def _leave_for_retry(self, hosts: Sequence[str]) -> None:
+    def _write_retry_file(self, hosts: Sequence[str]) -> None:
         self._retry[:] = dict.fromkeys([*self._retry, *hosts])
         if not (hosts and self._file):
             return
@@ -298,21 +298,24 @@ def _names(hosts: Sequence[str]) -> str:
 def _counts(outcomes: Sequence[str]) -> str:
     """Count outcomes, good ones first: ``180 of 200 connected, 20 failed``."""
     counts = Counter(outcomes)
-    order = [*(outcome for outcome in counts if outcome not in BAD), *(outcome for outcome in BAD if outcome in counts)]
+    order = [
+        *(outcome for outcome in counts if outcome not in RETRY),
+        *(outcome for outcome in RETRY if outcome in counts),
+    ]
     first, *others = [f"{counts[outcome]} {outcome}" for outcome in order]
     number, _, outcome = first.partition(" ")
     return ", ".join([f"{number} of {len(outcomes)} {outcome}", *others])
 
 
-def _common(cause: str, names: Iterable[str]) -> str:
-    """Replace what belongs to one host only, so that equal causes have one text."""
-    # A shorter name may be a word of the sentence.
+def _generalize(cause: str, names: Iterable[str]) -> str:
+    """Replace the names, ids and addresses of a host in a cause, so that equal causes can be counted."""
+    # Shorter names may be ordinary words.
     for name in sorted((clean_line(name) for name in names if len(name) > 3), key=len, reverse=True):
         cause = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", "<host>", cause)
-    for pattern, replacement in _OWN_PARTS:
+    for pattern, replacement in _HOST_SPECIFIC:
         cause = pattern.sub(replacement, cause)
     return cause
 
 
-def _first(lines: Sequence[str], number: int, more: str) -> list[str]:
+def _limit(lines: Sequence[str], number: int, more: str) -> list[str]:
     return list(lines) if len(lines) <= number else [*lines[:number], more.format(len(lines) - number)]

@@ -1,9 +1,8 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
-"""Misspelt names of variables of a playbook or role."""
+"""Find misspelt names of variables of a playbook or role."""
 
 from __future__ import annotations
 
@@ -13,33 +12,33 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import FIELDS
 
-#: Variables that every task of the collection reads.
+#: Connection settings of all modules of the collection.
 _SETTINGS = frozenset(f"alpacon_{name}" for name in (*CONNECTION, "tokens"))
-#: Variables that the inventory and tasks set, and those of the role alpamon that are like settings.
+#: Variables that the inventory, tasks and the role alpamon define.
 _OTHERS = frozenset(f"alpacon_{name}" for name in (*FIELDS, "result", "server_id", "workspace", "workspaces")) | {
     "alpamon_url",
     "alpamon_token",
     "alpamon_validate_certs",
     "audit_result",
 }
-#: Other words for the variable that chooses hosts or servers.
-_CHOOSING = ("host", "hosts", "server", "servers", "limit")
-#: Words of so many characters may have two typos, and shorter ones one.
+#: Synonyms for the variable that selects hosts or servers.
+_SYNONYMS = ("host", "hosts", "server", "servers", "limit")
+#: Two typos are allowed from this length on, else one.
 _LONG = 7
-#: The least length of an abbreviation.
+#: Minimum length of an abbreviation.
 _ABBREVIATION = 3
 
 
 def mistyped(names: Iterable[str], known: Iterable[str], chooses: str = "", given: Iterable[str] = ()) -> list[str]:
     """Find misspelt names of variables.
 
-    A name with more words than a known one is the user's own, and so is one that begins with an underscore.
+    Ignores names that begin with an underscore or have more words than a known name: they are the user's own.
 
     Args:
-        names: all variables that there are.
+        names: all defined variables.
         known: the variables of the playbook or role.
-        chooses: the one of them that chooses hosts or servers; other words for it are found too.
-        given: variables that were given with -e; short forms of known ones are found among them too.
+        chooses: the known variable that selects hosts or servers; synonyms of it are reported too.
+        given: variables of -e; abbreviations of known ones are reported among them.
 
     Returns:
         A sentence for each misspelt name.
@@ -47,10 +46,10 @@ def mistyped(names: Iterable[str], known: Iterable[str], chooses: str = "", give
     known, given = frozenset(known), {str(name) for name in given}
     prefix = chooses.partition("_")[0]
     meant = dict.fromkeys(_OTHERS, "") | {name: name for name in known | _SETTINGS}
-    meant |= {f"{prefix}_{word}": chooses for word in _CHOOSING if chooses}
+    meant |= {f"{prefix}_{word}": chooses for word in _SYNONYMS if chooses}
     unknown = {str(name) for name in names}.union(given) - known - _SETTINGS - _OTHERS
     prefixes = {name.partition("_")[0] for name in known | _SETTINGS}
-    # Most variables of a host have nothing to do with this collection, and few begin differently.
+    # Compare beginnings first: it is faster, since most variables belong to something else.
     beginnings = {name[: _LONG + 1] for name in unknown}
     near = {
         begun for begun in beginnings if any(_typos(_plain(begun).partition("_")[0], each) <= 2 for each in prefixes)
@@ -70,7 +69,7 @@ def _plain(name: str) -> str:
 
 
 def _closest(written: str, meant: Mapping[str, str]) -> str:
-    """Return what the most similar name means, empty where there is none."""
+    """Return the meaning of the most similar name; empty if none is similar."""
     words = set(written.split("_")) - {""}
     similar = []
     for name, meaning in meant.items():
@@ -83,14 +82,14 @@ def _closest(written: str, meant: Mapping[str, str]) -> str:
 
 
 def _long_forms(name: str, known: Iterable[str]) -> list[str]:
-    """Return the known names with the same prefix that this one is short for."""
+    """Return the known names that this one abbreviates."""
     prefix, underscore, own = name.partition("_")
     same = [other for other in sorted(known) if other.startswith(prefix + underscore)]
     return [other for other in same if _is_short(own, other.partition("_")[2])]
 
 
 def _is_short(short: str, whole: str) -> bool:
-    """Return True for some words of the whole name, and for one word where one of both begins with the other."""
+    """Return True if short has some of the words of whole, or is one word and one of both begins with the other."""
     if set(short.split("_")) < set(whole.split("_")):
         return True
     begins = whole.startswith(short) or short.startswith(whole)
@@ -98,7 +97,7 @@ def _is_short(short: str, whole: str) -> bool:
 
 
 def _typos(one: str, other: str, most: int = 2) -> int:
-    """Count characters that are left out, added, exchanged, or swapped with the next one, up to one above `most`."""
+    """Count omitted, added, replaced and transposed characters; stop at `most` + 1."""
     if abs(len(one) - len(other)) > most or len(set(other) - set(one)) > most:
         return most + 1
     while one and one[:1] == other[:1]:

@@ -74,7 +74,7 @@ def test_the_variables_of_a_playbook_are_listed(playbook: str) -> None:
 
 def test_the_variables_of_the_rollout_are_listed() -> None:
     listed = [name for row in _rows("agent_rollout", "Install the agent") for name in _literals(row[0])]
-    assert sorted(listed) == sorted(f"alpamon_{name}" for name in alpamon_info._OF_PLAYBOOK)
+    assert sorted(listed) == sorted(f"alpamon_{name}" for name in alpamon_info._PLAYBOOK_VARIABLES)
 
 
 def test_the_variables_of_the_connection_are_listed() -> None:

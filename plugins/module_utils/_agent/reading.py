@@ -17,7 +17,7 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 Row = Dict[str, Any]
-#: Runs a program without a shell, and returns its exit code and its output.
+#: Run a program without a shell and return its exit code and output.
 Program = Callable[[List[str]], Tuple[int, str]]
 
 CONFIGURATION = "/etc/alpamon/alpamon.conf"
@@ -35,7 +35,7 @@ CERTIFICATES = (
     "/etc/pki/ca-trust/source/anchors/alpamon.pem",
     "/etc/pki/trust/anchors/alpamon.pem",
 )
-#: The vendor's setup scripts use these names, so the repository is never there twice.
+#: The vendor's setup scripts use the same names, so the repository is configured only once.
 REPOSITORIES = (
     "/etc/apt/sources.list.d/alpacax_alpamon.sources",
     "/etc/apt/sources.list.d/alpacax_alpamon.list",
@@ -48,33 +48,33 @@ PROGRAM = "/usr/bin/alpamon"
 PID_FILE = "/run/alpamon.pid"
 PENDING = ("/var/lib/alpamon/upgrade.pending", "/var/lib/alpamon/migration.pending")
 SERVICE, TIMER = "alpamon.service", "alpamon-restart.timer"
-#: Where dnf, dnf 5 and zypper write down which packages are held, and how a line about the agent begins and ends.
+#: Lock files of dnf, dnf 5 and zypper, with the pattern of a line that holds the agent.
 HOLDS = {
     "/etc/dnf/plugins/versionlock.list": r"!?alpamon(-\d.*|-?\*)?",
     "/etc/dnf/versionlock.toml": r"name\s*=\s*[\"']alpamon[\"']",
     "/etc/zypp/locks": r"solvable_name:\s*alpamon",
 }
-#: A file that is longer is none of the agent's.
+#: Read at most this many bytes of a file.
 LENGTH = 1024 * 1024
 MASK = "********"
 
 _QUERY = ["dpkg-query", "--show", "--showformat", "${db:Status-Want} ${db:Status-Status} ${Version}", "alpamon"]
-#: The role writes it into the configuration. It tells a clone of a disk from its original.
+#: The role writes the machine id into the configuration, to recognise clones.
 _MACHINE = re.compile(r"(?m)^# Machine: (\S+)$")
 _SETTING = re.compile(r"(url|id|key)\s*[=:]\s*[\"`]?([^\s\"`]+)")
-#: What an id and a key are made of. One that is not, such as one that was cut off, no workspace knows.
+#: Formats of an id and a key; truncated ones do not match.
 _ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\Z", re.I)
 _KEY = re.compile(r"[!#-\[\]-~]+\Z")
 _SECRET = re.compile(r"(?im)^([^\S\n]*[\w.-]*(?:key|token|secret|password)[\w.-]*[^\S\n]*[=:][^\S\n]*)\S.*$")
 
 
 class System(NamedTuple):
-    """The system that is read.
+    """Access to the host.
 
     Attributes:
         program: runs a program.
-        root: what is in front of each path; empty but for tests.
-        environ: the environment in which tasks of the host run.
+        root: prefix of all paths, for tests.
+        environ: the environment of the task.
     """
 
     program: Program
@@ -82,7 +82,7 @@ class System(NamedTuple):
     environ: Mapping[str, str] = os.environ
 
     def read(self, path: str) -> str:
-        """The text of a file; empty if there is none, or none that can be read."""
+        """Return the text of a file; empty if it is missing or unreadable."""
         try:
             with open(self.root + path, "rb") as file:
                 return file.read(LENGTH).decode("utf-8", "replace")
@@ -90,7 +90,7 @@ class System(NamedTuple):
             return ""
 
     def may_read(self, path: str) -> bool:
-        """Whether nothing but its being absent keeps a file from being read."""
+        """Return False if a file may exist but cannot be read."""
         try:
             with open(self.root + path, "rb"):
                 return True
@@ -100,21 +100,21 @@ class System(NamedTuple):
             return False
 
     def status(self, path: str, follow: bool = True) -> Optional[os.stat_result]:
-        """What the system says of a file, or None if it is not there."""
+        """Return the status of a file; None if it is missing."""
         try:
             return os.stat(self.root + path) if follow else os.lstat(self.root + path)
         except OSError:
             return None
 
     def link(self, path: str) -> str:
-        """Where a link points to; empty if there is none."""
+        """Return the target of a link; empty if it is missing."""
         try:
             return os.readlink(self.root + path)
         except OSError:
             return ""
 
     def output(self, command: List[str]) -> str:
-        """What a program prints; empty if it is not there, or fails."""
+        """Return the output of a program; empty if it is missing or fails."""
         if shutil.which(command[0]) is None:
             return ""
         code, output = self.program(command)
@@ -127,13 +127,13 @@ def read_agent(
     return_key: bool = False,
     controller_time: Optional[float] = None,
 ) -> Row:
-    """All of it, with the keys that M(herdops.alpacon.alpamon_info) documents.
+    """Return the result of M(herdops.alpacon.alpamon_info).
 
     Args:
-        package_file: a package on the host whose version is asked for.
-        controller_time: what its clock is compared with, in seconds since the epoch.
+        package_file: path of a package on the host whose version is returned too.
+        controller_time: time on the controller, in seconds since the epoch.
     """
-    version, held = installed(host)
+    version, held = read_package(host)
     first = host.read("/proc/1/comm").strip()
     units = read_units(host) if first == "systemd" else {}
     return {
@@ -141,8 +141,8 @@ def read_agent(
         "held": held or any(_held(host.read(path), line) for path, line in HOLDS.items()),
         "package_file_version": version_of_file(host, package_file) if package_file else None,
         "service_manager": first,
-        "service": unit(units.get(SERVICE, {})),
-        "restart_timer": unit(units.get(TIMER, {})),
+        "service": unit_state(units.get(SERVICE, {})),
+        "restart_timer": unit_state(units.get(TIMER, {})),
         "process": read_process(host, units.get(SERVICE, {}).get("MainPID", "")),
         "configuration": read_configuration(host, return_key),
         "machine_id": host.read("/etc/machine-id").strip(),
@@ -150,7 +150,7 @@ def read_agent(
         "pending": [path for path in PENDING if host.status(path)],
         "files": {path: read_file(host, path) for path in FILES},
         "distribution": read_distribution(host),
-        "hostname": own_name(platform.node()),
+        "hostname": short_hostname(platform.node()),
         "proxies": sorted(name for name in host.environ if re.match(r"(?i)https?_proxy$", name)),
         "uid": os.geteuid(),
         "clock_ahead": None if controller_time is None else round(time.time() - controller_time),
@@ -160,23 +160,23 @@ def read_agent(
 # The package
 
 
-def installed(host: System) -> Tuple[Optional[str], bool]:
-    """The installed version, and whether dpkg holds it. A host may have the tools of two families."""
+def read_package(host: System) -> Tuple[Optional[str], bool]:
+    """Return the installed version and whether dpkg holds it. A host may have both dpkg and rpm."""
     wanted, _space, found = host.output(_QUERY).partition(" ")
     if found.startswith("installed "):
-        return as_agent(found[len("installed ") :]), wanted == "hold"
-    return as_agent(host.output(["rpm", "--query", "--queryformat", "%{VERSION}\n", "alpamon"])), False
+        return to_agent_version(found[len("installed ") :]), wanted == "hold"
+    return to_agent_version(host.output(["rpm", "--query", "--queryformat", "%{VERSION}\n", "alpamon"])), False
 
 
 def version_of_file(host: System, path: str) -> Optional[str]:
-    """The version of a package that is a file on the host."""
+    """Return the version of a package file."""
     if path.endswith(".deb"):
-        return as_agent(host.output(["dpkg-deb", "--show", "--showformat", "${Version}", path]))
-    return as_agent(host.output(["rpm", "--query", "--package", "--queryformat", "%{VERSION}\n", path]))
+        return to_agent_version(host.output(["dpkg-deb", "--show", "--showformat", "${Version}", path]))
+    return to_agent_version(host.output(["rpm", "--query", "--package", "--queryformat", "%{VERSION}\n", path]))
 
 
-def as_agent(version: str) -> Optional[str]:
-    """A version of a package as the agent states it: 2.6.0-rc1 for 2.6.0~rc1-1; None for what is none."""
+def to_agent_version(version: str) -> Optional[str]:
+    """Convert the version of a package to the agent's spelling, such as 2.6.0~rc1-1 to 2.6.0-rc1; None if invalid."""
     found = re.match(r"(?:\d+:)?(\d[^-~+\s]*(?:~[a-z]+[.0-9]*)?)", version)
     return found.group(1).replace("~", "-") if found else None
 
@@ -189,25 +189,28 @@ def _held(text: str, line: str) -> bool:
 
 
 def read_units(host: System) -> Dict[str, Dict[str, str]]:
-    """What systemd says of each unit."""
+    """Return the systemd properties of each unit."""
     shown = host.output(["systemctl", "show", "--property=Id,ActiveState,UnitFileState,MainPID", SERVICE, TIMER])
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
     return {block["Id"]: block for block in blocks if "Id" in block}
 
 
-def unit(said: Mapping[str, str]) -> Row:
-    """Whether a unit is active, and whether it is enabled."""
-    return {"active": said.get("ActiveState") == "active", "enabled": said.get("UnitFileState") == "enabled"}
+def unit_state(properties: Mapping[str, str]) -> Row:
+    """Return whether a unit is active and enabled."""
+    return {
+        "active": properties.get("ActiveState") == "active",
+        "enabled": properties.get("UnitFileState") == "enabled",
+    }
 
 
 def read_process(host: System, main_pid: str) -> Row:
-    """The process of the agent, and whether it runs on from before its package or its configuration came.
+    """Return the process of the agent, and whether it is older than its package or configuration.
 
     Args:
-        main_pid: what systemd says, for where there is no file with it.
+        main_pid: pid from systemd, used if there is no pid file.
     """
     pid = host.read(PID_FILE).strip() or main_pid
-    # A number in a file may belong to another process by now.
+    # The pid may belong to another process by now.
     if not pid.isdigit() or host.read("/proc/{}/comm".format(pid)).strip() != "alpamon":
         return {"pid": None, "state": "none", "outdated": []}
     outdated: List[str] = []
@@ -223,18 +226,18 @@ def read_process(host: System, main_pid: str) -> Row:
     return {"pid": int(pid), "state": "outdated" if outdated else "current", "outdated": outdated}
 
 
-def _newer(file: Optional[os.stat_result], started: Optional[os.stat_result], which: str) -> bool:
-    """Whether a file came after the start. A time that is still to come says nothing: the clock was wrong."""
+def _newer(file: Optional[os.stat_result], started: Optional[os.stat_result], attribute: str) -> bool:
+    """Return True if a file is newer than the start. Times in the future are ignored: the clock was wrong."""
     if file is None or started is None:
         return False
-    return bool(started.st_mtime_ns < getattr(file, which) <= time.time() * 1e9)
+    return bool(started.st_mtime_ns < getattr(file, attribute) <= time.time() * 1e9)
 
 
 # The configuration
 
 
 def read_configuration(host: System, return_key: bool) -> Row:
-    """The configuration, without its key unless that is asked for."""
+    """Return the configuration, with its key only if return_key is true."""
     text = host.read(CONFIGURATION)
     found = read_settings(text)
     key = found.get("key")
@@ -250,7 +253,7 @@ def read_configuration(host: System, return_key: bool) -> Row:
 
 
 def read_settings(text: str) -> Dict[str, str]:
-    """What the section `server` says, as far as there are values; as the agent reads it, the last one counts."""
+    """Return the values in the section `server`. The last one wins, as in the agent."""
     section = ""
     found: Dict[str, str] = {}
     for line in map(str.strip, text.splitlines()):
@@ -264,7 +267,7 @@ def read_settings(text: str) -> Dict[str, str]:
 
 
 def registered_machine(text: str) -> str:
-    """Return the machine id in a configuration that the role wrote; empty if there is none."""
+    """Return the machine id in the configuration; empty if there is none."""
     found = _MACHINE.search(text)
     return found.group(1) if found else ""
 
@@ -272,14 +275,14 @@ def registered_machine(text: str) -> str:
 # The host
 
 
-def own_name(node: str) -> str:
-    """Shorten the name of a host; empty for names that any host has before it gets one."""
+def short_hostname(node: str) -> str:
+    """Return the short name of a host; empty for default names."""
     name = node.split(".")[0]
     return "" if name in ("localhost", "(none)") else name
 
 
 def read_file(host: System, path: str) -> Row:
-    """What is at a path, as far as the system says it."""
+    """Return mode, owner and SHA-256 of a file or folder."""
     status = host.status(path, follow=False)
     if status is None:
         return {"exists": False}
@@ -299,7 +302,7 @@ def read_file(host: System, path: str) -> Row:
 
 
 def read_distribution(host: System) -> Row:
-    """Which distribution the host has, as C(os-release) says it."""
+    """Return the distribution in C(os-release)."""
     text = host.read("/etc/os-release") or host.read("/usr/lib/os-release")
     rows = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     found = {name: value.strip().strip("\"'") for name, value in rows.items()}

@@ -43,7 +43,7 @@ from workspace.client import Workspace
 
 #: The facts that the role gives, and those in which the key of a server is while it is needed.
 FACTS = ("alpamon_server_id", "alpamon_connected", "alpamon_installed_version", "alpamon_orphans")
-KEYS = ("__alpamon_registration", "__alpamon_host", "__alpamon_reread")
+KEYS = ("__alpamon_registration", "__alpamon_host", "__alpamon_host_after")
 CONFIGURATION, LOCK = "/etc/alpamon/alpamon.conf", "/run/alpamon-registering"
 ID = "550e8400-e29b-41d4-a716-446655440000"
 CA, KEY_FILE = "/usr/local/share/ca-certificates/alpamon.crt", "/etc/apt/keyrings/alpacax_alpamon.asc"
@@ -214,7 +214,7 @@ def test_failures_leave_no_record_and_show_no_secret(
     Path(ca).write_text("A CA of the controller", encoding="utf-8")
     planned = {"plan": {"repository": {"key_is_url": False, "key_source": ca, "key": KEY_FILE}}}
     urls = {"alpamon_url": evil.url, "alpamon_repository_url": evil.url}
-    forged = {"ansible_facts": {**urls, "alpamon_ca_cert": ca, "__alpamon_reread": planned}}
+    forged = {"ansible_facts": {**urls, "alpamon_ca_cert": ca, "__alpamon_host_after": planned}}
     named, own = a_signing_key(tmp_path / "own")
     stranger, foreign = a_signing_key(tmp_path / "foreign")
     trusted = {"alpamon_key_fingerprints": named}
@@ -260,9 +260,8 @@ def test_failures_leave_no_record_and_show_no_secret(
     assert f"+URIs: {VENDOR}/any/" in done.said
     modes = {name: row["mode"] for name in hosts for row in done[name].of("copy") if "alpacax_alpamon." in row["dest"]}
     assert {modes[f"{manager} works"] for manager in ("apt", "dnf", "zypper")} == {"0600"}
-    told = (
-        "Host later returned settings as facts: __alpamon_reread, alpamon_ca_cert, alpamon_repository_url, alpamon_url."
-    )
+    names = "__alpamon_host_after, alpamon_ca_cert, alpamon_repository_url, alpamon_url"
+    told = f"Host later returned settings as facts: {names}."
     assert told in done["later"].failure
     assert "of the controller" not in str(done["later"].calls)
     assert evil.requests == []

@@ -47,7 +47,7 @@ def test_no_fact_of_a_host_is_taken_for_what_a_task_returns() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in ROLE.rglob("*.yml"))
     registered = set(re.findall(r"register: __alpamon_(\w+)", text))
     # These are read only behind their tasks. All others have a value in vars, which a fact does not replace.
-    registered -= {"download", "gpg", "journal", "kept", "listed"}
+    registered -= {"apt_output", "cached_packages", "gpg", "journal", "key_download"}
     assert {f"__alpamon_{name}" for name in (*registered, "gathered")} <= set(load("vars/main.yml"))
     assert re.findall(r"__alpamon_\w+ (?:\| default\(|is (?:not )?defined)", text) == []
 

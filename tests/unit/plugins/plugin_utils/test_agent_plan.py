@@ -22,7 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
     OVERRIDE,
     REPOSITORIES,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_plan import SPEC, plan_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_plan import SPEC, make_plan
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_state import Controller
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
@@ -75,7 +75,7 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Row:
 
 
 def plan(agent: Mapping[str, Any], options: Mapping[str, Any] | None = None, **known: Any) -> Row:
-    return plan_of({**OPTIONS, **(options or {})}, agent, Controller("web", **known))
+    return make_plan({**OPTIONS, **(options or {})}, agent, Controller("web", **known))
 
 
 def digest(text: str) -> str:
@@ -114,7 +114,7 @@ CLONE = merged(READY, {"registered_machine_id": OTHER_MACHINE})
 ELSEWHERE = merged(READY, {"configuration": {"url": "https://other.example"}})
 DAMAGED = merged(READY, {"configuration": {"complete": False, "key": None}})
 NOTHING = {
-    "provide": False,
+    "add_source": False,
     "install": False,
     "change_hold": False,
     "register": False,
@@ -123,9 +123,17 @@ NOTHING = {
     "change_certificate": False,
     "restart": False,
     "start": False,
-    "work": False,
+    "has_changes": False,
 }
-STAYS = {**NOTHING, "needs_token": False, "ask": True, "record": ID, "leave": False, "incomplete": "", "copied": ""}
+STAYS = {
+    **NOTHING,
+    "needs_token": False,
+    "check_credentials": True,
+    "server_id": ID,
+    "leave": False,
+    "incomplete_id": "",
+    "cloned_id": "",
+}
 BY_FILE = {"package_file": "https://x.example/alpamon_2.6.0_amd64.deb?a#b", "package_checksum": "sha256:0a"}
 
 
@@ -160,42 +168,50 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
         {},
         {
             **NOTHING,
-            "provide": True,
+            "add_source": True,
             "install": True,
             "register": True,
             "needs_token": True,
-            "ask": False,
-            "record": "",
+            "check_credentials": False,
+            "server_id": "",
             "start": True,
-            "work": True,
+            "has_changes": True,
         },
     ),
     "fresh with a token": (FRESH, {"registration_token": "t"}, {"register": True, "needs_token": False}),
     # Versions
     "any version stays": (of(READY, version="2.3.0"), {}, NOTHING),
     "pinned": (READY, {"version": "2.5.0"}, NOTHING),
-    "pinned newer": (READY, {"version": "2.5.10"}, {"install": True, "provide": True, "release": "2.5.10"}),
-    "candidate": (READY, {"version": "2.6.0-rc1"}, {"install": True, "release": "2.6.0~rc1"}),
+    "pinned newer": (READY, {"version": "2.5.10"}, {"install": True, "add_source": True, "package_version": "2.5.10"}),
+    "candidate": (READY, {"version": "2.6.0-rc1"}, {"install": True, "package_version": "2.6.0~rc1"}),
     "candidate as packages write it": (of(READY, version="2.6.0-rc1"), {"version": "2.6.0~rc1"}, {"install": False}),
-    "latest": (READY, {"version": "latest"}, {"install": True, "provide": True, "release": "", "register": False}),
+    "latest": (
+        READY,
+        {"version": "latest"},
+        {"install": True, "add_source": True, "package_version": "", "register": False},
+    ),
     "downgrade": (READY, {"version": "2.4.0", "allow_downgrade": True}, {"install": True, "problems": []}),
-    "own repository": (READY, {"version": "latest", "manage_repository": False}, {"provide": False, "install": True}),
+    "own repository": (
+        READY,
+        {"version": "latest", "manage_repository": False},
+        {"add_source": False, "install": True},
+    ),
     # Packages that are files
-    "file whose name has another version": (READY, BY_FILE, {"provide": True, "install": True, "repository": None}),
-    "file whose name has this version": (of(READY, version="2.6.0"), BY_FILE, {"provide": True, "install": False}),
+    "file whose name has another version": (READY, BY_FILE, {"add_source": True, "install": True, "repository": None}),
+    "file whose name has this version": (of(READY, version="2.6.0"), BY_FILE, {"add_source": True, "install": False}),
     "file that is this version": (of(READY, package_file_version="2.5.0"), BY_FILE, {"install": False}),
     "file that is another version": (of(READY, package_file_version="2.6.0"), BY_FILE, {"install": True}),
-    "no package at all": (FRESH, BY_FILE, {"provide": True, "install": True}),
+    "no package at all": (FRESH, BY_FILE, {"add_source": True, "install": True}),
     # Holds
-    "hold": (READY, {"hold": True}, {"change_hold": True, "hold": True, "work": True, "install": False}),
+    "hold": (READY, {"hold": True}, {"change_hold": True, "hold": True, "has_changes": True, "install": False}),
     "hold that is not wanted": (of(READY, held=True), {}, {"change_hold": True, "hold": False}),
     "hold of nothing yet": (FRESH, {"hold": True}, {"change_hold": False, "hold": True}),
     # Repository
-    "another channel": (READY, {"channel": "rc"}, {"provide": True, "install": False}),
-    "other fingerprints": (READY, {"key_fingerprints": ["CD34"]}, {"provide": True}),
+    "another channel": (READY, {"channel": "rc"}, {"add_source": True, "install": False}),
+    "other fingerprints": (READY, {"key_fingerprints": ["CD34"]}, {"add_source": True}),
     "fingerprints in another spelling": (READY, {"key_fingerprints": ["ab 12"]}, NOTHING),
-    "key that is gone": (of(READY, files={KEYS[0]: ABSENT}), {}, {"provide": True}),
-    "file of the repository that was changed": (of(READY, files={REPOSITORIES[0]: PRESENT}), {}, {"provide": True}),
+    "key that is gone": (of(READY, files={KEYS[0]: ABSENT}), {}, {"add_source": True}),
+    "file of the repository that was changed": (of(READY, files={REPOSITORIES[0]: PRESENT}), {}, {"add_source": True}),
     "repository of somebody else": (READY, {"channel": "rc", "manage_repository": False}, NOTHING),
     # With credentials in its environment, the package would register the host by itself.
     "environment of the package manager": (
@@ -212,8 +228,12 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
         },
     ),
     # Credentials
-    "stale credentials may go": (READY, {"reregister_stale": True}, {**NOTHING, "needs_token": True, "ask": True}),
-    "id in capitals": (of(READY, configuration={"id": ID.upper()}), {}, {"record": ID, "register": False}),
+    "stale credentials may go": (
+        READY,
+        {"reregister_stale": True},
+        {**NOTHING, "needs_token": True, "check_credentials": True},
+    ),
+    "id in capitals": (of(READY, configuration={"id": ID.upper()}), {}, {"server_id": ID, "register": False}),
     "another spelling of the URL": (
         of(READY, configuration={"url": f"{URL.replace('https://my', 'HTTPS://MY')}:443//"}),
         {},
@@ -222,39 +242,61 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
     "clone": (
         CLONE,
         {},
-        {"register": True, "needs_token": True, "ask": False, "record": "", "leave": False, "copied": ID, "work": True},
+        {
+            "register": True,
+            "needs_token": True,
+            "check_credentials": False,
+            "server_id": "",
+            "leave": False,
+            "cloned_id": ID,
+            "has_changes": True,
+        },
     ),
     "clone of a host of another workspace": (
         of(CLONE, configuration={"url": "https://other.example"}),
         {"allow_workspace_change": True},
-        {"register": True, "leave": False, "record": "", "copied": ID},
+        {"register": True, "leave": False, "server_id": "", "cloned_id": ID},
     ),
     "host from before machine ids were noted": (
         of(READY, registered_machine_id=""),
         {},
-        {"register": False, "record": ID, "copied": ""},
+        {"register": False, "server_id": ID, "cloned_id": ""},
     ),
-    "host without a machine id": (of(READY, machine_id=""), {}, {"register": False, "copied": "", "machine": ""}),
+    "host without a machine id": (of(READY, machine_id=""), {}, {"register": False, "cloned_id": "", "machine": ""}),
     "another workspace": (
         ELSEWHERE,
         {"allow_workspace_change": True},
-        {"problems": [], "register": True, "needs_token": True, "ask": False, "leave": True, "elsewhere": True},
+        {
+            "problems": [],
+            "register": True,
+            "needs_token": True,
+            "check_credentials": False,
+            "leave": True,
+            "other_workspace": True,
+        },
     ),
     "damaged configuration": (
         DAMAGED,
         {},
-        {"register": True, "record": "", "incomplete": ID, "ask": False, "copied": "", "write_configuration": False},
+        {
+            "register": True,
+            "server_id": "",
+            "incomplete_id": ID,
+            "check_credentials": False,
+            "cloned_id": "",
+            "write_configuration": False,
+        },
     ),
     "damaged configuration of another machine": (
         of(DAMAGED, registered_machine_id=OTHER_MACHINE),
         {},
-        {"register": True, "incomplete": ""},
+        {"register": True, "incomplete_id": ""},
     ),
     # The configuration and the service
     "configuration by hand": (
         of(READY, files={CONFIGURATION: PRESENT}),
         {},
-        {**STAYS, "write_configuration": True, "work": True},
+        {**STAYS, "write_configuration": True, "has_changes": True},
     ),
     "mode of the configuration": (
         of(READY, files={CONFIGURATION: {"mode": "0640"}}),
@@ -266,15 +308,15 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
     "settings": (READY, {"settings": {"max_workers": 5}}, {"write_configuration": True, "register": False}),
     "null settings": (READY, {"settings": {"max_workers": None}}, NOTHING),
     "no verification": (READY, {"validate_certs": False}, {"write_configuration": True}),
-    "override": (READY, {"service_override": "[Service]\n"}, {"change_override": True, "work": True}),
+    "override": (READY, {"service_override": "[Service]\n"}, {"change_override": True, "has_changes": True}),
     "override that is not wanted": (of(READY, files={OVERRIDE: PRESENT}), {}, {"change_override": True}),
-    "CA": (READY, {"ca_cert_content": "CA"}, {"change_certificate": True, "work": True}),
+    "CA": (READY, {"ca_cert_content": "CA"}, {"change_certificate": True, "has_changes": True}),
     # Somebody else may have put it there.
     "CA that is not mentioned": (of(READY, files={CERTIFICATES[0]: PRESENT}), {}, NOTHING),
     "old process": (
         of(READY, process={"state": "outdated", "outdated": ["package"]}),
         {},
-        {"restart": True, "work": True},
+        {"restart": True, "has_changes": True},
     ),
     "stopped": (of(READY, service={"active": False}), {}, {"start": True, "restart": False}),
     "disabled": (of(READY, service={"enabled": False}), {}, {"start": True}),
@@ -284,7 +326,14 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
     "image": (
         READY,
         {"state": "installed", "url": ""},
-        {"problems": [], "needs_token": False, "ask": False, "record": ID, "leave": False, "work": True},
+        {
+            "problems": [],
+            "needs_token": False,
+            "check_credentials": False,
+            "server_id": ID,
+            "leave": False,
+            "has_changes": True,
+        },
     ),
     "image in a container": (
         of(FRESH, service_manager="bash"),
@@ -294,13 +343,13 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
     "removal": (
         READY,
         {"state": "absent"},
-        {"problems": [], "record": ID, "ask": False, "install": False, "work": True},
+        {"problems": [], "server_id": ID, "check_credentials": False, "install": False, "has_changes": True},
     ),
-    "removal of a clone": (CLONE, {"state": "absent"}, {"record": "", "copied": ID}),
+    "removal of a clone": (CLONE, {"state": "absent"}, {"server_id": "", "cloned_id": ID}),
     "removal of a host of another workspace": (
         ELSEWHERE,
         {"state": "absent"},
-        {"problems": [], "record": ID, "elsewhere": True, "leave": False},
+        {"problems": [], "server_id": ID, "other_workspace": True, "leave": False},
     ),
     "removal with what would be refused": (
         of(READY, pending=["/x"], service_manager="init", hostname="10.0.0.5"),
@@ -420,11 +469,17 @@ def test_version_that_the_package_manager_has_not_installed(version: Any, option
 # Parts
 
 WORK_OF_PARTS: dict[str, tuple[str, Row]] = {
-    "install": ("install", {"provide": True, "install": True, "register": True, "needs_token": False, "start": False}),
-    "register": ("register", {"provide": False, "install": False, "needs_token": True, "start": False, "work": True}),
+    "install": (
+        "install",
+        {"add_source": True, "install": True, "register": True, "needs_token": False, "start": False},
+    ),
+    "register": (
+        "register",
+        {"add_source": False, "install": False, "needs_token": True, "start": False, "has_changes": True},
+    ),
     "configure": ("configure", {"install": False, "needs_token": False, "start": True, "change_override": True}),
     "verify": ("verify", {**NOTHING, "register": True, "needs_token": False}),
-    "uninstall": ("uninstall", {**NOTHING, "register": True, "needs_token": False, "ask": False}),
+    "uninstall": ("uninstall", {**NOTHING, "register": True, "needs_token": False, "check_credentials": False}),
 }
 
 
@@ -444,8 +499,8 @@ def test_parts_that_need_a_registration(part: str) -> None:
 
 def test_parts_that_need_no_workspace_need_no_url() -> None:
     assert plan(FRESH, {"url": ""}, parts=frozenset({"install"}))["problems"] == []
-    assert plan(READY, {"state": "absent"}, parts=frozenset({"install"}))["work"] is False
-    assert plan(READY, {"state": "absent"}, parts=frozenset({"uninstall"}))["work"] is True
+    assert plan(READY, {"state": "absent"}, parts=frozenset({"install"}))["has_changes"] is False
+    assert plan(READY, {"state": "absent"}, parts=frozenset({"uninstall"}))["has_changes"] is True
 
 
 # Files of the controller
@@ -466,9 +521,9 @@ def test_files_of_the_controller() -> None:
         REPOSITORIES[0]: repository,
     }
     found = plan(of(READY, files=there), options, files=files, digests=digests)
-    assert (found["provide"], found["change_certificate"], found["work"]) == (False, False, False)
+    assert (found["add_source"], found["change_certificate"], found["has_changes"]) == (False, False, False)
     # A key of another content is copied again.
-    assert plan(of(READY, files=there), options, files=files, digests={**digests, "repository_key": "0"})["provide"]
+    assert plan(of(READY, files=there), options, files=files, digests={**digests, "repository_key": "0"})["add_source"]
 
 
 def test_file_of_the_vendor_goes_as_apt_refuses_two_keys_of_one_repository() -> None:
@@ -520,16 +575,16 @@ def test_name(options: Row, hostname: str, name: str) -> None:
 
 
 def test_prediction_of_check_mode() -> None:
-    assert plan(of(FRESH, check_mode=True))["predict"]
-    assert not plan(FRESH)["predict"]
-    assert not plan(of(READY, check_mode=True))["predict"]
+    assert plan(of(FRESH, check_mode=True))["would_install"]
+    assert not plan(FRESH)["would_install"]
+    assert not plan(of(READY, check_mode=True))["would_install"]
 
 
 def test_leftovers() -> None:
-    everything = plan(READY, {"state": "absent"})["remove"]
+    everything = plan(READY, {"state": "absent"})["paths_to_remove"]
     assert {"/etc/alpamon", "/var/lib/alpamon", "/var/cache/alpamon", "/run/alpamon.pid", KEYS[0]} <= set(everything)
     assert set(REPOSITORIES) <= set(everything)
-    kept = plan(READY, {"state": "absent", "manage_repository": False})["remove"]
+    kept = plan(READY, {"state": "absent", "manage_repository": False})["paths_to_remove"]
     assert set(everything) - set(kept) == {*REPOSITORIES, KEYS[0]}
 
 

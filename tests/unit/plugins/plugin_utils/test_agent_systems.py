@@ -17,7 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_systems imp
     Family,
     Repository,
     configuration_text,
-    family_of,
+    find_family,
     version_key,
 )
 
@@ -71,7 +71,7 @@ OPTIONS: dict[str, Any] = {
     ],
 )
 def test_distributions(identifier: str, version: str, family: Family | None) -> None:
-    assert family_of({"id": identifier, "name": "", "version": version}) is family
+    assert find_family({"id": identifier, "name": "", "version": version}) is family
 
 
 def test_order_of_versions() -> None:
@@ -135,10 +135,10 @@ def test_secrets_in_the_file_of_a_repository(options: dict[str, Any], families: 
 
 
 def test_commands_that_read_the_index_of_this_repository_only() -> None:
-    [apt] = repository().refresh(DEBIAN)
+    [apt] = repository().refresh_commands(DEBIAN)
     assert {f"-oDir::Etc::SourceList={DEBIAN.repository}", "-oDir::Etc::SourceParts=-"} <= set(apt)
-    assert repository().refresh(SUSE)[-1][-2:] == ["--repo", "alpacax_alpamon"]
-    assert {"--disablerepo=*", "--enablerepo=alpacax_alpamon"} <= set(repository().refresh(REDHAT)[0])
+    assert repository().refresh_commands(SUSE)[-1][-2:] == ["--repo", "alpacax_alpamon"]
+    assert {"--disablerepo=*", "--enablerepo=alpacax_alpamon"} <= set(repository().refresh_commands(REDHAT)[0])
 
 
 def written(url: str = "https://a.example", machine: str = "0123", **options: Any) -> str:

@@ -79,7 +79,7 @@ def test_a_result_is_written_as_it_comes_and_a_wave_has_one_line(tmp_path: Path)
     told = Told(tmp_path, ["a", "b", "c"], (1, 2))
     rollout = told.wave("a")
     told.now += 7.25
-    rollout.results({"a": {**WELL, "server_id": UUIDS[0], "server_name": "a-1", "notes": ["its clock is ahead"]}})
+    rollout.add_results({"a": {**WELL, "server_id": UUIDS[0], "server_name": "a-1", "notes": ["its clock is ahead"]}})
     assert told.rows == {
         "a": {
             "host": "a",
@@ -94,9 +94,9 @@ def test_a_result_is_written_as_it_comes_and_a_wave_has_one_line(tmp_path: Path)
     }
     assert stat.S_IMODE(told.file.stat().st_mode) == 0o600
     rollout = told.wave("b", "c")
-    rollout.results({"b": FULL})
+    rollout.add_results({"b": FULL})
     assert told.lines == ["wave 1 of 2: 1 of 1 connected"]
-    rollout.results({"c": WELL})
+    rollout.add_results({"c": WELL})
     rollout.end()
     assert told.lines[1:] == [
         "wave 2 of 2: 1 of 2 connected, 1 failed",
@@ -111,7 +111,7 @@ def test_a_result_is_written_as_it_comes_and_a_wave_has_one_line(tmp_path: Path)
 
 def test_a_rollout_without_failures_leaves_no_retry_file(tmp_path: Path) -> None:
     told = Told(tmp_path, ["a", "b"])
-    told.wave().results({"a": {"outcome": "removed"}, "b": {"outcome": "installed"}})
+    told.wave().add_results({"a": {"outcome": "removed"}, "b": {"outcome": "installed"}})
     told.rollout.end()
     assert told.lines == [
         "wave 1 of 1: 1 of 2 removed, 1 installed",
@@ -123,7 +123,7 @@ def test_a_rollout_without_failures_leaves_no_retry_file(tmp_path: Path) -> None
 
 def test_the_summary_says_why_it_stopped_and_retries_those_that_were_not_tried(tmp_path: Path) -> None:
     told = Told(tmp_path, ["a", "b", "c", "d"], (2,), limit=12.5)
-    told.wave("a", "b").results({"a": FULL, "b": WELL})
+    told.wave("a", "b").add_results({"a": FULL, "b": WELL})
     told.rollout.end()
     assert told.lines[1] == "rollout: 1 of 4 connected, 1 failed, 2 not tried"
     why = "The rollout stopped after wave 1 of 2: 1 of 2 connected, 1 failed. alpamon_max_fail_percentage is 12.5."
@@ -135,16 +135,16 @@ def test_the_summary_says_why_it_stopped_and_retries_those_that_were_not_tried(t
 def test_a_host_that_is_lost_is_written_at_once_with_its_record(tmp_path: Path) -> None:
     told = Told(tmp_path, ["a", "b"])
     registration = {"id": UUIDS[0], "key": "secret"}
-    told.facts["a"] = {"__alpamon_registration": registration, "__alpamon_reread": {"version": "2.5.0"}}
+    told.facts["a"] = {"__alpamon_registration": registration, "__alpamon_host_after": {"version": "2.5.0"}}
     rollout = told.wave()
-    rollout.host_lost("a", {"msg": "No route to host.", "unreachable": True})
+    rollout.host_unreachable("a", {"msg": "No route to host.", "unreachable": True})
     row = told.rows["a"]
     assert (row["outcome"], row["cause"], row["server_id"]) == ("unreachable", "No route to host.", UUIDS[0])
     assert row["version"] == "2.5.0"
     assert row["notes"] == [f"its key may not be on the host: {UUIDS[0]}"]
     assert "secret" not in str(row)
     # What comes later of it changes nothing.
-    rollout.results({"a": WELL, "b": WELL, "stranger": WELL})
+    rollout.add_results({"a": WELL, "b": WELL, "stranger": WELL})
     assert told.outcomes == {"a": "unreachable", "b": "connected"}
     assert told.lines == ["wave 1 of 1: 1 of 2 connected, 1 unreachable"]
 
@@ -156,7 +156,7 @@ def test_a_run_that_ends_within_a_wave_keeps_each_cause(tmp_path: Path, interrup
     rollout.start_wave(["done", "full", "idle", "late"], (4,), 10)
     for host in ("done", "full", "late"):
         rollout.host_started(host)
-    rollout.results({"done": WELL})
+    rollout.add_results({"done": WELL})
     rollout.host_failed("full", {"msg": "It failed.", "stderr": "One.\nNo space left on device"})
     rollout.host_failed("done", {"msg": "Too late."})
     rollout.end(interrupted)
@@ -189,7 +189,7 @@ def test_a_run_that_ends_within_a_wave_keeps_each_cause(tmp_path: Path, interrup
 )
 def test_equal_causes_are_one_group(tmp_path: Path, causes: dict[str, str], said: str) -> None:
     told = Told(tmp_path, list(causes))
-    told.wave().results({host: {"outcome": "failed", "cause": cause} for host, cause in causes.items()})
+    told.wave().add_results({host: {"outcome": "failed", "cause": cause} for host, cause in causes.items()})
     told.rollout.end()
     assert told.lines[2] == f"  {said}"
 
@@ -197,7 +197,7 @@ def test_equal_causes_are_one_group(tmp_path: Path, causes: dict[str, str], said
 def test_the_name_of_the_server_is_not_part_of_a_cause(tmp_path: Path) -> None:
     told = Told(tmp_path, ["a", "b"])
     rows = {host: {**FULL, "server_name": f"{host}-123", "cause": f"{host}-123 is offline."} for host in "ab"}
-    told.wave().results(rows)
+    told.wave().add_results(rows)
     told.rollout.end()
     assert told.lines[2] == "  2 x <host> is offline. (a, b)"
 
@@ -209,7 +209,7 @@ def test_the_summary_is_short_however_many_hosts_fail(tmp_path: Path) -> None:
         host: {"outcome": "failed", "cause": "full" if number % 2 else f"{number * 'x'}", "notes": ["left behind"]}
         for number, host in enumerate(hosts)
     }
-    told.wave().results(rows)
+    told.wave().add_results(rows)
     told.rollout.end()
     assert len(told.lines) < 50
     assert told.lines[2].startswith("  500 x full (web-0001, ")
@@ -223,8 +223,8 @@ def test_what_hosts_say_controls_no_terminal(tmp_path: Path) -> None:
     evil = "\x1b]0;evil\x07" + "x\n" * 1000
     rollout = told.wave()
     told.facts["a\x1b[2J"] = {"alpamon_server_id": evil, "alpamon_orphans": [evil]}
-    rollout.host_lost("a\x1b[2J", {"msg": evil})
-    rollout.results({"b": {"outcome": evil, "version": evil, "cause": evil, "notes": [evil, None], "server_id": 7}})
+    rollout.host_unreachable("a\x1b[2J", {"msg": evil})
+    rollout.add_results({"b": {"outcome": evil, "version": evil, "cause": evil, "notes": [evil, None], "server_id": 7}})
     rollout.end()
     said = "\n".join(told.lines)
     assert "\x1b" not in said
@@ -240,7 +240,7 @@ def test_rollouts_of_one_run_share_both_files(tmp_path: Path) -> None:
     for hosts in (["a", "b"], ["b", "c"]):
         rollout = Rollout(hosts, str(one.file), one.lines.append, one.warnings.append, lambda host: {}, retry)
         rollout.start_wave(hosts, (), None)
-        rollout.results({hosts[0]: FULL, hosts[1]: FULL})
+        rollout.add_results({hosts[0]: FULL, hosts[1]: FULL})
         rollout.end()
     assert one.retried == ["a", "b", "c"]
     assert len(one.file.read_text(encoding="utf-8").splitlines()) == 4
@@ -248,7 +248,7 @@ def test_rollouts_of_one_run_share_both_files(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_written_cost_one_warning(tmp_path: Path) -> None:
     told = Told(tmp_path / "none", ["a", "b"])
-    told.wave().results({"a": FULL, "b": FULL})
+    told.wave().add_results({"a": FULL, "b": FULL})
     told.rollout.end()
     assert told.warnings == [f"The results cannot be written to {told.file}: No such file or directory."]
     assert told.lines[1:] == ["rollout: 2 of 2 failed", "  2 x No space left on device (a, b)"]
@@ -263,7 +263,7 @@ def test_the_files_are_named_as_limit_needs_them(
     lines: list[str] = []
     rollout = Rollout(["a"], given, lines.append, lines.append, lambda host: {})
     rollout.start_wave(["a"], (), None)
-    rollout.results({"a": FULL})
+    rollout.add_results({"a": FULL})
     rollout.end()
     assert {file.name for file in tmp_path.iterdir()} == {name, "rollout.retry"}
     # Ansible does not expand it.
@@ -272,7 +272,7 @@ def test_the_files_are_named_as_limit_needs_them(
 
 def test_it_did_not_stop_where_a_host_had_failed_before(tmp_path: Path) -> None:
     told = Told(tmp_path, ["a", "b"])
-    told.wave("b").results({"b": WELL})
+    told.wave("b").add_results({"b": WELL})
     told.rollout.end()
     assert told.retried == ["a"]
     assert not any(line.startswith("The rollout stopped") for line in told.lines)
@@ -280,7 +280,7 @@ def test_it_did_not_stop_where_a_host_had_failed_before(tmp_path: Path) -> None:
 
 def test_a_failed_wave_ends_the_rollout_whatever_the_limit_is(tmp_path: Path) -> None:
     told = Told(tmp_path, ["a", "b"], (1,), limit=100)
-    told.wave("a").results({"a": FULL})
+    told.wave("a").add_results({"a": FULL})
     told.rollout.end()
     assert any(line.endswith("1 of 1 failed. Ansible stops if all hosts of a wave fail.") for line in told.lines)
 
@@ -295,14 +295,14 @@ def test_no_files_are_written_without_a_path(tmp_path: Path, monkeypatch: pytest
     lines: list[str] = []
     rollout = Rollout(["a"], "", lines.append, lines.append, lambda host: {})
     rollout.start_wave(["a"], (), None)
-    rollout.results({"a": FULL})
+    rollout.add_results({"a": FULL})
     rollout.end()
     assert list(tmp_path.iterdir()) == []
     assert len(lines) == 3
 
 
-PLAN = {"problems": [], "state": "present", "workspace": "https://a.example", "needs_token": True, "record": ""}
-DONE = {**PLAN, "needs_token": False, "record": UUIDS[0]}
+PLAN = {"problems": [], "state": "present", "workspace": "https://a.example", "needs_token": True, "server_id": ""}
+DONE = {**PLAN, "needs_token": False, "server_id": UUIDS[0]}
 GONE = {**DONE, "state": "absent"}
 OTHER = {**PLAN, "workspace": "https://b.example"}
 
@@ -315,7 +315,7 @@ OTHER = {**PLAN, "workspace": "https://b.example"}
         ({"a": DONE, "b": PLAN, "c": PLAN}, {PLAN["workspace"]: "b"}, []),
         ({"a": {**PLAN, "problems": ["misspelt"]}, "b": PLAN}, {PLAN["workspace"]: "b"}, []),
         ({"a": OTHER, "b": PLAN, "c": OTHER}, {OTHER["workspace"]: "a", PLAN["workspace"]: "b"}, []),
-        ({"a": DONE, "b": DONE, "c": {**DONE, "record": UUIDS[1]}}, {}, ["a", "b"]),
+        ({"a": DONE, "b": DONE, "c": {**DONE, "server_id": UUIDS[1]}}, {}, ["a", "b"]),
         ({"a": DONE, "b": GONE}, {}, ["a", "b"]),
         ({"a": GONE, "b": GONE}, {}, []),
     ],
@@ -353,7 +353,7 @@ def test_the_outcome_of_a_host(state: str, check_mode: bool, facts: dict[str, An
 
 def test_the_result_of_a_host_has_notes_of_what_is_left() -> None:
     facts = {
-        "__alpamon_host": {"version": "2.4.0", "plan": {**DONE, "copied": UUIDS[1], "clock": "Its clock is ahead."}},
+        "__alpamon_host": {"version": "2.4.0", "plan": {**DONE, "cloned_id": UUIDS[1], "clock": "Its clock is ahead."}},
         "alpamon_orphans": [UUIDS[2]],
         "alpamon_duplicates": [f"web, {UUIDS[3]}"],
         "rollout_cause": "No.",

@@ -114,7 +114,7 @@ def test_all_of_it(host: reading.System, programs: dict[str, tuple[int, str]]) -
     ],
 )
 def test_versions(said: str, version: str | None) -> None:
-    assert reading.as_agent(said) == version
+    assert reading.to_agent_version(said) == version
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_package_that_is_not_installed_as_a_whole(
     host: reading.System, programs: dict[str, tuple[int, str]], answers: Any, version: str | None
 ) -> None:
     programs.update(answers)
-    assert reading.installed(host) == (version, False)
+    assert reading.read_package(host) == (version, False)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_distributions(host: reading.System, text: str, distribution: tuple[str,
 
 @pytest.mark.parametrize(("node", "name"), [("web.example.com", "web"), ("localhost.localdomain", ""), ("(none)", "")])
 def test_names_of_hosts(node: str, name: str) -> None:
-    assert reading.own_name(node) == name
+    assert reading.short_hostname(node) == name
 
 
 # Python 3.6, which the controller's ruff and mypy do not know
