@@ -359,7 +359,7 @@ def test_an_interrupted_run_keeps_each_cause_and_the_next_run_goes_on(current: W
 
 def test_a_run_that_is_terminated_shows_its_summary(current: Workspace, tmp_path: Path) -> None:
     hosts = {name: a_host(name) for name in "ab"}
-    done = stopped(tmp_path, current, hosts, signal.SIGTERM, "wave 1 of .*Provide the package")
+    done = stopped(tmp_path, current, hosts, signal.SIGTERM, "wave 1 of .*Set up the source of the package")
     assert outcomes(done) == {"a": "connected", "b": "interrupted"}
     assert "The run was interrupted in wave 2 of 2." in summary_lines(done)
 

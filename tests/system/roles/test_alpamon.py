@@ -51,7 +51,7 @@ SOURCES = "/etc/apt/sources.list.d/alpacax_alpamon.sources"
 VENDOR = "https://packagecloud.io/alpacax/alpamon"
 FULL = {"failed": True, "rc": 1, "msg": "No space left on device", "stdout": "", "stderr": ""}
 ROCKY, LEAP = Distribution("Rocky", "9.4", "dnf"), Distribution("openSUSE Leap", "15.6", "zypper")
-QUICK = ("-e", json.dumps({"alpamon_connect_timeout": "1s", "__alpamon_lock_retries": 2, "__alpamon_lock_delay": 0}))
+QUICK = ("-e", json.dumps({"alpamon_connect_timeout": "1s", "__alpamon_lock_retries": 2}))
 #: How many task banners a converged run of the role alone may take, and how many lines a host that fails.
 CONVERGED, LINES = 9, 25
 
