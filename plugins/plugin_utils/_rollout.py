@@ -44,21 +44,21 @@ def count_waves(hosts: int, sizes: Sequence[Any]) -> int:
 
 
 def compare_hosts(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Choose the hosts of a wave that make registration tokens, and refuse hosts that share credentials.
+    """Choose the hosts of a wave that create registration tokens, and refuse hosts that share credentials.
 
     Args:
         plans: ``plan`` of M(herdops.alpacon.alpamon_info) by host; empty for hosts that cannot be reached.
 
     Returns:
-        ``hosts``: all of the wave; ``makers``: by workspace, the first host that needs a token;
+        ``hosts``: all of the wave; ``token_hosts``: by workspace, the first host that needs a token;
         ``shared``: by host, why it is refused.
     """
-    makers: dict[str, str] = {}
+    token_hosts: dict[str, str] = {}
     records: dict[str, list[str]] = {}
     for host, plan in plans.items():
         # The plan of a failed module is not trusted.
         if plan.get("needs_token") and not plan.get("problems", True):
-            makers.setdefault(plan["workspace"], host)
+            token_hosts.setdefault(plan["workspace"], host)
         if plan.get("server_id"):
             records.setdefault(plan["server_id"], []).append(host)
     shared = {}
@@ -71,7 +71,7 @@ def compare_hosts(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
                     " One is a clone, or both are names of one machine."
                     " Remove /etc/alpamon from a clone, and roll out again."
                 )
-    return {"hosts": list(plans), "makers": makers, "shared": shared}
+    return {"hosts": list(plans), "token_hosts": token_hosts, "shared": shared}
 
 
 def host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def test_hosts_that_are_registered_need_no_right_to_make_tokens(current: Workspa
     current.fault(method="POST", path="registration-tokens/$", times=9, **FORBIDDEN)
     done = rolled(tmp_path, current, hosts, alpamon_serial=2, alpamon_max_fail_percentage=50)
     assert outcomes(done) == {"a": "connected", "b": "failed"}
-    assert done.rows["b"]["cause"].startswith("No registration token could be made.")
+    assert done.rows["b"]["cause"].startswith("No registration token could be created.")
     assert len(current.registered()) == 1
 
 

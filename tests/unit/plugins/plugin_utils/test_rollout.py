@@ -308,7 +308,7 @@ OTHER = {**PLAN, "workspace": "https://b.example"}
 
 
 @pytest.mark.parametrize(
-    ("plans", "makers", "shared"),
+    ("plans", "token_hosts", "shared"),
     [
         ({}, {}, []),
         ({"a": {}, "b": {"problems": ["unsupported"]}, "c": {"needs_token": True}}, {}, []),
@@ -320,9 +320,9 @@ OTHER = {**PLAN, "workspace": "https://b.example"}
         ({"a": GONE, "b": GONE}, {}, []),
     ],
 )
-def test_hosts_of_a_wave_are_compared(plans: dict[str, Any], makers: dict[str, str], shared: list[str]) -> None:
+def test_hosts_of_a_wave_are_compared(plans: dict[str, Any], token_hosts: dict[str, str], shared: list[str]) -> None:
     found = compare_hosts(plans)
-    assert found["makers"] == makers
+    assert found["token_hosts"] == token_hosts
     assert list(found["shared"]) == shared
     for host, other in ((shared[0], shared[-1]), (shared[-1], shared[0])) if shared else ():
         assert found["shared"][host].startswith(f"The host has the same credentials as {other}. ")
