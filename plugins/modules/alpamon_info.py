@@ -6,13 +6,12 @@
 
 DOCUMENTATION = r"""
 module: alpamon_info
-short_description: Read what a host has of Alpacon's agent
+short_description: Read the state of Alpacon's agent on a host
 version_added: 1.0.0
 description:
-  - Reads, on the host itself, which version of alpamon is installed, whether it runs, how it is configured, and what
-    else the role P(herdops.alpacon.alpamon#role) decides by.
-  - It asks no workspace, so it cannot tell whether the credentials are still valid, or whether the agent is connected;
-    M(herdops.alpacon.alpacon_registration_info) does.
+  - Reads the installed version, the service and the configuration of alpamon on the host.
+  - Does not ask the workspace. Use M(herdops.alpacon.alpacon_registration_info) to check the credentials and the
+    connection.
 author:
   - herdops.alpacon contributors (@herdops)
 requirements:
@@ -21,31 +20,31 @@ requirements:
 options:
   return_key:
     description:
-      - Whether RV(configuration.key) is returned, which only root can read. It is a secret, so set C(no_log) to V(true)
-        on such a task.
+      - Whether to return RV(configuration.key), which only root can read. The key is a secret, so set C(no_log) to
+        V(true) on the task.
     type: bool
     default: false
   package_file:
     description:
-      - A C(.deb) or C(.rpm) on the host whose version is returned as well.
+      - Path on the host of a C(.deb) or C(.rpm). Its version is returned in RV(package_file_version).
     type: path
   plan:
     description:
-      - Whether RV(plan) is returned, which says what the role P(herdops.alpacon.alpamon#role) has to do by its
-        variables. The role uses it; the task has to be one of its own.
+      - Whether to return RV(plan), the changes that the role P(herdops.alpacon.alpamon#role) has to make. Works only in
+        tasks of the role.
     type: bool
     default: false
   controller_time:
     description:
-      - The time that RV(clock_ahead) compares the clock of the host with, in seconds since the epoch. By default, that
-        of the controller.
+      - Time for comparison with the clock of the host, in seconds since the epoch. By default, the time of the
+        controller.
     type: float
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return changed status prediction without modifying the host.
     support: full
     details:
-      - It only reads.
+      - The module only reads.
   diff_mode:
     description: Returns details on what has changed, when in diff mode.
     support: none
@@ -68,61 +67,61 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read what there is of the agent
+- name: Read the state of the agent
   herdops.alpacon.alpamon_info:
   become: true
   register: agent
 
-- name: Stop where an agent runs on from before its package was upgraded
+- name: Check that the agent was restarted after its upgrade
   ansible.builtin.assert:
     that: agent.process.state != 'outdated'
-    fail_msg: "alpamon {{ agent.version }} is installed, and an older one runs."
+    fail_msg: "alpamon {{ agent.version }} is installed, but an older version is running."
 """
 
 RETURN = r"""
 version:
-  description: The installed version, as the agent states it; null if the package is not installed.
+  description: The installed version, such as V(2.6.0-rc1); null if the package is not installed.
   returned: always
   type: str
   sample: 2.5.0
 held:
-  description: Whether a hold of dpkg, a versionlock of dnf or a lock of zypper keeps the installed version.
+  description: Whether the package is held by dpkg, dnf versionlock or a lock of zypper.
   returned: always
   type: bool
   sample: false
 package_file_version:
-  description: The version in O(package_file); null if that is not given, or is no package.
+  description: The version of O(package_file); null without it, or if it is not a package.
   returned: always
   type: str
   sample: null
 service_manager:
-  description: The name of process 1, which is V(systemd) where systemd manages services.
+  description: The name of process 1, usually V(systemd).
   returned: always
   type: str
   sample: systemd
 service:
-  description: The unit of the agent; everything is V(false) where systemd does not manage services.
+  description: The systemd unit of the agent. All values are V(false) without systemd.
   returned: always
   type: dict
   sample: {active: true, enabled: true}
   contains:
     active:
-      description: Whether it is active.
+      description: Whether the unit is active.
       type: bool
     enabled:
-      description: Whether it is started at every boot.
+      description: Whether the unit starts at boot.
       type: bool
 restart_timer:
-  description: The timer that the package starts when it is upgraded, as RV(service).
+  description: The systemd timer that upgrades of the package start.
   returned: always
   type: dict
   sample: {active: false, enabled: false}
   contains:
     active:
-      description: Whether it is active.
+      description: Whether the unit is active.
       type: bool
     enabled:
-      description: Whether it is started at every boot.
+      description: Whether the unit starts at boot.
       type: bool
 process:
   description: The process of the agent.
@@ -131,15 +130,15 @@ process:
   sample: {pid: 812, state: current, outdated: []}
   contains:
     pid:
-      description: Its number; null if it does not run.
+      description: The process ID; null if the agent does not run.
       type: int
     state:
       description:
-        - V(none) if it does not run, V(outdated) if it has been running since before its package or its configuration
-          came, or V(current).
+        - V(none) if the agent does not run, V(outdated) if it was started before its package or configuration changed,
+          else V(current).
       type: str
     outdated:
-      description: What came later, V(package) or V(configuration) or both.
+      description: What changed since the start, V(package), V(configuration) or both.
       type: list
       elements: str
 configuration:
@@ -155,24 +154,23 @@ configuration:
     text: "[server] ..."
   contains:
     url:
-      description: URL of the workspace; null if there is none, or none that can be read.
+      description: URL of the workspace; null if it is missing or unreadable.
       type: str
     id:
-      description: UUID of the server, as it is written there; null if there is none.
+      description: UUID of the server; null if it is missing.
       type: str
     key:
-      description: The key of the server, with O(return_key=true); null if there is none.
+      description: Key of the server with O(return_key=true); null if it is missing.
       type: str
     readable:
-      description: Whether it can be read, or is not there. If V(false), there may be one all the same that takes root.
+      description: Whether the task could read the file. V(false) means that root is needed.
       type: bool
     complete:
       description:
-        - Whether there are a URL, an id and a key, as far as it is RV(configuration.readable).
-        - An id that is no UUID, such as one that was cut off, and a key with a character that no key has do not count.
+        - Whether URL, id and key are present and well-formed.
       type: bool
     text:
-      description: All of it, with its secrets masked.
+      description: The content of the file, with secrets masked.
       type: str
 machine_id:
   description: The machine id of the host.
@@ -181,26 +179,25 @@ machine_id:
   sample: 0123456789abcdef0123456789abcdef
 registered_machine_id:
   description:
-    - The machine id in a comment of the configuration, which the role writes when it registers the host; empty without
-      it. If it differs from RV(machine_id), the disk is a copy of another host's, or the machine id of this one has
-      changed.
+    - The machine id that the role wrote into the configuration; empty if it is missing. If it differs from
+      RV(machine_id), the host is a clone, or its machine id has changed.
   returned: always
   type: str
   sample: 0123456789abcdef0123456789abcdef
 pending:
-  description: Files that tell of an upgrade or a migration by the agent itself that is under way.
+  description: Marker files of an upgrade or migration that the agent itself has started.
   returned: always
   type: list
   elements: str
   sample: []
 files:
-  description: The files and folders that the role manages, by their paths.
+  description: The files and folders that the role manages, by path.
   returned: always
   type: dict
   sample:
     /etc/alpamon: {exists: true, mode: "0700", uid: 0, gid: 0}
 distribution:
-  description: What C(/etc/os-release) says.
+  description: The distribution in C(/etc/os-release).
   returned: always
   type: dict
   sample: {id: debian, name: Debian GNU/Linux, version: "13"}
@@ -215,59 +212,59 @@ distribution:
       description: Its C(VERSION_ID), which is empty for Debian unstable.
       type: str
 hostname:
-  description: The short name of the host; empty if it has none of its own, such as V(localhost.localdomain).
+  description: The short hostname; empty for default names such as V(localhost.localdomain).
   returned: always
   type: str
   sample: web-01
 proxies:
-  description: Names of variables in the environment of the task that set a proxy for HTTP.
+  description: Names of the environment variables that set an HTTP proxy.
   returned: always
   type: list
   elements: str
   sample: []
 uid:
-  description: The user that the task ran as; V(0) is root.
+  description: The user ID of the task; V(0) is root.
   returned: always
   type: int
   sample: 0
 clock_ahead:
   description:
-    - By how many seconds the clock of the host is ahead of O(controller_time), negative if it is behind. It includes
-      how long the task took to reach the host.
+    - Seconds that the clock of the host is ahead of O(controller_time), including the time to reach the host. Negative
+      if it is behind.
   returned: always
   type: int
   sample: 0
 check_mode:
-  description: Whether the task ran in check mode, whatever asked for it.
+  description: Whether the task ran in check mode.
   returned: always
   type: bool
   sample: false
 plan:
   description:
-    - What the role has to do. It has more keys than these, which are the role's own and may change in any release.
+    - What the role has to do. All other keys are private to the role.
   returned: with O(plan=true)
   type: dict
   sample: {problems: [], warnings: [], install: false, register: false, write_configuration: false, restart: false}
   contains:
     problems:
-      description: Why the host or its variables are refused. If there is one, other keys may be missing.
+      description: Reasons to refuse the host. If there is one, other keys may be missing.
       type: list
       elements: str
     warnings:
-      description: What will not work as it seems. They are shown as warnings, too.
+      description: The warnings that the task shows.
       type: list
       elements: str
     install:
-      description: Whether another version may have to be installed.
+      description: Whether a package has to be installed.
       type: bool
     register:
-      description: Whether the host has no credentials of its own for this workspace.
+      description: Whether the host has to be registered.
       type: bool
     write_configuration:
-      description: Whether the configuration differs from the options, though its credentials can stay.
+      description: Whether the configuration has to be changed.
       type: bool
     restart:
-      description: Whether the agent runs on from before its package or its configuration came.
+      description: Whether the agent has to be restarted, since its package or configuration changed.
       type: bool
 """
 
@@ -286,7 +283,7 @@ SPEC = {
 
 
 def main() -> None:
-    """Read what the host has of the agent."""
+    """Run the module."""
     module = AnsibleModule(SPEC, supports_check_mode=True)
 
     def program(command: List[str]) -> Tuple[int, str]:
