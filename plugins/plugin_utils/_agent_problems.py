@@ -45,9 +45,9 @@ def _version_problems(state: AgentState) -> Iterable[str]:
             " true to go back. If the workspace has upgraded the agent, set alpamon_hold to true too."
         )
     if version == "latest" and options["package_file"]:
-        yield "alpamon_version is latest, which alpamon_package_file cannot say. Leave one of them out."
+        yield "alpamon_version=latest and alpamon_package_file exclude each other. Set only one of them."
     if version == "latest" and options["hold"]:
-        yield "alpamon_hold and alpamon_version=latest contradict each other. Give the version that is to be held."
+        yield "alpamon_hold and alpamon_version=latest exclude each other. Set alpamon_version to the version to hold."
 
 
 def _package_problems(state: AgentState) -> Iterable[str]:
@@ -69,8 +69,8 @@ def _package_problems(state: AgentState) -> Iterable[str]:
     missing = [f"alpamon_{name}" for name in state.controller.missing if name not in unused]
     if missing:
         yield (
-            f"{' and '.join(missing)}: there is no such file on the controller. A relative path is looked for in"
-            " files/ beside the playbook, beside it, and in the folder that Ansible was started in."
+            f"{' and '.join(missing)}: there is no such file on the controller. Relative paths are searched in"
+            " files/ beside the playbook, beside the playbook, and in the current directory."
         )
 
 
@@ -129,9 +129,11 @@ def find_warnings(state: AgentState) -> list[str]:
     if state.clock:
         warnings.append(f"{host}: {state.clock}")
     if state.from_repository and not state.repository.fingerprints:
-        warnings.append("alpamon_key_fingerprints is empty: the key of the repository is trusted as it comes.")
+        warnings.append(
+            "alpamon_key_fingerprints is empty: the downloaded key of the repository is trusted without a check."
+        )
     if options["package_file"] and not options["package_checksum"]:
-        warnings.append("alpamon_package_checksum is empty: the package is installed unchecked.")
+        warnings.append("alpamon_package_checksum is empty: the package is installed without a check.")
     return warnings + (_workspace_warnings(state) if options["state"] == "present" else [])
 
 
@@ -139,7 +141,7 @@ def _workspace_warnings(state: AgentState) -> list[str]:
     address = state.workspace.partition("://")[2].partition("/")[0]
     warnings = []
     if state.workspace.startswith("http://"):
-        warnings.append("alpamon_url is not https: id and key of the server go over the network in the clear.")
+        warnings.append("alpamon_url is not https: id and key of the server are sent unencrypted.")
     if not state.options["validate_certs"]:
         warnings.append("Certificates are not verified, since alpamon_validate_certs is false.")
     if "8000" in address:

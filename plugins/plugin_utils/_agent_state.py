@@ -263,5 +263,5 @@ class AgentState:
             return ""
         return (
             f"The clock of the host is {abs(ahead) // 60} minutes {'ahead of' if ahead > 0 else 'behind'} that of the"
-            " controller: signatures and certificates may seem to be of the future, or too old."
+            " controller. Signatures and certificates may be refused as expired or not yet valid. Set the clock."
         )

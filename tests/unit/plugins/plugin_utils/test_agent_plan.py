@@ -390,8 +390,8 @@ REFUSED: dict[str, tuple[Row, Row, str]] = {
     "downgrade": (READY, {"version": "2.4.9"}, "alpamon 2.5.0 is installed, and 2.4.9 is older. Set alpamon_allow_d"),
     "candidate of what is installed": (READY, {"version": "2.5.0-rc2"}, "and 2.5.0-rc2 is older."),
     "older file": (of(READY, package_file_version="2.4.0"), BY_FILE, "alpamon 2.5.0 is installed, and 2.4.0 is older."),
-    "latest file": (FRESH, {**BY_FILE, "version": "latest"}, "alpamon_version is latest, which alpamon_package_file"),
-    "latest and held": (FRESH, {"version": "latest", "hold": True}, "contradict each other"),
+    "latest file": (FRESH, {**BY_FILE, "version": "latest"}, "alpamon_version=latest and alpamon_package_file exclude"),
+    "latest and held": (FRESH, {"version": "latest", "hold": True}, "exclude each other"),
     "checksum": (
         FRESH,
         {**BY_FILE, "package_checksum": "ab12"},
