@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ _SPEC = {f"{_PREFIX}{name}": {**option, "required": True} for name, option in SP
 #: Variables of the playbook herdops.alpacon.rollout.
 _PLAYBOOK_VARIABLES = ("hosts", "serial", "max_fail_percentage", "groups", "become", "results")
 _KNOWN = [*_SPEC, *(f"{_PREFIX}{name}" for name in _PLAYBOOK_VARIABLES)]
+_TAGS = frozenset().union(*PARTS.values())
 #: Options that name a file on the controller.
 _FILES = ("ca_cert", "package_file", "repository_key")
 _OWN_CONNECTION = (
@@ -78,6 +79,8 @@ class ActionModule(ActionBase):
                 f"'{clean_line(extra['_raw_params'])}' belongs to no variable. Put a value that has blanks in quotes of"
                 " its own."
             )
+        if selection:
+            misspelt += _tag_problems(variables)
         if misspelt:
             return refusal(misspelt)
         try:
@@ -109,7 +112,7 @@ class ActionModule(ActionBase):
         return Controller(
             host=variables["inventory_hostname"],
             # Tags that are not the role's own select all parts.
-            parts=tags & frozenset().union(*PARTS.values()),
+            parts=tags & _TAGS,
             files=paths,
             missing=sorted(paths.keys() - readable.keys()),
             digests={
@@ -128,6 +131,23 @@ class ActionModule(ActionBase):
             except (AnsibleError, AnsibleActionFail):
                 return os.path.abspath(expanded)
         return expanded
+
+
+def _tag_problems(variables: Mapping[str, Any]) -> Iterable[str]:
+    """Yield why these tags of a rollout would carry out nothing."""
+    unknown = {*(variables.get("ansible_run_tags") or ())} - _TAGS - {"all", "always", "tagged", "untagged"}
+    if unknown:
+        yield (
+            f"There are no tasks with the tags {', '.join(sorted(unknown))}. The role has the tags"
+            f" {', '.join(sorted(_TAGS))}."
+        )
+    # Ansible skips what has one of several tags.
+    skipped = sorted(_TAGS & {*(variables.get("ansible_skip_tags") or ())})
+    if skipped:
+        yield (
+            f"--skip-tags {','.join(skipped)} would skip the whole role. Name the parts that are to be carried out"
+            " instead, as in --tags install,register,configure."
+        )
 
 
 def _digest(path: str, checksum: str) -> str:

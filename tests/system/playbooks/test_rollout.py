@@ -148,6 +148,22 @@ def test_an_empty_selection_is_refused(current: Workspace, tmp_path: Path, argum
     assert done["a"].calls == done["b"].calls == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--skip-tags", "verify,mine"), "--skip-tags verify would skip the whole role."),
+        (("--tags", "instal,register"), "There are no tasks with the tags instal."),
+    ],
+)
+def test_tags_that_carry_out_nothing_are_refused(
+    current: Workspace, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    done = run_role(tmp_path, current, {"a": a_host("a")}, *arguments, playbook=PLAYBOOK)
+    assert told in done.rows["a"]["cause"]
+    assert done.code == 2, done.said
+    assert {call.module for call in done["a"].calls} == {"alpamon_info"}
+
+
 def test_a_limit_without_an_inventory_is_left_to_ansible(current: Workspace, tmp_path: Path) -> None:
     done = play_out(current, tmp_path, PLAYBOOK, None, "--limit", "web")
     assert "no hosts matched" in done.said
@@ -173,6 +189,7 @@ def test_a_registration_token_is_made_only_where_one_is_needed(current: Workspac
     shared = registered(current)
     [by_hand] = current.registration_tokens()
     hosts = {
+        "cached": a_host("cached"),
         # The first ones of the wave do not need it.
         "own": a_host("own", alpamon_registration_token=by_hand["key"]),
         "state": a_host("state", alpamon_state="installed"),
@@ -182,11 +199,16 @@ def test_a_registration_token_is_made_only_where_one_is_needed(current: Workspac
         "empty": a_host("empty", alpamon_registration_token=""),
         **{name: a_host(name, *shared) for name in ("original", "clone")},
     }
-    done = rolled(tmp_path, current, hosts, alpamon_serial="100%", alpamon_max_fail_percentage=100)
+    # A fact does not name a file of the controller.
+    cache = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(tmp_path)}
+    facts = json.dumps({"alpamon_results": str(tmp_path / "elsewhere")})
+    (tmp_path / "s1_cached").write_text(json.dumps({"__payload__": facts}), encoding="utf-8")
+    every = {"alpamon_serial": "100%", "alpamon_max_fail_percentage": "100"}
+    done = rolled(tmp_path, current, hosts, "-e", json.dumps(every), environ=cache)
     assert outcomes(done) == {
         **dict.fromkeys(("own", "empty"), "connected"),
         "state": "installed",
-        **dict.fromkeys(("option", "typo", "lookup", "original", "clone"), "failed"),
+        **dict.fromkeys(("cached", "option", "typo", "lookup", "original", "clone"), "failed"),
     }
     causes = {host: done.rows[host]["cause"] for host in hosts}
     assert causes["option"].startswith("alpamon_version is 'newest'.")
