@@ -42,7 +42,13 @@ from system.support import Reply, ScriptedServer
 from workspace.client import Workspace
 
 #: The facts that the role gives, and those in which the key of a server is while it is needed.
-FACTS = ("alpamon_server_id", "alpamon_connected", "alpamon_installed_version", "alpamon_orphans")
+FACTS = (
+    "alpamon_server_id",
+    "alpamon_connected",
+    "alpamon_installed_version",
+    "alpamon_orphans",
+    "alpamon_duplicates",
+)
 KEYS = ("__alpamon_registration", "__alpamon_host", "__alpamon_host_after")
 CONFIGURATION, LOCK = "/etc/alpamon/alpamon.conf", "/run/alpamon-registering"
 ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -64,7 +70,9 @@ def test_present_and_again(current: Workspace, tmp_path: Path, core: str) -> Non
     token, old = current.add_registration_token()["key"], register(current, "again")
     body = {"groups": [current.add_group("Production")]}
     current.api("PATCH", f"servers/servers/{old['id']}/", json=body).raise_for_status()
-    current.change_server(old["name"], commissioned=True, is_connected=False)
+    offline = register(current, "twice")
+    for record in (old, offline):
+        current.change_server(record["name"], commissioned=True, is_connected=False)
     (tmp_path / "plays/files").mkdir(parents=True)
     for file in ("plays/files/our.pem", "plays/files/alpamon_2.5.0.deb", "plays/beside.asc", "here.deb"):
         (tmp_path / file).write_text(f"{Path(file).name}\n", encoding="utf-8")
@@ -86,10 +94,11 @@ def test_present_and_again(current: Workspace, tmp_path: Path, core: str) -> Non
         "beside": ScriptedHost(variables={"alpamon_repository_key": "beside.asc", "alpamon_ca_cert": "here.deb"}),
         "started": ScriptedHost(variables=own),
         "damaged": ScriptedHost(answers=damaged, variables={"alpamon_validate_certs": False}),
+        "twice": ScriptedHost(Distribution("Debian", "13.1", hostname="twice")),
         "again": ScriptedHost(Distribution("Debian", "13.1", hostname="again"), variables={"alpamon_replace": True}),
     }
     given = {"core": core, "playbook": str(tmp_path / "plays/site.yml"), "ALPACON_REGISTRATION_TOKEN": token}
-    with agents_come(current, but=[old["name"]]):
+    with agents_come(current, but=[old["name"], offline["name"]]):
         done = run_role(tmp_path, current, hosts, **given)
         assert done.code == 0, done.said
         records = {record["id"]: record for record in current.registered()}
@@ -111,6 +120,7 @@ def test_present_and_again(current: Workspace, tmp_path: Path, core: str) -> Non
     its = {name: records[host.shown["alpamon_server_id"]] for name, host in done.hosts.items()}
     assert (its["apt"]["tags"]["env"], its["again"]["groups"]) == ("test", ["Production"])
     assert old["id"] not in records
+    assert done["twice"].shown["alpamon_duplicates"] == [f"{offline['name']}, {offline['id']}"]
     for host in done.hosts.values():
         # With credentials in its environment, the package would register the host by itself.
         assert {call.environment.get("PLUGIN_KEY") for call in host.calls if call.module in ("apt", "dnf")} <= {""}
