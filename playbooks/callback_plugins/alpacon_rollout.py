@@ -50,10 +50,11 @@ class CallbackModule(CallbackBase):
             self._end()
             return
         known = play.get_variable_manager().get_vars(play=play)
-        hosts, variables = known["ansible_play_hosts_all"], known["hostvars"]
+        hosts = known["ansible_play_hosts_all"]
         if not hosts:
             return
         if self._rollout is None:
+            variables = known["hostvars"]
             show, warn = self._display.display, self._display.warning
             # Else Ansible ends at once without a summary.
             signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
