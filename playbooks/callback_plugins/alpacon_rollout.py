@@ -10,7 +10,9 @@ Ansible loads callbacks from this folder beside a playbook.
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import signal
+import sys
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -57,7 +59,7 @@ class CallbackModule(CallbackBase):
             variables = known["hostvars"]
             show, warn = self._display.display, self._display.warning
             # Else Ansible ends at once without a summary.
-            signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+            signal.signal(signal.SIGTERM, _interrupt)
             self._rollout = Rollout(hosts, self._file, show, warn, variables.__getitem__, self._retry)
         self._rollout.start_wave(known["ansible_play_batch"], play.serial, play.max_fail_percentage)
 
@@ -94,7 +96,16 @@ class CallbackModule(CallbackBase):
     def _end(self, interrupted: bool = False) -> None:
         rollout, self._rollout = self._rollout, None
         if rollout:
+            if interrupted:  # a second Ctrl-C would cut the summary short
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
             rollout.end(interrupted)
+
+
+def _interrupt(*_signal: Any) -> None:
+    """Do as Ctrl-C does. Workers of old ansible-core have this handler too, and end without a word."""
+    if multiprocessing.parent_process():
+        sys.exit(1)
+    signal.raise_signal(signal.SIGINT)
 
 
 def _parts(result: Any) -> tuple[str, Any, dict[str, Any]]:
