@@ -57,7 +57,7 @@ class Controller:
 
 @dataclass(frozen=True)
 class AgentState:
-    """The options, the state of the host, and the differences between them.
+    """Hold the options, the state of the host, and the differences between them.
 
     Attributes:
         options: as in :data:`_agent_plan.SPEC`; no value is null.
@@ -85,13 +85,13 @@ class AgentState:
 
     @cached_property
     def pinned(self) -> str:
-        """The requested version in the agent's spelling; empty for any or the latest."""
+        """Return the requested version in the agent's spelling; empty for any or the latest."""
         version: str = self.options["version"]
         return "" if version == "latest" else version.replace("~", "-")
 
     @property
     def needs_other_version(self) -> bool:
-        """The repository may have to provide a version that is not installed."""
+        """Return True if the repository may have to provide a version that is not installed."""
         return (
             not self.version
             or self.options["version"] == "latest"
@@ -122,13 +122,13 @@ class AgentState:
 
     @property
     def target_version(self) -> str:
-        """The version to install; empty if it is installed or unknown."""
+        """Return the version to install; empty if it is installed or unknown."""
         version = self.agent.get("package_file_version") or "" if self.options["package_file"] else self.pinned
         return "" if version == self.version else version
 
     @property
     def package_file_name(self) -> str:
-        """The file name in alpamon_package_file, without the query of a URL."""
+        """Return the file name in alpamon_package_file, without the query of a URL."""
         return re.sub(r"[?#].*", "", self.options["package_file"]).rpartition("/")[2]
 
     @property
@@ -145,7 +145,7 @@ class AgentState:
 
     @property
     def add_source(self) -> bool:
-        """The repository has to be set up or the package file copied."""
+        """Return True if the repository has to be set up or the package file copied."""
         repository = self.from_repository and (self.change_repository or self.needs_other_version)
         return self.selects("install") and (repository or bool(self.options["package_file"]))
 
@@ -170,13 +170,13 @@ class AgentState:
 
     @property
     def cloned(self) -> bool:
-        """The host is a clone: its configuration was written on another machine."""
+        """Return True for a clone, whose configuration was written on another machine."""
         registered, current = self.agent["registered_machine_id"], self.agent["machine_id"]
         return self.configuration["complete"] and bool(registered and current) and registered != current
 
     @cached_property
     def configuration_text(self) -> str:
-        """The wanted configuration, with ``%(id)s`` and ``%(key)s`` in place of the credentials."""
+        """Return the wanted configuration, with ``%(id)s`` and ``%(key)s`` in place of the credentials."""
         return configuration_text(self.options, self.workspace, self.agent["machine_id"])
 
     @property
@@ -190,7 +190,7 @@ class AgentState:
 
     @property
     def write_configuration(self) -> bool:
-        """The configuration has other content than wanted, or a path has another mode or owner."""
+        """Return True if the configuration has other content, or a path another mode or owner."""
         if self.register or not self.selects("configure"):
             return False
         files = self.agent["files"]
@@ -202,7 +202,7 @@ class AgentState:
 
     @property
     def configuration_changes(self) -> list[str]:
-        """The removed and added lines of the configuration, without the key."""
+        """Return the removed and added lines of the configuration, without the key."""
         if not self.write_configuration:
             return []
         before = self.configuration["text"].splitlines()
@@ -240,7 +240,7 @@ class AgentState:
 
     @property
     def has_changes(self) -> bool:
-        """The host has to be changed, apart from a missing connection."""
+        """Return True if the host has to be changed; a missing connection is no change."""
         if self.options["state"] != "present":
             return bool(self.parts)
         return (
@@ -257,7 +257,7 @@ class AgentState:
 
     @property
     def clock(self) -> str:
-        """A warning if the clock of the host is wrong; else empty."""
+        """Return a warning if the clock of the host is wrong; else empty."""
         ahead = self.agent.get("clock_ahead")
         if ahead is None or abs(ahead) < _CLOCK_DIFFERENCE:
             return ""
