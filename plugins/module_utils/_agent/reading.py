@@ -283,7 +283,8 @@ def short_hostname(node: str) -> str:
 
 def read_file(host: System, path: str) -> Row:
     """Return mode, owner and SHA-256 of a file or folder."""
-    status = host.status(path, follow=False)
+    # Ansible's module file sets the mode of the folder that a link points to.
+    status = host.status(path, follow=path in FOLDERS)
     if status is None:
         return {"exists": False}
     found: Row = {

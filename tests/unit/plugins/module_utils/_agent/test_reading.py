@@ -281,6 +281,13 @@ def test_files(host: reading.System) -> None:
     assert "sha256" not in reading.read_agent(host)["files"][reading.OVERRIDE]
 
 
+def test_folder_that_is_a_link_has_the_mode_of_its_target(host: reading.System) -> None:
+    (folder := Path(host.root + "/srv/alpamon")).mkdir(parents=True, mode=0o700)
+    Path(host.root + "/etc").mkdir()
+    Path(host.root + "/etc/alpamon").symlink_to(folder)
+    assert reading.read_agent(host)["files"]["/etc/alpamon"]["mode"] == "0700"
+
+
 @pytest.mark.parametrize(
     ("text", "machine"),
     [
