@@ -122,6 +122,8 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
         "change_certificate": state.change_certificate,
         "restart": state.restart,
         "start": state.start,
+        # Only a run that has to install and to restart judges a version.
+        "rollback": options["rollback"] and {"install", "configure"} <= state.parts,
         "clock": state.clock,
         "lock": LOCK,
         "paths_to_remove": _paths_to_remove(state),

@@ -491,6 +491,20 @@ def test_parts(row: str) -> None:
     assert {name: found[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("parts", "option", "back"),
+    [
+        (set(), True, True),
+        (set(), False, False),
+        ({"verify"}, True, False),
+        ({"install", "verify"}, True, False),
+        ({"install", "configure", "verify"}, True, True),
+    ],
+)
+def test_only_a_run_that_upgrades_and_restarts_goes_back(parts: set[str], option: bool, back: bool) -> None:
+    assert plan(READY, {"rollback": option}, parts=frozenset(parts))["rollback"] is back
+
+
 @pytest.mark.parametrize("part", ["configure", "verify"])
 def test_parts_that_need_a_registration(part: str) -> None:
     [problem] = plan(FRESH, parts=frozenset({part}))["problems"]
