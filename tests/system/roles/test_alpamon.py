@@ -186,6 +186,8 @@ def test_upgrades_and_rollbacks(current: Workspace, tmp_path: Path, core: str) -
     assert (done["asis"].failure[: len(why)], done["asis"].of("apt")) == (why, [])
     assert re.search(f"2.5.0 did not connect. alpamon 2.4.0 is back and connected.*{why}", done["rolls"].failure, re.S)
     assert [row["name"] for row in done["rolls"].of("apt")] == ["alpamon=2.4.0"]
+    # Without that, systemd refuses to start the version that works after one that has ended several times.
+    assert "systemctl reset-failed alpamon.service" in done["rolls"].commands
     assert max(done.lines_of_failures(name) for name in ("rolls", "gone", "asis", "full")) <= LINES
     assert "2.4.0 could not be installed again, and alpamon 2.5.0 is installed." in done["gone"].failure
     assert f"{missing['msg']}\nWhy alpamon 2.5.0 did not connect:\nNot connected" in done["gone"].failure
