@@ -17,6 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
     REPOSITORIES,
     SERVICE,
     TIMER,
+    VENDOR_REPOSITORY,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_problems import (
@@ -67,6 +68,8 @@ SPEC: dict[str, dict[str, Any]] = {
 PACKAGES = "/var/cache/alpamon"
 _UNIT_FOLDERS = ("/lib/systemd/system", "/etc/systemd/system")
 _UNITS = (SERVICE, TIMER, "alpamon-restart.service")
+#: The setup script of the vendor creates it.
+_VENDOR_KEY = "/etc/apt/keyrings/alpacax_alpamon-archive-keyring.gpg"
 #: Lock file of the run that registers the host.
 LOCK = "/run/alpamon-registering"
 _HOLD_COMMANDS = {
@@ -172,10 +175,9 @@ def _repository(state: AgentState) -> dict[str, Any]:
     repository, family = state.repository, state.family
     secret = repository.has_secret(family)
     paths = [{"path": family.key.rpartition("/")[0], "state": "directory"}]
-    vendor_list = REPOSITORIES[1]
-    if state.agent["files"][vendor_list]["exists"]:
+    if state.agent["files"][VENDOR_REPOSITORY]["exists"]:
         # apt refuses two files that name one repository with different keys.
-        paths.append({"path": vendor_list, "state": "absent"})
+        paths.append({"path": VENDOR_REPOSITORY, "state": "absent"})
     return {
         "path": family.repository,
         "content": repository.content(family),
@@ -220,7 +222,7 @@ def _paths_to_remove(state: AgentState) -> list[str]:
     """Return the paths that remain after the package was removed."""
     units = [f"{folder}/{unit}" for folder in _UNIT_FOLDERS for unit in _UNITS]
     files = [*FOLDERS, PID_FILE, PACKAGES, "/usr/lib/tmpfiles.d/alpamon.conf", OVERRIDE.rpartition("/")[0]]
-    repository = [*REPOSITORIES, state.family.key] if state.options["manage_repository"] else []
+    repository = [*REPOSITORIES, state.family.key, _VENDOR_KEY] if state.options["manage_repository"] else []
     return [*files, *units, state.family.certificate, *repository]
 
 

@@ -18,6 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
     FOLDERS,
     MASK,
     OVERRIDE,
+    VENDOR_REPOSITORY,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_systems import (
     Family,
@@ -115,6 +116,7 @@ class AgentState:
         content = sha256(self.repository.content(self.family).encode()).hexdigest()
         return (
             file.get("sha256") != content
+            or files[VENDOR_REPOSITORY]["exists"]
             or (self.repository.has_secret(self.family) and file.get("mode") != "0600")
             or not key["exists"]
             or (digest is not None and key.get("sha256") != digest)

@@ -42,6 +42,7 @@ REPOSITORIES = (
     "/etc/yum.repos.d/alpacax_alpamon.repo",
     "/etc/zypp/repos.d/alpacax_alpamon.repo",
 )
+VENDOR_REPOSITORY = REPOSITORIES[1]
 KEYS = ("/etc/apt/keyrings/alpacax_alpamon.asc", "/etc/pki/rpm-gpg/RPM-GPG-KEY-alpamon")
 FILES = (*FOLDERS, CONFIGURATION, OVERRIDE, *CERTIFICATES, *REPOSITORIES, *KEYS)
 PROGRAM = "/usr/bin/alpamon"

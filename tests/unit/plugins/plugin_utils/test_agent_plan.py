@@ -21,6 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
     KEYS,
     OVERRIDE,
     REPOSITORIES,
+    VENDOR_REPOSITORY,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_plan import SPEC, make_plan
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_state import Controller
@@ -60,6 +61,7 @@ FRESH: Row = {
     "clock_ahead": 0,
     "check_mode": False,
 }
+VENDOR_KEY = "/etc/apt/keyrings/alpacax_alpamon-archive-keyring.gpg"
 CREDENTIALS = {"url": URL, "id": ID, "key": KEY, "readable": True, "complete": True, "text": ""}
 
 
@@ -212,6 +214,7 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
     "fingerprints in another spelling": (READY, {"key_fingerprints": ["ab 12"]}, NOTHING),
     "key that is gone": (of(READY, files={KEYS[0]: ABSENT}), {}, {"add_source": True}),
     "file of the repository that was changed": (of(READY, files={REPOSITORIES[0]: PRESENT}), {}, {"add_source": True}),
+    "list of the vendor's setup script": (of(READY, files={VENDOR_REPOSITORY: PRESENT}), {}, {"add_source": True}),
     "repository of somebody else": (READY, {"channel": "rc", "manage_repository": False}, NOTHING),
     # With credentials in its environment, the package would register the host by itself.
     "environment of the package manager": (
@@ -599,7 +602,7 @@ def test_leftovers() -> None:
     assert {"/etc/alpamon", "/var/lib/alpamon", "/var/cache/alpamon", "/run/alpamon.pid", KEYS[0]} <= set(everything)
     assert set(REPOSITORIES) <= set(everything)
     kept = plan(READY, {"state": "absent", "manage_repository": False})["paths_to_remove"]
-    assert set(everything) - set(kept) == {*REPOSITORIES, KEYS[0]}
+    assert set(everything) - set(kept) == {*REPOSITORIES, KEYS[0], VENDOR_KEY}
 
 
 # A host that returns what the module never does
