@@ -20,6 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
     VENDOR_REPOSITORY,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_problems import (
     find_problems,
     find_warnings,
@@ -208,7 +209,7 @@ def _registration(state: AgentState) -> dict[str, Any]:
         "other_workspace": state.other_workspace,
         "leave": present and own and state.other_workspace,
         # Without its key, this record cannot be unregistered.
-        "incomplete_id": (found["id"] or "") if not found["complete"] and same_machine else "",
+        "incomplete_id": found["id"] if not found["complete"] and same_machine and is_uuid(found["id"]) else "",
         "cloned_id": found["id"] if state.cloned else "",
         "name": state.name,
         "platform": state.family.platform,

@@ -295,6 +295,7 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
         {},
         {"register": True, "incomplete_id": ""},
     ),
+    "an id that was cut off": (of(DAMAGED, configuration={"id": ID[:8]}), {}, {"register": True, "incomplete_id": ""}),
     # The configuration and the service
     "configuration by hand": (
         of(READY, files={CONFIGURATION: PRESENT}),
