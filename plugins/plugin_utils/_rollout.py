@@ -43,16 +43,18 @@ def count_waves(hosts: int, sizes: Sequence[Any]) -> int:
     return waves
 
 
-def compare_hosts(plans: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def compare_hosts(batch: Iterable[str], variables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Choose the hosts of a wave that create registration tokens, and refuse hosts that share credentials.
 
     Args:
-        plans: ``plan`` of M(herdops.alpacon.alpamon_info) by host; empty for hosts that cannot be reached.
+        batch: the hosts of the wave.
+        variables: those of each host; ``__alpamon_host`` has no plan if M(herdops.alpacon.alpamon_info) failed.
 
     Returns:
         ``hosts``: all of the wave; ``token_hosts``: by workspace, the first host that needs a token;
         ``shared``: by host, why it is refused.
     """
+    plans = {host: (variables[host].get("__alpamon_host") or {}).get("plan") or {} for host in batch}
     token_hosts: dict[str, str] = {}
     records: dict[str, list[str]] = {}
     for host, plan in plans.items():
@@ -119,7 +121,8 @@ def host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
 
 def host_results(facts: Mapping[str, Any], check_mode: bool, left: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return the result of a host at the end of its wave by its name, with the hosts that the wave lost."""
-    lost = set((facts.get("rollout_wave") or {}).get("hosts") or ()).difference(left)
+    stats = (facts.get("rollout_compared") or {}).get("ansible_stats") or {"data": {"wave": {"hosts": ()}}}
+    lost = set(stats["data"]["wave"]["hosts"]).difference(left)
     own = host_result(facts, check_mode)
     return {**{host: {"outcome": "unreachable"} for host in lost}, facts["inventory_hostname"]: own}
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +287,8 @@ def test_a_failed_wave_ends_the_rollout_whatever_the_limit_is(tmp_path: Path) ->
 
 
 def test_many_clones_name_only_a_few() -> None:
-    shared = compare_hosts({f"web-{number}": DONE for number in range(500)})["shared"]
+    own = {"__alpamon_host": {"plan": DONE}}
+    shared = compare_hosts([f"web-{number}" for number in range(500)], defaultdict(lambda: own))["shared"]
     assert "as web-1, web-2, web-3, web-4, web-5 and 494 more. One is" in shared["web-0"]
 
 
@@ -321,7 +323,7 @@ OTHER = {**PLAN, "workspace": "https://b.example"}
     ],
 )
 def test_hosts_of_a_wave_are_compared(plans: dict[str, Any], token_hosts: dict[str, str], shared: list[str]) -> None:
-    found = compare_hosts(plans)
+    found = compare_hosts(plans, {host: {"__alpamon_host": {"plan": plan}} for host, plan in plans.items()})
     assert found["token_hosts"] == token_hosts
     assert list(found["shared"]) == shared
     for host, other in ((shared[0], shared[-1]), (shared[-1], shared[0])) if shared else ():
@@ -381,5 +383,6 @@ def test_a_host_that_was_never_reached_is_unreachable() -> None:
 
 
 def test_a_host_tells_which_hosts_its_wave_lost() -> None:
-    facts = {"inventory_hostname": "a", "rollout_wave": compare_hosts({"a": PLAN, "b": PLAN, "c": PLAN})}
+    wave = compare_hosts("abc", {host: {} for host in "abc"})
+    facts = {"inventory_hostname": "a", "rollout_compared": {"ansible_stats": {"data": {"wave": wave}}}}
     assert host_results(facts, False, ["a", "c"]) == {"a": host_result(facts, False), "b": {"outcome": "unreachable"}}
