@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
@@ -56,12 +56,19 @@ class ActionModule(ActionBase):
         if with_plan and self._connection.transport == "herdops.alpacon.alpacon":
             return {"changed": False, "plan": refusal([_OWN_CONNECTION])}
         arguments.setdefault("controller_time", time.time())
-        result: dict[str, Any] = self._execute_module(
-            module_name="herdops.alpacon.alpamon_info",
-            module_args=arguments,
-            task_vars=variables,
-            wrap_async=self._task.async_val,
-        )
+        try:
+            result: dict[str, Any] = self._execute_module(
+                module_name="herdops.alpacon.alpamon_info",
+                module_args=arguments,
+                task_vars=variables,
+                wrap_async=self._task.async_val,
+            )
+        except AnsibleConnectionFailure as error:
+            if "censored due to no log" in str(error):
+                # With no_log, ssh hides why it fails. A command without a secret may show that.
+                self._connection._play_context.no_log = False
+                self._low_level_execute_command("exit 0")
+            raise
         result.pop("plan", None)
         if with_plan and not result.get("failed"):
             result["plan"] = self._plan(result, variables)
