@@ -15,7 +15,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.connection.local import Connection as LocalConnection
@@ -64,9 +64,12 @@ class Connection(LocalConnection):
 
     transport = "recording"
     has_pipelining = True
+    _lost = ""
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Answer for a module, or run a command."""
+        if self._lost:
+            self._refuse()
         if in_data is None:
             done: tuple[int, bytes, bytes] = super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
             return done
@@ -84,8 +87,13 @@ class Connection(LocalConnection):
         )
         result = {"invocation": {"module_args": given}, **answer}
         if "lost" in result:
-            raise AnsibleConnectionFailure(result["lost"])
+            self._lost = result["lost"]
+            self._refuse()
         return 0, json.dumps(result).encode(), b""
+
+    def _refuse(self) -> NoReturn:
+        """Fail as ssh does, which shows no reason in a task with no_log."""
+        raise AnsibleConnectionFailure("<error censored due to no log>" if self._play_context.no_log else self._lost)
 
     def _answer(self, module: str, arguments: dict[str, Any]) -> dict[str, Any]:
         text = f"{module} {json.dumps(arguments, sort_keys=True)}"
