@@ -31,7 +31,7 @@ LOST_AT = (BETWEEN, BEFORE, AFTER, BETWEEN, BEFORE)
 
 
 def run(scenario: Scenario, folder: Path) -> list[Figures]:
-    """What a rollout costs of which hosts are lost, and the next one, which finds most of them converged.
+    """Measure a rollout that loses hosts, and the next one, which finds most hosts converged.
 
     Raises:
         ScenarioFailed: there is nothing to measure, or a summary, a record or a token is not as it has to be.

@@ -149,7 +149,7 @@ class Host:
 
     @property
     def shown(self) -> Row:
-        """What the last task of the run shows."""
+        """Return the variables that the last task of the run shows."""
         found: Row = self.results[-1]["msg"]
         return found
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the role alpamon decides to do, from its options and the state of a host."""
+"""Test the decisions of the role alpamon: options and the state of a host in, plan out."""
 
 from __future__ import annotations
 
