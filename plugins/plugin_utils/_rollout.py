@@ -306,7 +306,7 @@ def _counts(outcomes: Sequence[str]) -> str:
         *(outcome for outcome in RETRY if outcome in counts),
     ]
     first, *others = [f"{counts[outcome]} {outcome}" for outcome in order]
-    number, _, outcome = first.partition(" ")
+    number, _space, outcome = first.partition(" ")
     return ", ".join([f"{number} of {len(outcomes)} {outcome}", *others])
 
 

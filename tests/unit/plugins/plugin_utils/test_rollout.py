@@ -35,8 +35,10 @@ class Told:
         self.warnings: list[str] = []
         self.facts: dict[str, dict[str, Any]] = {}
         self.now = 100.0
-        show, warn, clock = self.lines.append, self.warnings.append, lambda: self.now
-        self.rollout = Rollout(hosts, str(self.file), show, warn, lambda host: self.facts.get(host, {}), None, clock)
+        show, warn = self.lines.append, self.warnings.append
+        self.rollout = Rollout(
+            hosts, str(self.file), show, warn, lambda host: self.facts.get(host, {}), None, lambda: self.now
+        )
 
     def wave(self, *hosts: str) -> Rollout:
         self.rollout.start_wave(hosts or self.hosts, self.sizes, self.limit)
