@@ -150,7 +150,7 @@ def _package(state: AgentState) -> dict[str, Any]:
             "PLUGIN_KEY": "",
             "ZYPP_LOCK_TIMEOUT": "300",
             "LC_ALL": "C",
-            **({name: options["package_proxy"] for name in ("http_proxy", "https_proxy") if options["package_proxy"]}),
+            **{name: options["package_proxy"] for name in ("http_proxy", "https_proxy") if options["package_proxy"]},
         },
         "add_source": state.add_source,
         "repository": _repository(state) if state.from_repository else None,

@@ -47,7 +47,7 @@ _REDIRECTS = 5
 #: The first pause before a request is sent again, in seconds, and how often it is doubled at the most.
 _PAUSE, _DOUBLED = 0.5, 6
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
-#: How long an outage is waited for where :attr:`Client.outage_patience` is not set, in seconds.
+#: How long an outage is waited for, in seconds.
 OUTAGE_PATIENCE = 120.0
 #: After so many seconds of an outage, a user is told which commands wait for its end.
 _TOLD_OUTAGE = 15.0
@@ -111,8 +111,6 @@ class Client:
         self.deadline: float | None = None
         #: Until when submits wait for a used-up request budget, in monotonic seconds, where that is sooner.
         self.submits_until = math.inf
-        #: How long an outage is waited for, in seconds.
-        self.outage_patience = OUTAGE_PATIENCE
         #: Gives the ids of the commands whose results wait for the end of an outage.
         self.awaited: Callable[[], Iterable[str]] = tuple
         #: Called with seconds to pause.
@@ -145,7 +143,7 @@ class Client:
 
         Repeats what fails for a passing reason, with widening pauses, up to :data:`ATTEMPTS` times;
         a used-up budget (429) is waited for as long as :attr:`deadline` allows, and an outage for
-        :attr:`outage_patience`.
+        :data:`OUTAGE_PATIENCE`.
 
         Raises:
             ApiError: the server states an error.
@@ -314,7 +312,7 @@ class Client:
         """
         while state := self._outage.read():
             now = time.monotonic()
-            patience = state.since + self.outage_patience
+            patience = state.since + OUTAGE_PATIENCE
             if method == "POST":
                 patience = min(patience, self.submits_until)
             trouble = self._trouble

@@ -160,11 +160,8 @@ def _lifetime(text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def run_registration_token(options: Mapping[str, Any], run: Run, patience: float | None = None) -> dict[str, Any]:
+def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_registration_token).
-
-    Args:
-        patience: seconds to wait for a workspace that fails or throttles, or None for as long as other tasks do.
 
     Returns:
         The result of the task, with ``failed`` where tokens that were to go are left.
@@ -175,8 +172,6 @@ def run_registration_token(options: Mapping[str, Any], run: Run, patience: float
     settings = settings_of(options, run.warn)
     order = TokenOrder.from_options(options)
     with Client(settings, tell=run.tell, before_write=run.check) as client:
-        if patience is not None:
-            client.deadline, client.outage_patience = time.monotonic() + patience, patience
         task = TokenTask(client, order, run)
         changes = _STATES[options["state"]](task)
         result = changes.as_result(order.name)
