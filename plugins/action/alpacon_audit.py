@@ -36,8 +36,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.variables i
     refuse_different,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import add_waivers, unknown_names
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     SERVER_ID,
     WORKSPACE,
     Found,
@@ -47,6 +46,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import
     run_folder,
     without_empty_settings,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
 
 _ROLE = "herdops.alpacon.audit"
 _USERNAME = "the agent runs each line as the user that username of the check names. Give username there in its place."

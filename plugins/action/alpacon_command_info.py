@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import SPEC as INFO_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import leave_out_predicted
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import leave_out_predicted
 
 
 class ActionModule(AlpaconAction):

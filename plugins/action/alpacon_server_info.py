@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import SPEC as SERVER_INFO_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import run_server_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_filters
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_filters
 
 
 class ActionModule(AlpaconAction):

@@ -244,13 +244,13 @@ from ansible.template import Templar
 from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean, clean_line
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection, NotDone
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection, NotDone
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
     Access,
     AccountRefused,
     Ran,
@@ -258,7 +258,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import (
     RequestTooLarge,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import Found, find_settings, run_folder
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import Found, find_settings, run_folder
 
 T = TypeVar("T")
 

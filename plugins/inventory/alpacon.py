@@ -189,7 +189,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_list
     unstated,
     without_servers,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_booleans, check_filters, check_names
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import (
+    check_booleans,
+    check_filters,
+    check_names,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
     FILE_ENDINGS,
     Naming,
@@ -205,7 +209,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import 
     undoing,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import prepare_workers
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import (
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     SERVER_ID,
     WORKSPACE,
     WORKSPACES,
@@ -227,7 +231,7 @@ _NO_NAMES = ("status", "groups")
 #: What a file says that is meant for this plugin.
 _PLUGIN = re.compile(rb"""^[{\s"']*plugin["']?\s*:\s*["']?herdops\.alpacon\.alpacon\b""", re.MULTILINE)
 #: What connections are made of.
-_CONNECTION = "ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection"
+_CONNECTION = "ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection"
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):

@@ -123,8 +123,8 @@ from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_names
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import check_of
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import check_names
 
 _OPTIONS = ("profile", "path", "command", "reporter", "name", "severity", "username", "timeout")
 

@@ -31,7 +31,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     is_uuid,
     is_windows,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import SERVER_ID, WORKSPACE, compared
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import SERVER_ID, WORKSPACE, compared
 
 if TYPE_CHECKING:
     from ansible.inventory.data import InventoryData

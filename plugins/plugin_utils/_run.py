@@ -21,7 +21,7 @@ from ansible.utils.display import Display
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import preload
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._workspaces import run_folder
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import run_folder
 
 #: A run that takes longer than this is one that somebody may interrupt, in seconds.
 _LONG = 2.0

@@ -25,9 +25,9 @@ from workspace.client import Control, Workspace, WorkspaceError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.carried import CONTENT
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SHIPPED_SPEC, run_command
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_order import Order
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import Order
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.payload_options import CONTENT
 
 #: No play takes so long unless it hangs, in seconds.
 _PATIENCE = 300.0

@@ -16,7 +16,7 @@ from typing import Any
 from hostile.workspace import LISTED, SERVER, SUBMIT, VICTIM, Case, frame
 from system.support import HANG_UP, Reply
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import digest_of_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import digest_of_line
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, current_row
 
 FIELDS = (*sorted(current_row()), "run_after", "truncated", "groups")

@@ -22,12 +22,12 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_s
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
-    endings,
+    completion,
     fleet,
-    looking,
     lost_jobs,
+    poller,
+    progress,
     submitting,
-    telling,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run as _run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
@@ -53,12 +53,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         _client,
         _lost_submits,
         _outputs,
-        endings,
+        completion,
         fleet,
-        looking,
+        poller,
         lost_jobs,
         submitting,
-        telling,
+        progress,
         _command,
         _parents,
         _scheduled,

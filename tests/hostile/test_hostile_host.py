@@ -21,11 +21,11 @@ from system.playing import play, play_out, task
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import TooLarge
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._host_connection import HostConnection, NotDone
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._remote import Access, Ran, Remote
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection, NotDone
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import Access, Ran, Remote
 
 PIECE = 8_000_000
 

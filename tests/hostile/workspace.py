@@ -19,7 +19,7 @@ from typing import Any
 
 from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import digest_of_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import digest_of_line
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, Row, current_row, page
 
 SERVERS = "/api/servers/servers/"

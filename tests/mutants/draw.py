@@ -25,7 +25,7 @@ Span = tuple[tuple[int, int], tuple[int, int]]
 #: The name of an operator, and which of its places it is.
 Choice = tuple[str, int]
 
-CORE = ("_api", "_options", "_carrier", "_fleet", "_tasks")
+CORE = ("_api", "_options", "_payload", "_fleet", "_tasks")
 #: Whether two equal values are one object is up to Python.
 IDENTITY = ("_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq")
 PUNCTUATION = frozenset("()[]{},.:=")

@@ -19,12 +19,12 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api import clock 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
-    endings,
+    completion,
     fleet,
-    looking,
     lost_jobs,
+    poller,
+    progress,
     submitting,
-    telling,
 )
 
 Connect = Callable[..., Client]
@@ -113,6 +113,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     moved = Clock()
     for module in (_client, _clock):
         monkeypatch.setattr(module, "time", moved)
-    for module in (endings, fleet, looking, lost_jobs, submitting, telling):
+    for module in (completion, fleet, poller, lost_jobs, submitting, progress):
         monkeypatch.setattr(module, "time", moved)
     return moved

@@ -22,7 +22,7 @@ from system.forked import carry_out
 from system.playing import PATIENCE, environment
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils import _workspaces
+from ansible_collections.herdops.alpacon.plugins.plugin_utils import _settings
 
 Row = dict[str, Any]
 
@@ -124,7 +124,7 @@ def parsed(*sources: Path | str) -> Parsed:
     """Have plugins read files in this process, one after the other: ours those of its name, and INI the others."""
     inventory: Any = InventoryData()
     notes, failure = Notes(), ""
-    with patch.object(_workspaces, "_read_with", {}):
+    with patch.object(_settings, "_read_with", {}):
         for source in map(str, sources):
             ours = source.endswith((".yml", ".yaml"))
             plugin: Any = inventory_loader.get("herdops.alpacon.alpacon" if ours else "ansible.builtin.ini")

@@ -10,8 +10,8 @@ import os
 import shutil
 import subprocess
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import Frame, read_frame
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import Carried
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import Frame, read_frame
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Carried
 
 #: Shells that may be there, and no shell at all.
 WAYS = [*(shell for shell in ("dash", "bash", "mksh") if shutil.which(shell)), "none"]

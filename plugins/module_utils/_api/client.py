@@ -20,7 +20,6 @@ from typing import Any, Callable
 from urllib.parse import urljoin, urlsplit
 
 from . import lists as _lists
-from .answers import ApiAnswer, http_time, read_answer
 from .clock import WorkspaceClock
 from .errors import (
     AlpaconError,
@@ -34,6 +33,7 @@ from .errors import (
 )
 from .lists import Page
 from .outage import Outage
+from .response import ApiAnswer, http_time, read_answer
 from .session import Session, UnreadableBody, body_of, close_response, origin_of
 from .settings import Settings
 

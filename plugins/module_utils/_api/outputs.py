@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Callable
 
-from .answers import LARGEST_ANSWER
 from .client import Client
 from .commands import path_of
 from .errors import ApiError, LostAnswer, UnknownAddress
 from .records import Command, plain_text
+from .response import LARGEST_ANSWER
 
 #: Pauses between looks for chunks that are missing, in seconds: the agent repeats a lost one after 1, 2, 4 ... s.
 _CHUNK_PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8)

@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
-from .answers import LARGEST_ANSWER, content_of
 from .errors import AlpaconError, ConnectionFailed, LostAnswer, MissingLibrary, Untrusted, UsageError
 from .redaction import Redaction
+from .response import LARGEST_ANSWER, content_of
 from .settings import EXAMPLE_OF_URL, Settings, check_host
 from .version import VERSION
 

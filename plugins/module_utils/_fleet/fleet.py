@@ -22,18 +22,18 @@ from typing import Callable
 from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, RunIsOver, WorkspaceDown, unforeseen
 from .._api.lists import PAGE_SIZE
-from . import endings
+from . import completion
 from .jobs import Job, Limits
-from .kept_outputs import KeptOutputs
-from .looking import Looking
 from .lost_jobs import LostJobs
 from .outcomes import Outcome
-from .pauses import SHORTEST_PAUSE, Pacing, pause_at
-from .presence import Presence, is_cut_off, may_be_restarted, waits_for
+from .output_collector import KeptOutputs
+from .pacing import SHORTEST_PAUSE, Pacing, pause_at
+from .poller import Looking
+from .progress import TELL_EVERY, Telling
 from .run import Run
+from .server_state import Presence, is_cut_off, may_be_restarted, waits_for
 from .sharing import Shared
 from .submitting import Submitting, lacks_budget, no_budget
-from .telling import TELL_EVERY, Telling
 
 #: How many requests are under way at once.
 THREADS = 16
@@ -164,7 +164,7 @@ class Fleet:
     def leave_aside(self, jobs: Sequence[Job]) -> list[Job]:
         """End the jobs to whose servers nothing would be submitted, since they are offline; the others."""
         self._learn_connected(jobs)
-        return [job for job in jobs if not endings.leave_aside(job, self._limits)]
+        return [job for job in jobs if not completion.leave_aside(job, self._limits)]
 
     def fetch_output(self, job: Job) -> None:
         """Fetch what the finished command of a job wrote."""
@@ -217,7 +217,7 @@ class Fleet:
             return
         while self._waiting and not self._stopped and self._free > 0:
             job = self._waiting.popleft()
-            if endings.leave_aside(job, self._limits):
+            if completion.leave_aside(job, self._limits):
                 self._over(job)
             else:
                 self._allow_time()
@@ -391,15 +391,15 @@ class Fleet:
     def _settle(self, job: Job, failure: AlpaconError | None) -> None:
         """Give a job its outcome if it has ended, or is lost."""
         try:
-            if endings.settle(job, self._limits):
+            if completion.settle(job, self._limits):
                 if not self._outputs.take(job):
                     # How it ended is known for certain only then.
                     self._start(_Act.FETCH_OUTPUT, self._outputs.fetch, job)
                     return
             elif failure:
                 job.error = failure
-            elif endings.is_lost(job, time.monotonic()):
-                endings.time_out(job, self._limits)
+            elif completion.is_lost(job, time.monotonic()):
+                completion.time_out(job, self._limits)
         except Exception as error:
             self._lose(job, unforeseen(error, self._run.no_log))
             return
@@ -407,7 +407,7 @@ class Fleet:
             self._over(job)
 
     def _lose(self, job: Job, error: AlpaconError) -> None:
-        endings.lose(job, error)
+        completion.lose(job, error)
         self._over(job)
 
     def _ask_servers(self, now: float) -> None:
@@ -417,7 +417,7 @@ class Fleet:
         is_given_up = partial(self._presence.is_given_up, now=now)
         restarted = [job for job, sure in zip(suspects, self._pool.map(is_given_up, suspects)) if sure]
         for job in restarted:
-            endings.give_up_restarted(job)
+            completion.give_up_restarted(job)
             self._over(job)
         away = [job for job in due if waits_for(job.known, job.server)]
         cut_off = [job for job in due if not job.outcome and is_cut_off(job.known, job.server)]
@@ -425,7 +425,7 @@ class Fleet:
             cut_off, away = [*away, *cut_off], []
         self._telling.announce_offline(cut_off)
         for job in away:
-            self._start(_Act.LEAVE_OUT, partial(endings.leave_out, self._client), job)
+            self._start(_Act.LEAVE_OUT, partial(completion.leave_out, self._client), job)
         gone = {id(job) for job in (*restarted, *away)}
         self._awaited = [job for job in self._awaited if id(job) not in gone]
 
@@ -440,12 +440,12 @@ class Fleet:
                 self._awaited.append(job)
                 continue
             try:
-                withdraws = endings.time_out(job, self._limits)
+                withdraws = completion.time_out(job, self._limits)
             except Exception as error:
                 self._lose(job, unforeseen(error, self._run.no_log))
                 continue
             if withdraws:
-                self._start(_Act.WITHDRAW, partial(endings.withdraw, self._client), job)
+                self._start(_Act.WITHDRAW, partial(completion.withdraw, self._client), job)
             self._over(job)
 
 

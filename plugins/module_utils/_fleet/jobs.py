@@ -19,7 +19,7 @@ from .._api.outputs import Output
 from .._api.records import Command, Server
 from .journal import Position
 from .outcomes import FINE, Outcome
-from .pauses import FIRST_LOOK
+from .pacing import FIRST_LOOK
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Callable
 from .._api.client import Client
 from .._api.errors import RunIsOver
 from .._api.settings import Settings, Warn
-from .claims import Claims
+from .host_locks import Claims
 from .journal import Journal, Submitted
 from .sharing import Shared
 

@@ -17,9 +17,9 @@ from .._api.errors import AlpaconError, LostAnswer
 from .._api.records import UNDER_WAY, Command, Server, is_same_time
 from .._fleet.jobs import Job
 from .._fleet.outcomes import Outcome
-from .command_order import Order
+from .circuit_breaker import OneByOne
+from .command_options import Order
 from .command_task import CommandTask, Progress, placeholder
-from .one_by_one import OneByOne
 from .scheduled import schedule_line, submitted_lately, with_schedule
 
 

@@ -18,9 +18,9 @@ from .._fleet.outcomes import Outcome
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, settings_of
 from .._options.secrets import secrets
-from . import carried, command_results
+from . import command_results, payload_options
 from .cancelled import cancelled
-from .command_order import Order
+from .command_options import Order
 from .command_task import CommandTask, Progress
 from .executed import executed
 from .finished import finished
@@ -66,7 +66,7 @@ SPEC: dict[str, dict[str, Any]] = {
     **WAIT,
 }
 #: What the module takes where it is shipped to another host: no file of the controller is there.
-SHIPPED_SPEC: dict[str, dict[str, Any]] = {**SPEC, carried.CONTENT: {"type": "str", "no_log": True}}
+SHIPPED_SPEC: dict[str, dict[str, Any]] = {**SPEC, payload_options.CONTENT: {"type": "str", "no_log": True}}
 
 
 #: So many servers are named in a warning.

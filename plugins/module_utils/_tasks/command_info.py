@@ -18,13 +18,13 @@ from .._api.errors import AlpaconError, UsageError
 from .._api.outputs import Output, read_output
 from .._api.records import Command, iso
 from .._api.settings import Warn
-from .._carrier.answers import unpacked, whole_of
 from .._fleet.run import Run
 from .._options import values
 from .._options.connection import CONNECTION, settings_of
+from .._payload.results import unpacked, whole_of
+from .circuit_breaker import OneByOne
 from .command_query import FILTERS, ORDERINGS, Query, doubt_about_order, find, in_order, warn_of_unknown_statuses
 from .command_results import describe
-from .one_by_one import OneByOne
 
 #: How many commands are listed unless the task says otherwise.
 _LIMIT = 100

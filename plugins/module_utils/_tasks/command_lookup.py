@@ -17,10 +17,10 @@ from .._api.errors import AlpaconError
 from .._api.outputs import read_output
 from .._api.records import Command, iso
 from .._api.settings import Warn
-from .._carrier.answers import whole_of
-from .._fleet.named_servers import find
+from .._fleet.server_resolver import find
 from .._options import values
 from .._options.connection import settings_of
+from .._payload.results import whole_of
 from .command_info import listed
 from .command_query import Query, latest, statuses, warn_of_unknown_statuses
 

@@ -20,7 +20,7 @@ from .._api.errors import IncompleteList, UsageError, did_you_mean
 from .._api.lists import NEWEST_FIRST
 from .._api.records import STATUSES, Command, Server, status_word
 from .._api.settings import Warn
-from .._fleet.named_servers import resolve
+from .._fleet.server_resolver import resolve
 from .._options import values
 
 ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")

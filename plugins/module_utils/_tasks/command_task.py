@@ -19,16 +19,16 @@ from .._api.env_support import supports_env
 from .._api.errors import UsageError
 from .._api.lost_submits import OwnCommands
 from .._api.records import Command, Server, canonical_uuid, is_uuid
-from .._fleet.claims import Claims
 from .._fleet.fleet import Fleet
+from .._fleet.host_locks import Claims
 from .._fleet.jobs import Job, digest_of
-from .._fleet.named_servers import resolve
 from .._fleet.outcomes import FINE, Outcome
 from .._fleet.run import Run
+from .._fleet.server_resolver import resolve
 from .._fleet.sharing import Shared
 from .._options.connection import settings_of
 from .._options.secrets import hide
-from .command_order import Order
+from .command_options import Order
 
 NAMED_SERVERS = 5
 #: Pauses between looks for what was submitted and is not listed yet, in seconds, and how old it is at the most.

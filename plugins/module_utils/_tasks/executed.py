@@ -14,7 +14,7 @@ from .._api.commands_of_servers import NO_CLOCK, latest_ended
 from .._api.records import Command, Server, iso
 from .._fleet.jobs import Job
 from .._fleet.outcomes import Outcome, outcome_of
-from .command_order import Order
+from .command_options import Order
 from .command_task import CommandTask, Progress, fetch_outputs
 from .parents import await_parents
 

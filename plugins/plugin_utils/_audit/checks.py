@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import validated
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validated
 
 from .scanners import read_results
 from .verdict import SEVERITIES

@@ -43,13 +43,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.answers import NO_VARIABLES
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import Carried, TooLarge, pack
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import outcome_of
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pauses import wide_pause_at
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import wide_pause_at
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Carried, TooLarge, pack
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.results import NO_VARIABLES
 
 from .checks import Check
 from .hosts import AuditedHost, Host, audited_host

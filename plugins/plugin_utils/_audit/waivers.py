@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import validated
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validated
 
 from .verdict import FAILED, WAIVED
 

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
-    carried,
     command,
     command_info,
+    payload_options,
     registration,
     registration_info,
     registration_token,
@@ -137,5 +137,5 @@ def test_options_that_hold_secrets_are_never_logged(spec: Mapping[str, Mapping[s
 
 
 def test_what_a_script_holds_is_never_logged_and_no_option_of_users() -> None:
-    assert set(command.SHIPPED_SPEC) - set(command.SPEC) == {carried.CONTENT}
-    assert command.SHIPPED_SPEC[carried.CONTENT]["no_log"]
+    assert set(command.SHIPPED_SPEC) - set(command.SPEC) == {payload_options.CONTENT}
+    assert command.SHIPPED_SPEC[payload_options.CONTENT]["no_log"]

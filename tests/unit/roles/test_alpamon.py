@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent_plan import SPEC
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.plan import SPEC
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 ROLE = ROOT / "roles/alpamon"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._given import validated
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validated
 
 from ..verdict import FAILED, NOT_APPLICABLE, PASSED, SEVERITIES, UNKNOWN
 from . import inspec, json_path, junit, openscap, tap

@@ -24,18 +24,14 @@ from system.conftest import Connect
 from system.support import Clock, methods, paths, pauses, throttled
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import ApiAnswer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
-    endings,
-    fleet,
-    submitting,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import ApiAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import completion, fleet, submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.looking import Looking
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Looking
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitting
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, Row
 
@@ -333,7 +329,7 @@ def test_an_output_that_cannot_be_read_is_no_failure(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("where", "name", "outcome"),
-    [(endings, "settle", "unknown"), (endings, "time_out", "unknown"), (Looking, "look", "timed_out")],
+    [(completion, "settle", "unknown"), (completion, "time_out", "unknown"), (Looking, "look", "timed_out")],
 )
 def test_what_nobody_foresaw_later_keeps_all_ids(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, where: object, name: str, outcome: str

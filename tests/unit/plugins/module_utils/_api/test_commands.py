@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.answers import ApiAnswer
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import TimeHasPassed
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import ApiAnswer
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     OTHER_SERVER,
     SERVER,

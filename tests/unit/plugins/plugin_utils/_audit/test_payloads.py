@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.frames import NoEnd, read_frame
-from ansible_collections.herdops.alpacon.plugins.module_utils._carrier.packing import pack
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import NoEnd, read_frame
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import (
     LARGEST_OUTPUT,

@@ -1,0 +1,270 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""Find out which commands are over, in as few requests as possible."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Callable, Optional
+
+from .._api.client import Client
+from .._api.commands import COMMANDS_PATH, find_command
+from .._api.errors import AlpaconError
+from .._api.lists import NEWEST_FIRST
+from .._api.records import UNDER_WAY, Command, row_added_at, row_id
+from .jobs import Job
+from .pacing import LONGEST_PAUSE, SHORTEST_PAUSE
+from .sharing import NOT_LISTED, Shared
+
+#: Calls a function for each of these jobs, several at a time.
+ForEach = Callable[[Callable[[Job], Optional[AlpaconError]], Iterable[Job]], Iterable[Optional[AlpaconError]]]
+
+#: A poll is to show that so many commands are over, or a third of those awaited: else the next one comes later.
+_WORTH_A_POLL = 6
+#: The longest time between two polls, in seconds, and how much of it there is for each command that is awaited.
+_LONGEST_GAP, _GAP_EACH = 0.45, 0.045
+#: A worker looks for itself when no other one has polled for so long, in seconds.
+_POLLER_PATIENCE = 15.0
+#: Lists may lag behind writes: for so long a command is expected to be listed yet, in seconds.
+_LIST_PATIENCE = 5.0
+
+
+class Looking:
+    """Answers which of some commands are over, by the list, one by one, or by what another worker saw of them.
+
+    Args:
+        shared: what the workers of the run share, each of which awaits one command; None where there is one worker.
+        wait_timeout: seconds from the submit of a command until its wait ends.
+    """
+
+    def __init__(self, client: Client, shared: Shared | None, wait_timeout: float) -> None:
+        self._client = client
+        self._polls = Polls(client, shared, wait_timeout) if shared else None
+        #: How many requests it took to read the list, when it was read last.
+        self.pages = 1
+
+    def look(self, jobs: Sequence[Job], for_each: ForEach, glance: bool = False) -> None:
+        """Note in each of these jobs how its command is.
+
+        The list shows a hundred commands a request, newest first; it is read as long as that costs no more
+        than asking for each command that has not been seen in it.
+
+        Args:
+            glance: read no further than commands have ended.
+
+        Raises:
+            AlpaconError: nothing could be seen of any of them.
+        """
+        if self._polls and polls_for_others(jobs):
+            self._polls.look(jobs[0])
+            return
+        unseen = {job.id: job for job in jobs if job.listed}
+        several = len(unseen) > 1
+        if several and not self._look_in_list(unseen, glance):
+            return
+        singly = [job for job in jobs if not (several and job.listed)]
+        failures = [error for error in for_each(self._try_to_look_at, singly) if error]
+        if failures and len(failures) == len(jobs):
+            raise failures[0]
+
+    @property
+    def among_others(self) -> bool:
+        """Whether other workers await commands as well."""
+        return self._polls is not None and self._polls.awaited_by_others()
+
+    def expect(self, job: Job) -> None:
+        """Ask the other workers to look for this command as well."""
+        if self._polls and job.id:
+            self._polls.shared.expect(job.id)
+
+    def forget(self, jobs: Sequence[Job]) -> None:
+        """Ask them no longer."""
+        if self._polls and polls_for_others(jobs):
+            self._polls.shared.forget(str(jobs[0].id))
+
+    def _try_to_look_at(self, job: Job) -> AlpaconError | None:
+        return try_to_look_at(self._client, job)
+
+    def _look_in_list(self, unseen: dict[str | None, Job], glance: bool) -> bool:
+        """Look for these jobs in the list and take out those that were seen; whether it was read to its end."""
+        servers = {job.server.id for job in unseen.values()}
+        only = {"server": next(iter(servers))} if len(servers) == 1 and None not in servers else {}
+        pages = self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST, **only})
+        number = 1
+        for number, page in enumerate(pages, start=1):
+            seen = [(job, row) for row in page.rows if (job := unseen.pop(row_id(row), None))]
+            for job, row in seen:
+                _note_row(self._client, job, row)
+            if _is_older(page.rows, unseen.values()):
+                late = True
+                break
+            if number >= len(unseen):
+                late = False
+                break
+            if glance and not any(job.known.finished for job, _row in seen):
+                return False
+        else:
+            late = True
+        self.pages = number
+        now = time.monotonic()
+        for job in unseen.values():
+            if late and now - (job.missing or now) < _LIST_PATIENCE:
+                job.missing = job.missing or now  # the list lags, say
+            else:
+                job.listed = False  # too far down, or gone: from now on it is asked for by its id
+        return True
+
+
+class Polls:
+    """Looks of workers that await one command each: one of them reads the list for all.
+
+    Args:
+        wait_timeout: seconds from the submit of a command until its wait ends.
+    """
+
+    def __init__(self, client: Client, shared: Shared, wait_timeout: float) -> None:
+        self._client = client
+        self.shared = shared
+        self._wait_timeout = wait_timeout
+
+    def awaited_by_others(self) -> bool:
+        """Whether more than one command is awaited."""
+        try:
+            return len(self.shared.expected()) > 1
+        except OSError:
+            return False
+
+    def look(self, job: Job) -> None:
+        """Take what another worker has seen of the job's command, or look, for all of them where it is time to.
+
+        Raises:
+            AlpaconError: it could not be seen.
+        """
+        try:
+            self._look(job)
+        except OSError:
+            look_at(self._client, job)  # the run's temporary folder is full, or gone
+
+    def _look(self, job: Job) -> None:
+        row = self.shared.take(job.known.id)
+        if row is None and job.listed and not self._is_left_alone(job):
+            self._poll_if_due(job)
+            self._take_status(job)
+        elif row is None or row == NOT_LISTED:
+            job.listed = False
+            look_at(self._client, job)
+        else:
+            _note_row(self._client, job, row)
+            self.shared.expect(job.known.id)
+
+    def _take_status(self, job: Job) -> None:
+        """Note that the command was handed over since, where another worker has seen it."""
+        status = self.shared.status_of(job.known.id) if job.known.status == "queued" else ""
+        if status:
+            job.command = job.known.with_status(status)
+
+    def _is_left_alone(self, job: Job) -> bool:
+        now = time.monotonic()
+        forsaken = now - max(self.shared.polled_at(), job.since) > _POLLER_PATIENCE + LONGEST_PAUSE
+        return forsaken or now >= job.since + self._wait_timeout
+
+    def _poll_if_due(self, job: Job) -> None:
+        if self._is_due(job):
+            with self.shared.lock("poll") as mine:
+                if mine and self._is_due(job):
+                    self._poll(job)
+
+    def _is_due(self, job: Job) -> bool:
+        polled = self.shared.polled_at()
+        gap = min(self.shared.poll_gap(), _longest_gap(len(self.shared.expected())))
+        return polled <= max(job.since, job.looked) and time.monotonic() - polled >= gap
+
+    def _poll(self, own: Job) -> None:
+        """Look for the commands of all workers."""
+        began = time.monotonic()
+        unseen = self.shared.expected() | {own.known.id}
+        if len(unseen) == 1:
+            if began >= own.since + own.expected:
+                look_at(self._client, own)
+            return
+        awaited, over = len(unseen), 0
+        pages = self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST})
+        for number, page in enumerate(pages, start=1):
+            for row in page.rows:
+                command_id = row_id(row)
+                if command_id in unseen:
+                    unseen.remove(command_id)
+                    over += self._hand_out(own, row)
+            if number >= len(unseen):
+                break
+        if own.known.id in unseen:
+            look_at(self._client, own)
+        for command_id in unseen - {own.known.id}:
+            if self.shared.is_expected_for(command_id, _LIST_PATIENCE):
+                self.shared.offer(command_id, NOT_LISTED)
+        self.shared.note_poll(began, self._next_gap(awaited, over))
+
+    def _next_gap(self, awaited: int, over: int) -> float:
+        """How long after a poll the next one is due: the more commands it showed to be over, the sooner."""
+        factor = 0.5 if over >= min(_WORTH_A_POLL, 1 + awaited // 3) else 2.0
+        return min(max(self.shared.poll_gap() * factor, SHORTEST_PAUSE), _longest_gap(awaited))
+
+    def _hand_out(self, own: Job, row: Mapping[str, Any]) -> bool:
+        """Let the worker that awaits a command know what the list says of it; whether it is over."""
+        command = Command.from_row(row)
+        if command.id == own.known.id:
+            _note_row(self._client, own, row)
+        elif command.finished or command.status == "awaiting_approval":
+            self.shared.offer(command.id, dict(row))
+        elif command.status in UNDER_WAY:
+            self.shared.note_status(command.id, command.status)
+        return command.finished
+
+
+def _longest_gap(awaited: int) -> float:
+    """How long nobody polls at most, in seconds, while so many commands are awaited."""
+    return max(_LONGEST_GAP, _GAP_EACH * awaited)
+
+
+def polls_for_others(jobs: Sequence[Job]) -> bool:
+    """Whether a worker that awaits these looks for other workers as well: it has but one command."""
+    return len(jobs) == 1 and jobs[0].id is not None
+
+
+def look_at(client: Client, job: Job) -> None:
+    """Ask for the command of a job by its id, and note how it is, or since when the workspace does not show it."""
+    command = find_command(client, job.known.id)
+    if command:
+        job.see(command)
+        return
+    job.missing = job.missing or time.monotonic()
+
+
+def try_to_look_at(client: Client, job: Job) -> AlpaconError | None:
+    """Ask for the command of a job by its id; what fails is noted in the job, and returned."""
+    try:
+        look_at(client, job)
+    except AlpaconError as error:
+        job.error = error
+        return error
+    return None
+
+
+def _note_row(client: Client, job: Job, row: Mapping[str, Any]) -> None:
+    """Note what the list says of the command of a job."""
+    command = Command.from_row(row)
+    if command.hides_rc:
+        try_to_look_at(client, job)  # the detail tells the exit code
+    else:
+        job.see(command)
+
+
+def _is_older(rows: Sequence[Mapping[str, Any]], jobs: Iterable[Job]) -> bool:
+    """Whether all of these jobs, newest first, would have had to come before the end of these rows."""
+    last = row_added_at(rows[-1]) if rows else None
+    added = [job.known.added_at for job in jobs]
+    return last is not None and all(time is not None and time > last for time in added)

@@ -1,0 +1,216 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""What a task orders: its options, checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .._api.commands import Match
+from .._api.errors import UsageError
+from .._api.records import Server, iso
+from .._fleet.jobs import Limits
+from .._options import values
+from .._payload.packing import digest_of_line, is_trimmed
+from . import payload_options
+
+
+@dataclass(frozen=True)
+class Order:
+    """The checked options of a task that concern commands."""
+
+    state: str
+    servers: list[str]
+    ids: list[str]
+    line: str
+    shell: str
+    username: str | None
+    groupname: str | None
+    extra: dict[str, Any]
+    scheduled_at: datetime | None
+    reschedule: bool
+    reuse_within: float | None
+    fail_if_sent: bool
+    progress: bool
+    silent: bool
+    limits: Limits
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Order:
+        """Check everything that can be checked without a request; :class:`UsageError` says what is wrong."""
+        state = options["state"]
+        _check_combination(state, options)
+        env = values.environment("env", options.get("env"))
+        what = payload_options.carried_by(options, env)
+        extra = {
+            "env": what.env if what else env,
+            "run_after": values.uuids("run_after", options.get("run_after")),
+            "work_session": _given("work_session", options, values.uuid),
+            "purpose": values.purpose("purpose", options.get("purpose")),
+        }
+        servers = [str(server) for server in values.elements(options.get("servers") or ())]
+        if "" in servers:
+            raise UsageError("servers", "one of them is empty", _WHICH_SERVERS)
+        return cls(
+            state=state,
+            servers=servers,
+            ids=values.uuids("ids", options.get("ids")),
+            line=what.line if what else _given_line(options),
+            shell=options["shell"],
+            username=_account("username", options),
+            groupname=_account("groupname", options),
+            extra={name: value for name, value in extra.items() if value},
+            scheduled_at=_given("scheduled_at", options, values.moment),
+            reschedule=options["reschedule"],
+            reuse_within=_given("reuse_within", options, values.duration),
+            fail_if_sent=options["fail_if_sent"],
+            progress=_progress(options),
+            silent=options.get("progress") is False,
+            limits=_limits(options, len(servers)),
+        )
+
+    @property
+    def carries(self) -> bool:
+        """Whether what runs is carried in variables, and the line only unpacks it."""
+        return digest_of_line(self.line) is not None
+
+    @property
+    def trimmed(self) -> list[str]:
+        """The variables whose values do not reach the server as they are given."""
+        submits = self.state in ("executed", "scheduled")
+        return [name for name, value in self.extra.get("env", {}).items() if submits and is_trimmed(value)]
+
+    @property
+    def time(self) -> datetime:
+        """When the command is to run, of an order that has a time."""
+        if self.scheduled_at is None:
+            raise ValueError("this order has no time")
+        return self.scheduled_at
+
+    def match(self, server_id: str | None = None) -> Match:
+        """What counts as the same command, on one server or on any."""
+        return Match(server_id, self.line, self.shell, self.username, self.groupname)
+
+    def body(self, server: Server) -> dict[str, Any]:
+        """What is submitted for one server: the published fields, and of the newer ones only those that are used."""
+        return {**self.match(server.id).body(), "scheduled_at": iso(self.scheduled_at), **self.extra}
+
+
+def _given_line(options: Mapping[str, Any]) -> str:
+    return values.line("line", options["line"]) if options.get("line") is not None else ""
+
+
+def _progress(options: Mapping[str, Any]) -> bool:
+    several = max(len(options.get(name) or ()) for name in ("servers", "ids")) > 1
+    return several if options.get("progress") is None else bool(options["progress"])
+
+
+def _given(name: str, options: Mapping[str, Any], read: Callable[[str, Any], Any]) -> Any:
+    value = options.get(name)
+    return None if value in (None, "") else read(name, value)
+
+
+def _account(name: str, options: Mapping[str, Any]) -> str | None:
+    value = options.get(name)
+    if value is None:
+        return None
+    # The workspace keeps it without them, and would list another one than was asked for.
+    name_alone = str(value).strip()
+    if not name_alone:
+        # Not compared, it would mean the commands of every account.
+        raise UsageError(name, "it is empty", "Give a name, or leave it out.")
+    return name_alone
+
+
+def _limits(options: Mapping[str, Any], total: int) -> Limits:
+    return Limits(
+        wait=options["wait"],
+        wait_timeout=values.time_to_wait(
+            "wait_timeout", options["wait_timeout"], "Set wait to false to submit without waiting."
+        ),
+        wait_for_approval=options["wait_for_approval"],
+        cancel_on_timeout=options["cancel_on_timeout"],
+        max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), total, least=1),
+        max_errors=values.share("max_errors", options.get("max_errors"), total, least=0),
+        success_codes=_success_codes(options["success_codes"]),
+        offline=options["offline"],
+        output_limit=values.output_limit(options.get("output_limit")),
+    )
+
+
+def _success_codes(codes: Collection[int]) -> frozenset[int]:
+    if not codes:
+        remedy = "Name codes, or leave it out to mean 0."
+        raise UsageError("success_codes", "it is empty, so that every command would count as failed", remedy)
+    return frozenset(codes)
+
+
+_BY_IDS_ALONE = "Commands that exist already are named by ids alone."
+_NOTHING_SUBMITTED = dict.fromkeys(("max_concurrency", "max_errors"), "Use it where commands are submitted.")
+_NAMED_ALREADY = dict.fromkeys(("line", *payload_options.OPTIONS, "servers", "scheduled_at"), _BY_IDS_ALONE)
+_WHOLE_LINE = "Give the command line, or script or argv in its place."
+_WHICH_SERVERS = "Give names or ids of servers."
+
+#: state -> the options that it needs, and what to give.
+_NEEDS = {
+    "executed": {"line": _WHOLE_LINE, "servers": _WHICH_SERVERS},
+    "scheduled": {
+        "line": _WHOLE_LINE,
+        "servers": _WHICH_SERVERS,
+        "scheduled_at": "Give ISO 8601 with a zone, such as 2031-01-01T03:00:00Z.",
+    },
+    "finished": {"ids": "Give the ids that an earlier task returned."},
+    "cancelled": {"line": "Give it, script, argv or ids.", "servers": "Give them, or ids."},
+}
+
+#: state -> the options that do not go with it, and what to do instead.
+_REFUSES = {
+    "executed": {
+        "ids": "Use state=finished to await commands, or state=cancelled to cancel them.",
+        "scheduled_at": "Use state=scheduled to run a command later.",
+        "reschedule": "Use it with state=scheduled.",
+    },
+    "scheduled": {
+        "ids": "Leave it out: a schedule is known by its server, line, user, group and time.",
+        "reuse_within": "Use it with state=executed.",
+        "max_concurrency": "Leave it out: what is scheduled runs at its time, however many do.",
+    },
+    "finished": {
+        **_NAMED_ALREADY,
+        **_NOTHING_SUBMITTED,
+        "reschedule": "Use it with state=scheduled.",
+        "reuse_within": "Use it with state=executed.",
+    },
+    "cancelled": {
+        **_NOTHING_SUBMITTED,
+        "reschedule": "Use it with state=scheduled.",
+        "reuse_within": "Use it with state=executed.",
+    },
+}
+
+
+def _check_combination(state: str, options: Mapping[str, Any]) -> None:
+    given = {name for name in options if options[name] not in (None, "", [], False)}
+    # An empty one is told of by its own name.
+    given |= {name for name in ("script", "argv") if options.get(name) is not None}
+    needed, refused = _NEEDS[state], _REFUSES[state]
+    if state == "cancelled" and "ids" in given:
+        needed, refused = {}, {**refused, **_NAMED_ALREADY}
+    if state in ("finished", "cancelled") and options["offline"] != "wait":
+        raise UsageError("offline", f"it does not go with state={state}", "Use it where commands are submitted.")
+    if state == "executed" and not options["wait"] and "max_concurrency" in given:
+        raise UsageError(
+            "max_concurrency", "it does not go with wait=false", "Leave it out, or wait: only a task that waits counts."
+        )
+    for name, remedy in refused.items():
+        if name in given:
+            raise UsageError(name, f"it does not go with state={state}", remedy)
+    for name, remedy in needed.items():
+        if not given & (set(payload_options.WHAT) if name == "line" else {name}):
+            raise UsageError(name, f"state={state} needs it", remedy)

@@ -1,0 +1,231 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Decide what the role alpamon has to do on a host, from its options and the state of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import (
+    CONFIGURATION,
+    FOLDERS,
+    OVERRIDE,
+    PID_FILE,
+    REPOSITORIES,
+    SERVICE,
+    TIMER,
+    VENDOR_REPOSITORY,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.problems import (
+    find_problems,
+    find_warnings,
+    installed_problems,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.result_checks import find_result_problem
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import AgentState, Controller
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems import SETTINGS, SUPPORTED, find_family
+
+#: The options of the role, without their prefix. Their defaults are those of the role.
+SPEC: dict[str, dict[str, Any]] = {
+    "state": {"type": "str", "choices": ["present", "installed", "absent"]},
+    "version": {"type": "str"},
+    "channel": {"type": "str", "choices": ["stable", "rc", "dev"]},
+    "hold": {"type": "bool"},
+    "allow_downgrade": {"type": "bool"},
+    "install_recommends": {"type": "bool"},
+    "package_file": {"type": "str"},
+    "package_checksum": {"type": "str"},
+    "package_proxy": {"type": "str"},
+    "manage_repository": {"type": "bool"},
+    "repository_url": {"type": "str"},
+    "repository_key": {"type": "str"},
+    "key_fingerprints": {"type": "list", "elements": "str"},
+    "url": {"type": "str"},
+    "token": {"type": "str", "no_log": True},
+    "registration_token": {"type": "str", "no_log": True},
+    "name": {"type": "str"},
+    "tags": {"type": "dict"},
+    "reregister_stale": {"type": "bool"},
+    "replace": {"type": "bool"},
+    "allow_workspace_change": {"type": "bool"},
+    "validate_certs": {"type": "bool"},
+    "ca_cert": {"type": "str"},
+    "ca_cert_content": {"type": "str"},
+    "settings": {
+        "type": "dict",
+        "options": {name: {"type": "bool" if name == "debug" else "int"} for name in SETTINGS},
+    },
+    "service_override": {"type": "str"},
+    "connect_timeout": {"type": "str"},
+    "rollback": {"type": "bool"},
+    "no_log": {"type": "bool", "no_log": False},
+}
+#: Keeps package files on the host, for a later rollback.
+PACKAGES = "/var/cache/alpamon"
+_UNIT_FOLDERS = ("/lib/systemd/system", "/etc/systemd/system")
+_UNITS = (SERVICE, TIMER, "alpamon-restart.service")
+#: The setup script of the vendor creates it.
+_VENDOR_KEY = "/etc/apt/keyrings/alpacax_alpamon-archive-keyring.gpg"
+#: Lock file of the run that registers the host.
+LOCK = "/run/alpamon-registering"
+_HOLD_COMMANDS = {
+    "apt": {"add": ["apt-mark", "hold", "alpamon"], "delete": ["apt-mark", "unhold", "alpamon"]},
+    "dnf": {"add": ["dnf", "versionlock", "add", "alpamon"], "delete": ["dnf", "versionlock", "delete", "alpamon"]},
+    "zypper": {
+        "add": ["zypper", "--non-interactive", "addlock", "alpamon"],
+        "delete": ["zypper", "--non-interactive", "removelock", "alpamon"],
+    },
+}
+
+
+def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: Controller) -> dict[str, Any]:
+    """Return the plan for a host: what the role has to do, and the values for its tasks.
+
+    Args:
+        options: by the names of :data:`SPEC`; no value is null.
+        agent: the result of the module.
+    """
+    result_problem = find_result_problem(agent)
+    if result_problem:
+        return refusal([result_problem])
+    family = find_family(agent["distribution"])
+    if family is None:
+        system = agent["distribution"]
+        return refusal([f"The agent does not run on {system['name']} {system['version']}. It runs on {SUPPORTED}."])
+    if agent["uid"] != 0:
+        return refusal(["The tasks of this role need root. Set become to true for them."])
+    state = AgentState(options, agent, controller, family)
+    problems = find_problems(state)
+    return {
+        "problems": problems,
+        # Report a version that was not installed as such, not as a downgrade.
+        "installed_problems": list(installed_problems(state)) or problems,
+        "warnings": find_warnings(state),
+        "state": options["state"],
+        "parts": sorted(state.parts),
+        "has_changes": state.has_changes,
+        **_package(state),
+        **_registration(state),
+        "configuration": state.configuration_text,
+        "configuration_path": CONFIGURATION,
+        "folders": [{"path": path, "mode": mode} for path, mode in FOLDERS.items()],
+        "write_configuration": state.write_configuration,
+        "configuration_changes": state.configuration_changes,
+        "override": {"path": OVERRIDE, "content": options["service_override"]},
+        "change_override": state.change_override,
+        "certificate": {
+            "path": family.certificate,
+            "add_command": family.add_certificate,
+            "remove_command": family.remove_certificate,
+        },
+        "change_certificate": state.change_certificate,
+        "restart": state.restart,
+        "start": state.start,
+        # Only a run that has to install and to restart judges a version.
+        "rollback": options["rollback"] and {"install", "configure"} <= state.parts,
+        "clock": state.clock,
+        "lock": LOCK,
+        "paths_to_remove": _paths_to_remove(state),
+    }
+
+
+def refusal(problems: list[str]) -> dict[str, Any]:
+    """Return the plan for a host that is refused."""
+    lines = [clean_line(problem) for problem in problems]
+    return {"problems": lines, "installed_problems": lines, "workspace": "", "ca_path": ""}
+
+
+def _package(state: AgentState) -> dict[str, Any]:
+    options, family = state.options, state.family
+    return {
+        "manager": family.manager,
+        # The package would register the agent with PLUGIN_ID and PLUGIN_KEY.
+        "environment": {
+            "PLUGIN_ID": "",
+            "PLUGIN_KEY": "",
+            "ZYPP_LOCK_TIMEOUT": "300",
+            "LC_ALL": "C",
+            **{name: options["package_proxy"] for name in ("http_proxy", "https_proxy") if options["package_proxy"]},
+        },
+        "add_source": state.add_source,
+        "repository": _repository(state) if state.from_repository else None,
+        "repository_key": family.key,
+        "package_file": {
+            "source": state.controller.files.get("package_file") or options["package_file"],
+            "is_url": _is_url(options["package_file"]),
+            "path": f"{PACKAGES}/{state.package_file_name}",
+        }
+        if options["package_file"]
+        else None,
+        "install": state.install,
+        "would_install": state.install and bool(state.agent["check_mode"]),
+        # deb and rpm write 2.6.0-rc1 as 2.6.0~rc1.
+        "package_version": state.pinned.replace("-", "~"),
+        "hold": options["hold"],
+        "change_hold": state.change_hold,
+        "hold_commands": _HOLD_COMMANDS[family.manager],
+    }
+
+
+def _repository(state: AgentState) -> dict[str, Any]:
+    repository, family = state.repository, state.family
+    secret = repository.has_secret(family)
+    paths = [{"path": family.key.rpartition("/")[0], "state": "directory"}]
+    if state.agent["files"][VENDOR_REPOSITORY]["exists"]:
+        # apt refuses two files that name one repository with different keys.
+        paths.append({"path": VENDOR_REPOSITORY, "state": "absent"})
+    return {
+        "path": family.repository,
+        "content": repository.content(family),
+        "mode": "0600" if secret else "0644",
+        "has_secret": secret,
+        "key": family.key,
+        "key_source": repository.key_source,
+        "key_is_url": _is_url(repository.key_source),
+        "fingerprints": repository.fingerprints,
+        "paths": paths,
+        "refresh_commands": repository.refresh_commands(family),
+    }
+
+
+def _registration(state: AgentState) -> dict[str, Any]:
+    options, agent, found = state.options, state.agent, state.configuration
+    present = options["state"] == "present"
+    own = found["complete"] and not state.cloned
+    same_machine = agent["registered_machine_id"] in ("", agent["machine_id"])
+    may_register = state.register or options["reregister_stale"]
+    return {
+        "workspace": state.workspace,
+        "ca_path": state.controller.files.get("ca_cert", ""),
+        "register": state.register,
+        "needs_token": state.selects("register") and may_register and not options["registration_token"],
+        "check_credentials": own and not state.other_workspace and state.selects("register", "configure", "verify"),
+        "server_id": found["id"].lower() if own else "",
+        "other_workspace": state.other_workspace,
+        "leave": present and own and state.other_workspace,
+        # Without its key, this record cannot be unregistered.
+        "incomplete_id": found["id"] if not found["complete"] and same_machine and is_uuid(found["id"]) else "",
+        "cloned_id": found["id"] if state.cloned else "",
+        "name": state.name,
+        "platform": state.family.platform,
+        "tags": options["tags"],
+        # Clones may share the machine id.
+        "machine": f"{agent['machine_id']} {state.controller.host}" if agent["machine_id"] else "",
+    }
+
+
+def _paths_to_remove(state: AgentState) -> list[str]:
+    """Return the paths that remain after the package was removed."""
+    units = [f"{folder}/{unit}" for folder in _UNIT_FOLDERS for unit in _UNITS]
+    files = [*FOLDERS, PID_FILE, PACKAGES, "/usr/lib/tmpfiles.d/alpamon.conf", OVERRIDE.rpartition("/")[0]]
+    repository = [*REPOSITORIES, state.family.key, _VENDOR_KEY] if state.options["manage_repository"] else []
+    return [*files, *units, state.family.certificate, *repository]
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))

@@ -1,0 +1,269 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Compare the options of the role alpamon with the state of a host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import (
+    CONFIGURATION,
+    FOLDERS,
+    MASK,
+    OVERRIDE,
+    VENDOR_REPOSITORY,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems import (
+    Family,
+    Repository,
+    configuration_text,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import compared
+
+#: The tags of the role that apply, by state.
+PARTS: Mapping[str, frozenset[str]] = {
+    "present": frozenset({"install", "register", "configure", "verify"}),
+    "installed": frozenset({"install"}),
+    "absent": frozenset({"uninstall"}),
+}
+#: In seconds; smaller differences may come from a slow connection.
+_CLOCK_DIFFERENCE = 300
+
+
+@dataclass(frozen=True)
+class Controller:
+    """Facts that only the controller knows.
+
+    Attributes:
+        host: the name of the host in the inventory.
+        parts: tags of the role that --tags selects; empty for all.
+        files: by option, the path of its file on the controller.
+        missing: options whose file does not exist.
+        digests: by option, the SHA-256 of the file; for the package, in the format of its checksum option.
+    """
+
+    host: str
+    parts: frozenset[str] = frozenset()
+    files: Mapping[str, str] = field(default_factory=dict)
+    missing: Iterable[str] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AgentState:
+    """Hold the options, the state of the host, and the differences between them.
+
+    Attributes:
+        options: as in :data:`.plan.SPEC`; no value is null.
+        agent: the result of the module M(herdops.alpacon.alpamon_info).
+    """
+
+    options: Mapping[str, Any]
+    agent: Mapping[str, Any]
+    controller: Controller
+    family: Family
+
+    @property
+    def parts(self) -> frozenset[str]:
+        parts = PARTS[self.options["state"]]
+        return parts & self.controller.parts if self.controller.parts else parts
+
+    def selects(self, *parts: str) -> bool:
+        return not self.parts.isdisjoint(parts)
+
+    # The package
+
+    @property
+    def version(self) -> str:
+        return self.agent["version"] or ""
+
+    @cached_property
+    def pinned(self) -> str:
+        """Return the requested version in the agent's spelling; empty for any or the latest."""
+        version: str = self.options["version"]
+        return "" if version == "latest" else version.replace("~", "-")
+
+    @property
+    def needs_other_version(self) -> bool:
+        """Return True if the repository may have to provide a version that is not installed."""
+        return (
+            not self.version
+            or self.options["version"] == "latest"
+            or (bool(self.pinned) and self.pinned != self.version)
+        )
+
+    @property
+    def from_repository(self) -> bool:
+        return bool(self.options["manage_repository"] and not self.options["package_file"])
+
+    @cached_property
+    def repository(self) -> Repository:
+        return Repository.from_options(self.options, self.controller.files.get("repository_key", ""))
+
+    @cached_property
+    def change_repository(self) -> bool:
+        if not self.from_repository:
+            return False
+        files, digest = self.agent["files"], self.controller.digests.get("repository_key")
+        file, key = files[self.family.repository], files[self.family.key]
+        content = sha256(self.repository.content(self.family).encode()).hexdigest()
+        return (
+            file.get("sha256") != content
+            or files[VENDOR_REPOSITORY]["exists"]
+            or (self.repository.has_secret(self.family) and file.get("mode") != "0600")
+            or not key["exists"]
+            or (digest is not None and key.get("sha256") != digest)
+        )
+
+    @property
+    def target_version(self) -> str:
+        """Return the version to install; empty if it is installed or unknown."""
+        version = self.agent.get("package_file_version") or "" if self.options["package_file"] else self.pinned
+        return "" if version == self.version else version
+
+    @property
+    def package_file_name(self) -> str:
+        """Return the file name in alpamon_package_file, without the query of a URL."""
+        return re.sub(r"[?#].*", "", self.options["package_file"]).rpartition("/")[2]
+
+    @property
+    def install(self) -> bool:
+        file = self.options["package_file"]
+        if not self.selects("install"):
+            return False
+        if not file:
+            return self.needs_other_version
+        if self.agent.get("package_file_version"):
+            return bool(self.target_version)
+        # The file is not on the host yet, so only its name can tell the version.
+        return not self.version or self.version not in self.package_file_name
+
+    @property
+    def add_source(self) -> bool:
+        """Return True if the repository has to be set up or the package file copied."""
+        repository = self.from_repository and (self.change_repository or self.needs_other_version)
+        return self.selects("install") and (repository or bool(self.options["package_file"]))
+
+    @property
+    def change_hold(self) -> bool:
+        return self.selects("install") and bool(self.version) and self.options["hold"] != self.agent["held"]
+
+    # The registration
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.agent["configuration"]
+        return found
+
+    @cached_property
+    def workspace(self) -> str:
+        return compared(self.options["url"]) if self.options["url"] else ""
+
+    @property
+    def other_workspace(self) -> bool:
+        return self.configuration["complete"] and compared(self.configuration["url"]) != self.workspace
+
+    @property
+    def cloned(self) -> bool:
+        """Return True for a clone, whose configuration was written on another machine."""
+        registered, current = self.agent["registered_machine_id"], self.agent["machine_id"]
+        return self.configuration["complete"] and bool(registered and current) and registered != current
+
+    @cached_property
+    def configuration_text(self) -> str:
+        """Return the wanted configuration, with ``%(id)s`` and ``%(key)s`` in place of the credentials."""
+        return configuration_text(self.options, self.workspace, self.agent["machine_id"])
+
+    @property
+    def register(self) -> bool:
+        return not self.configuration["complete"] or self.cloned or self.other_workspace
+
+    @property
+    def name(self) -> str:
+        name: str = self.options["name"] or self.agent["hostname"] or self.controller.host
+        return name
+
+    @property
+    def write_configuration(self) -> bool:
+        """Return True if the configuration has other content, or a path another mode or owner."""
+        if self.register or not self.selects("configure"):
+            return False
+        files = self.agent["files"]
+        modes = {**FOLDERS, CONFIGURATION: "0600"}
+        content = self.configuration_text % {"id": self.configuration["id"], "key": self.configuration["key"]}
+        return files[CONFIGURATION].get("sha256") != sha256(content.encode()).hexdigest() or any(
+            files[path].get("mode") != mode or files[path].get("uid") != 0 for path, mode in modes.items()
+        )
+
+    @property
+    def configuration_changes(self) -> list[str]:
+        """Return the removed and added lines of the configuration, without the key."""
+        if not self.write_configuration:
+            return []
+        before = self.configuration["text"].splitlines()
+        after = (self.configuration_text % {"id": self.configuration["id"], "key": MASK}).splitlines()
+        removed = [f"- {line}" for line in before if line not in after]
+        return [*removed, *(f"+ {line}" for line in after if line not in before)]
+
+    # The service
+
+    @property
+    def change_override(self) -> bool:
+        if not self.selects("configure"):
+            return False
+        wanted = self.options["service_override"]
+        digest = sha256(wanted.encode()).hexdigest() if wanted else None
+        return bool(self.agent["files"][OVERRIDE].get("sha256") != digest)
+
+    @property
+    def change_certificate(self) -> bool:
+        if not self.selects("configure"):
+            return False
+        content = self.options["ca_cert_content"]
+        digest = sha256(content.encode()).hexdigest() if content else self.controller.digests.get("ca_cert")
+        return digest is not None and self.agent["files"][self.family.certificate].get("sha256") != digest
+
+    @property
+    def restart(self) -> bool:
+        return self.selects("configure") and self.agent["process"]["state"] == "outdated"
+
+    @property
+    def start(self) -> bool:
+        service, timer = self.agent["service"], self.agent["restart_timer"]
+        running = service["active"] and service["enabled"] and not (timer["active"] or timer["enabled"])
+        return self.selects("configure") and not running
+
+    @property
+    def has_changes(self) -> bool:
+        """Return True if the host has to be changed; a missing connection is no change."""
+        if self.options["state"] != "present":
+            return bool(self.parts)
+        return (
+            self.add_source
+            or self.install
+            or self.change_hold
+            or (self.register and self.selects("register"))
+            or self.write_configuration
+            or self.change_override
+            or self.change_certificate
+            or self.restart
+            or self.start
+        )
+
+    @property
+    def clock(self) -> str:
+        """Return a warning if the clock of the host is wrong; else empty."""
+        ahead = self.agent.get("clock_ahead")
+        if ahead is None or abs(ahead) < _CLOCK_DIFFERENCE:
+            return ""
+        return (
+            f"The clock of the host is {abs(ahead) // 60} minutes {'ahead of' if ahead > 0 else 'behind'} that of the"
+            " controller. Signatures and certificates may be refused as expired or not yet valid. Set the clock."
+        )

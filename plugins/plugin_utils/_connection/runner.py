@@ -1,0 +1,277 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Private to this collection: names and behaviour may change in any release.
+
+"""A server of the workspace as a place where code of the shell is run, one submit for each."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import blames_account
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import SENT, Match, cancel
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+    AlpaconError,
+    ApiError,
+    LostAnswer,
+    UsageError,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TOO_LONG
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, canonical_uuid, is_uuid
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.durations import Durations
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.files import replace as replace_file
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.server_resolver import resolve
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
+
+#: When code is looked at first: what is fed something is a module, which takes Python a while to start.
+_FIRST_LOOK, _FIRST_LOOK_AT_MODULE = 0.12, 0.3
+#: A server that takes longer than this to take a command over is asked after, in seconds, and for each command that is
+#: awaited: what is handed over to many servers at once takes a while.
+_QUEUED_TOO_LONG, _QUEUED_EACH = 5.0, 0.2
+#: What the id of the server is noted as, which is no command; the note is empty where the id has to be looked up anew.
+_ID = ""
+#: About the homes of all accounts, as far as they have been asked for since they may have moved.
+_HOMES = "homes"
+#: How much of a file the workspace, or a proxy in front of it, takes at once, whichever server it is for.
+AT_ONCE = "at once"
+_MAY_HAVE_RUN = "It may have run, and is not run again."
+_GOES_ON = "Not finished within alpacon_wait_timeout. It goes on; await it by alpacon_command with state=finished."
+_ASYNC = " A task that takes so long needs async and poll."
+
+
+class RequestTooLarge(AlpaconError):
+    """A submit was refused for its size alone, so that a smaller one may be accepted."""
+
+
+class AccountRefused(AlpaconError):
+    """Nothing was run because of the account, so that the same may run as another one."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Which server is meant, and how code is run there.
+
+    Attributes:
+        host: what the inventory calls it, and messages do.
+        server: its name or UUID.
+        connected: whether its agent was connected when the inventory was read; None if nobody has said it.
+        username, groupname: the account; None for the one of the token.
+        extra: fields of a command besides, such as C(purpose).
+        limits: how long to wait.
+    """
+
+    host: str
+    server: str
+    connected: bool | None
+    username: str | None
+    groupname: str | None
+    extra: dict[str, Any]
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What code has written, and its exit code.
+
+    Attributes:
+        mark: see :class:`Output`.
+    """
+
+    rc: int
+    stdout: bytes
+    stderr: bytes
+    mark: str = ""
+
+
+class Remote:
+    """Runs code on one server; a client and what is known of the server stay between two runs."""
+
+    def __init__(self, access: Access, settings: Settings, run: Run) -> None:
+        self._access = access
+        self._run = run
+        self._shared = run.shared(settings)
+        self._client = run.client(settings, self._shared)
+        self._durations = Durations(run.durations, settings.url) if run.durations else None
+        self._server: Server | None = None
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._client.__exit__()
+
+    def forget(self) -> None:
+        """Find the server anew, the next time, in this process or another one of the run."""
+        self._server = None
+        self.note(_ID, b"")
+        self.forget_homes()
+
+    def forget_homes(self) -> None:
+        """Ask anew where homes are, which a task may have moved."""
+        self.note(_HOMES, secrets.token_hex(4).encode())
+
+    def about_home(self, command: str) -> str:
+        """What the answer to a command that asks for a home is noted about, until homes are forgotten."""
+        return f"{(self.noted(_HOMES) or b'').decode()} {command}"
+
+    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+        """Run a body once, see :func:`.packing.pack`.
+
+        Args:
+            alike: whether all that has this label takes about as long.
+
+        Raises:
+            TooLarge: it does not fit into one submit.
+            AccountRefused: the workspace, or the server, does not let it run as this account.
+            RequestTooLarge: it does, and is more than the workspace, or a proxy in front of it, takes.
+            AlpaconError: it did not run, or nobody can say what came of it; the text says which.
+        """
+        carried = pack(label, body, stdin, files)
+        job = Job(self._find())
+        command = Match(job.server.id, carried.line, "system", self._access.username, self._access.groupname)
+        job.body = {**command.body(), **self._access.extra, "env": carried.env}
+        limits = self._limits(bool(stdin))
+        fleet = Fleet(self._client, limits, announce=self._run.tell, run=self._run, shared=self._shared)
+        kind = label if alike and not self._awaited_by_others() else ""
+        if self._durations and kind:
+            job.expected = self._durations.expected(kind)
+        with self._named_in_timeout(job):
+            fleet.run([job])
+        self._note_duration(kind, job)
+        return self._answer(job)
+
+    @contextlib.contextmanager
+    def _named_in_timeout(self, job: Job) -> Iterator[None]:
+        """Name the command in the error with which ansible-core ends a task after its C(timeout)."""
+        try:
+            yield
+        except BaseException as error:
+            # Another error in its place would be a failure that some actions try again after.
+            if type(error).__name__ == "TaskTimeoutError":
+                where = (
+                    f"command {job.id} goes on" if job.id else f"the ID of its command is in {self._run.journal_file}"
+                )
+                said = f"{self._access.host}: {where}. Await it by alpacon_command with state=finished."
+                # ansible-core shows no text of this error before 2.19.
+                if error.args:
+                    error.args = (f"{error} {said}",)
+                else:
+                    self._run.alert(said)
+            raise
+
+    def _note_duration(self, kind: str, job: Job) -> None:
+        """Remember how long a command took that no others have slowed down."""
+        if self._durations and kind and job.command and job.command.ran and not self._awaited_by_others():
+            added_at, end = job.command.added_at, job.command.end
+            if added_at and end:
+                self._durations.note(kind, (end - added_at).total_seconds())
+
+    def _limits(self, fed: bool) -> Limits:
+        return replace(
+            self._access.limits,
+            first_look=_FIRST_LOOK_AT_MODULE if fed else _FIRST_LOOK,
+            queued_too_long=_QUEUED_TOO_LONG + _QUEUED_EACH * self._awaited_by_others(),
+        )
+
+    def _awaited_by_others(self) -> int:
+        with contextlib.suppress(OSError):
+            return len(self._shared.expected()) if self._shared else 0
+        return 0
+
+    def _answer(self, job: Job) -> Ran:
+        outcome, output = job.outcome, job.output
+        if outcome == Outcome.REFUSED and isinstance(job.error, ApiError) and job.error.refuses_account:
+            raise AccountRefused(f"{self._access.host}: {job.error}")
+        if job.never_seen and isinstance(job.error, LostAnswer) and job.error.status == 413:
+            raise RequestTooLarge(f"{self._access.host}: {job.error}")
+        if outcome == Outcome.AWAITING_APPROVAL:
+            raise AlpaconError(f"{self._access.host}: {self._withdraw(job)}")
+        if output and output.refused:
+            kind = AccountRefused if blames_account(output) else AlpaconError
+            raise kind(f"{self._access.host}: nothing was run: {output.refused}.")
+        if outcome in (Outcome.SUCCESS, Outcome.FAILED) and output and job.known.ran:
+            if output.complete and job.known.rc is not None:
+                stdout, stderr = (text.encode("utf-8", "surrogateescape") for text in (output.text, output.stderr))
+                return Ran(job.known.rc, stdout, stderr, output.mark)
+            advice = _ASYNC if job.known.rc == TOO_LONG else ""
+            raise AlpaconError(f"{self._access.host}: command {job.id} has run. {output.note}{advice}")
+        # The sentence of the outcome is for those who have asked for a command.
+        said = (job.msg or (outcome.sentence if outcome else "")).replace(Outcome.TIMED_OUT.sentence, _GOES_ON)
+        said = f"{f'command {job.id}: ' if job.id else ''}{said}"
+        if job.command and job.command.error_phase:
+            said = f"{said} The workspace says: {job.command.error_phase}."
+        raise AlpaconError(f"{self._access.host}: {said}{'' if job.ran is False else f' {_MAY_HAVE_RUN}'}")
+
+    def _withdraw(self, job: Job) -> str:
+        """Take back a command that would run after its task has failed."""
+        held = f"the workspace held command {job.id} until somebody approves it"
+        try:
+            done = cancel(self._client, job.known.id)
+        except LostAnswer as error:
+            return f"{held}. It may have been cancelled. {_MAY_HAVE_RUN} {error}"
+        except AlpaconError as error:
+            return f"{held}. It could not be cancelled. {_MAY_HAVE_RUN} {error}"
+        if done == SENT:
+            return f"{held}. It was delivered before it could be cancelled. {_MAY_HAVE_RUN}"
+        return f"{held}. It was cancelled."
+
+    def noted(self, about: str) -> bytes | None:
+        """What tasks of this run have noted about the server and the account; None if they have not."""
+        with contextlib.suppress(OSError):
+            return self._note_file(about).read_bytes()
+        return None
+
+    def note(self, about: str, text: bytes) -> None:
+        """Let later tasks of this run know something that stays so."""
+        with contextlib.suppress(OSError):
+            replace_file(self._note_file(about), text.decode("utf-8", "surrogateescape"))
+
+    def _note_file(self, about: str) -> Path:
+        """The file of a note, for all workers."""
+        settings, access = self._client.settings, self._access
+        server = None if about == AT_ONCE else access.server
+        # Which server it is does not depend on the account, nor does whether homes have moved.
+        username = None if about in (_ID, _HOMES, AT_ONCE) else access.username
+        key = [settings.url, settings.token, server, username, about]
+        folder = self._run.folder or Path("/nonexistent")
+        return folder / f"alpacon-host-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}"
+
+    # The server
+
+    def _find(self) -> Server:
+        if self._server is None:
+            self._server = self._found()
+        return self._server
+
+    def _found(self) -> Server:
+        reference = self._access.server
+        if is_uuid(reference):
+            server = Server(canonical_uuid(reference))
+            # What an inventory says may be old: only whether it is still so is worth a request.
+            return self._asked(str(server.id)) if self._access.connected is False else server
+        known = self.noted(_ID)
+        if known:
+            return Server(known.decode(), reference)
+        # What other workers have read may be older than the order to forget it.
+        shared = self._shared if known is None else None
+        [server] = resolve(self._client, [reference], "server", shared, self._run.hosts)
+        self.note(_ID, str(server.id).encode())
+        return server
+
+    def _asked(self, server_id: str) -> Server:
+        found = look_up(self._client, [server_id])[0][server_id]
+        if not found:
+            raise UsageError("server", f"no server has the id {server_id}", "Read the inventory again.")
+        return found[0]

@@ -1,0 +1,234 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A server that runs code and takes files, without Ansible: what it costs, and what is said where that fails."""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import code
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
+    Access,
+    AccountRefused,
+    Ran,
+    Remote,
+)
+from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, TOKEN
+
+MAY_HAVE_RUN = "may have run"
+Reach = Callable[..., Remote]
+
+
+@pytest.fixture
+def reach(tmp_path: Path) -> Iterator[Reach]:
+    """Gives servers of a workspace, as tasks of one run reach them."""
+    with ExitStack() as stack:
+
+        def make(where: Workspace | str, server: str = "web-01", wait_timeout: float = 60, **more: Any) -> Remote:
+            known = {"url": where, "token": TOKEN}
+            if isinstance(where, Workspace):
+                known = {"url": where.url, "token": where.token}
+            known |= {name: more.pop(name) for name in ("url", "token") if name in more}
+            run = Run(folder=tmp_path, durations=tmp_path / "durations", alert=more.pop("alert", None) or print)
+            limits = Limits(wait_timeout=wait_timeout, cancel_on_timeout=True, offline="fail", wait_for_approval=False)
+            fields: dict[str, Any] = {"connected": None, "username": None, "groupname": None, "extra": {}, **more}
+            access = Access(host="the-host", server=server, limits=limits, **fields)
+            remote = Remote(access, settings_of(known), run)
+            stack.callback(remote.close)
+            return remote
+
+        yield make
+
+
+def ping(remote: Remote, text: str = "echo pong") -> Ran:
+    return remote.run("module:ansible.builtin.ping", code(text), b"code")
+
+
+def why_not(remote: Remote, text: str = "echo pong") -> str:
+    """Why the server did not run it."""
+    with pytest.raises(AlpaconError) as raised:
+        ping(remote, text)
+    return str(raised.value)
+
+
+# What fails
+
+
+def test_each_cause_is_named_and_nothing_runs(current: Workspace, reach: Reach) -> None:
+    ids, tokens = current.server_ids(), current.tokens()
+    current.disconnect("web-02")
+    current.settings(holds=[{"line": "ping", "servers": ["web-03"], "status": "awaiting_approval"}])
+    causes: list[tuple[dict[str, Any], str]] = [
+        ({"server": ids["web-02"]}, "offline"),
+        ({"server": ids["web-02"], "connected": False}, "offline"),
+        ({"server": ids["web-03"]}, r"the workspace held .+ until somebody approves it\. It was cancelled\."),
+        ({"server": "nobody"}, "no server is named nobody"),
+        ({"server": NO_COMMAND}, "server"),
+        ({"server": NO_COMMAND, "connected": False}, "no server has the id"),
+        ({"username": "stranger"}, "username"),
+        ({"token": tokens["noacl"]}, "access list"),
+        ({"token": "wrong" * 8}, "token"),
+        ({"url": "http://127.0.0.1:9"}, "127.0.0.1:9"),
+    ]
+    for given, cause in causes:
+        said = why_not(reach(current, **given))
+        assert re.search(cause, said), said
+        assert MAY_HAVE_RUN not in said
+        assert not [secret for secret in (current.token, tokens["noacl"], "wrong" * 8) if secret in said]
+    assert [row["run_count"] for row in current.commands()] == [0] * len(current.commands())
+    assert {row["status"] for row in current.commands()} <= {"cancelled"}
+
+
+def test_a_held_command_that_cannot_be_cancelled_may_run(current: Workspace, reach: Reach) -> None:
+    current.settings(holds=[{"line": "ping", "servers": ["web-01"], "status": "awaiting_approval"}])
+    current.fault("status", method="DELETE", status=403, body='{"detail": "No.", "code": "api_token_acl_not_allowed"}')
+    assert "It could not be cancelled. It may have run" in why_not(reach(current))
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault", "said", "run_count"),
+    [
+        ({"gives_up_after": 1}, {"kind": "never_ack"}, "The workspace says: agent_disconnected. It may have run", 0),
+        (
+            {"gives_up_after": 1},
+            {"kind": "vanish"},
+            "The workspace says: agent_timeout. It may have run, and is not",
+            1,
+        ),
+        ({"stuck_after": 1}, {"kind": "vanish"}, MAY_HAVE_RUN, 1),
+        ({}, {"kind": "reject"}, "", 0),
+        ({"output": "chunks"}, {"kind": "drop_chunk", "seq": 0}, "has run|may have run", 1),
+        ({}, {"kind": "status", "status": 404, "body": "default", "path": "^/api/events/commands/."}, MAY_HAVE_RUN, 1),
+    ],
+)
+def test_what_came_of_it_is_not_guessed(
+    current: Workspace, reach: Reach, settings: dict[str, Any], fault: dict[str, Any], said: str, run_count: int
+) -> None:
+    current.settings(**settings)
+    about = {} if "path" in fault else {"line": " module:"}
+    current.fault(fault.pop("kind"), **about, **fault)
+    text = why_not(reach(current, wait_timeout=1 if "path" in about or not about else 60))
+    assert re.search(said, text), text
+    if not run_count:
+        assert "has run" not in text
+    assert [row["run_count"] for row in current.commands()] == [run_count]
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({}, {"kind": "lose_after", "method": "POST", "path": "^/api/events/commands/$", "times": 1}),
+        ({"output": "chunks"}, {"kind": "late_chunk", "seconds": 1}),
+    ],
+)
+def test_a_lost_answer_and_a_late_one_are_found(
+    current: Workspace, reach: Reach, settings: dict[str, Any], fault: dict[str, Any]
+) -> None:
+    current.settings(**settings)
+    current.fault(fault.pop("kind"), **fault)
+    assert ping(reach(current)) == Ran(0, b"pong\n", b"")
+    assert [row["run_count"] for row in current.commands()] == [1]
+
+
+def test_what_takes_too_long_is_named_with_its_id_and_a_way_out(current: Workspace, reach: Reach) -> None:
+    current.settings(line_seconds=2)
+    said = [why_not(reach(current, wait_timeout=seconds), "sleep 30") for seconds in (1, 60)]
+    waited, ended = (command["id"] for command in current.commands())
+    assert f"command {waited}: Not finished within alpacon_wait_timeout." in said[0]
+    assert f"command {ended} has run." in said[1]
+    assert "the agent ended it after 2s" in said[1]
+    assert said[1].endswith("A task that takes so long needs async and poll.")
+
+
+class TaskTimeoutError(BaseException):
+    """Stands in for the error with which ansible-core ends a task."""
+
+
+@pytest.mark.parametrize("text", [(), ("Timed out after 1 second.",)])
+def test_the_timeout_of_a_task_names_the_command_that_goes_on(
+    current: Workspace, reach: Reach, text: tuple[str, ...]
+) -> None:
+    def end(_number: int, _frame: object) -> None:
+        raise TaskTimeoutError(*text)
+
+    alerts: list[str] = []
+    before = signal.signal(signal.SIGALRM, end)
+    try:
+        with pytest.raises(TaskTimeoutError) as raised:
+            ping(reach(current, alert=alerts.append), f"kill -ALRM {os.getpid()}; sleep 20")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    [command] = current.commands()
+    said = f"the-host: command {command['id']} goes on. Await it by alpacon_command with state=finished."
+    assert [*alerts, *raised.value.args] == [" ".join([*text, said])]
+
+
+@pytest.mark.parametrize("reason", ["user", "group"])
+def test_an_account_that_the_server_lacks_is_told(current: Workspace, reach: Reach, reason: str) -> None:
+    current.fault("fail_start", reason=reason)
+    with pytest.raises(AccountRefused, match=rf"the-host: nothing was run: the server has no {reason} "):
+        ping(reach(current, groupname="deploy"))
+
+
+@pytest.mark.parametrize("workspace", ["published", "2024"], indirect=True)
+def test_a_workspace_that_hands_on_no_variables_is_told_apart(workspace: Workspace, reach: Reach) -> None:
+    assert "nothing was run: the workspace did not pass on the variables" in why_not(reach(workspace))
+
+
+# What proxies take
+
+
+def test_files_and_modules_fit_through_a_proxy(current: Workspace, reach: Reach, tmp_path: Path) -> None:
+    # What ModSecurity takes unless it is told otherwise.
+    current.settings(body_max=128 * 1024)
+    host = HostConnection(reach(current), "ansible.builtin.copy", keeper=None)
+    content = random.Random(1).randbytes(150_000)
+    host.put(content, f"{tmp_path}/there")
+    assert (tmp_path / "there").read_bytes() == content
+    module = base64.b64encode(random.Random(2).randbytes(150_000))
+    assert host.run(f"/bin/sh -c 'wc -c; echo run >> {tmp_path}/runs'", module).stdout.split() == [b"200000"]
+    assert (tmp_path / "runs").read_text(encoding="utf-8") == "run\n"
+    assert {row["run_count"] for row in current.commands()} == {1}
+    refused = [entry for entry in current.log() if entry["status"] == 413]
+    assert len(refused) <= 3, "what the proxy takes is found once, and a module is tried as a whole"
+
+
+# What it costs
+
+
+def test_how_long_modules_take_is_noted_and_not_what_takes_as_long_as_it_is_told(
+    current: Workspace, tmp_path: Path, reach: Reach
+) -> None:
+    for module, is_noted in (("ansible.builtin.command", False), ("ansible.builtin.ping", True)):
+        assert HostConnection(reach(current), module, keeper=None).run("/bin/sh -c cat", b"code").rc == 0
+        assert (tmp_path / "durations").exists() is is_noted
+
+
+def test_what_a_run_knows_of_a_server_and_its_homes_until_the_connection_is_reset(reach: Reach) -> None:
+    def remote(username: str | None = None) -> Remote:
+        return reach("https://workspace.example", SERVER, username=username)
+
+    homes = [remote(account).about_home("echo ~app") for account in (None, "deploy")]
+    assert homes[0] == homes[1], "each account notes the answer for itself"
+    remote("deploy").note(homes[0], b"/home/app")
+    assert remote("deploy").noted(remote("deploy").about_home("echo ~app")) == b"/home/app"
+    remote().forget()
+    assert remote("deploy").noted(remote("deploy").about_home("echo ~app")) is None

@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""When the wait for a command ends."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import CANCELLED, GONE, SENT
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, ApiError, LostAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import completion
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, CONNECTION, FAR, SERVER, Row, current_row
+
+SUBMITTED = Job(Server(SERVER), {"line": "uptime"}, Command(COMMAND, Server(SERVER), "", "system", "queued"))
+SEEN = Job(Server(SERVER), command=Command(COMMAND, Server(SERVER), "uptime", "system", "queued"))
+ONLY_AN_ID = Job(Server(None), command=Command(COMMAND, Server(None), "", "", "unknown"))
+
+
+@pytest.mark.parametrize(
+    ("job", "seconds", "lost"),
+    [
+        (SUBMITTED, 30.0, True),
+        (SEEN, 29.9, False),
+        (SEEN, 30.0, True),
+        (ONLY_AN_ID, 9.9, False),
+        (ONLY_AN_ID, 10.0, True),
+    ],
+)
+def test_a_stranger_that_is_not_shown_is_expected_for_less_time_than_what_is_known(
+    job: Job, seconds: float, lost: bool
+) -> None:
+    job.missing = 1000.0
+    assert completion.is_lost(job, 1000.0 + seconds) is lost
+
+
+@pytest.mark.parametrize(
+    ("body", "fields", "limits", "seconds", "outcome"),
+    [
+        ({}, {}, Limits(), 59.9, None),
+        ({}, {}, Limits(), 60.0, "error"),
+        ({}, {"delivered_at": FAR}, Limits(), 0.0, "error"),
+        ({"line": "uptime"}, {}, Limits(), 0.0, "error"),
+        ({"line": "uptime"}, {}, Limits(wait_for_approval=True), 90.0, None),
+        ({}, {"handled_at": FAR}, Limits(wait_for_approval=True), 0.0, "error"),
+    ],
+)
+def test_an_error_may_be_the_moment_between_an_approval_and_a_delivery(
+    monkeypatch: pytest.MonkeyPatch, body: Row, fields: Row, limits: Limits, seconds: float, outcome: str | None
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(completion, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    job = Job(Server(SERVER), body, Command.from_row(current_row(status="error", **fields)))
+    for clock.now in (1000.0, 1000.0 + seconds):
+        completion.settle(job, limits)
+    assert job.outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "withdraws"),
+    [
+        ("queued", "timed_out", True),
+        ("scheduled", "timed_out", True),
+        ("running", "timed_out", False),
+        ("stuck", "stuck", False),
+        ("error", "error", False),
+    ],
+)
+def test_only_what_still_waits_is_withdrawn_and_only_where_asked(status: str, outcome: str, withdraws: bool) -> None:
+    for asked in (True, False):
+        job = Job(Server(SERVER), command=Command.from_row(current_row(status=status)))
+        assert completion.time_out(job, Limits(cancel_on_timeout=asked)) is (withdraws and asked)
+        assert job.outcome == outcome
+        assert f"Last status: {status}." in job.msg
+
+
+@pytest.mark.parametrize(
+    ("body", "missing", "done", "outcome", "changed"),
+    [
+        ({}, 0.0, CANCELLED, "timed_out", True),
+        # What it has submitted counts as a change already where the workspace has accepted it.
+        ({"line": "uptime"}, 0.0, CANCELLED, "timed_out", False),
+        ({}, 0.0, GONE, "timed_out", False),
+        ({}, 1000.0, CANCELLED, "timed_out", True),
+        ({}, 1000.0, GONE, "unknown", False),
+        ({}, 0.0, SENT, "unknown", False),
+    ],
+)
+def test_what_is_withdrawn_is_a_change_where_it_stood_before(
+    monkeypatch: pytest.MonkeyPatch, body: Row, missing: float, done: str, outcome: str, changed: bool
+) -> None:
+    monkeypatch.setattr(completion, "cancel", lambda _client, _command_id: done)
+    command = Command.from_row(current_row())
+    job = Job(Server(SERVER), body, command, Outcome.UNKNOWN, missing=missing)
+    with Client(settings_of(CONNECTION)) as client:
+        completion.withdraw(client, job)
+    assert (job.outcome, job.changed) == (outcome, changed)
+    assert (job.known.status == "cancelled") is (outcome == "timed_out")
+
+
+@pytest.mark.parametrize("missing", [0.0, 1000.0])
+@pytest.mark.parametrize(
+    "done",
+    [CANCELLED, GONE, SENT, LostAnswer("no answer said that it was cancelled"), ApiError("DELETE", "/", 403)],
+)
+def test_no_sentence_about_a_cancel_contradicts_another(
+    monkeypatch: pytest.MonkeyPatch, done: str | AlpaconError, missing: float
+) -> None:
+    def cancel(_client: Client, _command_id: str) -> str:
+        if isinstance(done, AlpaconError):
+            raise done
+        return done
+
+    monkeypatch.setattr(completion, "cancel", cancel)
+    job = Job(Server(SERVER), {"line": "uptime"}, Command.from_row(current_row()), missing=missing)
+    assert completion.time_out(job, Limits(cancel_on_timeout=True))
+    with Client(settings_of(CONNECTION)) as client:
+        completion.withdraw(client, job)
+    assert ("It could not be cancelled: it was delivered already." in job.msg) is (done == SENT)
+    denied, *others = sorted(job.msg.split("could not be cancelled"), key=len)
+    assert not others or "cancelled" not in f"{denied}{others}", job.msg

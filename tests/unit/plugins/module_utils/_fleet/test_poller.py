@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Looks at commands that the list does not show, and at some that cannot be read."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import COMMANDS_PATH
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import poller as _looking
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Looking
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.tests.unit.support import (
+    COMMAND,
+    CONNECTION,
+    FAR,
+    NO_COMMAND,
+    SERVER,
+    current_row,
+)
+
+AFTER_FAR = "2999-06-01T00:00:00Z"
+
+
+class Listing(Client):
+    """Lists commands of others, and shows as running whatever is asked for by its id."""
+
+    def __init__(self, others: int) -> None:
+        super().__init__(settings_of(CONNECTION))
+        self._others = others
+        self.asked: list[str] = []
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        if path == COMMANDS_PATH:
+            page = int((params or {}).get("page", 1))
+            numbers = range(100 * (page - 1), min(100 * page, self._others))
+            rows = [current_row(id=str(uuid.UUID(int=number + 1)), added_at=FAR) for number in numbers]
+            following = page + 1 if 100 * page < self._others else None
+            return {"count": self._others, "current": page, "next": following, "results": rows}
+        command_id = path.rstrip("/").rpartition("/")[2]
+        self.asked.append(command_id)
+        return current_row(id=command_id, status="running")
+
+
+class Unreadable(Client):
+    """Shows each command as running, but for those that cannot be read."""
+
+    def __init__(self, *unreadable: str) -> None:
+        super().__init__(settings_of(CONNECTION))
+        self._unreadable = unreadable
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        command_id = path.rstrip("/").rpartition("/")[2]
+        if command_id in self._unreadable:
+            raise ApiError("GET", path, 503)
+        return current_row(id=command_id, status="running")
+
+
+def jobs(listed: bool = False, **fields: Any) -> list[Job]:
+    """Two jobs whose commands are looked for in the list, or are no longer."""
+    rows = [current_row(id=command_id, **fields) for command_id in (COMMAND, NO_COMMAND)]
+    return [Job(Server(SERVER, "web-01"), command=Command.from_row(row), listed=listed) for row in rows]
+
+
+def test_what_is_too_far_down_in_the_list_is_asked_for_by_its_id_from_then_on() -> None:
+    looked_at = jobs(listed=True)
+    with (client := Listing(others=1000)):
+        looking = Looking(client, None, 1800)
+        for times in (1, 2):
+            looking.look(looked_at, map)
+            assert client.asked == [COMMAND, NO_COMMAND] * times
+
+
+def test_a_list_is_read_no_further_than_to_what_is_older() -> None:
+    newest = jobs(listed=True, added_at=AFTER_FAR)
+    with (client := Listing(others=1000)):
+        Looking(client, None, 1800).look(newest, map)
+        assert client.asked == [], "the list lags: it ought to have shown both on its first page"
+
+
+def test_what_a_list_that_may_lag_lacks_is_looked_for_in_it_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = jobs(listed=True)
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(_looking, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    with (client := Listing(others=1)):
+        looking = Looking(client, None, 1800)
+        for clock.now, asked in ((1000.0, 0), (1004.9, 0), (1005.0, 2)):
+            looking.look(looked_at, map)
+            assert len(client.asked) == asked
+
+
+def test_a_look_fails_where_nothing_could_be_seen() -> None:
+    with Unreadable(COMMAND, NO_COMMAND) as client, pytest.raises(ApiError, match=f"{COMMAND}.*503"):
+        Looking(client, None, 1800).look(jobs(), map)
+
+
+def test_what_cannot_be_seen_hides_no_other() -> None:
+    seen, unseen = looked_at = jobs()
+    with Unreadable(NO_COMMAND) as client:
+        Looking(client, None, 1800).look(looked_at, map)
+    assert (seen.known.status, seen.error) == ("running", None)
+    assert (unseen.known.status, str(unseen.error).count("503")) == ("queued", 1)

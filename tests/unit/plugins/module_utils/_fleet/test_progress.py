@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What users are told while a task awaits commands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import progress
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.progress import Telling
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER
+
+
+def waiting(*names: str) -> list[Job]:
+    """Jobs whose commands wait for servers that are offline."""
+    servers = [Server(SERVER, name, is_connected=False) for name in names]
+    return [Job(server, command=Command(COMMAND, server, "uptime", "system", "queued")) for server in servers]
+
+
+def test_how_far_it_is_is_told_every_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    journal = Journal(Path("/run.ids"), pytest.fail)
+    tells = Telling(told.append, pytest.fail, journal)
+    tells.begin(clock.now)
+    for clock.now in (1004.0, 1005.0, 1009.0, 1010.0):
+        tells.progress(2, waiting("web-1"), Counter({True: 3, False: 4}))
+    so_far = "alpacon: 2 to submit, 1 running, 1 of them waiting for a server that is offline, 3 done, 4 failed after"
+    where = "alpacon: if this run is interrupted, the ids are in /run.ids"
+    assert told == [f"{so_far} 5 s", where, f"{so_far} 10 s"]
+
+
+def test_five_servers_that_are_offline_are_named_and_the_others_counted() -> None:
+    said: list[str] = []
+    tells = Telling(None, said.append, None)
+    jobs = waiting("a", "b", "c", "d", "e", "f")
+    for some in (jobs[:1], jobs[:1], jobs[1:], jobs):
+        tells.announce_offline(some)
+    tells.announce_offline(waiting("g", "h", "i", "j", "k", "l"))
+    away = f", which is offline (command {COMMAND})"
+    named = [f"{away}; ".join(names) + away for names in ("a", "bcdef", "ghijk")]
+    assert said == [
+        f"alpacon: 1 waits for {named[0]}",
+        f"alpacon: 5 wait for {named[1]}",
+        f"alpacon: 6 wait for {named[2]}; and 1 more",
+    ]

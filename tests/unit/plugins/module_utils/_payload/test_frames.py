@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import Frame, NoFrame, NotRun, read_frame
+
+DIGEST, OTHER = "a" * 64, "b" * 64
+
+
+def lines(content: bytes) -> str:
+    text = base64.encodebytes(content).decode()
+    return f"{text}{text.count(chr(10))}\n" if content else ""
+
+
+def frame(stdout: bytes = b"", stderr: bytes = b"", rc: str = "[rc 0]\n", digest: str = DIGEST) -> str:
+    return f"[alpacon {digest}]\n{lines(stdout)}[stderr]\n{lines(stderr)}{rc}[end]\n"
+
+
+def test_a_frame_is_read_whatever_stands_around_it() -> None:
+    whole = frame(b"out" * 999, b"err", "[skipped]\n[rc 7]\n")
+    assert read_frame(DIGEST, f"sh: warning\n{whole}Command timed out") == Frame(b"out" * 999, b"err", 7, "skipped")
+
+
+def test_line_breaks_of_another_kind_and_none_at_the_end_change_nothing() -> None:
+    whole = frame(b"out" * 99, b"err" * 99)
+    assert read_frame(DIGEST, whole.replace("\n", "\r\n").strip()) == Frame(b"out" * 99, b"err" * 99, 0)
+
+
+def test_a_frame_of_which_any_piece_is_missing_or_twice_is_none() -> None:
+    whole = frame(b"standard output " * 40, b"standard error " * 40)
+    pieces = whole.splitlines(keepends=True)
+    for number, piece in enumerate(pieces):
+        for instead in ("", piece * 2, piece[: len(piece) // 2], f"!{piece}"):
+            torn = "".join([*pieces[:number], instead, *pieces[number + 1 :]])
+            if whole.strip() in torn:
+                continue
+            with pytest.raises(NoFrame):
+                read_frame(DIGEST, torn)
+
+
+@pytest.mark.parametrize("length", [1, 4, 50, 78, 200])
+def test_what_stands_behind_a_hole_is_no_beginning(length: int) -> None:
+    stdout = b"".join(b"%d\n" % number for number in range(300))
+    whole = frame(stdout)
+    for start in range(100, 500, 37):
+        with pytest.raises(NoFrame) as caught:
+            read_frame(DIGEST, whole[:start] + whole[start + length :])
+        assert stdout.startswith(caught.value.stdout)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        frame(b"x", digest=OTHER),
+        frame(b"x") + frame(b"y"),
+        frame(b"x") + frame(b"y", digest=OTHER),
+        frame(b"x", rc="[rc 1000]\n"),
+        frame(b"x", rc="[rc -1]\n"),
+        frame(b"x", rc="[rc 0]\n[rc 1]\n"),
+        frame(b"x", rc="[other]\n[rc 0]\n"),
+        frame(b"x", rc=""),
+        "",
+    ],
+)
+def test_what_is_not_the_one_answer_is_no_answer(output: str) -> None:
+    with pytest.raises(NoFrame):
+        read_frame(DIGEST, output)
+
+
+def test_a_refusal_is_told_apart() -> None:
+    with pytest.raises(NotRun, match=r"^sed is not installed$"):
+        read_frame(DIGEST, f"[alpacon {DIGEST}]\n[refused sed is not installed]\n[end]\n")
+    with pytest.raises(NotRun, match=r"^x{100}$"):
+        read_frame(DIGEST, f"[alpacon {DIGEST}]\n[refused {'x' * 101}]\n[end]\n")
+    with pytest.raises(NoFrame) as caught:
+        read_frame(DIGEST, f"[alpacon {DIGEST}]\nZXJy\n[refused because]\n[end]\n")
+    assert not isinstance(caught.value, NotRun)

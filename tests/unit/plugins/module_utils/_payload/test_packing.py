@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import (
+    LARGEST_PAYLOAD,
+    LARGEST_VARIABLE,
+    TooLarge,
+    digest_of_line,
+    is_own_variable,
+    label_of,
+    pack,
+)
+from ansible_collections.herdops.alpacon.tests.unit.carrying import WAYS, frame_of, output_of
+
+ANY_BYTES = random.Random(7).randbytes(700_000)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_streams_come_apart_and_exact_to_the_byte(way: str) -> None:
+    body = "cat; printf '\\377\\0\\n\\n' >&2; exit 3"
+    frame = frame_of(pack("script:x", body, ANY_BYTES), way)
+    assert (frame.stdout, frame.stderr, frame.rc) == (ANY_BYTES, b"\xff\0\n\n", 3)
+
+
+@pytest.mark.parametrize("stdin", [b"", os.urandom(200_000)], ids=["no input", "input"])
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_of_the_carrier_reaches_what_is_run(way: str, stdin: bytes) -> None:
+    frame = frame_of(pack("script:x", "echo $# >&2; ls /proc/self/fd >&2; env", stdin), way)
+    names = {line.partition("=")[0] for line in frame.stdout.decode(errors="replace").splitlines()}
+    assert "PATH" in names
+    assert not [name for name in names if is_own_variable(name) or name.startswith("alpacon")]
+    # No arguments; 3 is the folder that ls reads, and 9 is left for what is said of a skip.
+    assert frame.stderr.split() == [b"0", b"0", b"1", b"2", b"3", b"9"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_variable_is_what_it_was_also_at_its_ends(way: str) -> None:
+    env = {
+        "A": "  a  ",
+        "KEY": "-----END-----\n",
+        "B": " \t\n",
+        "C": ".c.",
+        "D": "\u00a0.d.\u00a0",
+        "E": "",
+        "F": "$(x)`y`\n",
+    }
+    carried = pack("script:x", 'printf "[%s]" "$A" "$KEY" "$B" "$C" "$D" "$E" "$F"; env | grep ^A=', b"", (), env)
+    assert all(value == value.strip() for value in carried.env.values())
+    carried.env.update({name: value.strip() for name, value in carried.env.items()})
+    frame = frame_of(carried, way)
+    assert frame.stdout.decode() == "".join(f"[{value}]" for value in env.values()) + "A=  a  \n"
+
+
+def test_what_is_shown_of_it_has_no_values_of_variables() -> None:
+    assert "hunter2" not in repr(pack("script:x", "true", b"", (), {"PASSWORD": "hunter2"}))
+
+
+def test_the_digest_tells_nothing_of_variables() -> None:
+    lines = {pack("script:x", "true", b"", (), env).line for env in ({}, {"A": " a"}, {"A": "a"}, {"B": "b "})}
+    assert len(lines) == 1
+
+
+def test_files_are_asked_for_by_their_number() -> None:
+    files = [b"one\n", b"", ANY_BYTES]
+    body = "alpacon_part 2; alpacon_part 3 | wc -c; alpacon_part 4 | sha256sum"
+    frame = frame_of(pack("script:x", body, b"", files))
+    assert frame.stdout.split() == [b"one", b"0", hashlib.sha256(ANY_BYTES).hexdigest().encode(), b"-"]
+
+
+def test_what_is_not_as_the_line_says_is_not_run() -> None:
+    carried = pack("script:x", "echo ran")
+    other = pack("script:x", "echo other")
+    carried.env.update(P0=other.env["P0"])
+    refused = output_of(carried)
+    assert refused.returncode == 126
+    assert "the digest differs" in refused.stdout
+    assert "ran" not in refused.stdout.split()
+
+
+def test_without_its_variables_the_line_runs_nothing() -> None:
+    carried = pack(label_of("script", "reboot"), "echo ran")
+    carried.env.clear()
+    assert "not found" in output_of(carried, "dash", RUN="").stdout
+
+
+def test_a_tool_that_is_missing_is_named(tmp_path: Path) -> None:
+    done = output_of(pack("script:x", "echo ran"), PATH=str(tmp_path))
+    assert "[refused base64 is not installed]" in done.stdout
+
+
+def test_variables_and_all_of_them_are_no_larger_than_systems_take() -> None:
+    carried = pack("script:x", "", ANY_BYTES)
+    assert all(len(f"{name}={value}".encode()) <= LARGEST_VARIABLE for name, value in carried.env.items())
+    assert all(value == value.strip() and value.isascii() for value in carried.env.values())
+    with pytest.raises(TooLarge, match=f"one submit carries {LARGEST_PAYLOAD}") as caught:
+        pack("script:x", "", random.Random(1).randbytes(1_200_000))
+    assert caught.value.size > LARGEST_PAYLOAD
+
+
+def test_the_digest_is_that_of_what_runs_and_reads() -> None:
+    digests = {
+        pack("a:b", body, stdin, files).digest
+        for body, stdin, files in (
+            ("x", b"", ()),
+            ("y", b"", ()),
+            ("x", b"y", ()),
+            ("", b"xy", ()),
+            ("x", b"", (b"y",)),
+            ("x", b"", (b"y", b"")),
+        )
+    }
+    assert len(digests) == 6
+    assert pack("a:b", "x").digest == pack("c:d", "x").digest == digest_of_line(pack("e:f", "x").line)
+
+
+def test_the_same_is_packed_alike_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A retried task, and hosts that all submit the same, know it again by what it is packed into.
+    first = pack("script:x", "x", b"y", [b"z"])
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    assert pack("script:x", "x", b"y", [b"z"]) == first
+
+
+@pytest.mark.parametrize(
+    "line", ["", "/bin/sh -c $RUN", f"/bin/sh -c $RUN a b sha256:{64 * 'a'}", f"x sha256:{64 * 'a'}"]
+)
+def test_other_lines_carry_nothing(line: str) -> None:
+    assert digest_of_line(line) is None
+
+
+@pytest.mark.parametrize("name", ["reboot", "a b;c", "$(x)", "", "ä" * 90, "../x", "-n"])
+def test_labels_are_words_that_no_shell_takes_for_more(name: str) -> None:
+    label = label_of("script", name)
+    assert re.fullmatch(r"script:[A-Za-z0-9._-]+", label)
+    assert len(label) <= 64

@@ -1,0 +1,123 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import Frame, read_frame
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import Place, code, program, script
+from ansible_collections.herdops.alpacon.tests.unit.carrying import WAYS, frame_of
+
+ODD = ["a b", "$HOME", "*", "it's", "~", "\n", "", "`x`", "ä"]
+#: What gives a program mounts of its own.
+APART = ("--map-root-user", "--mount")
+SCRIPT = b"#!/bin/sh\nprintf '%s|' \"$@\"\ncat\nexit 4\n"
+
+
+def run(body: str, stdin: bytes = b"", content: bytes = b"", way: str = "none", **environment: str) -> Frame:
+    return frame_of(pack("script:x", body, stdin, [content]), way, **environment)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_program_gets_its_arguments_as_they_are(way: str) -> None:
+    frame = run(program(["printf", "%s|", *ODD], Place()), way=way)
+    assert frame.stdout.decode() == "".join(f"{word}|" for word in ODD)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_script_gets_arguments_and_input_and_leaves_nothing(way: str, tmp_path: Path) -> None:
+    frame = run(script("it's mine.sh", ODD, None, Place()), b"input", SCRIPT, way, TMPDIR=str(tmp_path))
+    assert (frame.stdout.decode(), frame.rc) == ("".join(f"{word}|" for word in ODD) + "input", 4)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(subprocess.run(["unshare", *APART, "true"], check=False).returncode != 0, reason="no namespaces")
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "none"])
+def test_a_script_runs_where_temporary_folders_let_nothing_run(way: str, tmp_path: Path) -> None:
+    carried = pack("script:x", script("it's mine.sh", ["1"], None, Place()), b"input", [SCRIPT])
+    (tmp_path / "tmp").mkdir()
+    mounted = f'mount -t tmpfs -o noexec none {tmp_path}/tmp && {way} -c "$0"; ls -A {tmp_path} {tmp_path}/tmp'
+    line = carried.line.replace("/bin/sh", way)
+    environment = {**os.environ, **carried.env, "HOME": str(tmp_path), "TMPDIR": f"{tmp_path}/tmp"}
+    command = ["unshare", *APART, "sh", "-c", mounted, line]
+    done = subprocess.run(command, env=environment, input="", capture_output=True, text=True, check=True)
+    frame = read_frame(carried.digest, done.stdout)
+    assert (frame.stdout, frame.rc) == (b"1|input", 4), done
+    assert done.stdout.endswith(f"\n{tmp_path}:\ntmp\n\n{tmp_path}/tmp:\n")
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let programs die of signals that nohup and background jobs ignore, which children would inherit."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGHUP, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("name", "number"), [("HUP", 1), ("INT", 2), ("TERM", 15)])
+@pytest.mark.parametrize("process", ["$$", "$PPID"], ids=["the script", "the shell that started it"])
+def test_a_script_that_a_signal_ends_leaves_nothing(
+    process: str, name: str, number: int, way: str, tmp_path: Path
+) -> None:
+    ended = f"kill -{name} {process}; sleep 0.1".encode()
+    frame = run(script("x", [], None, Place()), b"", ended, way, TMPDIR=str(tmp_path))
+    assert frame.rc == 128 + number
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_script_is_for_nobody_else_while_it_runs(tmp_path: Path) -> None:
+    look = b'ls -ld "$0" "$(dirname "$0")" | cut -c1-10'
+    frame = run(script("x", [], None, Place()), b"", look, TMPDIR=str(tmp_path))
+    assert frame.stdout.split() == [b"drwx------", b"-rwx------"]
+
+
+def test_a_script_runs_by_what_is_told(tmp_path: Path) -> None:
+    frame = run(script("x", ["1"], "/usr/bin/env", Place()), b"", b"#!/bin/sh\necho $1\n")
+    assert frame.stdout == b"1\n"
+
+
+def test_it_runs_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    assert run(program(["pwd"], Place(chdir="~/a b")), HOME=str(tmp_path)).stdout.decode() == f"{tmp_path}/a b\n"
+    assert run(program(["pwd"], Place(chdir=str(tmp_path / "none")))).rc != 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("pattern", ["a b", "a*", "~/a?b", "[a]*", "link"])
+def test_what_is_there_already_is_not_made(pattern: str, way: str, tmp_path: Path) -> None:
+    (tmp_path / "a b").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    place, missing = Place(str(tmp_path), creates=pattern), Place(str(tmp_path), creates="a c*")
+    frame = run(program(["false"], place), way=way, HOME=str(tmp_path))
+    assert frame == Frame(f"skipped, since {pattern} exists".encode(), b"", 0, "skipped")
+    assert run(program(["false"], missing), way=way).rc == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_gone_already_is_not_removed(way: str, tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    frame = run(program(["false"], Place(str(tmp_path), removes="a'b*")), way=way)
+    assert frame == Frame(b"skipped, since a'b* does not exist", b"", 0, "skipped")
+    assert run(program(["false"], Place(str(tmp_path), removes="the*")), way=way).rc == 1
+
+
+def test_what_runs_on_in_the_background_with_output_of_its_own_is_not_awaited() -> None:
+    began = time.monotonic()
+    frame = run(code("setsid sleep 30 >/dev/null 2>&1 </dev/null & echo started"))
+    assert frame.stdout == b"started\n"
+    assert time.monotonic() - began < 25

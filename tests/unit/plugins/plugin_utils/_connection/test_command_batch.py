@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Commands as the shell plugin of the ansible-core at hand writes them are held back; all others are not."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+from ansible.plugins.loader import shell_loader
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import code
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.command_batch import Prelude, asks_for_home
+from ansible_collections.herdops.alpacon.tests.unit.carrying import frame_of
+
+FOLDER = "/home/me/.ansible/tmp/ansible-tmp-1.5-2-3"
+
+
+@pytest.fixture
+def shell() -> Any:
+    plugin = shell_loader.get("ansible.builtin.sh")
+    plugin.set_options()
+    return plugin
+
+
+def given(command: str, tail: str = "") -> str:
+    """A command as connections get it."""
+    return f"/bin/sh -c {shlex.quote(command + tail)}"
+
+
+@pytest.fixture(params=["", " && sleep 0"])
+def tail(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def prelude(shell: Any, tail: str) -> Prelude:
+    """One that a folder was asked of."""
+    prelude = Prelude()
+    made = shell.mkdtemp(basefile="ansible-tmp-1.5-2-3", tmpdir="/home/me/.ansible/tmp", mode=0o700)
+    assert prelude.take(given(made, tail)) == f"ansible-tmp-1.5-2-3={FOLDER}\n".encode()
+    return prelude
+
+
+def test_folder_file_and_permissions_wait_for_what_needs_them(prelude: Prelude, shell: Any, tail: str) -> None:
+    prelude.put(b"content", f"{FOLDER}/source")
+    assert prelude.take(given(shell.chmod([f"{FOLDER}/", f"{FOLDER}/source"], "u+rwx"), tail)) == b""
+    assert len(prelude.steps) == 3
+    assert [file.content for file in prelude.files] == [b"content"]
+
+
+def test_permissions_elsewhere_do_not_wait(prelude: Prelude, shell: Any, tail: str) -> None:
+    for path in ("/etc/passwd", f"{FOLDER}/../x", f"{FOLDER}-other/x"):
+        assert prelude.take(given(shell.chmod([path], "u+x"), tail)) is None
+
+
+def test_a_folder_that_was_never_made_needs_no_removal(prelude: Prelude, shell: Any, tail: str) -> None:
+    assert prelude.take(given(shell.remove(f"{FOLDER}/", recurse=True), tail)) == b""
+    assert prelude.steps == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["true", "echo 'open", "/bin/sh -c 'rm -f -r /'", "/bin/sh -c 'chmod u+x /x; reboot'", "/bin/sh -c 'mkdir /x'", ""],
+)
+def test_other_commands_do_not_wait(command: str) -> None:
+    assert Prelude().take(command) is None
+
+
+def test_homes_are_told_by_one_command(shell: Any, tail: str) -> None:
+    assert asks_for_home(given(shell.expand_user("~"), tail))
+    assert asks_for_home(given(shell.expand_user("~root"), tail))
+    assert not asks_for_home(given("echo ~; id", tail))
+    assert not asks_for_home("echo 'open")
+
+
+def test_what_was_held_back_is_done_first_and_what_fails_stops_all(tmp_path: Any, shell: Any) -> None:
+    prelude = Prelude()
+    made = shell.mkdtemp(basefile="ansible-tmp-1", tmpdir=str(tmp_path), mode=0o700)
+    assert prelude.take(given(made)) == f"ansible-tmp-1={tmp_path}/ansible-tmp-1\n".encode()
+    prelude.put(b"content", f"{tmp_path}/ansible-tmp-1/source")
+    body = code(f"cat {tmp_path}/ansible-tmp-1/source", prelude.steps)
+    frame = frame_of(pack("module:x", body, b"", [file.content for file in prelude.files]))
+    assert (frame.stdout, frame.rc, frame.mark) == (b"content", 0, "")
+    again = frame_of(pack("module:x", body, b"", [file.content for file in prelude.files]))
+    assert (again.stdout, again.rc, again.mark) == (b"", 1, "undone")
+    assert b"exist" in again.stderr

@@ -1,0 +1,222 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import UNDONE
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge, pack
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection import connection
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection, NotDone
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import Ran, RequestTooLarge
+from ansible_collections.herdops.alpacon.tests.unit.carrying import frame_of
+
+FOLDER = "/root/.ansible/tmp/ansible-tmp-1"
+MAKE = (
+    f'/bin/sh -c \'( umask 77 && mkdir -p "` echo /root/.ansible/tmp `"&& mkdir "` echo {FOLDER} `"'
+    f' && echo ansible-tmp-1="` echo {FOLDER} `" )\''
+)
+REMOVE = f"/bin/sh -c 'rm -f -r {FOLDER}/ > /dev/null 2>&1'"
+
+
+class Remote:
+    """A server that notes the files that come along with each submit, and may fail to write them."""
+
+    def __init__(self, mark: str = "", answers: Sequence[Ran | Exception] = ()) -> None:
+        self.submits: list[list[bytes]] = []
+        self.bodies: list[str] = []
+        self.notes: dict[str, bytes] = {}
+        self._mark = mark
+        self._answers = list(answers)
+        self.homes = 0
+
+    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+        self.submits.append(list(files))
+        self.bodies.append(body)
+        if self._answers:
+            answer = self._answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        return Ran(1 if self._mark else 0, b"", b"no such folder", self._mark)
+
+    def noted(self, about: str) -> bytes | None:
+        return self.notes.get(about, None if "echo ~" in about else b"")
+
+    def note(self, about: str, text: bytes) -> None:
+        self.notes[about] = text
+
+    def forget_homes(self) -> None:
+        self.homes += 1
+
+    def about_home(self, command: str) -> str:
+        return f"{self.homes} {command}"
+
+
+def connected(remote: Remote, word: str = "copy") -> HostConnection:
+    return HostConnection(remote, word, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("word", "asked"), [("ansible.builtin.user", 2), ("user", 2), ("ansible.builtin.copy", 1)])
+def test_homes_are_asked_for_anew_once_the_module_for_accounts_has_run(word: str, asked: int) -> None:
+    remote = Remote()
+    for _task in range(3):
+        connected(remote).run("/bin/sh -c 'echo ~app'")
+    connected(remote, word).run("/usr/bin/python3", b"the module")
+    for _task in range(3):
+        connected(remote).run("/bin/sh -c 'echo ~app'")
+    assert sum("echo ~app" in body for body in remote.bodies) == asked
+
+
+def test_what_goes_into_a_temporary_folder_waits_for_the_command_that_needs_it() -> None:
+    remote = Remote()
+    host = connected(remote)
+    host.run(MAKE)
+    host.put(b"content", f"{FOLDER}/source")
+    assert remote.submits == []
+    host.run("/bin/sh -c 'python3 module'")
+    assert remote.submits == [[b"content"]]
+
+
+def test_what_cannot_be_written_into_its_place_fails_at_once() -> None:
+    with pytest.raises(NotDone, match="no such folder"):
+        connected(Remote(UNDONE)).put(b"content", "/nonexistent/motd")
+
+
+class Here(Remote):
+    """This machine, on which something else happens after the first submit."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+        super().run(label, body, stdin, files, alike)
+        frame = frame_of(pack(label, body, stdin, files))
+        if len(self.submits) == 1:
+            self._meanwhile()
+        return Ran(frame.rc, frame.stdout, frame.stderr, frame.mark)
+
+
+class Narrow(Here):
+    """This machine behind a proxy that takes files of so many bytes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(lambda: None)
+        self._most = most
+
+    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+        if sum(map(len, files)) > self._most:
+            self.submits.append(list(files))
+            raise RequestTooLarge("web-01: it is too large")
+        return super().run(label, body, stdin, files, alike)
+
+
+def change_a_byte(file: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.write(b"x")
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "submits"),
+    [(lambda file: os.truncate(file, 7), 2), (lambda file: os.truncate(file, 1_000_007), 2), (change_a_byte, 3)],
+    ids=["shorter", "longer", "another byte"],
+)
+def test_a_large_file_that_something_else_changes_is_told(
+    meanwhile: Callable[[Path], object], submits: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "large"
+    remote = Here(lambda: meanwhile(file))
+    with pytest.raises(NotDone):
+        connected(remote).put(bytes(1_000_001), str(file))
+    assert len(remote.submits) == submits
+
+
+def test_a_large_file_goes_both_ways_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_FETCHED_PIECE", 400_000)
+    content = random.Random(7).randbytes(1_000_001)
+    host = Here(lambda: None)
+    connected(host).put(content, str(tmp_path / "large"))
+    assert (tmp_path / "large").read_bytes() == content
+    assert [len(files[0]) for files in host.submits if files] == [750_000, 250_001]
+    host.submits.clear()
+    connected(host).fetch(str(tmp_path / "large"), tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == content
+    assert len(host.submits) == 3
+
+
+def test_what_cannot_be_fetched_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = connected(Here(lambda: None))
+    with pytest.raises(NotDone, match=f"{tmp_path}/none: no such file"):
+        host.fetch(f"{tmp_path}/none", tmp_path / "back")
+    (tmp_path / "there").write_bytes(bytes(150))
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=100))
+    with pytest.raises(NotDone, match=r"has 150 bytes, and .* has room for 100\. Fetch it"):
+        host.fetch(f"{tmp_path}/there", tmp_path / "back")
+
+
+@pytest.mark.parametrize("refusal", [TooLarge(2_000_000), RequestTooLarge("web-01: it is too large")])
+def test_a_file_and_a_module_that_are_too_large_together_go_one_after_the_other(refusal: Exception) -> None:
+    remote = Remote(answers=[refusal])
+    host = connected(remote)
+    host.run(MAKE)
+    host.put(b"content", f"{FOLDER}/source")
+    assert host.run("/bin/sh -c python3", b"a module").rc == 0
+    assert remote.submits == [[b"content"], [b"content"], []]
+    assert ["mkdir" in body for body in remote.bodies] == [True, True, False]
+
+
+def test_pieces_that_are_refused_for_their_size_are_halved_down_to_a_bound(tmp_path: Path) -> None:
+    content = random.Random(8).randbytes(800_000)
+    host = Narrow(200_000)
+    connected(host).put(content, str(tmp_path / "large"))
+    assert (tmp_path / "large").read_bytes() == content
+    assert [len(files[0]) for files in host.submits if files] == [750_000, 375_000, *[187_500] * 4, 50_000]
+    refusing = Narrow(0)
+    with pytest.raises(RequestTooLarge):
+        connected(refusing).put(content, str(tmp_path / "other"))
+    assert len(refusing.submits) == 5
+
+
+@pytest.mark.parametrize("fed", [b"", b"a module"])
+def test_what_waits_for_a_command_goes_in_pieces_where_it_is_refused_for_its_size(fed: bytes, tmp_path: Path) -> None:
+    content = {name: random.Random(name).randbytes(300_000) for name in ("one", "two")}
+    host = Narrow(100_000)
+    connection = connected(host)
+    connection.run(MAKE.replace("/root/.ansible/tmp", str(tmp_path)))
+    for name, written in content.items():
+        connection.put(written, f"{tmp_path}/ansible-tmp-1/{name}")
+    connection.run(f"/bin/sh -c 'chmod u+x {tmp_path}/ansible-tmp-1/one'")
+    assert host.submits == []
+    answer = connection.run(f"/bin/sh -c 'cat {tmp_path}/ansible-tmp-1/* -; echo run >> {tmp_path}/runs'", fed)
+    assert answer.stdout == content["one"] + content["two"] + fed
+    assert os.access(tmp_path / "ansible-tmp-1/one", os.X_OK)
+    assert (tmp_path / "runs").read_text(encoding="utf-8") == "run\n"
+    assert sum("mkdir" in body for body in host.bodies) == 1, "what was accepted is not sent again"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home, and a folder for temporary files that cannot be written to."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", "/nonexistent")
+    return tmp_path
+
+
+def test_what_a_killed_run_left_is_removed_by_a_later_one(home: Path) -> None:
+    for hours in (1, 7):
+        (home / f"alpacon-module-{hours}").touch()
+        os.utime(home / f"alpacon-module-{hours}", (time.time() - hours * 3600,) * 2)
+    host = Here(lambda: None)
+    host.noted = lambda about: None  # type: ignore[method-assign]
+    connected(host).run("/bin/sh -c true")
+    assert [file.name for file in home.iterdir()] == ["alpacon-module-1"]
