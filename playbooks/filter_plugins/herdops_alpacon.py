@@ -12,8 +12,11 @@ from typing import Any
 from ansible.parsing.dataloader import DataLoader
 from ansible.utils.vars import load_extra_vars
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._failure_causes import failure_reason
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import compare_hosts, host_results
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import (
+    compare_hosts,
+    failure_reason,
+    host_results,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
 
 

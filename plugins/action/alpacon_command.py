@@ -16,13 +16,13 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.host_locks import Claims
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import WAIT, run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT, script_words
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import of_jobs
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.payload_options import CONTENT, script_words
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import leave_out_predicted
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import first_in_run

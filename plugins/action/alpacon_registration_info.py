@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_info import (
-    SPEC as REGISTRATION_INFO_SPEC,
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
+    INFO_SPEC,
+    run_registration_info,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_info import run_registration_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 
 
@@ -19,5 +19,5 @@ class ActionModule(AlpaconAction):
     """Ask whether the credentials of an agent are valid."""
 
     module_name = "herdops.alpacon.alpacon_registration_info"
-    spec: ClassVar[dict[str, dict[str, Any]]] = REGISTRATION_INFO_SPEC
+    spec: ClassVar[dict[str, dict[str, Any]]] = INFO_SPEC
     operation = staticmethod(run_registration_info)

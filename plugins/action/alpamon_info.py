@@ -22,9 +22,8 @@ from ansible.utils.display import Display
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.plan import SPEC, make_plan, refusal
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import PARTS, Controller
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import refuse_settings_from_facts
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypted, refuse_settings_from_facts
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
 
 _PREFIX = "alpamon_"
 _SPEC = {f"{_PREFIX}{name}": {**option, "required": True} for name, option in SPEC.items()}

@@ -177,10 +177,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     iso,
     parse_time,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION, Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, settings_of
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import (
     FIELDS,
     Described,
     Groups,

@@ -90,7 +90,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import elements
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_lookup import run_lookup
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_lookup
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_names, check_selection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import Found, find_settings, run_folder
 

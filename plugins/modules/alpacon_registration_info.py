@@ -119,15 +119,15 @@ requests:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_info import (
-    SPEC as REGISTRATION_INFO_SPEC,
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
+    INFO_SPEC,
+    run_registration_info,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_info import run_registration_info
 
 
 def main() -> None:
     """Ask about the registration of a server."""
-    run_module(REGISTRATION_INFO_SPEC, run_registration_info)
+    run_module(INFO_SPEC, run_registration_info)
 
 
 if __name__ == "__main__":

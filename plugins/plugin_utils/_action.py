@@ -30,22 +30,21 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     RunIsOver,
     UsageError,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.host_locks import Claims
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import TURNED_DOWN, Outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import TURNED_DOWN, Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Claims, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets, unquoted
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_given
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run, first_in_run, prepare_workers
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     Found,
+    decrypted,
     find_settings,
     refuse_settings_from_facts,
     refuse_shared_name,
     run_folder,
     without_empty_settings,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
 
 #: The environment variables that connection settings are read from.
 _IN_ENVIRONMENT = [f"ALPACON_{name.upper()}" for name in CONNECTION]

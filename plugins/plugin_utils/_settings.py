@@ -25,7 +25,16 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import canonical_uuid, is_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, settings_of
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
+
+
+def decrypted(value: Any) -> Any:
+    """A value in which all that is encrypted is text; before ansible-core 2.19 it is of a type that is none."""
+    if getattr(value, "__ENCRYPTED__", False):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: decrypted(item) for key, item in value.items()}
+    return [decrypted(item) for item in value] if isinstance(value, (list, tuple)) else value
+
 
 #: Host variable: the UUID of the host's server.
 SERVER_ID = "alpacon_server_id"

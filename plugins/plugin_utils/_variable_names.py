@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import FIELDS
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import FIELDS
 
 #: Connection settings of all modules of the collection.
 _SETTINGS = frozenset(f"alpacon_{name}" for name in (*CONNECTION, "tokens"))

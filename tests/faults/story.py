@@ -26,8 +26,7 @@ from workspace.client import Control, Workspace, WorkspaceError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SHIPPED_SPEC, run_command
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import Order
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.payload_options import CONTENT
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT, Order
 
 #: No play takes so long unless it hangs, in seconds.
 _PATIENCE = 300.0

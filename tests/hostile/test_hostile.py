@@ -24,18 +24,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
     completion,
     fleet,
-    lost_jobs,
     poller,
-    progress,
     submitting,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run as _run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command as _command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_info as _command_info
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_lookup as _command_lookup
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import parents as _parents
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_info as _server_info
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, TOKEN, Row
@@ -56,11 +52,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         completion,
         fleet,
         poller,
-        lost_jobs,
         submitting,
-        progress,
         _command,
-        _parents,
         _scheduled,
     ):
         monkeypatch.setattr(module, "time", moved)
@@ -68,7 +61,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(_outputs, "_CHUNK_PAUSES", ())
     for settle in ("_CHUNK_SETTLE", "_FRAME_SETTLE"):
         monkeypatch.setattr(_outputs, settle, 0.0)
-    for module in (_run, _command_lookup, _server_info):
+    for module in (_run, _command_info, _server_info):
         monkeypatch.setattr(module, "Client", functools.partial(_client.Client, sleep=moved.sleep))
     return moved
 
@@ -236,7 +229,7 @@ def test_a_date(judgement: Judgement) -> None:
         options = info_options(url=url, token=TOKEN, since="1h")
         judgement.call(case, functools.partial(_command_info.run_info, options, Run()))
         options = lookup_options(url=url, token=TOKEN, within="1h")
-        judgement.call(case, functools.partial(_command_lookup.run_lookup, names, options, _ignored))
+        judgement.call(case, functools.partial(_command_info.run_lookup, names, options, _ignored))
 
 
 def test_servers_are_resolved_and_listed_or_refused(judgement: Judgement, canary: Path) -> None:

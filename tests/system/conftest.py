@@ -15,15 +15,12 @@ from system.support import AGENTS, Clock, Script, ScriptedServer, client_of
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
-from ansible_collections.herdops.alpacon.plugins.module_utils._api import clock as _clock
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
     completion,
     fleet,
-    lost_jobs,
     poller,
-    progress,
     submitting,
 )
 
@@ -111,8 +108,6 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock for client and fleet that moves on when they sleep, instead of making them wait."""
     moved = Clock()
-    for module in (_client, _clock):
-        monkeypatch.setattr(module, "time", moved)
-    for module in (completion, fleet, poller, lost_jobs, submitting, progress):
+    for module in (_client, completion, fleet, poller, submitting):
         monkeypatch.setattr(module, "time", moved)
     return moved

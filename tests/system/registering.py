@@ -17,12 +17,12 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC as REGISTRATION_INFO_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC as REGISTRATION_SPEC
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import run_registration
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_info import (
-    SPEC as REGISTRATION_INFO_SPEC,
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
+    run_registration,
+    run_registration_info,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_info import run_registration_info
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import (
     SPEC as REGISTRATION_TOKEN_SPEC,
 )

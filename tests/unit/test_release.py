@@ -7,7 +7,7 @@ from __future__ import annotations
 import yaml
 from ansible.parsing.plugin_docs import read_docstring
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 

@@ -10,17 +10,17 @@ Threads may share one client.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
-from typing import Any, Callable
+from datetime import datetime, timezone
+from typing import Any, Callable, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from . import lists as _lists
-from .clock import WorkspaceClock
 from .errors import (
     AlpaconError,
     ApiError,
@@ -32,10 +32,167 @@ from .errors import (
     clean,
 )
 from .lists import Page
-from .outage import Outage
+from .records import last_moment
 from .response import ApiAnswer, http_time, read_answer
 from .session import Session, UnreadableBody, body_of, close_response, origin_of
 from .settings import Settings
+
+#: The longest pause between two probes, in seconds.
+LONGEST_PROBE_PAUSE = 15.0
+
+
+class OutageState(NamedTuple):
+    """An outage that goes on.
+
+    Attributes:
+        since: when it began, in monotonic seconds.
+        next_probe: when it is probed next, in monotonic seconds.
+        pause: seconds between the last probe and the next one.
+    """
+
+    since: float
+    next_probe: float
+    pause: float
+
+
+class Outage:
+    """The outage of a workspace, if there is one, for the threads of a process."""
+
+    def __init__(self) -> None:
+        self._state: OutageState | None = None
+        self._accepted = False
+        self._announced = False
+        self._lock = threading.Lock()
+
+    @property
+    def accepted(self) -> bool:
+        """Return True if the workspace has accepted the token in this run."""
+        return self._accepted
+
+    def accept(self) -> None:
+        """Note that the workspace has accepted the token."""
+        self._accepted = True
+
+    def is_first_notice(self) -> bool:
+        """Return True the first time in this run."""
+        first, self._announced = not self._announced, True
+        return first
+
+    def read(self) -> OutageState | None:
+        """Return the outage, or None if there is none."""
+        return self._state
+
+    def write(self, state: OutageState | None) -> None:
+        """Replace the outage, under the lock."""
+        self._state = state
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the outage."""
+        with self._lock:
+            yield
+
+    def begin(self, now: float, pause: float) -> None:
+        """Begin an outage, or go on with one; no probe is due before the pause is over."""
+        with self.locked():
+            state = self.read() or OutageState(now, 0.0, pause)
+            self.write(state._replace(next_probe=max(state.next_probe, now + pause)))
+
+    def take_probe(self, now: float) -> bool:
+        """Return True if a probe is due, to one caller alone."""
+        with self.locked():
+            state = self.read()
+            if state is None or now < state.next_probe:
+                return False
+            pause = min(2 * state.pause, LONGEST_PROBE_PAUSE)
+            self.write(OutageState(state.since, now + pause, pause))
+            return True
+
+    def end(self) -> None:
+        """End the outage."""
+        with self.locked():
+            self.write(None)
+
+
+#: By how much readings may disagree on the offset between both clocks, in seconds.
+_TOLERANCE = 1.0
+#: A clock that is further off than this is none, in seconds: a controller that lost its own may live in 1970.
+_FARTHEST = 100 * 366 * 86400.0
+
+
+class Offset:
+    """By how much another clock is ahead, in seconds: not less and not more than this, by all readings."""
+
+    def __init__(self) -> None:
+        self.least, self.most = -math.inf, math.inf
+
+    def narrow(self, shown: float, precision: float, sent: float, arrived: float) -> None:
+        """Take a reading into account.
+
+        Args:
+            shown: what the clock showed, in seconds since the epoch; up to ``precision`` less than its time.
+            sent, arrived: local times of the request and of its answer, between which it did.
+        """
+        if abs(shown - sent) <= _FARTHEST:
+            self.least = max(self.least, shown - arrived)
+            self.most = min(self.most, shown + precision - sent)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there are readings, and one offset fits all of them."""
+        return math.isfinite(self.least) and self.least <= self.most + _TOLERANCE
+
+
+class WorkspaceClock:
+    """The clock of a workspace, out of both sources that its answers are; threads may share one.
+
+    What a submit of one's own says of when it was added is the clock that all rows go by. ``Date`` counts until there
+    is one: some workspaces state none, and a proxy states its own.
+    """
+
+    def __init__(self) -> None:
+        self._by_rows, self._by_dates = Offset(), Offset()
+        self._lock = threading.Lock()
+
+    def read_date(self, shown: float, sent: float, arrived: float) -> None:
+        """Read the Date of an answer, which is cut to whole seconds."""
+        with self._lock:
+            self._by_dates.narrow(shown, 1.0, sent, arrived)
+
+    def read_row(self, added_at: datetime, sent: float, arrived: float) -> None:
+        """Read when what was submitted with a request was added."""
+        shown = added_at.timestamp()
+        with self._lock:
+            self._by_rows.narrow(shown, last_moment(added_at).timestamp() - shown, sent, arrived)
+
+    def read_past(self, moment: datetime, local: float) -> None:
+        """Read a moment that has passed by the workspace's clock at this local time; only a Date can contradict it."""
+        with self._lock:
+            if math.isfinite(self._by_dates.least):
+                self._by_dates.narrow(moment.timestamp(), math.inf, local, local)
+
+    def at(self, local: float) -> float:
+        """The earliest time, in seconds since the epoch, that it can have shown at a time of this machine's clock."""
+        least = self._offset.least
+        return local + (least if math.isfinite(least) else 0.0)
+
+    def moment_at(self, local: float) -> datetime:
+        """The earliest moment that it can have shown at a time of this machine's clock, in UTC."""
+        return datetime.fromtimestamp(self.at(local), timezone.utc)
+
+    def now(self) -> datetime:
+        """The time by it, or by this machine's clock where no answer has told."""
+        return self.moment_at(time.time())
+
+    @property
+    def is_known(self) -> bool:
+        """Whether answers tell it, and do not contradict each other."""
+        return self._offset.is_known
+
+    @property
+    def _offset(self) -> Offset:
+        return self._by_rows if math.isfinite(self._by_rows.least) else self._by_dates
+
 
 #: How often a call is sent at the most when it fails for a passing reason.
 ATTEMPTS = 5

@@ -18,7 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from .errors import ApiError, LostAnswer, UnknownAddress, clean, error_from_body
-from .redaction import Redaction
+from .settings import Redaction
 
 #: How much of an answer is read, packed or unpacked, in bytes: a page of a hundred rows has some 100 MiB where each
 #: ``result`` is as long as agents let it be.

@@ -23,10 +23,8 @@ from typing import Any, Callable
 from urllib.parse import urlsplit
 
 from .errors import AlpaconError, ConnectionFailed, LostAnswer, MissingLibrary, Untrusted, UsageError
-from .redaction import Redaction
 from .response import LARGEST_ANSWER, content_of
-from .settings import EXAMPLE_OF_URL, Settings, check_host
-from .version import VERSION
+from .settings import EXAMPLE_OF_URL, VERSION, Redaction, Settings, check_host
 
 try:
     import requests

@@ -12,7 +12,7 @@ import hashlib
 import math
 from pathlib import Path
 
-from .files import replace
+from .journal import replace
 
 #: So many of the latest are remembered of each kind.
 _LATEST = 10

@@ -14,13 +14,56 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._api.settings import Warn
-from .files import lock
+
+#: For how long a lock on a file that workers share is waited for, in seconds.
+_LOCK_PATIENCE = 5.0
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Be the only one who changes a file in there; the folder is locked, since the file itself is replaced."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        lock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def lock(descriptor: int, kind: int) -> None:
+    """Wait for a lock for a bounded time; :class:`TimeoutError` where somebody holds on to it."""
+    deadline = 0.0
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            now = time.monotonic()
+            deadline = deadline or now + _LOCK_PATIENCE
+            if now >= deadline:
+                raise TimeoutError("a lock is held for too long") from None
+            time.sleep(0.002)
+
+
+def replace(file: Path, text: str) -> None:
+    """Replace a file at once, so that nobody ever reads half of it."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.write_bytes(text.encode("utf-8", "surrogateescape"))
+    fresh.replace(file)
+
+
+def read_number(file: Path) -> float:
+    try:
+        return float(file.read_text())
+    except (OSError, ValueError):
+        return 0.0
 
 
 def hidden_line(line: str) -> str:

@@ -7,16 +7,139 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
+import platform
+import re
+import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
 from .._api.client import Client
-from .._api.errors import RunIsOver
+from .._api.errors import AlpaconError, RunIsOver
 from .._api.settings import Settings, Warn
-from .host_locks import Claims
 from .journal import Journal, Submitted
 from .sharing import Shared
+
+_PROC = Path("/proc")
+_MARK = re.compile(r"([0-9a-f]{8})-(\d{1,10})-(\d{1,20})")
+
+
+def process_mark(pid: int) -> str:
+    """What tells a process from all others, of other machines and of earlier times as well."""
+    return f"{_machine()}-{pid}-{_started(pid)}"
+
+
+def has_ended(mark: str) -> bool:
+    """Whether a text is the mark of a process of this machine that is gone; one of another machine may go on."""
+    found = _MARK.fullmatch(mark)
+    if found is None or found[1] != _machine():
+        return False
+    pid, started = int(found[2]), int(found[3])
+    return _started(pid) != started if started else not _is_there(pid)
+
+
+def _machine() -> str:
+    """A digest of this machine since it was started, and of what of it this process sees: container and user."""
+    try:
+        parts = [(_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii"), os.readlink(_PROC / "self/ns/pid")]
+    except OSError:
+        parts = [str(uuid.getnode())]
+    return hashlib.sha256(" ".join([platform.node(), str(os.getuid()), *parts]).encode()).hexdigest()[:8]
+
+
+def _started(pid: int) -> int:
+    """When a process was started, in ticks since the machine was; 0 where there is none, or the system does not say."""
+    try:
+        status = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return 0
+    # The name in front may have anything in it.
+    return int(status.rpartition(b")")[2].split()[19])
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Who of the hosts of a task may submit what: whoever asks first.
+
+    Args:
+        folder: temporary folder of the run.
+        task: what tells the task and its loop item from all others.
+        host: the host that asks.
+        remedy: what to do where another host has it.
+        own: what to call the server, of a task that names none; else an empty string.
+    """
+
+    folder: Path
+    task: str
+    host: str
+    remedy: str = ""
+    own: str = ""
+
+    def take(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+        """Take all of these or none.
+
+        Args:
+            wanted: server and digest of what is to be submitted to it.
+
+        Returns:
+            The server that another host has, and that host; None where all are this host's now.
+
+        Raises:
+            AlpaconError: it could not be found out.
+        """
+        try:
+            return self._take_all(wanted)
+        except OSError as error:
+            raise AlpaconError(
+                f"Which host of the task submits what cannot be agreed on in {self.folder}: {error}"
+            ) from None
+
+    def _take_all(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+        taken: list[Path] = []
+        # In one order for all: so one of the hosts that want some of the same gets all of its own.
+        for server, digest in sorted(wanted):
+            name = hashlib.sha256(f"{self.task}\0{server}\0{digest}".encode("utf-8", "surrogatepass")).hexdigest()
+            file = self.folder / "alpacon-claims" / name
+            owner = self._take(file, taken)
+            if owner != self.host:
+                for own in taken:
+                    with contextlib.suppress(OSError):
+                        own.unlink()
+                return server, owner
+        return None
+
+    def _take(self, file: Path, taken: list[Path]) -> str:
+        """The host that has it, which is this one if nobody has had it."""
+        try:
+            self._link(file)
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                return os.readlink(file)
+            return "?"  # given up at this moment
+        taken.append(file)
+        return self.host
+
+    def _link(self, file: Path) -> None:
+        """Write the host's name into a file that is not there yet: a link is there with its text at once."""
+        try:
+            os.symlink(self.host, file)
+        except FileNotFoundError:
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            os.symlink(self.host, file)
 
 
 def _silent(_text: str) -> None:

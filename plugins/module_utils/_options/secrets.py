@@ -14,7 +14,7 @@ from typing import Any
 
 from .._api.errors import AlpaconError, UsageError, clean, clean_line
 from .._api.records import STATUSES
-from .._api.redaction import HIDDEN, SHORTEST_SECRET
+from .._api.settings import HIDDEN, SHORTEST_SECRET
 from .connection import CONNECTION
 
 #: Options whose whole values are secrets.

@@ -9,22 +9,199 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Callable
 
-from .._api.errors import clean_line
-from .._api.records import SHELLS
-from .._fleet.jobs import Job
-from .._fleet.outcomes import Outcome
+from .._api.client import Client
+from .._api.commands import CANCELLED, NO_CLOCK, SENT, find_command, latest_ended, pending_of, scheduled_for, with_rc
+from .._api.errors import AlpaconError, LostAnswer, clean_line
+from .._api.records import SHELLS, UNDER_WAY, Command, Server, is_same_time, iso
+from .._fleet.jobs import Job, Outcome, outcome_of
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, settings_of
 from .._options.secrets import secrets
-from . import command_results, payload_options
-from .cancelled import cancelled
+from . import command_options, command_results
 from .command_options import Order
-from .command_task import CommandTask, Progress
-from .executed import executed
-from .finished import finished
-from .scheduled import scheduled
+from .command_query import OneByOne
+from .command_task import CommandTask, Progress, await_parents, fetch_outputs, placeholder
+from .scheduled import schedule_line, scheduled, submitted_lately, with_schedule
+
+
+def executed(task: CommandTask) -> Progress:
+    order, servers = task.order, task.servers()
+    # What is known of the workspace's clock is up to a second early: no time at all must not become a second.
+    reused = _reusable(task, servers, order.reuse_within) if order.reuse_within else {}
+    jobs = [_reused_job(server, reused[server.id], order) if server.id in reused else Job(server) for server in servers]
+    fresh = [job for job in jobs if not job.outcome]
+    progress = Progress(jobs, fine=order.limits.fine)
+    if fresh:
+        task.check_env()
+    for job in fresh:
+        job.body = order.body(job.server)
+    fleet = task.fleet()
+    fetch_outputs(fleet, [job for job in jobs if job.outcome])
+    if task.run.check_mode:
+        for job in fleet.leave_aside(fresh):
+            job.changed, job.msg = True, "Would be submitted."
+    else:
+        task.claim([job.server for job in fresh])
+        if await_parents(task, fresh):
+            fleet.run(fresh)
+        progress.warnings += _unconfirmed(order, fresh)
+    return progress
+
+
+def _reused_job(server: Server, command: Command, order: Order) -> Job:
+    msg = f"Taken from a command that ended at {iso(command.end)}, within reuse_within."
+    return Job(server, command=command, outcome=outcome_of(command, order.limits.success_codes), msg=msg)
+
+
+def _reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> dict[str | None, Command]:
+    """For each server the latest matching command that succeeded recently enough."""
+    client, order = task.client, task.order
+
+    def succeeded(command: Command) -> Command | None:
+        if not task.believes(command):
+            return None
+        known = with_rc(client, command) if order.limits.success_codes - {0} else command
+        return known if outcome_of(known, order.limits.success_codes) == Outcome.SUCCESS else None
+
+    matches = [order.match(server.id) for server in servers]
+    latest = latest_ended(client, matches, seconds, succeeded)
+    if not client.clock.is_known:
+        task.run.warn(NO_CLOCK)
+    return {match.server_id: command for match, command in latest.items()}
+
+
+def _unconfirmed(order: Order, jobs: Sequence[Job]) -> list[str]:
+    """Servers of 2024 ignore fields that they do not know."""
+    newer = [name for name in ("env", "work_session", "purpose") if name in order.extra]
+    if order.carries:
+        newer = [name for name in newer if name != "env"]  # without it nothing runs, which each command tells
+    old = any(job.command and job.output and not job.command.may_have_chunks for job in jobs)
+    if newer and old:
+        return [f"{', '.join(newer)}: this workspace answers like one that does not know it, and may have ignored it."]
+    return []
+
+
+def finished(task: CommandTask) -> Progress:
+    jobs = [Job(Server(None), command=placeholder(command_id)) for command_id in task.order.ids]
+    cancels = task.order.limits.cancel_on_timeout and not task.run.check_mode
+    task.fleet(cancel_on_timeout=cancels).run(jobs)
+    return Progress(jobs)
+
+
+def cancelled(task: CommandTask) -> Progress:
+    order = task.order
+    jobs = _jobs_by_id(task.client, order.ids) if order.ids else _jobs_by_match(task)
+    fine = (Outcome.CANCELLED,) if order.fail_if_sent else (Outcome.CANCELLED, Outcome.SENT)
+    progress = Progress(jobs, fine=frozenset(fine))
+    for job in jobs:
+        command = job.command
+        if command is None or job.outcome:
+            continue
+        if command.pending:
+            _cancel_job(task, job)
+            if job.changed:
+                progress.before.append(schedule_line(task, job.server, command.line, command.scheduled_at))
+        elif not command.line:
+            _cancel_unseen(task, job)
+        elif command.ran is False:
+            job.end(Outcome.CANCELLED, f"Will not run: it is {command.status} already.")
+        else:
+            job.end(Outcome.SENT, Outcome.SENT.sentence)
+    return progress
+
+
+def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
+    each = OneByOne()
+    jobs = [_job_by_id(client, command_id, each) for command_id in ids]
+    errors = [job.error for job in jobs if job.error]
+    if len(errors) == len(jobs):
+        raise errors[0]
+    return jobs
+
+
+def _job_by_id(client: Client, command_id: str, each: OneByOne) -> Job:
+    # It may not be visible yet; a request to cancel does not lag.
+    job = Job(Server(None), command=placeholder(command_id))
+    try:
+        command = each.read(partial(find_command, client, command_id))
+    except AlpaconError as error:
+        job.end(Outcome.UNKNOWN, f"It could not be read, and was not cancelled. {error}", error)
+        return job
+    return Job(command.server, command=command) if command else job
+
+
+def _jobs_by_match(task: CommandTask) -> list[Job]:
+    """A job for each matching command that waits, or is under way; one without a command for a server that has none."""
+    client, order = task.client, task.order
+    servers = {str(server.id): server for server in task.servers()}
+    found: dict[str, list[Job]] = {server_id: [] for server_id in servers}
+    rows = (
+        pending_of(client, list(servers))
+        if order.scheduled_at is None
+        else scheduled_for(client, list(servers), order.scheduled_at)
+    )
+    # Lists may lag behind what this run has submitted and withdrawn.
+    seen = task.gone()
+    lately = [row for row in submitted_lately(task) if str(row.server.id) in servers]
+    for row in filter(order.match().matches, (*rows, *lately)):
+        if row.id in seen:
+            continue
+        seen.add(row.id)
+        command = _meant_by(client, order, row)
+        if command:
+            server_id = str(row.server.id)
+            found[server_id].append(Job(servers[server_id], command=command))
+    nothing = "Nothing waits to be cancelled."
+    return [
+        job
+        for server_id, server in servers.items()
+        for job in found[server_id] or [Job(server, outcome=Outcome.CANCELLED, msg=nothing)]
+    ]
+
+
+def _meant_by(client: Client, order: Order, row: Command) -> Command | None:
+    """The command, if a request to cancel means it: pending or under way, or at the very time that is given."""
+    if order.scheduled_at is None:
+        return row if row.pending or (row.status in UNDER_WAY and row.status != "stuck") else None
+    command = with_schedule(client, row)
+    if command is None or not is_same_time(command.scheduled_at, order.scheduled_at) or command.status == "cancelled":
+        return None
+    return command
+
+
+def _cancel_unseen(task: CommandTask, job: Job) -> None:
+    if task.run.check_mode:
+        job.command = job.known.with_status("cancelled")
+        job.end(Outcome.CANCELLED, "There is no such command (any more).")
+        return
+    _cancel_job(task, job)
+    if job.outcome == Outcome.CANCELLED and not job.changed:
+        job.msg = "There is no such command (any more)."
+
+
+def _cancel_job(task: CommandTask, job: Job) -> None:
+    if task.run.check_mode:
+        job.changed = True
+        job.end(Outcome.CANCELLED, "Would be cancelled.")
+        return
+    try:
+        done = task.cancel(job.known.id)
+    except LostAnswer as error:
+        job.end(Outcome.UNKNOWN, f"Not known to be cancelled. {error}", error)
+        return
+    except AlpaconError as error:
+        job.end(Outcome.REFUSED, f"Not cancelled. {error}", error)
+        return
+    if done == SENT:
+        job.end(Outcome.SENT, Outcome.SENT.sentence)
+        return
+    job.command = job.known.with_status("cancelled")
+    job.changed = done == CANCELLED
+    job.end(Outcome.CANCELLED, "Cancelled." if job.changed else "Gone already.")
+
 
 WAIT: dict[str, dict[str, Any]] = {
     "wait": {"type": "bool", "default": True},
@@ -66,7 +243,7 @@ SPEC: dict[str, dict[str, Any]] = {
     **WAIT,
 }
 #: What the module takes where it is shipped to another host: no file of the controller is there.
-SHIPPED_SPEC: dict[str, dict[str, Any]] = {**SPEC, payload_options.CONTENT: {"type": "str", "no_log": True}}
+SHIPPED_SPEC: dict[str, dict[str, Any]] = {**SPEC, command_options.CONTENT: {"type": "str", "no_log": True}}
 
 
 #: So many servers are named in a warning.

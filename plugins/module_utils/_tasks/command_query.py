@@ -12,15 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from itertools import islice
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from .._api.client import Client
 from .._api.commands import list_commands
-from .._api.errors import IncompleteList, UsageError, did_you_mean
+from .._api.errors import AlpaconError, ApiError, IncompleteList, UsageError, did_you_mean
 from .._api.lists import NEWEST_FIRST
 from .._api.records import STATUSES, Command, Server, status_word
 from .._api.settings import Warn
-from .._fleet.server_resolver import resolve
+from .._fleet.sharing import resolve
 from .._options import values
 
 ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
@@ -299,3 +299,39 @@ def doubt_about_order(commands: Sequence[Command], ordering: str) -> str:
     if len(commands) > 1 and not stated and must_be_stated:
         return f"whether the commands come by {ordering} cannot be checked, since this workspace's list does not say it"
     return ""
+
+
+T = TypeVar("T")
+
+#: After so many in a row that got no answer of their own, the rest would only wait as long as they did.
+_HOPELESS = 2
+
+
+class OneByOne:
+    """Reads, and asks no more where the workspace has stopped to answer."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+        self._error = AlpaconError()
+
+    def read(self, read: Callable[[], T]) -> T:
+        """What is read.
+
+        Raises:
+            AlpaconError: it could not be read, or those before it could not, and it was not asked for.
+        """
+        if self._in_a_row >= _HOPELESS:
+            raise self._error
+        try:
+            result = read()
+        except AlpaconError as error:
+            self._in_a_row = 0 if _is_refusal(error) else self._in_a_row + 1
+            self._error = error
+            raise
+        self._in_a_row = 0
+        return result
+
+
+def _is_refusal(error: AlpaconError) -> bool:
+    """Whether an answer refuses this one, and says nothing of the others."""
+    return isinstance(error, ApiError) and error.status < 500 and error.status not in (401, 408, 429)

@@ -14,11 +14,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from .._api.agent_output import sudo_advice, why_ended_early, why_never_began
-from .._api.outputs import Output
+from .._api.outputs import Output, sudo_advice, why_ended_early, why_never_began
 from .._api.records import STATUSES, Command, Server, iso
-from .._fleet.jobs import Job
-from .._fleet.outcomes import FINE, Outcome, outcome_of
+from .._fleet.jobs import FINE, Job, Outcome, outcome_of
 from .._payload.frames import SKIPPED
 
 _NAMED_FAILURES = 5

@@ -7,18 +7,255 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Callable
 
-from .._api.errors import AlpaconError
+from .._api.client import Client
+from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress
+from .._api.records import Server, answered_key, plain_text, row_id
+from .._api.servers import PATH
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, settings_of
-from .connected import connected
-from .registered import registered
-from .registration_order import RegistrationOrder
-from .registration_task import Clients, RegistrationTask
-from .unregistered import unregistered
+from .orphaned_servers import (
+    LOOKS,
+    NO_OTHERS,
+    RegistrationAttempt,
+    added_at,
+    delete,
+    delete_orphan,
+    other_records,
+    reference,
+    unused_records,
+)
+from .registration_task import (
+    REFUSED,
+    Clients,
+    RegistrationError,
+    RegistrationOrder,
+    RegistrationTask,
+    ask,
+    connected,
+    without_advice,
+)
+
+#: Maximum number of registrations that a task sends.
+_ATTEMPTS = 3
+
+
+def registered(task: RegistrationTask) -> dict[str, Any]:
+    order = task.order
+    if not order.id:
+        return _register(task)
+    stored = ask(task)
+    facts = {"id": order.id, **stored.facts}
+    if stored.credentials == "valid":
+        return {"changed": False, **facts, "key": None, **NO_OTHERS, "msg": "The stored credentials are valid."}
+    if stored.credentials == "unreachable":
+        raise RegistrationError(
+            f"Whether the stored credentials are valid could not be found out, so nothing was registered. {stored.why}",
+            **facts,
+        )
+    if not order.replace_stale:
+        raise RegistrationError(
+            f"The workspace refuses the stored credentials. {stored.why} Its record may have been deleted, or the host"
+            " restored from an old copy. Set replace_stale to register the host again.",
+            **facts,
+        )
+    return _register(task)
+
+
+def _register(task: RegistrationTask) -> dict[str, Any]:
+    order = task.order
+    facts: dict[str, Any] = {"name": order.name, "credentials": "valid", "commissioned": False, "is_connected": False}
+    facts.update(changed=True, id=None, key=None, version=None, **NO_OTHERS)
+    if task.run.check_mode:
+        if order.replace:
+            facts.update(other_records(task, None))
+        return {**facts, "msg": f"Would be registered as {order.name}.{_replaces(facts)}"}
+    answer, lost = _post_safely(task)
+    facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or order.name)
+    # Whoever loses the result, or the host, has read its id.
+    task.run.tell(f"alpacon: registered {facts['name']}, {facts['id']}")
+    facts.update(other_records(task, facts["id"], lost))
+    return {**facts, "msg": f"Registered as {facts['name']}.{_replaces(facts)}"}
+
+
+def _replaces(facts: Mapping[str, Any]) -> str:
+    return f" It replaces {facts['replaced']['name']}." if facts["replaced"] else ""
+
+
+def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[RegistrationAttempt]]:
+    """Register; after a lost answer, delete the record that it may have made, and try again."""
+    lost: list[RegistrationAttempt] = []
+    while True:
+        attempt = RegistrationAttempt.begin(task.order)
+        try:
+            return _post(task, attempt), lost
+        except UnknownAddress:
+            raise RegistrationError(NO_REGISTRATION, orphans=[]) from None
+        except LostAnswer as error:
+            lost.append(attempt)
+            task.written = True
+            _delete_lost(task, attempt, error)
+            if len(lost) == _ATTEMPTS:
+                raise RegistrationError(
+                    f"{error} So it was {_ATTEMPTS} times in a row. Nothing of it is left behind; run the task again.",
+                    orphans=[],
+                ) from None
+        except ApiError as error:
+            hint = "registration_token: the workspace refuses it. " if error.status in REFUSED else ""
+            raise RegistrationError(f"{hint}{without_advice(error)}", **error.as_result()) from None
+
+
+def _post(task: RegistrationTask, attempt: RegistrationAttempt) -> Mapping[str, Any]:
+    order = task.order
+    body: dict[str, Any] = {"name": order.name, "platform": order.platform}
+    # Without an API token, only a later task may look for the tag.
+    tags = {**order.tags, attempt.tag: attempt.value} if order.machine or task.clients.user else order.tags
+    if tags:
+        body["tags"] = dict(tags)
+    answer = task.clients.registering.write("POST", f"{PATH}register/", body).body
+    if not isinstance(answer, Mapping) or not row_id(answer) or not answered_key(answer):
+        raise LostAnswer(f"POST {PATH}register/: the answer has no id and key in it.")
+    return answer
+
+
+def _delete_lost(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostAnswer) -> None:
+    """Delete the record that a lost registration made, if it made one."""
+    name, user = task.order.name, task.clients.user
+    if user is None:
+        raise RegistrationError(
+            f"{lost} A record named {name}-xxxxxx may be left behind in the workspace: delete the one that never"
+            " connects, and run the task again. With an API token in token, the task does so by itself.",
+            orphans=[{"id": None, "name": f"{name}-xxxxxx"}],
+        )
+    for pause in LOOKS:
+        time.sleep(pause)
+        try:
+            found = _made_by(user, attempt, unused_records(user, name))
+        except AlpaconError as error:
+            raise RegistrationError(
+                f"{lost} Whether it made a record named {name}-xxxxxx could not be seen. {error} Look for one that"
+                " never connects, delete it, and run the task again.",
+                orphans=[{"id": None, "name": f"{name}-xxxxxx"}],
+            ) from None
+        if found:
+            _delete_own(user, found, attempt, lost)
+            return
+
+
+def _delete_own(user: Client, found: Sequence[Server], attempt: RegistrationAttempt, lost: LostAnswer) -> None:
+    orphans = [reference(record) for record in found]
+    names = ", ".join(f"{record.name} ({record.id})" for record in found)
+    certain = len(found) == 1 and user.clock.is_known
+    if not certain and not all(attempt.made(record) for record in found):
+        # Workspaces that list no tags leave it open which one it is, and the others may be in use. Which of them are
+        # new, no clock tells where answers state no time.
+        raise RegistrationError(
+            f"{lost} It may have made one of these records: {names}. Delete the one that never connects, and run the"
+            " task again.",
+            orphans=orphans,
+        )
+    try:
+        for record in found:
+            delete(user, str(record.id))
+    except AlpaconError as error:
+        raise RegistrationError(
+            f"{lost} It made the record {names}, which could not be deleted. {error} Delete it, and run the task"
+            " again.",
+            orphans=orphans,
+        ) from None
+
+
+def _made_by(user: Client, attempt: RegistrationAttempt, records: Sequence[Server]) -> list[Server]:
+    """Select the records that the attempt made: by its tag, or by their age if the workspace shows no tags."""
+    if any("tags" in record.fields for record in records):
+        return [record for record in records if attempt.made(record)]
+    # Some workspaces cut times to whole seconds.
+    since = user.clock.at(attempt.sent_at) - 1.0
+    return [record for record in records if added_at(user, record) >= since]
+
+
+def unregistered(task: RegistrationTask) -> dict[str, Any]:
+    order = task.order
+    if order.means_machine:
+        return _delete_left_behind(task)
+    facts: dict[str, Any] = {"id": order.id, "name": None, "orphans": []}
+    gone = {**facts, "changed": False, "msg": "Nothing to do: the record is gone, or belongs to other credentials."}
+    try:
+        by_agent = bool(order.key) and _delete_by_agent(task)
+        if by_agent or _delete_by_user(task):
+            said = "Would be unregistered." if task.run.check_mode else "Unregistered."
+            return {**facts, "changed": True, "msg": said}
+    except AlpaconError as error:
+        raise RegistrationError(
+            f"Not known to be unregistered: the record {order.id} may be left behind. {error}",
+            **{**facts, "orphans": [{"id": order.id, "name": None}]},
+        ) from None
+    return gone
+
+
+def _delete_left_behind(task: RegistrationTask) -> dict[str, Any]:
+    """Delete the records of the machine that never came up."""
+    facts: dict[str, Any] = {"id": None, "name": None, "orphans": []}
+    user = task.clients.user
+    if user is None:
+        return {**facts, "changed": False, "msg": "Without an API token, records of the machine cannot be looked for."}
+    attempt = RegistrationAttempt.begin(task.order)
+    found = [record for record in unused_records(user, task.order.name) if attempt.made(record)]
+    if not task.run.check_mode:
+        facts["orphans"] = [orphan for record in found for orphan in delete_orphan(task, user, record)]
+    count = len(found) - len(facts["orphans"])
+    said = f"{count} of {len(found)} records of the machine {'would be' if task.run.check_mode else 'were'} deleted."
+    return {**facts, "changed": count > 0, "msg": said if found else "There is no record of the machine left."}
+
+
+def _delete_by_agent(task: RegistrationTask) -> bool:
+    """Delete the record with the agent's own credentials; return False if the workspace refuses them."""
+    if task.run.check_mode:
+        stored = ask(task)
+        if stored.credentials == "unreachable":
+            raise RegistrationError(stored.why)
+        return stored.credentials == "valid"
+    path = f"{PATH}{task.order.id}/unregister/"
+    lost = False
+    try:
+        try:
+            task.clients.agent.write("DELETE", path)
+        except UnknownAddress:
+            if task.clients.user is None:
+                raise RegistrationError(
+                    "This workspace knows no end of a registration by its agent. Give an API token in token, or delete"
+                    " the record there."
+                ) from None
+            return False
+        except LostAnswer:
+            lost = task.written = True
+            task.clients.agent.write("DELETE", path)
+    except ApiError as error:
+        if error.status not in REFUSED or not error.stated:
+            raise RegistrationError(without_advice(error)) from None
+        return lost
+    return True
+
+
+def _delete_by_user(task: RegistrationTask) -> bool:
+    """Delete the record with the API token; return False without a token or a record."""
+    user = task.clients.user
+    if user is None:
+        return False
+    if not task.run.check_mode:
+        return delete(user, task.order.id)
+    try:
+        user.get(f"{PATH}{task.order.id}/")
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
+
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
@@ -76,3 +313,41 @@ def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             replaced = result["replaced"]
             result["diff"] = {"before": f"{replaced['name']}\n" if replaced else "", "after": known}
     return result
+
+
+#: The state of a task that only asks.
+_ASKED = "asked"
+
+INFO_SPEC: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "id": {"type": "str", "required": True},
+    "key": {"type": "str", "required": True, "no_log": True},
+    "wait_timeout": {"type": "str", "default": "2m"},
+}
+
+
+def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Carry out a task of M(herdops.alpacon.alpacon_registration_info).
+
+    Returns:
+        What the workspace says of an agent's credentials; it fails for none of it.
+
+    Raises:
+        UsageError: a bad option, before any request.
+    """
+    settings = settings_of(options, run.warn, needs_token=False)
+    order = RegistrationOrder.from_options({**options, "state": _ASKED})
+    with ExitStack() as stack:
+        clients = Clients(settings, order, stack, run)
+        stored = ask(RegistrationTask(clients, order, run))
+        requests = clients.requests
+    said = {"valid": "The stored credentials are valid.", "stale": "The workspace refuses the stored credentials."}
+    msg = said.get(stored.credentials, "The workspace did not say whether the stored credentials are valid.")
+    return {
+        "changed": False,
+        "id": order.id,
+        **stored.facts,
+        "connected": stored.connected if stored.credentials == "valid" else None,
+        "msg": f"{msg} {stored.why}".strip(),
+        "requests": requests,
+    }

@@ -7,6 +7,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import ipaddress
+import re
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -14,12 +17,135 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._api.client import Client
-from .._api.errors import AlpaconError, ApiError
+from .._api.errors import AlpaconError, ApiError, UsageError
 from .._api.records import Server
 from .._api.servers import PATH
 from .._api.settings import Settings
 from .._fleet.run import Run
-from .registration_order import RegistrationOrder
+from .._options import values
+
+NAME_LENGTH = 64
+#: A tag that only this very request carries, by which its record is known again.
+MARKER = "ansible:registration"
+#: A tag that all records of a machine carry, by which later tasks know those that never came up.
+MACHINE = "ansible:machine"
+
+
+@dataclass(frozen=True)
+class RegistrationOrder:
+    """Hold the checked options.
+
+    Attributes:
+        id, key: stored credentials of the agent; empty if there are none.
+        machine: digest that identifies the machine in a tag; empty if it is not told from others.
+        registration_token, name, platform: empty if they are not needed.
+        version: version of the agent to wait for; empty for any.
+        pinned: True if that version is to stay, although nothing holds its package.
+        timeout: seconds.
+    """
+
+    state: str
+    id: str
+    key: str = field(repr=False)
+    registration_token: str = field(repr=False)
+    name: str
+    platform: str
+    tags: Mapping[str, str]
+    machine: str
+    replace_stale: bool
+    replace: bool
+    clean_up: bool
+    version: str
+    pinned: bool
+    timeout: float
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> RegistrationOrder:
+        """Check the options of a task; :class:`UsageError` says which one is wrong."""
+        order = cls(
+            state=options["state"],
+            id=values.uuid("id", options["id"]) if options.get("id") else "",
+            key=values.credential("key", options.get("key") or ""),
+            registration_token=values.credential("registration_token", options.get("registration_token") or ""),
+            name=agent_name("name", options["name"]) if options.get("name") else "",
+            platform=options.get("platform") or "",
+            tags=_tags(options.get("tags")),
+            machine=_digest(options.get("machine") or ""),
+            replace_stale=bool(options.get("replace_stale")),
+            replace=bool(options.get("replace")),
+            clean_up=options.get("clean_up") is not False,
+            version=str(options.get("version") or "").strip(),
+            pinned=bool(options.get("pinned")),
+            timeout=values.duration("wait_timeout", options["wait_timeout"]),
+        )
+        has_token = bool(options.get("token"))
+        order._check_credentials(has_token)
+        if order.state == "registered" and order.replace and not (has_token and order.clean_up):
+            raise UsageError(
+                "replace",
+                "it takes an API token, which changes and deletes records",
+                "Give one in token and leave clean_up at true, or leave replace out.",
+            )
+        if order.may_register:
+            for name in ("registration_token", "name", "platform"):
+                if not getattr(order, name):
+                    raise UsageError(name, "it is missing", "Registering a server takes it.")
+        return order
+
+    def _check_credentials(self, has_token: bool) -> None:
+        if self.key and not self.id:
+            raise UsageError("id", "it is missing", "Give the id that goes with the key.")
+        if self.id and not self.key and not (self.state == "unregistered" and has_token):
+            raise UsageError("key", "it is missing", "Give the key that goes with the id.")
+        if self.state != "registered" and not self.id and not self.means_machine:
+            raise UsageError("id", "it is missing", "Give id and key of the agent; the task is about them.")
+
+    @property
+    def means_machine(self) -> bool:
+        """Return True if the task is about records that registrations of the machine may have left behind."""
+        return self.state == "unregistered" and not self.id and bool(self.name and self.machine)
+
+    @property
+    def may_register(self) -> bool:
+        """Return True if the task may register the server."""
+        return self.state == "registered" and (not self.id or self.replace_stale)
+
+
+def agent_name(option: str, text: str) -> str:
+    """Shorten a name as the agent does: letters, digits, underscores and hyphens, up to the first dot."""
+    stripped = text.strip()
+    if _is_address(stripped):
+        raise UsageError(option, f"{stripped} is an address", "Give a name, such as the short name of the host.")
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", stripped.split(".", 1)[0]).strip("-")[:NAME_LENGTH].rstrip("-")
+    if not name:
+        raise UsageError(
+            option, f"nothing is left of '{text}' as a name", "Give letters, digits, underscores, hyphens."
+        )
+    return name
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _tags(given: Mapping[str, Any] | None) -> dict[str, str]:
+    for name, value in (given or {}).items():
+        if not isinstance(value, str):
+            raise UsageError("tags", f"the value of {name} is not a string", "Put it in quotes.")
+        if not str(name).strip() or name in (MARKER, MACHINE):
+            raise UsageError("tags", f"'{name}' is no name for a tag", "Choose another one.")
+    return dict(given or {})
+
+
+def _digest(machine: str) -> str:
+    """Return a digest that identifies a machine without naming it; empty for an empty text."""
+    text = machine.strip()
+    return hashlib.sha256(f"alpacon {text}".encode(errors="replace")).hexdigest()[:32] if text else ""
+
 
 #: HTTP statuses of a workspace that refuses credentials.
 REFUSED = (401, 403, 404)
@@ -150,3 +276,79 @@ def without_advice(error: ApiError) -> str:
     """Describe an error without advice about API tokens, since none was sent."""
     code = f" {error.code}" if error.code else ""
     return f"{error.method} {error.path}: HTTP {error.status}{code} {error.text}".strip()
+
+
+#: Pauses between two polls, in seconds.
+_FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.5, 1.4, 10.0
+#: Agents reconnect within a minute after the workspace was away, in seconds.
+_RECONNECTS = 75.0
+#: Preferences with the policy for versions of agents, in workspaces that have one.
+_PREFERENCES = "/api/workspaces/preferences/-/"
+_CHECKS = (
+    "On the host, read the agent's log (journalctl -u alpamon). The agent's websockets trust the system's CA"
+    " certificates only and use no proxy, and a clone of the host that has the same id sends it away."
+)
+
+
+def connected(task: RegistrationTask) -> dict[str, Any]:
+    """Wait until the agent is connected.
+
+    Raises:
+        RegistrationError: it is not connected in time; ``connected`` in its facts is False, or None if not known.
+    """
+    order, pause = task.order, _FIRST_PAUSE
+    unanswered_at: float | None = None
+    while True:
+        stored = ask(task)
+        now = time.monotonic()
+        facts = {"id": order.id, **stored.facts}
+        if stored.connected and stored.runs(order.version):
+            if order.pinned:
+                _tell_of_upgrades(task)
+            return {"changed": False, **facts, "connected": True, "msg": f"{facts['name'] or order.id} is connected."}
+        if stored.credentials != "valid":
+            unanswered_at = now
+        if now + pause > task.clients.deadline:
+            # Agents need time to come back to a workspace that was away.
+            known = unanswered_at is None or now - unanswered_at > _RECONNECTS
+            said = _not_connected(stored, order) if known else _not_known(stored)
+            raise RegistrationError(said, **facts, connected=False if known else None)
+        time.sleep(pause)
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+
+def _tell_of_upgrades(task: RegistrationTask) -> None:
+    """Warn once in a run if the workspace upgrades agents by itself."""
+    user = task.clients.user
+    if user is None or not task.run.first("agent-upgrades"):
+        return
+    try:
+        row = user.get(_PREFERENCES)
+    except AlpaconError:
+        return  # older workspaces have no such page, and not every token may read it
+    policy = row.get("agent_rollout_policy") if isinstance(row, Mapping) else None
+    if (policy.get("mode") if isinstance(policy, Mapping) else policy) == "latest":
+        task.run.alert(
+            "The workspace upgrades agents to the latest version by itself (agent_rollout_policy), so"
+            f" {task.order.version or 'their version'} will not stay. Hold the package (alpamon_hold), or change the"
+            " policy."
+        )
+
+
+def _not_connected(stored: StoredCredentials, order: RegistrationOrder) -> str:
+    if stored.connected:
+        state = f"An agent of version {stored.facts['version']} is connected, not {order.version}."
+    elif not stored.server.commissioned:
+        state = "The workspace knows the server, but its agent has not sent its first report."
+    else:
+        state = "The agent has reported, but holds no websocket."
+    return f"Not connected within {order.timeout:g} s. {state} {_CHECKS}"
+
+
+def _not_known(stored: StoredCredentials) -> str:
+    said = {
+        "valid": "The agent is not connected yet, and takes a minute after the workspace was away.",
+        "stale": "The workspace refuses the stored credentials, so it does not say whether the agent is connected.",
+    }.get(stored.credentials, "The workspace could not be asked whether the agent is connected.")
+    why = f" {stored.why.rstrip('.')}." if stored.why else ""
+    return f"{said}{why} Check that the workspace answers, then run the task again."

@@ -17,11 +17,10 @@ from typing import Any, Callable
 from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, LostAnswer, UnknownAddress, UsageError, did_you_mean
 from .._api.records import answered_key, canonical_uuid, is_uuid, iso, parse_time, plain_text, row_id
-from .._fleet.processes import has_ended, process_mark
-from .._fleet.run import Run
+from .._fleet.run import Run, has_ended, process_mark
 from .._options import values
 from .._options.connection import CONNECTION, settings_of
-from .server_listing import GROUPS_PATH
+from .server_info import GROUPS_PATH
 
 PATH = "/api/servers/registration-tokens/"
 NAME_LENGTH = 64

@@ -14,15 +14,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from .._api.client import Client
-from .._api.commands import CANCELLED, GONE, SENT, find_command, with_rc
-from .._api.commands_of_servers import pending_of, scheduled_for
+from .._api.commands import CANCELLED, GONE, SENT, find_command, pending_of, scheduled_for, with_rc
 from .._api.errors import AlpaconError, UsageError
 from .._api.records import Command, Server, is_same_time, iso, readable
-from .._fleet.jobs import Job
+from .._fleet.jobs import Job, Outcome, outcome_of
 from .._fleet.journal import hidden_line
-from .._fleet.outcomes import Outcome, outcome_of
-from .command_task import NAMED_SERVERS, VISIBLE_PAUSES, CommandTask, Progress, fetch_outputs
-from .parents import check_parents
+from .command_task import NAMED_SERVERS, VISIBLE_PAUSES, CommandTask, Progress, check_parents, fetch_outputs
 
 _LATELY = timedelta(seconds=30)
 #: Outcomes of what is not scheduled now as it was ordered.

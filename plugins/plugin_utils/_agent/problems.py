@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import duration
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_order import agent_name
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_task import agent_name
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import AgentState
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems import version_key
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import workspace_of

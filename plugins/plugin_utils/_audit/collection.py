@@ -15,16 +15,14 @@ from functools import cached_property
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
-    Match,
-    newest_commands,
-    with_rc,
-)
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import (
     NO_CLOCK,
+    Match,
     commands_of,
     end_of,
+    newest_commands,
+    told_by_servers,
+    with_rc,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.env_support import told_by_servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     HIDDEN,
     AlpaconError,
@@ -44,12 +42,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import outcome_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, outcome_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import wide_pause_at
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import NO_VARIABLES
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Carried, TooLarge, pack
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.results import NO_VARIABLES
 
 from .checks import Check
 from .hosts import AuditedHost, Host, audited_host

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from ansible.release import __version__ as ansible_core
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION
 
 from .checks import Check
 from .collection import WorkspaceAudit

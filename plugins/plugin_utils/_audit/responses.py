@@ -10,11 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import why_ended_early
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output, why_ended_early
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
 
 from .checks import PROBLEMS, RESULTS, Check, Number, shown
 from .payloads import NOT_APPLIED, CheckAnswer, read

@@ -13,7 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._vaults import decrypted
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypted
 
 from .check_selection import OF_HOSTS, PREFIX
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import blames_account
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import SENT, Match, cancel
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
@@ -24,17 +23,16 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     LostAnswer,
     UsageError,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TOO_LONG
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TOO_LONG, blames_account
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, canonical_uuid, is_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.durations import Durations
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.files import replace as replace_file
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import replace as replace_file
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.server_resolver import resolve
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import resolve
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
 
 #: When code is looked at first: what is fed something is a module, which takes Python a while to start.

@@ -17,9 +17,8 @@ import yaml
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
     command,
     command_info,
-    payload_options,
+    command_options,
     registration,
-    registration_info,
     registration_token,
     server_info,
 )
@@ -37,7 +36,7 @@ SPECS = {
     "alpacon_command": command.SPEC,
     "alpacon_command_info": command_info.SPEC,
     "alpacon_registration": registration.SPEC,
-    "alpacon_registration_info": registration_info.SPEC,
+    "alpacon_registration_info": registration.INFO_SPEC,
     "alpacon_registration_token": registration_token.SPEC,
     "alpacon_server_info": server_info.SPEC,
 }
@@ -137,5 +136,5 @@ def test_options_that_hold_secrets_are_never_logged(spec: Mapping[str, Mapping[s
 
 
 def test_what_a_script_holds_is_never_logged_and_no_option_of_users() -> None:
-    assert set(command.SHIPPED_SPEC) - set(command.SPEC) == {payload_options.CONTENT}
-    assert command.SHIPPED_SPEC[payload_options.CONTENT]["no_log"]
+    assert set(command.SHIPPED_SPEC) - set(command.SPEC) == {command_options.CONTENT}
+    assert command.SHIPPED_SPEC[command_options.CONTENT]["no_log"]

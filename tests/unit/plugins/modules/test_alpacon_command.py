@@ -11,7 +11,7 @@ import re
 import yaml
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import NEVER_RAN, STATUSES
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Outcome
 from ansible_collections.herdops.alpacon.plugins.modules import alpacon_command
 
 

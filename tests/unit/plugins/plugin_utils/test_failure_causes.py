@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._failure_causes import failure_reason
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import failure_reason
 
 APT = "'/usr/bin/apt-get -y install 'alpamon=2.5.0*'' failed: E: Sub-process /usr/bin/dpkg returned an error code (1)"
 FULL = "cannot copy extracted data for './usr/bin/alpamon': failed to write (No space left on device)"

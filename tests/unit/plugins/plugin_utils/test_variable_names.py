@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import FIELDS
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import FIELDS
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 

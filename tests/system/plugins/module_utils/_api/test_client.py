@@ -38,8 +38,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UsageError,
     WorkspaceDown,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.version import VERSION
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION, Settings
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, LIST, TOKEN, page, rows
 
 Serve = Callable[..., ScriptedServer]

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import files as _files
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _files
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _journal
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.host_locks import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
 from ansible_collections.herdops.alpacon.tests.unit.sharing import (
     URL,

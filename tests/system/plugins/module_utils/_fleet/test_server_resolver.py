@@ -16,8 +16,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.server_resolver import find, resolve
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared, find_servers, resolve
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     OTHER_SERVER,
     SERVER,
@@ -34,14 +33,14 @@ def ids(servers: list[Server]) -> list[str | None]:
 
 def test_ids_cost_no_request(workspace: Workspace, connect: Connect) -> None:
     client = connect(workspace)
-    found = find(client, [SERVER.upper(), OTHER_SERVER.replace("-", "")])
+    found = find_servers(client, [SERVER.upper(), OTHER_SERVER.replace("-", "")])
     assert found == [Server(SERVER), Server(OTHER_SERVER)]
     assert client.requests == 0
 
 
 def test_one_name_is_asked_for(workspace: Workspace, connect: Connect) -> None:
     client = connect(workspace)
-    [server] = find(client, ["web-02"])
+    [server] = find_servers(client, ["web-02"])
     assert (server.id, server.name, server.is_connected) == (workspace.server_ids()["web-02"], "web-02", True)
     assert paths(workspace) == ["/api/servers/servers/?name=web-02&page_size=100"]
 
@@ -50,7 +49,7 @@ def test_one_name_is_asked_for(workspace: Workspace, connect: Connect) -> None:
 def test_a_list_for_others_is_made_where_there_are_others(
     current: Workspace, connect: Connect, tmp_path: Path, hosts: int, asked: str
 ) -> None:
-    find(connect(current), ["web-02"], shared=Shared(tmp_path, current.url, current.token), hosts=hosts)
+    find_servers(connect(current), ["web-02"], shared=Shared(tmp_path, current.url, current.token), hosts=hosts)
     assert paths(current) == [f"/api/servers/servers/?{asked}page_size=100"]
 
 
@@ -59,7 +58,7 @@ def test_a_list_for_others_is_not_read_where_asking_takes_fewer_requests(
 ) -> None:
     server = serve([Reply(page([], None, 201)), Reply(page([{"id": SERVER, "name": "web-02"}]))])
     shared = Shared(tmp_path, server.url, TOKEN)
-    assert ids(find(connect(server), ["web-02"], shared=shared, hosts=2)) == [SERVER]
+    assert ids(find_servers(connect(server), ["web-02"], shared=shared, hosts=2)) == [SERVER]
     assert [query.get("name") for query in server.queries] == [None, "web-02"]
 
 
@@ -67,13 +66,13 @@ def test_a_list_that_workers_cannot_share_is_no_need(current: Workspace, connect
     shared = Shared(tmp_path, current.url, current.token)
     # What is in the way of the file fails as a full disk does.
     next(tmp_path.glob("alpacon-*")).joinpath("servers").mkdir()
-    assert ids(find(connect(current), ["web-02"], shared=shared, hosts=2)) == [current.server_ids()["web-02"]]
+    assert ids(find_servers(connect(current), ["web-02"], shared=shared, hosts=2)) == [current.server_ids()["web-02"]]
 
 
 @pytest.mark.parametrize("names", [["WEB-01"], ["web-0*", "web-02"]])
 def test_names_are_compared_exactly(workspace: Workspace, connect: Connect, names: list[str]) -> None:
     with pytest.raises(UsageError, match=f"^server: no server is named {names[0]}".replace("*", r"\*")) as caught:
-        find(connect(workspace), names, "server")
+        find_servers(connect(workspace), names, "server")
     assert caught.value.option == "server"
 
 
@@ -82,20 +81,20 @@ def test_a_single_name_that_is_unknown_gets_a_suggestion_and_the_word_on_rights(
 ) -> None:
     client = connect(workspace)
     with pytest.raises(UsageError, match=r"Did you mean web-01\? The token may also not see that server\.$"):
-        find(client, ["wbe-01"])
+        find_servers(client, ["wbe-01"])
     assert client.requests == 2
 
 
 def test_a_suggestion_that_cannot_be_looked_for_hides_nothing(serve: Serve, connect: Connect) -> None:
     server = serve([Reply(page([])), Reply({"code": "forbidden"}, status=403)])
     with pytest.raises(UsageError, match=r"no server is named web-7\. Check the name\."):
-        find(connect(server), ["web-7"])
+        find_servers(connect(server), ["web-7"])
 
 
 def test_two_servers_of_one_name_are_told_apart_by_id(serve: Serve, connect: Connect) -> None:
     rows = [{"id": SERVER, "name": "twin"}, {"id": OTHER_SERVER, "name": "twin"}]
     with pytest.raises(UsageError, match=f"2 servers are named twin: {SERVER}, {OTHER_SERVER}. Give the id"):
-        find(connect(serve([Reply(page(rows))])), ["twin"])
+        find_servers(connect(serve([Reply(page(rows))])), ["twin"])
 
 
 @pytest.mark.parametrize("references", [[SERVER, SERVER.upper()], ["{id}", "web-02", "web-01"]])
@@ -110,4 +109,4 @@ def test_a_name_that_must_be_escaped(serve: Serve, connect: Connect) -> None:
     def answer(request: Request) -> Reply:
         return Reply(page([{"id": SERVER, "name": request.query["name"]}]))
 
-    assert ids(find(connect(serve(answer)), ["a&b=c #1"])) == [SERVER]
+    assert ids(find_servers(connect(serve(answer)), ["a&b=c #1"])) == [SERVER]

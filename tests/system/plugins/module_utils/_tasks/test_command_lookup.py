@@ -13,7 +13,7 @@ from system.support import in_every_dialect, lookup_options, paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_lookup import run_lookup
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_lookup
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST
 
 

@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import parents as _parents
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _parents
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND, Row
 

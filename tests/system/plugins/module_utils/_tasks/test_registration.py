@@ -19,7 +19,7 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, RunIsOver
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC, run_registration
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_order import MACHINE, MARKER
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_task import MACHINE, MARKER
 
 Serve = Callable[..., ScriptedServer]
 UUID = "550e8400-e29b-41d4-a716-446655440000"

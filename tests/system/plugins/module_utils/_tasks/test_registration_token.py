@@ -16,8 +16,7 @@ from system.support import Clock, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostAnswer, RunIsOver, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.processes import process_mark
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, process_mark
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_token as _registration_tokens
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
 

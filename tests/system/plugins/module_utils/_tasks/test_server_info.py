@@ -16,9 +16,8 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import FIELDS, run_server_info
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import SPEC as SERVER_INFO_SPEC
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import run_server_info
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import FIELDS
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, Row, page
 
 Serve = Callable[..., ScriptedServer]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.agent_output import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import (
+    Output,
     blames_account,
     shortened,
     why_never_began,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.tests.unit.support import Row, current_row
 

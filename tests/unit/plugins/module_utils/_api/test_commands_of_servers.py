@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands_of_servers import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
+    Match,
     commands_of,
     ended_within,
     latest_ended,

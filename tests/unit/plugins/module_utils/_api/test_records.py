@@ -23,7 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     parse_time,
     readable,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import outcome_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import outcome_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import describe
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,

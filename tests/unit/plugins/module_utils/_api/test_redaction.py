@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.redaction import HIDDEN, Redaction
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import HIDDEN, Redaction
 from ansible_collections.herdops.alpacon.tests.unit.support import SERVER, TOKEN
 
 #: Has every kind of character that a credential may have.

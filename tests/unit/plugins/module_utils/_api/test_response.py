@@ -20,8 +20,8 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import response
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.redaction import Redaction
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import content_of, http_time, read_answer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Redaction
 
 DATE = "Tue, 24 Nov 2026 12:00:00 GMT"
 OFFLINE = b'{"code": "SERVER_NOT_CONNECTED"}'

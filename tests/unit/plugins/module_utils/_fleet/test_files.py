@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import files
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal
 
 
 def test_a_lock_that_another_worker_holds_for_a_moment_is_waited_for(
@@ -28,9 +28,9 @@ def test_a_lock_that_another_worker_holds_for_a_moment_is_waited_for(
         pauses.append(seconds)
         fcntl.flock(holder, fcntl.LOCK_UN)
 
-    monkeypatch.setattr(files, "time", SimpleNamespace(monotonic=lambda: 1000.0, sleep=let_go))
+    monkeypatch.setattr(journal, "time", SimpleNamespace(monotonic=lambda: 1000.0, sleep=let_go))
     try:
-        files.lock(waiter, fcntl.LOCK_EX)
+        journal.lock(waiter, fcntl.LOCK_EX)
         [pause] = pauses
         assert 0 < pause < 0.1
     finally:
@@ -43,9 +43,9 @@ def test_a_lock_that_nobody_lets_go_of_is_waited_for_five_seconds(
 ) -> None:
     seconds = itertools.count(1000.0)
     pauses: list[float] = []
-    monkeypatch.setattr(files, "time", SimpleNamespace(monotonic=lambda: next(seconds), sleep=pauses.append))
-    with files.locked(tmp_path):
-        with pytest.raises(TimeoutError), files.locked(tmp_path):
+    monkeypatch.setattr(journal, "time", SimpleNamespace(monotonic=lambda: next(seconds), sleep=pauses.append))
+    with journal.locked(tmp_path):
+        with pytest.raises(TimeoutError), journal.locked(tmp_path):
             pass
         assert len(pauses) == 5
 
@@ -54,4 +54,4 @@ def test_a_lock_that_nobody_lets_go_of_is_waited_for_five_seconds(
 def test_what_is_no_number_counts_as_none_noted(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "number").write_text(text)
-    assert files.read_number(tmp_path / "number") == 0.0
+    assert journal.read_number(tmp_path / "number") == 0.0

@@ -14,10 +14,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.host_locks import Claims
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Claims, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import Order
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named, refuse_shared

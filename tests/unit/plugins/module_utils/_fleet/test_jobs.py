@@ -10,8 +10,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import FINE, Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import FINE, Job, Limits, Outcome
 from ansible_collections.herdops.alpacon.tests.unit.support import OTHER_SERVER, SERVER, current_row
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import outcome_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import outcome_of
 from ansible_collections.herdops.alpacon.tests.unit.support import current_row
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import processes
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.processes import has_ended, process_mark
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import has_ended, process_mark
 
 
 @pytest.fixture(params=["linux", "elsewhere"], autouse=True)
 def _system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "elsewhere":
-        monkeypatch.setattr(processes, "_PROC", Path("/no-such-folder"))
+        monkeypatch.setattr(run, "_PROC", Path("/no-such-folder"))
 
 
 def test_a_process_that_goes_on_and_one_that_is_gone() -> None:
@@ -35,7 +35,7 @@ def test_a_number_that_another_process_has_by_now() -> None:
     machine, pid, started = process_mark(os.getpid()).split("-")
     # Where the system does not say when it was started, nobody can tell.
     before = max(int(started) - 1, 0)
-    assert bool(before) == processes._PROC.exists()
+    assert bool(before) == run._PROC.exists()
     assert has_ended(f"{machine}-{pid}-{before}") == bool(before)
 
 

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import progress
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Telling
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.progress import Telling
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER
 
 
@@ -29,7 +29,7 @@ def waiting(*names: str) -> list[Job]:
 def test_how_far_it_is_is_told_every_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(fleet, "time", SimpleNamespace(monotonic=lambda: clock.now))
     journal = Journal(Path("/run.ids"), pytest.fail)
     tells = Telling(told.append, pytest.fail, journal)
     tells.begin(clock.now)

@@ -15,13 +15,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Pause
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.outage import OutageState
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import OutageState, Pause
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _journal
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.host_locks import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Claims, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import (
     NOT_LISTED,
     Shared,

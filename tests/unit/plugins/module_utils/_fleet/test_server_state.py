@@ -14,12 +14,12 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.server_state import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.completion import (
     Presence,
     may_be_restarted,
     was_restarted,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
 from ansible_collections.herdops.alpacon.tests.unit.support import CONNECTION, SERVER, current_row
 

@@ -12,8 +12,8 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import unpacked, whole_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.results import unpacked, whole_of
 from ansible_collections.herdops.alpacon.tests.unit.carrying import output_of
 from ansible_collections.herdops.alpacon.tests.unit.support import PUBLISHED_ROW, Row, current_row
 

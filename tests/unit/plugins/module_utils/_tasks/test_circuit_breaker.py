@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, ApiError
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.circuit_breaker import OneByOne
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import OneByOne
 
 
 def asked(answers: list[int]) -> int:

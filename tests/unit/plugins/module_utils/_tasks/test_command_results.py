@@ -13,9 +13,8 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import error_from_body
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.results import unpacked
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import unpacked
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import (
     describe,
     describe_job,

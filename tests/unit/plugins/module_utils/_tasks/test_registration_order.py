@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_order import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_task import (
     MARKER,
     RegistrationOrder,
     agent_name,

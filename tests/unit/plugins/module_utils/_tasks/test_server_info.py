@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_listing import (
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import (
     FIELDS,
     Groups,
     ServerFilter,

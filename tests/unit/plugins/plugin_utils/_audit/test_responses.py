@@ -12,8 +12,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.outcomes import Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Reply, replies_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS
