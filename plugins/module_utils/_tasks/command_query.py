@@ -1,7 +1,6 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Private to this collection: names and behaviour may change in any release.
 
 """Which commands are wanted: filters that the server applies, each checked again on every row, and our own."""
 
