@@ -17,7 +17,7 @@ from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, LostAnswer, UnreadableRow
 from .._api.records import Server, canonical_uuid, parse_time
 from .._api.servers import PATH, identified
-from .registration_task import MACHINE, MARKER, RegistrationOrder, RegistrationTask
+from .registration_task import MACHINE, MARKER, RegistrationOptions, RegistrationTask
 
 #: Pauses before each look for a record that was just made or changed, in seconds.
 LOOKS = (0.0, 1.0, 4.0)
@@ -37,10 +37,10 @@ class RegistrationAttempt:
     sent_at: float
 
     @classmethod
-    def begin(cls, order: RegistrationOrder) -> RegistrationAttempt:
+    def begin(cls, options: RegistrationOptions) -> RegistrationAttempt:
         """Describe a registration that is about to be sent."""
-        if order.machine:
-            return cls(MACHINE, order.machine, time.time())
+        if options.machine:
+            return cls(MACHINE, options.machine, time.time())
         return cls(MARKER, str(uuid.uuid4()), time.time())
 
     def made(self, record: Server) -> bool:
@@ -126,14 +126,14 @@ def other_records(
         return NO_OTHERS
     others, kept, replaced, own_is_seen = _Others(), [], None, False
     try:
-        for record in named_records(user, task.order.name):
+        for record in named_records(user, task.options.name):
             if record.id == own_id:
                 own_is_seen = True
             else:
                 _sort_in(task, user, record, lost, others)
         old = _old_record(task, others)
         earlier = [*others.left, old] if old else others.left
-        if task.order.replace and not _take_over_groups(task, user, own_id, earlier):
+        if task.options.replace and not _take_over_groups(task, user, own_id, earlier):
             kept = [reference(record) for record in others.left]
         else:
             if own_id:
@@ -142,13 +142,13 @@ def other_records(
                 others.duplicates.remove(old)
                 replaced = {**reference(old), "groups": sorted(_groups_of(old.fields))}
     except AlpaconError as error:
-        task.run.warn(f"Whether records named {task.order.name}-xxxxxx are left behind is not known. {error}")
+        task.run.warn(f"Whether records named {task.options.name}-xxxxxx are left behind is not known. {error}")
     if lost and not own_is_seen:
         # Who does not see the new record did not see a lost one either.
         task.run.warn(
-            f"token: it does not see the new record, so one named {task.order.name}-xxxxxx may be left behind."
+            f"token: it does not see the new record, so one named {task.options.name}-xxxxxx may be left behind."
         )
-        kept.append({"id": None, "name": f"{task.order.name}-xxxxxx"})
+        kept.append({"id": None, "name": f"{task.options.name}-xxxxxx"})
     return {
         "orphans": [*map(reference, others.orphans), *kept],
         "duplicates": list(map(reference, others.duplicates)),
@@ -160,29 +160,29 @@ def _sort_in(
     task: RegistrationTask, user: Client, record: Server, lost: Sequence[RegistrationAttempt], others: _Others
 ) -> None:
     # All attempts for a machine have the same tag.
-    own = [RegistrationAttempt.begin(task.order)] if task.order.machine else lost
+    own = [RegistrationAttempt.begin(task.options)] if task.options.machine else lost
     if record.is_connected is not False or record.commissioned is None:
         others.in_use.append(record)
     elif record.commissioned:
         others.duplicates.append(record)
     elif any(attempt.made(record) for attempt in own):
         others.left.append(record)
-    elif _is_orphan(user, task.order, record):
+    elif _is_orphan(user, task.options, record):
         others.orphans.append(record)
 
 
-def _is_orphan(user: Client, order: RegistrationOrder, record: Server) -> bool:
+def _is_orphan(user: Client, options: RegistrationOptions, record: Server) -> bool:
     """Return True if the record may be of this machine: of no other, whose agent is just starting."""
-    if order.machine and MACHINE in record.tags:
+    if options.machine and MACHINE in record.tags:
         return False
     return added_at(user, record) <= user.clock.at(time.time()) - _COMES_UP
 
 
 def _old_record(task: RegistrationTask, others: _Others) -> Server | None:
     """Return the record to replace; None, with a warning, if it is not certain which one was this host."""
-    if not task.order.replace or not others.duplicates:
+    if not task.options.replace or not others.duplicates:
         return None
-    name, found = task.order.name, others.duplicates
+    name, found = task.options.name, others.duplicates
     if len(found) > 1:
         why = f"{len(found)} offline records have the name {name}"
     elif others.in_use:

@@ -32,7 +32,7 @@ from .registration_task import (
     REFUSED,
     Clients,
     RegistrationError,
-    RegistrationOrder,
+    RegistrationOptions,
     RegistrationTask,
     ask,
     connected,
@@ -44,11 +44,11 @@ _ATTEMPTS = 3
 
 
 def registered(task: RegistrationTask) -> dict[str, Any]:
-    order = task.order
-    if not order.id:
+    options = task.options
+    if not options.id:
         return _register(task)
     stored = ask(task)
-    facts = {"id": order.id, **stored.facts}
+    facts = {"id": options.id, **stored.facts}
     if stored.credentials == "valid":
         return {"changed": False, **facts, "key": None, **NO_OTHERS, "msg": "The stored credentials are valid."}
     if stored.credentials == "unreachable":
@@ -56,7 +56,7 @@ def registered(task: RegistrationTask) -> dict[str, Any]:
             f"Whether the stored credentials are valid could not be found out, so nothing was registered. {stored.why}",
             **facts,
         )
-    if not order.replace_stale:
+    if not options.replace_stale:
         raise RegistrationError(
             f"The workspace refuses the stored credentials. {stored.why} Its record may have been deleted, or the host"
             " restored from an old copy. Set replace_stale to register the host again.",
@@ -66,15 +66,15 @@ def registered(task: RegistrationTask) -> dict[str, Any]:
 
 
 def _register(task: RegistrationTask) -> dict[str, Any]:
-    order = task.order
-    facts: dict[str, Any] = {"name": order.name, "credentials": "valid", "commissioned": False, "is_connected": False}
+    options = task.options
+    facts: dict[str, Any] = {"name": options.name, "credentials": "valid", "commissioned": False, "is_connected": False}
     facts.update(changed=True, id=None, key=None, version=None, **NO_OTHERS)
     if task.run.check_mode:
-        if order.replace:
+        if options.replace:
             facts.update(other_records(task, None))
-        return {**facts, "msg": f"Would be registered as {order.name}.{_replaces(facts)}"}
+        return {**facts, "msg": f"Would be registered as {options.name}.{_replaces(facts)}"}
     answer, lost = _post_safely(task)
-    facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or order.name)
+    facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or options.name)
     # Whoever loses the result, or the host, has read its id.
     task.run.tell(f"alpacon: registered {facts['name']}, {facts['id']}")
     facts.update(other_records(task, facts["id"], lost))
@@ -89,7 +89,7 @@ def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[Regist
     """Register; after a lost answer, delete the record that it may have made, and try again."""
     lost: list[RegistrationAttempt] = []
     while True:
-        attempt = RegistrationAttempt.begin(task.order)
+        attempt = RegistrationAttempt.begin(task.options)
         try:
             return _post(task, attempt), lost
         except UnknownAddress:
@@ -109,10 +109,10 @@ def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[Regist
 
 
 def _post(task: RegistrationTask, attempt: RegistrationAttempt) -> Mapping[str, Any]:
-    order = task.order
-    body: dict[str, Any] = {"name": order.name, "platform": order.platform}
+    options = task.options
+    body: dict[str, Any] = {"name": options.name, "platform": options.platform}
     # Without an API token, only a later task may look for the tag.
-    tags = {**order.tags, attempt.tag: attempt.value} if order.machine or task.clients.user else order.tags
+    tags = {**options.tags, attempt.tag: attempt.value} if options.machine or task.clients.user else options.tags
     if tags:
         body["tags"] = dict(tags)
     answer = task.clients.registering.write("POST", f"{PATH}register/", body).body
@@ -123,7 +123,7 @@ def _post(task: RegistrationTask, attempt: RegistrationAttempt) -> Mapping[str, 
 
 def _delete_lost(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostAnswer) -> None:
     """Delete the record that a lost registration made, if it made one."""
-    name, user = task.order.name, task.clients.user
+    name, user = task.options.name, task.clients.user
     if user is None:
         raise RegistrationError(
             f"{lost} A record named {name}-xxxxxx may be left behind in the workspace: delete the one that never"
@@ -178,20 +178,20 @@ def _made_by(user: Client, attempt: RegistrationAttempt, records: Sequence[Serve
 
 
 def unregistered(task: RegistrationTask) -> dict[str, Any]:
-    order = task.order
-    if order.means_machine:
+    options = task.options
+    if options.means_machine:
         return _delete_left_behind(task)
-    facts: dict[str, Any] = {"id": order.id, "name": None, "orphans": []}
+    facts: dict[str, Any] = {"id": options.id, "name": None, "orphans": []}
     gone = {**facts, "changed": False, "msg": "Nothing to do: the record is gone, or belongs to other credentials."}
     try:
-        by_agent = bool(order.key) and _delete_by_agent(task)
+        by_agent = bool(options.key) and _delete_by_agent(task)
         if by_agent or _delete_by_user(task):
             said = "Would be unregistered." if task.run.check_mode else "Unregistered."
             return {**facts, "changed": True, "msg": said}
     except AlpaconError as error:
         raise RegistrationError(
-            f"Not known to be unregistered: the record {order.id} may be left behind. {error}",
-            **{**facts, "orphans": [{"id": order.id, "name": None}]},
+            f"Not known to be unregistered: the record {options.id} may be left behind. {error}",
+            **{**facts, "orphans": [{"id": options.id, "name": None}]},
         ) from None
     return gone
 
@@ -202,8 +202,8 @@ def _delete_left_behind(task: RegistrationTask) -> dict[str, Any]:
     user = task.clients.user
     if user is None:
         return {**facts, "changed": False, "msg": "Without an API token, records of the machine cannot be looked for."}
-    attempt = RegistrationAttempt.begin(task.order)
-    found = [record for record in unused_records(user, task.order.name) if attempt.made(record)]
+    attempt = RegistrationAttempt.begin(task.options)
+    found = [record for record in unused_records(user, task.options.name) if attempt.made(record)]
     if not task.run.check_mode:
         facts["orphans"] = [orphan for record in found for orphan in delete_orphan(task, user, record)]
     count = len(found) - len(facts["orphans"])
@@ -218,7 +218,7 @@ def _delete_by_agent(task: RegistrationTask) -> bool:
         if stored.credentials == "unreachable":
             raise RegistrationError(stored.why)
         return stored.credentials == "valid"
-    path = f"{PATH}{task.order.id}/unregister/"
+    path = f"{PATH}{task.options.id}/unregister/"
     lost = False
     try:
         try:
@@ -246,9 +246,9 @@ def _delete_by_user(task: RegistrationTask) -> bool:
     if user is None:
         return False
     if not task.run.check_mode:
-        return delete(user, task.order.id)
+        return delete(user, task.options.id)
     try:
-        user.get(f"{PATH}{task.order.id}/")
+        user.get(f"{PATH}{task.options.id}/")
     except ApiError as error:
         if error.status != 404:
             raise
@@ -292,12 +292,12 @@ def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         UsageError: a bad option, before any request.
     """
     settings = settings_of(options, run.warn, needs_token=False)
-    order = RegistrationOrder.from_options(options)
+    checked = RegistrationOptions.from_options(options)
     with ExitStack() as stack:
-        clients = Clients(settings, order, stack, run)
-        task = RegistrationTask(clients, order, run)
+        clients = Clients(settings, checked, stack, run)
+        task = RegistrationTask(clients, checked, run)
         try:
-            result = _STATES[order.state](task)
+            result = _STATES[checked.state](task)
         except AlpaconError as error:
             facts = error.as_result()
             # Of a task that failed, what may be left behind is the change.
@@ -305,8 +305,8 @@ def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             result = {"failed": True, "changed": changed, "msg": str(error), **facts}
         result["requests"] = clients.requests
     if run.diff_mode and result["changed"] and not result.get("failed"):
-        known = f"{result['name'] or order.id}\n"
-        if order.state == "unregistered":
+        known = f"{result['name'] or checked.id}\n"
+        if checked.state == "unregistered":
             result["diff"] = {"before": known, "after": ""}
         else:
             replaced = result["replaced"]
@@ -335,16 +335,16 @@ def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any
         UsageError: a bad option, before any request.
     """
     settings = settings_of(options, run.warn, needs_token=False)
-    order = RegistrationOrder.from_options({**options, "state": _ASKED})
+    checked = RegistrationOptions.from_options({**options, "state": _ASKED})
     with ExitStack() as stack:
-        clients = Clients(settings, order, stack, run)
-        stored = ask(RegistrationTask(clients, order, run))
+        clients = Clients(settings, checked, stack, run)
+        stored = ask(RegistrationTask(clients, checked, run))
         requests = clients.requests
     said = {"valid": "The stored credentials are valid.", "stale": "The workspace refuses the stored credentials."}
     msg = said.get(stored.credentials, "The workspace did not say whether the stored credentials are valid.")
     return {
         "changed": False,
-        "id": order.id,
+        "id": checked.id,
         **stored.facts,
         "connected": stored.connected if stored.credentials == "valid" else None,
         "msg": f"{msg} {stored.why}".strip(),

@@ -31,7 +31,7 @@ MACHINE = "ansible:machine"
 
 
 @dataclass(frozen=True)
-class RegistrationOrder:
+class RegistrationOptions:
     """Hold the checked options.
 
     Attributes:
@@ -59,9 +59,9 @@ class RegistrationOrder:
     timeout: float
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> RegistrationOrder:
+    def from_options(cls, options: Mapping[str, Any]) -> RegistrationOptions:
         """Check the options of a task; :class:`UsageError` says which one is wrong."""
-        order = cls(
+        checked = cls(
             state=options["state"],
             id=values.uuid("id", options["id"]) if options.get("id") else "",
             key=values.credential("key", options.get("key") or ""),
@@ -78,18 +78,18 @@ class RegistrationOrder:
             timeout=values.duration("wait_timeout", options["wait_timeout"]),
         )
         has_token = bool(options.get("token"))
-        order._check_credentials(has_token)
-        if order.state == "registered" and order.replace and not (has_token and order.clean_up):
+        checked._check_credentials(has_token)
+        if checked.state == "registered" and checked.replace and not (has_token and checked.clean_up):
             raise UsageError(
                 "replace",
                 "it takes an API token, which changes and deletes records",
                 "Give one in token and leave clean_up at true, or leave replace out.",
             )
-        if order.may_register:
+        if checked.may_register:
             for name in ("registration_token", "name", "platform"):
-                if not getattr(order, name):
+                if not getattr(checked, name):
                     raise UsageError(name, "it is missing", "Registering a server takes it.")
-        return order
+        return checked
 
     def _check_credentials(self, has_token: bool) -> None:
         if self.key and not self.id:
@@ -164,26 +164,26 @@ class RegistrationError(AlpaconError):
 class Clients:
     """Open one client for each credential of a task."""
 
-    def __init__(self, settings: Settings, order: RegistrationOrder, stack: ExitStack, run: Run) -> None:
-        self._settings, self._order, self._stack, self._run = settings, order, stack, run
+    def __init__(self, settings: Settings, options: RegistrationOptions, stack: ExitStack, run: Run) -> None:
+        self._settings, self._options, self._stack, self._run = settings, options, stack, run
         #: When the task gives up waiting, in monotonic seconds.
-        self.deadline = time.monotonic() + order.timeout
+        self.deadline = time.monotonic() + options.timeout
         self._clients: dict[str, Client] = {}
 
     @property
     def agent(self) -> Client:
         """Speaks with the agent's own credentials."""
-        return self._client(f'id="{self._order.id}", key="{self._order.key}"')
+        return self._client(f'id="{self._options.id}", key="{self._options.key}"')
 
     @property
     def registering(self) -> Client:
         """Speaks with the registration token."""
-        return self._client(f'token="{self._order.registration_token}"')
+        return self._client(f'token="{self._options.registration_token}"')
 
     @property
     def user(self) -> Client | None:
         """Speaks with the API token, if there is one that may be used."""
-        usable = self._settings.token and self._order.clean_up
+        usable = self._settings.token and self._options.clean_up
         return self._client(f'token="{self._settings.token}"') if usable else None
 
     @property
@@ -210,7 +210,7 @@ class RegistrationTask:
     """Hold the clients, options and run of a task."""
 
     clients: Clients
-    order: RegistrationOrder
+    options: RegistrationOptions
     run: Run
     #: Whether a write was sent that may have changed something.
     written: bool = False
@@ -264,9 +264,9 @@ def ask(task: RegistrationTask) -> StoredCredentials:
     if not isinstance(row, Mapping) or not isinstance(row.get("commissioned"), bool):
         return StoredCredentials("unreachable", f"GET {PATH}-/: this is no answer of an Alpacon workspace. Check url.")
     server = Server.from_row(row)
-    if server.id != task.order.id:
+    if server.id != task.options.id:
         return StoredCredentials(
-            "unreachable", f"GET {PATH}-/: the answer is not the server {task.order.id}. Check url."
+            "unreachable", f"GET {PATH}-/: the answer is not the server {task.options.id}. Check url."
         )
     return StoredCredentials("valid", server=server)
 
@@ -295,22 +295,22 @@ def connected(task: RegistrationTask) -> dict[str, Any]:
     Raises:
         RegistrationError: it is not connected in time; ``connected`` in its facts is False, or None if not known.
     """
-    order, pause = task.order, _FIRST_PAUSE
+    options, pause = task.options, _FIRST_PAUSE
     unanswered_at: float | None = None
     while True:
         stored = ask(task)
         now = time.monotonic()
-        facts = {"id": order.id, **stored.facts}
-        if stored.connected and stored.runs(order.version):
-            if order.pinned:
+        facts = {"id": options.id, **stored.facts}
+        if stored.connected and stored.runs(options.version):
+            if options.pinned:
                 _tell_of_upgrades(task)
-            return {"changed": False, **facts, "connected": True, "msg": f"{facts['name'] or order.id} is connected."}
+            return {"changed": False, **facts, "connected": True, "msg": f"{facts['name'] or options.id} is connected."}
         if stored.credentials != "valid":
             unanswered_at = now
         if now + pause > task.clients.deadline:
             # Agents need time to come back to a workspace that was away.
             known = unanswered_at is None or now - unanswered_at > _RECONNECTS
-            said = _not_connected(stored, order) if known else _not_known(stored)
+            said = _not_connected(stored, options) if known else _not_known(stored)
             raise RegistrationError(said, **facts, connected=False if known else None)
         time.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
@@ -329,19 +329,19 @@ def _tell_of_upgrades(task: RegistrationTask) -> None:
     if (policy.get("mode") if isinstance(policy, Mapping) else policy) == "latest":
         task.run.alert(
             "The workspace upgrades agents to the latest version by itself (agent_rollout_policy), so"
-            f" {task.order.version or 'their version'} will not stay. Hold the package (alpamon_hold), or change the"
+            f" {task.options.version or 'their version'} will not stay. Hold the package (alpamon_hold), or change the"
             " policy."
         )
 
 
-def _not_connected(stored: StoredCredentials, order: RegistrationOrder) -> str:
+def _not_connected(stored: StoredCredentials, options: RegistrationOptions) -> str:
     if stored.connected:
-        state = f"An agent of version {stored.facts['version']} is connected, not {order.version}."
+        state = f"An agent of version {stored.facts['version']} is connected, not {options.version}."
     elif not stored.server.commissioned:
         state = "The workspace knows the server, but its agent has not sent its first report."
     else:
         state = "The agent has reported, but holds no websocket."
-    return f"Not connected within {order.timeout:g} s. {state} {_CHECKS}"
+    return f"Not connected within {options.timeout:g} s. {state} {_CHECKS}"
 
 
 def _not_known(stored: StoredCredentials) -> str:

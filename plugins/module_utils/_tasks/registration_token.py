@@ -90,7 +90,7 @@ class RegistrationToken:
 
 
 @dataclass(frozen=True)
-class TokenOrder:
+class TokenOptions:
     """Hold the checked options; None for what is not asked for."""
 
     name: str
@@ -103,7 +103,7 @@ class TokenOrder:
     own_name: bool = False
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> TokenOrder:
+    def from_options(cls, options: Mapping[str, Any]) -> TokenOptions:
         """Check the options of a task."""
         name = options["name"].strip()
         if not name or len(name) > NAME_LENGTH:
@@ -168,11 +168,11 @@ def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, An
         AlpaconError: nothing was written, or the message names what may be left.
     """
     settings = settings_of(options, run.warn)
-    order = TokenOrder.from_options(options)
+    checked = TokenOptions.from_options(options)
     with Client(settings, tell=run.tell, before_write=run.check) as client:
-        task = TokenTask(client, order, run)
+        task = TokenTask(client, checked, run)
         changes = _STATES[options["state"]](task)
-        result = changes.as_result(order.name)
+        result = changes.as_result(checked.name)
         result["requests"] = client.requests
     if run.diff_mode and changes.changed:
         result["diff"] = {"before": _lines(changes.gone), "after": _lines([changes.token] if changes.made else [])}
@@ -184,30 +184,30 @@ class TokenTask:
     """Hold the client, options and run of a task."""
 
     client: Client
-    order: TokenOrder
+    options: TokenOptions
     run: Run
 
     def existing(self) -> list[RegistrationToken]:
         """List the tokens of that name."""
-        return [token for token in self.similar() if token.name == self.order.name]
+        return [token for token in self.similar() if token.name == self.options.name]
 
     def similar(self) -> list[RegistrationToken]:
         """List the tokens that the search for the name finds; some workspaces list all."""
         try:
-            rows = list(self.client.rows(PATH, {"search": self.order.name}))
+            rows = list(self.client.rows(PATH, {"search": self.options.name}))
         except UnknownAddress:
             raise AlpaconError(NO_REGISTRATION) from None
         return [RegistrationToken.from_row(row) for row in rows if row_id(row)]
 
     def group_ids(self) -> frozenset[str] | None:
         """Resolve the groups to UUIDs, with one read of the list if there are names."""
-        if self.order.groups is None:
+        if self.options.groups is None:
             return None
         known: dict[str, list[str]] = {}
-        if not all(is_uuid(group) for group in self.order.groups):
+        if not all(is_uuid(group) for group in self.options.groups):
             for row in self.client.rows(GROUPS_PATH):
                 known.setdefault(plain_text(row.get("name")) or "", []).append(plain_text(row.get("id")) or "")
-        return frozenset(canonical_uuid(ref) if is_uuid(ref) else _group_id(ref, known) for ref in self.order.groups)
+        return frozenset(canonical_uuid(ref) if is_uuid(ref) else _group_id(ref, known) for ref in self.options.groups)
 
 
 def _group_id(name: str, known: Mapping[str, Sequence[str]]) -> str:
@@ -260,7 +260,7 @@ def _present(task: TokenTask) -> TokenChanges:
     existing = task.existing()
     now = task.client.clock.now()
     usable = [token for token in existing if token.usable(now)]
-    differences = {token.id: task.order.differs(token, groups) for token in usable}
+    differences = {token.id: task.options.differs(token, groups) for token in usable}
     kept = next((token for token in usable if not differences[token.id]), None)
     if kept:
         return TokenChanges(kept, msg=f"There is one already. {_SHOWN_ONCE}")
@@ -282,10 +282,10 @@ def _temporary(task: TokenTask) -> TokenChanges:
     """Make a token with a mark of this run of Ansible in its name, and delete those of runs that have ended."""
     if task.run.process is None:
         raise UsageError("state", "temporary is for the run on the controller", "Do not delegate the task.")
-    prefix = f"{task.order.name}-"
-    own = replace(task, order=replace(task.order, name=prefix + process_mark(task.run.process), own_name=True))
-    if len(own.order.name) > NAME_LENGTH:
-        longest = NAME_LENGTH - len(own.order.name) + len(task.order.name)
+    prefix = f"{task.options.name}-"
+    own = replace(task, options=replace(task.options, name=prefix + process_mark(task.run.process), own_name=True))
+    if len(own.options.name) > NAME_LENGTH:
+        longest = NAME_LENGTH - len(own.options.name) + len(task.options.name)
         raise UsageError(
             "name", "there is no room behind it for the name of the run", f"Give 1 to {longest} characters."
         )
@@ -299,9 +299,9 @@ def _absent(task: TokenTask) -> TokenChanges:
 
 def _replace(task: TokenTask, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> TokenChanges:
     """Make a token, and only then delete the others of its name, so that there is one all the time."""
-    expires_at = task.order.expiry(task.client.clock.now())
+    expires_at = task.options.expiry(task.client.clock.now())
     if task.run.check_mode:
-        planned = RegistrationToken("", task.order.name, groups or frozenset(), expires_at)
+        planned = RegistrationToken("", task.options.name, groups or frozenset(), expires_at)
         return TokenChanges(planned, made=True, gone=list(old), msg="Would be made.")
     token = _make(task, groups or frozenset(), expires_at, old)
     changes = TokenChanges(token, made=True, msg="Made. This is the only time that its key is shown.")
@@ -343,11 +343,11 @@ def _make(
     task: TokenTask, groups: frozenset[str], expires_at: datetime | None, old: Sequence[RegistrationToken]
 ) -> RegistrationToken:
     """Make a token; if the answer is lost, delete that token, whose key nobody knows, and make another, once."""
-    body: dict[str, Any] = {"name": task.order.name, "allowed_groups": sorted(groups)}
+    body: dict[str, Any] = {"name": task.options.name, "allowed_groups": sorted(groups)}
     if expires_at:
         body["expires_at"] = iso(expires_at)
     # It tells the own token from one that another run makes meanwhile. What is given stays as it is.
-    given = task.order.description
+    given = task.options.description
     body["description"] = f"Made by Ansible ({secrets.token_hex(4)})" if given is None else given
     try:
         return _post(task.client, body)
@@ -383,8 +383,8 @@ def _look_for_lost(
         except AlpaconError as error:
             raise LostAnswer(f"{lost} Whether it made a token could not be seen: {error}") from None
         may_be = [token for token in fresh if _may_be(token, body)]
-        marked = [token for token in may_be if task.order.description is None and token.description]
-        own = may_be if task.order.own_name else marked
+        marked = [token for token in may_be if task.options.description is None and token.description]
+        own = may_be if task.options.own_name else marked
         if len(may_be) > 1 or len(own) < len(may_be):
             # One of them may be another run's, whose key is in use.
             raise LostAnswer(f"{lost} {_left_behind(task, may_be)}")
@@ -401,10 +401,10 @@ def _may_be(token: RegistrationToken, body: Mapping[str, Any]) -> bool:
 
 def _left_behind(task: TokenTask, tokens: Sequence[RegistrationToken]) -> str:
     if not tokens:
-        return f"A registration token {task.order.name} may have been made; look for it, and run the task again."
+        return f"A registration token {task.options.name} may have been made; look for it, and run the task again."
     ids = ", ".join(token.id for token in tokens)
     return (
-        f"Left behind, without a key that anybody knows: registration token {task.order.name} ({ids})."
+        f"Left behind, without a key that anybody knows: registration token {task.options.name} ({ids})."
         " Delete it, unless another run has just made it, and run the task again."
     )
 

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import (
     RegistrationToken,
-    TokenOrder,
+    TokenOptions,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
 
@@ -53,4 +53,4 @@ def test_the_key_is_not_in_what_a_token_is_shown_as() -> None:
 )
 def test_options_that_are_refused(given: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError, match=text):
-        TokenOrder.from_options({"name": "fleet", **given})
+        TokenOptions.from_options({"name": "fleet", **given})
