@@ -26,7 +26,7 @@ from workspace.client import Control, Workspace, WorkspaceError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SHIPPED_SPEC, run_command
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT, Order
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT, CommandOptions
 
 #: No play takes so long unless it hangs, in seconds.
 _PATIENCE = 300.0
@@ -266,7 +266,7 @@ class Story:
             seconds = (3600.0, 3600.0, 0.6, 1.5, None)[(position + int(self._drawn.detail[0] * 5)) % 5]
             if seconds is not None and server not in self._drawn.offline:
                 moment = datetime.now(UTC) + timedelta(seconds=seconds)
-                order = Order.from_options(self._validated({"servers": [server], **self._what}))
+                order = CommandOptions.from_options(self._validated({"servers": [server], **self._what}))
                 fields = {"scheduled_at": moment.isoformat(), **order.extra}
                 self.record.prepared[server] = self._workspace.submit(server, order.line, **fields)
 

@@ -20,23 +20,25 @@ from .._fleet.run import Run
 from .._options.connection import CONNECTION, settings_of
 from .._options.secrets import secrets
 from . import command_options, command_results
-from .command_options import Order
-from .command_query import OneByOne
+from .command_options import CommandOptions
+from .command_query import CircuitBreaker
 from .command_task import CommandTask, Progress, await_parents, fetch_outputs, placeholder
 from .scheduled import schedule_line, scheduled, submitted_lately, with_schedule
 
 
 def executed(task: CommandTask) -> Progress:
-    order, servers = task.order, task.servers()
+    options, servers = task.options, task.servers()
     # What is known of the workspace's clock is up to a second early: no time at all must not become a second.
-    reused = _reusable(task, servers, order.reuse_within) if order.reuse_within else {}
-    jobs = [_reused_job(server, reused[server.id], order) if server.id in reused else Job(server) for server in servers]
+    reused = _reusable(task, servers, options.reuse_within) if options.reuse_within else {}
+    jobs = [
+        _reused_job(server, reused[server.id], options) if server.id in reused else Job(server) for server in servers
+    ]
     fresh = [job for job in jobs if not job.outcome]
-    progress = Progress(jobs, fine=order.limits.fine)
+    progress = Progress(jobs, fine=options.limits.fine)
     if fresh:
         task.check_env()
     for job in fresh:
-        job.body = order.body(job.server)
+        job.body = options.body(job.server)
     fleet = task.fleet()
     fetch_outputs(fleet, [job for job in jobs if job.outcome])
     if task.run.check_mode:
@@ -46,36 +48,36 @@ def executed(task: CommandTask) -> Progress:
         task.claim([job.server for job in fresh])
         if await_parents(task, fresh):
             fleet.run(fresh)
-        progress.warnings += _unconfirmed(order, fresh)
+        progress.warnings += _unconfirmed(options, fresh)
     return progress
 
 
-def _reused_job(server: Server, command: Command, order: Order) -> Job:
+def _reused_job(server: Server, command: Command, options: CommandOptions) -> Job:
     msg = f"Taken from a command that ended at {iso(command.end)}, within reuse_within."
-    return Job(server, command=command, outcome=outcome_of(command, order.limits.success_codes), msg=msg)
+    return Job(server, command=command, outcome=outcome_of(command, options.limits.success_codes), msg=msg)
 
 
 def _reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> dict[str | None, Command]:
     """For each server the latest matching command that succeeded recently enough."""
-    client, order = task.client, task.order
+    client, options = task.client, task.options
 
     def succeeded(command: Command) -> Command | None:
         if not task.believes(command):
             return None
-        known = with_rc(client, command) if order.limits.success_codes - {0} else command
-        return known if outcome_of(known, order.limits.success_codes) == Outcome.SUCCESS else None
+        known = with_rc(client, command) if options.limits.success_codes - {0} else command
+        return known if outcome_of(known, options.limits.success_codes) == Outcome.SUCCESS else None
 
-    matches = [order.match(server.id) for server in servers]
+    matches = [options.match(server.id) for server in servers]
     latest = latest_ended(client, matches, seconds, succeeded)
     if not client.clock.is_known:
         task.run.warn(NO_CLOCK)
     return {match.server_id: command for match, command in latest.items()}
 
 
-def _unconfirmed(order: Order, jobs: Sequence[Job]) -> list[str]:
+def _unconfirmed(options: CommandOptions, jobs: Sequence[Job]) -> list[str]:
     """Servers of 2024 ignore fields that they do not know."""
-    newer = [name for name in ("env", "work_session", "purpose") if name in order.extra]
-    if order.carries:
+    newer = [name for name in ("env", "work_session", "purpose") if name in options.extra]
+    if options.has_payload:
         newer = [name for name in newer if name != "env"]  # without it nothing runs, which each command tells
     old = any(job.command and job.output and not job.command.may_have_chunks for job in jobs)
     if newer and old:
@@ -84,16 +86,16 @@ def _unconfirmed(order: Order, jobs: Sequence[Job]) -> list[str]:
 
 
 def finished(task: CommandTask) -> Progress:
-    jobs = [Job(Server(None), command=placeholder(command_id)) for command_id in task.order.ids]
-    cancels = task.order.limits.cancel_on_timeout and not task.run.check_mode
+    jobs = [Job(Server(None), command=placeholder(command_id)) for command_id in task.options.ids]
+    cancels = task.options.limits.cancel_on_timeout and not task.run.check_mode
     task.fleet(cancel_on_timeout=cancels).run(jobs)
     return Progress(jobs)
 
 
 def cancelled(task: CommandTask) -> Progress:
-    order = task.order
-    jobs = _jobs_by_id(task.client, order.ids) if order.ids else _jobs_by_match(task)
-    fine = (Outcome.CANCELLED,) if order.fail_if_sent else (Outcome.CANCELLED, Outcome.SENT)
+    options = task.options
+    jobs = _jobs_by_id(task.client, options.ids) if options.ids else _jobs_by_match(task)
+    fine = (Outcome.CANCELLED,) if options.fail_if_sent else (Outcome.CANCELLED, Outcome.SENT)
     progress = Progress(jobs, fine=frozenset(fine))
     for job in jobs:
         command = job.command
@@ -113,7 +115,7 @@ def cancelled(task: CommandTask) -> Progress:
 
 
 def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
-    each = OneByOne()
+    each = CircuitBreaker()
     jobs = [_job_by_id(client, command_id, each) for command_id in ids]
     errors = [job.error for job in jobs if job.error]
     if len(errors) == len(jobs):
@@ -121,7 +123,7 @@ def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
     return jobs
 
 
-def _job_by_id(client: Client, command_id: str, each: OneByOne) -> Job:
+def _job_by_id(client: Client, command_id: str, each: CircuitBreaker) -> Job:
     # It may not be visible yet; a request to cancel does not lag.
     job = Job(Server(None), command=placeholder(command_id))
     try:
@@ -134,22 +136,22 @@ def _job_by_id(client: Client, command_id: str, each: OneByOne) -> Job:
 
 def _jobs_by_match(task: CommandTask) -> list[Job]:
     """A job for each matching command that waits, or is under way; one without a command for a server that has none."""
-    client, order = task.client, task.order
+    client, options = task.client, task.options
     servers = {str(server.id): server for server in task.servers()}
     found: dict[str, list[Job]] = {server_id: [] for server_id in servers}
     rows = (
         pending_of(client, list(servers))
-        if order.scheduled_at is None
-        else scheduled_for(client, list(servers), order.scheduled_at)
+        if options.scheduled_at is None
+        else scheduled_for(client, list(servers), options.scheduled_at)
     )
     # Lists may lag behind what this run has submitted and withdrawn.
     seen = task.gone()
     lately = [row for row in submitted_lately(task) if str(row.server.id) in servers]
-    for row in filter(order.match().matches, (*rows, *lately)):
+    for row in filter(options.match().matches, (*rows, *lately)):
         if row.id in seen:
             continue
         seen.add(row.id)
-        command = _meant_by(client, order, row)
+        command = _meant_by(client, options, row)
         if command:
             server_id = str(row.server.id)
             found[server_id].append(Job(servers[server_id], command=command))
@@ -161,12 +163,12 @@ def _jobs_by_match(task: CommandTask) -> list[Job]:
     ]
 
 
-def _meant_by(client: Client, order: Order, row: Command) -> Command | None:
+def _meant_by(client: Client, options: CommandOptions, row: Command) -> Command | None:
     """The command, if a request to cancel means it: pending or under way, or at the very time that is given."""
-    if order.scheduled_at is None:
+    if options.scheduled_at is None:
         return row if row.pending or (row.status in UNDER_WAY and row.status != "stuck") else None
     command = with_schedule(client, row)
-    if command is None or not is_same_time(command.scheduled_at, order.scheduled_at) or command.status == "cancelled":
+    if command is None or not is_same_time(command.scheduled_at, options.scheduled_at) or command.status == "cancelled":
         return None
     return command
 
@@ -267,15 +269,15 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         AlpaconError: nothing was written.
     """
     settings = settings_of(options, run.warn)
-    order = Order.from_options(options)
-    if order.trimmed:
-        names = f"{len(order.trimmed)} of them" if run.no_log else ", ".join(order.trimmed)
+    checked = CommandOptions.from_options(options)
+    if checked.trimmed:
+        names = f"{len(checked.trimmed)} of them" if run.no_log else ", ".join(checked.trimmed)
         run.warn(_TRIMMED.format(names=names))
     shared = run.shared(settings) if run.hosts > 1 else None
     with run.client(settings, shared) as client:
-        client.deadline = time.monotonic() + order.limits.wait_timeout
-        progress = _STATES[order.state](CommandTask(client, order, run, shared, secrets(options)))
-        if order.limits.offline == "skip":
+        client.deadline = time.monotonic() + checked.limits.wait_timeout
+        progress = _STATES[checked.state](CommandTask(client, checked, run, shared, secrets(options)))
+        if checked.limits.offline == "skip":
             _warn_of_skipped(progress.jobs, run)
         result = command_results.of_jobs(progress.jobs, progress.fine, run.no_log)
         result["requests"] = client.requests

@@ -25,7 +25,7 @@ from .._payload.frames import unpacked, whole_of
 from .command_query import (
     FILTERS,
     ORDERINGS,
-    OneByOne,
+    CircuitBreaker,
     Query,
     doubt_about_order,
     find,
@@ -98,7 +98,7 @@ def _refuse_filters(options: Mapping[str, Any]) -> None:
 
 
 def _by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command]:
-    found, missed, each = [], [], OneByOne()
+    found, missed, each = [], [], CircuitBreaker()
     for command_id in ids:
         try:
             command = each.read(partial(find_command, client, command_id))
@@ -122,7 +122,7 @@ class _Outputs:
     def __init__(self, client: Client, warn: Warn) -> None:
         self._client = client
         self._warn = warn
-        self._each = OneByOne()
+        self._each = CircuitBreaker()
 
     def read(self, command: Command) -> Output:
         try:

@@ -40,7 +40,7 @@ OPTIONS = ("script", "argv", *_WITH)
 CONTENT = "_script_content"
 
 
-def carried_by(options: Mapping[str, Any], env: Mapping[str, str]) -> Carried | None:
+def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> Carried | None:
     """What a task carries, packed for one submit; None where it has a line, or nothing to run.
 
     Args:
@@ -147,7 +147,7 @@ def _too_large(what: str, size: int, stdin: int, error: TooLarge) -> UsageError:
 
 
 @dataclass(frozen=True)
-class Order:
+class CommandOptions:
     """The checked options of a task that concern commands."""
 
     state: str
@@ -167,12 +167,12 @@ class Order:
     limits: Limits
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Order:
+    def from_options(cls, options: Mapping[str, Any]) -> CommandOptions:
         """Check everything that can be checked without a request; :class:`UsageError` says what is wrong."""
         state = options["state"]
         _check_combination(state, options)
         env = values.environment("env", options.get("env"))
-        what = carried_by(options, env)
+        what = pack_options(options, env)
         extra = {
             "env": what.env if what else env,
             "run_after": values.uuids("run_after", options.get("run_after")),
@@ -201,7 +201,7 @@ class Order:
         )
 
     @property
-    def carries(self) -> bool:
+    def has_payload(self) -> bool:
         """Whether what runs is carried in variables, and the line only unpacks it."""
         return digest_of_line(self.line) is not None
 
@@ -213,9 +213,9 @@ class Order:
 
     @property
     def time(self) -> datetime:
-        """When the command is to run, of an order that has a time."""
+        """When the command is to run, where it has a time."""
         if self.scheduled_at is None:
-            raise ValueError("this order has no time")
+            raise ValueError("these options have no time")
         return self.scheduled_at
 
     def match(self, server_id: str | None = None) -> Match:

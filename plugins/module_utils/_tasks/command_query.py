@@ -306,7 +306,7 @@ T = TypeVar("T")
 _HOPELESS = 2
 
 
-class OneByOne:
+class CircuitBreaker:
     """Reads, and asks no more where the workspace has stopped to answer."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ from .._fleet.run import Claims, Run
 from .._fleet.sharing import Shared, resolve
 from .._options.connection import settings_of
 from .._options.secrets import hide
-from .command_options import Order
+from .command_options import CommandOptions
 
 NAMED_SERVERS = 5
 #: Pauses between looks for what was submitted and is not listed yet, in seconds, and how old it is at the most.
@@ -56,14 +56,14 @@ class CommandTask:
     """
 
     client: Client
-    order: Order
+    options: CommandOptions
     run: Run
     shared: Shared | None
     hidden: set[str] = field(default_factory=set)
 
     def servers(self) -> list[Server]:
         """The servers that it names."""
-        return resolve(self.client, self.order.servers, "servers", self.shared, self.run.hosts)
+        return resolve(self.client, self.options.servers, "servers", self.shared, self.run.hosts)
 
     def check_env(self) -> None:
         """Refuse variables that the workspace would drop, so that the line would run without them.
@@ -73,7 +73,7 @@ class CommandTask:
         Raises:
             UsageError: it would drop them.
         """
-        if self.order.carries or "env" not in self.order.extra:
+        if self.options.has_payload or "env" not in self.options.extra:
             return
 
         def find() -> str:
@@ -90,7 +90,7 @@ class CommandTask:
             UsageError: another host does.
         """
         if self.run.claims:
-            refuse_shared(self.run.claims, self.order, self.client.settings.url, servers)
+            refuse_shared(self.run.claims, self.options, self.client.settings.url, servers)
 
     def gone(self) -> set[str]:
         """The commands that this run has withdrawn, which lists may still show."""
@@ -99,7 +99,7 @@ class CommandTask:
 
     def believes(self, command: Command) -> bool:
         """Whether the answer of a command that has the line is believed: others may have anything carried by it."""
-        return not self.order.carries or self._own.include(command, self.order.match(command.server.id))
+        return not self.options.has_payload or self._own.include(command, self.options.match(command.server.id))
 
     @cached_property
     def _own(self) -> OwnCommands:
@@ -113,12 +113,12 @@ class CommandTask:
         return done
 
     def fleet(self, **limits: Any) -> Fleet:
-        """A fleet within the limits of the order, but for those that are given."""
+        """A fleet within the limits of the task, but for those that are given."""
         return Fleet(
             self.client,
-            replace(self.order.limits, **limits),
-            tell=self.run.tell if self.order.progress else None,
-            announce=(lambda _text: None) if self.order.silent else self.run.tell,
+            replace(self.options.limits, **limits),
+            tell=self.run.tell if self.options.progress else None,
+            announce=(lambda _text: None) if self.options.silent else self.run.tell,
             run=self.run,
             shared=self.shared,
             hide=lambda text: str(hide(text, self.hidden)),
@@ -133,17 +133,17 @@ def claim_named(claims: Claims, options: Mapping[str, Any]) -> None:
     Raises:
         UsageError: another host does.
     """
-    order = Order.from_options(options)
-    servers = [Server(canonical_uuid(name)) if is_uuid(name) else Server(None, name) for name in order.servers]
+    checked = CommandOptions.from_options(options)
+    servers = [Server(canonical_uuid(name)) if is_uuid(name) else Server(None, name) for name in checked.servers]
     # A file of certificates is on the host that the module goes to.
     settings = settings_of({**options, "ca_path": None})
-    refuse_shared(claims, order, settings.url, servers)
+    refuse_shared(claims, checked, settings.url, servers)
 
 
-def refuse_shared(claims: Claims, order: Order, url: str, servers: Sequence[Server]) -> None:
+def refuse_shared(claims: Claims, options: CommandOptions, url: str, servers: Sequence[Server]) -> None:
     """Raise :class:`UsageError` where another host of the task submits something of this."""
     # Another workspace may have a server of the same name or UUID.
-    what = f"{url} {digest_of(order.body(Server(None)))}"
+    what = f"{url} {digest_of(options.body(Server(None)))}"
     # Under both, since of what is submitted elsewhere only one of them may be known.
     known = {key: server for server in servers for key in (server.id, server.name) if key}
     taken = claims.take([(key, what) for key in known])
@@ -170,7 +170,7 @@ def await_parents(task: CommandTask, jobs: Sequence[Job]) -> bool:
 
     Workspaces that give the status as an object deliver a command at once, whatever it is to run after.
     """
-    ids = task.order.extra.get("run_after") if jobs else None
+    ids = task.options.extra.get("run_after") if jobs else None
     parents = [_parent(task, command_id) for command_id in ids or ()]
     if all(parent.may_have_chunks for parent in parents):
         return True
@@ -188,7 +188,7 @@ def await_parents(task: CommandTask, jobs: Sequence[Job]) -> bool:
 
 def check_parents(task: CommandTask) -> None:
     """Refuse to schedule behind a command that failed, or where the workspace may not wait for one that runs."""
-    for command_id in task.order.extra.get("run_after") or ():
+    for command_id in task.options.extra.get("run_after") or ():
         parent = _parent(task, command_id)
         if outcome_of(parent) == Outcome.SUCCESS:
             continue

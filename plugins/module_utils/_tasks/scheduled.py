@@ -48,13 +48,13 @@ class ExistingCommands:
 
 
 def scheduled(task: CommandTask) -> Progress:
-    order, servers = task.order, task.servers()
+    options, servers = task.options, task.servers()
     if not task.run.check_mode:
         task.claim(servers)
     times: dict[str, datetime] = {}
     existing, _unlisted = _visible_existing(task, servers, {}, times)
     jobs = [_scheduled_job(task, server, existing[str(server.id)]) for server in servers]
-    progress = Progress(jobs, fine=(frozenset(Outcome) - _NOT_SCHEDULED) | order.limits.fine)
+    progress = Progress(jobs, fine=(frozenset(Outcome) - _NOT_SCHEDULED) | options.limits.fine)
     missing = [job for job in jobs if job.command is None]
     _check_time(task, missing)
     if missing:
@@ -63,17 +63,19 @@ def scheduled(task: CommandTask) -> Progress:
     fleet = task.fleet(wait=False)
     for job in fleet.leave_aside(missing) if task.run.check_mode else missing:
         job.changed = task.run.check_mode
-        job.msg = f"{'Would be s' if task.run.check_mode else 'S'}cheduled for {iso(order.scheduled_at)}."
-        job.body = order.body(job.server)
+        job.msg = f"{'Would be s' if task.run.check_mode else 'S'}cheduled for {iso(options.scheduled_at)}."
+        job.body = options.body(job.server)
     fetch_outputs(fleet, [job for job in jobs if job.command and job.command.finished])
-    olds = {str(job.server.id): existing[str(job.server.id)].other_times if order.reschedule else [] for job in missing}
+    olds = {
+        str(job.server.id): existing[str(job.server.id)].other_times if options.reschedule else [] for job in missing
+    }
     accepted: dict[str, Command] = {}
     gone: dict[str, list[Command]] = {}
 
     def follow_up(job: Job) -> None:
         key = str(job.server.id)
         accepted[key] = job.known
-        if _came_too_late(job.known, order.time):
+        if _came_too_late(job.known, options.time):
             _take_back_late(task, job)
         gone[key] = _withdraw_old(task, job, olds[key])
 
@@ -95,10 +97,10 @@ def _note_change(
     task: CommandTask, job: Job, new: Command | None, cancelled: Sequence[Command], progress: Progress
 ) -> None:
     """Add to the diff what was cancelled for a server, and its new command if that still stands."""
-    line = task.order.line
+    line = task.options.line
     progress.before += [schedule_line(task, job.server, line, command.scheduled_at) for command in cancelled]
     if job.changed and job.command is new:
-        progress.after.append(schedule_line(task, job.server, line, task.order.scheduled_at))
+        progress.after.append(schedule_line(task, job.server, line, task.options.scheduled_at))
     job.changed = job.changed or bool(cancelled)
 
 
@@ -115,15 +117,15 @@ def _existing(task: CommandTask, servers: Sequence[Server], times: dict[str, dat
     Args:
         times: for which time commands are scheduled, by ID; those that are seen for another time are added.
     """
-    client, order, gone = task.client, task.order, task.gone()
+    client, options, gone = task.client, task.options, task.gone()
     found = {str(server.id): ExistingCommands() for server in servers}
     # What ran at a time that is past may lie behind all that could be withdrawn.
     rows = (
         pending_of(client, list(found))
-        if order.reschedule and order.time > client.clock.now()
-        else scheduled_for(client, list(found), order.time)
+        if options.reschedule and options.time > client.clock.now()
+        else scheduled_for(client, list(found), options.time)
     )
-    for row in filter(order.match().matches, rows):
+    for row in filter(options.match().matches, rows):
         existing = found[str(row.server.id)]
         existing.seen.add(row.id)
         if row.status == "cancelled" or row.id in gone:
@@ -132,7 +134,7 @@ def _existing(task: CommandTask, servers: Sequence[Server], times: dict[str, dat
         command = replace(row, scheduled_at=times[row.id]) if row.id in times else with_schedule(client, row)
         if command is None or command.scheduled_at is None:
             continue
-        if not is_same_time(command.scheduled_at, order.scheduled_at):
+        if not is_same_time(command.scheduled_at, options.scheduled_at):
             times[command.id] = command.scheduled_at
             if command.pending and command.was_scheduled:
                 existing.other_times.append(command)
@@ -157,7 +159,7 @@ def _scheduled_job(task: CommandTask, server: Server, existing: ExistingCommands
         job.end(Outcome.PENDING, "Already scheduled.")
     elif existing.ran:
         job.command = with_rc(task.client, min(existing.ran, key=_age))
-        outcome = outcome_of(job.command, task.order.limits.success_codes) or Outcome.PENDING
+        outcome = outcome_of(job.command, task.options.limits.success_codes) or Outcome.PENDING
         job.end(outcome, "It already ran at that time.")
     elif existing.refused:
         job.command = max(existing.refused, key=_age)
@@ -170,12 +172,12 @@ def _age(command: Command) -> tuple[datetime, str]:
 
 
 def _check_time(task: CommandTask, missing: Sequence[Job]) -> None:
-    if missing and task.order.time <= task.client.clock.now():
+    if missing and task.options.time <= task.client.clock.now():
         names = ", ".join(str(job.server) for job in missing[:NAMED_SERVERS])
         by = "" if task.client.clock.is_known else " by this machine's clock, since the workspace tells no time"
         raise UsageError(
             "scheduled_at",
-            f"{iso(task.order.scheduled_at)} is in the past{by}, and no such command was carried out then on {names}",
+            f"{iso(task.options.scheduled_at)} is in the past{by}, and no such command was carried out then on {names}",
             "Give a time to come, or use state=executed to run it now.",
         )
 
@@ -195,7 +197,7 @@ def _take_back_late(task: CommandTask, job: Job) -> None:
     except AlpaconError as failure:
         done, error = "", failure
     why = (
-        f"{iso(task.order.scheduled_at)} had passed by the workspace's clock when it took the command, at"
+        f"{iso(task.options.scheduled_at)} had passed by the workspace's clock when it took the command, at"
         f" {iso(late.added_at)}."
     )
     if done in (CANCELLED, GONE):
@@ -323,7 +325,7 @@ def _unseen(task: CommandTask, existing: Mapping[str, ExistingCommands], own: Ma
         known = existing.get(str(command.server.id))
         if known is None or command.id in known.seen:
             continue
-        if not task.order.reschedule and not is_same_time(command.scheduled_at, task.order.scheduled_at):
+        if not task.options.reschedule and not is_same_time(command.scheduled_at, task.options.scheduled_at):
             continue
         # An earlier one decides, whether this one stays listed or was withdrawn by the other run already.
         if not any(_age(rival) < _age(command) for rival in known.pending):
@@ -336,7 +338,7 @@ def submitted_lately(task: CommandTask) -> list[Command]:
     if task.run.submitted is None:
         return []
     since = task.client.clock.now() - _LATELY
-    line = task.order.line
+    line = task.options.line
     rows = [
         {**row, "line": line} if line and row.get("line") == hidden_line(line) else row
         for row in task.run.submitted.read().values()
@@ -345,5 +347,5 @@ def submitted_lately(task: CommandTask) -> list[Command]:
     return [
         command
         for command in readable(rows)
-        if task.order.match().matches(command) and command.was_scheduled and (command.added_at or since) > since
+        if task.options.match().matches(command) and command.was_scheduled and (command.added_at or since) > since
     ]

@@ -17,7 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Claims, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitting
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import Order
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CommandOptions
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named, refuse_shared
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, TOKEN, command_options
 
@@ -29,7 +29,7 @@ def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
     claim_named(first, {**options, "url": "https://workspace.example/api/"})
     server = Server(SERVER, "many-1")
     with pytest.raises(UsageError, match=r"^servers: many-1 gets this command for host first of the task\..* Do so\.$"):
-        refuse_shared(second, Order.from_options(options), options["url"], [server])
+        refuse_shared(second, CommandOptions.from_options(options), options["url"], [server])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, ApiError
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import OneByOne
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import CircuitBreaker
 
 
 def asked(answers: list[int]) -> int:
@@ -25,7 +25,7 @@ def asked(answers: list[int]) -> int:
             raise ApiError("GET", "/", status) if status else AlpaconError("no connection")
         return status
 
-    each = OneByOne()
+    each = CircuitBreaker()
     for status in answers:
         with suppress(AlpaconError):
             each.read(partial(read, status))

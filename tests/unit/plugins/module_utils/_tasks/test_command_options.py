@@ -15,14 +15,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import Order
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CommandOptions
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, OTHER_SERVER, SERVER, command_options
 
 LATER = "2031-01-01T03:00:00Z"
 
 
-def order(**given: Any) -> Order:
-    return Order.from_options(command_options(**given))
+def order(**given: Any) -> CommandOptions:
+    return CommandOptions.from_options(command_options(**given))
 
 
 RUN: dict[str, Any] = {"servers": ["web-01"], "line": "true"}

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import digest_of_line
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import Order
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CommandOptions
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, command_options
 
 LATER = "2031-01-01T03:00:00Z"
@@ -27,13 +27,13 @@ SCRIPT: dict[str, Any] = {
 ARGV: dict[str, Any] = {"servers": ["web-01"], "argv": ["/usr/bin/id", "-u"]}
 
 
-def order(**given: Any) -> Order:
-    return Order.from_options(command_options(**given))
+def order(**given: Any) -> CommandOptions:
+    return CommandOptions.from_options(command_options(**given))
 
 
 def test_what_is_carried_takes_the_place_of_the_line() -> None:
     carried = order(**SCRIPT, env={"A": "b"})
-    assert carried.carries
+    assert carried.has_payload
     assert carried.line.startswith("/bin/sh -c $RUN script:job.sh sha256:")
     assert carried.extra["env"]["A"] == "b"
     assert {"RUN", "BODY", "P0"} < set(carried.extra["env"])
@@ -44,7 +44,7 @@ def test_what_is_carried_takes_the_place_of_the_line() -> None:
 
 def test_a_line_stays_a_line() -> None:
     plain = order(servers=["web-01"], line="  echo $RUN  ")
-    assert (plain.line, plain.carries) == ("  echo $RUN  ", False)
+    assert (plain.line, plain.has_payload) == ("  echo $RUN  ", False)
     assert "env" not in plain.extra
 
 
