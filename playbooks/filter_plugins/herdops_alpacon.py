@@ -17,13 +17,13 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import (
     failure_reason,
     host_results,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
 
 
-def misspelt_variables(names: Iterable[str], known: Iterable[str], chooses: str) -> list[str]:
+def misspelt_variables(names: Iterable[str], known: Iterable[str], selection: str) -> list[str]:
     """Find misspelt names of variables, and abbreviated ones among those of -e."""
     # Ansible caches these, so this reads no file again.
-    return mistyped(names, known, chooses, load_extra_vars(DataLoader()))
+    return find_misspelt_names(names, known, selection, load_extra_vars(DataLoader()))
 
 
 class FilterModule:

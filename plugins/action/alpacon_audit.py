@@ -46,7 +46,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     run_folder,
     without_empty_settings,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
 
 _ROLE = "herdops.alpacon.audit"
 _USERNAME = "the agent runs each line as the user that username of the check names. Give username there in its place."
@@ -229,7 +229,9 @@ def _refuse_misspelt(names: set[str], given: Iterable[str], plans: Plans) -> Non
     """
     parameters = {f"{PREFIX}{name}" for name in plans.parameters}
     own = {*_OF_TASK, *(f"{PREFIX}{name}" for name in OF_HOSTS)}
-    told = mistyped(names, own | parameters) or mistyped([], own, given=set(given) - parameters)
+    told = find_misspelt_names(names, own | parameters) or find_misspelt_names(
+        [], own, extra_vars=set(given) - parameters
+    )
     if f"{PREFIX}dest" in names:
         told.append(f"There is no variable {PREFIX}dest. Did you mean {PREFIX}report_dir?")
     if told:

@@ -23,7 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.plan import SPEC, make_plan, refusal
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import PARTS, Controller
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypted, refuse_settings_from_facts
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
 
 _PREFIX = "alpamon_"
 _SPEC = {f"{_PREFIX}{name}": {**option, "required": True} for name, option in SPEC.items()}
@@ -79,7 +79,7 @@ class ActionModule(ActionBase):
         extra = self._task.get_variable_manager().extra_vars
         # The playbook would roll out to all hosts if alpamon_hosts is misspelt.
         selection = f"{_PREFIX}hosts" if "rollout_plan" in variables else ""
-        misspelt = mistyped(variables, _KNOWN, selection, extra)
+        misspelt = find_misspelt_names(variables, _KNOWN, selection, extra)
         if "_raw_params" in extra:
             misspelt.append(
                 f"'{clean_line(extra['_raw_params'])}' belongs to no variable. Put a value that has blanks in quotes of"

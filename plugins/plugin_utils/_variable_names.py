@@ -29,7 +29,9 @@ _LONG = 7
 _ABBREVIATION = 3
 
 
-def mistyped(names: Iterable[str], known: Iterable[str], chooses: str = "", given: Iterable[str] = ()) -> list[str]:
+def find_misspelt_names(
+    names: Iterable[str], known: Iterable[str], selection: str = "", extra_vars: Iterable[str] = ()
+) -> list[str]:
     """Find misspelt names of variables.
 
     Ignores names that begin with an underscore or have more words than a known name: they are the user's own.
@@ -37,17 +39,17 @@ def mistyped(names: Iterable[str], known: Iterable[str], chooses: str = "", give
     Args:
         names: all defined variables.
         known: the variables of the playbook or role.
-        chooses: the known variable that selects hosts or servers; synonyms of it are reported too.
-        given: variables of -e; abbreviations of known ones are reported among them.
+        selection: the known variable that selects hosts or servers; synonyms of it are reported too.
+        extra_vars: variables of -e; abbreviations among them are reported too.
 
     Returns:
         A sentence for each misspelt name.
     """
-    known, given = frozenset(known), {str(name) for name in given}
-    prefix = chooses.partition("_")[0]
+    known, extra_vars = frozenset(known), {str(name) for name in extra_vars}
+    prefix = selection.partition("_")[0]
     meant = dict.fromkeys(_OTHERS, "") | {name: name for name in known | _SETTINGS}
-    meant |= {f"{prefix}_{word}": chooses for word in _SYNONYMS if chooses}
-    unknown = {str(name) for name in names}.union(given) - known - _SETTINGS - _OTHERS
+    meant |= {f"{prefix}_{word}": selection for word in _SYNONYMS if selection}
+    unknown = {str(name) for name in names}.union(extra_vars) - known - _SETTINGS - _OTHERS
     prefixes = {name.partition("_")[0] for name in known | _SETTINGS}
     # Compare beginnings first: it is faster, since most variables belong to something else.
     beginnings = {name[: _LONG + 1] for name in unknown}
@@ -57,7 +59,7 @@ def mistyped(names: Iterable[str], known: Iterable[str], chooses: str = "", give
     sentences = []
     for name in sorted(name for name in unknown if name[: _LONG + 1] in near):
         likely = _closest(_plain(name), meant)
-        if not likely and name in given:
+        if not likely and name in extra_vars:
             likely = " or ".join(_long_forms(name, known))
         if likely:
             sentences.append(f"There is no variable {clean_line(name)}. Did you mean {likely}?")

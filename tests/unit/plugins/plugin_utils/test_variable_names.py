@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import FIELDS
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import mistyped
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 
@@ -26,7 +26,7 @@ def arguments(playbook: str) -> list[str]:
 
 ROLLOUT = [*options("alpamon"), "alpamon_hosts", "alpamon_serial", "alpamon_max_fail_percentage", "alpamon_groups"]
 ROLLOUT += ["alpamon_become", "alpamon_results"]
-#: The variables of each playbook and role, and the one that chooses hosts or servers.
+#: The variables of each playbook and role, and the one that selection hosts or servers.
 KNOWN: dict[str, tuple[list[str], str]] = {
     **{name: (arguments(name), "alpacon_servers") for name in ("run", "schedule", "cancel")},
     "rollout": (ROLLOUT, "alpamon_hosts"),
@@ -54,8 +54,8 @@ KNOWN: dict[str, tuple[list[str], str]] = {
     ],
 )
 def test_a_misspelt_name_is_found(name: str, playbook: str, meant: str) -> None:
-    known, chooses = KNOWN[playbook]
-    assert mistyped([name], known, chooses) == [f"There is no variable {name}. Did you mean {meant}?"]
+    known, selection = KNOWN[playbook]
+    assert find_misspelt_names([name], known, selection) == [f"There is no variable {name}. Did you mean {meant}?"]
 
 
 @pytest.mark.parametrize(
@@ -71,20 +71,20 @@ def test_a_misspelt_name_is_found(name: str, playbook: str, meant: str) -> None:
     ],
 )
 def test_a_short_form_is_found_where_it_was_given(name: str, playbook: str, meant: str) -> None:
-    known, chooses = KNOWN[playbook]
-    assert mistyped([], known, chooses, [name]) == [f"There is no variable {name}. Did you mean {meant}?"]
-    assert mistyped([name], known, chooses) == []
+    known, selection = KNOWN[playbook]
+    assert find_misspelt_names([], known, selection, [name]) == [f"There is no variable {name}. Did you mean {meant}?"]
+    assert find_misspelt_names([name], known, selection) == []
 
 
 def test_no_short_forms_are_left_alone() -> None:
     own = ["alpacon_ru", "alpacon_team_contacts", "alpacon_line_of_today", "alpacon_identity", "alpacon_groups"]
-    known, chooses = KNOWN["run"]
-    assert mistyped(own, known, chooses, own) == []
+    known, selection = KNOWN["run"]
+    assert find_misspelt_names(own, known, selection, own) == []
 
 
 @pytest.mark.parametrize("playbook", KNOWN)
 def test_variables_of_the_user_of_ansible_and_of_the_collection_are_left_alone(playbook: str) -> None:
-    known, chooses = KNOWN[playbook]
+    known, selection = KNOWN[playbook]
     inventory = [f"{prefix}{field}" for field in FIELDS for prefix in ("alpacon_", "alpacon2_", "srv_")]
     of_others = {name for names, _chooses in KNOWN.values() for name in names} - {"alpacon_servers", "alpamon_hosts"}
     own = [form.format(name) for name in known for form in ("my_{}", "{}_b", "__{}")]
@@ -95,4 +95,4 @@ def test_variables_of_the_user_of_ansible_and_of_the_collection_are_left_alone(p
     results += ["alpamon_server_id", "alpamon_server_name", "alpamon_installed_version", "alpamon_connected"]
     results += ["alpamon_orphans", "alpamon_duplicates"]
     magic = ["inventory_hostname", "ansible_play_hosts_all", "ansible_limit", "ansible_host", "groups", "hostvars"]
-    assert mistyped([*own, *inventory, *of_others, *settings, *results, *magic], known, chooses) == []
+    assert find_misspelt_names([*own, *inventory, *of_others, *settings, *results, *magic], known, selection) == []
