@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import (
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import (
     OUTCOMES,
     SEVERITIES,
     coverage_of,

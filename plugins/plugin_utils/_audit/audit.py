@@ -20,7 +20,7 @@ from .options import AuditOptions
 from .report.console import in_words, overview
 from .report.text import counted, first, unasked
 from .report_builder import build_report
-from .verdict import (
+from .results import (
     FINDINGS,
     INCONCLUSIVE,
     PASS,

@@ -17,8 +17,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
 from .checks import RESULTS, Check, read_checks, read_parameter, refuse_syntax_error
+from .results import SEVERITIES
 from .scanners.openscap import read_benchmarks
-from .verdict import SEVERITIES
 
 #: What begins the names of variables that say how a host is audited.
 PREFIX = "audit_"

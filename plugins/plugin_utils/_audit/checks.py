@@ -19,8 +19,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validated
 
+from .results import SEVERITIES
 from .scanners import read_results
-from .verdict import SEVERITIES
 
 #: How the answer of a check is read: an output that is compared, lines that tell problems, results of another tool.
 OUTPUT, PROBLEMS, RESULTS = KINDS = ("output", "problems", "results")

@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.connectio
 
 from .checks import RESULTS, Check
 from .report import DEFAULT_FORMATS, FORMATS
-from .verdict import SEVERITIES
+from .results import SEVERITIES
 from .waivers import Waiver, read_waivers
 
 SPEC: dict[str, dict[str, Any]] = {

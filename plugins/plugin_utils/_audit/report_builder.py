@@ -25,8 +25,8 @@ from .hosts import AuditedHost, Host
 from .options import AuditOptions
 from .report.past import SCHEMA
 from .responses import Reply, named_of, unanswered
+from .results import FAILED, OUTCOMES, SEVERITIES, coverage_of, score_of, verdict_of
 from .scanners import NamedResult, silent
-from .verdict import FAILED, OUTCOMES, SEVERITIES, coverage_of, score_of, verdict_of
 from .waivers import waive
 
 _Row = dict[str, Any]

@@ -16,8 +16,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 
 from .checks import PROBLEMS, RESULTS, Check, Number, shown
 from .payloads import NOT_APPLIED, CheckAnswer, read
+from .results import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 from .scanners import OF_LINES, NamedResult, ScannerError, parse, silent
-from .verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
 
 #: So many characters of an output are in the report.
 KEPT = 2000

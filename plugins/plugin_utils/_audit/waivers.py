@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validated
 
-from .verdict import FAILED, WAIVED
+from .results import FAILED, WAIVED
 
 #: So many names that the inventory does not have are told.
 _NAMED = 10

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..verdict import UNKNOWN, answered
+from ..results import UNKNOWN, answered
 from .fixes import SHOWN_FIXES, fix_words, fixes
 from .text import cost_words, counted, counts_words, first, folded, line, unasked, verdict_words
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from ..verdict import FAILED, NOT_APPLICABLE, SEVERITIES, WEIGHTS
+from ..results import FAILED, NOT_APPLICABLE, SEVERITIES, WEIGHTS
 from .text import counted, folded, line
 
 #: So many checks are named as what to mend first.

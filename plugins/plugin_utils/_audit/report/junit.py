@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from ..verdict import FAILED, NOT_APPLICABLE, UNKNOWN, WAIVED
+from ..results import FAILED, NOT_APPLICABLE, UNKNOWN, WAIVED
 from .text import found_words, line, parsed, plain, unasked_words
 
 #: What a case that did not pass is called.

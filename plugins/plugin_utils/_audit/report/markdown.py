@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..verdict import FAIL, FAILED, SEVERITIES, UNKNOWN, WAIVED, answered, failing, passed_share
+from ..results import FAIL, FAILED, SEVERITIES, UNKNOWN, WAIVED, answered, failing, passed_share
 from .fixes import SHOWN_FIXES, fix_words, fixes
 from .past import CHANGES, COUNTS
 from .text import cost_words, counted, counts_words, first, found_words, line, moment, unasked, verdict_words

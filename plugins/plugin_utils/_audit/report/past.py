@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 
-from ..verdict import FAILED, OUTCOMES, PASSED, SEVERITIES, passed_share
+from ..results import FAILED, OUTCOMES, PASSED, SEVERITIES, passed_share
 from .text import parsed
 
 #: The version of the report's shape. It grows where a reader of an older one would misread a report.

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from ..verdict import FAILED, OUTCOMES, PASS, age_words, is_from_before
+from ..results import FAILED, OUTCOMES, PASS, age_words, is_from_before
 
 _ESCAPES = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # a title or a link

@@ -14,9 +14,23 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validated
 
-from ..verdict import FAILED, NOT_APPLICABLE, PASSED, SEVERITIES, UNKNOWN
+from ..results import (
+    FAILED,
+    MISSING,
+    MOST_CHARACTERS,
+    MOST_RESULTS,
+    NOT_APPLICABLE,
+    PASSED,
+    SEVERITIES,
+    UNKNOWN,
+    NamedResult,
+    ScannerError,
+    merged,
+    missing,
+    short,
+    shown,
+)
 from . import inspec, json_path, junit, openscap, tap
-from .results import MISSING, MOST_CHARACTERS, MOST_RESULTS, NamedResult, ScannerError, merged, missing, short, shown
 
 #: The readers of formats by their names in checks. Each reads an output, and takes the check's key C(results).
 FORMATS: dict[str, Callable[[str, Mapping[str, Any]], list[NamedResult]]] = {

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
+from ..results import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN, NamedResult, ScannerError
 from .json_path import entries, read_json, text_of
-from .results import NamedResult, ScannerError
 
 #: The least impact of each severity.
 _IMPACTS = ((0.9, "critical"), (0.7, "high"), (0.4, "medium"), (0.01, "low"), (0.0, "info"))

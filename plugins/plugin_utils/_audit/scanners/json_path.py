@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from ..verdict import UNKNOWN
-from .results import MOST_RESULTS, NamedResult, ScannerError, severity_of
+from ..results import MOST_RESULTS, UNKNOWN, NamedResult, ScannerError, severity_of
 
 #: So many lines are tried as the beginning of the JSON.
 _TRIED = 5

@@ -12,8 +12,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from ..verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
-from .results import NamedResult, ScannerError, missing
+from ..results import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN, NamedResult, ScannerError, missing
 
 #: Elements in a test by their meaning; the first one found counts.
 _OUTCOMES = {"failure": FAILED, "error": UNKNOWN, "skipped": NOT_APPLICABLE}

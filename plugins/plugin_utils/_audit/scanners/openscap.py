@@ -14,8 +14,7 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validated
 
-from ..verdict import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
-from .results import MISSING, NamedResult, ScannerError, missing, severity_of
+from ..results import FAILED, MISSING, NOT_APPLICABLE, PASSED, UNKNOWN, NamedResult, ScannerError, missing, severity_of
 
 #: The directory in which packages of the SCAP Security Guide put their content.
 DIRECTORY = "/usr/share/xml/scap/ssg/content"

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..verdict import FAILED, NOT_APPLICABLE, PASSED
-from .results import MOST_OF_TEXT, MOST_RESULTS, NamedResult, ScannerError, missing
+from ..results import FAILED, MOST_OF_TEXT, MOST_RESULTS, NOT_APPLICABLE, PASSED, NamedResult, ScannerError, missing
 
 _PLAN = re.compile(r"1\.\.(\d{1,9})(?:\s*#\s*(.*))?\s*$")
 _POINT = re.compile(r"(not )?ok\b\s*(\d{1,9})?(?:\s*- )?(.*)$")

@@ -45,7 +45,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text
     plain,
     unasked,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.verdict import OUTCOMES, duration, share
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import OUTCOMES, duration, share
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
