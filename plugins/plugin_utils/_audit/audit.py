@@ -17,7 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from .collection import ask
 from .hosts import Host
 from .options import AuditOptions
-from .report.console import in_words, overview
+from .report.formats import in_words, overview
 from .report.text import counted, first, unasked
 from .report_builder import build_report
 from .results import (

@@ -23,7 +23,7 @@ from .checks import Check
 from .collection import WorkspaceAudit
 from .hosts import AuditedHost, Host
 from .options import AuditOptions
-from .report.past import SCHEMA
+from .report.trend import SCHEMA
 from .responses import Reply, named_of, unanswered
 from .results import FAILED, OUTCOMES, SEVERITIES, coverage_of, score_of, verdict_of
 from .scanners import NamedResult, silent

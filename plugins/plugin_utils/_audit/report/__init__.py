@@ -9,41 +9,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import csv_file, html_page, junit, markdown
-from .past import ReportError, compare, read_past
+from .formats import render_csv, render_json, render_junit, render_markdown
+from .html_page import render_html
+from .trend import ReportError, compare, read_past
 
 __all__ = ["DEFAULT_FORMATS", "FILES", "FORMATS", "ReportError", "read_past", "write_report"]
-
-
-def render_json(report: Mapping[str, Any]) -> Iterator[str]:
-    """Render audit.json in pieces: the report itself, a line for each record."""
-    comma = "{\n"
-    for key, value in report.items():
-        yield f"{comma}{json.dumps(key)}: "
-        comma = ",\n"
-        # With all but ASCII escaped, half a surrogate pair in an output breaks no reader.
-        if isinstance(value, list) and value:
-            yield from (f"{',' if place else '['}\n{json.dumps(row)}" for place, row in enumerate(value))
-            yield "\n]"
-        else:
-            yield json.dumps(value)
-    yield "\n}\n"
 
 
 #: format -> the file's name and what renders it, in pieces.
 FILES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = {
     "json": ("audit.json", render_json),
-    "junit": ("audit.xml", junit.render),
-    "markdown": ("audit.md", markdown.render),
-    "html": ("audit.html", html_page.render),
-    "csv": ("audit.csv", csv_file.render),
+    "junit": ("audit.xml", render_junit),
+    "markdown": ("audit.md", render_markdown),
+    "html": ("audit.html", render_html),
+    "csv": ("audit.csv", render_csv),
 }
 FORMATS = tuple(FILES)
 #: What is written where nothing else is asked for.

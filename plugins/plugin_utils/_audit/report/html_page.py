@@ -34,8 +34,7 @@ from ..results import (
     passed_share,
     score_of,
 )
-from .fixes import fixes, own_checks
-from .past import CHANGES, COUNTS
+from .remediation import fixes, own_checks
 from .text import (
     earlier_words,
     folded,
@@ -49,6 +48,7 @@ from .text import (
     verdict_words,
     waiver_words,
 )
+from .trend import CHANGES, COUNTS
 
 _PAGE = Path(__file__).parent / "page"
 
@@ -61,7 +61,7 @@ _ALIKE = ("check", "outcome", "severity", "message", "output", "rc", "output_tru
 _Row = dict[str, Any]
 
 
-def render(report: Mapping[str, Any]) -> Iterator[str]:
+def render_html(report: Mapping[str, Any]) -> Iterator[str]:
     """Render audit.html in pieces."""
     content = Content(report)
     style, script = ((_PAGE / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))

@@ -30,15 +30,17 @@ from ..results import (
     short,
     shown,
 )
-from . import inspec, json_path, junit, openscap, tap
+from .json_results import read_inspec, read_json_results
+from .junit_tap import read_junit, read_tap
+from .openscap import read_xccdf
 
 #: The readers of formats by their names in checks. Each reads an output, and takes the check's key C(results).
 FORMATS: dict[str, Callable[[str, Mapping[str, Any]], list[NamedResult]]] = {
-    "xccdf": openscap.read,
-    "tap": tap.read,
-    "junit": junit.read,
-    "inspec": inspec.read,
-    "json": json_path.read,
+    "xccdf": read_xccdf,
+    "tap": read_tap,
+    "junit": read_junit,
+    "inspec": read_inspec,
+    "json": read_json_results,
 }
 #: Formats that are read line by line. An output in another one shows that it ends too soon.
 OF_LINES = ("xccdf", "tap")

@@ -20,9 +20,8 @@ from xml.etree.ElementTree import Element
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
 from ..results import MOST_OF_TEXT, MOST_RESULTS, UNKNOWN, NamedResult, ScannerError, severity_of, shown
-from .inspec import described
-from .json_path import entries, read_json, text_of
-from .junit import children, read_xml, words
+from .json_results import described, entries, read_json, text_of
+from .junit_tap import children, read_xml, words
 from .openscap import evaluation, short_id
 
 #: The benchmarks in a data stream, most of which is OVAL.

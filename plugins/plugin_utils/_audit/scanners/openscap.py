@@ -145,7 +145,7 @@ def _path(option: str, value: str | None) -> str:
     return value if value.startswith("/") else f"{DIRECTORY}/{value}"
 
 
-def read(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
+def read_xccdf(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
     """Return the results of rules."""
     found = list(_of_lines(output))
     rules = [one for one in found if one.name != MISSING]

@@ -24,8 +24,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.collection 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import AuditedHost, Host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC, AuditOptions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import CheckAnswer
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import csv_file, html_page
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.fixes import fixes
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.formats import render_csv
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html_page import Content, render_html
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.remediation import fixes
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report_builder import build_report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Reply, judge
 from ansible_collections.herdops.alpacon.tests.browser import reports
@@ -87,7 +88,7 @@ DIFFERENT = where_hosts_differ()
 
 
 def test_people_are_told_the_remedy_of_the_host() -> None:
-    rows = list(csv.DictReader(io.StringIO("".join(csv_file.render(DIFFERENT)), newline="")))
+    rows = list(csv.DictReader(io.StringIO("".join(render_csv(DIFFERENT)), newline="")))
     assert {row["host"]: row["remedy"] for row in rows} == {"db-01": "Call the dba.", "web-01": "Call the web team."}
     [fix] = fixes(DIFFERENT)
     assert fix["remedy"] == "Call the web team."
@@ -97,7 +98,7 @@ def test_people_are_told_the_remedy_of_the_host() -> None:
 
 
 def test_the_page_says_what_is_different_on_a_host() -> None:
-    page = "".join(html_page.render(DIFFERENT))
+    page = "".join(render_html(DIFFERENT))
     own = "severity critical; remedy Call the web team.; line echo 50; load_max 40"
     assert f"Here the check has: {own}." in page
     assert "Call the dba." in page.partition('<h2 id="findings-title">')[2]
@@ -114,5 +115,5 @@ def test_a_check_is_as_bad_as_its_worst_result() -> None:
         ([parent, part], rows, "low"),
         ([parent], unknown, "low"),
     ):
-        content = html_page.Content({**DIFFERENT, "checks": checks, "results": results})
+        content = Content({**DIFFERENT, "checks": checks, "results": results})
         assert content.checks[-1]["severity"] == severity

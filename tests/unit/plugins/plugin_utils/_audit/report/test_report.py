@@ -16,8 +16,8 @@ import re
 import stat
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -27,16 +27,24 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import (
     FORMATS,
     ReportError,
-    csv_file,
-    html_page,
-    junit,
-    markdown,
     read_past,
     write_report,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.console import in_words, overview
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.fixes import fixes, rank
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.past import compare
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.formats import (
+    escape,
+    in_words,
+    overview,
+    render_csv,
+    render_junit,
+    render_markdown,
+    safe,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html_page import (
+    Content,
+    _digest,
+    render_html,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.remediation import fixes, rank
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import (
     folded,
     found_words,
@@ -45,6 +53,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text
     plain,
     unasked,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.trend import compare
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import OUTCOMES, duration, share
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -59,9 +68,9 @@ CASES = {
 }
 
 
-def rendered(writer: ModuleType, report: reports.Report) -> str:
-    """What a writer makes of a report."""
-    return "".join(writer.render(report))
+def rendered(render: Callable[[reports.Report], Iterable[str]], report: reports.Report) -> str:
+    """Return a report as a format renders it."""
+    return "".join(render(report))
 
 
 @pytest.fixture(params=CASES)
@@ -188,7 +197,7 @@ def test_figures_in_words() -> None:
 
 
 def test_junit_has_a_suite_for_each_server_and_a_case_for_each_result(report: reports.Report) -> None:
-    suites = ElementTree.fromstring(rendered(junit, report))
+    suites = ElementTree.fromstring(rendered(render_junit, report))
     summary = report["summary"]
     unasked = summary["not_reached"]
     failed, errors, cases = summary["failed"], summary["unknown"] + unasked, len(report["results"]) + unasked
@@ -203,7 +212,7 @@ def test_junit_has_a_suite_for_each_server_and_a_case_for_each_result(report: re
 
 def test_junit_says_what_was_found() -> None:
     example = CASES["example"]
-    suites = ElementTree.fromstring(rendered(junit, example))
+    suites = ElementTree.fromstring(rendered(render_junit, example))
     failed = next(result for result in example["results"] if result["outcome"] == "failed" and result["output"])
     cases = {(case.get("name"), case.attrib["classname"].rpartition(".")[2]): case for case in suites.iter("testcase")}
     failure = cases[failed["check"], failed["host"]].find("failure")
@@ -255,7 +264,7 @@ def test_what_matters_most_is_to_be_fixed_first() -> None:
 
 def test_markdown_has_a_limit() -> None:
     large = reports.report(servers=300, checks=12)
-    text = rendered(markdown, large)
+    text = rendered(render_markdown, large)
     assert f"{large['summary']['failed'] - 200} more are in the other files" in text
     assert len(text) < 100_000
 
@@ -263,7 +272,7 @@ def test_markdown_has_a_limit() -> None:
 def test_hostile_texts_make_no_structure_of_markdown() -> None:
     hostile = CASES["hostile"]
     trend = {**compare(hostile, hostile), "since": reports.HOSTILE[0], "verdict": reports.HOSTILE[0]}
-    text = rendered(markdown, {**hostile, "trend": trend})
+    text = rendered(render_markdown, {**hostile, "trend": trend})
     assert "cannot be asked now" in text
     assert not re.search(r"<|(?<!\\)[`\[\]{}]|://|www\.", text)
 
@@ -271,11 +280,11 @@ def test_hostile_texts_make_no_structure_of_markdown() -> None:
 @pytest.mark.parametrize("text", ["@octocat", "see #12", "octo/repo@a1b2c3d", "a@b.example"])
 def test_markdown_mentions_nobody(text: str) -> None:
     # As code hosts read it: with its entities resolved.
-    assert not re.search(r"@\w|#\d", html.unescape(markdown.escape(text)))
+    assert not re.search(r"@\w|#\d", html.unescape(escape(text)))
 
 
 def test_hostile_texts_make_no_elements() -> None:
-    text = rendered(html_page, CASES["hostile"])
+    text = rendered(render_html, CASES["hostile"])
     page = re.sub(r"<(style|script)\b(.*?)>.*?</\1>", r"<\1\2>", text, flags=re.DOTALL)
     names = re.findall(r"<([a-zA-Z]\w*)", page)
     assert names.count("script") == 2
@@ -288,7 +297,7 @@ def test_hostile_texts_make_no_elements() -> None:
 
 def test_the_data_for_the_script_is_json_that_ends_nothing() -> None:
     hostile = CASES["hostile"]
-    text = rendered(html_page, hostile)
+    text = rendered(render_html, hostile)
     data = text.split('<script type="application/json" id="data">')[1].split("</script>")[0]
     assert not set("<>&\u2028\u2029") & set(data)
     parsed = json.loads(data)
@@ -297,20 +306,20 @@ def test_the_data_for_the_script_is_json_that_ends_nothing() -> None:
 
 
 def test_only_its_own_script_and_style_may_run(report: reports.Report) -> None:
-    text = rendered(html_page, report)
+    text = rendered(render_html, report)
     (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">', text)
     policy = html.unescape(policy)
     assert "default-src 'none'" in policy
     for name in ("style", "script"):
         (content,) = re.findall(rf"<{name}>(.*?)</{name}>", text, re.DOTALL)
-        assert f"{name}-src '{html_page._digest(content)}'" in policy
+        assert f"{name}-src '{_digest(content)}'" in policy
 
 
 def test_the_page_shows_findings_once_and_waivers() -> None:
     example = CASES["example"]
     found = [row for row in example["results"] if row["outcome"] in ("failed", "unknown", "waived")]
     different = {(row["check"], row["severity"], row["message"], row["output"]) for row in found}
-    text = rendered(html_page, example)
+    text = rendered(render_html, example)
     assert text.count('<details class="finding"') == len(different) < len(found)
     page = words(text)
     assert "Expired: the waiver of failed-units ended on 2026-10-31. 1 result failed again." in page
@@ -319,7 +328,7 @@ def test_the_page_shows_findings_once_and_waivers() -> None:
 
 
 def test_the_worst_group_comes_first() -> None:
-    groups = html_page.Content(CASES["example"]).by_group()
+    groups = Content(CASES["example"]).by_group()
     assert [group["score"] for group in groups] == sorted(group["score"] or 0 for group in groups)
     assert (groups[0]["name"], {group["name"]: group["members"] for group in groups}["db"]) == ("staging", 8)
 
@@ -345,9 +354,12 @@ def words(text: str) -> str:
     ],
 )
 def test_the_files_for_people_say_the_verdict(given: dict[str, Any], said: str) -> None:
-    assert "Nothing failed. 67 of 67 questions answered (100%)." in rendered(html_page, CASES["clean"])
+    assert "Nothing failed. 67 of 67 questions answered (100%)." in rendered(render_html, CASES["clean"])
     judged = reports.summed({**CASES["example"], **given})
-    page, summary = words(rendered(html_page, judged)), words(rendered(markdown, judged)).replace("\\", "")
+    page, summary = (
+        words(rendered(render_html, judged)),
+        words(rendered(render_markdown, judged)).replace("\\", ""),
+    )
     assert said in page
     word = "not judged" if judged["verdict"] == "pass" else judged["verdict"]
     assert all(f"Verdict: {word}." in text for text in (page, summary, list(overview(judged, []))[1]))
@@ -361,8 +373,8 @@ def test_the_files_for_people_say_how_old_answers_are() -> None:
     report = {**clean, "servers": [{**clean["servers"][0], **old}, *clean["servers"][1:]]}
     host = f"{report['servers'][0]['host']} (3 h old)"
     sentence = f"1 server cannot be asked now, and only earlier answers count: {host}."
-    page = rendered(html_page, report)
-    assert all(sentence in text for text in (page, rendered(markdown, report), list(overview(report, []))[1]))
+    page = rendered(render_html, report)
+    assert all(sentence in text for text in (page, rendered(render_markdown, report), list(overview(report, []))[1]))
     assert "<b>1 server</b> cannot be asked now, and only earlier answers count: It is offline." in page
 
 
@@ -377,7 +389,7 @@ def test_servers_without_answers_are_named_by_the_first_sentence_of_the_reason()
 
 def test_huge_outputs_are_cut() -> None:
     huge = reports.with_outputs(reports.report(servers=100, checks=36, failing=0.5), 2000)
-    text = rendered(html_page, huge)
+    text = rendered(render_html, huge)
     assert len(text.encode()) < 10_000_000
     assert "Only a part of the output is shown." in text
 
@@ -446,14 +458,14 @@ def test_memory_does_not_grow_with_outputs(tmp_path: Path, kind: str) -> None:
 
 
 def test_csv_has_a_row_for_each_result_and_each_server_without(report: reports.Report) -> None:
-    rows = list(csv.DictReader(io.StringIO(rendered(csv_file, report), newline="")))
+    rows = list(csv.DictReader(io.StringIO(rendered(render_csv, report), newline="")))
     counts = Counter(row["outcome"] for row in rows)
     assert counts == Counter({name: report["summary"][name] for name in (*OUTCOMES, "not_reached")})
     assert not [cell for row in rows for cell in row.values() if cell[:1] in "=+@\t\r" and cell]
 
 
 @pytest.mark.parametrize(
-    ("cell", "safe"),
+    ("cell", "text"),
     [
         ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
         ("@SUM(A1)", "'@SUM(A1)"),
@@ -467,5 +479,5 @@ def test_csv_has_a_row_for_each_result_and_each_server_without(report: reports.R
         ("AC-6; CM-7", "AC-6; CM-7"),
     ],
 )
-def test_no_cell_is_a_formula(cell: Any, safe: str) -> None:
-    assert csv_file.safe(cell) == safe
+def test_no_cell_is_a_formula(cell: Any, text: str) -> None:
+    assert safe(cell) == text
