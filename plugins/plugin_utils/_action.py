@@ -29,7 +29,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     RunIsOver,
     UsageError,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import TURNED_DOWN, Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import DECLINED, Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Claims, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets, unquoted
@@ -348,7 +348,7 @@ _OPEN = frozenset(
         Outcome.ERROR,
         Outcome.TIMED_OUT,
         Outcome.UNKNOWN,
-        *TURNED_DOWN,
+        *DECLINED,
     )
 )
 _CLOSED = frozenset(Outcome) - _OPEN

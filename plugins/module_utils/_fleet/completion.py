@@ -18,7 +18,7 @@ from .._api.errors import AlpaconError, LostAnswer
 from .._api.outputs import newest_chunk
 from .._api.records import UNDER_WAY, Command, Server, iso
 from .._api.servers import look_up
-from .jobs import Job, Limits, Outcome, fuller, outcome_of
+from .jobs import Job, Limits, Outcome, get_outcome, merge_servers
 from .poller import look_at
 
 #: A command that got no result for so long makes its server be asked, in seconds.
@@ -72,7 +72,7 @@ class Presence:
         """Ask how the servers of these jobs are."""
         states = self._states(str(job.server.id) for job in jobs)
         for job in jobs:
-            job.server = fuller(states.get(str(job.server.id), job.server), job.server)
+            job.server = merge_servers(states.get(str(job.server.id), job.server), job.server)
 
     def refresh(self, jobs: Sequence[Job], now: float, wait_timeout: float) -> list[Job]:
         """Ask how the servers of those jobs are whose commands stay where they are, and the first time their wait ends.
@@ -84,14 +84,14 @@ class Presence:
         Returns:
             The jobs for which that was asked.
         """
-        last = [job for job in jobs if now >= job.since + wait_timeout and not job.asked_last]
+        last = [job for job in jobs if now >= job.awaited_since + wait_timeout and not job.asked_last]
         for job in last:
             job.asked_last = True
         to_ask = {id(job) for job in last if _can_tell(job.known)}
-        due = [job for job in jobs if id(job) in to_ask or self._is_due(job.known, job.since, now)]
+        due = [job for job in jobs if id(job) in to_ask or self._is_due(job.known, job.awaited_since, now)]
         states = self._ask([job.known for job in due], now)
         for job in due:
-            job.server = fuller(states.get(str(job.known.server.id), job.server), job.server)
+            job.server = merge_servers(states.get(str(job.known.server.id), job.server), job.server)
         return due
 
     def is_given_up(self, job: Job, now: float) -> bool:
@@ -103,7 +103,7 @@ class Presence:
         try:
             look_at(self._client, job)
             command = job.known
-            if job.missing or not was_restarted(command, job.server):
+            if job.missing_since or not was_restarted(command, job.server):
                 return False
             progress = command.status, newest_chunk(self._client, command)
         except AlpaconError:
@@ -183,13 +183,13 @@ def settle(job: Job, limits: Limits) -> bool:
     """Give a job its outcome if its command allows one; whether its output is still to be fetched."""
     command = job.known
     if command.status == "awaiting_purpose":
-        job.remark("The workspace asked what it is for, and goes on only when told so: give the option purpose.")
+        job.add_note("The workspace asked what it is for, and goes on only when told so: give the option purpose.")
     if command.status == "awaiting_approval" and not limits.wait_for_approval:
-        job.end(Outcome.AWAITING_APPROVAL)
+        job.finish(Outcome.AWAITING_APPROVAL)
     elif not (command.status == "error" and _may_pass(job, limits)):
-        outcome = outcome_of(command, limits.success_codes)
+        outcome = get_outcome(command, limits.success_codes)
         if outcome:
-            job.end(outcome)
+            job.finish(outcome)
     return job.outcome is not None and command.finished
 
 
@@ -199,20 +199,20 @@ def _may_pass(job: Job, limits: Limits) -> bool:
     if limits.wait_for_approval:
         return command.handled_at is None
     # Who awaits a command by its id may have been told to, once it is approved.
-    job.erring = job.erring or time.monotonic()
+    job.error_since = job.error_since or time.monotonic()
     is_waiting = not (job.body or command.handled_at or command.delivered_at)
-    return is_waiting and time.monotonic() - job.erring < _ERROR_PATIENCE
+    return is_waiting and time.monotonic() - job.error_since < _ERROR_PATIENCE
 
 
 def is_lost(job: Job, now: float) -> bool:
     """Whether the workspace has not shown a command for so long, by monotonic seconds, that it never will."""
     patience = _VISIBLE_PATIENCE if job.body or job.known.line else _STRANGER_PATIENCE
-    return bool(job.missing) and now - job.missing >= patience
+    return bool(job.missing_since) and now - job.missing_since >= patience
 
 
 def time_out(job: Job, limits: Limits) -> bool:
     """End the wait of a job; whether its command is to be withdrawn."""
-    if job.missing:
+    if job.missing_since:
         withdraws = limits.cancel_on_timeout and bool(job.body) and job.known.pending
         _give_up_unseen(job, withdraws)
         return withdraws
@@ -222,7 +222,7 @@ def time_out(job: Job, limits: Limits) -> bool:
     waits = f" It waits for {offline(job.server)}." if waits_for(job.known, job.server) else ""
     if was_restarted(job.known, job.server):
         waits = f" The agent of {job.server} was restarted at {iso(job.server.started_at)}; a result may never come."
-    job.end(outcome, f"{outcome.sentence} Last status: {status}.{waits}{last}")
+    job.finish(outcome, f"{outcome.sentence} Last status: {status}.{waits}{last}")
     return limits.cancel_on_timeout and job.known.pending
 
 
@@ -230,9 +230,9 @@ def _give_up_unseen(job: Job, withdraws: bool) -> None:
     job.error = None
     if withdraws:
         # More is known once it is cancelled.
-        job.end(Outcome.UNKNOWN, f"It was accepted as {job.id}, and the workspace does not show it.")
+        job.finish(Outcome.UNKNOWN, f"It was accepted as {job.id}, and the workspace does not show it.")
         return
-    job.end(
+    job.finish(
         Outcome.UNKNOWN,
         f"It was accepted as {job.id}, and the workspace does not show it: it was cancelled, or reads lag behind."
         if job.body or job.known.line
@@ -243,13 +243,13 @@ def _give_up_unseen(job: Job, withdraws: bool) -> None:
 def lose(job: Job, error: AlpaconError) -> None:
     """End the wait of a job whose command cannot be read."""
     way_on = f"Once that is mended, await it with state=finished and id={job.id}."
-    job.end(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error} {way_on}", error)
+    job.finish(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error} {way_on}", error)
 
 
 def give_up_restarted(job: Job) -> None:
     """End the wait for a command that a restart of its agent has most likely ended."""
     taken = "the agent had taken it" if job.known.acked_at else "it was delivered and before the agent took it"
-    job.end(
+    job.finish(
         Outcome.UNKNOWN,
         f"No result is expected: the agent of {job.server} was restarted at {iso(job.server.started_at)}, after"
         f" {taken}, and nothing came since. It may have run in part. If it reports after all, state=finished with"
@@ -261,7 +261,7 @@ def leave_aside(job: Job, limits: Limits) -> bool:
     """Whether nothing is to be submitted since the server is known to be offline; the outcome is then that."""
     if limits.offline == "wait" or job.server.is_connected is not False:
         return False
-    job.end(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} Nothing was submitted to {offline(job.server)}.")
+    job.finish(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} Nothing was submitted to {offline(job.server)}.")
     return True
 
 
@@ -270,12 +270,12 @@ def leave_out(client: Client, job: Job) -> None:
     try:
         done = cancel(client, job.known.id)
     except AlpaconError as error:
-        job.remark(f"{job.server} was offline, and the first try to cancel the command failed: {error}")
+        job.add_note(f"{job.server} was offline, and the first try to cancel the command failed: {error}")
         return
     if done != SENT:
         job.command, job.changed = job.known.with_status("cancelled"), False
         where = f"It was cancelled before it was delivered to {offline(job.server)}."
-        job.end(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} {where}")
+        job.finish(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} {where}")
 
 
 def withdraw(client: Client, job: Job) -> None:
@@ -290,10 +290,10 @@ def withdraw(client: Client, job: Job) -> None:
         return
     if done == SENT:
         job.msg = f"{job.msg} It could not be cancelled: it was delivered already."
-    elif done == CANCELLED or not job.missing:
+    elif done == CANCELLED or not job.missing_since:
         job.command = job.known.with_status("cancelled")
         # Audits count by this what they submitted, which a command that was there before is not.
         job.changed = job.changed or (done == CANCELLED and not job.body)
-        job.end(Outcome.TIMED_OUT, "Not finished within wait_timeout, and cancelled before it was delivered.")
+        job.finish(Outcome.TIMED_OUT, "Not finished within wait_timeout, and cancelled before it was delivered.")
     else:
         job.msg = f"{job.msg} It was cancelled, or reads lag behind."

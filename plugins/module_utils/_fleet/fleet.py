@@ -68,7 +68,7 @@ class Telling:
         Args:
             to_submit: how many commands are not submitted yet.
             awaited: those that are submitted and not over.
-            done: how many are over, by whether that is fine.
+            done: how many are over, by whether that is no failure.
             lost: how many may have been submitted, and are looked for.
         """
         now = time.monotonic()
@@ -173,7 +173,7 @@ class Fleet:
         self._under_way: dict[Future[None], tuple[Job, _Act]] = {}
         self._follow_up: Callable[[Job], None] | None = None
         self._ended: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
-        #: How many are over, by whether that is fine.
+        #: How many are over, by whether that is no failure.
         self._done: Counter[bool] = Counter()
         #: When the next look is due, in monotonic seconds, and how many glances go before a look at all.
         self._due = math.inf
@@ -247,7 +247,7 @@ class Fleet:
         self._client.awaited = lambda: [job.known.id for job in self._awaited]
         self._telling.begin(self._began)
         for job in self._awaited:
-            job.since = job.due = self._due = self._began
+            job.awaited_since = job.next_poll = self._due = self._began
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="alpacon")
 
     def _learn_connected(self, jobs: Iterable[Job]) -> None:
@@ -288,7 +288,7 @@ class Fleet:
                 yield job
         if self._stopped:
             for job in self._waiting:
-                job.end(Outcome.NOT_TRIED, self._stopped)
+                job.finish(Outcome.NOT_TRIED, self._stopped)
             self._waiting.clear()
 
     def _allow_time(self) -> None:
@@ -322,11 +322,11 @@ class Fleet:
     def _note_unforeseen(self, job: Job, act: _Act, error: AlpaconError) -> None:
         """Note what went wrong with something that was to be done for a job; what is known of its command stays so."""
         if job.command is None:
-            job.end(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {error}", error)
+            job.finish(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {error}", error)
         elif act is _Act.FETCH_OUTPUT:
             self._outputs.miss(job, error)
         else:
-            job.remark(str(error))
+            job.add_note(str(error))
             job.changed = job.changed or act is _Act.SUBMIT
 
     def _await_ended(self, seconds: float) -> Iterator[Future[None]]:
@@ -349,13 +349,13 @@ class Fleet:
             self._lost.add(job)
             return
         if not job.outcome and not self._limits.wait:
-            job.end(Outcome.PENDING)
+            job.finish(Outcome.PENDING)
         if job.outcome:
             self._over(job)
             return
         now = time.monotonic()
-        job.since = job.since or now
-        job.due = now + self._limits.first_look
+        job.awaited_since = job.awaited_since or now
+        job.next_poll = now + self._limits.first_poll
         self._looking.expect(job)
         self._await(job)
         if waits_for(job.known, job.server):
@@ -363,14 +363,14 @@ class Fleet:
 
     def _await(self, job: Job) -> None:
         self._awaited.append(job)
-        self._due = min(self._due, job.due)
+        self._due = min(self._due, job.next_poll)
 
     def _over(self, job: Job) -> None:
         """Count a job that has its outcome, and submit no more where too much goes wrong."""
-        fine = job.outcome in self._limits.fine
-        self._done[fine] += 1
+        ok = job.outcome in self._limits.ok_outcomes
+        self._done[ok] += 1
         most = self._limits.max_errors
-        if fine:
+        if ok:
             return
         error = job.error.cause if isinstance(job.error, WorkspaceDown) else job.error
         if isinstance(error, ApiError) and error.refuses_token:
@@ -408,7 +408,7 @@ class Fleet:
             # After a glance most of what is known is older than that.
             self._ask_servers(self._last_look)
         self._end_waits()
-        self._due = min((job.due for job in self._awaited), default=math.inf)
+        self._due = min((job.next_poll for job in self._awaited), default=math.inf)
         if isinstance(failure, ApiError) and _is_final(failure):
             for job in self._awaited:
                 self._lose(job, failure)
@@ -422,7 +422,7 @@ class Fleet:
         return all(now < self._ends(job) for job in self._awaited)
 
     def _ends(self, job: Job) -> float:
-        return job.since + self._limits.wait_timeout
+        return job.awaited_since + self._limits.wait_timeout
 
     def _failure_of_look(self, glance: bool) -> AlpaconError | None:
         try:
@@ -441,15 +441,15 @@ class Fleet:
         among_others = self._looking.among_others
         awaited, self._awaited = self._awaited, []
         for job in awaited:
-            job.looked = began
+            job.polled_at = began
             self._settle(job, failure)
             if not job.outcome:
-                pause = self._pacing(now - job.since, pages, among_others) / looks
-                job.due = now + (_PAUSE_AFTER_FAILURE if failure else pause)
-                if not among_others and now < job.since + job.expected:
-                    job.due = min(job.due, job.since + job.expected)
+                pause = self._pacing(now - job.awaited_since, pages, among_others) / looks
+                job.next_poll = now + (_PAUSE_AFTER_FAILURE if failure else pause)
+                if not among_others and now < job.awaited_since + job.expected:
+                    job.next_poll = min(job.next_poll, job.awaited_since + job.expected)
                 # Its time is up only after a last look.
-                job.due = min(job.due, max(now + SHORTEST_PAUSE, self._ends(job)))
+                job.next_poll = min(job.next_poll, max(now + SHORTEST_PAUSE, self._ends(job)))
                 self._awaited.append(job)
 
     def _settle(self, job: Job, failure: AlpaconError | None) -> None:

@@ -26,11 +26,11 @@ class Outcome(str, Enum):
 
     Attributes:
         sentence: what it tells a user.
-        is_fine: whether it is no failure, unless a task says otherwise.
+        is_ok: whether it is no failure, unless a task says otherwise.
     """
 
     sentence: str
-    is_fine: bool
+    is_ok: bool
 
     SUCCESS = "success", "Succeeded.", True
     PENDING = "pending", "Accepted by the workspace, not finished yet.", True
@@ -59,12 +59,12 @@ class Outcome(str, Enum):
     SENT = "sent", "Too late to cancel: it was delivered to the server already."
     NOT_TRIED = "not_tried", "Not tried."
 
-    def __new__(cls, word: str, sentence: str = "", is_fine: bool = False) -> Outcome:
+    def __new__(cls, word: str, sentence: str = "", is_ok: bool = False) -> Outcome:
         """Make one whose value is its word alone."""
         outcome = str.__new__(cls, word)
         outcome._value_ = word
         outcome.sentence = sentence
-        outcome.is_fine = is_fine
+        outcome.is_ok = is_ok
         return outcome
 
     # The same as the word in sets and in texts too, on every Python.
@@ -73,16 +73,16 @@ class Outcome(str, Enum):
 
 
 #: Outcomes that are no failure.
-FINE = frozenset(outcome for outcome in Outcome if outcome.is_fine)
+OK_OUTCOMES = frozenset(outcome for outcome in Outcome if outcome.is_ok)
 
 #: Outcomes of what the workspace has not accepted.
 NOT_ACCEPTED = frozenset((Outcome.REFUSED, Outcome.NOT_TRIED, Outcome.OFFLINE))
 
 #: Outcomes, and statuses, of what somebody or something has said no to.
-TURNED_DOWN = frozenset((Outcome.DENIED, Outcome.REJECTED))
+DECLINED = frozenset((Outcome.DENIED, Outcome.REJECTED))
 
 
-def outcome_of(command: Command, success_codes: Iterable[int] = (0,)) -> Outcome | None:
+def get_outcome(command: Command, success_codes: Iterable[int] = (0,)) -> Outcome | None:
     """How a command ended, or None if it has not."""
     if not command.finished:
         return None
@@ -111,7 +111,7 @@ class Limits:
         success_codes: exit codes that count as success.
         offline: what a server whose agent is not connected means: V(wait), V(fail) or V(skip).
         output_limit: how many characters of the end of each output are kept; None for all of it.
-        first_look: seconds from the submit of a command until it is looked at first.
+        first_poll: seconds from the submit of a command until it is looked at first.
         queued_too_long: seconds after which the server of a command that was not handed over is asked whether it is
             connected.
     """
@@ -125,13 +125,13 @@ class Limits:
     success_codes: frozenset[int] = frozenset((0,))
     offline: str = "wait"
     output_limit: int | None = None
-    first_look: float = FIRST_LOOK
+    first_poll: float = FIRST_LOOK
     queued_too_long: float = 1.0
 
     @property
-    def fine(self) -> frozenset[Outcome]:
+    def ok_outcomes(self) -> frozenset[Outcome]:
         """Outcomes that are no failure."""
-        return FINE | {Outcome.OFFLINE} if self.offline == "skip" else FINE
+        return OK_OUTCOMES | {Outcome.OFFLINE} if self.offline == "skip" else OK_OUTCOMES
 
 
 @dataclass
@@ -161,23 +161,23 @@ class Job:
     lost: LostSubmit | None = None
     found: FoundSubmit | None = None
     #: Since when it is awaited and when it is to be looked at, in monotonic seconds.
-    since: float = 0.0
-    due: float = 0.0
+    awaited_since: float = 0.0
+    next_poll: float = 0.0
     #: How many seconds after its submit it may be over; until then nobody makes a request for it alone.
     expected: float = 0.0
     #: When it was looked at last, and whether the list is worth reading for it.
-    looked: float = 0.0
+    polled_at: float = 0.0
     listed: bool = True
     #: Since when the workspace does not show it; 0 while it does.
-    missing: float = 0.0
+    missing_since: float = 0.0
     #: Since when the workspace reports an error with it; 0 while it never did.
-    erring: float = 0.0
+    error_since: float = 0.0
     #: Whether the user was told that it waits for a server that is offline.
     announced: bool = False
     #: Whether its server was asked for a last time, when its time was up.
     asked_last: bool = False
 
-    def end(self, outcome: Outcome, msg: str | None = None, error: AlpaconError | None = None) -> None:
+    def finish(self, outcome: Outcome, msg: str | None = None, error: AlpaconError | None = None) -> None:
         """Say how it ended; what is not given here stays as it is."""
         self.outcome = outcome
         if msg is not None:
@@ -185,19 +185,19 @@ class Job:
         if error is not None:
             self.error = error
 
-    def remark(self, note: str) -> None:
+    def add_note(self, note: str) -> None:
         """Add what a user should know however it ends, once."""
         if note not in self.note:
             self.note = f"{self.note} {note}".lstrip()
 
-    def see(self, command: Command) -> None:
+    def update(self, command: Command) -> None:
         """Note how the workspace shows its command."""
-        self.command, self.error, self.missing = command, None, 0.0
-        self.learn(command.server)
+        self.command, self.error, self.missing_since = command, None, 0.0
+        self.update_server(command.server)
 
-    def learn(self, server: Server) -> None:
+    def update_server(self, server: Server) -> None:
         """Add what a record says of its server to what is known of that."""
-        self.server = fuller(self.server, server)
+        self.server = merge_servers(self.server, server)
 
     @property
     def never_seen(self) -> bool:
@@ -226,12 +226,12 @@ class Job:
         return self.command
 
 
-def digest_of(body: Mapping[str, Any]) -> str:
+def get_digest(body: Mapping[str, Any]) -> str:
     """What tells a submit from all that are not the same."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def fuller(first: Server, second: Server) -> Server:
+def merge_servers(first: Server, second: Server) -> Server:
     """What two records say of a server together; where they differ, the first one counts."""
     if first.id and first.name:
         return first

@@ -18,7 +18,7 @@ from .._api.lists import NEWEST_FIRST
 from .._api.outputs import Output, output_of_row, read_output, shortened
 from .._api.records import UNDER_WAY, Command, row_added_at, row_id
 from .._payload.frames import SKIPPED, unpacked, whole_of
-from .jobs import Job, Limits, Outcome, outcome_of
+from .jobs import Job, Limits, Outcome, get_outcome
 from .pacing import LONGEST_PAUSE, SHORTEST_PAUSE
 from .sharing import NOT_LISTED, Shared
 
@@ -114,8 +114,8 @@ class Looking:
         self.pages = number
         now = time.monotonic()
         for job in unseen.values():
-            if late and now - (job.missing or now) < _LIST_PATIENCE:
-                job.missing = job.missing or now  # the list lags, say
+            if late and now - (job.missing_since or now) < _LIST_PATIENCE:
+                job.missing_since = job.missing_since or now  # the list lags, say
             else:
                 job.listed = False  # too far down, or gone: from now on it is asked for by its id
         return True
@@ -171,8 +171,8 @@ class Polls:
 
     def _is_left_alone(self, job: Job) -> bool:
         now = time.monotonic()
-        forsaken = now - max(self.shared.polled_at(), job.since) > _POLLER_PATIENCE + LONGEST_PAUSE
-        return forsaken or now >= job.since + self._wait_timeout
+        forsaken = now - max(self.shared.polled_at(), job.awaited_since) > _POLLER_PATIENCE + LONGEST_PAUSE
+        return forsaken or now >= job.awaited_since + self._wait_timeout
 
     def _poll_if_due(self, job: Job) -> None:
         if self._is_due(job):
@@ -183,14 +183,14 @@ class Polls:
     def _is_due(self, job: Job) -> bool:
         polled = self.shared.polled_at()
         gap = min(self.shared.poll_gap(), _longest_gap(len(self.shared.expected())))
-        return polled <= max(job.since, job.looked) and time.monotonic() - polled >= gap
+        return polled <= max(job.awaited_since, job.polled_at) and time.monotonic() - polled >= gap
 
     def _poll(self, own: Job) -> None:
         """Look for the commands of all workers."""
         began = time.monotonic()
         unseen = self.shared.expected() | {own.known.id}
         if len(unseen) == 1:
-            if began >= own.since + own.expected:
+            if began >= own.awaited_since + own.expected:
                 look_at(self._client, own)
             return
         awaited, over = len(unseen), 0
@@ -241,9 +241,9 @@ def look_at(client: Client, job: Job) -> None:
     """Ask for the command of a job by its id, and note how it is, or since when the workspace does not show it."""
     command = find_command(client, job.known.id)
     if command:
-        job.see(command)
+        job.update(command)
         return
-    job.missing = job.missing or time.monotonic()
+    job.missing_since = job.missing_since or time.monotonic()
 
 
 def try_to_look_at(client: Client, job: Job) -> AlpaconError | None:
@@ -262,7 +262,7 @@ def _note_row(client: Client, job: Job, row: Mapping[str, Any]) -> None:
     if command.hides_rc:
         try_to_look_at(client, job)  # the detail tells the exit code
     else:
-        job.see(command)
+        job.update(command)
 
 
 def _is_older(rows: Sequence[Mapping[str, Any]], jobs: Iterable[Job]) -> bool:
@@ -311,9 +311,9 @@ class KeptOutputs:
     def _keep(self, job: Job, output: Output) -> None:
         output = self._unpacked(job, output)
         if output.refused:
-            job.end(Outcome.FAILED)  # whatever exit codes count as success: the code is the agent's
+            job.finish(Outcome.FAILED)  # whatever exit codes count as success: the code is the agent's
         if job.outcome == Outcome.SUCCESS and output.doubt:
-            job.end(Outcome.UNKNOWN, f"The workspace says that it succeeded, and {output.doubt}.")
+            job.finish(Outcome.UNKNOWN, f"The workspace says that it succeeded, and {output.doubt}.")
         whole = replace(output, text=self._hide(output.text), stderr=self._hide(output.stderr))
         job.output = shortened(job.known, whole, self._limits.output_limit)
         if job.output is not whole:
@@ -323,8 +323,8 @@ class KeptOutputs:
         """The streams of what was carried, apart; its exit code may be told by them alone."""
         job.command, output = unpacked(job.known, output, job.body.get("line"))
         if job.outcome in (Outcome.SUCCESS, Outcome.FAILED):
-            job.outcome = outcome_of(job.command, self._limits.success_codes) or job.outcome
+            job.outcome = get_outcome(job.command, self._limits.success_codes) or job.outcome
         if output.mark == SKIPPED:
             job.changed = False
-            job.end(Outcome.SUCCESS, output.text)  # whatever exit codes count as success: nothing was to be run
+            job.finish(Outcome.SUCCESS, output.text)  # whatever exit codes count as success: nothing was to be run
         return output

@@ -18,7 +18,7 @@ from .._api.commands import find_command, submit
 from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, TimeHasPassed, WorkspaceDown, unforeseen
 from .._api.lost_submits import LostSubmit, Requester, find_submitted, requester_of
 from .._api.records import NEVER_RAN, Command, iso
-from .jobs import NOT_ACCEPTED, TURNED_DOWN, Job, Limits, Outcome, digest_of
+from .jobs import DECLINED, NOT_ACCEPTED, Job, Limits, Outcome, get_digest
 from .journal import hidden_line
 from .run import Attempt, Run
 
@@ -65,7 +65,7 @@ class Submitting:
         Raises:
             RunIsOver: the run has ended without this worker, and nothing was submitted.
         """
-        job.digest = digest_of(job.body)
+        job.digest = get_digest(job.body)
         earlier = self._attempts.get(job.digest)
         if earlier and not earlier.over:
             self._pick_up(job, earlier)
@@ -97,19 +97,19 @@ class Submitting:
 
     def _refuse(self, job: Job, error: ApiError | ConnectionFailed | TimeHasPassed) -> None:
         if isinstance(error, TimeHasPassed):
-            job.end(Outcome.NOT_TRIED, f"Not tried: {error} Give a later time, or fewer servers.", error)
+            job.finish(Outcome.NOT_TRIED, f"Not tried: {error} Give a later time, or fewer servers.", error)
         elif lacks_budget(error):
-            job.end(Outcome.NOT_TRIED, no_budget(error), error)
+            job.finish(Outcome.NOT_TRIED, no_budget(error), error)
         elif isinstance(error, WorkspaceDown):
-            job.end(Outcome.NOT_TRIED, f"Not tried: {error}", error)
+            job.finish(Outcome.NOT_TRIED, f"Not tried: {error}", error)
         elif isinstance(error, ApiError) and error.code == "server_not_connected":
             disabled = f"Never ran: {job.server} counts as connected, so it is most likely disabled."
             why = disabled if job.server.is_connected else Outcome.OFFLINE.sentence
-            job.end(Outcome.OFFLINE, f"{why} {error}", error)
+            job.finish(Outcome.OFFLINE, f"{why} {error}", error)
         else:
-            job.end(Outcome.REFUSED, str(error), error)
+            job.finish(Outcome.REFUSED, str(error), error)
         if _is_old_acl(error) and "\n" in str(job.body["line"]).strip():
-            job.remark("This workspace lets no line with a line break through, whatever the access list says.")
+            job.add_note("This workspace lets no line with a line break through, whatever the access list says.")
         if self.journal and job.position:
             self.journal.strike([job.position])
             job.position = None
@@ -123,7 +123,7 @@ class Submitting:
         if self._submitted:
             self._submitted.add(_row_of(command, self._run.no_log))
         job.changed = True
-        job.learn(command.server)
+        job.update_server(command.server)
         _name_others(job, command.surplus)
 
     def _pick_up(self, job: Job, earlier: Attempt) -> None:
@@ -136,7 +136,7 @@ class Submitting:
         with contextlib.suppress(AlpaconError):
             job.command = find_command(self._client, earlier.command_id) or job.command
         self._keep(job, job.command, earlier)
-        job.remark(_EARLIER)
+        job.add_note(_EARLIER)
 
     def find_lost(self, jobs: Sequence[Job]) -> None:
         """Look once for the commands of jobs whose submits are lost, and adopt those that are certain.
@@ -154,11 +154,11 @@ class Submitting:
     def _adopt(self, job: Job, command: Command) -> None:
         """Take a command for the one that a lost submit has made."""
         job.command = command.with_status("running") if command.hides_rc else command
-        job.remark("The answer to its submit was lost; it was found in the workspace.")
+        job.add_note("The answer to its submit was lost; it was found in the workspace.")
         if isinstance(job.error, LostAnswer):
             _name_others(job, [command_id for command_id in job.error.others if command_id != command.id])
         else:
-            job.remark(_EARLIER)
+            job.add_note(_EARLIER)
         job.error = None
         self._keep(job, job.command, self._attempts[job.digest])
 
@@ -178,7 +178,7 @@ class Submitting:
         if failure:
             job.found = None
         why = job.error or "An earlier attempt of this task has sent it."
-        job.end(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {saw} {why}")
+        job.finish(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {saw} {why}")
         job.changed = True
 
     def _whose(self) -> Requester:
@@ -222,14 +222,14 @@ def _row_of(command: Command, no_log: bool) -> dict[str, Any]:
 def _name_others(job: Job, ids: Sequence[str]) -> None:
     """Tell of commands that nobody asked for: they may run as well."""
     if ids:
-        job.remark(f"The answer to its submit named commands that were not asked for: {', '.join(ids)}.")
+        job.add_note(f"The answer to its submit named commands that were not asked for: {', '.join(ids)}.")
 
 
 def _is_over(job: Job) -> bool:
     """Whether what a job has submitted has ended for certain, or was never accepted, and was not turned down."""
     if job.command is None:
         return job.outcome in NOT_ACCEPTED
-    if job.command.status in TURNED_DOWN:
+    if job.command.status in DECLINED:
         return False  # nobody is asked once more for what they have said no to
     return (job.command.is_handled or job.command.status in NEVER_RAN) and job.outcome != Outcome.UNKNOWN
 
@@ -263,10 +263,10 @@ class LostJobs:
 
     def add(self, job: Job) -> None:
         """Begin to look for the command of a job."""
-        job.since = time.monotonic()
+        job.awaited_since = time.monotonic()
         # While looks fail, another lost submit makes none of them come sooner.
         if not (self.jobs and self._failed):
-            self.due = job.since
+            self.due = job.awaited_since
         self.jobs.append(job)
 
     def look(self) -> list[Job]:
@@ -289,19 +289,19 @@ class LostJobs:
 
     def _is_hopeless(self, job: Job, now: float, failure: AlpaconError | None) -> bool:
         if failure:
-            return now >= job.since + self._patience
+            return now >= job.awaited_since + self._patience
         return bool(job.found and job.found.candidates) or now >= self._ends(job)
 
     def _ends(self, job: Job) -> float:
         """Return when a job is given up whose command is not listed, in monotonic seconds."""
         too_large = isinstance(job.error, LostAnswer) and job.error.status == 413
-        return job.since + min(_TOO_LARGE_PATIENCE if too_large else _NOT_LISTED_PATIENCE, self._patience)
+        return job.awaited_since + min(_TOO_LARGE_PATIENCE if too_large else _NOT_LISTED_PATIENCE, self._patience)
 
     def _next_look(self, now: float) -> float:
         if not self.jobs:
             return math.inf
         if self._failed:
-            last = min(job.since for job in self.jobs) + self._patience
+            last = min(job.awaited_since for job in self.jobs) + self._patience
             return now + max(min(_SHORTEST * 2.0**self._failed, _LONGEST, last - now), _SHORTEST)
-        pauses = [min(max(now - job.since, _SHORTEST), max(self._ends(job) - now, 0.0)) for job in self.jobs]
+        pauses = [min(max(now - job.awaited_since, _SHORTEST), max(self._ends(job) - now, 0.0)) for job in self.jobs]
         return now + max(min(pauses), _SHORTEST)

@@ -15,7 +15,7 @@ from .._api.client import Client
 from .._api.commands import CANCELLED, NO_CLOCK, SENT, find_command, latest_ended, pending_of, scheduled_for, with_rc
 from .._api.errors import AlpaconError, LostAnswer, clean_line
 from .._api.records import SHELLS, UNDER_WAY, Command, Server, is_same_time, iso
-from .._fleet.jobs import Job, Outcome, outcome_of
+from .._fleet.jobs import Job, Outcome, get_outcome
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, settings_of
 from .._options.secrets import secrets
@@ -34,7 +34,7 @@ def executed(task: CommandTask) -> Progress:
         _reused_job(server, reused[server.id], options) if server.id in reused else Job(server) for server in servers
     ]
     fresh = [job for job in jobs if not job.outcome]
-    progress = Progress(jobs, fine=options.limits.fine)
+    progress = Progress(jobs, ok_outcomes=options.limits.ok_outcomes)
     if fresh:
         task.check_env()
     for job in fresh:
@@ -54,7 +54,7 @@ def executed(task: CommandTask) -> Progress:
 
 def _reused_job(server: Server, command: Command, options: CommandOptions) -> Job:
     msg = f"Taken from a command that ended at {iso(command.end)}, within reuse_within."
-    return Job(server, command=command, outcome=outcome_of(command, options.limits.success_codes), msg=msg)
+    return Job(server, command=command, outcome=get_outcome(command, options.limits.success_codes), msg=msg)
 
 
 def _reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> dict[str | None, Command]:
@@ -65,7 +65,7 @@ def _reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> d
         if not task.believes(command):
             return None
         known = with_rc(client, command) if options.limits.success_codes - {0} else command
-        return known if outcome_of(known, options.limits.success_codes) == Outcome.SUCCESS else None
+        return known if get_outcome(known, options.limits.success_codes) == Outcome.SUCCESS else None
 
     matches = [options.match(server.id) for server in servers]
     latest = latest_ended(client, matches, seconds, succeeded)
@@ -96,7 +96,7 @@ def cancelled(task: CommandTask) -> Progress:
     options = task.options
     jobs = _jobs_by_id(task.client, options.ids) if options.ids else _jobs_by_match(task)
     fine = (Outcome.CANCELLED,) if options.fail_if_sent else (Outcome.CANCELLED, Outcome.SENT)
-    progress = Progress(jobs, fine=frozenset(fine))
+    progress = Progress(jobs, ok_outcomes=frozenset(fine))
     for job in jobs:
         command = job.command
         if command is None or job.outcome:
@@ -108,9 +108,9 @@ def cancelled(task: CommandTask) -> Progress:
         elif not command.line:
             _cancel_unseen(task, job)
         elif command.ran is False:
-            job.end(Outcome.CANCELLED, f"Will not run: it is {command.status} already.")
+            job.finish(Outcome.CANCELLED, f"Will not run: it is {command.status} already.")
         else:
-            job.end(Outcome.SENT, Outcome.SENT.sentence)
+            job.finish(Outcome.SENT, Outcome.SENT.sentence)
     return progress
 
 
@@ -129,7 +129,7 @@ def _job_by_id(client: Client, command_id: str, each: CircuitBreaker) -> Job:
     try:
         command = each.read(partial(find_command, client, command_id))
     except AlpaconError as error:
-        job.end(Outcome.UNKNOWN, f"It could not be read, and was not cancelled. {error}", error)
+        job.finish(Outcome.UNKNOWN, f"It could not be read, and was not cancelled. {error}", error)
         return job
     return Job(command.server, command=command) if command else job
 
@@ -176,7 +176,7 @@ def _meant_by(client: Client, options: CommandOptions, row: Command) -> Command 
 def _cancel_unseen(task: CommandTask, job: Job) -> None:
     if task.run.check_mode:
         job.command = job.known.with_status("cancelled")
-        job.end(Outcome.CANCELLED, "There is no such command (any more).")
+        job.finish(Outcome.CANCELLED, "There is no such command (any more).")
         return
     _cancel_job(task, job)
     if job.outcome == Outcome.CANCELLED and not job.changed:
@@ -186,22 +186,22 @@ def _cancel_unseen(task: CommandTask, job: Job) -> None:
 def _cancel_job(task: CommandTask, job: Job) -> None:
     if task.run.check_mode:
         job.changed = True
-        job.end(Outcome.CANCELLED, "Would be cancelled.")
+        job.finish(Outcome.CANCELLED, "Would be cancelled.")
         return
     try:
         done = task.cancel(job.known.id)
     except LostAnswer as error:
-        job.end(Outcome.UNKNOWN, f"Not known to be cancelled. {error}", error)
+        job.finish(Outcome.UNKNOWN, f"Not known to be cancelled. {error}", error)
         return
     except AlpaconError as error:
-        job.end(Outcome.REFUSED, f"Not cancelled. {error}", error)
+        job.finish(Outcome.REFUSED, f"Not cancelled. {error}", error)
         return
     if done == SENT:
-        job.end(Outcome.SENT, Outcome.SENT.sentence)
+        job.finish(Outcome.SENT, Outcome.SENT.sentence)
         return
     job.command = job.known.with_status("cancelled")
     job.changed = done == CANCELLED
-    job.end(Outcome.CANCELLED, "Cancelled." if job.changed else "Gone already.")
+    job.finish(Outcome.CANCELLED, "Cancelled." if job.changed else "Gone already.")
 
 
 WAIT: dict[str, dict[str, Any]] = {
@@ -279,7 +279,7 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         progress = _STATES[checked.state](CommandTask(client, checked, run, shared, secrets(options)))
         if checked.limits.offline == "skip":
             _warn_of_skipped(progress.jobs, run)
-        result = command_results.of_jobs(progress.jobs, progress.fine, run.no_log)
+        result = command_results.of_jobs(progress.jobs, progress.ok_outcomes, run.no_log)
         result["requests"] = client.requests
     for warning in progress.warnings:
         run.warn(warning)

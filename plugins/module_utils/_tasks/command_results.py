@@ -15,7 +15,7 @@ from typing import Any
 
 from .._api.outputs import Output, sudo_advice, why_ended_early, why_never_began
 from .._api.records import STATUSES, Command, Server, iso
-from .._fleet.jobs import FINE, Job, Outcome, outcome_of
+from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_outcome
 from .._payload.frames import SKIPPED
 
 _NAMED_FAILURES = 5
@@ -23,20 +23,20 @@ _SHOWN_OUTPUT = 300
 _SKIPPED = "Skipped, as creates or removes says."
 
 
-def of_jobs(jobs: Sequence[Job], fine: frozenset[Outcome] = FINE, no_log: bool = False) -> dict[str, Any]:
+def of_jobs(jobs: Sequence[Job], ok_outcomes: frozenset[Outcome] = OK_OUTCOMES, no_log: bool = False) -> dict[str, Any]:
     """The result of a task: each command, counts, and with one command its keys at the top level as well.
 
     The jobs lose their commands on the way, so that nothing is held twice.
 
     Args:
-        fine: the outcomes that are no failure.
+        ok_outcomes: the outcomes that are no failure.
         no_log: whether no message may show what commands wrote or were given.
     """
     commands = [_describe_and_let_go(job, no_log) for job in jobs]
     bad = [
         f"{job.server if job.server.id or job.server.name else described['id']}: {described['msg']}"
         for job, described in zip(jobs, commands)
-        if job.outcome and job.outcome not in fine
+        if job.outcome and job.outcome not in ok_outcomes
     ]
     result: dict[str, Any] = {
         "commands": commands,
@@ -187,7 +187,7 @@ def describe(command: Command, output: Output | None, server: Server | None = No
         "server": {"id": server.id, "name": server.name},
         "line": command.line,
         "status": command.status,
-        "outcome": _word(outcome_of(command) or Outcome.PENDING),
+        "outcome": _word(get_outcome(command) or Outcome.PENDING),
         "rc": command.rc,
         "start": iso(command.start),
         "end": iso(command.end) if command.finished else None,

@@ -19,7 +19,7 @@ from .._api.errors import UsageError
 from .._api.lost_submits import OwnCommands
 from .._api.records import Command, Server, canonical_uuid, is_uuid
 from .._fleet.fleet import Fleet
-from .._fleet.jobs import FINE, Job, Outcome, digest_of, outcome_of
+from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_digest, get_outcome
 from .._fleet.run import Claims, Run
 from .._fleet.sharing import Shared, resolve
 from .._options.connection import settings_of
@@ -44,7 +44,7 @@ class Progress:
     after: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     #: Outcomes that are no failure in this state.
-    fine: frozenset[Outcome] = FINE
+    ok_outcomes: frozenset[Outcome] = OK_OUTCOMES
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def claim_named(claims: Claims, options: Mapping[str, Any]) -> None:
 def refuse_shared(claims: Claims, options: CommandOptions, url: str, servers: Sequence[Server]) -> None:
     """Raise :class:`UsageError` where another host of the task submits something of this."""
     # Another workspace may have a server of the same name or UUID.
-    what = f"{url} {digest_of(options.body(Server(None)))}"
+    what = f"{url} {get_digest(options.body(Server(None)))}"
     # Under both, since of what is submitted elsewhere only one of them may be known.
     known = {key: server for server in servers for key in (server.id, server.name) if key}
     taken = claims.take([(key, what) for key in known])
@@ -182,7 +182,7 @@ def await_parents(task: CommandTask, jobs: Sequence[Job]) -> bool:
         return True
     outcome = Outcome.PARENT_FAILED if bad.known.finished else Outcome.NOT_TRIED
     for job in jobs:
-        job.end(outcome, f"{outcome.sentence} It was to run after {bad.id}, which is {bad.outcome}.")
+        job.finish(outcome, f"{outcome.sentence} It was to run after {bad.id}, which is {bad.outcome}.")
     return False
 
 
@@ -190,7 +190,7 @@ def check_parents(task: CommandTask) -> None:
     """Refuse to schedule behind a command that failed, or where the workspace may not wait for one that runs."""
     for command_id in task.options.extra.get("run_after") or ():
         parent = _parent(task, command_id)
-        if outcome_of(parent) == Outcome.SUCCESS:
+        if get_outcome(parent) == Outcome.SUCCESS:
             continue
         # Whether one in error ran is not known, and it may yet be delivered.
         if parent.finished and parent.ran is not None:

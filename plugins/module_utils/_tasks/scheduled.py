@@ -16,7 +16,7 @@ from .._api.client import Client
 from .._api.commands import CANCELLED, GONE, SENT, find_command, pending_of, scheduled_for, with_rc
 from .._api.errors import AlpaconError, UsageError
 from .._api.records import Command, Server, is_same_time, iso, readable
-from .._fleet.jobs import Job, Outcome, outcome_of
+from .._fleet.jobs import Job, Outcome, get_outcome
 from .._fleet.journal import hidden_line
 from .command_task import NAMED_SERVERS, VISIBLE_PAUSES, CommandTask, Progress, check_parents, fetch_outputs
 
@@ -54,7 +54,7 @@ def scheduled(task: CommandTask) -> Progress:
     times: dict[str, datetime] = {}
     existing, _unlisted = _visible_existing(task, servers, {}, times)
     jobs = [_scheduled_job(task, server, existing[str(server.id)]) for server in servers]
-    progress = Progress(jobs, fine=(frozenset(Outcome) - _NOT_SCHEDULED) | options.limits.fine)
+    progress = Progress(jobs, ok_outcomes=(frozenset(Outcome) - _NOT_SCHEDULED) | options.limits.ok_outcomes)
     missing = [job for job in jobs if job.command is None]
     _check_time(task, missing)
     if missing:
@@ -156,14 +156,14 @@ def _scheduled_job(task: CommandTask, server: Server, existing: ExistingCommands
     job = Job(server)
     if existing.pending:
         job.command = min(existing.pending, key=_age)
-        job.end(Outcome.PENDING, "Already scheduled.")
+        job.finish(Outcome.PENDING, "Already scheduled.")
     elif existing.ran:
         job.command = with_rc(task.client, min(existing.ran, key=_age))
-        outcome = outcome_of(job.command, task.options.limits.success_codes) or Outcome.PENDING
-        job.end(outcome, "It already ran at that time.")
+        outcome = get_outcome(job.command, task.options.limits.success_codes) or Outcome.PENDING
+        job.finish(outcome, "It already ran at that time.")
     elif existing.refused:
         job.command = max(existing.refused, key=_age)
-        job.end(Outcome(job.command.status))
+        job.finish(Outcome(job.command.status))
     return job
 
 
@@ -202,14 +202,16 @@ def _take_back_late(task: CommandTask, job: Job) -> None:
     )
     if done in (CANCELLED, GONE):
         job.command, job.changed = late.with_status("cancelled"), False
-        job.end(Outcome.REFUSED, f"Not scheduled: {why} The command was withdrawn before it ran.")
+        job.finish(Outcome.REFUSED, f"Not scheduled: {why} The command was withdrawn before it ran.")
         return
     job.command = late.with_status("unknown")
     with contextlib.suppress(AlpaconError):
         seen = find_command(task.client, late.id)
         # A list may lag behind, and show as waiting what was delivered.
         job.command = seen if seen and not seen.pending else job.command
-    job.end(Outcome.SENT, f"Not scheduled: {why} So it runs at once, or has run.{f' {error}' if error else ''}", error)
+    job.finish(
+        Outcome.SENT, f"Not scheduled: {why} So it runs at once, or has run.{f' {error}' if error else ''}", error
+    )
 
 
 def _withdraw_old(task: CommandTask, job: Job, old: list[Command]) -> list[Command]:
@@ -235,7 +237,7 @@ def _withdraw_old(task: CommandTask, job: Job, old: list[Command]) -> list[Comma
         job.command = command if taken_back else new
         job.changed = place > 0 or (own and not taken_back)
         outcome = Outcome.REFUSED if error else Outcome.SENT
-        job.end(outcome, f"Not rescheduled: command {command.id} {why} {_still_scheduled(left)}", error)
+        job.finish(outcome, f"Not rescheduled: command {command.id} {why} {_still_scheduled(left)}", error)
         return old[:place]
     return old
 

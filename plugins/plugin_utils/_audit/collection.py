@@ -42,7 +42,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, outcome_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, get_outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import wide_pause_at
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import NO_VARIABLES
@@ -231,7 +231,7 @@ class WorkspaceAudit:
             if known is None:
                 left.append(question)
                 continue
-            job = Job(audited.server, command=known, outcome=outcome_of(known))
+            job = Job(audited.server, command=known, outcome=get_outcome(known))
             fleet.fetch_output(job)
             question.take(job, reused=True)
             again = [check for check in question.checks if not audited.replies[check.name].stays]

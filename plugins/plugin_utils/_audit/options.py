@@ -97,7 +97,7 @@ class AuditOptions:
                 wait_timeout=values.duration("wait_timeout", options["wait_timeout"]),
                 wait_for_approval=True,
                 cancel_on_timeout=True,
-                first_look=_FIRST_LOOK,
+                first_poll=_FIRST_LOOK,
                 max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), len(plans), least=1),
             ),
             progress=options.get("progress"),

@@ -178,7 +178,7 @@ class Remote:
     def _limits(self, fed: bool) -> Limits:
         return replace(
             self._access.limits,
-            first_look=_FIRST_LOOK_AT_MODULE if fed else _FIRST_LOOK,
+            first_poll=_FIRST_LOOK_AT_MODULE if fed else _FIRST_LOOK,
             queued_too_long=_QUEUED_TOO_LONG + _QUEUED_EACH * self._awaited_by_others(),
         )
 

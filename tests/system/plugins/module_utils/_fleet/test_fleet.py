@@ -459,7 +459,7 @@ def test_looks_are_far_apart_while_commands_are_submitted(
     def look(_looking: Looking, awaited: list[Job], *_arguments: Any) -> None:
         looked.append(clock.monotonic())
         for job in awaited if all(job.id for job in jobs) else ():
-            job.see(job.known.with_status("success"))
+            job.update(job.known.with_status("success"))
 
     monkeypatch.setattr(fleet, "THREADS", 1)
     monkeypatch.setattr(submitting, "submit", submit_slowly)

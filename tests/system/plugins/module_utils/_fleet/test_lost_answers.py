@@ -22,7 +22,7 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, digest_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, get_digest
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Submitted
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
 from ansible_collections.herdops.alpacon.tests.unit.support import (
@@ -65,7 +65,7 @@ def test_what_an_earlier_attempt_has_submitted_is_taken_up(
     body = later(current)
     sent_at = clock.time()
     command = submit(client, body)
-    attempts = {digest_of(body): Attempt(sent_at, command.id if shown else None)}
+    attempts = {get_digest(body): Attempt(sent_at, command.id if shown else None)}
     job = Job(Server(None), body=body)
     Fleet(client, Limits(wait=False), sleep=clock.sleep, run=Run(attempts=attempts)).run([job])
     assert (job.outcome, job.id, job.changed) == ("pending", command.id, True)
@@ -80,7 +80,7 @@ def test_what_an_earlier_attempt_may_have_submitted_is_not_submitted_again(
 ) -> None:
     body = later(current)
     job = Job(Server(None), body=body)
-    run = Run(attempts={digest_of(body): Attempt(clock.time())})
+    run = Run(attempts={get_digest(body): Attempt(clock.time())})
     Fleet(connect(current, sleep=clock.sleep), Limits(wait=False), sleep=clock.sleep, run=run).run([job])
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
     assert job.msg.endswith("An earlier attempt of this task has sent it.")
@@ -164,7 +164,7 @@ def test_of_many_that_may_be_it_ten_are_named_and_none_of_other_tasks(
 ) -> None:
     client = connect(current, sleep=clock.sleep)
     job = Job(Server(None), body=later(current))
-    attempts = {digest_of(job.body): Attempt(clock.time())}
+    attempts = {get_digest(job.body): Attempt(clock.time())}
     client.get(LIST)
     ours, *made = [current.submit("web-01", LINE, scheduled_at=FAR) for _command in range(12)]
     Submitted(tmp_path / "alpacon-submitted").add({"id": ours})

@@ -51,7 +51,7 @@ class Workers:
         """A command that a worker awaits from now on, as the others know."""
         self.shared.expect(command_id)
         job = Job(Server(None), command=Command(command_id, Server(None), "make all", "system", "running"))
-        job.since = self.clock.monotonic()
+        job.awaited_since = self.clock.monotonic()
         return job
 
     def look(self, job: Job, after: float = 2.0, **limits: Any) -> list[str]:
@@ -59,7 +59,7 @@ class Workers:
         self.clock.sleep(after)
         before = len(paths(self.workspace))
         Polls(self.client, self.shared, Limits(**limits).wait_timeout).look(job)
-        job.looked = self.clock.monotonic()
+        job.polled_at = self.clock.monotonic()
         return paths(self.workspace)[before:]
 
     def let_wait(self, job: Job, seconds: float) -> None:
@@ -168,7 +168,7 @@ def test_a_poll_does_not_serve_who_came_while_it_was_under_way(
     pages = workers.client.pages
 
     def slowly(*arguments: Any, **named: Any) -> Iterator[Any]:
-        other.since = workers.clock.monotonic() + 1
+        other.awaited_since = workers.clock.monotonic() + 1
         workers.clock.sleep(3)
         yield from pages(*arguments, **named)
 

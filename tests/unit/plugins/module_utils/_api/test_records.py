@@ -23,7 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     parse_time,
     readable,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import outcome_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import get_outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import describe
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
@@ -209,7 +209,7 @@ def test_an_unknown_word_of_a_command_that_is_over(
 ) -> None:
     command = Command.from_row(current_row(status="terminated", cancellable=True, **fields))
     assert facts(command) == ("terminated", True, ran, False)
-    assert (command.rc, outcome_of(command)) == (rc, outcome)
+    assert (command.rc, get_outcome(command)) == (rc, outcome)
 
 
 # Rows

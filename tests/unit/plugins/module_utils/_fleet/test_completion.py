@@ -37,7 +37,7 @@ ONLY_AN_ID = Job(Server(None), command=Command(COMMAND, Server(None), "", "", "u
 def test_a_stranger_that_is_not_shown_is_expected_for_less_time_than_what_is_known(
     job: Job, seconds: float, lost: bool
 ) -> None:
-    job.missing = 1000.0
+    job.missing_since = 1000.0
     assert completion.is_lost(job, 1000.0 + seconds) is lost
 
 
@@ -98,7 +98,7 @@ def test_what_is_withdrawn_is_a_change_where_it_stood_before(
 ) -> None:
     monkeypatch.setattr(completion, "cancel", lambda _client, _command_id: done)
     command = Command.from_row(current_row())
-    job = Job(Server(SERVER), body, command, Outcome.UNKNOWN, missing=missing)
+    job = Job(Server(SERVER), body, command, Outcome.UNKNOWN, missing_since=missing)
     with Client(settings_of(CONNECTION)) as client:
         completion.withdraw(client, job)
     assert (job.outcome, job.changed) == (outcome, changed)
@@ -119,7 +119,7 @@ def test_no_sentence_about_a_cancel_contradicts_another(
         return done
 
     monkeypatch.setattr(completion, "cancel", cancel)
-    job = Job(Server(SERVER), {"line": "uptime"}, Command.from_row(current_row()), missing=missing)
+    job = Job(Server(SERVER), {"line": "uptime"}, Command.from_row(current_row()), missing_since=missing)
     assert completion.time_out(job, Limits(cancel_on_timeout=True))
     with Client(settings_of(CONNECTION)) as client:
         completion.withdraw(client, job)

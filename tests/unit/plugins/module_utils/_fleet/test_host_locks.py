@@ -47,7 +47,7 @@ def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
 def test_a_retry_submits_again_only_what_is_over(status: str, outcome: Outcome, over: bool) -> None:
     attempts = {"digest": Attempt(0.0, COMMAND)}
     job = Job(Server(SERVER), command=Command(COMMAND, Server(SERVER), "reboot", "system", status), digest="digest")
-    job.end(outcome)
+    job.finish(outcome)
     with Client(Settings("https://workspace.example", TOKEN)) as client:
         Submitting(client, Run(attempts=attempts)).finish([job])
     assert attempts["digest"].over is over

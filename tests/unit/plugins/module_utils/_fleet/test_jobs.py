@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import FINE, Job, Limits, Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import OK_OUTCOMES, Job, Limits, Outcome
 from ansible_collections.herdops.alpacon.tests.unit.support import OTHER_SERVER, SERVER, current_row
 
 
@@ -42,24 +42,24 @@ def test_whether_a_command_has_run(status: str | None, outcome: Outcome | None, 
 )
 def test_what_is_known_of_a_server_is_completed(known: Server, read: Server, together: Server) -> None:
     job = Job(known)
-    job.learn(read)
+    job.update_server(read)
     assert job.server == together
 
 
 def test_a_remark_is_made_once() -> None:
     job = Job(Server(SERVER))
     for note in ("It waits.", "It was found.", "It waits."):
-        job.remark(note)
+        job.add_note(note)
     assert job.note == "It waits. It was found."
 
 
 def test_a_command_that_is_shown_again_is_no_longer_missing() -> None:
-    job = Job(Server(SERVER), missing=1000.0, error=AlpaconError("lost"))
-    job.see(Command.from_row(current_row()))
-    assert (job.id, job.missing, job.error) == (job.known.id, 0, None)
+    job = Job(Server(SERVER), missing_since=1000.0, error=AlpaconError("lost"))
+    job.update(Command.from_row(current_row()))
+    assert (job.id, job.missing_since, job.error) == (job.known.id, 0, None)
 
 
 @pytest.mark.parametrize(("offline", "fine"), [("wait", False), ("fail", False), ("skip", True)])
 def test_a_server_that_is_offline_is_fine_only_where_it_is_to_be_skipped(offline: str, fine: bool) -> None:
     assert (Outcome.OFFLINE in Limits(offline=offline).fine) is fine
-    assert Limits(offline=offline).fine >= FINE
+    assert Limits(offline=offline).ok_outcomes >= OK_OUTCOMES

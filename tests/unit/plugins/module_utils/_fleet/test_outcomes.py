@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import outcome_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import get_outcome
 from ansible_collections.herdops.alpacon.tests.unit.support import current_row
 
 
@@ -27,10 +27,10 @@ from ansible_collections.herdops.alpacon.tests.unit.support import current_row
 )
 def test_what_the_workspace_calls_failed(fields: dict[str, Any], outcome: str) -> None:
     command = Command.from_row(current_row(status="failed", success=False, **fields))
-    assert outcome_of(command, {0, 2}) == outcome
+    assert get_outcome(command, {0, 2}) == outcome
 
 
 @pytest.mark.parametrize(("codes", "outcome"), [({0}, "success"), ({1, 2}, "failed")])
 def test_a_success_in_a_word_that_is_not_known_is_that_of_code_0(codes: set[int], outcome: str) -> None:
     command = Command.from_row(current_row(status="well done", success=True, handled_at="2026-11-24T10:30:45Z"))
-    assert outcome_of(command, codes) == outcome
+    assert get_outcome(command, codes) == outcome

@@ -131,7 +131,7 @@ def test_what_is_only_predicted_did_not_end_in_any_way() -> None:
 def test_every_outcome_fails_unless_it_is_fine(outcome: Outcome) -> None:
     row = DONE if outcome == "success" else current_row(status="failed", success=False, exit_code=1)
     assert bool(of_jobs([job(outcome, row)]).get("failed")) is (outcome not in ("success", "pending"))
-    assert not of_jobs([job(outcome, row)], fine=frozenset(Outcome)).get("failed")
+    assert not of_jobs([job(outcome, row)], ok_outcomes=frozenset(Outcome)).get("failed")
 
 
 def test_a_failure_shows_the_end_of_the_output() -> None:
