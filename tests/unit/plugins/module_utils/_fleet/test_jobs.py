@@ -61,5 +61,5 @@ def test_a_command_that_is_shown_again_is_no_longer_missing() -> None:
 
 @pytest.mark.parametrize(("offline", "fine"), [("wait", False), ("fail", False), ("skip", True)])
 def test_a_server_that_is_offline_is_fine_only_where_it_is_to_be_skipped(offline: str, fine: bool) -> None:
-    assert (Outcome.OFFLINE in Limits(offline=offline).fine) is fine
+    assert (Outcome.OFFLINE in Limits(offline=offline).ok_outcomes) is fine
     assert Limits(offline=offline).ok_outcomes >= OK_OUTCOMES
