@@ -166,7 +166,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     AlpaconError,
     ApiError,
     ConnectionFailed,
-    LostAnswer,
+    LostResponse,
     Untrusted,
     UsageError,
     clean_line,
@@ -309,7 +309,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 # As one text, of which no cache makes anything else.
                 servers = json.dumps(self._read(settings, wanted))
                 entry = {"origin": origin, "read_at": _now(), "servers": servers}
-            except (ApiError, ConnectionFailed, LostAnswer) as error:
+            except (ApiError, ConnectionFailed, LostResponse) as error:
                 entry = self._stale_entry(key, origin, error)
                 if entry is None:
                     raise

@@ -24,7 +24,7 @@ from .errors import (
     AlpaconError,
     ApiError,
     ConnectionFailed,
-    LostAnswer,
+    LostResponse,
     UnknownAddress,
     Untrusted,
     WorkspaceDown,
@@ -32,7 +32,7 @@ from .errors import (
 )
 from .lists import Page
 from .records import last_moment
-from .response import ApiAnswer, http_time, read_answer
+from .response import ApiResponse, parse_http_date, parse_response
 from .session import Session, UnreadableBody, body_of, close_response, origin_of
 from .settings import Settings
 
@@ -303,7 +303,7 @@ class Client:
 
         Raises:
             ApiError: the server states an error.
-            ConnectionFailed, LostAnswer: no answer, or none that can be read.
+            ConnectionFailed, LostResponse: no answer, or none that can be read.
         """
         return self._repeat("GET", path, params, None, self._is_passing).body
 
@@ -312,7 +312,7 @@ class Client:
 
     def write(
         self, method: str, path: str, body: Any = None, before_each: Callable[[], None] = lambda: None
-    ) -> ApiAnswer:
+    ) -> ApiResponse:
         """Send a write, once.
 
         It is sent again only where it certainly was not accepted: no connection was made, or the API's own 429, which
@@ -324,7 +324,7 @@ class Client:
         Raises:
             ApiError: the workspace certainly refused it, see :attr:`.errors.ApiError.stated`.
             ConnectionFailed: it was never sent.
-            LostAnswer: it may have taken effect: an outage, a redirect, any other error, or an unreadable answer.
+            LostResponse: it may have taken effect: an outage, a redirect, any other error, or an unreadable answer.
         """
 
         def before() -> None:
@@ -339,16 +339,16 @@ class Client:
         After a lost answer it is asked for once more, since twice does no harm, and then looked for.
 
         Raises:
-            ApiError, ConnectionFailed, LostAnswer: as for :meth:`write`, but for a 404.
+            ApiError, ConnectionFailed, LostResponse: as for :meth:`write`, but for a 404.
         """
         lost = False
         try:
             try:
                 self.write("DELETE", path)
-            except LostAnswer:
+            except LostResponse:
                 lost = True
                 self.write("DELETE", path)
-        except LostAnswer:
+        except LostResponse:
             if self._is_there(path):
                 raise
         except ApiError as error:
@@ -391,14 +391,14 @@ class Client:
         body: Any,
         may_repeat: Callable[[Exception], bool],
         before_each: Callable[[], None] = lambda: None,
-    ) -> ApiAnswer:
+    ) -> ApiResponse:
         patience, patience_with_budget = self._patience(), self._patience(method)
         attempt = failures = 0
         while True:
             self._await_workspace(method)
             try:
                 return self._send(method, path, params, body, before_each)
-            except (ApiError, ConnectionFailed, LostAnswer) as error:
+            except (ApiError, ConnectionFailed, LostResponse) as error:
                 throttled = self._is_throttled(error)
                 in_outage = self._outage.accepted and _is_outage(error)
                 attempt += 1
@@ -410,7 +410,7 @@ class Client:
                 if throttled:
                     self._hold(pause)
                 if in_outage and method != "GET" and not isinstance(error, ConnectionFailed):
-                    raise LostAnswer(f"{error} The request may have been carried out.") from None
+                    raise LostResponse(f"{error} The request may have been carried out.") from None
                 if failures >= ATTEMPTS or not (in_outage or may_repeat(error)):
                     raise
                 if in_outage:
@@ -463,7 +463,7 @@ class Client:
         """Wait until no outage goes on, and probe for its end when it is this thread's turn.
 
         Raises:
-            ApiError, ConnectionFailed, LostAnswer: a read is given up, since the outage has lasted too long.
+            ApiError, ConnectionFailed, LostResponse: a read is given up, since the outage has lasted too long.
             WorkspaceDown: so is a write, which was not sent.
         """
         while state := self._outage.read():
@@ -486,7 +486,7 @@ class Client:
         """End the outage if the workspace answers a read."""
         try:
             self._send("GET", _PROBE, _PROBE_PARAMS, None, lambda: None)
-        except (ApiError, ConnectionFailed, LostAnswer) as error:
+        except (ApiError, ConnectionFailed, LostResponse) as error:
             if not isinstance(error, ApiError) or _is_outage(error):
                 self._trouble = error
                 self._outage.begin(time.monotonic(), self._pause_after(error, 1))
@@ -511,7 +511,7 @@ class Client:
 
     def _send(
         self, method: str, path: str, params: Mapping[str, Any] | None, body: Any, before_each: Callable[[], None]
-    ) -> ApiAnswer:
+    ) -> ApiResponse:
         self._await_budget(method, path)
         before_each()
         url = self.settings.url + path
@@ -521,16 +521,16 @@ class Client:
             sent = time.time()
             response = self._session.send(method, url, path, params, body)
             arrived = time.time()
-            date = http_time(response.headers.get("Date"))
+            date = parse_http_date(response.headers.get("Date"))
             if date is not None:
                 self.clock.read_date(date, sent, arrived)
             if response.status < 200:
                 close_response(response)
-                raise LostAnswer(
+                raise LostResponse(
                     f"{method} {path}: HTTP {response.status}, which is no answer. Check url and any proxy."
                 )
             if not 300 <= response.status < 400:
-                answer = ApiAnswer(response.status, self._read(method, path, response), sent, arrived)
+                answer = ApiResponse(response.status, self._read(method, path, response), sent, arrived)
                 self._outage.accept()
                 return answer
             close_response(response)
@@ -541,7 +541,7 @@ class Client:
         location = clean(response.headers.get("Location", ""))
         shown = self._session.redaction.text
         if method != "GET":
-            raise LostAnswer(
+            raise LostResponse(
                 f"{method} {path}: HTTP {response.status}, a redirect to {shown(location) or 'nowhere'}, which a write"
                 " does not follow. It may have been carried out. Check url."
             )
@@ -561,12 +561,12 @@ class Client:
         except UnreadableBody as error:
             # What it states by its status, it has stated.
             if response.status < 400:
-                raise LostAnswer(f"{method} {path}: HTTP {response.status}, {error}.") from None
+                raise LostResponse(f"{method} {path}: HTTP {response.status}, {error}.") from None
             content = b""
         redaction = self._session.redaction
         try:
-            return read_answer(method, path, response.status, response.headers, content, redaction, self._quoted)
-        except (ApiError, LostAnswer) as error:
+            return parse_response(method, path, response.status, response.headers, content, redaction, self._quoted)
+        except (ApiError, LostResponse) as error:
             # Somebody else than the workspace may have answered.
             if not getattr(error, "stated", False):
                 error.args = (" ".join([str(error), *self._way]),)

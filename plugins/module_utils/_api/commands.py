@@ -20,7 +20,7 @@ from .errors import (
     AlpaconError,
     ApiError,
     IncompleteList,
-    LostAnswer,
+    LostResponse,
     NotCancellable,
     TimeHasPassed,
     UnreadableRow,
@@ -47,9 +47,9 @@ def get_command(client: Client, command_id: str) -> Command:
     try:
         command = Command.from_row(client.get(path))
     except UnreadableRow as error:
-        raise LostAnswer(f"GET {path}: the answer is not that command. {error}") from None
+        raise LostResponse(f"GET {path}: the answer is not that command. {error}") from None
     if command.id != canonical_uuid(command_id):
-        raise LostAnswer(f"GET {path}: the answer is another command, {command.id}.")
+        raise LostResponse(f"GET {path}: the answer is another command, {command.id}.")
     return command
 
 
@@ -92,7 +92,7 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
 
     Raises:
         ApiError: refused.
-        LostAnswer: it may have been accepted; see :func:`.lost_submits.find_submitted`.
+        LostResponse: it may have been accepted; see :func:`.lost_submits.find_submitted`.
         ConnectionFailed: it was not sent.
         TimeHasPassed: it was not sent, or not accepted, before the time that it states.
     """
@@ -108,7 +108,7 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
     if own is None:
         seen = ", ".join(f"{command.id} for {command.server}" for command in made)
         said = f"with another command in it than was submitted: {seen}" if seen else "without a command in it"
-        error = LostAnswer(f"POST {COMMANDS_PATH}: HTTP {answer.status} {said}.")
+        error = LostResponse(f"POST {COMMANDS_PATH}: HTTP {answer.status} {said}.")
         error.others = tuple(command.id for command in made)
         raise error
     if own.added_at:
@@ -188,7 +188,7 @@ def cancel(client: Client, command_id: str) -> str:
     """Withdraw a command: :data:`CANCELLED`, :data:`GONE` (none is there that could run) or :data:`SENT` (too late).
 
     Raises:
-        LostAnswer: no answer says that it was cancelled, and the command still waits.
+        LostResponse: no answer says that it was cancelled, and the command still waits.
         NotCancellable: it is refused, and the command is held, so that it may still run.
     """
     try:
@@ -199,7 +199,7 @@ def cancel(client: Client, command_id: str) -> str:
         if error.code == "event_command_already_sent" or error.status == 409:
             return _refused(client, command_id, error)
         raise
-    except LostAnswer:
+    except LostResponse:
         return _seen_cancelled(client, command_id)
     said = answer.status == 204 or _is_cancelled(answer.body, command_id)
     return CANCELLED if said else _seen_cancelled(client, command_id)
@@ -233,12 +233,12 @@ def _seen_cancelled(client: Client, command_id: str) -> str:
         try:
             command = find_command(client, command_id)
         except AlpaconError as error:
-            raise LostAnswer(f"{lost}, and whether the command still waits could not be seen. {error}") from None
+            raise LostResponse(f"{lost}, and whether the command still waits could not be seen. {error}") from None
         if command is None or command.status == "cancelled":
             return CANCELLED
         if not command.pending:
             return GONE if _will_not_run(command) else SENT
-    raise LostAnswer(f"{lost} and the command still waits. Run the task again.")
+    raise LostResponse(f"{lost} and the command still waits. Run the task again.")
 
 
 def _will_not_run(command: Command) -> bool:

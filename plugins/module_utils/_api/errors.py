@@ -254,7 +254,7 @@ class WorkspaceDown(ConnectionFailed):
         super().__init__(f"Not sent, since the workspace has failed for {seconds:.0f} s. {cause}")
 
 
-class LostAnswer(AlpaconError):
+class LostResponse(AlpaconError):
     """A request went out and no answer of the workspace came back: it may have taken effect.
 
     Attributes:
@@ -266,7 +266,7 @@ class LostAnswer(AlpaconError):
     status: int | None = None
 
 
-class UnknownAddress(LostAnswer):
+class UnknownAddress(LostResponse):
     """The workspace does not know an address, which says nothing of a record and does not change."""
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Callable
 from urllib.parse import parse_qs, urlsplit
 
-from .errors import ApiError, IncompleteList, LostAnswer
+from .errors import ApiError, IncompleteList, LostResponse
 
 #: Rows on a page, as many as the API gives.
 PAGE_SIZE = 100
@@ -314,7 +314,7 @@ def _rows_of(path: str, body: Any) -> tuple[list[Any], int | None]:
     if isinstance(rows, list) and (not rows or any(isinstance(row, dict) for row in rows)):
         is_stated = isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= _MOST_ROWS
         return rows, count if is_stated else None
-    raise LostAnswer(f"GET {path}: the answer is not a list. Check that url is the one of an Alpacon workspace.")
+    raise LostResponse(f"GET {path}: the answer is not a list. Check that url is the one of an Alpacon workspace.")
 
 
 def _next_query(query: Mapping[str, Any], body: Any) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from typing import Any, Callable, NamedTuple
 
 from .client import Client
 from .commands import COMMANDS_PATH, Match, find_command
-from .errors import AlpaconError, ApiError, LostAnswer, UnknownAddress
+from .errors import AlpaconError, ApiError, LostResponse, UnknownAddress
 from .lists import NEWEST_FIRST, PAGE_SIZE
 from .records import Command, is_same_time, is_uuid, last_moment, parse_time, readable
 
@@ -189,7 +189,7 @@ def requester_of(client: Client) -> Requester:
     if user is None:
         return Requester()
     if not isinstance(user, Mapping) or not isinstance(user.get("id"), str):
-        raise LostAnswer(f"GET {MYSELF}: the answer names no user.")
+        raise LostResponse(f"GET {MYSELF}: the answer names no user.")
     username = user.get("username")
     names = tuple(name for name in (username, user.get("email")) if isinstance(name, str) and name)
     return Requester(user["id"], names, username if username in names else None)

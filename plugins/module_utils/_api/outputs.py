@@ -15,9 +15,9 @@ from typing import Any, Callable
 
 from .client import Client
 from .commands import path_of
-from .errors import ApiError, LostAnswer, UnknownAddress, clean_line
+from .errors import ApiError, LostResponse, UnknownAddress, clean_line
 from .records import Command, plain_text
-from .response import LARGEST_ANSWER
+from .response import MAX_RESPONSE_BYTES
 
 #: Pauses between looks for chunks that are missing, in seconds: the agent repeats a lost one after 1, 2, 4 ... s.
 _CHUNK_PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8)
@@ -244,8 +244,8 @@ def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> s
                 size += len(chunks[seq])
             else:
                 nowhere += 1
-            if size > LARGEST_ANSWER:
-                raise LostAnswer(f"its chunks have more than {LARGEST_ANSWER // 2**20} MiB.")
+            if size > MAX_RESPONSE_BYTES:
+                raise LostResponse(f"its chunks have more than {MAX_RESPONSE_BYTES // 2**20} MiB.")
     except UnknownAddress:
         return None  # as below, in words of 2024
     except ApiError as error:

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from .errors import ApiError, LostAnswer, UnknownAddress, clean, error_from_body
+from .errors import ApiError, LostResponse, UnknownAddress, clean, error_from_body
 from .settings import Redaction
 
 #: How much of an answer is read, packed or unpacked, in bytes: a page of a hundred rows has some 100 MiB where each
 #: ``result`` is as long as agents let it be.
-LARGEST_ANSWER = 128 * 2**20
+MAX_RESPONSE_BYTES = 128 * 2**20
 #: How many values an answer may have; an honest page has some ten thousand.
-MOST_VALUES = 1_000_000
+MAX_VALUES = 1_000_000
 #: A pause that a server asks for is taken for no more than this, in seconds.
 _LONGEST_PAUSE = 7 * 86400.0
 #: A pause that a server asks for is taken for no less than this, in seconds.
@@ -37,7 +37,7 @@ _DJANGO_404 = "The requested resource was not found on this server."
 
 
 @dataclass(frozen=True)
-class ApiAnswer:
+class ApiResponse:
     """A successful answer: HTTP status and decoded JSON (None where there is no body).
 
     Attributes:
@@ -50,7 +50,7 @@ class ApiAnswer:
     arrived: float
 
 
-def read_answer(
+def parse_response(
     method: str,
     path: str,
     status: int,
@@ -68,7 +68,7 @@ def read_answer(
 
     Raises:
         ApiError: it states an error.
-        LostAnswer: it cannot be read, or does not say whether a write was carried out.
+        LostResponse: it cannot be read, or does not say whether a write was carried out.
     """
     if status >= 400:
         content = redaction.content(content)
@@ -80,7 +80,7 @@ def read_answer(
         pause = _seconds(headers.get("Retry-After"), headers.get("Date"))
         raise _refusal(error_from_body(method, path, status, body, pause, quoted), body)
     if not readable:
-        raise LostAnswer(
+        raise LostResponse(
             f"{method} {path}: HTTP {status} with a body that is not JSON"
             f" ({clean(redaction.text(headers.get('Content-Type', 'no content type')))})."
             " A proxy may stand in between, or url is not an Alpacon workspace."
@@ -88,16 +88,16 @@ def read_answer(
     return body
 
 
-def _refusal(error: ApiError, body: Any) -> ApiError | LostAnswer:
+def _refusal(error: ApiError, body: Any) -> ApiError | LostResponse:
     if error.stated or (error.status != 404 and error.method == "GET"):
         return error
     if error.status == 404 and _DJANGO_404 in str(body):
         return UnknownAddress(f"{error} This workspace does not know the address; it may be an older one.")
     if error.status == 404:
         # A proxy without its server, or no workspace at all: no word about the record.
-        lost = LostAnswer(f"{error} This is no answer of an Alpacon workspace; check url and any proxy.")
+        lost = LostResponse(f"{error} This is no answer of an Alpacon workspace; check url and any proxy.")
     else:
-        lost = LostAnswer(f"{error} The request may have been carried out.")
+        lost = LostResponse(f"{error} The request may have been carried out.")
     lost.status = error.status
     return lost
 
@@ -114,10 +114,10 @@ def content_of(raw: Any) -> bytes:
         received += len(piece)
         if unpacker:
             # What follows the end would be gathered, and copied for each piece of it.
-            piece = b"" if unpacker.eof else unpacker.decompress(piece, LARGEST_ANSWER + 1 - size)
+            piece = b"" if unpacker.eof else unpacker.decompress(piece, MAX_RESPONSE_BYTES + 1 - size)
         size += len(piece)
-        if max(size, received) > LARGEST_ANSWER:
-            raise ValueError(f"it is larger than {LARGEST_ANSWER // 2**20} MiB")
+        if max(size, received) > MAX_RESPONSE_BYTES:
+            raise ValueError(f"it is larger than {MAX_RESPONSE_BYTES // 2**20} MiB")
         pieces.append(piece)
     if raw.length_remaining or (unpacker and received and not unpacker.eof):
         raise ValueError("it is cut")
@@ -139,7 +139,7 @@ def _decoded(content: bytes) -> Any:
 
     A byte of text may take four where one character of it does, and is there twice at the end, in the whole text and in
     its string; a value takes up to 240 bytes beside its text. So no answer costs more than twelve times
-    :data:`LARGEST_ANSWER`.
+    :data:`MAX_RESPONSE_BYTES`.
     """
     text = content.strip().decode("utf-8-sig", "replace")
     return None if not text or text.isspace() else _JSON.decode(text)
@@ -147,12 +147,12 @@ def _decoded(content: bytes) -> Any:
 
 def _check_values(content: bytes) -> None:
     """ValueError where a JSON text may have too many values: a list of two bytes takes fifty when it is decoded."""
-    if _starts_of_values(content) <= MOST_VALUES:
+    if _starts_of_values(content) <= MAX_VALUES:
         return
     # Texts may have as many commas as they like.
     bare = content.replace(rb"\\", b"").replace(rb"\"", b"")
-    if bare.count(b'"') > 4 * MOST_VALUES or sum(map(_starts_of_values, bare.split(b'"')[::2])) > MOST_VALUES:
-        raise ValueError(f"it has more than {MOST_VALUES} values")
+    if bare.count(b'"') > 4 * MAX_VALUES or sum(map(_starts_of_values, bare.split(b'"')[::2])) > MAX_VALUES:
+        raise ValueError(f"it has more than {MAX_VALUES} values")
 
 
 def _starts_of_values(content: bytes) -> int:
@@ -160,7 +160,7 @@ def _starts_of_values(content: bytes) -> int:
     return len(content) - len(content.translate(None, b",[{"))
 
 
-def http_time(text: str | None) -> float | None:
+def parse_http_date(text: str | None) -> float | None:
     """The time of a header in seconds since the epoch, or None where there is none."""
     try:
         # What is cut would be read as well, as another minute.
@@ -174,6 +174,6 @@ def _seconds(retry_after: str | None, date: str | None) -> float | None:
     try:
         seconds = float(retry_after or "nan")
     except ValueError:
-        until, now = http_time(retry_after), http_time(date)
+        until, now = parse_http_date(retry_after), parse_http_date(date)
         seconds = math.nan if until is None else until - (time.time() if now is None else now)
     return min(max(seconds, _SHORTEST_PAUSE), _LONGEST_PAUSE) if seconds > 0 else None

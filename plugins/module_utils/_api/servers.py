@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Callable
 
-from .errors import AlpaconError, ApiError, LostAnswer, did_you_mean
+from .errors import AlpaconError, ApiError, LostResponse, did_you_mean
 from .lists import PAGE_SIZE
 from .records import Server, canonical_uuid, is_uuid, row_id
 
@@ -101,7 +101,7 @@ def _ask_by_id(client: Client, server_id: str) -> list[Server]:
             raise
         return []
     if row_id(row) != canonical_uuid(server_id):
-        raise LostAnswer(f"GET {path}: the answer is not that server.")
+        raise LostResponse(f"GET {path}: the answer is not that server.")
     return [Server.from_row(row)]
 
 

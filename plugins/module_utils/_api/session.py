@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
-from .errors import AlpaconError, ConnectionFailed, LostAnswer, MissingLibrary, Untrusted, UsageError
-from .response import LARGEST_ANSWER, content_of
+from .errors import AlpaconError, ConnectionFailed, LostResponse, MissingLibrary, Untrusted, UsageError
+from .response import MAX_RESPONSE_BYTES, content_of
 from .settings import EXAMPLE_OF_URL, VERSION, Redaction, Settings, check_host
 
 try:
@@ -48,7 +48,7 @@ else:
 #: How long a connection may take to be made, in seconds.
 CONNECT_TIMEOUT = 10.0
 #: The whole of an answer must be there after so many times ``request_timeout``.
-ANSWER_TIMEOUTS = 4
+RESPONSE_TIMEOUTS = 4
 #: How much may come beside the body of an answer: headers, and what stands around the chunks of a transfer, in bytes.
 _FRAMING = 16 * 2**20
 
@@ -156,7 +156,7 @@ class Session:
 
         Raises:
             ConnectionFailed: it was not sent.
-            LostAnswer: it may have been.
+            LostResponse: it may have been.
         """
         request = requests.PreparedRequest()
         request.headers = self._headers.copy()
@@ -345,7 +345,7 @@ class _TooLarge(OSError):
     """More came than an answer may have."""
 
     def __init__(self) -> None:
-        super().__init__(f"it is larger than {LARGEST_ANSWER // 2**20} MiB")
+        super().__init__(f"it is larger than {MAX_RESPONSE_BYTES // 2**20} MiB")
 
 
 class _TimedStream(io.RawIOBase):
@@ -357,8 +357,8 @@ class _TimedStream(io.RawIOBase):
     def __init__(self, raw: Any, sock: Any) -> None:
         super().__init__()
         self._raw, self._sock, self._timeout = raw, sock, sock.gettimeout()
-        self._deadline = time.monotonic() + ANSWER_TIMEOUTS * self._timeout
-        self._left = LARGEST_ANSWER + _FRAMING
+        self._deadline = time.monotonic() + RESPONSE_TIMEOUTS * self._timeout
+        self._left = MAX_RESPONSE_BYTES + _FRAMING
 
     def readable(self) -> bool:
         return True
@@ -384,7 +384,7 @@ def _what_broke(error: Exception) -> str:
     if error.args and isinstance(error.args[-1], _TooLarge):
         return f"and its body is not read: {error.args[-1]}"
     if isinstance(error, urllib3.exceptions.TimeoutError):
-        return f"and its body stayed away for request_timeout, or took more than {ANSWER_TIMEOUTS} times as long"
+        return f"and its body stayed away for request_timeout, or took more than {RESPONSE_TIMEOUTS} times as long"
     if isinstance(error, ValueError):
         return f"and its body is not read: {error}"
     return "and the connection broke before the body was read"
@@ -412,10 +412,10 @@ def _below(error: Exception) -> Any:
     return getattr(reason, "original_error", reason)
 
 
-def _lost(method: str, path: str, error: Exception, reason: str) -> LostAnswer:
+def _lost(method: str, path: str, error: Exception, reason: str) -> LostResponse:
     """What to say where a connection was made, so that a request may have arrived."""
     if isinstance(error, requests.exceptions.Timeout):
-        return LostAnswer(
-            f"{method} {path}: no answer within request_timeout, or not its end within {ANSWER_TIMEOUTS} times that."
+        return LostResponse(
+            f"{method} {path}: no answer within request_timeout, or not its end within {RESPONSE_TIMEOUTS} times that."
         )
-    return LostAnswer(f"{method} {path}: the connection broke before an answer was read: {reason}.")
+    return LostResponse(f"{method} {path}: the connection broke before an answer was read: {reason}.")

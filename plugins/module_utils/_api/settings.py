@@ -30,7 +30,7 @@ class Settings:
         validate_certs: whether TLS certificates are verified.
         ca_path: file or folder of CA certificates, or None for the default ones.
         request_timeout: seconds that the server may stay silent within one request; the whole of its answer must be
-            there after :data:`.session.ANSWER_TIMEOUTS` times as long.
+            there after :data:`.session.RESPONSE_TIMEOUTS` times as long.
     """
 
     url: str

@@ -14,7 +14,7 @@ from typing import Any
 
 from .._api.client import Client
 from .._api.commands import CANCELLED, SENT, cancel
-from .._api.errors import AlpaconError, LostAnswer
+from .._api.errors import AlpaconError, LostResponse
 from .._api.outputs import newest_chunk
 from .._api.records import UNDER_WAY, Command, Server, iso
 from .._api.servers import look_up
@@ -282,7 +282,7 @@ def withdraw(client: Client, job: Job) -> None:
     """Take back a command whose time is up."""
     try:
         done = cancel(client, job.known.id)
-    except LostAnswer as error:
+    except LostResponse as error:
         job.msg = f"{job.msg} It may have been cancelled: {error}"
         return
     except AlpaconError as error:

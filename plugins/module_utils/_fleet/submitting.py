@@ -15,7 +15,15 @@ from typing import Any
 
 from .._api.client import Client
 from .._api.commands import find_command, submit
-from .._api.errors import AlpaconError, ApiError, ConnectionFailed, LostAnswer, TimeHasPassed, WorkspaceDown, unforeseen
+from .._api.errors import (
+    AlpaconError,
+    ApiError,
+    ConnectionFailed,
+    LostResponse,
+    TimeHasPassed,
+    WorkspaceDown,
+    unforeseen,
+)
 from .._api.lost_submits import LostSubmit, Requester, find_submitted, requester_of
 from .._api.records import NEVER_RAN, Command, iso
 from .jobs import DECLINED, NOT_ACCEPTED, Job, Limits, Outcome, get_digest
@@ -75,7 +83,7 @@ class Submitting:
         self._intend(job)
         try:
             job.command = submit(self._client, job.body, self._known)
-        except LostAnswer as error:
+        except LostResponse as error:
             job.lost, job.error = LostSubmit(job.body, attempt.sent_at), error
         except (ApiError, ConnectionFailed, TimeHasPassed) as error:
             self._refuse(job, error)
@@ -155,7 +163,7 @@ class Submitting:
         """Take a command for the one that a lost submit has made."""
         job.command = command.with_status("running") if command.hides_rc else command
         job.add_note("The answer to its submit was lost; it was found in the workspace.")
-        if isinstance(job.error, LostAnswer):
+        if isinstance(job.error, LostResponse):
             _name_others(job, [command_id for command_id in job.error.others if command_id != command.id])
         else:
             job.add_note(_EARLIER)
@@ -294,7 +302,7 @@ class LostJobs:
 
     def _ends(self, job: Job) -> float:
         """Return when a job is given up whose command is not listed, in monotonic seconds."""
-        too_large = isinstance(job.error, LostAnswer) and job.error.status == 413
+        too_large = isinstance(job.error, LostResponse) and job.error.status == 413
         return job.awaited_since + min(_TOO_LARGE_PATIENCE if too_large else _NOT_LISTED_PATIENCE, self._patience)
 
     def _next_look(self, now: float) -> float:

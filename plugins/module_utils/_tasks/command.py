@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from .._api.client import Client
 from .._api.commands import CANCELLED, NO_CLOCK, SENT, find_command, latest_ended, pending_of, scheduled_for, with_rc
-from .._api.errors import AlpaconError, LostAnswer, clean_line
+from .._api.errors import AlpaconError, LostResponse, clean_line
 from .._api.records import SHELLS, UNDER_WAY, Command, Server, is_same_time, iso
 from .._fleet.jobs import Job, Outcome, get_outcome
 from .._fleet.run import Run
@@ -190,7 +190,7 @@ def _cancel_job(task: CommandTask, job: Job) -> None:
         return
     try:
         done = task.cancel(job.known.id)
-    except LostAnswer as error:
+    except LostResponse as error:
         job.finish(Outcome.UNKNOWN, f"Not known to be cancelled. {error}", error)
         return
     except AlpaconError as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._api.client import Client
-from .._api.errors import AlpaconError, ApiError, LostAnswer, UnreadableRow
+from .._api.errors import AlpaconError, ApiError, LostResponse, UnreadableRow
 from .._api.records import Server, canonical_uuid, parse_time
 from .._api.servers import PATH, identified
 from .registration_task import MACHINE, MARKER, RegistrationOptions, RegistrationTask
@@ -216,7 +216,7 @@ def _add_groups(user: Client, server_id: str, wanted: Set[str]) -> None:
     path = f"{PATH}{canonical_uuid(server_id)}/"
     try:
         present = _groups_of(user.write("PATCH", path, {"groups": sorted(wanted | present)}).body)
-    except (LostAnswer, UnreadableRow):
+    except (LostResponse, UnreadableRow):
         present = _read_groups(user, server_id, wanted)
     if not wanted <= present:
         raise AlpaconError(f"PATCH {path}: the record does not have all of the groups afterwards.")

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Any, Callable
 
 from .._api.client import Client
-from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostAnswer, UnknownAddress
+from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostResponse, UnknownAddress
 from .._api.records import Server, answered_key, plain_text, row_id
 from .._api.servers import PATH
 from .._fleet.run import Run
@@ -94,7 +94,7 @@ def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[Regist
             return _post(task, attempt), lost
         except UnknownAddress:
             raise RegistrationError(NO_REGISTRATION, orphans=[]) from None
-        except LostAnswer as error:
+        except LostResponse as error:
             lost.append(attempt)
             task.written = True
             _delete_lost(task, attempt, error)
@@ -117,11 +117,11 @@ def _post(task: RegistrationTask, attempt: RegistrationAttempt) -> Mapping[str, 
         body["tags"] = dict(tags)
     answer = task.clients.registering.write("POST", f"{PATH}register/", body).body
     if not isinstance(answer, Mapping) or not row_id(answer) or not answered_key(answer):
-        raise LostAnswer(f"POST {PATH}register/: the answer has no id and key in it.")
+        raise LostResponse(f"POST {PATH}register/: the answer has no id and key in it.")
     return answer
 
 
-def _delete_lost(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostAnswer) -> None:
+def _delete_lost(task: RegistrationTask, attempt: RegistrationAttempt, lost: LostResponse) -> None:
     """Delete the record that a lost registration made, if it made one."""
     name, user = task.options.name, task.clients.user
     if user is None:
@@ -145,7 +145,7 @@ def _delete_lost(task: RegistrationTask, attempt: RegistrationAttempt, lost: Los
             return
 
 
-def _delete_own(user: Client, found: Sequence[Server], attempt: RegistrationAttempt, lost: LostAnswer) -> None:
+def _delete_own(user: Client, found: Sequence[Server], attempt: RegistrationAttempt, lost: LostResponse) -> None:
     orphans = [reference(record) for record in found]
     names = ", ".join(f"{record.name} ({record.id})" for record in found)
     certain = len(found) == 1 and user.clock.is_known
@@ -230,7 +230,7 @@ def _delete_by_agent(task: RegistrationTask) -> bool:
                     " the record there."
                 ) from None
             return False
-        except LostAnswer:
+        except LostResponse:
             lost = task.written = True
             task.clients.agent.write("DELETE", path)
     except ApiError as error:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
 
 from .._api.client import Client
-from .._api.errors import NO_REGISTRATION, AlpaconError, LostAnswer, UnknownAddress, UsageError, did_you_mean
+from .._api.errors import NO_REGISTRATION, AlpaconError, LostResponse, UnknownAddress, UsageError, did_you_mean
 from .._api.records import answered_key, canonical_uuid, is_uuid, iso, parse_time, plain_text, row_id
 from .._fleet.run import Run, has_ended, process_mark
 from .._options import values
@@ -351,7 +351,7 @@ def _make(
     body["description"] = f"Made by Ansible ({secrets.token_hex(4)})" if given is None else given
     try:
         return _post(task.client, body)
-    except LostAnswer as error:
+    except LostResponse as error:
         known = {token.id for token in old}
         lost = _look_for_lost(task, body, known, error)
         for token in lost:
@@ -359,21 +359,21 @@ def _make(
         known.update(token.id for token in lost)
     try:
         return _post(task.client, body)
-    except LostAnswer as error:
+    except LostResponse as error:
         lost = _look_for_lost(task, body, known, error)
-        raise LostAnswer(f"{error} {_left_behind(task, lost)}") from None
+        raise LostResponse(f"{error} {_left_behind(task, lost)}") from None
 
 
 def _post(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
     answer = client.write("POST", PATH, body).body
     token = RegistrationToken.from_row(answer) if row_id(answer) else None
     if token is None or not token.key:
-        raise LostAnswer(f"POST {PATH}: the answer has no id and key in it.")
+        raise LostResponse(f"POST {PATH}: the answer has no id and key in it.")
     return token
 
 
 def _look_for_lost(
-    task: TokenTask, body: Mapping[str, Any], known: set[str], lost: LostAnswer
+    task: TokenTask, body: Mapping[str, Any], known: set[str], lost: LostResponse
 ) -> list[RegistrationToken]:
     """Find the token that a lost POST made, if it made one."""
     for pause in _LOOKS:
@@ -381,13 +381,13 @@ def _look_for_lost(
         try:
             fresh = [token for token in task.existing() if token.id not in known]
         except AlpaconError as error:
-            raise LostAnswer(f"{lost} Whether it made a token could not be seen: {error}") from None
+            raise LostResponse(f"{lost} Whether it made a token could not be seen: {error}") from None
         may_be = [token for token in fresh if _may_be(token, body)]
         marked = [token for token in may_be if task.options.description is None and token.description]
         own = may_be if task.options.own_name else marked
         if len(may_be) > 1 or len(own) < len(may_be):
             # One of them may be another run's, whose key is in use.
-            raise LostAnswer(f"{lost} {_left_behind(task, may_be)}")
+            raise LostResponse(f"{lost} {_left_behind(task, may_be)}")
         if own:
             return own
     return []

@@ -19,7 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
     ApiError,
-    LostAnswer,
+    LostResponse,
     UsageError,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TOO_LONG, blames_account
@@ -191,7 +191,7 @@ class Remote:
         outcome, output = job.outcome, job.output
         if outcome == Outcome.REFUSED and isinstance(job.error, ApiError) and job.error.refuses_account:
             raise AccountRefused(f"{self._access.host}: {job.error}")
-        if job.never_seen and isinstance(job.error, LostAnswer) and job.error.status == 413:
+        if job.never_seen and isinstance(job.error, LostResponse) and job.error.status == 413:
             raise RequestTooLarge(f"{self._access.host}: {job.error}")
         if outcome == Outcome.AWAITING_APPROVAL:
             raise AlpaconError(f"{self._access.host}: {self._withdraw(job)}")
@@ -216,7 +216,7 @@ class Remote:
         held = f"the workspace held command {job.id} until somebody approves it"
         try:
             done = cancel(self._client, job.known.id)
-        except LostAnswer as error:
+        except LostResponse as error:
             return f"{held}. It may have been cancelled. {_MAY_HAVE_RUN} {error}"
         except AlpaconError as error:
             return f"{held}. It could not be cancelled. {_MAY_HAVE_RUN} {error}"

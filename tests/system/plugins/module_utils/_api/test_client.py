@@ -33,7 +33,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     AlpaconError,
     ApiError,
     ConnectionFailed,
-    LostAnswer,
+    LostResponse,
     UnknownAddress,
     UsageError,
     WorkspaceDown,
@@ -117,7 +117,7 @@ PASSING: dict[str, Reply] = {
 @pytest.mark.parametrize("kind", PASSING)
 def test_reads_are_given_up_after_five_attempts(scripted: Scripted, clock: Clock, kind: str) -> None:
     client, server = scripted(PASSING[kind])
-    with pytest.raises((ApiError, LostAnswer)):
+    with pytest.raises((ApiError, LostResponse)):
         client.get(LIST)
     assert len(server.requests) == client.requests == 5
     assert pauses(clock.slept) == [pytest.approx(pause, rel=0.21) for pause in (0.5, 1, 2, 4)]
@@ -146,7 +146,7 @@ def test_what_is_refused_is_neither_sent_again_nor_an_outage(
 @pytest.mark.parametrize("patient", [True, False])
 def test_a_page_is_read_again_where_there_is_patience(scripted: Scripted, patient: bool) -> None:
     client, server = scripted(Reply(page(rows(0, 1), 2)), Reply("<html>"), Reply(page(rows(1, 2))))
-    with contextlib.nullcontext() if patient else pytest.raises(LostAnswer):
+    with contextlib.nullcontext() if patient else pytest.raises(LostResponse):
         assert list(client.rows(LIST, patient=patient)) == rows(0, 2)
     assert [query.get("page") for query in server.queries] == [None, "2", *(["2"] if patient else [])]
 
@@ -264,7 +264,7 @@ def test_the_token_is_blamed_when_an_outage_lasts(scripted: Scripted, clock: Clo
 def test_a_submit_waits_until_the_outage_is_over(scripted: Scripted) -> None:
     client, server = scripted(Reply([1]), NO_DATABASE, NO_DATABASE, Reply([2]), Reply({"id": 1}, 201))
     client.get(LIST)
-    with pytest.raises(LostAnswer, match="may have been carried out"):
+    with pytest.raises(LostResponse, match="may have been carried out"):
         client.write("DELETE", LIST)
     assert client.write("POST", LIST, {}).body == {"id": 1}
     assert [request.method for request in server.requests] == ["GET", "DELETE", "GET", "GET", "POST"]
@@ -286,7 +286,7 @@ def test_a_submit_waits_until_the_outage_is_over(scripted: Scripted) -> None:
 )
 def test_a_write_whose_answer_is_lost_is_not_sent_again(scripted: Scripted, clock: Clock, reply: Reply) -> None:
     client, server = scripted(reply)
-    with pytest.raises(LostAnswer):
+    with pytest.raises(LostResponse):
         client.write("POST", LIST, {})
     assert (len(server.requests), clock.slept) == (1, [])
 
@@ -316,7 +316,7 @@ def test_a_deletion_whose_answer_is_lost_is_looked_after(
 @pytest.mark.parametrize("seen", [Reply({"id": COMMAND}), Reply({"code": "forbidden"}, 403), Reply("<html>", 404)])
 def test_a_deletion_that_nobody_answers_is_lost_while_the_record_may_be_there(scripted: Scripted, seen: Reply) -> None:
     client, _server = scripted(Reply(status=502), Reply(status=302, headers={"Location": "/login/"}), seen)
-    with pytest.raises(LostAnswer, match="DELETE"):
+    with pytest.raises(LostResponse, match="DELETE"):
         client.delete(RECORD)
 
 
@@ -335,7 +335,7 @@ def test_a_read_follows_a_redirect_within_the_origin(scripted: Scripted) -> None
 @pytest.mark.parametrize(("status", "where"), [(300, ""), (307, "/api/moved/"), (399, "http://127.0.0.1:1/")])
 def test_a_write_follows_no_redirect(scripted: Scripted, clock: Clock, status: int, where: str) -> None:
     client, server = scripted(Reply(status=status, headers={"Location": where}), Reply({"id": 1}, 201))
-    with pytest.raises(LostAnswer, match=rf"a redirect to {where or 'nowhere'}.* Check url"):
+    with pytest.raises(LostResponse, match=rf"a redirect to {where or 'nowhere'}.* Check url"):
         client.write("POST", LIST, {})
     assert (len(server.requests), clock.slept) == (1, [])
 
@@ -351,7 +351,7 @@ def test_a_write_follows_no_redirect(scripted: Scripted, clock: Clock, status: i
 )
 def test_a_redirect_to_nonsense(scripted: Scripted, location: str | None, words: str) -> None:
     redirect = Reply(status=302, headers={} if location is None else {"Location": location})
-    for method, error, said in (("GET", ApiError, words), ("POST", LostAnswer, "Check url")):
+    for method, error, said in (("GET", ApiError, words), ("POST", LostResponse, "Check url")):
         client, _server = scripted(redirect, Reply({}, 403))
         with pytest.raises(error, match=said) as caught:
             call(client, method)
@@ -437,7 +437,7 @@ def test_a_trickle_ends(raw: Any, connect: Connect, kind: str) -> None:
             time.sleep(0.02)
 
     client = connect(raw(answer), request_timeout=0.1)
-    with pytest.raises(LostAnswer, match="request_timeout"):
+    with pytest.raises(LostResponse, match="request_timeout"):
         client.write("POST", LIST, {})
     assert client.requests == 1
 
@@ -450,7 +450,7 @@ def test_what_comes_before_an_answer_is_none(scripted: Scripted) -> None:
 
 def test_a_chunk_of_all_that_comes_is_left(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its size is -1, which is how Python is told to read to the end."""
-    monkeypatch.setattr(_session, "LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr(_session, "MAX_RESPONSE_BYTES", 2**20)
     monkeypatch.setattr(_session, "_FRAMING", 2**20)
     pieces = 0
 
@@ -460,7 +460,7 @@ def test_a_chunk_of_all_that_comes_is_left(raw: Any, connect: Connect, monkeypat
         for pieces in range(1000):  # noqa: B007
             connection.sendall(b" " * 2**16)
 
-    with pytest.raises(LostAnswer, match="larger than 1 MiB"):
+    with pytest.raises(LostResponse, match="larger than 1 MiB"):
         connect(raw(answer)).write("POST", LIST, {})
     assert pieces < 800
 
@@ -479,7 +479,7 @@ UNREADABLE = {
 def test_an_answer_that_cannot_be_read_is_a_lost_one(raw: Any, connect: Connect, kind: str) -> None:
     headers, body = UNREADABLE[kind]
     client = connect(raw(sending(OK + headers + b"\r\n" + body)))
-    with pytest.raises(LostAnswer):
+    with pytest.raises(LostResponse):
         client.write("POST", LIST, {})
     assert client.requests == 1
 
@@ -528,7 +528,7 @@ def test_an_answer_of_somebody_else_names_proxy_and_path(
     client = connect("http://workspace.invalid/console", sleep=clock.sleep)
     ways = "url has the path /console, which few workspaces have: try it without."
     ways = f"{ways} The request went through the proxy {proxy.url.removeprefix('http://')}."
-    for kind in (ApiError, LostAnswer):
+    for kind in (ApiError, LostResponse):
         with pytest.raises(kind) as caught:
             client.get(LIST)
         assert str(caught.value).endswith(ways)
@@ -626,7 +626,7 @@ def test_no_part_of_the_token_is_left_where_a_text_is_cut(
 
 def test_a_line_that_is_no_answer_is_shown_without_the_token(raw: Any, connect: Connect) -> None:
     url = raw(sending(f"token={TOKEN}?\r\n".encode()))
-    with pytest.raises(LostAnswer, match=r"the connection broke before an answer was read.*\*") as caught:
+    with pytest.raises(LostResponse, match=r"the connection broke before an answer was read.*\*") as caught:
         connect(url).write("POST", LIST, {})
     assert_without(PARTS, caught.value)
 

@@ -21,7 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
     get_command,
     submit,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer, NotCancellable
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse, NotCancellable
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
     FAR,
@@ -46,7 +46,7 @@ def test_answers_of_every_shape_are_believed(serve: Serve, connect: Connect, ans
 @pytest.mark.parametrize("answer", [None, [], {"detail": "?"}, [None], {"id": "../x"}])
 def test_an_answer_without_a_command_is_a_lost_one(serve: Serve, connect: Connect, answer: Any) -> None:
     server = serve([Reply(answer, 201)])
-    with pytest.raises(LostAnswer, match="without a command in it"):
+    with pytest.raises(LostResponse, match="without a command in it"):
         submit(connect(server), {})
     assert len(server.requests) == 1
 
@@ -59,7 +59,7 @@ def test_an_answer_without_a_command_is_a_lost_one(serve: Serve, connect: Connec
     ],
 )
 def test_an_answer_with_another_command_is_a_lost_one(serve: Serve, connect: Connect, row: Row) -> None:
-    with pytest.raises(LostAnswer, match=f"another command in it than was submitted: {COMMAND} for web-0") as caught:
+    with pytest.raises(LostResponse, match=f"another command in it than was submitted: {COMMAND} for web-0") as caught:
         submit(connect(serve([Reply([row], 201)])), {"server": SERVER, "line": "uptime"})
     assert caught.value.others == (COMMAND,)
 
@@ -113,8 +113,8 @@ def test_how_a_cancel_ends(serve: Serve, connect: Connect, answer: Reply, record
     [
         (FORBIDDEN, None, ApiError, "The token may not do this", 0),
         (TOO_LATE, seen("queued"), NotCancellable, "while it is queued. It may still run", 0),
-        (Reply({}, 200), FORBIDDEN, LostAnswer, "whether the command still waits could not be seen", 0),
-        (seen("scheduled"), seen("scheduled"), LostAnswer, "no answer said .* the command still waits", 15),
+        (Reply({}, 200), FORBIDDEN, LostResponse, "whether the command still waits could not be seen", 0),
+        (seen("scheduled"), seen("scheduled"), LostResponse, "no answer said .* the command still waits", 15),
     ],
 )
 def test_a_cancel_without_an_end_is_an_error(
@@ -137,7 +137,7 @@ def test_a_cancel_without_an_end_is_an_error(
 
 
 def test_the_detail_of_another_command_is_no_answer(serve: Serve, connect: Connect) -> None:
-    with pytest.raises(LostAnswer, match=f"the answer is another command, {NO_COMMAND}"):
+    with pytest.raises(LostResponse, match=f"the answer is another command, {NO_COMMAND}"):
         get_command(connect(serve([Reply(current_row(id=NO_COMMAND))])), COMMAND)
-    with pytest.raises(LostAnswer, match="the answer is not that command"):
+    with pytest.raises(LostResponse, match="the answer is not that command"):
         get_command(connect(serve([Reply({"id": 5})])), COMMAND)

@@ -27,7 +27,7 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import ApiAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import ApiResponse
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import completion, fleet, submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
@@ -362,7 +362,7 @@ def test_no_more_than_max_concurrency_are_unfinished(stage: Stage) -> None:
 def test_as_many_as_max_concurrency_are_submitted_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     everybody, write = threading.Barrier(4), stage.client.write
 
-    def write_together(*request: Any) -> ApiAnswer:
+    def write_together(*request: Any) -> ApiResponse:
         everybody.wait(timeout=5)
         return write(*request)
 

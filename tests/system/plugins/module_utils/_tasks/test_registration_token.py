@@ -15,7 +15,7 @@ from system.registering import manage_token
 from system.support import Clock, in_every_dialect
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostAnswer, RunIsOver, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostResponse, RunIsOver, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, process_mark
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_token as _registration_tokens
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
@@ -223,7 +223,7 @@ def test_a_lost_answer_leaves_one_token_with_a_known_key(
 
 def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Workspace, patient: Clock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS)
-    with pytest.raises(LostAnswer) as caught:
+    with pytest.raises(LostResponse) as caught:
         manage_token(workspace)
     [left] = ids(workspace)
     assert left in str(caught.value)
@@ -233,7 +233,7 @@ def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Worksp
 def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: Clock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
     patient.at(0, workspace.add_registration_token)
-    with pytest.raises(LostAnswer, match="unless another run has just made it"):
+    with pytest.raises(LostResponse, match="unless another run has just made it"):
         manage_token(workspace)
     assert len(ids(workspace)) == 2
     assert [entry["method"] for entry in workspace.log()].count("DELETE") == 0
@@ -242,5 +242,5 @@ def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: Clock
 def test_what_cannot_be_looked_for(workspace: Workspace, patient: Clock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
     workspace.fault("status", method="GET", path=TOKENS, after=1, status=403, body='{"code": "forbidden"}')
-    with pytest.raises(LostAnswer, match="could not be seen"):
+    with pytest.raises(LostResponse, match="could not be seen"):
         manage_token(workspace)

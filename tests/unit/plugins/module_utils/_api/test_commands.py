@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import TimeHasPassed
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import ApiAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import ApiResponse
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     OTHER_SERVER,
     SERVER,
@@ -31,9 +31,9 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 
 @pytest.mark.parametrize(("ahead", "is_sent"), [(1, True), (0, False), (-1, False)])
 def test_what_is_due_is_not_submitted_any_more(ahead: int, is_sent: bool) -> None:
-    def write(_method: str, _path: str, _body: Row, before_each: Callable[[], None]) -> ApiAnswer:
+    def write(_method: str, _path: str, _body: Row, before_each: Callable[[], None]) -> ApiResponse:
         before_each()
-        return ApiAnswer(201, current_row(added_at=None), 0.0, 0.0)
+        return ApiResponse(201, current_row(added_at=None), 0.0, 0.0)
 
     client: Any = SimpleNamespace(write=write, clock=SimpleNamespace(now=lambda: NOW))
     body = {"scheduled_at": (NOW + timedelta(microseconds=ahead)).isoformat()}

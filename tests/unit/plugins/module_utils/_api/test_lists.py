@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lists as _lists
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, IncompleteList, LostAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, IncompleteList, LostResponse
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, page
 
 Query = Mapping[str, Any]
@@ -122,7 +122,7 @@ def test_a_row_that_is_no_row_costs_only_itself() -> None:
 
 @pytest.mark.parametrize("body", [{"status": "Good"}, {"results": None}, {"results": [7]}, "words", None])
 def test_what_is_no_list_is_an_error(body: Any) -> None:
-    with pytest.raises(LostAnswer, match="not a list"):
+    with pytest.raises(LostResponse, match="not a list"):
         in_turn(body).ids()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer, UnknownAddress
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse, UnknownAddress
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output, read_output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.tests.unit.support import Row, current_row, old_row
@@ -178,9 +178,9 @@ def test_a_chunk_that_comes_late_is_waited_for() -> None:
 
 
 def test_chunks_of_more_than_an_answer_may_have_are_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs, "LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr(outputs, "MAX_RESPONSE_BYTES", 2**20)
     assert len(read("x" * 2**19, "x" * 2**19).text) == 2**20
-    with pytest.raises(LostAnswer, match=r"^its chunks have more than 1 MiB\.$"):
+    with pytest.raises(LostResponse, match=r"^its chunks have more than 1 MiB\.$"):
         read("x" * 2**19, "x" * 2**19, "x")
 
 

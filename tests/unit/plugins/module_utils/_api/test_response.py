@@ -19,8 +19,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import response
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import content_of, http_time, read_answer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import (
+    content_of,
+    parse_http_date,
+    parse_response,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Redaction
 
 DATE = "Tue, 24 Nov 2026 12:00:00 GMT"
@@ -28,7 +32,7 @@ OFFLINE = b'{"code": "SERVER_NOT_CONNECTED"}'
 
 
 def read(method: str, status: int, content: bytes, **headers: str) -> Any:
-    return read_answer(method, "/", status, headers, content, Redaction(), quoted=True)
+    return parse_response(method, "/", status, headers, content, Redaction(), quoted=True)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +71,7 @@ def received(content: bytes, **headers: str) -> Any:
     ],
 )
 def test_an_answer_may_have_so_many_values(monkeypatch: pytest.MonkeyPatch, content: bytes, is_read: bool) -> None:
-    monkeypatch.setattr(response, "MOST_VALUES", 100)
+    monkeypatch.setattr(response, "MAX_VALUES", 100)
     with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it has more than 100 values"):
         assert content_of(received(content)) == content
 
@@ -75,7 +79,7 @@ def test_an_answer_may_have_so_many_values(monkeypatch: pytest.MonkeyPatch, cont
 @pytest.mark.parametrize("packing", ["identity", "gzip"])
 @pytest.mark.parametrize(("size", "is_read"), [(2**20, True), (2**20 + 1, False)])
 def test_an_answer_has_an_end(monkeypatch: pytest.MonkeyPatch, packing: str, size: int, is_read: bool) -> None:
-    monkeypatch.setattr(response, "LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr(response, "MAX_RESPONSE_BYTES", 2**20)
     content = random.Random(1).randbytes(2**20).hex().encode()[:size]
     received_response = received(
         gzip.compress(content) if packing == "gzip" else content, **{"Content-Encoding": packing}
@@ -96,7 +100,7 @@ def test_an_answer_has_an_end(monkeypatch: pytest.MonkeyPatch, packing: str, siz
 def test_a_packed_answer_costs_no_more_than_its_bound(
     monkeypatch: pytest.MonkeyPatch, content: bytes, is_read: bool
 ) -> None:
-    monkeypatch.setattr(response, "LARGEST_ANSWER", 2**20)
+    monkeypatch.setattr(response, "MAX_RESPONSE_BYTES", 2**20)
     tracemalloc.start()
     try:
         with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it is larger than 1 MiB"):
@@ -107,7 +111,7 @@ def test_a_packed_answer_costs_no_more_than_its_bound(
 
 
 #: What takes much more memory than it has bytes, at a sixty-fourth of all bounds.
-LARGEST, MOST = response.LARGEST_ANSWER // 64, response.MOST_VALUES // 64
+LARGEST, MOST = response.MAX_RESPONSE_BYTES // 64, response.MAX_VALUES // 64
 COSTLY = {
     "lists": f"[{'[[]],' * (MOST // 4)}0]",
     "names": json.dumps({f"\U0001f600{n}": f"\U0001f600{n}" for n in range(MOST - 1)}),
@@ -118,12 +122,12 @@ COSTLY = {
 
 @pytest.mark.parametrize("kind", COSTLY)
 def test_no_answer_costs_more_memory_than_is_said(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    monkeypatch.setattr(response, "LARGEST_ANSWER", LARGEST)
-    monkeypatch.setattr(response, "MOST_VALUES", MOST)
+    monkeypatch.setattr(response, "MAX_RESPONSE_BYTES", LARGEST)
+    monkeypatch.setattr(response, "MAX_VALUES", MOST)
     received_response = received(COSTLY[kind].encode())
     tracemalloc.start()
     try:
-        with contextlib.suppress(ValueError, LostAnswer):
+        with contextlib.suppress(ValueError, LostResponse):
             read("GET", 200, content_of(received_response))
         assert tracemalloc.get_traced_memory()[1] < 12 * LARGEST
     finally:
@@ -157,8 +161,12 @@ def test_pauses_are_bounded(asked: str, seconds: float | None) -> None:
 
 
 def test_a_time_that_is_cut_is_none() -> None:
-    assert http_time(DATE) == http_time(f" {DATE} ") == datetime(2026, 11, 24, 12, tzinfo=timezone.utc).timestamp()
-    assert not any(http_time(DATE[:end]) for end in range(len(DATE)))
+    assert (
+        parse_http_date(DATE)
+        == parse_http_date(f" {DATE} ")
+        == datetime(2026, 11, 24, 12, tzinfo=timezone.utc).timestamp()
+    )
+    assert not any(parse_http_date(DATE[:end]) for end in range(len(DATE)))
 
 
 @pytest.mark.parametrize(
@@ -178,6 +186,6 @@ def test_a_time_that_is_cut_is_none() -> None:
     ],
 )
 def test_which_answers_say_nothing_of_what_was_asked(method: str, status: int, content: bytes, is_lost: bool) -> None:
-    with pytest.raises((ApiError, LostAnswer)) as caught:
+    with pytest.raises((ApiError, LostResponse)) as caught:
         read(method, status, content)
-    assert isinstance(caught.value, LostAnswer) is is_lost
+    assert isinstance(caught.value, LostResponse) is is_lost

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import PAGE_SIZE, Page
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up, remedy
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, Row
@@ -106,7 +106,7 @@ def test_a_list_that_takes_no_notice_of_names_is_read_to_its_end() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "expected"),
-    [({"id": SERVER.upper()}, [SERVER]), (404, []), ({"id": COMMAND}, LostAnswer), (403, ApiError)],
+    [({"id": SERVER.upper()}, [SERVER]), (404, []), ({"id": COMMAND}, LostResponse), (403, ApiError)],
 )
 def test_a_server_is_looked_up_by_its_id(answer: Any, expected: Any) -> None:
     def get(path: str) -> Row:

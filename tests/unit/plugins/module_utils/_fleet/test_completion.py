@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import CANCELLED, GONE, SENT
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, ApiError, LostAnswer
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, ApiError, LostResponse
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import completion
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, Outcome
@@ -108,7 +108,7 @@ def test_what_is_withdrawn_is_a_change_where_it_stood_before(
 @pytest.mark.parametrize("missing", [0.0, 1000.0])
 @pytest.mark.parametrize(
     "done",
-    [CANCELLED, GONE, SENT, LostAnswer("no answer said that it was cancelled"), ApiError("DELETE", "/", 403)],
+    [CANCELLED, GONE, SENT, LostResponse("no answer said that it was cancelled"), ApiError("DELETE", "/", 403)],
 )
 def test_no_sentence_about_a_cancel_contradicts_another(
     monkeypatch: pytest.MonkeyPatch, done: str | AlpaconError, missing: float
