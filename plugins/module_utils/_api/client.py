@@ -33,7 +33,7 @@ from .errors import (
 from .lists import Page
 from .records import last_moment
 from .response import ApiResponse, parse_http_date, parse_response
-from .session import Session, UnreadableBody, body_of, close_response, origin_of
+from .session import Session, UnreadableBody, close_response, get_origin, read_body
 from .settings import Settings
 
 #: The longest pause between two probes, in seconds.
@@ -305,10 +305,10 @@ class Client:
             ApiError: the server states an error.
             ConnectionFailed, LostResponse: no answer, or none that can be read.
         """
-        return self._repeat("GET", path, params, None, self._is_passing).body
+        return self._send_with_retries("GET", path, params, None, self._is_passing).body
 
     def _get_once(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        return self._repeat("GET", path, params, None, self._is_throttled).body
+        return self._send_with_retries("GET", path, params, None, self._is_throttled).body
 
     def write(
         self, method: str, path: str, body: Any = None, before_each: Callable[[], None] = lambda: None
@@ -331,7 +331,7 @@ class Client:
             self._before_write()
             before_each()
 
-        return self._repeat(method, path, None, body, self._is_unaccepted, before)
+        return self._send_with_retries(method, path, None, body, self._is_unaccepted, before)
 
     def delete(self, path: str) -> bool:
         """Delete a record, and tell whether it was there.
@@ -383,7 +383,7 @@ class Client:
         for page in _lists.pages(self.get if patient else self._get_once, path, params, whole=True):
             yield from page.rows
 
-    def _repeat(
+    def _send_with_retries(
         self,
         method: str,
         path: str,
@@ -547,7 +547,7 @@ class Client:
             )
         try:
             target: str = urljoin(url, location)
-            origin = origin_of(target)
+            origin = get_origin(target)
         except ValueError:
             origin = "what is no address"
         if not location or origin != self._session.origin:
@@ -557,7 +557,7 @@ class Client:
 
     def _read(self, method: str, path: str, response: Any) -> Any:
         try:
-            content = body_of(response)
+            content = read_body(response)
         except UnreadableBody as error:
             # What it states by its status, it has stated.
             if response.status < 400:

@@ -102,7 +102,7 @@ def _refusal(error: ApiError, body: Any) -> ApiError | LostResponse:
     return lost
 
 
-def content_of(raw: Any) -> bytes:
+def unpack_body(raw: Any) -> bytes:
     """The body of an answer, unpacked; ValueError where it is too large, cut, or packed in a way nobody asked for."""
     packing = raw.headers.get("Content-Encoding", "identity").strip().lower()
     if packing not in ("identity", "", "gzip", "x-gzip"):

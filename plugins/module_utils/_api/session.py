@@ -22,7 +22,7 @@ from typing import Any, Callable
 from urllib.parse import urlsplit
 
 from .errors import AlpaconError, ConnectionFailed, LostResponse, MissingLibrary, Untrusted, UsageError
-from .response import MAX_RESPONSE_BYTES, content_of
+from .response import MAX_RESPONSE_BYTES, unpack_body
 from .settings import EXAMPLE_OF_URL, VERSION, Redaction, Settings, check_host
 
 try:
@@ -94,7 +94,7 @@ class Session:
         self._adapter = _Adapter(_context_for(settings) if over_tls else None, pool)
         #: Host and port of the proxy on the way, which errors name; empty if there is none.
         self.proxy = self._check_way(settings.url)
-        self.origin = origin_of(settings.url)
+        self.origin = get_origin(settings.url)
         #: Takes the credentials out of what the peer, or a proxy, repeats of them.
         self.redaction = Redaction(authorization, self._secrets_of_proxy(settings.url))
         if not self._verify:
@@ -134,7 +134,7 @@ class Session:
                 "it is not the address of a proxy",
                 "Give one such as http://proxy.example.com:3128, or unset it.",
             ) from None
-        return origin_of(address).partition("//")[2]
+        return get_origin(address).partition("//")[2]
 
     def _secrets_of_proxy(self, url: str) -> list[str]:
         """The password of the proxy on the way to a URL, as its address has it, as it is, and as it is sent."""
@@ -223,7 +223,7 @@ def _context(path: str | None, _state: tuple[int, ...]) -> ssl.SSLContext:
     return context
 
 
-def origin_of(url: str) -> str:
+def get_origin(url: str) -> str:
     """Scheme, host and port as they are connected to; ValueError where a URL has none that is sound."""
     # Another library would find another host where there is a backslash in front of an @.
     parts = parse_url(url)
@@ -237,14 +237,14 @@ def close_response(response: Any) -> None:
     response.release_conn()
 
 
-def body_of(response: Any) -> bytes:
+def read_body(response: Any) -> bytes:
     """Read the body of a response, unpacked.
 
     Raises:
         UnreadableBody: it did not come, or not whole, or it is larger or odder than an answer may be.
     """
     try:
-        return content_of(response)
+        return unpack_body(response)
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error) as error:
         raise UnreadableBody(_what_broke(error)) from None
     finally:

@@ -21,9 +21,9 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import response
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import (
-    content_of,
     parse_http_date,
     parse_response,
+    unpack_body,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Redaction
 
@@ -73,7 +73,7 @@ def received(content: bytes, **headers: str) -> Any:
 def test_an_answer_may_have_so_many_values(monkeypatch: pytest.MonkeyPatch, content: bytes, is_read: bool) -> None:
     monkeypatch.setattr(response, "MAX_VALUES", 100)
     with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it has more than 100 values"):
-        assert content_of(received(content)) == content
+        assert unpack_body(received(content)) == content
 
 
 @pytest.mark.parametrize("packing", ["identity", "gzip"])
@@ -85,7 +85,7 @@ def test_an_answer_has_an_end(monkeypatch: pytest.MonkeyPatch, packing: str, siz
         gzip.compress(content) if packing == "gzip" else content, **{"Content-Encoding": packing}
     )
     with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it is larger than 1 MiB"):
-        assert content_of(received_response) == content
+        assert unpack_body(received_response) == content
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_packed_answer_costs_no_more_than_its_bound(
     tracemalloc.start()
     try:
         with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it is larger than 1 MiB"):
-            assert content_of(received(content, **{"Content-Encoding": "gzip"})) == b"[1]"
+            assert unpack_body(received(content, **{"Content-Encoding": "gzip"})) == b"[1]"
         assert tracemalloc.get_traced_memory()[1] < 2**22
     finally:
         tracemalloc.stop()
@@ -128,7 +128,7 @@ def test_no_answer_costs_more_memory_than_is_said(monkeypatch: pytest.MonkeyPatc
     tracemalloc.start()
     try:
         with contextlib.suppress(ValueError, LostResponse):
-            read("GET", 200, content_of(received_response))
+            read("GET", 200, unpack_body(received_response))
         assert tracemalloc.get_traced_memory()[1] < 12 * LARGEST
     finally:
         tracemalloc.stop()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import Session, origin_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import Session, get_origin
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
 
@@ -26,7 +26,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
     ],
 )
 def test_an_origin_has_a_port(url: str, origin: str) -> None:
-    assert origin_of(url) == origin
+    assert get_origin(url) == origin
 
 
 def test_certificates_are_not_read_from_a_fifo(tmp_path: Path) -> None:
