@@ -172,10 +172,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     clean_line,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
-    canonical_uuid,
     is_uuid,
-    iso,
+    normalize_uuid,
     parse_time,
+    to_iso,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION, Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, settings_of
@@ -280,7 +280,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 prepare_workers()
                 importlib.import_module(_CONNECTION)  # once, and not by each worker for each of its tasks
             # Templates in compose may look up commands already.
-            remember(path, settings, [canonical_uuid(server["id"]) for server in chosen])
+            remember(path, settings, [normalize_uuid(server["id"]) for server in chosen])
             self._populate(inventory, workspace_of(settings.url), chosen, preferences, prefix, default_groups)
         except Exception as error:
             # Ansible goes on without it, and plays would run on a part of the servers.
@@ -343,7 +343,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _readable(self, servers: list[Described]) -> list[Described]:
         """Each server once; a warning tells of rows that are no servers."""
-        by_id = {canonical_uuid(server["id"]): server for server in reversed(servers) if is_uuid(server.get("id"))}
+        by_id = {normalize_uuid(server["id"]): server for server in reversed(servers) if is_uuid(server.get("id"))}
         without = sum(not is_uuid(server.get("id")) for server in servers)
         if without:
             self.display.warning(f"{without} of the servers that the workspace lists have no UUID, and are left out.")
@@ -528,7 +528,7 @@ def _workspaces(inventory: InventoryData) -> list[str]:
 
 def _variables(server: Described, prefix: str, workspace: str) -> dict[str, Any]:
     variables = {f"{prefix}{name}": inert(value) for name, value in server.items()}
-    return {**variables, SERVER_ID: inert(canonical_uuid(server["id"])), WORKSPACE: inert(workspace)}
+    return {**variables, SERVER_ID: inert(normalize_uuid(server["id"])), WORKSPACE: inert(workspace)}
 
 
 def _field(server: Described, path: str) -> str:
@@ -578,7 +578,7 @@ def _is_unreachable(error: AlpaconError) -> bool:
 
 
 def _now() -> str:
-    return str(iso(datetime.now(timezone.utc)))
+    return str(to_iso(datetime.now(timezone.utc)))
 
 
 def _age(read_at: str) -> str:

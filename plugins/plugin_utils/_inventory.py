@@ -25,10 +25,10 @@ from ansible.utils.unsafe_proxy import wrap_var
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
-    KEYS_OF_CORE,
-    canonical_uuid,
+    CORE_KEY_PREFIX,
     is_uuid,
     is_windows,
+    normalize_uuid,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import SERVER_ID, WORKSPACE, compared
 
@@ -177,7 +177,7 @@ def safe_host_name(name: str) -> str:
 
 def _no_key_of_core(name: str) -> str:
     # Names of hosts and groups are keys in the JSON of ansible-inventory, which other inventories are made of.
-    return name[1:] if name.startswith(KEYS_OF_CORE) else name
+    return name[1:] if name.startswith(CORE_KEY_PREFIX) else name
 
 
 def _cut(name: str) -> str:
@@ -258,7 +258,7 @@ class Naming:
         if host is None or SERVER_ID not in host.vars:
             return host is None or joins
         known = str(host.vars[SERVER_ID])
-        known_id = canonical_uuid(known) if is_uuid(known) else known
+        known_id = normalize_uuid(known) if is_uuid(known) else known
         return (known_id, compared(host.vars.get(WORKSPACE, workspace))) == (server_id, workspace)
 
     def _rename(self, name: str, new: str) -> None:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from ansible import constants as C
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import canonical_uuid, is_uuid
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, settings_of
 
@@ -248,7 +248,7 @@ class _SettingSources:
 
 def _settings_read_with(workspace: str, server: Any) -> list[Settings]:
     """What the inventory was read with that lists a server first; for all others, each one of the workspace."""
-    server_id = canonical_uuid(str(server)) if is_uuid(server) else None
+    server_id = normalize_uuid(str(server)) if is_uuid(server) else None
     sources = [source for source in _read_with.values() if source.workspace == workspace]
     lists = [source for source in sources if server_id in source.servers]
     return [source.settings for source in lists[:1] or sources]

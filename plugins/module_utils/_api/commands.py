@@ -26,7 +26,7 @@ from .errors import (
     UnreadableRow,
 )
 from .lists import LATEST_DUE_FIRST, NEWEST_FIRST, PAGE_SIZE, Page
-from .records import STATUSES, Command, Server, canonical_uuid, last_moment, parse_time, readable
+from .records import STATUSES, Command, Server, last_moment, normalize_uuid, parse_commands, parse_time
 from .servers import PATH, identified
 
 COMMANDS_PATH = "/api/events/commands/"
@@ -38,7 +38,7 @@ _LATE_LOOKS = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 def path_of(command_id: str) -> str:
     """The address of one command."""
-    return f"{COMMANDS_PATH}{canonical_uuid(command_id)}/"
+    return f"{COMMANDS_PATH}{normalize_uuid(command_id)}/"
 
 
 def get_command(client: Client, command_id: str) -> Command:
@@ -48,7 +48,7 @@ def get_command(client: Client, command_id: str) -> Command:
         command = Command.from_row(client.get(path))
     except UnreadableRow as error:
         raise LostResponse(f"GET {path}: the answer is not that command. {error}") from None
-    if command.id != canonical_uuid(command_id):
+    if command.id != normalize_uuid(command_id):
         raise LostResponse(f"GET {path}: the answer is another command, {command.id}.")
     return command
 
@@ -70,7 +70,7 @@ def with_rc(client: Client, command: Command) -> Command:
 
 def list_commands(client: Client, ordering: str = NEWEST_FIRST, **filters: Any) -> Iterator[Command]:
     """Walk the list of commands. Servers ignore filters that they do not know: check what comes."""
-    yield from readable(client.rows(COMMANDS_PATH, {"ordering": ordering, **filters}))
+    yield from parse_commands(client.rows(COMMANDS_PATH, {"ordering": ordering, **filters}))
 
 
 def newest_commands(client: Client) -> list[Command]:
@@ -81,7 +81,7 @@ def newest_commands(client: Client) -> list[Command]:
         if error.refuses_token or error.status not in HIDDEN:
             raise
         return []
-    return list(readable(page.rows)) if page else []
+    return list(parse_commands(page.rows)) if page else []
 
 
 def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ()) -> Command:
@@ -103,7 +103,7 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
         refusal.name_account(body)
         raise
     # Today's servers answer with a list of one, those of 2024 with the record itself.
-    made = list(readable(answer.body if isinstance(answer.body, list) else [answer.body]))
+    made = list(parse_commands(answer.body if isinstance(answer.body, list) else [answer.body]))
     own = next((command for command in made if command.id not in known and _answers(command, body)), None)
     if own is None:
         seen = ", ".join(f"{command.id} for {command.server}" for command in made)
@@ -208,7 +208,7 @@ def cancel(client: Client, command_id: str) -> str:
 def _is_cancelled(row: Any, command_id: str) -> bool:
     """Whether a row is that command, and says that it was cancelled."""
     return any(
-        command.id == canonical_uuid(command_id) and command.status == "cancelled" for command in readable([row])
+        command.id == normalize_uuid(command_id) and command.status == "cancelled" for command in parse_commands([row])
     )
 
 
@@ -428,7 +428,7 @@ def _walk_all(
 
 def _commands_on(client: Client, page: Page) -> list[Command]:
     """Return the commands of a page, and let the clock know what has happened to them."""
-    commands, now = list(readable(page.rows)), time.time()
+    commands, now = list(parse_commands(page.rows)), time.time()
     past = [moment for command in commands for moment in (command.added_at, command.handled_at) if moment]
     if past:
         client.clock.read_past(max(past), now)
@@ -453,7 +453,7 @@ def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list
     pages = client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST, "is_scheduled": "true"}, whole=True)
     try:
         for page in pages:
-            rows = list(readable(page.rows))
+            rows = list(parse_commands(page.rows))
             earliest = client.clock.now() - _CERTAIN_FUTURE
             # The first answer tells the offset between both clocks, if any does.
             if not client.clock.is_known or not _certain_future(client, time):

@@ -17,7 +17,7 @@ from .client import Client
 from .commands import COMMANDS_PATH, Match, find_command
 from .errors import AlpaconError, ApiError, LostResponse, UnknownAddress
 from .lists import NEWEST_FIRST, PAGE_SIZE
-from .records import Command, is_same_time, is_uuid, last_moment, parse_time, readable
+from .records import Command, is_same_time, is_uuid, last_moment, parse_commands, parse_time
 
 WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
 #: A Date header is cut to whole seconds, and the workspace may take so long between it and what it stores, in seconds.
@@ -88,7 +88,7 @@ def _newest(client: Client, servers: Sequence[str], since: float) -> list[Comman
     """
     query = {"ordering": NEWEST_FIRST, **({"server": servers[0]} if len(servers) == 1 else {})}
     commands: list[Command] = []
-    for command in readable(client.rows(COMMANDS_PATH, query, patient=False)):
+    for command in parse_commands(client.rows(COMMANDS_PATH, query, patient=False)):
         # Asked after the first answer, which may tell the offset between both clocks.
         if client.clock.is_known and command.added_at and command.added_at < _named_since(client, since):
             break

@@ -16,7 +16,7 @@ from typing import Any, Callable
 from .client import Client
 from .commands import path_of
 from .errors import ApiError, LostResponse, UnknownAddress, clean_line
-from .records import Command, plain_text
+from .records import Command, to_text
 from .response import MAX_RESPONSE_BYTES
 
 #: Pauses between looks for chunks that are missing, in seconds: the agent repeats a lost one after 1, 2, 4 ... s.
@@ -240,7 +240,7 @@ def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> s
         for row in client.rows(f"{path_of(command.id)}chunks/", params):
             seq, content = row.get("seq"), row.get("content")
             if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < _MOST_CHUNKS:
-                chunks[seq] = plain_text(content) or ""
+                chunks[seq] = to_text(content) or ""
                 size += len(chunks[seq])
             else:
                 nowhere += 1

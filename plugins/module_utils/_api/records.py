@@ -26,11 +26,11 @@ _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.I)
 
 #: The lifecycle: every status that the API is known to give, in the words that users of this collection see.
 PENDING = frozenset(("scheduled", "queued", "verifying", "awaiting_purpose", "awaiting_approval"))
-UNDER_WAY = frozenset(("delivered", "running", "stuck"))
+IN_PROGRESS = frozenset(("delivered", "running", "stuck"))
 NEVER_RAN = frozenset(("denied", "rejected", "expired", "cancelled"))
 RAN = frozenset(("success", "failed"))
 FINISHED = RAN | NEVER_RAN | {"error"}
-STATUSES = PENDING | UNDER_WAY | FINISHED
+STATUSES = PENDING | IN_PROGRESS | FINISHED
 
 #: Where a command has gone wrong that has run all the same; it may not have run where it went wrong elsewhere.
 _RAN_TOO_LONG = "remote_command_exceeded_timeout"
@@ -48,7 +48,7 @@ _BETWEEN_WORDS = re.compile(r"[\s-]+")
 _CASCADE = re.compile(r"^cancelled due to prior comm+and failure", re.I)
 _TIME_IN_TEXT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 #: In any JSON that ansible-core reads, as from caches, such keys make trusted templates and vaults of what they are in.
-KEYS_OF_CORE = "__ansible_"
+CORE_KEY_PREFIX = "__ansible_"
 _TRUNCATED = re.compile(r"\n?\.\.\. \[([0-9]{1,18}) bytes truncated\] \.\.\.\n?")
 
 #: Years and durations (in seconds) that can be added up without leaving what a datetime holds.
@@ -61,7 +61,7 @@ def is_uuid(text: Any) -> bool:
     return isinstance(text, str) and bool(_UUID.fullmatch(text.strip()))
 
 
-def canonical_uuid(text: Any) -> str:
+def normalize_uuid(text: Any) -> str:
     """A UUID as the API writes it: lower case, with dashes.
 
     Nothing else of the API becomes a part of a path, so anything else is an :class:`UnreadableRow`.
@@ -113,36 +113,36 @@ def is_same_time(stated: datetime | None, wanted: datetime | None) -> bool:
     return stated == wanted.replace(microsecond=0)
 
 
-def iso(time: datetime | None) -> str | None:
+def to_iso(time: datetime | None) -> str | None:
     """A time as results give it: ISO 8601 in UTC, with a trailing Z."""
     return time.astimezone(timezone.utc).isoformat().replace("+00:00", "Z") if time else None
 
 
-def row_id(row: Any) -> str | None:
+def parse_row_id(row: Any) -> str | None:
     """The canonical id of a row, or None where it has none that is a UUID."""
     return _uuid(row.get("id")) if isinstance(row, Mapping) else None
 
 
-def row_added_at(row: Mapping[str, Any]) -> datetime | None:
+def parse_added_at(row: Mapping[str, Any]) -> datetime | None:
     """When the command of a row was added, or None where it does not say."""
     return parse_time(row.get("added_at"))
 
 
-def can_be_key(text: str) -> bool:
+def is_valid_key(text: str) -> bool:
     """Whether a header and a file can carry a text as a token or key."""
     return all("!" <= char <= "~" and char not in '"\\' for char in text)
 
 
-def answered_key(row: Mapping[str, Any]) -> str | None:
+def parse_key(row: Mapping[str, Any]) -> str | None:
     """The key that an answer hands out, or None where it is none that a request or a file could carry."""
     key = row.get("key")
     key = key.strip() if isinstance(key, str) else ""
-    return key if key and can_be_key(key) else None
+    return key if key and is_valid_key(key) else None
 
 
 def _uuid(value: Any) -> str | None:
     try:
-        return canonical_uuid(value)
+        return normalize_uuid(value)
     except UnreadableRow:
         return None
 
@@ -151,13 +151,13 @@ def _reference(row: Mapping[str, Any], key: str) -> tuple[str | None, str | None
     """Id and name of another record: an object, or a bare id with ``<key>_name`` beside it."""
     value = row.get(key)
     if isinstance(value, Mapping):
-        names = (plain_text(value.get(name)) for name in ("name", "username", "email"))
-        return plain_text(value.get("id")), next(filter(None, names), None)
+        names = (to_text(value.get(name)) for name in ("name", "username", "email"))
+        return to_text(value.get("id")), next(filter(None, names), None)
     # A name beside an id that is null is nobody's: some servers put the word "None" there.
-    return plain_text(value), None if value is None else plain_text(row.get(f"{key}_name"))
+    return to_text(value), None if value is None else to_text(row.get(f"{key}_name"))
 
 
-def plain_text(value: Any) -> str | None:
+def to_text(value: Any) -> str | None:
     if isinstance(value, str):
         return _writable(value) or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
@@ -168,21 +168,21 @@ def _writable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def plain_data(value: Any) -> Any:
+def to_plain_data(value: Any) -> Any:
     """Data of no fixed shape, such as tags, without what ansible-core would take for more than data."""
     if isinstance(value, str):
         return _writable(value)
     if isinstance(value, list):
-        return [plain_data(item) for item in value]
+        return [to_plain_data(item) for item in value]
     if isinstance(value, Mapping):
-        kept = ((key, item) for key, item in value.items() if not key.startswith(KEYS_OF_CORE))
-        return {_writable(key): plain_data(item) for key, item in kept}
+        kept = ((key, item) for key, item in value.items() if not key.startswith(CORE_KEY_PREFIX))
+        return {_writable(key): to_plain_data(item) for key, item in kept}
     return value
 
 
 def _common_text(value: Any) -> str | None:
     """A text that many rows have alike, and that is held once for all of them."""
-    text = plain_text(value)
+    text = to_text(value)
     return sys.intern(str(text)) if text else None
 
 
@@ -205,7 +205,7 @@ def _items(value: Any) -> list[Any]:
 
 
 def _id_of(item: Any) -> str | None:
-    return plain_text(item.get("id") if isinstance(item, Mapping) else item)
+    return to_text(item.get("id") if isinstance(item, Mapping) else item)
 
 
 #: One for all, since there may be many servers.
@@ -239,8 +239,8 @@ class Server:
     def from_row(cls, row: Mapping[str, Any]) -> Server:
         """Read a row of the servers list, a detail, or the summary inside another record."""
         return cls(
-            id=row_id(row),
-            name=plain_text(row.get("name")),
+            id=parse_row_id(row),
+            name=to_text(row.get("name")),
             is_connected=_flag(row.get("is_connected")),
             commissioned=_flag(row.get("commissioned")),
             started_at=parse_time(row.get("started_at")),
@@ -263,7 +263,7 @@ class Server:
         return self.name or self.id or "?"
 
 
-def owner_of(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def parse_owner(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """Whose the server of a row is: id, name and e-mail address, as the row states them."""
     owner = row.get("owner")
     if isinstance(owner, Mapping):
@@ -322,7 +322,7 @@ class Command:
         """Read a list, detail or create row of any dialect; :class:`UnreadableRow` where it has no id."""
         if not isinstance(row, Mapping):
             raise UnreadableRow(f"A row is not an object but {type(row).__name__}.")
-        command_id = canonical_uuid(row.get("id"))
+        command_id = normalize_uuid(row.get("id"))
         server_id, server_name = _reference(row, "server")
         requester_id, requester_name = _reference(row, "requested_by")
         stated = row.get("status")
@@ -333,18 +333,18 @@ class Command:
             id=command_id,
             server=Server(_uuid(server_id), server_name),
             line=_common_text(row.get("line")) or "",
-            shell=plain_text(row.get("shell")) or "system",
+            shell=to_text(row.get("shell")) or "system",
             status=_status(row),
             cancellable=_flag((stated if isinstance(stated, Mapping) else row).get("cancellable")),
             success=success,
             exit_code=_code(row.get("exit_code")),
-            error_phase=plain_text(row.get("error_phase")),
-            result=plain_text(row["result"]) or "" if isinstance(row.get("result"), str) else None,
+            error_phase=to_text(row.get("error_phase")),
+            result=to_text(row["result"]) or "" if isinstance(row.get("result"), str) else None,
             username=_common_text(row.get("username")),
             groupname=_common_text(row.get("groupname")),
             requested_by=_common_text(requester_id),
             requested_by_name=_common_text(requester_name),
-            added_at=row_added_at(row),
+            added_at=parse_added_at(row),
             scheduled_at=parse_time(row.get("scheduled_at")),
             delivered_at=parse_time(row.get("delivered_at")),
             acked_at=parse_time(row.get("acked_at")),
@@ -463,7 +463,7 @@ class Command:
         return replace(self, status=status)
 
 
-def status_word(text: str) -> str:
+def parse_status(text: str) -> str:
     """A status as users of this collection see it, out of any word that the API has for it."""
     word = _BETWEEN_WORDS.sub("_", text.strip().lower())
     return _SYNONYMS.get(word, word)
@@ -473,8 +473,8 @@ def _status(row: Mapping[str, Any]) -> str:
     stated = row.get("status")
     if stated is None:
         return _status_of_new(row)
-    text = plain_text(stated.get("text") if isinstance(stated, Mapping) else stated) or ""
-    word = status_word(text)
+    text = to_text(stated.get("text") if isinstance(stated, Mapping) else stated) or ""
+    word = parse_status(text)
     if word in STATUSES:
         return word
     return _status_from_facts(row) or word or "unknown"
@@ -501,11 +501,11 @@ def _status_from_facts(row: Mapping[str, Any]) -> str | None:
 
 
 def _time_in(message: Any) -> datetime | None:
-    found = _TIME_IN_TEXT.search(plain_text(message) or "")
+    found = _TIME_IN_TEXT.search(to_text(message) or "")
     return parse_time(found.group()) if found else None
 
 
-def readable(rows: Iterable[Any]) -> Iterator[Command]:
+def parse_commands(rows: Iterable[Any]) -> Iterator[Command]:
     """The commands of rows; one that cannot be read costs only itself."""
     for row in rows:
         try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from .errors import AlpaconError, ApiError, LostResponse, did_you_mean
 from .lists import PAGE_SIZE
-from .records import Server, canonical_uuid, is_uuid, row_id
+from .records import Server, is_uuid, normalize_uuid, parse_row_id
 
 if TYPE_CHECKING:
     from .client import Client
@@ -93,21 +93,21 @@ def _ask(client: Client, reference: str, patient: bool = True) -> list[Server] |
 
 
 def _ask_by_id(client: Client, server_id: str) -> list[Server]:
-    path = f"{PATH}{canonical_uuid(server_id)}/"
+    path = f"{PATH}{normalize_uuid(server_id)}/"
     try:
         row = client.get(path)
     except ApiError as error:
         if error.status != 404:
             raise
         return []
-    if row_id(row) != canonical_uuid(server_id):
+    if parse_row_id(row) != normalize_uuid(server_id):
         raise LostResponse(f"GET {path}: the answer is not that server.")
     return [Server.from_row(row)]
 
 
 def identified(rows: Iterable[Any]) -> Iterator[Server]:
     """The servers of rows, but for those whose id is not a UUID: nobody could name them to the API."""
-    return (Server.from_row(row) for row in rows if row_id(row))
+    return (Server.from_row(row) for row in rows if parse_row_id(row))
 
 
 def remedy(client: Client, reference: str, seen: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from .._api.client import Client
 from .._api.commands import CANCELLED, SENT, cancel
 from .._api.errors import AlpaconError, LostResponse
 from .._api.outputs import newest_chunk
-from .._api.records import UNDER_WAY, Command, Server, iso
+from .._api.records import IN_PROGRESS, Command, Server, to_iso
 from .._api.servers import look_up
 from .jobs import Job, Limits, Outcome, get_outcome, merge_servers
 from .poller import look_at
@@ -66,7 +66,7 @@ class Presence:
             return now >= self._asked[command.id][0]
         if command.status == "queued":
             return now >= since + self._queued_too_long
-        return command.status in UNDER_WAY and now >= since + _UNDER_WAY_TOO_LONG
+        return command.status in IN_PROGRESS and now >= since + _UNDER_WAY_TOO_LONG
 
     def learn(self, jobs: Sequence[Job]) -> None:
         """Ask how the servers of these jobs are."""
@@ -135,7 +135,7 @@ class Presence:
 
 def _can_tell(command: Command) -> bool:
     """Whether the server may say why a command stays where it is."""
-    return command.status == "queued" or command.status in UNDER_WAY
+    return command.status == "queued" or command.status in IN_PROGRESS
 
 
 def waits_for(command: Command, server: Server) -> bool:
@@ -145,12 +145,12 @@ def waits_for(command: Command, server: Server) -> bool:
 
 def is_cut_off(command: Command, server: Server) -> bool:
     """Return True if the agent that has taken a command is not connected, so that its result cannot come yet."""
-    return command.status in UNDER_WAY and server.is_connected is False
+    return command.status in IN_PROGRESS and server.is_connected is False
 
 
 def may_be_restarted(command: Command, server: Server) -> bool:
     """Return True if the agent started after a command that is under way was added: reason for a closer look."""
-    if command.status not in UNDER_WAY or not command.added_at or not server.started_at:
+    if command.status not in IN_PROGRESS or not command.added_at or not server.started_at:
         return False
     return server.started_at > command.added_at
 
@@ -161,14 +161,14 @@ def was_restarted(command: Command, server: Server) -> bool:
     The report may be late, so this is no proof; see :meth:`Presence.is_given_up`.
     """
     taken_at = command.acked_at or command.delivered_at
-    if command.status not in UNDER_WAY or not taken_at or not server.started_at:
+    if command.status not in IN_PROGRESS or not taken_at or not server.started_at:
         return False
     return server.started_at > taken_at
 
 
 def offline(server: Server) -> str:
     """A server that is offline, and when it was not, in words."""
-    last_seen = iso(server.last_connectivity)
+    last_seen = to_iso(server.last_connectivity)
     return f"{server}, offline, last connected at {last_seen}" if last_seen else f"{server}, which is offline"
 
 
@@ -221,7 +221,7 @@ def time_out(job: Job, limits: Limits) -> bool:
     last = (job.error and f" The last look failed: {job.error}") or ""
     waits = f" It waits for {offline(job.server)}." if waits_for(job.known, job.server) else ""
     if was_restarted(job.known, job.server):
-        waits = f" The agent of {job.server} was restarted at {iso(job.server.started_at)}; a result may never come."
+        waits = f" The agent of {job.server} was restarted at {to_iso(job.server.started_at)}; a result may never come."
     job.finish(outcome, f"{outcome.sentence} Last status: {status}.{waits}{last}")
     return limits.cancel_on_timeout and job.known.pending
 
@@ -251,7 +251,7 @@ def give_up_restarted(job: Job) -> None:
     taken = "the agent had taken it" if job.known.acked_at else "it was delivered and before the agent took it"
     job.finish(
         Outcome.UNKNOWN,
-        f"No result is expected: the agent of {job.server} was restarted at {iso(job.server.started_at)}, after"
+        f"No result is expected: the agent of {job.server} was restarted at {to_iso(job.server.started_at)}, after"
         f" {taken}, and nothing came since. It may have run in part. If it reports after all, state=finished with"
         f" id={job.id} returns its result.",
     )

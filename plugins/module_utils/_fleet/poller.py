@@ -16,7 +16,7 @@ from .._api.commands import COMMANDS_PATH, find_command
 from .._api.errors import AlpaconError
 from .._api.lists import NEWEST_FIRST
 from .._api.outputs import Output, output_of_row, read_output, shortened
-from .._api.records import UNDER_WAY, Command, row_added_at, row_id
+from .._api.records import IN_PROGRESS, Command, parse_added_at, parse_row_id
 from .._payload.frames import SKIPPED, unpacked, whole_of
 from .jobs import Job, Limits, Outcome, get_outcome
 from .pacing import LONGEST_PAUSE, SHORTEST_PAUSE
@@ -98,7 +98,7 @@ class Looking:
         pages = self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST, **only})
         number = 1
         for number, page in enumerate(pages, start=1):
-            seen = [(job, row) for row in page.rows if (job := unseen.pop(row_id(row), None))]
+            seen = [(job, row) for row in page.rows if (job := unseen.pop(parse_row_id(row), None))]
             for job, row in seen:
                 _note_row(self._client, job, row)
             if _is_older(page.rows, unseen.values()):
@@ -197,7 +197,7 @@ class Polls:
         pages = self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST})
         for number, page in enumerate(pages, start=1):
             for row in page.rows:
-                command_id = row_id(row)
+                command_id = parse_row_id(row)
                 if command_id in unseen:
                     unseen.remove(command_id)
                     over += self._hand_out(own, row)
@@ -222,7 +222,7 @@ class Polls:
             _note_row(self._client, own, row)
         elif command.finished or command.status == "awaiting_approval":
             self.shared.offer(command.id, dict(row))
-        elif command.status in UNDER_WAY:
+        elif command.status in IN_PROGRESS:
             self.shared.note_status(command.id, command.status)
         return command.finished
 
@@ -267,7 +267,7 @@ def _note_row(client: Client, job: Job, row: Mapping[str, Any]) -> None:
 
 def _is_older(rows: Sequence[Mapping[str, Any]], jobs: Iterable[Job]) -> bool:
     """Whether all of these jobs, newest first, would have had to come before the end of these rows."""
-    last = row_added_at(rows[-1]) if rows else None
+    last = parse_added_at(rows[-1]) if rows else None
     added = [job.known.added_at for job in jobs]
     return last is not None and all(time is not None and time > last for time in added)
 

@@ -26,7 +26,7 @@ from typing import Any, Callable
 from .._api.client import Client, Outage, OutageState, Pause
 from .._api.errors import IncompleteList, UsageError
 from .._api.lists import PAGE_SIZE
-from .._api.records import Server, canonical_uuid, is_uuid
+from .._api.records import Server, is_uuid, normalize_uuid
 from .._api.servers import PATH, identified, look_up, remedy
 from .journal import locked, read_number, replace
 
@@ -361,7 +361,7 @@ def find_servers(
         asked, seen = look_up(client, missing)
         found.update(asked)
     by_name = {name: _the_one(client, name, found[name], seen, option) for name in names}
-    return [Server(canonical_uuid(ref)) if is_uuid(ref) else by_name[ref] for ref in references]
+    return [Server(normalize_uuid(ref)) if is_uuid(ref) else by_name[ref] for ref in references]
 
 
 def _shared_names(client: Client, names: Sequence[str], shared: Shared, hosts: int) -> dict[str, list[Server]]:

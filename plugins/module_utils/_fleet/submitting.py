@@ -25,7 +25,7 @@ from .._api.errors import (
     unforeseen,
 )
 from .._api.lost_submits import LostSubmit, Requester, find_submitted, requester_of
-from .._api.records import NEVER_RAN, Command, iso
+from .._api.records import NEVER_RAN, Command, to_iso
 from .jobs import DECLINED, NOT_ACCEPTED, Job, Limits, Outcome, get_digest
 from .journal import hidden_line
 from .run import Attempt, Run
@@ -221,8 +221,8 @@ def _row_of(command: Command, no_log: bool) -> dict[str, Any]:
         "line": hidden_line(command.line) if no_log else command.line,
         "username": command.username,
         "groupname": command.groupname,
-        "added_at": iso(command.added_at),
-        "scheduled_at": iso(command.scheduled_at),
+        "added_at": to_iso(command.added_at),
+        "scheduled_at": to_iso(command.scheduled_at),
         "run_after": list(command.run_after),
     }
 

@@ -16,7 +16,7 @@ from typing import Any
 from ansible.module_utils.parsing.convert_bool import boolean
 
 from .._api.errors import UsageError
-from .._api.records import can_be_key, canonical_uuid, is_uuid, parse_time
+from .._api.records import is_uuid, is_valid_key, normalize_uuid, parse_time
 
 LINE_LENGTH = 2048
 PURPOSE_LENGTH = 2000
@@ -86,7 +86,7 @@ def uuid(option: str, text: Any) -> str:
         raise UsageError(
             option, f"'{text}' is not a UUID", "Give an id as the API shows it: 8-4-4-4-12 hexadecimal digits."
         )
-    return canonical_uuid(text)
+    return normalize_uuid(text)
 
 
 def elements(value: Any) -> list[Any]:
@@ -217,7 +217,7 @@ def without_nul(option: str, text: str, what: str = "it") -> str:
 def credential(option: str, text: str) -> str:
     """Check a token or key, without ever showing it."""
     text = text.strip()
-    if not can_be_key(text):
+    if not is_valid_key(text):
         raise UsageError(
             option, f"it has a character that no {option} has", "Give the key alone, without quotes or 'token='."
         )

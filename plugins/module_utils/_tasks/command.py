@@ -14,7 +14,7 @@ from typing import Any, Callable
 from .._api.client import Client
 from .._api.commands import CANCELLED, NO_CLOCK, SENT, find_command, latest_ended, pending_of, scheduled_for, with_rc
 from .._api.errors import AlpaconError, LostResponse, clean_line
-from .._api.records import SHELLS, UNDER_WAY, Command, Server, is_same_time, iso
+from .._api.records import IN_PROGRESS, SHELLS, Command, Server, is_same_time, to_iso
 from .._fleet.jobs import Job, Outcome, get_outcome
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, settings_of
@@ -53,7 +53,7 @@ def executed(task: CommandTask) -> Progress:
 
 
 def _reused_job(server: Server, command: Command, options: CommandOptions) -> Job:
-    msg = f"Taken from a command that ended at {iso(command.end)}, within reuse_within."
+    msg = f"Taken from a command that ended at {to_iso(command.end)}, within reuse_within."
     return Job(server, command=command, outcome=get_outcome(command, options.limits.success_codes), msg=msg)
 
 
@@ -166,7 +166,7 @@ def _jobs_by_match(task: CommandTask) -> list[Job]:
 def _meant_by(client: Client, options: CommandOptions, row: Command) -> Command | None:
     """The command, if a request to cancel means it: pending or under way, or at the very time that is given."""
     if options.scheduled_at is None:
-        return row if row.pending or (row.status in UNDER_WAY and row.status != "stuck") else None
+        return row if row.pending or (row.status in IN_PROGRESS and row.status != "stuck") else None
     command = with_schedule(client, row)
     if command is None or not is_same_time(command.scheduled_at, options.scheduled_at) or command.status == "cancelled":
         return None

@@ -15,7 +15,7 @@ from .._api.client import Client
 from .._api.commands import find_command
 from .._api.errors import AlpaconError, UsageError
 from .._api.outputs import Output, read_output, shortened
-from .._api.records import Command, iso
+from .._api.records import Command, to_iso
 from .._api.settings import Warn
 from .._fleet.run import Run
 from .._fleet.sharing import find_servers
@@ -158,11 +158,11 @@ def listed(
         groupname=command.groupname,
         requested_by=_requester(command),
         cancellable=command.cancellable,
-        added_at=iso(command.added_at),
-        scheduled_at=iso(command.scheduled_at),
-        delivered_at=iso(command.delivered_at),
-        acked_at=iso(command.acked_at),
-        handled_at=iso(command.handled_at),
+        added_at=to_iso(command.added_at),
+        scheduled_at=to_iso(command.scheduled_at),
+        delivered_at=to_iso(command.delivered_at),
+        acked_at=to_iso(command.acked_at),
+        handled_at=to_iso(command.handled_at),
         run_after=list(command.run_after),
     )
     return described
@@ -201,7 +201,9 @@ def _no_command(term: str, query: Query, of_other_status: Command | None) -> str
     other = ""
     if of_other_status:
         since = of_other_status.end or of_other_status.added_at
-        other = f" The latest one with another status is {of_other_status.status}{f', {iso(since)}' if since else ''}."
+        other = (
+            f" The latest one with another status is {of_other_status.status}{f', {to_iso(since)}' if since else ''}."
+        )
     return (
         f"{term} has no such command with status {' or '.join(sorted(query.statuses)) or 'of any kind'}.{other}"
         " Give default to get a value of your own instead of this error."

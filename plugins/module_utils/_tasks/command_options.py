@@ -15,7 +15,7 @@ from typing import Any
 
 from .._api.commands import Match
 from .._api.errors import UsageError
-from .._api.records import Server, iso
+from .._api.records import Server, to_iso
 from .._fleet.jobs import Limits
 from .._options import values
 from .._options.values import without_nul
@@ -224,7 +224,7 @@ class CommandOptions:
 
     def body(self, server: Server) -> dict[str, Any]:
         """What is submitted for one server: the published fields, and of the newer ones only those that are used."""
-        return {**self.match(server.id).body(), "scheduled_at": iso(self.scheduled_at), **self.extra}
+        return {**self.match(server.id).body(), "scheduled_at": to_iso(self.scheduled_at), **self.extra}
 
 
 def _given_line(options: Mapping[str, Any]) -> str:

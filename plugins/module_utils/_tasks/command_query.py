@@ -17,7 +17,7 @@ from .._api.client import Client
 from .._api.commands import list_commands
 from .._api.errors import AlpaconError, ApiError, IncompleteList, UsageError, did_you_mean
 from .._api.lists import NEWEST_FIRST
-from .._api.records import STATUSES, Command, Server, status_word
+from .._api.records import STATUSES, Command, Server, parse_status
 from .._api.settings import Warn
 from .._fleet.sharing import resolve
 from .._options import values
@@ -277,7 +277,7 @@ def latest(client: Client, query: Query, servers: Sequence[Server]) -> tuple[dic
 
 def statuses(options: Mapping[str, Any]) -> frozenset[str]:
     """The statuses that an option names, in whichever words."""
-    return frozenset(status_word(str(status)) for status in options.get("status") or ())
+    return frozenset(parse_status(str(status)) for status in options.get("status") or ())
 
 
 def warn_of_unknown_statuses(named: frozenset[str], warn: Warn) -> None:

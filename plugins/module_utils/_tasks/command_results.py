@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from .._api.outputs import Output, sudo_advice, why_ended_early, why_never_began
-from .._api.records import STATUSES, Command, Server, iso
+from .._api.records import STATUSES, Command, Server, to_iso
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_outcome
 from .._payload.frames import SKIPPED
 
@@ -189,8 +189,8 @@ def describe(command: Command, output: Output | None, server: Server | None = No
         "status": command.status,
         "outcome": _word(get_outcome(command) or Outcome.PENDING),
         "rc": command.rc,
-        "start": iso(command.start),
-        "end": iso(command.end) if command.finished else None,
+        "start": to_iso(command.start),
+        "end": to_iso(command.end) if command.finished else None,
         "delta": _delta(command),
         "success": command.success,
         "ran": command.ran,

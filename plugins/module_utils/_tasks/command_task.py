@@ -17,7 +17,7 @@ from .._api.client import Client
 from .._api.commands import SENT, cancel, find_command, supports_env
 from .._api.errors import UsageError
 from .._api.lost_submits import OwnCommands
-from .._api.records import Command, Server, canonical_uuid, is_uuid
+from .._api.records import Command, Server, is_uuid, normalize_uuid
 from .._fleet.fleet import Fleet
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_digest, get_outcome
 from .._fleet.run import Claims, Run
@@ -134,7 +134,7 @@ def claim_named(claims: Claims, options: Mapping[str, Any]) -> None:
         UsageError: another host does.
     """
     checked = CommandOptions.from_options(options)
-    servers = [Server(canonical_uuid(name)) if is_uuid(name) else Server(None, name) for name in checked.servers]
+    servers = [Server(normalize_uuid(name)) if is_uuid(name) else Server(None, name) for name in checked.servers]
     # A file of certificates is on the host that the module goes to.
     settings = settings_of({**options, "ca_path": None})
     refuse_shared(claims, checked, settings.url, servers)

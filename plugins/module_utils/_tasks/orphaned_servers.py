@@ -15,7 +15,7 @@ from typing import Any
 
 from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, LostResponse, UnreadableRow
-from .._api.records import Server, canonical_uuid, parse_time
+from .._api.records import Server, normalize_uuid, parse_time
 from .._api.servers import PATH, identified
 from .registration_task import MACHINE, MARKER, RegistrationOptions, RegistrationTask
 
@@ -50,7 +50,7 @@ class RegistrationAttempt:
 
 def delete(user: Client, server_id: str) -> bool:
     """Delete a record that is not connected; return True if it was there."""
-    return user.delete(f"{PATH}{canonical_uuid(server_id)}/?auto=false")
+    return user.delete(f"{PATH}{normalize_uuid(server_id)}/?auto=false")
 
 
 def named_records(user: Client, name: str) -> list[Server]:
@@ -74,7 +74,7 @@ def reference(record: Server) -> dict[str, Any]:
 def added_at(user: Client, record: Server) -> float:
     """Return when a record was made, in seconds since the epoch; 0 if that is not known."""
     # Lists of older servers do not say it.
-    row = record.fields if "added_at" in record.fields else user.get(f"{PATH}{canonical_uuid(record.id)}/")
+    row = record.fields if "added_at" in record.fields else user.get(f"{PATH}{normalize_uuid(record.id)}/")
     added = parse_time(row.get("added_at")) if isinstance(row, Mapping) else None
     return added.timestamp() if added else 0.0
 
@@ -213,7 +213,7 @@ def _add_groups(user: Client, server_id: str, wanted: Set[str]) -> None:
     present = _read_groups(user, server_id)
     if wanted <= present:
         return
-    path = f"{PATH}{canonical_uuid(server_id)}/"
+    path = f"{PATH}{normalize_uuid(server_id)}/"
     try:
         present = _groups_of(user.write("PATCH", path, {"groups": sorted(wanted | present)}).body)
     except (LostResponse, UnreadableRow):
@@ -227,7 +227,7 @@ def _read_groups(user: Client, server_id: str, wanted: Set[str] = frozenset()) -
     for pause in LOOKS:
         time.sleep(pause)
         try:
-            present = _groups_of(user.get(f"{PATH}{canonical_uuid(server_id)}/"))
+            present = _groups_of(user.get(f"{PATH}{normalize_uuid(server_id)}/"))
         except ApiError as error:
             if error.status != 404 or pause == LOOKS[-1]:
                 raise
@@ -242,7 +242,7 @@ def _groups_of(row: Any) -> set[str]:
     groups = row.get("groups") if isinstance(row, Mapping) else None
     if not isinstance(groups, list):
         raise UnreadableRow("The workspace does not state the groups of the record.")
-    return {canonical_uuid(group.get("id") if isinstance(group, Mapping) else group) for group in groups}
+    return {normalize_uuid(group.get("id") if isinstance(group, Mapping) else group) for group in groups}
 
 
 def _delete_old(task: RegistrationTask, user: Client, old: Server) -> bool:

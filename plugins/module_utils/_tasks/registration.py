@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostResponse, UnknownAddress
-from .._api.records import Server, answered_key, plain_text, row_id
+from .._api.records import Server, parse_key, parse_row_id, to_text
 from .._api.servers import PATH
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, settings_of
@@ -74,7 +74,7 @@ def _register(task: RegistrationTask) -> dict[str, Any]:
             facts.update(other_records(task, None))
         return {**facts, "msg": f"Would be registered as {options.name}.{_replaces(facts)}"}
     answer, lost = _post_safely(task)
-    facts.update(id=row_id(answer), key=answered_key(answer), name=plain_text(answer.get("name")) or options.name)
+    facts.update(id=parse_row_id(answer), key=parse_key(answer), name=to_text(answer.get("name")) or options.name)
     # Whoever loses the result, or the host, has read its id.
     task.run.tell(f"alpacon: registered {facts['name']}, {facts['id']}")
     facts.update(other_records(task, facts["id"], lost))
@@ -116,7 +116,7 @@ def _post(task: RegistrationTask, attempt: RegistrationAttempt) -> Mapping[str, 
     if tags:
         body["tags"] = dict(tags)
     answer = task.clients.registering.write("POST", f"{PATH}register/", body).body
-    if not isinstance(answer, Mapping) or not row_id(answer) or not answered_key(answer):
+    if not isinstance(answer, Mapping) or not parse_row_id(answer) or not parse_key(answer):
         raise LostResponse(f"POST {PATH}register/: the answer has no id and key in it.")
     return answer
 

@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, LostResponse, UnknownAddress, UsageError, did_you_mean
-from .._api.records import answered_key, canonical_uuid, is_uuid, iso, parse_time, plain_text, row_id
+from .._api.records import is_uuid, normalize_uuid, parse_key, parse_row_id, parse_time, to_iso, to_text
 from .._fleet.run import Run, has_ended, process_mark
 from .._options import values
 from .._options.connection import CONNECTION, settings_of
@@ -66,16 +66,16 @@ class RegistrationToken:
         """Read a row of the list, or the answer to a create; :class:`UnreadableRow` where its id is not a UUID."""
         groups = row.get("allowed_groups")
         return cls(
-            id=canonical_uuid(row.get("id")),
-            name=plain_text(row.get("name")) or "",
+            id=normalize_uuid(row.get("id")),
+            name=to_text(row.get("name")) or "",
             groups=frozenset(
-                plain_text(group.get("id") if isinstance(group, Mapping) else group) or ""
+                to_text(group.get("id") if isinstance(group, Mapping) else group) or ""
                 for group in (groups if isinstance(groups, list) else ())
             ),
             expires_at=parse_time(row.get("expires_at")),
             enabled=row.get("enabled") is not False,
-            description=plain_text(row.get("description")),
-            key=answered_key(row),
+            description=to_text(row.get("description")),
+            key=parse_key(row),
         )
 
     def usable(self, now: datetime) -> bool:
@@ -85,7 +85,7 @@ class RegistrationToken:
     def line(self) -> str:
         """Describe the token in one line, for a diff."""
         parts = [f"{self.name}: groups {', '.join(sorted(self.groups)) or 'none'}"]
-        parts.append(f"expires {iso(self.expires_at)}" if self.expires_at else "never expires")
+        parts.append(f"expires {to_iso(self.expires_at)}" if self.expires_at else "never expires")
         return ", ".join(parts if self.enabled else [*parts, "disabled"])
 
 
@@ -148,7 +148,7 @@ def _date(text: str) -> datetime:
 
 def _check_to_come(date: datetime | None, now: datetime) -> None:
     if date and date <= now:
-        raise UsageError("expires_at", f"{iso(date)} is in the past", "Give a time to come.")
+        raise UsageError("expires_at", f"{to_iso(date)} is in the past", "Give a time to come.")
 
 
 def _lifetime(text: str) -> timedelta:
@@ -197,7 +197,7 @@ class TokenTask:
             rows = list(self.client.rows(PATH, {"search": self.options.name}))
         except UnknownAddress:
             raise AlpaconError(NO_REGISTRATION) from None
-        return [RegistrationToken.from_row(row) for row in rows if row_id(row)]
+        return [RegistrationToken.from_row(row) for row in rows if parse_row_id(row)]
 
     def group_ids(self) -> frozenset[str] | None:
         """Resolve the groups to UUIDs, with one read of the list if there are names."""
@@ -206,8 +206,8 @@ class TokenTask:
         known: dict[str, list[str]] = {}
         if not all(is_uuid(group) for group in self.options.groups):
             for row in self.client.rows(GROUPS_PATH):
-                known.setdefault(plain_text(row.get("name")) or "", []).append(plain_text(row.get("id")) or "")
-        return frozenset(canonical_uuid(ref) if is_uuid(ref) else _group_id(ref, known) for ref in self.options.groups)
+                known.setdefault(to_text(row.get("name")) or "", []).append(to_text(row.get("id")) or "")
+        return frozenset(normalize_uuid(ref) if is_uuid(ref) else _group_id(ref, known) for ref in self.options.groups)
 
 
 def _group_id(name: str, known: Mapping[str, Sequence[str]]) -> str:
@@ -244,7 +244,7 @@ class TokenChanges:
             "id": (token and token.id) or None,
             "key": token and token.key,
             "groups": sorted(token.groups) if token else [],
-            "expires_at": iso(token.expires_at) if token else None,
+            "expires_at": to_iso(token.expires_at) if token else None,
             "deleted": [old.id for old in self.gone],
             "msg": self.msg,
         }
@@ -336,7 +336,7 @@ def _said_of_clearing(task: TokenTask, changes: TokenChanges) -> str:
 
 
 def _delete(client: Client, token: RegistrationToken) -> None:
-    client.delete(f"{PATH}{canonical_uuid(token.id)}/")
+    client.delete(f"{PATH}{normalize_uuid(token.id)}/")
 
 
 def _make(
@@ -345,7 +345,7 @@ def _make(
     """Make a token; if the answer is lost, delete that token, whose key nobody knows, and make another, once."""
     body: dict[str, Any] = {"name": task.options.name, "allowed_groups": sorted(groups)}
     if expires_at:
-        body["expires_at"] = iso(expires_at)
+        body["expires_at"] = to_iso(expires_at)
     # It tells the own token from one that another run makes meanwhile. What is given stays as it is.
     given = task.options.description
     body["description"] = f"Made by Ansible ({secrets.token_hex(4)})" if given is None else given
@@ -366,7 +366,7 @@ def _make(
 
 def _post(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
     answer = client.write("POST", PATH, body).body
-    token = RegistrationToken.from_row(answer) if row_id(answer) else None
+    token = RegistrationToken.from_row(answer) if parse_row_id(answer) else None
     if token is None or not token.key:
         raise LostResponse(f"POST {PATH}: the answer has no id and key in it.")
     return token

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from .._api.client import Client
 from .._api.commands import CANCELLED, GONE, SENT, find_command, pending_of, scheduled_for, with_rc
 from .._api.errors import AlpaconError, UsageError
-from .._api.records import Command, Server, is_same_time, iso, readable
+from .._api.records import Command, Server, is_same_time, parse_commands, to_iso
 from .._fleet.jobs import Job, Outcome, get_outcome
 from .._fleet.journal import hidden_line
 from .command_task import NAMED_SERVERS, VISIBLE_PAUSES, CommandTask, Progress, check_parents, fetch_outputs
@@ -63,7 +63,7 @@ def scheduled(task: CommandTask) -> Progress:
     fleet = task.fleet(wait=False)
     for job in fleet.leave_aside(missing) if task.run.check_mode else missing:
         job.changed = task.run.check_mode
-        job.msg = f"{'Would be s' if task.run.check_mode else 'S'}cheduled for {iso(options.scheduled_at)}."
+        job.msg = f"{'Would be s' if task.run.check_mode else 'S'}cheduled for {to_iso(options.scheduled_at)}."
         job.body = options.body(job.server)
     fetch_outputs(fleet, [job for job in jobs if job.command and job.command.finished])
     olds = {
@@ -108,7 +108,7 @@ def schedule_line(task: CommandTask, server: Server, line: str, time: datetime |
     # By its UUID alone, a server has no name until something was submitted to it.
     name = server.name or task.run.own_server or server.id
     # Rows of 2024 do not state the time.
-    return f"{name}: {line} at {iso(time)}" if time else f"{name}: {line}"
+    return f"{name}: {line} at {to_iso(time)}" if time else f"{name}: {line}"
 
 
 def _existing(task: CommandTask, servers: Sequence[Server], times: dict[str, datetime]) -> dict[str, ExistingCommands]:
@@ -177,7 +177,8 @@ def _check_time(task: CommandTask, missing: Sequence[Job]) -> None:
         by = "" if task.client.clock.is_known else " by this machine's clock, since the workspace tells no time"
         raise UsageError(
             "scheduled_at",
-            f"{iso(task.options.scheduled_at)} is in the past{by}, and no such command was carried out then on {names}",
+            f"{to_iso(task.options.scheduled_at)} is in the past{by}, and no such command was carried out then on"
+            f" {names}",
             "Give a time to come, or use state=executed to run it now.",
         )
 
@@ -197,8 +198,8 @@ def _take_back_late(task: CommandTask, job: Job) -> None:
     except AlpaconError as failure:
         done, error = "", failure
     why = (
-        f"{iso(task.options.scheduled_at)} had passed by the workspace's clock when it took the command, at"
-        f" {iso(late.added_at)}."
+        f"{to_iso(task.options.scheduled_at)} had passed by the workspace's clock when it took the command, at"
+        f" {to_iso(late.added_at)}."
     )
     if done in (CANCELLED, GONE):
         job.command, job.changed = late.with_status("cancelled"), False
@@ -251,7 +252,7 @@ def _is_taken_back(task: CommandTask, command: Command) -> bool:
 
 def _still_scheduled(commands: Sequence[Command]) -> str:
     """A sentence that says what is scheduled now."""
-    told = ", ".join(f"{command.id} at {iso(command.scheduled_at) or 'its time'}" for command in commands)
+    told = ", ".join(f"{command.id} at {to_iso(command.scheduled_at) or 'its time'}" for command in commands)
     return f"Scheduled now: {told or 'nothing'}."
 
 
@@ -348,6 +349,6 @@ def submitted_lately(task: CommandTask) -> list[Command]:
     ]
     return [
         command
-        for command in readable(rows)
+        for command in parse_commands(rows)
         if task.options.match().matches(command) and command.was_scheduled and (command.added_at or since) > since
     ]

@@ -16,7 +16,7 @@ from ansible.module_utils.common.text.converters import to_text
 
 from .._api.client import Client
 from .._api.errors import ApiError, UsageError, did_you_mean
-from .._api.records import canonical_uuid, is_uuid, owner_of, plain_data
+from .._api.records import is_uuid, normalize_uuid, parse_owner, to_plain_data
 from .._api.servers import PATH, look_up, remedy
 from .._api.settings import Warn
 from .._fleet.run import Run
@@ -127,7 +127,7 @@ class ServerFilter:
         if name and not set(name) & set("*?["):
             asked["name"] = name
         if is_uuid(group):
-            asked["groups"] = canonical_uuid(group)
+            asked["groups"] = normalize_uuid(group)
         return asked
 
     @property
@@ -148,7 +148,7 @@ class ServerFilter:
         )
 
     def _accepts_groups(self, groups: Sequence[Mapping[str, Any]]) -> bool:
-        wanted = {canonical_uuid(group) if is_uuid(group) else group for group in self.groups}
+        wanted = {normalize_uuid(group) if is_uuid(group) else group for group in self.groups}
         return not wanted or any(group["id"] in wanted or group["name"] in wanted for group in groups)
 
     def _accepts_tags(self, tags: Mapping[str, Any]) -> bool:
@@ -231,7 +231,7 @@ class Groups:
                 self._warn(f"The names of IAM groups cannot be read, so their ids stand for them: {error}")
                 rows = []
             told = [[row.get("id"), row.get("name") or ""] for row in rows]
-            self._names = {str(group): str(name) for group, name in map(plain_data, filter(_is_moderate, told))}
+            self._names = {str(group): str(name) for group, name in map(to_plain_data, filter(_is_moderate, told))}
         return self._names
 
 
@@ -246,10 +246,10 @@ def describe_server(row: Mapping[str, Any], groups: Groups) -> Described:
 
     A field that is nested without end, or as large as no field is, counts as not stated.
     """
-    row = {name: plain_data(value) if _is_moderate(value) else None for name, value in row.items()}
+    row = {name: to_plain_data(value) if _is_moderate(value) else None for name, value in row.items()}
     described = {name: _stated(name, row[name]) for name in FIELDS if name in row}
     if "owner" in described:
-        described["owner"] = owner_of(row)
+        described["owner"] = parse_owner(row)
     if "groups" in described:
         described["groups"] = groups.of(row)
     if "tags" in described and not isinstance(described["tags"], Mapping):
@@ -287,7 +287,7 @@ def without_servers(wanted: ServerFilter, servers: Sequence[Described]) -> list[
     names = sorted({str(group["name"]) for group in groups})
     ids = {str(group["id"]) for group in groups}
     missing = [
-        group for group in wanted.groups if group not in names and not (is_uuid(group) and canonical_uuid(group) in ids)
+        group for group in wanted.groups if group not in names and not (is_uuid(group) and normalize_uuid(group) in ids)
     ]
     # Where the workspace filters, servers that it has not listed may be in any group.
     asked = wanted.parameters.keys()
@@ -347,7 +347,7 @@ def _references(given: Sequence[str]) -> list[str]:
     for reference in given:
         if not reference:
             raise UsageError("servers", "one of them is empty", "Give names or UUIDs, or leave servers out for all.")
-    return list(dict.fromkeys(canonical_uuid(ref) if is_uuid(ref) else ref for ref in given))
+    return list(dict.fromkeys(normalize_uuid(ref) if is_uuid(ref) else ref for ref in given))
 
 
 def _filtered(client: Client, wanted: ServerFilter, groups: Groups, limit: int, warn: Warn) -> list[Described]:

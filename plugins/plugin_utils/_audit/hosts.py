@@ -13,11 +13,11 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import SENTENCES
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
     Server,
-    canonical_uuid,
     is_uuid,
     is_windows,
-    owner_of,
-    plain_text,
+    normalize_uuid,
+    parse_owner,
+    to_text,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 
@@ -86,7 +86,7 @@ class AuditedHost:
 
 def about_of(server: Server) -> dict[str, str | None]:
     """Return the texts about a server, see :class:`AuditedHost`."""
-    row, owner = server.fields, owner_of(server.fields)
+    row, owner = server.fields, parse_owner(server.fields)
     name, version = _text(row.get("os_name")), _text(row.get("os_version"))
     return {
         "os": " ".join(filter(None, (name, version))) or None,
@@ -97,7 +97,7 @@ def about_of(server: Server) -> dict[str, str | None]:
 
 
 def _text(value: Any) -> str | None:
-    text = plain_text(value)
+    text = to_text(value)
     return text[:_LONGEST_TEXT] if text else None
 
 
@@ -129,4 +129,4 @@ def audited_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
 
 def server_of(name: str, server_id: Any) -> str:
     """Return the UUID of a host's server from its variable, else the host's name."""
-    return canonical_uuid(server_id) if is_uuid(server_id) else str(server_id or name)
+    return normalize_uuid(server_id) if is_uuid(server_id) else str(server_id or name)

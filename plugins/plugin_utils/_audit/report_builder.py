@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from ansible.release import __version__ as ansible_core
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import to_iso
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION
 
 from .checks import Check
@@ -64,8 +64,8 @@ def build_report(
         "schema": SCHEMA,
         "title": options.title or f"Audit of {', '.join(urlsplit(url).netloc for url in urls)}",
         "workspace": ", ".join(urls),
-        "started_at": iso(started),
-        "finished_at": iso(datetime.now(timezone.utc)),
+        "started_at": to_iso(started),
+        "finished_at": to_iso(datetime.now(timezone.utc)),
         "collection": VERSION,
         "ansible_core": ansible_core,
         "run_by": {"user": _user(), "controller": socket.gethostname()},
@@ -165,7 +165,7 @@ def _row(audited: AuditedHost, name: str, severity: str, reply: Reply, outcome: 
         "output_truncated": reply.truncated,
         "output_complete": reply.complete,
         "command": reply.command.id if reply.command else None,
-        "ended_at": iso(reply.command.end) if reply.command else None,
+        "ended_at": to_iso(reply.command.end) if reply.command else None,
         "reused": reply.reused,
         "waiver": None,
     }

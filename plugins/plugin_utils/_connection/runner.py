@@ -23,7 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UsageError,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TOO_LONG, blames_account
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, canonical_uuid, is_uuid
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.durations import Durations
@@ -255,7 +255,7 @@ class Remote:
     def _found(self) -> Server:
         reference = self._access.server
         if is_uuid(reference):
-            server = Server(canonical_uuid(reference))
+            server = Server(normalize_uuid(reference))
             # What an inventory says may be old: only whether it is still so is worth a request.
             return self._asked(str(server.id)) if self._access.connected is False else server
         known = self.noted(_ID)

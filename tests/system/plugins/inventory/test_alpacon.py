@@ -334,7 +334,7 @@ _TRUSTED: Row = {"__ansible_type": "TrustedAsTemplate"}
 _TEMPLATE = f"{{{{ lookup('pipe', 'touch {inventories.MARKER}') }}}}"
 _HEADER = f"#jinja2: variable_start_string: '[[', variable_end_string: ']]'\n{_TEMPLATE.replace('{{', '[[')}"
 #: What ansible-core's own JSON would make templates, vaults and errors of.
-KEYS_OF_CORE: tuple[Any, ...] = (
+CORE_KEY_PREFIX: tuple[Any, ...] = (
     {"a": {"__ansible_type": "_AnsibleTaggedStr", "value": _TEMPLATE, "tags": [_TRUSTED]}},
     {"a": {"__ansible_unsafe": _TEMPLATE}, **_TRUSTED},
     {"a": [{"__ansible_vault": "$ANSIBLE_VAULT;1.1;AES256\n6161"}]},
@@ -348,7 +348,7 @@ def test_neither_workspace_nor_cache_makes_anything_of_texts_but_data(source: So
     inventories.MARKER.unlink(missing_ok=True)
     rows = [
         {"id": uuid(n), "name": f"web-{n}", "tags": value, "status": value, "groups": [{"id": "1", "name": value}]}
-        for n, value in enumerate(KEYS_OF_CORE)
+        for n, value in enumerate(CORE_KEY_PREFIX)
     ]
     source = replace(source, programs=prepare(core))
     show = {"var": "[alpacon_tags, alpacon_status, alpacon_groups, shown, hostvars[inventory_hostname] | to_json]"}

@@ -20,7 +20,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import iso
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import to_iso
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
@@ -64,7 +64,7 @@ def test_what_waits_for_the_budget_until_its_time_has_passed_is_not_submitted(
     servers = ["web-01", "web-02"]
     before = schedule(current, servers=servers).commands
     current.fault("status", method="POST", after=1, **throttled(30))
-    soon = str(iso(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=20)))
+    soon = str(to_iso(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=20)))
     given = {"state": "scheduled", "line": "reboot", "scheduled_at": soon, "reschedule": True}
     journal = tmp_path / "run.ids"
     result = run_command(command_options(current, servers=servers, **given), Run(journal_file=journal))
@@ -105,9 +105,9 @@ def ran_at(workspace: Workspace, **row: Any) -> tuple[str, str]:
     """A command that ran at a time gone by, and that time."""
     time = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
     fields = {"server": "web-01", "line": "reboot", "status": "success", "added_at": -7200}
-    fields |= {"scheduled_at": iso(time), "delivered_at": iso(time)}
+    fields |= {"scheduled_at": to_iso(time), "delivered_at": to_iso(time)}
     [command_id] = workspace.add_commands([{**fields, **row}])
-    return command_id, str(iso(time))
+    return command_id, str(to_iso(time))
 
 
 @in_every_dialect
@@ -207,7 +207,7 @@ def all_submit_at_once(workspace: Workspace, racers: int, tie: bool) -> Callable
         command = submit(*arguments)
         if not tie:
             return command
-        workspace.change_command(command.id, added_at=iso(moment))
+        workspace.change_command(command.id, added_at=to_iso(moment))
         barrier.wait(30)
         return replace(command, added_at=moment)
 
@@ -313,10 +313,10 @@ def test_what_stands_is_kept_where_the_new_command_is_refused(workspace: Workspa
 
 def test_what_ran_long_ago_is_found_also_to_reschedule(workspace: Workspace) -> None:
     then = (datetime.now(UTC) - timedelta(days=3)).replace(microsecond=0)
-    made, _time = ran_at(workspace, scheduled_at=iso(then), added_at=iso(then))
+    made, _time = ran_at(workspace, scheduled_at=to_iso(then), added_at=to_iso(then))
     workspace.add_many_commands(140, server="web-01", line="true", status="success", added_at=-90000)
     for reschedule in (False, True):
-        again = schedule(workspace, scheduled_at=iso(then), reschedule=reschedule)
+        again = schedule(workspace, scheduled_at=to_iso(then), reschedule=reschedule)
         assert (again.changed, again["id"], again["msg"]) == (False, made, "It already ran at that time.")
 
 

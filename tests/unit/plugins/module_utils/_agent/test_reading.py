@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._agent import reading
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import can_be_key, is_uuid
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, is_valid_key
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 URL, ID, KEY = "https://my-workspace.us1.alpacon.io", "550e8400-e29b-41d4-a716-446655440000", "aB3-_xyz"
@@ -246,7 +246,7 @@ def test_configuration_whose_id_or_key_is_damaged(host: reading.System, server: 
     found = reading.read_configuration(host, return_key=True)
     assert (found["id"], found["key"], found["complete"]) == (server, key, complete)
     # As the options of modules take them.
-    assert (is_uuid(server) and can_be_key(key)) is complete
+    assert (is_uuid(server) and is_valid_key(key)) is complete
 
 
 @pytest.mark.parametrize(

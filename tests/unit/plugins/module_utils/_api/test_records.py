@@ -17,11 +17,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
     Command,
     Server,
-    canonical_uuid,
     is_uuid,
-    iso,
+    normalize_uuid,
+    parse_commands,
     parse_time,
-    readable,
+    to_iso,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import get_outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import describe
@@ -68,13 +68,13 @@ def test_times_are_read_with_and_without_zone_and_fraction(text: Any, expected: 
     ],
 )
 def test_times_are_written_in_utc(time: datetime | None, expected: str | None) -> None:
-    assert iso(time) == expected
+    assert to_iso(time) == expected
 
 
 @pytest.mark.parametrize("text", [SERVER.upper(), SERVER.replace("-", ""), f" {SERVER}\n"])
 def test_uuids_are_known_in_every_spelling(text: str) -> None:
     assert is_uuid(text)
-    assert canonical_uuid(text) == SERVER
+    assert normalize_uuid(text) == SERVER
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_uuids_are_known_in_every_spelling(text: str) -> None:
 def test_nothing_but_a_uuid_becomes_canonical(value: Any) -> None:
     assert not is_uuid(value)
     with pytest.raises(UnreadableRow, match="not a UUID"):
-        canonical_uuid(value)
+        normalize_uuid(value)
 
 
 # Rows that no honest server gives
@@ -125,7 +125,7 @@ def test_a_row_without_a_uuid_is_unreadable(value: Any) -> None:
 def test_rows_that_cannot_be_read_cost_only_themselves() -> None:
     other = "0b7d9a4e-6f0c-4a5e-9a63-2f1f4f1d2c11"
     rows: list[Any] = [None, current_row(), {}, {"id": 5}, [], current_row(id=other.upper())]
-    assert [command.id for command in readable(rows)] == [COMMAND, other]
+    assert [command.id for command in parse_commands(rows)] == [COMMAND, other]
 
 
 # Status: word, finished, ran, pending. None stands for "nobody can know".
@@ -341,4 +341,4 @@ def test_a_server_keeps_what_a_wait_needs_without_its_row() -> None:
     kept = server.without_row()
     assert (kept, kept.fields) == (server, {})
     assert "os_version" not in repr(server), "an error that shows it says no more than a user needs"
-    assert (iso(kept.started_at), iso(kept.last_connectivity)) == tuple(times.values())
+    assert (to_iso(kept.started_at), to_iso(kept.last_connectivity)) == tuple(times.values())

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, iso
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, to_iso
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import (
     Query,
     doubt_about_order,
@@ -198,5 +198,5 @@ def test_rows_that_are_not_wanted_are_not_kept() -> None:
 def test_what_states_no_time_counts_as_the_latest(sign: str) -> None:
     times = ["2026-11-24T01:00:00Z", None, "2026-11-24T03:00:00Z"]
     commands = [Command.from_row(current_row(delivered_at=time, acked_at=None)) for time in times]
-    found = [iso(command.delivered_at) for command in in_order(commands, f"{sign}delivered_at")]
+    found = [to_iso(command.delivered_at) for command in in_order(commands, f"{sign}delivered_at")]
     assert found == ([times[0], times[2], None] if not sign else [None, times[2], times[0]])
