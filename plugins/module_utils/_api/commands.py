@@ -36,14 +36,14 @@ _HELD = ("verifying", "awaiting_purpose", "awaiting_approval")
 _LATE_LOOKS = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 
-def path_of(command_id: str) -> str:
+def get_command_path(command_id: str) -> str:
     """The address of one command."""
     return f"{COMMANDS_PATH}{normalize_uuid(command_id)}/"
 
 
 def get_command(client: Client, command_id: str) -> Command:
     """Read one command; :class:`ApiError` with status 404 where there is none."""
-    path = path_of(command_id)
+    path = get_command_path(command_id)
     try:
         command = Command.from_row(client.get(path))
     except UnreadableRow as error:
@@ -63,7 +63,7 @@ def find_command(client: Client, command_id: str) -> Command | None:
         return None
 
 
-def with_rc(client: Client, command: Command) -> Command:
+def fetch_rc(client: Client, command: Command) -> Command:
     """A command with its exit code, where the server knows one that its list row leaves out."""
     return get_command(client, command.id) if command.hides_rc else command
 
@@ -73,7 +73,7 @@ def list_commands(client: Client, ordering: str = NEWEST_FIRST, **filters: Any) 
     yield from parse_commands(client.rows(COMMANDS_PATH, {"ordering": ordering, **filters}))
 
 
-def newest_commands(client: Client) -> list[Command]:
+def list_newest_commands(client: Client) -> list[Command]:
     """List the newest commands in one request; none where the token may not read them."""
     try:
         page = next(client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST}), None)
@@ -141,7 +141,7 @@ class Match:
     groupname: str | None = None
 
     @classmethod
-    def of_body(cls, body: Mapping[str, Any]) -> Match:
+    def from_body(cls, body: Mapping[str, Any]) -> Match:
         """The commands that are the same as one that this body submits."""
         return cls(
             server_id=body["server"],
@@ -192,7 +192,7 @@ def cancel(client: Client, command_id: str) -> str:
         NotCancellable: it is refused, and the command is held, so that it may still run.
     """
     try:
-        answer = client.write("DELETE", path_of(command_id))
+        answer = client.write("DELETE", get_command_path(command_id))
     except ApiError as error:
         if error.status == 404:
             return GONE
@@ -227,7 +227,7 @@ def _refused(client: Client, command_id: str, error: ApiError) -> str:
 
 def _seen_cancelled(client: Client, command_id: str) -> str:
     """Return how a command ended whose cancel was not answered; it may be carried out after that."""
-    lost = f"DELETE {path_of(command_id)}: no answer said that it was cancelled"
+    lost = f"DELETE {get_command_path(command_id)}: no answer said that it was cancelled"
     for pause in _LATE_LOOKS:
         client.sleep(pause)
         try:
@@ -248,7 +248,7 @@ def _will_not_run(command: Command) -> bool:
 
 def supports_env(client: Client) -> bool | None:
     """Ask for rows that tell: of the newest commands or, if there is none, of servers; None if no row tells."""
-    told = told_by_commands(newest_commands(client))
+    told = detect_env_by_commands(list_newest_commands(client))
     if told is not None:
         return told
     try:
@@ -257,15 +257,15 @@ def supports_env(client: Client) -> bool | None:
         if error.refuses_token or error.status not in HIDDEN:
             raise
         return None
-    return told_by_servers(identified(page.rows)) if page else None
+    return detect_env_by_servers(identified(page.rows)) if page else None
 
 
-def told_by_commands(commands: Iterable[Command]) -> bool | None:
+def detect_env_by_commands(commands: Iterable[Command]) -> bool | None:
     """Tell by the status, which workspaces without C(env) state as an object."""
     return next((command.may_have_chunks for command in commands if command.status in STATUSES), None)
 
 
-def told_by_servers(servers: Iterable[Server]) -> bool | None:
+def detect_env_by_servers(servers: Iterable[Server]) -> bool | None:
     """Tell by the owner, which workspaces without C(env) state as an id."""
     owners = (server.fields.get("owner") for server in servers)
     return next((not isinstance(owner, str) for owner in owners if owner), None)
@@ -273,7 +273,7 @@ def told_by_servers(servers: Iterable[Server]) -> bool | None:
 
 _LATEST_SCHEDULE_FIRST = "-scheduled_at"
 #: What to say where no answer tells the workspace's clock, or a proxy's clock contradicts it.
-NO_CLOCK = (
+CLOCK_UNKNOWN = (
     "reuse_within: the workspace's clock is not known, since no answer states it, or commands ended later than the Date"
     " of the answer. So no command is reused. If a proxy sets the Date, correct its clock."
 )
@@ -283,7 +283,7 @@ _CERTAIN_FUTURE = timedelta(minutes=5)
 _LONGEST_RUN = timedelta(minutes=30)
 
 
-def commands_of(
+def list_server_commands(
     client: Client, server_ids: Sequence[str], ordering: str, ends: Callable[[Command], bool]
 ) -> list[Command]:
     """The commands of some servers, with as few requests as possible; each comes once, in no certain order.
@@ -304,8 +304,8 @@ def commands_of(
     return [command for server_id in server_ids for command in _walk_one(client, server_id, ordering, ends)]
 
 
-def pending_of(client: Client, server_ids: Sequence[str]) -> list[Command]:
-    """The commands of some servers that may still be pending, and others; as for :func:`commands_of`.
+def list_pending(client: Client, server_ids: Sequence[str]) -> list[Command]:
+    """The commands of some servers that may still be pending, and others; as for :func:`list_server_commands`.
 
     The list of a server is read up to where :class:`_EndOfPending` says so.
     """
@@ -319,14 +319,14 @@ def pending_of(client: Client, server_ids: Sequence[str]) -> list[Command]:
     ]
 
 
-def scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
-    """The commands of some servers that are scheduled for that very time, and others; as for :func:`commands_of`."""
+def list_scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
+    """List the commands of some servers that are scheduled for a time, and others; see :func:`list_server_commands`."""
     wanted = frozenset(server_ids)
     if len(wanted) > 1 and _certain_future(client, time):
         commands = _walk_future(client, wanted, time)
         if commands is not None:
             return commands
-    return commands_of(
+    return list_server_commands(
         client,
         server_ids,
         _LATEST_SCHEDULE_FIRST,
@@ -334,8 +334,8 @@ def scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> 
     )
 
 
-def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> Iterator[Command]:
-    """The commands of some servers that ended no longer ago, by the workspace's clock; as for :func:`commands_of`.
+def list_ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> Iterator[Command]:
+    """List the commands of some servers that ended within so many seconds; see :func:`list_server_commands`.
 
     One that waited or ran for more than half an hour after it was due must have been due no longer than half an hour
     before that. In lists of 2024, which do not say when a command was due, that is when it was submitted.
@@ -350,18 +350,18 @@ def ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> I
         due = command.scheduled_at or command.added_at
         return not client.clock.is_known or (due is not None and due < since() - _LONGEST_RUN)
 
-    commands = commands_of(client, server_ids, LATEST_DUE_FIRST, is_older)
+    commands = list_server_commands(client, server_ids, LATEST_DUE_FIRST, is_older)
     earliest = since()
     return (command for command in commands if client.clock.is_known and command.end and command.end >= earliest)
 
 
-def latest_ended(
+def find_latest_ended(
     client: Client,
     matches: Iterable[Match],
     seconds: float,
     accept: Callable[[Command], Command | None],
 ) -> dict[Match, Command]:
-    """For each match, with its server and line, the accepted command that ended last; as for :func:`ended_within`.
+    """For each match, with its server and line, the accepted command that ended last; as for :func:`list_ended_within`.
 
     Args:
         accept: returns a command that counts, with what else should be known of it, or None.
@@ -371,19 +371,19 @@ def latest_ended(
         by_line.setdefault((match.server_id, (match.line or "").strip()), []).append(match)
     latest: dict[Match, Command] = {}
     ids = list(dict.fromkeys(str(server_id) for server_id, _line in by_line))
-    for command in ended_within(client, ids, seconds):
+    for command in list_ended_within(client, ids, seconds):
         alike = by_line.get((command.server.id, command.line.strip()), ())
         fitting = [match for match in alike if match.matches(command)]
         accepted = accept(command) if fitting else None
         if accepted is None:
             continue
         for match in fitting:
-            if match not in latest or end_of(latest[match]) < end_of(accepted):
+            if match not in latest or end_sort_key(latest[match]) < end_sort_key(accepted):
                 latest[match] = accepted
     return latest
 
 
-def end_of(command: Command) -> datetime:
+def end_sort_key(command: Command) -> datetime:
     """When a command ended, so that those are the first of which nobody knows."""
     return command.end or datetime.min.replace(tzinfo=timezone.utc)
 

@@ -108,7 +108,7 @@ def _named_since(client: Client, sent_at: float) -> datetime:
 def _judge(
     client: Client, submit: LostSubmit, newest: Sequence[Command], whose: Callable[[], Requester], knows_older: bool
 ) -> FoundSubmit:
-    wanted = Match.of_body(submit.body)
+    wanted = Match.from_body(submit.body)
     found = [
         command
         for command in newest

@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Any, Callable
 
 from .client import Client
-from .commands import path_of
+from .commands import get_command_path
 from .errors import ApiError, LostResponse, UnknownAddress, clean_line
 from .records import Command, to_text
 from .response import MAX_RESPONSE_BYTES
@@ -130,7 +130,7 @@ def newest_chunk(client: Client, command: Command) -> Any:
     if not command.may_have_chunks:
         return None
     try:
-        return client.get(f"{path_of(command.id)}chunks/", {"ordering": "-seq", "page_size": 1})
+        return client.get(f"{get_command_path(command.id)}chunks/", {"ordering": "-seq", "page_size": 1})
     except UnknownAddress:
         return None
     except ApiError as error:
@@ -237,7 +237,7 @@ def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> s
     first_unknown, size, nowhere = _first_gap(chunks), 0, 0
     params = {"ordering": "seq", **({"seq__gte": first_unknown} if first_unknown else {})}
     try:
-        for row in client.rows(f"{path_of(command.id)}chunks/", params):
+        for row in client.rows(f"{get_command_path(command.id)}chunks/", params):
             seq, content = row.get("seq"), row.get("content")
             if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < _MOST_CHUNKS:
                 chunks[seq] = to_text(content) or ""

@@ -12,7 +12,16 @@ from functools import partial
 from typing import Any, Callable
 
 from .._api.client import Client
-from .._api.commands import CANCELLED, NO_CLOCK, SENT, find_command, latest_ended, pending_of, scheduled_for, with_rc
+from .._api.commands import (
+    CANCELLED,
+    CLOCK_UNKNOWN,
+    SENT,
+    fetch_rc,
+    find_command,
+    find_latest_ended,
+    list_pending,
+    list_scheduled_for,
+)
 from .._api.errors import AlpaconError, LostResponse, clean_line
 from .._api.records import IN_PROGRESS, SHELLS, Command, Server, is_same_time, to_iso
 from .._fleet.jobs import Job, Outcome, get_outcome
@@ -64,13 +73,13 @@ def _reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> d
     def succeeded(command: Command) -> Command | None:
         if not task.believes(command):
             return None
-        known = with_rc(client, command) if options.limits.success_codes - {0} else command
+        known = fetch_rc(client, command) if options.limits.success_codes - {0} else command
         return known if get_outcome(known, options.limits.success_codes) == Outcome.SUCCESS else None
 
     matches = [options.match(server.id) for server in servers]
-    latest = latest_ended(client, matches, seconds, succeeded)
+    latest = find_latest_ended(client, matches, seconds, succeeded)
     if not client.clock.is_known:
-        task.run.warn(NO_CLOCK)
+        task.run.warn(CLOCK_UNKNOWN)
     return {match.server_id: command for match, command in latest.items()}
 
 
@@ -140,9 +149,9 @@ def _jobs_by_match(task: CommandTask) -> list[Job]:
     servers = {str(server.id): server for server in task.servers()}
     found: dict[str, list[Job]] = {server_id: [] for server_id in servers}
     rows = (
-        pending_of(client, list(servers))
+        list_pending(client, list(servers))
         if options.scheduled_at is None
-        else scheduled_for(client, list(servers), options.scheduled_at)
+        else list_scheduled_for(client, list(servers), options.scheduled_at)
     )
     # Lists may lag behind what this run has submitted and withdrawn.
     seen = task.gone()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from .._api.client import Client
-from .._api.commands import CANCELLED, GONE, SENT, find_command, pending_of, scheduled_for, with_rc
+from .._api.commands import CANCELLED, GONE, SENT, fetch_rc, find_command, list_pending, list_scheduled_for
 from .._api.errors import AlpaconError, UsageError
 from .._api.records import Command, Server, is_same_time, parse_commands, to_iso
 from .._fleet.jobs import Job, Outcome, get_outcome
@@ -121,9 +121,9 @@ def _existing(task: CommandTask, servers: Sequence[Server], times: dict[str, dat
     found = {str(server.id): ExistingCommands() for server in servers}
     # What ran at a time that is past may lie behind all that could be withdrawn.
     rows = (
-        pending_of(client, list(found))
+        list_pending(client, list(found))
         if options.reschedule and options.time > client.clock.now()
-        else scheduled_for(client, list(found), options.time)
+        else list_scheduled_for(client, list(found), options.time)
     )
     for row in filter(options.match().matches, rows):
         existing = found[str(row.server.id)]
@@ -158,7 +158,7 @@ def _scheduled_job(task: CommandTask, server: Server, existing: ExistingCommands
         job.command = min(existing.pending, key=_age)
         job.finish(Outcome.PENDING, "Already scheduled.")
     elif existing.ran:
-        job.command = with_rc(task.client, min(existing.ran, key=_age))
+        job.command = fetch_rc(task.client, min(existing.ran, key=_age))
         outcome = get_outcome(job.command, task.options.limits.success_codes) or Outcome.PENDING
         job.finish(outcome, "It already ran at that time.")
     elif existing.refused:

@@ -15,13 +15,13 @@ from functools import cached_property
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
-    NO_CLOCK,
+    CLOCK_UNKNOWN,
     Match,
-    commands_of,
-    end_of,
-    newest_commands,
-    told_by_servers,
-    with_rc,
+    detect_env_by_servers,
+    end_sort_key,
+    fetch_rc,
+    list_newest_commands,
+    list_server_commands,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     HIDDEN,
@@ -116,12 +116,12 @@ class WorkspaceAudit:
         has_env = self._find_servers()
         recent = self._recent()
         rows = [command for commands in recent.values() for command in commands]
-        self._longest_line = _longest_line(rows or (() if has_env else newest_commands(self.client)), has_env)
+        self._longest_line = _longest_line(rows or (() if has_env else list_newest_commands(self.client)), has_env)
         fleet = self._fleet()
         questions = [question for host in self.hosts for question in self._left(host, recent, fleet)]
         # Where there was nothing to reuse, a clock would change nothing.
         if self.options.reuse_within and not self.client.clock.is_known and any(one.key in recent for one in questions):
-            self.run.warn(NO_CLOCK)
+            self.run.warn(CLOCK_UNKNOWN)
         if self.run.check_mode:
             self.left_out = len({question.match for question in questions})
             return
@@ -148,7 +148,7 @@ class WorkspaceAudit:
             known = None
             self.run.warn(f"The list of servers cannot be read, so hosts need alpacon_server_id: {error}")
         self.hosts = [audited_host(host, None if known is None else known[host.server]) for host in self.given]
-        return told_by_servers(server for servers in (known or {}).values() for server in servers)
+        return detect_env_by_servers(server for servers in (known or {}).values() for server in servers)
 
     def _fleet(self) -> Fleet:
         progress = len(self.given) > 1 if self.options.progress is None else self.options.progress
@@ -208,7 +208,7 @@ class WorkspaceAudit:
             return command.added_at is not None and command.added_at < self.client.clock.now() - lately
 
         recent: dict[tuple[str, str], list[Command]] = {}
-        for command in sorted(commands_of(self.client, ids, NEWEST_FIRST, is_old), key=end_of):
+        for command in sorted(list_server_commands(self.client, ids, NEWEST_FIRST, is_old), key=end_sort_key):
             recent.setdefault((str(command.server.id), command.line.strip()), []).append(command)
         return recent
 
@@ -250,12 +250,14 @@ class WorkspaceAudit:
             return None
         earliest = self.client.clock.now() - timedelta(seconds=seconds)
         if before:
-            earliest = max(earliest, end_of(before))
+            earliest = max(earliest, end_sort_key(before))
         for command in reversed(recent.get(question.key, ())):
-            fits = command.status in RAN and command.ran and not command.error_phase and end_of(command) >= earliest
+            fits = (
+                command.status in RAN and command.ran and not command.error_phase and end_sort_key(command) >= earliest
+            )
             if fits and self._own.include(command, question.match):
                 with contextlib.suppress(AlpaconError):
-                    return command if question.carried else with_rc(self.client, command)
+                    return command if question.carried else fetch_rc(self.client, command)
                 return None
         return None
 

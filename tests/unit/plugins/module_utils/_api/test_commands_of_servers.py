@@ -16,11 +16,11 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
     Match,
-    commands_of,
-    ended_within,
-    latest_ended,
-    pending_of,
-    scheduled_for,
+    find_latest_ended,
+    list_ended_within,
+    list_pending,
+    list_scheduled_for,
+    list_server_commands,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, IncompleteList
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import NEWEST_FIRST, PAGE_SIZE, Page
@@ -81,28 +81,28 @@ def never(_command: Command) -> bool:
 @pytest.mark.parametrize(("count", "pages"), [(150, 2), (200, 2), (201, 2 + 2 * 3)])
 def test_a_list_is_read_whole_where_that_takes_no_more_pages_than_there_are_servers(count: int, pages: int) -> None:
     client = listing(*[current_row()] * count)
-    commands_of(client, [SERVER, OTHER_SERVER], NEWEST_FIRST, never)
+    list_server_commands(client, [SERVER, OTHER_SERVER], NEWEST_FIRST, never)
     assert len(client.asked) == pages
     assert client.asked[-1].get("server") == (OTHER_SERVER if count > 200 else None)
 
 
 def test_one_server_is_asked_for_by_itself_and_a_walk_ends_where_it_is_told() -> None:
     client = listing(current_row(), *[current_row(id=NO_COMMAND)] * 200)
-    commands = commands_of(client, [SERVER], NEWEST_FIRST, lambda command: command.id == NO_COMMAND)
+    commands = list_server_commands(client, [SERVER], NEWEST_FIRST, lambda command: command.id == NO_COMMAND)
     assert [command.id for command in commands] == [COMMAND]
     assert client.asked == [{"ordering": NEWEST_FIRST, "server": SERVER}]
 
 
 def test_rows_of_other_servers_are_dropped_where_a_filter_is_ignored() -> None:
     client = listing(current_row(), current_row(id=NO_COMMAND, server={"id": OTHER_SERVER}))
-    assert [command.id for command in commands_of(client, [SERVER], NEWEST_FIRST, never)] == [COMMAND]
+    assert [command.id for command in list_server_commands(client, [SERVER], NEWEST_FIRST, never)] == [COMMAND]
 
 
 @pytest.mark.parametrize(("count", "pages"), [(200, 2), (201, 1)])
 def test_a_list_of_what_is_scheduled_is_left_at_once_where_it_is_long(count: int, pages: int) -> None:
     time = NOW + DAY
     client = listing(*[current_row(status="scheduled", scheduled_at=time.isoformat())] * count)
-    assert len(scheduled_for(client, [SERVER, OTHER_SERVER], time)) == count
+    assert len(list_scheduled_for(client, [SERVER, OTHER_SERVER], time)) == count
     assert sum("is_scheduled" in query for query in client.asked) == pages
 
 
@@ -111,8 +111,8 @@ def test_each_server_is_asked_for_where_the_list_of_all_does_not_come_whole() ->
     rows = [current_row(server=server, scheduled_at=time.isoformat()) for server in (SERVER, OTHER_SERVER)]
     client: Any = Listing(rows, is_torn=True)
     for commands in (
-        commands_of(client, [SERVER, OTHER_SERVER], NEWEST_FIRST, never),
-        scheduled_for(client, [SERVER, OTHER_SERVER], time),
+        list_server_commands(client, [SERVER, OTHER_SERVER], NEWEST_FIRST, never),
+        list_scheduled_for(client, [SERVER, OTHER_SERVER], time),
     ):
         assert [command.server.id for command in commands] == [SERVER, OTHER_SERVER]
 
@@ -121,7 +121,7 @@ def test_each_server_is_asked_for_where_the_list_of_all_does_not_come_whole() ->
 def test_the_one_that_ended_last_counts_and_of_two_the_newest(later: timedelta, latest: str) -> None:
     client = listing(over(NOW, NOW - MINUTE), over(NOW - SECOND, NOW - MINUTE + later, id=NO_COMMAND))
     wanted = Match(SERVER, "uptime")
-    found = latest_ended(client, [wanted], 3600, lambda command: command)
+    found = find_latest_ended(client, [wanted], 3600, lambda command: command)
     assert found[wanted].id == latest
 
 
@@ -137,7 +137,7 @@ def test_what_ended_within_a_minute_was_due_half_an_hour_before_that_at_the_earl
     ended: timedelta, waited: timedelta, is_found: bool
 ) -> None:
     row = over(NOW - MINUTE - waited, NOW - ended)
-    assert bool(list(ended_within(listing(row), [SERVER], 60))) is is_found
+    assert bool(list(list_ended_within(listing(row), [SERVER], 60))) is is_found
 
 
 @pytest.mark.parametrize(("age", "count", "found"), [(DAY + SECOND, 100, 2), (DAY + SECOND, 101, 1), (DAY, 101, 2)])
@@ -145,18 +145,18 @@ def test_what_waits_is_looked_for_among_the_last_day_and_the_last_hundred(
     age: timedelta, count: int, found: int
 ) -> None:
     client = listing(current_row(), *[over(NOW - age)] * count, current_row())
-    assert sum(command.pending for command in pending_of(client, [SERVER])) == found
+    assert sum(command.pending for command in list_pending(client, [SERVER])) == found
 
 
 def test_what_waits_among_what_is_over_makes_the_walk_go_on() -> None:
     some = [*[over(NOW - DAY - SECOND)] * 60, current_row()]
-    assert sum(command.pending for command in pending_of(listing(*some, *some, *some), [SERVER])) == 3
+    assert sum(command.pending for command in list_pending(listing(*some, *some, *some), [SERVER])) == 3
 
 
 def test_commands_for_a_time_are_read_up_to_the_first_that_is_certainly_earlier() -> None:
     times = [NOW.isoformat(), None, (NOW - SECOND).isoformat(), (NOW - 2 * SECOND).isoformat(), NOW.isoformat()]
     rows = [current_row(scheduled_at=time) for time in times]
-    assert len(scheduled_for(listing(*rows), [SERVER], NOW)) == 3
+    assert len(list_scheduled_for(listing(*rows), [SERVER], NOW)) == 3
 
 
 @pytest.mark.parametrize(
@@ -171,4 +171,4 @@ def test_a_server_that_the_workspace_of_2024_does_not_know_has_no_commands(
 
     client: Any = SimpleNamespace(pages=pages)
     with contextlib.nullcontext() if is_unknown else pytest.raises(ApiError):
-        assert commands_of(client, [SERVER], NEWEST_FIRST, never) == []
+        assert list_server_commands(client, [SERVER], NEWEST_FIRST, never) == []

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, path_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, get_command_path
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UnknownAddress
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import (
     MYSELF,
@@ -142,7 +142,7 @@ def look(
     clock = SimpleNamespace(
         is_known=True, at=lambda local: local, moment_at=lambda local: datetime.fromtimestamp(local, timezone.utc)
     )
-    details = {path_of(row["id"]): row for row in rows}
+    details = {get_command_path(row["id"]): row for row in rows}
     client: Any = SimpleNamespace(clock=clock, rows=lambda _path, _query, patient: iter(rows), get=details.get)
     monkeypatch.setattr(lost_submits, "time", SimpleNamespace(time=lambda: SENT))
     body = {"server": SERVER, "line": "uptime", "shell": "system", **fields}
