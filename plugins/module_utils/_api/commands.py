@@ -27,7 +27,7 @@ from .errors import (
 )
 from .lists import LATEST_DUE_FIRST, NEWEST_FIRST, PAGE_SIZE, Page
 from .records import STATUSES, Command, Server, last_moment, normalize_uuid, parse_commands, parse_time
-from .servers import PATH, identified
+from .servers import SERVERS_PATH, parse_servers
 
 COMMANDS_PATH = "/api/events/commands/"
 #: Whether a command can be cancelled while it is in one of these is the workspace's choice.
@@ -252,12 +252,12 @@ def supports_env(client: Client) -> bool | None:
     if told is not None:
         return told
     try:
-        page = next(client.pages(PATH, {"ordering": "name"}), None)
+        page = next(client.pages(SERVERS_PATH, {"ordering": "name"}), None)
     except ApiError as error:
         if error.refuses_token or error.status not in HIDDEN:
             raise
         return None
-    return detect_env_by_servers(identified(page.rows)) if page else None
+    return detect_env_by_servers(parse_servers(page.rows)) if page else None
 
 
 def detect_env_by_commands(commands: Iterable[Command]) -> bool | None:

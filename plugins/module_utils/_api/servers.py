@@ -18,10 +18,10 @@ from .records import Server, is_uuid, normalize_uuid, parse_row_id
 if TYPE_CHECKING:
     from .client import Client
 
-PATH = "/api/servers/servers/"
+SERVERS_PATH = "/api/servers/servers/"
 
 
-def look_up(
+def query_servers(
     client: Client, references: Sequence[str], whole_rows: bool = False
 ) -> tuple[dict[str, list[Server]], list[str]]:
     """The servers of each name or canonical UUID, with as few requests as possible; and the names that were seen.
@@ -40,8 +40,8 @@ def look_up(
         [reference] = found
         return {reference: _ask(client, reference) or []}, []
     seen: list[str] = []
-    for number, page in enumerate(client.pages(PATH, {"ordering": "name"}, whole=True), start=1):
-        servers = list(identified(page.rows))
+    for number, page in enumerate(client.pages(SERVERS_PATH, {"ordering": "name"}, whole=True), start=1):
+        servers = list(parse_servers(page.rows))
         seen += [server.name or "" for server in servers]
         if number == 1 and -(-(page.count or 0) // PAGE_SIZE) - 1 > len(found):
             singly = _ask_each(client, found)
@@ -84,8 +84,8 @@ def _ask(client: Client, reference: str, patient: bool = True) -> list[Server] |
     if is_uuid(reference):
         return _ask_by_id(client, reference)
     found: list[Server] = []
-    for page in client.pages(PATH, {"name": reference}, whole=True):
-        servers = list(identified(page.rows))
+    for page in client.pages(SERVERS_PATH, {"name": reference}, whole=True):
+        servers = list(parse_servers(page.rows))
         found += [server for server in servers if server.name == reference]
         if not patient and any(server.name != reference for server in servers):
             return None
@@ -93,7 +93,7 @@ def _ask(client: Client, reference: str, patient: bool = True) -> list[Server] |
 
 
 def _ask_by_id(client: Client, server_id: str) -> list[Server]:
-    path = f"{PATH}{normalize_uuid(server_id)}/"
+    path = f"{SERVERS_PATH}{normalize_uuid(server_id)}/"
     try:
         row = client.get(path)
     except ApiError as error:
@@ -105,12 +105,12 @@ def _ask_by_id(client: Client, server_id: str) -> list[Server]:
     return [Server.from_row(row)]
 
 
-def identified(rows: Iterable[Any]) -> Iterator[Server]:
+def parse_servers(rows: Iterable[Any]) -> Iterator[Server]:
     """The servers of rows, but for those whose id is not a UUID: nobody could name them to the API."""
     return (Server.from_row(row) for row in rows if parse_row_id(row))
 
 
-def remedy(client: Client, reference: str, seen: Sequence[str]) -> str:
+def suggest_server(client: Client, reference: str, seen: Sequence[str]) -> str:
     """What to do about a name or UUID that no server has, where these names were seen."""
     return _other_than_a_name(reference) or _offer(client, reference, seen)
 
@@ -168,8 +168,8 @@ def _names_near(client: Client, name: str) -> list[str]:
     label = name.strip().partition(".")[0]
     try:
         for parameters in ({"ordering": "name"}, {"search": label[: len(label) // 2 + 1]}):
-            for page in islice(client.pages(PATH, parameters), 1):
-                names += [server.name or "" for server in identified(page.rows)]
+            for page in islice(client.pages(SERVERS_PATH, parameters), 1):
+                names += [server.name or "" for server in parse_servers(page.rows)]
             if (page.count or 0) <= PAGE_SIZE:
                 break
     except AlpaconError:

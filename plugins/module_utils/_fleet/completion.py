@@ -17,7 +17,7 @@ from .._api.commands import CANCELLED, SENT, cancel
 from .._api.errors import AlpaconError, LostResponse
 from .._api.outputs import newest_chunk
 from .._api.records import IN_PROGRESS, Command, Server, to_iso
-from .._api.servers import look_up
+from .._api.servers import query_servers
 from .jobs import Job, Limits, Outcome, get_outcome, merge_servers
 from .poller import look_at
 
@@ -127,7 +127,7 @@ class Presence:
         """Servers as they are now, by id; those that cannot be read are left out."""
         wanted = list(dict.fromkeys(ids))
         try:
-            found = look_up(self._client, wanted)[0] if wanted else {}
+            found = query_servers(self._client, wanted)[0] if wanted else {}
         except AlpaconError:
             return {}  # what is awaited goes on without
         return {server_id: servers[0] for server_id, servers in found.items() if servers}

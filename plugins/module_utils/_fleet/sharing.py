@@ -27,7 +27,7 @@ from .._api.client import Client, Outage, OutageState, Pause
 from .._api.errors import IncompleteList, UsageError
 from .._api.lists import PAGE_SIZE
 from .._api.records import Server, is_uuid, normalize_uuid
-from .._api.servers import PATH, identified, look_up, remedy
+from .._api.servers import SERVERS_PATH, parse_servers, query_servers, suggest_server
 from .journal import locked, read_number, replace
 
 #: Stands for the row of a command that the list does not have.
@@ -358,7 +358,7 @@ def find_servers(
     missing = [name for name in names if name not in found]
     seen: list[str] = []
     if missing:
-        asked, seen = look_up(client, missing)
+        asked, seen = query_servers(client, missing)
         found.update(asked)
     by_name = {name: _the_one(client, name, found[name], seen, option) for name in names}
     return [Server(normalize_uuid(ref)) if is_uuid(ref) else by_name[ref] for ref in references]
@@ -368,10 +368,10 @@ def _shared_names(client: Client, names: Sequence[str], shared: Shared, hosts: i
     """Of these names the ones that the list of a worker of this run has; the others may be newer."""
 
     def read() -> Iterator[tuple[str, str]]:
-        for page in client.pages(PATH, whole=True):
+        for page in client.pages(SERVERS_PATH, whole=True):
             if (page.count or 0) > hosts * PAGE_SIZE:
                 return  # asking for each name costs less
-            yield from ((str(server.name), str(server.id)) for server in identified(page.rows))
+            yield from ((str(server.name), str(server.id)) for server in parse_servers(page.rows))
 
     try:
         ids = shared.server_ids(names, read)
@@ -388,4 +388,4 @@ def _the_one(client: Client, name: str, servers: Sequence[Server], seen: Sequenc
         raise UsageError(
             option, f"{len(servers)} servers are named {name}: {ids}", "Give the id of the one that is meant."
         )
-    raise UsageError(option, f"no server is named {name}", remedy(client, name, seen))
+    raise UsageError(option, f"no server is named {name}", suggest_server(client, name, seen))

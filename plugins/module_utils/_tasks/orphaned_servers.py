@@ -16,7 +16,7 @@ from typing import Any
 from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, LostResponse, UnreadableRow
 from .._api.records import Server, normalize_uuid, parse_time
-from .._api.servers import PATH, identified
+from .._api.servers import SERVERS_PATH, parse_servers
 from .registration_task import MACHINE, MARKER, RegistrationOptions, RegistrationTask
 
 #: Pauses before each look for a record that was just made or changed, in seconds.
@@ -50,13 +50,13 @@ class RegistrationAttempt:
 
 def delete(user: Client, server_id: str) -> bool:
     """Delete a record that is not connected; return True if it was there."""
-    return user.delete(f"{PATH}{normalize_uuid(server_id)}/?auto=false")
+    return user.delete(f"{SERVERS_PATH}{normalize_uuid(server_id)}/?auto=false")
 
 
 def named_records(user: Client, name: str) -> list[Server]:
     """List the records that registrations of that name made."""
     pattern = re.compile(re.escape(name) + r"-[0-9a-f]{6}")
-    found = identified(user.rows(PATH, {"search": name}))
+    found = parse_servers(user.rows(SERVERS_PATH, {"search": name}))
     return [record for record in found if pattern.fullmatch(record.name or "")]
 
 
@@ -74,7 +74,7 @@ def reference(record: Server) -> dict[str, Any]:
 def added_at(user: Client, record: Server) -> float:
     """Return when a record was made, in seconds since the epoch; 0 if that is not known."""
     # Lists of older servers do not say it.
-    row = record.fields if "added_at" in record.fields else user.get(f"{PATH}{normalize_uuid(record.id)}/")
+    row = record.fields if "added_at" in record.fields else user.get(f"{SERVERS_PATH}{normalize_uuid(record.id)}/")
     added = parse_time(row.get("added_at")) if isinstance(row, Mapping) else None
     return added.timestamp() if added else 0.0
 
@@ -213,7 +213,7 @@ def _add_groups(user: Client, server_id: str, wanted: Set[str]) -> None:
     present = _read_groups(user, server_id)
     if wanted <= present:
         return
-    path = f"{PATH}{normalize_uuid(server_id)}/"
+    path = f"{SERVERS_PATH}{normalize_uuid(server_id)}/"
     try:
         present = _groups_of(user.write("PATCH", path, {"groups": sorted(wanted | present)}).body)
     except (LostResponse, UnreadableRow):
@@ -227,7 +227,7 @@ def _read_groups(user: Client, server_id: str, wanted: Set[str] = frozenset()) -
     for pause in LOOKS:
         time.sleep(pause)
         try:
-            present = _groups_of(user.get(f"{PATH}{normalize_uuid(server_id)}/"))
+            present = _groups_of(user.get(f"{SERVERS_PATH}{normalize_uuid(server_id)}/"))
         except ApiError as error:
             if error.status != 404 or pause == LOOKS[-1]:
                 raise

@@ -14,7 +14,7 @@ from typing import Any, Callable
 from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostResponse, UnknownAddress
 from .._api.records import Server, parse_key, parse_row_id, to_text
-from .._api.servers import PATH
+from .._api.servers import SERVERS_PATH
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, settings_of
 from .orphaned_servers import (
@@ -115,9 +115,9 @@ def _post(task: RegistrationTask, attempt: RegistrationAttempt) -> Mapping[str, 
     tags = {**options.tags, attempt.tag: attempt.value} if options.machine or task.clients.user else options.tags
     if tags:
         body["tags"] = dict(tags)
-    answer = task.clients.registering.write("POST", f"{PATH}register/", body).body
+    answer = task.clients.registering.write("POST", f"{SERVERS_PATH}register/", body).body
     if not isinstance(answer, Mapping) or not parse_row_id(answer) or not parse_key(answer):
-        raise LostResponse(f"POST {PATH}register/: the answer has no id and key in it.")
+        raise LostResponse(f"POST {SERVERS_PATH}register/: the answer has no id and key in it.")
     return answer
 
 
@@ -218,7 +218,7 @@ def _delete_by_agent(task: RegistrationTask) -> bool:
         if stored.credentials == "unreachable":
             raise RegistrationError(stored.why)
         return stored.credentials == "valid"
-    path = f"{PATH}{task.options.id}/unregister/"
+    path = f"{SERVERS_PATH}{task.options.id}/unregister/"
     lost = False
     try:
         try:
@@ -248,7 +248,7 @@ def _delete_by_user(task: RegistrationTask) -> bool:
     if not task.run.check_mode:
         return delete(user, task.options.id)
     try:
-        user.get(f"{PATH}{task.options.id}/")
+        user.get(f"{SERVERS_PATH}{task.options.id}/")
     except ApiError as error:
         if error.status != 404:
             raise

@@ -18,7 +18,7 @@ from typing import Any
 from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, UsageError
 from .._api.records import Server
-from .._api.servers import PATH
+from .._api.servers import SERVERS_PATH
 from .._api.settings import Settings
 from .._fleet.run import Run
 from .._options import values
@@ -254,7 +254,7 @@ def _version(text: str) -> str:
 def ask(task: RegistrationTask) -> StoredCredentials:
     """Ask the workspace with the agent's own credentials."""
     try:
-        row = task.clients.agent.get(f"{PATH}-/")
+        row = task.clients.agent.get(f"{SERVERS_PATH}-/")
     except ApiError as error:
         # A proxy's refusal says nothing of the credentials.
         stale = error.status in REFUSED and error.stated
@@ -262,11 +262,13 @@ def ask(task: RegistrationTask) -> StoredCredentials:
     except AlpaconError as error:
         return StoredCredentials("unreachable", str(error))
     if not isinstance(row, Mapping) or not isinstance(row.get("commissioned"), bool):
-        return StoredCredentials("unreachable", f"GET {PATH}-/: this is no answer of an Alpacon workspace. Check url.")
+        return StoredCredentials(
+            "unreachable", f"GET {SERVERS_PATH}-/: this is no answer of an Alpacon workspace. Check url."
+        )
     server = Server.from_row(row)
     if server.id != task.options.id:
         return StoredCredentials(
-            "unreachable", f"GET {PATH}-/: the answer is not the server {task.options.id}. Check url."
+            "unreachable", f"GET {SERVERS_PATH}-/: the answer is not the server {task.options.id}. Check url."
         )
     return StoredCredentials("valid", server=server)
 

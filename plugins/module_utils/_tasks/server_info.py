@@ -17,7 +17,7 @@ from ansible.module_utils.common.text.converters import to_text
 from .._api.client import Client
 from .._api.errors import ApiError, UsageError, did_you_mean
 from .._api.records import is_uuid, normalize_uuid, parse_owner, to_plain_data
-from .._api.servers import PATH, look_up, remedy
+from .._api.servers import SERVERS_PATH, query_servers, suggest_server
 from .._api.settings import Warn
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, settings_of
@@ -237,7 +237,7 @@ class Groups:
 
 def listing(client: Client, parameters: Mapping[str, str], groups: Groups) -> Iterator[Described]:
     """The servers of the workspace's list, by name; nothing is read for each of them."""
-    for row in client.rows(PATH, {"ordering": "name", **parameters}):
+    for row in client.rows(SERVERS_PATH, {"ordering": "name", **parameters}):
         yield describe_server(row, groups)
 
 
@@ -369,9 +369,9 @@ def _filtered(client: Client, wanted: ServerFilter, groups: Groups, limit: int, 
 def _referenced(client: Client, references: Sequence[str], groups: Groups, warn: Warn) -> list[Described]:
     """The servers that have one of these names or UUIDs; a warning tells of each that none has."""
     # Filters are not pushed here: a server that they leave out would seem not to exist.
-    found, seen = look_up(client, references, whole_rows=True)
+    found, seen = query_servers(client, references, whole_rows=True)
     for reference, servers in found.items():
         if not servers:
-            warn(f"servers: there is no server {reference}. {remedy(client, reference, seen)}")
+            warn(f"servers: there is no server {reference}. {suggest_server(client, reference, seen)}")
     unique = {server.id: server for servers in found.values() for server in servers}
     return [describe_server(server.fields, groups) for server in sorted(unique.values(), key=str)]

@@ -39,7 +39,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     Command,
     Server,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import query_servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, get_outcome
@@ -141,7 +141,7 @@ class WorkspaceAudit:
         """Find the servers. Return True if their rows show that the workspace supports env, None if unknown."""
         references = list(dict.fromkeys(host.server for host in self.given))
         try:
-            known: dict[str, list[Server]] | None = look_up(self.client, references, whole_rows=True)[0]
+            known: dict[str, list[Server]] | None = query_servers(self.client, references, whole_rows=True)[0]
         except ApiError as error:
             if error.refuses_token or error.status not in HIDDEN:
                 raise

@@ -24,7 +24,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TOO_LONG, blames_account
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, is_uuid, normalize_uuid
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import query_servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.durations import Durations
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
@@ -268,7 +268,7 @@ class Remote:
         return server
 
     def _asked(self, server_id: str) -> Server:
-        found = look_up(self._client, [server_id])[0][server_id]
+        found = query_servers(self._client, [server_id])[0][server_id]
         if not found:
             raise UsageError("server", f"no server has the id {server_id}", "Read the inventory again.")
         return found[0]

@@ -24,7 +24,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     ApiError,
     RunIsOver,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import query_servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
@@ -366,9 +366,9 @@ def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
     def fail(client: Client, references: list[str], whole_rows: bool) -> Any:
         if client.settings == elsewhere.settings:
             raise ZeroDivisionError("out of the blue")
-        return look_up(client, references, whole_rows)
+        return query_servers(client, references, whole_rows)
 
-    monkeypatch.setattr(collection, "look_up", fail)
+    monkeypatch.setattr(collection, "query_servers", fail)
     with pytest.raises(AlpaconError, match=r"could not be dealt with: ZeroDivisionError\('out of the blue'\)"):
         carry_out(options(current, HELLO), [elsewhere], Run(warn=pytest.fail))
     done = carry_out(options(current, HELLO), [elsewhere, *hosts("web-01")], Run(warn=pytest.fail))

@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import PAGE_SIZE, Page
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import look_up, remedy
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import query_servers, suggest_server
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, Row
 
 SEEN = ["db-01", "My Server", "web-01", "web-02", "web-03", "twin.a.example", "twin.b.example"]
@@ -45,11 +45,11 @@ NO_PATTERN = (
 )
 def test_only_a_server_that_is_certainly_meant_is_offered(reference: str, said: str) -> None:
     rights = "" if said in (A_LIST, NO_PATTERN, A_GROUP) else " The token may also not see that server."
-    assert remedy(NOBODY, reference, SEEN) == f"{said}{rights}"
+    assert suggest_server(NOBODY, reference, SEEN) == f"{said}{rights}"
 
 
 def test_the_name_itself_is_not_offered() -> None:
-    assert remedy(NOBODY, "web-01", SEEN) == "It was added while the servers were listed. Run the task again."
+    assert suggest_server(NOBODY, "web-01", SEEN) == "It was added while the servers were listed. Run the task again."
 
 
 @pytest.mark.parametrize(("count", "searches"), [(100, []), (101, [{"search": "web-"}])])
@@ -61,7 +61,7 @@ def test_names_are_searched_for_where_they_take_more_than_a_page(count: int, sea
         return iter([Page([], count)])
 
     client: Any = SimpleNamespace(pages=pages)
-    remedy(client, "web-011.example.com", [])
+    suggest_server(client, "web-011.example.com", [])
     assert asked == [{"ordering": "name"}, *searches]
 
 
@@ -90,7 +90,7 @@ def uuid(number: int) -> str:
 def test_servers_are_asked_for_singly_where_that_takes_fewer_requests(count: int, last: int, requests: int) -> None:
     client: Any = Workspace(count)
     names = ["web-0000", "web-0001", f"web-{last:04}"]
-    found = look_up(client, names)[0]
+    found = query_servers(client, names)[0]
     assert [[server.id for server in found[name]] for name in names] == [[uuid(0)], [uuid(1)], [uuid(last)]]
     assert client.requests == requests
 
@@ -98,7 +98,7 @@ def test_servers_are_asked_for_singly_where_that_takes_fewer_requests(count: int
 def test_a_list_that_takes_no_notice_of_names_is_read_to_its_end() -> None:
     client: Any = Workspace(500, filters=False)
     names = ["web-0450", "web-0451", "web-0499"]
-    found = look_up(client, names)[0]
+    found = query_servers(client, names)[0]
     assert all(found.values())
     assert not any(server.fields for [server] in found.values()), "rows take some kilobytes each"
     assert client.requests == 5 + 1, "all pages, and a question for one name"
@@ -116,4 +116,4 @@ def test_a_server_is_looked_up_by_its_id(answer: Any, expected: Any) -> None:
 
     client: Any = SimpleNamespace(get=get)
     with contextlib.nullcontext() if isinstance(expected, list) else pytest.raises(expected):
-        assert [server.id for server in look_up(client, [SERVER])[0][SERVER]] == expected
+        assert [server.id for server in query_servers(client, [SERVER])[0][SERVER]] == expected
