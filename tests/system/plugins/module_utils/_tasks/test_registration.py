@@ -46,7 +46,7 @@ NEW: dict[str, Any] = {"registration_token": "x", "name": "web", "platform": "de
 def patient(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock, for waits for a connection and looks at what became of a lost request as well."""
     tasks = "ansible_collections.herdops.alpacon.plugins.module_utils._tasks"
-    for module in ("connected", "orphaned_servers", "registered", "registration_task", "other_records"):
+    for module in ("orphaned_servers", "registration", "registration_task"):
         monkeypatch.setattr(f"{tasks}.{module}.time", clock)
     return clock
 
